@@ -1,0 +1,77 @@
+"""The app and its exit codes: 0 when it worked, 2 on a user's mistake with one message, 130 on Ctrl-C.
+
+Every other exception is a fault of ours and keeps its traceback. Nothing heavy is imported here, so that `--help` is
+instant; each command imports what it needs when it runs.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from spikeloom.cli import data, judge, model
+from spikeloom.errors import SpikeloomError
+
+app = typer.Typer(
+    help="Learn a generative model of a recording, and give back spikes that cannot be told from real ones.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+simulate = typer.Typer(help="Make data whose rates and latents are known.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(simulate, name="simulate")
+
+simulate.command("lorenz", epilog=data.LORENZ)(data.lorenz)
+app.command("bin", epilog=data.BIN)(data.bin_recording)
+app.command("split", epilog=data.SPLIT)(data.split)
+app.command("inspect", epilog=data.INSPECT)(data.inspect)
+app.command("recipes", epilog=model.RECIPES)(model.recipes)
+app.command("fit", epilog=model.FIT)(model.fit)
+app.command("sample", epilog=model.SAMPLE)(model.sample)
+app.command("encode", epilog=model.ENCODE)(model.encode)
+app.command("evaluate", epilog=judge.EVALUATE)(judge.evaluate)
+app.command("compare", epilog=judge.COMPARE)(judge.compare)
+app.command("demo", epilog=judge.DEMO)(judge.demo)
+
+
+def _version(asked: bool | None) -> None:
+    if asked:
+        from spikeloom import __version__
+
+        typer.echo(f"spikeloom {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool | None,
+        typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and stop."),
+    ] = None,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit; the arguments are those of the process if none are given."""
+    # Threads that spin while they wait make small networks many times slower on a machine that does other things too.
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="spikeloom")
+    except SpikeloomError as error:
+        _give_up(str(error))
+    except OSError as error:
+        if error.errno is None:
+            raise
+        what = " ".join(part for part in (error.filename, error.strerror) if part)
+        _give_up(f"The system must let files be read and written. It said: {what}. Check the path and the space.")
+    sys.exit(0)
+
+
+def _give_up(message: str) -> NoReturn:
+    typer.echo(f"spikeloom: {message}", err=True)
+    sys.exit(2)

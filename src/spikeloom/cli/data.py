@@ -1,0 +1,129 @@
+"""Commands about data: simulate, bin, split, inspect."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeloom.cli.paths import output_file
+from spikeloom.errors import DataError, SettingError
+
+TrialsOut = Annotated[Path, typer.Option("--out", help="Trials file to write, .h5.")]
+Counts = Annotated[str | None, typer.Option(help="Series of binned counts to use, for recordings without spike times.")]
+Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
+
+LORENZ = "Example: spikeloom simulate lorenz --trials 5000 --seed 42 --out lorenz.h5"
+
+
+def lorenz(
+    *,
+    trials: Annotated[int, typer.Option(min=1, help="How many trials.")] = 5000,
+    neurons: Annotated[int, typer.Option(min=1, help="How many neurons.")] = 128,
+    bins: Annotated[int, typer.Option(min=2, help="Bins of each trial.")] = 256,
+    seed: Seed = 0,
+    out: TrialsOut,
+) -> None:
+    """Neurons driven by a Lorenz system, with true rates and latents."""
+    output_file(out, ".h5")
+    from spikeloom.data.lorenz import lorenz as simulate
+
+    _write(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
+
+
+BIN = (
+    "Example: spikeloom bin session.nwb --bin-width 0.005 --align target_on_time --window -0.2 0.5 "
+    "--condition direction --behavior hand_vel --out trials.h5"
+)
+
+
+def bin_recording(
+    *,
+    recording: Annotated[Path, typer.Argument(help="A recording, .nwb.")],
+    bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")],
+    align: Annotated[str | None, typer.Option(help="Column of the trial table with the time that is 0.")] = None,
+    window: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Start and end around the alignment, s; the whole trial if absent."),
+    ] = None,
+    condition: Annotated[list[str] | None, typer.Option(help="Column of the trial table to keep; repeatable.")] = None,
+    behavior: Annotated[list[str] | None, typer.Option(help="Behaviour series to keep; repeatable.")] = None,
+    counts: Counts = None,
+    lag: Annotated[float, typer.Option(help="Behaviour is read this much later than the spikes, s.")] = 0.0,
+    min_rate: Annotated[
+        float, typer.Option(min=0, help="Leave out neurons that fire less than this in the binned trials, spikes/s.")
+    ] = 0.0,
+    out: TrialsOut,
+) -> None:
+    """Cut a recording into trials and count spikes in bins."""
+    output_file(out, ".h5")
+    import warnings
+
+    from spikeloom.data.load import load
+    from spikeloom.data.recording import Recording
+
+    session = load(recording, counts=counts)
+    if not isinstance(session, Recording):
+        raise DataError(
+            "Only a recording can be binned.",
+            f"{recording} holds trials, binned already.",
+            "Use Trials.rebin in Python.",
+        )
+    columns, series = condition or (), behavior or ()
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        trials = session.bin(bin_width, align=align, window=window, lag=lag, conditions=columns, behavior=series)
+    for note in notes:
+        typer.echo(f"note: {note.message}", err=True)
+    busy = trials.mean_rates_hz() >= min_rate
+    if not busy.all():
+        quiet = trials.neurons - busy.sum()
+        typer.echo(
+            f"note: {quiet} of {trials.neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
+        )
+        trials = trials.select_neurons(busy)
+    _write(trials, out)
+
+
+SPLIT = "Example: spikeloom split trials.h5 --fraction 0.75 --seed 0 --out train.h5 test.h5"
+
+
+def split(
+    *,
+    trials: Annotated[Path, typer.Argument(help="Trials file.")],
+    fraction: Annotated[float, typer.Option(help="Share of the trials that goes into the first file.")] = 0.8,
+    seed: Seed = 0,
+    out: Annotated[tuple[Path, Path], typer.Option(help="The two trials files to write.")],
+) -> None:
+    """Divide trials at random into two files."""
+    for path in out:
+        output_file(path, ".h5")
+    if out[0].resolve() == out[1].resolve():
+        raise SettingError("The two outputs must differ.", f"Both are {out[0]}.", "Write --out train.h5 test.h5.")
+    from spikeloom.trials import Trials
+
+    for part, path in zip(Trials.load(trials).split(fraction, seed=seed), out, strict=True):
+        _write(part, path)
+
+
+INSPECT = "Example: spikeloom inspect session.nwb"
+
+
+def inspect(
+    *,
+    file: Annotated[
+        Path, typer.Argument(help="A recording (.nwb), trials file (.h5), recipe (.toml), run or model folder.")
+    ],
+    counts: Counts = None,
+) -> None:
+    """Say what is in a recording, trials file, recipe or model."""
+    from spikeloom.cli.describe import describe
+
+    typer.echo(describe(file, counts=counts))
+
+
+def _write(trials: Any, path: Path) -> None:
+    from spikeloom.files import ensure_folder
+
+    ensure_folder(path.parent)
+    trials.save(path)
+    typer.echo(f"{path}: {trials!r}")

@@ -1,0 +1,159 @@
+"""What `spikeloom inspect` says about a file or folder: what it is, what is in it, and what to beware of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from spikeloom.data.recording import Recording
+    from spikeloom.shapes import Array
+    from spikeloom.trials import Trials
+
+QUIET_HZ = 0.1
+"""Neurons below this mean rate, spikes/s, are pointed out: most statistics of theirs cannot be estimated."""
+
+CROWDED = 50
+"""Spikes in one bin from which a column of counts is more likely a rate or something else."""
+
+FEW_TRIALS = 50
+
+
+def describe(path: Path, *, counts: str | None = None) -> str:
+    """The description of a recording, trials file, recipe, run or model folder, as lines of text.
+
+    Args:
+        path: The file or folder.
+        counts: Series of binned counts to describe, for a recording without spike times.
+    """
+    if path.is_dir():
+        return "\n".join(_model(path))
+    if path.suffix == ".toml":
+        from spikeloom.recipe import read_recipe
+
+        return read_recipe(path).dumps().rstrip()
+    from spikeloom.data.load import load
+    from spikeloom.data.recording import Recording
+
+    found = load(path, counts=counts)
+    return "\n".join(_recording(found) if isinstance(found, Recording) else _trials(found))
+
+
+def _recording(recording: "Recording") -> list[str]:
+    start, stop = recording.intervals.min(), recording.intervals.max()
+    observed = float(np.diff(recording.intervals, axis=1).sum())
+    hz, binned = np.zeros(0), recording.binned
+    if recording.spikes is not None:
+        hz = np.array([len(times) for times in recording.spikes]) / observed
+    elif binned is not None:
+        hz = binned.counts.sum(0, dtype=np.float64) / observed
+    units = f"{recording.neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
+    units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
+    lines = [
+        f"recording     {recording.source}",
+        f"neurons       {units}",
+        f"observed      {start:g} to {stop:g} s, {observed:g} s of it in {len(recording.intervals)} intervals",
+        _rates_line(hz),
+    ]
+    lines += _table("trial table", f"{recording.trials} trials", recording.trial_table)
+    lines += _table("neuron table", "", recording.neuron_table)
+    for name, series in recording.behavior.items():
+        missing = int(np.isnan(np.asarray(series.values, float)).any(1).sum())
+        gaps = f", {missing} missing" if missing else ""
+        what = f"{series.values.shape[1]} dim, {series.unit or 'no unit'}, {len(series.times)} samples{gaps}"
+        lines.append(f"behavior      {name}: {what}")
+    if not hz.size:
+        lines.append("beware        there are no spike times: choose the series that holds counts with --counts")
+    return lines + _warnings(hz, recording.trials, largest=0)
+
+
+def _trials(trials: "Trials") -> list[str]:
+    shortest, longest = (int(trials.lengths.min()), int(trials.lengths.max())) if len(trials) else (0, 0)
+    hz = trials.mean_rates_hz() if trials.bins else np.zeros(0)
+    largest = int(trials.counts.max()) if trials.counts.size else 0
+    same = shortest == longest
+    lines = [
+        f"trials        {len(trials)}, from {trials.source or 'an unknown source'}",
+        f"neurons       {trials.neurons}, {int(trials.counts.sum(dtype=np.int64))} spikes, at most {largest} in a bin",
+        f"bins          {longest if same else f'{shortest} to {longest}'} of {1000 * trials.bin_width:g} ms"
+        f" ({longest * trials.bin_width:g} s{'' if same else ' at most'})",
+        _rates_line(hz),
+    ]
+    lines += _table("conditions", "", trials.conditions)
+    lines += _table("neuron table", "", trials.neuron_table)
+    for name, values in trials.behavior.items():
+        lines.append(f"behavior      {name}: {values.shape[2]} dim, {trials.units[name] or 'no unit'}")
+    for name in ("rates", "latents", "codes"):
+        value = getattr(trials, name)
+        if value is not None:
+            lines.append(f"{name:<14}{value.shape[-1]} per {'trial' if name == 'codes' else 'bin'}")
+    return lines + _warnings(hz, len(trials), largest=largest)
+
+
+def _model(folder: Path) -> list[str]:
+    from spikeloom.recipe import load_model, model_folder
+
+    model, place = load_model(folder), model_folder(folder)
+    facts = model.facts
+    assert facts is not None  # a loaded model has been trained
+    lengths = list(facts.lengths)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    return [
+        f"model         {type(model).__name__}, {weights} weights, in {place}",
+        f"neurons       {facts.neurons}",
+        f"bins          {min(lengths)} to {max(lengths)} of {1000 * facts.bin_width:g} ms",
+        f"trained on    {sum(facts.lengths.values())} trials from {facts.source or 'an unknown source'}",
+        "",
+        (place / "recipe.toml").read_text().rstrip(),
+    ]
+
+
+def _rates_line(hz: NDArray[np.float64]) -> str:
+    if not hz.size:
+        return "rates         none"
+    low, middle, high = np.quantile(hz, [0, 0.5, 1])
+    return f"rates         mean {hz.mean():.3g}, median {middle:.3g}, from {low:.3g} to {high:.3g} spikes/s"
+
+
+def _table(title: str, more: str, table: "Mapping[str, Array]") -> list[str]:
+    if not table and not more:
+        return []
+    return [
+        f"{title:<14}{more}".rstrip(),
+        *[f"  {name:<24}{_values(np.asarray(column))}" for name, column in table.items()],
+    ]
+
+
+def _values(column: NDArray[Any]) -> str:
+    """What a column holds, in a few words."""
+    if column.dtype.kind == "f" and column.ndim == 1:
+        known = column[np.isfinite(column)]
+        missing = f", {len(column) - len(known)} missing" if len(known) < len(column) else ""
+        distinct = np.unique(known)
+        if 1 < len(distinct) <= 12:
+            return f"{len(distinct)} values: {', '.join(f'{value:g}' for value in distinct)}{missing}"
+        return (f"{known.min():g} to {known.max():g}" if len(known) else "no value") + missing
+    if column.ndim > 1:
+        return f"shape {column.shape}"
+    distinct = np.unique(column.astype(str) if column.dtype.kind == "O" else column)
+    if len(distinct) <= 12:
+        return (
+            f"{len(distinct)} values: {', '.join(map(str, distinct))}" if len(distinct) > 1 else f"always {distinct[0]}"
+        )
+    return f"{distinct[0]} to {distinct[-1]}" if column.dtype.kind in "iu" else f"{len(distinct)} different values"
+
+
+def _warnings(hz: NDArray[np.float64], trials: int, *, largest: int) -> list[str]:
+    found = []
+    silent, quiet = int((hz == 0).sum()), int(((hz > 0) & (hz < QUIET_HZ)).sum())
+    if silent:
+        found.append(f"{silent} neurons never fire")
+    if quiet:
+        found.append(f"{quiet} neurons fire below {QUIET_HZ:g} spikes/s")
+    if largest >= CROWDED:
+        found.append(f"a bin holds {largest} spikes: are these counts, and is the bin width in seconds?")
+    if trials < FEW_TRIALS:
+        found.append(f"there are only {trials} trials: floors of the evaluation will be wide")
+    return [f"beware        {text}" for text in found]

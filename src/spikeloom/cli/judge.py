@@ -1,0 +1,155 @@
+"""Commands that judge: evaluate, compare, and the demo, which does all of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikeloom.cli.data import Seed
+from spikeloom.cli.paths import output_folder
+from spikeloom.errors import SettingError
+
+if TYPE_CHECKING:
+    from spikeloom.trials import Trials
+
+Reference = Annotated[
+    Path | None, typer.Option(help="The training trials: for the trivial models, and to find copies of them.")
+]
+Label = Annotated[
+    str | None, typer.Option(help="Condition that labels trials; found by itself if there is one that can.")
+]
+
+EVALUATE = "Example: spikeloom evaluate --real test.h5 --fake fake.h5 --reference train.h5 --out report"
+
+
+def evaluate(
+    *,
+    real: Annotated[Path, typer.Option(help="Trials file of recorded trials that the model has not seen.")],
+    fake: Annotated[
+        list[Path], typer.Option(help="Generated trials, of any model; repeatable, one for each seed, for the spread.")
+    ],
+    reference: Reference = None,
+    condition: Label = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Run that generated the trials: adds a Gaussian on its latents as a baseline (LDNS)."),
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+) -> None:
+    """Judge generated trials, every number beside its floor from real data."""
+    from spikeloom.report.evaluate import evaluate as judge
+    from spikeloom.trials import Trials
+
+    recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
+    fakes = _load_named(fake)
+    output_folder(out)
+    baseline = None if model is None else _latent_gaussian(model, recorded, seen, seed)
+    report = judge(
+        recorded,
+        next(iter(fakes.values())) if len(fakes) == 1 else fakes,
+        reference=seen,
+        condition=condition,
+        seed=seed,
+        latent_gaussian=baseline,
+        facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
+    )
+    report.save(out)
+    _show(report.table())
+    typer.echo(report.summary)
+    typer.echo(f"{out / 'report.html'}")
+
+
+COMPARE = "Example: spikeloom compare runs/a runs/b --data test.h5 --reference train.h5 --out comparison"
+
+
+def compare(
+    *,
+    runs: Annotated[list[Path], typer.Argument(help="Run or model folders, or files of generated trials (.h5).")],
+    data: Annotated[Path, typer.Option(help="Trials file of recorded trials that no model has seen.")],
+    reference: Reference = None,
+    condition: Label = None,
+    samples: Annotated[int, typer.Option(min=1, help="Sets of trials each model generates; three can win.")] = 3,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for the comparison.")],
+) -> None:
+    """Put models side by side, judged on the same trials.
+
+    A model generates as many trials as --data has, of the same lengths; a file is taken as it is.
+    """
+    from spikeloom.report.compare import compare as judge
+    from spikeloom.trials import Trials
+
+    recorded, seen = Trials.load(data), None if reference is None else Trials.load(reference)
+    if len({_name(run) for run in runs}) < len(runs):
+        raise SettingError(
+            "Models must have different names.",
+            f"They are {', '.join(_name(run) for run in runs)}.",
+            "Rename a file or folder, or leave one out.",
+        )
+    output_folder(out)
+    models: dict[str, list[Trials]] = {}
+    for run in runs:
+        if run.suffix == ".h5":
+            models[_name(run)] = [Trials.load(run)]
+            continue
+        from spikeloom.recipe import load_model
+
+        model = load_model(run)
+        models[_name(run)] = [model.sample(like=recorded, seed=seed + number) for number in range(samples)]
+    comparison = judge(models, recorded, reference=seen, condition=condition, seed=seed)
+    comparison.save(out)
+    _show(comparison.table())
+    typer.echo(comparison.summary)
+    typer.echo(f"{out / 'compare.html'}")
+
+
+DEMO = "Example: spikeloom demo --out demo"
+
+
+def demo(
+    *,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder for data, run and report.")] = Path("demo"),
+) -> None:
+    """Do the main job on simulated data, from spikes to report, in minutes."""
+    from spikeloom.demo import demo as run
+
+    page = run(output_folder(out), seed=seed, say=typer.echo)
+    typer.echo(f"Open {page}")
+
+
+def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials":
+    """Trials of a Gaussian fitted to what the model makes of the training trials, as many as there are real ones."""
+    from spikeloom.models.ldns import LDNS
+    from spikeloom.recipe import load_model
+
+    model = load_model(run)
+    if reference is None or not isinstance(model, LDNS):
+        raise SettingError(
+            "--model needs an LDNS, and --reference with its training trials.",
+            f"{run} holds {type(model).__name__}" + (", and --reference is missing." if reference is None else "."),
+            "Give --reference train.h5, or leave --model out.",
+        )
+    return model.gaussian(reference, like=real, seed=seed)
+
+
+def _load_named(paths: list[Path]) -> "dict[str, Trials]":
+    from spikeloom.trials import Trials
+
+    return {
+        (path.stem if len({p.stem for p in paths}) == len(paths) else str(path)): Trials.load(path) for path in paths
+    }
+
+
+def _name(run: Path) -> str:
+    """`reach` of runs/reach, runs/reach/model and reach.h5."""
+    place = run.resolve()
+    return place.parent.name if place.name == "model" else place.stem
+
+
+def _show(table: object) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=160).print(table)

@@ -1,0 +1,164 @@
+"""Commands about models: recipes, fit, sample, encode."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikeloom.cli.data import Seed
+from spikeloom.cli.paths import output_file, output_folder
+from spikeloom.errors import SettingError
+
+Run = Annotated[Path, typer.Argument(help="Run folder of `spikeloom fit`, or a model folder.")]
+
+RECIPES = "Example: spikeloom recipes ldns-small"
+
+
+def recipes(
+    *,
+    name: Annotated[str | None, typer.Argument(help="Recipe to show, with every setting resolved.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change of a setting, key=value; repeatable.")
+    ] = None,
+) -> None:
+    """List the recipes, or show one with every setting."""
+    from spikeloom import recipe
+
+    if name is not None:
+        typer.echo(recipe.read_recipe(name, change or ()).dumps().rstrip())
+        return
+    if change:
+        raise SettingError(
+            "--set must come with a recipe.", "No recipe was named.", "Write spikeloom recipes ldns-small --set ..."
+        )
+    names = recipe.recipes()
+    for known in names:
+        typer.echo(f"{known:<{max(map(len, names)) + 2}}{recipe.read_recipe(known).about}")
+
+
+FIT = "Example: spikeloom fit ldns-small --data train.h5 --set latents=12 --out runs/reach"
+
+
+def fit(
+    *,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
+    data: Annotated[Path, typer.Option(help="Trials file to train on.")],
+    watch: Annotated[Path | None, typer.Option(help="Trials file on which the best weights are chosen.")] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change of a setting, key=value; repeatable.")
+    ] = None,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Run folder. A run that was stopped goes on where it was.")],
+) -> None:
+    """Train every stage of a model. The run folder ends with the model, ready to sample."""
+    from spikeloom.recipe import read_recipe
+    from spikeloom.trials import Trials
+
+    settings = read_recipe(recipe, change or ())
+    trials = Trials.load(data)
+    watched = None if watch is None else Trials.load(watch)
+    model = settings.build(trials.neurons)
+    output_folder(out)
+    try:
+        model.fit(trials, watch=watched, seed=seed, out=out)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. The same command goes on where {out} is now.", err=True)
+        raise
+    typer.echo(f"{out / 'model'}: {settings.model.upper()} trained on {trials!r}")
+
+
+TRIALS_IN_MEMORY = 2048
+"""More trials than these go to the file in parts, so that a request of any size fits in memory."""
+
+SAMPLE = "Example: spikeloom sample runs/reach --trials 500 --seed 1 --out fake.h5"
+
+
+def sample(
+    *,
+    run: Run,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    bins: Annotated[
+        int | None,
+        typer.Option(min=1, help="Bins of every trial; if absent, lengths are drawn as in the training trials."),
+    ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Trials file whose number and lengths of trials are copied.")
+    ] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME (values from --like, or drawn from the training trials), NAME=VALUE, or NAME=path.csv with the "
+            "columns time (s) and one per dimension; repeatable. Without it samples are unconditional."
+        ),
+    ] = None,
+    guidance: Annotated[
+        float, typer.Option(help="Strength of the condition: 1 is the plain model, 0 ignores it.")
+    ] = 1.0,
+    sampler: Annotated[
+        str | None, typer.Option(help="Another sampler than the model's own: NAME or NAME:STEPS.")
+    ] = None,
+    max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="File to write: .h5 for trials, .nwb for spike times.")],
+) -> None:
+    """Generate trials."""
+    output_file(out, ".h5", ".nwb")
+    if trials is None and like is None:
+        raise SettingError(
+            "It must be said how many trials to generate.",
+            "Neither --trials nor --like was given.",
+            "Write --trials 100.",
+        )
+    import numpy as np
+
+    from spikeloom.cli.conditions import read_conditions
+    from spikeloom.files import ensure_folder
+    from spikeloom.recipe import choose, load_model
+    from spikeloom.trials import Trials
+    from spikeloom.trials_io import write_parts
+
+    model = load_model(run)
+    told = None if condition is None else read_conditions(condition, model, bins)
+    walk = None
+    if sampler is not None:
+        from spikeloom.diffusion.sampler import Sampler
+
+        walk = choose(Sampler, sampler)
+    real = None if like is None else Trials.load(like)
+    if told is not None and bins is None and real is None:
+        bins = min((len(value) for value in told.values() if isinstance(value, np.ndarray)), default=None)
+    request: dict[str, Any] = dict(bins=bins, like=real, condition=told, guidance=guidance)
+    draw = partial(model.sample, trials, **request, seed=seed, sampler=walk, max_batch=max_batch)
+    number = len(real) if real is not None else trials
+    ensure_folder(out.parent)
+    if out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY:
+        starts = range(0, number, TRIALS_IN_MEMORY)
+        parts = (draw(rows=range(start, min(start + TRIALS_IN_MEMORY, number))) for start in starts)
+        write_parts(out, (part.fields() for part in parts))
+        typer.echo(f"{out}: {number} trials")
+        return
+    fake = draw()
+    (fake.save if out.suffix == ".h5" else fake.to_nwb)(out)
+    typer.echo(f"{out}: {fake!r}")
+
+
+ENCODE = "Example: spikeloom encode runs/reach --data test.h5 --out latents.h5"
+
+
+def encode(
+    *,
+    run: Run,
+    data: Annotated[Path, typer.Option(help="Trials file to encode.")],
+    out: Annotated[Path, typer.Option(help="Trials file to write, .h5: the trials with rates and latents.")],
+) -> None:
+    """Infer rates and latents of recorded trials."""
+    output_file(out, ".h5")
+    from spikeloom.files import ensure_folder
+    from spikeloom.recipe import load_model
+    from spikeloom.trials import Trials
+
+    encoded = load_model(run).encode(Trials.load(data))
+    ensure_folder(out.parent)
+    encoded.save(out)
+    typer.echo(f"{out}: {encoded!r}")

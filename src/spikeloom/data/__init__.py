@@ -1,0 +1,1 @@
+"""Recordings and simulations: from a file or an array to `Recording` and `Trials`."""

@@ -1,0 +1,124 @@
+"""`load`: the one door. A file or an object in memory -> `Recording` (events in seconds) or `Trials` (binned).
+
+| comes in | comes out |
+|---|---|
+| `.nwb` | `Recording` |
+| `.h5` written by spikeloom | `Trials` |
+| `.npz`, `.npy` with counts | `Trials` |
+| list or dict of spike times, pynapple `TsGroup`, neo `Block`, `Segment` or spike trains | `Recording` |
+| array of counts with `axes` and `bin_width`, ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
+
+A new source is a function that returns one of the two, and one line here.
+"""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeloom.data import arrays
+from spikeloom.data.nwb import read_nwb
+from spikeloom.data.recording import Recording
+from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
+from spikeloom.trials import Trials
+
+
+def load(
+    source: Any,
+    *,
+    counts: str | None = None,
+    axes: str | None = None,
+    bin_width: float | None = None,
+    **fields: Any,
+) -> Recording | Trials:
+    """Read a recording or trials from a file, or take them from an object in memory.
+
+    Args:
+        source: A path, or an object as in the table at the top of the module.
+        counts: For recordings without spike times: the time series that holds binned counts, "ecephys/counts_50ms".
+        axes: For an array of counts: its axes as words, such as "neuron trial time".
+        bin_width: For counts: the width of a bin in seconds.
+        fields: For objects in memory: further fields of `Recording` (such as `trial_table`, `behavior`) or `Trials`.
+
+    Raises:
+        FileError: if there is no such file or it is of no known kind; CorruptFileError if it is damaged.
+        DataError: if the values are not what they must be, or the object is of no known kind.
+        SettingError: if an argument is given that this source does not read.
+    """
+    given = {"counts": counts, "axes": axes, "bin_width": bin_width, **fields}
+    if isinstance(source, Recording | Trials):
+        return source
+    if isinstance(source, str | os.PathLike):
+        return _load_file(Path(source), given)
+    if arrays.is_pynapple(source):
+        _only(given, "a pynapple object", *fields)
+        return arrays.from_pynapple(source, **fields)
+    if arrays.is_neo(source):
+        _only(given, "a neo object", *fields)
+        return arrays.from_neo(source, **fields)
+    if isinstance(source, list | tuple) and arrays.is_ragged_counts(source):
+        _only(given, "a list of counts", "bin_width", *fields)
+        if bin_width is None:
+            raise DataError("Counts need a bin width.", "There was none.", "Give bin_width in seconds.")
+        return arrays.from_counts(source, bin_width=bin_width, **fields)
+    if isinstance(source, list | tuple | Mapping):
+        _only(given, "spike times", *fields)
+        return arrays.from_spike_times(source, **fields)
+    if hasattr(source, "__array__"):
+        _only(given, "an array", "axes", "bin_width", *fields)
+        return arrays.from_array(source, axes=axes, bin_width=bin_width, **fields)
+    raise DataError(
+        "load takes a path, spike times, or counts.",
+        f"It got {type(source).__name__}.",
+        "Give a list of spike times per neuron, or an array with axes and bin_width.",
+    )
+
+
+def _load_file(path: Path, given: dict[str, Any]) -> Recording | Trials:
+    kind = path.suffix.lower()
+    if kind == ".nwb":
+        _only(given, "an NWB file", "counts")
+        recording = read_nwb(path)
+        return recording if given["counts"] is None else recording.counted(given["counts"])
+    if kind in (".h5", ".hdf5"):
+        _only(given, "a trials file")
+        return Trials.load(path)
+    if kind in (".npz", ".npy"):
+        _only(given, "an array file", "axes", "bin_width")
+        return _load_numpy(path, axes=given["axes"], bin_width=given["bin_width"])
+    raise FileError(
+        "spikeloom reads .nwb, its own .h5, .npz and .npy.",
+        f"{path} is none of them.",
+        "Convert it to NWB, or load the arrays yourself and give them to load().",
+    )
+
+
+def _load_numpy(path: Path, *, axes: str | None, bin_width: float | None) -> Trials:
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            archive = {"counts": content}
+        else:
+            with content:
+                archive = {name: content[name] for name in content.files}
+    except FileNotFoundError as error:
+        raise FileError("The file must exist.", f"There is no {path}.", "Check the path.") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise CorruptFileError(
+            "The file must hold plain NumPy arrays.", f"{path} does not: {error}.", "Save it anew with np.savez."
+        ) from error
+    return arrays.from_npz(archive, axes=axes, bin_width=bin_width, source=path.name)
+
+
+def _only(given: dict[str, Any], what: str, *allowed: str) -> None:
+    """Refuse arguments that nobody would read."""
+    extra = [name for name, value in given.items() if value is not None and name not in allowed]
+    if extra:
+        raise SettingError(
+            f"load reads {' and '.join(allowed) or 'no further arguments'} with {what}.",
+            f"It got {', '.join(extra)}.",
+            "Leave it out.",
+        )

@@ -1,0 +1,166 @@
+r"""From a noisy sample to an estimate of the clean one.
+
+The best estimate in mean square is the posterior mean :math:`\hat x_0 = E[x_0 \mid x]`; it holds all that a sampler
+needs, since :math:`\hat\varepsilon = (x - a \hat x_0) / \sigma` and the score is :math:`-\hat\varepsilon / \sigma`.
+So every denoiser answers with :math:`\hat x_0`, whatever its network predicts.
+
+Two of them: `NetworkDenoiser` (any backbone, a schedule, and what the backbone's output means) and `ExactGaussian`,
+which knows the answer in closed form. With the latter a sampler can be judged with nothing trained.
+
+Training compares the network's answer with its target. Between the losses of the three answers,
+:math:`\|\hat v - v\|^2 = \|\hat\varepsilon - \varepsilon\|^2 / a^2
+= \|\hat\varepsilon - \varepsilon\|^2 + \|\hat x_0 - x_0\|^2`:
+predicting the velocity is predicting noise and sample at once, with equal weights.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikeloom.diffusion.schedule import NoiseSchedule, Prediction, clean_from, target
+from spikeloom.errors import SettingError
+from spikeloom.nn.condition import Condition
+
+Noisy = Float[Tensor, "batch time channel"]
+"""A sample with noise in it, of standardised data; unitless."""
+
+Level = Float[Tensor, " batch"]
+"""Noise level of each trial in [0, 1]; 0 is clean."""
+
+Mask = Bool[Tensor, "batch time"]
+"""True where a bin counts."""
+
+
+class Denoiser(nn.Module, ABC):
+    """A schedule, and an estimate of the clean sample at each of its levels; one abstract method."""
+
+    schedule: NoiseSchedule
+
+    @abstractmethod
+    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+        """Estimate of the clean sample.
+
+        Args:
+            x: Noisy sample a x_0 + sigma eps (batch, time, channel).
+            level: Noise level of each trial.
+            condition: What the sample is known to belong to.
+            mask: Bins that count; None means all. The estimate in the others is arbitrary and must not be used.
+        """
+
+
+@final
+class NetworkDenoiser(Denoiser):
+    """A backbone, the schedule it lives on, and what its output means.
+
+    Args:
+        backbone: Any module with (x, level, condition, mask) -> like x.
+        schedule: Signal and noise scale of each level.
+        prediction: Whether the backbone's output is the noise, the clean sample, or the velocity.
+    """
+
+    def __init__(self, backbone: nn.Module, *, schedule: NoiseSchedule, prediction: Prediction) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.schedule = schedule
+        self.prediction: Prediction = prediction
+
+    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+        """Estimate of the clean sample, read from the backbone's answer."""
+        signal, noise = _scales(self.schedule, level)
+        answer = self.backbone(x, level, condition, mask).to(x.dtype)
+        return clean_from(self.prediction, answer, x=x, signal_scale=signal, noise_scale=noise)
+
+
+@final
+class ExactGaussian(Denoiser):
+    r"""The perfect denoiser of data :math:`x_0 \sim N(0, s^2)`, independent in every entry: an oracle for tests.
+
+    :math:`\hat x_0 = a s^2 x / (a^2 s^2 + \sigma^2)`. It has no parameters, and reads neither condition nor mask.
+
+    Args:
+        sd: s, one for all channels or one for each.
+        schedule: Signal and noise scale of each level.
+    """
+
+    sd: Tensor
+
+    def __init__(self, sd: float | Sequence[float], schedule: NoiseSchedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.register_buffer("sd", torch.tensor(sd, dtype=torch.float64))
+
+    def forward(
+        self,
+        x: Noisy,
+        level: Level,
+        condition: Condition | None = None,  # noqa: ARG002 - the law of every denoiser
+        mask: Mask | None = None,  # noqa: ARG002
+    ) -> Noisy:
+        """Posterior mean of the clean sample."""
+        signal, noise = _scales(self.schedule, level)
+        power = self.sd.to(x.dtype) ** 2
+        return signal * power * x / (signal**2 * power + noise**2)
+
+
+def denoising_loss(
+    denoiser: NetworkDenoiser,
+    clean: Noisy,
+    *,
+    level: Level,
+    noise: Noisy,
+    condition: Condition | None = None,
+    mask: Mask | None = None,
+    huber: float | None = None,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    r"""How far the network's answer is from its target, with equal weight at every level.
+
+    Per entry the squared error :math:`e^2`, or with `huber` = b the smooth L1 loss,
+    :math:`e^2 / 2b` where :math:`|e| < b` and :math:`|e| - b / 2` elsewhere.
+
+    Args:
+        denoiser: The network to judge.
+        clean: x_0, standardised (batch, time, channel); what it holds in padding is never read.
+        level: Noise level of each trial.
+        noise: eps, standard normal, same axes as `clean`.
+        condition: What the trials are known to belong to.
+        mask: Bins that count; None means all.
+        huber: Width b of the quadratic part; None for the squared error.
+
+    Returns:
+        Sum of the loss over valid entries (differentiable), and their number. The mean is their ratio; they are kept
+        apart so that micro-batches and processes add up exactly.
+
+    Raises:
+        SettingError: if `huber` is not positive.
+
+    Source: smooth L1 as in LDNS. There, masked losses are divided by all bins; here by the valid ones.
+    """
+    if huber is not None and not huber > 0:
+        raise SettingError(
+            "The width `huber` of the smooth L1 loss must be above 0.",
+            f"It was {huber}.",
+            "Use None for squared error.",
+        )
+    if mask is not None:  # filled, not multiplied: padding may hold NaN
+        clean, noise = (x.masked_fill(~mask[..., None], 0) for x in (clean, noise))
+    signal_scale, noise_scale = _scales(denoiser.schedule, level)
+    answer = denoiser.backbone(signal_scale * clean + noise_scale * noise, level, condition, mask).to(clean.dtype)
+    wanted = target(denoiser.prediction, clean=clean, noise=noise, signal_scale=signal_scale, noise_scale=noise_scale)
+    if huber is None:
+        loss = functional.mse_loss(answer, wanted, reduction="none")
+    else:
+        loss = functional.smooth_l1_loss(answer, wanted, reduction="none", beta=huber)
+    if mask is None:
+        return loss.sum(), loss.new_tensor(loss.numel())
+    return loss.masked_fill(~mask[..., None], 0).sum(), (mask.sum() * clean.shape[-1]).to(loss.dtype)
+
+
+def _scales(schedule: NoiseSchedule, level: Level) -> tuple[Tensor, Tensor]:
+    """Scales of the schedule with axes for time and channel."""
+    signal, noise = schedule(level)
+    return signal[:, None, None], noise[:, None, None]

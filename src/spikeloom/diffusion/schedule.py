@@ -1,0 +1,195 @@
+r"""How much signal and how much noise there is at each level.
+
+A clean sample :math:`x_0` of unit variance is blended with white noise :math:`\varepsilon \sim N(0, I)`,
+
+.. math:: x = a x_0 + \sigma \varepsilon, \qquad a^2 + \sigma^2 = 1, \qquad \text{level} \in [0, 1].
+
+At level 0, x is the clean sample itself; at level 1 it can hardly be told from noise. Because the blend preserves
+variance, standardised data have unit variance at every level, so a walk back from noise may start at any level from
+N(0, I). The ratio :math:`\sigma / a` only grows with the level; solvers choose their levels by it, or by the
+half log signal-to-noise ratio :math:`\lambda = \log(a / \sigma)`.
+
+A network that sees x may answer with the noise, the clean sample, or the velocity
+:math:`v = a\varepsilon - \sigma x_0`. With x given each determines the others, for (x, v) is (x_0, eps) turned by an
+angle:
+
+.. math:: x_0 = a x - \sigma v, \qquad \varepsilon = a v + \sigma x.
+
+`target` and `clean_from` are the one place where these answers are made and read.
+
+A new schedule is a frozen dataclass with one method, `__call__`.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from typing import Annotated, Literal, final
+
+import torch
+from jaxtyping import Float
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+Prediction = Literal["noise", "clean", "velocity"]
+"""What a network answers with: eps, x_0, or a eps - sigma x_0."""
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""Settings refuse what nobody reads, and numbers that are none."""
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+BISECTIONS = 100
+"""Halvings of [0, 1] in `level_of`: past this float64 cannot tell two levels above 1e-14 apart."""
+
+
+class NoiseSchedule(ABC):
+    """Scales of signal and noise as a function of the level; one abstract method."""
+
+    @abstractmethod
+    def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
+        r"""Signal scale a and noise scale sigma at each level, :math:`a^2 + \sigma^2 = 1`.
+
+        Args:
+            level: Noise level in [0, 1]; 0 is clean and gives exactly (1, 0).
+
+        Returns:
+            a, falling and positive, and sigma, rising; same axes and dtype as `level`.
+        """
+
+    @final
+    def level_of(self, ratio: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+        """Level at which sigma / a equals `ratio`; 1 where the schedule never gets that noisy. Always float64."""
+        ratio = ratio.double()
+        low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            signal, noise = self(middle)
+            cleaner = noise < ratio * signal
+            low, high = torch.where(cleaner, middle, low), torch.where(cleaner, high, middle)
+        return high
+
+
+@final
+@dataclass(frozen=True, config=STRICT)
+class LinearBeta(NoiseSchedule):
+    r"""The schedule of DDPM and LDNS: variances of the small noising steps grow linearly.
+
+    :math:`a_i^2 = \prod_{j \le i} (1 - \beta_j)` at level i / levels, with :math:`\beta_j` from `start` to `end`.
+    Between those grid points log a^2 is a parabola through both, with the slope that :math:`\log(1 - \beta)` has
+    there, so that the scales are smooth in the level. At the default, a at level 1 is 0.0064.
+
+    Args:
+        levels: Number of grid points above 0.
+        start: First :math:`\beta`.
+        end: Last :math:`\beta`.
+
+    Source: Ho, Jain, Abbeel 2020, section 4.
+    """
+
+    levels: Annotated[int, Field(ge=2)] = 1000
+    start: Fraction = 1e-4
+    end: Fraction = 0.02
+
+    def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
+        """Signal and noise scale at each level."""
+        total, gain, bend = _linear_beta_table(self.levels, self.start, self.end, level.device).to(level.dtype)
+        position = level * self.levels
+        cell = position.detach().floor().clamp(0, self.levels - 1).long()
+        part = position - cell
+        log_power = total[cell] + part * gain[cell] - part * (1 - part) / 2 * bend[cell]
+        return torch.exp(log_power / 2), torch.sqrt(-torch.expm1(log_power))
+
+
+@lru_cache(maxsize=16)
+def _linear_beta_table(levels: int, start: float, end: float, device: torch.device) -> Float[Tensor, "3 cell"]:
+    """Of each cell between grid points: log a^2 at its left end, its change over the cell, and that change's slope."""
+    with torch.inference_mode(False), torch.no_grad():  # what is cached must serve training too
+        beta = torch.linspace(start, end, levels, dtype=torch.float64)
+        gain = torch.log1p(-beta)
+        # No steeper than 2 gain, so that log a^2 never rises within a cell, however coarse the grid.
+        bend = (-(end - start) / (levels - 1) / (1 - beta)).clamp(min=2 * gain, max=-2 * gain)
+        return torch.stack([torch.cumsum(gain, 0) - gain, gain, bend]).to(device)
+
+
+@final
+@dataclass(frozen=True, config=STRICT)
+class Cosine(NoiseSchedule):
+    r"""Signal falls as a cosine: more levels of middling noise than `LinearBeta` has.
+
+    :math:`a = \cos\theta / \cos\theta_0`, with the angle linear in the level from
+    :math:`\theta_0 = \frac{\pi}{2}\frac{s}{1+s}` to where a is `smallest`. The published form runs to
+    :math:`\pi / 2`, where no signal is left, and is clipped; ours ends a little sooner and stays strictly monotone.
+
+    Args:
+        offset: s; keeps the first levels from being too clean.
+        smallest: Signal scale at level 1.
+
+    Source: Nichol, Dhariwal 2021, equation 17.
+    """
+
+    offset: Annotated[float, Field(ge=0, lt=1)] = 0.008
+    smallest: Fraction = 0.005
+
+    def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
+        """Signal and noise scale at each level."""
+        first = self.offset / (1 + self.offset) * math.pi / 2
+        last = math.acos(self.smallest * math.cos(first))
+        turn = level * (last - first)
+        # a^2 = 1 - sin(angle - first) sin(angle + first) / cos^2 first: no cancellation near level 0.
+        power = torch.sin(turn) * torch.sin(turn + 2 * first) / math.cos(first) ** 2
+        return torch.cos(turn + first) / math.cos(first), torch.sqrt(power)
+
+
+def target(
+    prediction: Prediction,
+    *,
+    clean: Float[Tensor, "*axes"],
+    noise: Float[Tensor, "*axes"],
+    signal_scale: Tensor,
+    noise_scale: Tensor,
+) -> Float[Tensor, "*axes"]:
+    r"""What a network should answer: eps, x_0, or :math:`v = a\varepsilon - \sigma x_0`.
+
+    Args:
+        prediction: Which of the three.
+        clean: x_0.
+        noise: eps.
+        signal_scale: a, broadcastable to `clean`.
+        noise_scale: sigma, likewise.
+    """
+    match prediction:
+        case "noise":
+            return noise
+        case "clean":
+            return clean
+        case "velocity":
+            return signal_scale * noise - noise_scale * clean
+
+
+def clean_from(
+    prediction: Prediction,
+    answer: Float[Tensor, "*axes"],
+    *,
+    x: Float[Tensor, "*axes"],
+    signal_scale: Tensor,
+    noise_scale: Tensor,
+) -> Float[Tensor, "*axes"]:
+    r"""The clean sample that a network's answer implies.
+
+    :math:`(x - \sigma\hat\varepsilon) / a`, :math:`\hat x_0` itself, or :math:`a x - \sigma\hat v`.
+
+    Args:
+        prediction: What the answer is.
+        answer: The network's output.
+        x: What it was given.
+        signal_scale: a, broadcastable to `x`.
+        noise_scale: sigma, likewise.
+    """
+    match prediction:
+        case "noise":
+            return (x - noise_scale * answer) / signal_scale
+        case "clean":
+            return answer
+        case "velocity":
+            return signal_scale * x - noise_scale * answer

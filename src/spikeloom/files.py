@@ -1,0 +1,269 @@
+"""Files that are either whole or not there, and that notice damage.
+
+Writing goes to `.<name>.<pid>.part` in the same folder, is flushed to the disk, and only then takes the name it is
+meant for; a process killed at any moment leaves the old file or the new one, never half of one. A folder of several
+files ends with `manifest.json`, the SHA-256 of each, written last: a folder without a manifest is unfinished, and one
+whose hashes differ is damaged (safetensors, like plain HDF5, loads a flipped bit without a word).
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from spikeloom.errors import CorruptFileError, FileError
+
+if TYPE_CHECKING:
+    import torch
+
+MANIFEST = "manifest.json"
+STALE_AFTER = 3600.0
+"""Seconds after which a `.part` file belongs to nobody; the process number alone means nothing on a shared disk."""
+
+
+# --- whole or not there --------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Temporary path to write to; it takes the name `path` if the block succeeds, and vanishes if it fails.
+
+    Args:
+        path: The file to write, in a folder that exists.
+
+    Yields:
+        Path in the same folder; write the file there and close it.
+
+    Raises:
+        FileError: if the folder is missing or not writable, the disk is full, or `path` is a folder.
+    """
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with _explained(target):
+            if not target.parent.is_dir():
+                raise FileNotFoundError(errno.ENOENT, "the folder does not exist")
+            yield part
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(target)
+            sync_folder(target.parent)
+    except BaseException:  # also Ctrl-C
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Temporary folder to fill; it takes the name `path` if the block succeeds, and vanishes if it fails.
+
+    A folder of that name is replaced, after the new one is complete. Write the files inside with `atomic_write` and
+    its kin, so that they are on the disk before the folder has its name, and end with `write_manifest`.
+
+    Raises:
+        FileError: if the folder above is missing or not writable, or the disk is full.
+    """
+    target = Path(path)
+    part, old = (target.with_name(f".{target.name}.{os.getpid()}.{ending}") for ending in ("part", "old.part"))
+    try:
+        with _explained(target):
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            yield part
+            sync_folder(part)
+            if target.exists():  # a folder that is not empty cannot be replaced in one go
+                target.replace(old)
+            part.replace(target)
+            sync_folder(target.parent)
+    finally:
+        for folder in (part, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file so that it is whole or not there; FileError if it cannot be written."""
+    with atomic_path(path) as part:
+        part.write_bytes(content)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder last through a power cut, where the system can (POSIX)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks refuse it; the rename stands
+            raise
+    finally:
+        os.close(handle)
+
+
+def ensure_folder(folder: str | os.PathLike[str]) -> Path:
+    """The folder, created if need be and tried by writing into it, so that hours of work do not end in "cannot write".
+
+    Forgotten `.part` files and folders older than an hour are removed.
+
+    Raises:
+        FileError: if it cannot be created or written to.
+    """
+    folder = Path(folder)
+    with _explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(".*.part"):
+            with contextlib.suppress(OSError):
+                if time.time() - part.stat().st_mtime > STALE_AFTER:
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+        trial = folder / f".try.{os.getpid()}"
+        trial.write_bytes(b"spikeloom")
+        trial.unlink()
+    return folder
+
+
+# --- bytes, JSON, tensors ------------------------------------------------------------------------------------------
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Content of a file; FileError if it is not there or cannot be read."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write plain values (dict, list, text, numbers, NumPy's too) as readable JSON; NaN and infinities become null."""
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
+    atomic_write(path, (text + "\n").encode())
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """Read a JSON file; CorruptFileError if it is not JSON."""
+    try:
+        return json.loads(read_bytes(path))
+    except ValueError as error:
+        raise CorruptFileError(
+            "The file must hold JSON.", f"{path} does not: {error}.", "Restore it from a copy, or write it anew."
+        ) from error
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: "Mapping[str, torch.Tensor]") -> None:
+    """Write named tensors as safetensors. Each is copied to the CPU, so tensors may share memory or be strided."""
+    import torch
+    from safetensors.torch import save
+
+    def plain(tensor: "torch.Tensor") -> "torch.Tensor":
+        return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+
+    atomic_write(path, save({name: plain(tensor) for name, tensor in tensors.items()}))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> "dict[str, torch.Tensor]":
+    """Read named tensors (on the CPU) from a safetensors file; CorruptFileError if it is damaged or another kind."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    content = read_bytes(path)
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CorruptFileError(
+            "The file must hold safetensors.", f"{path} does not: {error}.", "Restore it from a copy, or train again."
+        ) from error
+
+
+# --- hashes --------------------------------------------------------------------------------------------------------
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, 64 hexadecimal digits; FileError if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def write_manifest(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
+    """Write `manifest.json`, the SHA-256 of each named file of a folder; last of all, for it says "complete"."""
+    folder = Path(folder)
+    write_json(folder / MANIFEST, {name: sha256(folder / name) for name in names})
+
+
+def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the files that a folder's manifest vouches for, after comparing every hash.
+
+    Raises:
+        CorruptFileError: if the manifest or a file is missing, a hash differs, or a name leads out of the folder.
+    """
+    folder = Path(folder)
+    again = "Restore the folder from a copy, or write it anew."
+    if not (folder / MANIFEST).is_file():
+        raise CorruptFileError(f"A complete folder must hold {MANIFEST}.", f"{folder} has none.", again)
+    manifest = read_json(folder / MANIFEST)
+    if not isinstance(manifest, dict) or not all(isinstance(value, str) for value in manifest.values()):
+        raise CorruptFileError("A manifest must map file names to hashes.", f"{folder / MANIFEST} does not.", again)
+    for name, expected in manifest.items():
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or not pure.parts:
+            raise CorruptFileError(
+                "A manifest must name files inside its folder.",
+                f"{folder / MANIFEST} names {name!r}.",
+                "Do not use this folder: somebody has changed it.",
+            )
+        if not (folder / name).is_file():
+            raise CorruptFileError("Every file of a manifest must be there.", f"{folder / name} is missing.", again)
+        if sha256(folder / name) != expected:
+            raise CorruptFileError(
+                "A file must have the SHA-256 that its manifest gives.",
+                f"{folder / name} has another: it is damaged.",
+                again,
+            )
+    return list(manifest)
+
+
+def _unreadable(path: str | os.PathLike[str], error: OSError) -> FileError:
+    return FileError(
+        "The file must exist and be readable.",
+        f"{path}: {error.strerror or error}.",
+        "Check the path and the permissions.",
+    )
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn the system's OSError about writing `path` into a FileError; ours pass."""
+    try:
+        yield
+    except FileError:
+        raise
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        raise FileError(
+            "It must be possible to write the file.",
+            f"{path}: {error.strerror or error}.",
+            "Free some space or choose another disk."
+            if full
+            else "Choose a folder that exists and that you may write to.",
+        ) from error
+
+
+def _finite(value: Any) -> Any:
+    """The same value in Python's own types, with NaN and infinities as None, for JSON knows neither."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    return value

@@ -1,0 +1,126 @@
+"""Small numerical helpers: smoothing that knows padding, correlations that know silence, principal components.
+
+None of them knows of trials or metrics; none returns NaN where it can say None.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+Numbers = NDArray[Any]
+"""Any numbers: the metrics check meaning, not dtype."""
+
+
+def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    r"""Gaussian smoothing along time (axis 1) that neither sees padding nor darkens the ends.
+
+    :math:`y_t = \sum_u w_{t-u} m_u x_u / \sum_u w_{t-u} m_u`, w a Gaussian cut at four standard deviations.
+
+    Args:
+        values: (trial, time, ...); what lies outside the mask must be zero.
+        sd: Standard deviation in bins; 0 leaves the values as they are.
+        mask: True where a bin counts (trial, time).
+
+    Returns:
+        Same axes; zero outside the mask.
+    """
+    values = np.asarray(values, np.float32)
+    if sd <= 0 or not values.size:
+        return values
+    if mask.all():  # one row of weights serves all trials
+        weight = gaussian_filter1d(np.ones(values.shape[1], np.float32), sd, mode="constant")[None]
+    else:
+        weight = np.where(mask, gaussian_filter1d(mask.astype(np.float32), sd, axis=1, mode="constant"), np.inf)
+    shape = weight.shape + (1,) * (values.ndim - 2)
+    return gaussian_filter1d(values, sd, axis=1, mode="constant") / weight.reshape(shape)
+
+
+def pearson(x: Numbers, y: Numbers) -> float | None:
+    """Correlation of two vectors over the entries where both are finite; None with fewer than 3 or without variance."""
+    x, y = _finite_pairs(x, y)
+    if len(x) < 3:
+        return None
+    x, y = x - x.mean(), y - y.mean()
+    scale = np.sqrt((x @ x) * (y @ y))
+    return float(np.clip(x @ y / scale, -1, 1)) if scale > 1e-12 * len(x) else None
+
+
+def slope(x: Numbers, y: Numbers) -> float | None:
+    """Least-squares slope of y on x over the entries where both are finite; None as in `pearson`."""
+    x, y = _finite_pairs(x, y)
+    if len(x) < 3:
+        return None
+    x = x - x.mean()
+    return float(x @ y / (x @ x)) if x @ x > 1e-12 * len(x) else None
+
+
+def rmse(x: Numbers, y: Numbers) -> float | None:
+    """Root mean square difference over the entries where both are finite; None if there are none."""
+    x, y = _finite_pairs(x, y)
+    return float(np.sqrt(np.mean((x - y) ** 2))) if len(x) else None
+
+
+def _finite_pairs(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+    x, y = np.asarray(x, np.float64).ravel(), np.asarray(y, np.float64).ravel()
+    both = np.isfinite(x) & np.isfinite(y)
+    return x[both], y[both]
+
+
+def ratio(above: Numbers, below: Numbers) -> Numbers:
+    """Quotient, NaN where the denominator is not positive (inside arrays NaN marks what is left out)."""
+    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
+    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+
+
+def correlation_matrix(second_moment: Numbers, mean: Numbers) -> Numbers:
+    """Pearson coefficients from E[x x'] and E[x]; rows and columns of constant variables are NaN."""
+    covariance = second_moment - np.outer(mean, mean)
+    variance = np.diag(covariance).copy()
+    variance[variance <= 1e-10 * np.maximum(1e-30, np.diag(second_moment))] = np.nan
+    scale = np.sqrt(variance)
+    return covariance / np.outer(scale, scale)
+
+
+def above_diagonal(matrix: Numbers, items: Numbers) -> Numbers:
+    """Entries (i, j), i < j, of the given rows and columns, as one vector; ordered as `pairs_of`."""
+    first, second = np.triu_indices(len(items), 1)
+    items = np.asarray(items)
+    return matrix[items[first], items[second]]
+
+
+def pairs_of(items: Numbers) -> Numbers:
+    """Pairs (i, j), i < j, of the given items (pair, 2)."""
+    first, second = np.triu_indices(len(items), 1)
+    return np.stack([np.asarray(items)[first], np.asarray(items)[second]], axis=1)
+
+
+def principal_components(x: Numbers, *, components: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+    """Scores on the leading principal components, and the mean that was taken off.
+
+    Randomised range finder with four power iterations (Halko, Martinsson, Tropp 2011), exact when there are few rows or
+    columns. Signs are fixed so that the largest entry of each direction is positive.
+
+    Args:
+        x: (row, feature).
+        components: How many; fewer come back when the data have fewer.
+        rng: For the random start.
+
+    Returns:
+        Directions (feature, component), orthonormal, by falling variance; mean (feature,).
+    """
+    mean = x.mean(0)
+    centred = x - mean
+    components = min(components, *x.shape)
+    if min(x.shape) <= 4 * components:
+        _, _, rows = np.linalg.svd(centred, full_matrices=False)
+    else:
+        basis = rng.standard_normal((x.shape[1], components + 12)).astype(x.dtype)
+        for _ in range(4):
+            basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
+        _, _, small = np.linalg.svd(centred @ basis, full_matrices=False)
+        rows = small @ basis.T
+    directions = rows[:components].T
+    signs = np.sign(directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])])
+    return directions * signs, mean

@@ -1,0 +1,186 @@
+r"""Counts: how many spikes, of one neuron or of all together.
+
+The *population count* of a bin is the number of spikes of all neurons in it. It is a whole number, so its distribution
+is a histogram, p for real and q for fake bins, and needs no smoothing; a floor of 1e-6 before normalising keeps the
+divergences finite. The *Fano factor* of a neuron under one condition is Var/mean of its trial counts: 1 for a Poisson
+neuron with one rate, more when trials differ.
+"""
+
+import numpy as np
+
+from spikeloom.metrics.arrays import Numbers, pearson, ratio, rmse
+from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.result import Result
+from spikeloom.metrics.statistics import Statistics
+
+FLOOR = 1e-6
+"""Added to each share of a histogram before it is normalised again."""
+
+FANO_MEAN = 0.3
+"""Cells (neuron, condition) with a smaller mean count are left out."""
+
+FANO_WINDOW = 0.1
+"""Width of the sliding window of the Fano factor over time, in seconds."""
+
+
+# --- rates --------------------------------------------------------------------------------------------------------
+
+
+def _rates(pair: Pair) -> tuple[Numbers, Numbers]:
+    return pair.real_trials.mean_rates_hz(), pair.fake_trials.mean_rates_hz()
+
+
+def mean_rate_r(pair: Pair) -> Result:
+    """Correlation over neurons of the mean rate."""
+    real, fake = _rates(pair)
+    value = pearson(real, fake)
+    return Result(value, _why(value, f"{pair.neurons} neurons"), _per_neuron(real, fake))
+
+
+def mean_rate_rmse(pair: Pair) -> Result:
+    """Root mean square difference over neurons of the mean rate, in spikes/s."""
+    real, fake = _rates(pair)
+    return Result(rmse(real, fake), f"{pair.neurons} neurons", _per_neuron(real, fake))
+
+
+def mean_rate_log_r(pair: Pair) -> Result:
+    """Correlation of the logarithm of the mean rate, over neurons that fire on both sides; slow ones count as well."""
+    real, fake = _rates(pair)
+    used = np.flatnonzero((real > 0) & (fake > 0))
+    real, fake = np.log10(real[used]), np.log10(fake[used])
+    value = pearson(real, fake)
+    return Result(value, _why(value, f"{len(used)} of {pair.neurons} neurons"), _per_neuron(real, fake, used))
+
+
+def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> dict[str, Numbers]:
+    return {"real": real, "fake": fake, "neuron": np.arange(len(real)) if used is None else used}
+
+
+def _why(value: float | None, note: str) -> str:
+    return note if value is not None else f"too few neurons, or none that differ: {note}"
+
+
+# --- population count ---------------------------------------------------------------------------------------------
+
+
+def histograms(pair: Pair) -> tuple[Numbers, Numbers]:
+    """Shares of valid bins with 0, 1, 2, ... spikes, of real and of fake trials (count,)."""
+    real, fake = pair.real.population_in_bins, pair.fake.population_in_bins
+    top = int(max(real.max(), fake.max())) + 1
+    return np.bincount(real, minlength=top) / len(real), np.bincount(fake, minlength=top) / len(fake)
+
+
+def divergence(p: Numbers, q: Numbers) -> float:
+    """Kullback-Leibler divergence KL(p || q) of two histograms, in nats, each with 1e-6 added and normalised again."""
+    p, q = (p + FLOOR) / (p + FLOOR).sum(), (q + FLOOR) / (q + FLOOR).sum()
+    return float(np.sum(p * np.log(p / q)))
+
+
+def _count_result(pair: Pair, value: float) -> Result:
+    real, fake = pair.once(histograms)
+    return Result(value, "", {"real": real, "fake": fake, "count": np.arange(len(real))})
+
+
+def population_count_kl(pair: Pair) -> Result:
+    """KL(real || fake) of the population count, in nats: heavy where the generator never goes but the brain does."""
+    real, fake = pair.once(histograms)
+    return _count_result(pair, divergence(real, fake))
+
+
+def population_count_kl_reverse(pair: Pair) -> Result:
+    """KL(fake || real) of the population count, in nats: heavy where the generator goes but the brain never does."""
+    real, fake = pair.once(histograms)
+    return _count_result(pair, divergence(fake, real))
+
+
+def population_count_js(pair: Pair) -> Result:
+    """Jensen-Shannon divergence of the population count, in nats; at most ln 2."""
+    real, fake = pair.once(histograms)
+    p, q = (real + FLOOR) / (real + FLOOR).sum(), (fake + FLOOR) / (fake + FLOOR).sum()
+    middle = (p + q) / 2
+    value = 0.5 * float(np.sum(p * np.log(p / middle)) + np.sum(q * np.log(q / middle)))
+    return _count_result(pair, value)
+
+
+def population_count_w1(pair: Pair) -> Result:
+    """Wasserstein distance of the population count, in spikes/bin: the area between the cumulative distributions."""
+    real, fake = pair.once(histograms)
+    return _count_result(pair, float(np.abs(np.cumsum(real - fake)).sum()))
+
+
+# --- Fano factor --------------------------------------------------------------------------------------------------
+
+
+def fano(counts: Numbers, labels: Numbers, conditions: int) -> Numbers:
+    r"""Variance over mean of trial counts, averaged over conditions.
+
+    :math:`F_n = \mathrm{mean}_c \mathrm{Var}_{k \in c}[y_{kn}] / \mathrm{E}_{k \in c}[y_{kn}]`, variance with ddof 1.
+
+    Args:
+        counts: Trial counts (trial, ...), any further axes.
+        labels: Condition of each trial; -1 is left out.
+        conditions: How many conditions there are.
+
+    Returns:
+        One value for each of the further axes; NaN where no condition has two trials and a mean above 0.3.
+    """
+    cells = np.full((conditions, *counts.shape[1:]), np.nan)
+    for condition in range(conditions):
+        y = counts[labels == condition]
+        if len(y) >= 2:
+            mean = y.mean(0)
+            cells[condition] = ratio(y.var(0, ddof=1), np.where(mean > FANO_MEAN, mean, 0))
+    return ratio(np.nansum(cells, 0), np.isfinite(cells).sum(0))
+
+
+def _fano(statistics: Statistics) -> Numbers:
+    return fano(statistics.trial_counts, statistics.whole_labels, statistics.conditions)
+
+
+def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
+    real, fake = _fano(pair.real), _fano(pair.fake)
+    used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
+    reasons = (
+        f"{len(used)} of {pair.neurons} neurons (mean count above {FANO_MEAN:g})",
+        pair.window_note,
+        pair.label_note,
+    )
+    return _per_neuron(real[used], fake[used], used), "; ".join(filter(None, reasons))
+
+
+def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
+    """Median over neurons of the Fano factor in windows of 100 ms that slide by half: centres (s), values."""
+    width = max(1, round(FANO_WINDOW / statistics.trials.bin_width))
+    starts = range(0, statistics.window - width + 1, max(1, width // 2))
+    values = []
+    for start in starts:
+        counts = statistics.trials.counts[:, start : start + width].sum(1, dtype=np.int32)[statistics.whole]
+        cells = fano(counts.astype(np.float64), statistics.whole_labels, statistics.conditions)
+        values.append(np.median(cells[np.isfinite(cells)]) if np.isfinite(cells).any() else np.nan)
+    return (np.array(starts) + width / 2) * statistics.trials.bin_width, np.array(values, np.float64)
+
+
+def fano_median_ratio(pair: Pair) -> Result:
+    """Median Fano factor over neurons, fake / real. Details hold both, per neuron and over time."""
+    found, note = pair.once(_fano_pair)
+    if not len(found["neuron"]):
+        return Result(None, f"no neuron and condition with two trials and enough spikes: {note}")
+    real, fake = np.median(found["real"]), np.median(found["fake"])
+    time, real_time = fano_over_time(pair.real)
+    over_time = {"time": time, "real_over_time": real_time, "fake_over_time": fano_over_time(pair.fake)[1]}
+    medians = {"real_median": np.array(real), "fake_median": np.array(fake)}
+    value = float(fake / real) if real > 0 else None
+    return Result(value, f"{fake:.3g} against {real:.3g}; {note}", {**found, **over_time, **medians})
+
+
+def fano_rmse(pair: Pair) -> Result:
+    """Root mean square difference over neurons of the Fano factor."""
+    found, note = pair.once(_fano_pair)
+    return Result(rmse(found["real"], found["fake"]), note, found)
+
+
+def fano_r(pair: Pair) -> Result:
+    """Correlation over neurons of the Fano factor."""
+    found, note = pair.once(_fano_pair)
+    value = pearson(found["real"], found["fake"])
+    return Result(value, _why(value, note), found)

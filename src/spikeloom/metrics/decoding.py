@@ -1,0 +1,245 @@
+r"""Reading back what was asked for: does a decoder of real spikes find condition and movement in fake ones?
+
+Decoders are fitted to the reference (real training trials) and applied to real test trials and to fake trials; the
+fake trials should be read as well as the real ones, no worse and no better (better means less variable than the
+brain). Without a reference the real trials themselves teach, and what they score is cross-validated over five folds of
+trials.
+
+*Condition*: the linear classifier of `classifier.py`. *Behaviour*: ridge regression from smoothed activity in wide
+bins, now and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, the penalty chosen by cross-validation
+over trials; :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all dimensions of the series.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.metrics.arrays import Numbers
+from spikeloom.metrics.classifier import Classifier
+from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.result import Result
+from spikeloom.metrics.statistics import Statistics
+
+FOLDS = 5
+HISTORY = 0.100
+"""How far back the ridge regression looks, in seconds."""
+MOST_INPUTS = 150
+"""Neurons above which their leading principal components stand for them in the ridge regression."""
+PENALTIES = 10.0 ** np.arange(-5, 3)
+"""Penalties tried, as shares of the mean variance of an input."""
+READABLE = 0.1
+"""R^2 below which real trials do not tell the behaviour, so that fake ones cannot be judged by it."""
+
+
+# --- condition ----------------------------------------------------------------------------------------------------
+
+
+def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
+    """Conditions read from the real and from the fake trials; a sentence where there is nothing to read."""
+    if pair.label_name is None:
+        return "the trials have no condition with at most 40 values and at least 5 trials of each"
+    real = pair.chunk_features(pair.real)
+    fake = pair.classifier.classify(pair.chunk_features(pair.fake))
+    if pair.teacher is not pair.real:
+        return pair.classifier.classify(real), fake
+    fold, known = _folds(len(real), pair), pair.real.labels >= 0
+    found = np.full(len(real), -1)
+    for part in range(FOLDS):
+        train = known & (fold != part)
+        if train.any() and (fold == part).any():
+            one = Classifier.fit(real[train], pair.real.labels[train], len(pair.label_values))
+            found[fold == part] = one.classify(real[fold == part])
+    return found, fake
+
+
+def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
+    return pair.rng(6).permutation(np.arange(trials) % FOLDS)
+
+
+def condition_accuracy(pair: Pair) -> Result:
+    """Share of fake trials whose condition is read back rightly, divided by the same share of real trials."""
+    found = pair.once(_decoded)
+    if isinstance(found, str):
+        return Result(None, found)
+    if pair.labels_decoded:
+        return Result(None, f"the generated trials were not asked for a value of {pair.label_name}")
+    asked = (pair.real.labels, pair.fake.labels)
+    shares = [_agreement(labels, decoded) for labels, decoded in zip(asked, found, strict=True)]
+    if shares[1] is None or not shares[0]:
+        return Result(None, f"no value of {pair.label_name} on both sides can be read from the real trials")
+    tables = [_confusion(labels, decoded, len(pair.label_values)) for labels, decoded in zip(asked, found, strict=True)]
+    chance = 1 / len(pair.label_values)
+    note = f"{shares[1]:.3g} against {shares[0]:.3g} of {pair.label_name} right (chance {chance:.2g})"
+    return Result(shares[1] / shares[0], note, {"real": tables[0], "fake": tables[1], "value": pair.label_values})
+
+
+def _agreement(labels: NDArray[np.int64], decoded: NDArray[np.int64]) -> float | None:
+    known = labels >= 0
+    return float(np.mean(labels[known] == decoded[known])) if known.any() else None
+
+
+def _confusion(labels: NDArray[np.int64], decoded: NDArray[np.int64], classes: int) -> Numbers:
+    """Trials of each condition (row) that were read as each condition (column)."""
+    known = (labels >= 0) & (decoded >= 0)
+    table = np.bincount(labels[known] * classes + decoded[known], minlength=classes**2)
+    return table.reshape(classes, classes)
+
+
+def condition_spread(pair: Pair) -> Result:
+    r"""Total variation between the conditions read from fake trials and those they should have.
+
+    :math:`\frac12 \sum_c |q_c - p_c|`, q the shares read from fake trials; p the shares asked for, or for trials that
+    were not asked for any condition the shares among the real trials. Large where a generator forgets some conditions.
+    """
+    found = pair.once(_decoded)
+    if isinstance(found, str):
+        return Result(None, found)
+    wanted = pair.real.labels if pair.labels_decoded else pair.fake.labels
+    shares = [_shares(labels, len(pair.label_values)) for labels in (wanted, found[1])]
+    value = 0.5 * float(np.abs(shares[0] - shares[1]).sum())
+    return Result(value, pair.label_name or "", {"real": shares[0], "fake": shares[1], "value": pair.label_values})
+
+
+def _shares(labels: NDArray[np.int64], classes: int) -> Numbers:
+    sizes = np.bincount(labels[labels >= 0], minlength=classes)
+    return sizes / max(1, sizes.sum())
+
+
+def circular_error_deg(asked: Numbers, decoded: Numbers) -> Numbers:
+    """Smallest angle between two directions, elementwise, in degrees from 0 to 180."""
+    return np.abs((np.asarray(decoded, np.float64) - np.asarray(asked, np.float64) + 180) % 360 - 180)
+
+
+def condition_angle_error(pair: Pair) -> Result:
+    """Mean angle between the direction asked for and the one read from fake trials, minus that of real trials (deg).
+
+    Only where the condition is an angle: its name holds "deg" or "angle".
+    """
+    found = pair.once(_decoded)
+    name = pair.label_name or ""
+    if isinstance(found, str) or not ("deg" in name.lower() or "angle" in name.lower()):
+        return Result(None, found if isinstance(found, str) else f"{name} is not an angle in degrees")
+    if pair.labels_decoded:
+        return Result(None, f"the generated trials were not asked for a value of {name}")
+    angles, errors = pair.label_values.astype(np.float64), []
+    for labels, decoded in zip((pair.real.labels, pair.fake.labels), found, strict=True):
+        known = (labels >= 0) & (decoded >= 0)
+        errors.append(circular_error_deg(angles[labels[known]], angles[decoded[known]]))
+    if not (len(errors[0]) and len(errors[1])):
+        return Result(None, f"no value of {name} on both sides")
+    real, fake = float(errors[0].mean()), float(errors[1].mean())
+    return Result(fake - real, f"{fake:.3g} against {real:.3g} degrees")
+
+
+# --- behaviour ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Ridge:
+    """Linear regression with a penalty; `weights` (input, output), `offset` (output,)."""
+
+    weights: Numbers
+    offset: Numbers
+
+    @classmethod
+    def fit(cls, x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> "Ridge":
+        """Fit, with the penalty of least squared error over held-out folds.
+
+        Args:
+            x: (row, input).
+            y: (row, output).
+            fold: Which fold each row belongs to, so that rows of one trial stay together.
+        """
+        mean_x, mean_y = x.mean(0, dtype=np.float64), y.mean(0, dtype=np.float64)
+        x, y = x - mean_x.astype(x.dtype), y - mean_y
+        parts = [(x[fold == part], y[fold == part]) for part in range(FOLDS)]
+        grams = [(a.T.astype(np.float64) @ a, a.T.astype(np.float64) @ b) for a, b in parts]
+        gram, cross = sum(part[0] for part in grams), sum(part[1] for part in grams)
+        penalties = PENALTIES * max(float(np.trace(gram)) / len(gram), 1e-12)
+        error = np.zeros(len(penalties))
+        for own_gram, own_cross in grams:
+            for place, weights in enumerate(_solve(gram - own_gram, cross - own_cross, penalties)):
+                error[place] += np.vdot(weights, own_gram @ weights) - 2 * np.vdot(weights, own_cross)
+        weights = _solve(gram, cross, penalties[[error.argmin()]])[0]
+        return cls(weights, mean_y - mean_x @ weights)
+
+    def predict(self, x: Numbers) -> Numbers:
+        """Expected output of each row (row, output)."""
+        return x @ self.weights + self.offset
+
+
+def _solve(gram: Numbers, cross: Numbers, penalties: Numbers) -> list[Numbers]:
+    values, vectors = np.linalg.eigh(gram)
+    turned, values = vectors.T @ cross, np.maximum(values, 0)
+    return [vectors @ (turned / (values + penalty)[:, None]) for penalty in penalties]
+
+
+def r_squared(y: Numbers, predicted: Numbers) -> float | None:
+    """Share of the variance explained, all outputs together; None where y does not vary."""
+    total = float(np.sum((y - y.mean(0)) ** 2)) if len(y) else 0.0
+    return 1 - float(np.sum((y - predicted) ** 2)) / total if total > 0 else None
+
+
+def decode_back(pair: Pair) -> Result:
+    """R^2 of behaviour decoded from fake spikes against the behaviour asked for, divided by the R^2 on real trials.
+
+    Of several series, one whose name holds "vel" comes first. Bins without a number (NaN) are left out.
+    """
+    teacher = pair.real_trials if pair.reference is None else pair.reference
+    names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in teacher.behavior]
+    if not names:
+        return Result(None, "real and generated trials have no behaviour in common")
+    name = next((n for n in names if "vel" in n.lower()), names[0])
+    teach = pair.real if teacher is pair.real_trials else pair.teacher
+    if teach is pair.real and pair.reference is not None:  # a reference without the labelling condition
+        teach = Statistics(teacher, np.zeros(len(teacher), np.int64), conditions=1, window=pair.window)
+    project = _inputs(teach, pair.active(1))
+    rows = [_rows(side, name, project) for side in (teach, pair.real, pair.fake)]
+    if min(len(x) for x, _, _ in rows) < 10 or len(np.unique(rows[0][2])) < 2 * FOLDS:
+        return Result(None, f"too few trials with {name} that last longer than {HISTORY:g} s")
+    folds = _folds(len(teacher), pair)
+    ridge = Ridge.fit(rows[0][0], rows[0][1], folds[rows[0][2]])
+    fake = r_squared(rows[2][1], ridge.predict(rows[2][0]))
+    if teach is pair.real:
+        real = r_squared(rows[0][1], _held_out(*rows[0], folds))
+    else:
+        real = r_squared(rows[1][1], ridge.predict(rows[1][0]))
+    if real is None or fake is None or real < READABLE:
+        return Result(
+            None, f"{name} cannot be read from the real trials (R2 {real if real is None else round(real, 3)})"
+        )
+    return Result(fake / real, f"{name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
+
+
+def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[np.int64]) -> Numbers:
+    """Predictions of each fold from the others."""
+    out, fold = np.empty_like(y), folds[trial]
+    for part in range(FOLDS):
+        train = fold != part
+        ridge = Ridge.fit(x[train], y[train], (fold[train] + (fold[train] < part)) % FOLDS)
+        out[~train] = ridge.predict(x[~train])
+    return out
+
+
+def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
+    """Matrix from neurons to inputs: the given neurons, or their 150 leading principal components."""
+    if len(neurons) <= MOST_INPUTS:
+        return np.eye(side.trials.neurons, dtype=np.float32)[:, neurons]
+    flat = side.smoothed[side.wide_mask]
+    _, vectors = np.linalg.eigh(np.cov(flat[:: max(1, len(flat) // 50_000)].T))
+    return vectors[:, ::-1][:, :MOST_INPUTS].astype(np.float32)
+
+
+def _rows(side: Statistics, name: str, project: Numbers) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
+    """Inputs now and up to 100 ms back, behaviour, and trial of each usable wide bin."""
+    activity = side.smoothed @ project
+    taps = max(1, round(HISTORY / side.wide_width)) + 1
+    behavior = np.asarray(side.trials.behavior[name], np.float64)
+    wide = activity.shape[1]
+    if wide < taps:
+        return np.empty((0, taps)), np.empty((0, behavior.shape[2])), np.empty(0, np.int64)
+    y = behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, -1).mean(2)
+    usable = side.wide_mask[:, taps - 1 :] & np.isfinite(y[:, taps - 1 :]).all(2)
+    history = [activity[:, taps - 1 - lag : wide - lag][usable] for lag in range(taps)]
+    return np.concatenate(history, axis=1), y[:, taps - 1 :][usable], np.nonzero(usable)[0]

@@ -1,0 +1,186 @@
+r"""Distances between two sets of trials, each trial a point in the spaces of `Features`.
+
+*Dimensionality* compares covariances over bins. *Sliced Wasserstein*: the distance :math:`W_2` of one-dimensional
+projections, which is the distance of sorted values, root mean square over 500 fixed random directions. *MMD*: with the
+kernel :math:`k(x, y) = \mathrm{mean}_s\, s / (s + |x - y|^2)`, s from 0.1 to 10 times the median squared distance,
+:math:`\overline{k(x, x')} + \overline{k(y, y')} - 2 \overline{k(x, y)}` over different points: zero in the mean when
+both sets come from one distribution, hence slightly negative at times. *Classifier two-sample test*: how often a
+classifier, trained on four fifths of both sets, tells real from fake in the rest. No single one is enough: each looks
+at another side of the data.
+"""
+
+import numpy as np
+
+from spikeloom.metrics.arrays import Numbers
+from spikeloom.metrics.features import STATES, participation_ratio
+from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.result import Result
+
+DIRECTIONS = 500
+PERMUTATIONS = 199
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+FOLDS = 5
+FEWEST_TRIALS = 40
+"""Trials on each side below which the accuracy of a classifier is known worse than to 0.06."""
+NEEDS_SKLEARN = "this needs scikit-learn: pip install 'spikeloom[decoders]'"
+
+
+# --- dimensionality -----------------------------------------------------------------------------------------------
+
+
+def participation_ratio_ratio(pair: Pair) -> Result:
+    """Participation ratio of smoothed activity, fake / real; details hold both cumulative spectra."""
+    if pair.features.shortage:
+        return Result(None, pair.features.shortage)
+    covariances = pair.features.covariances
+    real, fake = (participation_ratio(covariance) for covariance in covariances)
+    spectra = [np.cumsum(np.sort(np.linalg.eigvalsh(c))[::-1]) / np.trace(c) for c in covariances]
+    detail = {"real": spectra[0], "fake": spectra[1], "dimension": np.arange(1, len(spectra[0]) + 1)}
+    value = fake / real if np.isfinite(fake) and real > 0 else None
+    return Result(value, f"{fake:.3g} against {real:.3g} dimensions", detail)
+
+
+def subspace_captured(pair: Pair) -> Result:
+    """Share of the fake variance in the 10 leading real components, divided by the real share in them."""
+    if pair.features.shortage:
+        return Result(None, pair.features.shortage)
+    real, fake = pair.features.covariances
+    _, vectors = np.linalg.eigh(real)
+    leading = vectors[:, ::-1][:, :STATES]
+    shares = [float(np.trace(leading.T @ c @ leading) / max(np.trace(c), 1e-30)) for c in (real, fake)]
+    return Result(shares[1] / shares[0], f"{shares[1]:.3g} against {shares[0]:.3g} of the variance")
+
+
+# --- sliced Wasserstein and MMD -----------------------------------------------------------------------------------
+
+
+def sliced_wasserstein_distance(first: Numbers, second: Numbers, *, directions: Numbers) -> float:
+    """Root mean square over directions of the distance W2 of the projections.
+
+    Args:
+        first: Points (point, feature).
+        second: As many points.
+        directions: Unit vectors (feature, direction).
+    """
+    x, y = (np.sort((points @ directions).T, axis=1) for points in (first, second))
+    return float(np.sqrt(np.mean((x - y) ** 2, dtype=np.float64)))
+
+
+def sliced_wasserstein(pair: Pair) -> Result:
+    """Sliced Wasserstein distance of whitened trajectories, in standard deviations of a feature."""
+    if pair.features.shortage:
+        return Result(None, pair.features.shortage)
+    real, fake = pair.features.trajectories
+    directions = pair.rng(1).standard_normal((real.shape[1], DIRECTIONS)).astype(np.float32)
+    value = sliced_wasserstein_distance(real, fake, directions=directions / np.linalg.norm(directions, axis=0))
+    return Result(value, _size(pair))
+
+
+def kernel(points: Numbers) -> Numbers:
+    """Mean of seven inverse multiquadrics, 0.1 to 10 times the median squared distance, with zeros on the diagonal."""
+    points = np.asarray(points, np.float32)
+    square = np.einsum("pf,pf->p", points, points)
+    distance = np.maximum(0, square[:, None] + square[None] - 2 * points @ points.T)
+    above = distance[np.triu_indices(len(points), 1)]
+    median = float(np.median(above[:: max(1, len(above) // 100_000)])) or 1.0  # a sample of 100,000 pairs will do
+    total = np.zeros_like(distance)
+    for scale in SCALES:
+        total += scale * median / (scale * median + distance)
+    total /= len(SCALES)
+    np.fill_diagonal(total, 0)
+    return total
+
+
+def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
+    """Unbiased squared MMD for each choice of the first set.
+
+    Args:
+        gram: Kernel between all points, zero on the diagonal (point, point).
+        first: 1 for points of the first set, 0 for the second (point, choice).
+    """
+    first = np.asarray(first, np.float32)
+    pull = (gram @ first).astype(np.float64)
+    n, total = first.sum(0, dtype=np.float64), float(gram.sum(dtype=np.float64))
+    m = len(first) - n
+    inside = np.sum(first * pull, 0)
+    across = pull.sum(0) - inside
+    outside = total - inside - 2 * across
+    return inside / (n * (n - 1)) + outside / (m * (m - 1)) - 2 * across / (n * m)
+
+
+def mmd(pair: Pair) -> Result:
+    """Unbiased squared maximum mean discrepancy of whitened trajectories; the note gives a permutation p value."""
+    if pair.features.shortage:
+        return Result(None, pair.features.shortage)
+    points = np.concatenate(pair.features.trajectories)
+    side = np.arange(len(points)) < len(points) // 2
+    rng = pair.rng(2)
+    choices = np.stack([side, *(rng.permutation(side) for _ in range(PERMUTATIONS))], axis=1)
+    values = unbiased_mmd(kernel(points), choices)
+    p = float(np.mean(values >= values[0]))
+    return Result(float(values[0]), f"p = {p:.3f} by {PERMUTATIONS} permutations; {_size(pair)}", {"p": np.array(p)})
+
+
+# --- classifier two-sample tests ----------------------------------------------------------------------------------
+
+
+def two_sample_accuracy(first: Numbers, second: Numbers, *, linear: bool, scaled: bool, seed: int) -> Numbers:
+    """Accuracy of telling two sets apart in each of five folds (fold,).
+
+    Args:
+        first: (trial, feature).
+        second: As many trials.
+        linear: Logistic regression; otherwise a support vector machine with a Gaussian kernel (C = 1, gamma = "scale").
+        scaled: Standardise the features inside each fold; components keep their variances, since late ones are noise.
+        seed: Of the folds.
+
+    Raises:
+        ImportError: without scikit-learn.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    classifier = LogisticRegression(C=0.1, max_iter=1000) if linear else SVC(C=1.0, gamma="scale", cache_size=400)
+    points, side = np.concatenate([first, second]), np.repeat([0, 1], [len(first), len(second)])
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    return cross_val_score(
+        make_pipeline(StandardScaler(), classifier) if scaled else classifier, points, side, cv=folds
+    )
+
+
+def c2st_rbf(pair: Pair) -> Result:
+    """Accuracy of a Gaussian-kernel classifier on 40 principal components of whole trials, both sets pooled."""
+    return _c2st(pair, "components", linear=False)
+
+
+def c2st_logistic(pair: Pair) -> Result:
+    """Accuracy of a logistic classifier on the same components."""
+    return _c2st(pair, "components", linear=True)
+
+
+def c2st_population(pair: Pair) -> Result:
+    """Accuracy of a Gaussian-kernel classifier on features of the population count."""
+    return _c2st(pair, "population", linear=False)
+
+
+def _c2st(pair: Pair, kind: str, *, linear: bool) -> Result:
+    if pair.features.shortage:
+        return Result(None, pair.features.shortage)
+    if pair.features.trials < FEWEST_TRIALS:
+        return Result(None, f"{pair.features.trials} trials on each side; a classifier needs {FEWEST_TRIALS}")
+    real, fake = getattr(pair.features, kind)
+    try:
+        scaled = linear or kind == "population"
+        folds = two_sample_accuracy(real, fake, linear=linear, scaled=scaled, seed=pair.seed)
+    except ImportError:
+        return Result(None, NEEDS_SKLEARN)
+    value = float(folds.mean())
+    twins = "worse than guessing, as happens when a trial and its copy are on both sides; " if value < 0.4 else ""
+    return Result(value, twins + _size(pair), {"folds": folds})
+
+
+def _size(pair: Pair) -> str:
+    return "; ".join(filter(None, (f"{pair.features.trials} trials on each side", pair.window_note)))

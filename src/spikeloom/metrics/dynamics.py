@@ -1,0 +1,126 @@
+"""Time courses: PSTHs per condition, auto- and cross-correlograms, and the spectrum of the population count."""
+
+import numpy as np
+from scipy.signal import periodogram
+
+from spikeloom.metrics.arrays import Numbers, pearson, rmse
+from spikeloom.metrics.pair import ENOUGH_SPIKES, LAGS, Pair
+from spikeloom.metrics.result import Result
+
+REFRACTORY_LAGS = 3
+SEGMENT = 1.0
+"""Longest segment of the spectrum, in seconds."""
+BAND = (1.0, 50.0)
+"""Frequencies compared, in Hz."""
+
+
+# --- PSTH ---------------------------------------------------------------------------------------------------------
+
+
+def psth_r(pair: Pair) -> Result:
+    """Correlation of smoothed PSTHs over all cells (condition, time, neuron); rate differences of neurons dominate."""
+    real, fake, note = _psths(pair)
+    value = pearson(real, fake)
+    return Result(value, note if value is not None else f"no condition with trials on both sides: {note}")
+
+
+def psth_neuron_r(pair: Pair) -> Result:
+    """Median over neurons of the correlation over (condition, time): mean rates removed, so shape and tuning count."""
+    real, fake, note = _psths(pair)
+    neuron, both = pair.active(ENOUGH_SPIKES), np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))
+    values = [pearson(real[both][:, :, n], fake[both][:, :, n]) for n in neuron]
+    found = np.array([np.nan if value is None else value for value in values], np.float64)
+    good = np.isfinite(found)
+    note = f"{good.sum()} of {pair.neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides); {note}".rstrip(
+        "; "
+    )
+    if not good.any():
+        return Result(None, f"no neuron has enough spikes: {note}")
+    return Result(float(np.median(found[good])), note, {"r": found[good], "neuron": neuron[good]})
+
+
+def _psths(pair: Pair) -> tuple[Numbers, Numbers, str]:
+    return pair.real.psth, pair.fake.psth, "; ".join(filter(None, (pair.window_note, pair.label_note)))
+
+
+# --- correlograms -------------------------------------------------------------------------------------------------
+
+
+def autocorrelation_rmse(pair: Pair) -> Result:
+    """Root mean square difference of autocorrelograms, over lags 1 to 30 bins and neurons."""
+    return _auto(pair, LAGS)
+
+
+def refractory_rmse(pair: Pair) -> Result:
+    """The same over lags 1 to 3 bins: the dip after a spike, and bursts."""
+    return _auto(pair, REFRACTORY_LAGS)
+
+
+def _auto(pair: Pair, lags: int) -> Result:
+    neuron = pair.active(ENOUGH_SPIKES)
+    real, fake = (side[0][1 : lags + 1][:, neuron] for side in pair.correlograms)
+    note = f"{len(neuron)} of {pair.neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
+    value = rmse(real, fake)
+    if value is None:
+        return Result(None, f"no neuron has enough spikes, or trials are shorter than two bins: {note}")
+    lag = np.arange(1, len(real) + 1) * pair.real_trials.bin_width
+    return Result(value, note, {"real": real, "fake": fake, "lag": lag, "neuron": neuron})
+
+
+def cross_correlogram_rmse(pair: Pair) -> Result:
+    """Root mean square difference of cross-correlograms, lags -30 to 30 bins, of the 200 most co-active real pairs."""
+    pairs, ((_, real), (_, fake)) = pair.coactive, pair.correlograms
+    value = rmse(real, fake)
+    if value is None:
+        return Result(None, f"fewer than two neurons with at least {ENOUGH_SPIKES} spikes on both sides")
+    lag = (np.arange(len(real)) - len(real) // 2) * pair.real_trials.bin_width
+    return Result(value, f"{len(pairs)} pairs", {"real": real, "fake": fake, "lag": lag, "pair": pairs})
+
+
+# --- spectrum -----------------------------------------------------------------------------------------------------
+
+
+def population_spectrum(
+    population: Numbers, lengths: Numbers, *, segment: int, bin_width: float
+) -> tuple[Numbers, Numbers]:
+    """Mean periodogram of the population count over half-overlapping segments of all trials (Welch).
+
+    Args:
+        population: Population counts (trial, time).
+        lengths: Valid bins of each trial.
+        segment: Bins of a segment; each has its mean removed and a Hann window; shorter trials are left out.
+        bin_width: In seconds.
+
+    Returns:
+        Frequencies (Hz), and power in (spikes/bin)^2/Hz.
+    """
+    pieces = [
+        population[lengths >= start + segment, start : start + segment]
+        for start in range(0, population.shape[1] - segment + 1, max(1, segment // 2))
+    ]
+    stacked = np.concatenate(pieces).astype(np.float64)
+    frequency, power = periodogram(stacked, 1 / bin_width, window="hann", detrend="constant", axis=1)
+    return frequency, power.mean(0)
+
+
+def spectral_distance_db(pair: Pair) -> Result:
+    r"""Log-spectral distance of the population count, 1 to 50 Hz.
+
+    :math:`\sqrt{\mathrm{mean}_f (10 \log_{10} P_q/P_p)^2}`, p real and q fake.
+    Segments are 1 s long, or as long as the shortest trial of both sides.
+    """
+    width = pair.real_trials.bin_width
+    shortest = int(min(pair.real_trials.lengths.min(), pair.fake_trials.lengths.min()))
+    segment = min(round(SEGMENT / width), shortest)
+    sides = (pair.real, pair.fake)
+    if segment < 8:
+        return Result(None, f"the spectrum needs trials of at least 8 bins; the shortest has {shortest}")
+    spectra = [population_spectrum(s.population, s.trials.lengths, segment=segment, bin_width=width) for s in sides]
+    frequency = spectra[0][0]
+    band = (frequency >= BAND[0]) & (frequency <= BAND[1]) & (frequency > 0)
+    real, fake = (power[band] for _, power in spectra)
+    if not band.any() or real.min() <= 0 or fake.min() <= 0:
+        return Result(None, "no power in the band of 1 to 50 Hz on one side")
+    value = float(np.sqrt(np.mean((10 * np.log10(fake / real)) ** 2)))
+    note = f"{band.sum()} frequencies from {frequency[band][0]:.2g} to {frequency[band][-1]:.3g} Hz"
+    return Result(value, note, {"real": real, "fake": fake, "frequency": frequency[band]})

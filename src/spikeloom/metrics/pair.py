@@ -1,0 +1,248 @@
+"""`Pair`: two sets of trials that are compared, with everything both sides must agree on.
+
+**Window.** Trials of different length are compared as wholes inside a window: the bins that at least nine tenths of all
+trials have, counted over both sides. With trials of one length that is the trial.
+
+**Condition.** "Per condition" needs one label per trial. It is the condition asked for; else the first one that both
+sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of each);
+else the first such one of the real trials. Fake trials without labels (an unconditional model) get the label that a
+classifier fitted to real trials, the reference where there is one, reads from their spikes; that is what noise
+correlation and Fano factor need, since leaving the labels out would count the difference between conditions as noise.
+Every result that used decoded labels says so. Without any condition all trials form one, and the results say that
+signal is included.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import ConditionError, DataError
+from spikeloom.metrics.arrays import Numbers, pairs_of
+from spikeloom.metrics.classifier import Classifier, chunk_features, chunks_for
+from spikeloom.metrics.correlograms import correlograms
+from spikeloom.metrics.features import Features
+from spikeloom.metrics.statistics import Statistics
+from spikeloom.seeds import Purpose, generator
+from spikeloom.trials import Trials
+
+T = TypeVar("T")
+
+MOST_CONDITIONS = 40
+FEWEST_TRIALS = 5
+
+ENOUGH_SPIKES = 50
+"""Neurons with fewer spikes on either side are left out of correlations."""
+
+LAGS = 30
+"""Longest lag of the correlograms, in bins."""
+
+COACTIVE_PAIRS = 200
+"""Pairs of neurons whose cross-correlograms are compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Real and fake trials, and what comparing them needs.
+
+    Args:
+        real_trials: Held-out recorded trials.
+        fake_trials: Trials to judge.
+        reference: Training trials, where there are any.
+        condition: Name of the condition that defines "per condition"; found by itself if absent.
+        seed: Of every draw the metrics make.
+
+    Raises:
+        ShapeError: if neurons or bin widths differ.
+        DataError: if a set holds no trials or no neurons.
+        ConditionError: if the condition asked for is unknown, or does not label trials.
+    """
+
+    real_trials: Trials
+    fake_trials: Trials
+    reference: Trials | None = None
+    condition: str | None = None
+    seed: int = 0
+    _found: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, trials in (("real", self.real_trials), ("fake", self.fake_trials), ("reference", self.reference)):
+            if trials is not None and not (len(trials) and trials.neurons):
+                raise DataError(
+                    "Each set of trials must hold at least one trial and one neuron.",
+                    f"The {name} set has {len(trials)} trials and {trials.neurons} neurons.",
+                    "Check how the file was made with `spikeloom inspect`.",
+                )
+            if trials is not None:
+                self.real_trials.check_like(trials)
+        if self.condition is not None:
+            values = self.real_trials.condition(self.condition)
+            if values.ndim != 1 or len(np.unique(values)) > MOST_CONDITIONS:
+                raise ConditionError(
+                    f"A condition must have one value per trial and at most {MOST_CONDITIONS} distinct ones.",
+                    f"{self.condition!r} has shape {values.shape} and {len(np.unique(values))} distinct values.",
+                    "Name another condition, or leave it out.",
+                )
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons, equal on both sides."""
+        return self.real_trials.neurons
+
+    def once(self, compute: Callable[["Pair"], T]) -> T:
+        """What `compute(pair)` gives, computed the first time only, since several metrics read one comparison."""
+        if compute not in self._found:
+            self._found[compute] = compute(self)
+        return self._found[compute]
+
+    def rng(self, *key: int) -> np.random.Generator:
+        """Generator of one purpose of the comparison."""
+        return generator(self.seed, int(Purpose.EVALUATE), *key)
+
+    # --- what both sides agree on ---------------------------------------------------------------------------------
+
+    @cached_property
+    def window(self) -> int:
+        """Bins that at least nine tenths of all trials have."""
+        lengths = np.concatenate([self.real_trials.lengths, self.fake_trials.lengths])
+        return int(np.quantile(lengths, 0.1, method="lower"))
+
+    @cached_property
+    def label_name(self) -> str | None:
+        """Name of the condition that labels the trials, None if there is none."""
+        return self.condition or find_condition(self.real_trials, self.fake_trials, self.reference)
+
+    @cached_property
+    def label_values(self) -> Numbers:
+        """Values of the labelling condition among real and reference trials, sorted; empty if there is none."""
+        if self.label_name is None:
+            return np.empty(0)
+        known = [self.real_trials.conditions[self.label_name]]
+        if self.reference is not None and self.label_name in self.reference.conditions:
+            known.append(self.reference.conditions[self.label_name].ravel())
+        return np.unique(np.concatenate(known))
+
+    @property
+    def labels_decoded(self) -> bool:
+        """True if the fake trials have no labels of their own."""
+        return self.label_name is not None and self.label_name not in self.fake_trials.conditions
+
+    @property
+    def label_note(self) -> str:
+        """What a reader must know about the labels behind a number; empty when they are plain."""
+        if self.label_name is None:
+            return "no conditions: all trials count as one, so differences between stimuli are included"
+        return f"{self.label_name} of the generated trials was decoded from their spikes" if self.labels_decoded else ""
+
+    @property
+    def window_note(self) -> str:
+        """Says how much of the trials was compared, when their lengths differ; empty otherwise."""
+        lengths = np.concatenate([self.real_trials.lengths, self.fake_trials.lengths])
+        if lengths.min() == lengths.max():
+            return ""
+        return f"first {self.window * self.real_trials.bin_width:g} s of the trials that are this long"
+
+    # --- the two sides --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def real(self) -> Statistics:
+        """Statistics of the real trials."""
+        return self._statistics(self.real_trials, self._labels(self.real_trials))
+
+    @cached_property
+    def fake(self) -> Statistics:
+        """Statistics of the fake trials."""
+        trials = self.fake_trials
+        if not self.labels_decoded:
+            return self._statistics(trials, self._labels(trials))
+        blank = self._statistics(trials, np.zeros(len(trials), np.int64))
+        statistics = self._statistics(trials, self.classifier.classify(self.chunk_features(blank)))
+        for name in ("wide_mask", "wide"):  # already computed for the classifier
+            statistics.__dict__[name] = blank.__dict__[name]
+        return statistics
+
+    @cached_property
+    def teacher(self) -> Statistics:
+        """Statistics of the trials that decoders are fitted to: the reference, or else the real trials."""
+        if self.reference is None or (self.label_name and self.label_name not in self.reference.conditions):
+            return self.real
+        return self._statistics(self.reference, self._labels(self.reference))
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """Reads the condition from a trial's spikes; fitted to the teacher's trials."""
+        known = self.teacher.labels >= 0
+        return Classifier.fit(
+            self.chunk_features(self.teacher)[known], self.teacher.labels[known], len(self.label_values)
+        )
+
+    def chunk_features(self, statistics: Statistics) -> Numbers:
+        """Features that the classifier reads (trial, feature)."""
+        seconds = float(self.real_trials.lengths.mean()) * self.real_trials.bin_width
+        return chunk_features(statistics, chunks=chunks_for(seconds, self.neurons))
+
+    def _statistics(self, trials: Trials, labels: NDArray[np.int64]) -> Statistics:
+        return Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)
+
+    def _labels(self, trials: Trials) -> NDArray[np.int64]:
+        if self.label_name is None:
+            return np.zeros(len(trials), np.int64)
+        return as_labels(trials.conditions[self.label_name], self.label_values)
+
+    def active(self, spikes: int) -> NDArray[np.int64]:
+        """Neurons with at least this many spikes on both sides."""
+        return np.flatnonzero((self.real.totals >= spikes) & (self.fake.totals >= spikes))
+
+    @cached_property
+    def features(self) -> Features:
+        """Feature vectors of both sides; of the neurons with at least 50 real spikes."""
+        return Features(self.real, self.fake, np.flatnonzero(self.real.totals >= ENOUGH_SPIKES), self.seed)
+
+    # --- correlograms, shared by several metrics ------------------------------------------------------------------
+
+    @cached_property
+    def coactive(self) -> NDArray[np.int64]:
+        """The pairs of neurons that fire together most in the real trials, by mean product of wide counts (pair, 2)."""
+        pairs = pairs_of(self.active(ENOUGH_SPIKES))
+        together = self.real.products[pairs[:, 0], pairs[:, 1]]
+        return pairs[np.argsort(-together, kind="stable")[:COACTIVE_PAIRS]]
+
+    @cached_property
+    def correlograms(self) -> tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]]:
+        """Auto- and cross-correlograms of the real and of the fake trials."""
+        lags = min(LAGS, self.window - 1)
+        real, fake = (
+            correlograms(trials, pairs=self.coactive, lags=lags) for trials in (self.real_trials, self.fake_trials)
+        )
+        return real, fake
+
+
+def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) -> str | None:
+    """First condition that labels the real trials; one that both sides have comes before one of the real side only.
+
+    Where there is a reference, a condition that labels its trials will do, too: test sets may be small.
+    """
+    sets = [real.conditions] if reference is None else [real.conditions, reference.conditions]
+    good = [name for name in real.conditions if any(name in table and _labels_trials(table[name]) for table in sets)]
+    return next((name for name in good if name in fake.conditions), good[0] if good else None)
+
+
+def _labels_trials(values: Numbers) -> bool:
+    if values.ndim != 1 or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+        return False
+    distinct, sizes = np.unique(values, return_counts=True)
+    return 2 <= len(distinct) <= MOST_CONDITIONS and bool(sizes.min() >= FEWEST_TRIALS)
+
+
+def as_labels(values: Numbers, known: Numbers) -> NDArray[np.int64]:
+    """Place of each value among the known ones (trial,), -1 for a value that is not among them."""
+    values = np.asarray(values)
+    if values.ndim != 1:
+        return np.full(len(values), -1)
+    if "f" in (values.dtype.kind, known.dtype.kind):  # files may round angles
+        values, known = np.round(values.astype(float), 6), np.round(known.astype(float), 6)
+    place = np.clip(np.searchsorted(known, values), 0, max(0, len(known) - 1))
+    return np.where(known[place] == values, place, -1).astype(np.int64) if len(known) else np.full(len(values), -1)

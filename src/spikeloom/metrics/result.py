@@ -1,0 +1,30 @@
+"""`Result`: what a metric answers: one number with the arrays behind it, or no number and a sentence that says why."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from spikeloom.metrics.arrays import Numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Answer of a metric.
+
+    Args:
+        value: The scalar; None where it cannot be computed.
+        note: Why there is none, or how many neurons, pairs or trials were used ("83 of 97 neurons").
+        detail: Arrays behind the scalar, for figures: "real" and "fake" (one entry per neuron, pair, bin or lag, of
+            equal shape), and what indexes them: "neuron", "pair" (pair, 2), "lag" (s), "frequency" (Hz), "count",
+            "time" (s).
+    """
+
+    value: float | None
+    note: str = ""
+    detail: Mapping[str, Numbers] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not np.isfinite(self.value):
+            object.__setattr__(self, "value", None)
+            object.__setattr__(self, "note", self.note or "the data do not determine it")

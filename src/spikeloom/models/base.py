@@ -1,0 +1,360 @@
+"""`Model`: what every generative model of spiking has in common.
+
+Final here: fit, sample, encode, save, restore. A model of a paper is one file beside this one with four methods:
+`build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a batch,
+`infer` encodes one. What a model needs in order to speak (latent mean and sd, rate scales, trial lengths, bin width) is
+part of it: buffers, saved with the weights.
+"""
+
+import abc
+import inspect
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import tomli_w
+import torch
+from accelerate import PartialState
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from spikeloom.errors import CorruptFileError, DataError, SettingError, ShapeError, TrainingError
+from spikeloom.files import (
+    atomic_write,
+    check_manifest,
+    ensure_folder,
+    read_json,
+    read_tensors,
+    write_json,
+    write_manifest,
+    write_tensors,
+)
+from spikeloom.models.asking import Request, asked, asked_lengths, labelled
+from spikeloom.models.facts import Facts
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.train import Stage, train
+from spikeloom.trials import Trials
+
+FORMAT, VERSION = "spikeloom-model", 1
+BINS_AT_ONCE = 2**16
+"""Bins of one batch of a sampling run; longer trials come in smaller batches, so memory stays bounded."""
+
+
+class Model(nn.Module, abc.ABC):
+    """A generative model of spike trains. Constructor arguments are settings, plain values or small frozen objects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts: Facts | None = None
+        self.history: list[dict[str, Any]] = []
+
+    # --- what a paper's file has to say --------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def build(self, facts: Facts) -> None:
+        """Make the networks and buffers for such a recording; called before fitting and before loading weights."""
+
+    @abc.abstractmethod
+    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+        """Training stages in order. What stands between two yields runs once the first is trained, and on a resume."""
+
+    @abc.abstractmethod
+    def draw(self, request: Request) -> dict[str, np.ndarray]:
+        """Arrays (trial, time, ...) of one batch of generated trials: counts, and rates, latents or codes."""
+
+    @abc.abstractmethod
+    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+        """Arrays (trial, time, ...) inferred from one batch of counts: rates, and latents or codes."""
+
+    # --- verbs ---------------------------------------------------------------------------------------------------
+
+    @final
+    def fit(
+        self,
+        trials: Trials,
+        *,
+        watch: Trials | None = None,
+        seed: int = 0,
+        out: str | PathLike[str] | None = None,
+        progress: bool | None = None,
+    ) -> "Model":
+        """Train every stage; the model speaks afterwards.
+
+        Args:
+            trials: Training trials.
+            watch: Trials on which the best weights of each stage are chosen; disjoint from training and test trials.
+            seed: Of the initial weights and of every draw.
+            out: Run folder for checkpoints, log and the finished model. If it holds an unfinished run of the same
+                settings, data and seed, that run goes on; a finished one is loaded.
+            progress: Show progress; None shows it on a terminal.
+
+        Raises:
+            DataError: if there are too few trials or no spikes.
+            SettingError: if `out` holds a run of other settings, data or seed.
+            TrainingError: if the loss stays not finite.
+        """
+        _check_fit(trials, watch)
+        facts = Facts.of(trials, getattr(self, "condition", ()))
+        folder = None if out is None else ensure_folder(out)
+        if folder is not None and self._claim(folder, facts, seed):
+            return self.restore(folder / "model")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
+            self.build(facts)
+        self.facts = facts  # stages encode trials between them
+        try:
+            self.history = train(self.stages(trials, watch), seed=seed, out=folder, progress=progress)
+        except BaseException:
+            self.facts = None  # half trained is not trained
+            raise
+        self.eval()
+        if folder is not None and PartialState().is_main_process:
+            self.save(folder / "model")
+            _log(folder, f"finished {type(self).__name__} after {len(self.history)} lines of history")
+        return self
+
+    @final
+    def sample(
+        self,
+        trials: int | None = None,
+        *,
+        bins: int | None = None,
+        like: Trials | None = None,
+        condition: str | Sequence[str] | Mapping[str, Any] | None = None,
+        guidance: float = 1.0,
+        rows: Sequence[int] | None = None,
+        seed: int = 0,
+        sampler: Any = None,
+        max_batch: int = 64,
+        progress: bool | None = None,
+    ) -> Trials:
+        """Generate trials: counts, rates and latents or codes.
+
+        Args:
+            trials: How many; as many as `like` has, if that is given.
+            bins: Length of every trial; drawn from the lengths of the training trials if absent.
+            like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
+            condition: What the model is told: names of conditions (values from `like`, or drawn from the training
+                trials), or name -> value for all trials or one per trial. None samples unconditionally.
+            guidance: Strength of the condition: 0 ignores it, 1 is the plain model, more exaggerates it.
+            rows: Draw only these of the trials asked for, by number: a large request in parts, or on several machines.
+            seed: Trial 17 of a seed is the same alone or among others, to rounding.
+            sampler: Replaces the model's own sampler.
+            max_batch: Largest number of trials in memory at once.
+            progress: Show progress; None shows it on a terminal.
+
+        Raises:
+            ConditionError: if the model was not told such a condition in training, or a value is wrong.
+            SettingError: if the numbers of trials or bins make no sense.
+        """
+        facts = self._trained()
+        lengths = asked_lengths(facts, trials, bins, like, seed)
+        told = asked(facts.variables, condition, like, lengths, seed)
+        batch = max(1, min(max_batch, BINS_AT_ONCE // int(lengths.max())))
+        wanted = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
+
+        def part(places: np.ndarray) -> dict[str, np.ndarray]:
+            trial = wanted[places]
+            noise, spikes = (Streams(seed, purpose, 0, trial) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
+            time = int(lengths[trial].max())
+            given = {name: value[trial][:, :time] if value.ndim > 2 else value[trial] for name, value in told.items()}
+            whole = facts.variables.encode(given) if told else None
+            return self.draw(Request(lengths[trial], noise, spikes, whole, guidance, sampler))
+
+        arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
+        labels = labelled(facts.variables, told, like, wanted)
+        return Trials(
+            bin_width=facts.bin_width, lengths=lengths[wanted], source=type(self).__name__, **arrays, **labels
+        )
+
+    @final
+    def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:
+        """The same trials with what the model infers from them: rates, and latents or codes."""
+        facts = self._trained()
+        if trials.neurons != facts.neurons or not np.isclose(trials.bin_width, facts.bin_width):
+            raise ShapeError(
+                f"This model was fitted to {facts.neurons} neurons in bins of {facts.bin_width:g} s.",
+                f"These trials have {trials.neurons} neurons in bins of {trials.bin_width:g} s.",
+                "Bin the same neurons with the same bin width.",
+            )
+        batch = max(1, min(max_batch, BINS_AT_ONCE // trials.time))
+
+        def part(rows: np.ndarray) -> dict[str, np.ndarray]:
+            some = trials.select(rows)
+            time = int(some.lengths.max())
+            return self.infer(as_float(some.counts[:, :time]), torch.from_numpy(some.mask[:, :time]))
+
+        arrays = self._in_batches(part, len(trials), trials.time, batch, progress, "encode")
+        fields = {name: getattr(trials, name) for name in trials.__dataclass_fields__}
+        return Trials(**{**fields, **arrays})
+
+    @final
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the model folder: config, weights, recipe, history and, last, the manifest of their hashes."""
+        facts, folder = self._trained(), ensure_folder(folder)
+        settings = describe(self)
+        from spikeloom import __version__
+
+        config = {"format": FORMAT, "version": VERSION, "spikeloom": __version__, "facts": asdict(facts)}
+        write_json(folder / "config.json", {**config, "model": settings.pop("name"), "settings": settings})
+        write_tensors(folder / "model.safetensors", self.state_dict())
+        atomic_write(folder / "recipe.toml", recipe_text(self).encode())
+        atomic_write(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in self.history).encode())
+        write_manifest(folder, ["config.json", "model.safetensors", "recipe.toml", "history.jsonl"])
+
+    @final
+    def restore(self, folder: str | PathLike[str]) -> "Model":
+        """Take weights and facts from a model folder that a model of equal settings has saved.
+
+        Raises:
+            CorruptFileError: if a file is damaged, or its tensors are not this model's.
+        """
+        folder = Path(folder)
+        check_manifest(folder)
+        config = read_json(folder / "config.json")
+        if config.get("format") != FORMAT or config.get("version") != VERSION:
+            raise CorruptFileError(
+                f"A model folder must say format {FORMAT!r}, version {VERSION}.",
+                f"{folder} says {config.get('format')!r}, {config.get('version')!r}.",
+                "Use the spikeloom version that wrote it.",
+            )
+        self.facts = Facts.read(config["facts"])
+        self.build(self.facts)
+        self._load(read_tensors(folder / "model.safetensors"), folder)
+        self.history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        return self.eval()
+
+    # --- inside --------------------------------------------------------------------------------------------------
+
+    def _load(self, tensors: dict[str, Tensor], folder: Path) -> None:
+        mine = self.state_dict()
+        wrong = sorted(set(mine) ^ set(tensors)) or [
+            name
+            for name, tensor in tensors.items()
+            if tensor.shape != mine[name].shape or tensor.dtype != mine[name].dtype or not tensor.isfinite().all()
+        ]
+        if wrong:
+            raise CorruptFileError(
+                "A model's tensors must have the names, shapes and types of its settings, and be finite.",
+                f"In {folder} these are not: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}.",
+                "Restore the folder from a copy, or train again.",
+            )
+        self.load_state_dict(tensors)
+
+    def _trained(self) -> Facts:
+        if self.facts is None:
+            raise TrainingError(
+                "A model must be trained before it samples, encodes or is saved.",
+                f"This {type(self).__name__} was only constructed.",
+                "Call model.fit(trials), or load a saved one with load_model(folder).",
+            )
+        return self.facts
+
+    def _claim(self, folder: Path, facts: Facts, seed: int) -> bool:
+        """Make the run folder ours; True if it holds the finished model already."""
+        mine = {"settings": json.loads(json.dumps(describe(self))), "data": facts.data, "seed": seed}
+        main = PartialState().is_main_process
+        if (folder / "run.json").exists():
+            other = read_json(folder / "run.json")
+            different = [key for key in mine if other.get(key) != mine[key]]
+            if different:
+                raise SettingError(
+                    "A run folder must hold runs of the same settings, data and seed only.",
+                    f"{folder} holds a run with other {' and '.join(different)}.",
+                    "Choose another folder for --out, or remove that one.",
+                )
+        elif main:
+            atomic_write(folder / "recipe.toml", recipe_text(self).encode())
+            write_json(folder / "run.json", mine)
+        finished = (folder / "model" / "manifest.json").exists()
+        if main and not finished:
+            _log(
+                folder,
+                f"training {type(self).__name__}, seed {seed}, on {facts.source or 'trials'} ({facts.data[:12]})",
+            )
+        return finished
+
+    def _in_batches(
+        self,
+        part: Callable[[np.ndarray], dict[str, np.ndarray]],
+        trials: int,
+        time: int,
+        batch: int,
+        progress: bool | None,
+        what: str,
+    ) -> dict[str, np.ndarray]:
+        """Run `part` on consecutive trials and join what it returns, padded to `time` bins."""
+        self.eval()
+        joined: dict[str, np.ndarray] = {}
+        hide = None if progress is None else not progress
+        with torch.inference_mode(), tqdm(total=trials, unit="trial", desc=what, disable=hide, delay=2) as bar:
+            for start in range(0, trials, batch):
+                rows = np.arange(start, min(start + batch, trials))
+                for name, value in part(rows).items():
+                    if name not in joined:
+                        shape = value.shape[2:] if value.ndim > 2 else value.shape[1:]
+                        axes = (trials, time) if value.ndim > 2 else (trials,)
+                        joined[name] = np.zeros((*axes, *shape), np.int64 if name == "counts" else np.float32)
+                    if value.ndim > 2:
+                        joined[name][rows, : value.shape[1]] = value
+                    else:
+                        joined[name][rows] = value
+                bar.update(len(rows))
+        return joined
+
+
+def describe(thing: Any) -> Any:
+    """Settings as plain values: an object becomes its constructor's arguments.
+
+    Where there is a choice of classes (a sampler, a schedule), the class name comes first. The inverse, words to
+    objects, is in `recipe.py` only.
+    """
+    if isinstance(thing, Mapping):
+        return {key: describe(value) for key, value in thing.items()}
+    if isinstance(thing, str | int | float | bool) or thing is None:
+        return thing
+    if isinstance(thing, Sequence):
+        return [describe(value) for value in thing]
+    kind = type(thing)
+    names = [name for name in inspect.signature(kind).parameters if name != "neurons"]
+    chosen = {"name": kind.__name__} if any(inspect.isabstract(base) for base in kind.__mro__) else {}
+    return {**chosen, **{name: describe(getattr(thing, name)) for name in names}}
+
+
+def recipe_text(model: Model) -> str:
+    """The settings of a model as a recipe, TOML."""
+    settings = describe(model)
+    return tomli_w.dumps({"model": settings.pop("name").lower(), **_with_none(settings)})
+
+
+def _log(folder: Path, line: str) -> None:
+    with (folder / "log.txt").open("a") as file:
+        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+
+def as_float(counts: np.ndarray) -> Tensor:
+    """Counts of any integer type as a float32 tensor."""
+    return torch.from_numpy(counts.astype(np.float32))
+
+
+def _with_none(value: Any) -> Any:
+    """TOML has no null: a setting that is None is the word "none", for its default may be another."""
+    if isinstance(value, dict):
+        return {key: _with_none(item) for key, item in value.items()}
+    return "none" if value is None else value
+
+
+def _check_fit(trials: Trials, watch: Trials | None) -> None:
+    if len(trials) < 2 or not trials.counts.any():
+        raise DataError(
+            "Training needs at least two trials with spikes.",
+            f"There are {len(trials)} trials and {int(trials.counts.sum())} spikes.",
+            "Check the binning with `spikeloom inspect`.",
+        )
+    if watch is not None:
+        trials.check_like(watch)

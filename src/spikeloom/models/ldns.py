@@ -1,0 +1,304 @@
+r"""LDNS: latent diffusion for neural spiking data (Kapoor, Schulz, Vetter, Pei, Gao, Macke; NeurIPS 2024).
+
+Three stages, nothing joint:
+
+1. an autoencoder, counts s -> latents z (one vector per bin) -> rates r, trained with coordinated dropout: it sees
+   s k / (1 - p), k ~ Bernoulli(1 - p), and is judged on the hidden entries,
+   :math:`\frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
+   + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`, M valid entries of the batch;
+2. a diffusion model of the standardised latents;
+3. an observation model on the rates.
+
+Sampling: noise -> latents of any length -> rates -> counts.
+
+Trials longer than the training trials are generated and encoded in overlapping windows (`nn.window`).
+
+Where we differ from the release: normalisation per bin, masks before every temporal operator, statistics inside the
+model, optionally some loss on entries that were not hidden, and a calibration of the rates, measured once for inferred
+and once for generated ones (`observation.calibration`).
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, final
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from spikeloom.diffusion.denoiser import Denoiser, NetworkDenoiser, denoising_loss
+from spikeloom.diffusion.guidance import Guided
+from spikeloom.diffusion.sampler import DEFAULT, Sampler
+from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule, Prediction
+from spikeloom.diffusion.windowed import Windowed
+from spikeloom.errors import SettingError
+from spikeloom.losses import coordinated_dropout, energy, smoothness
+from spikeloom.models.asking import Request
+from spikeloom.models.base import Model
+from spikeloom.models.facts import Facts
+from spikeloom.nn.condition import Condition
+from spikeloom.nn.encoder import Decoder, Encoder
+from spikeloom.nn.stack import Backbone
+from spikeloom.nn.window import in_windows
+from spikeloom.observation.base import ObservationModel
+from spikeloom.observation.calibration import Calibration
+from spikeloom.observation.poisson import Poisson
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.plan import Plan
+from spikeloom.training.train import LossTerms, Stage
+from spikeloom.trials import Trials
+
+CALIBRATION_TRIALS = 400
+"""Most trials that are generated to measure the calibration of generated rates."""
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+@dataclass(frozen=True, config=STRICT)
+class AutoencoderSettings:
+    """Networks and losses of the first stage.
+
+    Args:
+        width: Channels of encoder and decoder; a multiple of the latents.
+        blocks: Residual blocks of the encoder.
+        bidirectional: Whether latents may depend on later bins; False makes the encoder causal.
+        mixed: Whether latents interact in the decoder; False is the additive decoder of the paper.
+        dropout: Probability p that coordinated dropout hides an entry.
+        kept: Weight of the loss on entries that were not hidden; 0 in the paper.
+        energy: Weight beta_1 of the squared latents.
+        smoothness: Weight beta_2 of the change of the latents within five bins.
+        calibrate: Whether inferred and generated rates are calibrated; False is the paper.
+    """
+
+    width: Annotated[int, Field(ge=1)] = 64
+    blocks: Annotated[int, Field(ge=0)] = 4
+    bidirectional: bool = True
+    mixed: bool = False
+    dropout: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    kept: Annotated[float, Field(ge=0)] = 0.0
+    energy: Annotated[float, Field(ge=0)] = 0.001
+    smoothness: Annotated[float, Field(ge=0)] = 0.02
+    calibrate: bool = True
+
+
+@dataclass(frozen=True, config=STRICT)
+class DenoiserSettings:
+    """Network and loss of the second stage.
+
+    Args:
+        width: Channels.
+        blocks: Residual blocks.
+        bidirectional: Whether the state-space layers read both directions.
+        prediction: What the network predicts.
+        huber: Width of the smooth L1 loss, in units of the target's sd; None for the squared error.
+        clip: Standardised latents are clipped to this many sd before the diffusion learns them; None: not.
+        drop: Share of trials whose condition is withheld in training, so that one model also samples unconditionally
+            and with guidance.
+    """
+
+    width: Annotated[int, Field(ge=1)] = 64
+    blocks: Annotated[int, Field(ge=1)] = 4
+    bidirectional: bool = True
+    prediction: Prediction = "velocity"
+    huber: Annotated[float | None, Field(gt=0)] = None
+    clip: Annotated[float | None, Field(gt=0)] = None
+    drop: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+
+@final
+class LDNS(Model):
+    """Latent diffusion of neural spiking; see the module for the method.
+
+    Args:
+        neurons: Neurons of the recording, the last axis of the counts.
+        latents: Latents per bin.
+        autoencoder: Networks and losses of the first stage.
+        denoiser: Network and loss of the second stage.
+        schedule: Signal and noise of each diffusion level.
+        sampler: How generation walks the levels.
+        observation: Rates to counts; Poisson with a softplus link if absent.
+        condition: Names of the conditions and behaviour series that the diffusion is told.
+        autoencoder_plan: Optimisation of the first stage.
+        diffusion_plan: Optimisation of the second stage.
+
+    Raises:
+        SettingError: if the latents do not divide the autoencoder's width.
+    """
+
+    latent_mean: Tensor  # of each latent, over training trials and bins
+    latent_sd: Tensor
+
+    def __init__(
+        self,
+        neurons: int,
+        *,
+        latents: int = 16,
+        autoencoder: AutoencoderSettings = AutoencoderSettings(),  # noqa: B008  # frozen
+        denoiser: DenoiserSettings = DenoiserSettings(),  # noqa: B008
+        schedule: NoiseSchedule = LinearBeta(),  # noqa: B008
+        sampler: Sampler = DEFAULT,
+        observation: ObservationModel | None = None,
+        condition: tuple[str, ...] = (),
+        autoencoder_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3),  # noqa: B008
+        diffusion_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3, average=0.9999),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        if neurons < 1 or latents < 1 or autoencoder.width % latents:
+            raise SettingError(
+                "LDNS needs neurons >= 1, and latents >= 1 that divide the width of the autoencoder.",
+                f"It got neurons={neurons}, latents={latents}, autoencoder.width={autoencoder.width}.",
+                f"For {latents} latents choose a width such as {max(1, latents) * 4}.",
+            )
+        self.neurons, self.latents = neurons, latents
+        self.autoencoder, self.denoiser = autoencoder, denoiser
+        self.schedule, self.sampler = schedule, sampler
+        self.observation: ObservationModel = Poisson() if observation is None else observation
+        self.condition = tuple(condition)
+        self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
+
+    def build(self, facts: Facts) -> None:
+        """Networks and buffers; see `Model.build`."""
+        first, second = self.autoencoder, self.denoiser
+        self.longest = max(facts.lengths)  # longer trials are read and generated in windows of it
+        size: dict[str, Any] = dict(latents=self.latents, width=first.width)
+        self.encoder = Encoder(facts.neurons, blocks=first.blocks, bidirectional=first.bidirectional, **size)
+        self.decoder = Decoder(neurons=facts.neurons, mixed=first.mixed, **size)
+        told: dict[str, Any] = dict(vector=facts.variables.vector, sequence=facts.variables.sequence)
+        shape: dict[str, Any] = dict(width=second.width, blocks=second.blocks, bidirectional=second.bidirectional)
+        backbone = Backbone(self.latents, **shape, **told)
+        self.diffusion = NetworkDenoiser(backbone, schedule=self.schedule, prediction=second.prediction)
+        self.register_buffer("latent_mean", torch.zeros(self.latents))
+        self.register_buffer("latent_sd", torch.ones(self.latents))
+        self.inferred, self.generated = Calibration(facts.neurons), Calibration(facts.neurons)
+
+    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+        """Autoencoder, then diffusion; see `Model.stages`."""
+        data, watched = _tensors(trials), None if watch is None else _tensors(watch)
+        mean = data["counts"].sum((0, 1), dtype=torch.float32) / trials.bins
+        self.decoder.start_at(self.observation.drive(mean))
+        coder = nn.ModuleList((self.encoder, self.decoder))
+        yield Stage("autoencoder", coder, self.reconstruction, data, self.autoencoder_plan, watched)
+        self._standardise(trials)
+        data, watched = self._diffused(trials), None if watch is None else self._diffused(watch)
+        yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, watched)
+        self._calibrate_generated(trials)
+
+    # --- losses --------------------------------------------------------------------------------------------------
+
+    def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
+        """Loss of the first stage, a sum over the valid entries, and how many there are."""
+        settings, counts, mask = self.autoencoder, batch["counts"].float(), batch["mask"]
+        uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
+        seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
+        latents = self.encoder(seen, mask)
+        nll = -self.observation.log_prob(counts, self.decoder(latents))
+        valid = mask.float()
+        counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
+        data = (counted * nll).sum()
+        total = data + settings.energy * energy(latents, valid) + settings.smoothness * smoothness(latents, valid)
+        return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": data.detach()})
+
+    def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
+        """Loss of the second stage, a sum over the valid entries, and how many there are."""
+        clean = batch["latents"]
+        level = torch.from_numpy(streams.uniform()).to(clean.device)
+        noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
+        told = None
+        if self.condition:
+            present = torch.from_numpy(streams.uniform()).to(clean.device) >= self.denoiser.drop
+            told = Condition(batch.get("vector"), batch.get("sequence"), present)
+        settings: dict[str, Any] = dict(mask=batch["mask"], huber=self.denoiser.huber)
+        return LossTerms(*denoising_loss(self.diffusion, clean, level=level, noise=noise, condition=told, **settings))
+
+    # --- speaking ------------------------------------------------------------------------------------------------
+
+    def draw(self, request: Request) -> dict[str, np.ndarray]:
+        """Noise -> latents -> rates -> counts; see `Model.draw`."""
+        device, lengths = self.latent_mean.device, request.lengths
+        mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
+        fresh = lambda: torch.from_numpy(request.noise.series(lengths, self.latents)).to(device)  # noqa: E731
+        told = None if request.condition is None else request.condition.to(device)
+        denoiser: Denoiser = Windowed(self.diffusion, window=self.longest)
+        denoiser = denoiser if told is None else Guided(denoiser, strength=request.guidance)
+        sampler: Sampler = request.sampler or self.sampler
+        latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
+        drive = self.decode(latents, self.generated)
+        rates = self.observation.rates(drive).cpu().numpy()
+        counts = self.observation.sample(drive, request.spikes)
+        return {"counts": counts, "rates": rates, "latents": latents.cpu().numpy()}
+
+    @torch.no_grad()
+    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
+        r"""Trials of a Gaussian fitted to the latents of recorded trials: the baseline that the diffusion must beat.
+
+        :math:`z_t = \bar z_t + \sum_i w_i (z_{it} - \bar z_t) / \sqrt{n_t - 1}`, w standard normal, i over the n_t
+        reference trials that reach bin t: a Gaussian with their mean and covariance over bins and latents.
+
+        Args:
+            reference: Training trials, at least as long as the longest trial of `like`.
+            like: Trials whose lengths are copied.
+            seed: Of the draws.
+        """
+        time = int(like.lengths.max())
+        coded, mask = np.asarray(self.encode(reference, progress=False).latents)[:, :time], reference.mask[:, :time]
+        number = mask.sum(0)[:, None]
+        mean = coded.sum(0) / np.maximum(number, 1)
+        spread = (coded - mean) * mask[..., None] / np.sqrt(np.maximum(number - 1, 1))
+        noise, spikes = (Streams(seed, purpose, 0, range(len(like))) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
+        latents = mean + np.einsum("bi,itk->btk", noise.normal(len(reference)), spread)
+        drive = self.decode(torch.from_numpy(latents.astype(np.float32)).to(self.latent_mean.device), self.inferred)
+        counts = self.observation.sample(drive, spikes)
+        return Trials(counts, like.bin_width, lengths=like.lengths, source="Gaussian on the latents of LDNS")
+
+    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+        """Counts -> standardised latents and rates; see `Model.infer`."""
+        device = self.latent_mean.device
+        raw = in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
+        latents = (raw - self.latent_mean) / self.latent_sd
+        rates = self.observation.rates(self.decode(latents, self.inferred))
+        return {"latents": latents.cpu().numpy(), "rates": rates.cpu().numpy()}
+
+    def decode(self, latents: Tensor, calibration: Calibration) -> Tensor:
+        """Drive (batch, time, neuron) of standardised latents, calibrated as inferred or as generated rates are."""
+        rates = self.observation.rates(self.decoder(latents * self.latent_sd + self.latent_mean))
+        return self.observation.drive(calibration(rates))
+
+    # --- between the stages --------------------------------------------------------------------------------------
+
+    def _standardise(self, trials: Trials) -> None:
+        """Measure mean and sd of each latent over the training trials' bins, then calibrate inferred rates."""
+        self.latent_mean.fill_(0)
+        self.latent_sd.fill_(1)
+        self.inferred.reset()
+        coded = self.encode(trials, progress=False)
+        valid = np.asarray(coded.latents)[trials.mask].astype(np.float64)
+        self.latent_mean.copy_(torch.from_numpy(valid.mean(0)))
+        self.latent_sd.copy_(torch.from_numpy(valid.std(0).clip(min=1e-6)))
+        if self.autoencoder.calibrate:
+            self.inferred.measure(trials, np.asarray(coded.rates), lengths=trials.lengths)
+
+    def _calibrate_generated(self, trials: Trials) -> None:
+        """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated."""
+        self.generated.reset()
+        if self.autoencoder.calibrate:
+            seed = int(generator(0, Purpose.CALIBRATE).integers(2**31))  # no caller's seed by accident
+            fake = self.sample(min(len(trials), CALIBRATION_TRIALS), seed=seed, progress=False)
+            self.generated.measure(trials, np.asarray(fake.rates), lengths=fake.lengths)
+
+    def _diffused(self, trials: Trials) -> dict[str, Tensor]:
+        """What the second stage learns from: standardised latents of complete trials, mask, and conditions."""
+        latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
+        clip = self.denoiser.clip
+        data = {
+            "latents": latents if clip is None else latents.clamp(-clip, clip),
+            "mask": torch.from_numpy(trials.mask),
+        }
+        if self.condition:
+            told = self._trained().variables.encode({**trials.conditions, **trials.behavior})
+            data |= {name: value for name in ("vector", "sequence") if (value := getattr(told, name)) is not None}
+        return data
+
+
+def _tensors(trials: Trials) -> dict[str, Tensor]:
+    return {"counts": torch.from_numpy(trials.counts.copy()), "mask": torch.from_numpy(trials.mask)}

@@ -1,0 +1,81 @@
+"""What a generator is told: a vector per trial, a sequence per bin, or nothing.
+
+A `vector` (batch, d) is added to the level embedding and modulates every block; a `sequence` (batch, time, d) is
+projected and added to the input. Where a trial's condition is absent, learned embeddings stand in for both, so one
+network knows the conditional and the unconditional distribution and guidance can weigh them.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Condition of a batch of trials.
+
+    Args:
+        vector: One vector per trial (batch, d), or None.
+        sequence: One vector per bin (batch, time, d), or None.
+        present: Which trials have their condition (batch,); None means all of them.
+    """
+
+    vector: Tensor | None = None
+    sequence: Tensor | None = None
+    present: Tensor | None = None
+
+    def to(self, device: torch.device) -> "Condition":
+        """The same condition on another device."""
+        move = lambda x: None if x is None else x.to(device)  # noqa: E731
+        return Condition(move(self.vector), move(self.sequence), move(self.present))
+
+
+class ConditionEmbedding(nn.Module):
+    """Turns a `Condition` into an addition to the level embedding and one to the stack's input.
+
+    Args:
+        vector: Size of the vector, 0 if there is none.
+        sequence: Size of the sequence's vectors, 0 if there is none.
+        embedding: Size of the level embedding.
+        width: Channels of the stack.
+    """
+
+    def __init__(self, *, vector: int, sequence: int, embedding: int, width: int) -> None:
+        super().__init__()
+        self.vector = (
+            nn.Sequential(nn.Linear(vector, embedding), nn.SiLU(), nn.Linear(embedding, embedding)) if vector else None
+        )
+        self.sequence = nn.Linear(sequence, width) if sequence else None
+        self.absent_vector = nn.Parameter(torch.zeros(embedding)) if vector else None
+        self.absent_sequence = nn.Parameter(torch.zeros(width)) if sequence else None
+
+    def forward(
+        self, condition: Condition | None, batch: int
+    ) -> tuple[Float[Tensor, "batch embedding"] | None, Float[Tensor, "batch time width"] | None]:
+        """Additions to the level embedding and to the input; None where this network takes no such condition."""
+        given = Condition() if condition is None else condition
+        present = given.present
+        return (
+            _embed(self.vector, self.absent_vector, given.vector, present, (batch,)),
+            _embed(self.sequence, self.absent_sequence, given.sequence, present, (batch, 1)),
+        )
+
+
+def _embed(
+    network: nn.Module | None,
+    absent: nn.Parameter | None,
+    value: Tensor | None,
+    present: Bool[Tensor, " batch"] | None,
+    axes: tuple[int, ...],
+) -> Tensor | None:
+    if network is None or absent is None:
+        return None
+    nothing = absent.expand(*axes, -1)
+    if value is None:
+        return nothing
+    something = network(value)
+    if present is None:
+        return something
+    return torch.where(present.view(-1, *[1] * (something.dim() - 1)), something, nothing)

@@ -1,0 +1,66 @@
+r"""The autoencoder of LDNS: counts -> one smooth latent vector per bin -> drive of each neuron.
+
+The encoder is a stack of state-space blocks whose output is grouped: latent k sees channel group k only. The decoder
+works per bin, :math:`d_n(t) = b_n + \sum_k f_{nk}(z_k(t))` with one hidden layer (a generalised additive model), or,
+mixed, with two dense hidden layers, so that latents interact. Source: LDNS (Kapoor, Schulz et al. 2024), METHODS 2.1.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikeloom.nn.stack import GroupedLinear, Stack
+
+
+class Encoder(nn.Module):
+    """Counts (batch, time, neuron) -> latents (batch, time, latent).
+
+    Args:
+        neurons: Neurons of the recording.
+        latents: Latents per bin.
+        width: Channels inside; a multiple of `latents`.
+        blocks: Residual blocks.
+        bidirectional: Whether latents may depend on later bins; without it the encoder is causal and can stream.
+    """
+
+    def __init__(self, neurons: int, *, latents: int, width: int, blocks: int, bidirectional: bool) -> None:
+        super().__init__()
+        self.stack = Stack(
+            neurons, latents, width=width, blocks=blocks, bidirectional=bidirectional, groups_out=latents
+        )
+
+    def forward(
+        self, counts: Float[Tensor, "batch time neuron"], mask: Tensor | None = None
+    ) -> Float[Tensor, "batch time latent"]:
+        """Latents, not standardised."""
+        return self.stack(counts, mask)
+
+
+class Decoder(nn.Module):
+    """Latents (batch, time, latent) -> drive (batch, time, neuron), bin by bin.
+
+    Args:
+        latents: Latents per bin.
+        neurons: Neurons of the recording.
+        width: Hidden units; a multiple of `latents`.
+        mixed: Dense hidden layers in which latents interact, instead of one group per latent.
+    """
+
+    def __init__(self, latents: int, neurons: int, *, width: int, mixed: bool) -> None:
+        super().__init__()
+        self.enter = GroupedLinear(latents, width, groups=1 if mixed else latents)
+        self.hidden = GroupedLinear(width, width) if mixed else None
+        self.leave = GroupedLinear(width, neurons)
+
+    def forward(self, latents: Float[Tensor, "batch time latent"]) -> Float[Tensor, "batch time neuron"]:
+        """Drive of each neuron, before the link."""
+        h = functional.gelu(self.enter(latents.permute(2, 0, 1)))
+        if self.hidden is not None:
+            h = h + functional.gelu(self.hidden(h))
+        return self.leave(h).permute(1, 2, 0)
+
+    def start_at(self, drive: Float[Tensor, " neuron"]) -> None:
+        """Set the bias so that the decoder begins near the given drive, which saves the first updates."""
+        with torch.no_grad():
+            self.leave.bias.copy_(drive)

@@ -1,0 +1,217 @@
+r"""S4D: a diagonal linear state space per channel, run as a convolution or step by step.
+
+Channel h has N complex modes with :math:`\dot x_n = A_n x_n + B_n u`, :math:`y = 2\,\mathrm{Re} \sum_n C_n x_n + D u`,
+one of each conjugate pair. The bilinear rule with step :math:`\delta` gives
+
+.. math:: \bar A_n = \frac{1 + \delta A_n / 2}{1 - \delta A_n / 2}, \qquad
+          \bar B_n = \frac{\delta B_n}{1 - \delta A_n / 2}, \qquad
+          K_l = 2\,\mathrm{Re} \sum_n C_n \bar A_n^l \bar B_n, \qquad y = K * u + D u .
+
+The kernel is built in real arithmetic: with :math:`l = 16 j + i` it is a matrix product over the modes of
+:math:`C \bar B \bar A^i` and :math:`\bar A^{16 j}`, so a kernel of L lags needs L/16 powers instead of L, and any
+length follows from the parameters alone. A bidirectional layer has a second kernel for the future: the past one has
+the lags >= 0, the future one the lags >= 1, so no bin is counted twice.
+
+Inside the stack activations are (channel, batch, time): the channel mixing is then one matrix product and the
+convolution runs along the contiguous axis, both without a transposition.
+
+Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). We drop the rank-1 term of S4; B is the HiPPO-LegS vector, absorbed in C.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from spikeloom.nn.portions import portions, working_type
+
+LONGEST_MATRIX = 320
+"""Bins up to which a Toeplitz matrix product beats the FFT (benchmarks/speed.py)."""
+
+_STRIDE = 16
+
+
+def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""Eigenvalues and input weights of the normal part of HiPPO-LegS, one of each conjugate pair, (modes,) complex.
+
+    :math:`A_{nk} = -\sqrt{(2n+1)(2k+1)}` for n > k, :math:`-(n+1)` on the diagonal, 0 above; :math:`B_n = \sqrt{2n+1}`;
+    :math:`A + PP^\top` with :math:`P_n = \sqrt{n + 1/2}` is normal: all its eigenvalues have real part -1/2.
+    """
+    n = np.arange(2 * modes)
+    root = np.sqrt(2 * n + 1)
+    normal = -np.tril(np.outer(root, root), -1) - np.diag(n + 1.0)
+    normal = normal + np.outer(np.sqrt(n + 0.5), np.sqrt(n + 0.5))
+    imaginary, vectors = np.linalg.eigh(-1j * (normal + 0.5 * np.eye(2 * modes)))
+    keep = imaginary > 0
+    return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ root
+
+
+class S4D(nn.Module):
+    """Convolution along time with a learned kernel of any length, (channel, batch, time) -> same.
+
+    Args:
+        channels: Independent state spaces, one per channel.
+        modes: Complex modes of each, half the state size.
+        bidirectional: Whether a second kernel reads the future; without it the layer is causal.
+        step_range: Smallest and largest initial step of the discretisation, drawn log-uniformly.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        modes: int = 32,
+        bidirectional: bool = False,
+        step_range: tuple[float, float] = (1e-3, 1e-1),
+    ) -> None:
+        super().__init__()
+        poles, weights = legs(modes)
+        low, high = (math.log(step) for step in step_range)
+        self.log_step = nn.Parameter(low + (high - low) * torch.rand(channels, 1))
+        self.log_decay = nn.Parameter(torch.full((channels, modes), math.log(0.5)))  # Re A = -exp(log_decay)
+        self.frequency = nn.Parameter(torch.from_numpy(poles.imag).float().repeat(channels, 1))  # Im A
+        for parameter in (self.log_step, self.log_decay, self.frequency):
+            parameter.state_space = True  # type: ignore[attr-defined]  # no weight decay, small rate: see training
+        directions = 2 if bidirectional else 1
+        mix = torch.randn(directions, channels, modes, 2) / math.sqrt(2)
+        turned = torch.view_as_complex(mix) * torch.from_numpy(weights).to(torch.complex64)
+        self.output = nn.Parameter(torch.view_as_real(turned).contiguous())  # C B as real pairs
+        self.skip = nn.Parameter(torch.randn(channels))  # D
+        self.bidirectional = bidirectional
+        self._cache: tuple[Any, Tensor] | None = None
+
+    def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
+        """The convolution y = K * u + D u, by matrix product for short trials and by FFT for long ones."""
+        kernel = self.kernel(x.shape[-1])
+        return _ByMatrix.apply(x.to(working_type(x)), kernel) if x.shape[-1] <= LONGEST_MATRIX else _by_fft(x, kernel)
+
+    def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
+        """Kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
+
+        Depends on parameters only, so without gradients it is kept until a parameter or the length changes.
+        """
+        if torch.is_grad_enabled():
+            return self._kernel(length)
+        key = (length, *((p._version, p.data_ptr()) for p in self.parameters()))
+        if self._cache is None or self._cache[0] != key:
+            self._cache = (key, self._kernel(length))
+        return self._cache[1]
+
+    def _kernel(self, length: int) -> Tensor:
+        with torch.autocast(self.skip.device.type, enabled=False):  # half precision would blur slow modes
+            log_size, angle, re, im = self._modes()
+            near = torch.arange(_STRIDE, device=angle.device)
+            far = _STRIDE * torch.arange(-(-(length + 1) // _STRIDE), device=angle.device)
+            size, turn = (log_size[..., None] * near).exp(), angle[..., None] * near
+            cos, sin = size * turn.cos(), size * turn.sin()
+            # (direction, channel, 2 modes, near): real and imaginary part of C B A^i
+            first = torch.cat(
+                (re[..., None] * cos - im[..., None] * sin, re[..., None] * sin + im[..., None] * cos), -2
+            )
+            size, turn = (log_size[..., None] * far).exp(), angle[..., None] * far
+            second = torch.cat((size * turn.cos(), -size * turn.sin()), -2)  # (channel, 2 modes, far)
+            kernel = 2 * (second.transpose(-1, -2) @ first).flatten(-2)  # (direction, channel, lag)
+            past = torch.cat((kernel[0, :, :1] + self.skip[:, None], kernel[0, :, 1:length]), -1)
+            if self.bidirectional:
+                return torch.cat((kernel[1, :, 1:length].flip(-1), past), -1)
+            return functional.pad(past, (length - 1, 0))
+
+    def _modes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """log |A_bar|, arg A_bar (channel, mode), and Re, Im of C B_bar (direction, channel, mode)."""
+        step = self.log_step.exp()
+        a, b = -0.5 * step * self.log_decay.exp(), 0.5 * step * self.frequency  # z = step A / 2 = a + ib
+        below = (1 - a) ** 2 + b**2  # |1 - z|^2
+        log_size = 0.5 * torch.log1p(4 * a / below)
+        angle = torch.atan2(b, 1 + a) + torch.atan2(b, 1 - a)
+        scale = step / below  # B_bar = step / (1 - z), times C B
+        c_re, c_im = self.output.unbind(-1)
+        return log_size, angle, scale * (c_re * (1 - a) - c_im * b), scale * (c_im * (1 - a) + c_re * b)
+
+    # --- the same layer, one bin at a time -----------------------------------------------------------------------
+
+    def start(self, batch: int) -> Float[Tensor, "channel batch mode two"]:
+        """State before the first bin: zero."""
+        return self.output.new_zeros(len(self.skip), batch, self.frequency.shape[1], 2)
+
+    def step(
+        self, x: Float[Tensor, "channel batch"], state: Float[Tensor, "channel batch mode two"]
+    ) -> tuple[Float[Tensor, "channel batch"], Float[Tensor, "channel batch mode two"]]:
+        """Output of one more bin and the state after it; equal to the convolution, for causal layers only."""
+        if self.bidirectional:
+            raise ValueError("a bidirectional layer reads the future and cannot run bin by bin")
+        log_size, angle, re, im = (mode[0] if mode.dim() == 3 else mode for mode in self._modes())
+        size = log_size.exp()
+        a_re, a_im = (size * angle.cos())[:, None], (size * angle.sin())[:, None]
+        s_re, s_im = state.unbind(-1)
+        new_re = a_re * s_re - a_im * s_im + x[..., None]
+        new_im = a_re * s_im + a_im * s_re
+        y = 2 * (re[:, None] * new_re - im[:, None] * new_im).sum(-1) + self.skip[:, None] * x
+        return y, torch.stack((new_re, new_im), -1)
+
+
+class _ByMatrix(torch.autograd.Function):
+    r"""The convolution as a matrix product, for a few channels at a time.
+
+    With :math:`M_{st} = k_{t-s}`: y = x M. Given a gradient g of y, :math:`\partial x = g M^\top`, where the transpose
+    is the Toeplitz matrix of the reversed kernel, and :math:`\partial k_l` is the sum of :math:`x^\top g` over the
+    diagonal t - s = l. The matrices are rebuilt in each portion, never kept: they are as large as the activations.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        """(channel, batch, T) and (channel, 2T - 1) -> (channel, batch, T), in the type of x."""
+        ctx.save_for_backward(x, kernel)
+        y = torch.empty_like(x)
+        for some in _channels(x):
+            torch.bmm(x[some], _toeplitz(kernel[some].to(x.dtype)), out=y[some])
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of x and of the kernel."""
+        x, kernel = ctx.saved_tensors
+        dx, dkernel, reverse = torch.empty_like(x), torch.empty_like(kernel), kernel.flip(-1)
+        time, parts = x.shape[-1], _channels(x)
+        flat = kernel.new_zeros(len(x[parts[0]]), time * (2 * time + 1))
+        rows = flat[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # what lies beside stays zero
+        for some in parts:
+            torch.bmm(grad[some], _toeplitz(reverse[some].to(x.dtype)), out=dx[some])
+            few = len(kernel[some])
+            rows[:few] = x[some].mT @ grad[some]
+            lags = flat[:few].view(few, time, 2 * time + 1).sum(1)  # diagonals, where rows are longer by one: columns
+            dkernel[some] = torch.cat((lags[:, time + 2 :], lags[:, :time]), 1)
+        return dx, dkernel
+
+
+def _toeplitz(kernel: Tensor) -> Tensor:
+    """M[s, t] = k[T - 1 + t - s] of kernels k (channel, 2T - 1)."""
+    return kernel.unfold(-1, (kernel.shape[-1] + 1) // 2, 1).flip(1)
+
+
+def _channels(x: Tensor) -> list[slice]:
+    channels, _, time = x.shape
+    return portions(channels, time * time, x.device)
+
+
+def _by_fft(x: Tensor, kernel: Tensor) -> Tensor:
+    time = x.shape[-1]
+    size = _fast_size(2 * time - 1)  # the circular wrap reaches bins below time - 1 only, which are cut off
+    with torch.autocast(x.device.type, enabled=False):  # half-precision FFTs need powers of two
+        y = torch.fft.irfft(torch.fft.rfft(x.float(), n=size) * torch.fft.rfft(kernel.float(), n=size)[:, None], n=size)
+    return y[..., time - 1 : 2 * time - 1]
+
+
+def _fast_size(size: int) -> int:
+    """Smallest 2^a 3^b 5^c >= size: FFTs of such lengths are fast."""
+    best = 1 << (size - 1).bit_length()
+    for five in (1, 5, 25):
+        for three in (1, 3, 9, 27):
+            odd = five * three
+            best = min(best, odd << max(0, (-(-size // odd) - 1).bit_length()))
+    return best

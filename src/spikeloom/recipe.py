@@ -1,0 +1,334 @@
+"""Recipes: the only place where words become objects.
+
+A recipe is TOML: which model, what it is about, and settings, whose keys are the arguments of the model's constructor.
+A setting that is itself an object is a table of that object's arguments; where a class is to be chosen (a noise
+schedule, a sampler, an observation model), `name` says which. What a recipe leaves out keeps the model's default, and
+"none" is Python's None.
+
+    model = "ldns"
+    latents = 16
+    [schedule]
+    name = "LinearBeta"
+    levels = 1000
+
+The constructors' signatures and annotations decide which keys exist and what each may hold, so a new setting or class
+needs no line here. A word can only choose among classes that exist; it never imports or calls anything of its own.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import json
+import pkgutil
+import tomllib
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import TypeAdapter, ValidationError
+
+from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
+from spikeloom.files import check_manifest, read_bytes, read_json
+from spikeloom.models.base import Model, describe
+
+ABOUT = ("model", "about", "note")
+"""Keys of a recipe that are not settings."""
+
+NONE = "none"
+"""TOML has no null; this word stands for it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which model, and its settings as plain values.
+
+    Args:
+        name: The recipe's name, or the path it was read from.
+        model: Name of the model class in small letters, "ldns".
+        about: One line: what it is for.
+        note: Where the numbers come from, what it costs.
+        settings: Arguments of the model's constructor by name; nested tables for objects.
+    """
+
+    name: str
+    model: str
+    about: str
+    note: str
+    settings: Mapping[str, Any]
+
+    def build(self, neurons: int) -> Model:
+        """An untrained model for so many neurons.
+
+        Raises:
+            SettingError: if a key is unknown, a value is of the wrong kind or out of range, or a class is unknown.
+        """
+        return _construct(_named(Model, self.model, "model"), dict(self.settings), "", neurons=neurons)
+
+    def dumps(self) -> str:
+        """The recipe as TOML with every setting resolved; it gives the same model whatever the defaults become."""
+        settings = describe(self.build(1))
+        settings.pop("name")
+        about = {"model": self.model, "about": self.about, "note": self.note}
+        return tomli_w.dumps({**about, **_with_words(settings)}, multiline_strings=True)
+
+
+def recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _home().iterdir() if entry.name.endswith(".toml"))
+
+
+def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, by name or from a TOML file.
+
+    Args:
+        source: Name of a recipe that comes with the package, or path of a `.toml` file.
+        overrides: Changes such as "latents=8" or "autoencoder_plan.updates=500": a dotted key and a TOML value; text
+            needs no quotes.
+
+    Raises:
+        FileError: if there is no such recipe; the message lists those there are.
+        SettingError: if it is not TOML, or an override has no key.
+    """
+    words = fspath(source)
+    path = Path(words)
+    if words in recipes():
+        text = (_home() / f"{words}.toml").read_text()
+    elif path.suffix == ".toml":
+        text = read_bytes(path).decode(errors="replace")
+    else:
+        raise FileError(
+            f"A recipe must be one of {', '.join(recipes())}, or the path of a .toml file.",
+            f"It was {words!r}.",
+            _hint(words, recipes(), otherwise="List them with `spikeloom recipes`."),
+        )
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError("A recipe must be TOML.", f"{words}: {error}.", "Correct that line.") from error
+    for change in overrides:
+        _override(table, change)
+    if not isinstance(table.get("model"), str):
+        raise SettingError(
+            "A recipe must say which model it sets up.", f"{words} does not.", 'Begin it with model = "ldns".'
+        )
+    settings = {key: value for key, value in table.items() if key not in ABOUT}
+    return Recipe(words, table["model"], table.get("about", ""), table.get("note", ""), settings)
+
+
+def load_model(folder: str | PathLike[str]) -> Model:
+    """Load a trained model from its folder, or from the run folder that holds it.
+
+    Raises:
+        FileError: if the folder holds no model.
+        TrainingError: if it holds a run that was not finished.
+        CorruptFileError: if a file is damaged.
+    """
+    place = model_folder(folder)
+    check_manifest(place)
+    config = read_json(place / "config.json")
+    try:
+        name, settings, neurons = config["model"], config["settings"], config["facts"]["neurons"]
+    except (KeyError, TypeError) as error:
+        raise CorruptFileError(
+            "config.json of a model folder must hold model, settings and facts.",
+            f"That of {place} does not.",
+            "Restore the folder from a copy, or train again.",
+        ) from error
+    model: Model = _construct(_named(Model, name, "model"), settings, "", neurons=neurons)
+    return model.restore(place)
+
+
+def model_folder(folder: str | PathLike[str]) -> Path:
+    """The model folder that is meant: the folder itself, or `model` in a run folder; see `load_model` for errors."""
+    place = Path(folder)
+    for found in (place, place / "model"):
+        if (found / "config.json").exists() or (found / "manifest.json").exists():
+            return found
+    if (place / "run.json").exists():
+        raise TrainingError(
+            "A run must be finished before its model can be used.",
+            f"{place} holds a run that is not.",
+            "Give the same `spikeloom fit` command again: the run goes on where it stopped.",
+        )
+    raise FileError(
+        "A model folder or run folder must hold a trained model.",
+        f"{place} {'holds none' if place.is_dir() else 'is not a folder'}.",
+        "Train one with `spikeloom fit RECIPE --data train.h5 --out RUN`.",
+    )
+
+
+def choose(base: type, words: str) -> Any:
+    """An object of a concrete subclass of `base`, by its name and, after a colon, its steps: "DDIM:50"."""
+    name, colon, steps = words.partition(":")
+    table: dict[str, Any] = {"name": name}
+    if colon:
+        if not steps.isdigit():
+            raise SettingError(
+                "After the colon there must be a number of steps.", f"It was {words!r}.", "Write DDIM:50."
+            )
+        table["steps"] = int(steps)
+    return _value(base, table, base.__name__.lower(), None)
+
+
+# --- from words to objects -------------------------------------------------------------------------------------------
+
+
+def _construct(kind: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
+    """Call a class with the arguments that a table names; `given` are arguments that no table may name."""
+    place = f"[{where}]" if where else f"a recipe for {kind.__name__}"
+    signature = inspect.signature(kind, eval_str=True)
+    parameters = {name: spec for name, spec in signature.parameters.items() if name not in given}
+    for key in table:
+        if key not in parameters:
+            raise SettingError(
+                f"Every key of {place} must be known.",
+                f"It got {key!r}.",
+                _hint(key, list(parameters), otherwise=f"The keys are {', '.join(parameters) or 'none'}."),
+            )
+    missing = [name for name, spec in parameters.items() if spec.default is spec.empty and name not in table]
+    if missing:
+        raise SettingError(
+            f"{kind.__name__} needs {', '.join(missing)}.",
+            f"{place} does not say.",
+            f"Give {where}.{missing[0]} a value.",
+        )
+    arguments = {
+        key: _value(parameters[key].annotation, value, f"{where}.{key}".lstrip("."), parameters[key].default)
+        for key, value in table.items()
+    }
+    try:
+        return kind(**given, **arguments)
+    except ValidationError as error:
+        raise setting_error(error, place) from error
+
+
+def _value(annotation: Any, value: Any, where: str, default: Any) -> Any:
+    """A plain value as what the annotation asks for."""
+    options = _options(annotation)
+    if type(None) in options and value in (None, NONE):
+        return None
+    kind = next((option for option in options if inspect.isclass(option) and _has_settings(option)), None)
+    if kind is None:
+        return _plain(annotation, value, where)
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, Mapping):
+        raise SettingError(
+            f"{where} must be a table of settings.", f"It was {value!r}.", f"Write [{where}], or {where}.key = ..."
+        )
+    table = {} if default in (None, inspect.Parameter.empty) else describe(default)
+    if value.get("name", table.get("name")) != table.get("name"):
+        table = {}  # another class than the default's: its own defaults hold
+    table = {**table, **value}
+    name = table.pop("name", None)
+    if inspect.isabstract(kind):
+        kind = _named(kind, name, where)
+    elif name not in (None, kind.__name__):
+        raise SettingError(f"{where} must be settings of {kind.__name__}.", f"It names {name!r}.", "Leave name out.")
+    return _construct(kind, table, where)
+
+
+def _plain(annotation: Any, value: Any, where: str) -> Any:
+    try:
+        return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)  # strict: "5" is not 5
+    except ValidationError as error:
+        raise setting_error(error, where) from error
+    except TypeError as error:  # a date or time, which TOML has and JSON has not
+        raise SettingError(
+            f"{where} must be a plain value.", f"It was {value!r}.", "Give a number, text or list."
+        ) from error
+
+
+def setting_error(error: ValidationError, place: str) -> SettingError:
+    """A pydantic complaint in our three sentences."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    what = f"{key} of {place}" if key else place
+    if first["type"] == "value_error":  # a rule of several settings together, in the words of the class
+        return SettingError(
+            f"{what} must agree within itself.", f"{str(first['ctx']['error']).rstrip('.')}.", "Correct the values."
+        )
+    wanted = first["msg"].removeprefix("Input should be ")
+    return SettingError(f"{what} must be {wanted}.", f"It was {first['input']!r}.", "Correct the value.")
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _options(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(inner for option in typing.get_args(annotation) for inner in _options(option))
+    return (annotation,)
+
+
+def _has_settings(kind: type) -> bool:
+    return dataclasses.is_dataclass(kind) or inspect.isabstract(kind)
+
+
+def _named(base: type, name: Any, where: str) -> type:
+    """The concrete subclass of that name, in any case of letters, after importing the package the base lives in."""
+    package = importlib.import_module(base.__module__.rpartition(".")[0])
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    found = {kind.__name__: kind for kind in _below(base) if not inspect.isabstract(kind)}
+    for known, kind in found.items():
+        if isinstance(name, str) and known.lower() == name.lower():
+            return kind
+    raise SettingError(
+        f"{where} must name one of {', '.join(sorted(found))}.",
+        f"It was {name!r}.",
+        _hint(str(name), list(found), otherwise=f'Write name = "{min(found, default="")}".'),
+    )
+
+
+def _below(base: type) -> list[type]:
+    below: list[type] = base.__subclasses__()
+    return below + [kind for child in below for kind in _below(child)]
+
+
+# --- the text --------------------------------------------------------------------------------------------------------
+
+
+def _override(table: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    path = [part.strip() for part in key.split(".")]
+    if not equals or not all(path):
+        raise SettingError(
+            "A change must be key=value.", f"It was {change!r}.", "Write --set autoencoder_plan.updates=500."
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    for part in path[:-1]:
+        inner = table.get(part)
+        if isinstance(inner, str):
+            inner = {"name": inner}
+        table[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
+        table = inner
+    if isinstance(table.get(path[-1]), Mapping) and isinstance(value, str) and value != NONE:
+        value = {"name": value}
+    table[path[-1]] = value
+
+
+def _with_words(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        plain = {key: _with_words(item) for key, item in value.items()}
+        return dict(sorted(plain.items(), key=lambda item: isinstance(item[1], Mapping)))  # TOML wants tables last
+    return NONE if value is None else value
+
+
+def _hint(word: str, known: Sequence[str], *, otherwise: str) -> str:
+    close = difflib.get_close_matches(word.lower(), [name.lower() for name in known], n=1)
+    match = next((name for name in known if close and name.lower() == close[0]), None)
+    return otherwise if match is None else f"Did you mean {match}?"
+
+
+def _home() -> Any:
+    return resources.files("spikeloom") / "recipes"

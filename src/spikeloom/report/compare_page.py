@@ -1,0 +1,40 @@
+"""A `Comparison` as one self-contained HTML page, in the style of the report's."""
+
+from html import escape
+
+from spikeloom.report.compare import Comparison
+from spikeloom.report.page import document, figure_html
+from spikeloom.report.report import number, spread
+
+
+def page(comparison: Comparison) -> str:
+    """The whole page as text."""
+    names = comparison.names
+    head = ["metric", *names, "real vs real", "trivial", "winner"]
+    kinds = ["", *[' class="n"'] * (len(head) - 2), ""]
+    top = "".join(f"<th{kind}>{escape(word)}</th>" for kind, word in zip(kinds, head, strict=True))
+    rows = []
+    for metric in comparison.metrics:
+        found = [comparison.rows[name][metric.name] for name in names]
+        verdict = comparison.verdicts[metric.name]
+        words = [spread(row.value, row.sd) for row in found]
+        words += [spread(found[0].floor, found[0].floor_sd), number(found[0].trivial)]
+        labels = [*names, "real vs real", "trivial"]
+        cells = "".join(
+            f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'
+            for label, word in zip(labels, words, strict=True)
+        )
+        unit = f" ({escape(metric.unit)})" if metric.unit else ""
+        winner = f"<b>{escape(verdict.winner)}</b>" if verdict.winner else f"no winner: {escape(verdict.reason)}"
+        rows.append(
+            f'<tr><td class="metric">{escape(metric.title)}{unit}<small>{escape(metric.why)}</small></td>{cells}'
+            f'<td class="soft" data-label="winner">{winner}</td></tr>'
+        )
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in comparison.facts.items())
+    body = f"""<header><h1>Models compared</h1><p class="summary">{escape(comparison.summary)}</p></header>
+<main>{figure_html(comparison.figure)}
+<div class="card"><h2>Every metric</h2><div class="scroll"><table class="stack"><thead><tr>{top}</tr></thead>
+<tbody>{"".join(rows)}</tbody></table></div></div>
+<div class="card"><h2>What was compared</h2><dl>{facts}</dl></div></main>
+<footer>Made by spikeloom. All models met the same recorded trials in equal numbers.</footer>"""
+    return document("spikeloom comparison", body)

@@ -1,0 +1,280 @@
+"""`evaluate`: recorded and generated trials in, a `Report` out.
+
+    report = evaluate(real=test, fake=model.sample(like=test, seed=1), reference=train)
+    report.save("report")
+
+Real trials are held-out ones, never those a model was trained on: against its training trials a model that only copies
+them is perfect. Training trials are the `reference`: decoders are fitted to them, rates of the trivial models come from
+them, copies are looked for among them, and the published LDNS protocol compares with them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.metrics import memorisation
+from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
+from spikeloom.metrics.memorisation import Memorisation
+from spikeloom.metrics.panel import Metric, Pair
+from spikeloom.report import views
+from spikeloom.report.bench import MEANS, Bench, Results
+from spikeloom.report.report import ProtocolRow, Report, Row
+from spikeloom.trials import Trials
+
+GAUSSIAN = "Gaussian on the latents"
+"""A Gaussian fitted to a model's latents, decoded by the same model: what its diffusion must beat."""
+
+MODELS = ("LDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
+"""First words of `source` that say: these trials were generated."""
+
+Fakes = Trials | Sequence[Trials] | Mapping[str, Trials]
+
+
+def evaluate(
+    real: Trials,
+    fake: Fakes,
+    *,
+    reference: Trials | None = None,
+    condition: str | None = None,
+    splits: int = 5,
+    seed: int = 0,
+    latent_gaussian: Trials | None = None,
+    facts: Mapping[str, str] | None = None,
+    progress: bool | None = None,
+) -> Report:
+    """Every metric of the panel beside its floor and trivial baselines, the LDNS protocol, memorisation, and figures.
+
+    Args:
+        real: Held-out recorded trials.
+        fake: Generated trials; or several sets, from several seeds, in a list or by name: then their spread is given.
+        reference: Training trials.
+        condition: Name of the condition that labels trials; found by itself if absent (see `metrics.Pair`).
+        splits: Random splits of the recorded trials behind the floor and its spread.
+        seed: Of every random draw; the same seed gives the same report.
+        latent_gaussian: Trials of a Gaussian fitted to the model's latents, as a further baseline.
+        facts: More words about what is compared, such as file names, seeds and sampler.
+        progress: True or False to show a progress bar or not; on a terminal only if absent.
+
+    Raises:
+        ShapeError: if neurons or bin widths differ.
+        DataError: if a set is empty or too small, or if real and fake are swapped or the same trials.
+        ConditionError: if the condition asked for is unknown.
+    """
+    fakes = named(fake)
+    check(real, fakes, reference)
+    sets = [*fakes.values(), *([] if latent_gaussian is None else [latent_gaussian])]
+    bench = Bench.build(
+        real, fakes=sets, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
+    )
+    results = {name: bench.judge(trials, word=name) for name, trials in fakes.items()}
+    more = {} if latent_gaussian is None else {GAUSSIAN: bench.judge(latent_gaussian, word=GAUSSIAN)}
+    first = next(iter(fakes))
+    found = {name: copies(real, trials, reference, seed=seed) for name, trials in fakes.items()}
+    worst = max(found, key=lambda name: severity(found[name]))
+    told = {
+        "real": describe(real),
+        "fake": describe(*fakes.values()),
+        "figures": f"show {first}, the first of {len(fakes)} sets of generated trials" if len(fakes) > 1 else "",
+        "reference": "" if reference is None else describe(reference),
+        "condition": condition_words(bench.condition, fakes[first]),
+        "trials compared": f"{len(bench.splits[0].base)} on each side, in {splits} random splits (seed {seed})",
+    }
+    shown = views.all_figures(
+        real, labelled(real, fakes[first], reference, bench.condition), results[first][0], condition=bench.condition
+    )
+    copied = found[worst]
+    if reference is not None and isinstance(copied, Memorisation):
+        shown += (views.closest(fakes[worst], reference, copied.closest),)
+    return Report(
+        rows=panel_rows(bench, results, more),
+        protocol=protocol(real, fakes[first], reference, seed=seed),
+        protocol_note=protocol_note(real, fakes[first], reference),
+        memorisation=found[worst],
+        facts={**{name: words for name, words in told.items() if words}, **(facts or {})},
+        figures=shown,
+        names=tuple(fakes),
+    )
+
+
+def labelled(real: Trials, fake: Trials, reference: Trials | None, condition: str | None) -> Trials:
+    """Generated trials with the condition that is read from their spikes, where they have none of their own."""
+    pair = Pair(real, fake, reference=reference, condition=condition)
+    if not pair.labels_decoded or pair.label_name is None:
+        return fake
+    return replace(fake, conditions={**fake.conditions, pair.label_name: pair.label_values[pair.fake.labels]})
+
+
+# --- rows ----------------------------------------------------------------------------------------------------------
+
+
+def panel_rows(
+    bench: Bench, results: Mapping[str, Sequence[Results]], more: Mapping[str, Sequence[Results]] | None = None
+) -> tuple[Row, ...]:
+    """One row per metric from the results of each fake, one per split; `more` are further baselines."""
+    columns = {**bench.trivial, **(more or {})}
+    return tuple(_row(metric, bench, results, columns) for metric in bench.metrics)
+
+
+def _row(
+    metric: Metric,
+    bench: Bench,
+    results: Mapping[str, Sequence[Results]],
+    columns: Mapping[str, Sequence[Results]],
+) -> Row:
+    found = {name: _values(metric, one) for name, one in results.items()}
+    values = {name: float(np.mean(one)) for name, one in found.items() if one}
+    over = list(values.values()) if len(results) > 1 else next(iter(found.values()))
+    floor = _values(metric, bench.floor)
+    baselines = {name: _mean(_values(metric, one)) for name, one in columns.items()}
+    notes = [one[metric.name].note for part in (*results.values(), bench.floor) for one in part[:1]]
+    return Row(
+        metric=metric,
+        values=values,
+        value=_mean(list(values.values())),
+        sd=_sd(over),
+        floor=_mean(floor),
+        floor_sd=_sd(floor),
+        baselines=baselines,
+        trivial=baselines.get(MEANS),
+        note=notes[0] or (notes[-1] if not floor else ""),
+    )
+
+
+def _values(metric: Metric, results: Sequence[Results]) -> list[float]:
+    found = (one[metric.name].value for one in results if metric.name in one)
+    return [float(value) for value in found if value is not None]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    return float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+# --- the published protocol and copies -----------------------------------------------------------------------------
+
+PROTOCOL = {
+    "population_count_kl": ("KL of population counts", "nats"),
+    "correlation_rmse": ("RMSE of pairwise correlations", ""),
+    "mean_isi_rmse": ("RMSE of mean intervals", "s"),
+    "std_isi_rmse": ("RMSE of the sd of intervals", "s"),
+}
+"""Title and unit of the published numbers."""
+
+HELD_OUT = "held-out real trials"
+
+
+def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int) -> tuple[ProtocolRow, ...]:
+    """The published LDNS table; held-out real trials stand in for the paper's leaky half split where there are both."""
+    train = real if reference is None else reference
+    sets = {"": fake} if reference is None else {"": fake, HELD_OUT: real}
+    largest = max(int(trials.counts.sum(2, dtype=np.int64).max()) for trials in (train, *sets.values()))
+    scores = {name: ldns_protocol(train, trials, largest=largest, seed=seed) for name, trials in sets.items()}
+    return tuple(
+        ProtocolRow(
+            name=name,
+            title=title,
+            unit=unit,
+            value=scores[""][name].value,
+            sd=scores[""][name].sd,
+            baselines={other: scores[other][name].value for other in scores if other},
+        )
+        for name, (title, unit) in PROTOCOL.items()
+    )
+
+
+def protocol_note(real: Trials, fake: Trials, reference: Trials | None) -> str:
+    """What the published numbers were computed against, where that differs from the paper, and their faults."""
+    train = real if reference is None else reference
+    kind = "training trials, as published" if reference else "recorded trials, since no training trials were given"
+    note = f"Computed against {len(train)} {kind}; ± is the spread over 5 resamples of the generated trials. "
+    if len(fake) != len(train):
+        note += f"The paper generates as many trials as it trains on; here there are {len(fake)}. "
+    return note + "Only for comparison with papers. Its faults: " + FAULTS[0].lower() + FAULTS[1:]
+
+
+def copies(real: Trials, fake: Trials, reference: Trials | None, *, seed: int) -> Memorisation | str:
+    """Whether generated trials repeat training trials, or a sentence that says why that could not be looked at."""
+    return memorisation.memorisation(Pair(real, fake, reference=reference, seed=seed))
+
+
+def severity(found: Memorisation | str) -> tuple[int, float]:
+    """Order of findings: the worst is the largest."""
+    if isinstance(found, str):
+        return (-1, 0.0)
+    return (("clean", "swapped", "suspicious", "copies").index(found.level), found.share)
+
+
+# --- checks --------------------------------------------------------------------------------------------------------
+
+
+def named(fake: Fakes) -> dict[str, Trials]:
+    """Sets of generated trials by name; one alone is called "fake", a list "seed 1", "seed 2", ...
+
+    Raises:
+        DataError: if there is none.
+    """
+    if isinstance(fake, Trials):
+        return {"fake": fake}
+    fakes = dict(fake) if isinstance(fake, Mapping) else {f"seed {k}": trials for k, trials in enumerate(fake, 1)}
+    if not fakes:
+        raise DataError("There must be generated trials to judge.", "None were given.", "Give at least one set.")
+    return fakes
+
+
+def check(real: Trials, fakes: Mapping[str, Trials], reference: Trials | None) -> None:
+    """Raise one clear error for trials that cannot be compared, are the same, or are swapped."""
+    sets = {"real": real, **fakes} | ({} if reference is None else {"reference": reference})
+    for name, trials in sets.items():
+        if not (len(trials) and trials.neurons and trials.counts.any()):
+            raise DataError(
+                "Each set of trials must hold at least one trial, one neuron and one spike.",
+                f"{name!r} ({trials.source or 'no source'}) is empty: {len(trials)} trials, {trials.neurons} neurons.",
+                "Look at the file with `spikeloom inspect`.",
+            )
+        _same_kind(name, trials, real)
+    recorded = {"real": real} | ({} if reference is None else {"reference": reference})
+    for name, trials in recorded.items():
+        if trials.source.split(" ")[0] in MODELS:
+            raise DataError(
+                f"The {name} trials must be recorded ones.",
+                f"Their source says that {trials.source!r} generated them.",
+                "Swap --real and --fake. To compare two generated sets on purpose, blank the source of one.",
+            )
+    for name, trials in sets.items():
+        if name != "real" and trials.counts.shape == real.counts.shape and (trials.counts == real.counts).all():
+            raise DataError(
+                "The real trials must be others than those they are compared with.",
+                f"{name!r} holds exactly the same spikes as the real trials.",
+                "Check that the same file was not given twice; real must be held-out trials.",
+            )
+
+
+def _same_kind(name: str, trials: Trials, real: Trials) -> None:
+    try:
+        real.check_like(trials)
+    except SpikeloomError as error:
+        must, got, do = error.args
+        raise type(error)(must, f"{name!r} is of another kind than the real trials: {got}", do) from error
+
+
+def condition_words(condition: str | None, fake: Trials) -> str:
+    """Which condition labels the trials, and whether the generated ones brought it along."""
+    if condition is None:
+        return "none: all trials count as one, so differences between stimuli are part of every correlation"
+    own = condition in fake.conditions
+    return condition if own else f"{condition}, read from the spikes of the generated trials, which carry no labels"
+
+
+def describe(*sets: Trials) -> str:
+    """Where trials come from and how many there are, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
+    words: dict[str, int] = {}
+    for trials in sets:
+        kind = f"{len(trials)} trials, {trials.neurons} neurons, {1000 * trials.bin_width:g} ms bins"
+        word = f"{trials.source or 'unnamed'} ({kind})"
+        words[word] = words.get(word, 0) + 1
+    return "; ".join(word if count == 1 else f"{count} x {word}" for word, count in words.items())

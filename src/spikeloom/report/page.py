@@ -1,0 +1,231 @@
+"""A `Report` as one self-contained HTML page that opens from a mail attachment.
+
+Everything is inside: styles, a small script for tabs and hover, figures as inline SVG. The page asks no network for
+anything, and its content security policy forbids it to; the policy also allows no script but ours, by its hash, so a
+neuron or condition named `<script>` could not run even if it were not escaped, which it is. Without scripts (some mail
+previews) and on paper all tabs stand below each other.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+from typing import get_args
+
+from spikeloom.report import svg
+from spikeloom.report.chart import DARK, LIGHT, Figure, Role
+from spikeloom.report.report import ProtocolRow, Report, Row, number, percent, short, small, spread
+
+TABS = ("Numbers", "Activity", "Neurons", "Population", "Memorisation", "LDNS protocol", "About")
+
+
+def page(report: Report) -> str:
+    """The whole page as text."""
+    body = f"""<header><h1>Generated against recorded spikes</h1>
+<p class="summary">{escape(report.summary)}</p>
+<div class="facts">{_facts_line(report)}</div></header>
+<main>{_tabs(_panels(report))}</main>
+<footer>Made by spikeloom. Recorded blue, generated orange; point at a figure for its values.</footer>"""
+    return document("spikeloom report", body)
+
+
+def document(title: str, body: str) -> str:
+    """A page around a body: styles, script and the policy that allows nothing else."""
+    script, style = _text("page.js"), _style()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{style}</style></head>
+<body>{body}
+<div id="tip" role="status" hidden></div>
+<script>{script}</script></body></html>
+"""
+
+
+def figure_html(figure: Figure) -> str:
+    """A figure with title, caption, legend and its charts."""
+    keys = "".join(
+        f'<span><i style="background:var(--{role})"></i>{escape(word)}</span>' for role, word in figure.legend
+    )
+    legend = f'<div class="legend">{keys}</div>' if keys else ""
+    if figure.key == "rasters":
+        content = _pair(figure)
+    else:
+        tight = " one" if figure.columns == 1 else " small" if figure.charts[0].size in ("compact", "bare") else ""
+        content = _grid(figure.charts, figure.columns, tight)
+    words = f"<h2>{escape(figure.title)}</h2><figcaption>{escape(figure.caption)}</figcaption>{legend}"
+    side = " side" if figure.columns == 2 else ""
+    return f'<figure class="card{side}" id="figure-{figure.key}"><div>{words}</div>{content}</figure>'
+
+
+# --- parts ---------------------------------------------------------------------------------------------------------
+
+
+def _panels(report: Report) -> dict[str, str]:
+    """Content of each tab."""
+    panels = {
+        "Numbers": _panel_table(report),
+        "Memorisation": _verdict(report),
+        "LDNS protocol": _protocol(report),
+        "About": _about(report),
+    }
+    for figure in report.figures:
+        panels[figure.tab] = panels.get(figure.tab, "") + figure_html(figure)
+    return {tab: panels[tab] for tab in TABS if panels.get(tab)}
+
+
+def _tabs(panels: dict[str, str]) -> str:
+    buttons, parts = [], []
+    for k, (name, content) in enumerate(panels.items()):
+        button = f'type="button" role="tab" id="tab-{k}" aria-controls="panel-{k}" aria-selected="false"'
+        buttons.append(f"<button {button}>{escape(name)}</button>")
+        parts.append(f'<section role="tabpanel" id="panel-{k}" aria-labelledby="tab-{k}">{content}</section>')
+    return f'<div role="tablist" hidden>{"".join(buttons)}</div>{"".join(parts)}'
+
+
+def _facts_line(report: Report) -> str:
+    shown = [(name, report.facts[name]) for name in ("real", "fake", "reference") if report.facts.get(name)]
+    return "".join(f"<span><b>{escape(name)}</b> {escape(words)}</span>" for name, words in shown)
+
+
+def _verdict(report: Report) -> str:
+    """Memorisation, in words, with the closest pairs."""
+    found = report.memorisation
+    if isinstance(found, str):
+        return f'<div class="card verdict unclear" id="memorisation"><h2>Memorisation</h2><p>{escape(found)}</p></div>'
+    rows = [
+        (f"trial {fake}", f"trial {train}", number(float(distance)), number(float(found.to_held_out[fake])))
+        for (fake, train), distance in zip(found.closest, found.closest_distance, strict=True)
+        if fake < len(found.to_held_out)
+    ]
+    head = ("generated", "closest training trial", "distance", "distance to the closest held-out trial")
+    level = {"clean": "good", "suspicious": "unclear", "swapped": "unclear", "copies": "found"}[found.level]
+    return (
+        f'<div class="card verdict {level}" id="memorisation"><h2>Memorisation</h2><p>{escape(found.verdict)}</p>'
+        f"<h3>Closest pairs</h3>{_table(head, rows)}</div>"
+    )
+
+
+def _panel_table(report: Report) -> str:
+    head = ["metric", "generated", "real vs real", *report.baseline_names, "ideal", "share of the distance closed"]
+    rows = [_panel_row(report, row) for row in report.worst_first]
+    columns = "".join(
+        f"<th{'' if name == 'metric' or name.startswith('share') else ' class=n'}>{escape(name)}</th>" for name in head
+    )
+    note = (
+        "Worst first. <b>real vs real</b> is one random half of the recorded trials against the other, with as many "
+        "trials as the comparison of the generated ones; no generator can be told to be better. The share closed runs "
+        "from independent Poisson spikes with the right mean rates (none) to that floor (all). Green: the "
+        "difference from the floor is within two standard deviations."
+    )
+    return (
+        f'<div class="card" id="panel"><h2>Every metric beside its floor</h2><p class="soft">{note}</p>'
+        f'<div class="scroll"><table class="stack"><thead><tr>{columns}</tr></thead><tbody>{"".join(rows)}</tbody>'
+        "</table></div></div>"
+    )
+
+
+def _panel_row(report: Report, row: Row) -> str:
+    unit = f" ({escape(row.metric.unit)})" if row.metric.unit else ""
+    small = " ".join(part for part in (row.metric.why, f"[{short(row.note)}]" if row.note else "") if part)
+    cells = [f'<td class="metric">{escape(row.metric.title)}{unit}<small>{escape(small)}</small></td>']
+    numbers = [("generated", row.value, row.sd), ("real vs real", row.floor, row.floor_sd)]
+    numbers += [(name, row.baselines.get(name), None) for name in report.baseline_names]
+    numbers += [("ideal", row.metric.ideal, None)]
+    for label, value, sd in numbers:
+        cells.append(f'<td class="n" data-label="{escape(label, quote=True)}"><span>{_spread(value, sd)}</span></td>')
+    return f'<tr id="row-{escape(row.metric.name, quote=True)}">{"".join(cells)}{_closed(row)}</tr>'
+
+
+def _closed(row: Row) -> str:
+    """Share closed as words and a bar, or why there is none."""
+    if row.closed is None:
+        if row.value is None:
+            words = "not computed"
+        elif row.metric.group == "memorisation":
+            words = "as for real trials; see Memorisation" if row.at_floor else "see Memorisation"
+        elif row.at_floor is None:
+            words = "no floor to compare with"
+        else:
+            words = "at the floor, but so are trivial spikes" if row.at_floor else "trivial spikes are at the floor"
+        return f'<td class="closed soft" data-label="closed">{words}</td>'
+    width = 100 * min(max(row.closed, 0.0), 1.0)
+    good = " good" if row.at_floor else ""
+    words = percent(row.closed) + (", at the floor" if row.at_floor else "")
+    bar = f'<div class="bar{good}" role="img" aria-label="{width:.0f} %"><i style="width:{width:.1f}%"></i></div>'
+    return f'<td class="closed" data-label="closed">{words}{bar}</td>'
+
+
+def _protocol(report: Report) -> str:
+    if not report.protocol:
+        return ""
+    names = list(dict.fromkeys(name for row in report.protocol for name in row.baselines))
+    rows = [_protocol_cells(row, names) for row in report.protocol]
+    return (
+        '<div class="card" id="protocol"><h2>The LDNS protocol, exactly as published</h2>'
+        f'<p class="soft">{escape(report.protocol_note)}</p>{_table(["measure", "generated", *names], rows)}</div>'
+    )
+
+
+def _protocol_cells(row: ProtocolRow, names: Sequence[str]) -> list[str]:
+    title = f"{row.title} ({row.unit})" if row.unit else row.title
+    value = spread(row.value, row.sd)
+    return [title, value, *[number(row.baselines.get(name)) for name in names]]
+
+
+def _about(report: Report) -> str:
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in report.facts.items())
+    return f'<div class="card" id="about"><h2>What was compared</h2><dl>{items}</dl></div>'
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A plain table: the first column text, the others numbers."""
+    cell = lambda k: "" if k == 0 else ' class="n"'  # noqa: E731
+    top = "".join(f"<th{cell(k)}>{escape(word)}</th>" for k, word in enumerate(head))
+    body = "".join(
+        "<tr>" + "".join(f"<td{cell(k)}>{escape(word)}</td>" for k, word in enumerate(row)) + "</tr>" for row in rows
+    )
+    return f'<div class="scroll"><table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _pair(figure: Figure) -> str:
+    """Rasters: recorded trials on the left, generated ones on the right."""
+    sides = []
+    for role, word in (("real", "Recorded"), ("fake", "Generated")):
+        charts = [chart for chart in figure.charts if chart.series[0].role == role]
+        sides.append(f"<div><h3>{word}</h3>{_grid(charts, 4, ' thumb')}</div>")
+    return f'<div class="pair">{"".join(sides)}</div>'
+
+
+def _grid(charts: Iterable, columns: int, more: str) -> str:
+    return f'<div class="charts{more}" style="--columns:{columns}">{"".join(svg.draw(chart) for chart in charts)}</div>'
+
+
+def _spread(value: float | None, sd: float | None) -> str:
+    return (
+        number(value)
+        if value is None or sd is None
+        else f'{number(value, sd)} <span class="pm">± {small(value, sd)}</span>'
+    )
+
+
+def _style() -> str:
+    """The style sheet with the palettes put in."""
+    light = "".join(f"--{role}:{color};" for role, color in LIGHT.items())
+    dark = "".join(f"--{role}:{color};" for role, color in DARK.items())
+    roles = "".join(f".chart .{role}{{stroke:var(--{role})}}" for role in get_args(Role))
+    return _text("page.css").replace("/*LIGHT*/", light).replace("/*DARK*/", dark).replace("/*ROLES*/", roles)
+
+
+def _text(name: str) -> str:
+    return files("spikeloom.report").joinpath(name).read_text("utf-8")

@@ -1,0 +1,45 @@
+"""The report's table on a terminal, with rich."""
+
+from rich.table import Table
+from rich.text import Text
+
+from spikeloom.report.report import Report, Row, number, percent, short, spread
+
+
+def panel_table(report: Report) -> Table:
+    """The panel, worst first: value, floor, baselines, ideal, and the share of the distance that is closed."""
+    table = Table(title="Generated against recorded trials, worst first", title_justify="left", pad_edge=False)
+    table.add_column("metric")
+    for name in ("generated", "real vs real", *report.baseline_names, "ideal", "closed"):
+        table.add_column(Text(name), justify="right")
+    table.add_column("note", style="dim")
+    for row in report.worst_first:
+        baselines = [number(row.baselines.get(name)) for name in report.baseline_names]
+        title = f"{row.metric.title} ({row.metric.unit})" if row.metric.unit else row.metric.title
+        cells = [spread(row.value, row.sd), spread(row.floor, row.floor_sd), *baselines, number(row.metric.ideal)]
+        words = closed_words(row)
+        closed = Text(words, style="green" if row.closed is not None and row.at_floor else "")
+        table.add_row(*[Text(cell) for cell in (title, *cells)], closed, Text(short(row.note)))
+    return table
+
+
+def protocol_table(report: Report) -> Table:
+    """The published LDNS protocol."""
+    table = Table(title="LDNS protocol, as published", title_justify="left", pad_edge=False)
+    table.add_column("measure")
+    names = list(dict.fromkeys(name for row in report.protocol for name in row.baselines))
+    for name in ("generated", *names):
+        table.add_column(name, justify="right")
+    for row in report.protocol:
+        title = f"{row.title} ({row.unit})" if row.unit else row.title
+        table.add_row(title, spread(row.value, row.sd), *[number(row.baselines.get(name)) for name in names])
+    return table
+
+
+def closed_words(row: Row) -> str:
+    """Share closed, or why there is none."""
+    if row.closed is not None:
+        return percent(row.closed)
+    if row.value is None or row.metric.group == "memorisation":
+        return ""
+    return "at floor, cannot tell" if row.at_floor else "cannot tell" if row.trivial is not None else ""

@@ -1,0 +1,394 @@
+"""What to show of recorded and generated trials: from two `Trials` to a `Figure`.
+
+Nothing is drawn here. Both sides are always treated alike: the same neurons in the same order, the same smoothing, the
+same number of trials, the same limits on the axes, and components fitted to the recorded side only. Scatter plots
+show the very arrays behind the numbers of the panel (`Result.detail`), so figure and table cannot disagree.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from spikeloom.metrics.panel import METRICS, Result, measure
+from spikeloom.report.chart import Chart, Figure, Role, Series
+from spikeloom.shapes import mask_of
+from spikeloom.trials import Trials
+
+PSTH_SD = 0.02
+"""Standard deviation of the Gaussian that smooths a PSTH, seconds (METHODS 5.3)."""
+
+PATH_SD = 0.04
+"""The same for trajectories."""
+
+RASTERS = 12
+"""Trials shown of each side."""
+
+MOST_SPIKES = 2500
+"""Spikes drawn in one raster; a denser trial shows its first part only, so that the page stays small."""
+
+MOST_ROWS = 200
+"""Neurons drawn in one raster."""
+
+CONDITIONS: tuple[Role, ...] = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
+
+
+# --- helpers -------------------------------------------------------------------------------------------------------
+
+
+def sides_of(real: Trials, fake: Trials) -> tuple[tuple[Trials, Role], tuple[Trials, Role]]:
+    """Both sides with their roles."""
+    return (real, "real"), (fake, "fake")
+
+
+def by_rate(trials: Trials) -> NDArray[np.intp]:
+    """Neurons ordered by mean rate, the quietest first."""
+    return np.argsort(trials.mean_rates_hz(), kind="stable")
+
+
+def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]:
+    """Trial numbers of each value of a condition; one group named "" without a condition or where trials lack it."""
+    if condition is None or condition not in trials.conditions:
+        return {"": np.arange(len(trials))}
+    values = trials.condition(condition)
+    return {value: np.flatnonzero(values == value) for value in np.unique(values).tolist()}
+
+
+def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) -> NDArray[np.float64]:
+    """Mean over the given trials in spikes/s, Gaussian-smoothed (time, neuron); each bin by the trials that reach it.
+
+    NaN where no trial reaches. `time` is the number of bins wanted; what lies beyond the trials is NaN.
+    """
+    counts, lengths = trials.counts[rows][:, :time], trials.lengths[rows]
+    reach = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
+    sums = counts.sum(0, dtype=np.float64)
+    width = sd / trials.bin_width
+    # smoothing sums and numbers of trials apart keeps the ends unbiased
+    weight = gaussian_filter1d(reach.astype(float), width, axis=0, mode="constant")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        rates = gaussian_filter1d(sums, width, axis=0, mode="constant") / weight / trials.bin_width
+    rates[reach[:, 0] == 0] = np.nan
+    return np.pad(rates, ((0, time - len(rates)), (0, 0)), constant_values=np.nan)
+
+
+def name_of(condition: str | None, value: Any) -> str:
+    """Words for one condition value, such as "angle_deg 30"."""
+    if condition is None or (isinstance(value, str) and value == ""):
+        return "all trials"
+    return f"{condition} {value:g}" if isinstance(value, int | float) else f"{condition} {value}"
+
+
+def common_time(real: Trials, fake: Trials) -> int:
+    """Bins that at least half of the recorded trials have, at most those of the generated ones."""
+    return int(min(float(np.median(np.asarray(real.lengths, float))), fake.time))
+
+
+# --- rasters and PSTHs ---------------------------------------------------------------------------------------------
+
+
+def one_raster(
+    trials: Trials,
+    *,
+    trial: int,
+    order: NDArray[np.intp],
+    role: Role = "real",
+    title: str = "",
+    time: int | None = None,
+) -> Chart:
+    """Spikes of one trial, one row per neuron in the given order, time in seconds from the trial's first bin."""
+    order = order[np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).astype(int)]
+    last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
+    counts = trials.counts[trial, :last][:, order]
+    bins, rows = np.nonzero(counts)
+    if len(bins) > MOST_SPIKES:
+        bins, rows = bins[:MOST_SPIKES], rows[:MOST_SPIKES]
+    span = (last if time is None else time) * trials.bin_width
+    return Chart(
+        title or f"trial {trial}",
+        (Series("ticks", role, (bins + 0.5) * trials.bin_width, rows),),
+        x_label="time (s)",
+        y_label="neuron",
+        limits=(0.0, span, -0.7, len(order) - 0.3),
+        rows=[f"neuron {neuron}" for neuron in order],
+        wide=1.1,
+        size="bare",
+    )
+
+
+def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
+    """Twelve trials of each side, the same conditions at the same places where both sides have them."""
+    shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
+    matched = bool(shared) and shared != [""]
+    order, time = by_rate(real), max(common_time(real, fake), 1)
+    charts = []
+    for trials, role in sides_of(real, fake):
+        if matched:
+            members = groups(trials, condition)
+            rows = [int(members[shared[k % len(shared)]][k // len(shared) % len(members[shared[k % len(shared)]])])
+                    for k in range(RASTERS)]  # fmt: skip
+            titles = [name_of(condition, shared[k % len(shared)]) for k in range(RASTERS)]
+        else:
+            rows = np.unique(np.linspace(0, len(trials) - 1, RASTERS).astype(int)).tolist()
+            titles = [f"trial {row}" for row in rows]
+        charts += [
+            one_raster(trials, trial=row, order=order, role=role, title=title, time=time)
+            for row, title in zip(rows, titles, strict=True)
+        ]
+    caption = (
+        f"Each box is one trial of {time * real.bin_width:g} s; each row a neuron, in both halves in the order of the "
+        "recorded mean rates, the most active on top. Look for silent or bursting trials that only one side has."
+    )
+    return Figure("rasters", "Spikes of single trials", caption, tuple(charts), columns=6)
+
+
+def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
+    """Generated trials beside the training trials nearest to them; `pairs` (pair, 2) holds both trial numbers."""
+    order, charts = by_rate(train), []
+    for mine, theirs in pairs[:most].tolist():
+        time = int(max(fake.lengths[mine], train.lengths[theirs]))
+        title = f"generated {mine}"
+        charts.append(one_raster(fake, trial=mine, order=order, role="fake", title=title, time=time))
+        charts.append(one_raster(train, trial=theirs, order=order, title=f"training {theirs}", time=time))
+    caption = (
+        "Each generated trial beside the training trial nearest to it, the most alike pairs first. Copies have the "
+        "same spikes at the same places; new trials of the same condition share their bursts, but not their spikes."
+    )
+    legend: tuple[tuple[Role, str], ...] = (("fake", "generated"), ("real", "training"))
+    return Figure("closest", "Closest pairs", caption, tuple(charts), columns=6, tab="Memorisation", legend=legend)
+
+
+def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: Any = None) -> Chart:
+    """Mean rate of one neuron (or of all, neuron=None) over the trials of one condition value, smoothed (sd 20 ms)."""
+    time, series, title = common_time(real, fake), [], "all neurons" if neuron is None else f"neuron {neuron}"
+    for trials, role in sides_of(real, fake):
+        members = groups(trials, condition)
+        rows = members.get(value, np.arange(len(trials)) if value is None or "" in members else np.arange(0))
+        rates = mean_rates(trials, rows, sd=PSTH_SD, time=time)
+        rates = rates.mean(1) if neuron is None else rates[:, neuron]
+        series.append(Series("line", role, (np.arange(time) + 0.5) * trials.bin_width, rates))
+    return Chart(title, tuple(series), x_label="time (s)", y_label="rate (spikes/s)")
+
+
+def psths(real: Trials, fake: Trials, *, condition: str | None = None, neurons: int = 3) -> Figure:
+    """Mean rates per condition: of all neurons together, and of those whose recorded mean changes most."""
+    members, own = groups(real, condition), groups(fake, condition)
+    if not set(members) <= set(own):  # the generated trials were not conditioned: compare over all trials
+        condition, members, own = None, groups(real, None), groups(fake, None)
+    values = list(members)[:: max(1, -(-len(members) // 8))]
+    time, edge = common_time(real, fake), (np.arange(common_time(real, fake)) + 0.5) * real.bin_width
+    sides = [
+        {value: mean_rates(trials, where[value], sd=PSTH_SD, time=time) for value in values}
+        for trials, where in ((real, members), (fake, own))
+    ]
+    stack = np.stack(list(sides[0].values()))
+    chosen = np.argsort(-np.nan_to_num(stack).std((0, 1)))[: neurons if condition else 2 * neurons + 1]
+    rows: list[int | None] = [None, *chosen.tolist()]
+    charts = []
+    for row in rows:
+        traces = [[side[value].mean(1) if row is None else side[value][:, row] for value in values] for side in sides]
+        top = 1.05 * max(float(np.nanmax(np.stack(trace))) for trace in traces) or 1.0
+        word = "all neurons" if row is None else f"neuron {row}"
+        for k, value in enumerate(values):
+            series = (Series("line", "real", edge, traces[0][k]), Series("line", "fake", edge, traces[1][k]))
+            title = word if condition is None else f"{word}, {name_of(condition, value)}"
+            limits = (0.0, time * real.bin_width, 0.0, top)
+            charts.append(Chart(title, series, "time (s)", "rate (spikes/s)", limits=limits, size="compact", wide=1.5))
+    caption = (
+        f"Spikes/s against seconds, mean over trials, Gaussian of {1000 * PSTH_SD:g} ms. First the mean of all "
+        "neurons, then the neurons whose recorded mean rate changes most. Poisson spikes pass here."
+    )
+    return Figure("psths", "Mean rates (PSTH)", caption, tuple(charts), columns=4)
+
+
+# --- distributions over time bins ----------------------------------------------------------------------------------
+
+
+def population_counts(real: Trials, fake: Trials) -> Figure:
+    """Distribution of the spikes of all neurons in one bin, on linear and logarithmic axes."""
+    sums = [trials.counts.sum(2, dtype=np.int64)[trials.mask] for trials in (real, fake)]
+    top = int(max(values.max(initial=0) for values in sums)) + 1
+    shares = [np.bincount(values, minlength=top + 1) / max(len(values), 1) for values in sums]
+    values, charts = np.arange(top + 1), []
+    for log in ("", "y"):
+        series = []
+        for share, (_, role) in zip(shares, sides_of(real, fake), strict=True):
+            heights = np.where(share > 0, share, np.nan) if log else share
+            series.append(Series("line" if log else "steps", role, values, heights))
+        title = "Population count, tails" if log else "Population count"
+        charts.append(Chart(title, tuple(series), "spikes of all neurons in one bin", "share of bins", log=log))
+    caption = "How often all neurons together fire k spikes in one bin. Too narrow means missing shared fluctuations."
+    return Figure("population_counts", "Population counts", caption, tuple(charts), columns=2, tab="Neurons")
+
+
+def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None, lags: int = 30) -> Chart:
+    """Autocorrelation of one neuron's counts, or of the count of all neurons, at lags of 1 to `lags` bins.
+
+    Per trial without its mean, each lag divided by its number of overlapping bins and by the variance at lag 0.
+    """
+    series = []
+    lags = int(min(lags, common_time(real, fake) - 1))
+    for trials, role in sides_of(real, fake):
+        counts = trials.counts.sum(2) if neuron is None else trials.counts[:, :, neuron]
+        mask = trials.mask
+        mean = counts.sum(1, dtype=float) / trials.lengths
+        centred = np.where(mask, counts - mean[:, None], 0.0)
+        zero = np.square(centred).sum() / mask.sum()
+        values = [
+            (centred[:, lag:] * centred[:, :-lag]).sum() / max(mask[:, lag:].sum(), 1) / zero if zero > 0 else np.nan
+            for lag in range(1, lags + 1)
+        ]
+        series.append(Series("line", role, np.arange(1, lags + 1) * trials.bin_width, np.array(values)))
+    title = "all neurons" if neuron is None else f"neuron {neuron}"
+    return Chart(title, tuple(series), "lag (s)", "autocorrelation")
+
+
+def autocorrelograms(real: Trials, fake: Trials) -> Figure:
+    """Autocorrelation of the population count and of the five most active neurons."""
+    chosen: list[int | None] = [None, *by_rate(real)[::-1][:5].tolist()]
+    caption = (
+        "How a count foretells later ones, from one bin on. A dip at the shortest lags is refractoriness, a bump "
+        "bursting; slow decay is drive shared over the trial."
+    )
+    charts = tuple(one_autocorrelogram(real, fake, neuron=neuron) for neuron in chosen)
+    return Figure("autocorrelograms", "Autocorrelograms", caption, charts, columns=3, tab="Neurons")
+
+
+def power(trials: Trials, *, time: int) -> NDArray[np.float64]:
+    """Power of the population count in spikes²/Hz, mean over trials of at least `time` bins; Hann window, no means."""
+    counts = trials.counts[np.asarray(trials.lengths, np.int64) >= time][:, :time].sum(2, dtype=np.float64)
+    if not len(counts):
+        return np.full(time // 2 + 1, np.nan)
+    window = np.hanning(time)
+    spectrum = np.fft.rfft((counts - counts.mean(1, keepdims=True)) * window, axis=1)
+    return np.square(np.abs(spectrum)).mean(0) * 2 * trials.bin_width / np.square(window).sum()
+
+
+def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = None) -> Figure:
+    """Power spectrum of the population count; with results also the variance that leading components explain."""
+    time = max(common_time(real, fake), 3)
+    frequency = np.fft.rfftfreq(time, real.bin_width)[1:]
+    series = tuple(Series("line", role, frequency, power(side, time=time)[1:]) for side, role in sides_of(real, fake))
+    charts = [Chart("Population spectrum", series, "frequency (Hz)", "power (spikes²/Hz)", log="xy")]
+    found = (results or {}).get("participation_ratio")
+    if found is not None and "dimension" in found.detail:
+        roles: tuple[Role, Role] = ("real", "fake")
+        lines = tuple(Series("line", role, found.detail["dimension"], found.detail[role]) for role in roles)
+        charts.append(Chart("Dimensionality", lines, "components", "share of variance explained"))
+    caption = (
+        "Rhythms and slow drifts of the count of all neurons, each trial without its mean; and how many dimensions the "
+        "activity has, each side on its own components."
+    )
+    return Figure("spectrum", "Spectrum and dimensions", caption, tuple(charts), columns=2, tab="Population")
+
+
+def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
+    """Condition means (single trials without conditions) on the first two principal components of the recorded ones."""
+    members, own = groups(real, condition), groups(fake, condition)
+    named = condition is not None and set(members) <= set(own)
+    values = list(members)[:: max(1, -(-len(members) // 8))] if named else list(range(min(8, len(real), len(fake))))
+    time = common_time(real, fake)
+
+    def paths(trials: Trials, where: Mapping[Any, NDArray[np.intp]]) -> NDArray[np.float64]:
+        rows = [where[value] if named else np.array([value]) for value in values]
+        return np.nan_to_num(np.stack([mean_rates(trials, row, sd=PATH_SD, time=time) for row in rows]))
+
+    sides = [paths(real, members), paths(fake, own)]
+    flat = sides[0].reshape(-1, real.neurons)
+    scale = np.sqrt(flat.mean(0) + 5.0)  # soft: quiet neurons must not fill the picture with their noise
+    center = flat.mean(0)
+    axes = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]
+    if len(axes) < 2:
+        axes = np.pad(axes, ((0, 2 - len(axes)), (0, 0)))
+    placed = [((side - center) / scale) @ axes.T for side in sides]
+    points = np.concatenate([side.reshape(-1, 2) for side in placed])
+    middle, reach = (points.max(0) + points.min(0)) / 2, 0.54 * float(np.ptp(points, axis=0).max()) or 1.0
+    (left, bottom), (right, top) = (middle - reach).tolist(), (middle + reach).tolist()
+    charts = []
+    for side, title in zip(placed, ("Recorded", "Generated"), strict=True):
+        series = []
+        for k, (path, value) in enumerate(zip(side, values, strict=True)):
+            word = name_of(condition, value) if named else f"trial {value}"
+            series.append(Series("line", CONDITIONS[k % 8], path[:, 0], path[:, 1], name=word))
+            series.append(Series("points", CONDITIONS[k % 8], path[:1, 0], path[:1, 1], name=word, labels=["start"]))
+        charts.append(
+            Chart(title, tuple(series), "component 1", "component 2", limits=(left, right, bottom, top), wide=1.0)
+        )
+    legend = tuple((CONDITIONS[k % 8], name_of(condition, v) if named else f"trial {v}") for k, v in enumerate(values))
+    kind = "mean of each condition" if named else "single trials"
+    caption = f"Activity ({kind}, Gaussian of 40 ms) on two components of the recorded side; dots are starts."
+    return Figure("trajectories", "Trajectories", caption, tuple(charts), columns=2, tab="Population", legend=legend)
+
+
+# --- scatter plots of the panel ------------------------------------------------------------------------------------
+
+SCATTERS: dict[str, tuple[str, str]] = {
+    "isi_mean_r": ("Mean interval", "s"),
+    "isi_cv_r": ("Variation of intervals (CV)", ""),
+    "fano_median_ratio": ("Fano factor", ""),
+    "mean_rate_r": ("Mean rate", "spikes/s"),
+    "pairwise_correlation_r": ("Pairwise correlation, 20 ms", ""),
+    "noise_correlation_r": ("Noise correlation", ""),
+}
+"""Metrics whose arrays are drawn as recorded against generated: title and unit."""
+
+
+def scatter(name: str, result: Result) -> Chart | None:
+    """The arrays behind a metric, one point per neuron or pair; None where the metric has none."""
+    if "real" not in result.detail or "fake" not in result.detail:
+        return None
+    title, unit = SCATTERS[name]
+    real, fake = (np.asarray(result.detail[side], float).ravel() for side in ("real", "fake"))
+    pairs = "pair" in result.detail
+    names = np.asarray(result.detail["pair"] if pairs else result.detail.get("neuron", np.arange(len(real))))
+    keep = np.isfinite(real) & np.isfinite(fake)
+    keep &= np.arange(len(real)) % max(1, -(-len(real) // 5000)) == 0  # at most 5,000 points on the page
+    words = [f"neurons {row[0]}, {row[1]}" if pairs else f"neuron {row}" for row in names[keep].tolist()]
+    ending = f" ({unit})" if unit else ""
+    series = (Series("points", "c3", real[keep], fake[keep], labels=words),)
+    return Chart(title, series, "recorded" + ending, "generated" + ending, diagonal=True)
+
+
+def from_metric(name: str, real: Trials, fake: Trials, *, condition: str | None = None) -> Chart:
+    """Measure one metric and show its scatter; an empty chart whose title says why where it cannot be computed."""
+    metrics = [metric for metric in METRICS if metric.name == name]
+    result = measure(real, fake, condition=condition, metrics=metrics)[name]
+    return scatter(name, result) or Chart(f"{SCATTERS[name][0]}: {result.note}", ())
+
+
+def scatters(results: Mapping[str, Result]) -> list[Figure]:
+    """One figure for neurons, one for pairs of neurons, from the results of the panel."""
+
+    def gather(names: Sequence[str]) -> tuple[Chart, ...]:
+        charts = [scatter(name, results[name]) for name in names if name in results]
+        return tuple(chart for chart in charts if chart is not None)
+
+    neurons = gather(["mean_rate_r", "fano_median_ratio", "isi_mean_r", "isi_cv_r"])
+    pairs = gather(["pairwise_correlation_r", "noise_correlation_r"])
+    legend: tuple[tuple[Role, str], ...] = ()
+    figures = []
+    if neurons:
+        caption = "One dot per neuron; on the dashed line both sides agree."
+        neurons = tuple(replace(chart, size="medium") for chart in neurons)
+        figures.append(Figure("neurons", "Neuron by neuron", caption, neurons, columns=4, tab="Neurons", legend=legend))
+    if pairs:
+        caption = "One dot per pair of neurons. A cloud flatter than the dashed line means correlations are shrunk."
+        figures.append(Figure("pairs", "Correlations", caption, pairs, columns=2, tab="Population", legend=legend))
+    return figures
+
+
+def all_figures(
+    real: Trials, fake: Trials, results: Mapping[str, Result], *, condition: str | None
+) -> tuple[Figure, ...]:
+    """Every figure of the report, in the order of the page."""
+    return (
+        rasters(real, fake, condition=condition),
+        psths(real, fake, condition=condition),
+        population_counts(real, fake),
+        *scatters(results),
+        autocorrelograms(real, fake),
+        spectra(real, fake, results),
+        trajectories(real, fake, condition=condition),
+    )

@@ -1,0 +1,34 @@
+"""Names of the arrays, with axes and units, once.
+
+Public doors hold `(trial, time, neuron)`; inside `nn` and `diffusion` it is `(batch, time, channel)`.
+The annotations run in tests (jaxtyping with beartype) and cost users nothing.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, Num
+from numpy.typing import NDArray
+
+Array = NDArray[np.generic]
+
+TrialCounts = Integer[np.ndarray, "trial time neuron"]
+"""Spikes in each bin: whole numbers >= 0, spikes/bin."""
+
+TrialRates = Float[np.ndarray, "trial time neuron"]
+"""Expected spikes in each bin, > 0, spikes/bin. Divide by the bin width for spikes/s."""
+
+TrialLatents = Float[np.ndarray, "trial time latent"]
+"""One vector per bin, standardised over the training trials."""
+
+TrialCodes = Float[np.ndarray, "trial code"]
+"""One vector per trial."""
+
+TrialMask = Bool[np.ndarray, "trial time"]
+"""True where a bin counts; what lies beyond a trial's length is padding."""
+
+TrialSeries = Num[np.ndarray, "trial time dim"]
+"""A behaviour series sampled at the bins."""
+
+
+def mask_of(lengths: Integer[np.ndarray, " trial"], time: int) -> TrialMask:
+    """Valid bins of each trial: True for bin < length."""
+    return np.arange(time)[None, :] < np.asarray(lengths)[:, None]

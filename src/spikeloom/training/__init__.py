@@ -1,0 +1,1 @@
+"""Training: the one loop, its plan, checkpoints and averages."""

@@ -1,0 +1,172 @@
+"""Checkpoints: what a run needs to go on after it was killed, at any moment.
+
+A checkpoint is a folder `<stage>-<update>` with `state.json` (update number, counts, best loss), the tensors in
+safetensors files, and the manifest, written last; the whole folder appears under its name in one step. No state of a
+random generator is kept: every draw is a function of the update number. A finished stage is `<stage>-finished`, with
+its final weights. The newest folder *whose hashes match* counts; damaged ones are named and passed over.
+`history.jsonl` is cut back to the checkpoint on resume, so that no line appears twice.
+"""
+
+import json
+import logging
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from spikeloom.errors import CorruptFileError, FileError, SettingError
+from spikeloom.files import (
+    atomic_folder,
+    atomic_write,
+    check_manifest,
+    ensure_folder,
+    read_bytes,
+    read_json,
+    read_tensors,
+    write_json,
+    write_manifest,
+    write_tensors,
+)
+
+KEEP = 2
+"""Newest checkpoints of a stage that are kept, besides the best."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """State of a stage (plain values) and its tensors: group -> name -> tensor; groups such as model, optimizer."""
+
+    state: dict[str, Any]
+    tensors: dict[str, dict[str, Tensor]]
+
+
+class Checkpoints:
+    """The folder of a run's checkpoints.
+
+    Args:
+        folder: Where they lie; created if need be.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = ensure_folder(folder)
+
+    def save(self, stage: str, update: int, checkpoint: Checkpoint, *, best: int) -> None:
+        """Write the checkpoint of an unfinished stage; of the older ones keep the newest and that of update `best`."""
+        self._write(self.folder / f"{stage}-{update}", checkpoint)
+        for old in self._updates(stage)[KEEP:]:
+            if old != best:
+                shutil.rmtree(self.folder / f"{stage}-{old}", ignore_errors=True)
+
+    def finish(self, stage: str, checkpoint: Checkpoint) -> None:
+        """Write the final state of a stage and remove its checkpoints, which nobody needs any more."""
+        self._write(self.folder / f"{stage}-finished", checkpoint)
+        for old in self._updates(stage):
+            shutil.rmtree(self.folder / f"{stage}-{old}", ignore_errors=True)
+
+    def newest(self, stage: str, *, run: Mapping[str, Any]) -> tuple[bool, Checkpoint] | None:
+        """Whether the stage is finished, and its newest sound checkpoint; None if there is none.
+
+        Args:
+            stage: Name of the stage.
+            run: What the run is (seed, plan, shapes); the checkpoint must say the same under "run".
+
+        Raises:
+            SettingError: if the checkpoint belongs to a run with other settings.
+        """
+        names = [f"{stage}-finished", *(f"{stage}-{update}" for update in self._updates(stage))]
+        for name in names:
+            folder = self.folder / name
+            if not folder.is_dir():
+                continue
+            try:
+                checkpoint = _read(folder)
+            except CorruptFileError as error:
+                log.warning("Passing over the checkpoint %s: %s", folder, error)
+                continue
+            _same(checkpoint.state.get("run", {}), dict(run), folder)
+            return name.endswith("-finished"), checkpoint
+        return None
+
+    def _updates(self, stage: str) -> list[int]:
+        """Updates of the unfinished checkpoints of a stage, newest first."""
+        found = (re.fullmatch(re.escape(stage) + r"-(\d+)", path.name) for path in self.folder.iterdir())
+        return sorted((int(match[1]) for match in found if match), reverse=True)
+
+    def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
+        with atomic_folder(folder) as part:
+            names = ["state.json", *(f"{group}.safetensors" for group in checkpoint.tensors)]
+            write_json(part / names[0], checkpoint.state)
+            for group, tensors in checkpoint.tensors.items():
+                write_tensors(part / f"{group}.safetensors", tensors)
+            write_manifest(part, names)
+
+
+class History:
+    """Lines about the training, in memory and, given a path, in a file with one JSON object per line.
+
+    Args:
+        path: `history.jsonl`; lines it already holds are read, a torn last one is dropped.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.lines: list[dict[str, Any]] = []
+        if path is not None and path.exists():
+            for text in read_bytes(path).splitlines():
+                try:
+                    self.lines.append(json.loads(text))
+                except ValueError:
+                    break
+
+    def append(self, line: dict[str, Any], *, write: bool) -> None:
+        """Add a line; only the main process writes it. FileError if it cannot."""
+        self.lines.append(line)
+        if self.path is not None and write:
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+            except OSError as error:
+                raise FileError(
+                    "It must be possible to write the history of a run.",
+                    f"{self.path}: {error.strerror or error}.",
+                    "Free some space and start the same run again: it goes on from its last checkpoint.",
+                ) from error
+
+    def rewind(self, finished: list[str], stage: str, update: int, *, write: bool) -> None:
+        """Keep the lines of finished stages and those of this stage up to an update."""
+        self.lines = [
+            line
+            for line in self.lines
+            if line["stage"] in finished or (line["stage"] == stage and line["update"] <= update)
+        ]
+        if self.path is not None and write:
+            atomic_write(self.path, "".join(json.dumps(line) + "\n" for line in self.lines).encode())
+
+
+def _read(folder: Path) -> Checkpoint:
+    names = check_manifest(folder)
+    groups = [name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")]
+    return Checkpoint(
+        state=read_json(folder / "state.json"),
+        tensors={group: read_tensors(folder / f"{group}.safetensors") for group in groups},
+    )
+
+
+def _same(found: Mapping[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Refuse a checkpoint of another run, naming what differs."""
+    wanted = json.loads(json.dumps(wanted))
+    differ = [key for key in wanted if found.get(key) != wanted[key]]
+    if differ:
+        raise SettingError(
+            "A run can only be resumed with the settings and data it began with.",
+            f"{folder} differs in "
+            + ", ".join(f"{key} ({found.get(key)!r} there, {wanted[key]!r} now)" for key in differ)
+            + ".",
+            "Give the old settings, or another --out folder, or delete the old one.",
+        )

@@ -1,0 +1,62 @@
+"""Exponential average of the weights, which generates better than the weights themselves.
+
+After update n (from 0) the average is m_n = d_n m_{n-1} + (1 - d_n) theta_n with the warm-up form
+d_n = min(1 - (1 + n)^(-2/3), limit): d_0 = 0, so the random start is forgotten at once; d_7000 = 0.9973.
+Parameters are averaged; buffers (statistics, not weights) are never touched.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def decay_at(update: int, limit: float) -> float:
+    """Decay d_n of the average at update n, counted from 0 (METHODS 2.5)."""
+    return min(1 - (1 + update) ** (-2 / 3), limit)
+
+
+class Average:
+    """Exponential average of the parameters of a module.
+
+    Args:
+        module: Where the weights are; the average starts as a copy of them.
+        limit: Largest decay, in [0, 1).
+    """
+
+    def __init__(self, module: nn.Module, *, limit: float) -> None:
+        self.limit = limit
+        self.live = dict(module.named_parameters())
+        self.weights = {name: value.detach().clone() for name, value in self.live.items()}
+
+    @torch.no_grad()
+    def take(self, update: int) -> None:
+        """Take in the weights as they are after update n, counted from 0."""
+        share = 1 - decay_at(update, self.limit)
+        for name, value in self.live.items():
+            self.weights[name].lerp_(value, share)
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Continue from saved averages."""
+        for name, value in self.weights.items():
+            value.copy_(weights[name])
+
+    @torch.no_grad()
+    def give(self) -> None:
+        """Put the average into the module, for good."""
+        for name, value in self.live.items():
+            value.copy_(self.weights[name])
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average into the module while the block runs; the raw weights come back bit for bit."""
+        raw = {name: value.detach().clone() for name, value in self.live.items()}
+        self.give()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, value in self.live.items():
+                    value.copy_(raw[name])

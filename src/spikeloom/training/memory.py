@@ -1,0 +1,31 @@
+"""Keep freed memory in the process, for the temporaries of the next update.
+
+glibc hands blocks above some 32 MB back to the system as soon as they are freed. The next update asks for the same
+blocks again, and the system zeroes them page by page (one page fault per 4 kB): with large batches half of the
+training time goes there. Three settings of the allocator stop it: no separate mappings, no trimming of the heap,
+and a heap that grows in larger steps. Memory stays bounded by the largest update, for free blocks are used again.
+"""
+
+import ctypes
+import functools
+import sys
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+"""Names of the settings in glibc's malloc.h."""
+
+
+@functools.cache
+def keep_freed_memory() -> bool:
+    """Tell glibc's allocator to keep what is freed, for the rest of this process; True if it understood.
+
+    Does nothing where there is no glibc (macOS, Windows, musl).
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))  # -1: never trim
+    understood = [mallopt(name, value) == 1 for name, value in settings]  # each of them, whatever the first one said
+    return all(understood)

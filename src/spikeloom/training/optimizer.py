@@ -1,0 +1,44 @@
+"""AdamW in two groups, and its state as named tensors.
+
+Parameters of a state space (attribute `state_space = True`: its decay rates, frequencies and step) set time constants;
+weight decay would pull them towards arbitrary ones, and a large step destroys what they remember. They get neither.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from spikeloom.training.plan import Plan
+
+STATE_SPACE_RATE = 1e-3
+"""Largest learning rate of parameters with the attribute `state_space`."""
+
+
+def adamw(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    """AdamW over the parameters that require a gradient; each group's "share" times the plan's rate is its rate."""
+    moving = [value for value in module.parameters() if value.requires_grad]
+    plain = [value for value in moving if not getattr(value, "state_space", False)]
+    special = [value for value in moving if getattr(value, "state_space", False)]
+    groups = [
+        {"params": plain, "weight_decay": plan.weight_decay, "share": 1.0},
+        {"params": special, "weight_decay": 0.0, "share": min(1.0, STATE_SPACE_RATE / plan.rate)},
+    ]
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=plan.rate, fused=True)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
+    """State of the optimiser, `<parameter>.<what>` -> tensor."""
+    return {
+        f"{name}.{what}": value
+        for name, parameter in module.named_parameters()
+        for what, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Continue from a saved state."""
+    parameters = dict(module.named_parameters())
+    for key, value in tensors.items():
+        name, what = key.rsplit(".", 1)
+        optimizer.state[parameters[name]][what] = value.to(parameters[name].device)

@@ -1,0 +1,78 @@
+"""What one sees and does while a stage trains: a bar or lines with the time left, and a polite stop.
+
+On a terminal there is a bar; elsewhere a plain line about every ten seconds. Ctrl-C and SIGTERM set a flag that the
+loop reads at the next update, so that it can save first; a second Ctrl-C stops at once.
+"""
+
+import signal
+import sys
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+LINE_EVERY = 10.0
+"""Seconds between two plain lines."""
+
+
+class Progress:
+    """Progress of one stage on standard error.
+
+    Args:
+        stage: Name of the stage.
+        updates: Updates in all.
+        done: Updates already done, by an earlier process.
+        show: False shows nothing.
+    """
+
+    def __init__(self, stage: str, *, updates: int, done: int, show: bool) -> None:
+        self.stage, self.updates, self.first, self.show = stage, updates, done, show
+        self.started = self.said = time.monotonic()
+        terminal = show and sys.stderr.isatty()
+        self.bar: Any = tqdm(desc=stage, total=updates, initial=done, unit="update") if terminal else None
+
+    def tell(self, done: int, loss: float) -> None:
+        """Say how many updates are done and what the loss is (per valid entry)."""
+        if self.bar is not None:
+            self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            self.bar.update(done - self.bar.n)
+        now = time.monotonic()
+        if self.bar is None and self.show and now - self.said > LINE_EVERY:
+            self.said = now
+            left = (now - self.started) / (done - self.first) * (self.updates - done)
+            sys.stderr.write(f"{self.stage}: update {done} of {self.updates}, loss {loss:.4g}, {left:.0f} s left\n")
+            sys.stderr.flush()
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self.bar is not None:
+            self.bar.close()
+
+
+class StopRequest:
+    """Context in which SIGINT and SIGTERM only set the flag `asked`; outside the main thread it does nothing."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self.before[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        """Take note once; the second time the signal does what it always did."""
+        del frame
+        self.asked = True
+        signal.signal(number, self.before[signal.Signals(number)])
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, error, trace
+        for number, handler in self.before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,382 @@
+"""The one training loop.
+
+A model yields `Stage`s; each is trained by AdamW for `plan.updates` updates. With B the trials of update k, the loss is
+L_k = sum_{i in B} total_i / sum_{i in B} weight_i: totals and weights are summed over micro-batches and processes
+before the division, so that neither changes more than rounding.
+
+**Everything random is a function of numbers, not of history.** The order of the trials is that of
+`generator(s, ORDER, epoch)`, noise is that of `Streams(s, TRAIN, k, trials of B)`, where s is the stage's own seed,
+drawn from `generator(seed, STAGE, number of the stage)`. Process p of P takes the trials p, p + P, ... of B. Hence a
+run killed at any moment goes on from its checkpoint to bitwise the same weights (one process, same machine), and
+several processes agree with one to rounding. Losses draw from their `Streams` only, never from torch's global state.
+
+Hugging Face accelerate places the module and makes several processes one (`accelerate launch`, `torchrun`).
+"""
+
+import contextlib
+import functools
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from torch import Tensor, nn
+
+from spikeloom.errors import SettingError, TrainingError
+from spikeloom.files import ensure_folder, write_json
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History
+from spikeloom.training.ema import Average
+from spikeloom.training.memory import keep_freed_memory
+from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
+from spikeloom.training.progress import Progress, StopRequest
+from spikeloom.training.stage import LossTerms, Stage, likely_cause, sizes
+
+SAVE_EVERY = 60.0
+"""Seconds after which a checkpoint is written at any update."""
+
+SAVE_PAUSE = 5.0
+"""Seconds after which one is written at the next look at the watch trials; sooner would cost more than it saves."""
+
+BAD_IN_A_ROW = 10
+"""Updates without a finite loss and gradient after which a run stops."""
+
+
+def train(
+    stages: Iterable[Stage], *, seed: int, out: Path | None = None, progress: bool | None = None
+) -> list[dict[str, Any]]:
+    """Train each stage in turn; at the end its module holds the final weights and is in evaluation mode.
+
+    Final weights are the averaged ones if the plan averages, the raw ones otherwise; of those that were looked at,
+    the best on the watch trials if there are any. Stages are asked for lazily: what stands between two yields runs
+    once the first is trained, and again after a resume, so it must be idempotent.
+
+    Args:
+        stages: The stages, in order.
+        seed: A whole number >= 0; the same seed gives the same weights.
+        out: Folder for `checkpoints/` and `history.jsonl`; an unfinished run there is resumed. None writes nothing.
+        progress: False shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
+
+    Returns:
+        History: for each logged update stage, update (counted from 1), loss (per valid entry, mean since the line
+        before), parts, rate, gradient_norm, skipped, seconds, and watch (loss on the watch trials) where looked at.
+
+    Raises:
+        TrainingError: if ten updates in a row had no finite loss or gradient. The last good weights are kept.
+        SettingError: if `out` holds another run, or the batch does not fit the number of processes.
+        FileError: if `out` cannot be written.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
+    """
+    keep_freed_memory()
+    accelerator = _accelerator()
+    history, checkpoints = History(None), None
+    if out is not None:
+        checkpoints = Checkpoints(ensure_folder(out) / "checkpoints")
+        history = History(Path(out) / "history.jsonl")
+    accelerator.wait_for_everyone()  # nobody writes before everybody has read
+    finished: list[str] = []
+    with StopRequest() as stop:
+        for number, stage in enumerate(stages):
+            run = _StageRun(stage, number, seed, accelerator, checkpoints, history)
+            if not run.resume(finished):
+                run.train(show=progress is not False, stop=stop)
+            stage.module.eval()
+            accelerator.free_memory()
+            finished.append(stage.name)
+        if stop.asked:
+            raise KeyboardInterrupt
+    return history.lines
+
+
+def trials_of(update: int, *, trials: int, batch: int, seed: int) -> list[int]:
+    """Trial numbers of one update, (batch,). The ragged end of an epoch is left out; batch <= trials."""
+    epoch, place = divmod(update, trials // batch)
+    return _order(seed, epoch, trials)[place * batch : (place + 1) * batch]
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, trials: int) -> list[int]:
+    return generator(seed, Purpose.ORDER, epoch).permutation(trials).tolist()
+
+
+@functools.cache
+def _accelerator() -> Accelerator:
+    """The process's one Accelerator. Precision is the loop's business: accelerate allows one per process."""
+    unused = DistributedDataParallelKwargs(
+        find_unused_parameters=True
+    )  # a dropped condition leaves some without gradient
+    return Accelerator(mixed_precision="no", kwargs_handlers=[unused])
+
+
+class _Loss(nn.Module):
+    """The loss as a module around the trained one, because gradients are shared between processes by `forward`."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.module = stage.module
+        self.loss = stage.loss
+
+    def forward(self, batch: dict[str, Tensor], streams: Streams) -> LossTerms:
+        return self.loss(batch, streams)
+
+
+@dataclass
+class _State:
+    """Plain numbers of a stage under way; what a checkpoint holds besides tensors."""
+
+    update: int = 0
+    skipped: int = 0
+    bad: int = 0
+    best_loss: float | None = None
+    best_update: int = -1
+    seconds: float = 0.0
+    sums: dict[str, float] = field(default_factory=dict)
+
+
+class _StageRun:
+    """One stage being trained."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        number: int,
+        seed: int,
+        accelerator: Accelerator,
+        checkpoints: Checkpoints | None,
+        history: History,
+    ) -> None:
+        self.stage, self.plan, self.module = stage, stage.plan, stage.module
+        self.accelerator, self.checkpoints, self.history = accelerator, checkpoints, history
+        self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))
+        self.trials, self.batch = sizes(stage, accelerator.num_processes)
+        self.loss = accelerator.prepare(_Loss(stage))
+        self.optimizer = adamw(self.module, self.plan)
+        self.average = None if self.plan.average is None else Average(self.module, limit=self.plan.average)
+        self.best: dict[str, Tensor] | None = None
+        self.state = _State()
+        self.identity = {"seed": seed, "stage": stage.name, "number": number, "plan": asdict(self.plan)} | {
+            group: {name: [str(value.dtype), *value.shape] for name, value in (data or {}).items()}
+            for group, data in (("data", stage.data), ("watch", stage.watch))
+        }
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def train(self, *, show: bool, stop: StopRequest) -> None:
+        """Go on to the last update, then leave the final weights in the module."""
+        plan, state = self.plan, self.state
+        self.module.train()
+        processes = self.accelerator.num_processes
+        name = self.stage.name + (f" ({processes} processes)" if processes > 1 else "")
+        show = show and self.accelerator.is_main_process
+        bar = Progress(name, updates=plan.updates, done=state.update, show=show)
+        saved = time.monotonic()
+        with contextlib.closing(bar):
+            while state.update < plan.updates:
+                began = time.monotonic()
+                rows = trials_of(state.update, trials=self.trials, batch=self.batch, seed=self.seed)
+                sums, norm = self.gradient(rows, stop=stop.asked)
+                self.step(sums, norm, rows)
+                state.update += 1
+                state.seconds += time.monotonic() - began
+                if plan.logs(state.update):
+                    self.note(norm)
+                if sums["stop"] or time.monotonic() - saved >= (
+                    SAVE_PAUSE if plan.watches(state.update) else SAVE_EVERY
+                ):
+                    self.save()
+                    saved = time.monotonic()
+                bar.tell(state.update, sums["total"] / sums["weight"] if sums["weight"] else math.nan)
+                if sums["stop"]:
+                    raise KeyboardInterrupt
+        self.finish()
+
+    def gradient(self, rows: list[int], *, stop: bool) -> tuple[dict[str, float], float]:
+        """Gradient of the loss of one update, left in the parameters, with its norm and the sums behind the loss."""
+        self.optimizer.zero_grad()
+        processes = self.accelerator.num_processes
+        share = rows[self.accelerator.process_index :: processes]
+        size = self.plan.micro or len(share)
+        chunks = [share[start : start + size] for start in range(0, len(share), size)]
+        found = []
+        for chunk in chunks:
+            last = chunk is chunks[-1]
+            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.loss):
+                terms = self.terms(self.loss, self.stage.data, chunk, Purpose.TRAIN, self.state.update)
+                self.accelerator.backward(terms.total)
+            parts = {name: value.detach() for name, value in terms.parts.items()}  # let go of the graph behind them
+            found.append(LossTerms(terms.total.detach(), terms.weight, parts))
+        sums = self.reduced(found, stop=stop)
+        gradients = [value.grad for value in self.module.parameters() if value.grad is not None]
+        # Processes average their gradients: the sum over all trials is `processes` times what stands there.
+        scale = processes / sums["weight"] if sums["weight"] else math.nan
+        norm = float(nn.utils.get_total_norm(gradients)) * scale
+        scale *= min(1.0, self.plan.clip / (norm + 1e-6))
+        for value in gradients:
+            value.mul_(scale)
+        return sums, norm
+
+    def step(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
+        """Move the weights, unless the loss or its gradient is not finite."""
+        state = self.state
+        if not (math.isfinite(sums["total"]) and math.isfinite(norm)):
+            state.skipped += 1
+            state.bad += 1
+            if state.bad == BAD_IN_A_ROW:
+                self.give_up(sums, norm, rows)
+            return
+        state.bad = 0
+        rate = self.plan.rate_at(state.update)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["share"]
+        self.optimizer.step()
+        if self.average is not None:
+            self.average.take(state.update)
+        for name, value in sums.items():
+            state.sums[name] = state.sums.get(name, 0.0) + value
+
+    def note(self, norm: float) -> None:
+        """Write a line of history; look at the watch trials if it is time, and remember the best weights."""
+        state = self.state
+        sums, state.sums = state.sums, {}
+        mean = {name: _finite(value / sums["weight"]) for name, value in sums.items() if sums["weight"]}
+        line: dict[str, Any] = {
+            "stage": self.stage.name,
+            "update": state.update,
+            "loss": mean.get("total"),
+            "parts": {name.removeprefix("part "): value for name, value in mean.items() if name.startswith("part ")},
+            "rate": self.plan.rate_at(state.update - 1),
+            "gradient_norm": _finite(norm),
+            "skipped": state.skipped,
+            "seconds": round(state.seconds, 3),
+        }
+        if self.stage.watch is not None and self.plan.watches(state.update):
+            line["watch"] = self.look(self.stage.watch)
+        self.history.append(line, write=self.accelerator.is_main_process)
+
+    @torch.no_grad()
+    def look(self, watch: Mapping[str, Tensor]) -> float | None:
+        """Loss on the watch trials, averaged weights, evaluation mode, the same noise each time; None if not finite."""
+        state = self.state
+        trials = len(next(iter(watch.values())))
+        share = list(range(trials))[self.accelerator.process_index :: self.accelerator.num_processes]
+        size = self.plan.micro or self.batch
+        with contextlib.nullcontext() if self.average is None else self.average.applied():
+            self.module.eval()
+            chunks = [share[start : start + size] for start in range(0, len(share), size)]
+            found = [self.terms(self.stage.loss, watch, chunk, Purpose.WATCH, 0) for chunk in chunks]
+            self.module.train()
+            sums = self.reduced(found, stop=False)
+            loss = _finite(sums["total"] / sums["weight"]) if sums["weight"] else None
+            if loss is not None and (state.best_loss is None or loss < state.best_loss):
+                state.best_loss, state.best_update = loss, state.update
+                self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+        return loss
+
+    # --- parts of an update ------------------------------------------------------------------------------------------
+
+    def terms(
+        self, loss: Callable[..., LossTerms], data: Mapping[str, Tensor], rows: list[int], purpose: Purpose, update: int
+    ) -> LossTerms:
+        """Loss of some trials, in the plan's precision."""
+        device = self.accelerator.device
+        index = torch.tensor(rows)
+        batch = {name: value[index].to(device) for name, value in data.items()}
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
+            return loss(batch, Streams(self.seed, purpose, update, rows))
+
+    def reduced(self, found: list[LossTerms], *, stop: bool) -> dict[str, float]:
+        """Sums over micro-batches and processes: total, weight, stop (> 0 if any process was asked to), each part."""
+        device = self.accelerator.device
+        wide = torch.float32 if device.type == "mps" else torch.float64
+        names = ["total", "weight", "stop", *(f"part {name}" for name in sorted(found[0].parts))] if found else []
+        rows = [
+            [terms.total, terms.weight, float(stop and not row), *(terms.parts[name[5:]] for name in names[3:])]
+            for row, terms in enumerate(found)
+        ]
+        table = [torch.stack([torch.as_tensor(value).detach().to(device, wide) for value in row]) for row in rows]
+        sums = self.accelerator.reduce(torch.stack(table).sum(0), "sum")
+        return dict(zip(names, sums.tolist(), strict=True))
+
+    def give_up(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
+        """Keep the last good weights and say what went wrong."""
+        state, stage, plan = self.state, self.stage, self.plan
+        at, cause = state.update, likely_cause(stage, rows, sums["total"])
+        state.update -= BAD_IN_A_ROW - 1  # nothing has moved since: this is the state after the last good update
+        state.skipped -= BAD_IN_A_ROW
+        state.bad = 0
+        kept = "The module holds the last good weights."
+        if self.checkpoints is not None:
+            self.save()
+            note = {"stage": stage.name, "update": at, "loss": sums["total"], "gradient_norm": norm, "trials": rows}
+            if self.accelerator.is_main_process:
+                write_json(self.checkpoints.folder / f"{stage.name}-failure.json", note | {"cause": cause})
+            kept = f"The last good weights are in {self.checkpoints.folder}."
+        raise TrainingError(
+            "Loss and gradient must be finite.",
+            f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not, the last of them {at}: {cause}.",
+            f"Lower the rate (now {plan.rate:g}) or the clip (now {plan.clip:g}), or repair the data. {kept}",
+        )
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def resume(self, finished: list[str]) -> bool:
+        """Take up the newest sound checkpoint; True if the stage is finished already."""
+        found = None if self.checkpoints is None else self.checkpoints.newest(self.stage.name, run=self.identity)
+        done, checkpoint = found or (False, Checkpoint({}, {}))
+        if found is not None:
+            values = {name: value for name, value in checkpoint.state.items() if name != "run"}
+            self.state = _State(**values)
+            tensors = checkpoint.tensors
+            _load(self.module, tensors["model"])
+            if not done:
+                self.best = tensors.get("best")
+                if self.average is not None:
+                    self.average.load(tensors["average"])
+                load_optimizer(self.optimizer, self.module, tensors["optimizer"])
+        if not done:  # the lines of a finished stage stand, and so do those of the next, until it is its turn
+            main = self.accelerator.is_main_process
+            self.history.rewind(finished, self.stage.name, self.state.update, write=main)
+        return done
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder for it and this is the main process."""
+        if self.checkpoints is None or not self.accelerator.is_main_process:
+            return
+        tensors = {"model": dict(self.module.state_dict()), "optimizer": optimizer_tensors(self.optimizer, self.module)}
+        if self.average is not None:
+            tensors["average"] = self.average.weights
+        if self.best is not None:
+            tensors["best"] = self.best
+        checkpoint = Checkpoint({"run": self.identity} | asdict(self.state), tensors)
+        self.checkpoints.save(self.stage.name, self.state.update, checkpoint, best=self.state.best_update)
+
+    def finish(self) -> None:
+        """Put the final weights into the module, and into its last checkpoint."""
+        if self.best is not None:
+            _load(self.module, self.best)
+        elif self.average is not None:
+            self.average.give()
+        if self.checkpoints is not None and self.accelerator.is_main_process:
+            state = {"run": self.identity} | asdict(self.state)
+            self.checkpoints.finish(self.stage.name, Checkpoint(state, {"model": dict(self.module.state_dict())}))
+
+
+def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    try:
+        module.load_state_dict(dict(tensors))
+    except RuntimeError as error:
+        raise SettingError(
+            "A run can only be resumed with the settings it began with.",
+            f"The weights in the checkpoint do not fit the module: {error}.",
+            "Give the old settings, or another --out folder, or delete the old one.",
+        ) from error
+
+
+def _finite(value: float) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,393 @@
+"""`Trials`: binned spikes of many neurons over many trials, and what the animal did.
+
+Everything in the package takes and gives this one noun: a recording is binned into `Trials`, a model is fitted to
+`Trials`, `sample` returns `Trials`, and a metric compares two of them. Axis order is (trial, time, neuron), always.
+Trials of different length are padded at the end; the padding is zero and no loss, statistic or metric sees it.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom import trials_io
+from spikeloom.errors import ConditionError, DataError, ShapeError
+from spikeloom.seeds import Purpose, generator
+from spikeloom.shapes import Array, TrialCounts, TrialMask, mask_of
+
+PER_BIN = ("counts", "rates", "latents")
+"""Fields with a time axis, besides behaviour."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """Spike counts of trials, with lengths, behaviour and conditions. Arrays are read-only.
+
+    Args:
+        counts: Spikes in each bin (trial, time, neuron); whole numbers >= 0, of any integer type or whole floats;
+            stored as the smallest unsigned type that holds them.
+        bin_width: Width of a bin in seconds.
+        lengths: Valid bins of each trial (trial,); all of them if absent.
+        behavior: Series sampled at the bins, name -> (trial, time, dim).
+        units: Unit of each behaviour series, name -> text such as "m/s".
+        conditions: One value per trial, name -> (trial, ...); numbers or text.
+        neuron_table: One value per neuron, name -> (neuron,).
+        rates: Expected spikes/bin (trial, time, neuron), where they are known (simulation, model).
+        latents: (trial, time, latent), where they are known.
+        codes: (trial, code), where they are known.
+        source: Where the trials come from: a file, "lorenz", "LDNS".
+
+    Raises:
+        DataError: if counts are negative, fractional or not finite, or the bin width is not positive.
+        ShapeError: if axes disagree.
+    """
+
+    # Annotated loosely, for what comes in may be of any shape and type; what is kept has the axes said above.
+    counts: Array
+    bin_width: float
+    lengths: Array = None  # type: ignore[assignment]  # filled below; never None afterwards
+    behavior: Mapping[str, Array] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, Array] = field(default_factory=dict)
+    neuron_table: Mapping[str, Array] = field(default_factory=dict)
+    rates: Array | None = None
+    latents: Array | None = None
+    codes: Array | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        counts = whole_counts(self.counts)
+        trials, time, neurons = counts.shape
+        if not (np.isfinite(self.bin_width) and self.bin_width > 0):
+            raise DataError(
+                "A bin width must be a positive number of seconds.",
+                f"It was {self.bin_width!r}.",
+                "For 5 ms bins give bin_width=0.005.",
+            )
+        lengths = _whole_lengths(self.lengths, trials, time)
+        mask = mask_of(lengths, time)
+        kept: dict[str, Any] = {"bin_width": float(self.bin_width), "lengths": lengths, "counts": _blank(counts, mask)}
+        for name, shape in (
+            ("rates", (trials, time, neurons)),
+            ("latents", (trials, time, -1)),
+            ("codes", (trials, -1)),
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                array = _expect(name, np.asarray(value, np.float32), shape)
+                kept[name] = array if name == "codes" else _blank(array, mask)
+        kept["behavior"] = {}
+        for name, value in self.behavior.items():
+            array = np.asarray(value)
+            array = array[..., None] if array.ndim == 2 else array
+            kept["behavior"][name] = _blank(_expect(f"behavior {name!r}", array, (trials, time, -1)), mask)
+        kept["units"] = {name: self.units.get(name, "") for name in self.behavior}
+        for group, rows in (("conditions", trials), ("neuron_table", neurons)):
+            table = {name: _column(name, value) for name, value in getattr(self, group).items()}
+            kept[group] = {name: _expect(f"{group} {name!r}", value, (rows, ...)) for name, value in table.items()}
+        for name, value in kept.items():
+            if isinstance(value, dict) and name != "units":
+                value = {key: _frozen(array) for key, array in value.items()}
+            object.__setattr__(self, name, _frozen(value) if isinstance(value, np.ndarray) else value)  # we are frozen
+
+    # --- what is in it -------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @property
+    def neurons(self) -> int:
+        """Number of neurons."""
+        return self.counts.shape[2]
+
+    @property
+    def time(self) -> int:
+        """Number of bins of the longest trial, the padded time axis."""
+        return self.counts.shape[1]
+
+    @property
+    def mask(self) -> TrialMask:
+        """True where a bin counts, (trial, time)."""
+        return mask_of(self.lengths, self.time)
+
+    @property
+    def bins(self) -> int:
+        """Valid bins of all trials together."""
+        return int(self.lengths.sum())
+
+    def mean_rates_hz(self) -> NDArray[np.float64]:
+        """Mean rate of each neuron over all valid bins (neuron,), in spikes/s."""
+        return self.counts.sum((0, 1), dtype=np.float64) / (self.bins * self.bin_width)
+
+    def condition(self, name: str) -> Array:
+        """Values of one condition (trial, ...); a ConditionError lists the names there are."""
+        if name not in self.conditions:
+            raise ConditionError(
+                f"The condition must be one of {sorted(self.conditions) or 'none: these trials have no conditions'}.",
+                f"It was {name!r}.",
+                "Keep a column of the recording with --condition NAME when binning.",
+            )
+        return self.conditions[name]
+
+    def __repr__(self) -> str:
+        lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
+        return (
+            f"Trials({len(self)} trials, {lengths} bins of {1000 * self.bin_width:g} ms, {self.neurons} neurons, "
+            f"conditions {sorted(self.conditions)}, behavior {sorted(self.behavior)}, source {self.source!r})"
+        )
+
+    # --- new trials from these -----------------------------------------------------------------------------------
+
+    def select(self, trials: slice | Sequence[int] | NDArray[Any]) -> "Trials":
+        """The given trials (a slice, indices, or a mask of trials), in the order given."""
+        rows = np.arange(len(self))[trials if isinstance(trials, slice) else np.asarray(trials)]
+        pick = lambda table: {name: value[rows] for name, value in table.items()}  # noqa: E731
+        keep = {name: value[rows] for name in (*PER_BIN, "codes") if (value := getattr(self, name)) is not None}
+        return replace(
+            self,
+            **keep,
+            lengths=self.lengths[rows],
+            behavior=pick(self.behavior),
+            conditions=pick(self.conditions),
+        )
+
+    def select_neurons(self, neurons: slice | Sequence[int] | NDArray[Any]) -> "Trials":
+        """The given neurons (a slice, indices, or a mask of neurons), in the order given."""
+        columns = np.arange(self.neurons)[neurons if isinstance(neurons, slice) else np.asarray(neurons)]
+        return replace(
+            self,
+            counts=self.counts[:, :, columns],
+            rates=None if self.rates is None else self.rates[:, :, columns],
+            neuron_table={name: value[columns] for name, value in self.neuron_table.items()},
+        )
+
+    def split(self, fraction: float, *, seed: int = 0) -> tuple["Trials", "Trials"]:
+        """Two disjoint random parts, the first with `fraction` of the trials; inside each the order stays.
+
+        Raises:
+            DataError: if a part would be empty.
+        """
+        first = round(fraction * len(self)) if math.isfinite(fraction) else 0
+        if not 0 < first < len(self):
+            raise DataError(
+                "A split must leave at least one trial on each side.",
+                f"Fraction {fraction} of {len(self)} trials is {first}.",
+                "Give a fraction between 0 and 1, such as 0.75.",
+            )
+        order = generator(seed, Purpose.SPLIT).permutation(len(self))
+        return self.select(np.sort(order[:first])), self.select(np.sort(order[first:]))
+
+    def concatenate(self, *others: "Trials") -> "Trials":
+        """These trials followed by others of the same neurons and bin width; keeps what all of them have."""
+        parts = (self, *others)
+        for other in others:
+            self.check_like(other)
+        time = max(part.time for part in parts)
+
+        def join(values: list[Array]) -> Array:
+            pad = [[(0, 0), (0, time - value.shape[1])] + [(0, 0)] * (value.ndim - 2) for value in values]
+            return np.concatenate([np.pad(value, width) for value, width in zip(values, pad, strict=True)])
+
+        def shared(tables: list[Mapping[str, Array]]) -> list[str]:
+            return [name for name in tables[0] if all(name in table for table in tables)]
+
+        arrays: dict[str, Any] = {}
+        for name in (*PER_BIN, "codes"):
+            values = [getattr(part, name) for part in parts]
+            if all(value is not None for value in values):
+                arrays[name] = np.concatenate(values) if name == "codes" else join(values)
+            elif name != "counts":
+                arrays[name] = None
+        return replace(
+            self,
+            **arrays,
+            lengths=np.concatenate([part.lengths for part in parts]),
+            behavior={
+                name: join([part.behavior[name] for part in parts]) for name in shared([p.behavior for p in parts])
+            },
+            conditions={
+                name: np.concatenate([part.conditions[name] for part in parts])
+                for name in shared([p.conditions for p in parts])
+            },
+        )
+
+    def rebin(self, factor: int) -> "Trials":
+        """Bins `factor` times as wide: counts and rates are summed, behaviour and latents averaged.
+
+        Bins at the end of a trial that do not fill a wide one are dropped.
+
+        Raises:
+            DataError: if a trial is shorter than one wide bin.
+        """
+        if factor < 1 or (len(self) and factor > self.lengths.min()):
+            raise DataError(
+                "A rebin factor must be a whole number from 1 to the bins of the shortest trial.",
+                f"It was {factor}; the shortest trial has {self.lengths.min() if len(self) else 0} bins.",
+                "Give a smaller factor, or drop short trials with select.",
+            )
+        wide = self.time // factor
+
+        def merge(value: Array, how: str) -> Array:
+            blocks = value[:, : wide * factor].reshape(len(self), wide, factor, *value.shape[2:])
+            return blocks.sum(2) if how == "sum" else blocks.mean(2)
+
+        return replace(
+            self,
+            counts=merge(self.counts, "sum"),
+            rates=None if self.rates is None else merge(self.rates, "sum"),
+            latents=None if self.latents is None else merge(self.latents, "mean"),
+            lengths=self.lengths // factor,
+            bin_width=self.bin_width * factor,
+            behavior={name: merge(value, "mean") for name, value in self.behavior.items()},
+        )
+
+    def batches(self, size: int) -> Iterator["Trials"]:
+        """Consecutive parts of at most `size` trials."""
+        for start in range(0, len(self), size):
+            yield self.select(slice(start, start + size))
+
+    def check_like(self, other: "Trials") -> None:
+        """Raise ShapeError unless the other trials have the same neurons and bin width."""
+        mine, theirs = (self.neurons, self.bin_width), (other.neurons, other.bin_width)
+        if mine[0] != theirs[0] or not math.isclose(mine[1], theirs[1], rel_tol=1e-6):
+            raise ShapeError(
+                "Both sets of trials must have the same neurons and the same bin width.",
+                f"They have {mine[0]} and {theirs[0]} neurons, in bins of {mine[1]:g} and {theirs[1]:g} s.",
+                "Bin both from the same neurons with the same --bin-width, or use rebin.",
+            )
+
+    # --- in and out ----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_array(cls, array: Any, *, axes: str, bin_width: float, **fields: Any) -> "Trials":
+        """Trials from an array whose axes are named, in any order.
+
+        Args:
+            array: Counts, anything NumPy or torch understands; (time, neuron) is one trial.
+            axes: The array's axes as words, such as "neuron trial time".
+            bin_width: Width of a bin in seconds.
+            fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, already (trial, time, ...).
+        """
+        counts, names = np.asarray(array), axes.split()
+        if sorted(names) not in (["neuron", "time", "trial"], ["neuron", "time"]) or counts.ndim != len(names):
+            raise ShapeError(
+                'axes must name each axis of the array once, with the words "trial", "time" and "neuron".',
+                f"It was {axes!r} for an array of shape {counts.shape}.",
+                'For (neuron, trial, time) give axes="neuron trial time".',
+            )
+        if "trial" not in names:
+            counts, names = counts[None], ["trial", *names]
+        counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
+        return cls(counts, bin_width, **{"source": "array", **fields})
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> "Trials":
+        """Read a trials file (`.h5`); damaged files raise CorruptFileError."""
+        return cls(**trials_io.read(path))
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a trials file (`.h5`), whole or not at all."""
+        trials_io.write(path, self.fields())
+
+    def to_nwb(self, path: str | PathLike[str]) -> None:
+        """Write an NWB file: spike times that re-bin to the same counts, trial table, conditions and behaviour."""
+        from spikeloom import trials_nwb  # pynwb is an extra
+
+        trials_nwb.write(path, self.fields())
+
+    def fields(self) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def whole_counts(counts: Any) -> TrialCounts:
+    """Counts as the smallest unsigned integers that hold them.
+
+    Raises:
+        ShapeError: if there are not three axes (trial, time, neuron).
+        DataError: if a count is negative, fractional, NaN or infinite; names the first one and how many more.
+    """
+    array = np.asarray(counts)
+    if array.ndim != 3:
+        raise ShapeError(
+            "Counts must have three axes (trial, time, neuron).",
+            f"They have shape {array.shape}.",
+            'Use Trials.from_array(x, axes="...", bin_width=...) to name the axes.',
+        )
+    if array.dtype.kind not in "uifb":
+        raise DataError("Counts must be numbers.", f"They are {array.dtype}.", "Convert them to whole numbers.")
+    if array.dtype.kind in "if":
+        bad = array < 0
+        if array.dtype.kind == "f":
+            bad |= ~(np.isfinite(array) & (array == np.floor(array)))
+        if bad.any():
+            trial, time, neuron = np.argwhere(bad)[0]
+            raise DataError(
+                "Counts must be whole numbers >= 0.",
+                f"{int(bad.sum())} of {bad.size} are not; the first is {array[trial, time, neuron]:g} "
+                f"at trial {trial}, bin {time}, neuron {neuron}.",
+                "Give spike counts per bin, not rates or z-scores; remove NaN bins or shorten lengths.",
+            )
+    top = int(array.max()) if array.size else 0
+    return array.astype(np.min_scalar_type(top), copy=False)
+
+
+def _whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
+    """Lengths as integers; all of them `time` if there are none."""
+    if lengths is None:
+        return np.full(trials, time, np.int64)
+    array = np.asarray(lengths)
+    if array.shape != (trials,) or not ((array >= 1) & (array <= time) & (array == np.floor(array))).all():
+        raise ShapeError(
+            f"lengths must hold one whole number from 1 to {time} for each of {trials} trials.",
+            f"It has shape {array.shape} and values {array.ravel()[:5].tolist()} ...",
+            "Give the valid bins of each trial, or leave lengths out when all trials are equally long.",
+        )
+    return array.astype(np.int64)
+
+
+def _column(name: str, value: Any) -> Array:
+    """A condition or neuron column as numbers or text."""
+    array = np.asarray(value)
+    if array.dtype.kind == "O":
+        array = np.asarray(array.tolist())
+    if array.dtype.kind == "S":
+        array = np.char.decode(array, "utf-8")
+    if array.dtype.kind not in "uifbU":
+        raise DataError(
+            "A condition or neuron column must hold numbers or text.",
+            f"{name!r} holds {array.dtype}.",
+            "Convert it, for instance dates to seconds.",
+        )
+    return array
+
+
+def _blank(array: Array, mask: TrialMask) -> Array:
+    """Zero what lies beyond each trial's length."""
+    if mask.all():
+        return array
+    return np.where(mask[:, :, None], array, np.zeros((), array.dtype))
+
+
+def _frozen(array: Array) -> Array:
+    """A read-only view."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _expect(name: str, array: Array, shape: tuple[Any, ...]) -> Array:
+    """The array, if it has this shape; -1 stands for any size, a last ... for any further axes."""
+    wanted = shape[:-1] if shape[-1] is ... else shape
+    same = all(want in (-1, size) for want, size in zip(wanted, array.shape, strict=False))
+    if not same or array.ndim < len(wanted) or (array.ndim > len(wanted) and shape[-1] is not ...):
+        raise ShapeError(
+            f"The axes of {name} must be ({', '.join('any' if want in (-1, ...) else str(want) for want in shape)}).",
+            f"Its shape is {array.shape}.",
+            "Give one value for each trial (and bin, and neuron) of the counts.",
+        )
+    return array

@@ -1,0 +1,209 @@
+"""Trials files (`.h5`): the arrays of `Trials` in HDF5, whole or not there, and refused when damaged.
+
+Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`; datasets `counts`
+(trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes`; groups `behavior/<name>`
+(trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...), `neurons/<column>` (neuron,).
+
+Plain HDF5 reads a flipped bit without a word. Hence every dataset carries a checksum (fletcher32), text has a fixed
+length (text of any length lies in a heap that has none), and the structure uses the format of HDF5 1.10, which
+checksums its own headers. Nothing in the file is a Python object, so opening one runs nothing.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+
+from spikeloom.errors import CorruptFileError, DataError, FileError
+from spikeloom.files import atomic_path, atomic_write
+from spikeloom.shapes import Array
+
+FORMAT = "spikeloom-trials"
+VERSION = 1
+TABLES = {"behavior": "behavior", "conditions": "conditions", "neurons": "neuron_table"}
+"""Groups of the file and the field of `Trials` each one holds."""
+
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
+"""What h5py is known to raise on a damaged file."""
+
+
+def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+    """Write a trials file, whole or not at all.
+
+    Args:
+        path: The file to write, in a folder that exists; an older file of that name is replaced.
+        fields: The fields of `Trials` by name.
+
+    Raises:
+        FileError: if the folder is missing or not writable, or the disk is full; nothing half-written is left.
+        DataError: if a name of a table cannot be a name in HDF5, or a table holds something other than numbers or text.
+    """
+    image = io.BytesIO()  # not straight to the disk: HDF5 that meets a full one prints a page of its own when closed
+    with h5py.File(image, "w", libver=("v110", "v110")) as file:
+        for name, value in _per_bin(fields).items():
+            _put(file, name, value, by_trial=True)
+        _finish(file, fields)
+    atomic_write(path, image.getvalue())
+
+
+def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]) -> None:
+    """Write trials that come in parts with the same neurons, bins and columns; memory holds one part at a time.
+
+    Args:
+        path: The file to write, in a folder that exists.
+        parts: The fields of `Trials` by name, at least one part.
+
+    Raises:
+        FileError: as `write`.
+    """
+    columns: list[Mapping[str, Any]] = []  # one value per trial: small enough to keep
+    with atomic_path(path) as place, h5py.File(place, "w", libver=("v110", "v110")) as file:
+        for fields in parts:
+            for name, value in _per_bin(fields).items():
+                value = value.astype(np.uint16) if name == "counts" else value  # later parts may hold larger counts
+                if name in file:
+                    file[name].resize(len(file[name]) + len(value), axis=0)
+                    file[name][-len(value) :] = value
+                else:
+                    _put(file, name, value, by_trial=True)
+            columns.append({**fields, "counts": None, "rates": None, "latents": None})
+        join = lambda of: np.concatenate([of(part) for part in columns])  # noqa: E731
+        whole: dict[str, Any] = {**columns[0], "lengths": join(lambda part: part["lengths"])}
+        if whole["codes"] is not None:
+            whole["codes"] = join(lambda part: part["codes"])
+        names = whole["conditions"]
+        whole["conditions"] = {name: join(lambda part, name=name: part["conditions"][name]) for name in names}
+        _finish(file, whole)
+
+
+def _per_bin(fields: Mapping[str, Any]) -> dict[str, Array]:
+    """Arrays (trial, time, ...) by their name in the file."""
+    arrays = {name: fields[name] for name in ("counts", "rates", "latents") if fields[name] is not None}
+    return arrays | {f"behavior/{name}": np.asarray(value) for name, value in fields["behavior"].items()}
+
+
+def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
+    """Everything but the arrays per bin, which are there already."""
+    for name, value in {"format": FORMAT, "source": fields["source"]}.items():
+        _put_text(file, name, value)
+    file.attrs["version"] = VERSION
+    file.attrs["bin_width"] = float(fields["bin_width"])
+    for name in ("lengths", "codes"):
+        if fields[name] is not None:
+            _put(file, name, fields[name], by_trial=False)
+    for name, unit in fields["units"].items():
+        _put_text(file["behavior"][name], "unit", unit)
+    for group in ("conditions", "neurons"):
+        for name, value in fields[TABLES[group]].items():
+            _put(file.require_group(group), name, value, by_trial=False)
+
+
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a trials file.
+
+    Returns:
+        The fields of `Trials` by name.
+
+    Raises:
+        FileError: if there is no such file, it cannot be read, or it is of another kind or a newer version.
+        CorruptFileError: if it is empty, truncated, or any part of it fails its checksum.
+    """
+    path = os.fspath(path)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise FileError(
+            "A trials file must exist and be readable.",
+            f"{path} cannot be read: {error.strerror}.",
+            "Check the path; `spikeloom bin` and `spikeloom simulate` write trials files.",
+        ) from error
+    if not head:
+        raise _corrupt(path, "it is empty")
+    if head != b"\x89HDF\r\n\x1a\n":
+        raise _other_kind(path, "it is not HDF5")
+    try:
+        with h5py.File(path, "r") as file:
+            return _fields(file, path)
+    except (FileError, CorruptFileError):
+        raise
+    except DAMAGE as error:
+        raise _corrupt(path, str(error) or type(error).__name__) from error
+
+
+def _fields(file: h5py.File, path: str) -> dict[str, Any]:
+    kind = _text(file.attrs.get("format", ""))
+    if kind != FORMAT:
+        raise _other_kind(path, "it is an NWB file" if "nwb_version" in file.attrs else f"its format is {kind!r}")
+    if file.attrs["version"] > VERSION:
+        raise FileError(
+            f"This spikeloom reads trials files of version {VERSION}.",
+            f"{path} has version {file.attrs['version']}.",
+            "Update spikeloom: pip install -U spikeloom.",
+        )
+    fields: dict[str, Any] = {"bin_width": float(file.attrs["bin_width"]), "source": _text(file.attrs["source"])}
+    there = list(file)
+    for name in ("counts", "lengths"):
+        fields[name] = file[name][()]
+    for name in ("rates", "latents", "codes"):
+        fields[name] = file[name][()] if name in there else None
+    for group, field in TABLES.items():
+        # list(file) and file[...], for `get` and `in` call a damaged group an absent one
+        fields[field] = {name: _get(data) for name, data in file[group].items()} if group in there else {}
+    fields["units"] = {name: _text(file["behavior"][name].attrs["unit"]) for name in fields["behavior"]}
+    return fields
+
+
+def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.Dataset:
+    """One dataset with checksum; chunks hold one trial, or everything."""
+    if not name or "/" in name.removeprefix("behavior/") or name in (".", "..") or "\0" in name:
+        raise DataError(
+            'A name in a trials file must be text without "/".', f"It was {name!r}.", "Rename the condition or series."
+        )
+    array = np.asarray(value)
+    if array.dtype.kind in "OU":  # fixed length, in bytes of UTF-8
+        raw = np.char.encode(array.astype(str), "utf-8")
+        array = raw.astype(h5py.string_dtype("utf-8", max(raw.dtype.itemsize, 1)))
+    elif array.dtype.kind not in "uifbS":
+        raise DataError(
+            "A table of trials must hold numbers or text.",
+            f"{name!r} holds {array.dtype}.",
+            "Convert it, for instance dates to seconds.",
+        )
+    if not array.size:
+        return group.create_dataset(name, data=array)  # an empty dataset cannot be chunked
+    chunks = (1, *array.shape[1:]) if by_trial else array.shape
+    most = (None, *array.shape[1:]) if by_trial else array.shape
+    packed: dict[str, Any] = dict(compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)
+    return group.create_dataset(name, data=array, chunks=chunks, maxshape=most, **packed)
+
+
+def _get(data: h5py.Dataset) -> Array:
+    text = h5py.check_string_dtype(data.dtype)
+    return data[()] if text is None else np.char.decode(data[()].astype(bytes), "utf-8")
+
+
+def _put_text(place: h5py.File | h5py.Dataset, name: str, text: str) -> None:
+    raw = str(text).encode()
+    place.attrs.create(name, np.array(raw, h5py.string_dtype("utf-8", max(len(raw), 1))))
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _corrupt(path: str, what: str) -> CorruptFileError:
+    return CorruptFileError(
+        "A trials file must be whole.", f"{path} is damaged: {what}.", "Copy it again, or make it anew."
+    )
+
+
+def _other_kind(path: str, what: str) -> FileError:
+    return FileError(
+        "A trials file must be an .h5 written by spikeloom.",
+        f"{path} is not one: {what}.",
+        "Bin a recording with `spikeloom bin`, or save arrays with Trials.from_array(...).save(path).",
+    )

@@ -1,0 +1,161 @@
+"""`Trials` -> NWB: spike times that fall back into the same counts, with trial table, conditions and behaviour.
+
+Trials lie end to end on an artificial clock: each begins at a whole second, at least one second after the end of the
+one before. A count c in bin k of a trial that begins at b becomes c spikes spread evenly inside the bin,
+t_j = b + (k + (j + 1) / (c + 1)) w for j = 0..c-1, none of them on an edge. Behaviour is sampled at the bins' centres.
+Binning the file with the same width gives the same counts, lengths, conditions and behaviour. Rates, latents and codes
+have no place in it; they stay in trials files.
+"""
+
+import datetime
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import Float, Integer
+
+from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.files import atomic_write
+from spikeloom.shapes import Array
+
+GAP = 1.0
+"""Least time between two trials, in seconds."""
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+"""Start of the artificial session; NWB wants a date, and there is none."""
+
+TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "spike_times", "obs_intervals"}
+"""Columns of our tables that a condition or neuron column cannot be called."""
+
+
+def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+    """Write an NWB file, whole or not at all.
+
+    Args:
+        path: The file to write, in a folder that exists.
+        fields: The fields of `Trials` by name. The trials table gets `start_time`, `stop_time`, `align_time` (the
+            first bin's beginning) and the conditions; the units table the columns of the neuron table.
+
+    Raises:
+        DataError: if there are no trials, or a name has a meaning of its own in NWB.
+        FileError: if it cannot be written; nothing half-written is left.
+    """
+    pynwb = import_pynwb()
+    _check_names(fields)
+    image = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # hdmf's about column names such as "name"; nothing a user can do
+        file = _session(pynwb, fields)
+        with h5py.File(image, "w") as raw, pynwb.NWBHDF5IO(file=raw, mode="w") as out:
+            out.write(file)
+    atomic_write(path, image.getvalue())
+
+
+def _session(pynwb: Any, fields: Mapping[str, Any]) -> Any:
+    """The NWB file in memory."""
+    counts, lengths, width = fields["counts"], fields["lengths"], fields["bin_width"]
+    source = fields["source"] or "unknown"
+    file = pynwb.NWBFile(
+        session_description=f"Trials from {source}, binned at {width:g} s and laid end to end on an artificial clock; "
+        "spikes are spread evenly inside their bins.",
+        identifier=hashlib.sha256(counts.tobytes() + lengths.tobytes()).hexdigest()[:32],
+        session_start_time=EPOCH,
+        notes=f"bin_width={width!r} s; source={source}",
+    )
+    starts = trial_starts(lengths, width)
+    stops = starts + lengths * width
+    columns = {"start_time": starts, "stop_time": stops, "align_time": starts, **fields["conditions"]}
+    file.trials = pynwb.epoch.TimeIntervals(
+        name="trials", description="trials", columns=_columns(columns), colnames=list(columns)
+    )
+    times, ends = spike_times(counts, starts, width)
+    file.units = _units(pynwb, times, ends, np.stack([starts, stops], 1), fields["neuron_table"])
+    if fields["behavior"]:
+        module = file.create_processing_module("behavior", "behaviour at the centres of the bins")
+        valid = np.arange(counts.shape[1]) < lengths[:, None]
+        centres = (starts[:, None] + (np.arange(counts.shape[1]) + 0.5) * width)[valid]
+        for name, values in fields["behavior"].items():
+            data = values[valid].astype(np.uint8) if values.dtype.kind == "b" else values[valid]
+            module.add(pynwb.TimeSeries(name=name, data=data, unit=fields["units"][name], timestamps=centres))
+    return file
+
+
+def import_pynwb() -> Any:
+    """The module pynwb, or an error that names the extra."""
+    try:
+        import pynwb
+    except ImportError as error:
+        raise SpikeloomError(
+            "NWB files need the package pynwb.", "It is not installed.", "Type: pip install 'spikeloom[nwb]'"
+        ) from error
+    return pynwb
+
+
+def trial_starts(lengths: Integer[np.ndarray, " trial"], bin_width: float) -> Float[np.ndarray, " trial"]:
+    """Begin of each trial on the artificial clock in seconds (trial,), a whole number."""
+    spans = np.ceil(lengths * bin_width + GAP)
+    return np.cumsum(spans) - spans
+
+
+def spike_times(
+    counts: Integer[np.ndarray, "trial time neuron"], starts: Float[np.ndarray, " trial"], bin_width: float
+) -> tuple[Float[np.ndarray, " spike"], Integer[np.ndarray, " neuron"]]:
+    """Spike times in seconds, neuron after neuron and sorted inside each, and where each neuron's end."""
+    neuron, trial, place = np.nonzero(counts.transpose(2, 0, 1))
+    many = counts[trial, place, neuron].astype(np.int64)
+    before = np.cumsum(many) - many
+    rank = np.arange(int(many.sum())) - np.repeat(before, many)
+    inside = (rank + 1) / (np.repeat(many, many) + 1)
+    times = np.repeat(starts[trial], many) + (np.repeat(place, many) + inside) * bin_width
+    ends = np.cumsum(np.bincount(neuron, weights=many, minlength=counts.shape[2])).astype(np.int64)
+    return times, ends
+
+
+def _check_names(fields: Mapping[str, Any]) -> None:
+    if not len(fields["counts"]) or not fields["counts"].shape[2]:
+        raise DataError("An NWB file needs at least one trial and neuron.", "There are none.", "Write a trials file.")
+    for group, taken in (("conditions", TAKEN), ("neuron_table", TAKEN), ("behavior", set())):
+        for name in fields[group]:
+            if name in taken or not name or "/" in name or ":" in name:
+                raise DataError(
+                    f'A name in {group} must not contain "/" or ":", nor be one that NWB uses itself.',
+                    f"It was {name!r}.",
+                    "Rename it, or write a trials file (.h5).",
+                )
+
+
+def _units(
+    pynwb: Any,
+    times: Float[np.ndarray, " spike"],
+    ends: Integer[np.ndarray, " neuron"],
+    observed: Float[np.ndarray, "trial 2"],
+    neuron_table: Mapping[str, Array],
+) -> Any:
+    from hdmf.common import VectorData, VectorIndex
+
+    spikes = VectorData(name="spike_times", description="seconds", data=times)
+    spans = VectorData(name="obs_intervals", description="the trials, seconds", data=np.tile(observed, (len(ends), 1)))
+    upto = np.arange(1, len(ends) + 1) * len(observed)
+    ragged = [
+        *(spikes, VectorIndex(name="spike_times_index", data=ends, target=spikes)),
+        *(spans, VectorIndex(name="obs_intervals_index", data=upto, target=spans)),
+    ]
+    return pynwb.misc.Units(
+        name="units",
+        description="neurons",
+        columns=ragged + _columns(neuron_table),
+        colnames=["spike_times", "obs_intervals", *neuron_table],
+    )
+
+
+def _columns(table: Mapping[str, Array]) -> list[Any]:
+    from hdmf.common import VectorData
+
+    # text as a list of str, which is what hdmf writes as UTF-8
+    plain = {name: value.astype(object) if value.dtype.kind == "U" else value for name, value in table.items()}
+    return [VectorData(name=name, description=name, data=value) for name, value in plain.items()]
