@@ -1,0 +1,266 @@
+"""LDNS end to end on a toy: what it promises about seeds, batches, lengths, files, conditions and calibration."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from small_ldns import NEURONS, toy_model, toy_trials
+
+from spikeloom.diffusion.sampler import DDIM
+from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
+from spikeloom.models.ldns import LDNS, AutoencoderSettings
+from spikeloom.observation.poisson import Poisson
+from spikeloom.recipe import load_model
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.training.plan import Plan
+from spikeloom.trials import Trials
+from spikeloom.variables import ConditionRangeWarning
+
+ALL = ("angle_deg", "side", "speed", "wave")
+
+
+@pytest.fixture(scope="module")
+def plain() -> LDNS:
+    return toy_model().fit(toy_trials(variable=True), progress=False)
+
+
+@pytest.fixture(scope="module")
+def told() -> LDNS:
+    return toy_model(condition=ALL).fit(toy_trials(), progress=False)
+
+
+def test_samples_are_trials_with_rates_and_latents(plain):
+    fake = plain.sample(30, seed=1)
+    known = set(toy_trials(variable=True).lengths.tolist())
+    assert fake.counts.shape[0] == 30
+    assert fake.neurons == NEURONS
+    assert set(fake.lengths.tolist()) <= known  # drawn from the training lengths
+    assert len(set(fake.lengths.tolist())) > 3
+    assert (fake.rates[fake.mask] > 0).all()
+    assert fake.latents.shape[2] == 4
+    assert fake.source == "LDNS"
+
+
+def test_a_trial_is_the_same_alone_and_in_any_batch(plain):
+    together = plain.sample(9, bins=30, seed=3)
+    in_threes = plain.sample(9, bins=30, seed=3, max_batch=2)
+    np.testing.assert_allclose(in_threes.latents, together.latents, atol=1e-5)
+    np.testing.assert_array_equal(plain.sample(4, bins=30, seed=3).counts, together.counts[:4])
+    assert not np.array_equal(plain.sample(9, bins=30, seed=4).counts, together.counts)
+
+
+def test_rows_are_the_same_trials_of_a_larger_request(told):
+    trials = toy_trials()
+    words = dict(like=trials, condition=ALL, seed=3)
+    whole, some = told.sample(**words), told.sample(**words, rows=[5, 17])
+    np.testing.assert_array_equal(some.counts, whole.counts[[5, 17]])
+    np.testing.assert_array_equal(some.behavior["wave"], whole.behavior["wave"][[5, 17]])
+    assert some.conditions["side"].tolist() == whole.conditions["side"][[5, 17]].tolist()
+
+
+def test_trials_of_different_length_do_not_disturb_each_other(plain):
+    lengths = toy_trials(variable=True)
+    together = plain.sample(like=lengths, seed=2)
+    for trial in (0, 5):
+        noise, spikes = (Streams(2, p, 0, [trial]) for p in (Purpose.SAMPLE, Purpose.SPIKES))
+        length = int(lengths.lengths[trial])
+        from spikeloom.models.asking import Request
+
+        with torch.inference_mode():
+            alone = plain.draw(Request(np.array([length]), noise, spikes))
+        np.testing.assert_allclose(alone["latents"][0], together.latents[trial, :length], atol=1e-5)
+
+
+def test_any_length_and_any_sampler(plain):
+    assert plain.sample(2, bins=500).time == 500
+    slow = plain.sample(2, bins=20, sampler=DDIM(3), seed=1)
+    assert not np.allclose(slow.latents, plain.sample(2, bins=20, seed=1).latents)
+
+
+def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(told, tmp_path):
+    told.save(tmp_path / "model")
+    value = {"angle_deg": 45, "side": "left", "speed": 0.5, "wave": np.zeros((10, 1)).tolist()}
+    code = (
+        "import sys, json; from spikeloom.recipe import load_model; m = load_model(sys.argv[1]);"
+        "f = m.sample(3, bins=10, condition=json.loads(sys.argv[2]), seed=5); print(json.dumps(f.counts.tolist()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model"), json.dumps(value)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    here = told.sample(3, bins=10, condition=value, seed=5)
+    np.testing.assert_array_equal(json.loads(done.stdout.splitlines()[-1]), here.counts)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "recipe.toml"])
+def test_one_flipped_bit_is_refused(plain, tmp_path, name):
+    plain.save(tmp_path / "model")
+    file = tmp_path / "model" / name
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
+    with pytest.raises(CorruptFileError, match=name):
+        load_model(tmp_path / "model")
+
+
+def test_the_same_seed_trains_the_same_model_and_another_another():
+    states = [toy_model().fit(toy_trials(), seed=seed, progress=False).state_dict() for seed in (1, 1, 2)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert not torch.equal(states[0]["encoder.stack.enter.weight"], states[2]["encoder.stack.enter.weight"])
+
+
+def test_fitting_leaves_the_global_generators_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    toy_model(updates=1).fit(toy_trials(), progress=False)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_an_untrained_model_does_not_speak():
+    for ask in (lambda m: m.sample(3), lambda m: m.encode(toy_trials()), lambda m: m.save("nowhere")):
+        with pytest.raises(TrainingError, match="only constructed"):
+            ask(toy_model())
+
+
+def test_a_finished_run_is_loaded_and_another_run_is_refused(tmp_path):
+    first = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
+    again = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
+    assert torch.equal(first.generated.match, again.generated.match)
+    for other, data in ((toy_model(updates=5), toy_trials()), (toy_model(), toy_trials(seed=1))):
+        with pytest.raises(SettingError, match="holds a run with other"):
+            other.fit(data, out=tmp_path)
+
+
+def test_latents_are_standardised_and_mean_counts_matched(plain):
+    trials = toy_trials(variable=True)
+    coded = plain.encode(trials)
+    valid = coded.latents[trials.mask]
+    np.testing.assert_allclose(valid.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(valid.std(0), 1, atol=1e-4)
+    np.testing.assert_allclose(coded.rates.sum((0, 1)), trials.counts.sum((0, 1)), rtol=1e-3)
+
+
+def test_generated_mean_counts_are_matched_too(plain):
+    """The rates of 400 other generated trials have the training trials' mean counts, up to the spread of samples."""
+    trials, fake = toy_trials(variable=True), plain.sample(400, seed=9)
+    counted = trials.counts.sum((0, 1)) / trials.bins
+    np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.bins, counted, rtol=0.1)  # 24 trials measured it
+
+
+def test_calibration_can_be_left_out():
+    settings = AutoencoderSettings(width=8, blocks=1, calibrate=False)
+    model = toy_model(autoencoder=settings).fit(toy_trials(), progress=False)
+    for calibration in (model.inferred, model.generated):
+        assert calibration.gain == 1
+        assert (calibration.match == 1).all()
+
+
+def test_every_weight_is_trained(told):
+    """No parameter is left at its initial value: nothing is built that the losses do not reach."""
+    before = toy_model(condition=ALL)
+    with torch.random.fork_rng(devices=[]):
+        from spikeloom.seeds import generator
+
+        torch.manual_seed(int(generator(0, Purpose.INIT).integers(2**62)))
+        before.build(told.facts)
+    start = dict(before.named_parameters())
+    same = [name for name, p in told.named_parameters() if torch.equal(p, start[name])]
+    assert not same
+
+
+def test_conditions_are_heard_and_copied(told):
+    trials = toy_trials()
+    fake = told.sample(like=trials, condition=ALL, seed=1)
+    assert set(fake.conditions) == set(trials.conditions)
+    np.testing.assert_array_equal(fake.behavior["wave"], trials.behavior["wave"])
+    assert fake.units["wave"] == "m"
+    without = told.sample(like=trials, seed=1)
+    assert not without.conditions
+    strong = told.sample(like=trials, condition=ALL, guidance=3.0, seed=1)
+    for other in (without, strong):
+        assert not np.allclose(other.latents, fake.latents, atol=1e-4)
+    np.testing.assert_allclose(
+        told.sample(like=trials, condition=ALL, guidance=0.0, seed=1).latents, without.latents, atol=1e-5
+    )
+
+
+def test_a_condition_asked_by_name_alone_is_drawn_from_training():
+    model = toy_model(condition=("side", "angle_deg")).fit(toy_trials(), progress=False)
+    fake = model.sample(50, condition=["side", "angle_deg"])
+    assert set(fake.conditions["side"]) == {"left", "right"}
+    assert set(fake.conditions["angle_deg"]) <= set(toy_trials().conditions["angle_deg"])
+
+
+BAD = [
+    ({"angle_deg": 10, "side": "middle", "speed": 0, "wave": [[0.0]] * 8}, "must be one of"),
+    ({"angle_deg": "east", "side": "left", "speed": 0, "wave": [[0.0]] * 8}, "must be a number"),
+    ({"angle_deg": float("nan"), "side": "left", "speed": 0, "wave": [[0.0]] * 8}, "NaN"),
+    ({"angle_deg": 10, "side": "left", "speed": 0, "wave": [[0.0]] * 3}, "8 bins"),
+    ({"angle_deg": [1, 2, 3], "side": "left", "speed": 0, "wave": [[0.0]] * 8}, "each of 2 trials"),
+    ({"angle_deg": 10}, "no value for"),
+    ("colour", "can be told"),
+    (["wave", "side", "speed", "angle_deg"], "must come from somewhere"),
+]
+
+
+@pytest.mark.parametrize(("condition", "message"), BAD)
+def test_wrong_conditions_are_refused(told, condition, message):
+    with pytest.raises(ConditionError, match=message):
+        told.sample(2, bins=8, condition=condition)
+
+
+def test_a_condition_outside_the_training_range_is_allowed_with_a_warning(told):
+    value = {"angle_deg": 10, "side": "left", "speed": 40.0, "wave": [[0.0]] * 8}
+    with pytest.warns(ConditionRangeWarning, match="speed reaches from 40 to 40"):
+        told.sample(2, bins=8, condition=value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        told.sample(2, bins=8, condition={**value, "speed": 0.1})
+
+
+def test_bad_requests_say_what_to_do(plain):
+    for ask in (lambda: plain.sample(), lambda: plain.sample(0), lambda: plain.sample(3, bins=0)):
+        with pytest.raises(SettingError, match="number of trials"):
+            ask()
+    with pytest.raises(ConditionError, match="nothing"):
+        plain.sample(3, condition="side")
+    with pytest.raises(ShapeError, match="6 neurons"):
+        plain.encode(toy_trials().select_neurons([0, 1]))
+    with pytest.raises(DataError, match="two trials"):
+        toy_model().fit(toy_trials().select([0]))
+
+
+def test_latents_must_divide_the_width():
+    with pytest.raises(SettingError, match="latents=3"):
+        toy_model(latents=3)
+
+
+def test_a_causal_model_encodes_causally():
+    causal = AutoencoderSettings(width=8, blocks=1, bidirectional=False)
+    model = toy_model(autoencoder=causal).fit(toy_trials(), progress=False)
+    trials = toy_trials(4)
+    changed = np.array(trials.counts)
+    changed[:, 15:] += 2
+    early = [model.encode(x).latents[:, :15] for x in (trials, Trials(changed, 0.01))]
+    np.testing.assert_allclose(*early, atol=1e-5)
+
+
+def test_training_learns():
+    """Rates inferred for test trials explain their counts better than the mean rates do."""
+    trials = toy_trials(200)
+    train, test = trials.select(slice(0, 150)), trials.select(slice(150, 200))
+    fast = Plan(updates=200, batch=16, rate=1e-2)
+    model = toy_model(autoencoder_plan=fast).fit(train, progress=False)
+    rates = torch.from_numpy(np.array(model.encode(test).rates))
+    counts = torch.from_numpy(test.counts.astype(np.float32))
+    poisson = Poisson()
+    fitted = poisson.log_prob(counts, poisson.drive(rates)).mean()
+    flat = poisson.log_prob(counts, poisson.drive(counts.mean((0, 1)).expand_as(counts))).mean()
+    assert fitted > flat + 0.02

@@ -1,0 +1,76 @@
+"""A winner is named only where the spread allows it."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from report_toys import NASTY, toy
+from rich.console import Console
+
+from spikeloom.errors import DataError
+from spikeloom.metrics.panel import Metric, Result
+from spikeloom.report.compare import Comparison, compare, verdict
+from spikeloom.report.report import Row
+
+METRIC = Metric("m", "M", "", 0.0, "lower", "counts", lambda pair: Result(None), "why")
+
+
+def row(value: float, *, sd: float = 0.01, seeds: int = 3) -> Row:
+    return Row(METRIC, {f"seed {k}": value for k in range(seeds)}, value, sd, 0.1, 0.01, {"t": 1.0}, 1.0)
+
+
+def test_the_closer_model_wins_when_the_gap_exceeds_both_spreads() -> None:
+    assert verdict({"a": row(0.5), "b": row(0.6)}).winner == "a"
+    assert verdict({"a": row(0.6), "b": row(0.5), "c": row(0.9)}).winner == "b"
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ({"a": row(0.5, sd=0.06), "b": row(0.6, sd=0.05)}, "less than their spread"),
+        ({"a": row(0.5, seeds=2), "b": row(0.6)}, "fewer than 3 seeds of a"),
+        ({"a": row(0.5), "b": row(0.6, seeds=1)}, "fewer than 3 seeds of b"),
+        ({"a": row(0.1), "b": row(0.11)}, "several models are at the floor"),
+        ({"a": row(0.5)}, "fewer than two models"),
+    ],
+)
+def test_no_winner_otherwise_with_the_reason(rows: dict[str, Row], reason: str) -> None:
+    found = verdict(rows)
+    assert found.winner is None
+    assert reason in found.reason
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    real, train = toy(1, trials=120), toy(2, trials=120)
+    weak = [toy(seed, trials=120) for seed in (6, 7, 8)]
+    for k, trials in enumerate(weak):  # neurons in the wrong order
+        weak[k] = trials.select_neurons([*range(1, 10), 0])
+    good = [toy(seed, trials=120) for seed in (3, 4, 5)]
+    return compare({"good": good, NASTY: weak}, real, reference=train, splits=2)
+
+
+def test_the_panel_finds_the_better_model(comparison: Comparison) -> None:
+    assert comparison.verdicts["mean_rate_r"].winner == "good"
+    assert all(found.winner != NASTY for found in comparison.verdicts.values())
+    assert "no winner can be named" in comparison.summary
+
+
+def test_a_comparison_is_saved_shown_and_escaped(comparison: Comparison, tmp_path: Path) -> None:
+    folder = comparison.save(tmp_path / "comparison")
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert names == {
+        "compare.json", "compare.csv", "compare.html", "figures/comparison.svg", "figures/comparison.pdf"
+    }  # fmt: skip
+    found = json.loads((folder / "compare.json").read_text())
+    assert found["panel"]["mean_rate_r"]["winner"] == "good"
+    assert NASTY not in (folder / "compare.html").read_text()
+    console = Console(width=200, file=io.StringIO())
+    console.print(comparison.table())
+    assert "good" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_nothing_to_compare_is_a_clear_error() -> None:
+    with pytest.raises(DataError, match="at least one model"):
+        compare({}, toy(1))

@@ -1,0 +1,129 @@
+"""What evaluate measures, on small trials: fair sizes, same seed same numbers, clear words for mistakes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_toys import NASTY, toy
+
+from spikeloom.errors import ConditionError, DataError, ShapeError
+from spikeloom.metrics.panel import METRICS
+from spikeloom.report.bench import CONSTANT, MEANS, Bench
+from spikeloom.report.evaluate import GAUSSIAN, check, evaluate, named, panel_rows
+from spikeloom.report.report import Report
+from spikeloom.trials import Trials
+
+CHEAP = [one for one in METRICS if one.group in ("rates", "counts", "correlations")]
+
+
+def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
+    real, scarce = toy(1), toy(3).select(np.r_[0:8, 9:40:4, 10:40:4])
+    bench = Bench.build(real, fakes=[scarce], splits=3, metrics=CHEAP[:1])
+    for split in bench.splits:
+        sizes = [np.unique(side.condition("direction"), return_counts=True)[1] for side in (split.base, split.other)]
+        assert np.array_equal(*sizes)
+        assert all(len(trials) == len(split.base) for trials in split.trivial.values())
+        held = [{row.tobytes() for row in side.counts} for side in (split.base, split.other)]
+        assert not held[0] & held[1]
+
+
+def test_a_perfect_generator_is_at_the_floor_and_poisson_is_not() -> None:
+    real, train, perfect = toy(1, trials=240), toy(2, trials=240), toy(3, trials=240)
+    bench = Bench.build(real, fakes=[perfect], reference=train, splits=5, metrics=CHEAP)
+    poisson = bench.splits[0].trivial[MEANS]
+    good = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(perfect)})}
+    bad = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(poisson)})}
+    for name in ("population_count_kl", "noise_correlation_slope", "fano_median_ratio"):
+        assert good[name].at_floor, name
+        assert bad[name].closed == pytest.approx(0, abs=0.2), name
+        assert not bad[name].at_floor, name
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
+    real, fake = toy(1), toy(3)
+    values = []
+    for seed in (0, 0, 1):
+        bench = Bench.build(real, fakes=[fake], splits=2, seed=seed, metrics=CHEAP)
+        values.append([row.entry() for row in panel_rows(bench, {"fake": bench.judge(fake)})])
+    assert values[0] == values[1]
+    assert values[0] != values[2]
+
+
+def test_several_fakes_give_the_spread_over_them(report: Report) -> None:
+    row = report["mean_rate_r"]
+    assert set(row.values) == {"seed 1", "seed 2", "seed 3"}
+    assert row.value == pytest.approx(np.mean(list(row.values.values())))
+    assert row.sd == pytest.approx(np.std(list(row.values.values()), ddof=1))
+    assert list(row.baselines) == [MEANS, CONSTANT]
+
+
+def test_without_reference_labels_or_equal_lengths_it_still_answers() -> None:
+    real = toy(1, trials=40)
+    lengths = 20 + np.arange(40) % 21
+    real = replace(real, lengths=lengths, conditions={})
+    fake = replace(toy(3, trials=24), conditions={})
+    report = evaluate(real, fake, splits=2, latent_gaussian=fake)
+    assert isinstance(report.memorisation, str)
+    assert GAUSSIAN in report.baseline_names
+    for row in report.rows:
+        assert row.value is not None or row.note
+    assert "Memorisation" in report.to_html()
+
+
+def test_unlabelled_fakes_are_shown_by_the_condition_read_from_their_spikes() -> None:
+    report = evaluate(toy(1), replace(toy(3), conditions={}), reference=toy(2), splits=1)
+    assert "read from the spikes" in report.facts["condition"]
+    psths = next(figure for figure in report.figures if figure.key == "psths")
+    assert any("direction 90" in chart.title for chart in psths.charts)
+
+
+def test_silent_neurons_are_left_out_not_fatal() -> None:
+    def hush(trials: Trials) -> Trials:
+        counts = trials.counts.copy()
+        counts[:, :, 0] = 0
+        return replace(trials, counts=counts)
+
+    report = evaluate(hush(toy(1)), hush(toy(3)), splits=2)
+    assert report["pairwise_correlation_r"].value is not None
+    report.to_html()
+
+
+def broken(**change: Trials) -> dict[str, Trials]:
+    return {"real": toy(1), "fake": toy(3), "reference": toy(2)} | change
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"fake": toy(3, neurons=9)}, ShapeError, "10 and 9 neurons"),
+        ({"fake": replace(toy(3), bin_width=0.005)}, ShapeError, "0.005"),
+        ({"reference": toy(2, neurons=9)}, ShapeError, "'reference'"),
+        ({"real": replace(toy(1), source="LDNS")}, DataError, "Swap --real and --fake"),
+        ({"reference": replace(toy(2), source="LFADS seed 3")}, DataError, "must be recorded"),
+        ({"fake": toy(1)}, DataError, "exactly the same spikes"),
+        ({"reference": toy(1)}, DataError, "exactly the same spikes"),
+        ({"fake": toy(3).select(slice(0, 0))}, DataError, "is empty"),
+        ({"real": toy(1).select(slice(0, 0))}, DataError, "is empty"),
+        ({"fake": replace(toy(3), counts=np.zeros_like(toy(3).counts))}, DataError, "one spike"),
+    ],
+)
+def test_what_cannot_be_compared_gets_one_clear_message(change: dict, error: type, words: str) -> None:
+    sets = broken(**change)
+    with pytest.raises(error, match=words):
+        check(sets["real"], {"fake": sets["fake"]}, sets["reference"])
+
+
+def test_too_few_trials_no_fakes_and_unknown_conditions_are_named() -> None:
+    with pytest.raises(DataError, match="at least 4 recorded trials"):
+        evaluate(toy(1).select([0, 1, 2]), toy(3))
+    with pytest.raises(DataError, match="None were given"):
+        named([])
+    with pytest.raises(ConditionError, match="colour"):
+        evaluate(toy(1), toy(3), condition="colour")
+
+
+def test_names_that_look_like_scripts_stay_text(report: Report) -> None:
+    page = report.to_html()
+    assert NASTY not in page
+    assert "&lt;script&gt;alert(" in page
+    assert page.count("<script>") == 1  # ours, allowed by its hash

@@ -1,0 +1,67 @@
+"""Each panel draws on the axes it is given, opens no window, and needs no global figure."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from matplotlib.figure import Figure as Sheet
+from report_toys import toy
+
+from spikeloom.report import figures, views
+from spikeloom.report.chart import Figure
+
+PANELS = [
+    lambda axes, real, fake: figures.raster(axes, real, trial=3),
+    lambda axes, real, fake: figures.psth(axes, real, fake, neuron=2, condition="direction", value=90.0),
+    figures.population_counts,
+    figures.pairwise_correlations,
+    figures.noise_correlations,
+    figures.interval_means,
+    figures.interval_variation,
+    figures.fano_factors,
+    figures.autocorrelogram,
+    lambda axes, real, fake: figures.trajectories(axes, fake, condition="direction", basis=real),
+    figures.spectrum,
+]
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_a_panel_draws_on_its_axes_only(panel) -> None:
+    axes = Sheet().subplots()
+    before = pyplot.get_fignums()
+    panel(axes, toy(1), toy(3))
+    assert axes.lines or axes.collections
+    assert axes.get_title()
+    assert pyplot.get_fignums() == before
+
+
+def test_equal_figures_give_equal_files(tmp_path) -> None:
+    figure = views.spectra(toy(1), toy(3))
+    written = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        written.append([path.read_bytes() for path in figures.save(figure, tmp_path / name)])
+    assert written[0] == written[1]
+
+
+def test_long_dense_trials_stay_small() -> None:
+    dense = toy(1, trials=8, time=2000, neurons=300)
+    chart = views.one_raster(dense, trial=0, order=views.by_rate(dense))
+    assert len(chart.series[0].x) <= views.MOST_SPIKES
+    assert len(chart.rows) <= views.MOST_ROWS
+
+
+def test_smoothed_means_keep_the_mean_rate_up_to_the_ends() -> None:
+    trials = toy(1)
+    constant = type(trials)(np.full((5, 40, 2), 2), 0.01, lengths=np.array([40, 40, 30, 20, 10]))
+    rates = views.mean_rates(constant, np.arange(5), sd=0.02, time=45)
+    assert rates[:40] == pytest.approx(200.0)
+    assert np.isnan(rates[40:]).all()
+
+
+def test_every_figure_has_words_and_axes() -> None:
+    found = views.all_figures(toy(1), toy(3), {}, condition="direction")
+    assert all(isinstance(figure, Figure) and figure.caption and figure.charts for figure in found)
+    assert len({figure.key for figure in found}) == len(found)

@@ -1,0 +1,89 @@
+"""On the reach recording: perfect, copying, trivial and shuffled generators are told for what they are.
+
+Files of 364 trials (train and test halves of the recording); the halves that are compared hold about 180.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikeloom.metrics.baselines import poisson_psth
+from spikeloom.metrics.memorisation import Memorisation
+from spikeloom.report.bench import Bench
+from spikeloom.report.evaluate import copies, panel_rows
+from spikeloom.report.report import Row
+from spikeloom.trials import Trials
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def halves(recordings: Callable[[str], Path]) -> tuple[Trials, Trials]:
+    """Train and test half of the recording, 5 ms bins, 97 neurons."""
+    with np.load(recordings("shenoy_delayed_reach_train.npz")) as file:
+        counts = np.zeros((728, 140, int(file["n_units"])), np.uint8)
+        np.add.at(counts, (file["spk_trial"], file["spk_ms"] // 5, file["spk_unit"]), 1)
+        angle = file["trial_angle_deg"].astype(float)
+    return Trials(counts, 0.005, conditions={"angle_deg": angle}, source="reach").split(0.5, seed=0)
+
+
+@pytest.fixture(scope="module")
+def bench(halves: tuple[Trials, Trials]) -> Bench:
+    train, test = halves
+    return Bench.build(test, fakes=[train], reference=train, splits=3)
+
+
+def rows(bench: Bench, fake: Trials) -> dict[str, Row]:
+    return {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(fake)})}
+
+
+def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tuple[Trials, Trials]) -> None:
+    train, test = halves
+    perfect, seen = train.split(0.5, seed=3)  # recorded trials that are in no other set
+    found = rows(Bench.build(test, fakes=[perfect], reference=seen, splits=3), perfect)
+    for name, row in found.items():
+        if row.value is None:
+            assert name == "decode_back"  # these trials carry no behaviour
+            continue
+        # a random half is itself one draw: four standard deviations, or nearly all of the way
+        room = 4 * np.hypot(row.floor_sd or 0.0, row.sd or 0.0)
+        gap = row.metric.distance(row.value) - row.metric.distance(row.floor)
+        assert gap <= room + 1e-9 or (row.closed or 0) > 0.85, (name, row.value, row.floor, row.floor_sd)
+    judged = [row for row in found.values() if row.closed is not None]
+    assert sum(bool(row.at_floor) for row in judged) >= 0.85 * len(judged)
+    verdict = copies(test, perfect, seen, seed=0)
+    assert isinstance(verdict, Memorisation)
+    assert verdict.level == "clean"
+
+
+def test_training_trials_given_as_generated_are_found(halves: tuple[Trials, Trials], bench: Bench) -> None:
+    train, test = halves
+    verdict = copies(test, train, train, seed=0)
+    assert isinstance(verdict, Memorisation)
+    assert verdict.level == "copies"
+    assert verdict.duplicates == len(train)
+    assert (verdict.closest[:, 0] == verdict.closest[:, 1]).all()
+    found = rows(bench, train)
+    assert not found["duplicate_trials"].at_floor
+
+
+def test_trivial_spikes_close_next_to_nothing(halves: tuple[Trials, Trials], bench: Bench) -> None:
+    train, test = halves
+    found = rows(bench, poisson_psth(train, test, seed=99))
+    shares = {name: row.closed for name, row in found.items() if row.closed is not None}
+    assert len(shares) >= 25
+    assert abs(np.median(list(shares.values()))) < 0.05
+    for name in ("population_count_kl", "noise_correlation_r", "fano_median_ratio", "pairwise_correlation_r"):
+        assert shares[name] == pytest.approx(0, abs=0.15), name
+        assert not found[name].at_floor
+
+
+def test_shuffled_neurons_are_noticed(halves: tuple[Trials, Trials], bench: Bench) -> None:
+    train, _ = halves
+    found = rows(bench, train.select_neurons(np.random.default_rng(0).permutation(train.neurons)))
+    for name in ("mean_rate_r", "psth_r", "isi_mean_r", "pairwise_correlation_r", "noise_correlation_r"):
+        assert not found[name].at_floor, name
+        assert found[name].value < 0.5
+    assert found["population_count_kl"].at_floor  # the sum over neurons does not know their order

@@ -1,0 +1,136 @@
+"""Recipes: every one builds, every key is known, text survives the round trip, and mistakes get one clear message."""
+
+import tomllib
+
+import pytest
+
+from spikeloom.diffusion.sampler import DDIM, DDPM, UniPC
+from spikeloom.diffusion.schedule import Cosine, LinearBeta
+from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
+from spikeloom.models.base import describe
+from spikeloom.recipe import load_model, read_recipe, recipes
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_recipe_builds_and_says_what_it_is_for(name):
+    recipe = read_recipe(name)
+    assert recipe.about
+    assert recipe.note
+    assert type(recipe.build(7)).__name__.lower() == recipe.model
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_resolved_recipe_gives_the_same_model(name, tmp_path):
+    path = tmp_path / "again.toml"
+    path.write_text(read_recipe(name).dumps())
+    again = read_recipe(path)
+    assert describe(again.build(3)) == describe(read_recipe(name).build(3))
+    assert again.dumps() == read_recipe(name).dumps()
+
+
+def test_every_model_has_a_tiny_and_a_small_recipe():
+    models = {read_recipe(name).model for name in recipes()}
+    assert {f"{model}-{size}" for model in models for size in ("tiny", "small")} <= set(recipes())
+
+
+def test_none_in_a_recipe_is_not_the_default(tmp_path):
+    changed = read_recipe("ldns-small", ["diffusion_plan.average=none"])
+    assert changed.build(3).diffusion_plan.average is None
+    path = tmp_path / "again.toml"
+    path.write_text(changed.dumps())
+    assert read_recipe(path).build(3).diffusion_plan.average is None
+
+
+def build(*changes):
+    return read_recipe("ldns-tiny", changes).build(3)
+
+
+def test_overrides_reach_plain_values_and_objects():
+    assert build("latents=4").latents == 4
+    assert build("autoencoder.bidirectional=false").autoencoder.bidirectional is False
+    assert build("autoencoder_plan.precision=bf16").autoencoder_plan.precision == "bf16"
+    assert build("schedule=Cosine").schedule == Cosine()
+    assert build("schedule.name=cosine", "schedule.offset=0.01").schedule == Cosine(offset=0.01)
+    assert build("schedule=Cosine", "schedule.offset=0.01").schedule == Cosine(offset=0.01)
+    assert build("schedule.levels=50").schedule == LinearBeta(50)
+    assert build("sampler.name=DDIM", "sampler.steps=9").sampler == DDIM(9)
+    assert build("sampler = {name = 'DDPM', steps = 30}").sampler == DDPM(30)
+    assert isinstance(build("sampler.steps=11").sampler, UniPC)
+    assert build("observation.name=Poisson", "observation.link=exp").observation.link == "exp"
+
+
+def test_an_override_keeps_what_the_recipe_says():
+    assert build("autoencoder.blocks=3").autoencoder.width == build().autoencoder.width
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("smothness=1", "smothness"),
+        ("latent=4", "Did you mean latents?"),
+        ("autoencoder.smothness=1", "Did you mean smoothness?"),
+        ("autoencoder_plan.update=3", "Did you mean updates?"),
+        ("neurons=4", "neurons"),
+        ("latents='4'", "integer"),
+        ("latents=4.5", "integer"),
+        ("autoencoder.dropout=2", "less than 1"),
+        ("autoencoder_plan.rate=nan", "rate"),
+        ("diffusion_plan.precision=fp8", "bf16"),
+        ("autoencoder=3", "table"),
+        ("autoencoder.name=Plan", "AutoencoderSettings"),
+        ("schedule=Cosin", "Did you mean Cosine?"),
+        ("schedule=Plan", "Cosine, LinearBeta"),
+        ("sampler=DDIM", "steps"),
+        ("sampler.span=[1.0, 2.0]", "span"),
+        ("latents=1979-05-27", "plain value"),
+        ("latents", "key=value"),
+        ("=3", "key=value"),
+        ("model=lfds", "LDNS"),
+    ],
+)
+def test_mistakes_get_one_clear_message(change, words):
+    with pytest.raises(SettingError) as caught:
+        build(change)
+    assert words in str(caught.value)
+    assert len(caught.value.args) == 3
+
+
+def test_unknown_recipes_and_broken_files(tmp_path):
+    with pytest.raises(FileError, match="Did you mean ldns-tiny"):
+        read_recipe("ldns-tny")
+    with pytest.raises(FileError):
+        read_recipe(tmp_path / "absent.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("model = \n")
+    with pytest.raises(SettingError, match="must be TOML"):
+        read_recipe(broken)
+    broken.write_text("latents = 3\n")
+    with pytest.raises(SettingError, match="which model"):
+        read_recipe(broken)
+
+
+def test_a_word_never_imports_anything(tmp_path):
+    recipe = tmp_path / "evil.toml"
+    recipe.write_text('model = "ldns"\n[schedule]\nname = "os.system"\n')
+    with pytest.raises(SettingError, match="must name one of"):
+        read_recipe(recipe).build(3)
+
+
+def test_recipes_are_plain_toml_without_unknown_tables():
+    for name in recipes():
+        table = tomllib.loads(read_recipe(name).dumps())
+        assert {"model", "about", "note", "latents"} <= table.keys()
+
+
+def test_folders_that_hold_no_model(tmp_path):
+    with pytest.raises(FileError, match="is not a folder"):
+        load_model(tmp_path / "absent")
+    with pytest.raises(FileError, match="holds none"):
+        load_model(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(TrainingError, match="finished"):
+        load_model(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    with pytest.raises(CorruptFileError, match=r"manifest\.json"):
+        load_model(tmp_path)
