@@ -1,0 +1,274 @@
+"""Time of a training update and of sampling, beside what the same machine needs for the same products and bytes.
+
+`python benchmarks/speed.py` takes some ten minutes on two idle cores and writes `speed-<hardware>.md` and `.json` into
+`benchmarks/results`; `--size laptop` is done in a minute. The metric panel has its own: `python benchmarks/metrics.py`.
+
+An update is that of `training.train`: draws, forward, backward, clipping, AdamW, average. Its limits:
+
+* products: the floating-point work of its matrix products, at the rate that products of these shapes reach in the same
+  process. A linear map from n to m channels costs 2 n m per bin forward and as much for each of two gradients; a
+  convolution as a Toeplitz product costs 2 T per bin and channel, three times. Building kernels is not counted.
+* copies: a block passes through eleven tensors (channel, batch, time): normalised, convolved, after GELU, summed;
+  normalised, twice two inside the small network, its output, summed. Forward each is written and read, backward it is
+  read again and its gradient written and read: as much as 27 copies of one such tensor per block.
+
+Every case runs in a process of its own, with passive waiting, as threads and the allocator are set once per process.
+Times are medians. Ratios are of CPU time (all threads together): on a machine shared with others wall time says more
+about them. On an idle machine CPU time is wall time times the threads that had work.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+SIZES: dict[str, dict[str, int]] = {
+    "lorenz": dict(neurons=128, bins=256, batch=512, latents=8, width=256, denoiser=64, blocks=4, updates=3),
+    "laptop": dict(neurons=97, bins=140, batch=48, latents=16, width=64, denoiser=64, blocks=4, updates=15),
+}
+"""The papers' Lorenz experiment, and the recipe `ldns-small` on a recording of 97 neurons."""
+
+COPIES = 27
+"""Copies of an activation tensor per block and update; see the module."""
+
+
+def cases(size: str) -> list[dict[str, Any]]:
+    """What is timed, in order."""
+    found = [
+        dict(size=size, what=what, precision=precision, threads=threads, keep=True)
+        for what in ("autoencoder", "denoiser")
+        for precision in ("float32", "bf16")
+        for threads in (1, 2)
+    ]
+    found += [
+        dict(size=size, what=what, precision="float32", threads=2, keep=False) for what in ("autoencoder", "denoiser")
+    ]
+    return found + [dict(size=size, what="sampling", precision="float32", threads=n, keep=True) for n in (1, 2)]
+
+
+# --- one case, in its own process --------------------------------------------------------------------------------
+
+
+def run(case: dict[str, Any]) -> dict[str, Any]:
+    """Numbers of one case."""
+    import torch
+
+    from spikeloom.training import train
+
+    torch.set_num_threads(case["threads"])
+    if not case["keep"]:
+        train.keep_freed_memory = lambda: False
+    size = SIZES[case["size"]]
+    model = fitted(case, size)
+    return sampling(model, size) if case["what"] == "sampling" else update(model, case, size)
+
+
+def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
+    """A model after a few updates on four trials: all that is needed to know how long things take."""
+    from spikeloom.models.ldns import LDNS, AutoencoderSettings, DenoiserSettings
+    from spikeloom.training.plan import Plan
+
+    plan: dict[str, Any] = dict(updates=size["updates"] + 2, batch=size["batch"], precision=case["precision"])
+    model = LDNS(
+        size["neurons"],
+        latents=size["latents"],
+        autoencoder=AutoencoderSettings(width=size["width"], blocks=size["blocks"]),
+        denoiser=DenoiserSettings(width=size["denoiser"], blocks=size["blocks"]),
+        autoencoder_plan=Plan(**plan),
+        diffusion_plan=Plan(**plan, average=0.9999),
+    )
+    return model.fit(poisson(4, size), progress=False)
+
+
+def poisson(trials: int, size: dict[str, int]) -> Any:
+    """Trials of independent Poisson counts: speed does not depend on what is in them."""
+    import numpy as np
+
+    from spikeloom.trials import Trials
+
+    counts = np.random.default_rng(0).poisson(0.3, (trials, size["bins"], size["neurons"]))
+    return Trials(counts, 0.005)
+
+
+def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, Any]:
+    """Median time of an update, from one call of the loss to the next, and its limits."""
+    import torch
+
+    from spikeloom.training.train import Stage, train
+
+    clock: list[tuple[float, float, int]] = []
+
+    def watched(batch: Any, streams: Any) -> Any:
+        clock.append((time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
+        return loss(batch, streams)
+
+    if case["what"] == "autoencoder":
+        stage = next(model.stages(poisson(size["batch"], size), None))
+        loss, data, modules = stage.loss, stage.data, [model.encoder, model.decoder]
+    else:
+        shape = (size["batch"], size["bins"])
+        data = {"latents": torch.randn(*shape, size["latents"]), "mask": torch.ones(shape, dtype=torch.bool)}
+        loss, modules = model.denoising, [model.diffusion]
+    plan = model.autoencoder_plan if case["what"] == "autoencoder" else model.diffusion_plan
+    train([Stage("timed", torch.nn.ModuleList(modules), watched, data, plan)], seed=0, progress=False)
+    steps = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(clock)][1:]
+    wall, cpu, faults = (statistics.median(column) for column in zip(*steps, strict=True))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return dict(wall=wall, cpu=cpu, faults=faults, peak_gb=peak) | limits(modules, case, size)
+
+
+def limits(modules: list[Any], case: dict[str, Any], size: dict[str, int]) -> dict[str, float]:
+    """Floating-point work of an update, in GFLOP, and the CPU seconds that products and copies alone would take."""
+    import torch
+
+    from spikeloom.nn.ssm import S4D
+    from spikeloom.nn.stack import GroupedLinear
+
+    parts = [part for module in modules for part in module.modules()]
+    columns, bins = size["batch"] * size["bins"], size["bins"]
+    mixing = sum(6 * part.weight.numel() * columns for part in parts if isinstance(part, GroupedLinear))
+    layers = [part for part in parts if isinstance(part, S4D)]
+    along = sum(6 * len(part.skip) * columns * bins for part in layers)
+    width = len(layers[0].skip)
+    dtype = torch.bfloat16 if case["precision"] == "bf16" else torch.float32
+    weight, x = torch.randn(2 * width, width).to(dtype), torch.randn(width, size["batch"], bins).to(dtype)
+    matrices, y = torch.randn(width, bins, bins).to(dtype), torch.empty_like(x)
+    mix = 4 * width * width * columns / seconds(lambda: weight @ x.view(width, -1))
+    toeplitz = 2 * width * columns * bins / seconds(lambda: torch.bmm(x, matrices, out=y))
+    copies = COPIES * len(layers) * seconds(lambda: y.copy_(x))
+    found = dict(
+        mixing_gflop=mixing / 1e9, toeplitz_gflop=along / 1e9, mixing_rate=mix / 1e9, toeplitz_rate=toeplitz / 1e9
+    )
+    return found | dict(products=mixing / mix + along / toeplitz, copies=copies)
+
+
+def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
+    """Trials per second with the default sampler, and with 1000 ancestral steps by extrapolation from 20."""
+    from spikeloom.diffusion.sampler import DDPM
+
+    def draw(**chosen: Any) -> float:
+        return seconds(
+            lambda: model.sample(64, bins=size["bins"], progress=False, **chosen), clock=time.perf_counter, times=3
+        )
+
+    default, twenty, ten = draw(), draw(sampler=DDPM(20)), draw(sampler=DDPM(10))
+    thousand = twenty + 98 * (twenty - ten)
+    return dict(evaluations=model.sampler.evaluations, wall=default, per_second=64 / default, ancestral=64 / thousand)
+
+
+def seconds(call: Callable[[], object], *, clock: Callable[[], float] = time.process_time, times: int = 7) -> float:
+    """Median time of a call, of the CPU unless another clock is given."""
+    call()
+    found = []
+    for _ in range(times):
+        began = clock()
+        call()
+        found.append(clock() - began)
+    return statistics.median(found)
+
+
+# --- all cases, and the page ---------------------------------------------------------------------------------------
+
+
+def hardware() -> str:
+    """Name of the processor and how many there are."""
+    name = platform.processor() or platform.machine()
+    flags = ""
+    if Path("/proc/cpuinfo").exists():
+        text = Path("/proc/cpuinfo").read_text()
+        name = next((row.split(":")[1].strip() for row in text.splitlines() if row.startswith("model name")), name)
+        flags = " with AMX" if "amx_bf16" in text else " with AVX-512" if "avx512f" in text else ""
+    return f"{os.cpu_count()} x {name}{flags}"
+
+
+def child(case: dict[str, Any]) -> dict[str, Any]:
+    """A case in a fresh process."""
+    threads = {"OMP_NUM_THREADS": str(case["threads"]), "OMP_WAIT_POLICY": "passive"}
+    command = [sys.executable, __file__, "--case", json.dumps(case)]
+    done = subprocess.run(command, env=os.environ | threads, check=True, capture_output=True, text=True)
+    return case | json.loads(done.stdout.splitlines()[-1])
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row of the table of updates."""
+    cells = [
+        f"{row['size']} {row['what']}",
+        row["precision"],
+        str(row["threads"]),
+        "yes" if row["keep"] else "no",
+        f"{row['wall']:.3f}",
+        f"{row['cpu']:.3f}",
+        f"{row['mixing_gflop']:.1f} + {row['toeplitz_gflop']:.1f}",
+        f"{row['products']:.3f}",
+        f"{row['copies']:.3f}",
+        f"{row['cpu'] / row['products']:.1f}",
+        f"{row['cpu'] / (row['products'] + row['copies']):.1f}",
+        f"{row['faults']:,.0f}",
+        f"{row['peak_gb']:.1f}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+HEAD = """\
+| update | precision | threads | memory kept | wall s | CPU s | GFLOP, channels + time | products, CPU s \
+| copies, CPU s | CPU / products | CPU / both | page faults | peak GB |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+SAMPLING = """
+| sampling, 64 trials at once | threads | trials/s, default | s per 1,000 trials | trials/s, 1000 ancestral steps |
+| --- | --- | --- | --- | --- |"""
+
+
+def page(rows: list[dict[str, Any]], about: dict[str, str]) -> str:
+    """The tables."""
+    text = [f"{name}: {value}  " for name, value in about.items()] + ["", HEAD]
+    text += [line(row) for row in rows if row["what"] != "sampling"] + [SAMPLING]
+    for row in rows:
+        if row["what"] == "sampling":
+            text.append(
+                f"| {row['size']}, {row['evaluations']} evaluations | {row['threads']} | {row['per_second']:.1f} "
+                f"| {1000 / row['per_second']:.1f} | {row['ancestral']:.2f} |"
+            )
+    return "\n".join(text) + "\n"
+
+
+def main() -> None:
+    """Run the cases, print and keep the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", choices=[*SIZES, "all"], default="all")
+    parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.case:
+        print(json.dumps(run(given.case)))
+        return
+    import torch
+
+    began, rows = os.getloadavg()[0], []
+    for case in [case for size in SIZES if given.size in (size, "all") for case in cases(size)]:
+        rows.append(child(case))
+        print(
+            json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()})
+        )
+    load = f"{began:.1f} at the start, {os.getloadavg()[0]:.1f} at the end; on {os.cpu_count()} cores"
+    about = {"hardware": hardware(), "torch": torch.__version__, "load": load}
+    slug = "".join(letter if letter.isalnum() else "-" for letter in about["hardware"].lower()).strip("-")
+    name = f"speed-{slug}" + ("" if given.size == "all" else f"-{given.size}")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(page(rows, about))
+    print(page(rows, about))
+
+
+if __name__ == "__main__":
+    main()
