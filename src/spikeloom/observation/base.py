@@ -1,37 +1,148 @@
 """Observation models: drive -> rates -> counts.
 
 A drive is a real number per bin and neuron, before the link; a rate is the expected count, spikes/bin.
-An observation model is three short methods; one that wraps another (spike history, refractoriness) has the same three.
+What a model adds is one small class that wraps another: `SharedNoise(SpikeHistory(Refractory(Poisson())))`. What a
+class does not say is handed to the model inside it.
+
+**Sampling** turns uniform random numbers into counts. Every bin of a trial uses the same number of them, in the order
+of time, from the trial's own stream. So a trial is the same alone and in a batch, its first bins do not depend on how
+many follow, and a trial may be drawn in consecutive pieces, which are those of the whole: what a piece leaves behind
+(recent counts, recent noise) is kept in `memory`.
+
+**The past** of a trial enters as a sum: given the counts before, bins are independent under the drive
+`given(drive, past(counts))`.
 """
 
 import abc
+from typing import final
 
 import numpy as np
-from jaxtyping import Float, Integer
+import torch
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
 from spikeloom.seeds import Streams
+from spikeloom.shapes import TrialRates
+from spikeloom.trials import Trials
+
+Memory = dict[str, Tensor]
+"""What the end of a piece leaves to the next one: name -> tensor (trial, ...)."""
+
+Real = Float[Tensor, "batch time neuron"]
+Whole = Int[Tensor, "batch time neuron"]
 
 
 class ObservationModel(nn.Module, abc.ABC):
-    """Distribution of counts given the drive, independent of where the drive comes from."""
+    """Distribution of counts given the drive, independent of where the drive comes from.
+
+    Args:
+        inner: The model this one wraps; None for one that stands alone.
+    """
+
+    def __init__(self, inner: "ObservationModel | None" = None) -> None:
+        super().__init__()
+        self.inner = inner
+
+    # --- what a model has to say ---------------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def rates(self, drive: Float[Tensor, "batch time neuron"]) -> Float[Tensor, "batch time neuron"]:
-        """Expected counts, spikes/bin."""
-
-    @abc.abstractmethod
-    def log_prob(
-        self, counts: Float[Tensor, "batch time neuron"], drive: Float[Tensor, "batch time neuron"]
-    ) -> Float[Tensor, "batch time neuron"]:
-        """Log-probability of each count, in nats; not summed, not masked."""
-
-    @abc.abstractmethod
-    def sample(
-        self, drive: Float[Tensor, "batch time neuron"], streams: Streams
-    ) -> Integer[np.ndarray, "batch time neuron"]:
-        """Counts drawn under the drive, one stream per trial."""
+    def rates(self, drive: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
+        """Expected counts, spikes/bin; history and noise are matched to keep them on average."""
 
     @abc.abstractmethod
     def drive(self, rates: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
         """The drive whose rates these are: the inverse of the link."""
+
+    @abc.abstractmethod
+    def log_prob(self, counts: Real, drive: Real) -> Real:
+        """Log-probability of each count given the trial's counts before it, in nats; not summed, not masked."""
+
+    @abc.abstractmethod
+    def counts(self, drive: Real, uniform: Float[Tensor, "batch time number"], memory: Memory) -> Whole:
+        """Counts as a function of uniform random numbers, `numbers` of them per bin.
+
+        Args:
+            drive: Drive of a piece of each trial, double precision on the CPU.
+            uniform: Numbers uniform in [0, 1).
+            memory: What earlier pieces of these trials left; empty at their beginning. Updated for the next piece.
+        """
+
+    # --- what it may say, else the model inside is asked -----------------------------------------------------------
+
+    def build(self, neurons: int, bin_width: float) -> None:
+        """Make the buffers for so many neurons and bins of so many seconds; before fitting and before loading."""
+        if self.inner is not None:
+            self.inner.build(neurons, bin_width)
+
+    def measure(self, trials: Trials, rates: TrialRates, *, seed: int) -> None:
+        """Fit what there is to fit; nothing, for a model without statistics of its own. Called again, it starts anew.
+
+        Args:
+            trials: Training trials.
+            rates: Their rates (trial, time, neuron), spikes/bin, each inferred without looking at its own count.
+            seed: Of simulations.
+        """
+        if self.inner is not None:
+            self.inner.measure(trials, rates, seed=seed)
+
+    def numbers(self, neurons: int) -> int:
+        """Uniform random numbers that one bin of one trial uses."""
+        return neurons if self.inner is None else self.inner.numbers(neurons)
+
+    def past(self, counts: Real) -> Real:
+        """What the counts before each bin contribute to it; zeros for a model without memory."""
+        return torch.zeros_like(counts) if self.inner is None else self.inner.past(counts)
+
+    def given(self, drive: Float[Tensor, "*axes neuron"], past: Tensor) -> Float[Tensor, "*axes neuron"]:
+        """Drive of a bin once its past is known."""
+        return drive + past if self.inner is None else self.inner.given(drive, past)
+
+    @property
+    def shared_bins(self) -> int:
+        """Lags, in bins, at which the model makes neurons vary together beyond their rates; 0: not at all."""
+        return 0 if self.inner is None else self.inner.shared_bins
+
+    # --- for all ---------------------------------------------------------------------------------------------------
+
+    @property
+    def plain(self) -> "ObservationModel":
+        """The innermost model, which has nothing to fit: what an autoencoder is trained with."""
+        return self if self.inner is None else self.inner.plain
+
+    @final
+    def sample(
+        self, drive: Real, streams: Streams, memory: Memory | None = None
+    ) -> Integer[np.ndarray, "batch time neuron"]:
+        """Counts drawn under the drive, one stream per trial, in the order of time.
+
+        Args:
+            drive: Drive of whole trials, or of a piece of each.
+            streams: One per trial; for pieces, the same object at every call.
+            memory: None for whole trials. For pieces, a dictionary: empty before the first, then as the last call left
+                it. Pieces drawn so are, number for number, those of the whole trial.
+        """
+        time, numbers = drive.shape[1], self.numbers(drive.shape[2])
+        uniform = np.stack([rng.random((time, numbers)) for rng in streams.generators])
+        with torch.no_grad():
+            kept = {} if memory is None else memory
+            return self.counts(drive.detach().double().cpu(), torch.from_numpy(uniform), kept).numpy()
+
+
+class BinModel(ObservationModel):
+    """Counts of one bin given its drive; bins are independent, so a quantile says everything about sampling."""
+
+    @abc.abstractmethod
+    def quantile(
+        self, drive: Float[Tensor, "*axes neuron"], uniform: Float[Tensor, "*axes neuron"]
+    ) -> Int[Tensor, "*axes neuron"]:
+        """The smallest count whose cumulative probability exceeds the uniform number."""
+
+    @final
+    def counts(
+        self,
+        drive: Real,
+        uniform: Float[Tensor, "batch time number"],
+        memory: Memory,  # noqa: ARG002
+    ) -> Whole:
+        """See `ObservationModel.counts`; nothing is left for the next piece."""
+        return self.quantile(drive, uniform)
