@@ -4,39 +4,41 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from report_toys import NASTY, toy
 from rich.console import Console
 
 from spikeloom.errors import DataError
 from spikeloom.metrics.panel import Metric, Result
-from spikeloom.report.compare import Comparison, compare, verdict
+from spikeloom.report.compare import Comparison, Contender, compare, verdict
 from spikeloom.report.report import Row
 
 METRIC = Metric("m", "M", "", 0.0, "lower", "counts", lambda pair: Result(None), "why")
 
 
-def row(value: float, *, sd: float = 0.01, seeds: int = 3) -> Row:
-    return Row(METRIC, {f"seed {k}": value for k in range(seeds)}, value, sd, 0.1, 0.01, {"t": 1.0}, 1.0)
+def row(value: float, *, sd: float = 0.01, seeds: int = 3) -> Contender:
+    found = Row(METRIC, {f"seed {k}": value for k in range(seeds)}, value, sd, 0.1, 0.01, {"t": 1.0}, 1.0)
+    return Contender({"m": found}, {"m": None}, seeds)
 
 
 def test_the_closer_model_wins_when_the_gap_exceeds_both_spreads() -> None:
-    assert verdict({"a": row(0.5), "b": row(0.6)}).winner == "a"
-    assert verdict({"a": row(0.6), "b": row(0.5), "c": row(0.9)}).winner == "b"
+    assert verdict({"a": row(0.5), "b": row(0.6)}, METRIC).winner == "a"
+    assert verdict({"a": row(0.6), "b": row(0.5), "c": row(0.9)}, METRIC).winner == "b"
 
 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
         ({"a": row(0.5, sd=0.06), "b": row(0.6, sd=0.05)}, "less than their spread"),
-        ({"a": row(0.5, seeds=2), "b": row(0.6)}, "fewer than 3 seeds of a"),
-        ({"a": row(0.5), "b": row(0.6, seeds=1)}, "fewer than 3 seeds of b"),
+        ({"a": row(0.5, seeds=2), "b": row(0.6)}, "fewer than 3 training seeds of a"),
+        ({"a": row(0.5), "b": row(0.6, seeds=1)}, "fewer than 3 training seeds of b"),
         ({"a": row(0.1), "b": row(0.11)}, "several models are at the floor"),
         ({"a": row(0.5)}, "fewer than two models"),
     ],
 )
-def test_no_winner_otherwise_with_the_reason(rows: dict[str, Row], reason: str) -> None:
-    found = verdict(rows)
+def test_no_winner_otherwise_with_the_reason(rows: dict[str, Contender], reason: str) -> None:
+    found = verdict(rows, METRIC)
     assert found.winner is None
     assert reason in found.reason
 
@@ -74,3 +76,21 @@ def test_a_comparison_is_saved_shown_and_escaped(comparison: Comparison, tmp_pat
 def test_nothing_to_compare_is_a_clear_error() -> None:
     with pytest.raises(DataError, match="at least one model"):
         compare({}, toy(1))
+
+
+def test_the_spread_over_runs_and_over_samples_are_told_apart() -> None:
+    real = toy(1, trials=120)
+    runs = {
+        "run 1": [toy(3, trials=120), toy(4, trials=120)],
+        "run 2": [
+            toy(5, trials=120).select_neurons([*range(1, 10), 0]),
+            toy(6, trials=120).select_neurons([*range(1, 10), 0]),
+        ],
+    }
+    model = compare({"m": runs}, real, splits=2).models["m"]
+    name, values = "mean_rate_r", model.rows["mean_rate_r"].values
+    one, two = ([values[f"run {k}, 0"], values[f"run {k}, 1"]] for k in (1, 2))
+    assert model.runs == 2
+    assert model.rows[name].sd == pytest.approx(np.std([np.mean(one), np.mean(two)], ddof=1))
+    assert model.sample_sd[name] == pytest.approx(np.sqrt((np.var(one, ddof=1) + np.var(two, ddof=1)) / 2))
+    assert (model.rows[name].sd or 0) > 5 * (model.sample_sd[name] or 1)  # one run has its neurons in the wrong order

@@ -32,7 +32,9 @@ def evaluate(
     condition: Label = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Run that generated the trials: adds a Gaussian on its latents as a baseline (LDNS)."),
+        typer.Option(
+            help="Run that generated the trials: adds its cost, and a Gaussian on its latents as a baseline (LDNS)."
+        ),
     ] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
@@ -44,7 +46,7 @@ def evaluate(
     recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
     fakes = _load_named(fake)
     output_folder(out)
-    baseline = None if model is None else _latent_gaussian(model, recorded, seen, seed)
+    baseline, spent = (None, None) if model is None else (_latent_gaussian(model, recorded, seen, seed), _cost(model))
     report = judge(
         recorded,
         next(iter(fakes.values())) if len(fakes) == 1 else fakes,
@@ -53,6 +55,7 @@ def evaluate(
         seed=seed,
         latent_gaussian=baseline,
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
+        cost=spent,
     )
     report.save(out)
     _show(report.table())
@@ -60,44 +63,40 @@ def evaluate(
     typer.echo(f"{out / 'report.html'}")
 
 
-COMPARE = "Example: spikeloom compare runs/a runs/b --data test.h5 --reference train.h5 --out comparison"
+COMPARE = "Example: spikeloom compare A=runs/a0,runs/a1,runs/a2 runs/b --data test.h5 --reference train.h5 --out both"
 
 
 def compare(
     *,
-    runs: Annotated[list[Path], typer.Argument(help="Run or model folders, or files of generated trials (.h5).")],
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            help="A run, model folder or file of generated trials (.h5); or NAME=PATH,PATH,... for a model that was "
+            "trained with several seeds: three runs can win."
+        ),
+    ],
     data: Annotated[Path, typer.Option(help="Trials file of recorded trials that no model has seen.")],
     reference: Reference = None,
     condition: Label = None,
-    samples: Annotated[int, typer.Option(min=1, help="Sets of trials each model generates; three can win.")] = 3,
+    samples: Annotated[int, typer.Option(min=1, help="Sets of trials each run generates.")] = 2,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the comparison.")],
 ) -> None:
     """Put models side by side, judged on the same trials.
 
-    A model generates as many trials as --data has, of the same lengths; a file is taken as it is.
+    A run generates as many trials as --data has, of the same lengths; a file is taken as it is.
     """
     from spikeloom.report.compare import compare as judge
     from spikeloom.trials import Trials
 
     recorded, seen = Trials.load(data), None if reference is None else Trials.load(reference)
-    if len({_name(run) for run in runs}) < len(runs):
-        raise SettingError(
-            "Models must have different names.",
-            f"They are {', '.join(_name(run) for run in runs)}.",
-            "Rename a file or folder, or leave one out.",
-        )
+    contenders = _contenders(models)
     output_folder(out)
-    models: dict[str, list[Trials]] = {}
-    for run in runs:
-        if run.suffix == ".h5":
-            models[_name(run)] = [Trials.load(run)]
-            continue
-        from spikeloom.recipe import load_model
-
-        model = load_model(run)
-        models[_name(run)] = [model.sample(like=recorded, seed=seed + number) for number in range(samples)]
-    comparison = judge(models, recorded, reference=seen, condition=condition, seed=seed)
+    sets, costs = {}, {}
+    for name, paths in contenders.items():
+        sets[name] = {str(path): _generated(path, recorded, samples, seed) for path in paths}
+        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0])
+    comparison = judge(sets, recorded, reference=seen, condition=condition, seed=seed, costs=costs)
     comparison.save(out)
     _show(comparison.table())
     typer.echo(comparison.summary)
@@ -117,6 +116,43 @@ def demo(
 
     page = run(output_folder(out), seed=seed, say=typer.echo)
     typer.echo(f"Open {page}")
+
+
+def _contenders(words: list[str]) -> dict[str, list[Path]]:
+    """Name -> runs or files, from PATH or NAME=PATH,PATH."""
+    found: dict[str, list[Path]] = {}
+    for word in words:
+        name, named, paths = word.partition("=")
+        paths = paths if named else word
+        runs = [Path(path) for path in paths.split(",") if path]
+        name = name if named else _name(Path(word))
+        if name in found or not runs or len(set(runs)) < len(runs):
+            raise SettingError(
+                "Models must have different names, and each at least one run of its own.",
+                f"They are {', '.join(words)}.",
+                "Write NAME=runs/a,runs/b, rename a file or folder, or leave one out.",
+            )
+        found[name] = runs
+    return found
+
+
+def _generated(run: Path, real: "Trials", samples: int, seed: int) -> "list[Trials]":
+    """Trials of a file, or as many sets as asked for from a run."""
+    from spikeloom.trials import Trials
+
+    if run.suffix == ".h5":
+        return [Trials.load(run)]
+    from spikeloom.recipe import load_model
+
+    model = load_model(run)
+    return [model.sample(like=real, seed=seed + number) for number in range(samples)]
+
+
+def _cost(run: Path) -> dict[str, str]:
+    from spikeloom.models.cost import cost
+    from spikeloom.recipe import load_model
+
+    return cost(load_model(run))
 
 
 def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials":

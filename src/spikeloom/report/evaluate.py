@@ -42,6 +42,7 @@ def evaluate(
     seed: int = 0,
     latent_gaussian: Trials | None = None,
     facts: Mapping[str, str] | None = None,
+    cost: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> Report:
     """Every metric of the panel beside its floor and trivial baselines, the LDNS protocol, memorisation, and figures.
@@ -55,6 +56,7 @@ def evaluate(
         seed: Of every random draw; the same seed gives the same report.
         latent_gaussian: Trials of a Gaussian fitted to the model's latents, as a further baseline.
         facts: More words about what is compared, such as file names, seeds and sampler.
+        cost: What training and sampling cost, name -> words (see `models.cost`).
         progress: True or False to show a progress bar or not; on a terminal only if absent.
 
     Raises:
@@ -95,6 +97,7 @@ def evaluate(
         facts={**{name: words for name, words in told.items() if words}, **(facts or {})},
         figures=shown,
         names=tuple(fakes),
+        cost=cost or {},
     )
 
 

@@ -112,7 +112,7 @@ def _verdict(report: Report) -> str:
     level = {"clean": "good", "suspicious": "unclear", "swapped": "unclear", "copies": "found"}[found.level]
     return (
         f'<div class="card verdict {level}" id="memorisation"><h2>Memorisation</h2><p>{escape(found.verdict)}</p>'
-        f"<h3>Closest pairs</h3>{_table(head, rows)}</div>"
+        f"<h3>Closest pairs</h3>{plain_table(head, rows)}</div>"
     )
 
 
@@ -173,7 +173,7 @@ def _protocol(report: Report) -> str:
     rows = [_protocol_cells(row, names) for row in report.protocol]
     return (
         '<div class="card" id="protocol"><h2>The LDNS protocol, exactly as published</h2>'
-        f'<p class="soft">{escape(report.protocol_note)}</p>{_table(["measure", "generated", *names], rows)}</div>'
+        f'<p class="soft">{escape(report.protocol_note)}</p>{plain_table(["measure", "generated", *names], rows)}</div>'
     )
 
 
@@ -185,10 +185,12 @@ def _protocol_cells(row: ProtocolRow, names: Sequence[str]) -> list[str]:
 
 def _about(report: Report) -> str:
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in report.facts.items())
-    return f'<div class="card" id="about"><h2>What was compared</h2><dl>{items}</dl></div>'
+    cost = plain_table(["", ""], report.cost.items())
+    card = f'<div class="card" id="cost"><h2>What it costs</h2>{cost}</div>' if report.cost else ""
+    return f'{card}<div class="card" id="about"><h2>What was compared</h2><dl>{items}</dl></div>'
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A plain table: the first column text, the others numbers."""
     cell = lambda k: "" if k == 0 else ' class="n"'  # noqa: E731
     top = "".join(f"<th{cell(k)}>{escape(word)}</th>" for k, word in enumerate(head))

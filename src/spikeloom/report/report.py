@@ -134,6 +134,7 @@ class Report:
         facts: What was compared: files, trials, seeds, sampler; name -> words.
         figures: What to look at.
         names: Names of the fakes.
+        cost: What training and sampling cost, name -> words; empty where only files are known.
     """
 
     rows: tuple[Row, ...]
@@ -143,6 +144,7 @@ class Report:
     facts: Mapping[str, str]
     figures: tuple[Figure, ...] = ()
     names: tuple[str, ...] = ("fake",)
+    cost: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Row:
         return next(row for row in self.rows if row.metric.name == name)
@@ -189,6 +191,7 @@ class Report:
             **{side: self.facts.get(side) for side in ("real", "fake", "reference")},
             "facts": dict(self.facts),
             "summary": self.summary,
+            "cost": dict(self.cost),
             "ldns_protocol": {row.name: row.value for row in self.protocol},
             "panel": {row.metric.name: row.entry() for row in self.rows},
             "memorisation": self._copies(),

@@ -1,4 +1,4 @@
-"""Keep freed memory in the process, for the temporaries of the next update.
+"""Memory of the process: keep what is freed for the next update, and say how much there was at most.
 
 glibc hands blocks above some 32 MB back to the system as soon as they are freed. The next update asks for the same
 blocks again, and the system zeroes them page by page (one page fault per 4 kB): with large batches half of the
@@ -9,6 +9,8 @@ and a heap that grows in larger steps. Memory stays bounded by the largest updat
 import ctypes
 import functools
 import sys
+
+import torch
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 """Names of the settings in glibc's malloc.h."""
@@ -29,3 +31,15 @@ def keep_freed_memory() -> bool:
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))  # -1: never trim
     understood = [mallopt(name, value) == 1 for name, value in settings]  # each of them, whatever the first one said
     return all(understood)
+
+
+def peak_memory() -> float:
+    """Most memory this process has held so far, GB: of the GPU where one is used, else of the machine; 0 if unknown."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (1e9 if sys.platform == "darwin" else 1e6)

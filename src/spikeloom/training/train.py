@@ -32,7 +32,7 @@ from spikeloom.files import ensure_folder, write_json
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History
 from spikeloom.training.ema import Average
-from spikeloom.training.memory import keep_freed_memory
+from spikeloom.training.memory import keep_freed_memory, peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
 from spikeloom.training.progress import Progress, StopRequest
 from spikeloom.training.stage import LossTerms, Stage, likely_cause, sizes
@@ -253,6 +253,7 @@ class _StageRun:
             "gradient_norm": _finite(norm),
             "skipped": state.skipped,
             "seconds": round(state.seconds, 3),
+            "memory_gb": round(peak_memory(), 3),
         }
         if self.stage.watch is not None and self.plan.watches(state.update):
             line["watch"] = self.look(self.stage.watch)
