@@ -59,12 +59,25 @@ class Opened:
         self.page.get_by_role("tab", name=name).click()
 
     def point_at(self, chart: Any, right: float, down: float) -> str:
-        """Text of the hover after pointing at a place of a chart, given as shares of its width and height."""
+        """Text of the hover after pointing at a place of a chart, given as shares of its width and height.
+
+        The page may still be laying out or scrolling when it is asked, so the chart must have stopped moving first.
+        """
         chart.scroll_into_view_if_needed()
-        box = chart.bounding_box()
+        box = self._resting(chart)
         self.page.mouse.move(box["x"] + right * box["width"], box["y"] + down * box["height"])
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         tip = self.page.locator("#tip")
         return tip.inner_text() if tip.is_visible() else ""
+
+    def _resting(self, chart: Any) -> dict[str, float]:
+        box = chart.bounding_box()
+        for _ in range(50):
+            self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            box, before = chart.bounding_box(), box
+            if box == before:
+                return box
+        raise AssertionError(f"the chart does not come to rest: {before} {box}")
 
 
 def test_it_opens_without_errors_scripts_of_others_or_network(browser: Any, file: Path) -> None:
