@@ -41,3 +41,11 @@ def test_each_trial_keeps_its_level_and_condition():
     for row in (slice(0, 1), slice(1, 2)):
         alone = net(x[row], level[row], Condition(vector[row], sequence[row]), mask[row])
         torch.testing.assert_close(together[row], alone, atol=1e-5, rtol=1e-4)
+
+
+def test_windows_a_few_at_a_time_are_the_same(monkeypatch):
+    net, x, level = Windowed(network(), window=10), torch.randn(2, 33, 3), torch.tensor([0.3, 0.6])
+    told = Condition(torch.randn(2, 2), torch.randn(2, 33, 1), torch.tensor([True, False]))
+    whole = net(x, level, told)
+    monkeypatch.setattr("spikeloom.diffusion.windowed.BINS_AT_ONCE", 30)
+    torch.testing.assert_close(net(x, level, told), whole, atol=1e-5, rtol=1e-4)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.errors import ConditionError, SettingError
+from spikeloom.errors import ConditionError, DataError, SettingError, ShapeError
 from spikeloom.models.facts import Facts
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
@@ -25,6 +25,7 @@ class Request:
         condition: What the trials shall belong to; None draws unconditionally.
         guidance: Strength of the condition; 1 is the plain conditional model.
         sampler: Replaces the model's own; None keeps that.
+        codes: Code of each trial (trial, code), for models that have codes; None lets the model draw them.
     """
 
     lengths: np.ndarray
@@ -33,10 +34,59 @@ class Request:
     condition: Condition | None = None
     guidance: float = 1.0
     sampler: Any = None
+    codes: np.ndarray | None = None
 
 
-def asked_lengths(facts: Facts, trials: int | None, bins: int | None, like: Trials | None, seed: int) -> np.ndarray:
-    """Bins of each trial that is asked for (trial,): those of `like`, `bins`, or drawn from the training trials'."""
+def read(trials: Trials, field: str) -> np.ndarray:
+    """What a model reads of trials, (trial, time, ...): their counts, rates or latents; DataError if they have none."""
+    values: np.ndarray | None = getattr(trials, field)
+    if values is None:
+        raise DataError(
+            f"This model reads the {field} of trials.",
+            f"Trials from {trials.source or 'an unknown source'} have none.",
+            "Give trials that have them (a simulation, or what another model encoded), or fit to spikes.",
+        )
+    return values
+
+
+def asked_codes(model: Any, codes: Any) -> np.ndarray | None:
+    """Codes (trial, code) as the model's own `admit` lets them pass; None if none are given.
+
+    Raises:
+        SettingError: if the model has no codes.
+    """
+    if codes is None:
+        return None
+    if not hasattr(model, "admit"):
+        raise SettingError(
+            "Codes can only be given to a model that has them.",
+            f"{type(model).__name__} got codes.",
+            "Leave codes out, or train a GNOCCHI.",
+        )
+    return model.admit(np.asarray(codes, np.float32))
+
+
+def asked_lengths(
+    facts: Facts,
+    trials: int | None,
+    bins: int | None,
+    like: Trials | None,
+    seed: int,
+    *,
+    codes: np.ndarray | None = None,
+) -> np.ndarray:
+    """Bins of each trial that is asked for (trial,): those of `like`, `bins`, or drawn from the training trials'.
+
+    Codes that were given say how many trials there are.
+    """
+    number = len(like) if like is not None else trials
+    if codes is not None and number not in (None, len(codes)):
+        raise ShapeError(
+            "There must be one code for each trial.",
+            f"There are {len(codes)} codes for {number} trials.",
+            "Leave the number of trials out: the codes say it.",
+        )
+    trials = len(codes) if codes is not None and like is None else trials
     if like is not None:
         if trials not in (None, len(like)) or bins is not None:
             raise SettingError(

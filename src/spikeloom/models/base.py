@@ -1,9 +1,9 @@
 """`Model`: what every generative model of spiking has in common.
 
-Final here: fit, sample, encode, save, restore. A model of a paper is one file beside this one with four methods:
-`build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a batch,
-`infer` encodes one. What a model needs in order to speak (latent mean and sd, rate scales, trial lengths, bin width) is
-part of it: buffers, saved with the weights.
+Final here: fit, sample, stream, encode, save, restore. A model of a paper is one file beside this one with four
+methods: `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a
+batch, `infer` encodes one; a fifth, `unroll`, where it can go on without end. What a model needs in order to speak
+(latent mean and sd, rate scales, trial lengths, bin width) is part of it: buffers, saved with the weights.
 """
 
 import abc
@@ -23,7 +23,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from spikeloom.errors import CorruptFileError, DataError, SettingError, ShapeError, TrainingError
+from spikeloom.errors import CorruptFileError, SettingError, ShapeError, TrainingError
 from spikeloom.files import (
     atomic_write,
     check_manifest,
@@ -34,8 +34,9 @@ from spikeloom.files import (
     write_manifest,
     write_tensors,
 )
-from spikeloom.models.asking import Request, asked, asked_lengths, labelled
-from spikeloom.models.facts import Facts
+from spikeloom.models.asking import Request, asked, asked_codes, asked_lengths, labelled, read
+from spikeloom.models.facts import Facts, check_fit
+from spikeloom.models.streaming import StreamRequest, Told, checked_chunk, chunks
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.train import Stage, train
 from spikeloom.trials import Trials
@@ -47,6 +48,8 @@ BINS_AT_ONCE = 2**16
 
 class Model(nn.Module, abc.ABC):
     """A generative model of spike trains. Constructor arguments are settings, plain values or small frozen objects."""
+
+    reads: str = "counts"  # field of the trials that `infer` is given: counts, rates or latents
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +73,14 @@ class Model(nn.Module, abc.ABC):
     @abc.abstractmethod
     def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
         """Arrays (trial, time, ...) inferred from one batch of counts: rates, and latents or codes."""
+
+    def unroll(self, request: StreamRequest) -> Iterator[dict[str, np.ndarray]]:
+        """Arrays (1, bins, ...) as `draw` gives them, of consecutive pieces of one trial that goes on."""
+        raise SettingError(
+            f"{type(self).__name__} generates trials, not streams.",
+            f"A stream was asked for with seed {request.seed}.",
+            "Use sample, with as many bins as you need.",
+        )
 
     # --- verbs ---------------------------------------------------------------------------------------------------
 
@@ -98,7 +109,7 @@ class Model(nn.Module, abc.ABC):
             SettingError: if `out` holds a run of other settings, data or seed.
             TrainingError: if the loss stays not finite.
         """
-        _check_fit(trials, watch)
+        check_fit(trials, watch)
         facts = Facts.of(trials, getattr(self, "condition", ()))
         folder = None if out is None else ensure_folder(out)
         if folder is not None and self._claim(folder, facts, seed):
@@ -127,6 +138,7 @@ class Model(nn.Module, abc.ABC):
         like: Trials | None = None,
         condition: str | Sequence[str] | Mapping[str, Any] | None = None,
         guidance: float = 1.0,
+        codes: Any = None,
         rows: Sequence[int] | None = None,
         seed: int = 0,
         sampler: Any = None,
@@ -142,6 +154,7 @@ class Model(nn.Module, abc.ABC):
             condition: What the model is told: names of conditions (values from `like`, or drawn from the training
                 trials), or name -> value for all trials or one per trial. None samples unconditionally.
             guidance: Strength of the condition: 0 ignores it, 1 is the plain model, more exaggerates it.
+            codes: Code of each trial (trial, code), for models that have them; says how many trials, too.
             rows: Draw only these of the trials asked for, by number: a large request in parts, or on several machines.
             seed: Trial 17 of a seed is the same alone or among others, to rounding.
             sampler: Replaces the model's own sampler.
@@ -153,7 +166,8 @@ class Model(nn.Module, abc.ABC):
             SettingError: if the numbers of trials or bins make no sense.
         """
         facts = self._trained()
-        lengths = asked_lengths(facts, trials, bins, like, seed)
+        given = asked_codes(self, codes)
+        lengths = asked_lengths(facts, trials, bins, like, seed, codes=given)
         told = asked(facts.variables, condition, like, lengths, seed)
         batch = max(1, min(max_batch, BINS_AT_ONCE // int(lengths.max())))
         wanted = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
@@ -162,15 +176,52 @@ class Model(nn.Module, abc.ABC):
             trial = wanted[places]
             noise, spikes = (Streams(seed, purpose, 0, trial) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
             time = int(lengths[trial].max())
-            given = {name: value[trial][:, :time] if value.ndim > 2 else value[trial] for name, value in told.items()}
-            whole = facts.variables.encode(given) if told else None
-            return self.draw(Request(lengths[trial], noise, spikes, whole, guidance, sampler))
+            values = {name: value[trial][:, :time] if value.ndim > 2 else value[trial] for name, value in told.items()}
+            whole = facts.variables.encode(values) if told else None
+            own = None if given is None else given[trial]
+            return self.draw(Request(lengths[trial], noise, spikes, whole, guidance, sampler, own))
 
         arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
         labels = labelled(facts.variables, told, like, wanted)
         return Trials(
             bin_width=facts.bin_width, lengths=lengths[wanted], source=type(self).__name__, **arrays, **labels
         )
+
+    @final
+    def stream(
+        self,
+        *,
+        bins: int | None = None,
+        condition: str | Sequence[str] | Mapping[str, Any] | None = None,
+        guidance: float = 1.0,
+        chunk: int | None = None,
+        seed: int = 0,
+        sampler: Any = None,
+    ) -> Iterator[Trials]:
+        """Generate one trial without end, a chunk at a time, in constant memory; for LDNS see `diffusion.stream`.
+
+        Args:
+            bins: Where it ends; None: where the series it is told end, or never.
+            condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim).
+            guidance: Strength of the condition.
+            chunk: Bins of each chunk; those of the longest training trial if absent.
+            seed: With the model's default sampler the stream is the first trial of `sample` with that seed, to
+                rounding.
+            sampler: Replaces the model's own; one evaluation a step.
+
+        Returns:
+            Iterator over `Trials` of one trial each: the next chunk, with what it was told.
+
+        Raises:
+            ConditionError: as `sample`; for series of pieces when the bad piece is read.
+            SettingError: if a number makes no sense, or the sampler looks more than once a step.
+        """
+        facts = self._trained()
+        size = checked_chunk(facts, bins, chunk)
+        told = Told(facts.variables, condition, seed=seed)
+        self.eval()
+        pieces = self.unroll(StreamRequest(seed, told, bins, guidance, sampler))
+        return chunks(pieces, size, told, bin_width=facts.bin_width, source=type(self).__name__)
 
     @final
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:
@@ -187,7 +238,7 @@ class Model(nn.Module, abc.ABC):
         def part(rows: np.ndarray) -> dict[str, np.ndarray]:
             some = trials.select(rows)
             time = int(some.lengths.max())
-            return self.infer(as_float(some.counts[:, :time]), torch.from_numpy(some.mask[:, :time]))
+            return self.infer(as_float(read(some, self.reads)[:, :time]), torch.from_numpy(some.mask[:, :time]))
 
         arrays = self._in_batches(part, len(trials), trials.time, batch, progress, "encode")
         fields = {name: getattr(trials, name) for name in trials.__dataclass_fields__}
@@ -347,14 +398,3 @@ def _with_none(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _with_none(item) for key, item in value.items()}
     return "none" if value is None else value
-
-
-def _check_fit(trials: Trials, watch: Trials | None) -> None:
-    if len(trials) < 2 or not trials.counts.any():
-        raise DataError(
-            "Training needs at least two trials with spikes.",
-            f"There are {len(trials)} trials and {int(trials.counts.sum())} spikes.",
-            "Check the binning with `spikeloom inspect`.",
-        )
-    if watch is not None:
-        trials.check_like(watch)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from spikeloom.errors import DataError
 from spikeloom.trials import Trials
 from spikeloom.variables import Variable, Variables
 
@@ -47,3 +48,15 @@ class Facts:
         each = tuple(Variable(**tuples(row)) for row in plain["variables"]["each"])
         lengths = {int(length): int(count) for length, count in plain["lengths"].items()}
         return cls(**{**plain, "lengths": lengths, "variables": Variables(each)})
+
+
+def check_fit(trials: Trials, watch: Trials | None) -> None:
+    """Raise a DataError or ShapeError unless a model can be fitted to these trials, and watched on those."""
+    if len(trials) < 2 or not trials.counts.any():
+        raise DataError(
+            "Training needs at least two trials with spikes.",
+            f"There are {len(trials)} trials and {int(trials.counts.sum())} spikes.",
+            "Check the binning with `spikeloom inspect`.",
+        )
+    if watch is not None:
+        trials.check_like(watch)

@@ -18,7 +18,7 @@ model, optionally some loss on entries that were not hidden, and a calibration o
 and once for generated ones (`observation.calibration`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, final
 
 import numpy as np
@@ -31,12 +31,14 @@ from spikeloom.diffusion.denoiser import Denoiser, NetworkDenoiser, denoising_lo
 from spikeloom.diffusion.guidance import Guided
 from spikeloom.diffusion.sampler import DEFAULT, Sampler
 from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule, Prediction
+from spikeloom.diffusion.stream import Stream
 from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
 from spikeloom.models.asking import Request
 from spikeloom.models.base import Model
 from spikeloom.models.facts import Facts
+from spikeloom.models.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
 from spikeloom.nn.stack import Backbone
@@ -227,6 +229,38 @@ class LDNS(Model):
         rates = self.observation.rates(drive).cpu().numpy()
         counts = self.observation.sample(drive, request.spikes)
         return {"counts": counts, "rates": rates, "latents": latents.cpu().numpy()}
+
+    def unroll(self, request: StreamRequest) -> Iterator[dict[str, np.ndarray]]:
+        """Noise -> latents -> rates -> counts of one trial without end; see `Model.unroll` and `diffusion.stream`."""
+        device, noise, told = self.latent_mean.device, request.noise, request.told.read
+        fresh: dict[int, Streams] = {}
+
+        def drawn(bins: int, level: int | None = None) -> Tensor:
+            streams = noise if level is None else fresh.setdefault(level, request.fresh(level))
+            return torch.from_numpy(streams.normal(bins, self.latents)).to(device)
+
+        def heard(bins: int) -> Condition | None:
+            condition = told(bins)
+            return None if condition is None else condition.to(device)
+
+        stream = Stream(
+            Guided(self.diffusion, strength=request.guidance),
+            request.sampler or self.sampler,
+            window=self.longest,
+            noise=drawn,
+            fresh=lambda level, bins: drawn(bins, level),
+            condition=heard,
+            bins=request.bins,
+        )
+        return self._spiking(stream, request.spikes)
+
+    def _spiking(self, stream: Iterable[Tensor], spikes: Streams) -> Iterator[dict[str, np.ndarray]]:
+        """Counts, rates and latents of pieces of a stream."""
+        for latents in stream:
+            with torch.no_grad():
+                drive = self.decode(latents, self.generated)
+                rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes)
+            yield {"counts": counts, "rates": rates.cpu().numpy(), "latents": latents.cpu().numpy()}
 
     @torch.no_grad()
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:

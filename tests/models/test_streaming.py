@@ -1,0 +1,122 @@
+"""Streams of a model: the first trial of a sample, chunk by chunk, told what it is told, in every length."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+from small_ldns import toy_model, toy_trials
+
+from spikeloom.diffusion.sampler import SDEDPMSolver2M
+from spikeloom.errors import ConditionError, SettingError
+from spikeloom.models.ldns import LDNS
+from spikeloom.trials import Trials
+
+FIXED = {"angle_deg": 45.0, "side": "left"}
+
+
+@pytest.fixture(scope="module")
+def plain() -> LDNS:
+    return toy_model().fit(toy_trials(variable=True), progress=False)
+
+
+@pytest.fixture(scope="module")
+def told() -> LDNS:
+    return toy_model(condition=("angle_deg", "side", "wave")).fit(toy_trials(), progress=False)
+
+
+def joined(chunks: list[Trials], name: str) -> np.ndarray:
+    """One array (time, ...) of all chunks."""
+    return np.concatenate([getattr(chunk, name)[0] for chunk in chunks])
+
+
+@pytest.mark.parametrize("chunk", [None, 7, 100])
+def test_a_stream_is_the_first_trial_of_a_sample(plain, chunk):
+    whole = plain.sample(1, bins=100, seed=3)
+    chunks = list(plain.stream(bins=100, seed=3, chunk=chunk))
+    assert {len(chunk) for chunk in chunks} == {1}
+    assert chunks[0].time == (chunk or 24)
+    assert chunks[0].source == "LDNS"
+    np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
+    np.testing.assert_allclose(joined(chunks, "rates"), whole.rates[0], rtol=1e-3)
+    np.testing.assert_array_equal(joined(chunks, "counts"), whole.counts[0])
+    other = list(plain.stream(bins=100, seed=4, chunk=chunk))
+    assert not np.array_equal(joined(other, "counts"), joined(chunks, "counts"))
+
+
+def test_a_stream_has_no_end_of_its_own(plain):
+    assert sum(chunk.time for chunk in islice(plain.stream(chunk=50), 9)) == 450
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+@pytest.mark.parametrize("how", ["array", "bins", "pieces"])
+def test_a_stream_follows_a_path_and_ends_with_it(told, how, guidance):
+    path = 0.9 * np.sin(np.arange(130) / 9)[:, None]  # inside the training range: no warnings
+    whole = told.sample(1, bins=130, condition={**FIXED, "wave": path}, guidance=guidance, seed=2)
+    ways = {"array": path, "bins": iter(path), "pieces": (path[k : k + 17] for k in range(0, 130, 17))}
+    words = dict(condition={**FIXED, "wave": ways[how]}, guidance=guidance, chunk=40, seed=2)
+    chunks = list(told.stream(**words))
+    assert [chunk.time for chunk in chunks] == [40, 40, 40, 10]
+    np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
+    np.testing.assert_allclose(np.concatenate([c.behavior["wave"][0] for c in chunks]), path, atol=1e-12)
+    assert chunks[-1].units == {"wave": "m"}
+    assert chunks[-1].conditions["side"].tolist() == ["left"]
+
+
+def test_a_stream_reads_no_further_ahead_than_it_needs(told):
+    read = 0
+
+    def drawn():
+        nonlocal read
+        while True:
+            read += 1
+            yield np.zeros(1)
+
+    chunk = next(told.stream(condition={**FIXED, "wave": drawn()}, chunk=5))
+    assert chunk.time == 5
+    # two half windows of 12 bins for each of the sampler's levels are under way, and no more
+    assert read <= 5 + 12 * (2 * told.sampler.steps + 2)
+
+
+def test_fresh_noise_is_drawn_block_by_block(plain):
+    """A stochastic sampler gives another trial than `sample`, with the same statistics at borders as elsewhere."""
+    chunks = list(plain.stream(bins=2400, seed=1, sampler=SDEDPMSolver2M(12)))
+    latents = joined(chunks, "latents")
+    again = joined(list(plain.stream(bins=2400, seed=1, sampler=SDEDPMSolver2M(12), chunk=11)), "latents")
+    np.testing.assert_allclose(again, latents, atol=1e-4)
+    step = np.square(np.diff(latents, axis=0)).mean(1)
+    border, inside = step[11::12], np.delete(step, np.s_[11::12])
+    # means of 199 borders against 2,200 other steps of a smooth process: four standard errors
+    error = np.hypot(border.std() / np.sqrt(len(border)), inside.std() / np.sqrt(len(inside)))
+    assert abs(border.mean() - inside.mean()) < 4 * error
+
+
+BAD = [
+    ({"angle_deg": 45.0, "side": "left"}, "no value for"),
+    ({**FIXED, "wave": None}, "must come from somewhere"),
+    ({**FIXED, "wave": 3.0}, "must be an array"),
+    ({**FIXED, "wave": np.zeros((5, 2))}, "1 number"),
+    ({**FIXED, "wave": np.full((5, 1), np.nan)}, "NaN"),
+    ({**FIXED, "side": "middle", "wave": np.zeros((5, 1))}, "must be one of"),
+    ({**FIXED, "colour": 1}, "can be told"),
+]
+
+
+@pytest.mark.parametrize(("condition", "message"), BAD)
+def test_wrong_conditions_get_one_message(told, condition, message):
+    with pytest.raises(ConditionError, match=message):
+        list(told.stream(condition=condition))
+
+
+def test_series_must_end_together():
+    trials = toy_trials()
+    behavior = {"wave": trials.behavior["wave"], "drift": trials.behavior["wave"] ** 2}
+    both = Trials(trials.counts, 0.01, behavior=behavior)
+    model = toy_model(updates=1, condition=("wave", "drift")).fit(both, progress=False)
+    with pytest.raises(ConditionError, match="equally long"):
+        list(model.stream(condition={"wave": np.zeros((30, 1)), "drift": np.zeros((31, 1))}))
+
+
+def test_bad_requests_are_refused_at_once(plain):
+    for words in ({"chunk": 0}, {"bins": 0}):
+        with pytest.raises(SettingError, match="at least one bin"):
+            plain.stream(**words)
