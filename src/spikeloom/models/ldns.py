@@ -36,14 +36,14 @@ from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
 from spikeloom.models.asking import Request
-from spikeloom.models.base import Model
+from spikeloom.models.base import BINS_AT_ONCE, Model
 from spikeloom.models.facts import Facts
 from spikeloom.models.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
 from spikeloom.nn.stack import Backbone
 from spikeloom.nn.window import in_windows
-from spikeloom.observation.base import ObservationModel
+from spikeloom.observation.base import Memory, ObservationModel
 from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Purpose, Streams, generator
@@ -173,6 +173,7 @@ class LDNS(Model):
         self.register_buffer("latent_mean", torch.zeros(self.latents))
         self.register_buffer("latent_sd", torch.ones(self.latents))
         self.inferred, self.generated = Calibration(facts.neurons), Calibration(facts.neurons)
+        self.observation.build(facts.neurons, facts.bin_width)
 
     def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
         """Autoencoder, then diffusion; see `Model.stages`."""
@@ -182,6 +183,7 @@ class LDNS(Model):
         coder = nn.ModuleList((self.encoder, self.decoder))
         yield Stage("autoencoder", coder, self.reconstruction, data, self.autoencoder_plan, watched)
         self._standardise(trials)
+        self.fit_observation(trials)
         data, watched = self._diffused(trials), None if watch is None else self._diffused(watch)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, watched)
         self._calibrate_generated(trials)
@@ -194,7 +196,7 @@ class LDNS(Model):
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
         latents = self.encoder(seen, mask)
-        nll = -self.observation.log_prob(counts, self.decoder(latents))
+        nll = -self.observation.plain.log_prob(counts, self.decoder(latents))
         valid = mask.float()
         counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
         data = (counted * nll).sum()
@@ -255,11 +257,12 @@ class LDNS(Model):
         return self._spiking(stream, request.spikes)
 
     def _spiking(self, stream: Iterable[Tensor], spikes: Streams) -> Iterator[dict[str, np.ndarray]]:
-        """Counts, rates and latents of pieces of a stream."""
+        """Counts, rates and latents of pieces of a stream; the observation model remembers the pieces before."""
+        memory: Memory = {}
         for latents in stream:
             with torch.no_grad():
                 drive = self.decode(latents, self.generated)
-                rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes)
+                rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
             yield {"counts": counts, "rates": rates.cpu().numpy(), "latents": latents.cpu().numpy()}
 
     @torch.no_grad()
@@ -310,7 +313,43 @@ class LDNS(Model):
         self.latent_mean.copy_(torch.from_numpy(valid.mean(0)))
         self.latent_sd.copy_(torch.from_numpy(valid.std(0).clip(min=1e-6)))
         if self.autoencoder.calibrate:
-            self.inferred.measure(trials, np.asarray(coded.rates), lengths=trials.lengths)
+            beyond = self.observation.shared_bins
+            self.inferred.measure(trials, np.asarray(coded.rates), lengths=trials.lengths, beyond=beyond)
+
+    def fit_observation(self, trials: Trials) -> None:
+        """Fit the observation model to rates of entries that the encoder did not see; the autoencoder stays as it is.
+
+        Args:
+            trials: Training trials.
+        """
+        rates = self.unseen_rates(trials)
+        own = Calibration(trials.neurons)
+        own.measure(trials, rates, lengths=trials.lengths, beyond=self.observation.shared_bins)
+        calibrated = own(torch.from_numpy(rates)).numpy()
+        self.observation.measure(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
+
+    def unseen_rates(self, trials: Trials) -> np.ndarray:
+        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated.
+
+        Entries are dealt out at random to as many parts as make the share of one the dropout of the training.
+        """
+        parts = max(2, round(1 / self.autoencoder.dropout))
+
+        def some(rows: np.ndarray) -> dict[str, np.ndarray]:
+            streams = Streams(0, Purpose.CALIBRATE, 2, rows)
+            counts, mask = torch.from_numpy(trials.counts[rows].astype(np.float32)), torch.from_numpy(trials.mask[rows])
+            part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * parts).long()
+            rates = torch.zeros_like(counts)
+            for number in range(parts):
+                hidden, device = part == number, self.latent_mean.device
+                seen = torch.where(hidden, 0, counts * parts / (parts - 1)).to(device)
+                latents = in_windows(self.encoder, seen, mask.to(device), window=self.longest)
+                inferred = self.observation.rates(self.decoder(latents)).cpu()
+                rates = torch.where(hidden, inferred, rates)
+            return {"rates": rates.numpy()}
+
+        batch = max(1, min(64, BINS_AT_ONCE // trials.time))
+        return self._in_batches(some, len(trials), trials.time, batch, False, "unseen")["rates"]
 
     def _calibrate_generated(self, trials: Trials) -> None:
         """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated."""
@@ -318,7 +357,8 @@ class LDNS(Model):
         if self.autoencoder.calibrate:
             seed = int(generator(0, Purpose.CALIBRATE).integers(2**31))  # no caller's seed by accident
             fake = self.sample(min(len(trials), CALIBRATION_TRIALS), seed=seed, progress=False)
-            self.generated.measure(trials, np.asarray(fake.rates), lengths=fake.lengths)
+            beyond = self.observation.shared_bins
+            self.generated.measure(trials, np.asarray(fake.rates), lengths=fake.lengths, beyond=beyond)
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """What the second stage learns from: standardised latents of complete trials, mask, and conditions."""
