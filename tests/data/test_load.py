@@ -69,7 +69,7 @@ def test_files_that_are_none(tmp_path):
     with pytest.raises(DataError, match="holds spikes"):
         load(tmp_path / "other.npz")
     with pytest.raises(FileError, match=r"\.nwb"):
-        load(tmp_path / "session.mat")
+        load(tmp_path / "session.plx")
     with pytest.raises(DataError, match="It got int"):
         load(3)
 

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from spikeloom.cli import data, judge, model
+from spikeloom.cli import data, judge, model, published, walk
 from spikeloom.errors import SpikeloomError
 
 app = typer.Typer(
@@ -25,6 +25,12 @@ simulate = typer.Typer(help="Make data whose rates and latents are known.", no_a
 app.add_typer(simulate, name="simulate")
 
 simulate.command("lorenz", epilog=data.LORENZ)(data.lorenz)
+simulate.command("reaching", epilog=data.REACHING)(data.reaching)
+simulate.command("controller", epilog=data.CONTROLLER)(data.controller)
+papers = typer.Typer(help="Prepare a paper's data as the paper does.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(papers, name="published")
+papers.command("maze", epilog=published.MAZE)(published.maze)
+papers.command("speech", epilog=published.SPEECH)(published.speech)
 app.command("bin", epilog=data.BIN)(data.bin_recording)
 app.command("split", epilog=data.SPLIT)(data.split)
 app.command("inspect", epilog=data.INSPECT)(data.inspect)
@@ -32,6 +38,7 @@ app.command("recipes", epilog=model.RECIPES)(model.recipes)
 app.command("fit", epilog=model.FIT)(model.fit)
 app.command("sample", epilog=model.SAMPLE)(model.sample)
 app.command("encode", epilog=model.ENCODE)(model.encode)
+app.command("traverse", epilog=walk.TRAVERSE)(walk.traverse)
 app.command("evaluate", epilog=judge.EVALUATE)(judge.evaluate)
 app.command("compare", epilog=judge.COMPARE)(judge.compare)
 app.command("demo", epilog=judge.DEMO)(judge.demo)

@@ -5,6 +5,7 @@
 | `.nwb` | `Recording` |
 | `.h5` written by spikeloom | `Trials` |
 | `.npz`, `.npy` with counts | `Trials` |
+| `.mat`, or a folder of them, in the layout of the speech data (`data.speech`) | `Trials` |
 | list or dict of spike times, pynapple `TsGroup`, neo `Block`, `Segment` or spike trains | `Recording` |
 | array of counts with `axes` and `bin_width`, ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
 
@@ -22,6 +23,7 @@ import numpy as np
 from spikeloom.data import arrays
 from spikeloom.data.nwb import read_nwb
 from spikeloom.data.recording import Recording
+from spikeloom.data.speech import read_speech
 from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
 from spikeloom.trials import Trials
 
@@ -89,8 +91,11 @@ def _load_file(path: Path, given: dict[str, Any]) -> Recording | Trials:
     if kind in (".npz", ".npy"):
         _only(given, "an array file", "axes", "bin_width")
         return _load_numpy(path, axes=given["axes"], bin_width=given["bin_width"])
+    if kind == ".mat" or path.is_dir():
+        _only(given, "speech data")
+        return read_speech(path)
     raise FileError(
-        "spikeloom reads .nwb, its own .h5, .npz and .npy.",
+        "spikeloom reads .nwb, its own .h5, .npz, .npy, and .mat of speech data.",
         f"{path} is none of them.",
         "Convert it to NWB, or load the arrays yourself and give them to load().",
     )

@@ -1,0 +1,55 @@
+"""Commands that prepare the data of the papers as the papers do: maze, speech."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spikeloom.cli.paths import output_file
+
+if TYPE_CHECKING:
+    from spikeloom.trials import Trials
+
+Outputs = Annotated[tuple[Path, Path, Path], typer.Option("--out", help="Trials files to train, watch and test on.")]
+
+MAZE = "Example: spikeloom published maze sub-Jenkins_ses-full_desc-train.nwb --out train.h5 watch.h5 test.h5"
+
+
+def maze(
+    *,
+    recording: Annotated[Path, typer.Argument(help="NLB file of training and validation trials, .nwb.")],
+    bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")] = 0.005,
+    lag: Annotated[float, typer.Option(help="Behaviour is read this much later than the spikes, s.")] = 0.1,
+    out: Outputs,
+) -> None:
+    """Monkey reaches in the layout of the Neural Latents Benchmark, divided as in the LDNS paper."""
+    for path in out:
+        output_file(path, ".h5")
+    from spikeloom.data.nlb import paper_split, read_nlb
+
+    _write(paper_split(read_nlb(recording, bin_width=bin_width, lag=lag)), out)
+
+
+SPEECH = "Example: spikeloom published speech competitionData --out train.h5 watch.h5 test.h5"
+
+
+def speech(
+    *,
+    folder: Annotated[Path, typer.Argument(help="The folder with the partitions train and test.")],
+    out: Outputs,
+) -> None:
+    """Attempted speech (Willett et al. 2023), divided as in the LDNS paper."""
+    for path in out:
+        output_file(path, ".h5")
+    from spikeloom.data.speech import paper_split, read_speech
+
+    _write((read_speech(folder / "train"), *paper_split(read_speech(folder / "test"))), out)
+
+
+def _write(parts: "tuple[Trials, ...]", out: tuple[Path, ...]) -> None:
+    from spikeloom.files import ensure_folder
+
+    for trials, path in zip(parts, out, strict=True):
+        ensure_folder(path.parent)
+        trials.save(path)
+        typer.echo(f"{path}: {trials!r}")

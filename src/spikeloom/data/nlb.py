@@ -1,0 +1,132 @@
+"""The layout of the Neural Latents Benchmark: monkey reaches (MC_Maze and others) as the LDNS paper prepares them.
+
+An NLB session is an NWB file whose units table has a column `heldout`, whose trials table has a column `split`
+("train", "val"; "test" in the file of test trials, "none" for what is not used), and whose behaviour lies in the
+processing module `behavior`, in millimetres. Here
+
+- spikes of held-in and held-out units are counted together in bins of 5 ms, `heldout` says which is which;
+- a trial is the window from 250 ms before to 450 ms after movement onset, 140 bins;
+- behaviour is read later than the spikes beside which it is put: 100 ms for MC_Maze (120 ms for its small versions,
+  140 ms MC_RTT, -20 ms Area2_Bump), in metres and m/s;
+- `angle_deg` is the direction of that velocity in the bin of movement onset, not the direction of the target.
+
+The paper trains on the benchmark's training trials and the first half of its validation trials, in the order of the
+file; a random quarter of the rest is watched while training, and the others are for tests.
+
+Source: Pei et al. 2021 (NLB); METHODS of Kapoor et al. 2024 (LDNS), whose release shifts and splits like this.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from spikeloom.data.nwb import read_nwb
+from spikeloom.data.recording import Recording
+from spikeloom.data.series import Series
+from spikeloom.errors import DataError
+from spikeloom.seeds import Purpose, generator
+from spikeloom.trials import Trials
+
+MAZE_WINDOW = (-0.25, 0.45)
+"""Seconds around movement onset."""
+
+MAZE_LAG = 0.1
+"""Seconds by which hand behaviour follows the spikes in MC_Maze."""
+
+METRES = {"mm": 1e-3, "cm": 1e-2}
+"""Factors to metres."""
+
+USED = ("train", "val")
+"""Values of `split` whose trials have both spikes and behaviour."""
+
+
+def read_nlb(
+    path: str | os.PathLike[str],
+    *,
+    bin_width: float = 0.005,
+    align: str = "move_onset_time",
+    window: tuple[float, float] = MAZE_WINDOW,
+    lag: float = MAZE_LAG,
+    behavior: Sequence[str] = ("hand_vel",),
+) -> Trials:
+    """Trials of an NLB session, training and validation trials in the order of the file.
+
+    Args:
+        path: The NWB file of training and validation trials.
+        bin_width: Seconds.
+        align: Column of the trial table with the time that is 0.
+        window: From and to, seconds around it.
+        lag: Seconds by which behaviour is read later than spikes; kept in the trials' `source`.
+        behavior: Series to keep, in metres and m/s. With the velocity `hand_vel` there is a condition `angle_deg`.
+
+    Returns:
+        Trials with the condition `split`, and `heldout` in the neuron table.
+
+    Raises:
+        DataError: if the file has not this layout.
+    """
+    recording = metric(read_nwb(path))
+    missing = [
+        word
+        for word, table in (
+            ("split", recording.trial_table),
+            ("heldout", recording.neuron_table),
+            (align, recording.trial_table),
+        )
+        if word not in table
+    ]
+    if missing:
+        raise DataError(
+            f"An NLB session has trials with the columns split and {align}, and units with the column heldout.",
+            f"{recording.source} has no {', '.join(missing)}.",
+            "Bin other recordings with `spikeloom bin`.",
+        )
+    used = np.isin(recording.trial_table["split"], USED)
+    table = {name: column[used] for name, column in recording.trial_table.items()}
+    chosen = replace(recording, trial_table=table)
+    trials = chosen.bin(bin_width, align=align, window=window, conditions=["split"], behavior=behavior, lag=lag)
+    conditions = dict(trials.conditions)
+    if "hand_vel" in trials.behavior:
+        onset = min(max(round(-window[0] / bin_width), 0), trials.time - 1)
+        across, up = trials.behavior["hand_vel"][:, onset, :2].T
+        conditions["angle_deg"] = np.degrees(np.arctan2(up, across)) % 360
+    return replace(trials, conditions=conditions, source=f"{trials.source}, behaviour {1000 * lag:g} ms after spikes")
+
+
+def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Trials]:
+    """Trials to train on, to watch, and to test on, as the LDNS paper divides MC_Maze (2008, 71 and 216).
+
+    Raises:
+        DataError: if there is no column `split` with training and validation trials.
+    """
+    split = trials.conditions.get("split", np.zeros(len(trials)))
+    first, second = (np.flatnonzero(split == word) for word in USED)
+    half = (len(second) + 1) // 2
+    rest = second[half:]
+    if not len(first) or len(rest) < 4:
+        raise DataError(
+            "The paper's split needs training trials and at least eight validation trials.",
+            f"There are {len(first)} and {len(second)}.",
+            "Give the NLB file of training trials, or divide other trials with `spikeloom split`.",
+        )
+    order = generator(seed, Purpose.SPLIT).permutation(rest)
+    watched = len(rest) // 4
+    parts = (np.sort(np.concatenate([first, second[:half]])), np.sort(order[:watched]), np.sort(order[watched:]))
+    train, watch, test = (trials.select(part) for part in parts)
+    return train, watch, test
+
+
+def metric(recording: Recording) -> Recording:
+    """The recording with behaviour in metres instead of mm or cm."""
+    behavior = {}
+    for name, series in recording.behavior.items():
+        length, _, per = series.unit.strip().partition("/")
+        factor = METRES.get(length.strip().lower())
+        if factor is None:
+            behavior[name] = series
+        else:
+            unit = f"m/{per.strip()}" if per else "m"
+            behavior[name] = Series(series.times, series.values.astype(np.float64) * factor, unit)
+    return replace(recording, behavior=behavior)

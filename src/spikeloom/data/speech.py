@@ -1,0 +1,112 @@
+"""Attempted speech of one person (Willett et al. 2023, Dryad `competitionData`), as the LDNS paper prepares it.
+
+A partition is a folder of MATLAB files, one per day, such as `train/t12.2022.04.28.mat`. `tx1` holds one array (bin,
+channel) per sentence: threshold crossings in bins of 20 ms, of 256 channels, of which the first 128 lie in area 6v.
+Sentences longer than 512 bins are left out; the others keep their own length, and models mask what lies beyond. Days
+are read in the order of their names and pooled; which day and which sentence a trial was are kept as conditions.
+
+The paper watches the first quarter of the partition `test` while training, and tests on the rest.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeloom.data.arrays import from_counts
+from spikeloom.errors import CorruptFileError, DataError, FileError
+from spikeloom.shapes import Array
+from spikeloom.trials import Trials
+
+CHANNELS = 128
+"""Channels of area 6v."""
+
+LONGEST = 512
+"""Bins of the longest sentence that is kept."""
+
+BIN_WIDTH = 0.02
+"""Seconds."""
+
+
+def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, longest: int = LONGEST) -> Trials:
+    """Sentences of one partition, a folder of `.mat` files, or of one such file.
+
+    Args:
+        folder: Such as `competitionData/train`.
+        channels: The first so many are kept.
+        longest: Sentences of more bins are left out.
+
+    Returns:
+        Trials of different length, with the conditions `day` (name of the file) and `sentence`.
+
+    Raises:
+        FileError: if there are no such files; CorruptFileError if one is damaged.
+        DataError: if a file has not this layout, or no sentence is left.
+    """
+    place = Path(folder)
+    paths = sorted(place.glob("*.mat")) if place.is_dir() else [place]
+    if not paths or not paths[0].exists():
+        raise FileError(
+            "Speech data must be a folder of .mat files.",
+            f"{place} {'holds none' if place.is_dir() else 'does not exist'}.",
+            "Give the folder of one partition, such as competitionData/train.",
+        )
+    counts, days, sentences = list[Array](), list[str](), list[str]()
+    for path in paths:
+        for one, words in _day(path, channels):
+            if 0 < len(one) <= longest:
+                counts.append(one)
+                days.append(path.stem)
+                sentences.append(words)
+    if not counts:
+        raise DataError(
+            f"Speech data must hold sentences of at most {longest} bins.", f"{place} holds none.", "Raise longest."
+        )
+    conditions = {"day": np.array(days), "sentence": np.array(sentences)}
+    return from_counts(counts, bin_width=BIN_WIDTH, conditions=conditions, source=f"{place.name} (speech)")
+
+
+def paper_split(trials: Trials) -> tuple[Trials, Trials]:
+    """Trials to watch and to test on: the first quarter of the partition `test`, and the rest (213 and 640)."""
+    quarter = len(trials) // 4
+    if not quarter:
+        raise DataError("The partition must hold at least four sentences.", f"It holds {len(trials)}.", "Give more.")
+    return trials.select(slice(quarter)), trials.select(slice(quarter, None))
+
+
+def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
+    """Counts (bin, channel) and words of each sentence of a file."""
+    held = _read(path)
+    if "tx1" not in held:
+        names = ", ".join(name for name in held if not name.startswith("__"))
+        raise DataError(
+            "A file of speech data must hold the threshold crossings tx1.", f"{path} holds {names}.", "Check the file."
+        )
+    cells = held["tx1"].ravel()
+    words = [str(row).strip() for row in held.get("sentenceText", np.full(len(cells), "")).ravel()]
+    sentences = []
+    for number, cell in enumerate(cells):
+        array = np.asarray(cell)
+        if array.ndim != 2 or array.shape[1] < channels or array.dtype.kind not in "iuf":
+            raise DataError(
+                f"Each sentence must be an array (bin, channel) of at least {channels} channels.",
+                f"Number {number} of {path} has shape {array.shape}.",
+                "Check the file, or keep fewer channels.",
+            )
+        sentences.append((array[:, :channels], words[number] if number < len(words) else ""))
+    return sentences
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from scipy.io import loadmat  # scipy.io is slow to import
+
+    try:
+        held: dict[str, Any] = loadmat(path, variable_names=["tx1", "sentenceText"])
+        return held
+    except Exception as error:  # scipy has a dozen ways to fail on a damaged file
+        raise CorruptFileError(
+            "Speech data must be MATLAB files (version 5 to 7.2).",
+            f"{path} is not: {' '.join(str(error).split())[:150] or type(error).__name__}.",
+            "Download it again.",
+        ) from error
