@@ -19,6 +19,7 @@ Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). We drop the rank-1 term of S4; B i
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ from spikeloom.nn.portions import portions, working_type
 
 LONGEST_MATRIX = 320
 """Bins up to which a Toeplitz matrix product beats the FFT (benchmarks/speed.py)."""
+
+LARGEST_KEPT = 2**24
+"""Numbers in the Toeplitz matrices of a layer up to which they are kept while nothing is trained: 64 MB in float32."""
 
 _STRIDE = 16
 
@@ -83,24 +87,35 @@ class S4D(nn.Module):
         self.output = nn.Parameter(torch.view_as_real(turned).contiguous())  # C B as real pairs
         self.skip = nn.Parameter(torch.randn(channels))  # D
         self.bidirectional = bidirectional
-        self._cache: tuple[Any, Tensor] | None = None
+        self._cache: dict[str, tuple[Any, Tensor]] = {}
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
         """The convolution y = K * u + D u, by matrix product for short trials and by FFT for long ones."""
-        kernel = self.kernel(x.shape[-1])
-        return _ByMatrix.apply(x.to(working_type(x)), kernel) if x.shape[-1] <= LONGEST_MATRIX else _by_fft(x, kernel)
+        time = x.shape[-1]
+        if time > LONGEST_MATRIX:
+            return _by_fft(x, self.kernel(time))
+        x = x.to(working_type(x))
+        if torch.is_grad_enabled() or len(x) * time * time > LARGEST_KEPT:
+            return _ByMatrix.apply(x, self.kernel(time))
+        return torch.bmm(x, self._kept("matrix", (time, x.dtype), lambda: _toeplitz(self.kernel(time).to(x.dtype))))
 
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
         """Kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
         Depends on parameters only, so without gradients it is kept until a parameter or the length changes.
         """
-        if torch.is_grad_enabled():
-            return self._kernel(length)
-        key = (length, *((p._version, p.data_ptr()) for p in self.parameters()))
-        if self._cache is None or self._cache[0] != key:
-            self._cache = (key, self._kernel(length))
-        return self._cache[1]
+        return (
+            self._kernel(length)
+            if torch.is_grad_enabled()
+            else self._kept("kernel", length, lambda: self._kernel(length))
+        )
+
+    def _kept(self, name: str, kind: Any, make: Callable[[], Tensor]) -> Tensor:
+        """What was made last time, until a parameter or what is asked for changes."""
+        key = (kind, *((p._version, p.data_ptr()) for p in self.parameters()))
+        if name not in self._cache or self._cache[name][0] != key:
+            self._cache[name] = (key, make())
+        return self._cache[name][1]
 
     def _kernel(self, length: int) -> Tensor:
         with torch.autocast(self.skip.device.type, enabled=False):  # half precision would blur slow modes
