@@ -181,35 +181,69 @@ def r_squared(y: Numbers, predicted: Numbers) -> float | None:
     return 1 - float(np.sum((y - predicted) ** 2)) / total if total > 0 else None
 
 
-def decode_back(pair: Pair) -> Result:
-    """R^2 of behaviour decoded from fake spikes against the behaviour asked for, divided by the R^2 on real trials.
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Reads one behaviour series from spikes.
+
+    Args:
+        name: Of the series.
+        ridge: Fitted to the teacher's trials.
+        project: From neurons to the inputs of the regression (neuron, input).
+        rows: Inputs, behaviour and trial of the teacher's wide bins, as in `_rows`.
+    """
+
+    name: str
+    ridge: Ridge
+    project: Numbers
+    rows: tuple[Numbers, Numbers, NDArray[np.int64]]
+
+    def read(self, side: Statistics) -> tuple[Numbers, Numbers]:
+        """Behaviour and what is read from the spikes in wide bins (trial, wide time, dim); NaN where it cannot be."""
+        series = wide_series(side, self.name)
+        read = np.full_like(series, np.nan)
+        x, _, _ = _rows(side, self.name, self.project)
+        read[_usable(side, series)] = self.ridge.predict(x) if len(x) else np.empty((0, series.shape[2]))
+        return series, read
+
+
+def reader(pair: Pair) -> "Reader | str":
+    """The reader of the behaviour that real and fake trials have in common, or a sentence that says why there is none.
 
     Of several series, one whose name holds "vel" comes first. Bins without a number (NaN) are left out.
     """
     teacher = pair.real_trials if pair.reference is None else pair.reference
     names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in teacher.behavior]
     if not names:
-        return Result(None, "real and generated trials have no behaviour in common")
+        return "real and generated trials have no behaviour in common"
     name = next((n for n in names if "vel" in n.lower()), names[0])
     teach = pair.real if teacher is pair.real_trials else pair.teacher
     if teach is pair.real and pair.reference is not None:  # a reference without the labelling condition
         teach = Statistics(teacher, np.zeros(len(teacher), np.int64), conditions=1, window=pair.window)
     project = _inputs(teach, pair.active(1))
-    rows = [_rows(side, name, project) for side in (teach, pair.real, pair.fake)]
-    if min(len(x) for x, _, _ in rows) < 10 or len(np.unique(rows[0][2])) < 2 * FOLDS:
-        return Result(None, f"too few trials with {name} that last longer than {HISTORY:g} s")
-    folds = _folds(len(teacher), pair)
-    ridge = Ridge.fit(rows[0][0], rows[0][1], folds[rows[0][2]])
-    fake = r_squared(rows[2][1], ridge.predict(rows[2][0]))
-    if teach is pair.real:
-        real = r_squared(rows[0][1], _held_out(*rows[0], folds))
+    rows = _rows(teach, name, project)
+    fewest = min(len(each) for each in (rows[0], *(_rows(side, name, project)[0] for side in (pair.real, pair.fake))))
+    if fewest < 10 or len(np.unique(rows[2])) < 2 * FOLDS:
+        return f"too few trials with {name} that last longer than {HISTORY:g} s"
+    return Reader(name, Ridge.fit(rows[0], rows[1], _folds(len(teacher), pair)[rows[2]]), project, rows)
+
+
+def decode_back(pair: Pair) -> Result:
+    """R^2 of behaviour decoded from fake spikes against the behaviour asked for, divided by the R^2 on real trials."""
+    found = pair.once(reader)
+    if isinstance(found, str):
+        return Result(None, found)
+    x, y, _ = _rows(pair.fake, found.name, found.project)
+    fake = r_squared(y, found.ridge.predict(x))
+    if pair.reference is None:
+        held_out = _held_out(*found.rows, _folds(len(pair.real_trials), pair))
+        real = r_squared(found.rows[1], held_out)
     else:
-        real = r_squared(rows[1][1], ridge.predict(rows[1][0]))
+        x, y, _ = _rows(pair.real, found.name, found.project)
+        real = r_squared(y, found.ridge.predict(x))
     if real is None or fake is None or real < READABLE:
-        return Result(
-            None, f"{name} cannot be read from the real trials (R2 {real if real is None else round(real, 3)})"
-        )
-    return Result(fake / real, f"{name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
+        words = real if real is None else round(real, 3)
+        return Result(None, f"{found.name} cannot be read from the real trials (R2 {words})")
+    return Result(fake / real, f"{found.name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
 
 
 def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[np.int64]) -> Numbers:
@@ -231,15 +265,31 @@ def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
     return vectors[:, ::-1][:, :MOST_INPUTS].astype(np.float32)
 
 
+def wide_series(side: Statistics, name: str) -> Numbers:
+    """A behaviour series as its mean in wide bins (trial, wide time, dim)."""
+    behavior = np.asarray(side.trials.behavior[name], np.float64)
+    wide = side.wide_mask.shape[1]
+    return behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, -1).mean(2)
+
+
+def _taps(side: Statistics) -> int:
+    """Wide bins that the regression looks at: now, and up to 100 ms back."""
+    return max(1, round(HISTORY / side.wide_width)) + 1
+
+
+def _usable(side: Statistics, series: Numbers) -> NDArray[np.bool_]:
+    """Wide bins of trials with enough past and a finite series (trial, wide time)."""
+    usable = side.wide_mask & np.isfinite(series).all(2)
+    usable[:, : _taps(side) - 1] = False
+    return usable
+
+
 def _rows(side: Statistics, name: str, project: Numbers) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
     """Inputs now and up to 100 ms back, behaviour, and trial of each usable wide bin."""
-    activity = side.smoothed @ project
-    taps = max(1, round(HISTORY / side.wide_width)) + 1
-    behavior = np.asarray(side.trials.behavior[name], np.float64)
-    wide = activity.shape[1]
-    if wide < taps:
-        return np.empty((0, taps)), np.empty((0, behavior.shape[2])), np.empty(0, np.int64)
-    y = behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, -1).mean(2)
-    usable = side.wide_mask[:, taps - 1 :] & np.isfinite(y[:, taps - 1 :]).all(2)
-    history = [activity[:, taps - 1 - lag : wide - lag][usable] for lag in range(taps)]
-    return np.concatenate(history, axis=1), y[:, taps - 1 :][usable], np.nonzero(usable)[0]
+    activity, series = side.smoothed @ project, wide_series(side, name)
+    taps, usable = _taps(side), _usable(side, series)
+    if series.shape[1] < taps:
+        return np.empty((0, taps * project.shape[1])), np.empty((0, series.shape[2])), np.empty(0, np.int64)
+    trial, time = np.nonzero(usable)
+    history = [activity[trial, time - lag] for lag in range(taps)]
+    return np.concatenate(history, axis=1), series[usable], trial

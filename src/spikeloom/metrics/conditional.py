@@ -1,0 +1,172 @@
+r"""What was asked for and what is read from the spikes, condition by condition.
+
+`decoding.py` answers with one number; here is what lies behind it, for figures and for conditions that no recorded
+trial has.
+
+*Direction*: ridge regression from each neuron's root mean count in pieces of a trial to :math:`(\cos\theta,
+\sin\theta)`, fitted to real training trials; the direction read is the angle of the answer. It knows no classes, so
+directions that were never recorded can be read, too. Where the direction has few values, the linear classifier of the
+panel is asked as well.
+
+*Behaviour*: the reader of `decoding.decode_back`, bin by bin.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.metrics.arrays import Numbers
+from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg, r_squared, reader
+from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.statistics import Statistics
+
+FEWEST = 3
+"""Trials of a value below which nothing is said of it alone."""
+
+ANGLES = {"_deg": 1.0, "_rad": 180 / np.pi, "angle": 1.0}
+"""Parts of names that mean an angle, and the factor to degrees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Directions asked for and read, of real and of fake trials.
+
+    Args:
+        name: Of the condition.
+        asked: Degrees, side -> (trial,).
+        read: Degrees, from 0 to 360, side -> (trial,).
+        classified: Whether the classifier's answer is right, side -> (trial,); empty without one.
+    """
+
+    name: str
+    asked: Mapping[str, Numbers]
+    read: Mapping[str, Numbers]
+    classified: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def values(self) -> Numbers:
+        """Directions that either side has, in degrees."""
+        return np.unique(np.round(np.concatenate([*self.asked.values()]) % 360, 6))
+
+    def of(self, side: str, value: float) -> NDArray[np.int64]:
+        """Trials of one direction."""
+        return np.flatnonzero(np.abs(circular_error_deg(self.asked[side], np.array(value))) < 1e-4)
+
+    def error(self, side: str) -> Numbers:
+        """Angle between asked and read, each trial, degrees from 0 to 180."""
+        return circular_error_deg(self.asked[side], self.read[side])
+
+    def bias(self, side: str, value: float) -> tuple[float, float] | None:
+        """Mean of the read directions of one asked direction minus it, and their circular sd; degrees."""
+        rows = self.of(side, value)
+        if len(rows) < FEWEST:
+            return None
+        mean = np.exp(1j * np.radians(self.read[side][rows] - value)).mean()
+        return float(np.degrees(np.angle(mean))), float(np.degrees(np.sqrt(max(0.0, -2 * np.log(abs(mean))))))
+
+
+def directions(pair: Pair) -> Directions | str:
+    """Directions read from both sides, or a sentence that says why there are none."""
+    teacher = pair.real_trials if pair.reference is None else pair.reference
+    name = pair.condition or next((n for n in pair.fake_trials.conditions if to_degrees(n) is not None), "")
+    factor = to_degrees(name)
+    sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
+    if factor is None or not all(name in trials.conditions for trials in sets.values()):
+        return "real and generated trials have no direction in common"
+    asked = {side: factor * np.asarray(trials.conditions[name], np.float64) for side, trials in sets.items()}
+    if any(values.ndim != 1 for values in asked.values()) or len(asked["teacher"]) < 2 * FOLDS:
+        return f"{name} is not one direction per trial, or there are too few trials"
+    sides = {"real": pair.real, "fake": pair.fake}
+    sides["teacher"] = pair.real if teacher is pair.real_trials else _statistics(pair)
+    features = {side: pair.chunk_features(statistics) for side, statistics in sides.items()}
+    fold = pair.rng(7).permutation(np.arange(len(teacher)) % FOLDS)
+    target = _circle(asked["teacher"])
+    ridge = Ridge.fit(features["teacher"], target, fold)
+    answers = {side: ridge.predict(features[side]) for side in ("real", "fake")}
+    if teacher is pair.real_trials:
+        answers["real"] = _held_out(features["real"], target, fold)
+    read = {side: np.degrees(np.arctan2(answer[:, 1], answer[:, 0])) % 360 for side, answer in answers.items()}
+    return Directions(name, {side: asked[side] for side in answers}, read, _classified(pair, name, features))
+
+
+def to_degrees(name: str) -> float | None:
+    """Factor from the unit that a condition's name says to degrees; None for what is no angle."""
+    return next((factor for part, factor in ANGLES.items() if part in name.lower()), None)
+
+
+def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[str, NDArray[np.bool_]]:
+    """Whether the classifier is right of each trial; nothing where the direction is no label, or teaches itself."""
+    if pair.label_name != name or pair.labels_decoded or pair.reference is None:
+        return {}
+    known = {"real": pair.real.labels, "fake": pair.fake.labels}
+    if any((labels < 0).any() for labels in known.values()):
+        return {}
+    return {side: pair.classifier.classify(features[side]) == labels for side, labels in known.items()}
+
+
+def _statistics(pair: Pair) -> Statistics:
+    assert pair.reference is not None
+    blank = np.zeros(len(pair.reference), np.int64)
+    return Statistics(pair.reference, blank, conditions=1, window=pair.window)
+
+
+def _circle(degrees: Numbers) -> Numbers:
+    return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], 1)
+
+
+def _held_out(x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> Numbers:
+    out = np.empty_like(y)
+    for part in range(FOLDS):
+        train = fold != part
+        ridge = Ridge.fit(x[train], y[train], (fold[train] + (fold[train] < part)) % FOLDS)
+        out[~train] = ridge.predict(x[~train])
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class Behaviour:
+    """A behaviour series asked for and read, of real and of fake trials, in wide bins.
+
+    Args:
+        name: Of the series.
+        unit: Of the series.
+        width: Of a wide bin, s.
+        asked: Side -> (trial, wide time, dim).
+        read: Side -> the same, NaN where it cannot be read.
+    """
+
+    name: str
+    unit: str
+    width: float
+    asked: Mapping[str, Numbers]
+    read: Mapping[str, Numbers]
+
+    def r_squared(self, side: str) -> float | None:
+        """R^2 over all trials, bins and dimensions of a side."""
+        good = np.isfinite(self.read[side]).all(2)
+        return r_squared(self.asked[side][good], self.read[side][good])
+
+    def path(self, side: str, trials: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+        """Paths asked for and read (trial, wide time, dim): a velocity summed up over the bins that are read.
+
+        A series whose unit is not "per second" is a path already.
+        """
+        asked, read = self.asked[side][trials], self.read[side][trials]
+        asked = np.where(np.isfinite(read), asked, np.nan)
+        if not self.unit.endswith("/s"):
+            return asked, read
+        summed = [np.where(np.isfinite(x), np.nancumsum(x, axis=1) * self.width, np.nan) for x in (asked, read)]
+        return summed[0], summed[1]
+
+
+def behaviour(pair: Pair) -> Behaviour | str:
+    """The behaviour read from both sides, or a sentence that says why there is none."""
+    found = pair.once(reader)
+    if isinstance(found, str):
+        return found
+    sides = {"real": pair.real, "fake": pair.fake}
+    both = {side: found.read(statistics) for side, statistics in sides.items()}
+    asked, read = ({side: two[place] for side, two in both.items()} for place in (0, 1))
+    return Behaviour(found.name, pair.real_trials.units[found.name], pair.real.wide_width, asked, read)
