@@ -36,15 +36,22 @@ def evaluate(
             help="Run that generated the trials: adds its cost, and a Gaussian on its latents as a baseline (LDNS)."
         ),
     ] = None,
+    drawn: Annotated[
+        list[Path] | None,
+        typer.Option(help="Generated trials of one path drawn by hand: adds spikes and decoded path; repeatable."),
+    ] = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
 ) -> None:
     """Judge generated trials, every number beside its floor from real data."""
+    from dataclasses import replace
+
+    from spikeloom.report.conditional import drawn_figure
     from spikeloom.report.evaluate import evaluate as judge
     from spikeloom.trials import Trials
 
     recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
-    fakes = _load_named(fake)
+    fakes, by_hand = _load_named(fake), _load_named(drawn or [])
     output_folder(out)
     baseline, spent = (None, None) if model is None else (_latent_gaussian(model, recorded, seen, seed), _cost(model))
     report = judge(
@@ -57,6 +64,8 @@ def evaluate(
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
         cost=spent,
     )
+    more = [drawn_figure(recorded, path, reference=seen, name=name, seed=seed) for name, path in by_hand.items()]
+    report = replace(report, figures=(*report.figures, *more))
     report.save(out)
     _show(report.table())
     typer.echo(report.summary)

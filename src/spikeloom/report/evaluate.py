@@ -20,6 +20,7 @@ from spikeloom.metrics.memorisation import Memorisation
 from spikeloom.metrics.panel import Metric, Pair
 from spikeloom.report import views
 from spikeloom.report.bench import MEANS, Bench, Results
+from spikeloom.report.conditional import conditional_figures
 from spikeloom.report.report import ProtocolRow, Report, Row
 from spikeloom.trials import Trials
 
@@ -86,6 +87,7 @@ def evaluate(
     shown = views.all_figures(
         real, labelled(real, fakes[first], reference, bench.condition), results[first][0], condition=bench.condition
     )
+    shown += conditional_figures(real, fakes[first], reference=reference, condition=bench.condition, seed=seed)
     copied = found[worst]
     if reference is not None and isinstance(copied, Memorisation):
         shown += (views.closest(fakes[worst], reference, copied.closest),)
