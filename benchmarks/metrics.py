@@ -1,4 +1,4 @@
-"""Time and memory of the metric panel: one comparison, a whole table with its floor, and how it grows.
+"""Time and memory of the metric panel: a whole evaluation with its floor, one comparison, and how it grows.
 
 Run `OMP_NUM_THREADS=1 python benchmarks/metrics.py` (about a minute on an idle core; `--full` adds the largest sizes).
 Limits, measured in the same run: copying the counts once, and the matrix product of the pairwise correlations.
@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spikeloom.metrics.baselines import homogeneous_poisson, poisson_psth
 from spikeloom.metrics.panel import METRICS, Pair, measure
-from spikeloom.metrics.splits import halves
+from spikeloom.report.evaluate import evaluate
 from spikeloom.trials import Trials
 
 
@@ -44,10 +43,17 @@ def peak_gb() -> float:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--whole", action="store_true", help="only the whole evaluation")
     parser.add_argument("--full", action="store_true", help="also 8,000 trials and 1,000 neurons with 2,000 trials")
-    full = parser.parse_args().full
+    asked = parser.parse_args()
     measure(simulate(80, 40, 10, seed=1), simulate(80, 40, 10, seed=2))  # imports
+    if not asked.whole:
+        panel(asked.full)
+    evaluation()
 
+
+def panel(full: bool) -> None:
+    """One comparison: growth, and the time of each metric."""
     print("growth: one panel, real against fake of the same size")
     print(f"{'trials':>8} {'bins':>6} {'neurons':>8} {'wall s':>8} {'CPU s':>8} {'peak GB':>8}")
     sizes = [(250, 140, 180), (500, 140, 180), (1000, 140, 180), (500, 70, 180), (500, 280, 180), (500, 140, 90)]
@@ -70,15 +76,13 @@ def main() -> None:
     product, _ = timed(lambda: wide.T @ wide)
     print(f"  (limits: copying the counts {copy:.3f}, product of wide counts {product:.3f})")
 
-    def table() -> None:
-        measure(real, fake)
-        for first, second in halves(real, splits=5):
-            measure(first, second)
-        for baseline in (homogeneous_poisson, poisson_psth):
-            measure(real, baseline(real, real))
 
-    wall, cpu = timed(table)
-    print(f"\nmodel, 5 floor splits, 2 baselines, one process: {wall:.1f} s, CPU {cpu:.1f} s, {peak_gb():.2f} GB")
+def evaluation() -> None:
+    """A whole evaluation of 2,000 trials."""
+    whole = [simulate(2000, 140, 180, seed=seed) for seed in (1, 2, 3)]
+    wall, cpu = timed(lambda: evaluate(whole[0], whole[1], reference=whole[2], progress=False).to_html())
+    print(f"\nevaluate() with floor, trivial models, memorisation, figures and page: {wall:.1f} s by the clock,")
+    print(f"CPU {cpu:.1f} s, {peak_gb():.2f} GB")
 
 
 if __name__ == "__main__":

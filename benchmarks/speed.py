@@ -56,7 +56,8 @@ def cases(size: str) -> list[dict[str, Any]]:
     found += [
         dict(size=size, what=what, precision="float32", threads=2, keep=False) for what in ("autoencoder", "denoiser")
     ]
-    return found + [dict(size=size, what="sampling", precision="float32", threads=n, keep=True) for n in (1, 2)]
+    drawn = [("float32", 1), ("float32", 2), ("bf16", 2)]
+    return found + [dict(size=size, what="sampling", precision=kind, threads=n, keep=True) for kind, n in drawn]
 
 
 # --- one case, in its own process --------------------------------------------------------------------------------
@@ -225,11 +226,11 @@ def line(row: dict[str, Any]) -> str:
 HEAD = """\
 | update | precision | threads | memory kept | wall s | CPU s | GFLOP, channels + time | products, s \
 | copies, s | wall / products | wall / both | page faults | peak GB |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 SAMPLING = """
-| sampling, 64 trials at once | threads | trials/s, default | s per 1,000 trials | trials/s, 1000 ancestral steps |
-| --- | --- | --- | --- | --- |"""
+| sampling, 64 trials at once | precision | threads | trials/s, default | s per 1,000 trials | trials/s, 1000 ancestral steps |
+| --- | --- | --- | --- | --- | --- |"""
 
 
 def page(rows: list[dict[str, Any]], about: dict[str, str]) -> str:
@@ -239,7 +240,7 @@ def page(rows: list[dict[str, Any]], about: dict[str, str]) -> str:
     for row in rows:
         if row["what"] == "sampling":
             text.append(
-                f"| {row['size']}, {row['evaluations']} evaluations | {row['threads']} | {row['per_second']:.1f} "
+                f"| {row['size']}, {row['evaluations']} evaluations | {row['precision']} | {row['threads']} | {row['per_second']:.1f} "
                 f"| {1000 / row['per_second']:.1f} | {row['ancestral']:.2f} |"
             )
     return "\n".join(text) + "\n"
@@ -249,6 +250,7 @@ def main() -> None:
     """Run the cases, print and keep the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", choices=[*SIZES, "all"], default="all")
+    parser.add_argument("--quick", action="store_true", help="only two threads and kept memory")
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case:
@@ -257,7 +259,8 @@ def main() -> None:
     import torch
 
     began, rows = os.getloadavg()[0], []
-    for case in [case for size in SIZES if given.size in (size, "all") for case in cases(size)]:
+    chosen = [case for size in SIZES if given.size in (size, "all") for case in cases(size)]
+    for case in [case for case in chosen if not given.quick or (case["threads"] == 2 and case["keep"])]:
         rows.append(child(case))
         print(
             json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()})
@@ -265,7 +268,7 @@ def main() -> None:
     load = f"{began:.1f} at the start, {os.getloadavg()[0]:.1f} at the end; on {os.cpu_count()} cores"
     about = {"hardware": hardware(), "torch": torch.__version__, "load": load}
     slug = "".join(letter if letter.isalnum() else "-" for letter in about["hardware"].lower()).strip("-")
-    name = f"speed-{slug}" + ("" if given.size == "all" else f"-{given.size}")
+    name = f"speed-{slug}" + ("" if given.size == "all" else f"-{given.size}") + ("-quick" if given.quick else "")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(page(rows, about))

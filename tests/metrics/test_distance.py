@@ -53,7 +53,8 @@ def test_participation_ratio_of_known_spectra():
 
 def test_classifiers_guess_on_equal_sets_and_see_a_missing_gain(make):
     real, same, none = make(trials=300, seed=1), make(trials=300, seed=2), make(trials=300, seed=3, gain=0.0)
-    for measure in (distance.c2st_rbf, distance.c2st_logistic, distance.c2st_population):
+    each = (distance.c2st_rbf, distance.c2st_logistic, distance.c2st_network, distance.c2st_population)
+    for measure in each:
         # sd of the accuracy of guessing on 600 trials is 0.02; folds share trials, so allow four of them
         assert measure(Pair(real, same)).value == pytest.approx(0.5, abs=0.08)
     assert distance.c2st_population(Pair(real, none)).value > 0.6

@@ -62,6 +62,8 @@ def test_error_of_busy_neurons_and_classifiers(rows):
     assert rows[1]["isi_cv_error"].value == pytest.approx(0.104, abs=0.025)
     assert rows[0]["c2st_rbf"].value == pytest.approx(0.51, abs=0.06)
     assert rows[1]["c2st_rbf"].value > 0.85
+    assert rows[0]["c2st_network"].value == pytest.approx(0.5, abs=0.06)
+    assert rows[1]["c2st_network"].value > 0.8
     assert rows[0]["c2st_population"].value == pytest.approx(0.51, abs=0.06)
 
 

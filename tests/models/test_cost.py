@@ -1,0 +1,32 @@
+"""What a model costs is counted and measured, and reaches the report."""
+
+from dataclasses import replace
+
+import pytest
+from small_ldns import toy_model, toy_trials
+
+from spikeloom.diffusion.sampler import DDIM, UniPC
+from spikeloom.models.cost import cost
+from spikeloom.report.evaluate import evaluate
+
+
+@pytest.mark.parametrize(("sampler", "calls"), [(UniPC(5), 5), (DDIM(7), 7)])
+def test_network_evaluations_are_counted_not_declared(sampler, calls):
+    model = toy_model(sampler=sampler).fit(toy_trials())
+    told = cost(model, trials=2)
+    assert told["network evaluations per sample"] == str(calls)
+    assert told["parameters"] == f"{sum(value.numel() for value in model.parameters()):,}"
+    assert "autoencoder" in told["training"]
+    assert "(4 updates)" in told["training"]
+    assert told["sampling"].endswith("s per 1,000 trials of 24 bins")
+    assert not any(module._forward_hooks for module in model.modules())  # nothing is left behind
+
+
+def test_the_report_shows_what_the_model_costs():
+    real, fake = toy_trials(40, seed=1), toy_trials(40, seed=2)
+    report = evaluate(real, fake, splits=1, cost={"network evaluations per sample": "20 <b>"})
+    assert report.to_dict()["cost"] == {"network evaluations per sample": "20 <b>"}
+    page = report.to_html()
+    assert "What it costs" in page
+    assert "20 &lt;b&gt;" in page
+    assert "What it costs" not in replace(report, cost={}).to_html()
