@@ -229,7 +229,7 @@ HEAD = """\
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 SAMPLING = """
-| sampling, 64 trials at once | precision | threads | trials/s, default | s per 1,000 trials | trials/s, 1000 ancestral steps |
+| sampling, 64 trials at once | precision | threads | trials/s | s per 1,000 trials | trials/s, 1000 ancestral |
 | --- | --- | --- | --- | --- | --- |"""
 
 
@@ -240,8 +240,8 @@ def page(rows: list[dict[str, Any]], about: dict[str, str]) -> str:
     for row in rows:
         if row["what"] == "sampling":
             text.append(
-                f"| {row['size']}, {row['evaluations']} evaluations | {row['precision']} | {row['threads']} | {row['per_second']:.1f} "
-                f"| {1000 / row['per_second']:.1f} | {row['ancestral']:.2f} |"
+                f"| {row['size']}, {row['evaluations']} evaluations | {row['precision']} | {row['threads']} "
+                f"| {row['per_second']:.1f} | {1000 / row['per_second']:.1f} | {row['ancestral']:.2f} |"
             )
     return "\n".join(text) + "\n"
 
