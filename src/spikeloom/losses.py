@@ -44,3 +44,32 @@ def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, 
 def energy(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, "batch time"]) -> Float[Tensor, ""]:
     r""":math:`\sum_t \|z_t\|^2` over valid bins."""
     return (latents.square().sum(-1) * mask).sum()
+
+
+SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Widths of the inverse multiquadric kernel, as shares of 2 L, the mean squared distance of two draws being 2 L."""
+
+
+def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -> Float[Tensor, ""]:
+    r"""Unbiased squared maximum mean discrepancy between codes and draws from their prior; 0 on average if equal.
+
+    :math:`\frac{1}{m(m-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{n(n-1)} \sum_{i \ne j} k(y_i, y_j)
+    - \frac{2}{mn} \sum_{ij} k(x_i, y_j)`, with the kernel
+    :math:`k(x, y) = \frac{1}{|S|} \sum_s 2 L s / (2 L s + \|x - y\|^2)` of several widths, L numbers in a code. May be
+    negative: the biased form has a floor of about (1/m + 1/n) / 2, which is no mismatch.
+
+    Args:
+        codes: m codes, at least 2.
+        prior: n draws, at least 2.
+    """
+    own, other = _kernel(codes, codes), _kernel(prior, prior)
+    m, n = len(codes), len(prior)
+    inside = (own.sum() - own.diagonal().sum()) / (m * (m - 1)) + (other.sum() - other.diagonal().sum()) / (n * (n - 1))
+    return inside - 2 * _kernel(codes, prior).mean()
+
+
+def _kernel(x: Tensor, y: Tensor) -> Tensor:
+    """Inverse multiquadric kernel of several widths, (row of x, row of y)."""
+    square = x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * x @ y.T
+    width = 2 * x.shape[1]
+    return torch.stack([width * s / (width * s + square.clamp(min=0)) for s in SCALES]).mean(0)

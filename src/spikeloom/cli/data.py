@@ -30,6 +30,73 @@ def lorenz(
     _write(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
 
 
+REACHING = "Example: spikeloom simulate reaching --trials 3600 --seed 0 --out train.h5 --held-out-to unseen.h5"
+
+
+def reaching(
+    *,
+    trials: Annotated[int, typer.Option(min=1, help="How many trials.")] = 3600,
+    neurons: Annotated[int, typer.Option(min=1, help="How many neurons.")] = 64,
+    seed: Seed = 0,
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Target to mark as held out, ROW,COLUMN from 0,0 to 5,5, or none; repeatable. Six if absent."
+        ),
+    ] = None,
+    held_out_to: Annotated[
+        Path | None, typer.Option(help="Trials file, .h5: trials to held-out targets go there instead of to --out.")
+    ] = None,
+    controller: Annotated[
+        Path | None, typer.Option(help="Weights that move the arm; the shipped ones if absent.")
+    ] = None,
+    out: TrialsOut,
+) -> None:
+    """Neurons of a network that moves an arm between targets on a grid, with true rates."""
+    for path in (out, *(() if held_out_to is None else (held_out_to,))):
+        output_file(path, ".h5")
+    from spikeloom.data.reaching import HELD_OUT, read_controller, read_target
+    from spikeloom.data.reaching import reaching as simulate
+
+    cells = HELD_OUT if held_out is None else [read_target(words) for words in held_out if words != "none"]
+    made = simulate(trials, neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
+    if held_out_to is None:
+        _write(made, out)
+        return
+    kept = made.conditions["held_out"] == 0
+    if kept.all() or not kept.any():
+        raise DataError(
+            "Some trials must be held out and some not, to be written to two files.",
+            f"{int(trials - kept.sum())} of {trials} are held out.",
+            "Hold out some targets, or leave --held-out-to out.",
+        )
+    _write(made.select(kept), out)
+    _write(made.select(kept == 0), held_out_to)
+
+
+CONTROLLER = "Example: spikeloom simulate controller --seed 0 --out controller.safetensors"
+
+
+def controller(
+    *,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="File of weights to write, .safetensors.")],
+) -> None:
+    """Train the network that moves the arm of `simulate reaching` (a minute); its weights are shipped."""
+    output_file(out, ".safetensors")
+    from safetensors.numpy import save
+
+    from spikeloom.data.reaching import measured
+    from spikeloom.files import atomic_write, ensure_folder
+    from spikeloom.training.controller import train_controller
+
+    trained = {name: value.numpy() for name, value in train_controller(seed=seed).items()}
+    weights, error = measured(trained)
+    ensure_folder(out.parent)
+    atomic_write(out, save(weights))
+    typer.echo(f"{out}: the hand ends {100 * error:.2f} cm from the target on average")
+
+
 BIN = (
     "Example: spikeloom bin session.nwb --bin-width 0.005 --align target_on_time --window -0.2 0.5 "
     "--condition direction --behavior hand_vel --out trials.h5"

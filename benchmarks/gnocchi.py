@@ -1,0 +1,212 @@
+"""What GNOCCHI's codes are worth: every number of docs/gnocchi.md.
+
+    python benchmarks/gnocchi.py arm                   # simulated reaching, three training seeds, beside no MMD
+    python benchmarks/gnocchi.py weight                # the MMD weight: orthogonality against held-out error, a figure
+    python benchmarks/gnocchi.py prior                 # where codes of unconditional samples come from
+    python benchmarks/gnocchi.py speed                 # training gnocchi-small, sampling 1,000 trials
+    python benchmarks/gnocchi.py reach RECORDING.nwb   # delayed reaches: angles from spikes, one left out
+    python benchmarks/gnocchi.py centre RECORDING.nwb  # centre-out reaches: targets, one left out
+
+`--set key=value` changes the recipe, `--seeds`, `--recipe` and `--out` do what they say. Data of the arm: 3,600 trials
+of `simulate reaching --seed 0`, six targets held out of everything; of the others 80 % to train, 10 % to watch (choices
+are made on these) and 10 % to test.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spikeloom.data.reaching import reaching
+from spikeloom.metrics.axes import axis_scores
+from spikeloom.metrics.disentanglement import (
+    Directions,
+    Movement,
+    Readout,
+    code_snr,
+    coverage,
+    ends,
+    group_snr,
+    movement,
+    orthogonality,
+    point_error,
+    unit_r2,
+    variables,
+)
+from spikeloom.models.gnocchi import GNOCCHI
+from spikeloom.recipe import read_recipe
+from spikeloom.trials import Trials
+
+NAMES = ("target_x", "target_y", "start_x", "start_y")
+WALK = dict(span=(-0.06, 0.06), points=5)
+EDGE = 0.10
+"""Targets reach so far from the centre; walks inside the grid ask for none beyond."""
+
+HOWS = ("curved", "joint", "encode", "decode")
+
+
+def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
+    """Training, watch, test and held-out trials."""
+    every = reaching(trials, seed=0)
+    out = every.conditions["held_out"]
+    train, rest = every.select(~out).split(0.8, seed=0)
+    watch, test = rest.split(0.5, seed=0)
+    return train, watch, test, every.select(out)
+
+
+def fitted(recipe: str, settings: Sequence[str], train: Trials, *, seed: int) -> GNOCCHI:
+    """A trained model, with its training time printed."""
+    start, cpu = time.perf_counter(), time.process_time()
+    model = read_recipe(recipe, settings).build(train.neurons).fit(train, seed=seed, progress=False)
+    print(f"seed {seed}: trained in {time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} core-seconds")
+    return model
+
+
+# --- one model -------------------------------------------------------------------------------------------------------
+
+
+def measure(model: GNOCCHI, train: Trials, test: Trials, unseen: Trials, *, scores: bool = True) -> dict[str, float]:
+    """Every number of one model on simulated reaching; lengths in cm."""
+    coded, tested, held = (model.encode(part, progress=False) for part in (train, test, unseen))
+    directions = Directions.of(coded, NAMES)
+    codes, values = np.asarray(tested.codes), variables(test, NAMES)
+    found: dict[str, float] = {}
+    rebuilt = model.reconstruct(test, seed=1)
+    r2 = unit_r2(test.rates, rebuilt.rates, test.mask)
+    low, middle, high = np.nanquantile(r2, (0.25, 0.5, 0.75))
+    found |= {"unit R2": middle, "unit R2, lower quartile": low, "unit R2, upper quartile": high}
+    rng = np.random.default_rng(0)
+    dealt = Directions.fit(np.asarray(coded.codes)[rng.permutation(len(coded))], variables(train, NAMES), NAMES)
+    target = np.unique(values[:, :2], axis=0, return_inverse=True)[1].ravel()
+    for k, name in enumerate(NAMES):
+        found[f"code SNR {name}"] = code_snr(directions, codes, values)[k]
+        found[f"code SNR {name}, floor"] = code_snr(dealt, codes, values)[k]
+    for k, name in enumerate(NAMES[:2]):
+        found[f"SNR between targets {name}"] = group_snr(directions, codes, target)[k]
+    for of in ("encode", "decode"):
+        for whitened in (False, True):
+            cosines = directions.cosines(of, whitened=whitened)
+            word = f"|cos| {of}{', whitened' if whitened else ''}"
+            found[f"{word}: target x, y"] = abs(cosines[0, 1])
+            found[f"{word}: all pairs"] = orthogonality(cosines)
+    found["|cos| of chance directions"] = np.sqrt(2 / (np.pi * model.codes))
+    found["target error, held in"] = 100 * point_error(directions, codes, values[:, :2])
+    found["target error, held out"] = 100 * point_error(
+        directions, np.asarray(held.codes), variables(unseen, NAMES)[:, :2]
+    )
+    found |= _end_points(model, directions, coded, train, unseen)
+    found |= _walks(model, train, test)
+    fresh = np.asarray(model.sample(len(test), seed=2, progress=False).codes)
+    half = np.asarray(coded.codes)[: len(test)]
+    found |= {
+        "coverage of the prior": coverage(codes, fresh),
+        "coverage, floor (training codes)": coverage(codes, half),
+    }
+    if scores:
+        found |= _scores((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
+    return found
+
+
+def _smoothing(model: GNOCCHI) -> float | None:
+    return None if model.signal.of == "rates" else 0.05
+
+
+def _end_points(
+    model: GNOCCHI, directions: Directions, coded: Trials, train: Trials, unseen: Trials
+) -> dict[str, float]:
+    """How far decoded end points of trials for held-out targets are from those targets."""
+    readout = Readout.fit(train, "hand_position", smoothing=_smoothing(model))
+    goal = variables(unseen, NAMES[:2])
+
+    def far(trials: Trials, points: np.ndarray) -> float:
+        found = ends(readout.decode(trials), trials.lengths)[:, :2]
+        return 100 * float(np.linalg.norm(found - points, axis=1).mean())
+
+    own = model.reconstruct(unseen, seed=1)
+    rows = np.random.default_rng(1).integers(len(coded), size=len(unseen))
+    changes = np.zeros((len(unseen), len(NAMES)))
+    changes[:, :2] = goal - variables(train, NAMES[:2])[rows]
+    moved = model.sample(codes=directions.move(np.asarray(coded.codes)[rows], changes), seed=1, progress=False)
+    return {
+        "end point, real trials to held-out targets": far(unseen, goal),
+        "end point, generated from their codes": far(own, goal),
+        "end point, generated from moved training codes": far(moved, goal),
+    }
+
+
+def _walks(model: GNOCCHI, train: Trials, test: Trials) -> dict[str, float]:
+    """Gain and unintended movement along target x and y, mean of both."""
+    readout = Readout.fit(train, "hand_position", smoothing=_smoothing(model))
+
+    def read(trials: Trials) -> np.ndarray:
+        return 100 * ends(readout.decode(trials), trials.lengths)
+
+    found = {}
+    for how, where in (*((how, "inside the grid") for how in HOWS), ("curved", "anywhere")):
+        parts: list[Movement] = []
+        for moved, name in enumerate(NAMES[:2]):
+            inside = np.abs(variables(test, [name])[:, 0]) <= EDGE - WALK["span"][1] + 1e-9
+            some = test.select(inside if where == "inside the grid" else slice(100))
+            walk = model.traverse(some, name, **WALK, how=how, reference=train, seed=3)
+            asked = 100 * walk.conditions["walk"].reshape(WALK["points"], -1)
+            still = read(model.reconstruct(some, seed=4))
+            achieved = read(walk).reshape(*asked.shape, -1)
+            parts.append(movement(asked, achieved, moved=moved, still=still))
+        for word in ("gain", "unintended", "unintended_total", "floor"):
+            found[f"walk, {how}, {where}: {word}"] = float(np.mean([getattr(part, word) for part in parts]))
+    return found
+
+
+def _scores(train: tuple, test: tuple) -> dict[str, float]:
+    found = {}
+    for regressor in ("trees", "lasso"):
+        for name, score in axis_scores(train, test, regressor=regressor).items():
+            found[f"DCI {regressor}, {name}: disentanglement"] = score.dci.disentanglement
+            found[f"DCI {regressor}, {name}: completeness"] = score.dci.completeness
+            found[f"DCI {regressor}, {name}: informativeness"] = score.dci.informativeness
+            if regressor == "trees":
+                found |= {f"MIG {name}": score.mig, f"SAP {name}": score.sap}
+    return found
+
+
+def show(title: str, tables: Iterable[dict[str, float]]) -> None:
+    """Mean, spread over seeds, and each value."""
+    tables = list(tables)
+    print(f"\n{title}")
+    for name in tables[0]:
+        each = np.array([table[name] for table in tables])
+        print(f"  {name:<52s} {each.mean():8.3f} ± {each.std():.3f}   {' '.join(f'{value:.3f}' for value in each)}")
+
+
+# --- the commands ----------------------------------------------------------------------------------------------------
+
+
+def arm(words: argparse.Namespace) -> None:
+    """Simulated reaching, with MMD and without."""
+    train, _, test, unseen = arm_data()
+    for title, more in (("as the recipe says", ()), ("no MMD", ("network.mmd=0",))):
+        if words.only and words.only not in title:
+            continue
+        models = [fitted(words.recipe, [*words.set, *more], train, seed=seed) for seed in words.seeds]
+        show(title, [measure(model, train, test, unseen, scores=words.scores) for model in models])
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["arm"])
+    parser.add_argument("recording", nargs="?", type=Path)
+    parser.add_argument("--recipe", default="gnocchi-small")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", default="", help="one of the titles of `arm`")
+    parser.add_argument("--no-scores", dest="scores", action="store_false", help="leave DCI, MIG and SAP out")
+    parser.add_argument("--out", type=Path, default=Path("."))
+    words = parser.parse_args()
+    {"arm": arm}[words.what](words)
+
+
+if __name__ == "__main__":
+    main()

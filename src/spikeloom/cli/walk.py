@@ -1,0 +1,86 @@
+"""Command about codes: traverse."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from spikeloom.cli.data import Seed, TrialsOut
+from spikeloom.cli.model import Run
+from spikeloom.cli.paths import output_file
+from spikeloom.errors import SettingError
+
+TRAVERSE = (
+    "Example: spikeloom traverse runs/arm --data t.h5 --along target_x --span -0.06 0.06 --points 5 --out walk.h5"
+)
+
+
+def traverse(
+    *,
+    run: Run,
+    data: Annotated[Path, typer.Option(help="Trials file: its trials' codes are where walks begin.")],
+    along: Annotated[
+        str,
+        typer.Option(
+            help="Variable to move: a condition of numbers, SERIES.0 (its last bin), or ANGLE_deg.cos or .sin."
+        ),
+    ],
+    span: Annotated[tuple[float, float], typer.Option(help="Least and largest change, in the variable's own unit.")],
+    points: Annotated[int, typer.Option(min=1, help="Points of a walk, even over the span.")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="How many of the trials begin a walk, the first ones.")] = 50,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Variable that shall not move; repeatable. All conditions of single numbers if absent."),
+    ] = None,
+    how: Annotated[
+        Literal["curved", "joint", "encode", "decode"],
+        typer.Option(help="Along codes as they bend with the variable (curved), or straight, in one of three ways."),
+    ] = "curved",
+    reference: Annotated[
+        Path | None, typer.Option(help="Trials file, the training trials: directions and decoder are fitted there.")
+    ] = None,
+    behavior: Annotated[
+        str | None, typer.Option(help="Series to decode in the report; one named after a position if absent.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Page to write, .html: what the walk changed.")] = None,
+    seed: Seed = 0,
+    out: TrialsOut,
+) -> None:
+    """Move one variable in code space, keep the rest, and generate trials along the way (GNOCCHI)."""
+    output_file(out, ".h5")
+    if report is not None:
+        output_file(report, ".html")
+    import warnings
+
+    from spikeloom.files import atomic_write, ensure_folder
+    from spikeloom.models.gnocchi import GNOCCHI
+    from spikeloom.recipe import load_model
+    from spikeloom.trials import Trials
+
+    model = load_model(run)
+    if not isinstance(model, GNOCCHI):
+        raise SettingError(
+            "Walks need a model with codes.",
+            f"{run} holds {type(model).__name__}.",
+            "Fit one with `spikeloom fit gnocchi-small --data train.h5 --out RUN`.",
+        )
+    given = Trials.load(data)
+    known = given if reference is None else Trials.load(reference)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", UserWarning)
+        start = given.select(slice(trials))
+        walk = model.traverse(
+            start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed
+        )
+    for note in notes:
+        typer.echo(f"note: {note.message}", err=True)
+    ensure_folder(out.parent)
+    walk.save(out)
+    typer.echo(f"{out}: {walk!r}")
+    if report is not None:
+        from spikeloom.report.walk import walk_page
+
+        smoothing = None if model.signal.of == "rates" else model.signal.smoothing
+        ensure_folder(report.parent)
+        atomic_write(report, walk_page(walk, known, series=behavior, smoothing=smoothing).encode())
+        typer.echo(f"{report}")

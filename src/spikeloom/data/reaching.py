@@ -1,0 +1,209 @@
+r"""Simulated reaching: neurons of a network that moves an arm between targets on a grid, with the truth kept.
+
+The network (`reaching_arm`) sees the target, a go cue and what it feels of the arm, and drives six muscles. Starts and
+targets lie on a grid of 6 x 6, 4 cm apart, around the centre of the workspace; a start is never its own target. The go
+cue comes in bin 20 of 60; bins 12 to 51 are kept: 40 bins of 20 ms. Neuron n follows one hidden unit h, standardised
+with the mean and sd it has in this task:
+
+.. math:: \lambda_n = e^{b_n + 0.7 (h - \bar h) / s}\ \text{spikes/s}, \qquad b_n \sim N(\log 5, 0.5^2), \qquad
+          \text{counts} \sim \mathrm{Poisson}(\lambda_n \Delta).
+
+`rates` are the noiseless units, in spikes/bin. Trials to some targets may be marked `held_out`, to be kept from a model
+that is then asked for them.
+
+The shipped controller was made by `spikeloom simulate controller --seed 0`. Source: METHODS 1.2 (our own choice; the
+settings of the GNOCCHI paper's task are not available).
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from spikeloom.data import reaching_arm as arm
+from spikeloom.errors import CorruptFileError, SettingError
+from spikeloom.files import read_bytes
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.trials import Trials
+
+GRID, SPACING = 6, 0.04
+"""Targets along each side, and metres between them."""
+
+HELD_OUT = ((1, 1), (1, 4), (2, 2), (3, 3), (4, 1), (4, 4))
+"""Targets, as (row, column) from the lower left, whose trials a model shall not see."""
+
+GO_AT, BINS = 20, 60
+WINDOW = (12, 52)
+"""First bin kept, and the first one after."""
+
+MEDIAN_HZ, SPREAD, GAIN = 5.0, 0.5, 0.7
+"""Median rate; sd of log rates over neurons, and within one."""
+
+SHIPPED = "reaching_controller.safetensors"
+CHUNK = 512
+"""Trials simulated together. It changes no number beyond rounding."""
+
+
+def reaching(
+    trials: int = 3600,
+    *,
+    neurons: int = arm.UNITS,
+    seed: int = 0,
+    held_out: Sequence[tuple[int, int]] = HELD_OUT,
+    controller: Mapping[str, NDArray[Any]] | None = None,
+) -> Trials:
+    """Simulated reaches with true rates, hand and muscles.
+
+    Trial k is the same however many trials are asked for; each 36 trials go to all targets. Conditions: `target_x`,
+    `target_y`, `start_x`, `start_y` (m from the centre of the workspace), `held_out`. Behaviour: `hand_position` (m),
+    `hand_velocity` (m/s), `muscle_activity` (0 to 1).
+
+    Args:
+        trials: How many.
+        neurons: How many; those beyond 64 follow a hidden unit that another one follows too, at another rate.
+        seed: Equal seeds give equal trials.
+        held_out: Targets to mark, as (row, column) from the lower left.
+        controller: Weights, from `read_controller`; the shipped ones if absent.
+
+    Raises:
+        SettingError: if a number is out of range.
+    """
+    for name, value in (("trials", trials), ("neurons", neurons)):
+        if value < 1:
+            raise SettingError(f"{name} must be at least 1.", f"It was {value}.", f"Give {name}=1 or more.")
+    marked = _cells(held_out)
+    weights = read_controller() if controller is None else controller
+    start, target = _places(trials, seed)
+    parts = []
+    for first in range(0, trials, CHUNK):
+        rows = range(first, min(first + CHUNK, trials))
+        noise = Streams(seed, Purpose.SIMULATE, 0, rows).normal(BINS, arm.INPUTS + arm.UNITS)
+        parts.append(movements(weights, _position(start[rows]), _position(target[rows]), noise))
+    hidden, activity, position = (np.concatenate(part)[:, slice(*WINDOW)] for part in zip(*parts, strict=True))
+    before = np.concatenate([part[2] for part in parts])[:, WINDOW[0] - 1 : WINDOW[1] - 1]
+    rates = _rates(hidden, weights, neurons, seed)
+    spikes = Streams(seed, Purpose.SPIKES, 0, range(trials)).generators
+    ends = {"target": _position(target), "start": _position(start)}
+    single = np.float32
+    return Trials(
+        np.stack([rng.poisson(rate) for rng, rate in zip(spikes, rates, strict=True)]),
+        arm.BIN_WIDTH,
+        rates=rates.astype(single),
+        behavior={
+            "hand_position": position.astype(single),
+            "hand_velocity": ((position - before) / arm.BIN_WIDTH).astype(single),
+            "muscle_activity": activity.astype(single),
+        },
+        units={"hand_position": "m", "hand_velocity": "m/s", "muscle_activity": "1"},
+        conditions={f"{name}_{axis}": value[:, k] for name, value in ends.items() for k, axis in enumerate("xy")}
+        | {"held_out": np.isin(target, marked)},
+        source="reaching",
+    )
+
+
+def movements(
+    weights: Mapping[str, NDArray[Any]],
+    start: Float[np.ndarray, "trial 2"],
+    target: Float[np.ndarray, "trial 2"],
+    noise: Float[np.ndarray, "trial bin noise"],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Hidden units, muscle activity and hand (trial, bin, ...) of movements from start to target, in metres."""
+    plain = {name: np.asarray(weights[name], np.float64) for name in arm.SHAPES}
+    state = arm.rest(start, xp=np)
+    found: list[tuple[Any, Any, Any]] = []
+    for time in range(noise.shape[1]):
+        go = np.full((len(start), 1), float(time >= GO_AT))
+        state = arm.step(plain, state, target * (time >= arm.TARGET_AT), go, noise[:, time], xp=np)
+        found.append((state.hidden, state.activity, arm.hand(state.angle, xp=np)))
+    hidden, activity, position = (np.stack(series, 1) for series in zip(*found, strict=True))
+    return hidden, activity, position
+
+
+def measured(weights: Mapping[str, NDArray[Any]], *, trials: int = 720) -> tuple[dict[str, NDArray[Any]], float]:
+    """The weights with mean and sd of each hidden unit in this task, and the mean final error of the hand, m."""
+    start, target = (_position(cells) for cells in _places(trials, 0))
+    noise = Streams(0, Purpose.CALIBRATE, 0, range(trials)).normal(BINS, arm.INPUTS + arm.UNITS)
+    hidden, _, position = movements(weights, start, target, noise)
+    rows = hidden[:, slice(*WINDOW)].reshape(-1, arm.UNITS)
+    scale = {"hidden_mean": rows.mean(0), "hidden_sd": rows.std(0).clip(min=1e-6)}
+    error = float(np.linalg.norm(position[:, WINDOW[1] - 1] - target, axis=1).mean())
+    return {name: np.asarray(value, np.float32) for name, value in {**weights, **scale}.items()}, error
+
+
+def read_controller(path: str | PathLike[str] | None = None) -> dict[str, NDArray[Any]]:
+    """Weights of a controller from a safetensors file; the shipped one if no path is given.
+
+    Raises:
+        CorruptFileError: if the file does not hold a controller of this arm.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    shipped = resources.files("spikeloom") / "data" / SHIPPED
+    content = shipped.read_bytes() if path is None else read_bytes(path)
+    shapes = {**arm.SHAPES, "hidden_mean": (arm.UNITS,), "hidden_sd": (arm.UNITS,)}
+    try:
+        found = load(content)
+    except (SafetensorError, ValueError, KeyError):
+        found = {}
+    good = {name: array.shape for name, array in found.items()} == shapes
+    if not good or not all(np.isfinite(array).all() for array in found.values()):
+        raise CorruptFileError(
+            "A controller file must hold the finite weights of this arm's network, as safetensors.",
+            f"{path or SHIPPED} does not.",
+            "Make one with `spikeloom simulate controller --out controller.safetensors`.",
+        )
+    return found
+
+
+def read_target(words: str) -> tuple[int, int]:
+    """Row and column of a target from words such as "2,3"; SettingError if they are none."""
+    parts = words.split(",")
+    cell = tuple(int(part) for part in parts) if all(part.strip().isdigit() for part in parts) else ()
+    if len(cell) != 2:
+        raise SettingError(
+            f"A target to hold out must be a row and a column from 0 to {GRID - 1}.",
+            f"It was {words!r}.",
+            "Write --held-out 2,3.",
+        )
+    _cells([cell])
+    return cell
+
+
+def _cells(held_out: Sequence[tuple[int, int]]) -> list[int]:
+    """Numbers of the targets at (row, column)."""
+    for cell in held_out:
+        if len(cell) != 2 or not all(0 <= place < GRID for place in cell):
+            raise SettingError(
+                f"A target to hold out must be a row and a column from 0 to {GRID - 1}.",
+                f"It was {cell}.",
+                "Write --held-out 2,3.",
+            )
+    return [row * GRID + column for row, column in held_out]
+
+
+def _places(trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Grid cells of start and target of each trial, (trial,); every 36 trials have all targets."""
+    cells = GRID * GRID
+    blocks = range(-(-trials // cells))
+    target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(cells) for block in blocks])
+    shift = np.concatenate([generator(seed, Purpose.SIMULATE, 2, block).integers(1, cells, cells) for block in blocks])
+    return ((target + shift) % cells)[:trials], target[:trials]
+
+
+def _position(cells: NDArray[np.int64]) -> NDArray[Any]:
+    """Metres from the centre of the workspace, (trial, 2): x by column, y by row."""
+    return (np.stack([cells % GRID, cells // GRID], 1) - (GRID - 1) / 2) * SPACING
+
+
+def _rates(hidden: NDArray[Any], weights: Mapping[str, NDArray[Any]], neurons: int, seed: int) -> NDArray[Any]:
+    """Spikes/bin of neurons that each follow a hidden unit."""
+    rng = generator(seed, Purpose.SIMULATE, 3)
+    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-neurons // arm.UNITS))])[:neurons]
+    offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, neurons)
+    score = (hidden[..., unit] - weights["hidden_mean"][unit]) / weights["hidden_sd"][unit]
+    return np.exp(offset + GAIN * score) * arm.BIN_WIDTH

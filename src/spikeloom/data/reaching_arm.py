@@ -1,0 +1,145 @@
+r"""An arm with six muscles and the recurrent network that moves it: one step of 20 ms.
+
+Two rigid links in a plane, joint angles q, fingertip :math:`p = (l_1 \cos q_1 + l_2 \cos(q_1 + q_2), \ldots)`:
+
+.. math:: M(q) \ddot q = \tau + \kappa(q, \dot q) - B \dot q, \qquad \tau = R^\top (f \odot a),
+
+with mass matrix :math:`M_{11} = a_1 + 2 a_2 \cos q_2, M_{12} = a_3 + a_2 \cos q_2, M_{22} = a_3`, Coriolis
+torque :math:`\kappa = a_2 \sin q_2 (\dot q_2 (2 \dot q_1 + \dot q_2), -\dot q_1^2)`, constant moment arms R and
+largest forces f. Muscle activity follows the controller's output with a time constant of 50 ms,
+:math:`\dot a = (u - a) / 50\,ms`. The controller is a gated recurrent unit (GRU), :math:`u = \sigma(W_o h + b_o)`.
+Integration is semi-implicit: velocity first.
+
+Each function takes `xp`, the library whose arrays it is given: NumPy simulates, torch trains (`training.controller`).
+Arrays are (trial, ...); lengths are in metres, angles in radians.
+
+Source: METHODS 1.2; no published simulator is copied.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+LINKS = (0.30, 0.33)
+INERTIA = (0.025, 0.045)
+MASS, CENTRE_OF_MASS = 1.65, 0.16
+"""Of the second link: kg, and m from the elbow."""
+
+DAMPING = ((0.05, 0.025), (0.025, 0.05))
+"""N m s."""
+
+MOMENT_ARMS = ((0.04, 0.0), (-0.04, 0.0), (0.0, 0.025), (0.0, -0.025), (0.028, 0.028), (-0.035, -0.03))
+"""Of each muscle about shoulder and elbow, m: flexor and extensor of each joint, and of both together."""
+
+FORCES = (125.0, 125.0, 75.0, 75.0, 62.5, 62.5)
+"""Largest force of each muscle, N."""
+
+ACTIVATION = 0.05
+"""Time constant of a muscle, s."""
+
+BIN_WIDTH = 0.02
+"""Step of the simulation, s."""
+
+WORKSPACE = (0.0, 0.40)
+"""Its centre, from the shoulder; hand and target positions are relative to it, m."""
+
+INPUTS, UNITS, MUSCLES = 9, 64, 6
+
+TARGET_AT = 3
+"""First bin in which the target is shown."""
+
+INPUT_NOISE = HIDDEN_NOISE = 0.01
+"""Standard deviations, per bin."""
+
+SHAPES = {
+    "input": (INPUTS, 3 * UNITS),
+    "recurrent": (UNITS, 3 * UNITS),
+    "input_bias": (3 * UNITS,),
+    "recurrent_bias": (3 * UNITS,),
+    "output": (UNITS, MUSCLES),
+    "output_bias": (MUSCLES,),
+}
+"""Weights of the controller; gates in the order reset, update, candidate."""
+
+
+class State(NamedTuple):
+    """Where arm and controller are: hidden units, muscle activity, joint angles and their velocities, last hand."""
+
+    hidden: Any
+    activity: Any
+    angle: Any
+    speed: Any
+    felt: Any
+
+
+def rest(start: Any, *, xp: Any) -> State:
+    """The state of an arm that rests with its hand at `start` (trial, 2), m from the centre of the workspace."""
+    x, y = start[:, 0] + WORKSPACE[0], start[:, 1] + WORKSPACE[1]
+    first, second = LINKS
+    elbow = xp.arccos((x**2 + y**2 - first**2 - second**2) / (2 * first * second))
+    reach = xp.arctan2(second * xp.sin(elbow), first + second * xp.cos(elbow))
+    angle = xp.stack([xp.arctan2(y, x) - reach, elbow], -1)
+    none = xp.zeros_like(angle)
+    wide = angle[:, :1] * 0
+    return State(xp.concatenate([wide] * UNITS, -1), xp.concatenate([wide] * MUSCLES, -1), angle, none, start)
+
+
+def hand(angle: Any, *, xp: Any) -> Any:
+    """Position of the fingertip (trial, 2), m from the centre of the workspace."""
+    shoulder, both = angle[:, 0], angle[:, 0] + angle[:, 1]
+    x = LINKS[0] * xp.cos(shoulder) + LINKS[1] * xp.cos(both) - WORKSPACE[0]
+    y = LINKS[0] * xp.sin(shoulder) + LINKS[1] * xp.sin(both) - WORKSPACE[1]
+    return xp.stack([x, y], -1)
+
+
+def step(weights: Mapping[str, Any], state: State, target: Any, go: Any, noise: Any, *, xp: Any) -> State:
+    """One bin later.
+
+    Args:
+        weights: Of the controller, as in `SHAPES`.
+        state: Now.
+        target: (trial, 2), m from the centre of the workspace; zero while it is not shown.
+        go: (trial, 1), 1 once the hand may leave.
+        noise: Standard normal numbers (trial, inputs + units).
+        xp: numpy or torch.
+    """
+    seen = xp.concatenate([8 * target, go, 8 * state.felt, state.angle - 1.2, 0.1 * state.speed], -1)
+    seen = seen + INPUT_NOISE * noise[:, :INPUTS]
+    hidden = _gated(weights, state.hidden, seen, xp) + HIDDEN_NOISE * noise[:, INPUTS:]
+    wanted = _sigmoid(hidden @ weights["output"] + weights["output_bias"], xp)
+    activity = state.activity + BIN_WIDTH / ACTIVATION * (wanted - state.activity)
+    speed = state.speed + BIN_WIDTH * _acceleration(state.angle, state.speed, activity, xp)
+    return State(hidden, activity, state.angle + BIN_WIDTH * speed, speed, hand(state.angle, xp=xp))
+
+
+def _gated(weights: Mapping[str, Any], hidden: Any, seen: Any, xp: Any) -> Any:
+    """Hidden units after one step of the GRU."""
+    outside = seen @ weights["input"] + weights["input_bias"]
+    inside = hidden @ weights["recurrent"] + weights["recurrent_bias"]
+    reset = _sigmoid(outside[:, :UNITS] + inside[:, :UNITS], xp)
+    update = _sigmoid(outside[:, UNITS : 2 * UNITS] + inside[:, UNITS : 2 * UNITS], xp)
+    candidate = xp.tanh(outside[:, 2 * UNITS :] + reset * inside[:, 2 * UNITS :])
+    return candidate + update * (hidden - candidate)
+
+
+def _acceleration(angle: Any, speed: Any, activity: Any, xp: Any) -> Any:
+    """Of the joints, rad/s^2 (trial, 2)."""
+    one = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
+    two, three = MASS * LINKS[0] * CENTRE_OF_MASS, INERTIA[1]
+    cosine, sine = xp.cos(angle[:, 1]), xp.sin(angle[:, 1])
+    fast, slow = speed[:, 0], speed[:, 1]
+    push = [
+        sum(
+            arms[joint] * force * activity[:, k]
+            for k, (arms, force) in enumerate(zip(MOMENT_ARMS, FORCES, strict=True))
+        )
+        for joint in (0, 1)
+    ]
+    push[0] = push[0] + two * sine * slow * (2 * fast + slow) - DAMPING[0][0] * fast - DAMPING[0][1] * slow
+    push[1] = push[1] - two * sine * fast**2 - DAMPING[1][0] * fast - DAMPING[1][1] * slow
+    m11, m12, m22 = one + 2 * two * cosine, three + two * cosine, three
+    scale = 1 / (m11 * m22 - m12**2)
+    return xp.stack([scale * (m22 * push[0] - m12 * push[1]), scale * (m11 * push[1] - m12 * push[0])], -1)
+
+
+def _sigmoid(x: Any, xp: Any) -> Any:
+    return 0.5 + 0.5 * xp.tanh(0.5 * x)

@@ -1,0 +1,357 @@
+r"""How well codes (one vector per trial) keep behavioural variables apart, and what moving a code changes.
+
+With codes c and variables v (columns of numbers, one per trial), centred, two linear maps:
+
+* encode, :math:`c = D v`: column :math:`D_j` is where codes go when variable j alone changes;
+* decode, :math:`\hat v = W^\top c`, with the shrunk covariance :math:`\Sigma` of Ledoit and Wolf,
+  :math:`W = \Sigma^{-1} \mathrm{Cov}(c, v)`: plain least squares where there are many trials.
+
+Moving one variable by one unit of its own and no other, as the maps predict it, is the step
+:math:`D (W^\top D)^{-1} e_j`. Codes are seldom linear in what they tell, though, and a straight step leaves behind what
+should have bent with it. The curved step follows :math:`E[c \mid v] \approx g(v)`, a polynomial of second degree:
+:math:`c' = c + g(\hat v + \delta) - g(\hat v)`, which keeps what the variables do not explain.
+
+Linear subspaces do not depend on the axes of code space, so these measures are fair to a model whose codes are known up
+to a rotation only; scores that look at single axes are in `metrics.axes`. Values of v keep their own unit throughout.
+
+Source: METHODS 5.4, our operational definitions of what the GNOCCHI paper (arXiv 2407.21195) shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from spikeloom.errors import ConditionError, DataError
+from spikeloom.metrics.arrays import Numbers, smooth
+from spikeloom.metrics.decoding import FOLDS, Ridge
+from spikeloom.trials import Trials
+
+How = Literal["curved", "joint", "encode", "decode"]
+"""How a variable moves: the curved step, the straight one, the column of D, or that of W; all of predicted gain 1."""
+
+START_BINS = 5
+"""Bins at the beginning of a trial whose mean is where the hand starts."""
+
+
+# --- variables -----------------------------------------------------------------------------------------------------
+
+
+def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
+    """One number per trial, by name.
+
+    `name` is a condition of single numbers; "name.1" the second number of a vector condition, or of a behaviour series
+    in each trial's last bin; "name.cos" and "name.sin" those of an angle whose name ends in `_deg` or `_rad`.
+
+    Raises:
+        ConditionError: if there is no such variable, or it is not a finite number in every trial.
+    """
+    stem, _, part = name.rpartition(".")
+    values = None
+    if name in trials.conditions and trials.conditions[name].ndim == 1:
+        values = trials.conditions[name]
+    elif stem in trials.conditions and part in ("cos", "sin") and stem.endswith(("_deg", "_rad")):
+        angle = np.asarray(trials.conditions[stem], np.float64)
+        values = getattr(np, part)(np.deg2rad(angle) if stem.endswith("_deg") else angle)
+    elif part.isdigit():
+        table = {**{key: series[np.arange(len(trials)), trials.lengths - 1] for key, series in trials.behavior.items()}}
+        table |= {key: value for key, value in trials.conditions.items() if value.ndim == 2}
+        if stem in table and int(part) < table[stem].shape[1]:
+            values = table[stem][:, int(part)]
+    if values is None or values.dtype.kind not in "uifb" or not np.isfinite(values.astype(np.float64)).all():
+        raise ConditionError(
+            f"A variable must be a finite number in every trial: a condition of {sorted(trials.conditions)}, or a "
+            f'dimension such as "x.0" of the series {sorted(trials.behavior)}.',
+            f"It was {name!r}" + ("." if values is None else ", which holds other values."),
+            "Choose one of these, or keep it when binning with --condition NAME.",
+        )
+    return values.astype(np.float64)
+
+
+def variables(trials: Trials, names: Sequence[str]) -> Float[np.ndarray, "trial variable"]:
+    """The named variables as columns."""
+    return np.stack([variable(trials, name) for name in names], 1)
+
+
+# --- directions ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Directions:
+    """Linear maps between codes and variables, measured on trials.
+
+    Args:
+        names: Of the variables.
+        code_mean: (code,).
+        variable_mean: (variable,), each in its own unit.
+        encode: D, change of the code per unit of each variable (code, variable).
+        decode: W, change of each variable per unit of the code (code, variable).
+        covariance: Shrunk covariance of the codes (code, code).
+        bent: Change of the code per unit of each product of two standardised variables (code, product).
+        flat: Change of the code per unit of each variable where those products are accounted for (code, variable).
+        variable_sd: (variable,).
+    """
+
+    names: tuple[str, ...]
+    code_mean: Numbers
+    variable_mean: Numbers
+    encode: Numbers
+    decode: Numbers
+    covariance: Numbers
+    bent: Numbers
+    flat: Numbers
+    variable_sd: Numbers
+
+    @classmethod
+    def of(cls, encoded: Trials, names: Sequence[str]) -> "Directions":
+        """Measure the directions of the named variables on trials with codes.
+
+        Raises:
+            DataError: if the trials have no codes, or a variable does not vary by itself.
+        """
+        if encoded.codes is None:
+            raise DataError(
+                "Directions need trials with codes.", "These have none.", "Encode them with a GNOCCHI first."
+            )
+        return cls.fit(np.asarray(encoded.codes), variables(encoded, names), names)
+
+    @classmethod
+    def fit(
+        cls, codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"], names: Sequence[str]
+    ) -> "Directions":
+        """Measure the directions on codes and variables; see `of`."""
+        mean_code, mean_value = codes.mean(0, dtype=np.float64), values.mean(0)
+        c, v = codes - mean_code, values - mean_value
+        sd = np.where(v.std(0) > 0, v.std(0), 1)
+        scaled = v / sd
+        if np.linalg.matrix_rank(scaled, tol=1e-6 * np.sqrt(len(v))) < v.shape[1]:
+            raise DataError(
+                "Each variable must vary by itself over the trials.",
+                f"Of {', '.join(names)} one does not vary, or follows from the others.",
+                "Leave it out, or give trials in which it varies.",
+            )
+        covariance = ledoit_wolf(c)
+        encode = np.linalg.lstsq(v, c, rcond=None)[0].T
+        decode = np.linalg.solve(covariance, c.T @ v / len(c))
+        both = np.concatenate([scaled, _products(scaled)], 1)
+        gram = both.T @ both + 1e-3 * len(v) * np.eye(both.shape[1])  # products of few distinct values may depend
+        curve = np.linalg.solve(gram, both.T @ c).T
+        flat, bent = curve[:, : v.shape[1]] / sd, curve[:, v.shape[1] :]
+        return cls(tuple(names), mean_code, mean_value, encode, decode, covariance, bent, flat, sd)
+
+    def steps(self, how: How = "joint") -> Float[np.ndarray, "code variable"]:
+        """Change of the code that moves each variable by one unit, as the maps predict it; straight ones only."""
+        if how in ("joint", "curved"):
+            return self.encode @ np.linalg.inv(self.decode.T @ self.encode)
+        column = self.encode if how == "encode" else self.decode
+        return column / (self.decode * column).sum(0)
+
+    def move(self, codes: Numbers, changes: Numbers, *, how: How = "curved") -> Float[np.ndarray, "trial code"]:
+        """Codes after changes (trial, variable) of the variables, each in its own unit."""
+        if how != "curved":
+            return codes + changes @ self.steps(how).T
+        here = self.predict(codes)
+        return codes + self._curve(here + changes) - self._curve(here)
+
+    def _curve(self, values: Numbers) -> Numbers:
+        """The part of g that varies, (trial, code)."""
+        centred = values - self.variable_mean
+        return centred @ self.flat.T + _products(centred / self.variable_sd) @ self.bent.T
+
+    def predict(self, codes: Numbers) -> Float[np.ndarray, "trial variable"]:
+        """Variables as read from codes."""
+        return (codes - self.code_mean) @ self.decode + self.variable_mean
+
+    def cosines(self, of: Literal["encode", "decode"] = "encode", *, whitened: bool = False) -> Numbers:
+        """Cosine of the directions of each two variables; `whitened`: in codes turned to unit covariance."""
+        columns = self.encode if of == "encode" else self.decode
+        if whitened:
+            values, vectors = np.linalg.eigh(self.covariance)
+            power = -0.5 if of == "encode" else 0.5
+            columns = (vectors * np.maximum(values, 1e-12) ** power) @ vectors.T @ columns
+        columns = columns / np.linalg.norm(columns, axis=0)
+        return columns.T @ columns
+
+
+def _products(scaled: Numbers) -> Numbers:
+    """Products of each two standardised variables, each with itself too, (trial, product)."""
+    first, second = np.triu_indices(scaled.shape[1])
+    return scaled[:, first] * scaled[:, second]
+
+
+def ledoit_wolf(centred: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "column column"]:
+    r"""Shrunk covariance :math:`(1 - \rho) S + \rho\, \bar s I` of centred rows, with the least expected squared error.
+
+    :math:`\bar s` the mean variance, :math:`\rho = \min(1, n^{-2} \sum_i \|x_i x_i^\top - S\|^2 / \|S - \bar s I\|^2)`.
+
+    Source: Ledoit, Wolf 2004.
+    """
+    x = np.asarray(centred, np.float64)
+    covariance = x.T @ x / len(x)
+    target = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    apart = np.square(covariance - target).sum()
+    noise = (np.square(np.square(x).sum(1)).sum() / len(x) - np.square(covariance).sum()) / len(x)
+    share = min(1.0, max(0.0, noise / apart)) if apart > 0 else 0.0
+    return (1 - share) * covariance + share * target
+
+
+def orthogonality(cosines: Numbers) -> float:
+    """Mean absolute cosine over pairs of variables; 0 is ideal, sqrt(2 / (pi L)) that of chance directions."""
+    first, second = np.triu_indices(len(cosines), 1)
+    return float(np.abs(cosines[first, second]).mean())
+
+
+# --- what codes say ------------------------------------------------------------------------------------------------
+
+
+def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[np.ndarray, " variable"]:
+    """Variance of what the codes predict over that of what remains, for each variable, on trials not used to fit."""
+    predicted = directions.predict(codes)
+    return predicted.var(0) / np.maximum((values - predicted).var(0), 1e-300)
+
+
+def group_snr(
+    directions: Directions, codes: Numbers, groups: Integer[np.ndarray, " trial"]
+) -> Float[np.ndarray, " variable"]:
+    """Variance between groups (targets) over mean variance within, of the codes along each decode direction."""
+    along = directions.predict(codes)
+    found = np.unique(groups)
+    means = np.stack([along[groups == group].mean(0) for group in found])
+    within = np.stack([along[groups == group].var(0) for group in found])
+    return means.var(0) / np.maximum(within.mean(0), 1e-300)
+
+
+def point_error(directions: Directions, codes: Numbers, points: Numbers) -> float:
+    """Mean Euclidean distance between the points (trial, axis) and where codes say they are: the first variables."""
+    return float(np.linalg.norm(directions.predict(codes)[:, : points.shape[1]] - points, axis=1).mean())
+
+
+def unit_r2(real: Numbers, fake: Numbers, mask: Numbers) -> Float[np.ndarray, " neuron"]:
+    """Share of each neuron's variance over trials and bins that activity generated from own codes explains."""
+    truth, found = (np.asarray(x, np.float64)[mask] for x in (real, fake))
+    total = np.square(truth - truth.mean(0)).sum(0)
+    return np.where(total > 0, 1 - np.square(found - truth).sum(0) / np.where(total > 0, total, 1), np.nan)
+
+
+def coverage(real: Numbers, fake: Numbers, *, neighbours: int = 5) -> float:
+    """Share of real codes that have a generated one nearer than their fifth nearest real one; about 0.97 for equals.
+
+    Expected for equal distributions and numbers: 1 - 2^-5. Source: Naeem, Oh, Uh, Choi, Yoo 2020.
+    """
+    radius = np.sort(_distances(real, real), 1)[:, neighbours]  # the first is the code itself
+    return float((_distances(real, fake).min(1) < radius).mean())
+
+
+def _distances(x: Numbers, y: Numbers) -> Numbers:
+    square = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
+    return np.sqrt(np.maximum(square, 0))
+
+
+# --- what moving a code does ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Readout:
+    """Linear decoder of a behaviour series from activity, now and up to `history` bins back, fitted on real trials.
+
+    Args:
+        ridge: The fitted map.
+        history: Bins back.
+        sd: Of the Gaussian that spikes are smoothed with, bins; None reads rates (their root).
+    """
+
+    ridge: Ridge
+    history: int
+    sd: float | None
+
+    @classmethod
+    def fit(cls, trials: Trials, name: str, *, history: float = 0.1, smoothing: float | None = 0.05) -> "Readout":
+        """Fit to real trials.
+
+        Args:
+            trials: Real training trials with that behaviour series.
+            name: Of the series.
+            history: Seconds back.
+            smoothing: Seconds; None reads the trials' rates instead of their spikes.
+        """
+        blank = cls(
+            Ridge(np.zeros(0), np.zeros(0)),
+            round(history / trials.bin_width),
+            None if smoothing is None else smoothing / trials.bin_width,
+        )
+        inputs, mask = blank._inputs(trials), trials.mask
+        trial = np.nonzero(mask)[0]
+        series = np.asarray(trials.behavior[name], np.float64)[mask]
+        return cls(Ridge.fit(inputs[mask], series, trial % FOLDS), blank.history, blank.sd)
+
+    def decode(self, trials: Trials) -> Float[np.ndarray, "trial time dim"]:
+        """The series as read from the trials' activity; padding holds arbitrary numbers."""
+        inputs = self._inputs(trials)
+        return self.ridge.predict(inputs.reshape(-1, inputs.shape[2])).reshape(*inputs.shape[:2], -1)
+
+    def _inputs(self, trials: Trials) -> Numbers:
+        """Activity now and before (trial, time, lag x neuron); before the first bin, that of the first bin."""
+        if self.sd is None:
+            if trials.rates is None:
+                raise DataError(
+                    "These trials must have rates.", "They have none.", "Give smoothing=0.05 to read spikes."
+                )
+            x = np.sqrt(trials.rates)
+        else:
+            x = smooth(trials.counts, sd=self.sd, mask=trials.mask)
+        at = np.arange(trials.time)
+        return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in range(self.history + 1)], 2)
+
+
+def ends(series: Float[np.ndarray, "trial time dim"], lengths: Integer[np.ndarray, " trial"]) -> Numbers:
+    """Where each trial's series ends (its last bin) and starts (mean of its first five), (trial, 2 dim), ends first."""
+    last = series[np.arange(len(series)), lengths - 1]
+    return np.concatenate([last, series[:, :START_BINS].mean(1)], 1)
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What a walk along one variable did.
+
+    Args:
+        gain: Achieved over asked change of the variable, least squares through all points of all trials; 1 is ideal.
+        unintended: Sum of the absolute changes of the other variables, per unit of achieved change; 0 is ideal.
+        unintended_total: The same sum for a walk of mean size, in the variables' unit.
+        floor: Of `unintended`: the same code with new noise, nothing moved, per unit of the same achieved change.
+    """
+
+    gain: float
+    unintended: float
+    unintended_total: float
+    floor: float | None = None
+
+
+def movement(
+    asked: Float[np.ndarray, "point trial"],
+    achieved: Float[np.ndarray, "point trial variable"],
+    *,
+    moved: int,
+    still: Float[np.ndarray, "trial variable"] | None = None,
+) -> Movement:
+    """Gain and unintended movement of a walk.
+
+    Changes are counted from each trial's point where the least is asked for, which should be none at all.
+
+    Args:
+        asked: Change that was asked for at each point.
+        achieved: Variables that were read back at each point.
+        moved: Which of them should have moved.
+        still: Variables read back from the unmoved codes with new noise, for the floor.
+    """
+    middle = np.abs(asked).mean(1).argmin()
+    wanted = np.delete(asked - asked[middle], middle, 0)
+    change = np.delete(achieved - achieved[middle], middle, 0)
+    others = np.abs(np.delete(change, moved, 2)).sum(2).mean()
+    reached = np.abs(change[..., moved]).mean()
+    gain = float((wanted * change[..., moved]).sum() / np.square(wanted).sum())
+    floor = None
+    if still is not None:
+        floor = float(np.abs(np.delete(still - achieved[middle], moved, 1)).sum(1).mean() / reached)
+    return Movement(gain, float(others / reached), float(others), floor)

@@ -1,0 +1,376 @@
+r"""GNOCCHI: neural activity generated from disentangled codes (McCart, Sedler, Versteeg et al. 2024, arXiv 2407.21195).
+
+An encoder reads a trial's activity x and answers with one code c for the whole trial; a denoiser of x is told c. Noise
+enters as :math:`x_i = a x + \sigma\varepsilon`. Three losses in the paper, two here:
+
+* score and reconstruction. With :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a`, their sum with equal weights is
+  :math:`\|\varepsilon - \hat\varepsilon\|^2 (1 + \sigma^2 / a^2) = \|\varepsilon - \hat\varepsilon\|^2 / a^2
+  = \|v - \hat v\|^2`, the velocity loss, so the network predicts v;
+* the discrepancy (MMD) between the batch's codes and N(0, I), unbiased: codes may tell all they want about their trial,
+  but together they must fill a round space, which keeps what they tell in independent directions.
+
+Generation: a code (a trial's own, one from the prior, or a moved one), then noise -> activity -> rates -> counts.
+
+What is diffused is smooth activity, from spikes by a Gaussian kernel in the model, from given rates, or from the
+latents of another model (`signal`); bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
+principal components of whole trials (`form="components"`, equal lengths only, about ten times faster).
+
+The paper's hyperparameters are not available; those here were chosen by measurement (docs/gnocchi.md).
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from spikeloom.diffusion.denoiser import NetworkDenoiser, denoising_loss
+from spikeloom.diffusion.sampler import DEFAULT, Sampler
+from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
+from spikeloom.errors import DataError, SettingError
+from spikeloom.losses import mmd
+from spikeloom.metrics.disentanglement import Directions, How
+from spikeloom.models.asking import Request, read
+from spikeloom.models.base import Model, as_float
+from spikeloom.models.facts import Facts
+from spikeloom.nn.activity import Activity
+from spikeloom.nn.codes import CodeRangeWarning, CodeSpace
+from spikeloom.nn.condition import Condition
+from spikeloom.nn.encoder import Decoder
+from spikeloom.nn.perceptron import Perceptron, VectorBackbone
+from spikeloom.nn.recurrent import TrialEncoder
+from spikeloom.nn.stack import Backbone
+from spikeloom.observation.base import ObservationModel
+from spikeloom.observation.poisson import Poisson
+from spikeloom.seeds import Streams
+from spikeloom.training.plan import Plan
+from spikeloom.training.train import LossTerms, Stage
+from spikeloom.trials import Trials
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+PRIOR_DRAWS = 4
+"""Draws from N(0, I) for each code of a batch, in the discrepancy."""
+
+READS = {"spikes": "counts", "rates": "rates", "latents": "latents"}
+
+
+@dataclass(frozen=True, config=STRICT)
+class SignalSettings:
+    """What is diffused.
+
+    Args:
+        of: Spikes, given rates, or given latents (of an LDNS, say) of the trials.
+        smoothing: Sd of the Gaussian that spikes are smoothed with, s; rates and latents are taken as they are.
+        form: Space-time components of whole trials, or the sequence of bins.
+        components: How many components, for that form; fewer where there are fewer training trials.
+        latents: Latents per bin of the trials; only read for a signal of latents.
+    """
+
+    of: Literal["spikes", "rates", "latents"] = "spikes"
+    smoothing: Annotated[float, Field(ge=0)] = 0.05
+    form: Literal["components", "sequence"] = "components"
+    components: Annotated[int, Field(ge=1)] = 64
+    latents: Annotated[int, Field(ge=1)] = 16
+
+
+@dataclass(frozen=True, config=STRICT)
+class NetworkSettings:
+    """Networks and losses.
+
+    Args:
+        width: Channels of the denoiser.
+        blocks: Residual blocks of the denoiser.
+        encoder_width: Channels of the encoder (components), or units of each direction (sequence).
+        encoder_blocks: Residual blocks of the encoder (components).
+        mmd: Weight of the discrepancy between codes and N(0, I).
+    """
+
+    width: Annotated[int, Field(ge=1)] = 256
+    blocks: Annotated[int, Field(ge=1)] = 4
+    encoder_width: Annotated[int, Field(ge=1)] = 128
+    encoder_blocks: Annotated[int, Field(ge=0)] = 2
+    mmd: Annotated[float, Field(ge=0)] = 1.0
+
+
+@final
+class GNOCCHI(Model):
+    """Neural activity from one code per trial; see the module for the method.
+
+    Args:
+        neurons: Neurons of the recording, the last axis of the counts.
+        codes: Numbers in a code.
+        signal: What is diffused.
+        network: Networks and losses.
+        prior: Where codes of unconditional samples come from: N(0, I), a Gaussian with the training codes' mean and
+            covariance, or a small diffusion model of the training codes.
+        schedule: Signal and noise of each diffusion level.
+        sampler: How generation walks the levels.
+        observation: Rates to counts; Poisson with a softplus link if absent.
+        plan: Optimisation of encoder and denoiser.
+        prior_plan: Optimisation of the prior's diffusion model.
+        head_plan: Optimisation of the map from latents to rates; only read for a signal of latents.
+    """
+
+    def __init__(
+        self,
+        neurons: int,
+        *,
+        codes: int = 16,
+        signal: SignalSettings = SignalSettings(),  # noqa: B008  # frozen
+        network: NetworkSettings = NetworkSettings(),  # noqa: B008
+        prior: Literal["normal", "gaussian", "diffusion"] = "gaussian",
+        schedule: NoiseSchedule = LinearBeta(),  # noqa: B008
+        sampler: Sampler = DEFAULT,
+        observation: ObservationModel | None = None,
+        plan: Plan = Plan(updates=3000, batch=64, rate=2e-3, weight_decay=1e-5, average=0.999),  # noqa: B008
+        prior_plan: Plan = Plan(updates=1500, batch=64, rate=2e-3, average=0.999),  # noqa: B008
+        head_plan: Plan = Plan(updates=600, batch=32, rate=3e-3),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        if neurons < 1 or codes < 1:
+            raise SettingError(
+                "GNOCCHI needs neurons >= 1 and codes >= 1.",
+                f"It got neurons={neurons}, codes={codes}.",
+                "Give codes=16.",
+            )
+        self.neurons, self.codes = neurons, codes
+        self.signal, self.network, self.prior = signal, network, prior
+        self.schedule, self.sampler = schedule, sampler
+        self.observation: ObservationModel = Poisson() if observation is None else observation
+        self.plan, self.prior_plan, self.head_plan = plan, prior_plan, head_plan
+        self.reads = READS[signal.of]
+
+    # --- building and training ------------------------------------------------------------------------------------
+
+    def build(self, facts: Facts) -> None:
+        """Networks and buffers; see `Model.build`."""
+        signal, network = self.signal, self.network
+        whole = signal.form == "components"
+        time = max(facts.lengths) if whole else 0
+        channels = signal.latents if signal.of == "latents" else facts.neurons
+        components = min(signal.components, sum(facts.lengths.values()) - 1, time * channels) if whole else 0
+        smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
+        self.activity = Activity(channels, sd=smoothing, log=signal.of == "rates", time=time, components=components)
+        size: dict[str, Any] = dict(width=network.width, blocks=network.blocks, vector=self.codes)
+        if whole:
+            inner: dict[str, Any] = dict(width=network.encoder_width, blocks=network.encoder_blocks)
+            self.encoder: nn.Module = Perceptron(components, self.codes, **inner)
+            backbone: nn.Module = VectorBackbone(components, schedule=self.schedule, **size)
+        else:
+            self.encoder = TrialEncoder(channels, self.codes, width=network.encoder_width)
+            backbone = Backbone(channels, grouped=False, **size)
+        self.denoiser = NetworkDenoiser(backbone, schedule=self.schedule, prediction="velocity")
+        if self.prior == "diffusion":
+            small = VectorBackbone(self.codes, schedule=self.schedule, width=128, blocks=3)
+            self.code_denoiser = NetworkDenoiser(small, schedule=self.schedule, prediction="velocity")
+        if signal.of == "latents":
+            self.head = Decoder(channels, facts.neurons, width=64, mixed=True)
+        self.space = CodeSpace(self.codes)
+
+    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+        """Encoder with denoiser, then prior and head where there are any; see `Model.stages`."""
+        if self.signal.form == "components" and len({*trials.lengths, *(() if watch is None else watch.lengths)}) > 1:
+            raise DataError(
+                "Space-time components need trials of equal length.",
+                f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
+                "Cut equal windows, or fit with --set signal.form=sequence, which takes any length.",
+            )
+        self.activity.measure(as_float(read(trials, self.reads)), torch.from_numpy(trials.mask))
+        if self.activity.components:
+            self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
+        data, watched = self._diffused(trials), None if watch is None else self._diffused(watch)
+        yield Stage("denoiser", nn.ModuleList((self.encoder, self.denoiser)), self.denoising, data, self.plan, watched)
+        codes = np.array(self.encode(trials, progress=False).codes)
+        self.space.measure(codes)
+        if self.prior == "diffusion":
+            data = {"codes": self.space.whiten(torch.from_numpy(codes))[:, None]}
+            yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
+        if self.signal.of == "latents":
+            latents, counts = as_float(read(trials, self.reads)), torch.from_numpy(trials.counts.copy())
+            data = {"latents": latents, "counts": counts, "mask": torch.from_numpy(trials.mask)}
+            mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
+            self.head.start_at(self.observation.drive(mean))
+            yield Stage("head", self.head, self.spiking, data, self.head_plan)
+
+    def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
+        """Velocity loss, a sum over valid entries, plus the discrepancy of the batch's codes for each of them."""
+        clean, mask = batch["activity"], batch.get("mask")
+        level = torch.from_numpy(streams.uniform()).to(clean.device)
+        noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
+        prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.codes)).to(clean.device)
+        codes = self._codes(clean, mask)
+        told = Condition(vector=codes)
+        total, entries = denoising_loss(self.denoiser, clean, level=level, noise=noise, condition=told, mask=mask)
+        parts = {"velocity": total.detach()}
+        if len(codes) > 1:
+            apart = mmd(codes, prior.flatten(0, 1)) * entries
+            total, parts["mmd"] = total + self.network.mmd * apart, apart.detach()
+        return LossTerms(total, entries, parts)
+
+    def prior_denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
+        """Velocity loss of the prior's diffusion model on whitened codes."""
+        clean = batch["codes"]
+        level = torch.from_numpy(streams.uniform()).to(clean.device)
+        noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
+        return LossTerms(*denoising_loss(self.code_denoiser, clean, level=level, noise=noise))
+
+    def spiking(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:  # noqa: ARG002 - nothing is drawn
+        """Poisson loss of the counts under the head's rates."""
+        mask = batch["mask"]
+        nll = -self.observation.log_prob(batch["counts"].float(), self._drive(batch["latents"]))
+        return LossTerms((nll * mask[..., None]).sum(), mask.sum() * nll.shape[-1])
+
+    # --- speaking -------------------------------------------------------------------------------------------------
+
+    def draw(self, request: Request) -> dict[str, np.ndarray]:
+        """Code and noise -> activity -> rates -> counts; see `Model.draw`."""
+        if request.guidance != 1:
+            raise SettingError(
+                "GNOCCHI has no guidance: a code is not a condition that could be exaggerated.",
+                f"It got guidance={request.guidance}.",
+                "Leave it out, or move the codes with traverse.",
+            )
+        device, lengths = self.space.mean.device, request.lengths
+        free = torch.from_numpy(request.noise.normal(self.codes)).to(device)  # given codes change no other noise
+        given = request.codes
+        codes = self._from_prior(free) if given is None else torch.from_numpy(given).to(device)
+        mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
+        sampler: Sampler = request.sampler or self.sampler
+        told = Condition(vector=codes)
+        if self.activity.components:
+            self._check_bins(lengths)
+            fresh = lambda: torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)  # noqa: E731
+            x = sampler.draw(self.denoiser, fresh, condition=told)
+        else:
+            fresh = lambda: torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)  # noqa: E731
+            x = sampler.draw(self.denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
+        found = {"codes": codes.cpu().numpy()}
+        if self.signal.of == "latents":
+            latents = self.activity.back(x)
+            drive = self._drive(latents)
+            found["latents"] = latents.cpu().numpy()
+        else:
+            drive = self.observation.drive(self.activity.rates(x))
+        found["rates"] = self.observation.rates(drive).cpu().numpy()
+        return found | {"counts": self.observation.sample(drive, request.spikes)}
+
+    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+        """One code per trial, of what the model reads (counts, rates or latents); see `Model.infer`."""
+        device = self.space.mean.device
+        if self.activity.components:
+            self._check_bins(mask.sum(1).numpy())
+        x = self.activity(counts.to(device), mask.to(device))
+        return {"codes": self._codes(x, None if self.activity.components else mask.to(device)).cpu().numpy()}
+
+    def reconstruct(self, trials: Trials, *, seed: int = 0) -> Trials:
+        """Trials generated from the codes of the given ones, with their lengths, conditions and behaviour."""
+        codes = self.encode(trials, progress=False).codes
+        fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
+        return replace(fake, conditions=trials.conditions, behavior=trials.behavior, units=trials.units)
+
+    def directions(self, trials: Trials, names: Sequence[str]) -> Directions:
+        """Where in code space the named variables of these trials lie; see `Directions`."""
+        return Directions.of(self.encode(trials, progress=False), names)
+
+    def traverse(
+        self,
+        trials: Trials,
+        along: str,
+        *,
+        span: tuple[float, float],
+        points: int = 5,
+        keep: Sequence[str] = (),
+        how: How = "curved",
+        reference: Trials | None = None,
+        seed: int = 0,
+    ) -> Trials:
+        """Walk in code space: move one variable of each trial, keep the rest, and generate at every point.
+
+        All points of a trial's walk start from the same noise, so what changes is what the code changes.
+
+        Args:
+            trials: Where the walks begin: their own codes.
+            along: The variable to move: a condition of numbers, or "series.0", the last bin of a behaviour series.
+            span: Least and largest change, in the variable's own unit.
+            points: How many points, even over the span.
+            keep: Further variables that shall not move; all conditions of single numbers if none are named.
+            how: Curved or straight, and which way; see `metrics.disentanglement`.
+            reference: Trials that the directions are measured on, the training trials; `trials` if absent.
+            seed: Of noise and spikes.
+
+        Returns:
+            points x trials, point after point, with the conditions `walk` (the change asked for), `walk_trial` (the row
+            in `trials`), `walk_along`, and those of the trial, the moved one as it was asked for.
+        """
+        if points < 1 or not np.isfinite(span).all():
+            raise SettingError(
+                "A walk needs points >= 1 and a finite span.",
+                f"It got points={points}, span={span}.",
+                "Give span=(-1, 1).",
+            )
+        source = trials if reference is None else reference
+        kept = list(keep) or [name for name in source.conditions if source.conditions[name].dtype.kind == "f"]
+        names = [along, *[name for name in kept if name != along]]
+        directions = self.directions(source, names)
+        codes = np.asarray(self.encode(trials, progress=False).codes)
+        changes = np.linspace(*span, points)
+        only = np.eye(1, len(names)).repeat(len(codes), 0)  # of all variables, only the first moves
+        moved = np.stack([directions.move(codes, change * only, how=how) for change in changes])
+        self.admit(moved.reshape(-1, self.codes).astype(np.float32))  # warns once, for the whole walk
+        parts = []
+        for change, these in zip(changes, moved, strict=True):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CodeRangeWarning)
+                fake = self.sample(like=trials, codes=these, seed=seed, progress=False)
+            asked = {along: trials.conditions[along] + change} if along in trials.conditions else {}
+            fields = ("walk_along", along), ("walk", change)
+            walked = {name: np.full(len(trials), value) for name, value in fields} | {
+                "walk_trial": np.arange(len(trials))
+            }
+            parts.append(replace(fake, conditions={**trials.conditions, **asked, **walked}))
+        return parts[0].concatenate(*parts[1:])
+
+    def admit(self, codes: np.ndarray) -> np.ndarray:
+        """Codes a caller gave, checked; a warning says the distance of those that leave the training codes."""
+        self._trained()
+        return self.space.check(codes)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _codes(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        found: Tensor = self.encoder(x[:, 0]) if self.activity.components else self.encoder(x, mask)
+        return found
+
+    def _drive(self, latents: Tensor) -> Tensor:
+        """Drive of each neuron, from latents in their own unit."""
+        found: Tensor = self.head((latents - self.activity.mean) / self.activity.sd)
+        return found
+
+    def _from_prior(self, free: Tensor) -> Tensor:
+        """Codes of standard normal numbers (trial, code)."""
+        if self.prior == "normal":
+            return free
+        if self.prior == "diffusion":
+            free = DEFAULT.draw(self.code_denoiser, lambda: free[:, None])[:, 0]  # asks for noise once
+        return self.space.color(free)
+
+    def _diffused(self, trials: Trials) -> dict[str, Tensor]:
+        """What encoder and denoiser learn from."""
+        mask = torch.from_numpy(trials.mask)
+        with torch.no_grad():
+            x = self.activity(as_float(read(trials, self.reads)), mask)
+        return {"activity": x} if self.activity.components else {"activity": x, "mask": mask}
+
+    def _check_bins(self, lengths: np.ndarray) -> None:
+        if (lengths != self.activity.time).any():
+            raise SettingError(
+                f"This GNOCCHI knows whole trials of {self.activity.time} bins only.",
+                f"It was asked for {int(lengths[lengths != self.activity.time][0])}.",
+                "Leave the bins out, or fit with --set signal.form=sequence, which takes any length.",
+            )

@@ -1,0 +1,73 @@
+"""Where the codes of the training trials lie: mean, covariance, reach; and whether other codes lie there too."""
+
+import warnings
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from spikeloom.errors import ShapeError
+
+
+class CodeRangeWarning(UserWarning):
+    """Codes farther from the training codes' mean than any training code: the model extrapolates."""
+
+
+class CodeSpace(nn.Module):
+    """Mean and covariance of the training codes, saved with the model; at first 0 and I.
+
+    Args:
+        codes: Numbers in a code.
+    """
+
+    mean: Tensor
+    root: Tensor  # lower triangle L with L L' the covariance
+    reach: Tensor  # distance of the farthest training code from the mean, in standard deviations
+
+    def __init__(self, codes: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(codes))
+        self.register_buffer("root", torch.eye(codes))
+        self.register_buffer("reach", torch.zeros(()))
+
+    def measure(self, codes: Float[np.ndarray, "trial code"]) -> None:
+        """Set mean, covariance and reach from the training codes."""
+        centred = codes.astype(np.float64) - codes.mean(0)
+        covariance = centred.T @ centred / len(codes)
+        covariance += 1e-6 * max(np.trace(covariance) / len(covariance), 1e-12) * np.eye(len(covariance))
+        self.mean.copy_(torch.from_numpy(codes.mean(0)))
+        self.root.copy_(torch.from_numpy(np.linalg.cholesky(covariance)))
+        self.reach.copy_(self.whiten(torch.tensor(codes)).norm(dim=-1).max())
+
+    def whiten(self, codes: Float[Tensor, "trial code"]) -> Float[Tensor, "trial code"]:
+        """Codes with mean 0 and covariance I over the training trials."""
+        centred = (codes.to(self.mean) - self.mean).T
+        return torch.linalg.solve_triangular(self.root, centred, upper=False).T
+
+    def color(self, white: Float[Tensor, "trial code"]) -> Float[Tensor, "trial code"]:
+        """The inverse of `whiten`; standard normal numbers become draws from the Gaussian of the training codes."""
+        return self.mean + white @ self.root.T
+
+    def check(self, codes: Float[np.ndarray, "trial any"]) -> Float[np.ndarray, "trial code"]:
+        """The codes; a warning says the distance where one lies farther out than every training code.
+
+        Raises:
+            ShapeError: if their size is wrong, or a number is not finite.
+        """
+        size = len(self.mean)
+        if codes.ndim != 2 or codes.shape[1] != size or not np.isfinite(codes).all():
+            raise ShapeError(
+                f"Codes must be finite, with axes (trial, {size}).",
+                f"They have shape {codes.shape}" + ("." if np.isfinite(codes).all() else " and NaN or infinity."),
+                "Give codes that this model encoded, moved or not.",
+            )
+        far = float(self.whiten(torch.tensor(codes)).norm(dim=-1).max()) if len(codes) else 0.0
+        if far > float(self.reach) * (1 + 1e-4):  # codes of training trials themselves differ by rounding
+            warnings.warn(
+                f"A code lies {far:.3g} standard deviations from the mean of the training codes; the farthest of those "
+                f"lies {float(self.reach):.3g} from it. The model extrapolates.",
+                CodeRangeWarning,
+                stacklevel=4,
+            )
+        return codes

@@ -1,0 +1,36 @@
+r"""Recurrent encoder: a whole trial, of any length, as one vector.
+
+A gated recurrent unit reads the bins forwards and another one backwards; their last states, joined, go through a linear
+map. Each direction ends at the trial's own last (first) bin, so padding changes nothing.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
+
+
+class TrialEncoder(nn.Module):
+    """Activity (batch, time, channel) -> one vector per trial (batch, code).
+
+    Args:
+        channels: Channels per bin.
+        codes: Numbers in the vector.
+        width: Units of each direction.
+    """
+
+    def __init__(self, channels: int, codes: int, *, width: int) -> None:
+        super().__init__()
+        self.units = nn.GRU(channels, width, batch_first=True, bidirectional=True)
+        self.leave = nn.Linear(2 * width, codes)
+
+    def forward(
+        self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, "batch code"]:
+        """One vector per trial; the mask says which bins count, and these come first."""
+        if mask is None or bool(mask.all()):
+            _, last = self.units(x)
+        else:
+            packed = pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+            _, last = self.units(packed)
+        return self.leave(torch.cat((last[0], last[1]), -1))

@@ -1,0 +1,203 @@
+"""Figures of codes and of walks in code space: what moving one variable changed, in behaviour and in neurons.
+
+A walk is what `GNOCCHI.traverse` gives: trials point after point, with the conditions `walk` (change asked for, in the
+variable's unit), `walk_trial` and `walk_along`. Behaviour is read from generated activity by a linear decoder that was
+fitted to recorded trials.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import ConditionError, DataError
+from spikeloom.metrics.arrays import smooth
+from spikeloom.metrics.disentanglement import Directions, Readout, ends, variables
+from spikeloom.report.chart import Chart, Figure, Role, Series
+from spikeloom.report.page import document, figure_html
+from spikeloom.trials import Trials
+
+COLORS: tuple[Role, ...] = get_args(Role)[3:]
+"""Roles of points along a walk and of groups."""
+
+UNITS_SHOWN = 9
+GROUPS_SHOWN = len(COLORS)
+SMOOTHED = 0.03
+"""Sd of the Gaussian for responses drawn from spikes, where there are no rates, s."""
+
+
+def walk_figures(
+    walk: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
+) -> tuple[Figure, ...]:
+    """What a walk changed: decoded behaviour (where there is a series to decode) and unit responses.
+
+    Args:
+        walk: As `GNOCCHI.traverse` gives it.
+        real: Recorded trials on which the decoder is fitted, the training trials.
+        series: Behaviour to decode; one with "pos" in its name, else any, if absent.
+        smoothing: Of the spikes that the decoder reads, s; None: it reads rates.
+
+    Raises:
+        DataError: if the trials are no walk.
+        ConditionError: if the series is unknown.
+    """
+    if not {"walk", "walk_trial", "walk_along"} <= set(walk.conditions) or not len(walk):
+        raise DataError(
+            "Figures of a walk need a walk.", f"These are trials of {walk.source!r}.", "Use traverse first."
+        )
+    name = (
+        next((n for n in (*[n for n in real.behavior if "pos" in n], *real.behavior)), None)
+        if series is None
+        else series
+    )
+    if name is not None and name not in real.behavior:
+        raise ConditionError(f"The series must be one of {sorted(real.behavior)}.", f"It was {name!r}.", "Choose one.")
+    units = _unit_figure(walk)
+    if name is None or real.behavior[name].shape[2] < 2:
+        return (units,)
+    decoded = Readout.fit(real, name, smoothing=smoothing).decode(walk)
+    return (_behavior_figure(walk, decoded, name, real.units[name]), units)
+
+
+def walk_page(walk: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05) -> str:
+    """The figures of a walk as one self-contained HTML text; arguments as in `walk_figures`."""
+    along = str(walk.conditions["walk_along"][0]) if "walk_along" in walk.conditions else ""
+    body = "".join(figure_html(figure) for figure in walk_figures(walk, real, series=series, smoothing=smoothing))
+    head = f"<header><h1>A walk along {escape(along)}</h1></header>"
+    return document(f"walk along {along}", f"{head}<main>{body}</main><footer>Made by spikeloom.</footer>")
+
+
+def code_figure(
+    encoded: Trials, names: tuple[str, str], groups: NDArray[np.generic], *, reference: Trials | None = None
+) -> Figure:
+    """Where codes put trials: two variables as read from the codes, one colour per group.
+
+    Args:
+        encoded: Trials with codes.
+        names: The two variables; see `metrics.disentanglement.variable`.
+        groups: Group of each trial, such as its target (trial,); the first eight values have colours of their own.
+        reference: Trials with codes on which the directions are measured; `encoded` if absent.
+    """
+    directions = Directions.of(encoded if reference is None else reference, names)
+    read, true = directions.predict(np.asarray(encoded.codes)), variables(encoded, names)
+    marks = []
+    for number, group in enumerate(np.unique(groups)):
+        rows, role = groups == group, COLORS[number % GROUPS_SHOWN]
+        marks.append(Series("points", role, read[rows, 0], read[rows, 1], str(group)))
+        marks.append(Series("points", "guide", true[rows, 0].mean(keepdims=True), true[rows, 1].mean(keepdims=True)))
+    x_label, y_label = (f"{name}, read from the code" for name in names)
+    chart = Chart("", tuple(marks), x_label, y_label, wide=1.0)
+    caption = "Each dot is a trial, placed where its code says it went; grey dots are where it should be."
+    return Figure(
+        "codes", "Codes by target", caption, (chart,), columns=1, tab="Codes", legend=(("guide", "true mean"),)
+    )
+
+
+def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Sequence[float], *, unit: str) -> Figure:
+    """Trade-off of the weight of the discrepancy: orthogonality of directions against error of held-out targets.
+
+    Args:
+        weights: Weights tried.
+        cosines: Mean absolute cosine of each.
+        errors: Held-out error of each.
+        unit: Of the errors.
+    """
+    x, y = np.asarray(cosines, float), np.asarray(errors, float)
+    labels = [f"weight {weight:g}" for weight in weights]
+    dots = tuple(
+        Series("points", COLORS[k % len(COLORS)], x[k : k + 1], y[k : k + 1], label) for k, label in enumerate(labels)
+    )
+    line = Series("line", "guide", x, y, "in order of the weight")
+    chart = Chart("", (line, *dots), "mean |cosine| of target directions", f"error of held-out targets ({unit})")
+    legend = tuple((COLORS[k % len(COLORS)], label) for k, label in enumerate(labels))
+    caption = "Both axes are better near 0. A weight of 0 is an autoencoder of the same size without the discrepancy."
+    return Figure("mmd-weight", "What the weight buys", caption, (chart,), columns=1, tab="Codes", legend=legend)
+
+
+def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
+    """Mean decoded paths, end points, and achieved against asked changes."""
+    amounts, along = _amounts(walk), str(walk.conditions["walk_along"][0])
+    last, roles = ends(decoded, walk.lengths)[:, :2], _roles(len(amounts))
+    shortest = int(walk.lengths.min())
+    paths, dots = [], []
+    for amount, role in zip(amounts, roles, strict=True):
+        rows, word = walk.conditions["walk"] == amount, f"{amount:+.3g}"
+        mean = decoded[rows, :shortest, :2].mean(0)
+        paths.append(Series("line", role, mean[:, 0], mean[:, 1], word))
+        dots.append(Series("points", role, last[rows, 0], last[rows, 1], word))
+    changed = _changes(walk, last)
+    shares = [
+        Series(kind, role, amounts, np.array([changed[walk.conditions["walk"] == a, k].mean() for a in amounts]), word)
+        for k, (kind, role, word) in enumerate(_AXES)
+    ]
+    asked = Series("dashes", "guide", amounts, amounts, "as asked")
+    x_label, y_label = (f"{axis} of {name} ({unit})" for axis in "xy")
+    charts = (
+        Chart("Mean path", tuple(paths), x_label, y_label, wide=1.0),
+        Chart("End points", tuple(dots), x_label, y_label, wide=1.0),
+        Chart(
+            "Change of the end point", (asked, *shares), f"asked change of {along}", f"mean change ({unit})", wide=1.0
+        ),
+    )
+    legend: list[tuple[Role, str]] = [(role, f"{amount:+.3g}") for amount, role in zip(amounts, roles, strict=True)]
+    caption = (
+        f"{name} decoded from generated activity by a decoder of recorded activity, at each point of the walk along "
+        f"{along}. Right: x of the end point blue, y orange; the dashed line is what was asked of {along}."
+    )
+    return Figure(
+        "walk-behavior", f"Behaviour along {along}", caption, charts, columns=3, tab="Walk", legend=tuple(legend)
+    )
+
+
+_AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), ("line", "fake", "y"))
+
+
+def _changes(walk: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
+    """End points less that of the same trial where the least was asked for."""
+    amount, trial = np.asarray(walk.conditions["walk"], float), walk.conditions["walk_trial"]
+    middle = amount == _amounts(walk)[np.abs(_amounts(walk)).argmin()]
+    home = dict(zip(trial[middle].tolist(), last[middle], strict=True))
+    return last - np.stack([home[number] for number in trial.tolist()])
+
+
+def _unit_figure(walk: Trials) -> Figure:
+    """Mean response at each point of the neurons that change most along the walk."""
+    amounts, along = _amounts(walk), str(walk.conditions["walk_along"][0])
+    shortest = int(walk.lengths.min())
+    given = walk.rates
+    activity = smooth(walk.counts, sd=SMOOTHED / walk.bin_width, mask=walk.mask) if given is None else given
+    hz = np.asarray(activity, np.float64)[:, :shortest] / walk.bin_width
+    means = np.stack([hz[walk.conditions["walk"] == amount].mean(0) for amount in amounts])
+    shown = np.argsort(-means.std(0).mean(0))[:UNITS_SHOWN]
+    seconds = (np.arange(shortest) + 0.5) * walk.bin_width
+    roles = _roles(len(amounts))
+    charts = tuple(
+        Chart(
+            f"neuron {neuron}",
+            tuple(
+                Series("line", role, seconds, mean[:, neuron], f"{amount:+.3g}")
+                for mean, role, amount in zip(means, roles, amounts, strict=True)
+            ),
+            "time (s)",
+            "rate (spikes/s)",
+            size="compact",
+        )
+        for neuron in shown
+    )
+    legend: tuple[tuple[Role, str], ...] = tuple((r, f"{a:+.3g}") for r, a in zip(roles, amounts, strict=True))
+    caption = (
+        f"Mean rate (spikes/s) against time (s) at each point of the walk along {along}; neurons that change most."
+    )
+    return Figure("walk-units", f"Units along {along}", caption, charts, columns=3, tab="Walk", legend=legend)
+
+
+def _amounts(walk: Trials) -> NDArray[np.float64]:
+    """Changes asked for, rising, one per point."""
+    return np.unique(np.asarray(walk.conditions["walk"], np.float64))
+
+
+def _roles(points: int) -> list[Role]:
+    """A colour for each point."""
+    return [COLORS[int(k)] for k in np.linspace(0, len(COLORS) - 1, points).round()] if points > 1 else [COLORS[0]]

@@ -1,0 +1,70 @@
+r"""Training of the network that moves the simulated arm (`data.reaching_arm`): gradients through the whole movement.
+
+Start and target are uniform in a box of 24 cm, the go cue comes in bins 10 to 24 of 60. The loss is the mean distance
+(L1, m) of the hand from the start before the go cue and from the target after it, plus
+:math:`5 \cdot 10^{-3}\,\overline{a^2} + 10^{-3}\,\overline{h^2}`, a the muscles' activity, h the hidden units. Adam, 64
+movements an update.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from spikeloom.data import reaching_arm as arm
+from spikeloom.seeds import Purpose, generator
+
+BINS = 60
+UPDATES, SLOWER_FROM = 260, 180
+RATES = (3e-3, 1e-3)
+BATCH = 64
+BOX = 0.12
+EFFORT, QUIET = 5e-3, 1e-3
+"""Weights of the squared activity of muscles and of hidden units."""
+
+
+def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | None = None) -> dict[str, Tensor]:
+    """Weights of a controller, named and shaped as in `reaching_arm.SHAPES`.
+
+    Args:
+        seed: Of the first weights and of every movement.
+        updates: Steps of the optimiser; the last three tenths are slower.
+        progress: Show progress; None shows it on a terminal.
+    """
+    weights = _first_weights(seed)
+    optimizer = torch.optim.Adam(list(weights.values()), lr=RATES[0])
+    hide = None if progress is None else not progress
+    for update in tqdm(range(updates), desc="controller", unit="update", disable=hide, delay=2):
+        optimizer.param_groups[0]["lr"] = RATES[update * UPDATES >= SLOWER_FROM * updates]
+        optimizer.zero_grad()
+        _loss(weights, generator(seed, Purpose.TRAIN, update)).backward()
+        torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+        optimizer.step()
+    return {name: value.detach() for name, value in weights.items()}
+
+
+def _first_weights(seed: int) -> dict[str, Tensor]:
+    """Uniform within 1 / sqrt(units), as a GRU's usually are; muscles begin nearly silent."""
+    rng = generator(seed, Purpose.INIT)
+    bound = arm.UNITS**-0.5
+    weights = {
+        name: torch.tensor(rng.uniform(-bound, bound, shape), dtype=torch.float32) for name, shape in arm.SHAPES.items()
+    }
+    weights["output_bias"].fill_(-3.0)
+    return {name: value.requires_grad_() for name, value in weights.items()}
+
+
+def _loss(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
+    """Loss of one batch of movements."""
+    draw = lambda *shape: torch.tensor(rng.uniform(-BOX, BOX, shape), dtype=torch.float32)  # noqa: E731
+    start, target = draw(BATCH, 2), draw(BATCH, 2)
+    go_at = torch.tensor(rng.integers(10, 25, (BATCH, 1)))
+    noise = torch.tensor(rng.standard_normal((BINS, BATCH, arm.INPUTS + arm.UNITS)), dtype=torch.float32)
+    state, total = arm.rest(start, xp=torch), torch.zeros(())
+    for time in range(BINS):
+        go = (time >= go_at).float()
+        state = arm.step(weights, state, target * (time >= arm.TARGET_AT), go, noise[time], xp=torch)
+        aim = torch.where(go > 0, target, start)
+        total = total + (arm.hand(state.angle, xp=torch) - aim).abs().mean()
+        total = total + EFFORT * state.activity.square().mean() + QUIET * state.hidden.square().mean()
+    return total / BINS
