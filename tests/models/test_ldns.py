@@ -191,6 +191,19 @@ def test_conditions_are_heard_and_copied(told):
     )
 
 
+def test_trials_to_be_like_may_be_padded_further_than_they_last(told):
+    trials = toy_trials()
+    short = Trials(
+        trials.counts,
+        trials.bin_width,
+        lengths=np.full(24, 17),
+        behavior=dict(trials.behavior),
+        conditions=dict(trials.conditions),
+    )
+    fake = told.sample(like=short, condition=ALL, seed=1)
+    np.testing.assert_array_equal(fake.behavior["wave"], trials.behavior["wave"][:, :17])
+
+
 def test_a_condition_asked_by_name_alone_is_drawn_from_training():
     model = toy_model(condition=("side", "angle_deg")).fit(toy_trials(), progress=False)
     fake = model.sample(50, condition=["side", "angle_deg"])

@@ -144,17 +144,23 @@ def asked(
 
 
 def labelled(
-    variables: Variables, told: Mapping[str, np.ndarray], like: Trials | None, rows: np.ndarray
+    variables: Variables, told: Mapping[str, np.ndarray], like: Trials | None, rows: np.ndarray, bins: int
 ) -> dict[str, Any]:
-    """Conditions, behaviour and units that generated trials carry: what they were told, and the rest of `like`."""
+    """Conditions, behaviour and units that generated trials carry: what they were told, and the rest of `like`.
+
+    Series are cut to so many bins, those of the longest trial: `like` may be padded further.
+    """
     if not told:
         return {}
     sequences = {variable.name: variable.unit for variable in variables.each if variable.kind == "sequence"}
-    behavior = {} if like is None else {name: value[rows] for name, value in like.behavior.items()}
+    behavior = {} if like is None else {name: value[rows, :bins] for name, value in like.behavior.items()}
     conditions = {} if like is None else {name: value[rows] for name, value in like.conditions.items()}
     units = {} if like is None else dict(like.units)
     for name, value in told.items():
-        (behavior if name in sequences else conditions)[name] = value[rows]
+        if name in sequences:
+            behavior[name] = value[rows, :bins]
+        else:
+            conditions[name] = value[rows]
     return dict(behavior=behavior, conditions=conditions, units={**units, **sequences})
 
 

@@ -182,7 +182,7 @@ class Model(nn.Module, abc.ABC):
             return self.draw(Request(lengths[trial], noise, spikes, whole, guidance, sampler, own))
 
         arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
-        labels = labelled(facts.variables, told, like, wanted)
+        labels = labelled(facts.variables, told, like, wanted, int(lengths.max()))
         return Trials(
             bin_width=facts.bin_width, lengths=lengths[wanted], source=type(self).__name__, **arrays, **labels
         )
