@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from spikeloom.cli.app import app
+from spikeloom.errors import SpikeloomError
 from spikeloom.trials import Trials
 
 sys.path.insert(0, str(Path(__file__).parent / "models"))
@@ -47,10 +48,14 @@ def test_a_drawn_path_is_resampled_to_bins_and_sets_the_length(run, tmp_path):
     ("text", "message"),
     [
         ("time,x (mm)\n0,0\n1,1\n", "must be in m"),
-        ("time,x,y\n0,0,0\n1,1,1\n", "time (s, rising) and 1 more"),
+        ("time,x,y\n0,0,0\n1,1,1\n", "time (s) and 1 more"),
         ("x,time\n0,0\n1,1\n", "Write a header"),
-        ("time,x\n0,0\n0,1\n", "rising"),
+        ("time,x\n0,0\n0,1\n", "rising. Row 2"),
         ("time,x\n0,a\n1,1\n", "must hold numbers"),
+        ("time,x\n0,0\n0.1\n", "must hold numbers"),
+        ("time,x\n0,0\n", "at least two points"),
+        ("time,x\n0,0\n1,nan\n", "finite numbers. Row 2"),
+        ("time,x\n", "Write a header"),
         ("", "Write a header"),
     ],
 )
@@ -70,3 +75,42 @@ def test_many_trials_are_written_in_parts(run, tmp_path, monkeypatch):
     whole, parts = (Trials.load(tmp_path / name) for name in ("whole.h5", "parts.h5"))
     np.testing.assert_array_equal(parts.counts, whole.counts)
     assert parts.conditions["side"].tolist() == whole.conditions["side"].tolist()
+
+
+WRONG = [
+    (["--condition", "angle_deg=45"], "There is no value for ['side', 'wave']"),
+    ([*TOLD, "--condition", "wave"], "must come from somewhere"),
+    (["--condition", "angle_deg=45", "--condition", "side=up", "PATH"], "must be one of ['left', 'right']"),
+    (["--condition", "angle_deg=east", "--condition", "side=left", "PATH"], "angle_deg must be 1 number"),
+    (["--condition", "angle_deg=nan", "--condition", "side=left", "PATH"], "NaN"),
+    (["--condition", "angle_deg=1,2", "--condition", "side=left", "PATH"], "angle_deg must be 1 number"),
+    ([*TOLD, "--condition", "colour=3", "PATH"], "can be told"),
+    ([*TOLD, "PATH", "--bins", "40"], "lasts 0.2 s, 20 bins"),
+    ([*TOLD, "--condition", "wave=absent.csv"], "No such file"),
+    ([*TOLD, "PATH", "--guidance", "nan"], "guidance strength must be a finite number"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), WRONG)
+def test_a_wrong_condition_gets_one_message(run, tmp_path, words, message):
+    drawn = ["--condition", path(tmp_path, "time,x (m)\n0,0\n0.2,0.5\n")]
+    words = [part for word in words for part in (drawn if word == "PATH" else [word])]
+    done = sample(run, tmp_path / "f.h5", *words)
+    assert isinstance(done.exception, SpikeloomError)  # exit code 2, without a traceback
+    assert message in str(done.exception)
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_a_path_longer_than_the_trials_is_cut(run, tmp_path):
+    drawn = ["--condition", path(tmp_path, "time,x (m)\n0,0\n0.2,0.8\n"), "--bins", "5"]
+    assert sample(run, tmp_path / "f.h5", *TOLD, *drawn).exit_code == 0
+    wave = Trials.load(tmp_path / "f.h5").behavior["wave"][0, :, 0]
+    np.testing.assert_allclose(wave, (np.arange(5) + 0.5) / 25, atol=1e-6)
+
+
+def test_a_path_shorter_than_the_trials_to_be_like_is_refused(run, tmp_path):
+    toy_trials().save(tmp_path / "like.h5")
+    drawn = path(tmp_path, "time,x (m)\n0,0\n0.2,0.5\n")
+    words = [*TOLD, "--condition", drawn, "--like", str(tmp_path / "like.h5"), "--out", str(tmp_path / "f.h5")]
+    done = CliRunner().invoke(app, ["sample", str(run), *words])
+    assert "24 bins" in str(done.exception)

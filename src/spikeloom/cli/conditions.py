@@ -57,26 +57,52 @@ def _numbers(name: str, value: str, size: int) -> Any:
 
 def _drawn_path(path: Path, size: int, unit: str, bin_width: float, bins: int | None) -> np.ndarray:
     try:
-        rows = list(csv.reader(path.read_text().splitlines()))
+        rows = [row for row in csv.reader(path.read_text().splitlines()) if row]
         table = np.array(rows[1:], float)
     except OSError as error:
         raise FileError("The path must be a CSV file.", f"{path}: {error.strerror}.", "Check its name.") from error
     except ValueError as error:
         raise ConditionError("A drawn path must hold numbers.", f"{path}: {error}.", "Check the rows.") from error
     header = [column.strip() for column in rows[0]] if rows else []
-    good = table.ndim == 2 and table.shape[1] == size + 1 and len(table) > 1 and header[:1] == ["time"]
-    if not good or not np.isfinite(table).all() or not (np.diff(table[:, 0]) > 0).all():
+    if header[:1] != ["time"] or len(header) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
-            f"A drawn path must have the columns time (s, rising) and {size} more, and at least two rows of numbers.",
+            f"A drawn path must have the columns time (s) and {size} more.",
             f"{path} has the columns {header} and {len(table)} rows.",
             "Write a header such as time,x,y.",
+        )
+    if len(table) < 2:
+        raise ConditionError(
+            "A drawn path must have at least two points.", f"{path} has {len(table)}.", "Draw where it goes, too."
+        )
+    if not np.isfinite(table).all():
+        raise ConditionError(
+            "A drawn path must hold finite numbers.",
+            f"Row {int(np.flatnonzero(~np.isfinite(table).all(1))[0]) + 1} of {path} has NaN or infinity.",
+            "Leave such rows out; the path is resampled anyway.",
+        )
+    if not (np.diff(table[:, 0]) > 0).all():
+        raise ConditionError(
+            "The times of a drawn path must be rising.",
+            f"Row {int(np.flatnonzero(np.diff(table[:, 0]) <= 0)[0]) + 2} of {path} is not later than the one before.",
+            "Sort the rows by time and leave out doubles.",
         )
     said = {column.partition("(")[2].rstrip(")") for column in header[1:] if "(" in column}
     if said - {unit}:
         raise ConditionError(
             f"The path must be in {unit or 'the unit of training'}.", f"{path} says {sorted(said)}.", "Convert it."
         )
+    return _at_bins(path, table, bin_width, bins)
+
+
+def _at_bins(path: Path, table: np.ndarray, bin_width: float, bins: int | None) -> np.ndarray:
+    """The drawn values (bin, dim) at the centres of the bins, on straight lines between the points."""
     time = table[:, 0] - table[0, 0]
-    count = max(1, round((time[-1]) / bin_width)) if bins is None else bins
-    centres = (np.arange(count) + 0.5) * bin_width
+    whole = max(1, round(time[-1] / bin_width))
+    if bins is not None and bins > whole:  # the last value must not be held in silence
+        raise ConditionError(
+            f"The path must last as long as the trials, {bins} bins of {bin_width:g} s.",
+            f"{path} lasts {time[-1]:g} s, {whole} bins.",
+            f"Leave --bins out, or write --bins {whole}.",
+        )
+    centres = (np.arange(whole if bins is None else bins) + 0.5) * bin_width
     return np.stack([np.interp(centres, time, column) for column in table[:, 1:].T], 1)
