@@ -114,3 +114,30 @@ def test_a_path_shorter_than_the_trials_to_be_like_is_refused(run, tmp_path):
     words = [*TOLD, "--condition", drawn, "--like", str(tmp_path / "like.h5"), "--out", str(tmp_path / "f.h5")]
     done = CliRunner().invoke(app, ["sample", str(run), *words])
     assert "24 bins" in str(done.exception)
+
+
+def test_a_stream_is_one_trial_in_pieces(run, tmp_path):
+    drawn = ["--condition", path(tmp_path, "time,x (m)\n0,0\n2,0.5\n"), "--seed", "3"]
+    done = sample(run, tmp_path / "s.h5", *TOLD, *drawn, "--stream", "--bins", "50")
+    assert done.exit_code == 0, done.output
+    pieces = Trials.load(tmp_path / "s.h5")
+    assert pieces.counts.shape == (3, 50, 6)
+    one = CliRunner().invoke(
+        app,
+        ["sample", str(run), "--trials", "1", "--bins", "150", *TOLD, *drawn, "--out", str(tmp_path / "one.h5")],
+    )
+    assert one.exit_code == 0, one.output
+    whole = Trials.load(tmp_path / "one.h5")
+    np.testing.assert_array_equal(np.concatenate(pieces.counts), whole.counts[0])
+    np.testing.assert_allclose(np.concatenate(pieces.behavior["wave"]), whole.behavior["wave"][0], atol=1e-12)
+    assert pieces.conditions["side"].tolist() == ["left"] * 3
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["--like", "like.h5"], "--like like.h5"), (["--sampler", "Heun:4"], "once a step")],
+)
+def test_what_a_stream_cannot_do(run, tmp_path, words, message):
+    done = sample(run, tmp_path / "s.h5", "--stream", *words)
+    assert isinstance(done.exception, SpikeloomError)
+    assert message in str(done.exception)

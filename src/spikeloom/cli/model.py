@@ -2,13 +2,16 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from spikeloom.cli.data import Seed
 from spikeloom.cli.paths import output_file, output_folder
 from spikeloom.errors import SettingError
+
+if TYPE_CHECKING:
+    from spikeloom.models.base import Model
 
 Run = Annotated[Path, typer.Argument(help="Run folder of `spikeloom fit`, or a model folder.")]
 
@@ -99,6 +102,9 @@ def sample(
         str | None, typer.Option(help="Another sampler than the model's own: NAME or NAME:STEPS.")
     ] = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="The trials are consecutive pieces of one that goes on; .h5 only.")
+    ] = False,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="File to write: .h5 for trials, .nwb for spike times.")],
 ) -> None:
@@ -119,12 +125,17 @@ def sample(
     from spikeloom.trials_io import write_parts
 
     model = load_model(run)
-    told = None if condition is None else read_conditions(condition, model, bins)
     walk = None
     if sampler is not None:
         from spikeloom.diffusion.sampler import Sampler
 
         walk = choose(Sampler, sampler)
+    if stream:
+        size = bins or max(model.facts.lengths)  # type: ignore[union-attr]  # a loaded model has facts
+        told = None if condition is None else read_conditions(condition, model, (trials or 0) * size)
+        _write_stream(model, trials, size, like, out, condition=told, guidance=guidance, seed=seed, sampler=walk)
+        return
+    told = None if condition is None else read_conditions(condition, model, bins)
     real = None if like is None else Trials.load(like)
     if told is not None and bins is None and real is None:
         bins = min((len(value) for value in told.values() if isinstance(value, np.ndarray)), default=None)
@@ -141,6 +152,23 @@ def sample(
     fake = draw()
     (fake.save if out.suffix == ".h5" else fake.to_nwb)(out)
     typer.echo(f"{out}: {fake!r}")
+
+
+def _write_stream(model: "Model", trials: int | None, size: int, like: Path | None, out: Path, **request: Any) -> None:
+    """Write consecutive pieces of one long trial, one at a time."""
+    if trials is None or like is not None or out.suffix != ".h5":
+        raise SettingError(
+            "--stream goes with --trials (how many pieces), --bins (of each piece) and an .h5 file.",
+            f"It came with {f'--like {like}' if like is not None else f'--trials {trials} --out {out}'}.",
+            "Write --stream --trials 100 --bins 1000 --out long.h5.",
+        )
+    from spikeloom.files import ensure_folder
+    from spikeloom.trials_io import write_parts
+
+    ensure_folder(out.parent)
+    pieces = model.stream(bins=trials * size, chunk=size, **request)
+    write_parts(out, (piece.fields() for piece in pieces))
+    typer.echo(f"{out}: {trials} pieces of {size} bins of one trial")
 
 
 ENCODE = "Example: spikeloom encode runs/reach --data test.h5 --out latents.h5"
