@@ -1,0 +1,113 @@
+"""Do generated trials do what they were asked for? A decoder of real spikes reads it back.
+
+    python benchmarks/conditional.py runs/direction0 --data train.h5 --test test.h5 --out conditional
+    python benchmarks/conditional.py runs/velocity --data train.h5 --test test.h5 --guidance 2 --out conditional
+
+Samples one trial for each test trial, with its condition; prints what a decoder fitted to the training trials reads of
+real test trials and of generated ones, value by value; and writes the figures. A model that is told the hand's velocity
+is also asked for a circle and a figure eight, drawn here. `--only NAME=VALUE` looks at trials of one value, such as a
+direction that was left out of training.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from spikeloom.diffusion.sampler import Sampler
+from spikeloom.files import ensure_folder
+from spikeloom.metrics import decoding
+from spikeloom.metrics.conditional import Directions, behaviour, directions
+from spikeloom.metrics.pair import Pair
+from spikeloom.models.base import Model
+from spikeloom.recipe import choose, load_model
+from spikeloom.report import figures
+from spikeloom.report.conditional import conditional_figures, drawn_figure
+from spikeloom.trials import Trials
+
+DRAWN_TRIALS = 40
+VELOCITY = "hand_vel"
+
+
+def circle(bins: int, speed: float) -> np.ndarray:
+    """Velocity (bin, 2) of once around a circle at constant speed, m/s."""
+    phase = 2 * np.pi * (np.arange(bins) + 0.5) / bins
+    return speed * np.stack([-np.sin(phase), np.cos(phase)], 1)
+
+
+def eight(bins: int, speed: float) -> np.ndarray:
+    """Velocity (bin, 2) of once through a lying eight with the given highest speed, m/s."""
+    phase = 2 * np.pi * (np.arange(bins) + 0.5) / bins
+    velocity = np.stack([np.cos(phase), np.cos(2 * phase)], 1)
+    return speed * velocity / np.linalg.norm(velocity, axis=1).max()
+
+
+def say_directions(found: Directions) -> None:
+    """Accuracy, error and bias of all trials and of each direction."""
+    for side in ("real", "fake"):
+        right = f", {found.classified[side].mean():.3f} classified rightly" if found.classified else ""
+        print(f"{side}: mean error {found.error(side).mean():.2f} deg{right}")
+    for value in found.values:
+        line = f"  {value:6.1f} deg:"
+        for side in ("real", "fake"):
+            rows, bias = found.of(side, value), found.bias(side, value)
+            if bias is not None:
+                right = f", right {found.classified[side][rows].mean():.3f}" if found.classified else ""
+                line += (
+                    f"  {side} ({len(rows)}) error {found.error(side)[rows].mean():5.1f}, bias {bias[0]:+6.1f}{right};"
+                )
+        print(line)
+
+
+def draw_by_hand(model: Model, train: Trials, test: Trials, words: argparse.Namespace) -> None:
+    """Sample a circle and an eight, print how well they are read, and write their figures."""
+    speed = np.linalg.norm(train.behavior[VELOCITY], axis=2)[train.mask]
+    bins = int(np.median(train.lengths))
+    for name, path in (("circle", circle), ("figure eight", eight)):
+        velocity = path(bins, 0.6 * float(np.quantile(speed, 0.99)))
+        asked = {VELOCITY: velocity}
+        drawn = model.sample(DRAWN_TRIALS, bins=bins, condition=asked, guidance=words.guidance, seed=words.seed)
+        figure = drawn_figure(test, drawn, reference=train, name=name)
+        print(f"{name}, {bins} bins: {figure.caption}")
+        figures.save(figure, Path(words.out))
+
+
+def main() -> None:
+    """Print everything, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--data", required=True, help="training trials, for the decoders")
+    parser.add_argument("--test", required=True)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--sampler", help="NAME:STEPS")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="NAME=VALUE")
+    parser.add_argument("--out", required=True)
+    words = parser.parse_args()
+    model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)
+    assert model.facts is not None
+    names = [variable.name for variable in model.facts.variables.each]
+    sampler = None if words.sampler is None else choose(Sampler, words.sampler)
+    if words.only:
+        name, _, value = words.only.partition("=")
+        test = test.select(np.isclose(test.conditions[name].astype(float), float(value)))
+    fake = model.sample(like=test, condition=names, guidance=words.guidance, seed=words.seed, sampler=sampler)
+    pair = Pair(test, fake, reference=train)
+    print(f"{words.run}: {len(fake)} trials told {names}, guidance {words.guidance:g}, seed {words.seed}")
+    found = directions(pair)
+    if isinstance(found, Directions):
+        say_directions(found)
+    read = behaviour(pair)
+    if not isinstance(read, str) and read.name in names:
+        real, made = read.r_squared("real"), read.r_squared("fake")
+        share = decoding.decode_back(pair).value
+        print(f"{read.name}: R2 {made:.4f} against {real:.4f} of real trials; {share:.3f} of it")
+    ensure_folder(words.out)
+    for figure in conditional_figures(test, fake, reference=train):
+        figures.save(figure, Path(words.out))
+    if VELOCITY in names and len(names) == 1:
+        draw_by_hand(model, train, test, words)
+
+
+if __name__ == "__main__":
+    main()

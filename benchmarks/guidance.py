@@ -1,0 +1,113 @@
+"""How strongly should a condition be followed? Accuracy against diversity over guidance strengths.
+
+    python benchmarks/guidance.py runs/direction0 --data train.h5 --test test.h5 --out guidance
+
+For each strength one generated trial per test trial, with its condition. *Follows*: share of directions classified
+rightly and mean error, by decoders fitted to training trials (or R2 of behaviour read back). *Differs*: Fano factor and
+noise correlations over the real ones, and the variance of the latents around the mean of each condition over that at
+strength 1. Prints a table and writes a figure.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from spikeloom.files import ensure_folder
+from spikeloom.metrics.conditional import Directions, behaviour, directions
+from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.panel import METRICS, measure
+from spikeloom.models.base import Model
+from spikeloom.recipe import load_model
+from spikeloom.report import figures
+from spikeloom.report.chart import Chart, Figure, Series
+from spikeloom.trials import Trials
+
+SHOWN = ("fano_median_ratio", "noise_correlation_slope", "noise_correlation_r", "population_count_kl")
+
+
+def spread(fake: Trials, name: str | None) -> float:
+    """Variance of the latents around the mean course of each condition, over trials and bins."""
+    labels = np.zeros(len(fake)) if name is None or name not in fake.conditions else fake.conditions[name]
+    latents = np.asarray(fake.latents, np.float64)
+    total, freedom = 0.0, 0
+    time = int(fake.lengths.min())
+    for value in np.unique(labels):
+        some = latents[labels == value][:, :time]
+        if len(some) > 1:
+            total += float(np.square(some - some.mean(0)).mean((1, 2)).sum())
+            freedom += len(some) - 1
+    return total / max(1, freedom)
+
+
+def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -> dict[str, float]:
+    """Everything measured at one strength."""
+    assert model.facts is not None
+    names = [variable.name for variable in model.facts.variables.each]
+    fake = model.sample(like=test, condition=names, guidance=strength, seed=seed)
+    found = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
+    pair = Pair(test, fake, reference=train)
+    told, read = directions(pair), behaviour(pair)
+    if isinstance(told, Directions) and told.name in names:
+        found |= {"error": float(told.error("fake").mean()), "real error": float(told.error("real").mean())}
+        if told.classified:
+            found |= {
+                "right": float(told.classified["fake"].mean()),
+                "real right": float(told.classified["real"].mean()),
+            }
+    if not isinstance(read, str) and read.name in names:
+        found |= {"r2": read.r_squared("fake") or np.nan, "real r2": read.r_squared("real") or np.nan}
+    results = measure(test, fake, reference=train, metrics=[metric for metric in METRICS if metric.name in SHOWN])
+    return found | {name: np.nan if one.value is None else one.value for name, one in results.items()}
+
+
+def main() -> None:
+    """Print the table, write the figure."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--test", required=True)
+    parser.add_argument("--strengths", type=float, nargs="+", default=[0, 0.5, 1, 1.5, 2, 3, 5])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--trials", type=int, help="only so many test trials")
+    parser.add_argument("--out", required=True)
+    words = parser.parse_args()
+    model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)
+    test = test.select(slice(words.trials))
+    table = []
+    for strength in words.strengths:
+        table.append(row(model, strength, train, test, words.seed))
+        if strength == words.strengths[0]:
+            print("strength " + " ".join(f"{name:>18s}" for name in table[0]), flush=True)
+        print(f"{strength:8g} " + " ".join(f"{value:18.4f}" for value in table[-1].values()), flush=True)
+    x = np.array(words.strengths)
+    charts = []
+    titles = {
+        "right": "Directions classified rightly",
+        "error": "Mean error (degrees)",
+        "r2": "R² of behaviour read back",
+    }
+    for name, title in titles.items():
+        if name in table[0]:
+            series = [Series("line", "fake", x, np.array([found[name] for found in table]))]
+            series.append(Series("dashes", "real", x, np.array([found[f"real {name}"] for found in table])))
+            charts.append(Chart(title, tuple(series), "guidance strength", title))
+    for name in ("fano_median_ratio", "noise_correlation_slope", "spread"):
+        values = np.array([found[name] for found in table])
+        one = np.ones(len(x)) if name != "spread" else np.full(len(x), np.nan)
+        series = [Series("line", "fake", x, values), Series("dashes", "real", x, one)]
+        charts.append(
+            Chart(
+                name.replace("_", " "),
+                tuple(series),
+                "guidance strength",
+                "over real trials" if name != "spread" else "variance",
+            )
+        )
+    caption = "Above: how closely the condition is followed. Below: what is left of the differences between trials."
+    ensure_folder(words.out)
+    figures.save(Figure("guidance", "Guidance", caption, tuple(charts), columns=3), Path(words.out))
+
+
+if __name__ == "__main__":
+    main()
