@@ -268,7 +268,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _has_settings(kind: type) -> bool:
-    return dataclasses.is_dataclass(kind) or inspect.isabstract(kind)
+    return dataclasses.is_dataclass(kind) or any(inspect.isabstract(base) for base in kind.__mro__)
 
 
 def _named(base: type, name: Any, where: str) -> type:

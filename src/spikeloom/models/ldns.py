@@ -7,7 +7,8 @@ Three stages, nothing joint:
    :math:`\frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`, M valid entries of the batch;
 2. a diffusion model of the standardised latents;
-3. an observation model on the rates.
+3. an observation model on the rates (`observation`), fitted between the two, where the encoder hides each count from
+   its own rate, and adapted to generated rates at the end.
 
 Sampling: noise -> latents of any length -> rates -> counts.
 
@@ -45,7 +46,7 @@ from spikeloom.nn.stack import Backbone
 from spikeloom.nn.window import in_windows
 from spikeloom.observation.base import Memory, ObservationModel
 from spikeloom.observation.calibration import Calibration
-from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.noise import SharedNoise
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
@@ -119,7 +120,7 @@ class LDNS(Model):
         denoiser: Network and loss of the second stage.
         schedule: Signal and noise of each diffusion level.
         sampler: How generation walks the levels.
-        observation: Rates to counts; Poisson with a softplus link if absent.
+        observation: Rates to counts; shared noise around spike history and bin refractoriness if absent.
         condition: Names of the conditions and behaviour series that the diffusion is told.
         autoencoder_plan: Optimisation of the first stage.
         diffusion_plan: Optimisation of the second stage.
@@ -155,7 +156,7 @@ class LDNS(Model):
         self.neurons, self.latents = neurons, latents
         self.autoencoder, self.denoiser = autoencoder, denoiser
         self.schedule, self.sampler = schedule, sampler
-        self.observation: ObservationModel = Poisson() if observation is None else observation
+        self.observation: ObservationModel = SharedNoise() if observation is None else observation
         self.condition = tuple(condition)
         self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
@@ -226,7 +227,8 @@ class LDNS(Model):
         denoiser: Denoiser = Windowed(self.diffusion, window=self.longest)
         denoiser = denoiser if told is None else Guided(denoiser, strength=request.guidance)
         sampler: Sampler = request.sampler or self.sampler
-        latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.diffusion_plan.precision == "bf16"):
+            latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
         drive = self.decode(latents, self.generated)
         rates = self.observation.rates(drive).cpu().numpy()
         counts = self.observation.sample(drive, request.spikes)
@@ -359,6 +361,8 @@ class LDNS(Model):
             fake = self.sample(min(len(trials), CALIBRATION_TRIALS), seed=seed, progress=False)
             beyond = self.observation.shared_bins
             self.generated.measure(trials, np.asarray(fake.rates), lengths=fake.lengths, beyond=beyond)
+            rates = self.generated(torch.from_numpy(np.array(fake.rates)))
+            self.observation.adapt(trials, rates.numpy(), lengths=fake.lengths, seed=seed)
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """What the second stage learns from: standardised latents of complete trials, mask, and conditions."""

@@ -14,6 +14,7 @@ many follow, and a trial may be drawn in consecutive pieces, which are those of 
 """
 
 import abc
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -21,8 +22,8 @@ import torch
 from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
-from spikeloom.seeds import Streams
-from spikeloom.shapes import TrialRates
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 Memory = dict[str, Tensor]
@@ -30,6 +31,31 @@ Memory = dict[str, Tensor]
 
 Real = Float[Tensor, "batch time neuron"]
 Whole = Int[Tensor, "batch time neuron"]
+
+
+SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
+"""How far each correction goes; the falling ones average over the noise of the simulations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What simulations are to share with the trials, per neuron.
+
+    Args:
+        mean: Mean count, spikes/bin.
+        several: Share of bins with two spikes or more.
+        bins: Bins that were counted.
+    """
+
+    mean: Float[np.ndarray, " neuron"]
+    several: Float[np.ndarray, " neuron"]
+    bins: int
+
+    @classmethod
+    def of(cls, counts: TrialCounts, mask: TrialMask) -> "Moments":
+        """Moments of the valid bins."""
+        valid = counts[mask]
+        return cls(valid.mean(0, dtype=np.float64), (valid >= 2).mean(0, dtype=np.float64), len(valid))
 
 
 class ObservationModel(nn.Module, abc.ABC):
@@ -85,6 +111,25 @@ class ObservationModel(nn.Module, abc.ABC):
         if self.inner is not None:
             self.inner.measure(trials, rates, seed=seed)
 
+    def adapt(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
+        """Fit anew, to other rates, what needs no pairing of rates and counts; after `measure`.
+
+        Generated rates are distributed a little differently from inferred ones, and counts drawn from them shall have
+        the moments of the trials.
+
+        Args:
+            trials: Training trials.
+            rates: Rates (trial, time, neuron), spikes/bin, such as those of generated trials.
+            lengths: Valid bins of each row of `rates`.
+            seed: Of simulations.
+        """
+        self.match(trials, rates, lengths=lengths, seed=seed)
+
+    def correct(self, wanted: "Moments", found: "Moments", share: float) -> None:
+        """Change what is fitted, by a share of the way, so that simulations find what is wanted."""
+        if self.inner is not None:
+            self.inner.correct(wanted, found, share)
+
     def numbers(self, neurons: int) -> int:
         """Uniform random numbers that one bin of one trial uses."""
         return neurons if self.inner is None else self.inner.numbers(neurons)
@@ -101,6 +146,13 @@ class ObservationModel(nn.Module, abc.ABC):
     def shared_bins(self) -> int:
         """Lags, in bins, at which the model makes neurons vary together beyond their rates; 0: not at all."""
         return 0 if self.inner is None else self.inner.shared_bins
+
+    @property
+    def bins(self) -> "BinModel":
+        """The model of single bins at the core, under what past and noise have made of the drive."""
+        if self.inner is None:
+            raise NotImplementedError(f"{type(self).__name__} wraps nothing and is no model of single bins")
+        return self.inner.bins
 
     # --- for all ---------------------------------------------------------------------------------------------------
 
@@ -127,15 +179,36 @@ class ObservationModel(nn.Module, abc.ABC):
             kept = {} if memory is None else memory
             return self.counts(drive.detach().double().cpu(), torch.from_numpy(uniform), kept).numpy()
 
+    @final
+    def match(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
+        """Simulate and correct until counts drawn from the rates have the trials' mean counts and multiple spikes."""
+        statistics = next(self.buffers(), None)
+        if statistics is None:
+            return  # nothing to correct
+        wanted, mask = Moments.of(trials.counts, trials.mask), mask_of(lengths, rates.shape[1])
+        drive = self.drive(torch.from_numpy(rates).to(statistics.device))
+        for number, share in enumerate(SHARES):
+            fake = self.sample(drive, Streams(seed, Purpose.CALIBRATE, number, range(len(rates))))
+            self.correct(wanted, Moments.of(fake, mask), share)
+
 
 class BinModel(ObservationModel):
     """Counts of one bin given its drive; bins are independent, so a quantile says everything about sampling."""
+
+    @property
+    def bins(self) -> "BinModel":
+        """This model."""
+        return self
 
     @abc.abstractmethod
     def quantile(
         self, drive: Float[Tensor, "*axes neuron"], uniform: Float[Tensor, "*axes neuron"]
     ) -> Int[Tensor, "*axes neuron"]:
         """The smallest count whose cumulative probability exceeds the uniform number."""
+
+    @abc.abstractmethod
+    def of(self, neuron: int) -> "BinModel":
+        """The same model of one neuron alone."""
 
     @final
     def counts(

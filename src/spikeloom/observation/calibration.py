@@ -7,7 +7,9 @@ rates, so g restores the neurons' shared variance,
 
 .. math:: \sum_{i \ne j} \mathrm{Cov}(r_i, r_j) = \sum_{i \ne j} \mathrm{Cov}(s_i, s_j),
 
-over trials and windows of 20 ms. Both are measured on training trials, in closed form up to a bisection.
+over trials and windows of 20 ms. An observation model with shared noise makes up for what is missing at its own short
+lags, and the gain must not do so twice: then the covariances are those at the lags beyond, for as long.
+Both are measured on training trials, in closed form up to a bisection.
 """
 
 from typing import final
@@ -52,18 +54,19 @@ class Calibration(nn.Module):
         self.gain.fill_(1)
         self.match.fill_(1)
 
-    def measure(self, trials: Trials, rates: TrialRates, *, lengths: Array) -> None:
+    def measure(self, trials: Trials, rates: TrialRates, *, lengths: Array, beyond: int = 0) -> None:
         """Set gain and match so that these rates get the shared variance and the mean counts of the trials.
 
         Args:
             trials: Recorded trials.
             rates: Rates without calibration (trial, time, neuron), spikes/bin, of the same trials or of generated ones.
             lengths: Valid bins of each row of `rates`.
+            beyond: Lags below, in bins, are left to the noise of the observation model; 0 without noise.
         """
         window = max(1, round(SHARED_WINDOW / trials.bin_width))
         mask = mask_of(lengths, rates.shape[1])[..., None]
         mean = trials.counts.sum((0, 1), dtype=np.float64) / trials.bins
-        target = _shared_variance(trials.counts, trials.lengths, window)
+        target = _shared_variance(trials.counts, trials.lengths, window, beyond)
         log_rates = np.log(np.where(mask, rates, 1))
 
         def matched(gain: float) -> tuple[NDArray[np.float64], Array]:
@@ -74,15 +77,29 @@ class Calibration(nn.Module):
         low, high = GAIN_RANGE
         while high - low > 0.005:  # shared variance grows with the gain
             middle = (low + high) / 2
-            small = _shared_variance(matched(middle)[1], lengths, window) < target
+            small = _shared_variance(matched(middle)[1], lengths, window, beyond) < target
             low, high = (middle, high) if small else (low, middle)
         self.gain.fill_((low + high) / 2)
         self.match.copy_(torch.from_numpy(matched((low + high) / 2)[0]))
 
 
-def _shared_variance(values: Array, lengths: Array, window: int) -> float:
-    """Sum of the covariances of all pairs of neurons, of sums over windows of so many bins, over trials and windows."""
+def _shared_variance(values: Array, lengths: Array, window: int, beyond: int) -> float:
+    """Sum of the covariances of all pairs of neurons, over trials and time.
+
+    Without noise to leave out, of sums over windows of so many bins; else at as many lags from `beyond` on.
+    """
+    if beyond:
+        lags = range(beyond, min(beyond + window, values.shape[1]))
+        return sum(_shared_at(values, lengths, lag) for lag in lags)
     whole = values.shape[1] // window
     wide = values[:, : whole * window].reshape(len(values), whole, window, -1).sum(2, dtype=np.float64)
     rows = wide[mask_of(lengths // window, whole)]
     return float(rows.sum(1).var() - rows.var(0).sum())
+
+
+def _shared_at(values: Array, lengths: Array, lag: int) -> float:
+    """Sum of the covariances of all pairs of neurons, one of them later by so many bins."""
+    both = mask_of(np.maximum(lengths - lag, 0), values.shape[1] - lag)
+    early, late = values[:, : values.shape[1] - lag][both], values[:, lag:][both]
+    early, late = early - early.mean(0, dtype=np.float64), late - late.mean(0, dtype=np.float64)
+    return float((early.sum(1) * late.sum(1)).mean() - (early * late).mean(0).sum())

@@ -60,6 +60,10 @@ class Poisson(BinModel):
         """The smallest count whose cumulative probability exceeds the uniform number."""
         return poisson_quantile(self.rates(drive), uniform)
 
+    def of(self, neuron: int) -> "Poisson":  # noqa: ARG002  # all neurons are alike
+        """The same model of one neuron alone."""
+        return self
+
 
 def poisson_quantile(rates: Float[Tensor, "*axes"], uniform: Float[Tensor, "*axes"]) -> Int[Tensor, "*axes"]:
     """Smallest k with P(count <= k) > u: adds up probabilities for usual rates, asks scipy for huge ones."""

@@ -1,0 +1,140 @@
+"""What each part of the observation model adds, on the frozen autoencoder and diffusion of a trained LDNS.
+
+    spikeloom fit ldns-small --data train.h5 --out runs/reach
+    python benchmarks/observation.py runs/reach --train train.h5 --test test.h5
+
+Fits Poisson, + history (H), + bin refractoriness (B), + shared noise (N) on the training trials, then draws counts from
+the rates inferred for the test trials and from generated rates. Rows of "real" are training trials against the test
+trials, as many, with the same conditions: the floor. Everything is compared with all test trials; mean over draws.
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from spikeloom.metrics.panel import METRICS, measure
+from spikeloom.metrics.splits import matched
+from spikeloom.models.ldns import LDNS
+from spikeloom.observation.base import ObservationModel
+from spikeloom.observation.calibration import Calibration
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.refractory import Refractory
+from spikeloom.recipe import load_model
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.trials import Trials
+
+SHOWN = {
+    "population_count_kl": "KL",
+    "isi_cv_error": "ISI-CV",
+    "refractory_rmse": "refr.",
+    "pairwise_correlation_r": "pair r",
+    "pairwise_correlation_slope": "slope",
+    "noise_correlation_r": "noise r",
+    "noise_correlation_slope": "slope",
+    "fano_median_ratio": "Fano/real",
+    "condition_accuracy": "acc/real",
+    "c2st_rbf": "C2ST pc",
+    "c2st_population": "C2ST pop",
+}
+
+LADDER: dict[str, Callable[[], ObservationModel]] = {
+    "Poisson": Poisson,
+    "+ H": lambda: SpikeHistory(Poisson()),
+    "+ H + B": lambda: SpikeHistory(Refractory()),
+    "+ H + B + N": SharedNoise,
+}
+OTHERS: dict[str, Callable[[], ObservationModel]] = {
+    "+ H, raw bins, published form": lambda: SpikeHistory(Poisson(), basis="bins", logarithmic=True),
+    "+ H + B, raw bins": lambda: SpikeHistory(Refractory(), basis="bins"),
+    "+ H + B + N, with 25 ms noise": lambda: SharedNoise(slow=((0.025, 2),)),
+    "+ H + B + N, with 100 ms noise": lambda: SharedNoise(slow=((0.1, 3),)),
+}
+
+
+def row(real: Trials, fakes: Sequence[Trials], reference: Trials) -> list[float]:
+    """Mean of the shown metrics over several sets of generated trials; nan where a metric does not apply."""
+    chosen = [metric for metric in METRICS if metric.name in SHOWN]
+    values = []
+    for seed, fake in enumerate(fakes):
+        found = measure(real, fake, reference=reference, metrics=chosen, seed=seed)
+        value = {name: np.nan if result.value is None else result.value for name, result in found.items()}
+        values.append([value[name] for name in SHOWN])
+    return [float(x) for x in np.mean(values, 0)]
+
+
+def show(name: str, values: Sequence[float]) -> None:
+    """One line of the table."""
+    print(f"{name:34s}" + "".join(f"{value:10.4f}" for value in values), flush=True)
+
+
+def fitted(model: LDNS, kind: Callable[[], ObservationModel], train: Trials) -> ObservationModel:
+    """The observation model, fitted to the frozen autoencoder; the model keeps it."""
+    model.observation = kind()
+    model.observation.build(model.neurons, train.bin_width)
+    start = time.perf_counter()
+    with torch.no_grad():
+        model.fit_observation(train)
+    print(f"# fitted in {time.perf_counter() - start:.1f} s", flush=True)
+    return model.observation
+
+
+def counts(model: LDNS, coded: Trials, calibration: Calibration, seed: int) -> Trials:
+    """Trials with counts drawn anew from their latents."""
+    with torch.no_grad():
+        drive = model.decode(torch.from_numpy(np.array(coded.latents, np.float32)), calibration)
+    drawn = model.observation.sample(drive, Streams(seed, Purpose.SPIKES, 0, range(len(coded))))
+    words = dict(lengths=coded.lengths, conditions=coded.conditions, source="LDNS")
+    return Trials(np.where(coded.mask[..., None], drawn, 0), coded.bin_width, **words)
+
+
+def calibrated(model: LDNS, coded: Trials, train: Trials) -> Calibration:
+    """Calibration of the rates of these latents for the present observation model."""
+    calibration = Calibration(model.neurons)
+    with torch.no_grad():
+        drive = model.decode(torch.from_numpy(np.array(coded.latents, np.float32)), calibration)
+        rates = model.observation.rates(drive).numpy()
+    calibration.measure(train, rates, lengths=coded.lengths, beyond=model.observation.shared_bins)
+    return calibration
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--train", required=True)
+    parser.add_argument("--test", required=True)
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--others", action="store_true", help="also raw-bin filters and slower noise")
+    parser.add_argument("--only", nargs="*", default=[], help="names of rows")
+    given = parser.parse_args()
+    train, test = Trials.load(given.train), Trials.load(given.test)
+    model = load_model(given.run)
+    assert isinstance(model, LDNS)
+    told = list(model.condition) or None
+    print(" " * 34 + "".join(f"{word:>10s}" for word in SHOWN.values()))
+    floor = [matched(test, train.select(np.random.default_rng(k).permutation(len(train)))) for k in range(given.draws)]
+    show("real", row(test, [other for _, other in floor], train))
+    inferred, learned = model.encode(test, progress=False), model.encode(train, progress=False)
+    fakes = [model.sample(like=test, condition=told, seed=100 + k, progress=False) for k in range(given.draws)]
+    many = model.sample(min(400, 2 * len(train)), seed=99, condition=told, progress=False)
+    for name, kind in {**LADDER, **(OTHERS if given.others else {})}.items():
+        if given.only and name not in given.only:
+            continue
+        fitted(model, kind, train)
+        own = calibrated(model, learned, train)
+        sets = [counts(model, inferred, own, 200 + k) for k in range(given.draws)]
+        show(f"inferred   {name}", row(test, sets, train))
+        own = calibrated(model, many, train)
+        print(f"# generated gain {float(own.gain):.3f}")
+        show(
+            f"generated  {name}", row(test, [counts(model, fake, own, 300 + k) for k, fake in enumerate(fakes)], train)
+        )
+
+
+if __name__ == "__main__":
+    main()

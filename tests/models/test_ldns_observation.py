@@ -1,0 +1,133 @@
+"""The observation model inside LDNS: chosen by words, fitted between the stages, kept in files."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from small_ldns import NEURONS, toy_model, toy_trials
+
+from spikeloom.errors import SettingError
+from spikeloom.models.base import describe
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.refractory import Refractory
+from spikeloom.recipe import load_model, read_recipe
+from spikeloom.trials import Trials
+
+PUBLISHED = """
+model = "ldns"
+[observation]
+name = "SpikeHistory"
+basis = "bins"
+logarithmic = true
+ceiling = 5
+[observation.inner]
+name = "Poisson"
+"""
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return toy_model().fit(toy_trials(40, variable=True), progress=False)
+
+
+def kinds(model) -> list[type]:
+    observation, found = model.observation, []
+    while observation is not None:
+        found.append(type(observation))
+        observation = observation.inner
+    return found
+
+
+def test_the_default_is_shared_noise_around_history_around_refractory_bins():
+    assert kinds(toy_model()) == [SharedNoise, SpikeHistory, Refractory, Poisson]
+
+
+def test_a_recipe_chooses_what_wraps_what(tmp_path):
+    (tmp_path / "published.toml").write_text(PUBLISHED)
+    recipe = read_recipe(tmp_path / "published.toml")
+    model = recipe.build(5)
+    assert kinds(model) == [SpikeHistory, Poisson]
+    (tmp_path / "again.toml").write_text(recipe.dumps())  # every setting written out gives the same model
+    assert describe(read_recipe(tmp_path / "again.toml").build(5)) == describe(model)
+    for change, expected in (
+        ("observation=Poisson", [Poisson]),
+        ("observation=Refractory", [Refractory, Poisson]),
+        ("observation.inner=Refractory", [SpikeHistory, Refractory, Poisson]),
+    ):
+        assert kinds(read_recipe(tmp_path / "published.toml", [change]).build(5)) == expected
+    noisy = read_recipe("ldns-tiny", ["observation=SharedNoise", "observation.slow=[[0.1, 2]]"]).build(5)
+    assert noisy.observation.slow == ((0.1, 2),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["observation=SharedNoises"], "Did you mean sharednoise|Did you mean SharedNoise"),
+        (["observation=SharedNoise", "observation.ranks=3"], "Did you mean rank"),
+        (["observation=SpikeHistory", "observation.inner=SharedNoise"], "must name one of Poisson, Refractory"),
+        (["observation=SpikeHistory", "observation.basis=square"], "observation.basis"),
+        (["observation=SharedNoise", "observation.rank=0"], "SharedNoise needs"),
+    ],
+)
+def test_wrong_words_are_refused(changes, message):
+    with pytest.raises(SettingError, match=message):
+        read_recipe("ldns-tiny", changes).build(5)
+
+
+def test_its_statistics_are_measured_and_kept_in_the_file(fitted, tmp_path):
+    assert fitted.observation.inner.filters.any()
+    fitted.save(tmp_path / "model")
+    again = load_model(tmp_path / "model")
+    for name, value in fitted.observation.state_dict().items():
+        assert torch.equal(value, again.observation.state_dict()[name]), name
+    np.testing.assert_array_equal(again.sample(5, seed=3).counts, fitted.sample(5, seed=3).counts)
+    settings = json.loads((tmp_path / "model" / "config.json").read_text())["settings"]
+    assert settings["observation"]["inner"]["inner"]["name"] == "Refractory"
+
+
+def test_a_resumed_run_has_the_same_observation_model(tmp_path, monkeypatch, fitted):
+    """Stopped within the second stage, it measures again what it had measured."""
+    trials = toy_trials(40, variable=True)
+    half = toy_model()
+    with monkeypatch.context() as patch:
+        original = half._diffused
+
+        def late(*words):
+            original(*words)
+            raise KeyboardInterrupt
+
+        patch.setattr(half, "_diffused", late)
+        with pytest.raises(KeyboardInterrupt):
+            half.fit(trials, out=tmp_path, progress=False)
+    again = toy_model().fit(trials, out=tmp_path, progress=False)
+    for name, value in fitted.observation.state_dict().items():
+        torch.testing.assert_close(value, again.observation.state_dict()[name])
+
+
+def test_unseen_rates_do_not_see_their_own_count(fitted):
+    """With each part hidden in turn, a count changes rates elsewhere, never its own."""
+    trials = toy_trials(6)
+    changed = np.array(trials.counts)
+    changed[2, 7, 3] += 5
+    with torch.no_grad():
+        before, after = (fitted.unseen_rates(Trials(c, 0.01)) for c in (trials.counts, changed))
+    assert before[2, 7, 3] == after[2, 7, 3]
+    assert not np.array_equal(before[2], after[2])
+    np.testing.assert_array_equal(before[3], after[3])
+
+
+def test_generated_counts_have_the_mean_of_the_trials(fitted):
+    trials, fake = toy_trials(40, variable=True), fitted.sample(400, seed=8)
+    assert fake.neurons == NEURONS
+    wanted = trials.counts.sum((0, 1)) / trials.bins
+    found = fake.counts.sum((0, 1)) / fake.bins
+    np.testing.assert_allclose(found, wanted, rtol=0.12)  # 40 trials measured it, 40 generated ones matched it
+
+
+def test_without_calibration_the_published_model_is_plain():
+    model = toy_model(observation=Poisson()).fit(toy_trials(), progress=False)
+    assert not list(model.observation.buffers())
+    assert model.sample(3, bins=10).counts.shape == (3, 10, NEURONS)

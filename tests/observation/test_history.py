@@ -1,0 +1,145 @@
+"""Spike history: known filters are found, nobody runs away, and the published form is what it says."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from spikeloom.errors import SettingError
+from spikeloom.observation.history import LARGEST_BRANCHING, SpikeHistory, cosines
+from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.refractory import Refractory
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.trials import Trials
+
+NEURONS = 3
+
+
+def streams(trials: int, seed: int = 0) -> Streams:
+    return Streams(seed, Purpose.SPIKES, 0, range(trials))
+
+
+def filtered(*, inner=None, **settings) -> SpikeHistory:
+    """A refractory dip of 10 ms and a bump at 45 ms, the same for all neurons."""
+    model = SpikeHistory(inner, **settings)
+    model.build(NEURONS, 0.005)
+    lag = torch.arange(1, 21)
+    shape = -3 * torch.exp(-(lag - 1) / 2) + 0.8 * torch.exp(-((lag - 9) ** 2) / 8)
+    model.filters.copy_(shape[:, None].expand(20, NEURONS))
+    return model
+
+
+def recorded(model: SpikeHistory, *, trials: int = 300, mean: float = 0.15) -> tuple[Trials, np.ndarray]:
+    rates = mean * torch.exp(0.5 * torch.randn(trials, 100, NEURONS, generator=torch.Generator().manual_seed(0)))
+    return Trials(model.sample(model.drive(rates), streams(trials)), 0.005), rates.numpy()
+
+
+@pytest.mark.parametrize(("basis", "tolerance"), [("cosine", 0.15), ("bins", 0.18)])
+def test_known_filters_and_refractoriness_are_found(basis, tolerance):
+    true = filtered()
+    true.inner.q.fill_(0.5)
+    trials, rates = recorded(true)
+    model = SpikeHistory(basis=basis)
+    model.build(NEURONS, 0.005)
+    model.measure(trials, rates, seed=0)
+    error = (model.filters - true.filters).square().mean().sqrt()
+    assert error < tolerance  # rms over seeds: 0.09 and 0.11; the filters' own is 0.94
+    assert (model.inner.q - 0.5).abs().max() < 0.1  # sd over neurons: 0.02
+
+
+def test_neurons_that_run_freely_have_the_mean_counts_of_the_trials():
+    trials, rates = recorded(filtered())
+    model = SpikeHistory()
+    model.build(NEURONS, 0.005)
+    model.measure(trials, rates, seed=0)
+    fake = model.sample(model.drive(torch.from_numpy(rates)), streams(300, seed=9))
+    wanted = trials.counts.mean((0, 1))
+    np.testing.assert_allclose(fake.mean((0, 1)), wanted, rtol=0.06)  # 4,500 spikes: sd of the ratio 0.02
+    short = filtered()
+    assert abs(short.sample(short.drive(torch.from_numpy(rates)), streams(300)).mean() / rates.mean() - 1) > 0.06
+
+
+def test_the_past_is_a_sum_over_lags():
+    model = filtered(inner=Poisson(), bound=0.4)
+    counts = torch.randint(0, 3, (4, 30, NEURONS)).float()
+    past = model.past(counts)
+    for t in (0, 1, 7, 29):
+        known = [model.filters[j - 1] * counts[:, t - j] for j in range(1, 21) if j <= t]
+        wanted = torch.stack(known).sum(0) if known else torch.zeros(4, NEURONS)
+        torch.testing.assert_close(past[:, t], wanted.clamp(-8, 0.4))
+
+
+def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
+    """Even filters that nobody fitted, whose every spike would call for 20 more, leave rates bounded and steady."""
+    model = SpikeHistory(Poisson())
+    model.build(NEURONS, 0.005)
+    model.filters.fill_(3.0)
+    rates = torch.full((2, 10_000, NEURONS), 0.05)
+    counts = model.sample(model.drive(rates), streams(2))
+    highest = functional.softplus(model.drive(rates[0, 0]) + 1.5)  # 0.21 spikes/bin
+    assert counts[:, -1000:].mean() < 1.2 * highest[0]
+    # The same bursts, fitted: the mean stays where the trials have it.
+    rng = np.random.default_rng(0)
+    active = np.repeat(rng.random((150, 20, NEURONS)) < 0.15, 5, 1)
+    trials = Trials(rng.poisson(np.where(active, 0.8, 0.01)), 0.005)
+    flat = np.broadcast_to(trials.counts.mean((0, 1)), trials.counts.shape).astype(np.float32)
+    model = SpikeHistory(Poisson())
+    model.build(NEURONS, 0.005)
+    model.measure(trials, flat.copy(), seed=0)
+    drive = model.drive(torch.from_numpy(flat[:1, :1]).expand(2, 10_000, NEURONS))
+    counts = model.sample(drive, streams(4))
+    for part in (counts[:, :1000], counts[:, -1000:]):
+        assert abs(part.mean() / flat.mean() - 1) < 0.3  # 12,000 bins of bursts; a run-away neuron is at tenfold
+
+
+def test_excitation_is_scaled_down_to_the_branching_bound():
+    model = SpikeHistory(Poisson())
+    model.build(NEURONS, 0.005)
+    model.filters.fill_(1.0)
+    model.filters[0] = -2.0
+    counts = torch.zeros(4, 50, NEURONS)
+    counts[:, 25] = 1
+    drive = torch.full_like(counts, 2.0)
+    model._limit(counts, drive)
+    slope = torch.sigmoid(torch.tensor(2.0)).expand(NEURONS)
+    torch.testing.assert_close(model.branching(slope), torch.full((NEURONS,), LARGEST_BRANCHING))
+    assert (model.filters[0] == -2).all()
+
+
+def test_counts_are_unbounded_unless_asked():
+    drive = torch.full((3, 40, NEURONS), 8.0)
+    free, capped = (filtered(inner=Poisson(), ceiling=ceiling).sample(drive, streams(3)) for ceiling in (None, 5))
+    assert free.max() > 5
+    assert capped.max() == 5
+
+
+def test_the_published_form_is_softplus_of_a_log_r_plus_b():
+    model = filtered(inner=Poisson(), basis="bins", logarithmic=True)
+    model.slope.fill_(1.2)
+    model.offset.fill_(-0.3)
+    rates, counts = torch.rand(2, 25, NEURONS) + 0.01, torch.randint(0, 2, (2, 25, NEURONS)).float()
+    wanted = functional.softplus(1.2 * rates.log() - 0.3 + model.past(counts))
+    torch.testing.assert_close(
+        model.log_prob(counts, model.drive(rates)),
+        counts * wanted.log() - wanted - torch.lgamma(counts + 1),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_wide_bins_have_free_filters_of_two_bins():
+    model = SpikeHistory()
+    model.build(NEURONS, 0.05)
+    assert model.filters.shape == (2, NEURONS)
+    assert torch.equal(cosines(2), torch.eye(2))
+    basis = cosines(20)
+    assert basis.shape == (20, 8)
+    assert torch.linalg.matrix_rank(basis) == 8
+    assert (basis.sum(1) > 0.4).all()  # every lag is reached
+
+
+def test_history_of_history_and_wrong_numbers_are_refused():
+    for wrong in (dict(duration=0.0), dict(bound=-1.0), dict(ceiling=0)):
+        with pytest.raises(SettingError, match="SpikeHistory needs"):
+            SpikeHistory(**wrong)
+    assert isinstance(SpikeHistory().inner, Refractory)

@@ -1,0 +1,157 @@
+"""What every observation model must obey: sampling in pieces and batches, means, probabilities, gradients, files."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.observation.base import Memory, ObservationModel
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.refractory import Refractory
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.trials import Trials
+
+NEURONS = 4
+KINDS = {
+    "Poisson": Poisson,
+    "Poisson, exp": lambda: Poisson("exp"),
+    "Refractory": Refractory,
+    "SpikeHistory": SpikeHistory,
+    "SpikeHistory, published": lambda: SpikeHistory(Poisson(), basis="bins", logarithmic=True, ceiling=5),
+    "SharedNoise": SharedNoise,
+    "SharedNoise of Poisson, slower too": lambda: SharedNoise(Poisson(), rank=2, slow=((0.05, 1), (0.5, 2))),
+}
+
+
+def streams(trials) -> Streams:
+    return Streams(3, Purpose.SPIKES, 0, trials)
+
+
+def spoken(name: str) -> ObservationModel:
+    """A model whose statistics are not those it starts with."""
+    model = KINDS[name]()
+    model.build(NEURONS, 0.005)
+    lag, gen = torch.arange(1, 21)[:, None], torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for part in model.modules():
+            if isinstance(part, Refractory):
+                part.q.copy_(torch.tensor([0.0, 0.3, 0.7, 0.5]))
+            if isinstance(part, SpikeHistory):
+                shape = -2 * torch.exp(-lag / 2) + 0.4 * torch.exp(-((lag - 9) ** 2) / 8)
+                part.filters.copy_(shape * torch.tensor([1.0, 0.5, 1.0, 0.0]))
+            if isinstance(part, SharedNoise):
+                part.weights.copy_(0.3 * torch.randn(part.weights.shape, generator=gen))
+    return model
+
+
+def drives(model: ObservationModel, trials: int = 5, time: int = 40) -> torch.Tensor:
+    gen = torch.Generator().manual_seed(0)
+    return model.drive(0.2 * torch.exp(torch.randn(trials, time, NEURONS, generator=gen)))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_trials_spikes_do_not_depend_on_its_batch_or_on_later_bins(name):
+    model = spoken(name)
+    drive = drives(model)
+    together = model.sample(drive, streams(range(5)))
+    np.testing.assert_array_equal(model.sample(drive[3:4, :17], streams([3]))[0], together[3, :17])
+    assert not np.array_equal(model.sample(drive[3:4], streams([4]))[0], together[3])
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("pieces", [(13, 1, 26), (1, 1, 1, 37), (20, 20)])
+def test_pieces_are_those_of_the_whole(name, pieces):
+    """Across a border the recent counts and the recent noise go on: bit for bit."""
+    model, memory, same = spoken(name), Memory(), streams(range(5))
+    drive = drives(model)
+    parts = [model.sample(part, same, memory) for part in drive.split(pieces, 1)]
+    np.testing.assert_array_equal(np.concatenate(parts, 1), model.sample(drive, streams(range(5))))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_unfitted_it_is_the_plain_model(name):
+    model = KINDS[name]()
+    model.build(NEURONS, 0.005)
+    drive = drives(model)
+    counts = torch.randint(0, 4, drive.shape).float()
+    torch.testing.assert_close(model.log_prob(counts, drive), model.plain.log_prob(counts, drive), atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(model.rates(drive), model.plain.rates(drive))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_probabilities_add_up_to_one_and_are_those_of_the_samples(name):
+    """First bins, which have no past: P(count = k) summed over k, and against 20,000 trials."""
+    model = spoken(name)
+    rates = torch.tensor([0.05, 0.3, 1.0, 2.0])
+    drive = model.drive(rates).expand(20_000, 1, NEURONS)
+    chance = np.stack([model.log_prob(torch.full((1, 1, NEURONS), float(k)), drive[:1]).exp()[0, 0] for k in range(80)])
+    np.testing.assert_allclose(chance.sum(0), 1, atol=2e-4)  # the noise is averaged on nine nodes
+    found = model.sample(drive, streams(range(20_000)))[:, 0]
+    for k in range(5):
+        sd = np.sqrt(chance[k] * (1 - chance[k]) / 20_000)
+        assert (np.abs((found == k).mean(0) - chance[k]) < 4.5 * sd + 1e-3).all()  # 140 comparisons in all
+
+
+@pytest.mark.parametrize("name", ["Poisson", "Poisson, exp", "Refractory", "SharedNoise of Poisson, slower too"])
+def test_rates_are_mean_counts(name):
+    """Without history the mean is exact; with history `measure` matches it."""
+    model = spoken(name)
+    rates = torch.tensor([0.05, 0.3, 1.0, 3.0])
+    counts = model.sample(model.drive(rates).expand(400, 50, NEURONS), streams(range(400)))
+    mean = counts.mean(1)
+    error = mean.std(0) / np.sqrt(400)  # bins of a trial share slow noise
+    assert (np.abs(mean.mean(0) - rates.numpy()) < 4.5 * error).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_drive_gets_a_gradient(name):
+    model = spoken(name)
+    drive = drives(model).requires_grad_()
+    model.log_prob(torch.ones(drive.shape), drive).sum().backward()
+    assert drive.grad.isfinite().all()
+    assert (drive.grad != 0).all()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_extreme_drives_stay_finite(name):
+    model = spoken(name)
+    drive = torch.full((1, 3, NEURONS), -1e4)
+    drive[:, 1] = 1e4
+    for k in (0.0, 3.0):
+        assert model.log_prob(torch.full(drive.shape, k), drive).isfinite().all()
+    assert model.sample(drive, streams([0])).min() >= 0
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("bin_width", [0.005, 0.05])
+def test_fitting_again_finds_the_same_and_files_keep_it(name, bin_width):
+    rng = np.random.default_rng(0)
+    rates = 0.2 * np.exp(0.5 * rng.normal(size=(12, 30, NEURONS))).astype(np.float32)
+    trials = Trials(rng.poisson(rates), bin_width, lengths=rng.integers(15, 31, 12))
+    model, other = KINDS[name](), KINDS[name]()
+    for each in (model, other):
+        each.build(NEURONS, bin_width)
+    for _ in range(2):
+        model.measure(trials, rates, seed=4)
+        state = {key: value.clone() for key, value in model.state_dict().items()}
+        other.load_state_dict(state)
+    other.measure(trials, rates, seed=4)
+    for key, value in model.state_dict().items():
+        assert value.isfinite().all()
+        assert torch.equal(value, other.state_dict()[key])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_padding_is_not_seen(name):
+    rng = np.random.default_rng(1)
+    rates = 0.3 * np.exp(0.5 * rng.normal(size=(30, 24, NEURONS))).astype(np.float32)
+    trials = Trials(rng.poisson(rates), 0.005, lengths=rng.integers(8, 25, 30))
+    found = []
+    for garbage in (0.1, 3.0):
+        model = KINDS[name]()
+        model.build(NEURONS, 0.005)
+        model.measure(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), seed=0)
+        found.append(model.state_dict())
+    for key, value in found[0].items():
+        torch.testing.assert_close(value, found[1][key], rtol=1e-4, atol=1e-5)

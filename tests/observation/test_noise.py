@@ -1,0 +1,155 @@
+"""Shared noise: what is put in is found, where there is none none is found, and the likelihood is honest."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.errors import SettingError
+from spikeloom.observation.components import Box, Decay
+from spikeloom.observation.covariance import lagged, low_rank, regressed
+from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.poisson import Poisson
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.trials import Trials
+
+NEURONS = 12
+
+
+def streams(trials: int, seed: int = 0) -> Streams:
+    return Streams(seed, Purpose.SPIKES, 0, range(trials))
+
+
+def noisy(bin_width: float = 0.005, *, rank: int = 1, strength: float = 0.5) -> SharedNoise:
+    model = SharedNoise(Poisson(), rank=rank)
+    model.build(NEURONS, bin_width)
+    sign = torch.where(torch.arange(NEURONS) < 8, 1.0, -1.0)
+    model.weights[:, 0] = strength * sign
+    return model
+
+
+def recorded(
+    model: SharedNoise, *, trials: int, time: int = 100, bin_width: float = 0.005
+) -> tuple[Trials, np.ndarray]:
+    rates = 0.1 * torch.exp(0.4 * torch.randn(trials, time, NEURONS, generator=torch.Generator().manual_seed(0)))
+    return Trials(model.sample(model.drive(rates), streams(trials)), bin_width), rates.numpy()
+
+
+@pytest.mark.parametrize("component", [Box(1, 2), Box(3, 2), Decay(0.8, 2)])
+def test_series_have_unit_variance_and_the_correlation_they_say(component):
+    white = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 12, 2)))
+    series, _ = component.series(white, white[:, :0])
+    found = np.einsum("btr,bsr->ts", series, series) / (4000 * 2)
+    wanted = component.correlation(np.arange(12))
+    np.testing.assert_allclose(np.diag(found), 1, atol=0.06)  # sd of a variance of 8,000 numbers: 0.016
+    steady = found[4:, 4:]  # a box that is not yet full correlates otherwise
+    for lag in range(5):
+        np.testing.assert_allclose(np.diag(steady, lag), wanted[lag], atol=0.06)
+
+
+@pytest.mark.parametrize("bin_width", [0.005, 0.05])
+def test_the_covariance_that_was_put_in_is_found(bin_width):
+    """At 50 ms the box is one bin. Off the diagonal, where data speak."""
+    true = noisy(bin_width)
+    trials, rates = recorded(true, trials=400, bin_width=bin_width)
+    model = SharedNoise(Poisson(), rank=4)
+    model.build(NEURONS, bin_width)
+    model.measure(trials, rates, seed=0)
+    found, wanted = model.weights @ model.weights.T, true.weights @ true.weights.T
+    off = ~torch.eye(NEURONS, dtype=torch.bool)
+    slope = (found * wanted)[off].sum() / wanted.square()[off].sum()
+    assert 0.8 < slope < 1.15  # 0.91 and 0.96 here: shrinkage takes a little
+    assert (found - wanted)[off].square().mean().sqrt() < 0.1  # against 0.25 of every entry
+    fake = model.sample(model.drive(torch.from_numpy(rates)), streams(400, seed=5))
+    np.testing.assert_allclose(fake.mean((0, 1)), trials.counts.mean((0, 1)), rtol=0.1)  # 4,000 spikes, sd 0.025
+
+
+def test_where_there_is_no_noise_none_is_found():
+    plain = noisy(strength=0.0)
+    for trials in (4, 300):  # few trials must not look like noise either
+        data, rates = recorded(plain, trials=trials)
+        model = SharedNoise(Poisson(), rank=4)
+        model.build(NEURONS, 0.005)
+        model.measure(data, rates, seed=0)
+        assert model.weights.square().sum(1).max() < 0.1
+
+
+def test_slow_covariance_is_left_to_the_rates():
+    """Rates that lack a slow shared gain are not repaired with fast noise."""
+    rng = np.random.default_rng(0)
+    rates = np.full((300, 100, NEURONS), 0.1, np.float32)
+    trials = Trials(rng.poisson(rates * np.exp(0.4 * rng.normal(size=(300, 1, 1)) - 0.08)), 0.005)
+    model = SharedNoise(Poisson(), rank=4)
+    model.build(NEURONS, 0.005)
+    model.measure(trials, rates, seed=0)
+    assert model.weights.square().sum(1).mean() < 0.03  # the gain's own variance is 0.16
+
+
+def test_likelihood_by_particles_is_that_by_integration():
+    """One bin, one direction: the integral over the noise can be done on a grid."""
+    model = noisy()
+    drive, counts = model.drive(torch.full((1, 1, NEURONS), 0.4)), torch.randint(0, 3, (1, 1, NEURONS)).double()
+    grid = torch.linspace(-6, 6, 2001, dtype=torch.float64)[:, None, None]
+    weight = torch.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * 0.006
+    rates = 0.4 * torch.exp((grid * model.weights[:, 0]).clamp(max=2.5) - model.weights[:, 0] ** 2 / 2)
+    each = Poisson().log_prob(counts.expand(2001, 1, NEURONS), Poisson().drive(rates)).sum(2, keepdim=True)
+    wanted = (each.exp() * weight).sum().log()
+    found = model.log_likelihood(counts, drive, streams(1), particles=40_000)
+    assert abs(float(found) - float(wanted)) < 0.03  # standard error of such a mean: about 0.005
+
+
+def test_likelihood_prefers_the_model_that_made_the_data():
+    """Over whole trials, the noise is worth something; counts judged one by one do not see it."""
+    true, none = noisy(strength=0.8), noisy(strength=0.0)
+    trials, rates = recorded(true, trials=20, time=60)
+    counts, drive = torch.from_numpy(trials.counts.astype(np.float32)), true.drive(torch.from_numpy(rates))
+    found, plain = (model.log_likelihood(counts, drive, streams(20)).sum() for model in (true, none))
+    assert found > plain + 20  # nats
+    torch.testing.assert_close(plain, none.log_prob(counts, drive).sum().double(), rtol=1e-4, atol=1e-2)
+
+
+def test_a_trials_likelihood_does_not_depend_on_its_batch():
+    model = noisy(rank=2)
+    trials, rates = recorded(model, trials=4, time=10)
+    counts, drive = torch.from_numpy(trials.counts.astype(np.float32)), model.drive(torch.from_numpy(rates))
+    whole = model.log_likelihood(counts, drive, streams(4), particles=20)
+    alone = model.log_likelihood(counts[2:3], drive[2:3], Streams(0, Purpose.SPIKES, 0, [2]), particles=20)
+    torch.testing.assert_close(alone[0], whole[2])
+
+
+def test_few_directions_of_an_uncertain_covariance():
+    rng = np.random.default_rng(0)
+    side = rng.normal(size=(40, 1))
+    error = rng.normal(size=(40, 40)) * 0.1
+    error = (error + error.T) / math.sqrt(2)
+    found = low_rank(side @ side.T + error, rank=5, error=0.1)
+    assert (np.abs(found).sum(0) > 0).sum() == 1  # the others are what errors alone give
+    np.testing.assert_allclose(np.abs(found[:, 0]), np.abs(side[:, 0]), atol=0.15)
+    assert not low_rank(error, rank=5, error=0.1).any()
+
+
+def test_lags_are_told_apart():
+    lags = np.arange(6)
+    design = np.stack([Box(2, 1).correlation(lags), Decay(0.7, 1).correlation(lags)], 1)
+    truth = np.random.default_rng(0).normal(size=(3, 3, 3))
+    seen = np.einsum("lc,cij->lij", np.c_[design, np.ones(6)], truth)
+    found, error = regressed(seen, lags, design)
+    np.testing.assert_allclose(found, truth[:2], atol=1e-10)
+    assert (error > 0).all()
+
+
+def test_lagged_covariances_are_numpys():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(1.0, (50, 8, 3))
+    found = lagged(counts, np.ones((50, 8), bool), np.array([0, 2]))
+    centred = counts - counts.mean(0)
+    late = np.einsum("bti,btj->ij", centred[:, :-2], centred[:, 2:]) / (50 * 6)
+    np.testing.assert_allclose(found[0], np.einsum("bti,btj->ij", centred, centred) / 400, atol=1e-5)
+    np.testing.assert_allclose(found[1], (late + late.T) / 2, atol=1e-5)
+
+
+def test_wrong_numbers_are_refused():
+    for wrong in (dict(duration=0.0), dict(rank=0), dict(slow=((0.1, 0),)), dict(slow=((-1.0, 2),))):
+        with pytest.raises(SettingError, match="SharedNoise needs"):
+            SharedNoise(**wrong)
