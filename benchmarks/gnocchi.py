@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.data.reaching import reaching
+from spikeloom.files import ensure_folder
 from spikeloom.metrics.axes import axis_scores
 from spikeloom.metrics.disentanglement import (
     Directions,
@@ -37,6 +38,8 @@ from spikeloom.metrics.disentanglement import (
 )
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.recipe import read_recipe
+from spikeloom.report import figures
+from spikeloom.report.walk import weight_figure
 from spikeloom.trials import Trials
 
 NAMES = ("target_x", "target_y", "start_x", "start_y")
@@ -193,19 +196,48 @@ def arm(words: argparse.Namespace) -> None:
         show(title, [measure(model, train, test, unseen, scores=words.scores) for model in models])
 
 
+INNER = ((2, 1), (1, 2), (3, 4), (4, 3), (2, 4), (3, 1))
+"""Targets held out once more, from training, for choices: (row, column)."""
+
+
+def chosen_on() -> tuple[Trials, Trials, Trials]:
+    """Training, watch and inner held-out trials; test trials and the held-out targets are not looked at."""
+    train, watch, _, _ = arm_data()
+    points = np.array([[(column - 2.5) * 0.04, (row - 2.5) * 0.04] for row, column in INNER])
+    apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, watch)]
+    return train.select(apart[0]), watch.select(apart[1]), train.select(~apart[0])
+
+
+def weight(words: argparse.Namespace) -> None:
+    """Trade-off curve of the MMD weight, on watch trials."""
+    train, watch, unseen = chosen_on()
+    found = []
+    for value in words.weights:
+        models = [fitted(words.recipe, [*words.set, f"network.mmd={value}"], train, seed=seed) for seed in words.seeds]
+        tables = [measure(model, train, watch, unseen, scores=False) for model in models]
+        show(f"MMD weight {value:g}", tables)
+        keys = ("|cos| encode: target x, y", "|cos| encode: all pairs", "target error, held out")
+        found.append([float(np.mean([table[key] for table in tables])) for key in keys])
+    pairs = list(zip(*found, strict=True))
+    figure = weight_figure(words.weights, pairs[1], pairs[2], unit="cm")
+    for path in figures.save(figure, ensure_folder(words.out)):
+        print(path)
+
+
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["arm"])
+    parser.add_argument("what", choices=["arm", "weight"])
     parser.add_argument("recording", nargs="?", type=Path)
     parser.add_argument("--recipe", default="gnocchi-small")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", default="", help="one of the titles of `arm`")
     parser.add_argument("--no-scores", dest="scores", action="store_false", help="leave DCI, MIG and SAP out")
+    parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.3, 1, 3, 10])
     parser.add_argument("--out", type=Path, default=Path("."))
     words = parser.parse_args()
-    {"arm": arm}[words.what](words)
+    {"arm": arm, "weight": weight}[words.what](words)
 
 
 if __name__ == "__main__":

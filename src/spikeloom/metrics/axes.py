@@ -90,7 +90,7 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
     return float((per_code / total * codes).sum()), float(named[per_variable > 0].mean())
 
 
-def _entropy(shares: Numbers, axis: int) -> Numbers:
+def _entropy(shares: Numbers, axis: int) -> Any:
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis)
 
 

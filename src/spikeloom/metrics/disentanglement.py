@@ -9,7 +9,8 @@ With codes c and variables v (columns of numbers, one per trial), centred, two l
 Moving one variable by one unit of its own and no other, as the maps predict it, is the step
 :math:`D (W^\top D)^{-1} e_j`. Codes are seldom linear in what they tell, though, and a straight step leaves behind what
 should have bent with it. The curved step follows :math:`E[c \mid v] \approx g(v)`, a polynomial of second degree:
-:math:`c' = c + g(\hat v + \delta) - g(\hat v)`, which keeps what the variables do not explain.
+:math:`c' = c + g(\hat v + \delta) - g(\hat v)`, its linear part raised to gain 1, which keeps what the variables do not
+explain.
 
 Linear subspaces do not depend on the axes of code space, so these measures are fair to a model whose codes are known up
 to a rotation only; scores that look at single axes are in `metrics.axes`. Values of v keep their own unit throughout.
@@ -136,6 +137,7 @@ class Directions:
         encode = np.linalg.lstsq(v, c, rcond=None)[0].T
         decode = np.linalg.solve(covariance, c.T @ v / len(c))
         both = np.concatenate([scaled, _products(scaled)], 1)
+        both = both - both.mean(0)  # squares have a mean
         gram = both.T @ both + 1e-3 * len(v) * np.eye(both.shape[1])  # products of few distinct values may depend
         curve = np.linalg.solve(gram, both.T @ c).T
         flat, bent = curve[:, : v.shape[1]] / sd, curve[:, v.shape[1] :]
@@ -152,13 +154,10 @@ class Directions:
         """Codes after changes (trial, variable) of the variables, each in its own unit."""
         if how != "curved":
             return codes + changes @ self.steps(how).T
-        here = self.predict(codes)
-        return codes + self._curve(here + changes) - self._curve(here)
-
-    def _curve(self, values: Numbers) -> Numbers:
-        """The part of g that varies, (trial, code)."""
-        centred = values - self.variable_mean
-        return centred @ self.flat.T + _products(centred / self.variable_sd) @ self.bent.T
+        gain = self.decode.T @ self.flat  # below 1 where codes are noisy
+        here = (self.predict(codes) - self.variable_mean) / self.variable_sd
+        bend = _products(here + changes / self.variable_sd) - _products(here)
+        return codes + changes @ np.linalg.inv(gain).T @ self.flat.T + bend @ self.bent.T
 
     def predict(self, codes: Numbers) -> Float[np.ndarray, "trial variable"]:
         """Variables as read from codes."""

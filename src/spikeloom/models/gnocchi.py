@@ -181,7 +181,14 @@ class GNOCCHI(Model):
                 f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
                 "Cut equal windows, or fit with --set signal.form=sequence, which takes any length.",
             )
-        self.activity.measure(as_float(read(trials, self.reads)), torch.from_numpy(trials.mask))
+        given = as_float(read(trials, self.reads))
+        if given.shape[2] != len(self.activity.mean):
+            raise DataError(
+                "A model of latents must know how many there are per bin.",
+                f"It was set up for {len(self.activity.mean)}; these trials have {given.shape[2]}.",
+                f"Fit with --set signal.latents={given.shape[2]}.",
+            )
+        self.activity.measure(given, torch.from_numpy(trials.mask))
         if self.activity.components:
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
         data, watched = self._diffused(trials), None if watch is None else self._diffused(watch)
@@ -192,8 +199,8 @@ class GNOCCHI(Model):
             data = {"codes": self.space.whiten(torch.from_numpy(codes))[:, None]}
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal.of == "latents":
-            latents, counts = as_float(read(trials, self.reads)), torch.from_numpy(trials.counts.copy())
-            data = {"latents": latents, "counts": counts, "mask": torch.from_numpy(trials.mask)}
+            counts, mask = torch.from_numpy(trials.counts.copy()), torch.from_numpy(trials.mask)
+            data = {"latents": given, "counts": counts, "mask": mask}
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
             self.head.start_at(self.observation.drive(mean))
             yield Stage("head", self.head, self.spiking, data, self.head_plan)
@@ -220,7 +227,7 @@ class GNOCCHI(Model):
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         return LossTerms(*denoising_loss(self.code_denoiser, clean, level=level, noise=noise))
 
-    def spiking(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:  # noqa: ARG002 - nothing is drawn
+    def spiking(self, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
         """Poisson loss of the counts under the head's rates."""
         mask = batch["mask"]
         nll = -self.observation.log_prob(batch["counts"].float(), self._drive(batch["latents"]))

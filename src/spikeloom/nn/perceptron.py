@@ -118,9 +118,9 @@ class VectorBackbone(nn.Module):
         x: Float[Tensor, "batch 1 channel"],
         level: Float[Tensor, " batch"],
         condition: Condition | None = None,
-        mask: Tensor | None = None,  # noqa: ARG002 - the law of every backbone; a vector has no padding
+        _mask: Tensor | None = None,
     ) -> Float[Tensor, "batch 1 channel"]:
-        """Velocity of x at the levels."""
+        """Velocity of x at the levels; a vector has no padding, so the mask says nothing."""
         signal, noise = (scale[:, None] for scale in self.schedule(level))
         spread = (signal**2 * self.sd**2 + noise**2).sqrt()
         scaled = x[:, 0] / spread
