@@ -5,6 +5,7 @@ variable's unit), `walk_trial` and `walk_along`. Behaviour is read from generate
 fitted to recorded trials.
 """
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Literal, get_args
@@ -147,7 +148,13 @@ def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit
         f"{along}. Right: x of the end point blue, y orange; the dashed line is what was asked of {along}."
     )
     return Figure(
-        "walk-behavior", f"Behaviour along {along}", caption, charts, columns=3, tab="Walk", legend=tuple(legend)
+        _key("walk-behavior", along),
+        f"Behaviour along {along}",
+        caption,
+        charts,
+        columns=3,
+        tab="Walk",
+        legend=tuple(legend),
     )
 
 
@@ -190,7 +197,14 @@ def _unit_figure(walk: Trials) -> Figure:
     caption = (
         f"Mean rate (spikes/s) against time (s) at each point of the walk along {along}; neurons that change most."
     )
-    return Figure("walk-units", f"Units along {along}", caption, charts, columns=3, tab="Walk", legend=legend)
+    return Figure(
+        _key("walk-units", along), f"Units along {along}", caption, charts, columns=3, tab="Walk", legend=legend
+    )
+
+
+def _key(word: str, along: str) -> str:
+    """Word for file names and the page: letters and digits of the variable only."""
+    return f"{word}-{re.sub(r'[^0-9a-zA-Z_]+', '-', along)}"
 
 
 def _amounts(walk: Trials) -> NDArray[np.float64]:

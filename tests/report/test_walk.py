@@ -1,0 +1,90 @@
+"""Figures of walks: they show what the walk did, in colours of its points, and refuse what is no walk."""
+
+import numpy as np
+import pytest
+
+from spikeloom.errors import ConditionError, DataError
+from spikeloom.report.walk import code_figure, walk_figures, walk_page, weight_figure
+from spikeloom.trials import Trials
+
+
+def real(trials=80, time=20, seed=0):
+    """Rates whose root is a linear image of the hand, so that the decoder is exact."""
+    rng = np.random.default_rng(seed)
+    goal = rng.uniform(-1, 1, (trials, 2))
+    hand = goal[:, None] * np.linspace(0, 1, time)[:, None]
+    return made(hand, {"goal_x": goal[:, 0], "goal_y": goal[:, 1]})
+
+
+def made(hand, conditions):
+    table = np.random.default_rng(5).normal(size=(2, 6)) * 0.2
+    rates = np.square(hand @ table + 1.5)
+    counts = np.random.default_rng(1).poisson(rates)
+    behavior = {"speed": np.ones(hand.shape[:2]), "hand_pos": hand}
+    fields = dict(behavior=behavior, units={"hand_pos": "m"}, conditions=conditions)
+    return Trials(counts, 0.02, rates=rates, codes=hand[:, -1] @ np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5]]), **fields)
+
+
+def walk():
+    """Four trials, moved along x by -0.5, 0 and 0.5; y does not move."""
+    amounts = np.repeat([-0.5, 0.0, 0.5], 4)
+    start = np.tile([[-0.2, 0.1], [0.3, 0.3], [0.0, -0.5], [0.1, 0.6]], (3, 1))
+    goal = start + np.stack([amounts, np.zeros(12)], 1)
+    hand = goal[:, None] * np.linspace(0, 1, 20)[:, None]
+    conditions = {"walk": amounts, "walk_trial": np.tile(np.arange(4), 3), "walk_along": np.full(12, "goal_x")}
+    return made(hand, conditions)
+
+
+def test_the_change_is_the_one_that_was_made():
+    behavior, units = walk_figures(walk(), real(), smoothing=None)
+    paths, dots, change = behavior.charts
+    assert len(paths.series) == len(dots.series) == 3
+    asked, x, y = change.series
+    np.testing.assert_allclose(asked.y, [-0.5, 0, 0.5])
+    np.testing.assert_allclose(x.y, [-0.5, 0, 0.5], atol=0.02)  # the decoder has a small penalty
+    np.testing.assert_allclose(y.y, 0, atol=0.02)
+    assert "hand_pos (m)" in paths.x_label
+    assert len(units.charts) == 6  # all neurons there are
+    spread = [np.std([line.y for line in chart.series], axis=0).mean() for chart in units.charts]
+    assert spread == sorted(spread, reverse=True)  # those that change most come first
+    np.testing.assert_allclose(units.charts[0].series[0].x[:2], [0.01, 0.03])
+
+
+def test_without_a_path_only_units_are_shown():
+    plain = Trials(real().counts, 0.02)
+    assert [figure.key for figure in walk_figures(walk(), plain)] == ["walk-units-goal_x"]
+    assert [figure.key for figure in walk_figures(walk(), real(), series="speed")] == ["walk-units-goal_x"]
+
+
+def test_what_is_no_walk_is_refused():
+    with pytest.raises(DataError, match="Use traverse"):
+        walk_figures(real(), real())
+    with pytest.raises(ConditionError, match="hand_pos"):
+        walk_figures(walk(), real(), series="nose")
+
+
+def test_the_page_is_whole_and_escapes_words():
+    text = walk_page(walk(), real(), smoothing=None)
+    assert text.startswith("<!doctype html>")
+    assert text.count("<svg") == 3 + 6
+    nasty = walk()
+    conditions = {**nasty.conditions, "walk_along": np.full(12, "<script>alert(1)</script>")}
+    assert "<script>alert" not in walk_page(
+        Trials(nasty.counts, 0.02, conditions=conditions), Trials(real().counts, 0.02)
+    )
+
+
+def test_codes_stand_where_they_say():
+    trials = real()
+    groups = np.where(trials.conditions["goal_x"] > 0, "right", "left")
+    (chart,) = code_figure(trials, ("goal_x", "goal_y"), groups).charts
+    dots = [one for one in chart.series if one.role != "guide"]
+    assert [one.word for one in dots] == ["left", "right"]
+    np.testing.assert_allclose(dots[1].x, trials.conditions["goal_x"][groups == "right"], atol=0.03)  # shrunk a little
+
+
+def test_the_weight_curve_names_its_weights():
+    figure = weight_figure([0, 1, 10], [0.3, 0.1, 0.05], [0.4, 0.5, 0.9], unit="cm")
+    line, *dots = figure.charts[0].series
+    np.testing.assert_allclose(line.x, [0.3, 0.1, 0.05])
+    assert [one.word for one in dots] == ["weight 0", "weight 1", "weight 10"]
