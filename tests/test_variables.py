@@ -76,3 +76,10 @@ def test_facts_survive_json():
 def test_no_variables_take_no_condition():
     with pytest.raises(ConditionError, match="nothing"):
         Variables().encode({})
+
+
+def test_whole_degrees_are_angles_and_not_categories():
+    trials = Trials(np.ones((8, 2, 1), int), 0.01, conditions={"angle_deg": np.arange(0, 360, 45)})
+    variable = Variable.of(trials, "angle_deg")
+    assert variable.kind == "circular"
+    np.testing.assert_allclose(variable.encode(np.array([22.5]))[0], [np.cos(np.pi / 8), np.sin(np.pi / 8)], rtol=1e-6)

@@ -85,10 +85,11 @@ class Variable:
             )
         values = trials.conditions[name]
         distinct = np.unique(values)
-        if values.dtype.kind in "SUOb" or (values.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES):
+        ending = next((ending for ending in PERIODS if name.endswith(ending)), None)
+        whole = values.dtype.kind in "iu" and ending is None  # 30, 70, ... degrees are angles, not names
+        if values.dtype.kind in "SUOb" or (whole and len(distinct) <= MOST_CATEGORIES):
             return cls(name, "category", categories=tuple(distinct.tolist()), values=tuple(values.tolist()))
         scale = _scale(name, values.reshape(len(values), -1))
-        ending = next((ending for ending in PERIODS if name.endswith(ending)), None)
         if ending is not None:
             return cls(name, "circular", period=PERIODS[ending], values=tuple(values.tolist()), size=scale["size"])
         return cls(name, "continuous", values=tuple(values.tolist()), **scale)

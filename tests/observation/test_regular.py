@@ -1,0 +1,68 @@
+"""Regular counts: a distribution with the mean it says, whose quantiles, variance and share are right."""
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.observation.regular import Regular, _variance
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.trials import Trials
+
+RATES = torch.tensor([0.02, 0.4, 1.3, 4.0, 12.0], dtype=torch.float64)
+COUNTS = torch.arange(80, dtype=torch.float64)
+
+
+def model(share: float, neurons: int = 5) -> Regular:
+    made = Regular()
+    made.build(neurons, 0.1)
+    made.share.fill_(share)
+    return made
+
+
+def chances(made: Regular) -> torch.Tensor:
+    """Probability of each count (count, neuron)."""
+    drive = made.drive(RATES).expand(1, len(COUNTS), 5)
+    return made.log_prob(COUNTS[None, :, None].expand(1, -1, 5), drive)[0].exp()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_probabilities_sum_to_one_and_have_the_mean(share):
+    found = chances(model(share))
+    torch.testing.assert_close(found.sum(0), torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close((COUNTS[:, None] * found).sum(0), RATES)
+
+
+def test_the_variance_is_the_formulas_and_below_poisson():
+    found = chances(model(1.0))
+    variance = (COUNTS[:, None] ** 2 * found).sum(0) - RATES**2
+    torch.testing.assert_close(variance, _variance(RATES))
+    assert (variance / RATES).tolist() == pytest.approx([0.98, 0.66, 0.41, 0.29, 0.26], abs=0.06)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6])
+def test_quantiles_undo_the_probabilities(share):
+    made = model(share)
+    below = torch.cat([torch.zeros(1, 5, dtype=torch.float64), chances(made).cumsum(0)])
+    uniform = torch.from_numpy(np.random.default_rng(0).random((400, 5)))
+    counts = made.quantile(made.drive(RATES).expand(400, 5), uniform)
+    assert (below.gather(0, counts) <= uniform).all()
+    assert (uniform < below.gather(0, counts + 1) + 1e-12).all()
+
+
+def test_the_share_is_found_again():
+    made = model(0.5)
+    rates = np.random.default_rng(0).uniform(0.5, 6, (200, 50, 5)).astype(np.float32)
+    counts = made.sample(made.drive(torch.from_numpy(rates)), Streams(0, Purpose.SPIKES, 0, range(200)))
+    again = model(0.0)
+    again.measure(Trials(counts, 0.1), rates, seed=0)
+    np.testing.assert_allclose(again.share, 0.5, atol=0.08)  # 10,000 bins: 4 standard errors of a variance, 2 %
+    loud = np.random.default_rng(1).negative_binomial(2, 2 / (2 + rates))
+    again.measure(Trials(loud, 0.1), rates, seed=0)
+    assert (again.share == 0).all()
+
+
+def test_gradients_reach_the_drive():
+    drive = model(0.5).drive(RATES).expand(1, 3, 5).clone().requires_grad_()
+    model(0.5).log_prob(torch.ones(1, 3, 5, dtype=torch.float64), drive).sum().backward()
+    assert drive.grad.isfinite().all()
+    assert (drive.grad != 0).all()
