@@ -92,13 +92,15 @@ def counts(model: LDNS, coded: Trials, calibration: Calibration, seed: int) -> T
     return Trials(np.where(coded.mask[..., None], drawn, 0), coded.bin_width, **words)
 
 
-def calibrated(model: LDNS, coded: Trials, train: Trials) -> Calibration:
-    """Calibration of the rates of these latents for the present observation model."""
+def adapted(model: LDNS, coded: Trials, train: Trials) -> Calibration:
+    """Calibration of the rates of these latents, to which the observation model is adapted, too."""
     calibration = Calibration(model.neurons)
     with torch.no_grad():
         drive = model.decode(torch.from_numpy(np.array(coded.latents, np.float32)), calibration)
         rates = model.observation.rates(drive).numpy()
     calibration.measure(train, rates, lengths=coded.lengths, beyond=model.observation.shared_bins)
+    rates = calibration(torch.from_numpy(rates)).numpy()
+    model.observation.adapt(train, rates, lengths=coded.lengths, seed=0)
     return calibration
 
 
@@ -126,10 +128,10 @@ def main() -> None:
         if given.only and name not in given.only:
             continue
         fitted(model, kind, train)
-        own = calibrated(model, learned, train)
+        own = adapted(model, learned, train)
         sets = [counts(model, inferred, own, 200 + k) for k in range(given.draws)]
         show(f"inferred   {name}", row(test, sets, train))
-        own = calibrated(model, many, train)
+        own = adapted(model, many, train)
         print(f"# generated gain {float(own.gain):.3f}")
         show(
             f"generated  {name}", row(test, [counts(model, fake, own, 300 + k) for k, fake in enumerate(fakes)], train)

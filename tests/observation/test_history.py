@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional
 
 from spikeloom.errors import SettingError
+from spikeloom.observation.base import Moments
 from spikeloom.observation.history import LARGEST_BRANCHING, SpikeHistory, cosines
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
@@ -59,6 +60,34 @@ def test_neurons_that_run_freely_have_the_mean_counts_of_the_trials():
     assert abs(short.sample(short.drive(torch.from_numpy(rates)), streams(300)).mean() / rates.mean() - 1) > 0.06
 
 
+def test_other_rates_get_the_moments_of_the_trials():
+    """Rates that vary more, from bin to bin, than those it was fitted to: means, double spikes and quick repeats."""
+    true = filtered()
+    true.inner.q.fill_(0.4)
+    trials, rates = recorded(true)
+    model = SpikeHistory()
+    model.build(NEURONS, 0.005)
+    model.measure(trials, rates, seed=0)
+    gen = np.random.default_rng(0)
+    noise = np.repeat(gen.normal(size=(250, 50, NEURONS)), 2, 1)
+    other = (rates[:250] * np.exp(0.6 * noise)).astype(np.float32)
+    wanted = Moments.of(trials.counts, trials.mask, 10)
+    gaps = []
+    for adapt in (False, True):
+        if adapt:
+            model.adapt(trials, other, lengths=np.full(250, 100), seed=1)
+        fake = model.sample(model.drive(torch.from_numpy(other)), streams(250, seed=7))
+        found = Moments.of(fake, np.ones((250, 100), bool), 10)
+        gaps.append(
+            [abs(np.log(f / w)).mean() for f, w in ((found.mean, wanted.mean), (found.several, wanted.several))]
+        )
+        gaps[-1].append(abs(np.log(found.repeats[:2] / wanted.repeats[:2])).mean())
+    assert min(gaps[0]) > 0.1  # what is to be repaired
+    assert gaps[1][0] < 0.06  # 4,000 spikes on either side: sd 0.02
+    assert gaps[1][1] < 0.15  # 200 to 300 double spikes: sd 0.09
+    assert gaps[1][2] < 0.7 * gaps[0][2]  # part of the way: the correction is bounded
+
+
 def test_the_past_is_a_sum_over_lags():
     model = filtered(inner=Poisson(), bound=0.4)
     counts = torch.randint(0, 3, (4, 30, NEURONS)).float()
@@ -87,7 +116,7 @@ def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
     model.build(NEURONS, 0.005)
     model.measure(trials, flat.copy(), seed=0)
     drive = model.drive(torch.from_numpy(flat[:1, :1]).expand(2, 10_000, NEURONS))
-    counts = model.sample(drive, streams(4))
+    counts = model.sample(drive, streams(2))
     for part in (counts[:, :1000], counts[:, -1000:]):
         assert abs(part.mean() / flat.mean() - 1) < 0.3  # 12,000 bins of bursts; a run-away neuron is at tenfold
 

@@ -55,6 +55,9 @@ from spikeloom.trials import Trials
 CALIBRATION_TRIALS = 400
 """Most trials that are generated to measure the calibration of generated rates."""
 
+OBSERVATION_ENTRIES = 2**23
+"""Most bins x neurons that the observation model is fitted to: what time and memory allow on a laptop."""
+
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -324,6 +327,11 @@ class LDNS(Model):
         Args:
             trials: Training trials.
         """
+        if not list(self.observation.buffers()):
+            return  # nothing to fit
+        enough = max(2, OBSERVATION_ENTRIES // (trials.time * trials.neurons))
+        if len(trials) > enough:
+            trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
         rates = self.unseen_rates(trials)
         own = Calibration(trials.neurons)
         own.measure(trials, rates, lengths=trials.lengths, beyond=self.observation.shared_bins)

@@ -44,18 +44,25 @@ class Moments:
     Args:
         mean: Mean count, spikes/bin.
         several: Share of bins with two spikes or more.
+        repeats: Mean product of the counts of a bin and of the one so many bins later (lag, neuron), lag 1 first.
         bins: Bins that were counted.
     """
 
     mean: Float[np.ndarray, " neuron"]
     several: Float[np.ndarray, " neuron"]
+    repeats: Float[np.ndarray, "lag neuron"]
     bins: int
 
     @classmethod
-    def of(cls, counts: TrialCounts, mask: TrialMask) -> "Moments":
-        """Moments of the valid bins."""
-        valid = counts[mask]
-        return cls(valid.mean(0, dtype=np.float64), (valid >= 2).mean(0, dtype=np.float64), len(valid))
+    def of(cls, counts: TrialCounts, mask: TrialMask, lags: int) -> "Moments":
+        """Moments of the valid bins, at so many lags."""
+        bins, kept = int(mask.sum()), np.where(mask[..., None], counts, 0).astype(np.float32)
+        repeats = np.zeros((lags, counts.shape[2]))
+        for lag in range(1, min(lags, counts.shape[1] - 1) + 1):
+            pairs = max(1, int(mask[:, lag:].sum()))
+            repeats[lag - 1] = np.einsum("btn,btn->n", kept[:, lag:], kept[:, :-lag]) / pairs
+        several = (kept >= 2).sum((0, 1)) / bins
+        return cls(kept.sum((0, 1), dtype=np.float64) / bins, several, repeats, bins)
 
 
 class ObservationModel(nn.Module, abc.ABC):
@@ -143,6 +150,11 @@ class ObservationModel(nn.Module, abc.ABC):
         return drive + past if self.inner is None else self.inner.given(drive, past)
 
     @property
+    def reach(self) -> int:
+        """Lags at which repeated spikes are compared."""
+        return 0 if self.inner is None else self.inner.reach
+
+    @property
     def shared_bins(self) -> int:
         """Lags, in bins, at which the model makes neurons vary together beyond their rates; 0: not at all."""
         return 0 if self.inner is None else self.inner.shared_bins
@@ -181,15 +193,15 @@ class ObservationModel(nn.Module, abc.ABC):
 
     @final
     def match(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
-        """Simulate and correct until counts drawn from the rates have the trials' mean counts and multiple spikes."""
+        """Simulate and correct until counts drawn from the rates have the trials' moments; see `Moments`."""
         statistics = next(self.buffers(), None)
         if statistics is None:
             return  # nothing to correct
-        wanted, mask = Moments.of(trials.counts, trials.mask), mask_of(lengths, rates.shape[1])
+        wanted, mask = Moments.of(trials.counts, trials.mask, self.reach), mask_of(lengths, rates.shape[1])
         drive = self.drive(torch.from_numpy(rates).to(statistics.device))
         for number, share in enumerate(SHARES):
             fake = self.sample(drive, Streams(seed, Purpose.CALIBRATE, number, range(len(rates))))
-            self.correct(wanted, Moments.of(fake, mask), share)
+            self.correct(wanted, Moments.of(fake, mask, self.reach), share)
 
 
 class BinModel(ObservationModel):

@@ -16,7 +16,8 @@ going there: one spike adds about :math:`\rho = \sum_j \max(h_j, 0)\, \sigma(d')
 **Fit**, on rates that did not see the counts they predict: penalised likelihood by Fisher scoring, one neuron at a
 time, with the counts before each bin as recorded; bins without a whole past are left out. When a trial is drawn, a
 neuron is taken to have fired at its mean rate before. Running freely it meets its own past instead of the recorded one,
-so b is corrected by simulation until mean counts are those of the trials.
+so b is corrected by simulation until mean counts are those of the trials, and h at the
+shortest lags for quick repeats.
 """
 
 from typing import Literal, final
@@ -41,6 +42,10 @@ LOWEST = -8.0
 
 RIDGE = {"cosine": 2.0, "bins": 8.0}
 """Weight of the squared coefficients, in nats: a prior of sd 0.7 per cosine, 0.35 per bin."""
+
+
+CORRECTION_RIDGE = 50.0
+"""The same for corrections of the shortest lags, which are small."""
 
 
 @final
@@ -158,7 +163,11 @@ class SpikeHistory(ObservationModel):
         self.match(trials, rates, lengths=trials.lengths, seed=seed)
 
     def correct(self, wanted: Moments, found: Moments, share: float) -> None:
-        """Move b until mean counts are those wanted; see `ObservationModel.correct`."""
+        """Move b and the shortest lags until mean counts and quick repeats are as wanted.
+
+        Where spikes are rare, the chance of a spike j bins after another is proportional to :math:`e^{h_j}`: the log
+        ratio of wanted to found pairs is the change of h_j. What later lags lack as well is slow, and not the past's.
+        """
         super().correct(wanted, found, share)
         half = 0.5 / min(wanted.bins, found.bins)
         step = np.log((wanted.mean + half) / (found.mean + half))
@@ -166,10 +175,24 @@ class SpikeHistory(ObservationModel):
             -wanted.mean - 1e-9
         )  # change of the drive for a change of the log rate, softplus
         self.offset += torch.from_numpy((share * step * wide.clip(min=1)).clip(-1, 1)).to(self.offset)
+        short, late = len(self.filters) // 6, len(self.filters) // 4
+        if not short:
+            return  # wide bins
+        ratio = np.log((wanted.repeats + half) / (found.repeats + half))
+        pairs = 0.5 * min(wanted.bins, found.bins) * wanted.repeats[:short]  # both sides of the ratio err
+        change = (ratio[:short] - ratio[late:].mean(0)).clip(-0.3, 0.3) * pairs / (pairs + CORRECTION_RIDGE)
+        self.filters[:short] += torch.from_numpy(share * change).to(self.filters)
+
+    @property
+    def reach(self) -> int:
+        """Lags at which repeated spikes are compared."""
+        return len(self.filters) // 2
+
+    def _basis(self) -> Float[Tensor, "bins base"]:
+        return cosines(len(self.filters)) if self.basis == "cosine" else torch.eye(len(self.filters))
 
     def _fit(self, counts: Real, drive: Real, mask: Tensor) -> None:
-        basis = cosines(len(self.filters)) if self.basis == "cosine" else torch.eye(len(self.filters))
-        basis = basis.to(drive)
+        basis = self._basis().to(drive)
         base = drive.new_zeros(drive.shape) if self.logarithmic else drive
         for neuron in range(drive.shape[2]):
             extra = self.rates(drive)[..., neuron].log() if self.logarithmic else None
