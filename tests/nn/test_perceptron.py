@@ -55,8 +55,10 @@ def test_condition_and_every_parameter_matter(backbone):
     assert torch.equal(answer[3:], other[3:])
 
 
-def test_a_perceptron_without_embedding_begins_with_its_gates_open():
+def test_a_perceptron_begins_as_a_linear_map_and_can_bend():
     torch.manual_seed(0)
     net = Perceptron(3, 2, width=8, blocks=1)
     x = torch.randn(4, 3)
-    assert not torch.allclose(net(x), net.leave(net.enter(x)))
+    torch.testing.assert_close(net(x), net.leave(net.enter(x)))
+    net(x).square().sum().backward()
+    assert net.blocks[0].modulation.grad[-8:].abs().min() > 0  # the gates learn from the first update

@@ -2,8 +2,8 @@ r"""The backbone for one vector per trial: residual blocks of small networks, mo
 
 .. math:: x \leftarrow x + g \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s) + b),
 
-with shift b, scale s and gate g learned, or linear in an embedding (level, condition) and zero at the start. Where a
-denoiser asks it, the vector comes as a sequence of length 1, so that one diffusion core serves vectors and sequences.
+with shift b, scale s and gate g learned, or linear in an embedding (level, condition); zero at the start, when the
+whole is a linear map. Where a denoiser asks it, the vector comes as a sequence of length 1, so that one diffusion core serves vectors and sequences.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class _Block(nn.Module):
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)
         else:
-            self.modulation = nn.Parameter(torch.cat((torch.zeros(2 * width), torch.ones(width))))
+            self.modulation = nn.Parameter(torch.zeros(3 * width))
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
         if isinstance(self.modulation, nn.Parameter):
