@@ -2,24 +2,46 @@
 
 import json
 
+import numpy as np
+
 from spikeloom import cli, demo
+from spikeloom.cli import conditions
+from spikeloom.data.reaching import reaching
 from spikeloom.recipe import read_recipe
 from spikeloom.trials import Trials
 
 
 def test_demo_leaves_a_report_and_says_what_it_did(tmp_path, monkeypatch):
-    for name, size in {"TRIALS": 60, "NEURONS": 6, "BINS": 30}.items():
+    for name, size in {"TRIALS": 120, "NEURONS": 6}.items():
         monkeypatch.setattr(demo, name, size)
-    quick = ["autoencoder_plan.updates=3", "diffusion_plan.updates=3", "latents=4"]
-    monkeypatch.setattr(demo, "read_recipe", lambda _name: read_recipe("ldns-tiny", quick))
+    quick = {
+        "ldns-demo": ["autoencoder_plan.updates=3", "diffusion_plan.updates=3", "autoencoder.blocks=1"],
+        "gnocchi-demo": ["plan.updates=3", "network.width=16"],
+    }
+    monkeypatch.setattr(demo, "read_recipe", lambda name: read_recipe(name, quick[name]))
     said = []
     page = demo.demo(tmp_path / "demo", seed=0, say=said.append)
     assert page == tmp_path / "demo" / "report.html"
-    assert "<svg" in page.read_text()
+    text = page.read_text()
+    assert all(f'id="figure-walk-units-{along}"' in text for along in ("target_x", "target_y"))
+    assert "Drawn: a circle" in text
+    assert "network evaluations per sample" in text
     assert json.loads((page.parent / "metrics.json").read_text())["format"] == "spikeloom-metrics"
     steps = [line.split()[2] for line in said if line.startswith("$ spikeloom ")]
-    assert steps == ["simulate", "split", "fit", "sample", "evaluate"]
+    assert steps == ["simulate", "split", "fit", "sample", "sample", "fit", "traverse", "traverse", "evaluate"]
     known = {command.name for command in cli.app.registered_commands} | {"simulate"}
     assert set(steps) <= known
-    parts = [Trials.load(tmp_path / "demo" / name) for name in ("lorenz.h5", "train.h5", "test.h5", "fake.h5")]
-    assert [len(part) for part in parts] == [60, 42, 18, 18]
+    parts = [Trials.load(tmp_path / "demo" / name) for name in ("reaching.h5", "train.h5", "test.h5", "fake.h5")]
+    assert [len(part) for part in parts] == [120, 84, 36, 36]
+    walk = Trials.load(tmp_path / "demo" / "target_x.h5")
+    assert len(walk) == 5 * 36
+
+
+def test_the_circle_is_the_one_in_the_file(tmp_path):
+    """What the demo asks for is what the command that it names would read from circle.csv."""
+    asked = {}
+    model = read_recipe("ldns-tiny").build(4)
+    model.sample = lambda _trials, **how: asked.update(how) or reaching(1)
+    demo._circle(tmp_path, model, tmp_path, 0, lambda _line: None)
+    read = conditions._drawn_path(tmp_path / "circle.csv", 2, "m/s", 0.02, None)
+    np.testing.assert_allclose(asked["condition"]["hand_velocity"], read, atol=1e-6)

@@ -1,26 +1,48 @@
-"""The main job on simulated data: simulate, split, fit, sample, evaluate.
+"""The main job on simulated reaches: simulate, split, fit, sample, evaluate, and a walk in code space.
 
-Neurons are driven by a Lorenz system, so the true rates are known and the data need no download. Each step does what
+Neurons belong to a network that moves an arm, so the true rates are known and the data need no download. LDNS learns
+them together with the hand's velocity and is asked for the paths of held-out trials, and for a circle that no trial
+ever went; GNOCCHI learns one code per trial, and its codes are moved along the target's x and y. Each step does what
 the command it names does, and leaves the files that command would; the sizes are chosen so that two cores need a few
 minutes.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from spikeloom.data.lorenz import lorenz
-from spikeloom.files import ensure_folder
+import numpy as np
+
+from spikeloom.data.reaching import reaching
+from spikeloom.data.reaching_arm import BIN_WIDTH
+from spikeloom.files import atomic_write, ensure_folder
+from spikeloom.models.base import Model
+from spikeloom.models.cost import cost
+from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.recipe import read_recipe
+from spikeloom.report.chart import Figure
+from spikeloom.report.conditional import drawn_figure
 from spikeloom.report.evaluate import evaluate
+from spikeloom.report.walk import walk_figures
+from spikeloom.trials import Trials
 
-TRIALS = 700
+TRIALS = 1500
 NEURONS = 64
-BINS = 128
-RECIPE = "ldns-demo"
+RECIPE, CODES = "ldns-demo", "gnocchi-demo"
+SERIES = "hand_velocity"
+"""What LDNS is told."""
+
+RADIUS, SECONDS = 0.04, 0.8
+"""Of the circle (m), and how long the hand takes for it."""
+
+SPAN = 0.06
+"""How far targets are moved either way, m."""
+
+Say = Callable[[str], object]
 
 
-def demo(out: Path, *, seed: int, say: Callable[[str], object]) -> Path:
-    """Run the whole chain and leave data, run and report in a folder.
+def demo(out: Path, *, seed: int, say: Say) -> Path:
+    """Run the whole chain and leave data, runs and report in a folder.
 
     Args:
         out: The folder. A demo that was stopped goes on where it was.
@@ -31,26 +53,72 @@ def demo(out: Path, *, seed: int, say: Callable[[str], object]) -> Path:
         Path of the report.
     """
     folder = ensure_folder(out)
-    data, train, test, run, fake = (folder / name for name in ("lorenz.h5", "train.h5", "test.h5", "run", "fake.h5"))
+    seen, unseen = _data(folder, seed, say)
+    train, test, run, fake = (folder / name for name in ("train.h5", "test.h5", "ldns", "fake.h5"))
 
-    say(f"$ spikeloom simulate lorenz --trials {TRIALS} --neurons {NEURONS} --bins {BINS} --seed {seed} --out {data}")
-    trials = lorenz(TRIALS, neurons=NEURONS, bins=BINS, seed=seed)
+    say(f"$ spikeloom fit {RECIPE} --data {train} --seed {seed} --out {run}")
+    model = read_recipe(RECIPE).build(seen.neurons).fit(seen, seed=seed, out=run)
+
+    say(f"$ spikeloom sample {run} --like {test} --condition {SERIES} --seed {seed} --out {fake}")
+    generated = model.sample(like=unseen, condition=SERIES, seed=seed)
+    generated.save(fake)
+    circle = _circle(folder, model, run, seed, say)
+    walks = _walks(folder, seen, unseen, seed, say)
+
+    say(
+        f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} --drawn {folder / 'circle.h5'} "
+        f"--seed {seed} --out {folder}"
+    )
+    judged = evaluate(unseen, generated, reference=seen, seed=seed, cost=cost(model))
+    drawn = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
+    replace(judged, figures=(*judged.figures, drawn, *walks)).save(folder)
+    say(judged.summary)
+    return folder / "report.html"
+
+
+def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
+    """Training and test trials, simulated."""
+    data, train, test = (folder / name for name in ("reaching.h5", "train.h5", "test.h5"))
+    say(f"$ spikeloom simulate reaching --trials {TRIALS} --neurons {NEURONS} --seed {seed} --out {data}")
+    trials = reaching(TRIALS, neurons=NEURONS, seed=seed)
     trials.save(data)
-
     say(f"$ spikeloom split {data} --fraction 0.7 --seed {seed} --out {train} {test}")
     seen, unseen = trials.split(0.7, seed=seed)
     seen.save(train)
     unseen.save(test)
+    return seen, unseen
 
-    say(f"$ spikeloom fit {RECIPE} --data {train} --seed {seed} --out {run}")
-    model = read_recipe(RECIPE).build(NEURONS).fit(seen, seed=seed, out=run)
 
-    say(f"$ spikeloom sample {run} --trials {len(unseen)} --seed {seed} --out {fake}")
-    generated = model.sample(len(unseen), seed=seed)
-    generated.save(fake)
+def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trials:
+    """Trials of a hand that goes round once: a path like none in training."""
+    path, out = folder / "circle.csv", folder / "circle.h5"
+    time = np.linspace(0, SECONDS, 41)
+    turn = 2 * np.pi * time / SECONDS
+    velocity = 2 * np.pi * RADIUS / SECONDS * np.stack([-np.sin(turn), np.cos(turn)], 1)
+    rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
+    atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())
+    say(f"$ spikeloom sample {run} --trials 50 --condition {SERIES}={path} --seed {seed} --out {out}")
+    centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)
+    told = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
+    drawn = model.sample(50, bins=len(told), condition={SERIES: told}, seed=seed)
+    drawn.save(out)
+    return drawn
 
-    say(f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} --seed {seed} --out {folder}")
-    judged = evaluate(unseen, generated, reference=seen, seed=seed)
-    judged.save(folder)
-    say(judged.summary)
-    return folder / "report.html"
+
+def _walks(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:
+    """Figures of walks along the target's x and y in the code space of a GNOCCHI."""
+    train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
+    say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
+    model = read_recipe(CODES).build(seen.neurons).fit(seen, seed=seed, out=run)
+    assert isinstance(model, GNOCCHI)
+    figures: list[Figure] = []
+    for along in ("target_x", "target_y"):
+        out = folder / f"{along}.h5"
+        say(
+            f"$ spikeloom traverse {run} --data {test} --reference {train} --along {along} --span -{SPAN} {SPAN} "
+            f"--seed {seed} --out {out}"
+        )
+        walk = model.traverse(unseen.select(slice(50)), along, span=(-SPAN, SPAN), points=5, reference=seen, seed=seed)
+        walk.save(out)
+        figures += walk_figures(walk, seen)
+    return figures
