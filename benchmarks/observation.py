@@ -76,10 +76,10 @@ def fitted(model: LDNS, kind: Callable[[], ObservationModel], train: Trials) -> 
     """The observation model, fitted to the frozen autoencoder; the model keeps it."""
     model.observation = kind()
     model.observation.build(model.neurons, train.bin_width)
-    start = time.perf_counter()
+    start = time.process_time()
     with torch.no_grad():
         model.fit_observation(train)
-    print(f"# fitted in {time.perf_counter() - start:.1f} s", flush=True)
+    print(f"# fitted in {time.process_time() - start:.1f} CPU seconds", flush=True)
     return model.observation
 
 

@@ -98,6 +98,19 @@ def test_the_past_is_a_sum_over_lags():
         torch.testing.assert_close(past[:, t], wanted.clamp(-8, 0.4))
 
 
+@pytest.mark.parametrize("pieces", [(60,), (7, 53)])
+def test_what_is_sampled_follows_its_own_past(pieces):
+    """Each count is the quantile of its uniform number under the drive given the counts that were drawn before."""
+    model = filtered()
+    model.usual.copy_(torch.tensor([0.1, 0.3, 0.6]))
+    drive = model.drive(torch.rand(4, 60, NEURONS) + 0.1).double()
+    uniform, memory = torch.rand(4, 60, NEURONS).double(), {}
+    parts = zip(drive.split(pieces, 1), uniform.split(pieces, 1), strict=True)
+    counts = torch.cat([model.counts(part, numbers, memory) for part, numbers in parts], 1)
+    known = model.given(drive, model.past(counts.double()))
+    assert torch.equal(counts, model.inner.quantile(known, uniform))
+
+
 def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
     """Even filters that nobody fitted, whose every spike would call for 20 more, leave rates bounded and steady."""
     model = SpikeHistory(Poisson())

@@ -44,7 +44,7 @@ class Moments:
     Args:
         mean: Mean count, spikes/bin.
         several: Share of bins with two spikes or more.
-        repeats: Mean product of the counts of a bin and of the one so many bins later (lag, neuron), lag 1 first.
+        repeats: Share of bins that hold a spike, and so does the one so many bins later (lag, neuron), lag 1 first.
         bins: Bins that were counted.
     """
 
@@ -57,10 +57,11 @@ class Moments:
     def of(cls, counts: TrialCounts, mask: TrialMask, lags: int) -> "Moments":
         """Moments of the valid bins, at so many lags."""
         bins, kept = int(mask.sum()), np.where(mask[..., None], counts, 0).astype(np.float32)
+        fired = np.minimum(kept, 1)
         repeats = np.zeros((lags, counts.shape[2]))
         for lag in range(1, min(lags, counts.shape[1] - 1) + 1):
             pairs = max(1, int(mask[:, lag:].sum()))
-            repeats[lag - 1] = np.einsum("btn,btn->n", kept[:, lag:], kept[:, :-lag]) / pairs
+            repeats[lag - 1] = np.einsum("btn,btn->n", fired[:, lag:], fired[:, :-lag]) / pairs
         several = (kept >= 2).sum((0, 1)) / bins
         return cls(kept.sum((0, 1), dtype=np.float64) / bins, several, repeats, bins)
 

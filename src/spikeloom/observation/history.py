@@ -129,19 +129,22 @@ class SpikeHistory(ObservationModel):
         """Left to right, all trials and neurons at once; the last counts are left for the next piece."""
         present, filters = self.present(drive), self.filters.to(drive).cpu()
         (batch, time, neurons), bins = drive.shape, len(filters)
-        seen = drive.new_zeros(batch, bins + time, neurons)
+        seen, past = drive.new_zeros(batch, bins + time, neurons), drive.new_zeros(batch, bins + time, neurons)
         seen[:, :bins] = memory["history"] if "history" in memory else self.usual.to(drive)
-        backwards = filters.flip(0)
+        for t in range(bins):  # what each bin adds to those after it, the oldest first
+            past[:, : t + 1] += seen[:, t : t + 1] * filters[bins - 1 - t :]
         for t in range(time):
-            past = self._bounded((seen[:, t : t + bins] * backwards).sum(1))
-            drawn = self.inner.quantile(present[:, t] + past, uniform[:, t])
-            seen[:, bins + t] = drawn if self.ceiling is None else drawn.clamp(max=self.ceiling)
+            drawn = self.inner.quantile(present[:, t] + self._bounded(past[:, t]), uniform[:, t])
+            drawn = drawn if self.ceiling is None else drawn.clamp(max=self.ceiling)
+            seen[:, bins + t] = drawn
+            trial, neuron = torch.nonzero(drawn, as_tuple=True)  # few: most counts are 0
+            past[trial, t + 1 : t + 1 + bins, neuron] += drawn[trial, neuron, None] * filters[:, neuron].T
         memory["history"] = seen[:, time:].clone()
         return seen[:, bins:].long()
 
     def branching(self, slope: Float[Tensor, " neuron"]) -> Float[Tensor, " neuron"]:
         """Spikes that one spike of each neuron adds, where the link has this slope."""
-        return self.filters.clamp(min=0).sum(0) * slope
+        return self.filters.clamp(min=0).sum(0).to(slope) * slope
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
@@ -153,7 +156,7 @@ class SpikeHistory(ObservationModel):
         self.usual.copy_(torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins))
         super().measure(trials, rates, seed=seed)
         counts, mask = torch.from_numpy(trials.counts.astype(np.float32)), torch.from_numpy(trials.mask)
-        drive = self.drive(torch.from_numpy(rates).to(self.offset))
+        drive = self.drive(torch.from_numpy(rates).float())  # on the CPU, whatever the device of the model
         for again in (True, False):
             self._fit(counts.to(drive), drive, mask)
             if again:  # what is inside judges bins whose past is known
@@ -205,7 +208,7 @@ class SpikeHistory(ObservationModel):
         """Scale excitation down where a spike would add more than 0.95 spikes, at the slope where the neuron fires."""
         slope = link_slope(self.inner, self.given(drive, self.past(counts)))
         fired = (slope * counts).sum((0, 1)) / counts.sum((0, 1)).clamp(min=1)
-        scale = (LARGEST_BRANCHING / self.branching(fired).clamp(min=1e-9)).clamp(max=1)
+        scale = (LARGEST_BRANCHING / self.branching(fired).clamp(min=1e-9)).clamp(max=1).to(self.filters)
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
 
     def _bounded(self, total: Tensor) -> Tensor:

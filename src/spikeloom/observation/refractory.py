@@ -25,7 +25,7 @@ from spikeloom.trials import Trials
 LARGEST_Q = 0.98
 """At 1 no bin could hold two spikes, and rates above 1 would have no solution."""
 
-MOST_STEPS, ENOUGH = 8, 1e-7
+MOST_STEPS, ENOUGH = 8, 1e-6
 ROUNDS = 4
 """Of fitting q, whose prediction moves with the rate that q itself raises."""
 
@@ -85,11 +85,11 @@ class Refractory(BinModel):
         if not q.any():
             return rates
         with torch.no_grad():
-            rate = rates.clone()
-            for _ in range(MOST_STEPS):  # the mean is concave in the rate: it rises to the solution, never beyond
+            rate = rates + q * rates.clamp(max=1) ** 2 / 2  # to second order
+            for _ in range(MOST_STEPS):  # the mean is concave in the rate: Newton's steps cannot lead astray
                 step = _step(rate, rates, q)
                 rate += step
-                if float(step.max()) < ENOUGH:
+                if float(step.abs().max()) < ENOUGH:
                     break
         return rate + _step(rate, rates, q) if drive.requires_grad else rate  # once more, for the derivative
 
