@@ -141,3 +141,21 @@ def test_what_a_stream_cannot_do(run, tmp_path, words, message):
     done = sample(run, tmp_path / "s.h5", "--stream", *words)
     assert isinstance(done.exception, SpikeloomError)
     assert message in str(done.exception)
+
+
+def test_a_path_drawn_by_hand_is_in_the_report(run, tmp_path):
+    for name, seed in (("real", 5), ("train", 6)):
+        toy_trials(60, seed=seed).save(tmp_path / f"{name}.h5")
+    real, train, page = str(tmp_path / "real.h5"), str(tmp_path / "train.h5"), tmp_path / "report"
+    copied = ["--condition", "angle_deg", "--condition", "side", "--condition", "wave", "--like", real]
+    done = CliRunner().invoke(app, ["sample", str(run), *copied, "--out", str(tmp_path / "fake.h5")])
+    assert done.exit_code == 0, done.output
+    drawn = path(tmp_path, "time,x (m)\n0,0\n0.24,0.9\n")
+    assert sample(run, tmp_path / "ramp.h5", *TOLD, "--condition", drawn).exit_code == 0
+    words = ["--real", real, "--fake", str(tmp_path / "fake.h5"), "--reference", train, "--out", str(page)]
+    done = CliRunner().invoke(app, ["evaluate", *words, "--drawn", str(tmp_path / "ramp.h5")])
+    assert done.exit_code == 0, done.output
+    text = (page / "report.html").read_text()
+    assert "Directions asked and read" in text
+    assert "wave asked and read" in text
+    assert "Drawn: ramp" in text

@@ -70,7 +70,8 @@ class Directions:
 def directions(pair: Pair) -> Directions | str:
     """Directions read from both sides, or a sentence that says why there are none."""
     teacher = pair.real_trials if pair.reference is None else pair.reference
-    name = pair.condition or next((n for n in pair.fake_trials.conditions if to_degrees(n) is not None), "")
+    names = (pair.condition or "", *pair.fake_trials.conditions)  # the label need not be the direction
+    name = next((name for name in names if to_degrees(name) is not None), "")
     factor = to_degrees(name)
     sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
     if factor is None or not all(name in trials.conditions for trials in sets.values()):
