@@ -9,6 +9,7 @@ strength 1. Prints a table and writes a figure.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,33 @@ def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -
     return found | {name: np.nan if one.value is None else one.value for name, one in results.items()}
 
 
+def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) -> Figure:
+    """What the table says, over strengths in rising order."""
+    order = np.argsort(strengths)
+    table = [table[place] for place in order]
+    x = np.array(strengths, float)[order]
+    charts = []
+    titles = {
+        "right": "Directions classified rightly",
+        "error": "Mean error (degrees)",
+        "r2": "R² of behaviour read back",
+    }
+    for name, title in titles.items():
+        if name in table[0]:
+            series = [Series("line", "fake", x, np.array([found[name] for found in table]))]
+            series.append(Series("dashes", "real", x, np.array([found[f"real {name}"] for found in table])))
+            charts.append(Chart(title, tuple(series), "guidance strength", title))
+    for name in ("fano_median_ratio", "noise_correlation_slope", "spread"):
+        values = np.array([found[name] for found in table])
+        series = [Series("line", "fake", x, values)]
+        if name == "fano_median_ratio":
+            series.append(Series("dashes", "real", x, np.ones(len(x))))
+        unit = "variance" if name == "spread" else "generated over real"
+        charts.append(Chart(name.replace("_", " "), tuple(series), "guidance strength", unit))
+    caption = "Above: how closely the condition is followed. Below: what is left of the differences between trials."
+    return Figure("guidance", "Guidance", caption, tuple(charts), columns=3)
+
+
 def main() -> None:
     """Print the table, write the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -80,33 +108,8 @@ def main() -> None:
         if strength == words.strengths[0]:
             print("strength " + " ".join(f"{name:>18s}" for name in table[0]), flush=True)
         print(f"{strength:8g} " + " ".join(f"{value:18.4f}" for value in table[-1].values()), flush=True)
-    x = np.array(words.strengths)
-    charts = []
-    titles = {
-        "right": "Directions classified rightly",
-        "error": "Mean error (degrees)",
-        "r2": "R² of behaviour read back",
-    }
-    for name, title in titles.items():
-        if name in table[0]:
-            series = [Series("line", "fake", x, np.array([found[name] for found in table]))]
-            series.append(Series("dashes", "real", x, np.array([found[f"real {name}"] for found in table])))
-            charts.append(Chart(title, tuple(series), "guidance strength", title))
-    for name in ("fano_median_ratio", "noise_correlation_slope", "spread"):
-        values = np.array([found[name] for found in table])
-        one = np.ones(len(x)) if name != "spread" else np.full(len(x), np.nan)
-        series = [Series("line", "fake", x, values), Series("dashes", "real", x, one)]
-        charts.append(
-            Chart(
-                name.replace("_", " "),
-                tuple(series),
-                "guidance strength",
-                "over real trials" if name != "spread" else "variance",
-            )
-        )
-    caption = "Above: how closely the condition is followed. Below: what is left of the differences between trials."
     ensure_folder(words.out)
-    figures.save(Figure("guidance", "Guidance", caption, tuple(charts), columns=3), Path(words.out))
+    figures.save(figure_of(words.strengths, table), Path(words.out))
 
 
 if __name__ == "__main__":

@@ -159,7 +159,7 @@ def drawn_figure(
             "A drawn path needs trials with its series.", f"{found}.", "Sample them with --condition NAME=path.csv."
         )
     title = f"Drawn: {name}" if name else "Drawn by hand"
-    charts = [one_raster(drawn, trial=0, order=by_rate(real), role="fake", title="spikes of one trial")]
+    charts = []
     rows = np.arange(len(drawn))
     asked, read = found.path("fake", rows)
     mean = found.read["fake"].mean(0)
@@ -176,6 +176,7 @@ def drawn_figure(
         unit = found.unit.removesuffix("/s")
         charts.append(_plane(asked[0], read.mean(0)[None], f"mean of {len(drawn)} trials", unit))
         charts.append(_plane(asked[0], read[:1], "one trial", unit))
+    charts.append(one_raster(drawn, trial=0, order=by_rate(real), role="fake", title="spikes of one trial"))
     value, good = found.r_squared("fake"), np.isfinite(mean).all(1)
     average = r_squared(found.asked["fake"][0][good], mean[good])
     words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, found.r_squared("real"))]
