@@ -83,17 +83,18 @@ def code_figure(
     """
     directions = Directions.of(encoded if reference is None else reference, names)
     read, true = directions.predict(np.asarray(encoded.codes)), variables(encoded, names)
-    marks = []
-    for number, group in enumerate(np.unique(groups)):
+    marks, dots, found = [], [], np.unique(groups)
+    for number, group in enumerate(found):
         rows, role = groups == group, COLORS[number % GROUPS_SHOWN]
         marks.append(Series("points", role, read[rows, 0], read[rows, 1], str(group)))
-        marks.append(Series("points", "guide", true[rows, 0].mean(keepdims=True), true[rows, 1].mean(keepdims=True)))
+        middle = true[rows].mean(0, keepdims=True)
+        dots.append(Series("points", "guide", middle[:, 0], middle[:, 1], f"{group}, true"))
     x_label, y_label = (f"{name}, read from the code" for name in names)
-    chart = Chart("", tuple(marks), x_label, y_label, wide=1.0)
+    chart = Chart("", (*marks, *dots), x_label, y_label, wide=1.0)
+    keys: tuple[tuple[Role, str], ...] = tuple((one.role, one.name) for one in marks[:GROUPS_SHOWN])
+    legend = (*keys, ("guide", "true mean")) if len(found) <= GROUPS_SHOWN else (("guide", "true mean"),)
     caption = "Each dot is a trial, placed where its code says it went; grey dots are where it should be."
-    return Figure(
-        "codes", "Codes by target", caption, (chart,), columns=1, tab="Codes", legend=(("guide", "true mean"),)
-    )
+    return Figure("codes", "Codes by target", caption, (chart,), columns=1, tab="Codes", legend=legend)
 
 
 def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Sequence[float], *, unit: str) -> Figure:
@@ -136,8 +137,8 @@ def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit
     asked = Series("dashes", "guide", amounts, amounts, "as asked")
     x_label, y_label = (f"{axis} of {name} ({unit})" for axis in "xy")
     charts = (
-        Chart("Mean path", tuple(paths), x_label, y_label, wide=1.0),
-        Chart("End points", tuple(dots), x_label, y_label, wide=1.0),
+        Chart("Mean path", tuple(paths), x_label, y_label, wide=1.0, limits=_square(paths)),
+        Chart("End points", tuple(dots), x_label, y_label, wide=1.0, limits=_square(dots)),
         Chart(
             "Change of the end point", (asked, *shares), f"asked change of {along}", f"mean change ({unit})", wide=1.0
         ),
@@ -200,6 +201,14 @@ def _unit_figure(walk: Trials) -> Figure:
     return Figure(
         _key("walk-units", along), f"Units along {along}", caption, charts, columns=3, tab="Walk", legend=legend
     )
+
+
+def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
+    """Limits that hold all marks and are equally wide on both axes, so that paths keep their shape."""
+    x, y = (np.concatenate([getattr(one, axis) for one in series]) for axis in "xy")
+    half = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)
+    across, up = (float(values.min() + values.max()) / 2 for values in (x, y))
+    return across - half, across + half, up - half, up + half
 
 
 def _key(word: str, along: str) -> str:
