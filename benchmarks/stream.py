@@ -3,8 +3,8 @@
     python benchmarks/stream.py runs/reach --bins 100000 --seed 1
 
 Prints resident memory as the stream goes on; metrics of its first against its last tenth beside the same metrics of
-neighbouring tenths in between (the floor); and how far latents jump where two blocks meet, beside all other steps. The
-stream is cut into trials as long as the training trials for the metrics.
+other tenths, far from each other (the floor); and how far latents and counts jump where two chunks or two blocks meet,
+beside all other steps. The stream is cut into trials as long as the training trials for the metrics.
 """
 
 import argparse
@@ -22,7 +22,10 @@ SHOWN = (
     "pairwise_correlation_slope", "noise_correlation_r", "spectral_distance_db", "participation_ratio",
     "c2st_population",
 )  # fmt: skip
+CHUNK = 1000
 TENTHS = 10
+APART = 4
+"""Tenths in between that are compared lie at least so far apart: neighbours share slow states."""
 
 
 def resident() -> float:
@@ -49,11 +52,11 @@ def main() -> None:
     length = max(model.facts.lengths)
     counts, latents, start, done = [], [], time.perf_counter(), 0
     print(f"resident before: {resident():.0f} MB")
-    for chunk in model.stream(bins=words.bins, chunk=1000, seed=words.seed):
+    for chunk in model.stream(bins=words.bins, chunk=CHUNK, seed=words.seed):
         counts.append(np.array(chunk.counts[0]))
         latents.append(np.array(chunk.latents[0]))
         done += chunk.time
-        if done % (words.bins // TENTHS) < 1000:
+        if done % (words.bins // TENTHS) < CHUNK:
             held = sum(part.nbytes for part in counts + latents) / 1e6
             print(
                 f"{done:8d} bins, {time.perf_counter() - start:6.0f} s: {resident() - held:.0f} MB without what is kept"
@@ -62,22 +65,33 @@ def main() -> None:
     part = len(series) // TENTHS
     tenths = [cut(series[k * part : (k + 1) * part], length, model.facts.bin_width) for k in range(TENTHS)]
     metrics = [metric for metric in METRICS if metric.name in SHOWN]
-    between = [measure(tenths[k], tenths[k + 1], metrics=metrics) for k in range(1, TENTHS - 2)]
+    pairs = [(k, other) for k in range(1, TENTHS - 1) for other in range(k + APART, TENTHS - 1)]
+    between = [measure(tenths[k], tenths[other], metrics=metrics) for k, other in pairs]
     ends = measure(tenths[0], tenths[-1], metrics=metrics)
-    print(f"\n{'metric':28s} first/last tenth   neighbouring tenths (mean, sd of {len(between)})")
+    print(f"\n{'metric':28s} first/last tenth   tenths in between (mean, sd of {len(between)} pairs)")
     for metric in metrics:
         floor = np.array([found[metric.name].value for found in between if found[metric.name].value is not None])
         value = ends[metric.name].value
         if value is not None and len(floor):
             print(f"{metric.name:28s} {value:12.4f}       {floor.mean():10.4f} {floor.std(ddof=1):8.4f}")
-    step = np.square(np.diff(hidden, axis=0)).mean(1)
     hop = max(1, length // 2)
-    border, inside = step[hop - 1 :: hop], np.delete(step, np.s_[hop - 1 :: hop])
-    error = np.hypot(border.std() / np.sqrt(len(border)), inside.std() / np.sqrt(len(inside)))
-    jump = f"{border.mean():.5f} at {len(border)} borders of blocks, {inside.mean():.5f} elsewhere"
-    print(
-        f"\nmean squared step of the latents: {jump} (difference {(border.mean() - inside.mean()) / error:+.2f} s.e.)"
-    )
+    for what, values in (("latents", hidden), ("counts", series.astype(np.float32))):
+        step = np.square(np.diff(values, axis=0)).mean(1)
+        for where, every in ((f"chunks ({CHUNK} bins)", CHUNK), (f"blocks ({hop} bins)", hop)):
+            print(f"{what}, squared step at borders of {where}: {seam(step, every)}")
+
+
+def seam(step: np.ndarray, every: int) -> str:
+    """Mean squared step at borders and elsewhere, with the standard error of their difference.
+
+    Steps are compared within blocks of as many bins as lie between borders, so that slow states cancel.
+    """
+    whole = (len(step) - (every - 1)) // every
+    rows = step[every - 1 :][: whole * every].reshape(whole, every)
+    difference = rows[:, 0] - rows[:, 1:].mean(1)
+    error = difference.std(ddof=1) / np.sqrt(whole)
+    ratio = rows[:, 0].mean() / rows[:, 1:].mean()
+    return f"{ratio:.4f} of the others, difference {difference.mean() / error:+.2f} s.e. of {whole} borders"
 
 
 if __name__ == "__main__":
