@@ -23,6 +23,9 @@ from spikeloom.training import train as engine
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import LossTerms, Stage
 
+MEASURED = ("seconds", "memory_gb")
+"""Of a line of history: never twice the same."""
+
 PLAN = Plan(updates=23, batch=8, rate=0.05, average=0.95, watch_every=4)
 
 
@@ -73,7 +76,7 @@ def run(folder, *, plan=PLAN, before=None, watch=True, seed=7):
     history = engine.train(
         stages(modules, plan=plan, before=before, watch=watch), seed=seed, out=folder, progress=False
     )
-    lines = [{name: value for name, value in line.items() if name not in ("seconds", "memory_gb")} for line in history]
+    lines = [{name: value for name, value in line.items() if name not in MEASURED} for line in history]
     return {name: value.detach().clone() for name, value in modules.state_dict().items()}, lines
 
 
@@ -122,7 +125,7 @@ def answer(folder, kills):
     forked(last)
     weights, lines = json.loads((folder / "answer.json").read_text())
     on_disk = [json.loads(text) for text in (folder / "history.jsonl").read_text().splitlines()]
-    same = [{name: value for name, value in line.items() if name not in ("seconds", "memory_gb")} for line in on_disk] == lines
+    same = [{name: value for name, value in line.items() if name not in MEASURED} for line in on_disk] == lines
     return {"signals": seen, "weights": weights, "history": lines, "history_on_disk": same}
 
 

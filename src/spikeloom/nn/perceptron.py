@@ -3,7 +3,8 @@ r"""The backbone for one vector per trial: residual blocks of small networks, mo
 .. math:: x \leftarrow x + g \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s) + b),
 
 with shift b, scale s and gate g learned, or linear in an embedding (level, condition); zero at the start, when the
-whole is a linear map. Where a denoiser asks it, the vector comes as a sequence of length 1, so that one diffusion core serves vectors and sequences.
+whole is a linear map. Where a denoiser asks it, the vector comes as a sequence of length 1, so that one diffusion core
+serves vectors and sequences.
 """
 
 from collections.abc import Callable

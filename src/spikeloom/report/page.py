@@ -17,7 +17,8 @@ from spikeloom.report import svg
 from spikeloom.report.chart import DARK, LIGHT, Figure, Role
 from spikeloom.report.report import ProtocolRow, Report, Row, number, percent, short, small, spread
 
-TABS = ("Numbers", "Activity", "Neurons", "Population", "Conditions", "Codes", "Walk", "Memorisation", "LDNS protocol", "About")
+LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Walk")
+TABS = ("Numbers", *LOOKS, "Memorisation", "LDNS protocol", "About")
 
 
 def page(report: Report) -> str:
