@@ -87,14 +87,14 @@ class NetworkSettings:
         width: Channels of the denoiser.
         blocks: Residual blocks of the denoiser.
         encoder_width: Channels of the encoder (components), or units of each direction (sequence).
-        encoder_blocks: Residual blocks of the encoder (components).
+        encoder_blocks: Residual blocks of the encoder (components); without any it is linear.
         mmd: Weight of the discrepancy between codes and N(0, I).
     """
 
-    width: Annotated[int, Field(ge=1)] = 256
-    blocks: Annotated[int, Field(ge=1)] = 4
+    width: Annotated[int, Field(ge=1)] = 128
+    blocks: Annotated[int, Field(ge=1)] = 3
     encoder_width: Annotated[int, Field(ge=1)] = 128
-    encoder_blocks: Annotated[int, Field(ge=0)] = 2
+    encoder_blocks: Annotated[int, Field(ge=0)] = 0
     mmd: Annotated[float, Field(ge=0)] = 1.0
 
 
@@ -121,14 +121,14 @@ class GNOCCHI(Model):
         self,
         neurons: int,
         *,
-        codes: int = 16,
+        codes: int = 48,
         signal: SignalSettings = SignalSettings(),  # noqa: B008  # frozen
         network: NetworkSettings = NetworkSettings(),  # noqa: B008
         prior: Literal["normal", "gaussian", "diffusion"] = "gaussian",
         schedule: NoiseSchedule = LinearBeta(),  # noqa: B008
         sampler: Sampler = DEFAULT,
         observation: ObservationModel | None = None,
-        plan: Plan = Plan(updates=3000, batch=64, rate=2e-3, weight_decay=1e-5, average=0.999),  # noqa: B008
+        plan: Plan = Plan(updates=2000, batch=64, rate=2e-3, weight_decay=1e-5, average=0.999),  # noqa: B008
         prior_plan: Plan = Plan(updates=1500, batch=64, rate=2e-3, average=0.999),  # noqa: B008
         head_plan: Plan = Plan(updates=600, batch=32, rate=3e-3),  # noqa: B008
     ) -> None:
@@ -137,7 +137,7 @@ class GNOCCHI(Model):
             raise SettingError(
                 "GNOCCHI needs neurons >= 1 and codes >= 1.",
                 f"It got neurons={neurons}, codes={codes}.",
-                "Give codes=16.",
+                "Give codes=48.",
             )
         self.neurons, self.codes = neurons, codes
         self.signal, self.network, self.prior = signal, network, prior
