@@ -277,3 +277,11 @@ def test_training_learns():
     fitted = poisson.log_prob(counts, poisson.drive(rates)).mean()
     flat = poisson.log_prob(counts, poisson.drive(counts.mean((0, 1)).expand_as(counts))).mean()
     assert fitted > flat + 0.02
+
+
+def test_a_model_follows_conditions_as_strongly_as_its_recipe_says_unless_asked():
+    model = toy_model(condition=("angle_deg",), guidance=3.0).fit(toy_trials())
+    own = model.sample(4, condition={"angle_deg": 90.0}, seed=1).latents
+    np.testing.assert_array_equal(own, model.sample(4, condition={"angle_deg": 90.0}, guidance=3.0, seed=1).latents)
+    plain = model.sample(4, condition={"angle_deg": 90.0}, guidance=1.0, seed=1).latents
+    assert not np.allclose(own, plain)

@@ -96,8 +96,9 @@ def sample(
         ),
     ] = None,
     guidance: Annotated[
-        float, typer.Option(help="Strength of the condition: 1 is the plain model, 0 ignores it.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="Strength of the condition: 1 is the plain model, 0 ignores it; the model's own if absent."),
+    ] = None,
     sampler: Annotated[
         str | None, typer.Option(help="Another sampler than the model's own: NAME or NAME:STEPS.")
     ] = None,

@@ -54,6 +54,7 @@ class Model(nn.Module, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self.facts: Facts | None = None
+        self.guidance = 1.0  # strength of conditions unless asked otherwise
         self.history: list[dict[str, Any]] = []
 
     # --- what a paper's file has to say --------------------------------------------------------------------------
@@ -137,7 +138,7 @@ class Model(nn.Module, abc.ABC):
         bins: int | None = None,
         like: Trials | None = None,
         condition: str | Sequence[str] | Mapping[str, Any] | None = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         codes: Any = None,
         rows: Sequence[int] | None = None,
         seed: int = 0,
@@ -153,7 +154,7 @@ class Model(nn.Module, abc.ABC):
             like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
             condition: What the model is told: names of conditions (values from `like`, or drawn from the training
                 trials), or name -> value for all trials or one per trial. None samples unconditionally.
-            guidance: Strength of the condition: 0 ignores it, 1 is the plain model, more exaggerates it.
+            guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it; the model's own if absent.
             codes: Code of each trial (trial, code), for models that have them; says how many trials, too.
             rows: Draw only these of the trials asked for, by number: a large request in parts, or on several machines.
             seed: Trial 17 of a seed is the same alone or among others, to rounding.
@@ -165,12 +166,12 @@ class Model(nn.Module, abc.ABC):
             ConditionError: if the model was not told such a condition in training, or a value is wrong.
             SettingError: if the numbers of trials or bins make no sense.
         """
-        facts = self._trained()
-        given = asked_codes(self, codes)
+        facts, given = self._trained(), asked_codes(self, codes)
         lengths = asked_lengths(facts, trials, bins, like, seed, codes=given)
         told = asked(facts.variables, condition, like, lengths, seed)
         batch = max(1, min(max_batch, BINS_AT_ONCE // int(lengths.max())))
         wanted = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
+        strength = self.guidance if guidance is None else guidance
 
         def part(places: np.ndarray) -> dict[str, np.ndarray]:
             trial = wanted[places]
@@ -179,7 +180,7 @@ class Model(nn.Module, abc.ABC):
             values = {name: value[trial][:, :time] if value.ndim > 2 else value[trial] for name, value in told.items()}
             whole = facts.variables.encode(values) if told else None
             own = None if given is None else given[trial]
-            return self.draw(Request(lengths[trial], noise, spikes, whole, guidance, sampler, own))
+            return self.draw(Request(lengths[trial], noise, spikes, whole, strength, sampler, own))
 
         arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
         labels = labelled(facts.variables, told, like, wanted, int(lengths.max()))
@@ -193,7 +194,7 @@ class Model(nn.Module, abc.ABC):
         *,
         bins: int | None = None,
         condition: str | Sequence[str] | Mapping[str, Any] | None = None,
-        guidance: float = 1.0,
+        guidance: float | None = None,
         chunk: int | None = None,
         seed: int = 0,
         sampler: Any = None,
@@ -203,14 +204,13 @@ class Model(nn.Module, abc.ABC):
         Args:
             bins: Where it ends; None: where the series it is told end, or never.
             condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim).
-            guidance: Strength of the condition.
+            guidance: Strength of the condition, the model's own if absent.
             chunk: Bins of each chunk; those of the longest training trial if absent.
-            seed: With the model's default sampler the stream is the first trial of `sample` with that seed, to
-                rounding.
+            seed: With the default sampler the stream is the first trial of `sample` with that seed, to rounding.
             sampler: Replaces the model's own; one evaluation a step.
 
         Returns:
-            Iterator over `Trials` of one trial each: the next chunk, with what it was told.
+            `Trials` of one trial each: the next chunk, with what it was told.
 
         Raises:
             ConditionError: as `sample`; for series of pieces when the bad piece is read.
@@ -219,8 +219,8 @@ class Model(nn.Module, abc.ABC):
         facts = self._trained()
         size = checked_chunk(facts, bins, chunk)
         told = Told(facts.variables, condition, seed=seed)
-        self.eval()
-        pieces = self.unroll(StreamRequest(seed, told, bins, guidance, sampler))
+        strength = self.guidance if guidance is None else guidance
+        pieces = self.eval().unroll(StreamRequest(seed, told, bins, strength, sampler))
         return chunks(pieces, size, told, bin_width=facts.bin_width, source=type(self).__name__)
 
     @final

@@ -125,6 +125,7 @@ class LDNS(Model):
         sampler: How generation walks the levels.
         observation: Rates to counts; shared noise around spike history and bin refractoriness if absent.
         condition: Names of the conditions and behaviour series that the diffusion is told.
+        guidance: How strongly samples follow them unless asked otherwise; see `diffusion.guidance`.
         autoencoder_plan: Optimisation of the first stage.
         diffusion_plan: Optimisation of the second stage.
 
@@ -146,6 +147,7 @@ class LDNS(Model):
         sampler: Sampler = DEFAULT,
         observation: ObservationModel | None = None,
         condition: tuple[str, ...] = (),
+        guidance: float = 1.0,
         autoencoder_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3),  # noqa: B008
         diffusion_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3, average=0.9999),  # noqa: B008
     ) -> None:
@@ -160,7 +162,7 @@ class LDNS(Model):
         self.autoencoder, self.denoiser = autoencoder, denoiser
         self.schedule, self.sampler = schedule, sampler
         self.observation: ObservationModel = SharedNoise() if observation is None else observation
-        self.condition = tuple(condition)
+        self.condition, self.guidance = tuple(condition), guidance
         self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
     def build(self, facts: Facts) -> None:
