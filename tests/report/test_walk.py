@@ -87,4 +87,4 @@ def test_the_weight_curve_names_its_weights():
     figure = weight_figure([0, 1, 10], [0.3, 0.1, 0.05], [0.4, 0.5, 0.9], unit="cm")
     line, *dots = figure.charts[0].series
     np.testing.assert_allclose(line.x, [0.3, 0.1, 0.05])
-    assert [one.word for one in dots] == ["weight 0", "weight 1", "weight 10"]
+    assert [one.word for one in dots] == ["0", "1", "10"]

@@ -107,7 +107,7 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
         unit: Of the errors.
     """
     x, y = np.asarray(cosines, float), np.asarray(errors, float)
-    labels = [f"weight {weight:g}" for weight in weights]
+    labels = [f"{weight:g}" for weight in weights]
     dots = tuple(
         Series("points", COLORS[k % len(COLORS)], x[k : k + 1], y[k : k + 1], label) for k, label in enumerate(labels)
     )
@@ -115,7 +115,15 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
     chart = Chart("", (line, *dots), "mean |cosine| of target directions", f"error of held-out targets ({unit})")
     legend = tuple((COLORS[k % len(COLORS)], label) for k, label in enumerate(labels))
     caption = "Both axes are better near 0. A weight of 0 is an autoencoder of the same size without the discrepancy."
-    return Figure("mmd-weight", "What the weight buys", caption, (chart,), columns=1, tab="Codes", legend=legend)
+    return Figure(
+        "mmd-weight",
+        "What the weight of the discrepancy buys",
+        caption,
+        (chart,),
+        columns=1,
+        tab="Codes",
+        legend=legend,
+    )
 
 
 def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
