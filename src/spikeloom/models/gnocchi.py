@@ -124,7 +124,7 @@ class GNOCCHI(Model):
         codes: int = 48,
         signal: SignalSettings = SignalSettings(),  # noqa: B008  # frozen
         network: NetworkSettings = NetworkSettings(),  # noqa: B008
-        prior: Literal["normal", "gaussian", "diffusion"] = "gaussian",
+        prior: Literal["normal", "gaussian", "diffusion"] = "diffusion",
         schedule: NoiseSchedule = LinearBeta(),  # noqa: B008
         sampler: Sampler = DEFAULT,
         observation: ObservationModel | None = None,
