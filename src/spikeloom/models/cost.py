@@ -7,6 +7,7 @@ sampler than seconds do, for it is the same on every machine. Seconds name the d
 import os
 import platform
 import time
+from pathlib import Path
 
 import torch
 
@@ -56,7 +57,7 @@ def _training(model: Model) -> str:
     last = {line["stage"]: line for line in model.history}
     if not last:
         return ""
-    stages = ", ".join(f"{name} {line['seconds']:.3g} s ({line['update']:,} updates)" for name, line in last.items())
+    stages = ", ".join(f"{name} {line['seconds']:,.0f} s ({line['update']:,} updates)" for name, line in last.items())
     memory = max((line.get("memory_gb") or 0.0 for line in last.values()), default=0.0)
     return stages + (f"; at most {memory:.2g} GB" if memory else "")
 
@@ -65,4 +66,12 @@ def _device(model: Model) -> str:
     device = next(iter(model.buffers()), next(iter(model.parameters()), torch.empty(0))).device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+    return f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} threads"
+
+
+def _processor() -> str:
+    """Name of the processor, as Linux knows it; elsewhere what Python knows."""
+    known = Path("/proc/cpuinfo")
+    rows = known.read_text().splitlines() if known.exists() else []
+    names = (row.partition(":")[2].strip() for row in rows if row.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
