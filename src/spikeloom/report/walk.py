@@ -148,7 +148,12 @@ def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit
         Chart("Mean path", tuple(paths), x_label, y_label, wide=1.0, limits=_square(paths)),
         Chart("End points", tuple(dots), x_label, y_label, wide=1.0, limits=_square(dots)),
         Chart(
-            "Change of the end point", (asked, *shares), f"asked change of {along}", f"mean change ({unit})", wide=1.0
+            "Change of the end point",
+            (asked, *shares),
+            f"asked change of {along}",
+            f"mean change ({unit})",
+            limits=_around_zero(amounts, [asked, *shares]),
+            wide=1.0,
         ),
     )
     legend: list[tuple[Role, str]] = [(role, f"{amount:+.3g}") for amount, role in zip(amounts, roles, strict=True)]
@@ -168,6 +173,13 @@ def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit
 
 
 _AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), ("line", "fake", "y"))
+
+
+def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple[float, float, float, float]:
+    """Limits that show every line whole, what was asked for included."""
+    x = 1.06 * float(np.abs(amounts).max(initial=0)) or 1.0
+    y = 1.06 * max(float(np.nanmax(np.abs(np.asarray(one.y, float)), initial=0)) for one in drawn) or 1.0
+    return -x, x, -y, y
 
 
 def _changes(walk: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -198,7 +210,7 @@ def _unit_figure(walk: Trials) -> Figure:
             ),
             "time (s)",
             "rate (spikes/s)",
-            size="compact",
+            size="medium",
         )
         for neuron in shown
     )
