@@ -53,7 +53,9 @@ def evaluate(
     recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
     fakes, by_hand = _load_named(fake), _load_named(drawn or [])
     output_folder(out)
-    baseline, spent = (None, None) if model is None else (_latent_gaussian(model, recorded, seen, seed), _cost(model))
+    baseline, spent = (
+        (None, None) if model is None else (_latent_gaussian(model, recorded, seen, seed), _cost(model, recorded))
+    )
     report = judge(
         recorded,
         next(iter(fakes.values())) if len(fakes) == 1 else fakes,
@@ -104,7 +106,7 @@ def compare(
     sets, costs = {}, {}
     for name, paths in contenders.items():
         sets[name] = {str(path): _generated(path, recorded, samples, seed) for path in paths}
-        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0])
+        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded)
     comparison = judge(sets, recorded, reference=seen, condition=condition, seed=seed, costs=costs)
     comparison.save(out)
     _show(comparison.table())
@@ -157,11 +159,16 @@ def _generated(run: Path, real: "Trials", samples: int, seed: int) -> "list[Tria
     return [model.sample(like=real, seed=seed + number) for number in range(samples)]
 
 
-def _cost(run: Path) -> dict[str, str]:
+def _cost(run: Path, real: "Trials") -> dict[str, str]:
+    """What a model costs, and, where it offers a likelihood, how well it predicts held-out counts."""
     from spikeloom.models.cost import cost
+    from spikeloom.models.ldns import LDNS
+    from spikeloom.models.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
 
-    return cost(load_model(run))
+    model = load_model(run)
+    fit = {"held-out bits/spike": f"{bits_per_spike(model, real):.3f}"} if isinstance(model, LDNS) else {}
+    return {**cost(model), **fit}
 
 
 def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials":

@@ -1,0 +1,34 @@
+"""Bits per spike against the definition, and what must hold for it."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from small_ldns import toy_model, toy_trials
+
+from spikeloom.models.likelihood import bits_per_spike
+from spikeloom.observation.poisson import Poisson
+from spikeloom.trials import Trials
+
+
+def test_bits_are_those_of_the_definition_on_rates_that_did_not_see_their_counts():
+    train = toy_trials(40, variable=True)
+    model = toy_model(observation=Poisson(), updates=30).fit(train, progress=False)
+    test = toy_trials(12, variable=True, seed=1)
+    mask, counts = test.mask, test.counts
+    rates = model.unseen_rates(test)
+    mean = counts.sum((0, 1)) / test.bins
+    model_nats = stats.poisson.logpmf(counts, rates)[mask].sum()
+    null_nats = stats.poisson.logpmf(counts, np.broadcast_to(mean, counts.shape))[mask].sum()
+    expected = (model_nats - null_nats) / counts.sum() / math.log(2)
+    assert bits_per_spike(model, test) == pytest.approx(expected, rel=1e-4)  # rates are float32
+
+
+def test_silent_neurons_and_no_spikes():
+    model = toy_model().fit(toy_trials(), progress=False)
+    silent = toy_trials(seed=1)
+    counts = silent.counts.copy()
+    counts[..., 0] = 0
+    assert math.isfinite(bits_per_spike(model, Trials(counts, silent.bin_width)))
+    assert math.isnan(bits_per_spike(model, Trials(np.zeros((3, 24, 6), int), 0.01)))
