@@ -117,3 +117,10 @@ def test_nothing_to_read_is_said(make):
         result = measure(Pair(bare, bare))
         assert result.value is None
         assert result.note
+
+
+def test_trials_shorter_than_a_wide_bin_have_no_behaviour_to_read():
+    short = Trials(np.ones((1, 1, 1), int), 0.001, behavior={"hand": np.zeros((1, 1, 1))}, units={"hand": "m"})
+    found = decoding.decode_back(Pair(short, short))
+    assert found.value is None
+    assert found.note

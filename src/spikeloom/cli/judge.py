@@ -167,8 +167,10 @@ def _cost(run: Path, real: "Trials") -> dict[str, str]:
     from spikeloom.recipe import load_model
 
     model = load_model(run)
-    fit = {"held-out bits/spike": f"{bits_per_spike(model, real):.3f}"} if isinstance(model, LDNS) else {}
-    return {**cost(model), **fit}
+    if not isinstance(model, LDNS):
+        return cost(model)
+    bits = bits_per_spike(model.observation, model.unseen_rates(real), real)
+    return {**cost(model), "held-out bits/spike": f"{bits:.3f}"}
 
 
 def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials":

@@ -269,7 +269,7 @@ def wide_series(side: Statistics, name: str) -> Numbers:
     """A behaviour series as its mean in wide bins (trial, wide time, dim)."""
     behavior = np.asarray(side.trials.behavior[name], np.float64)
     wide = side.wide_mask.shape[1]
-    return behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, -1).mean(2)
+    return behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, behavior.shape[2]).mean(2)
 
 
 def _taps(side: Statistics) -> int:

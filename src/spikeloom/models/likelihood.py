@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeloom.models.ldns import LDNS
+from spikeloom.observation.base import ObservationModel
+from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
 SMALLEST = 1e-9
@@ -24,17 +25,18 @@ SMALLEST = 1e-9
 
 
 @torch.no_grad()
-def bits_per_spike(model: LDNS, trials: Trials) -> float:
+def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Trials) -> float:
     """Bits per spike of trials, held-out ones for an honest number; nan without spikes.
 
     Args:
-        model: A trained LDNS.
-        trials: With the neurons and bins of its training.
+        observation: Of a trained model.
+        unseen: Rates of these trials, each inferred without its own count, spikes/bin; `LDNS.unseen_rates`.
+        trials: With the neurons and bins of the training.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))
     mask = torch.from_numpy(trials.mask)[..., None]
-    drive = model.observation.drive(torch.from_numpy(model.unseen_rates(trials)).double())
-    found = model.observation.log_prob(counts, drive)
+    drive = observation.drive(torch.from_numpy(unseen).double())
+    found = observation.log_prob(counts, drive)
     mean = (counts.sum((0, 1)) / trials.bins).clamp(min=SMALLEST)
     null = counts * mean.log() - mean - torch.lgamma(counts + 1)
     gain: Tensor = torch.where(mask, found - null, 0).sum()
