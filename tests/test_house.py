@@ -33,7 +33,7 @@ NEVERS = [
     ("nn", "diffusion"),
     ("data", "nn"),
 ]
-MODEL_CORE = ("base", "facts", "asking", "streaming")
+MODEL_CORE = ("base", "coded", "facts", "asking", "streaming")
 """What all models share; every other file of models/ is a paper and imports no other paper."""
 
 NO_TORCH = {"metrics", "data", "report", "trials", "trials_io", "trials_nwb", "errors", "seeds", "shapes"}

@@ -17,8 +17,8 @@ from spikeloom.data.reaching import reaching
 from spikeloom.data.reaching_arm import BIN_WIDTH
 from spikeloom.files import atomic_write, ensure_folder
 from spikeloom.models.base import Model
+from spikeloom.models.coded import Coded
 from spikeloom.models.cost import cost
-from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.recipe import read_recipe
 from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import drawn_figure
@@ -110,7 +110,7 @@ def _walks(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> l
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
     say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
     model = read_recipe(CODES).build(seen.neurons).fit(seen, seed=seed, out=run)
-    assert isinstance(model, GNOCCHI)
+    assert isinstance(model, Coded)
     figures: list[Figure] = []
     for along in ("target_x", "target_y"):
         out = folder / f"{along}.h5"

@@ -46,19 +46,19 @@ def traverse(
     seed: Seed = 0,
     out: TrialsOut,
 ) -> None:
-    """Move one variable in code space, keep the rest, and generate trials along the way (GNOCCHI)."""
+    """Move one variable in code space, keep the rest, and generate trials along the way."""
     output_file(out, ".h5")
     if report is not None:
         output_file(report, ".html")
     import warnings
 
     from spikeloom.files import atomic_write, ensure_folder
-    from spikeloom.models.gnocchi import GNOCCHI
+    from spikeloom.models.coded import Coded
     from spikeloom.recipe import load_model
     from spikeloom.trials import Trials
 
     model = load_model(run)
-    if not isinstance(model, GNOCCHI):
+    if not isinstance(model, Coded):
         raise SettingError(
             "Walks need a model with codes.",
             f"{run} holds {type(model).__name__}.",
@@ -80,7 +80,8 @@ def traverse(
     if report is not None:
         from spikeloom.report.walk import walk_page
 
-        smoothing = None if model.signal.of == "rates" else model.signal.smoothing
+        signal = getattr(model, "signal", None)  # what a GNOCCHI reads
+        smoothing = 0.05 if signal is None else None if signal.of == "rates" else signal.smoothing
         ensure_folder(report.parent)
         atomic_write(report, walk_page(walk, known, series=behavior, smoothing=smoothing).encode())
         typer.echo(f"{report}")
