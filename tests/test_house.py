@@ -21,7 +21,7 @@ FLOORS = [
     {"trials", "trials_io", "trials_nwb", "variables", "nn", "observation"},
     {"diffusion", "training", "metrics", "data", "losses"},
     {"models"},
-    {"recipe", "recipes", "report", "demo"},
+    {"recipe", "recipes", "report", "tuning", "demo"},
     {"cli", "__main__"},
 ]
 NEVERS = [
@@ -33,7 +33,7 @@ NEVERS = [
     ("nn", "diffusion"),
     ("data", "nn"),
 ]
-MODEL_CORE = ("base", "coded", "facts", "asking", "streaming")
+MODEL_CORE = ("base", "coded", "facts", "asking", "likelihood", "settings", "streaming")
 """What all models share; every other file of models/ is a paper and imports no other paper."""
 
 NO_TORCH = {"metrics", "data", "report", "trials", "trials_io", "trials_nwb", "errors", "seeds", "shapes"}

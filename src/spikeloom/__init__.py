@@ -17,6 +17,7 @@ _HOMES = {
     "Trials": "spikeloom.trials",
     "LDNS": "spikeloom.models.ldns",
     "GNOCCHI": "spikeloom.models.gnocchi",
+    "LFADS": "spikeloom.models.lfads",
     "load_model": "spikeloom.recipe",
     "read_recipe": "spikeloom.recipe",
     "recipes": "spikeloom.recipe",

@@ -27,6 +27,7 @@ class Purpose(IntEnum):
     INIT = 8
     CALIBRATE = 9
     STAGE = 10
+    SEARCH = 11
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
@@ -46,6 +47,7 @@ class Streams:
     """
 
     def __init__(self, seed: int, purpose: Purpose, update: int, trials: Sequence[int] | NDArray[np.integer]) -> None:
+        self.update = update
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
 
     def normal(self, *shape: int) -> NDArray[np.float32]:

@@ -105,6 +105,7 @@ def _model(folder: Path) -> list[str]:
         f"neurons       {facts.neurons}",
         f"bins          {min(lengths)} to {max(lengths)} of {1000 * facts.bin_width:g} ms",
         f"trained on    {sum(facts.lengths.values())} trials from {facts.source or 'an unknown source'}",
+        *[f"{name:<14}{said}" for name, said in getattr(model, "notes", {}).items()],
         "",
         (place / "recipe.toml").read_text().rstrip(),
     ]

@@ -163,11 +163,12 @@ def _cost(run: Path, real: "Trials") -> dict[str, str]:
     """What a model costs, and, where it offers a likelihood, how well it predicts held-out counts."""
     from spikeloom.models.cost import cost
     from spikeloom.models.ldns import LDNS
+    from spikeloom.models.lfads import LFADS
     from spikeloom.models.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
 
     model = load_model(run)
-    if not isinstance(model, LDNS):
+    if not isinstance(model, LDNS | LFADS):
         return cost(model)
     bits = bits_per_spike(model.observation, model.unseen_rates(real), real)
     return {**cost(model), "held-out bits/spike": f"{bits:.3f}"}

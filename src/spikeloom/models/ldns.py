@@ -37,8 +37,9 @@ from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
 from spikeloom.models.asking import Request
-from spikeloom.models.base import BINS_AT_ONCE, Model
+from spikeloom.models.base import Model
 from spikeloom.models.facts import Facts
+from spikeloom.models.likelihood import hidden_in_turn
 from spikeloom.models.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
@@ -341,27 +342,14 @@ class LDNS(Model):
         self.observation.measure(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated.
+        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated."""
 
-        Entries are dealt out at random to as many parts as make the share of one the dropout of the training.
-        """
-        parts = max(2, round(1 / self.autoencoder.dropout))
+        def rates(seen: Tensor, mask: Tensor) -> Tensor:
+            device = self.latent_mean.device
+            latents = in_windows(self.encoder, seen.to(device), mask.to(device), window=self.longest)
+            return self.observation.rates(self.decoder(latents))
 
-        def some(rows: np.ndarray) -> dict[str, np.ndarray]:
-            streams = Streams(0, Purpose.CALIBRATE, 2, rows)
-            counts, mask = torch.from_numpy(trials.counts[rows].astype(np.float32)), torch.from_numpy(trials.mask[rows])
-            part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * parts).long()
-            rates = torch.zeros_like(counts)
-            for number in range(parts):
-                hidden, device = part == number, self.latent_mean.device
-                seen = torch.where(hidden, 0, counts * parts / (parts - 1)).to(device)
-                latents = in_windows(self.encoder, seen, mask.to(device), window=self.longest)
-                inferred = self.observation.rates(self.decoder(latents)).cpu()
-                rates = torch.where(hidden, inferred, rates)
-            return {"rates": rates.numpy()}
-
-        batch = max(1, min(64, BINS_AT_ONCE // trials.time))
-        return self._in_batches(some, len(trials), trials.time, batch, False, "unseen")["rates"]
+        return hidden_in_turn(rates, trials, share=self.autoencoder.dropout, in_batches=self._in_batches)
 
     def _calibrate_generated(self, trials: Trials) -> None:
         """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated."""

@@ -11,17 +11,52 @@ Source: the Neural Latents Benchmark's definition (METHODS 5.5), without held-ou
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from spikeloom.models.base import BINS_AT_ONCE
 from spikeloom.observation.base import ObservationModel
+from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
 SMALLEST = 1e-9
 """Mean count of a silent neuron, spikes/bin."""
+
+
+def hidden_in_turn(
+    rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float, in_batches: Callable[..., Any]
+) -> np.ndarray:
+    """Rates (trial, time, neuron) of trials, each inferred with its own count hidden.
+
+    Entries are dealt out at random to as many parts as make one a share of the whole.
+
+    Args:
+        rates: Thinned counts, raised by what was hidden, and mask -> rates, spikes/bin.
+        trials: The trials.
+        share: Of the entries that training hides.
+        in_batches: `Model._in_batches` of the model.
+    """
+    parts = max(2, round(1 / share)) if share else 2
+
+    def some(rows: np.ndarray) -> dict[str, np.ndarray]:
+        streams = Streams(0, Purpose.CALIBRATE, 2, rows)
+        counts, mask = torch.from_numpy(trials.counts[rows].astype(np.float32)), torch.from_numpy(trials.mask[rows])
+        part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * parts).long()
+        found = torch.zeros_like(counts)
+        for number in range(parts):
+            hidden = part == number
+            seen = torch.where(hidden, 0, counts * parts / (parts - 1))
+            found = torch.where(hidden, rates(seen, mask).cpu(), found)
+        return {"rates": found.numpy()}
+
+    batch = max(1, min(64, BINS_AT_ONCE // trials.time))
+    rows: np.ndarray = in_batches(some, len(trials), trials.time, batch, False, "unseen")["rates"]
+    return rows
 
 
 @torch.no_grad()
@@ -30,7 +65,7 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
 
     Args:
         observation: Of a trained model.
-        unseen: Rates of these trials, each inferred without its own count, spikes/bin; `LDNS.unseen_rates`.
+        unseen: Rates of these trials, each inferred without its own count, spikes/bin; `unseen_rates` of the model.
         trials: With the neurons and bins of the training.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))

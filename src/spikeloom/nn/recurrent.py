@@ -28,9 +28,15 @@ class TrialEncoder(nn.Module):
         self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch code"]:
         """One vector per trial; the mask says which bins count, and these come first."""
+        return self.leave(self.read(x, mask))
+
+    def read(
+        self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, "batch twice"]:
+        """Last states of both directions, joined; `leave` makes the vector of them."""
         if mask is None or bool(mask.all()):
             _, last = self.units(x)
         else:
             packed = pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
             _, last = self.units(packed)
-        return self.leave(torch.cat((last[0], last[1]), -1))
+        return torch.cat((last[0], last[1]), -1)

@@ -1,0 +1,379 @@
+r"""LFADS: latent factor analysis via dynamical systems (Sussillo et al. 2016; Pandarinath et al. 2018).
+
+A sequential variational autoencoder. An encoder reads a trial s forwards and backwards and answers with a posterior of
+the initial condition z; a recurrent generator runs on from there, and its factors give the rates of all neurons:
+
+.. math:: q(z \mid s) = N(\mu, \mathrm{diag}\,\sigma^2), \quad g_0 = W z + b, \quad g_t = \mathrm{GRU}(u_t, g_{t-1}),
+          \quad f_t = \hat W g_t, \quad s_t \sim \mathrm{Poisson}(e^{W_r f_t + b_r}).
+
+Inputs u are inferred by a controller, if there is one (`nn.generator`); priors are :math:`N(\mu_p, v I)` of z and an
+autoregression of u. The loss of a trial, in nats:
+
+.. math:: \sum_{t,n} \mathrm{nll} + \beta\,\mathrm{KL}(q(z) \| p(z)) + \beta_u \mathrm{KL}_u
+          + \lambda \sum \|W_{hh}\|^2,
+
+sums over bins, neurons and dimensions, so that beta = 1 is the evidence lower bound. An implementation that averages
+the first term over bins x neurons and sums the second has a KL scale kappa = beta / (bins x neurons); published ones
+are 1e-7 to 1e-3 (`beta="published"` is 1e-7). Beta and lambda grow linearly over the first updates.
+
+Coordinated dropout (Keshtkaran & Pandarinath 2019): the encoder sees some entries, the likelihood is that of the
+others, divided by their share, so it stays that of a whole trial. (Then z cannot know the entries it is judged on; the
+bound is watched on complete trials.)
+
+Rates of a trial are the mean of exp over draws from its posterior. Samples start from the prior, or from the aggregate
+posterior: a training trial is drawn, then z from its posterior; all other variability is Poisson's, or u's.
+
+Written from the papers. Where they leave a detail open the choice is ours: torch's gated units; dropout of encoder and
+generator states; cosine decay of the rate; clipping at the norm of the gradient per valid entry.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, final
+
+import numpy as np
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from spikeloom.errors import SettingError
+from spikeloom.losses import coordinated_dropout
+from spikeloom.models.asking import Request
+from spikeloom.models.base import as_float
+from spikeloom.models.coded import Coded
+from spikeloom.models.facts import Facts
+from spikeloom.models.likelihood import hidden_in_turn
+from spikeloom.models.streaming import StreamRequest
+from spikeloom.nn.autoregressive import Autoregressive
+from spikeloom.nn.codes import CodeSpace
+from spikeloom.nn.generator import LARGEST_STATE, Controller, Generator
+from spikeloom.nn.recurrent import TrialEncoder
+from spikeloom.observation.base import Memory, ObservationModel
+from spikeloom.observation.poisson import Poisson
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.plan import Plan
+from spikeloom.training.train import LossTerms, Stage
+from spikeloom.trials import Trials
+
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+PUBLISHED_KAPPA = 1e-7
+"""KL scale of the published settings, of a likelihood averaged over bins and neurons."""
+
+POSTERIOR_DRAWS = 64
+"""Draws from a trial's posterior whose rates are averaged."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class NetworkSettings:
+    """Sizes.
+
+    Args:
+        encoder: Units of each direction of each encoder.
+        generator: Units of the generator.
+        factors: Factors per bin.
+        inputs: Inferred inputs per bin; 0 for no controller.
+        controller: Units of the controller; only read with inputs.
+        dropout: Probability of a unit's silence, in what the encoder says and in what the factors see.
+    """
+
+    encoder: Annotated[int, Field(ge=1)] = 64
+    generator: Annotated[int, Field(ge=1)] = 100
+    factors: Annotated[int, Field(ge=1)] = 40
+    inputs: Annotated[int, Field(ge=0)] = 0
+    controller: Annotated[int, Field(ge=1)] = 64
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+
+@dataclass(frozen=True, config=STRICT)
+class LossSettings:
+    """Weights of the loss.
+
+    Args:
+        beta: Weight of the KL of the initial condition, nats per trial; 1 is the evidence lower bound, "published" the
+            scale kappa = 1e-7 times bins and neurons.
+        beta_inputs: Weight of the KL of the inputs.
+        weight_penalty: Lambda, per trial, of the squared recurrent weights of generator and controller.
+        ramp: Share of the updates over which these three grow to their values.
+        hidden: Probability that coordinated dropout hides an entry from the encoder; 0: it sees and is judged on all.
+        watch: What the best weights are chosen by on the watch trials: the bound of complete trials, or the
+            likelihood of hidden entries alone.
+    """
+
+    beta: Annotated[float, Field(ge=0)] | Literal["published"] = 1.0
+    beta_inputs: Annotated[float, Field(ge=0)] = 1.0
+    weight_penalty: Annotated[float, Field(ge=0)] = 0.0
+    ramp: Annotated[float, Field(ge=0, le=1)] = 0.1
+    hidden: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    watch: Literal["bound", "reconstruction"] = "bound"
+
+
+@final
+class LFADS(Coded):
+    """A sequential variational autoencoder; see the module for the method.
+
+    Args:
+        neurons: Neurons of the recording, the last axis of the counts.
+        codes: Numbers in the initial condition z, the code of a trial.
+        network: Sizes.
+        loss: Weights of the loss.
+        prior_variance: Variance v of the prior of z.
+        learned_variance: Whether v is learned.
+        start: Where z of samples comes from: the prior, or the aggregate posterior of the training trials.
+        observation: Rates to counts; Poisson with an exponential link if absent.
+        plan: Optimisation.
+    """
+
+    def __init__(
+        self,
+        neurons: int,
+        *,
+        codes: int = 64,
+        network: NetworkSettings = NetworkSettings(),  # noqa: B008  # frozen
+        loss: LossSettings = LossSettings(),  # noqa: B008
+        prior_variance: float = 0.1,
+        learned_variance: bool = False,
+        start: Literal["prior", "posterior"] = "prior",
+        observation: ObservationModel | None = None,
+        plan: Plan = Plan(updates=3000, batch=64, rate=4e-3, clip=5.0, weight_decay=0.0),  # noqa: B008
+    ) -> None:
+        super().__init__()
+        if neurons < 1 or codes < 1 or not 0 < prior_variance < math.inf:
+            raise SettingError(
+                "LFADS needs neurons >= 1, codes >= 1 and a prior_variance > 0.",
+                f"It got neurons={neurons}, codes={codes}, prior_variance={prior_variance}.",
+                "Give codes=64, prior_variance=0.1.",
+            )
+        self.neurons, self.codes = neurons, codes
+        self.network, self.loss = network, loss
+        self.prior_variance, self.learned_variance, self.start = prior_variance, learned_variance, start
+        self.observation: ObservationModel = Poisson("exp") if observation is None else observation
+        self.plan = plan
+
+    # --- building and training ------------------------------------------------------------------------------------
+
+    def build(self, facts: Facts) -> None:
+        """Networks and buffers; see `Model.build`."""
+        size, trials = self.network, sum(facts.lengths.values())
+        self.encoder = TrialEncoder(facts.neurons, 2 * self.codes, width=size.encoder)
+        self.opening = nn.Linear(self.codes, size.generator)
+        self.generator = Generator(size.inputs, size.generator, size.factors)
+        self.readout = nn.Linear(size.factors, facts.neurons)
+        self.prior_mean = nn.Parameter(torch.zeros(self.codes))
+        log_variance = torch.full((), math.log(self.prior_variance))
+        self.prior_log_variance = nn.Parameter(log_variance, requires_grad=self.learned_variance)
+        if size.inputs:
+            inner: dict[str, Any] = dict(reader=size.encoder, width=size.controller, factors=size.factors)
+            self.controller = Controller(facts.neurons, size.inputs, **inner)
+            self.input_prior = Autoregressive(size.inputs)
+        self.space = CodeSpace(self.codes)
+        self.register_buffer("posterior_mean", torch.zeros(trials, self.codes))  # of each training trial
+        self.register_buffer("posterior_sd", torch.ones(trials, self.codes))
+        self.observation.build(facts.neurons, facts.bin_width)
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL of the initial condition, nats per trial."""
+        return PUBLISHED_KAPPA * self._entries if self.loss.beta == "published" else self.loss.beta
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What `inspect` says of the model besides its settings."""
+        scale = f"beta {self.beta:.3g} nats per trial, kappa {self.beta / self._entries:.3g} per bin and neuron"
+        return {"KL scale": scale}
+
+    @property
+    def _entries(self) -> float:
+        """Bins x neurons of a mean training trial."""
+        lengths = self._trained().lengths
+        return self.neurons * sum(length * number for length, number in lengths.items()) / sum(lengths.values())
+
+    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+        """One stage; see `Model.stages`."""
+        mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
+        with torch.no_grad():
+            self.readout.bias.copy_(self.observation.drive(mean))
+        yield Stage("lfads", self, self.bound, _tensors(trials), self.plan, None if watch is None else _tensors(watch))
+        found = self._in_batches(
+            lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, 256, False, "posterior"
+        )
+        self.posterior_mean.copy_(torch.from_numpy(found["mean"]))
+        self.posterior_sd.copy_(torch.from_numpy(found["sd"]))
+        self.space.measure(found["mean"])
+        if list(self.observation.buffers()):
+            seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
+            self.observation.measure(trials, self.unseen_rates(trials), seed=seed)
+
+    def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
+        """The loss, a sum over trials, and how many entries are valid; on watch trials what `loss.watch` says."""
+        loss, counts, mask = self.loss, batch["counts"].float(), batch["mask"]
+        chosen = not self.training and loss.watch == "reconstruction"
+        uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
+        seen, judged = counts, torch.ones_like(counts)
+        if loss.hidden and (self.training or chosen):
+            seen, hidden = coordinated_dropout(counts, uniform, probability=loss.hidden)
+            judged = hidden.float() / loss.hidden
+        mean, log_variance = self.posterior(seen, mask, streams)
+        z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(streams.normal(self.codes)).to(mean)
+        factors, kl_inputs = self._run(z, seen, mask, streams)
+        nll = -self.observation.plain.log_prob(counts, self.readout(factors))
+        data = (judged * nll * mask[..., None]).sum()
+        kl = self._divergence(mean, log_variance)
+        grown = self._grown(streams.update)
+        total = data
+        if not chosen:
+            penalty = loss.weight_penalty * len(counts) * self._recurrent_energy()
+            total = data + grown * (self.beta * kl + loss.beta_inputs * kl_inputs + penalty)
+        return LossTerms(total, mask.sum() * counts.shape[-1], {"nll": data, "kl": kl, "kl_inputs": kl_inputs})
+
+    def posterior(self, seen: Tensor, mask: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance (batch, code) of the initial condition; with streams, dropout as in training."""
+        summary = self.encoder.read(seen, mask)
+        if streams is not None:
+            summary = summary * self._kept(streams, 2 * self.network.encoder).to(summary)
+        mean, log_variance = self.encoder.leave(summary).chunk(2, -1)
+        return self.prior_mean + mean, self.prior_log_variance + log_variance  # the prior, where nothing was learned
+
+    def _run(self, z: Tensor, seen: Tensor, mask: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+        """Factors (batch, time, factor) from a draw of z, and the divergence of the inputs, summed over trials."""
+        bins, size = seen.shape[1], self.network
+        opening = self._open(z)
+        kept = self._kept(streams, bins, size.generator).to(z) if self.training else None
+        if not size.inputs:
+            states, divergence = self.generator(opening, seen[..., :0]), z.new_zeros(())
+        else:
+            noise = torch.from_numpy(streams.normal(bins, size.inputs)).to(z)
+            read = self.controller.read(seen, mask)
+            states, inputs, mean, log_variance = self.controller(read, opening, self.generator, noise=noise, kept=kept)
+            own = -0.5 * ((inputs - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi))
+            divergence = ((own - self.input_prior.log_prob(inputs)) * mask[..., None]).sum()
+        return self.generator.factors(states if kept is None else states * kept), divergence
+
+    def _kept(self, streams: Streams, *shape: int) -> Tensor:
+        """Dropout as a factor of 0 or 1 / (1 - p), while training."""
+        p = self.network.dropout
+        if not (self.training and p):
+            return torch.ones(len(streams.generators), *shape)
+        return (torch.from_numpy(streams.uniform(*shape)) >= p).float() / (1 - p)
+
+    def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
+        """KL(q(z) || p(z)), summed over codes and trials."""
+        prior = self.prior_log_variance
+        scaled = (log_variance.exp() + (mean - self.prior_mean).square()) / prior.exp()
+        return 0.5 * (scaled - 1 - log_variance + prior).sum()
+
+    def _grown(self, update: int) -> float:
+        """Share of their values that the weights of the divergences have at an update; all, on watch trials."""
+        ramp = self.loss.ramp * self.plan.updates
+        return min(1.0, (update + 1) / ramp) if self.training and ramp else 1.0
+
+    def _recurrent_energy(self) -> Tensor:
+        """Sum of the squared recurrent weights."""
+        weights = [self.generator.units.weight_hh_l0]
+        weights += [self.controller.units.weight_hh] if self.network.inputs else []
+        return torch.stack([weight.square().sum() for weight in weights]).sum()
+
+    # --- speaking -------------------------------------------------------------------------------------------------
+
+    def draw(self, request: Request) -> dict[str, np.ndarray]:
+        """Initial condition -> factors -> rates -> counts; see `Model.draw`."""
+        self._refuse(request.guidance, request.sampler)
+        free = self._start(request.noise)  # given codes change no other noise
+        z = (free if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
+        inputs = torch.from_numpy(request.noise.series(request.lengths, self.network.inputs)).to(z)
+        if self.network.inputs:
+            inputs = self.input_prior.draw(inputs)
+        states = self.generator(self._open(z), inputs)
+        return self._spiking(states, request.spikes) | {"codes": z.cpu().numpy()}
+
+    def unroll(self, request: StreamRequest) -> Iterator[dict[str, np.ndarray]]:
+        """The generator runs on; see `Model.unroll`."""
+        self._refuse(request.guidance, request.sampler)
+        noise, spikes, memory = request.noise, request.spikes, Memory()
+        with torch.no_grad():
+            state = self._open(self._start(noise).to(self.prior_mean))
+        piece, done, before = max(self._trained().lengths), 0, None
+        while request.bins is None or done < request.bins:
+            bins = piece if request.bins is None else min(piece, request.bins - done)
+            with torch.no_grad():
+                inputs = torch.from_numpy(noise.normal(bins, self.network.inputs)).to(state)
+                if self.network.inputs:
+                    inputs = self.input_prior.draw(inputs, before)
+                states = self.generator(state, inputs)
+                found = self._spiking(states, spikes, memory)
+            state, before, done = states[:, -1], inputs[:, -1] if self.network.inputs else None, done + bins
+            yield found
+
+    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+        """Posterior mean of the initial condition, mean factors, mean rates; see `Model.infer`."""
+        seen, mask = counts.to(self.prior_mean), mask.to(self.prior_mean.device)
+        factors, rates = self._smoothed(seen, mask)
+        codes, _ = self.posterior(seen, mask)
+        return {"codes": codes.cpu().numpy(), "latents": factors.cpu().numpy(), "rates": rates.cpu().numpy()}
+
+    def _smoothed(self, seen: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Factors and rates (batch, time, ...), averaged over draws from the posterior, which are the same for all."""
+        inputs = self.network.inputs
+        mean, log_variance = self.posterior(seen, mask)
+        read = self.controller.read(seen, mask) if inputs else None
+        factors, rates = torch.zeros(()), torch.zeros(())
+        for number in range(POSTERIOR_DRAWS):
+            rng = generator(0, Purpose.CALIBRATE, 4, number)
+            z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.codes)).to(mean)
+            opening = self._open(z)
+            if read is None:
+                states = self.generator(opening, seen[..., :0])
+            else:
+                noise = torch.from_numpy(rng.standard_normal((seen.shape[1], inputs))).to(mean)
+                states = self.controller(read, opening, self.generator, noise=noise.expand(len(seen), -1, -1))[0]
+            one = self.generator.factors(states)
+            factors = factors + one / POSTERIOR_DRAWS
+            rates = rates + self.observation.rates(self.readout(one)) / POSTERIOR_DRAWS
+        return factors, rates
+
+    def unseen_rates(self, trials: Trials) -> np.ndarray:
+        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden."""
+
+        def rates(seen: Tensor, mask: Tensor) -> Tensor:
+            return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
+
+        return hidden_in_turn(rates, trials, share=self.loss.hidden, in_batches=self._in_batches)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _open(self, z: Tensor) -> Tensor:
+        """State of the generator before the first bin."""
+        return self.opening(z).clamp(-LARGEST_STATE, LARGEST_STATE)
+
+    def _start(self, noise: Streams) -> Tensor:
+        """Initial conditions (trial, code) from the prior or the aggregate posterior."""
+        free = torch.from_numpy(noise.normal(self.codes))
+        which = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()
+        if self.start == "prior":
+            return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * free
+        return self.posterior_mean.cpu()[which] + self.posterior_sd.cpu()[which] * free
+
+    def _spiking(self, states: Tensor, spikes: Streams, memory: Memory | None = None) -> dict[str, np.ndarray]:
+        """Counts, rates and factors of states."""
+        factors = self.generator.factors(states)
+        drive = self.readout(factors)
+        rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
+        return {"counts": counts, "rates": rates.detach().cpu().numpy(), "latents": factors.detach().cpu().numpy()}
+
+    def _posterior_of(self, trials: Trials) -> dict[str, np.ndarray]:
+        counts, mask = as_float(trials.counts).to(self.prior_mean), torch.from_numpy(trials.mask)
+        mean, log_variance = self.posterior(counts, mask.to(self.prior_mean.device))
+        return {"mean": mean.cpu().numpy(), "sd": torch.exp(0.5 * log_variance).cpu().numpy()}
+
+    def _refuse(self, guidance: float, sampler: Any) -> None:
+        if guidance != 1 or sampler is not None:
+            raise SettingError(
+                "LFADS has neither guidance nor a sampler: it is one pass of a generator.",
+                f"It got guidance={guidance}, sampler={sampler}.",
+                "Leave them out.",
+            )
+
+
+def _tensors(trials: Trials) -> dict[str, Tensor]:
+    return {"counts": torch.from_numpy(trials.counts.copy()), "mask": torch.from_numpy(trials.mask)}

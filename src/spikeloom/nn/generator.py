@@ -1,0 +1,131 @@
+r"""The generator of LFADS: a recurrent network that runs on from a start state, alone or driven by inferred inputs.
+
+.. math:: g_t = \mathrm{GRU}(u_t, g_{t-1}), \quad f_t = W g_t, \quad \log r_t = W_r f_t + b,
+
+rows of W of unit length, no inputs u unless there is a controller, which makes them from what an encoder says of every
+bin (e) and from the factors of the bin before:
+
+.. math:: c_t = \mathrm{GRU}([e_t, f_{t-1}], c_{t-1}), \quad q(u_t) = N(A c_t + a, \mathrm{diag}\,e^{B c_t + b}).
+
+The gated units have torch's form, n = tanh(W x + r (U h)), where the papers reset before the product, n = tanh(W x +
+U (r h)): a fused kernel then runs the generator on inputs that are known. Inside the loop of the controller they are
+not; there, what does not depend on the loop, the projection of e, is done for all bins at once beforehand.
+
+A state of such a unit lies between the one before and a tanh, so it stays in [-5, 5] for ever if it starts there.
+
+Source: Pandarinath et al. 2018; METHODS 4.1.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+LARGEST_STATE = 5.0
+
+
+def gru_step(
+    drive: Float[Tensor, "batch gates"], state: Float[Tensor, "batch unit"], weight: Tensor, bias: Tensor
+) -> Float[Tensor, "batch unit"]:
+    """One bin of a gated recurrent unit in torch's form, whose input has been projected (`drive`, bias included)."""
+    reset_in, keep_in, new_in = drive.chunk(3, -1)
+    reset_by, keep_by, new_by = functional.linear(state, weight, bias).chunk(3, -1)
+    new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
+    return new + torch.sigmoid(keep_in + keep_by) * (state - new)
+
+
+class Generator(nn.Module):
+    """Start state and inputs -> states -> factors.
+
+    Args:
+        inputs: Inputs per bin; 0 for a generator that runs alone.
+        width: Units.
+        factors: Factors per bin.
+    """
+
+    def __init__(self, inputs: int, width: int, factors: int) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.units = nn.GRU(max(1, inputs), width, batch_first=True)  # torch knows no unit without input: it gets 0
+        self.mix = nn.Linear(width, factors, bias=False)
+
+    def forward(
+        self, start: Float[Tensor, "batch unit"], inputs: Float[Tensor, "batch time input"]
+    ) -> Float[Tensor, "batch time unit"]:
+        """States of as many bins as there are inputs; with `inputs=0` these say only how many bins."""
+        given = inputs if self.inputs else inputs.new_zeros(*inputs.shape[:2], 1)
+        states, _ = self.units(given, start[None])
+        return states
+
+    def factors(self, states: Float[Tensor, "*axes unit"]) -> Float[Tensor, "*axes factor"]:
+        """Factors, rows of the map of unit length."""
+        return functional.linear(states, functional.normalize(self.mix.weight, dim=1))
+
+
+class Controller(nn.Module):
+    """Counts and the generator's own factors -> inferred inputs, bin by bin.
+
+    Args:
+        neurons: Neurons of the recording.
+        inputs: Inputs per bin.
+        reader: Units of each direction of the encoder.
+        width: Units of the controller.
+        factors: Factors of the generator.
+    """
+
+    def __init__(self, neurons: int, inputs: int, *, reader: int, width: int, factors: int) -> None:
+        super().__init__()
+        self.inputs, self.width = inputs, width
+        self.encoder = nn.GRU(neurons, reader, batch_first=True, bidirectional=True)
+        self.units = nn.GRUCell(2 * reader + factors, width)
+        self.start = nn.Parameter(torch.zeros(width))
+        self.leave = nn.Linear(width, 2 * inputs)
+
+    def read(
+        self, counts: Float[Tensor, "batch time neuron"], mask: Bool[Tensor, "batch time"]
+    ) -> Float[Tensor, "batch time twice"]:
+        """What the encoder says of every bin; padding is not read."""
+        packed = pack_padded_sequence(counts, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
+        out, _ = self.encoder(packed)
+        return pad_packed_sequence(out, batch_first=True, total_length=counts.shape[1])[0]
+
+    def forward(
+        self,
+        read: Float[Tensor, "batch time twice"],
+        start: Float[Tensor, "batch unit"],
+        generator: Generator,
+        *,
+        noise: Float[Tensor, "batch time input"],
+        kept: Float[Tensor, "batch time unit"] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Run controller and generator together.
+
+        Args:
+            read: Of the encoder.
+            start: State of the generator before the first bin.
+            generator: Whose factors the controller sees, and which it drives.
+            noise: Standard normal; 0 for the mean of q(u).
+            kept: Dropout on the generator's states as the factors see them, 0 or 1 / (1 - p); None: none.
+
+        Returns:
+            States of the generator, inputs, and mean and log-variance of q(u), all (batch, time, ...).
+        """
+        seen = read.shape[-1]
+        weight, cell = self.units.weight_ih, self.units
+        driven = functional.linear(read, weight[:, :seen], cell.bias_ih)  # for all bins at once
+        gates = generator.units
+        state, control = start, self.start.expand(len(read), -1)
+        factors = generator.factors(start)
+        rows: list[tuple[Tensor, ...]] = []
+        for time in range(read.shape[1]):
+            drive = driven[:, time] + functional.linear(factors, weight[:, seen:])
+            control = gru_step(drive, control, cell.weight_hh, cell.bias_hh)
+            mean, log_variance = self.leave(control).chunk(2, -1)
+            value = mean + torch.exp(0.5 * log_variance) * noise[:, time]
+            drive = functional.linear(value, gates.weight_ih_l0, gates.bias_ih_l0)
+            state = gru_step(drive, state, gates.weight_hh_l0, gates.bias_hh_l0)
+            factors = generator.factors(state if kept is None else state * kept[:, time])
+            rows.append((state, value, mean, log_variance))
+        states, inputs, means, log_variances = (torch.stack(column, 1) for column in zip(*rows, strict=True))
+        return states, inputs, means, log_variances
