@@ -122,13 +122,18 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     return Recipe(words, table["model"], table.get("about", ""), table.get("note", ""), settings)
 
 
-def load_model(folder: str | PathLike[str]) -> Model:
+def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Model:
     """Load a trained model from its folder, or from the run folder that holds it.
+
+    Args:
+        folder: The folder.
+        overrides: Changes of settings that need no training, such as "start=posterior", as in `read_recipe`.
 
     Raises:
         FileError: if the folder holds no model.
         TrainingError: if it holds a run that was not finished.
         CorruptFileError: if a file is damaged.
+        SettingError: if a change is none, or would need other weights.
     """
     place = model_folder(folder)
     check_manifest(place)
@@ -141,8 +146,19 @@ def load_model(folder: str | PathLike[str]) -> Model:
             f"That of {place} does not.",
             "Restore the folder from a copy, or train again.",
         ) from error
+    for change in overrides:
+        _override(settings, change)
     model: Model = _construct(_named(Model, name, "model"), settings, "", neurons=neurons)
-    return model.restore(place)
+    try:
+        return model.restore(place)
+    except CorruptFileError as error:
+        if not overrides:
+            raise
+        raise SettingError(
+            "Settings of a trained model can only be changed where its weights stay as they are.",
+            f"With {', '.join(overrides)} the weights in {place} do not fit.",
+            "Train with that setting: `spikeloom fit RECIPE --set ...`.",
+        ) from error
 
 
 def model_folder(folder: str | PathLike[str]) -> Path:

@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from spikeloom.cli import data, judge, model, published, walk
+from spikeloom.cli import data, judge, model, published, tune, walk
 from spikeloom.errors import SpikeloomError
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.command("split", epilog=data.SPLIT)(data.split)
 app.command("inspect", epilog=data.INSPECT)(data.inspect)
 app.command("recipes", epilog=model.RECIPES)(model.recipes)
 app.command("fit", epilog=model.FIT)(model.fit)
+app.command("tune", epilog=tune.TUNE)(tune.tune)
 app.command("sample", epilog=model.SAMPLE)(model.sample)
 app.command("encode", epilog=model.ENCODE)(model.encode)
 app.command("traverse", epilog=walk.TRAVERSE)(walk.traverse)

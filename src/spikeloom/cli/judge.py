@@ -1,5 +1,6 @@
 """Commands that judge: evaluate, compare, and the demo, which does all of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -89,6 +90,14 @@ def compare(
     data: Annotated[Path, typer.Option(help="Trials file of recorded trials that no model has seen.")],
     reference: Reference = None,
     condition: Label = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="NAME:key=value, a change of a setting of that model's runs that needs no training, such as "
+            "LFADS:start=posterior; repeatable.",
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Sets of trials each run generates.")] = 2,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder for the comparison.")],
@@ -102,11 +111,13 @@ def compare(
 
     recorded, seen = Trials.load(data), None if reference is None else Trials.load(reference)
     contenders = _contenders(models)
+    changes = _changes(change or [], contenders)
     output_folder(out)
     sets, costs = {}, {}
     for name, paths in contenders.items():
-        sets[name] = {str(path): _generated(path, recorded, samples, seed) for path in paths}
-        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded)
+        own = changes[name]
+        sets[name] = {str(path): _generated(path, own, recorded, samples, seed) for path in paths}
+        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, own)
     comparison = judge(sets, recorded, reference=seen, condition=condition, seed=seed, costs=costs)
     comparison.save(out)
     _show(comparison.table())
@@ -147,19 +158,38 @@ def _contenders(words: list[str]) -> dict[str, list[Path]]:
     return found
 
 
-def _generated(run: Path, real: "Trials", samples: int, seed: int) -> "list[Trials]":
+def _changes(words: list[str], contenders: dict[str, list[Path]]) -> dict[str, list[str]]:
+    """Name -> changes of its settings, from NAME:key=value."""
+    found: dict[str, list[str]] = {name: [] for name in contenders}
+    for word in words:
+        name, _, what = word.partition(":")
+        if name not in found or "=" not in what:
+            raise SettingError(
+                "A change must be NAME:key=value, of a model that is compared.",
+                f"It was {word!r}; the models are {', '.join(found)}.",
+                f"Write --set {next(iter(found))}:start=posterior.",
+            )
+        found[name].append(what)
+    return found
+
+
+def _generated(run: Path, changes: list[str], real: "Trials", samples: int, seed: int) -> "list[Trials]":
     """Trials of a file, or as many sets as asked for from a run."""
     from spikeloom.trials import Trials
 
     if run.suffix == ".h5":
+        if changes:
+            raise SettingError(
+                "Only settings of runs can be changed.", f"{run} is a file of trials.", "Leave --set out for it."
+            )
         return [Trials.load(run)]
     from spikeloom.recipe import load_model
 
-    model = load_model(run)
+    model = load_model(run, changes)
     return [model.sample(like=real, seed=seed + number) for number in range(samples)]
 
 
-def _cost(run: Path, real: "Trials") -> dict[str, str]:
+def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, str]:
     """What a model costs, and, where it offers a likelihood, how well it predicts held-out counts."""
     from spikeloom.models.cost import cost
     from spikeloom.models.ldns import LDNS
@@ -167,23 +197,25 @@ def _cost(run: Path, real: "Trials") -> dict[str, str]:
     from spikeloom.models.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
 
-    model = load_model(run)
+    model = load_model(run, changes)
     if not isinstance(model, LDNS | LFADS):
         return cost(model)
     bits = bits_per_spike(model.observation, model.unseen_rates(real), real)
     return {**cost(model), "held-out bits/spike": f"{bits:.3f}"}
 
 
-def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials":
-    """Trials of a Gaussian fitted to what the model makes of the training trials, as many as there are real ones."""
+def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials | None":
+    """Trials of a Gaussian fitted to the latents of the training trials, as many as there are real ones; LDNS only."""
     from spikeloom.models.ldns import LDNS
     from spikeloom.recipe import load_model
 
     model = load_model(run)
-    if reference is None or not isinstance(model, LDNS):
+    if not isinstance(model, LDNS):
+        return None
+    if reference is None:
         raise SettingError(
-            "--model needs an LDNS, and --reference with its training trials.",
-            f"{run} holds {type(model).__name__}" + (", and --reference is missing." if reference is None else "."),
+            "--model with an LDNS needs --reference, its training trials.",
+            f"{run} holds an LDNS, and --reference is missing.",
             "Give --reference train.h5, or leave --model out.",
         )
     return model.gaussian(reference, like=real, seed=seed)

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 Run = Annotated[Path, typer.Argument(help="Run folder of `spikeloom fit`, or a model folder.")]
 
+Change = Annotated[list[str] | None, typer.Option("--set", help="Change of a setting, key=value; repeatable.")]
+
 RECIPES = "Example: spikeloom recipes ldns-small"
 
 
 def recipes(
     *,
     name: Annotated[str | None, typer.Argument(help="Recipe to show, with every setting resolved.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="Change of a setting, key=value; repeatable.")
-    ] = None,
+    change: Change = None,
 ) -> None:
     """List the recipes, or show one with every setting."""
     from spikeloom import recipe
@@ -48,9 +48,7 @@ def fit(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
     data: Annotated[Path, typer.Option(help="Trials file to train on.")],
     watch: Annotated[Path | None, typer.Option(help="Trials file on which the best weights are chosen.")] = None,
-    change: Annotated[
-        list[str] | None, typer.Option("--set", help="Change of a setting, key=value; repeatable.")
-    ] = None,
+    change: Change = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Run folder. A run that was stopped goes on where it was.")],
 ) -> None:
@@ -102,6 +100,7 @@ def sample(
     sampler: Annotated[
         str | None, typer.Option(help="Another sampler than the model's own: NAME or NAME:STEPS.")
     ] = None,
+    change: Change = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,
     stream: Annotated[
         bool, typer.Option("--stream", help="The trials are consecutive pieces of one that goes on; .h5 only.")
@@ -125,7 +124,7 @@ def sample(
     from spikeloom.trials import Trials
     from spikeloom.trials_io import write_parts
 
-    model = load_model(run)
+    model = load_model(run, change or ())
     walk = None
     if sampler is not None:
         from spikeloom.diffusion.sampler import Sampler
