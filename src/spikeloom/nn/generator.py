@@ -8,8 +8,7 @@ bin (e) and from the factors of the bin before:
 .. math:: c_t = \mathrm{GRU}([e_t, f_{t-1}], c_{t-1}), \quad q(u_t) = N(A c_t + a, \mathrm{diag}\,e^{B c_t + b}).
 
 The gated units have torch's form, n = tanh(W x + r (U h)), where the papers reset before the product, n = tanh(W x +
-U (r h)): a fused kernel then runs the generator on inputs that are known. Inside the loop of the controller they are
-not; there, what does not depend on the loop, the projection of e, is done for all bins at once beforehand.
+U (r h)): a fused kernel then runs encoders, and the generator on inputs that are known. The controller needs a loop.
 
 A state of such a unit lies between the one before and a tanh, so it stays in [-5, 5] for ever if it starts there.
 
@@ -23,16 +22,6 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 LARGEST_STATE = 5.0
-
-
-def gru_step(
-    drive: Float[Tensor, "batch gates"], state: Float[Tensor, "batch unit"], weight: Tensor, bias: Tensor
-) -> Float[Tensor, "batch unit"]:
-    """One bin of a gated recurrent unit in torch's form, whose input has been projected (`drive`, bias included)."""
-    reset_in, keep_in, new_in = drive.chunk(3, -1)
-    reset_by, keep_by, new_by = functional.linear(state, weight, bias).chunk(3, -1)
-    new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
-    return new + torch.sigmoid(keep_in + keep_by) * (state - new)
 
 
 class Generator(nn.Module):
@@ -86,6 +75,8 @@ class Controller(nn.Module):
         self, counts: Float[Tensor, "batch time neuron"], mask: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time twice"]:
         """What the encoder says of every bin; padding is not read."""
+        if bool(mask.all()):
+            return self.encoder(counts)[0]
         packed = pack_padded_sequence(counts, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
         out, _ = self.encoder(packed)
         return pad_packed_sequence(out, batch_first=True, total_length=counts.shape[1])[0]
@@ -111,20 +102,16 @@ class Controller(nn.Module):
         Returns:
             States of the generator, inputs, and mean and log-variance of q(u), all (batch, time, ...).
         """
-        seen = read.shape[-1]
-        weight, cell = self.units.weight_ih, self.units
-        driven = functional.linear(read, weight[:, :seen], cell.bias_ih)  # for all bins at once
         gates = generator.units
+        weights = (gates.weight_ih_l0, gates.weight_hh_l0, gates.bias_ih_l0, gates.bias_hh_l0)
         state, control = start, self.start.expand(len(read), -1)
         factors = generator.factors(start)
         rows: list[tuple[Tensor, ...]] = []
-        for time in range(read.shape[1]):
-            drive = driven[:, time] + functional.linear(factors, weight[:, seen:])
-            control = gru_step(drive, control, cell.weight_hh, cell.bias_hh)
+        for time, here in enumerate(read.unbind(1)):  # a slice per bin would be differentiated bins times bins
+            control = self.units(torch.cat((here, factors), -1), control)
             mean, log_variance = self.leave(control).chunk(2, -1)
             value = mean + torch.exp(0.5 * log_variance) * noise[:, time]
-            drive = functional.linear(value, gates.weight_ih_l0, gates.bias_ih_l0)
-            state = gru_step(drive, state, gates.weight_hh_l0, gates.bias_hh_l0)
+            state = torch.gru_cell(value, state, *weights)
             factors = generator.factors(state if kept is None else state * kept[:, time])
             rows.append((state, value, mean, log_variance))
         states, inputs, means, log_variances = (torch.stack(column, 1) for column in zip(*rows, strict=True))
