@@ -7,7 +7,6 @@ batch, `infer` encodes one; a fifth, `unroll`, where it can go on without end. W
 """
 
 import abc
-import inspect
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any, final
 
 import numpy as np
-import tomli_w
 import torch
 from accelerate import PartialState
 from torch import Tensor, nn
@@ -36,9 +34,11 @@ from spikeloom.files import (
 )
 from spikeloom.models.asking import Request, asked, asked_codes, asked_lengths, labelled, read
 from spikeloom.models.facts import Facts, check_fit
+from spikeloom.models.settings import describe, recipe_text
 from spikeloom.models.streaming import StreamRequest, Told, checked_chunk, chunks
 from spikeloom.seeds import Purpose, Streams, generator
-from spikeloom.training.train import Stage, train
+from spikeloom.training.start import begun, start_hash
+from spikeloom.training.train import Stage, Watching, train
 from spikeloom.trials import Trials
 
 FORMAT, VERSION = "spikeloom-model", 1
@@ -93,7 +93,9 @@ class Model(nn.Module, abc.ABC):
         watch: Trials | None = None,
         seed: int = 0,
         out: str | PathLike[str] | None = None,
+        start: str | PathLike[str] | None = None,
         progress: bool | None = None,
+        watching: Watching | None = None,
     ) -> "Model":
         """Train every stage; the model speaks afterwards.
 
@@ -103,7 +105,9 @@ class Model(nn.Module, abc.ABC):
             seed: Of the initial weights and of every draw.
             out: Run folder for checkpoints, log and the finished model. If it holds an unfinished run of the same
                 settings, data and seed, that run goes on; a finished one is loaded.
+            start: Model folder whose weights the training begins at, of networks of the same shapes.
             progress: Show progress; None shows it on a terminal.
+            watching: Called after each look at the watch trials; see `training.train`.
 
         Raises:
             DataError: if there are too few trials or no spikes.
@@ -113,14 +117,15 @@ class Model(nn.Module, abc.ABC):
         check_fit(trials, watch)
         facts = Facts.of(trials, getattr(self, "condition", ()))
         folder = None if out is None else ensure_folder(out)
-        if folder is not None and self._claim(folder, facts, seed):
+        if folder is not None and self._claim(folder, facts, seed, start_hash(start)):
             return self.restore(folder / "model")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
             self.build(facts)
         self.facts = facts  # stages encode trials between them
         try:
-            self.history = train(self.stages(trials, watch), seed=seed, out=folder, progress=progress)
+            stages = begun(self.stages(trials, watch), self, start)
+            self.history = train(stages, seed=seed, out=folder, progress=progress, watching=watching)
         except BaseException:
             self.facts = None  # half trained is not trained
             raise
@@ -306,9 +311,10 @@ class Model(nn.Module, abc.ABC):
             )
         return self.facts
 
-    def _claim(self, folder: Path, facts: Facts, seed: int) -> bool:
+    def _claim(self, folder: Path, facts: Facts, seed: int, start: str | None) -> bool:
         """Make the run folder ours; True if it holds the finished model already."""
-        mine = {"settings": json.loads(json.dumps(describe(self))), "data": facts.data, "seed": seed}
+        settings = json.loads(json.dumps(describe(self)))
+        mine = {"settings": settings, "data": facts.data, "seed": seed, "start": start}
         main = PartialState().is_main_process
         if (folder / "run.json").exists():
             other = read_json(folder / "run.json")
@@ -359,30 +365,6 @@ class Model(nn.Module, abc.ABC):
         return joined
 
 
-def describe(thing: Any) -> Any:
-    """Settings as plain values: an object becomes its constructor's arguments.
-
-    Where there is a choice of classes (a sampler, a schedule), the class name comes first. The inverse, words to
-    objects, is in `recipe.py` only.
-    """
-    if isinstance(thing, Mapping):
-        return {key: describe(value) for key, value in thing.items()}
-    if isinstance(thing, str | int | float | bool) or thing is None:
-        return thing
-    if isinstance(thing, Sequence):
-        return [describe(value) for value in thing]
-    kind = type(thing)
-    names = [name for name in inspect.signature(kind).parameters if name != "neurons"]
-    chosen = {"name": kind.__name__} if any(inspect.isabstract(base) for base in kind.__mro__) else {}
-    return {**chosen, **{name: describe(getattr(thing, name)) for name in names}}
-
-
-def recipe_text(model: Model) -> str:
-    """The settings of a model as a recipe, TOML."""
-    settings = describe(model)
-    return tomli_w.dumps({"model": settings.pop("name").lower(), **_with_none(settings)})
-
-
 def _log(folder: Path, line: str) -> None:
     with (folder / "log.txt").open("a") as file:
         file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
@@ -391,10 +373,3 @@ def _log(folder: Path, line: str) -> None:
 def as_float(counts: np.ndarray) -> Tensor:
     """Counts of any integer type as a float32 tensor."""
     return torch.from_numpy(counts.astype(np.float32))
-
-
-def _with_none(value: Any) -> Any:
-    """TOML has no null: a setting that is None is the word "none", for its default may be another."""
-    if isinstance(value, dict):
-        return {key: _with_none(item) for key, item in value.items()}
-    return "none" if value is None else value

@@ -4,6 +4,7 @@ A loss is given as a sum and the number it is to be divided by, never as a mean:
 trials of different length add up to the loss of the whole batch.
 """
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from spikeloom.errors import DataError, SettingError
-from spikeloom.seeds import Streams
+from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.plan import Plan
 
 
@@ -78,6 +79,32 @@ def sizes(stage: Stage, processes: int) -> tuple[int, int]:
             "Choose a batch that is a multiple of the number of processes, or start fewer processes.",
         )
     return trials, batch
+
+
+def trials_of(update: int, *, trials: int, batch: int, seed: int) -> list[int]:
+    """Trial numbers of one update, (batch,). The ragged end of an epoch is left out; batch <= trials."""
+    epoch, place = divmod(update, trials // batch)
+    return _order(seed, epoch, trials)[place * batch : (place + 1) * batch]
+
+
+@functools.lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, trials: int) -> list[int]:
+    return generator(seed, Purpose.ORDER, epoch).permutation(trials).tolist()
+
+
+def means(sums: Mapping[str, float]) -> dict[str, float | None]:
+    """Sums over trials divided by their weight; None where that is not finite, nothing without weight."""
+    return {name: finite(value / sums["weight"]) for name, value in sums.items() if sums["weight"]}
+
+
+def parts_of(mean: Mapping[str, float | None]) -> dict[str, float | None]:
+    """The named summands of a loss alone."""
+    return {name.removeprefix("part "): value for name, value in mean.items() if name.startswith("part ")}
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return value if math.isfinite(value) else None
 
 
 def likely_cause(stage: Stage, rows: list[int], loss: float) -> str:

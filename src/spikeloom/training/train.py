@@ -35,7 +35,7 @@ from spikeloom.training.ema import Average
 from spikeloom.training.memory import keep_freed_memory, peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
 from spikeloom.training.progress import Progress, StopRequest
-from spikeloom.training.stage import LossTerms, Stage, likely_cause, sizes
+from spikeloom.training.stage import LossTerms, Stage, finite, likely_cause, means, parts_of, sizes, trials_of
 
 SAVE_EVERY = 60.0
 """Seconds after which a checkpoint is written at any update."""
@@ -47,8 +47,17 @@ BAD_IN_A_ROW = 10
 """Updates without a finite loss and gradient after which a run stops."""
 
 
+Watching = Callable[[dict[str, Any], float], None]
+"""Told a line of history, and the share of the stage's updates that are done; may raise to stop the training."""
+
+
 def train(
-    stages: Iterable[Stage], *, seed: int, out: Path | None = None, progress: bool | None = None
+    stages: Iterable[Stage],
+    *,
+    seed: int,
+    out: Path | None = None,
+    progress: bool | None = None,
+    watching: Watching | None = None,
 ) -> list[dict[str, Any]]:
     """Train each stage in turn; at the end its module holds the final weights and is in evaluation mode.
 
@@ -61,10 +70,13 @@ def train(
         seed: A whole number >= 0; the same seed gives the same weights.
         out: Folder for `checkpoints/` and `history.jsonl`; an unfinished run there is resumed. None writes nothing.
         progress: False shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
+        watching: Called after each look at the watch trials with its line of history, while the module holds the
+            averaged weights if the plan averages; what it raises stops the training.
 
     Returns:
         History: for each logged update stage, update (counted from 1), loss (per valid entry, mean since the line
-        before), parts, rate, gradient_norm, skipped, seconds, and watch (loss on the watch trials) where looked at.
+        before), parts, rate, gradient_norm, skipped, seconds, and, where looked at, watch (loss on the watch trials)
+        with its watch_parts.
 
     Raises:
         TrainingError: if ten updates in a row had no finite loss or gradient. The last good weights are kept.
@@ -82,7 +94,7 @@ def train(
     finished: list[str] = []
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
-            run = _StageRun(stage, number, seed, accelerator, checkpoints, history)
+            run = _StageRun(stage, number, seed, accelerator, checkpoints, history, watching)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)
             stage.module.eval()
@@ -91,17 +103,6 @@ def train(
         if stop.asked:
             raise KeyboardInterrupt
     return history.lines
-
-
-def trials_of(update: int, *, trials: int, batch: int, seed: int) -> list[int]:
-    """Trial numbers of one update, (batch,). The ragged end of an epoch is left out; batch <= trials."""
-    epoch, place = divmod(update, trials // batch)
-    return _order(seed, epoch, trials)[place * batch : (place + 1) * batch]
-
-
-@functools.lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, trials: int) -> list[int]:
-    return generator(seed, Purpose.ORDER, epoch).permutation(trials).tolist()
 
 
 @functools.cache
@@ -149,9 +150,11 @@ class _StageRun:
         accelerator: Accelerator,
         checkpoints: Checkpoints | None,
         history: History,
+        watching: Watching | None,
     ) -> None:
         self.stage, self.plan, self.module = stage, stage.plan, stage.module
         self.accelerator, self.checkpoints, self.history = accelerator, checkpoints, history
+        self.watching = watching
         self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))
         self.trials, self.batch = sizes(stage, accelerator.num_processes)
         self.loss = accelerator.prepare(_Loss(stage))
@@ -243,40 +246,50 @@ class _StageRun:
         """Write a line of history; look at the watch trials if it is time, and remember the best weights."""
         state = self.state
         sums, state.sums = state.sums, {}
-        mean = {name: _finite(value / sums["weight"]) for name, value in sums.items() if sums["weight"]}
+        mean = means(sums)
         line: dict[str, Any] = {
             "stage": self.stage.name,
             "update": state.update,
             "loss": mean.get("total"),
-            "parts": {name.removeprefix("part "): value for name, value in mean.items() if name.startswith("part ")},
+            "parts": parts_of(mean),
             "rate": self.plan.rate_at(state.update - 1),
-            "gradient_norm": _finite(norm),
+            "gradient_norm": finite(norm),
             "skipped": state.skipped,
             "seconds": round(state.seconds, 3),
             "memory_gb": round(peak_memory(), 3),
         }
-        if self.stage.watch is not None and self.plan.watches(state.update):
-            line["watch"] = self.look(self.stage.watch)
+        looked = self.stage.watch is not None and self.plan.watches(state.update)
+        if looked:
+            found = self.look(self.stage.watch or {})
+            line |= {"watch": found.get("total"), "watch_parts": parts_of(found)}
         self.history.append(line, write=self.accelerator.is_main_process)
+        if self.watching is not None and looked:
+            with self.averaged():
+                self.watching(line, state.update / self.plan.updates)
+            self.module.train()
 
     @torch.no_grad()
-    def look(self, watch: Mapping[str, Tensor]) -> float | None:
-        """Loss on the watch trials, averaged weights, evaluation mode, the same noise each time; None if not finite."""
+    def look(self, watch: Mapping[str, Tensor]) -> dict[str, float | None]:
+        """Means on the watch trials, averaged weights, evaluation mode, the same noise each time; None: not finite."""
         state = self.state
         trials = len(next(iter(watch.values())))
         share = list(range(trials))[self.accelerator.process_index :: self.accelerator.num_processes]
         size = self.plan.micro or self.batch
-        with contextlib.nullcontext() if self.average is None else self.average.applied():
+        with self.averaged():
             self.module.eval()
             chunks = [share[start : start + size] for start in range(0, len(share), size)]
             found = [self.terms(self.stage.loss, watch, chunk, Purpose.WATCH, 0) for chunk in chunks]
             self.module.train()
-            sums = self.reduced(found, stop=False)
-            loss = _finite(sums["total"] / sums["weight"]) if sums["weight"] else None
+            mean = means(self.reduced(found, stop=False))
+            loss = mean.get("total")
             if loss is not None and (state.best_loss is None or loss < state.best_loss):
                 state.best_loss, state.best_update = loss, state.update
                 self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
-        return loss
+        return mean
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Context in which the module holds the averaged weights, if the plan averages."""
+        return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     # --- parts of an update ------------------------------------------------------------------------------------------
 
@@ -376,8 +389,3 @@ def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             f"The weights in the checkpoint do not fit the module: {error}.",
             "Give the old settings, or another --out folder, or delete the old one.",
         ) from error
-
-
-def _finite(value: float) -> float | None:
-    """The number, or None where JSON has no word for it."""
-    return value if math.isfinite(value) else None

@@ -1,0 +1,129 @@
+"""Command about settings: tune."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from spikeloom.cli.data import Seed
+from spikeloom.cli.paths import output_folder
+from spikeloom.errors import SettingError
+
+if TYPE_CHECKING:
+    from spikeloom.tuning.search import Attempt, Search
+
+SHOWN = 5
+"""Attempts in the table on the screen."""
+
+TUNE = (
+    "Example: spikeloom tune ldns-small --data train.h5 --vary 'autoencoder.dropout=0.1..0.6' "
+    "--vary 'latents=8|16|32' --trials 40 --out search"
+)
+
+
+def tune(
+    *,
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
+    data: Annotated[Path, typer.Option(help="Trials file to train on.")],
+    watch: Annotated[
+        Path | None, typer.Option(help="Trials file to judge by; a fifth of --data is held out if absent.")
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(help="Setting to vary: KEY=LOW..HIGH, 'KEY=LOW..HIGH log' or 'KEY=ONE|TWO'; repeatable."),
+    ] = None,
+    space: Annotated[
+        str | None, typer.Option(help="Name of a search such as lfads-published, or path of a .toml file.")
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="Change of a setting for all, key=value; repeatable.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try, one after the other.")] = None,
+    population: Annotated[
+        int | None,
+        typer.Option(min=2, help="Train so many models side by side instead, the worst replaced by copies (Ray)."),
+    ] = None,
+    generations: Annotated[int | None, typer.Option(min=1, help="Generations of a population.")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray cluster to use, such as auto or HOST:PORT; RAY_ADDRESS if set; else this machine."),
+    ] = None,
+    objective: Annotated[
+        Literal["reconstruction", "bound", "samples"], typer.Option(help="What is to be best on the watch trials.")
+    ] = "reconstruction",
+    prune: Annotated[bool, typer.Option(help="Stop hopeless attempts early, where that can be told.")] = True,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the search. One that was stopped goes on where it was.")],
+) -> None:
+    """Search for the settings of a model. The folder ends with best.toml, a recipe, and every attempt."""
+    if (trials is None) == (population is None):
+        raise SettingError(
+            "A search must be told --trials, how many settings to try, or --population, how many models to train.",
+            "It got both." if trials else "It got neither.",
+            "Write --trials 40.",
+        )
+    if trials is not None and (generations is not None or address is not None):
+        raise SettingError(
+            "--generations and --address go with --population.", "They came with --trials.", "Leave them out."
+        )
+    from spikeloom.recipe import read_recipe
+    from spikeloom.trials import Trials
+    from spikeloom.tuning.search import Search, split_watch
+    from spikeloom.tuning.space import read_space
+
+    settings, varied = read_recipe(recipe, change or ()), read_space(space, vary or ())
+    train, watched = split_watch(Trials.load(data), None if watch is None else Trials.load(watch), seed=seed)
+    output_folder(out)
+    search = Search(settings, varied.of(train), train, watched, objective, seed, out)
+    try:
+        if trials is not None:
+            study = _needs("spikeloom.tuning.study", "optuna", "tune").study
+            attempts = study(search, attempts=trials, prune=prune, say=typer.echo)
+        else:
+            evolve = _needs("spikeloom.tuning.population", "ray", "ray").evolve
+            attempts = evolve(search, members=population, generations=generations, address=address, say=typer.echo)
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. The same command goes on where {out} is now.", err=True)
+        raise
+    _show(search, attempts)
+
+
+def _needs(module: str, package: str, extra: str):  # type: ignore[no-untyped-def]  # modules have no type of their own
+    """Import a module of ours that needs an extra; SettingError if that is not installed."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != package:
+            raise
+        raise SettingError(
+            f"This search needs {package}.", "It is not installed.", f"pip install 'spikeloom[{extra}]'."
+        ) from error
+
+
+def _show(search: "Search", attempts: "list[Attempt]") -> None:
+    """The best attempts as a table, and where everything is."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from spikeloom.tuning.search import ranked
+
+    table = Table(title=f"Best by {search.aim}", title_justify="left", pad_edge=False)
+    more = list(attempts[0].more)
+    for name in ("number", *more, "score", "seconds", *search.space.vary):
+        table.add_column(name, justify="right")
+    for one in ranked(attempts)[:SHOWN]:
+        values = [_short(one.settings[key]) for key in search.space.vary]
+        row = [str(one.number), *map(str, one.more.values()), _short(one.score), f"{one.seconds:.0f}", *values]
+        table.add_row(*row)
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=160).print(table)
+    count = {state: sum(one.state == state for one in attempts) for state in ("complete", "pruned", "failed")}
+    typer.echo(", ".join(f"{number} {state}" for state, number in count.items()) + f": {search.out / 'trials.csv'}")
+    typer.echo(f"{search.out / 'model'}: the best model")
+    typer.echo(f"{search.out / 'best.toml'}: its settings, a recipe")
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

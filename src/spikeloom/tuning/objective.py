@@ -1,0 +1,206 @@
+r"""What a search looks for, measured on watch trials that no attempt is trained on; more is better.
+
+- **reconstruction**: bits per spike of a quarter of the entries of the watch trials, drawn once and hidden from the
+  encoder, the others raised by 4/3 as in coordinated dropout:
+  :math:`\sum_{hidden} \log p(s \mid r) - \log p(s \mid \bar r)` over :math:`\log 2 \sum_{hidden} s`, both Poisson, with
+  :math:`\bar r` each neuron's mean count. It means the same whatever share the training hides and whatever it
+  penalises, which a loss does not.
+- **bound**: the evidence lower bound, nats per watch trial: log-likelihood minus the whole divergence, whatever weight
+  the training gives it; for variational models.
+- **samples**: as many generated trials as there are watch trials, judged by the panel of `spikeloom evaluate`: the
+  share of the distance from independent Poisson spikes to the noise floor that is closed, mean over all metrics that
+  can tell the two apart. A metric counts from -1 to 1, so that one alone does not decide; one without a value -1.
+
+The first two can be measured at every look at the watch trials, so that a hopeless attempt is stopped early; samples
+can only be drawn from a model that is trained to the end.
+"""
+
+import abc
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikeloom.errors import SettingError
+from spikeloom.metrics.panel import METRICS
+from spikeloom.models.base import Model, as_float
+from spikeloom.report.bench import Bench
+from spikeloom.report.evaluate import panel_rows
+from spikeloom.seeds import Purpose, generator
+from spikeloom.trials import Trials
+
+Name = Literal["reconstruction", "bound", "samples"]
+Line = Mapping[str, Any]
+"""A line of history."""
+
+HIDDEN = 0.25
+"""Share of the entries of the watch trials that reconstruction is judged on."""
+
+BATCH = 64
+"""Trials that are encoded at once."""
+
+SMALLEST = 1e-9
+"""Least rate, spikes/bin, so that a logarithm is finite."""
+
+SLOW = ("distance", "conditions", "memorisation")
+"""Groups of metrics that a search leaves out: classifiers and searches for copies, minutes for each attempt."""
+
+SPLITS = 3
+"""Random splits of the watch trials behind a noise floor."""
+
+
+class Objective(abc.ABC):
+    """What a search maximises."""
+
+    unit: str
+    early: bool  # whether it can be measured while the first stage is being trained
+
+    @abc.abstractmethod
+    def score(self, model: Model, history: Sequence[Line]) -> float:
+        """How good the model is; nan where it cannot be said.
+
+        Args:
+            model: Trained, or at a look at the watch trials.
+            history: Lines of the training, or that of the look alone.
+
+        Raises:
+            SettingError: if no model of this kind can be judged so.
+        """
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Reconstruction(Objective):
+    """Bits per spike of hidden entries; see the module.
+
+    Args:
+        watch: Trials to judge by.
+        seed: Of the choice of entries.
+    """
+
+    watch: Trials
+    seed: int = 0
+    unit = "bits/spike"
+    early = True
+
+    def score(self, model: Model, history: Sequence[Line]) -> float:
+        """See `Objective.score`."""
+        del history
+        if model.reads != "counts":
+            raise SettingError(
+                "Only a model that reads counts can be searched by reconstruction: some are hidden from it.",
+                f"{type(model).__name__} reads {model.reads}.",
+                "Write --objective samples.",
+            )
+        mode = model.training
+        model.eval()
+        with torch.inference_mode():
+            rates = np.concatenate([self._rates(model, start) for start in range(0, len(self.watch), BATCH)])
+        model.train(mode)
+        return bits_per_hidden_spike(self.watch.counts, rates, self.hidden)
+
+    @cached_property
+    def hidden(self) -> np.ndarray:
+        """True where an entry is hidden (trial, time, neuron)."""
+        drawn = generator(self.seed, Purpose.SEARCH, 0).random(self.watch.counts.shape, np.float32) < HIDDEN
+        return drawn & self.watch.mask[..., None]
+
+    def _rates(self, model: Model, start: int) -> np.ndarray:
+        """Rates of a batch of trials, their hidden entries not seen."""
+        rows = slice(start, start + BATCH)
+        seen = as_float(np.where(self.hidden[rows], 0, self.watch.counts[rows])) / (1 - HIDDEN)
+        mask: Tensor = torch.from_numpy(self.watch.mask[rows])
+        return model.infer(seen, mask)["rates"]
+
+
+def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndarray) -> float:
+    """Poisson bits per spike of some entries, against each neuron's mean over them; nan without spikes.
+
+    Args:
+        counts: Spikes in each bin (trial, time, neuron).
+        rates: Expected spikes/bin, same axes.
+        hidden: True where an entry is judged, same axes.
+    """
+    judged = np.where(hidden, counts, 0).astype(np.float64)
+    number = np.maximum(hidden.sum((0, 1)), 1)
+    mean = np.broadcast_to(np.maximum(judged.sum((0, 1)) / number, SMALLEST), counts.shape)
+    safe = np.maximum(rates.astype(np.float64), SMALLEST)
+    gain = judged * (np.log(safe) - np.log(mean)) - np.where(hidden, safe - mean, 0)
+    return float(gain.sum() / judged.sum() / math.log(2)) if judged.any() else math.nan
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Bound(Objective):
+    """Evidence lower bound of the watch trials, from the loss on them at the look whose weights are kept."""
+
+    watch: Trials
+    unit = "nats/trial"
+    early = True
+
+    def score(self, model: Model, history: Sequence[Line]) -> float:
+        """See `Objective.score`."""
+        looks = [line for line in history if "kl" in line.get("watch_parts", {})]
+        if not looks or getattr(getattr(model, "loss", None), "watch", "bound") != "bound":
+            raise SettingError(
+                "To search by bound a model must be watched by its evidence lower bound.",
+                f"This {type(model).__name__} is not.",
+                "Search an LFADS, with --set loss.watch=bound; or write --objective samples.",
+            )
+        finite = [line for line in looks if line["watch"] is not None]
+        if not finite:
+            return math.nan
+        parts = min(finite, key=lambda line: line["watch"])["watch_parts"]
+        spent = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
+        entries = self.watch.bins / len(self.watch) * self.watch.neurons
+        return -sum(spent) * entries if None not in spent else math.nan
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Samples(Objective):
+    """Share of the distance from independent Poisson spikes to the noise floor that samples close.
+
+    Args:
+        watch: Trials to judge by.
+        bench: The watch trials prepared for judging.
+    """
+
+    watch: Trials
+    bench: Bench
+    unit = "of the distance closed"
+    early = False
+
+    def score(self, model: Model, history: Sequence[Line]) -> float:
+        """See `Objective.score`."""
+        del history
+        told = tuple(getattr(model, "condition", ())) or None
+        fake = model.sample(like=self.watch, condition=told, seed=self.bench.seed, progress=False)
+        if not fake.counts.any():
+            return -1.0
+        rows = [row for row in panel_rows(self.bench, {"fake": self.bench.judge(fake)}) if row.discriminates]
+        closed = [-1.0 if row.closed is None else min(1.0, max(-1.0, row.closed)) for row in rows]
+        return float(np.mean(closed)) if closed else math.nan
+
+
+def objective(name: Name, *, train: Trials, watch: Trials, seed: int = 0) -> Objective:
+    """The objective of that name.
+
+    Args:
+        name: What is looked for.
+        train: Training trials.
+        watch: Trials that no attempt is trained on; nor are they test trials.
+        seed: Of hidden entries, generated trials and random splits.
+    """
+    if name == "reconstruction":
+        return Reconstruction(watch, seed)
+    if name == "bound":
+        return Bound(watch)
+    metrics = [metric for metric in METRICS if metric.group not in SLOW]
+    bench = Bench.build(watch, fakes=[], reference=train, splits=SPLITS, seed=seed, metrics=metrics, progress=False)
+    return Samples(watch, bench)

@@ -1,0 +1,315 @@
+"""What a search may vary: settings of a recipe by their dotted keys, each in a range or among given values.
+
+A search is TOML, beside the recipes in `searches/`; the command line says the same in words.
+
+    about = "..."
+    [vary]
+    network.dropout = { low = 0.0, high = 0.6 }
+    plan.rate = { low = 1e-5, high = 5e-3, log = true }
+    latents = { among = [8, 16, 32] }
+    loss.beta = { low = 1e-6, high = 1e-3, log = true, per_entry = true }
+    [fix]
+    plan.horizon = 1000.0
+    [population]
+    members = 20
+
+A range whose ends are whole numbers holds whole numbers. `per_entry` says that the ends count per bin and neuron of a
+trial, as kappa does of beta = kappa x bins x neurons; they are multiplied once the data are known. `start` narrows the
+range in which a population begins. `[fix]` are changes of the recipe that every attempt shares.
+"""
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import resources
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import ConfigDict, Field, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from spikeloom.errors import FileError, SettingError
+from spikeloom.files import read_bytes
+from spikeloom.recipe import setting_error
+from spikeloom.trials import Trials
+
+Setting = bool | int | float | str
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+HINT = "Write --vary 'plan.rate=1e-5..5e-3 log', --vary 'latents=8|16|32', or [vary] in a search."
+
+
+@checked_dataclass(frozen=True, config=STRICT)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Args:
+        low: Least value.
+        high: Largest value; whole numbers are drawn if both ends are whole.
+        log: Whether equal ratios, not equal differences, are equally likely; then `low` is positive.
+        start: Ends of the range in which a population begins; the whole range if absent.
+        per_entry: Whether the ends are to be multiplied by the bins x neurons of a trial.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    start: tuple[int | float, int | float] | None = None
+    per_entry: bool = False
+
+    def __post_init__(self) -> None:
+        low, high = self.begin
+        if not self.low <= low <= high <= self.high or self.low == self.high:
+            raise ValueError(f"low < high, and start inside, but they are {self.low}, {self.high} and {low}, {high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"log needs low > 0, but it is {self.low}")
+
+    @property
+    def begin(self) -> tuple[int | float, int | float]:
+        """Ends of the range in which a population begins."""
+        return (self.low, self.high) if self.start is None else self.start
+
+    @property
+    def whole(self) -> bool:
+        """Whether the values are whole numbers."""
+        return isinstance(self.low, int) and isinstance(self.high, int) and not self.per_entry
+
+    @property
+    def samples(self) -> tuple[Setting, ...]:
+        """Values by which one can tell whether a recipe takes this setting at all: the ends."""
+        return self.low, self.high
+
+    def holds(self, value: object) -> bool:
+        """Whether a value lies in the range."""
+        plain = isinstance(value, int) if self.whole else isinstance(value, int | float)
+        return plain and not isinstance(value, bool) and self.low <= value <= self.high  # type: ignore[operator]
+
+    def times(self, factor: float) -> "Range":
+        """The range with all ends multiplied."""
+        low, high = self.begin
+        begin = (low * factor, high * factor)
+        return replace(self, low=self.low * factor, high=self.high * factor, start=begin, per_entry=False)
+
+    def draw(self, rng: np.random.Generator) -> Setting:
+        """A value at which a member of a population begins."""
+        low, high = (math.log(end) if self.log else end for end in self.begin)
+        value = float(rng.uniform(low, high))
+        return self.clipped(math.exp(value) if self.log else value, *self.begin)
+
+    def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
+        """The value times one of the factors, inside the range."""
+        return self.clipped(float(value) * factors[int(rng.integers(2))], self.low, self.high)
+
+    def clipped(self, value: float, low: float, high: float) -> Setting:
+        """The value between the ends, whole if the range is."""
+        inside = min(max(value, low), high)
+        return round(inside) if self.whole else inside
+
+
+@checked_dataclass(frozen=True, config=STRICT)
+class Choice:
+    """One of several values.
+
+    Args:
+        among: The values, at least two; text, numbers, true or false.
+    """
+
+    among: Annotated[tuple[Setting, ...], Field(min_length=2)]
+
+    @property
+    def samples(self) -> tuple[Setting, ...]:
+        """Values by which one can tell whether a recipe takes this setting at all: each of them."""
+        return self.among
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of them."""
+        return value in self.among
+
+    def draw(self, rng: np.random.Generator) -> Setting:
+        """A value at which a member of a population begins."""
+        return self.among[int(rng.integers(len(self.among)))]
+
+    def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
+        """The value before or after in the list."""
+        del factors
+        place = self.among.index(value) + (1 if rng.integers(2) else -1)
+        return self.among[min(max(place, 0), len(self.among) - 1)]
+
+
+@checked_dataclass(frozen=True, config=STRICT)
+class Schedule:
+    """How a population is trained.
+
+    Args:
+        members: Models that are trained side by side.
+        generations: How often they are trained on, compared, and partly replaced.
+        epochs: Passes over the training trials in one generation.
+        plan: The setting that holds the plan of the stage that is trained, such as "plan".
+        quantile: Share of the members that is replaced by copies of as many of the best.
+        factors: A copy's setting is multiplied by one of these two.
+        resample: Probability that a copy's setting is drawn anew instead.
+        later: Changes of the recipe from the second generation on, key -> value: no ramps, no warm-up.
+    """
+
+    members: Annotated[int, Field(ge=2)] = 20
+    generations: Annotated[int, Field(ge=1)] = 10
+    epochs: Annotated[int, Field(ge=1)] = 25
+    plan: str = "plan"
+    quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
+    factors: tuple[float, float] = (0.8, 1.2)
+    resample: Annotated[float, Field(ge=0, le=1)] = 0.25
+    later: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search may vary, and what it keeps fixed.
+
+    Args:
+        vary: Key of a setting -> its values.
+        fix: Key -> value of settings that all attempts share.
+        schedule: How a population is trained, for searches by one.
+    """
+
+    vary: Mapping[str, Range | Choice]
+    fix: Mapping[str, Any] = field(default_factory=dict)
+    schedule: Schedule = Schedule()  # noqa: RUF009  # frozen
+
+    def of(self, trials: Trials) -> "Space":
+        """The space with ranges per entry multiplied by the mean bins x neurons of these trials."""
+        entries = trials.bins / len(trials) * trials.neurons
+        scaled = {
+            key: values.times(entries) if isinstance(values, Range) and values.per_entry else values
+            for key, values in self.vary.items()
+        }
+        return replace(self, vary=scaled)
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Setting]:
+        """Settings at which a member of a population begins."""
+        return {key: values.draw(rng) for key, values in self.vary.items()}
+
+    def perturbed(self, settings: Mapping[str, Setting], rng: np.random.Generator) -> dict[str, Setting]:
+        """Settings of a copy: each times a factor, or drawn anew; always inside its range."""
+        plan = self.schedule
+        return {
+            key: values.draw(rng)
+            if rng.random() < plan.resample
+            else values.near(settings[key], rng, factors=plan.factors)
+            for key, values in self.vary.items()
+        }
+
+
+def changes(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as changes of a recipe, "key=value" with a TOML value, as `read_recipe` takes them."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+
+
+def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) -> Space:
+    """A search from its name or TOML file, with more settings in words.
+
+    Args:
+        source: Name of a search that comes with the package, path of a `.toml` file, or None.
+        words: Such as "network.dropout=0..0.6", "plan.rate=1e-5..5e-3 log", "latents=8|16|32".
+
+    Raises:
+        FileError: if there is no such search; the message lists those there are.
+        SettingError: if nothing varies, or a range makes no sense.
+    """
+    table = {} if source is None else _read(source)
+    unknown = [key for key in table if key not in ("about", "note", "vary", "fix", "population")]
+    if unknown:
+        raise SettingError(
+            "A search must have only about, note, [vary], [fix] and [population].",
+            f"{source} has {unknown[0]!r}.",
+            "Move settings that vary under [vary], others under [fix].",
+        )
+    vary = {key: _values(key, value) for key, value in _flat(table.get("vary", {})).items()}
+    for word in words:
+        key, values = _from_words(word)
+        vary[key] = values
+    if not vary:
+        raise SettingError("A search must vary at least one setting.", "None was given.", HINT)
+    plan: dict[str, Any] = _with_tuples(table.get("population", {}))
+    plan["later"] = _flat(plan.get("later", {}))
+    try:
+        schedule = Schedule(**plan)
+    except ValidationError as error:
+        raise setting_error(error, "[population]") from error
+    return Space(vary, _flat(table.get("fix", {})), schedule)
+
+
+def searches() -> list[str]:
+    """Names of the searches that come with the package."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _home().iterdir() if entry.name.endswith(".toml"))
+
+
+def _read(source: str | PathLike[str]) -> dict[str, Any]:
+    words = fspath(source)
+    if words in searches():
+        text = (_home() / f"{words}.toml").read_text()
+    elif words.endswith(".toml"):
+        text = read_bytes(Path(words)).decode(errors="replace")
+    else:
+        raise FileError(
+            f"A search must be one of {', '.join(searches())}, or the path of a .toml file.", f"It was {words!r}.", HINT
+        )
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError("A search must be TOML.", f"{words}: {error}.", "Correct that line.") from error
+
+
+def _flat(table: Any, above: str = "") -> dict[str, Any]:
+    """Dotted key -> value; a table with `low` or `among` is a value."""
+    if not isinstance(table, Mapping):
+        raise SettingError("[vary] and [fix] must be tables.", f"{above or 'One'} was {table!r}.", HINT)
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping) and not {"low", "high", "among"} & value.keys():
+            flat |= _flat(value, f"{above}{key}.")
+        else:
+            flat[above + key] = value
+    return flat
+
+
+def _values(key: str, table: Any) -> Range | Choice:
+    if not isinstance(table, Mapping):
+        raise SettingError(f"{key} must say low and high, or among.", f"It was {table!r}.", HINT)
+    plain: dict[str, Any] = _with_tuples(table)
+    try:
+        return Choice(**plain) if "among" in plain else Range(**plain)
+    except ValidationError as error:
+        raise setting_error(error, key) from error
+
+
+def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
+    """TOML has lists where settings are tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+
+
+def _from_words(word: str) -> tuple[str, Range | Choice]:
+    key, equals, text = (part.strip() for part in word.partition("="))
+    wrong = SettingError("A setting to vary must be key=low..high or key=one|two.", f"It was {word!r}.", HINT)
+    if not (equals and key and text):
+        raise wrong
+    if "|" in text:
+        return key, _values(key, {"among": [_plain(part) for part in text.split("|")]})
+    ends, *more = text.split()
+    low, dots, high = ends.partition("..")
+    if not dots or more not in ([], ["log"]):
+        raise wrong
+    return key, _values(key, {"low": _plain(low), "high": _plain(high), "log": bool(more)})
+
+
+def _plain(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text.strip()
+
+
+def _home() -> Any:
+    return resources.files("spikeloom") / "searches"
