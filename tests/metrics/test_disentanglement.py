@@ -190,6 +190,16 @@ def test_a_readout_finds_a_linear_map_and_ends_are_the_last_valid_bins():
     assert Readout.fit(trials, "hand").decode(trials).shape == (60, 30, 2)  # from spikes, too
 
 
+def test_a_readout_of_spikes_takes_rates_for_expected_spikes():
+    trials = toy()
+    readout = Readout.fit(trials, "hand")
+    whole = toy(rates=np.asarray(trials.counts, float))  # rates that are spikes
+    np.testing.assert_allclose(readout.decode(whole, expected=True), readout.decode(trials), atol=1e-6)
+    assert np.abs(readout.decode(trials, expected=True) - readout.decode(trials)).max() > 0.1
+    with pytest.raises(DataError, match="must have rates"):
+        readout.decode(toy(rates=None), expected=True)
+
+
 def test_variables_by_name():
     trials = toy(
         conditions={"speed": np.arange(60), "to": np.arange(120).reshape(60, 2), "turn_deg": np.full(60, 60.0)}

@@ -74,6 +74,37 @@ def test_few_components_keep_the_leading_variance_either_way():
         torch.testing.assert_close(activity.basis.T @ activity.basis, torch.eye(3), atol=1e-5, rtol=0)
 
 
+def test_denoised_components_leave_nothing_where_there_is_only_noise():
+    x = torch.tensor(np.random.default_rng(1).poisson(0.5, (4000, 10, 3)), dtype=torch.float32)
+    kept = {}
+    for wiener in (False, True):
+        activity = Activity(3, sd=1.0, time=10, components=6, wiener=wiener)
+        activity.measure(x, everywhere(x))
+        kept[wiener] = float(activity.kept)
+    assert kept[False] > 0.4
+    assert (
+        kept[True] < 0.01
+    )  # eigenvalues of 4,000 trials are off by sqrt(30 / 4000), of which the filter keeps a square
+
+
+def test_denoised_components_are_the_expected_signal():
+    """Rates of one known direction: the filter is the closed form s / (s + n) along it, and finds the rates better."""
+    rng = np.random.default_rng(2)
+    shape = np.sin(np.linspace(0, 3, 12))[:, None] * np.array([1.0, -1.0, 0.5, 1.5])
+    rates = 2 + rng.uniform(-1, 1, (6000, 1, 1)) * shape
+    x = torch.tensor(rng.poisson(rates), dtype=torch.float32)
+    truth, error = torch.tensor(rates, dtype=torch.float32), {}
+    for wiener in (False, True):
+        activity = Activity(4, time=12, components=1, wiener=wiener)
+        activity.measure(x, everywhere(x))
+        y = activity(x, everywhere(x))
+        error[wiener] = float((activity.back(y) - truth).square().mean())
+        torch.testing.assert_close(y[:, 0].std(0, unbiased=False), activity.spread, atol=1e-3, rtol=1e-3)
+    size = float(np.square(shape).sum()) / 3  # variance along the direction, beside a noise of the mean count, 2
+    np.testing.assert_allclose(error[True] * 48, 2 * size / (size + 2), rtol=0.1)  # 6,000 trials: sd 2 %, and drift
+    np.testing.assert_allclose(error[False] * 48, 2, rtol=0.1)
+
+
 def test_rates_go_through_the_logarithm_and_back():
     rates = torch.rand(10, 8, 3) + 0.01
     activity = Activity(3, log=True)

@@ -114,7 +114,9 @@ class Directions:
         """
         if encoded.codes is None:
             raise DataError(
-                "Directions need trials with codes.", "These have none.", "Encode them with a GNOCCHI first."
+                "Directions need trials with codes.",
+                "These have none.",
+                "Encode them with a model that has codes first.",
             )
         return cls.fit(np.asarray(encoded.codes), variables(encoded, names), names)
 
@@ -285,21 +287,25 @@ class Readout:
         series = np.asarray(trials.behavior[name], np.float64)[mask]
         return cls(Ridge.fit(inputs[mask], series, trial % FOLDS), blank.history, blank.sd)
 
-    def decode(self, trials: Trials) -> Float[np.ndarray, "trial time dim"]:
-        """The series as read from the trials' activity; padding holds arbitrary numbers."""
-        inputs = self._inputs(trials)
+    def decode(self, trials: Trials, *, expected: bool = False) -> Float[np.ndarray, "trial time dim"]:
+        """The series as read from the trials' activity; padding holds arbitrary numbers.
+
+        Args:
+            trials: Real or generated, with the neurons and bins of those it was fitted to.
+            expected: Give a readout of spikes the rates, which are expected spikes, so that what it says of generated
+                trials is free of the noise of their spikes.
+        """
+        inputs = self._inputs(trials, expected=expected)
         return self.ridge.predict(inputs.reshape(-1, inputs.shape[2])).reshape(*inputs.shape[:2], -1)
 
-    def _inputs(self, trials: Trials) -> Numbers:
+    def _inputs(self, trials: Trials, *, expected: bool = False) -> Numbers:
         """Activity now and before (trial, time, lag x neuron); before the first bin, that of the first bin."""
+        if trials.rates is None and (expected or self.sd is None):
+            raise DataError("These trials must have rates.", "They have none.", "Give smoothing=0.05 to read spikes.")
         if self.sd is None:
-            if trials.rates is None:
-                raise DataError(
-                    "These trials must have rates.", "They have none.", "Give smoothing=0.05 to read spikes."
-                )
             x = np.sqrt(trials.rates)
         else:
-            x = smooth(trials.counts, sd=self.sd, mask=trials.mask)
+            x = smooth(trials.rates if expected else trials.counts, sd=self.sd, mask=trials.mask)
         at = np.arange(trials.time)
         return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in range(self.history + 1)], 2)
 

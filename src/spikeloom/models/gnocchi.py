@@ -67,6 +67,7 @@ class SignalSettings:
         smoothing: Sd of the Gaussian that spikes are smoothed with, s; rates and latents are taken as they are.
         form: Space-time components of whole trials, or the sequence of bins.
         components: How many components, for that form; fewer where there are fewer training trials.
+        wiener: Whether the noise of Poisson counts is taken out; only read for components of spikes.
         latents: Latents per bin of the trials; only read for a signal of latents.
     """
 
@@ -74,6 +75,7 @@ class SignalSettings:
     smoothing: Annotated[float, Field(ge=0)] = 0.05
     form: Literal["components", "sequence"] = "components"
     components: Annotated[int, Field(ge=1)] = 64
+    wiener: bool = True
     latents: Annotated[int, Field(ge=1)] = 16
 
 
@@ -154,7 +156,9 @@ class GNOCCHI(Coded):
         channels = signal.latents if signal.of == "latents" else facts.neurons
         components = min(signal.components, sum(facts.lengths.values()) - 1, time * channels) if whole else 0
         smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
-        self.activity = Activity(channels, sd=smoothing, log=signal.of == "rates", time=time, components=components)
+        parts: dict[str, Any] = dict(time=time, components=components)
+        parts |= dict(log=signal.of == "rates", wiener=whole and signal.wiener and signal.of == "spikes")
+        self.activity = Activity(channels, sd=smoothing, **parts)
         size: dict[str, Any] = dict(width=network.width, blocks=network.blocks, vector=self.codes)
         if whole:
             inner: dict[str, Any] = dict(width=network.encoder_width, blocks=network.encoder_blocks)

@@ -1,0 +1,229 @@
+"""What codes are worth on simulated reaching, for any model that has them; `gnocchi.py` and its page use it.
+
+A model that reads rates (noiseless units) is judged by its rates, everything else by its spikes: a decoder of the hand
+is fitted to real spikes and reads generated ones, and once more the rates in their place ("expected spikes"), which
+leaves the noise of drawing spikes out.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spikeloom.data.reaching import reaching
+from spikeloom.metrics.axes import axis_scores
+from spikeloom.metrics.disentanglement import (
+    Directions,
+    Movement,
+    Readout,
+    code_snr,
+    coverage,
+    ends,
+    group_snr,
+    movement,
+    orthogonality,
+    point_error,
+    unit_r2,
+    variables,
+)
+from spikeloom.models.coded import Coded
+from spikeloom.nn.codes import CodeRangeWarning
+from spikeloom.recipe import load_model, read_recipe
+from spikeloom.trials import Trials
+
+NAMES = ("target_x", "target_y", "start_x", "start_y")
+WALK = dict(span=(-0.06, 0.06), points=5)
+EDGE = 0.10
+"""Targets reach so far from the centre; walks inside the grid ask for none beyond."""
+
+NEAR = 0.041
+"""Targets nearer to each other than this are neighbours, m."""
+
+HOWS = ("curved", "joint", "encode", "decode")
+
+INNER = ((2, 1), (1, 2), (3, 4), (4, 3), (2, 4), (3, 1))
+"""Targets held out once more, from training, for choices: (row, column)."""
+
+
+# --- data and models -------------------------------------------------------------------------------------------------
+
+
+def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
+    """Training, watch, test and held-out trials."""
+    every = reaching(trials, seed=0)
+    out = every.conditions["held_out"]
+    train, rest = every.select(~out).split(0.8, seed=0)
+    watch, test = rest.split(0.5, seed=0)
+    return train, watch, test, every.select(out)
+
+
+def chosen_on() -> tuple[Trials, Trials, Trials]:
+    """Training, watch and inner held-out trials; test trials and the held-out targets are not looked at."""
+    train, watch, _, _ = arm_data()
+    points = np.array([[(column - 2.5) * 0.04, (row - 2.5) * 0.04] for row, column in INNER])
+    apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, watch)]
+    return train.select(apart[0]), watch.select(apart[1]), train.select(~apart[0])
+
+
+def fitted(
+    recipe: str, settings: Sequence[str], train: Trials, *, seed: int, watch: Trials | None = None, out: Path | None
+) -> Coded:
+    """A trained model, with its training time printed; from the run folder `out` if it is finished there."""
+    start, cpu = time.perf_counter(), time.process_time()
+    model = read_recipe(recipe, settings).build(train.neurons)
+    model.fit(train, watch=watch, seed=seed, out=out, progress=False)
+    print(f"seed {seed}: trained in {time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} core-seconds")
+    return model
+
+
+def with_latents(run: Path | None, parts: Sequence[Trials]) -> list[Trials]:
+    """The trials with the latents that a trained model infers; as they are if there is no run."""
+    if run is None:
+        return list(parts)
+    coder = load_model(run)
+    coded = [coder.encode(part, progress=False) for part in parts]
+    fields = [{name: getattr(part, name) for name in part.__dataclass_fields__} for part in parts]
+    return [Trials(**{**one, "latents": part.latents}) for one, part in zip(fields, coded, strict=True)]
+
+
+# --- one model -------------------------------------------------------------------------------------------------------
+
+Reader = Callable[[Trials], np.ndarray]
+"""Where the hand ends and starts as read from activity (trial, 4), cm."""
+
+
+def readers(model: Coded, train: Trials) -> dict[str, Reader]:
+    """Decoders of the hand by what they read, fitted to real trials; the first reads what the model is judged by."""
+    rates = model.reads == "rates"
+    readout = Readout.fit(train, "hand_position", smoothing=None if rates else 0.05)
+    plain: Reader = lambda trials: 100 * ends(readout.decode(trials), trials.lengths)  # noqa: E731
+    if rates:
+        return {"rates": plain}
+    return {
+        "spikes": plain,
+        "expected spikes": lambda trials: 100 * ends(readout.decode(trials, expected=True), trials.lengths),
+    }
+
+
+def measure(model: Coded, train: Trials, test: Trials, unseen: Trials, *, scores: bool = True) -> dict[str, float]:
+    """Every number of one model on simulated reaching; lengths in cm."""
+    coded, tested, held = (model.encode(part, progress=False) for part in (train, test, unseen))
+    directions = Directions.of(coded, NAMES)
+    codes, values = np.asarray(tested.codes), variables(test, NAMES)
+    found: dict[str, float] = {}
+    rebuilt = model.reconstruct(test, seed=1)
+    r2 = unit_r2(test.rates, rebuilt.rates, test.mask)
+    low, middle, high = np.nanquantile(r2, (0.25, 0.5, 0.75))
+    found |= {"unit R2": middle, "unit R2, lower quartile": low, "unit R2, upper quartile": high}
+    spread = [np.asarray(part.rates)[test.mask].var(0) for part in (test, rebuilt)]
+    found["variance of rates over that of noiseless units"] = float(np.median(spread[1] / spread[0]))
+    found |= _said(directions, coded, codes, values)
+    found["target error, held in"] = 100 * point_error(directions, codes, values[:, :2])
+    goals = variables(unseen, NAMES)[:, :2]
+    found["target error, held out"] = 100 * point_error(directions, np.asarray(held.codes), goals)
+    reading = readers(model, train)
+    found |= _end_points(model, directions, coded, reading, unseen)
+    found |= _walks(model, train, test, reading, HOWS if scores else HOWS[:1])
+    fresh = model.sample(len(test), seed=2, progress=False).codes
+    if fresh is not None:
+        found["coverage of the prior"] = coverage(codes, np.asarray(fresh))
+        found["coverage, floor (training codes)"] = coverage(codes, np.asarray(coded.codes)[: len(test)])
+    if scores:
+        found |= _scores((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
+    return found
+
+
+def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
+    """What codes say of the variables, and how far apart they keep them."""
+    rng, found = np.random.default_rng(0), {}
+    dealt = Directions.fit(rng.permutation(np.asarray(coded.codes)), variables(coded, NAMES), NAMES)
+    target = np.unique(values[:, :2], axis=0, return_inverse=True)[1].ravel()
+    for k, name in enumerate(NAMES):
+        found[f"code SNR {name}"] = code_snr(directions, codes, values)[k]
+        found[f"code SNR {name}, floor"] = code_snr(dealt, codes, values)[k]
+    for k, name in enumerate(NAMES[:2]):
+        found[f"SNR between targets {name}"] = group_snr(directions, codes, target)[k]
+    for of in ("encode", "decode"):
+        for whitened in (False, True):
+            cosines = directions.cosines(of, whitened=whitened)
+            word = f"|cos| {of}{', whitened' if whitened else ''}"
+            found[f"{word}: target x, y"] = abs(cosines[0, 1])
+            found[f"{word}: all pairs"] = orthogonality(cosines)
+    found["|cos| of chance directions"] = np.sqrt(2 / (np.pi * codes.shape[1]))
+    return found
+
+
+def _end_points(
+    model: Coded, directions: Directions, coded: Trials, reading: dict[str, Reader], unseen: Trials
+) -> dict[str, float]:
+    """How far decoded end points of trials for held-out targets are from those targets."""
+    goal, known = variables(unseen, NAMES[:2]), variables(coded, NAMES[:2])
+    codes, rng = np.asarray(coded.codes), np.random.default_rng(1)
+    made = {"generated from their codes": model.reconstruct(unseen, seed=1)}
+    near = [np.flatnonzero(np.linalg.norm(known - point, axis=1) < NEAR) for point in goal]
+    anywhere = np.arange(len(coded))
+    for word, choices in (("a neighbouring target", near), ("any target", [anywhere] * len(goal))):
+        rows = np.array([rng.choice(rows) for rows in choices])
+        changes = np.zeros((len(goal), len(NAMES)))
+        changes[:, :2] = goal - known[rows]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CodeRangeWarning)
+            moved = directions.move(codes[rows], changes)
+            made[f"codes moved from {word}"] = model.sample(codes=moved, seed=1, progress=False)
+    first = next(iter(reading))
+    found = {"end point, real trials to held-out targets": _far(reading[first](unseen), goal)}
+    for word, trials in made.items():
+        found |= {f"end point, {word}, {of}": _far(read(trials), goal) for of, read in reading.items()}
+    return found
+
+
+def _far(read: np.ndarray, goal: np.ndarray) -> float:
+    return float(np.linalg.norm(read[:, :2] - 100 * goal, axis=1).mean())
+
+
+def _walks(
+    model: Coded, train: Trials, test: Trials, reading: dict[str, Reader], hows: Sequence[str]
+) -> dict[str, float]:
+    """Gain and unintended movement along target x and y, mean of both."""
+    found = {}
+    for how, where in (*((how, "inside the grid") for how in hows), ("curved", "anywhere")):
+        parts: dict[str, list[Movement]] = {of: [] for of in reading}
+        for moved, name in enumerate(NAMES[:2]):
+            inside = np.abs(variables(test, [name])[:, 0]) <= EDGE - WALK["span"][1] + 1e-9
+            some = test.select(inside if where == "inside the grid" else slice(100))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", CodeRangeWarning)
+                walk = model.traverse(some, name, **WALK, keep=NAMES, how=how, reference=train, seed=3)
+            asked = 100 * walk.conditions["walk"].reshape(WALK["points"], -1)
+            again = model.reconstruct(some, seed=4)
+            for of, read in reading.items():
+                achieved = read(walk).reshape(*asked.shape, -1)
+                parts[of].append(movement(asked, achieved, moved=moved, still=read(again)))
+        for of, each in parts.items():
+            for word in ("gain", "unintended", "unintended_total", "floor"):
+                mean = float(np.mean([getattr(part, word) for part in each]))
+                found[f"walk, {how}, {where}, {of}: {word}"] = mean
+    return found
+
+
+def _scores(train: tuple, test: tuple) -> dict[str, float]:
+    found = {}
+    for regressor in ("trees", "lasso"):
+        for name, score in axis_scores(train, test, regressor=regressor).items():
+            found[f"DCI {regressor}, {name}: disentanglement"] = score.dci.disentanglement
+            found[f"DCI {regressor}, {name}: completeness"] = score.dci.completeness
+            found[f"DCI {regressor}, {name}: informativeness"] = score.dci.informativeness
+            if regressor == "trees":
+                found |= {f"MIG {name}": score.mig, f"SAP {name}": score.sap}
+    return found
+
+
+def show(title: str, tables: Iterable[dict[str, float]]) -> None:
+    """Mean, spread over seeds, and each value."""
+    tables = list(tables)
+    print(f"\n{title}")
+    for name in tables[0]:
+        each = np.array([table[name] for table in tables])
+        print(f"  {name:<60s} {each.mean():8.3f} ± {each.std():.3f}   {' '.join(f'{value:.3f}' for value in each)}")

@@ -1,0 +1,137 @@
+"""What codes say of the angle of recorded reaches, one angle left out of training, and a walk through it."""
+
+from itertools import pairwise
+
+import numpy as np
+
+from spikeloom.metrics.arrays import smooth
+from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg
+from spikeloom.metrics.disentanglement import (
+    Directions,
+    code_snr,
+    group_snr,
+    unit_r2,
+    variables,
+)
+from spikeloom.models.coded import Coded
+from spikeloom.trials import Trials
+
+WINDOWS = 6
+"""Windows whose spike counts a decoder of angles reads."""
+
+SMOOTHED = 0.05
+"""Sd of the Gaussian of the smoothed spikes that units are compared with, s."""
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Points of the walk from the angle before the one left out to the angle after it."""
+
+
+class AngleDecoder:
+    """Ridge regression from the roots of spike counts in six windows to cosine and sine of an angle."""
+
+    def __init__(self, trials: Trials, angle: np.ndarray) -> None:
+        inputs, turn = self._inputs(np.asarray(trials.counts)), np.deg2rad(angle)
+        self.ridge = Ridge.fit(inputs, np.stack([np.cos(turn), np.sin(turn)], 1), np.arange(len(trials)) % FOLDS)
+
+    def __call__(self, activity: np.ndarray) -> np.ndarray:
+        """Angle of each trial, degrees, from counts (trial, time, neuron), or from rates in their place."""
+        x, y = self.ridge.predict(self._inputs(activity)).T
+        return np.rad2deg(np.arctan2(y, x))
+
+    @staticmethod
+    def _inputs(activity: np.ndarray) -> np.ndarray:
+        edges = np.linspace(0, activity.shape[1], WINDOWS + 1).astype(int)
+        sums = [activity[:, a:b].sum(1, dtype=np.float64) for a, b in pairwise(edges)]
+        return np.sqrt(np.concatenate(sums, 1))
+
+
+def left_out(train: Trials, test: Trials, name: str, leave: float) -> tuple[Trials, Trials, Trials]:
+    """Training trials without an angle, test trials without it, and all trials of that angle."""
+    seen, held_in = (part.select(part.conditions[name] != leave) for part in (train, test))
+    unseen = [part.select(part.conditions[name] == leave) for part in (train, test)]
+    return seen, held_in, unseen[0].concatenate(unseen[1])
+
+
+def measure_angles(
+    model: Coded, name: str, leave: float, seen: Trials, held_in: Trials, unseen: Trials
+) -> dict[str, float]:
+    """Every number of one model; angles in degrees."""
+    turns = (f"{name}.cos", f"{name}.sin")
+    decoder = AngleDecoder(seen, seen.conditions[name])
+    coded, tested, left = (model.encode(part, progress=False) for part in (seen, held_in, unseen))
+    directions = Directions.of(coded, turns)
+    found = _said(directions, coded, tested, left, name, leave)
+    rebuilt, truth = model.reconstruct(held_in, seed=1), held_in.conditions[name]
+    found["decoded angle of test trials, error"] = apart(decoder(held_in.counts), truth)
+    found["decoded angle of their reconstructions, error"] = apart(decoder(rebuilt.counts), truth)
+    found["decoded angle of their expected spikes, error"] = apart(decoder(rebuilt.rates), truth)
+    found[f"decoded angle of real {leave:g} deg trials, error"] = apart(decoder(unseen.counts), leave)
+    found |= _activity(seen, held_in, rebuilt, name)
+    angles = np.unique(seen.conditions[name])
+    before, after = angles[np.searchsorted(angles, leave) - 1], angles[np.searchsorted(angles, leave) % len(angles)]
+    start = np.asarray(coded.select(coded.conditions[name] == before).codes)
+    off = []
+    for share in SHARES:
+        asked = before + share * ((after - before) % 360)
+        turn = np.deg2rad([before, asked])
+        change = np.array([[np.cos(turn[1]) - np.cos(turn[0]), np.sin(turn[1]) - np.sin(turn[0])]])
+        moved = directions.move(start, np.repeat(change, len(start), 0))
+        made = model.sample(codes=moved, seed=1, progress=False)
+        mean = np.exp(1j * np.deg2rad(decoder(made.counts))).mean()
+        found[f"walk from {before:g} deg, asked for {asked % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
+        found[f"walk, asked for {asked % 360:g}: length of the mean vector"] = abs(mean)
+        off.append(apart(np.rad2deg(np.angle(mean)), asked))
+    found["walk: mean direction off what was asked for"] = float(np.mean(off))
+    return found
+
+
+def _said(
+    directions: Directions, coded: Trials, tested: Trials, left: Trials, name: str, leave: float
+) -> dict[str, float]:
+    """What codes say about the angle."""
+    codes, values = np.asarray(tested.codes), variables(tested, directions.names)
+    shuffled = np.random.default_rng(0).permutation(np.asarray(coded.codes))
+    dealt = Directions.fit(shuffled, variables(coded, directions.names), directions.names)
+    groups = np.unique(tested.conditions[name], return_inverse=True)[1]
+    read = [np.rad2deg(np.arctan2(*directions.predict(np.asarray(part.codes)).T[::-1])) for part in (tested, left)]
+    return {
+        "code SNR, mean of cos and sin": code_snr(directions, codes, values).mean(),
+        "code SNR, floor": code_snr(dealt, codes, values).mean(),
+        "SNR between targets": group_snr(directions, codes, groups).mean(),
+        "SNR between targets, floor": group_snr(dealt, codes, groups).mean(),
+        "|cos| of cos and sin, encode": abs(directions.cosines()[0, 1]),
+        "angle read from test codes, error": apart(read[0], tested.conditions[name]),
+        f"angle read from codes of {leave:g} deg trials, error": apart(read[1], leave),
+    }
+
+
+def _activity(seen: Trials, held_in: Trials, rebuilt: Trials, name: str) -> dict[str, float]:
+    """How well rates of reconstructions tell the smoothed spikes of test trials, beside the mean of their angle."""
+    real, made = (_smoothed(part.counts, part) for part in (held_in, rebuilt))
+    before, means = _smoothed(seen.counts, seen), {}
+    for angle in np.unique(seen.conditions[name]):
+        means[float(angle)] = before[seen.conditions[name] == angle].mean(0)
+    psth = np.stack([means[float(angle)] for angle in held_in.conditions[name]])
+    rates = _smoothed(rebuilt.rates, rebuilt)
+    angles = np.unique(held_in.conditions[name])
+    grouped = [np.stack([x[held_in.conditions[name] == a].mean(0) for a in angles]) for x in (real, psth, made)]
+    each = np.ones(grouped[0].shape[:2], bool)
+    spread = [np.asarray(part.counts).sum(1).var(0) for part in (held_in, rebuilt)]
+    return {
+        "unit R2 of smoothed test spikes, rates of their codes": float(
+            np.nanmedian(unit_r2(real, rates, held_in.mask))
+        ),
+        "unit R2 of smoothed test spikes, training PSTH": float(np.nanmedian(unit_r2(real, psth, held_in.mask))),
+        "PSTH of test trials, R2 of reconstructions": float(np.nanmedian(unit_r2(grouped[0], grouped[2], each))),
+        "PSTH of test trials, R2 of training PSTH": float(np.nanmedian(unit_r2(grouped[0], grouped[1], each))),
+        "variance of counts of a trial, generated / real": float(np.nanmedian(spread[1] / np.maximum(spread[0], 1e-9))),
+    }
+
+
+def _smoothed(values: np.ndarray, trials: Trials) -> np.ndarray:
+    return smooth(np.asarray(values), sd=SMOOTHED / trials.bin_width, mask=trials.mask)
+
+
+def apart(read: np.ndarray, asked: np.ndarray | float) -> float:
+    """Mean angle between two directions, degrees; 90 by chance."""
+    return float(circular_error_deg(np.asarray(asked, float), np.asarray(read)).mean())
