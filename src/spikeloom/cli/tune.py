@@ -77,10 +77,14 @@ def tune(
     search = Search(settings, varied.of(train), train, watched, objective, seed, out)
     try:
         if trials is not None:
-            study = _needs("spikeloom.tuning.study", "optuna", "tune").study
+            _need("optuna", "tune")
+            from spikeloom.tuning.study import study
+
             attempts = study(search, attempts=trials, prune=prune, say=typer.echo)
         else:
-            evolve = _needs("spikeloom.tuning.population", "ray", "ray").evolve
+            _need("ray", "ray")
+            from spikeloom.tuning.population import evolve
+
             attempts = evolve(search, members=population, generations=generations, address=address, say=typer.echo)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. The same command goes on where {out} is now.", err=True)
@@ -88,18 +92,14 @@ def tune(
     _show(search, attempts)
 
 
-def _needs(module: str, package: str, extra: str):  # type: ignore[no-untyped-def]  # modules have no type of their own
-    """Import a module of ours that needs an extra; SettingError if that is not installed."""
-    import importlib
+def _need(package: str, extra: str) -> None:
+    """Raise a SettingError unless the package of an extra is installed."""
+    from importlib.util import find_spec
 
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != package:
-            raise
+    if find_spec(package) is None:
         raise SettingError(
-            f"This search needs {package}.", "It is not installed.", f"pip install 'spikeloom[{extra}]'."
-        ) from error
+            f"This search needs {package}.", "It is not installed.", f"Run pip install 'spikeloom[{extra}]'."
+        )
 
 
 def _show(search: "Search", attempts: "list[Attempt]") -> None:

@@ -151,6 +151,8 @@ class Schedule:
         quantile: Share of the members that is replaced by copies of as many of the best.
         factors: A copy's setting is multiplied by one of these two.
         resample: Probability that a copy's setting is drawn anew instead.
+        cpus: Processors that a member takes.
+        gpus: Graphics processors that a member takes; 0.25 lets four share one.
         later: Changes of the recipe from the second generation on, key -> value: no ramps, no warm-up.
     """
 
@@ -161,6 +163,8 @@ class Schedule:
     quantile: Annotated[float, Field(gt=0, le=0.5)] = 0.25
     factors: tuple[float, float] = (0.8, 1.2)
     resample: Annotated[float, Field(ge=0, le=1)] = 0.25
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] = 0.0
     later: Mapping[str, Any] = field(default_factory=dict)
 
 
