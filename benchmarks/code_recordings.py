@@ -27,22 +27,27 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 class AngleDecoder:
-    """Ridge regression from the roots of spike counts in six windows to cosine and sine of an angle."""
+    """Ridge regression from the roots of spike counts in six windows to cosine and sine of an angle.
+
+    Windows are equal parts of each trial; in a short one they are short, too, so counts are counts per bin.
+    """
 
     def __init__(self, trials: Trials, angle: np.ndarray) -> None:
-        inputs, turn = self._inputs(np.asarray(trials.counts)), np.deg2rad(angle)
+        inputs, turn = self._inputs(np.asarray(trials.counts), trials.lengths), np.deg2rad(angle)
         self.ridge = Ridge.fit(inputs, np.stack([np.cos(turn), np.sin(turn)], 1), np.arange(len(trials)) % FOLDS)
 
-    def __call__(self, activity: np.ndarray) -> np.ndarray:
+    def __call__(self, activity: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Angle of each trial, degrees, from counts (trial, time, neuron), or from rates in their place."""
-        x, y = self.ridge.predict(self._inputs(activity)).T
+        x, y = self.ridge.predict(self._inputs(np.asarray(activity), lengths)).T
         return np.rad2deg(np.arctan2(y, x))
 
     @staticmethod
-    def _inputs(activity: np.ndarray) -> np.ndarray:
-        edges = np.linspace(0, activity.shape[1], WINDOWS + 1).astype(int)
-        sums = [activity[:, a:b].sum(1, dtype=np.float64) for a, b in pairwise(edges)]
-        return np.sqrt(np.concatenate(sums, 1))
+    def _inputs(activity: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        rows = []
+        for trial, length in zip(activity, lengths, strict=True):
+            edges = np.linspace(0, length, WINDOWS + 1).astype(int)
+            rows.append(np.concatenate([trial[a:b].mean(0, dtype=np.float64) for a, b in pairwise(edges)]))
+        return np.sqrt(np.stack(rows))
 
 
 def left_out(train: Trials, test: Trials, name: str, leave: float) -> tuple[Trials, Trials, Trials]:
@@ -62,11 +67,12 @@ def measure_angles(
     directions = Directions.of(coded, turns)
     found = _said(directions, coded, tested, left, name, leave)
     rebuilt, truth = model.reconstruct(held_in, seed=1), held_in.conditions[name]
-    found["decoded angle of test trials, error"] = apart(decoder(held_in.counts), truth)
-    found["decoded angle of their reconstructions, error"] = apart(decoder(rebuilt.counts), truth)
-    found["decoded angle of their expected spikes, error"] = apart(decoder(rebuilt.rates), truth)
-    found[f"decoded angle of real {leave:g} deg trials, error"] = apart(decoder(unseen.counts), leave)
-    found |= _activity(seen, held_in, rebuilt, name)
+    found["decoded angle of test trials, error"] = apart(decoder(held_in.counts, held_in.lengths), truth)
+    found["decoded angle of their reconstructions, error"] = apart(decoder(rebuilt.counts, rebuilt.lengths), truth)
+    found["decoded angle of their expected spikes, error"] = apart(decoder(rebuilt.rates, rebuilt.lengths), truth)
+    found[f"decoded angle of real {leave:g} deg trials, error"] = apart(decoder(unseen.counts, unseen.lengths), leave)
+    if len({*seen.lengths, *held_in.lengths}) == 1:  # else there is no mean over trials
+        found |= _activity(seen, held_in, rebuilt, name)
     angles = np.unique(seen.conditions[name])
     before, after = angles[np.searchsorted(angles, leave) - 1], angles[np.searchsorted(angles, leave) % len(angles)]
     start = np.asarray(coded.select(coded.conditions[name] == before).codes)
@@ -77,7 +83,7 @@ def measure_angles(
         change = np.array([[np.cos(turn[1]) - np.cos(turn[0]), np.sin(turn[1]) - np.sin(turn[0])]])
         moved = directions.move(start, np.repeat(change, len(start), 0))
         made = model.sample(codes=moved, seed=1, progress=False)
-        mean = np.exp(1j * np.deg2rad(decoder(made.counts))).mean()
+        mean = np.exp(1j * np.deg2rad(decoder(made.counts, made.lengths))).mean()
         found[f"walk from {before:g} deg, asked for {asked % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
         found[f"walk, asked for {asked % 360:g}: length of the mean vector"] = abs(mean)
         off.append(apart(np.rad2deg(np.angle(mean)), asked))
@@ -107,14 +113,13 @@ def _said(
 
 def _activity(seen: Trials, held_in: Trials, rebuilt: Trials, name: str) -> dict[str, float]:
     """How well rates of reconstructions tell the smoothed spikes of test trials, beside the mean of their angle."""
-    real, made = (_smoothed(part.counts, part) for part in (held_in, rebuilt))
+    real, rates = _smoothed(held_in.counts, held_in), _smoothed(rebuilt.rates, rebuilt)
     before, means = _smoothed(seen.counts, seen), {}
     for angle in np.unique(seen.conditions[name]):
         means[float(angle)] = before[seen.conditions[name] == angle].mean(0)
     psth = np.stack([means[float(angle)] for angle in held_in.conditions[name]])
-    rates = _smoothed(rebuilt.rates, rebuilt)
     angles = np.unique(held_in.conditions[name])
-    grouped = [np.stack([x[held_in.conditions[name] == a].mean(0) for a in angles]) for x in (real, psth, made)]
+    grouped = [np.stack([x[held_in.conditions[name] == a].mean(0) for a in angles]) for x in (real, psth, rates)]
     each = np.ones(grouped[0].shape[:2], bool)
     spread = [np.asarray(part.counts).sum(1).var(0) for part in (held_in, rebuilt)]
     return {

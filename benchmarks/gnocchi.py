@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from code_measures import arm_data, chosen_on, fitted, measure, readers, show, with_latents
+from code_measures import HOWS, arm_data, chosen_on, fitted, measure, readers, show, with_latents
 from code_recordings import left_out, measure_angles
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.disentanglement import coverage
@@ -46,7 +46,7 @@ def arm(words: argparse.Namespace) -> None:
                 out = None if words.runs is None else words.runs / f"{words.recipe} {title} {seed}".replace(" ", "-")
                 watched = watch if words.watch else None
                 model = fitted(words.recipe, [*words.set, *more], data[0], seed=seed, watch=watched, out=out)
-                found = measure(model, *data, scores=words.scores)
+                found = measure(model, *data, scores=words.scores, hows=HOWS if words.hows else HOWS[:1])
                 print(f"{title}, seed {seed}: {json.dumps({name: round(value, 4) for name, value in found.items()})}")
                 tables.setdefault(title, []).append(found)
     for title, each in tables.items():
@@ -65,7 +65,7 @@ def weight(words: argparse.Namespace) -> None:
     for value in words.weights:
         settings = [*words.set, f"network.mmd={value}"]
         models = [fitted(words.recipe, settings, train, seed=seed, out=None) for seed in words.seeds]
-        tables = [measure(model, train, watch, unseen, scores=False) for model in models]
+        tables = [measure(model, train, watch, unseen) for model in models]
         show(f"MMD weight {value:g}", tables)
         keys = ("|cos| encode: target x, y", "|cos| encode: all pairs", "target error, held out")
         found.append([float(np.mean([table[key] for table in tables])) for key in keys])
@@ -134,7 +134,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", default="", help="one of the titles of `arm`")
-    parser.add_argument("--no-scores", dest="scores", action="store_false", help="leave DCI, MIG and SAP out")
+    parser.add_argument("--scores", action="store_true", help="DCI, MIG and SAP, too")
+    parser.add_argument("--hows", action="store_true", help="straight walks, too")
     parser.add_argument("--choose", action="store_true", help="look at watch trials, not at test trials")
     parser.add_argument("--watch", action="store_true", help="keep the weights that are best on the watch trials")
     parser.add_argument(

@@ -300,12 +300,13 @@ class Readout:
 
     def _inputs(self, trials: Trials, *, expected: bool = False) -> Numbers:
         """Activity now and before (trial, time, lag x neuron); before the first bin, that of the first bin."""
-        if trials.rates is None and (expected or self.sd is None):
+        if self.sd is not None and not expected:
+            x = smooth(np.asarray(trials.counts), sd=self.sd, mask=trials.mask)
+        elif trials.rates is None:
             raise DataError("These trials must have rates.", "They have none.", "Give smoothing=0.05 to read spikes.")
-        if self.sd is None:
-            x = np.sqrt(trials.rates)
         else:
-            x = smooth(trials.rates if expected else trials.counts, sd=self.sd, mask=trials.mask)
+            rates = np.asarray(trials.rates)
+            x = np.sqrt(rates) if self.sd is None else smooth(rates, sd=self.sd, mask=trials.mask)
         at = np.arange(trials.time)
         return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in range(self.history + 1)], 2)
 
