@@ -9,7 +9,8 @@
 `--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` and `--out` do
 what they say. `--latents RUN ...` first encodes all trials with trained LDNS runs (one, or one per seed), for
 `--set signal.of=latents`. `--choose` looks at watch trials and at targets held out within training, never at test
-trials: what the settings were chosen on. `--runs FOLDER` keeps what was trained and takes it from there.
+trials: what the settings were chosen on. `--runs FOLDER` keeps what `arm` trained and takes it from there; `--trained
+RUN ...` measures finished runs, one per seed.
 
 Data of the arm: 3,600 trials of `simulate reaching --seed 0`, six targets held out of everything; of the others 80 % to
 train, 10 % to watch (choices are made on these) and 10 % to test.
@@ -26,6 +27,8 @@ from code_measures import HOWS, arm_data, chosen_on, fitted, measure, readers, s
 from code_recordings import left_out, measure_angles
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.disentanglement import coverage
+from spikeloom.models.coded import Coded
+from spikeloom.recipe import load_model
 from spikeloom.report import figures
 from spikeloom.report.walk import code_figure, weight_figure
 from spikeloom.trials import Trials
@@ -36,21 +39,30 @@ def arm(words: argparse.Namespace) -> None:
     parts = chosen_on() if words.choose else arm_data()
     train, watch, *tested = (parts[0], None, *parts[1:]) if words.choose else parts
     titles = [("as the recipe says", ())]
-    if words.recipe.startswith("gnocchi"):
+    if words.recipe.startswith("gnocchi") and not words.trained:
         titles.append(("no MMD", ("network.mmd=0",)))
     tables: dict[str, list[dict[str, float]]] = {}
     for place, seed in enumerate(words.seeds):
         data = with_latents(latents_of(words, place), (train, *tested))
         for title, more in titles:
             if words.only in title:
-                out = None if words.runs is None else words.runs / f"{words.recipe} {title} {seed}".replace(" ", "-")
-                watched = watch if words.watch else None
-                model = fitted(words.recipe, [*words.set, *more], data[0], seed=seed, watch=watched, out=out)
+                model = trained(words, place, title, [*words.set, *more], data[0], watch if words.watch else None)
                 found = measure(model, *data, scores=words.scores, hows=HOWS if words.hows else HOWS[:1])
                 print(f"{title}, seed {seed}: {json.dumps({name: round(value, 4) for name, value in found.items()})}")
                 tables.setdefault(title, []).append(found)
     for title, each in tables.items():
         show(title, each)
+
+
+def trained(
+    words: argparse.Namespace, place: int, title: str, settings: list[str], train: Trials, watch: Trials | None
+) -> Coded:
+    """The model of a seed, by its place among the seeds: trained here, or before."""
+    if words.trained:
+        return load_model(words.trained[place])
+    seed = words.seeds[place]
+    out = None if words.runs is None else words.runs / f"{words.recipe} {title} {seed}".replace(" ", "-")
+    return fitted(words.recipe, settings, train, seed=seed, watch=watch, out=out)
 
 
 def latents_of(words: argparse.Namespace, place: int) -> Path | None:
@@ -141,6 +153,7 @@ def main() -> None:
     parser.add_argument(
         "--latents", type=Path, nargs="+", default=[], help="runs that infer latents, one or one a seed"
     )
+    parser.add_argument("--trained", type=Path, nargs="+", default=[], help="finished runs, one a seed")
     parser.add_argument("--runs", type=Path, help="folder of the runs of `arm`; finished ones are taken from there")
     parser.add_argument("--angle", default="angle_deg", help="condition of a recording, degrees")
     parser.add_argument("--leave", type=float, default=150.0, help="angle left out of training")
