@@ -125,6 +125,11 @@ class LFADS(Coded):
         plan: Optimisation.
     """
 
+    controller: Controller
+    generator: Generator
+    posterior_mean: Tensor  # of each training trial (trial, code)
+    posterior_sd: Tensor
+
     def __init__(
         self,
         neurons: int,
@@ -168,7 +173,7 @@ class LFADS(Coded):
             self.controller = Controller(facts.neurons, size.inputs, **inner)
             self.input_prior = Autoregressive(size.inputs)
         self.space = CodeSpace(self.codes)
-        self.register_buffer("posterior_mean", torch.zeros(trials, self.codes))  # of each training trial
+        self.register_buffer("posterior_mean", torch.zeros(trials, self.codes))
         self.register_buffer("posterior_sd", torch.ones(trials, self.codes))
         self.observation.build(facts.neurons, facts.bin_width)
 
@@ -270,9 +275,9 @@ class LFADS(Coded):
 
     def _recurrent_energy(self) -> Tensor:
         """Sum of the squared recurrent weights."""
-        weights = [self.generator.units.weight_hh_l0]
-        weights += [self.controller.units.weight_hh] if self.network.inputs else []
-        return torch.stack([weight.square().sum() for weight in weights]).sum()
+        units: list[Any] = [self.generator.units.weight_hh_l0]
+        units += [self.controller.units.weight_hh] if self.network.inputs else []
+        return torch.stack([weight.square().sum() for weight in units]).sum()
 
     # --- speaking -------------------------------------------------------------------------------------------------
 

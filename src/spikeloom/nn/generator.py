@@ -15,6 +15,8 @@ A state of such a unit lies between the one before and a tanh, so it stays in [-
 Source: Pandarinath et al. 2018; METHODS 4.1.
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -102,8 +104,7 @@ class Controller(nn.Module):
         Returns:
             States of the generator, inputs, and mean and log-variance of q(u), all (batch, time, ...).
         """
-        gates = generator.units
-        weights = (gates.weight_ih_l0, gates.weight_hh_l0, gates.bias_ih_l0, gates.bias_hh_l0)
+        weights: Any = generator.units.all_weights[0]
         state, control = start, self.start.expand(len(read), -1)
         factors = generator.factors(start)
         rows: list[tuple[Tensor, ...]] = []
