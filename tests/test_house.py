@@ -221,6 +221,29 @@ def test_nothing_can_unpickle():
 DOORS = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 
 
+RAY = {"ray", "ray.tune", "ray.tune.schedulers"}
+"""Doors of Ray that it promises to keep; other software froze when private ones moved."""
+
+
+def test_ray_is_used_by_its_public_doors_only():
+    wrong = []
+    for path, tree in TREES.items():
+        wrong += [f"{path.name}:{line} {name}" for line, name in imports(path) if part_of_ray(name) and name not in RAY]
+        if any(part_of_ray(name) for _, name in imports(path)):
+            wrong += [
+                f"{path.name}:{node.lineno} {ast.unparse(node)}"
+                for node in ast.walk(tree)
+                if (isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"))
+                or (isinstance(node, ast.keyword) and (node.arg or "").startswith("_"))
+            ]
+    assert not wrong, wrong
+
+
+def part_of_ray(name: str) -> bool:
+    """Whether a module belongs to Ray."""
+    return name.split(".")[0] == "ray"
+
+
 def test_only_the_command_line_prints():
     wrong = [
         f"{path.name}:{node.lineno}"
@@ -270,7 +293,7 @@ def test_help_is_quick_and_leaves_torch_alone():
         "import sys, time, resource\nfrom spikeloom.cli import main\n"
         "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert end.code == 0\n"
         "use = resource.getrusage(resource.RUSAGE_SELF)\n"
-        "heavy = {'torch', 'numpy', 'scipy', 'h5py'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'scipy', 'h5py', 'optuna', 'ray'} & set(sys.modules)\n"
         "print('REPORT', use.ru_utime + use.ru_stime, *sorted(heavy))"
     )
     seconds = []

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from spikeloom.errors import SettingError, TrainingError
+from spikeloom.files import ensure_folder, read_json, write_json
 from spikeloom.models.facts import Facts
 from spikeloom.seeds import Purpose, generator
 from spikeloom.tuning.objective import Objective, objective
@@ -73,15 +74,15 @@ def evolve(
         TrainingError: if every member fails.
         KeyboardInterrupt: after Ctrl-C; everything is kept.
     """
-    given = {"members": members, "generations": generations}
-    schedule = replace(search.space.schedule, **{key: value for key, value in given.items() if value is not None})
+    schedule = search.space.schedule
+    schedule = replace(schedule, members=members or schedule.members, generations=generations or schedule.generations)
     search = replace(search, out=search.out.resolve(), space=replace(search.space, schedule=schedule))
     with alone(search.out):
         search.claim("population")
         _check_shapes(search)
         aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
         results = _run(search, aim, address, say)
-        done = [one for number, result in enumerate(results) for one in _generations(number, result, search)]
+        done = _attempts(search)
         search.write(done, aim.unit)
         unfinished = [one for one in results if (one.metrics or {}).get("generation", 0) < schedule.generations]
         if unfinished and not any(one.error for one in unfinished):
@@ -153,11 +154,12 @@ def _scheduled(search: Search) -> Any:
         custom_explore_fn=_Explore(search.space, search.seed),
         synch=True,  # all members of a generation are compared, however fast their machines are
     )
-    return tune.TuneConfig(scheduler=scheduler, trial_dirname_creator=_dirname)
+    return tune.TuneConfig(scheduler=scheduler, trial_dirname_creator=_dirname, reuse_actors=True)
 
 
 def _dirname(trial: Any) -> str:
-    return f"{trial.config['start']['lineage']:04d}"  # of its own, as long as it has not been copied over
+    """A member's folder is named by its number: of its lineage, as long as it is no copy."""
+    return f"{trial.config['start']['lineage']:04d}"
 
 
 def _run_config(search: Search, say: Callable[[str], object]) -> Any:
@@ -168,9 +170,9 @@ def _run_config(search: Search, say: Callable[[str], object]) -> Any:
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
             """See `ray.tune.Callback`."""
-            del iteration, info
+            del iteration, trials, trial, info
             score = "failed" if result["score"] == FAILED else f"{result['score']:.4g}"
-            say(f"generation {result['generation']}, member {trials.index(trial)}: {score}")
+            say(f"generation {result['generation']}, member {result['member']}: {score}")
 
     return tune.RunConfig(
         name="population",
@@ -218,8 +220,10 @@ def _member(config: dict[str, Any], *, search: Search, aim: Objective) -> None:
             told = generation(search, aim, start["settings"], start["lineage"], done, before=before, folder=folder)
             done, before = done + 1, folder
             (folder / "generation.json").write_text(json.dumps(done))
-            words = {"lineage": start["lineage"], "settings": json.dumps(start["settings"])}
-            tune.report(told | words | {"generation": done}, checkpoint=tune.Checkpoint.from_directory(str(folder)))
+            told |= {"member": int(Path(tune.get_context().get_trial_dir()).name), "generation": done}
+            row = told | {"lineage": start["lineage"], "settings": start["settings"]}
+            write_json(ensure_folder(search.out / "trials") / f"{told['member']:04d}-{done:04d}.json", row)
+            tune.report(told, checkpoint=tune.Checkpoint.from_directory(str(folder)))
 
 
 def generation(
@@ -299,23 +303,18 @@ def _check_shapes(search: Search) -> None:
             )
 
 
-def _generations(number: int, result: Any, search: Search) -> list[Attempt]:
-    """What came of each generation of one member."""
-    frame = result.metrics_dataframe
-    if frame is None:
-        return []
-    attempts = []
-    for row in frame.drop_duplicates("generation", keep="last").to_dict("records"):
-        failed = row["score"] == FAILED
-        attempts.append(
-            Attempt(
-                number,
-                {key: value for key, value in json.loads(row["settings"]).items() if key in search.space.vary},
-                "failed" if failed else "complete",
-                None if failed else float(row["score"]),
-                str(row["message"]) if failed else "",
-                float(row["seconds"]),
-                {"generation": int(row["generation"]), "lineage": int(row["lineage"])},
-            )
+def _attempts(search: Search) -> list[Attempt]:
+    """Every generation of every member, as they wrote it down; Ray's own table lacks some that were copied over."""
+    rows = [read_json(path) for path in (search.out / "trials").glob("*.json")]
+    return [
+        Attempt(
+            number=row["member"],
+            settings=row["settings"],
+            state="complete" if row["score"] > FAILED else "failed",
+            score=row["score"] if row["score"] > FAILED else None,
+            message=row["message"],
+            seconds=row["seconds"],
+            more={"generation": row["generation"], "lineage": row["lineage"]},
         )
-    return attempts
+        for row in sorted(rows, key=lambda row: (row["generation"], row["member"]))
+    ]

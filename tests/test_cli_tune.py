@@ -1,0 +1,110 @@
+"""`spikeloom tune`: a search from the command line, killed and given again, and a message for every mistake."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from spikeloom import cli, files
+from spikeloom.data.lorenz import lorenz
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+SMALL = ["codes=3", "network.encoder=4", "network.generator=6", "network.factors=3", "plan.updates=20"]
+QUICK = [word for change in (*SMALL, "plan.watch_every=5") for word in ("--set", change)]
+VARY = ["--vary", "plan.rate=1e-4..2e-2 log", "--vary", "network.dropout=0..0.5"]
+
+
+def run(*words):
+    """Run a command in this process and give its exit code."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """A folder with trials to train on and to watch."""
+    folder = tmp_path_factory.mktemp("house")
+    for seed, name in enumerate(("train.h5", "watch.h5")):
+        lorenz(24, neurons=5, bins=20, seed=seed).save(folder / name)
+    return folder
+
+
+def command(house, out, *more):
+    """Words of a search."""
+    data = ["--data", house / "train.h5", "--watch", house / "watch.h5", "--out", out]
+    return [str(word) for word in ("tune", "lfads-tiny", *data, *VARY, *QUICK, *more)]
+
+
+def rows(folder):
+    """Rows of trials.csv without what a clock says."""
+    return [row | {"seconds": ""} for row in csv.DictReader((folder / "trials.csv").open())]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(house, tmp_path, capsys):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    program = [sys.executable, "-m", "spikeloom", *command(house, killed, "--trials", 3)]
+    process = subprocess.Popen(program, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    under_way, deadline = killed / "trials" / "0001" / "history.jsonl", time.monotonic() + 120
+    while not (under_way.exists() and under_way.read_text()) and time.monotonic() < deadline:
+        assert process.poll() is None, "the search ended before it could be killed"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(rows(killed)) == 1
+    assert run(*command(house, killed, "--trials", 3)) == 0
+    out = capsys.readouterr().out
+    assert "3 complete, 0 pruned, 0 failed" in out
+    assert "best.toml" in out
+    assert run(*command(house, whole, "--trials", 3)) == 0
+    assert rows(killed) == rows(whole)
+    for name in ("best.toml", "model/model.safetensors"):
+        assert files.sha256(killed / name) == files.sha256(whole / name)
+    assert run("sample", whole, "--trials", 2, "--out", tmp_path / "fake.h5") == 0
+    words = ["--data", house / "train.h5", "--watch", house / "watch.h5", "--out", tmp_path / "best"]
+    assert run("fit", whole / "best.toml", *words) == 0
+    name = "model/model.safetensors"
+    assert files.sha256(tmp_path / "best" / name) == files.sha256(whole / name)
+
+
+def test_ctrl_c_says_how_to_go_on(house, tmp_path, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spikeloom.models.base.Model.fit", stop)
+    assert run(*command(house, tmp_path, "--trials", 2)) == 130
+    assert "The same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "--trials"),
+        (["--trials", 2, "--population", 2], "got both"),
+        (["--trials", 2, "--generations", 2], "--population"),
+        (["--trials", 2, "--vary", "plan.rat=1e-3..1e-2"], "Did you mean rate"),
+        (["--trials", 2, "--vary", "network.dropout=0..1..2"], "high"),
+        (["--trials", 2, "--vary", "codes=0.1..0.9"], "integer"),
+        (["--trials", 2, "--space", "lfads"], "lfads-published"),
+        (["--trials", 2, "--set", "nonsense=1"], "nonsense"),
+        (["--trials", 0], "--trials"),
+        (["--trials", 2, "--objective", "best"], "--objective"),
+    ],
+)
+def test_mistakes_have_one_message(house, tmp_path, capsys, more, said):
+    assert run(*command(house, tmp_path / "out", *more)) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_an_extra_that_is_missing_is_named(house, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for more, extra in ((["--trials", 2], "spikeloom[tune]"), (["--population", 2], "spikeloom[ray]")):
+        assert run(*command(house, tmp_path / "out", *more)) == 2
+        assert f"pip install '{extra}'" in capsys.readouterr().err

@@ -1,0 +1,109 @@
+"""Training that begins at saved weights, and a listener that is told of each look."""
+
+import pytest
+import torch
+import toy
+from torch import nn
+
+from spikeloom.errors import CorruptFileError, FileError, SettingError
+from spikeloom.files import write_manifest, write_tensors
+from spikeloom.training import train as engine
+from spikeloom.training.start import begun, start_hash
+
+
+def saved(folder, module):
+    """A model folder with the weights of a module."""
+    folder.mkdir()
+    write_tensors(folder / "model.safetensors", module.state_dict())
+    write_manifest(folder, ["model.safetensors"])
+    return folder
+
+
+def pair(seed=0):
+    """Modules of the two stages."""
+    return nn.ModuleList([toy.network(3, 2, seed=seed), toy.network(3, 2, seed=seed + 1)])
+
+
+def test_each_stage_begins_at_saved_weights_in_its_turn(tmp_path):
+    known, module = pair(5), pair(0)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    folder = saved(tmp_path / "model", known)
+    stages = begun(toy.stages(module), module, folder)
+    next(stages)
+    assert all(torch.equal(value, known[0].state_dict()[name]) for name, value in module[0].state_dict().items())
+    assert all(torch.equal(value, before[f"1.{name}"]) for name, value in module[1].state_dict().items())
+    next(stages)
+    assert all(torch.equal(value, known.state_dict()[name]) for name, value in module.state_dict().items())
+
+
+def test_without_a_start_nothing_changes():
+    module = pair(0)
+    list(begun(toy.stages(module), module, None))
+    assert all(torch.equal(value, pair(0).state_dict()[name]) for name, value in module.state_dict().items())
+    assert start_hash(None) is None
+
+
+def test_other_shapes_missing_weights_and_damage_are_refused(tmp_path):
+    module = pair(0)
+    other = saved(tmp_path / "other", nn.ModuleList([toy.network(3, 4), toy.network(3, 2)]))
+    with pytest.raises(SettingError, match=r"0\.2\.weight is \(2, 5\)"):
+        next(begun(toy.stages(module), module, other))
+    less = saved(tmp_path / "less", nn.ModuleList([toy.network(3, 2)]))
+    with pytest.raises(SettingError, match="missing"):
+        list(begun(toy.stages(module), module, less))
+    content = bytearray((less / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (less / "model.safetensors").write_bytes(content)
+    with pytest.raises(CorruptFileError):
+        next(begun(toy.stages(module), module, less))
+    with pytest.raises(FileError):
+        start_hash(tmp_path / "nowhere")
+
+
+def watched(told, *, stop=None, average=0.95):
+    """Train the toy with a listener; its history."""
+    plan = engine_plan(average)
+    module = pair(0)
+
+    def tell(line, done):
+        told.append((line["stage"], line["update"], done, line["watch"], toy_loss(module)))
+        if line["update"] == stop:
+            raise ZeroDivisionError
+
+    lines = engine.train(toy.stages(module, plan=plan), seed=7, progress=False, watching=tell)
+    return lines, module
+
+
+def engine_plan(average):
+    """The toy's plan with another average."""
+    return toy.Plan(updates=23, batch=8, rate=0.05, average=average, watch_every=4)
+
+
+def toy_loss(module):
+    """What the watch loss of the first stage is without its noise."""
+    given = toy.data(trials=9, seed=4)
+    with torch.no_grad():
+        error = (module[0](given["x"]) - given["y"]).square() * given["valid"][:, None]
+    return float(error.sum() / (2 * given["valid"].sum()))
+
+
+def test_a_listener_is_told_of_each_look_and_sees_the_averaged_weights():
+    told = []
+    lines, module = watched(told)
+    looks = [line for line in lines if "watch" in line]
+    assert [(stage, update) for stage, update, *_ in told] == [("first", k) for k in (4, 8, 12, 16, 20, 23)]
+    assert [done for _, _, done, *_ in told] == [k / 23 for k in (4, 8, 12, 16, 20, 23)]
+    assert [watch for *_, watch, _ in told] == [line["watch"] for line in looks]
+    # the look adds noise of sd 0.1 to the inputs; raw weights after a handful of steps of 0.05 are further off
+    assert all(abs(watch - seen) < 0.1 * seen for *_, watch, seen in told)
+    assert all(line["watch_parts"].keys() == {"first"} for line in looks)
+    assert all(0 < line["watch_parts"]["first"] < line["watch"] * 2 for line in looks)
+    plain, _ = toy.run(None, plan=engine_plan(0.95))
+    assert all(torch.equal(value, plain[name]) for name, value in module.state_dict().items())  # listening is free
+
+
+def test_what_a_listener_raises_stops_the_training():
+    told = []
+    with pytest.raises(ZeroDivisionError):
+        watched(told, stop=12)
+    assert [update for _, update, *_ in told] == [4, 8, 12]

@@ -1,0 +1,112 @@
+"""What a search looks for: known answers, and that nothing hidden is seen."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from toy_search import waves
+
+from spikeloom.errors import SettingError
+from spikeloom.metrics.baselines import homogeneous_poisson
+from spikeloom.models.base import Model
+from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective
+
+
+class Parrot(Model):
+    """Generates given trials; infers the rates it was given, and remembers what it saw."""
+
+    def __init__(self, neurons, known):
+        super().__init__()
+        self.neurons, self.known, self.seen = neurons, known, []
+
+    def build(self, facts):
+        """Nothing."""
+
+    def stages(self, trials, watch):
+        """None."""
+        yield from ()
+
+    def draw(self, request):
+        """The known trials, in order."""
+        place = sum(self.seen)
+        self.seen.append(len(request.lengths))
+        return {"counts": self.known.counts[place : place + len(request.lengths)]}
+
+    def infer(self, counts, mask):
+        """True rates of the next trials."""
+        place = sum(map(len, self.seen))
+        self.seen.append(counts.numpy().copy())
+        return {"rates": self.known.rates[place : place + len(counts)]}
+
+
+def test_bits_of_true_rates_are_the_likelihood_ratio():
+    trials = waves(400)
+    hidden = np.ones(trials.counts.shape, bool)
+    rates, counts = trials.rates.astype(np.float64), trials.counts.astype(np.float64)
+    mean = counts.mean((0, 1))
+    poisson = [
+        torch.distributions.Poisson(torch.from_numpy(np.broadcast_to(r, counts.shape).copy())) for r in (rates, mean)
+    ]
+    gain = float((poisson[0].log_prob(torch.from_numpy(counts)) - poisson[1].log_prob(torch.from_numpy(counts))).sum())
+    expected = gain / counts.sum() / math.log(2)
+    assert expected > 0.3  # waves are worth knowing
+    assert bits_per_hidden_spike(trials.counts, trials.rates, hidden) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_mean_is_worth_nothing_and_no_spikes_say_nothing():
+    trials = waves()
+    hidden = np.random.default_rng(0).random(trials.counts.shape) < 0.5
+    judged = np.where(hidden, trials.counts, 0)
+    mean = np.broadcast_to(judged.sum((0, 1)) / hidden.sum((0, 1)), judged.shape)
+    assert bits_per_hidden_spike(trials.counts, mean, hidden) == pytest.approx(0, abs=1e-9)
+    assert math.isnan(bits_per_hidden_spike(trials.counts * 0, mean, hidden))
+    other = np.where(hidden, trials.counts, 7)  # what is not hidden does not count
+    assert bits_per_hidden_spike(other, trials.rates, hidden) == bits_per_hidden_spike(
+        trials.counts, trials.rates, hidden
+    )
+
+
+def test_reconstruction_hides_what_it_judges():
+    watch = waves(130, seed=4)  # more than a batch
+    aim, model = Reconstruction(watch, seed=3), Parrot(watch.neurons, watch)
+    assert aim.score(model, []) == pytest.approx(bits_per_hidden_spike(watch.counts, watch.rates, aim.hidden))
+    seen = np.concatenate(model.seen)
+    assert (seen[aim.hidden] == 0).all()
+    assert np.allclose(seen[~aim.hidden], watch.counts[~aim.hidden] / (1 - HIDDEN))
+    assert abs(aim.hidden.mean() - HIDDEN) < 0.02  # sd 0.004 with 10,400 entries
+    assert model.training
+
+
+def test_the_bound_is_that_of_the_look_whose_weights_are_kept():
+    watch = waves(time=16)  # of 5 neurons: 80 entries a trial
+    lines = [
+        {"watch": 3.0, "watch_parts": {"nll": 1.0, "kl": 0.1, "kl_inputs": 0.1}},
+        {"watch": 2.0, "watch_parts": {"nll": 0.5, "kl": 0.2, "kl_inputs": 0.05}},
+        {"watch": 2.5, "watch_parts": {"nll": 0.4, "kl": 0.1, "kl_inputs": 0.0}},
+        {"watch": None, "watch_parts": {"nll": None, "kl": 0.1, "kl_inputs": 0.0}},
+        {"loss": 1.0},
+    ]
+    aim, model = Bound(watch), Parrot(5, watch)
+    assert aim.score(model, lines) == pytest.approx(-0.75 * 80)
+    assert math.isnan(aim.score(model, lines[3:4]))
+    with pytest.raises(SettingError, match="bound"):
+        aim.score(model, [{"watch": 1.0, "watch_parts": {"nll": 1.0}}])
+
+
+def test_samples_are_worth_one_if_real_and_nothing_if_independent():
+    train, watch = waves(300), waves(160, seed=1)
+    aim = objective("samples", train=train, watch=watch)
+    real, poor = waves(160, seed=2), homogeneous_poisson(train, watch, seed=3)
+    scores = []
+    for known in (real, poor):
+        model = Parrot(5, known)
+        model.fit(train, watch=watch, progress=False)
+        model.seen.clear()
+        scores.append(aim.score(model, []))
+    assert scores[0] > 0.8  # at the floor, give or take what three splits of 80 trials allow
+    assert scores[1] < 0.1
+    silent = Parrot(5, waves(160))
+    silent.known = type(real)(real.counts * 0, 0.01)
+    silent.fit(train, progress=False)
+    assert aim.score(silent, []) == -1

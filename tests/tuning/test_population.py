@@ -1,0 +1,89 @@
+"""Populations: a generation goes on from weights, a member that fails is the worst; and Ray, where it is installed."""
+
+import csv
+import tomllib
+from importlib.util import find_spec
+
+import pytest
+from toy_search import search
+
+from spikeloom.errors import SettingError
+from spikeloom.recipe import load_model
+from spikeloom.tuning.objective import objective
+from spikeloom.tuning.population import FAILED, _check_shapes, evolve, generation
+
+SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.warmup = 0.0\n"
+
+
+@pytest.fixture
+def population(tmp_path):
+    """Function from settings that vary to a claimed search whose generations are four epochs, twelve updates."""
+
+    def claimed(*vary, **given):
+        (tmp_path / "space.toml").write_text(SCHEDULE)
+        made = search(tmp_path / "out", *vary, space=tmp_path / "space.toml", **given)
+        made.claim("population")
+        return made
+
+    return claimed
+
+
+def train(made, settings, number, *, before, folder):
+    """One generation of the first member."""
+    aim = objective(made.aim, train=made.train, watch=made.watch, seed=made.seed)
+    folder.mkdir()
+    return generation(made, aim, settings, 0, number, before=before, folder=folder)
+
+
+def test_a_generation_goes_on_from_the_weights_of_the_one_before(population, tmp_path):
+    made = population("plan.rate=1e-9..1 log")
+    one, two, three = tmp_path / "1", tmp_path / "2", tmp_path / "3"
+    first = train(made, {"plan.rate": 0.05}, 0, before=None, folder=one)
+    still = train(made, {"plan.rate": 1e-9}, 1, before=one, folder=two)
+    anew = train(made, {"plan.rate": 1e-9}, 1, before=None, folder=three)
+    assert still["score"] == pytest.approx(first["score"], abs=1e-5)  # twelve steps of 1e-9 move nothing
+    assert abs(anew["score"] - first["score"]) > 1e-3
+    plans = [load_model(folder / "model").plan for folder in (one, two)]
+    assert [plan.updates for plan in plans] == [12, 12]
+    assert [plan.warmup for plan in plans] == [0.05, 0.0]
+
+
+def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(population, tmp_path):
+    made = population("plan.rate=1e-3..1e26 log")
+    good, bad, worse = tmp_path / "good", tmp_path / "bad", tmp_path / "worse"
+    train(made, {"plan.rate": 0.01}, 0, before=None, folder=good)
+    told = train(made, {"plan.rate": 1e25}, 1, before=good, folder=bad)
+    assert told["score"] == FAILED
+    assert "must be finite" in told["message"]
+    read = lambda folder: (folder / "model" / "model.safetensors").read_bytes()  # noqa: E731
+    assert read(bad) == read(good)
+    assert train(made, {"plan.rate": 1e25}, 0, before=None, folder=worse)["score"] == FAILED
+    assert not (worse / "model").exists()
+
+
+def test_settings_that_change_sizes_are_refused(population):
+    with pytest.raises(SettingError, match=r"sizes.*codes"):
+        _check_shapes(population("plan.rate=1e-3..1e-2", "codes=2|3"))
+
+
+def test_a_model_of_several_plans_must_say_which(population):
+    with pytest.raises(SettingError, match="autoencoder_plan"):
+        _check_shapes(population("autoencoder.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'spikeloom[ray]'")
+def test_a_population_is_trained_compared_and_copied(population, tmp_path):
+    made, said = population("plan.rate=1e-6..3e-2 log", "network.dropout=0..0.5"), []
+    (made.out / "search.json").unlink()  # it says 20 members
+    done = evolve(made, members=3, generations=3, say=said.append)
+    assert [(one.more["generation"], one.number) for one in done] == [(g, m) for g in (1, 2, 3) for m in range(3)]
+    lineages = [{one.more["lineage"] for one in done if one.more["generation"] == g} for g in (1, 3)]
+    assert lineages[0] == {0, 1, 2}
+    assert len(lineages[1]) < 3  # somebody was copied
+    leader = max(done, key=lambda one: one.score)
+    assert tomllib.loads((made.out / "best.toml").read_text())["plan"]["rate"] == leader.settings["plan.rate"]
+    assert load_model(made.out).plan.rate == leader.settings["plan.rate"]
+    rows = list(csv.DictReader((made.out / "trials.csv").open()))
+    assert len(rows) == len(done)
+    assert said

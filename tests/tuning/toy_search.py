@@ -1,0 +1,28 @@
+"""A small recording, a tiny LFADS on it, and a search of its settings."""
+
+import numpy as np
+
+from spikeloom.recipe import read_recipe
+from spikeloom.seeds import generator
+from spikeloom.trials import Trials
+from spikeloom.tuning.search import Search
+from spikeloom.tuning.space import read_space
+
+NEURONS = 5
+SMALL = ("codes=3", "network.encoder=4", "network.generator=6", "network.factors=3")
+QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.rate=0.02", "plan.watch_every=5")
+
+
+def waves(trials=24, time=16, *, seed=0):
+    """Poisson counts of sine waves whose phase differs from trial to trial, seen by five neurons; 10 ms bins."""
+    own, fixed = generator(seed, 1), generator(0, 2)
+    phase = own.uniform(0, 2 * np.pi, trials)
+    wave = np.sin(2 * np.pi * np.arange(time) / time + phase[:, None])
+    rates = 0.4 * np.exp(1.5 * wave[..., None] * fixed.normal(size=NEURONS))
+    return Trials(own.poisson(rates), 0.01, rates=rates, source=f"waves {seed}")
+
+
+def search(out, *vary, space=None, aim="reconstruction", changes=QUICK, recipe="lfads-tiny", seed=0):
+    """A search of a tiny LFADS on waves."""
+    train, watch = waves(), waves(12, seed=1)
+    return Search(read_recipe(recipe, changes), read_space(space, vary).of(train), train, watch, aim, seed, out)
