@@ -154,10 +154,21 @@ def test_generated_mean_counts_are_matched_too(plain):
     np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.bins, counted, rtol=0.1)  # 24 trials measured it
 
 
+def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
+    """Mean counts hold with conditions and without, though the two kinds of samples need different matches."""
+    trials = toy_trials()
+    counted = trials.counts.sum((0, 1)) / trials.bins
+    for condition in (None, ALL):
+        fake = told.sample(like=trials, condition=condition, seed=9)
+        np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.bins, counted, rtol=0.1)  # 24 trials measured it
+    assert not torch.equal(told.asked.match, told.generated.match)
+    assert not hasattr(plain, "asked")  # nothing can be asked of it
+
+
 def test_calibration_can_be_left_out():
     settings = AutoencoderSettings(width=8, blocks=1, calibrate=False)
-    model = toy_model(autoencoder=settings).fit(toy_trials(), progress=False)
-    for calibration in (model.inferred, model.generated):
+    model = toy_model(autoencoder=settings, condition=("speed",)).fit(toy_trials(), progress=False)
+    for calibration in (model.inferred, model.generated, model.asked):
         assert calibration.gain == 1
         assert (calibration.match == 1).all()
 

@@ -61,6 +61,21 @@ def test_the_share_is_found_again():
     assert (again.share == 0).all()
 
 
+def test_rates_that_hold_a_part_of_the_noise_get_less_of_it_again():
+    """Law of total variance: 0.4 of the noise is in the rates, 0.16 of its variance, and is not added twice."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.5, 4, (300, 40, 5)).astype(np.float32)
+    trials = Trials(rng.poisson(base), 0.1)
+    rates = base + 0.4 * (trials.counts - base)
+    made, excess = model(0.0), []
+    for share_of in (lambda: None, lambda: made.adapt(trials, rates, lengths=trials.lengths, seed=0)):
+        share_of()
+        counts = made.sample(made.drive(torch.from_numpy(rates)), Streams(0, Purpose.SPIKES, 0, range(300)))
+        excess.append(counts.var((0, 1)) / trials.counts.var((0, 1)) - 1)
+    assert (excess[0] > 0.06).all()  # Poisson counts of such rates
+    np.testing.assert_allclose(excess[1], 0, atol=0.05)  # 12,000 bins: 2 x the standard error of two variances, 2 %
+
+
 def test_gradients_reach_the_drive():
     drive = model(0.5).drive(RATES).expand(1, 3, 5).clone().requires_grad_()
     model(0.5).log_prob(torch.ones(1, 3, 5, dtype=torch.float64), drive).sum().backward()

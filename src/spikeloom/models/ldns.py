@@ -15,8 +15,8 @@ Sampling: noise -> latents of any length -> rates -> counts.
 Trials longer than the training trials are generated and encoded in overlapping windows (`nn.window`).
 
 Where we differ from the release: normalisation per bin, masks before every temporal operator, statistics inside the
-model, optionally some loss on entries that were not hidden, and a calibration of the rates, measured once for inferred
-and once for generated ones (`observation.calibration`).
+model, optionally some loss on entries that were not hidden, and a calibration of the rates, measured for inferred ones,
+for generated ones, and for those generated under conditions (`observation.calibration`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -180,6 +180,8 @@ class LDNS(Model):
         self.register_buffer("latent_mean", torch.zeros(self.latents))
         self.register_buffer("latent_sd", torch.ones(self.latents))
         self.inferred, self.generated = Calibration(facts.neurons), Calibration(facts.neurons)
+        if self.condition:
+            self.asked = Calibration(facts.neurons)  # of what is generated under conditions
         self.observation.build(facts.neurons, facts.bin_width)
 
     def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
@@ -235,7 +237,7 @@ class LDNS(Model):
         sampler: Sampler = request.sampler or self.sampler
         with torch.autocast(device.type, torch.bfloat16, enabled=self.diffusion_plan.precision == "bf16"):
             latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
-        drive = self.decode(latents, self.generated)
+        drive = self.decode(latents, self.generated if told is None else self.asked)
         rates = self.observation.rates(drive).cpu().numpy()
         counts = self.observation.sample(drive, request.spikes)
         return {"counts": counts, "rates": rates, "latents": latents.cpu().numpy()}
@@ -262,14 +264,16 @@ class LDNS(Model):
             condition=heard,
             bins=request.bins,
         )
-        return self._spiking(stream, request.spikes)
+        return self._spiking(stream, request.spikes, self.asked if request.told.anything else self.generated)
 
-    def _spiking(self, stream: Iterable[Tensor], spikes: Streams) -> Iterator[dict[str, np.ndarray]]:
+    def _spiking(
+        self, stream: Iterable[Tensor], spikes: Streams, calibration: Calibration
+    ) -> Iterator[dict[str, np.ndarray]]:
         """Counts, rates and latents of pieces of a stream; the observation model remembers the pieces before."""
         memory: Memory = {}
         for latents in stream:
             with torch.no_grad():
-                drive = self.decode(latents, self.generated)
+                drive = self.decode(latents, calibration)
                 rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
             yield {"counts": counts, "rates": rates.cpu().numpy(), "latents": latents.cpu().numpy()}
 
@@ -352,15 +356,24 @@ class LDNS(Model):
         return hidden_in_turn(rates, trials, share=self.autoencoder.dropout, in_batches=self._in_batches)
 
     def _calibrate_generated(self, trials: Trials) -> None:
-        """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated."""
+        """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated.
+
+        A model with conditions does so twice: what follows them, as strongly as samples will, has more in common.
+        """
+        if not self.autoencoder.calibrate:
+            return
         self.generated.reset()
-        if self.autoencoder.calibrate:
-            seed = int(generator(0, Purpose.CALIBRATE).integers(2**31))  # no caller's seed by accident
-            fake = self.sample(min(len(trials), CALIBRATION_TRIALS), seed=seed, progress=False)
-            beyond = self.observation.shared_bins
-            self.generated.measure(trials, np.asarray(fake.rates), lengths=fake.lengths, beyond=beyond)
-            rates = self.generated(torch.from_numpy(np.array(fake.rates)))
-            self.observation.adapt(trials, rates.numpy(), lengths=fake.lengths, seed=seed)
+        seed = int(generator(0, Purpose.CALIBRATE).integers(2**31))  # no caller's seed by accident
+        fakes = [(self.generated, self.sample(min(len(trials), CALIBRATION_TRIALS), seed=seed, progress=False))]
+        if self.condition:
+            self.asked.reset()
+            like = trials.select(np.sort(generator(seed, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]))
+            fakes.append((self.asked, self.sample(like=like, condition=self.condition, seed=seed, progress=False)))
+        for calibration, fake in fakes:  # the observation model is adapted to what comes last
+            beyond, rates = self.observation.shared_bins, np.array(fake.rates)
+            calibration.measure(trials, rates, lengths=fake.lengths, beyond=beyond)
+            calibrated = calibration(torch.from_numpy(rates)).numpy()
+        self.observation.adapt(trials, calibrated, lengths=fake.lengths, seed=seed)
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """What the second stage learns from: standardised latents of complete trials, mask, and conditions."""

@@ -47,6 +47,11 @@ class Told:
         self.shown = {name: np.zeros((0, series[name].size)) for name in blank}  # told, not yet handed out
         self.vector = variables.encode(told).vector if told else None
 
+    @property
+    def anything(self) -> bool:
+        """Whether the stream is told anything at all."""
+        return self.vector is not None or bool(self.feeds)
+
     def read(self, bins: int) -> Condition | None:
         """What so many further bins are told; fewer where a series ends, and None if the stream is told nothing.
 
@@ -54,7 +59,7 @@ class Told:
             ConditionError: if series end at different bins, or hold what they must not.
         """
         if not self.feeds:
-            return None if self.vector is None else Condition(self.vector)
+            return Condition(self.vector) if self.anything else None
         for name, feed in self.feeds.items():
             while len(self.rest[name]) < bins and (more := next(feed, None)) is not None:
                 self.rest[name] = np.concatenate([self.rest[name], more])

@@ -8,8 +8,13 @@ Seen from a bin that begins anywhere, U of the K - 1 events between two spikes h
           P_K(N \le n) = \frac{1}{K} \sum_{u=1}^{K} P_{K r}(k < K n + u),
 
 and its variance about r / K + 1/6 where r is large. A neuron does so in a share w of its bins and is Poisson in the
-others; w is fitted to the variance of counts around rates that were inferred without looking at them. Where that is no
-less than Poisson's, w is 0 and nothing changes.
+others. For rates inferred without looking at the counts, w is fitted to the variance of counts around them. Generated
+rates vary like those that the encoder gives of complete trials, which saw the counts and hold a part of their noise. To
+add all of it again would be too much, so there w follows from the law of total variance,
+
+.. math:: \mathrm{Var}(s) = \mathrm{Var}(r) + w\,E[\mathrm{Var}_K(s \mid r)] + (1 - w)\,E[r].
+
+Where that asks for no less than Poisson's variance, w is 0 and nothing changes.
 """
 
 from typing import final
@@ -21,7 +26,7 @@ from torch import Tensor
 
 from spikeloom.observation.base import BinModel, Real
 from spikeloom.observation.poisson import Poisson
-from spikeloom.shapes import TrialRates
+from spikeloom.shapes import Array, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 EVERY = 4
@@ -88,9 +93,25 @@ class Regular(BinModel):
         super().measure(trials, rates, seed=seed)
         mask = trials.mask
         expected = rates[mask].astype(np.float64)
-        spare = np.square(trials.counts[mask] - expected).sum(0) - expected.sum(0)
-        possible = (_variance(torch.from_numpy(expected)).numpy() - expected).sum(0)  # of which w is taken; below 0
-        self.share.copy_(torch.from_numpy(spare / np.minimum(possible, -1e-9)).clamp(0, 1))
+        self._set(np.square(trials.counts[mask] - expected).mean(0), expected)
+
+    def adapt(
+        self,
+        trials: Trials,
+        rates: TrialRates,
+        *,
+        lengths: Array,
+        seed: int,  # noqa: ARG002  # in closed form, nothing is simulated
+    ) -> None:
+        """Set the share so that counts drawn from these rates vary as the trials' do; see `ObservationModel.adapt`."""
+        expected = rates[mask_of(lengths, rates.shape[1])].astype(np.float64)
+        self._set(trials.counts[trials.mask].var(0, dtype=np.float64) - expected.var(0), expected)
+
+    def _set(self, wanted: Array, rates: Array) -> None:
+        """Share with which the variance of counts around their rates is as wanted, on average."""
+        spare = wanted - rates.mean(0)
+        possible = (_variance(torch.from_numpy(rates)).numpy() - rates).mean(0)  # of which w is taken; below 0
+        self.share.copy_(torch.from_numpy(spare / np.minimum(possible, -1e-12)).clamp(0, 1))
 
 
 def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
