@@ -16,6 +16,7 @@ import numpy as np
 
 from spikeloom.data.reaching import reaching
 from spikeloom.metrics.axes import axis_scores
+from spikeloom.metrics.decoding import FOLDS, Ridge
 from spikeloom.metrics.disentanglement import (
     Directions,
     Movement,
@@ -44,6 +45,9 @@ NEAR = 0.041
 """Targets nearer to each other than this are neighbours, m."""
 
 HOWS = ("curved", "joint", "encode", "decode")
+
+WINDOWS = 6
+"""Windows whose spike counts a ridge regression reads."""
 
 INNER = ((2, 1), (1, 2), (3, 4), (4, 3), (2, 4), (3, 1))
 """Targets held out once more, from training, for choices: (row, column)."""
@@ -85,9 +89,11 @@ def with_latents(run: Path | None, parts: Sequence[Trials]) -> list[Trials]:
     if run is None:
         return list(parts)
     coder = load_model(run)
-    coded = [coder.encode(part, progress=False) for part in parts]
     fields = [{name: getattr(part, name) for name in part.__dataclass_fields__} for part in parts]
-    return [Trials(**{**one, "latents": part.latents}) for one, part in zip(fields, coded, strict=True)]
+    return [
+        Trials(**{**one, "latents": coder.encode(part, progress=False).latents})
+        for one, part in zip(fields, parts, strict=True)
+    ]
 
 
 # --- one model -------------------------------------------------------------------------------------------------------
@@ -120,23 +126,28 @@ def measure(
     hows: Sequence[str] = HOWS[:1],
 ) -> dict[str, float]:
     """Every number of one model on simulated reaching; lengths in cm."""
-    coded, tested, held = (model.encode(part, progress=False) for part in (train, test, unseen))
+    coded, tested, held = (with_codes(model, part) for part in (train, test, unseen))
     directions = Directions.of(coded, NAMES)
     codes, values = np.asarray(tested.codes), variables(test, NAMES)
     found: dict[str, float] = {}
-    rebuilt = model.reconstruct(test, seed=1)
+    rebuilt = from_codes(model, tested, codes, seed=1)
     r2 = unit_r2(test.rates, rebuilt.rates, test.mask)
     low, middle, high = np.nanquantile(r2, (0.25, 0.5, 0.75))
     found |= {"unit R2": middle, "unit R2, lower quartile": low, "unit R2, upper quartile": high}
     spread = [np.asarray(part.rates)[test.mask].var(0) for part in (test, rebuilt)]
     found["variance of rates over that of noiseless units"] = float(np.median(spread[1] / spread[0]))
+    inferred = model.encode(test, progress=False).rates
+    if inferred is not None and model.reads != "rates" and not np.array_equal(inferred, test.rates):
+        found["unit R2, inferred rates"] = float(np.nanmedian(unit_r2(test.rates, inferred, test.mask)))
     found |= _said(directions, coded, codes, values)
     found["target error, held in"] = 100 * point_error(directions, codes, values[:, :2])
     goals = variables(unseen, NAMES)[:, :2]
     found["target error, held out"] = 100 * point_error(directions, np.asarray(held.codes), goals)
+    if model.reads != "rates":
+        found |= _read_from_spikes(train, test, unseen)
     reading = readers(model, train)
-    found |= _end_points(model, directions, coded, reading, train, unseen)
-    found |= _walks(model, train, test, reading, hows)
+    found |= _end_points(model, directions, coded, reading, held)
+    found |= _walks(model, directions, tested, reading, hows)
     fresh = model.sample(len(test), seed=2, progress=False).codes
     if fresh is not None:
         found["coverage of the prior"] = coverage(codes, np.asarray(fresh))
@@ -144,6 +155,34 @@ def measure(
     if scores:
         found |= _scores((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
     return found
+
+
+def with_codes(model: Coded, trials: Trials) -> Trials:
+    """The trials with their codes, and otherwise as they were: some models infer rates, too."""
+    fields = {name: getattr(trials, name) for name in trials.__dataclass_fields__}
+    return Trials(**{**fields, "codes": model.encode(trials, progress=False).codes})
+
+
+def from_codes(model: Coded, like: Trials, codes: np.ndarray, *, seed: int) -> Trials:
+    """Trials generated from codes; those far from the training codes are measured like all others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CodeRangeWarning)
+        return model.sample(like=like, codes=codes, seed=seed, progress=False)
+
+
+def _read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, float]:
+    """Target error of a ridge regression from the spikes of six windows: what codes of spikes can be held against."""
+
+    def inputs(trials: Trials) -> np.ndarray:
+        parts = np.array_split(np.asarray(trials.counts, np.float64), WINDOWS, 1)
+        return np.sqrt(np.concatenate([part.sum(1) for part in parts], 1))
+
+    ridge = Ridge.fit(inputs(train), variables(train, NAMES[:2]), np.arange(len(train)) % FOLDS)
+    parts = {"held in": test, "held out": unseen}
+    return {
+        f"target error, {word}, ridge from spikes": _far(100 * ridge.predict(inputs(part)), variables(part, NAMES[:2]))
+        for word, part in parts.items()
+    }
 
 
 def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
@@ -167,27 +206,24 @@ def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.n
 
 
 def _end_points(
-    model: Coded, directions: Directions, coded: Trials, reading: dict[str, Reader], train: Trials, unseen: Trials
+    model: Coded, directions: Directions, coded: Trials, reading: dict[str, Reader], unseen: Trials
 ) -> dict[str, float]:
     """How far decoded end points of trials for held-out targets are from those targets."""
     goal, known = variables(unseen, NAMES[:2]), variables(coded, NAMES[:2])
     codes, rng = np.asarray(coded.codes), np.random.default_rng(1)
-    made = {"generated from their codes": model.reconstruct(unseen, seed=1)}
+    made = {"generated from their codes": from_codes(model, unseen, np.asarray(unseen.codes), seed=1)}
     near = [np.flatnonzero(np.linalg.norm(known - point, axis=1) < NEAR) for point in goal]
     anywhere = np.arange(len(coded))
     for word, choices in (("a neighbouring target", near), ("any target", [anywhere] * len(goal))):
         rows = np.array([rng.choice(rows) for rows in choices])
         changes = np.zeros((len(goal), len(NAMES)))
         changes[:, :2] = goal - known[rows]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CodeRangeWarning)
-            moved = directions.move(codes[rows], changes)
-            made[f"codes moved from {word}"] = model.sample(codes=moved, seed=1, progress=False)
+        made[f"codes moved from {word}"] = from_codes(model, unseen, directions.move(codes[rows], changes), seed=1)
     found: dict[str, float] = {}
     for of, read in reading.items():
         if of != "expected spikes":  # real trials have spikes, and in a simulation noiseless units
             found[f"end point, real trials to held-out targets, {of}"] = _far(read(unseen), goal)
-            ways = [np.polyfit(known[:, k], read(train)[:, k] / 100, 1)[0] for k in (0, 1)]
+            ways = [np.polyfit(known[:, k], read(coded)[:, k] / 100, 1)[0] for k in (0, 1)]
             found[f"slope on real trials, {of}"] = float(np.mean(ways))
     for word, trials in made.items():
         found |= {f"end point, {word}, {of}": _far(read(trials), goal) for of, read in reading.items()}
@@ -199,22 +235,22 @@ def _far(read: np.ndarray, goal: np.ndarray) -> float:
 
 
 def _walks(
-    model: Coded, train: Trials, test: Trials, reading: dict[str, Reader], hows: Sequence[str]
+    model: Coded, directions: Directions, tested: Trials, reading: dict[str, Reader], hows: Sequence[str]
 ) -> dict[str, float]:
-    """Gain and unintended movement along target x and y, mean of both."""
-    found = {}
+    """Gain and unintended movement along target x and y, mean of both; the walks of `Coded.traverse`."""
+    found, changes = {}, np.linspace(*WALK["span"], WALK["points"])
     for how, where in (*((how, "inside the grid") for how in hows), ("curved", "anywhere")):
         parts: dict[str, list[Movement]] = {of: [] for of in reading}
         for moved, name in enumerate(NAMES[:2]):
-            inside = np.abs(variables(test, [name])[:, 0]) <= EDGE - WALK["span"][1] + 1e-9
-            some = test.select(inside if where == "inside the grid" else slice(100))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", CodeRangeWarning)
-                walk = model.traverse(some, name, **WALK, keep=NAMES, how=how, reference=train, seed=3)
-            asked = 100 * walk.conditions["walk"].reshape(WALK["points"], -1)
-            again = model.reconstruct(some, seed=4)
+            inside = np.abs(variables(tested, [name])[:, 0]) <= EDGE - WALK["span"][1] + 1e-9
+            some = tested.select(inside if where == "inside the grid" else slice(100))
+            codes, only = np.asarray(some.codes), np.eye(len(NAMES))[[moved] * len(some)]
+            points = [directions.move(codes, change * only, how=how) for change in changes]
+            walk = [from_codes(model, some, point, seed=3) for point in points]
+            again = from_codes(model, some, codes, seed=4)
+            asked = 100 * np.repeat(changes[:, None], len(some), 1)
             for of, read in reading.items():
-                achieved = read(walk).reshape(*asked.shape, -1)
+                achieved = np.stack([read(point) for point in walk])
                 parts[of].append(movement(asked, achieved, moved=moved, still=read(again)))
         for of, each in parts.items():
             for word in ("gain", "unintended", "unintended_total", "floor"):
