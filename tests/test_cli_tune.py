@@ -48,7 +48,7 @@ def rows(folder):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(house, tmp_path, capsys):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    program = [sys.executable, "-m", "spikeloom", *command(house, killed, "--trials", 3)]
+    program = [sys.executable, "-m", "spikeloom", *command(house, killed, "--trials", 2)]
     process = subprocess.Popen(program, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     under_way, deadline = killed / "trials" / "0001" / "history.jsonl", time.monotonic() + 120
     while not (under_way.exists() and under_way.read_text()) and time.monotonic() < deadline:
@@ -57,11 +57,11 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(house, tmp_path, c
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert len(rows(killed)) == 1
-    assert run(*command(house, killed, "--trials", 3)) == 0
+    assert run(*command(house, killed, "--trials", 2)) == 0
     out = capsys.readouterr().out
-    assert "3 complete, 0 pruned, 0 failed" in out
+    assert "2 complete, 0 pruned, 0 failed" in out
     assert "best.toml" in out
-    assert run(*command(house, whole, "--trials", 3)) == 0
+    assert run(*command(house, whole, "--trials", 2)) == 0
     assert rows(killed) == rows(whole)
     for name in ("best.toml", "model/model.safetensors"):
         assert files.sha256(killed / name) == files.sha256(whole / name)
