@@ -10,6 +10,7 @@ from toy_search import waves
 from spikeloom.errors import SettingError
 from spikeloom.metrics.baselines import homogeneous_poisson
 from spikeloom.models.base import Model
+from spikeloom.recipe import read_recipe
 from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective
 
 
@@ -90,8 +91,21 @@ def test_the_bound_is_that_of_the_look_whose_weights_are_kept():
     aim, model = Bound(watch), Parrot(5, watch)
     assert aim.score(model, lines) == pytest.approx(-0.75 * 80)
     assert math.isnan(aim.score(model, lines[3:4]))
-    with pytest.raises(SettingError, match="bound"):
-        aim.score(model, [{"watch": 1.0, "watch_parts": {"nll": 1.0}}])
+
+
+def test_a_model_that_cannot_be_judged_so_is_refused_before_it_is_trained():
+    watch = waves()
+    blind = Parrot(5, watch)
+    blind.reads = "rates"
+    with pytest.raises(SettingError, match="reads rates"):
+        objective("reconstruction", train=watch, watch=watch).check(blind)
+    with pytest.raises(SettingError, match="evidence lower bound"):
+        objective("bound", train=watch, watch=watch).check(blind)
+    tiny = read_recipe("lfads-tiny")
+    objective("bound", train=watch, watch=watch).check(tiny.build(5))
+    other = read_recipe("lfads-tiny", ["loss.watch=reconstruction"]).build(5)
+    with pytest.raises(SettingError, match="evidence lower bound"):
+        objective("bound", train=watch, watch=watch).check(other)
 
 
 def test_samples_are_worth_one_if_real_and_nothing_if_independent():

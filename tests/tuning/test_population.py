@@ -12,7 +12,7 @@ from toy_search import QUICK, search, waves
 from spikeloom.errors import SettingError
 from spikeloom.recipe import load_model
 from spikeloom.tuning.objective import objective
-from spikeloom.tuning.population import FAILED, _check_shapes, generation
+from spikeloom.tuning.population import FAILED, _check, generation
 
 SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.warmup = 0.0\n"
 
@@ -63,14 +63,19 @@ def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(populatio
     assert not (worse / "model").exists()
 
 
+def refused(made):
+    """What is looked at before a population is trained."""
+    _check(made, objective(made.aim, train=made.train, watch=made.watch))
+
+
 def test_settings_that_change_sizes_are_refused(population):
     with pytest.raises(SettingError, match=r"sizes.*codes"):
-        _check_shapes(population("plan.rate=1e-3..1e-2", "codes=2|3"))
+        refused(population("plan.rate=1e-3..1e-2", "codes=2|3"))
 
 
 def test_a_model_of_several_plans_must_say_which(population):
     with pytest.raises(SettingError, match="autoencoder_plan"):
-        _check_shapes(population("autoencoder.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
+        refused(population("autoencoder.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
 
 
 @pytest.mark.slow

@@ -61,15 +61,16 @@ class Objective(abc.ABC):
     early: bool  # whether it can be measured while the first stage is being trained
 
     @abc.abstractmethod
+    def check(self, model: Model) -> None:
+        """Raise a SettingError if a model of this kind, trained or not, cannot be judged so."""
+
+    @abc.abstractmethod
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """How good the model is; nan where it cannot be said.
 
         Args:
             model: Trained, or at a look at the watch trials.
             history: Lines of the training, or that of the look alone.
-
-        Raises:
-            SettingError: if no model of this kind can be judged so.
         """
 
 
@@ -88,15 +89,18 @@ class Reconstruction(Objective):
     unit = "bits/spike"
     early = True
 
-    def score(self, model: Model, history: Sequence[Line]) -> float:
-        """See `Objective.score`."""
-        del history
+    def check(self, model: Model) -> None:
+        """See `Objective.check`."""
         if model.reads != "counts":
             raise SettingError(
                 "Only a model that reads counts can be searched by reconstruction: some are hidden from it.",
                 f"{type(model).__name__} reads {model.reads}.",
                 "Write --objective samples.",
             )
+
+    def score(self, model: Model, history: Sequence[Line]) -> float:
+        """See `Objective.score`."""
+        del history
         mode = model.training
         model.eval()
         with torch.inference_mode():
@@ -143,19 +147,22 @@ class Bound(Objective):
     unit = "nats/trial"
     early = True
 
-    def score(self, model: Model, history: Sequence[Line]) -> float:
-        """See `Objective.score`."""
-        looks = [line for line in history if "kl" in line.get("watch_parts", {})]
-        if not looks or getattr(getattr(model, "loss", None), "watch", "bound") != "bound":
+    def check(self, model: Model) -> None:
+        """See `Objective.check`."""
+        if getattr(getattr(model, "loss", None), "watch", None) != "bound":
             raise SettingError(
                 "To search by bound a model must be watched by its evidence lower bound.",
                 f"This {type(model).__name__} is not.",
                 "Search an LFADS, with --set loss.watch=bound; or write --objective samples.",
             )
-        finite = [line for line in looks if line["watch"] is not None]
-        if not finite:
+
+    def score(self, model: Model, history: Sequence[Line]) -> float:
+        """See `Objective.score`."""
+        del model
+        looks = [line for line in history if line.get("watch") is not None]
+        if not looks:
             return math.nan
-        parts = min(finite, key=lambda line: line["watch"])["watch_parts"]
+        parts = min(looks, key=lambda line: line["watch"])["watch_parts"]
         spent = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
         entries = self.watch.bins / len(self.watch) * self.watch.neurons
         return -sum(spent) * entries if None not in spent else math.nan
@@ -175,6 +182,9 @@ class Samples(Objective):
     bench: Bench
     unit = "of the distance closed"
     early = False
+
+    def check(self, model: Model) -> None:
+        """See `Objective.check`; every model generates."""
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """See `Objective.score`."""

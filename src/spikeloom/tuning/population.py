@@ -70,7 +70,7 @@ def evolve(
         Every generation of every member.
 
     Raises:
-        SettingError: if the folder holds another search, or a setting that varies changes the shape of networks.
+        SettingError: if the folder holds another search, or a setting that varies changes the sizes of networks.
         TrainingError: if every member fails.
         KeyboardInterrupt: after Ctrl-C; everything is kept.
     """
@@ -78,21 +78,22 @@ def evolve(
     schedule = replace(schedule, members=members or schedule.members, generations=generations or schedule.generations)
     search = replace(search, out=search.out.resolve(), space=replace(search.space, schedule=schedule))
     with alone(search.out):
-        search.claim("population")
-        _check_shapes(search)
         aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
+        search.claim("population", lambda: _check(search, aim))
         results = _run(search, aim, address, say)
         done = _attempts(search)
         search.write(done, aim.unit)
-        unfinished = [one for one in results if (one.metrics or {}).get("generation", 0) < schedule.generations]
-        if unfinished and not any(one.error for one in unfinished):
-            raise KeyboardInterrupt
+        for one in results:
+            if one.error is not None:
+                raise one.error  # a fault of ours: what a search survives never comes here
+            if (one.metrics or {}).get("generation", 0) < schedule.generations:
+                raise KeyboardInterrupt  # Ray took it for its own
         models = [(cp, told["score"]) for one in results for cp, told in one.best_checkpoints]
         found = best(done)
         if found is None:
             raise TrainingError(
                 "Some members of a population must succeed.",
-                f"All failed, the last one so: {done[-1].message if done else unfinished[0].error}",
+                f"All failed, the last one so: {done[-1].message}",
                 "Try the recipe alone with `spikeloom fit`, or give milder settings.",
             )
         with max(models, key=lambda pair: pair[1])[0].as_directory() as folder:
@@ -287,8 +288,9 @@ def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict
     return {**own, f"{schedule.plan}.updates": schedule.epochs * (trials // min(plan.batch, trials))}
 
 
-def _check_shapes(search: Search) -> None:
-    """Refuse settings that change the networks: a copy could not take the weights."""
+def _check(search: Search, aim: Objective) -> None:
+    """Refuse models that cannot be judged, and settings that change networks: a copy could not take the weights."""
+    aim.check(search.build({}))
     for key, values in search.space.vary.items():
         shapes = []
         for value in values.samples:

@@ -12,7 +12,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -85,8 +85,12 @@ class Search:
     seed: int
     out: Path
 
-    def claim(self, kind: str) -> None:
+    def claim(self, kind: str, check: Callable[[], object] = lambda: None) -> None:
         """Make the folder ours.
+
+        Args:
+            kind: "study" or "population".
+            check: Raises what else is wrong with a new search, before the folder remembers it.
 
         Raises:
             SettingError: if it holds another search, or the recipe can take none of the values of a setting.
@@ -121,6 +125,7 @@ class Search:
             return
         atomic_write(self.out / "recipe.toml", mine["recipe"].encode())
         self._check()
+        check()
         write_json(place, mine)
 
     def _check(self) -> None:

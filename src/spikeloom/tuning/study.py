@@ -61,8 +61,8 @@ def study(
         KeyboardInterrupt: after Ctrl-C; everything is kept.
     """
     with alone(search.out):
-        search.claim("study")
         aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
+        search.claim("study", lambda: aim.check(search.build({})))
         found = _open(search)
         while len(done := _attempts(found, search)) < attempts or done[-1].state == "running":
             trial = _next(found, search)
