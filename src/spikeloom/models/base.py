@@ -373,3 +373,8 @@ def _log(folder: Path, line: str) -> None:
 def as_float(counts: np.ndarray) -> Tensor:
     """Counts of any integer type as a float32 tensor."""
     return torch.from_numpy(counts.astype(np.float32))
+
+
+def as_tensors(trials: Trials) -> dict[str, Tensor]:
+    """Counts and mask, as a stage that learns from counts takes them."""
+    return {"counts": torch.from_numpy(trials.counts.copy()), "mask": torch.from_numpy(trials.mask)}

@@ -33,7 +33,7 @@ from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.errors import DataError, SettingError
 from spikeloom.losses import mmd
 from spikeloom.models.asking import Request, read
-from spikeloom.models.base import as_float
+from spikeloom.models.base import as_float, as_tensors
 from spikeloom.models.coded import Coded
 from spikeloom.models.facts import Facts
 from spikeloom.nn.activity import Activity
@@ -201,8 +201,7 @@ class GNOCCHI(Coded):
             data = {"codes": self.space.whiten(torch.from_numpy(codes))[:, None]}
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal.of == "latents":
-            counts, mask = torch.from_numpy(trials.counts.copy()), torch.from_numpy(trials.mask)
-            data = {"latents": given, "counts": counts, "mask": mask}
+            data = {"latents": given, **as_tensors(trials)}
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
             self.head.start_at(self.observation.drive(mean))
             yield Stage("head", self.head, self.spiking, data, self.head_plan)

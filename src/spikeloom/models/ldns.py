@@ -37,7 +37,7 @@ from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
 from spikeloom.models.asking import Request
-from spikeloom.models.base import Model
+from spikeloom.models.base import Model, as_tensors
 from spikeloom.models.facts import Facts
 from spikeloom.models.likelihood import hidden_in_turn
 from spikeloom.models.streaming import StreamRequest
@@ -186,7 +186,7 @@ class LDNS(Model):
 
     def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
         """Autoencoder, then diffusion; see `Model.stages`."""
-        data, watched = _tensors(trials), None if watch is None else _tensors(watch)
+        data, watched = as_tensors(trials), None if watch is None else as_tensors(watch)
         mean = data["counts"].sum((0, 1), dtype=torch.float32) / trials.bins
         self.decoder.start_at(self.observation.drive(mean))
         coder = nn.ModuleList((self.encoder, self.decoder))
@@ -232,9 +232,10 @@ class LDNS(Model):
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
         fresh = lambda: torch.from_numpy(request.noise.series(lengths, self.latents)).to(device)  # noqa: E731
         told = None if request.condition is None else request.condition.to(device)
-        denoiser: Denoiser = Windowed(self.diffusion, window=self.longest)
-        denoiser = denoiser if told is None else Guided(denoiser, strength=request.guidance)
         sampler: Sampler = request.sampler or self.sampler
+        levels = sampler.levels(self.schedule)
+        denoiser: Denoiser = Windowed(self.diffusion, window=self.longest, levels=levels)
+        denoiser = denoiser if told is None else Guided(denoiser, strength=request.guidance)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.diffusion_plan.precision == "bf16"):
             latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
         drive = self.decode(latents, self.generated if told is None else self.asked)
@@ -387,7 +388,3 @@ class LDNS(Model):
             told = self._trained().variables.encode({**trials.conditions, **trials.behavior})
             data |= {name: value for name in ("vector", "sequence") if (value := getattr(told, name)) is not None}
         return data
-
-
-def _tensors(trials: Trials) -> dict[str, Tensor]:
-    return {"counts": torch.from_numpy(trials.counts.copy()), "mask": torch.from_numpy(trials.mask)}

@@ -40,7 +40,7 @@ from torch import Tensor, nn
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout
 from spikeloom.models.asking import Request
-from spikeloom.models.base import as_float
+from spikeloom.models.base import as_float, as_tensors
 from spikeloom.models.coded import Coded
 from spikeloom.models.facts import Facts
 from spikeloom.models.likelihood import hidden_in_turn
@@ -199,7 +199,8 @@ class LFADS(Coded):
         mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
-        yield Stage("lfads", self, self.bound, _tensors(trials), self.plan, None if watch is None else _tensors(watch))
+        data, watched = as_tensors(trials), None if watch is None else as_tensors(watch)
+        yield Stage("lfads", self, self.bound, data, self.plan, watched)
         found = self._in_batches(
             lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, 256, False, "posterior"
         )
@@ -378,7 +379,3 @@ class LFADS(Coded):
                 f"It got guidance={guidance}, sampler={sampler}.",
                 "Leave them out.",
             )
-
-
-def _tensors(trials: Trials) -> dict[str, Tensor]:
-    return {"counts": torch.from_numpy(trials.counts.copy()), "mask": torch.from_numpy(trials.mask)}
