@@ -153,7 +153,7 @@ def measure(
         found["coverage of the prior"] = coverage(codes, np.asarray(fresh))
         found["coverage, floor (training codes)"] = coverage(codes, np.asarray(coded.codes)[: len(test)])
     if scores:
-        found |= _scores((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
+        found |= axis_table((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
     return found
 
 
@@ -259,7 +259,8 @@ def _walks(
     return found
 
 
-def _scores(train: tuple, test: tuple) -> dict[str, float]:
+def axis_table(train: tuple, test: tuple) -> dict[str, float]:
+    """DCI, MIG and SAP by name; arguments as those of `axis_scores`."""
     found = {}
     for regressor in ("trees", "lasso"):
         for name, score in axis_scores(train, test, regressor=regressor).items():

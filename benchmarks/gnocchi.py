@@ -1,6 +1,7 @@
 """What GNOCCHI's codes are worth: every number of docs/gnocchi.md.
 
     python benchmarks/gnocchi.py arm                   # simulated reaching, three training seeds, beside no MMD
+    python benchmarks/gnocchi.py scores                # DCI, MIG and SAP only
     python benchmarks/gnocchi.py weight                # the MMD weight: orthogonality against held-out error, a figure
     python benchmarks/gnocchi.py prior                 # where codes of unconditional samples come from
     python benchmarks/gnocchi.py speed                 # training gnocchi-small, sampling 1,000 trials
@@ -23,10 +24,22 @@ from pathlib import Path
 
 import numpy as np
 
-from code_measures import HOWS, arm_data, chosen_on, fitted, measure, readers, show, with_latents
+from code_measures import (
+    HOWS,
+    NAMES,
+    arm_data,
+    axis_table,
+    chosen_on,
+    fitted,
+    measure,
+    readers,
+    show,
+    with_codes,
+    with_latents,
+)
 from code_recordings import left_out, measure_angles
 from spikeloom.files import ensure_folder
-from spikeloom.metrics.disentanglement import coverage
+from spikeloom.metrics.disentanglement import coverage, variables
 from spikeloom.models.coded import Coded
 from spikeloom.recipe import load_model
 from spikeloom.report import figures
@@ -52,6 +65,18 @@ def arm(words: argparse.Namespace) -> None:
                 tables.setdefault(title, []).append(found)
     for title, each in tables.items():
         show(title, each)
+
+
+def scores(words: argparse.Namespace) -> None:
+    """DCI, MIG and SAP of codes on simulated reaching, test trials."""
+    train, _, test, _ = arm_data()
+    tables = []
+    for place, seed in enumerate(words.seeds):
+        model = trained(words, place, "as the recipe says", words.set, train, None)
+        sides = [(np.asarray(with_codes(model, part).codes), variables(part, NAMES)) for part in (train, test)]
+        tables.append(axis_table(*sides))
+        print(f"seed {seed} done")
+    show("scores of single axes", tables)
 
 
 def trained(
@@ -134,7 +159,7 @@ def recording(words: argparse.Namespace) -> None:
         print(path)
 
 
-COMMANDS = {"arm": arm, "weight": weight, "prior": prior, "speed": speed, "recording": recording}
+COMMANDS = {"arm": arm, "scores": scores, "weight": weight, "prior": prior, "speed": speed, "recording": recording}
 
 
 def main() -> None:
