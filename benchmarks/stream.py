@@ -1,10 +1,14 @@
-"""A long stream: is its end like its beginning, is there a seam, does memory stay flat?
+"""Long streams: is their end like their beginning, is there a seam, does memory stay flat?
 
-    python benchmarks/stream.py runs/reach --bins 100000 --seed 1
+    python benchmarks/stream.py runs/reach --bins 100000 --seeds 1 2 3
 
-Prints resident memory as the stream goes on; metrics of its first against its last tenth beside the same metrics of
-other tenths, far from each other (the floor); and how far latents and counts jump where two chunks or two blocks meet,
-beside all other steps. The stream is cut into trials as long as the training trials for the metrics.
+Prints resident memory as a stream goes on, and how far latents and counts jump where two chunks or two blocks meet,
+beside all other steps. Then the end: the stream is cut into tenths, these into trials as long as the training trials,
+and pairs of tenths that lie far apart are compared. If a stream forgets when it began, its first and last tenth are a
+pair like any other: its distance from the ideal has a rank among all pairs that is uniform, for each metric and seed.
+The table shows first against last beside the other pairs, and the share of these that are less alike; what is far
+below 0.5 for all seeds is drift. The last line adds up all metrics: the mean share of each seed, and the probability
+that a pair drawn at random has a mean share as small.
 """
 
 import argparse
@@ -13,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.metrics.panel import METRICS, measure
+from spikeloom.metrics.panel import METRICS, Metric, measure
+from spikeloom.models.base import Model
 from spikeloom.recipe import load_model
 from spikeloom.trials import Trials
 
@@ -25,7 +30,10 @@ SHOWN = (
 CHUNK = 1000
 TENTHS = 10
 APART = 4
-"""Tenths in between that are compared lie at least so far apart: neighbours share slow states."""
+"""Tenths that are compared lie at least so far apart: neighbours share slow states."""
+
+PAIRS = [(k, other) for k in range(TENTHS) for other in range(k + APART, TENTHS)]
+ENDS = PAIRS.index((0, TENTHS - 1))
 
 
 def resident() -> float:
@@ -40,45 +48,89 @@ def cut(counts: np.ndarray, length: int, bin_width: float) -> Trials:
     return Trials(counts[: whole * length].reshape(whole, length, -1), bin_width)
 
 
+def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Counts and latents (time, ...) of a stream; says how memory goes on the way."""
+    counts, latents, start, done = [], [], time.perf_counter(), 0
+    print(f"\nseed {seed}; resident before: {resident():.0f} MB")
+    for chunk in model.stream(bins=bins, chunk=CHUNK, seed=seed):
+        counts.append(np.array(chunk.counts[0]))
+        latents.append(np.array(chunk.latents[0]))
+        done += chunk.time
+        if done % (bins // TENTHS) < CHUNK:
+            held = sum(part.nbytes for part in counts + latents) / 1e6
+            seconds = time.perf_counter() - start
+            print(f"{done:8d} bins, {seconds:6.0f} s: {resident() - held:.0f} MB without what is kept", flush=True)
+    return np.concatenate(counts), np.concatenate(latents)
+
+
+def compared(series: np.ndarray, length: int, bin_width: float, metrics: list[Metric]) -> np.ndarray:
+    """Value of each metric for each pair of tenths (pair, metric); nan where there is none."""
+    part = len(series) // TENTHS
+    tenths = [cut(series[k * part : (k + 1) * part], length, bin_width) for k in range(TENTHS)]
+    rows = []
+    for first, second in PAIRS:
+        found = measure(tenths[first], tenths[second], metrics=metrics)
+        values = [found[metric.name].value for metric in metrics]
+        rows.append([np.nan if value is None else value for value in values])
+    return np.array(rows)
+
+
+def less_alike(values: np.ndarray, metrics: list[Metric]) -> np.ndarray:
+    """Share of the other pairs that are less alike than each pair, equal ones half (pair, metric)."""
+    gap = np.array([[metric.distance(x) for metric, x in zip(metrics, row, strict=True)] for row in values])
+    beyond, equal = gap[None] > gap[:, None], gap[None] == gap[:, None]
+    return (beyond.sum(1) + (equal.sum(1) - 1) / 2) / (len(values) - 1)
+
+
+def say(values: list[np.ndarray], metrics: list[Metric]) -> None:
+    """The table over seeds and its sum."""
+    shares = [less_alike(each, metrics) for each in values]
+    print(f"\n{'metric':28s} first/last tenth (by seed), other pairs (mean, sd), share of these less alike (by seed)")
+    for number, metric in enumerate(metrics):
+        ends = " ".join(f"{each[ENDS, number]:8.4f}" for each in values)
+        others = np.concatenate([np.delete(each[:, number], ENDS) for each in values])
+        share = " ".join(f"{each[ENDS, number]:5.2f}" for each in shares)
+        print(f"{metric.name:28s} {ends}   {others.mean():8.4f} {others.std(ddof=1):7.4f}   {share}")
+    for seed, each in enumerate(shares):
+        mean = each.mean(1)  # metrics depend on one another: a pair is compared with pairs, not with a formula
+        chance = (mean <= mean[ENDS]).mean()
+        print(f"stream {seed}: mean share {mean[ENDS]:.2f}; of all {len(PAIRS)} pairs {chance:.2f} have as little")
+
+
 def main() -> None:
     """Print everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--bins", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     words = parser.parse_args()
     model = load_model(words.run)
     assert model.facts is not None
-    length = max(model.facts.lengths)
-    counts, latents, start, done = [], [], time.perf_counter(), 0
-    print(f"resident before: {resident():.0f} MB")
-    for chunk in model.stream(bins=words.bins, chunk=CHUNK, seed=words.seed):
-        counts.append(np.array(chunk.counts[0]))
-        latents.append(np.array(chunk.latents[0]))
-        done += chunk.time
-        if done % (words.bins // TENTHS) < CHUNK:
-            held = sum(part.nbytes for part in counts + latents) / 1e6
-            print(
-                f"{done:8d} bins, {time.perf_counter() - start:6.0f} s: {resident() - held:.0f} MB without what is kept"
-            )
-    series, hidden = np.concatenate(counts), np.concatenate(latents)
-    part = len(series) // TENTHS
-    tenths = [cut(series[k * part : (k + 1) * part], length, model.facts.bin_width) for k in range(TENTHS)]
+    length, values = max(model.facts.lengths), []
     metrics = [metric for metric in METRICS if metric.name in SHOWN]
-    pairs = [(k, other) for k in range(1, TENTHS - 1) for other in range(k + APART, TENTHS - 1)]
-    between = [measure(tenths[k], tenths[other], metrics=metrics) for k, other in pairs]
-    ends = measure(tenths[0], tenths[-1], metrics=metrics)
-    print(f"\n{'metric':28s} first/last tenth   tenths in between (mean, sd of {len(between)} pairs)")
-    for metric in metrics:
-        floor = np.array([found[metric.name].value for found in between if found[metric.name].value is not None])
-        value = ends[metric.name].value
-        if value is not None and len(floor):
-            print(f"{metric.name:28s} {value:12.4f}       {floor.mean():10.4f} {floor.std(ddof=1):8.4f}")
-    hop = max(1, length // 2)
-    for what, values in (("latents", hidden), ("counts", series.astype(np.float32))):
-        step = np.square(np.diff(values, axis=0)).mean(1)
-        for where, every in ((f"chunks ({CHUNK} bins)", CHUNK), (f"blocks ({hop} bins)", hop)):
-            print(f"{what}, squared step at borders of {where}: {seam(step, every)}")
+    for seed in words.seeds:
+        series, hidden = streamed(model, words.bins, seed)
+        hop = max(1, length // 2)
+        counts = series.astype(np.float32)
+        for what, jumps, course in (("latents", hidden, hidden), ("counts", counts, counts.sum(1, keepdims=True))):
+            step = np.square(np.diff(jumps, axis=0)).mean(1)
+            for where, every in ((f"chunks ({CHUNK} bins)", CHUNK), (f"blocks ({hop} bins)", hop)):
+                print(f"{what}, squared step at borders of {where}: {seam(step, every)}")
+            print(f"{what}, share of the variance that the place between two windows explains: {tied(course, hop):.4f}")
+        values.append(compared(series, length, model.facts.bin_width, metrics))
+    known = [number for number in range(len(metrics)) if np.isfinite([each[:, number] for each in values]).all()]
+    say([each[:, known] for each in values], [metrics[number] for number in known])
+
+
+def tied(series: np.ndarray, every: int) -> float:
+    """Share of the variance of a series (time, channel) that its place in blocks of so many bins explains.
+
+    Corrected for what means of so many blocks vary by chance.
+    """
+    whole = len(series) // every
+    rows = series[: whole * every].reshape(whole, every, -1).astype(np.float64)
+    chance = rows.var(0, ddof=1).mean(0) / whole
+    return float(((rows.mean(0).var(0, ddof=1) - chance) / rows.var((0, 1))).mean())
 
 
 def seam(step: np.ndarray, every: int) -> str:

@@ -1,11 +1,12 @@
 """The windowed denoiser: plain where it can be, exact where the plain one works bin by bin, and without a seam."""
 
+import pytest
 import torch
 
-from spikeloom.diffusion.denoiser import ExactGaussian, NetworkDenoiser
+from spikeloom.diffusion.denoiser import Denoiser, ExactGaussian, NetworkDenoiser
 from spikeloom.diffusion.sampler import UniPC
 from spikeloom.diffusion.schedule import LinearBeta
-from spikeloom.diffusion.windowed import Windowed
+from spikeloom.diffusion.windowed import Windowed, first_hop
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.stack import Backbone
 
@@ -30,6 +31,43 @@ def test_samples_of_an_exact_gaussian_do_not_change():
     exact, x = ExactGaussian(0.5, SCHEDULE), torch.randn(4, 40, 2)
     plain, windowed = (UniPC(8).draw(net, lambda: x.clone()) for net in (exact, Windowed(exact, window=16)))
     torch.testing.assert_close(windowed, plain)
+
+
+class Course(Denoiser):
+    """Knows trials of one value per channel, the place in the window its mean: a network of aligned trials."""
+
+    schedule = SCHEDULE
+
+    def forward(self, x, level, condition=None, mask=None):
+        mean = torch.linspace(-2, 2, x.shape[1])[:, None]
+        signal, noise = (scale[:, None, None] for scale in SCHEDULE(level))
+        return mean + signal * 0.25 / (signal**2 * 0.25 + noise**2) * (x - signal * mean)
+
+
+def test_no_bin_is_always_at_the_same_place_of_a_window():
+    """Windows that begin with the trial at every level leave their course in the samples; shifted ones hardly any."""
+    sampler, tied = UniPC(20), []
+    for levels in (None, sampler.levels(SCHEDULE)):
+        noise = torch.randn(1, 8000, 4, generator=torch.Generator().manual_seed(0))
+        x = sampler.draw(Windowed(Course(), window=16, levels=levels), lambda: noise)  # noqa: B023  # drawn at once
+        rows = x[0, 16:-16].reshape(-1, 8, 4)
+        tied.append(float(rows.mean((0, 2)).var() / rows.var()))
+    assert tied[0] > 0.01
+    assert tied[1] < tied[0] / 5  # a mean of 4,000 values varies by 0.0003 of their variance
+
+
+@pytest.mark.parametrize("window", [1, 2, 9, 16])
+@pytest.mark.parametrize("time", [1, 16, 17, 23, 64])
+def test_windows_cover_every_bin_wherever_they_begin(window, time):
+    """A denoiser that returns what it gets is blended to just that; each trial of a batch has windows of its own."""
+    same = Course()
+    same.forward = lambda x, *_: x
+    x, mask = torch.randn(2, time, 3), torch.arange(time) < torch.tensor([[time], [max(1, time - 5)]])
+    levels = torch.arange(8, 0, -1) / 8
+    for level in levels:
+        found = Windowed(same, window=window, levels=levels)(x, level.expand(2), None, mask)
+        torch.testing.assert_close(found[mask], x[mask])
+    assert len({first_hop(number, window) for number in range(8)}) == min(4, max(1, window // 2))
 
 
 def test_each_trial_keeps_its_level_and_condition():

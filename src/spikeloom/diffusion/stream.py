@@ -1,11 +1,12 @@
 r"""Samples without end: a long trial whose beginning is finished before its end is begun.
 
 A long trial is denoised in windows of W bins that overlap by half, hop H = W // 2 (`diffusion.windowed`). At every
-level window k reads the bins from kH to kH + W, and once it is done, nothing more changes the estimate of the clean
-bins before (k + 1) H. A step from one level to the next is taken bin by bin. So the levels need not wait for the whole
-trial: *block* b, its bins from bH to (b + 1) H, may step down as soon as window b is done, and window k of the next
-level can be read as soon as the blocks it covers have come down to it. All levels work at once, like looms in a row,
-each two windows behind the one before,
+level window k reads W bins from its beginning on, and once it is done, nothing more changes the estimate of the clean
+bins before the beginning of window k + 1. A step from one level to the next is taken bin by bin. So the levels need not
+wait for the whole trial: the bins between the two may step down as soon as window k is done, and a window of the next
+level can be read as soon as the bins it covers have come down to it. Windows of each level begin elsewhere, at one of a
+few places within H; *blocks* are the bins between any two such places. All levels work at once, like looms in a row,
+each two or three windows behind the one before,
 
     level 1     window k
     level 2     window k - 2
@@ -21,6 +22,7 @@ Each block has a `Walk` of its own; a sampler that looks twice in a step (`Heun`
 are elsewhere, so such samplers are refused.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import final
@@ -31,6 +33,7 @@ from torch import Tensor
 
 from spikeloom.diffusion.denoiser import Denoiser
 from spikeloom.diffusion.sampler import Rung, Sampler, Seen, Walk
+from spikeloom.diffusion.windowed import first_hop
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
 
@@ -59,18 +62,22 @@ class Lane:
 
     Args:
         rung: The level.
+        hop: Bins from the beginning of the next window to that of the one after it.
         blocks: Those whose clean estimate is not complete; the first one begins where the next window does.
         total: Weighted sum of the windows' answers, from the first block on (bin, channel).
         norm: Sum of the weights (bin, 1).
         covered: Bins, from the first block on, that the last window reached.
+        complete: Bins, from the first block on, whose clean estimate is.
         ended: Whether no further block will come.
     """
 
     rung: Rung
+    hop: int
     blocks: list[Block] = field(default_factory=list)
     total: Tensor | None = None
     norm: Tensor | None = None
     covered: int = 0
+    complete: int = 0
     ended: bool = False
 
     @property
@@ -115,9 +122,12 @@ class Stream:
             )
         levels = sampler.levels(denoiser.schedule)
         scales = (levels, *denoiser.schedule(levels))
-        self.lanes = [Lane(Rung(*row)) for row in zip(*(scale.tolist() for scale in scales), strict=True)]
+        rungs = [Rung(*row) for row in zip(*(scale.tolist() for scale in scales), strict=True)]
+        self.lanes = [Lane(rung, first_hop(number, window)) for number, rung in enumerate(rungs)]
         self.denoiser, self.sampler, self.window = denoiser, sampler, window
         self.hop = max(1, window // 2)
+        places = sorted({0, self.hop, *(lane.hop for lane in self.lanes)})
+        self.sizes = itertools.cycle([late - early for early, late in itertools.pairwise(places)])
         self.noise, self.fresh, self.condition, self.left = noise, fresh, condition, bins
         self.told: Condition | None = None
 
@@ -137,7 +147,7 @@ class Stream:
         if ready:
             self._look(ready)
         for number, lane in enumerate(self.lanes):
-            while lane.blocks and self._complete(lane):
+            while lane.blocks and (lane.complete > 0 or (lane.ended and lane.bins <= lane.covered)):
                 finished += self._down(number, lane)
             if lane.ended and not lane.blocks and number + 1 < len(self.lanes):
                 self.lanes[number + 1].ended = True
@@ -145,7 +155,8 @@ class Stream:
 
     def _feed(self, lane: Lane) -> None:
         """One more block of noise, and what it is told."""
-        bins = self.hop if self.left is None else min(self.hop, self.left)
+        size = next(self.sizes)
+        bins = size if self.left is None else min(size, self.left)
         told = self.condition(bins) if bins else None
         sequence = None if told is None else told.sequence
         bins = bins if sequence is None else sequence.shape[1]
@@ -154,7 +165,7 @@ class Stream:
             x = self.noise(bins)
             lane.blocks.append(Block(x, Walk(self.denoiser, lambda: x, None, None), sequence))
         self.left = None if self.left is None else self.left - bins
-        lane.ended = bins < self.hop or self.left == 0
+        lane.ended = bins < size or self.left == 0
 
     def _look(self, ready: list[Lane]) -> None:
         """Evaluate the next window of these lanes as one batch, and add the answers up."""
@@ -170,6 +181,7 @@ class Stream:
                 total[: len(lane.total)] += lane.total[: self.window]
                 norm[: len(lane.norm)] += lane.norm[: self.window]
             lane.total, lane.norm, lane.covered = total, norm, self.window
+            lane.complete, lane.hop = lane.hop, self.hop
 
     def _cut(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The next window (1, bin, channel), zeros beyond the end, and which bins of it there are (1, bin)."""
@@ -188,12 +200,6 @@ class Stream:
             sequence = torch.cat([self._cut(pieces)[0] for pieces in told])
         return Condition(None if vector is None else vector.expand(len(ready), -1), sequence)
 
-    def _complete(self, lane: Lane) -> bool:
-        """Whether no further window will change the answer for the lane's first block."""
-        if lane.ended and lane.bins <= lane.covered:
-            return True  # the last window reached the end
-        return lane.covered == self.window  # it begins with the last window, and the next one begins after it
-
     def _down(self, number: int, lane: Lane) -> list[Piece]:
         """Take the first block one level down; from the last lane it is finished."""
         assert lane.total is not None
@@ -201,7 +207,8 @@ class Stream:
         block = lane.blocks.pop(0)
         bins = block.x.shape[1]
         clean = (lane.total[:bins] / lane.norm[:bins])[None]
-        lane.total, lane.norm, lane.covered = lane.total[bins:], lane.norm[bins:], lane.covered - bins
+        lane.total, lane.norm = lane.total[bins:], lane.norm[bins:]
+        lane.covered, lane.complete = lane.covered - bins, lane.complete - bins
         if number + 1 == len(self.lanes):
             return [clean]
         there = self.lanes[number + 1]

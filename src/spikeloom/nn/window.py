@@ -26,16 +26,21 @@ class Windows:
         x: What is to be cut (batch, time, channel); gives shape and device.
         mask: Valid bins (batch, time), the first ones of each trial; None means all.
         window: Bins that a network knows.
+        first: Bins from the beginning of the first window to that of the second; half a window, as from the second to
+            the third, if absent.
     """
 
-    def __init__(self, x: Tensor, mask: Tensor | None, *, window: int) -> None:
+    def __init__(self, x: Tensor, mask: Tensor | None, *, window: int, first: int | None = None) -> None:
         self.time, hop, device = x.shape[1], max(1, window // 2), x.device
+        first = hop if first is None else first
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=device) if mask is None else mask
-        self.number = max(0, -(-(self.time - window) // hop)) + 1
+        self.number = 1 if self.time <= window else 2 + max(0, -(-(self.time - window - first) // hop))
         starts, bins = hop * torch.arange(self.number, device=device), torch.arange(window, device=device)
+        starts[1:] += first - hop
         self.index = starts[:, None] + bins  # (window, bin)
         # A trial's last window is the first that reaches its end; the later ones of longer trials are not its own.
-        own = starts < (valid.sum(1, keepdim=True) - window + hop).clamp(min=1)
+        reached = torch.cat((starts[:1], starts[:-1] + window))  # by the windows before
+        own = reached < valid.sum(1, keepdim=True).clamp(min=1)
         self.weight = own[:, :, None] * torch.minimum(bins + 1, window - bins)  # (batch, window, bin)
         self.mask = self.cut(valid)
 
