@@ -1,7 +1,7 @@
 """Search on one machine: attempts one after the other, proposed and pruned by Optuna.
 
 Proposals come from a tree-structured Parzen estimator, seeded for attempt n by (seed, n), so that a search that was
-killed goes on as it would have. After the first attempts each is compared, from a fifth of its training on, with the
+killed goes on as it would have. After the first attempts each is compared, from half of its training on, with the
 median of the others at the same share of their updates, and is stopped if it is worse (where the objective can be
 measured on the way). The study lies in OUT/study.db, an SQLite file that Optuna's own tools read; an attempt that was
 under way is taken up from its checkpoint.
@@ -29,8 +29,8 @@ HOPELESS = 5
 UNPRUNED = 5
 """Attempts that are trained to the end before any is pruned."""
 
-WARM = 20
-"""Percent of the updates of a stage before which nothing is pruned."""
+WARM = 50
+"""Percent of the updates of a stage before which nothing is pruned: a high rate pays late (docs/tuning.md)."""
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
