@@ -28,6 +28,10 @@ SMALLEST = 1e-9
 """Mean count of a silent neuron, spikes/bin."""
 
 
+MOST_PARTS = 10
+"""Passes in which entries are hidden in turn; more would hide too few of them to be worth their time."""
+
+
 def hidden_in_turn(
     rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float, in_batches: Callable[..., Any]
 ) -> np.ndarray:
@@ -41,7 +45,7 @@ def hidden_in_turn(
         share: Of the entries that training hides.
         in_batches: `Model._in_batches` of the model.
     """
-    parts = max(2, round(1 / share)) if share else 2
+    parts = min(MOST_PARTS, max(2, round(1 / share))) if share else 2
 
     def some(rows: np.ndarray) -> dict[str, np.ndarray]:
         streams = Streams(0, Purpose.CALIBRATE, 2, rows)
