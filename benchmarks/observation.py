@@ -4,8 +4,10 @@
     python benchmarks/observation.py runs/reach --train train.h5 --test test.h5
 
 Fits Poisson, + history (H), + bin refractoriness (B), + shared noise (N) on the training trials, then draws counts from
-the rates inferred for the test trials and from generated rates. Rows of "real" are training trials against the test
-trials, as many, with the same conditions: the floor. Everything is compared with all test trials; mean over draws.
+the rates inferred for the test trials, from generated rates, and, with all parts, from those of a Gaussian fitted to
+the latents of the training trials (`LDNS.gaussian`), which the diffusion must beat. Rows of "real" are training trials
+against the test trials, as many, with the same conditions: the floor. Everything is compared with all test trials; mean
+over draws.
 """
 
 import argparse
@@ -48,6 +50,7 @@ LADDER: dict[str, Callable[[], ObservationModel]] = {
     "+ H + B": lambda: SpikeHistory(Refractory()),
     "+ H + B + N": SharedNoise,
 }
+FULL = "+ H + B + N"
 OTHERS: dict[str, Callable[[], ObservationModel]] = {
     "+ H, raw bins, published form": lambda: SpikeHistory(Poisson(), basis="bins", logarithmic=True),
     "+ H + B, raw bins": lambda: SpikeHistory(Refractory(), basis="bins"),
@@ -131,6 +134,9 @@ def main() -> None:
         own = adapted(model, learned, train)
         sets = [counts(model, inferred, own, 200 + k) for k in range(given.draws)]
         show(f"inferred   {name}", row(test, sets, train))
+        if name == FULL:  # a Gaussian's rates are spread as inferred ones are
+            sets = [model.gaussian(train, like=test, seed=400 + k) for k in range(given.draws)]
+            show(f"Gaussian   {name}", row(test, sets, train))
         own = adapted(model, many, train)
         print(f"# generated gain {float(own.gain):.3f}")
         show(
