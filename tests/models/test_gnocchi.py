@@ -209,6 +209,19 @@ def test_rates_and_latents_as_the_signal(tmp_path):
         model(signal=SignalSettings(of="latents", latents=5, components=6)).fit(data, progress=False)
 
 
+def test_the_head_learns_what_components_leave_of_the_latents():
+    data = toy(latents=True)
+    one = model(signal=SignalSettings(of="latents", latents=4, components=2), updates=1)
+    with pytest.MonkeyPatch.context() as patch:
+        seen = []
+        patch.setattr(
+            one, "spiking", lambda batch, streams: seen.append(batch["latents"]) or GNOCCHI.spiking(one, batch, streams)
+        )
+        one.fit(data, progress=False)
+    rows = (seen[0] - one.activity.mean).flatten(1)
+    assert np.linalg.matrix_rank((rows - rows.mean(0)).numpy(), tol=1e-3) == 2
+
+
 def test_every_setting_survives_the_folder(tmp_path):
     made = model(prior="diffusion", mmd=0.3)
     made.fit(toy(), progress=False).save(tmp_path)

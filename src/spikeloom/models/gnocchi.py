@@ -201,6 +201,9 @@ class GNOCCHI(Coded):
             data = {"codes": self.space.whiten(torch.from_numpy(codes))[:, None]}
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal.of == "latents":
+            mask = torch.from_numpy(trials.mask)
+            with torch.no_grad():  # what the components leave out of the latents, the head must do without
+                given = torch.cat([self.activity.back(self.activity(*rows)) for rows in _rows(given, mask)])
             data = {"latents": given, **as_tensors(trials)}
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
             self.head.start_at(self.observation.drive(mean))
@@ -309,3 +312,8 @@ class GNOCCHI(Coded):
                 f"It was asked for {int(lengths[lengths != self.activity.time][0])}.",
                 "Leave the bins out, or fit with --set signal.form=sequence, which takes any length.",
             )
+
+
+def _rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Some trials at a time."""
+    yield from zip(*(tensor.split(64) for tensor in tensors), strict=True)
