@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--data", required=True, help="training trials, for the decoders")
     parser.add_argument("--test", required=True)
-    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--guidance", type=float, help="the model's own, for which it was calibrated, if absent")
     parser.add_argument("--sampler", help="NAME:STEPS")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="NAME=VALUE")
@@ -86,6 +86,7 @@ def main() -> None:
     words = parser.parse_args()
     model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)
     assert model.facts is not None
+    words.guidance = model.guidance if words.guidance is None else words.guidance
     names = [variable.name for variable in model.facts.variables.each]
     sampler = None if words.sampler is None else choose(Sampler, words.sampler)
     if words.only:
