@@ -18,11 +18,12 @@ blocks of each level: constant memory for a trial of any length. Nothing is appr
 fresh noise the stream is the very trial that `Windowed` gives, to rounding, so it has no seam that a long trial has
 not.
 
-Each block has a `Walk` of its own; a sampler that looks twice in a step (`Heun`) would look at a block whose neighbours
-are elsewhere, so such samplers are refused.
+A sampler that looks twice in a step (`Heun`) would look at blocks whose neighbours are elsewhere, so such samplers are
+refused.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import final
@@ -47,13 +48,13 @@ class Block:
 
     Args:
         x: The sample at the block's level.
-        walk: What the block saw at the levels above.
         sequence: What these bins are told; None where the denoiser is told nothing bin by bin.
+        seen: What the block saw at the last few levels above.
     """
 
     x: Piece
-    walk: Walk
     sequence: Float[Tensor, "1 bin dim"] | None
+    seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=4))
 
 
 @dataclass
@@ -84,6 +85,15 @@ class Lane:
     def bins(self) -> int:
         """Bins of the blocks."""
         return sum(block.x.shape[1] for block in self.blocks)
+
+    def take(self) -> list[Block]:
+        """Remove and return the blocks that no further window will change."""
+        over = self.ended and self.bins <= self.covered  # the last window reached the end
+        taken, bins = list[Block](), 0
+        while self.blocks and (over or bins < self.complete):
+            taken.append(self.blocks.pop(0))
+            bins += taken[-1].x.shape[1]
+        return taken
 
 
 @final
@@ -132,7 +142,7 @@ class Stream:
         self.told: Condition | None = None
 
     def __iter__(self) -> Iterator[Piece]:
-        """Finished pieces in order of time, each of at most half a window."""
+        """Finished pieces in order of time, each of at most a window."""
         while not (self.lanes[-1].ended and not self.lanes[-1].blocks):
             with torch.no_grad():
                 done = self._wave()
@@ -147,8 +157,7 @@ class Stream:
         if ready:
             self._look(ready)
         for number, lane in enumerate(self.lanes):
-            while lane.blocks and (lane.complete > 0 or (lane.ended and lane.bins <= lane.covered)):
-                finished += self._down(number, lane)
+            finished += self._down(number, lane)
             if lane.ended and not lane.blocks and number + 1 < len(self.lanes):
                 self.lanes[number + 1].ended = True
         return finished
@@ -162,8 +171,7 @@ class Stream:
         bins = bins if sequence is None else sequence.shape[1]
         if bins:
             self.told = told
-            x = self.noise(bins)
-            lane.blocks.append(Block(x, Walk(self.denoiser, lambda: x, None, None), sequence))
+            lane.blocks.append(Block(self.noise(bins), sequence))
         self.left = None if self.left is None else self.left - bins
         lane.ended = bins < size or self.left == 0
 
@@ -201,19 +209,33 @@ class Stream:
         return Condition(None if vector is None else vector.expand(len(ready), -1), sequence)
 
     def _down(self, number: int, lane: Lane) -> list[Piece]:
-        """Take the first block one level down; from the last lane it is finished."""
+        """Take the complete blocks one level down, all in one step; from the last lane they are finished."""
+        blocks = lane.take()
+        if not blocks:
+            return []
         assert lane.total is not None
         assert lane.norm is not None
-        block = lane.blocks.pop(0)
-        bins = block.x.shape[1]
+        sizes = [block.x.shape[1] for block in blocks]
+        bins = sum(sizes)
         clean = (lane.total[:bins] / lane.norm[:bins])[None]
         lane.total, lane.norm = lane.total[bins:], lane.norm[bins:]
         lane.covered, lane.complete = lane.covered - bins, lane.complete - bins
         if number + 1 == len(self.lanes):
             return [clean]
         there = self.lanes[number + 1]
-        block.walk.noise = lambda: self.fresh(number, bins)
-        block.walk.seen.append(Seen(lane.rung, block.x, clean))
-        block.x = self.sampler.step(there.rung, block.walk)
-        there.blocks.append(block)
+        for block, part in zip(blocks, clean.split(sizes, 1), strict=True):
+            block.seen.append(Seen(lane.rung, block.x, part))
+        walk = Walk(self.denoiser, lambda: self.fresh(number, bins), None, None, _joined(blocks))
+        x = self.sampler.step(there.rung, walk)
+        seen = walk.seen[-1]  # the step may have corrected it
+        for block, *parts in zip(blocks, *(whole.split(sizes, 1) for whole in (x, seen.x, seen.clean)), strict=True):
+            block.x, block.seen[-1] = parts[0], Seen(lane.rung, parts[1], parts[2])
+        there.blocks += blocks
         return []
+
+
+def _joined(blocks: list[Block]) -> deque[Seen]:
+    """What neighbouring blocks saw, as one: they came down the same levels."""
+    rows = zip(*(block.seen for block in blocks), strict=True)
+    join = lambda pieces: torch.cat(list(pieces), 1)  # noqa: E731
+    return deque(Seen(row[0].rung, join(one.x for one in row), join(one.clean for one in row)) for row in rows)
