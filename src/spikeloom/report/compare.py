@@ -110,7 +110,7 @@ class Comparison:
         for k, name in enumerate(self.names):
             shares = [self.rows[name][metric.name].closed for metric in shown]
             x = np.array([np.nan if share is None else np.clip(share, -0.25, 1.25) for share in shares], float)
-            y = np.arange(len(shown)) + 0.16 * (k - (len(self.names) - 1) / 2)
+            y = np.arange(len(shown)) + min(0.16, 0.8 / len(self.names)) * (k - (len(self.names) - 1) / 2)
             told = [percent(share) or "not computed" for share in shares]
             words = [f"{metric.title}: {word}" for metric, word in zip(shown, told, strict=True)]
             series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=words))

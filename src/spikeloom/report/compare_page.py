@@ -10,7 +10,7 @@ from spikeloom.report.report import number, spread
 def page(comparison: Comparison) -> str:
     """The whole page as text."""
     names = comparison.names
-    head = ["metric", *names, "real vs real", "trivial", "winner"]
+    head = ["metric", "real vs real", *names, "trivial", "winner"]
     kinds = ["", *[' class="n"'] * (len(head) - 2), ""]
     top = "".join(f"<th{kind}>{escape(word)}</th>" for kind, word in zip(kinds, head, strict=True))
     rows = []
@@ -21,8 +21,8 @@ def page(comparison: Comparison) -> str:
             spread(row.value, row.sd) + _sampling(comparison.models[name].sample_sd[metric.name])
             for name, row in zip(names, found, strict=True)
         ]
-        words += [spread(found[0].floor, found[0].floor_sd), number(found[0].trivial)]
-        labels = [*names, "real vs real", "trivial"]
+        words = [spread(found[0].floor, found[0].floor_sd), *words, number(found[0].trivial)]
+        labels = ["real vs real", *names, "trivial"]
         cells = "".join(
             f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'
             for label, word in zip(labels, words, strict=True)
@@ -31,7 +31,7 @@ def page(comparison: Comparison) -> str:
         winner = f"<b>{escape(verdict.winner)}</b>" if verdict.winner else f"no winner: {escape(verdict.reason)}"
         rows.append(
             f'<tr><td class="metric">{escape(metric.title)}{unit}<small>{escape(metric.why)}</small></td>{cells}'
-            f'<td class="soft" data-label="winner">{winner}</td></tr>'
+            f'<td class="soft won" data-label="winner">{winner}</td></tr>'
         )
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in comparison.facts.items())
     body = f"""<header><h1>Models compared</h1><p class="summary">{escape(comparison.summary)}</p></header>
