@@ -87,7 +87,7 @@ def test_fresh_noise_has_the_right_variance():
     words = dict(window=64, noise=generators[200], fresh=lambda level, n: generators[level](n), bins=1200)
     stream = Stream(ExactGaussian(0.5, SCHEDULE), DDPM(200), **words)
     x = torch.cat(list(stream), 1)
-    assert x.std() == pytest.approx(0.5, rel=0.05)
+    assert x.std() == pytest.approx(0.5, rel=0.07)  # the sampler's error and three standard errors of 3,600 numbers
     seams = (x[0, 1:] * x[0, :-1]).mean(1)  # neighbours are independent, also across windows
     assert abs(seams[7::8].mean()) < 4 * 0.25 / np.sqrt(3 * 150)
 
