@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 from toy_search import QUICK, search, waves
@@ -12,7 +13,7 @@ from toy_search import QUICK, search, waves
 from spikeloom.errors import SettingError
 from spikeloom.recipe import load_model
 from spikeloom.tuning.objective import objective
-from spikeloom.tuning.population import FAILED, _check, generation
+from spikeloom.tuning.population import FAILED, _check, _connect, generation
 
 SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.warmup = 0.0\n"
 
@@ -79,6 +80,16 @@ def test_a_model_of_several_plans_must_say_which(population):
 
 
 @pytest.mark.slow
+def test_a_cluster_that_is_not_there_is_named(monkeypatch):
+    def init(*_, **__):
+        raise ConnectionError("Failed to connect to Ray cluster at nowhere:6379\nmore")
+
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
+    with pytest.raises(SettingError, match="nowhere:6379") as error:
+        _connect("nowhere:6379")
+    assert "more" not in str(error.value)
+
+
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'spikeloom[ray]'")
 def test_a_population_is_trained_compared_and_copied(tmp_path):
     (tmp_path / "space.toml").write_text("[vary]\nplan.rate = { low = 1e-6, high = 3e-2, log = true }\n" + SCHEDULE)

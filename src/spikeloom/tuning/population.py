@@ -128,7 +128,14 @@ def _connect(address: str | None) -> Any:
     import ray
 
     if address is not None:
-        ray.init(address, logging_level="ERROR", log_to_driver=False)
+        try:
+            ray.init(address, logging_level="ERROR", log_to_driver=False)
+        except (ConnectionError, ValueError, RuntimeError) as error:  # Ray's ways of not reaching a cluster
+            raise SettingError(
+                "--address must be that of a Ray cluster that runs and can be reached.",
+                f"At {address}: {str(error).splitlines()[0]}.",
+                "Start one with `ray start --head`, give the address it names, or leave --address out.",
+            ) from error
         return ray
     ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False)
     open_at = {node["NodeManagerAddress"] for node in ray.nodes()} - {"127.0.0.1"}
