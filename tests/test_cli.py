@@ -16,18 +16,12 @@ import numpy as np
 import pynwb
 import pytest
 
-from spikeloom import cli, files
+from command import run
+from spikeloom import files
 from spikeloom.trials import Trials
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 QUICK = ["--set", "autoencoder_plan.updates=6", "--set", "diffusion_plan.updates=6", "--set", "latents=4"]
-
-
-def run(*words):
-    """Run a command in this process and give its exit code."""
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(word) for word in words])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")

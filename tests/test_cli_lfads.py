@@ -6,17 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from spikeloom.cli.app import main
+from command import run
 from spikeloom.trials import Trials
 
 QUICK = ["--set", "plan.updates=4"]
-
-
-def run(*words):
-    """Run a command in this process and give its exit code."""
-    with pytest.raises(SystemExit) as end:
-        main([str(word) for word in words])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")

@@ -9,20 +9,14 @@ import time
 
 import pytest
 
-from spikeloom import cli, files
+from command import run
+from spikeloom import files
 from spikeloom.data.lorenz import lorenz
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 SMALL = ["codes=3", "network.encoder=4", "network.generator=6", "network.factors=3", "plan.updates=20"]
 QUICK = [word for change in (*SMALL, "plan.watch_every=5") for word in ("--set", change)]
 VARY = ["--vary", "plan.rate=1e-4..2e-2 log", "--vary", "network.dropout=0..0.5"]
-
-
-def run(*words):
-    """Run a command in this process and give its exit code."""
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(word) for word in words])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")

@@ -3,16 +3,9 @@
 import numpy as np
 import pytest
 
-from spikeloom import cli
+from command import run
 from spikeloom.data.reaching import read_controller
 from spikeloom.trials import Trials
-
-
-def run(*words):
-    """Run a command in this process and give its exit code."""
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(word) for word in words])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")
