@@ -78,6 +78,10 @@ class Series:
         return self.name or NAMES.get(self.role, "")
 
 
+Size = Literal["full", "medium", "compact", "bare"]
+"""How much stands around the axes; see `Chart`."""
+
+
 @dataclass(frozen=True, eq=False)
 class Chart:
     """One set of axes.
@@ -104,7 +108,12 @@ class Chart:
     limits: tuple[float, float, float, float] | None = None
     rows: Sequence[str] = ()
     wide: float = 1.35
-    size: Literal["full", "medium", "compact", "bare"] = "full"
+    size: Size = "full"
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of lines, to be written on the second axis; a raster has too many rows to name."""
+        return () if any(one.kind == "ticks" for one in self.series) else self.rows
 
     def bounds(self) -> tuple[float, float, float, float]:
         """Limits of both axes: those given, or the finite data with 4 % room; never empty."""

@@ -14,7 +14,7 @@ from spikeloom.metrics.conditional import Behaviour, Directions, behaviour, dire
 from spikeloom.metrics.decoding import r_squared
 from spikeloom.metrics.pair import Pair
 from spikeloom.report.chart import Chart, Figure, Role, Series
-from spikeloom.report.views import by_rate, one_raster
+from spikeloom.report.views import in_raster, one_raster
 from spikeloom.trials import Trials
 
 SIDES: tuple[tuple[str, Role], ...] = (("real", "real"), ("fake", "fake"))
@@ -176,7 +176,8 @@ def drawn_figure(
         unit = found.unit.removesuffix("/s")
         charts.append(_plane(asked[0], read.mean(0)[None], f"mean of {len(drawn)} trials", unit))
         charts.append(_plane(asked[0], read[:1], "one trial", unit))
-    charts.append(one_raster(drawn, trial=0, order=by_rate(real), role="fake", title="spikes of one trial"))
+    order = in_raster(drawn, drawn.time)
+    charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
     value, good = found.r_squared("fake"), np.isfinite(mean).all(1)
     average = r_squared(found.asked["fake"][0][good], mean[good])
     words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, found.r_squared("real"))]

@@ -56,7 +56,8 @@ DOTS = ((60, 8.0, 0.85), (400, 4.5, 0.6), (math.inf, 2.2, 0.35))
 
 def raster(axes: "Axes", trials: Trials, *, trial: int = 0) -> None:
     """Spikes of one trial: time in seconds against neurons, the most active on top."""
-    draw(axes, views.one_raster(trials, trial=trial, order=views.by_rate(trials)))
+    time = int(trials.lengths[trial])
+    draw(axes, views.one_raster(trials, trial=trial, order=views.in_raster(trials, time)))
 
 
 def psth(
@@ -124,8 +125,8 @@ def draw(axes: "Axes", chart: Chart) -> None:
     if "y" in chart.log:
         axes.set_yscale("log")
     axes.set(xlim=(low_x, high_x), ylim=(low_y, high_y), title=chart.title, xlabel=chart.x_label, ylabel=chart.y_label)
-    if chart.rows and chart.size == "full":
-        axes.set_yticks(range(len(chart.rows)), chart.rows)
+    if chart.names:
+        axes.set_yticks(range(len(chart.names)), chart.names)
     if chart.size == "bare":
         axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
@@ -166,8 +167,7 @@ def save(figure: Figure, folder: Path) -> list[Path]:
     columns = min(figure.columns, len(figure.charts))
     rows = math.ceil(len(figure.charts) / columns)
     inch, left, gap, low, between = PAPER[first.size]
-    left = 2.4 if first.rows and first.size == "full" else left
-    wide = inch + 3.0 if first.rows and first.size == "full" else inch
+    left, wide = (2.4, inch + 3.0) if first.names else (left, inch)
     high = wide if first.diagonal else wide / first.wide
     size = (left + columns * wide + (columns - 1) * gap + 0.3, low + rows * high + (rows - 1) * between + 0.6)
     paths = [folder / f"{figure.key}.{kind}" for kind in ("svg", "pdf")]

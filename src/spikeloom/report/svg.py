@@ -49,7 +49,7 @@ class Scale:
 def draw(chart: Chart) -> str:
     """The chart as one `<svg>` element, with `data-hover` for the page's script; all text is escaped."""
     width, (left, right, top, bottom), size = SIZES[chart.size]
-    if chart.rows and chart.size == "full":  # a dot plot: room for the names of its lines
+    if chart.names:  # a dot plot: room for them
         width, left = 560, 210
     inner = width - left - right
     height = top + bottom + (inner if chart.diagonal else inner / chart.wide)
@@ -79,7 +79,7 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
     low_x, high_x, low_y, high_y = chart.bounds()
     parts = []
     count = 4 if chart.size == "compact" else 5
-    names = list(zip(map(escape, chart.rows), up(list(range(len(chart.rows)))).tolist(), strict=True))
+    names = list(zip(map(escape, chart.names), up(list(range(len(chart.names)))).tolist(), strict=True))
     for value, y in names or _places(low_y, high_y, up, count):
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
         parts.append(f'<text class="tick" x="{left - 5}" y="{y + 3.5:.1f}" text-anchor="end">{value}</text>')

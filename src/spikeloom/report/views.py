@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from spikeloom.metrics.panel import METRICS, Result, measure
-from spikeloom.report.chart import Chart, Figure, Role, Series
+from spikeloom.report.chart import Chart, Figure, Role, Series, Size
 from spikeloom.shapes import mask_of
 from spikeloom.trials import Trials
 
@@ -28,7 +28,7 @@ RASTERS = 12
 """Trials shown of each side."""
 
 MOST_SPIKES = 2500
-"""Spikes drawn in one raster; a denser trial shows its first part only, so that the page stays small."""
+"""Spikes drawn in one raster; for denser trials fewer neurons are drawn, so that the page stays small."""
 
 MOST_ROWS = 200
 """Neurons drawn in one raster."""
@@ -47,6 +47,13 @@ def sides_of(real: Trials, fake: Trials) -> tuple[tuple[Trials, Role], tuple[Tri
 def by_rate(trials: Trials) -> NDArray[np.intp]:
     """Neurons ordered by mean rate, the quietest first."""
     return np.argsort(trials.mean_rates_hz(), kind="stable")
+
+
+def in_raster(trials: Trials, time: int) -> NDArray[np.intp]:
+    """Neurons of rasters of so many bins, the quietest first: all, or fewer, evenly chosen, where spikes are many."""
+    order, spikes = by_rate(trials), np.count_nonzero(trials.counts[:, :time]) / len(trials)
+    most = min(len(order), MOST_ROWS, max(1, int(len(order) * MOST_SPIKES / max(1, spikes))))
+    return order[np.linspace(0, len(order) - 1, most).astype(int)]
 
 
 def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]:
@@ -97,14 +104,13 @@ def one_raster(
     role: Role = "real",
     title: str = "",
     time: int | None = None,
+    size: Size = "bare",
 ) -> Chart:
     """Spikes of one trial, one row per neuron in the given order, time in seconds from the trial's first bin."""
-    order = order[np.linspace(0, len(order) - 1, min(len(order), MOST_ROWS)).astype(int)]
     last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
     counts = trials.counts[trial, :last][:, order]
     bins, rows = np.nonzero(counts)
-    if len(bins) > MOST_SPIKES:
-        bins, rows = bins[:MOST_SPIKES], rows[:MOST_SPIKES]
+    bins, rows = bins[: 2 * MOST_SPIKES], rows[: 2 * MOST_SPIKES]  # if much denser than those the order was made for
     span = (last if time is None else time) * trials.bin_width
     return Chart(
         title or f"trial {trial}",
@@ -114,7 +120,7 @@ def one_raster(
         limits=(0.0, span, -0.7, len(order) - 0.3),
         rows=[f"neuron {neuron}" for neuron in order],
         wide=1.1,
-        size="bare",
+        size=size,
     )
 
 
@@ -122,8 +128,8 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
     """Twelve trials of each side, the same conditions at the same places where both sides have them."""
     shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
     matched = bool(shared) and shared != [""]
-    order, time = by_rate(real), max(common_time(real, fake), 1)
-    charts = []
+    time = max(common_time(real, fake), 1)
+    order, charts = in_raster(real, time), []
     for trials, role in sides_of(real, fake):
         if matched:
             members = groups(trials, condition)
@@ -138,15 +144,15 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
             for row, title in zip(rows, titles, strict=True)
         ]
     caption = (
-        f"Each box is one trial of {time * real.bin_width:g} s; each row a neuron, in both halves in the order of the "
-        "recorded mean rates, the most active on top. Look for silent or bursting trials that only one side has."
+        f"A box is one trial of {time * real.bin_width:g} s, each row one of {len(order)} neurons, in both halves in "
+        "order of the recorded mean rates, the most active on top. Look for silent or bursting trials of one side only."
     )
     return Figure("rasters", "Spikes of single trials", caption, tuple(charts), columns=6)
 
 
 def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
     """Generated trials beside the training trials nearest to them; `pairs` (pair, 2) holds both trial numbers."""
-    order, charts = by_rate(train), []
+    order, charts = in_raster(train, int(train.lengths.max())), []
     for mine, theirs in pairs[:most].tolist():
         time = int(max(fake.lengths[mine], train.lengths[theirs]))
         title = f"generated {mine}"
