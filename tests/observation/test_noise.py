@@ -48,9 +48,9 @@ def test_series_have_unit_variance_and_the_correlation_they_say(component):
         np.testing.assert_allclose(np.diag(steady, lag), wanted[lag], atol=0.06)
 
 
-@pytest.mark.parametrize("bin_width", [0.005, 0.05])
+@pytest.mark.parametrize("bin_width", [0.005, 0.01])
 def test_the_covariance_that_was_put_in_is_found(bin_width):
-    """At 50 ms the box is one bin. Off the diagonal, where data speak."""
+    """At 10 ms the box is one bin. Off the diagonal, where data speak."""
     true = noisy(bin_width)
     trials, rates = recorded(true, trials=400, bin_width=bin_width)
     model = SharedNoise(Poisson(), rank=4)
@@ -73,6 +73,27 @@ def test_where_there_is_no_noise_none_is_found():
         model.build(NEURONS, 0.005)
         model.measure(data, rates, seed=0)
         assert model.weights.square().sum(1).max() < 0.1
+
+
+def test_bins_that_do_not_resolve_the_box_have_none():
+    """What neurons share within 25 ms is left to the rates, and the calibration of rates is told so."""
+    data, rates = recorded(noisy(), trials=100)
+    wide = Trials(data.counts, 0.025)
+    model = SharedNoise(Poisson(), rank=4)
+    model.build(NEURONS, wide.bin_width)
+    model.measure(wide, rates, seed=0)
+    assert model.shared_bins == 0
+    assert model.weights.shape == (NEURONS, 0)
+    drive, counts = model.drive(torch.from_numpy(rates)), torch.from_numpy(np.array(wide.counts, np.float32))
+    np.testing.assert_array_equal(model.sample(drive, streams(100)), Poisson().sample(drive, streams(100)))
+    alone = Poisson().log_prob(counts, drive)
+    torch.testing.assert_close(model.log_prob(counts, drive), alone)
+    whole = model.log_likelihood(counts[:3], drive[:3], streams(3), particles=2)
+    torch.testing.assert_close(whole.float(), alone[:3].sum(2))
+    slower = SharedNoise(Poisson(), slow=((0.1, 2),))
+    slower.build(NEURONS, wide.bin_width)
+    slower.measure(wide, rates, seed=0)
+    assert slower.weights.shape == (NEURONS, 2)  # slow noise alone
 
 
 def test_slow_covariance_is_left_to_the_rates():

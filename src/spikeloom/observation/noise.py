@@ -2,8 +2,9 @@ r"""Shared near-instant noise: neurons that fire together within 10 ms beyond wh
 
 .. math:: r'_{tn} = r_{tn} \exp\Big(\sum_k U_{nk} e_{kt} - \tfrac12 \sum_k U_{nk}^2\Big),
 
-e Gaussian series of unit variance. Their correlation over lags is that of a **box** of 10 ms (one bin, if bins are
-wider), and of slower ones if asked; see `observation.components`. Noise keeps the mean rate.
+e Gaussian series of unit variance. Their correlation over lags is that of a **box** of 10 ms, and of slower ones if
+asked; see `observation.components`. Noise keeps the mean rate. Bins wider than two boxes do not resolve it: there is no
+box then, and what neurons share within a bin is left to the rates.
 
 **Fit by moment matching.** Let D(lag) be the covariance of the counts about their mean at each time of the trial, data
 minus simulation. Noise of covariance :math:`c(\mathrm{lag}) = \sum \rho(\mathrm{lag}) U U^\top` adds
@@ -57,7 +58,7 @@ class SharedNoise(ObservationModel):
 
     Args:
         inner: What is driven; spike history over refractory bins if absent.
-        duration: Of the box, s.
+        duration: Of the box, s; none where it is less than half a bin.
         rank: Most directions that the box moves neurons along.
         slow: Slower noise, pairs of time constant (s) and rank; none by default.
     """
@@ -85,9 +86,10 @@ class SharedNoise(ObservationModel):
     def build(self, neurons: int, bin_width: float) -> None:
         """See `ObservationModel.build`."""
         super().build(neurons, bin_width)
-        self.box_bins = max(1, round(self.duration / bin_width))
+        self.box_bins = round(self.duration / bin_width)
+        box = [Box(self.box_bins, self.rank)] if self.box_bins else []
         slow = [Decay(math.exp(-bin_width / seconds), number) for seconds, number in self.slow]
-        self.components: list[Component] = [Box(self.box_bins, self.rank), *slow]
+        self.components: list[Component] = [*box, *slow]
         self.register_buffer("weights", torch.zeros(neurons, sum(each.rank for each in self.components)))
 
     def rates(self, drive: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
@@ -162,7 +164,7 @@ class SharedNoise(ObservationModel):
 
     def _noise(self, white: Float[Tensor, "batch time rank"], memory: Memory) -> Real:
         """Noise of each neuron on the log scale, its series going on from the memory."""
-        parts, start = [], 0
+        parts, start = [white[..., :0]], 0
         for number, component in enumerate(self.components):
             own, name = white[..., start : start + component.rank], f"noise{number}"
             series, memory[name] = component.series(own, memory.get(name, own[:, :0]))
@@ -189,7 +191,7 @@ class SharedNoise(ObservationModel):
         """Fit the noise, then match; see `ObservationModel.adapt`."""
         self.weights.zero_()
         lags = self._lags(min(trials.time, rates.shape[1]))
-        if min(len(trials), len(rates)) > 1 and len(lags) > 1:
+        if self.components and min(len(trials), len(rates)) > 1 and len(lags) > 1:
             self._fit(trials, rates, mask_of(lengths, rates.shape[1]), lags, seed)
         self.match(trials, rates, lengths=lengths, seed=seed)
 
@@ -228,8 +230,9 @@ class SharedNoise(ObservationModel):
     def _lags(self, time: int) -> NDArray[np.int64]:
         """Those of the box, a few beyond, and further ones for slower noise."""
         slow = [-1 / math.log(each.factor) for each in self.components if isinstance(each, Decay)]
-        far = np.geomspace(self.box_bins, max([2 * self.box_bins, *(2 * bins for bins in slow)]), 8 if slow else 1)
-        near = np.arange(self.box_bins + SLOWER_LAGS)
+        box = max(1, self.box_bins)
+        far = np.geomspace(box, max([2 * box, *(2 * bins for bins in slow)]), 8 if slow else 1)
+        near = np.arange(box + SLOWER_LAGS)
         return np.array([lag for lag in np.unique(np.concatenate((near, far.round().astype(int)))) if lag < time])
 
 
