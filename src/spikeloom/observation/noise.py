@@ -58,7 +58,7 @@ class SharedNoise(ObservationModel):
 
     Args:
         inner: What is driven; spike history over refractory bins if absent.
-        duration: Of the box, s; none where it is less than half a bin.
+        duration: Of the box, s; none where it is shorter than half a bin.
         rank: Most directions that the box moves neurons along.
         slow: Slower noise, pairs of time constant (s) and rank; none by default.
     """
@@ -86,7 +86,7 @@ class SharedNoise(ObservationModel):
     def build(self, neurons: int, bin_width: float) -> None:
         """See `ObservationModel.build`."""
         super().build(neurons, bin_width)
-        self.box_bins = round(self.duration / bin_width)
+        self.box_bins = math.floor(self.duration / bin_width + 0.5 + 1e-9)  # half a bin, but for rounding, is one
         box = [Box(self.box_bins, self.rank)] if self.box_bins else []
         slow = [Decay(math.exp(-bin_width / seconds), number) for seconds, number in self.slow]
         self.components: list[Component] = [*box, *slow]
