@@ -35,6 +35,9 @@ SERIES = "hand_velocity"
 RADIUS, SECONDS = 0.04, 0.8
 """Of the circle (m), and how long the hand takes for it."""
 
+STRENGTH = 3.0
+"""How strongly the circle is asked for: a path like none in training needs more than the plain model's 1."""
+
 SPAN = 0.06
 """How far targets are moved either way, m."""
 
@@ -97,10 +100,11 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     velocity = 2 * np.pi * RADIUS / SECONDS * np.stack([-np.sin(turn), np.cos(turn)], 1)
     rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
     atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())
-    say(f"$ spikeloom sample {run} --trials 50 --condition {SERIES}={path} --seed {seed} --out {out}")
+    asked = f"--condition {SERIES}={path} --guidance {STRENGTH:g}"
+    say(f"$ spikeloom sample {run} --trials 50 {asked} --seed {seed} --out {out}")
     centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)
     told = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
-    drawn = model.sample(50, bins=len(told), condition={SERIES: told}, seed=seed)
+    drawn = model.sample(50, bins=len(told), condition={SERIES: told}, guidance=STRENGTH, seed=seed)
     drawn.save(out)
     return drawn
 
