@@ -112,7 +112,7 @@ class Variable:
                 values = self._numbers(values)
             hot = values[:, None] == known
             if not hot.any(1).all():
-                unknown = np.asarray(values)[~hot.any(1)][0]
+                unknown = np.asarray(values)[~hot.any(1)].tolist()[0]
                 raise ConditionError(
                     f"{self.name} must be one of {list(self.categories)}.",
                     f"It was {unknown!r}.",

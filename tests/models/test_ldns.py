@@ -215,6 +215,20 @@ def test_trials_to_be_like_may_be_padded_further_than_they_last(told):
     np.testing.assert_array_equal(fake.behavior["wave"], trials.behavior["wave"][:, :17])
 
 
+def test_trials_to_be_like_must_have_the_same_bins(told):
+    """24 bins of 25 ms are not 24 bins of 10 ms."""
+    with pytest.raises(SettingError, match=r"must have the bins of the training trials, 0\.01 s. Theirs are 0\.025 s"):
+        told.sample(like=Trials(toy_trials().counts, 0.025), seed=1)
+
+
+def test_an_unknown_category_is_named_as_it_was_written():
+    trials = toy_trials()
+    numbered = Trials(trials.counts, trials.bin_width, conditions={"target": np.arange(24) % 3})
+    model = toy_model(condition=("target",)).fit(numbered, progress=False)
+    with pytest.raises(ConditionError, match=r"one of \[0, 1, 2\]\. It was 9"):
+        model.sample(2, condition={"target": 9})
+
+
 def test_a_condition_asked_by_name_alone_is_drawn_from_training():
     model = toy_model(condition=("side", "angle_deg")).fit(toy_trials(), progress=False)
     fake = model.sample(50, condition=["side", "angle_deg"])

@@ -94,6 +94,12 @@ def asked_lengths(
                 f"It came with trials={trials}, bins={bins}.",
                 "Leave trials and bins out, or select the trials you want from like.",
             )
+        if not np.isclose(like.bin_width, facts.bin_width):
+            raise SettingError(
+                f"Trials to be like must have the bins of the training trials, {facts.bin_width:g} s.",
+                f"Theirs are {like.bin_width:g} s, so lengths in bins mean another time.",
+                "Bin the recording as the training trials were.",
+            )
         return np.asarray(like.lengths)
     if trials is None or trials < 1 or (bins is not None and bins < 1):
         raise SettingError(
