@@ -79,7 +79,6 @@ def test_a_model_of_several_plans_must_say_which(population):
         refused(population("autoencoder.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
 
 
-@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named(monkeypatch):
     def init(*_, **__):
         raise ConnectionError("Failed to connect to Ray cluster at nowhere:6379\nmore")
@@ -90,6 +89,7 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch):
     assert "more" not in str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'spikeloom[ray]'")
 def test_a_population_is_trained_compared_and_copied(tmp_path):
     (tmp_path / "space.toml").write_text("[vary]\nplan.rate = { low = 1e-6, high = 3e-2, log = true }\n" + SCHEDULE)

@@ -49,11 +49,15 @@ def by_rate(trials: Trials) -> NDArray[np.intp]:
     return np.argsort(trials.mean_rates_hz(), kind="stable")
 
 
-def in_raster(trials: Trials, time: int) -> NDArray[np.intp]:
-    """Neurons of rasters of so many bins, the quietest first: all, or fewer, evenly chosen, where spikes are many."""
-    order, spikes = by_rate(trials), np.count_nonzero(trials.counts[:, :time]) / len(trials)
-    most = min(len(order), MOST_ROWS, max(1, int(len(order) * MOST_SPIKES / max(1, spikes))))
-    return order[np.linspace(0, len(order) - 1, most).astype(int)]
+def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
+    """Neurons of rasters of so many bins, the quietest of `trials` first: evenly chosen, few enough for all sides."""
+    order = by_rate(trials)
+    spikes = np.concatenate([np.count_nonzero(each.counts[:, :time], axis=1) for each in (trials, *others)])
+    for rows in range(min(len(order), MOST_ROWS), 0, -1):
+        chosen = order[np.linspace(0, len(order) - 1, rows).astype(int)]
+        if spikes[:, chosen].sum(1).max() <= MOST_SPIKES:
+            break
+    return chosen
 
 
 def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]:
@@ -97,20 +101,14 @@ def common_time(real: Trials, fake: Trials) -> int:
 
 
 def one_raster(
-    trials: Trials,
-    *,
-    trial: int,
-    order: NDArray[np.intp],
-    role: Role = "real",
-    title: str = "",
-    time: int | None = None,
-    size: Size = "bare",
-) -> Chart:
+    trials: Trials, *, trial: int, order: NDArray[np.intp], role: Role = "real", title: str = "",
+    time: int | None = None, size: Size = "bare",
+) -> Chart:  # fmt: skip
     """Spikes of one trial, one row per neuron in the given order, time in seconds from the trial's first bin."""
     last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
     counts = trials.counts[trial, :last][:, order]
     bins, rows = np.nonzero(counts)
-    bins, rows = bins[: 2 * MOST_SPIKES], rows[: 2 * MOST_SPIKES]  # if much denser than those the order was made for
+    bins, rows = bins[:MOST_SPIKES], rows[:MOST_SPIKES]  # more only where one neuron has them, or others were chosen
     span = (last if time is None else time) * trials.bin_width
     return Chart(
         title or f"trial {trial}",
@@ -129,7 +127,7 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
     shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
     matched = bool(shared) and shared != [""]
     time = max(common_time(real, fake), 1)
-    order, charts = in_raster(real, time), []
+    order, charts = in_raster(real, time, fake), []
     for trials, role in sides_of(real, fake):
         if matched:
             members = groups(trials, condition)
@@ -152,7 +150,7 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
 
 def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
     """Generated trials beside the training trials nearest to them; `pairs` (pair, 2) holds both trial numbers."""
-    order, charts = in_raster(train, int(train.lengths.max())), []
+    order, charts = in_raster(train, max(train.time, fake.time), fake), []
     for mine, theirs in pairs[:most].tolist():
         time = int(max(fake.lengths[mine], train.lengths[theirs]))
         title = f"generated {mine}"
