@@ -31,7 +31,7 @@ from spikeloom.metrics.disentanglement import (
     unit_r2,
     variables,
 )
-from spikeloom.models.coded import Coded
+from spikeloom.models.common.coded import Coded
 from spikeloom.nn.codes import CodeRangeWarning
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.trials import Trials

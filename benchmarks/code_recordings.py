@@ -13,7 +13,7 @@ from spikeloom.metrics.disentanglement import (
     unit_r2,
     variables,
 )
-from spikeloom.models.coded import Coded
+from spikeloom.models.common.coded import Coded
 from spikeloom.trials import Trials
 
 WINDOWS = 6

@@ -19,7 +19,7 @@ from spikeloom.files import ensure_folder
 from spikeloom.metrics import decoding
 from spikeloom.metrics.conditional import Directions, behaviour, directions
 from spikeloom.metrics.pair import Pair
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.recipe import choose, load_model
 from spikeloom.report import figures
 from spikeloom.report.conditional import conditional_figures, drawn_figure

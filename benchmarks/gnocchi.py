@@ -40,7 +40,7 @@ from code_measures import (
 from code_recordings import left_out, measure_angles
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.disentanglement import coverage, variables
-from spikeloom.models.coded import Coded
+from spikeloom.models.common.coded import Coded
 from spikeloom.recipe import load_model
 from spikeloom.report import figures
 from spikeloom.report.walk import code_figure, weight_figure

@@ -18,7 +18,7 @@ from spikeloom.files import ensure_folder
 from spikeloom.metrics.conditional import Directions, behaviour, directions
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.panel import METRICS, measure
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.recipe import load_model
 from spikeloom.report import figures
 from spikeloom.report.chart import Chart, Figure, Series

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.metrics.panel import METRICS, Metric, measure
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.recipe import load_model
 from spikeloom.trials import Trials
 

@@ -117,7 +117,7 @@ def test_a_killed_fit_goes_on_to_the_same_weights(house, tmp_path):
 
 
 def test_ctrl_c_ends_with_130_and_says_how_to_go_on(house, tmp_path, monkeypatch, capsys):
-    from spikeloom.models.base import Model
+    from spikeloom.models.common.base import Model
 
     def interrupted(*_words, **_more):
         raise KeyboardInterrupt

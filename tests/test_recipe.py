@@ -7,7 +7,7 @@ import pytest
 from spikeloom.diffusion.sampler import DDIM, DDPM, UniPC
 from spikeloom.diffusion.schedule import Cosine, LinearBeta
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
-from spikeloom.models.base import describe
+from spikeloom.models.common.base import describe
 from spikeloom.recipe import load_model, read_recipe, recipes
 
 

@@ -16,9 +16,9 @@ import numpy as np
 from spikeloom.data.reaching import reaching
 from spikeloom.data.reaching_arm import BIN_WIDTH
 from spikeloom.files import atomic_write, ensure_folder
-from spikeloom.models.base import Model
-from spikeloom.models.coded import Coded
-from spikeloom.models.cost import cost
+from spikeloom.models.common.base import Model
+from spikeloom.models.common.coded import Coded
+from spikeloom.models.common.cost import cost
 from spikeloom.recipe import read_recipe
 from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import drawn_figure

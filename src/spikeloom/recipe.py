@@ -36,7 +36,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
 from spikeloom.files import check_manifest, read_bytes, read_json
-from spikeloom.models.base import Model, describe
+from spikeloom.models.common.base import Model, describe
 
 ABOUT = ("model", "about", "note")
 """Keys of a recipe that are not settings."""
@@ -288,10 +288,12 @@ def _has_settings(kind: type) -> bool:
 
 
 def _named(base: type, name: Any, where: str) -> type:
-    """The concrete subclass of that name, in any case of letters, after importing the package the base lives in."""
-    package = importlib.import_module(base.__module__.rpartition(".")[0])
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
+    """The concrete subclass of that name, in any case of letters, after importing the packages the base lives in."""
+    parents = base.__module__.split(".")
+    for depth in range(2, len(parents)):  # spikeloom.models and spikeloom.models.common, for a base in the latter
+        package = importlib.import_module(".".join(parents[:depth]))
+        for module in pkgutil.iter_modules(package.__path__):
+            importlib.import_module(f"{package.__name__}.{module.name}")
     found = {kind.__name__: kind for kind in _below(base) if not inspect.isabstract(kind)}
     for known, kind in found.items():
         if isinstance(name, str) and known.lower() == name.lower():

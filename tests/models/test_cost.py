@@ -6,7 +6,7 @@ import pytest
 from small_ldns import toy_model, toy_trials
 
 from spikeloom.diffusion.sampler import DDIM, UniPC
-from spikeloom.models.cost import cost
+from spikeloom.models.common.cost import cost
 from spikeloom.report.evaluate import evaluate
 
 

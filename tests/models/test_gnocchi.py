@@ -8,7 +8,7 @@ import torch
 
 from spikeloom.diffusion.schedule import LinearBeta
 from spikeloom.errors import DataError, SettingError, ShapeError
-from spikeloom.models.asking import asked_codes
+from spikeloom.models.common.request import asked_codes
 from spikeloom.models.gnocchi import GNOCCHI, NetworkSettings, SignalSettings
 from spikeloom.models.ldns import LDNS
 from spikeloom.nn.codes import CodeRangeWarning

@@ -12,13 +12,13 @@ from small_ldns import NEURONS, toy_model, toy_trials
 
 from spikeloom.diffusion.sampler import DDIM
 from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
+from spikeloom.models.common.conditions import ConditionRangeWarning
 from spikeloom.models.ldns import LDNS, AutoencoderSettings
 from spikeloom.observation.poisson import Poisson
 from spikeloom.recipe import load_model
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.plan import Plan
 from spikeloom.trials import Trials
-from spikeloom.variables import ConditionRangeWarning
 
 ALL = ("angle_deg", "side", "speed", "wave")
 
@@ -68,7 +68,7 @@ def test_trials_of_different_length_do_not_disturb_each_other(plain):
     for trial in (0, 5):
         noise, spikes = (Streams(2, p, 0, [trial]) for p in (Purpose.SAMPLE, Purpose.SPIKES))
         length = int(lengths.lengths[trial])
-        from spikeloom.models.asking import Request
+        from spikeloom.models.common.request import Request
 
         with torch.inference_mode():
             alone = plain.draw(Request(np.array([length]), noise, spikes))

@@ -8,7 +8,7 @@ import torch
 from small_ldns import NEURONS, toy_model, toy_trials
 
 from spikeloom.errors import SettingError
-from spikeloom.models.base import describe
+from spikeloom.models.common.base import describe
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson

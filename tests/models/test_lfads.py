@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spikeloom.errors import SettingError
+from spikeloom.models.common.likelihood import bits_per_spike
 from spikeloom.models.lfads import LFADS, LossSettings, NetworkSettings
-from spikeloom.models.likelihood import bits_per_spike
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.seeds import Purpose, Streams

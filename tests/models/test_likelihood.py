@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from small_ldns import toy_model, toy_trials
 
-from spikeloom.models.likelihood import bits_per_spike
+from spikeloom.models.common.likelihood import bits_per_spike
 from spikeloom.observation.poisson import Poisson
 from spikeloom.trials import Trials
 

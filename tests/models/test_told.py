@@ -9,7 +9,7 @@ import pytest
 
 from spikeloom.metrics.conditional import directions
 from spikeloom.metrics.pair import Pair
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.recipe import read_recipe
 from spikeloom.trials import Trials
 

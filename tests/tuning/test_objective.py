@@ -9,7 +9,7 @@ from toy_search import waves
 
 from spikeloom.errors import SettingError
 from spikeloom.metrics.baselines import homogeneous_poisson
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.recipe import read_recipe
 from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective
 

@@ -9,7 +9,7 @@ import numpy as np
 from spikeloom.errors import ConditionError, FileError
 
 if TYPE_CHECKING:
-    from spikeloom.models.base import Model
+    from spikeloom.models.common.base import Model
 
 
 def read_conditions(words: list[str], model: "Model", bins: int | None) -> dict[str, Any]:

@@ -191,8 +191,8 @@ def _generated(run: Path, changes: list[str], real: "Trials", samples: int, seed
 
 def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, str]:
     """What a model costs, and, where it offers a likelihood, how well it predicts held-out counts."""
-    from spikeloom.models.cost import cost
-    from spikeloom.models.likelihood import bits_per_spike
+    from spikeloom.models.common.cost import cost
+    from spikeloom.models.common.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
 
     model: Any = load_model(run, changes)

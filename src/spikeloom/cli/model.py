@@ -11,7 +11,7 @@ from spikeloom.cli.paths import output_file, output_folder
 from spikeloom.errors import SettingError
 
 if TYPE_CHECKING:
-    from spikeloom.models.base import Model
+    from spikeloom.models.common.base import Model
 
 Run = Annotated[Path, typer.Argument(help="Run folder of `spikeloom fit`, or a model folder.")]
 

@@ -53,7 +53,7 @@ def traverse(
     import warnings
 
     from spikeloom.files import atomic_write, ensure_folder
-    from spikeloom.models.coded import Coded
+    from spikeloom.models.common.coded import Coded
     from spikeloom.recipe import load_model
     from spikeloom.trials import Trials
 

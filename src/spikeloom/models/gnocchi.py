@@ -32,10 +32,10 @@ from spikeloom.diffusion.sampler import DEFAULT, Sampler
 from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.errors import DataError, SettingError
 from spikeloom.losses import mmd
-from spikeloom.models.asking import Request, read
-from spikeloom.models.base import as_float, as_tensors
-from spikeloom.models.coded import Coded
-from spikeloom.models.facts import Facts
+from spikeloom.models.common.base import as_float, as_tensors
+from spikeloom.models.common.coded import Coded
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.request import Request, read
 from spikeloom.nn.activity import Activity
 from spikeloom.nn.codes import CodeSpace
 from spikeloom.nn.condition import Condition

@@ -36,11 +36,11 @@ from spikeloom.diffusion.stream import Stream
 from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
-from spikeloom.models.asking import Request
-from spikeloom.models.base import Model, as_tensors
-from spikeloom.models.facts import Facts
-from spikeloom.models.likelihood import hidden_in_turn
-from spikeloom.models.streaming import StreamRequest
+from spikeloom.models.common.base import Model, as_tensors
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.likelihood import hidden_in_turn
+from spikeloom.models.common.request import Request
+from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
 from spikeloom.nn.stack import Backbone

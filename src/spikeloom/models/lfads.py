@@ -39,12 +39,12 @@ from torch import Tensor, nn
 
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout
-from spikeloom.models.asking import Request
-from spikeloom.models.base import as_float, as_tensors
-from spikeloom.models.coded import Coded
-from spikeloom.models.facts import Facts
-from spikeloom.models.likelihood import hidden_in_turn
-from spikeloom.models.streaming import StreamRequest
+from spikeloom.models.common.base import as_float, as_tensors
+from spikeloom.models.common.coded import Coded
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.likelihood import hidden_in_turn
+from spikeloom.models.common.request import Request
+from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.autoregressive import Autoregressive
 from spikeloom.nn.codes import CodeSpace
 from spikeloom.nn.generator import LARGEST_STATE, Controller, Generator

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from spikeloom.errors import SettingError
 from spikeloom.metrics.panel import METRICS
-from spikeloom.models.base import Model, as_float
+from spikeloom.models.common.base import Model, as_float
 from spikeloom.report.bench import Bench
 from spikeloom.report.evaluate import panel_rows
 from spikeloom.seeds import Purpose, generator

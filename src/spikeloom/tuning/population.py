@@ -27,7 +27,7 @@ from typing import Any
 
 from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, read_json, write_json
-from spikeloom.models.facts import Facts
+from spikeloom.models.common.facts import Facts
 from spikeloom.seeds import Purpose, generator
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, alone, best, survivable

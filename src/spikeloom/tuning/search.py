@@ -28,9 +28,9 @@ from spikeloom.files import (
     read_json,
     write_json,
 )
-from spikeloom.models.base import Model
-from spikeloom.models.facts import Facts
-from spikeloom.models.settings import describe
+from spikeloom.models.common.base import Model
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.settings import describe
 from spikeloom.recipe import Recipe, read_recipe
 from spikeloom.training.checkpoint import History
 from spikeloom.trials import Trials

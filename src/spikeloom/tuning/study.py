@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from spikeloom.errors import TrainingError
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.seeds import Purpose, generator
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, State, alone, best, seconds, survivable

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError
-from spikeloom.models.facts import Facts
+from spikeloom.models.common.conditions import Variable, Variables
+from spikeloom.models.common.facts import Facts
 from spikeloom.trials import Trials
-from spikeloom.variables import Variable, Variables
 
 
 def trials(**conditions) -> Trials:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from spikeloom.errors import ConditionError, DataError, SettingError, ShapeError
-from spikeloom.models.facts import Facts
+from spikeloom.models.common.conditions import Variable, Variables
+from spikeloom.models.common.facts import Facts
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
-from spikeloom.variables import Variable, Variables
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from spikeloom.errors import ConditionError, SettingError
-from spikeloom.models.asking import asked
-from spikeloom.models.facts import Facts
+from spikeloom.models.common.conditions import Variable, Variables
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.request import asked
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
-from spikeloom.variables import Variable, Variables
 
 
 class Told:

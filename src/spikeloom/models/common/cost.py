@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from spikeloom.diffusion.denoiser import NetworkDenoiser
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.training.memory import peak_memory
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from spikeloom.errors import DataError
+from spikeloom.models.common.conditions import Variable, Variables
 from spikeloom.trials import Trials
-from spikeloom.variables import Variable, Variables
 
 
 @dataclass(frozen=True)

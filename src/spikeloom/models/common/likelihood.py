@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikeloom.models.base import BINS_AT_ONCE
+from spikeloom.models.common.base import BINS_AT_ONCE
 from spikeloom.observation.base import ObservationModel
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialRates

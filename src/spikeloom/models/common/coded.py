@@ -14,7 +14,7 @@ import numpy as np
 
 from spikeloom.errors import SettingError
 from spikeloom.metrics.disentanglement import Directions, How
-from spikeloom.models.base import Model
+from spikeloom.models.common.base import Model
 from spikeloom.nn.codes import CodeRangeWarning, CodeSpace
 from spikeloom.trials import Trials
 

@@ -1,6 +1,6 @@
 """`Model`: what every generative model of spiking has in common.
 
-Final here: fit, sample, stream, encode, save, restore. A model of a paper is one file beside this one with four
+Final here: fit, sample, stream, encode, save, restore. A model of a paper is one file in `models` with four
 methods: `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a
 batch, `infer` encodes one; a fifth, `unroll`, where it can go on without end. What a model needs in order to speak
 (latent mean and sd, rate scales, trial lengths, bin width) is part of it: buffers, saved with the weights.
@@ -32,10 +32,10 @@ from spikeloom.files import (
     write_manifest,
     write_tensors,
 )
-from spikeloom.models.asking import Request, asked, asked_codes, asked_lengths, labelled, read
-from spikeloom.models.facts import Facts, check_fit
-from spikeloom.models.settings import describe, recipe_text
-from spikeloom.models.streaming import StreamRequest, Told, checked_chunk, chunks
+from spikeloom.models.common.facts import Facts, check_fit
+from spikeloom.models.common.request import Request, asked, asked_codes, asked_lengths, labelled, read
+from spikeloom.models.common.settings import describe, recipe_text
+from spikeloom.models.common.streaming import StreamRequest, Told, checked_chunk, chunks
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.start import begun, start_hash
 from spikeloom.training.train import Stage, Watching, train
