@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.metrics.panel import METRICS, Pair, measure
-from spikeloom.report.evaluate import evaluate
 from spikeloom.trials import Trials
 
 

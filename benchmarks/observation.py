@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from spikeloom.evaluation.splits import matched
 from spikeloom.metrics.panel import METRICS, measure
-from spikeloom.metrics.splits import matched
 from spikeloom.models.ldns import LDNS
 from spikeloom.observation.base import ObservationModel
 from spikeloom.observation.calibration import Calibration

@@ -21,13 +21,15 @@ FLOORS = [
     {"trials", "trials_io", "trials_nwb", "nn", "observation"},
     {"diffusion", "training", "metrics", "data", "losses"},
     {"models"},
-    {"recipe", "recipes", "report", "tuning", "demo"},
+    {"recipe", "recipes", "evaluation", "report", "tuning", "demo"},
     {"cli", "__main__"},
 ]
 NEVERS = [
     ("models", "data"),
     ("metrics", "models"),
     ("metrics", "nn"),
+    ("evaluation", "models"),
+    ("evaluation", "nn"),
     ("report", "models"),
     ("report", "nn"),
     ("nn", "diffusion"),
@@ -36,7 +38,7 @@ NEVERS = [
 MODEL_CORE = "common"
 """Folder of what all models share; every file of models/ is a paper and imports no other paper."""
 
-NO_TORCH = {"metrics", "data", "report", "trials", "trials_io", "trials_nwb", "errors", "seeds", "shapes"}
+NO_TORCH = {"metrics", "data", "evaluation", "report", "trials", "trials_io", "trials_nwb", "errors", "seeds", "shapes"}
 SINGULAR_AND_PLURAL = {"s", "es"}
 ALIKE_ON_PURPOSE = [
     {"centred", "centres"},  # deviations from a mean; where windows lie

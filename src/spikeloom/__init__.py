@@ -21,9 +21,9 @@ _HOMES = {
     "load_model": "spikeloom.recipe",
     "read_recipe": "spikeloom.recipe",
     "recipes": "spikeloom.recipe",
-    "evaluate": "spikeloom.report.evaluate",
-    "compare": "spikeloom.report.compare",
-    "Report": "spikeloom.report.report",
+    "evaluate": "spikeloom.evaluation.evaluate",
+    "compare": "spikeloom.evaluation.compare",
+    "Report": "spikeloom.evaluation.report",
     "SpikeloomError": "spikeloom.errors",
 }
 

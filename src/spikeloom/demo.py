@@ -15,6 +15,7 @@ import numpy as np
 
 from spikeloom.data.reaching import reaching
 from spikeloom.data.reaching_arm import BIN_WIDTH
+from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.files import atomic_write, ensure_folder
 from spikeloom.models.common.base import Model
 from spikeloom.models.common.coded import Coded
@@ -22,7 +23,6 @@ from spikeloom.models.common.cost import cost
 from spikeloom.recipe import read_recipe
 from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import drawn_figure
-from spikeloom.report.evaluate import evaluate
 from spikeloom.report.walk import walk_figures
 from spikeloom.trials import Trials
 

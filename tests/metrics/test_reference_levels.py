@@ -8,7 +8,7 @@ agrees closely.
 import numpy as np
 import pytest
 
-from spikeloom.metrics.baselines import homogeneous_poisson, poisson_psth
+from spikeloom.evaluation.baselines import homogeneous_poisson, poisson_psth
 from spikeloom.metrics.panel import METRICS, measure
 
 LEVELS = {  # metric: (other real half, Poisson PSTH, homogeneous Poisson), METHODS 5.3

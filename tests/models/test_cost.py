@@ -6,8 +6,8 @@ import pytest
 from small_ldns import toy_model, toy_trials
 
 from spikeloom.diffusion.sampler import DDIM, UniPC
+from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.models.common.cost import cost
-from spikeloom.report.evaluate import evaluate
 
 
 @pytest.mark.parametrize(("sampler", "calls"), [(UniPC(5), 5), (DDIM(7), 7)])

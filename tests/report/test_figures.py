@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Sheet
-from report_toys import toy
 
+from report_toys import toy
 from spikeloom.report import figures, views
 from spikeloom.report.chart import Figure
 

@@ -8,7 +8,7 @@ import torch
 from toy_search import waves
 
 from spikeloom.errors import SettingError
-from spikeloom.metrics.baselines import homogeneous_poisson
+from spikeloom.evaluation.baselines import homogeneous_poisson
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import read_recipe
 from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective

@@ -47,8 +47,8 @@ def evaluate(
     """Judge generated trials, every number beside its floor from real data."""
     from dataclasses import replace
 
+    from spikeloom.evaluation.evaluate import evaluate as judge
     from spikeloom.report.conditional import drawn_figure
-    from spikeloom.report.evaluate import evaluate as judge
     from spikeloom.trials import Trials
 
     recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
@@ -106,7 +106,7 @@ def compare(
 
     A run generates as many trials as --data has, of the same lengths; a file is taken as it is.
     """
-    from spikeloom.report.compare import compare as judge
+    from spikeloom.evaluation.compare import compare as judge
     from spikeloom.trials import Trials
 
     recorded, seen = Trials.load(data), None if reference is None else Trials.load(reference)

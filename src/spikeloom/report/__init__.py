@@ -1,1 +1,1 @@
-"""The report: how far generated trials are from recorded ones, beside what real data and trivial models reach."""
+"""Drawing: figures as SVG, PDF and inline SVG, the report's page, and its tables on a terminal."""

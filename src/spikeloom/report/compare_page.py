@@ -2,9 +2,9 @@
 
 from html import escape
 
-from spikeloom.report.compare import Comparison
+from spikeloom.evaluation.compare import Comparison
+from spikeloom.evaluation.report import number, spread
 from spikeloom.report.page import document, figure_html, plain_table
-from spikeloom.report.report import number, spread
 
 
 def page(comparison: Comparison) -> str:

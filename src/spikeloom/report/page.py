@@ -13,9 +13,9 @@ from html import escape
 from importlib.resources import files
 from typing import get_args
 
+from spikeloom.evaluation.report import ProtocolRow, Report, Row, number, percent, short, small, spread
 from spikeloom.report import svg
 from spikeloom.report.chart import DARK, LIGHT, Figure, Role
-from spikeloom.report.report import ProtocolRow, Report, Row, number, percent, short, small, spread
 
 LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Walk")
 TABS = ("Numbers", *LOOKS, "Memorisation", "LDNS protocol", "About")

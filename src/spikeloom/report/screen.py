@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from spikeloom.report.report import Report, Row, number, percent, short, spread
+from spikeloom.evaluation.report import Report, Row, number, percent, short, spread
 
 
 def panel_table(report: Report) -> Table:

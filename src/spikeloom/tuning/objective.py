@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 
 from spikeloom.errors import SettingError
+from spikeloom.evaluation.evaluate import panel_rows
+from spikeloom.evaluation.recorded import RecordedHalves
 from spikeloom.metrics.panel import METRICS
 from spikeloom.models.common.base import Model, as_float
-from spikeloom.report.bench import Bench
-from spikeloom.report.evaluate import panel_rows
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
@@ -179,7 +179,7 @@ class Samples(Objective):
     """
 
     watch: Trials
-    bench: Bench
+    bench: RecordedHalves
     unit = "of the distance closed"
     early = False
 
@@ -212,5 +212,7 @@ def objective(name: Name, *, train: Trials, watch: Trials, seed: int = 0) -> Obj
     if name == "bound":
         return Bound(watch)
     metrics = [metric for metric in METRICS if metric.group not in SLOW]
-    bench = Bench.build(watch, fakes=[], reference=train, splits=SPLITS, seed=seed, metrics=metrics, progress=False)
+    bench = RecordedHalves.build(
+        watch, fakes=[], reference=train, splits=SPLITS, seed=seed, metrics=metrics, progress=False
+    )
     return Samples(watch, bench)

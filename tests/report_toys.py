@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from spikeloom.evaluation.evaluate import evaluate
+from spikeloom.evaluation.report import Report
 from spikeloom.seeds import generator
 from spikeloom.trials import Trials
 
@@ -18,3 +20,10 @@ def toy(seed: int, *, trials: int = 64, time: int = 40, neurons: int = 10, condi
     gain = np.exp(own.normal(0, 0.5, (trials, 1, 1)))
     counts = own.poisson(base * np.exp(tuning[direction]) * course * gain)
     return Trials(counts, 0.01, conditions={condition: direction * 90.0}, source=f"toy {seed}")
+
+
+def whole_report() -> Report:
+    """A whole report of three sets of fakes, with a condition and a source that try to inject a script."""
+    real, train = toy(1, condition=NASTY), toy(2, condition=NASTY, trials=80)
+    fakes = [toy(seed, condition=NASTY) for seed in (3, 4, 5)]
+    return evaluate(real, fakes, reference=train, splits=3, facts={NASTY: NASTY})

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from report_toys import NASTY, toy
 from rich.console import Console
 
+from report_toys import NASTY, toy
 from spikeloom.errors import DataError
+from spikeloom.evaluation.compare import Comparison, Contender, compare, verdict
+from spikeloom.evaluation.report import Row
 from spikeloom.metrics.panel import Metric, Result
-from spikeloom.report.compare import Comparison, Contender, compare, verdict
-from spikeloom.report.report import Row
 
 METRIC = Metric("m", "M", "", 0.0, "lower", "counts", lambda pair: Result(None), "why")
 

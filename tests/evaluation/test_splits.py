@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.errors import DataError
-from spikeloom.metrics import splits
+from spikeloom.evaluation import splits
 from spikeloom.trials import Trials
 
 

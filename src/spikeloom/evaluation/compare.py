@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spikeloom.errors import DataError
+from spikeloom.evaluation.evaluate import Fakes, check, describe, named, panel_rows
+from spikeloom.evaluation.recorded import RecordedHalves
+from spikeloom.evaluation.report import Row, percent, spread
 from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.metrics.panel import Metric
 from spikeloom.report import figures
-from spikeloom.report.bench import Bench
 from spikeloom.report.chart import Chart, Figure, Role, Series
-from spikeloom.report.evaluate import Fakes, check, describe, named, panel_rows
-from spikeloom.report.report import Row, percent, spread
 from spikeloom.trials import Trials
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def compare(
     for name, samples in sets.items():
         check(real, {f"{name}, {run}, {k}": trials for (run, k), trials in samples.items()}, reference)
     everything = [trials for samples in sets.values() for trials in samples.values()]
-    bench = Bench.build(
+    bench = RecordedHalves.build(
         real, fakes=everything, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
     )
     found = {name: _contender(bench, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()}
@@ -268,7 +268,7 @@ def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
 
 
 def _contender(
-    bench: Bench, name: str, samples: Mapping[tuple[str, int], Trials], cost: Mapping[str, str]
+    bench: RecordedHalves, name: str, samples: Mapping[tuple[str, int], Trials], cost: Mapping[str, str]
 ) -> Contender:
     """Judge every sample of a model, and take the spread over runs and over samples apart."""
     results = {f"{run}, {k}": bench.judge(trials, word=f"{name}, {run}, {k}") for (run, k), trials in samples.items()}

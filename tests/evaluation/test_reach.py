@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikeloom.metrics.baselines import poisson_psth
+from spikeloom.evaluation.baselines import poisson_psth
+from spikeloom.evaluation.evaluate import copies, panel_rows
+from spikeloom.evaluation.recorded import RecordedHalves
+from spikeloom.evaluation.report import Row
 from spikeloom.metrics.memorisation import Memorisation
-from spikeloom.report.bench import Bench
-from spikeloom.report.evaluate import copies, panel_rows
-from spikeloom.report.report import Row
 from spikeloom.trials import Trials
 
 pytestmark = pytest.mark.slow
@@ -30,19 +30,19 @@ def halves(recordings: Callable[[str], Path]) -> tuple[Trials, Trials]:
 
 
 @pytest.fixture(scope="module")
-def bench(halves: tuple[Trials, Trials]) -> Bench:
+def bench(halves: tuple[Trials, Trials]) -> RecordedHalves:
     train, test = halves
-    return Bench.build(test, fakes=[train], reference=train, splits=3)
+    return RecordedHalves.build(test, fakes=[train], reference=train, splits=3)
 
 
-def rows(bench: Bench, fake: Trials) -> dict[str, Row]:
+def rows(bench: RecordedHalves, fake: Trials) -> dict[str, Row]:
     return {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(fake)})}
 
 
 def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tuple[Trials, Trials]) -> None:
     train, test = halves
     perfect, seen = train.split(0.5, seed=3)  # recorded trials that are in no other set
-    found = rows(Bench.build(test, fakes=[perfect], reference=seen, splits=3), perfect)
+    found = rows(RecordedHalves.build(test, fakes=[perfect], reference=seen, splits=3), perfect)
     for name, row in found.items():
         if row.value is None:
             assert name == "decode_back"  # these trials carry no behaviour
@@ -58,7 +58,7 @@ def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tup
     assert verdict.level == "clean"
 
 
-def test_training_trials_given_as_generated_are_found(halves: tuple[Trials, Trials], bench: Bench) -> None:
+def test_training_trials_given_as_generated_are_found(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, test = halves
     verdict = copies(test, train, train, seed=0)
     assert isinstance(verdict, Memorisation)
@@ -69,7 +69,7 @@ def test_training_trials_given_as_generated_are_found(halves: tuple[Trials, Tria
     assert not found["duplicate_trials"].at_floor
 
 
-def test_trivial_spikes_close_next_to_nothing(halves: tuple[Trials, Trials], bench: Bench) -> None:
+def test_trivial_spikes_close_next_to_nothing(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, test = halves
     found = rows(bench, poisson_psth(train, test, seed=99))
     shares = {name: row.closed for name, row in found.items() if row.closed is not None}
@@ -80,7 +80,7 @@ def test_trivial_spikes_close_next_to_nothing(halves: tuple[Trials, Trials], ben
         assert not found[name].at_floor
 
 
-def test_shuffled_neurons_are_noticed(halves: tuple[Trials, Trials], bench: Bench) -> None:
+def test_shuffled_neurons_are_noticed(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, _ = halves
     found = rows(bench, train.select_neurons(np.random.default_rng(0).permutation(train.neurons)))
     for name in ("mean_rate_r", "psth_r", "isi_mean_r", "pairwise_correlation_r", "noise_correlation_r"):

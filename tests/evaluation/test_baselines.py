@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spikeloom.metrics import baselines
+from spikeloom.evaluation import baselines
 from spikeloom.trials import Trials
 
 

@@ -1,4 +1,4 @@
-"""`Bench`: the recorded side of an evaluation, prepared once and used for every set of generated trials.
+"""`RecordedHalves`: the recorded side of an evaluation, prepared once and used for every set of generated trials.
 
 The recorded trials are split at random into disjoint halves A and B, several times. In each split
 
@@ -19,9 +19,9 @@ from functools import partial
 from tqdm.auto import tqdm
 
 from spikeloom.errors import DataError
-from spikeloom.metrics import baselines
+from spikeloom.evaluation import baselines
+from spikeloom.evaluation.splits import halves, matched
 from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure
-from spikeloom.metrics.splits import halves, matched
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
@@ -61,7 +61,7 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class Bench:
+class RecordedHalves:
     """The recorded side, split, with its floor and its trivial models measured.
 
     Args:
@@ -98,7 +98,7 @@ class Bench:
         seed: int = 0,
         metrics: Sequence[Metric] | None = None,
         progress: bool | None = None,
-    ) -> "Bench":
+    ) -> "RecordedHalves":
         """Split the recorded trials and measure floor and trivial models.
 
         Args:

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_toys import NASTY, toy
 
+from report_toys import NASTY, toy
 from spikeloom.errors import ConditionError, DataError, ShapeError
+from spikeloom.evaluation.evaluate import GAUSSIAN, check, evaluate, named, panel_rows
+from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
+from spikeloom.evaluation.report import Report
 from spikeloom.metrics.panel import METRICS
-from spikeloom.report.bench import CONSTANT, MEANS, Bench
-from spikeloom.report.evaluate import GAUSSIAN, check, evaluate, named, panel_rows
-from spikeloom.report.report import Report
 from spikeloom.trials import Trials
 
 CHEAP = [one for one in METRICS if one.group in ("rates", "counts", "correlations")]
@@ -18,7 +18,7 @@ CHEAP = [one for one in METRICS if one.group in ("rates", "counts", "correlation
 
 def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
     real, scarce = toy(1), toy(3).select(np.r_[0:8, 9:40:4, 10:40:4])
-    bench = Bench.build(real, fakes=[scarce], splits=3, metrics=CHEAP[:1])
+    bench = RecordedHalves.build(real, fakes=[scarce], splits=3, metrics=CHEAP[:1])
     for split in bench.splits:
         sizes = [np.unique(side.condition("direction"), return_counts=True)[1] for side in (split.base, split.other)]
         assert np.array_equal(*sizes)
@@ -29,7 +29,7 @@ def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
 
 def test_a_perfect_generator_is_at_the_floor_and_poisson_is_not() -> None:
     real, train, perfect = toy(1, trials=240), toy(2, trials=240), toy(3, trials=240)
-    bench = Bench.build(real, fakes=[perfect], reference=train, splits=5, metrics=CHEAP)
+    bench = RecordedHalves.build(real, fakes=[perfect], reference=train, splits=5, metrics=CHEAP)
     poisson = bench.splits[0].trivial[MEANS]
     good = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(perfect)})}
     bad = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(poisson)})}
@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
     real, fake = toy(1), toy(3)
     values = []
     for seed in (0, 0, 1):
-        bench = Bench.build(real, fakes=[fake], splits=2, seed=seed, metrics=CHEAP)
+        bench = RecordedHalves.build(real, fakes=[fake], splits=2, seed=seed, metrics=CHEAP)
         values.append([row.entry() for row in panel_rows(bench, {"fake": bench.judge(fake)})])
     assert values[0] == values[1]
     assert values[0] != values[2]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from spikeloom.errors import FileError
+from spikeloom.evaluation.report import Report, Row, number, percent, short, spread
 from spikeloom.metrics.panel import METRICS, Metric, Result
-from spikeloom.report.report import Report, Row, number, percent, short, spread
 
 
 def metric(better: str = "lower", ideal: float = 0.0, group: str = "counts") -> Metric:

@@ -14,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.evaluation.recorded import MEANS, RecordedHalves, Results
+from spikeloom.evaluation.report import ProtocolRow, Report, Row
 from spikeloom.metrics import memorisation
 from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
 from spikeloom.metrics.memorisation import Memorisation
 from spikeloom.metrics.panel import Metric, Pair
 from spikeloom.report import views
-from spikeloom.report.bench import MEANS, Bench, Results
 from spikeloom.report.conditional import conditional_figures
-from spikeloom.report.report import ProtocolRow, Report, Row
 from spikeloom.trials import Trials
 
 GAUSSIAN = "Gaussian on the latents"
@@ -68,7 +68,7 @@ def evaluate(
     fakes = named(fake)
     check(real, fakes, reference)
     sets = [*fakes.values(), *([] if latent_gaussian is None else [latent_gaussian])]
-    bench = Bench.build(
+    bench = RecordedHalves.build(
         real, fakes=sets, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
     )
     results = {name: bench.judge(trials, word=name) for name, trials in fakes.items()}
@@ -115,7 +115,7 @@ def labelled(real: Trials, fake: Trials, reference: Trials | None, condition: st
 
 
 def panel_rows(
-    bench: Bench, results: Mapping[str, Sequence[Results]], more: Mapping[str, Sequence[Results]] | None = None
+    bench: RecordedHalves, results: Mapping[str, Sequence[Results]], more: Mapping[str, Sequence[Results]] | None = None
 ) -> tuple[Row, ...]:
     """One row per metric from the results of each fake, one per split; `more` are further baselines."""
     columns = {**bench.trivial, **(more or {})}
@@ -124,7 +124,7 @@ def panel_rows(
 
 def _row(
     metric: Metric,
-    bench: Bench,
+    bench: RecordedHalves,
     results: Mapping[str, Sequence[Results]],
     columns: Mapping[str, Sequence[Results]],
 ) -> Row:
