@@ -122,7 +122,7 @@ def sample(
     from spikeloom.files import ensure_folder
     from spikeloom.recipe import choose, load_model
     from spikeloom.trials import Trials
-    from spikeloom.trials_io import write_parts
+    from spikeloom.trials.hdf5 import write_parts
 
     model = load_model(run, change or ())
     walk = None
@@ -163,7 +163,7 @@ def _write_stream(model: "Model", trials: int | None, size: int, like: Path | No
             "Write --stream --trials 100 --bins 1000 --out long.h5.",
         )
     from spikeloom.files import ensure_folder
-    from spikeloom.trials_io import write_parts
+    from spikeloom.trials.hdf5 import write_parts
 
     ensure_folder(out.parent)
     pieces = model.stream(bins=trials * size, chunk=size, **request)

@@ -21,7 +21,7 @@ from spikeloom.data.recording import Recording
 from spikeloom.data.series import Series
 from spikeloom.errors import CorruptFileError, DataError, FileError, ShapeError, SpikeloomError
 from spikeloom.shapes import Array
-from spikeloom.trials_nwb import import_pynwb
+from spikeloom.trials.nwb import import_pynwb
 
 BULKY = {"ElectricalSeries", "SpikeEventSeries", "ImageSeries", "TwoPhotonSeries", "OnePhotonSeries", "IndexSeries"}
 """Kinds of series that are raw data, not behaviour; reading them could fill the memory."""

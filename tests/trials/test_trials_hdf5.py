@@ -6,10 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from spikeloom import trials_io
 from spikeloom.errors import CorruptFileError, DataError, FileError
 from spikeloom.seeds import generator
-from spikeloom.trials import Trials
+from spikeloom.trials import Trials, hdf5
 
 
 def example(trials: int = 5, time: int = 7, neurons: int = 3) -> Trials:
@@ -174,7 +173,7 @@ def test_names_and_values_that_hdf5_cannot_hold(tmp_path):
 def test_reading_runs_nothing(tmp_path):
     """Fields come back as plain arrays; no object dtype, hence nothing to unpickle."""
     example().save(tmp_path / "t.h5")
-    fields = trials_io.read(tmp_path / "t.h5")
+    fields = hdf5.read(tmp_path / "t.h5")
     arrays = [v for v in fields.values() if isinstance(v, np.ndarray)] + list(fields["conditions"].values())
     assert all(array.dtype.kind in "uifbU" for array in arrays)
 
@@ -194,7 +193,7 @@ def test_parts_make_the_file_of_the_whole(tmp_path):
         codes=np.arange(14.0).reshape(7, 2),
         source="x",
     )
-    trials_io.write_parts(tmp_path / "parts.h5", (part.fields() for part in whole.batches(3)))
+    hdf5.write_parts(tmp_path / "parts.h5", (part.fields() for part in whole.batches(3)))
     found = Trials.load(tmp_path / "parts.h5")
     for name, value in whole.fields().items():
         if isinstance(value, dict):
@@ -212,5 +211,5 @@ def test_a_failure_between_parts_leaves_nothing(tmp_path):
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        trials_io.write_parts(tmp_path / "parts.h5", parts())
+        hdf5.write_parts(tmp_path / "parts.h5", parts())
     assert not list(tmp_path.iterdir())

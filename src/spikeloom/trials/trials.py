@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom import trials_io
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Array, TrialCounts, TrialMask, mask_of
+from spikeloom.trials import hdf5
 
 PER_BIN = ("counts", "rates", "latents")
 """Fields with a time axis, besides behaviour."""
@@ -287,17 +287,17 @@ class Trials:
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trials":
         """Read a trials file (`.h5`); damaged files raise CorruptFileError."""
-        return cls(**trials_io.read(path))
+        return cls(**hdf5.read(path))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write a trials file (`.h5`), whole or not at all."""
-        trials_io.write(path, self.fields())
+        hdf5.write(path, self.fields())
 
     def to_nwb(self, path: str | PathLike[str]) -> None:
         """Write an NWB file: spike times that re-bin to the same counts, trial table, conditions and behaviour."""
-        from spikeloom import trials_nwb  # pynwb is an extra
+        from spikeloom.trials import nwb  # pynwb is an extra
 
-        trials_nwb.write(path, self.fields())
+        nwb.write(path, self.fields())
 
     def fields(self) -> dict[str, Any]:
         """The constructor's arguments by name."""
