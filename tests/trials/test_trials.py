@@ -25,6 +25,7 @@ def example(seed: int = 0, trials: int = 4, time: int = 12, neurons: int = 3) ->
         rates=rng.random((trials, time, neurons)),
         latents=rng.normal(size=(trials, time, 2)),
         codes=rng.normal(size=(trials, 5)),
+        start_times=np.arange(trials) * 2.0,
         source="test",
     )
 
@@ -77,6 +78,7 @@ def test_lengths_must_fit(lengths):
         {"latents": np.zeros((2, 4, 2))},
         {"latents": np.zeros((2, 3))},
         {"codes": np.zeros((3, 2))},
+        {"start_times": np.zeros(3)},
         {"behavior": {"vel": np.zeros((3, 2, 1))}},
         {"behavior": {"vel": np.zeros((2, 3, 1, 1))}},
         {"conditions": {"angle": np.zeros(3)}},
@@ -149,7 +151,7 @@ def test_batches_and_concatenate_are_inverse(seed, shape):
     trials = example(seed, *shape)
     first, *others = trials.batches(2)
     again = first.concatenate(*others)
-    for name in ("counts", "lengths", "rates", "latents", "codes"):
+    for name in ("counts", "lengths", "rates", "latents", "codes", "start_times"):
         np.testing.assert_array_equal(getattr(again, name), getattr(trials, name))
     np.testing.assert_array_equal(again.behavior["vel"], trials.behavior["vel"])
     np.testing.assert_array_equal(again.conditions["name"], trials.conditions["name"])
@@ -221,3 +223,27 @@ def test_an_unknown_condition_lists_those_there_are():
     with pytest.raises(ConditionError, match=r"\['angle', 'name'\]"):
         example().condition("direction")
     assert "4 trials" in repr(example())
+
+
+# --- when trials begin -------------------------------------------------------------------------------------------
+
+
+def test_start_times_follow_their_trials():
+    trials = example()
+    np.testing.assert_array_equal(trials.select([3, 1]).start_times, [6.0, 2.0])
+    np.testing.assert_array_equal(trials.rebin(2).start_times, trials.start_times)
+    one, two = trials.split(0.5)
+    assert sorted([*one.start_times, *two.start_times]) == [0.0, 2.0, 4.0, 6.0]
+
+
+def test_concatenate_marks_unknown_start_times():
+    known, unknown = example(), Trials(np.ones((1, 2, 3), int), 0.005)
+    np.testing.assert_array_equal(known.concatenate(unknown).start_times, [0, 2, 4, 6, np.nan])
+    np.testing.assert_array_equal(unknown.concatenate(known).start_times, [np.nan, 0, 2, 4, 6])
+    assert unknown.concatenate(unknown).start_times is None
+
+
+@pytest.mark.parametrize("starts", [[np.inf], ["a"], [True]])
+def test_start_times_must_be_seconds(starts):
+    with pytest.raises(DataError, match="seconds"):
+        Trials(np.ones((1, 2, 3), int), 0.1, start_times=np.array(starts))

@@ -29,12 +29,13 @@ def example(trials: int = 5, time: int = 7, neurons: int = 3) -> Trials:
         rates=rng.random((trials, time, neurons)),
         latents=rng.normal(size=(trials, time, 4)),
         codes=rng.normal(size=(trials, 6)),
+        start_times=np.where(np.arange(trials) == 1, np.nan, np.arange(trials) * 1e9),
         source="Ein Versuch mit Übung",
     )
 
 
 def assert_same(one: Trials, two: Trials) -> None:
-    for name in ("counts", "lengths", "rates", "latents", "codes"):
+    for name in ("counts", "lengths", "rates", "latents", "codes", "start_times"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name, strict=True)
     for group in ("behavior", "conditions", "neuron_table"):
         mine, theirs = getattr(one, group), getattr(two, group)
@@ -67,7 +68,7 @@ def test_the_layout_is_the_documented_one(tmp_path):
         assert file["counts"].chunks == (1, 7, 3)
         assert file["behavior/hand_vel"].attrs["unit"] == b"m/s"
         assert set(file) == {
-            "counts", "lengths", "rates", "latents", "codes", "behavior", "conditions", "neurons",
+            "counts", "lengths", "rates", "latents", "codes", "start_times", "behavior", "conditions", "neurons",
         }  # fmt: skip
         every = [file[name] for name in ("counts", "lengths", "rates", "conditions/name", "neurons/tetrode")]
         assert all(data.fletcher32 and data.dtype.kind != "O" for data in every)
@@ -191,6 +192,7 @@ def test_parts_make_the_file_of_the_whole(tmp_path):
         neuron_table={"depth": np.array([1.0, 2.0])},
         rates=np.ones((7, 4, 2), np.float32),
         codes=np.arange(14.0).reshape(7, 2),
+        start_times=np.arange(7) / 3,
         source="x",
     )
     hdf5.write_parts(tmp_path / "parts.h5", (part.fields() for part in whole.batches(3)))

@@ -1,8 +1,8 @@
 """Trials files (`.h5`): the arrays of `Trials` in HDF5, whole or not there, and refused when damaged.
 
 Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`; datasets `counts`
-(trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes`; groups `behavior/<name>`
-(trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...), `neurons/<column>` (neuron,).
+(trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes`, `start_times` (trial,; seconds);
+groups `behavior/<name>` (trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...), `neurons/<column>` (neuron,).
 
 Plain HDF5 reads a flipped bit without a word. Hence every dataset carries a checksum (fletcher32), text has a fixed
 length (text of any length lies in a heap that has none), and the structure uses the format of HDF5 1.10, which
@@ -72,8 +72,9 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
             columns.append({**fields, "counts": None, "rates": None, "latents": None})
         join = lambda of: np.concatenate([of(part) for part in columns])  # noqa: E731
         whole: dict[str, Any] = {**columns[0], "lengths": join(lambda part: part["lengths"])}
-        if whole["codes"] is not None:
-            whole["codes"] = join(lambda part: part["codes"])
+        for name in ("codes", "start_times"):
+            if whole[name] is not None:
+                whole[name] = join(lambda part, name=name: part[name])
         names = whole["conditions"]
         whole["conditions"] = {name: join(lambda part, name=name: part["conditions"][name]) for name in names}
         _finish(file, whole)
@@ -91,7 +92,7 @@ def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
         _put_text(file, name, value)
     file.attrs["version"] = VERSION
     file.attrs["bin_width"] = float(fields["bin_width"])
-    for name in ("lengths", "codes"):
+    for name in ("lengths", "codes", "start_times"):
         if fields[name] is not None:
             _put(file, name, fields[name], by_trial=False)
     for name, unit in fields["units"].items():
@@ -148,7 +149,7 @@ def _fields(file: h5py.File, path: str) -> dict[str, Any]:
     there = list(file)
     for name in ("counts", "lengths"):
         fields[name] = file[name][()]
-    for name in ("rates", "latents", "codes"):
+    for name in ("rates", "latents", "codes", "start_times"):
         fields[name] = file[name][()] if name in there else None
     for group, field in TABLES.items():
         # list(file) and file[...], for `get` and `in` call a damaged group an absent one

@@ -39,6 +39,8 @@ class Trials:
         rates: Expected spikes/bin (trial, time, neuron), where they are known (simulation, model).
         latents: (trial, time, latent), where they are known.
         codes: (trial, code), where they are known.
+        start_times: When each trial's first bin begins (trial,), in seconds on the recording's clock; NaN where it is
+            unknown, absent if it is unknown for all. Trials cut from one recording may overlap in time.
         source: Where the trials come from: a file, "lorenz", "LDNS".
 
     Raises:
@@ -57,6 +59,7 @@ class Trials:
     rates: Array | None = None
     latents: Array | None = None
     codes: Array | None = None
+    start_times: Array | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -80,6 +83,8 @@ class Trials:
             if value is not None:
                 array = _expect(name, np.asarray(value, np.float32), shape)
                 kept[name] = array if name == "codes" else _blank(array, mask)
+        if self.start_times is not None:
+            kept["start_times"] = _start_times(self.start_times, trials)
         kept["behavior"] = {}
         for name, value in self.behavior.items():
             array = np.asarray(value)
@@ -146,7 +151,8 @@ class Trials:
         """The given trials (a slice, indices, or a mask of trials), in the order given."""
         rows = np.arange(len(self))[trials if isinstance(trials, slice) else np.asarray(trials)]
         pick = lambda table: {name: value[rows] for name, value in table.items()}  # noqa: E731
-        keep = {name: value[rows] for name in (*PER_BIN, "codes") if (value := getattr(self, name)) is not None}
+        fields = (*PER_BIN, "codes", "start_times")
+        keep = {name: value[rows] for name in fields if (value := getattr(self, name)) is not None}
         return replace(
             self,
             **keep,
@@ -202,6 +208,9 @@ class Trials:
                 arrays[name] = np.concatenate(values) if name == "codes" else join(values)
             elif name != "counts":
                 arrays[name] = None
+        if any(part.start_times is not None for part in parts):
+            starts = [np.full(len(part), np.nan) if part.start_times is None else part.start_times for part in parts]
+            arrays["start_times"] = np.concatenate(starts)
         return replace(
             self,
             **arrays,
@@ -348,6 +357,18 @@ def _whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
             "Give the valid bins of each trial, or leave lengths out when all trials are equally long.",
         )
     return array.astype(np.int64)
+
+
+def _start_times(start_times: Any, trials: int) -> NDArray[np.float64]:
+    """Start times as float64 seconds, finite or NaN."""
+    array = _expect("start_times", np.asarray(start_times), (trials,))
+    if array.dtype.kind not in "uif" or np.isinf(array).any():
+        raise DataError(
+            "start_times must be seconds, NaN where unknown.",
+            f"They are {array.dtype}, {array[:5].tolist()} ...",
+            "Give the time at which each trial's first bin begins, or leave start_times out.",
+        )
+    return array.astype(np.float64)
 
 
 def _column(name: str, value: Any) -> Array:
