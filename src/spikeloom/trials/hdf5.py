@@ -1,8 +1,9 @@
 """Trials files (`.h5`): the arrays of `Trials` in HDF5, whole or not there, and refused when damaged.
 
 Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`; datasets `counts`
-(trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes`, `start_times` (trial,; seconds);
-groups `behavior/<name>` (trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...), `neurons/<column>` (neuron,).
+(trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes` and `start_times` (trial,; in
+seconds); groups `behavior/<name>` (trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...),
+`neurons/<column>` (neuron,).
 
 Plain HDF5 reads a flipped bit without a word. Hence every dataset carries a checksum (fletcher32), text has a fixed
 length (text of any length lies in a heap that has none), and the structure uses the format of HDF5 1.10, which
