@@ -42,3 +42,14 @@ class CorruptFileError(FileError):
 
 class TrainingError(SpikeloomError, RuntimeError):
     """A training run that cannot go on, or a model that was asked to speak before it was trained."""
+
+
+class SpikeloomWarning(UserWarning):
+    """A note about a result that is right but may not be what the user expects.
+
+    Every warning of the package derives from this class. The command line shows each one as a line `note: ...`.
+    """
+
+
+class DamagedCheckpointWarning(SpikeloomWarning):
+    """A checkpoint is damaged, so training resumes from an earlier one."""

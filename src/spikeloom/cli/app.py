@@ -4,15 +4,17 @@ Every other exception is a fault of ours and keeps its traceback. Nothing heavy 
 instant; each command imports what it needs when it runs.
 """
 
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated, NoReturn
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
 from spikeloom.cli import data, judge, model, published, tune, walk
-from spikeloom.errors import SpikeloomError
+from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
     help="Learn a generative model of a recording, and give back spikes that cannot be told from real ones.",
@@ -69,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="spikeloom")
+        with _warnings_as_notes():
+            app(args=None if arguments is None else list(arguments), prog_name="spikeloom")
     except SpikeloomError as error:
         _give_up(str(error))
     except OSError as error:
@@ -78,6 +81,42 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         what = " ".join(part for part in (error.filename, error.strerror) if part)
         _give_up(f"The system must let files be read and written. It said: {what}. Check the path and the space.")
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def _warnings_as_notes() -> Iterator[None]:
+    """Context in which each warning of spikeloom is shown once, as one line, and warnings of libraries are hidden.
+
+    Python's own option -W, or PYTHONWARNINGS, shows the warnings of libraries again. With several processes
+    (`accelerate launch`) only the first one writes.
+    """
+    shown: set[str] = set()
+    first_process = os.environ.get("RANK", "0") == "0"
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        text = " ".join(str(message).split())
+        if not issubclass(category, SpikeloomWarning):
+            text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+        elif not first_process or text in shown:
+            return
+        else:
+            shown.add(text)
+            text = f"note: {text}"
+        typer.echo(text, file=file, err=file is None)
+
+    with warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
+        warnings.simplefilter("always", SpikeloomWarning)
+        warnings.showwarning = show
+        yield
 
 
 def _give_up(message: str) -> NoReturn:

@@ -123,8 +123,6 @@ def bin_recording(
 ) -> None:
     """Cut a recording into trials and count spikes in bins."""
     output_file(out, ".h5")
-    import warnings
-
     from spikeloom.data.load import load
     from spikeloom.data.recording import Recording
 
@@ -136,11 +134,7 @@ def bin_recording(
             "Use Trials.rebin in Python.",
         )
     columns, series = condition or (), behavior or ()
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always", UserWarning)
-        trials = session.bin(bin_width, align=align, window=window, lag=lag, conditions=columns, behavior=series)
-    for note in notes:
-        typer.echo(f"note: {note.message}", err=True)
+    trials = session.bin(bin_width, align=align, window=window, lag=lag, conditions=columns, behavior=series)
     busy = trials.mean_rates_hz() >= min_rate
     if not busy.all():
         quiet = trials.neurons - busy.sum()

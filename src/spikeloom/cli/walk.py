@@ -50,8 +50,6 @@ def traverse(
     output_file(out, ".h5")
     if report is not None:
         output_file(report, ".html")
-    import warnings
-
     from spikeloom.files import atomic_write, ensure_folder
     from spikeloom.models.common.coded import Coded
     from spikeloom.recipe import load_model
@@ -66,14 +64,8 @@ def traverse(
         )
     given = Trials.load(data)
     known = given if reference is None else Trials.load(reference)
-    with warnings.catch_warnings(record=True) as notes:
-        warnings.simplefilter("always", UserWarning)
-        start = given.select(slice(trials))
-        walk = model.traverse(
-            start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed
-        )
-    for note in notes:
-        typer.echo(f"note: {note.message}", err=True)
+    start = given.select(slice(trials))
+    walk = model.traverse(start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed)
     ensure_folder(out.parent)
     walk.save(out)
     typer.echo(f"{out}: {walk!r}")

@@ -19,7 +19,7 @@ import numpy as np
 from spikeloom.data.binning import common_intervals
 from spikeloom.data.recording import Recording
 from spikeloom.data.series import Series
-from spikeloom.errors import CorruptFileError, DataError, FileError, ShapeError, SpikeloomError
+from spikeloom.errors import CorruptFileError, DataError, FileError, ShapeError, SpikeloomError, SpikeloomWarning
 from spikeloom.shapes import Array
 from spikeloom.trials.nwb import import_pynwb
 
@@ -27,7 +27,7 @@ BULKY = {"ElectricalSeries", "SpikeEventSeries", "ImageSeries", "TwoPhotonSeries
 """Kinds of series that are raw data, not behaviour; reading them could fill the memory."""
 
 
-class UnreadSeriesWarning(UserWarning):
+class UnreadSeriesWarning(SpikeloomWarning):
     """A behaviour series of a file is damaged and was left out; the message names it and says why."""
 
 

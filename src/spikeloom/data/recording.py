@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from spikeloom.data import binning
 from spikeloom.data.layout import Kept, Layout, lay_on_bins, lay_on_spikes
 from spikeloom.data.series import BinnedCounts, Series, check_times
-from spikeloom.errors import DataError, SettingError, ShapeError
+from spikeloom.errors import DataError, SettingError, ShapeError, SpikeloomWarning
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 
-class DroppedTrialsWarning(UserWarning):
+class DroppedTrialsWarning(SpikeloomWarning):
     """Some trials could not be binned and were left out; the message says how many, and why."""
 
 

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikeloom.errors import ShapeError
+from spikeloom.errors import ShapeError, SpikeloomWarning
 
 
-class CodeRangeWarning(UserWarning):
+class CodeRangeWarning(SpikeloomWarning):
     """Codes farther from the training codes' mean than any training code: the model extrapolates."""
 
 

@@ -8,9 +8,9 @@ its final weights. The newest folder *whose hashes match* counts; damaged ones a
 """
 
 import json
-import logging
 import re
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from spikeloom.errors import CorruptFileError, FileError, SettingError
+from spikeloom.errors import CorruptFileError, DamagedCheckpointWarning, FileError, SettingError
 from spikeloom.files import (
     atomic_folder,
     atomic_write,
@@ -34,8 +34,6 @@ from spikeloom.files import (
 
 KEEP = 2
 """Newest checkpoints of a stage that are kept, besides the best."""
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,11 @@ class Checkpoints:
             try:
                 checkpoint = _read(folder)
             except CorruptFileError as error:
-                log.warning("Passing over the checkpoint %s: %s", folder, error)
+                warnings.warn(
+                    f"The checkpoint {folder} is damaged, and training resumes from an earlier one. {error}",
+                    DamagedCheckpointWarning,
+                    stacklevel=2,
+                )
                 continue
             _same(checkpoint.state.get("run", {}), dict(run), folder)
             return name.endswith("-finished"), checkpoint

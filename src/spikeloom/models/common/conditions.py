@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from spikeloom.errors import ConditionError
+from spikeloom.errors import ConditionError, SpikeloomWarning
 from spikeloom.nn.condition import Condition
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
@@ -34,7 +34,7 @@ MOST_CATEGORIES = 64
 """Whole-number columns with more distinct values are continuous."""
 
 
-class ConditionRangeWarning(UserWarning):
+class ConditionRangeWarning(SpikeloomWarning):
     """A condition outside the range of the training trials: the model extrapolates."""
 
 
