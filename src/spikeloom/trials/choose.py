@@ -1,0 +1,235 @@
+"""Choose rows of a table by a small expression: `COLUMN OP VALUE`, such as `quality == good` or `depth < 800`.
+
+The rows are neurons (columns of the neuron table) or trials (conditions). The operators are ==, != (both take several
+values with commas between them), <, <=, > and >=; a single = means ==. A value that holds a comma or spaces at its ends
+stands in quotation marks. An expression is compared with the column and never evaluated as code.
+"""
+
+import difflib
+import operator
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import DataError, SettingError
+from spikeloom.shapes import Array
+
+RULE = re.compile(r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>==|!=|<=|>=|=|<|>)\s*(?P<values>.*?)\s*", re.DOTALL)
+VALUE = re.compile(r"""\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<plain>[^,]*?))\s*(?:,|$)""", re.DOTALL)
+ORDER: Mapping[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+UNITS = re.compile(r"(?P<first>\d+)-(?P<last>\d+)")
+MOST_LISTED = 8
+"""Most values of a column that a message lists."""
+
+
+class ChoiceWarning(UserWarning):
+    """A value that an expression names does not occur in its column."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One comparison of a column with values.
+
+    Args:
+        column: Name of the column.
+        comparison: One of ==, !=, <, <=, >, >=.
+        values: Values as text; one for the comparisons of size.
+    """
+
+    column: str
+    comparison: str
+    values: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "Rule":
+        """Read a rule from text such as "brain_area == MOs,MOp".
+
+        Raises:
+            SettingError: if it is not COLUMN OP VALUE, or compares sizes with several values.
+        """
+        parts = RULE.fullmatch(text)
+        values = _values(parts["values"]) if parts else ()
+        if parts is None or not values or ("" in values and "''" not in text and '""' not in text):
+            raise SettingError(
+                "An expression must be COLUMN OP VALUE, with one of ==, !=, <, <=, >, >=.",
+                f"It was {text!r}.",
+                "Write for instance 'quality == good', 'area != CA1,CA3' or 'depth < 800'.",
+            )
+        comparison = "==" if parts["comparison"] == "=" else parts["comparison"]
+        if comparison in ORDER and len(values) > 1:
+            raise SettingError(
+                f"{comparison} compares with one value.", f"{text!r} names {len(values)}.", "Give one number."
+            )
+        return cls(parts["column"], comparison, values)
+
+
+def _values(text: str) -> tuple[str, ...]:
+    """The values of a rule, which commas divide, without their quotation marks."""
+    values: list[str] = []
+    place = 0
+    while place < len(text) or text[place - 1 : place] == ",":
+        match = VALUE.match(text, place)
+        if match is None:
+            return ()
+        values.append(next((value for value in match.groups() if value is not None), ""))
+        if match.end() == place:  # an empty value at the end, behind a comma
+            break
+        place = match.end()
+    return tuple(values)
+
+
+def rows_where(
+    table: Mapping[str, Array], rules: Sequence[str], n_rows: int, *, noun: str = "neuron"
+) -> NDArray[np.bool_]:
+    """Mark the rows for which every rule holds.
+
+    Missing values (NaN) satisfy only `!=` and `== nan`.
+
+    Args:
+        table: Columns by name, one value per row.
+        rules: Expressions such as "quality == good"; all must hold.
+        n_rows: Number of rows of the table.
+        noun: The kind of a row, for messages: "neuron" or "trial".
+
+    Returns:
+        Mask of the rows (row,), with at least one True.
+
+    Raises:
+        SettingError: if a rule cannot be read, names an unknown column, or compares text by size or with a number.
+        DataError: if no row is left.
+
+    Warns:
+        ChoiceWarning: if a named value occurs in no row.
+    """
+    keep = np.ones(n_rows, bool)
+    for text in rules:
+        rule = Rule.parse(text)
+        if rule.column not in table:
+            raise SettingError(
+                f"There is no {noun} column {rule.column!r}.",
+                f"The columns are {', '.join(sorted(table))}." if table else "There are no columns.",
+                _close(rule.column, list(table)) or "Name one of them. `spikeloom inspect` shows what they hold.",
+            )
+        keep &= _holds(rule, np.asarray(table[rule.column]), noun)
+        if not keep.any():
+            raise DataError(
+                f"No {noun} is left after {text!r}.",
+                f"{rule.column} holds {_listed(table[rule.column])}.",
+                "Loosen the expression.",
+            )
+    return keep
+
+
+def _holds(rule: Rule, column: Array, noun: str) -> NDArray[np.bool_]:
+    """Mark the rows for which one rule holds (row,)."""
+    if column.ndim != 1:
+        raise SettingError(
+            f"An expression needs a column with one value per {noun}.",
+            f"{rule.column!r} has shape {column.shape}.",
+            "Choose by another column.",
+        )
+    if rule.comparison in ORDER:
+        if column.dtype.kind not in "uif":
+            raise SettingError(
+                f"{rule.comparison} compares numbers.",
+                f"{rule.column!r} holds {'text' if column.dtype.kind in 'US' else 'True and False'}.",
+                f"Write '{rule.column} == {column[0] if len(column) else 'VALUE'}'.",
+            )
+        with np.errstate(invalid="ignore"):
+            return np.asarray(ORDER[rule.comparison](column, _number(rule, rule.values[0])))
+    each = [_equal(rule, column, value) for value in rule.values]
+    for value, hits in zip(rule.values, each, strict=True):
+        if not hits.any() and (len(each) > 1 or rule.comparison == "!="):
+            message = f"{rule.column} is {value!r} for no {noun}. It holds {_listed(column)}."
+            warnings.warn(message, ChoiceWarning, stacklevel=3)
+    equal = np.any(each, axis=0)
+    return ~equal if rule.comparison == "!=" else equal
+
+
+def _equal(rule: Rule, column: Array, value: str) -> NDArray[np.bool_]:
+    """Mark the rows that equal one value; floats are equal to the precision of their type."""
+    if column.dtype.kind == "U":
+        return np.asarray(column == value)
+    if column.dtype.kind == "b":
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() not in words:
+            raise SettingError(f"{rule.column!r} holds True and False.", f"The value was {value!r}.", "Write true.")
+        return np.asarray(column == words[value.lower()])
+    number = _number(rule, value)
+    if column.dtype.kind in "ui":
+        return np.asarray(column == number)
+    precision = 1e-6 if column.dtype.itemsize < 8 else 1e-9
+    return np.isclose(column, number, rtol=precision, atol=1e-12, equal_nan=True)
+
+
+def _number(rule: Rule, value: str) -> int | float:
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        raise SettingError(
+            f"{rule.column!r} holds numbers.",
+            f"The value was {value!r}.",
+            f"Write '{rule.column} {rule.comparison} 1'.",
+        ) from None
+
+
+def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDArray[np.bool_]:
+    """Mark the neurons that a list such as "3,5-9" or "a1,b7" names.
+
+    Entries are unit ids where the table has the column `id`, or names where it has `name`; without either they are
+    positions that count from 0. A range such as 5-9 holds both ends and needs ids or positions.
+
+    Raises:
+        SettingError: if an entry names no neuron.
+    """
+    numbers = table.get("id", np.arange(n_neurons) if "name" not in table else None)
+    ids = [] if numbers is None else [str(value) for value in np.asarray(numbers).tolist()]
+    names = [str(value) for value in np.asarray(table["name"]).tolist()] if "name" in table else []
+    keep = np.zeros(n_neurons, bool)
+    for entry in (part.strip() for part in units.split(",")):
+        bounds = UNITS.fullmatch(entry)
+        hits = np.zeros(n_neurons, bool)
+        for column in (ids, names):
+            if not hits.any() and column:
+                hits = np.array([value == entry for value in column])
+            if not hits.any() and column and bounds is not None:
+                low, high = int(bounds["first"]), int(bounds["last"])
+                hits = np.array([value.isdigit() and low <= int(value) <= high for value in column])
+        if not hits.any():
+            there = "ids" if "id" in table else "names" if "name" in table else "positions"
+            raise SettingError(
+                f"No neuron is called {entry!r}.",
+                f"The {there} are {_listed(np.array(ids or names))}.",
+                "Write for instance --units 3,5-9.",
+            )
+        keep |= hits
+    return keep
+
+
+def _listed(column: Array) -> str:
+    """The distinct values of a column in words, the first few of them."""
+    column = np.asarray(column)
+    values = list(dict.fromkeys(column.tolist())) if column.ndim == 1 else []
+    if len(values) > MOST_LISTED and column.dtype.kind in "uif" and np.isfinite(column).any():
+        return f"numbers from {np.nanmin(column):g} to {np.nanmax(column):g}"
+    words = ", ".join(str(value) for value in values[:MOST_LISTED])
+    return words + (f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else "")
+
+
+def _close(word: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, names, n=1)
+    return f"Did you mean {close[0]}?" if close else ""
