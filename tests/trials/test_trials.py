@@ -247,3 +247,70 @@ def test_concatenate_marks_unknown_start_times():
 def test_start_times_must_be_seconds(starts):
     with pytest.raises(DataError, match="seconds"):
         Trials(np.ones((1, 2, 3), int), 0.1, start_times=np.array(starts))
+
+
+# --- pieces and joint labels --------------------------------------------------------------------------------------
+
+
+@few
+@given(st.integers(0, 99), shapes, st.integers(1, 12))
+def test_cut_gives_every_bin_of_whole_pieces_once(seed, shape, size):
+    trials = example(seed, *shape)
+    if size > trials.lengths.max():
+        with pytest.raises(DataError, match="longest trial"):
+            trials.cut(size * trials.bin_width)
+        return
+    pieces = trials.cut(size * trials.bin_width)
+    assert (pieces.lengths == size).all()
+    assert pieces.time == size
+    place = 0
+    for row, length in enumerate(trials.lengths.tolist()):
+        for piece in range(length // size):
+            span = slice(piece * size, (piece + 1) * size)
+            np.testing.assert_array_equal(pieces.counts[place], trials.counts[row, span])
+            np.testing.assert_array_equal(pieces.rates[place], trials.rates[row, span])
+            np.testing.assert_array_equal(pieces.behavior["vel"][place], trials.behavior["vel"][row, span])
+            assert pieces.conditions["name"][place] == trials.conditions["name"][row]
+            assert pieces.start_times[place] == pytest.approx(trials.start_times[row] + span.start * 0.005)
+            place += 1
+    assert place == len(pieces)
+    assert pieces.codes is None
+
+
+def test_cut_takes_the_nearest_whole_number_of_bins():
+    trials = Trials(np.ones((1, 100, 1), int), 0.03)
+    assert trials.cut(0.1).time == 3
+    assert trials.cut(0.11).time == 4
+    for every in (0.01, 0.0, -1.0, 3.2, float("nan"), float("inf")):
+        with pytest.raises(DataError, match="Pieces must last"):
+            trials.cut(every)
+
+
+def test_joint_labels_tell_every_combination_apart():
+    trials = Trials(
+        np.ones((6, 1, 1), int),
+        0.1,
+        conditions={
+            "left": np.array([0, 0, 1, 1, 0, 1]),
+            "right": np.array([0.0, 0.1, 0.0, 0.1, -0.0, np.nan]),
+            "side": np.array(["L", "L", "L", "R", "L", "L"]),
+            "target": np.zeros((6, 2)),
+        },
+    )
+    both = trials.with_joint_condition(["left", "right"]).conditions["left,right"]
+    assert both.tolist() == ["0,0", "0,0.1", "1,0", "1,0.1", "0,0", ""]
+    assert trials.with_joint_condition(["right", "side"]).condition("right,side")[3] == "0.1,R"
+    assert trials.with_joint_condition(["left"]) is trials
+    with pytest.raises(ConditionError, match="shape"):
+        trials.with_joint_condition(["left", "target"])
+    with pytest.raises(ConditionError, match="must be one of"):
+        trials.with_joint_condition(["left", "middle"])
+
+
+def test_joint_labels_agree_between_types_of_numbers():
+    real = Trials(np.ones((2, 1, 1), int), 0.1, conditions={"a": np.array([0, 1]), "b": np.array([0.1, 0.25])})
+    fake = Trials(
+        np.ones((2, 1, 1), int), 0.1, conditions={"a": np.array([0.0, 1.0]), "b": np.array([0.1, 0.25], np.float32)}
+    )
+    one, two = (trials.with_joint_condition(["a", "b"]).conditions["a,b"] for trials in (real, fake))
+    np.testing.assert_array_equal(one, two)

@@ -19,6 +19,7 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Array, TrialMask, mask_of
 from spikeloom.trials import hdf5
 from spikeloom.trials.checks import blank, column, expect, frozen, start_seconds, whole_counts, whole_lengths
+from spikeloom.trials.labels import joint_label
 
 PER_BIN = ("counts", "rates", "latents")
 """Fields with a time axis, besides behaviour."""
@@ -254,6 +255,68 @@ class Trials:
             bin_width=self.bin_width * factor,
             behavior={name: merge(value, "mean") for name, value in self.behavior.items()},
         )
+
+    def cut(self, every: float) -> "Trials":
+        """Consecutive pieces of `every` seconds of each trial, in the order of the trials.
+
+        Pieces have equal length, the whole number of bins that is nearest to `every`, so nothing is padded. What is
+        left at the end of a trial and does not fill a piece is left out, as are trials shorter than a piece. Each piece
+        keeps the conditions of its trial, and its start time where that of the trial is known. Codes describe whole
+        trials and are left out.
+
+        Args:
+            every: Length of a piece in seconds.
+
+        Raises:
+            DataError: if a piece would be shorter than one bin or longer than the longest trial.
+        """
+        size = round(every / self.bin_width) if math.isfinite(every) else 0
+        numbers = self.lengths // max(size, 1)
+        if size < 1 or not numbers.any():
+            longest = int(self.lengths.max()) * self.bin_width if len(self) else 0
+            raise DataError(
+                f"Pieces must last from one bin, {self.bin_width:g} s, to the longest trial, {longest:g} s.",
+                f"They were to last {every:g} s.",
+                "Give another length.",
+            )
+        rows = np.repeat(np.arange(len(self)), numbers)
+        pieces = np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
+
+        def cut(value: Array) -> Array:
+            parts = [value[row, piece * size : (piece + 1) * size] for row, piece in zip(rows, pieces, strict=True)]
+            return np.stack(parts)
+
+        arrays: dict[str, Any] = {name: cut(value) for name in PER_BIN if (value := getattr(self, name)) is not None}
+        if self.start_times is not None:
+            arrays["start_times"] = self.start_times[rows] + pieces * (size * self.bin_width)
+        return replace(
+            self,
+            **arrays,
+            codes=None,
+            lengths=np.full(len(rows), size),
+            behavior={name: cut(value) for name, value in self.behavior.items()},
+            conditions={name: value[rows] for name, value in self.conditions.items()},
+        )
+
+    def with_joint_condition(self, names: Sequence[str]) -> "Trials":
+        """These trials with one more condition, the joint label of several columns.
+
+        The new condition is called after its columns, "contrast_left,contrast_right", and is text: two trials have the
+        same label where they agree in every column, as in "0.5,0". A trial for which one of the columns is missing
+        (NaN or empty text) has the empty label "". Numbers are rounded to six decimals, so that integers and floats,
+        and files that store floats in single precision, agree. One name alone changes nothing.
+
+        Args:
+            names: Conditions with one value per trial.
+
+        Raises:
+            ConditionError: if a name is unknown, or its condition has several values per trial.
+        """
+        if len(names) == 1:
+            self.condition(names[0])
+            return self
+        label = joint_label({name: self.condition(name) for name in names})
+        return replace(self, conditions={**self.conditions, ",".join(names): label})
 
     def batches(self, size: int) -> Iterator["Trials"]:
         """Consecutive parts of at most `size` trials."""

@@ -1,0 +1,44 @@
+"""Labels of trials that come from several conditions together."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from spikeloom.errors import ConditionError
+from spikeloom.shapes import Array
+
+DECIMALS = 6
+"""Decimals to which numbers are compared; single precision keeps about seven digits."""
+
+
+def joint_label(columns: Mapping[str, Array]) -> Array:
+    """One text label per trial that is equal where all columns are equal, such as "0.5,0".
+
+    Args:
+        columns: Conditions by name, one value per trial (trial,), numbers or text.
+
+    Returns:
+        The values of each trial with commas between them (trial,); "" where a value is NaN or empty text.
+
+    Raises:
+        ConditionError: if there is no column, or one has several values per trial.
+    """
+    if not columns:
+        raise ConditionError("A joint label needs at least one condition.", "None was named.", "Name some.")
+    for name, values in columns.items():
+        if np.ndim(values) != 1:
+            raise ConditionError(
+                "A label needs conditions with one value per trial.",
+                f"{name!r} has shape {np.shape(values)}.",
+                "Name another condition.",
+            )
+    words = np.array([_words(np.asarray(values)) for values in columns.values()]).T
+    return np.array(["" if "" in row else ",".join(row) for row in words.tolist()], str)
+
+
+def _words(values: Array) -> list[str]:
+    """Each value as text; equal numbers of any type give equal text, a missing value gives ""."""
+    if values.dtype.kind != "f":
+        return [str(value) for value in values.tolist()]
+    rounded = np.round(values.astype(float), DECIMALS) + 0.0  # -0.0 becomes 0.0
+    return ["" if np.isnan(value) else f"{value:.15g}" for value in rounded.tolist()]
