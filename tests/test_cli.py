@@ -16,9 +16,9 @@ import numpy as np
 import pynwb
 import pytest
 
-from command import run
 from spikeloom import files
 from spikeloom.trials import Trials
+from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 QUICK = ["--set", "autoencoder_plan.updates=6", "--set", "diffusion_plan.updates=6", "--set", "latents=4"]

@@ -1,6 +1,5 @@
 """Conditions on the command line: values, categories and drawn paths, right and wrong."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,7 @@ from typer.testing import CliRunner
 from spikeloom.cli.app import app
 from spikeloom.errors import SpikeloomError
 from spikeloom.trials import Trials
-
-sys.path.insert(0, str(Path(__file__).parent / "models"))
-from small_ldns import toy_model, toy_trials
+from tests.helpers.small_ldns import toy_model, toy_trials
 
 TOLD = ["--condition", "angle_deg=45", "--condition", "side=left"]
 

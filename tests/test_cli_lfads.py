@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from command import run
 from spikeloom.trials import Trials
+from tests.helpers.command import run
 
 QUICK = ["--set", "plan.updates=4"]
 

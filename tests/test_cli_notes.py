@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import spikeloom
-from command import run
 from spikeloom.data.lorenz import lorenz
 from spikeloom.errors import SpikeloomWarning
+from tests.helpers.command import run
 
 
 @pytest.fixture

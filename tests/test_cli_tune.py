@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from command import run
 from spikeloom import files
 from spikeloom.data.lorenz import lorenz
+from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 SMALL = ["codes=3", "network.encoder=4", "network.generator=6", "network.factors=3", "plan.updates=20"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from command import run
 from spikeloom.data.reaching import read_controller
 from spikeloom.trials import Trials
+from tests.helpers.command import run
 
 
 @pytest.fixture(scope="module")

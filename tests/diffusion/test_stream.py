@@ -5,7 +5,6 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from test_windowed import SCHEDULE, network
 
 from spikeloom.diffusion.denoiser import ExactGaussian
 from spikeloom.diffusion.guidance import Guided
@@ -14,6 +13,7 @@ from spikeloom.diffusion.stream import Stream
 from spikeloom.diffusion.windowed import Windowed, first_hop
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
+from tests.helpers.small_denoiser import SCHEDULE, network
 
 CHANNELS = 3
 

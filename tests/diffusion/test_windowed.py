@@ -3,22 +3,11 @@
 import pytest
 import torch
 
-from spikeloom.diffusion.denoiser import Denoiser, ExactGaussian, NetworkDenoiser
+from spikeloom.diffusion.denoiser import Denoiser, ExactGaussian
 from spikeloom.diffusion.sampler import UniPC
-from spikeloom.diffusion.schedule import LinearBeta
 from spikeloom.diffusion.windowed import Windowed, first_hop
 from spikeloom.nn.condition import Condition
-from spikeloom.nn.stack import Backbone
-
-SCHEDULE = LinearBeta()
-
-
-def network() -> NetworkDenoiser:
-    torch.manual_seed(0)
-    backbone = Backbone(3, width=6, blocks=1, vector=2, sequence=1, scale_out=1.0)
-    for block in backbone.stack.blocks:
-        torch.nn.init.normal_(block.modulation.weight, std=0.3)
-    return NetworkDenoiser(backbone, schedule=SCHEDULE, prediction="velocity").eval()
+from tests.helpers.small_denoiser import SCHEDULE, network
 
 
 def test_short_trials_go_straight_through():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from report_toys import NASTY, toy
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import Comparison, Contender, compare, verdict
 from spikeloom.evaluation.report import Row
 from spikeloom.metrics.panel import Metric, Result
+from tests.helpers.report_toys import NASTY, toy
 
 METRIC = Metric("m", "M", "", 0.0, "lower", "counts", lambda pair: Result(None), "why")
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from report_toys import NASTY, toy
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.evaluation.evaluate import GAUSSIAN, check, evaluate, named, panel_rows
 from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
 from spikeloom.evaluation.report import Report
 from spikeloom.metrics.panel import METRICS
 from spikeloom.trials import Trials
+from tests.helpers.report_toys import NASTY, toy
 
 CHEAP = [one for one in METRICS if one.group in ("rates", "counts", "correlations")]
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tuned import every, tuned
 
 from spikeloom.metrics import decoding
 from spikeloom.metrics.conditional import behaviour, directions, to_degrees
 from spikeloom.metrics.pair import Pair
 from spikeloom.trials import Trials
+from tests.helpers.tuned import every, tuned
 
 
 @pytest.mark.parametrize("name", ["angle_deg", "reach_rad", "angle"])

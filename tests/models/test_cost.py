@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from small_ldns import toy_model, toy_trials
 
 from spikeloom.diffusion.sampler import DDIM, UniPC
 from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.models.common.cost import cost
+from tests.helpers.small_ldns import toy_model, toy_trials
 
 
 @pytest.mark.parametrize(("sampler", "calls"), [(UniPC(5), 5), (DDIM(7), 7)])

@@ -8,7 +8,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from small_ldns import NEURONS, toy_model, toy_trials
 
 from spikeloom.diffusion.sampler import DDIM
 from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
@@ -19,6 +18,7 @@ from spikeloom.recipe import load_model
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.plan import Plan
 from spikeloom.trials import Trials
+from tests.helpers.small_ldns import NEURONS, toy_model, toy_trials
 
 ALL = ("angle_deg", "side", "speed", "wave")
 

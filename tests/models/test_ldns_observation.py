@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from small_ldns import NEURONS, toy_model, toy_trials
 
 from spikeloom.errors import SettingError
 from spikeloom.models.common.base import describe
@@ -15,6 +14,7 @@ from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.trials import Trials
+from tests.helpers.small_ldns import NEURONS, toy_model, toy_trials
 
 PUBLISHED = """
 model = "ldns"

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from small_ldns import toy_model, toy_trials
 
 from spikeloom.models.common.likelihood import bits_per_spike
 from spikeloom.observation.poisson import Poisson
 from spikeloom.trials import Trials
+from tests.helpers.small_ldns import toy_model, toy_trials
 
 
 def test_bits_are_those_of_the_definition_on_rates_that_did_not_see_their_counts():

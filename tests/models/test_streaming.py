@@ -4,12 +4,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from small_ldns import toy_model, toy_trials
 
 from spikeloom.diffusion.sampler import SDEDPMSolver2M
 from spikeloom.errors import ConditionError, SettingError
 from spikeloom.models.ldns import LDNS
 from spikeloom.trials import Trials
+from tests.helpers.small_ldns import toy_model, toy_trials
 
 FIXED = {"angle_deg": 45.0, "side": "left"}
 

@@ -1,8 +1,6 @@
 """A model that is told directions learns them: fitted by the smallest recipe, in under a minute, and read back."""
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +10,7 @@ from spikeloom.metrics.pair import Pair
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import read_recipe
 from spikeloom.trials import Trials
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "metrics"))
-from tuned import every, tuned
+from tests.helpers.tuned import every, tuned
 
 LONGEST = 60.0
 """CPU seconds that the fit may take on one thread."""

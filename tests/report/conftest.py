@@ -2,8 +2,8 @@
 
 import pytest
 
-from report_toys import whole_report
 from spikeloom.evaluation.report import Report
+from tests.helpers.report_toys import whole_report
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,5 @@
 """Figures of conditional samples: what they show, that both hands can draw them, and what the command adds."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -10,9 +7,7 @@ from spikeloom.errors import DataError
 from spikeloom.report import svg
 from spikeloom.report.conditional import conditional_figures, drawn_figure
 from spikeloom.trials import Trials
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "metrics"))
-from tuned import every, tuned
+from tests.helpers.tuned import every, tuned
 
 
 def moving(trials: Trials, *, seed: int) -> Trials:

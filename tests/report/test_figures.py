@@ -8,9 +8,9 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Sheet
 
-from report_toys import toy
 from spikeloom.report import figures, views
 from spikeloom.report.chart import Figure
+from tests.helpers.report_toys import toy
 
 PANELS = [
     lambda axes, real, fake: figures.raster(axes, real, trial=3),

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from spikeloom import files
 from spikeloom.errors import DamagedCheckpointWarning, SettingError
+from tests.helpers import training_toy as toy
 
 PROGRAM = [sys.executable, str(Path(toy.__file__))]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "ACCELERATE_USE_CPU": "true"}
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and 
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
-    """Function from kills to the answer of the program in toy.py, trained in a folder of its own."""
+    """Function from kills to the answer of the program in training_toy.py, trained in a folder of its own."""
     with subprocess.Popen(PROGRAM, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as server:
 
         def call(kills):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-import toy
 from torch import nn
 
 from spikeloom.errors import CorruptFileError, FileError, SettingError
 from spikeloom.files import write_manifest, write_tensors
 from spikeloom.training import train as engine
 from spikeloom.training.start import begun, start_hash
+from tests.helpers import training_toy as toy
 
 
 def saved(folder, module):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import toy
 from torch import nn
 
 from spikeloom.errors import DataError, FileError, TrainingError
@@ -16,6 +15,7 @@ from spikeloom.training.ema import Average, decay_at
 from spikeloom.training.memory import keep_freed_memory
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage, train, trials_of
+from tests.helpers import training_toy as toy
 
 
 def plan(**changes):

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from toy_search import waves
 
 from spikeloom.errors import SettingError
 from spikeloom.evaluation.baselines import homogeneous_poisson
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import read_recipe
 from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective
+from tests.helpers.toy_search import waves
 
 
 class Parrot(Model):

@@ -8,12 +8,12 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
-from toy_search import QUICK, search, waves
 
 from spikeloom.errors import SettingError
 from spikeloom.recipe import load_model
 from spikeloom.tuning.objective import objective
 from spikeloom.tuning.population import FAILED, _check, _connect, generation
+from tests.helpers.toy_search import QUICK, search, waves
 
 SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.warmup = 0.0\n"
 

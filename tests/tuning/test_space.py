@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_search import waves
 
 from spikeloom.errors import FileError, SettingError
 from spikeloom.recipe import read_recipe
 from spikeloom.tuning.space import Choice, Range, changes, read_space, searches
+from tests.helpers.toy_search import waves
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ import tomllib
 
 import optuna
 import pytest
-from toy_search import QUICK, search
 
 from spikeloom.errors import FileError, SettingError, TrainingError
 from spikeloom.files import sha256
@@ -16,6 +15,7 @@ from spikeloom.tuning import study as engine
 from spikeloom.tuning.objective import Reconstruction
 from spikeloom.tuning.search import alone, best, survivable
 from spikeloom.tuning.study import study
+from tests.helpers.toy_search import QUICK, search
 
 RATES = "plan.rate=1e-6..2e-2 log"
 EXPLODES = "plan.rate=0.02|1e25"

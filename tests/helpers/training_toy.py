@@ -3,7 +3,7 @@
 As a program it serves kill tests: for each line on standard input, `[folder, [[what, count], ...]]`, it trains in
 `folder` once per kill, each time in a forked process that SIGKILLs itself at the count-th `loss` call or `fsync`, then
 once to the end, and answers with the signals seen, the final weights and the history. Forks share the import of torch.
-As `toy.py once FOLDER` it trains once and leaves the weights in FOLDER, for runs under torchrun.
+As `training_toy.py once FOLDER` it trains once and leaves the weights in FOLDER, for runs under torchrun.
 """
 
 import gc

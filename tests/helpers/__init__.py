@@ -1,0 +1,1 @@
+"""Recordings, models and commands that several tests share."""
