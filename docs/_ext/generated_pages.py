@@ -1,0 +1,172 @@
+"""Writes the reference pages that come from the code: command line, Python API, recipes, metrics, and the tables of `results/`.
+
+Each page lands in `docs/reference/` (not in git) before Sphinx reads its sources, so it is never older than the code.
+"""
+
+import csv
+import inspect
+import typing
+from pathlib import Path
+from typing import Any
+
+import typer
+from sphinx.application import Sphinx
+
+import spikeloom
+from spikeloom import recipe
+from spikeloom.cli.app import app as command_line
+from spikeloom.metrics.panel import METRICS
+
+PAGES = Path(__file__).parents[1] / "reference"
+PACKAGES = {
+    "Simulated data": "spikeloom.simulate",
+    "Observation models": "spikeloom.observation",
+    "Diffusion": "spikeloom.diffusion",
+    "Metrics": "spikeloom.metrics",
+    "Figures": "spikeloom.plot",
+}
+"""Sub-packages whose public names have a section on the API page, by its heading."""
+
+
+def command_line_page() -> str:
+    """Every command with its options, as `--help` shows them."""
+    parts = ["# Command line\n", "Every command takes `--help`. Exit codes: 0 on success, 2 for a mistake in the input "]
+    parts[1] += "(one message, nothing is written), 130 after Ctrl-C (what was done so far is kept).\n"
+    for path, command in _commands(typer.main.get_command(command_line), ()):
+        parts.append(_command_section(path, command))
+    return "\n".join(parts)
+
+
+def _commands(command: Any, path: tuple[str, ...]) -> typing.Iterator[tuple[tuple[str, ...], Any]]:
+    children = getattr(command, "commands", {})
+    if not children:
+        yield path, command
+    for name in sorted(children):
+        yield from _commands(children[name], (*path, name))
+
+
+def _command_section(path: tuple[str, ...], command: Any) -> str:
+    lines = [f"## {' '.join(path)}\n", f"{inspect.cleandoc(command.help or '')}\n"]
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    if arguments or options:
+        lines += ["| argument or option | meaning | default |", "|---|---|---|"]
+    for parameter in (*arguments, *options):
+        if getattr(parameter, "hidden", False) or "--help" in parameter.opts:
+            continue
+        isolated = ", ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts))
+        name = f"`{parameter.name.upper()}`" if parameter in arguments else isolated
+        default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
+        shown = "required" if parameter.required else "" if default in (None, False) else f"`{default}`"
+        lines.append(f"| {name} | {_cell(getattr(parameter, 'help', '') or '')} | {shown} |")
+    if command.epilog:
+        lines.append("\n```\n" + command.epilog.removeprefix("Example: ") + "\n```\n")
+    return "\n".join(lines)
+
+
+def recipes_page() -> str:
+    """Every recipe: what it is for, its note, and its settings in full."""
+    lines = ["# Recipes\n", "A recipe names a model and its settings. `spikeloom recipes NAME` prints this page's text for one "]
+    lines[1] += "of them; see [choose a recipe and a budget](../guides/choose-a-recipe.md).\n"
+    lines += ["| recipe | for |", "|---|---|"]
+    known = {name: recipe.read_recipe(name) for name in recipe.recipes()}
+    lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in known.items()]
+    for name, one in known.items():
+        lines += [f"\n## {name}\n", one.about + "\n", inspect.cleandoc(one.note or "") + "\n"]
+        lines += ["```toml", one.dumps().rstrip(), "```"]
+    return "\n".join(lines)
+
+
+def metrics_page() -> str:
+    """The panel: every metric with its unit, ideal value, meaning and definition."""
+    lines = ["# Metrics\n"]
+    lines.append(
+        "The panel that [`spikeloom evaluate`](../guides/evaluate-samples.md) computes. Definitions follow "
+        "[methods, section 5.3](methods.md#panel).\n"
+    )
+    for group in dict.fromkeys(metric.group for metric in METRICS):
+        lines += [f"## {group.capitalize()}\n", "| metric | title | unit | ideal | what a bad value means |"]
+        lines.append("|---|---|---|---|---|")
+        for metric in METRICS:
+            if metric.group == group:
+                row = (f"[`{metric.name}`](#{_anchor(metric.name)})", metric.title, metric.unit or "–", f"{metric.ideal:g}")
+                lines.append(f"| {' | '.join(map(_cell, row))} | {_cell(metric.why)} |")
+        for metric in METRICS:
+            if metric.group == group:
+                lines += [f"\n({_anchor(metric.name)})=", f"### `{metric.name}`\n", "```{eval-rst}"]
+                lines += [inspect.getdoc(metric.measure) or metric.why, "```"]
+    return "\n".join(lines)
+
+
+def _anchor(name: str) -> str:
+    return f"metric-{name.replace('_', '-')}"
+
+
+def api_page() -> str:
+    """The names of `import spikeloom as sl`, then those of its sub-packages."""
+    front = [name for name in dir(spikeloom) if not name.startswith("_")]
+    lines = ["# Python API\n", "```python", "import spikeloom as sl", "```\n", "## spikeloom\n"]
+    for name in front:
+        lines += _auto(f"spikeloom.{name}", getattr(spikeloom, name))
+    for heading, package in PACKAGES.items():
+        module = _optional(package)
+        if module is None:
+            continue
+        lines += [f"## {heading}: `{package}`\n", (inspect.getdoc(module) or "").split("\n\n")[0] + "\n"]
+        for name in getattr(module, "__all__", ()):
+            lines += _auto(f"{package}.{name}", getattr(module, name))
+    return "\n".join(lines)
+
+
+def _optional(package: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        return None
+
+
+def _auto(path: str, value: Any) -> list[str]:
+    if inspect.ismodule(value):
+        return []
+    kind = "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        kind = "autoexception"
+    more = ["   :exclude-members: __init__"] if kind == "autoclass" else []
+    return ["```{eval-rst}", f".. {kind}:: {path}", *more, "```\n"]
+
+
+def table(path: Path) -> str:
+    """A CSV file as a Markdown table; numbers are shown as they stand in the file."""
+    with path.open(newline="") as file:
+        rows = list(csv.reader(file))
+    head, *body = rows
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    return "\n".join(lines + [f"| {' | '.join(map(_cell, row))} |" for row in body])
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def write_pages(_: Sphinx) -> None:
+    """Write the pages; one whose content has not changed keeps its time, so that Sphinx need not read it again."""
+    pages = {
+        "command-line": command_line_page,
+        "api": api_page,
+        "recipes": recipes_page,
+        "metrics": metrics_page,
+    }
+    for name, make in pages.items():
+        path, text = PAGES / f"{name}.md", make() + "\n"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("builder-inited", write_pages)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
