@@ -15,7 +15,7 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx_mathjax_offline",
+    "sphinx-mathjax-offline",
     "generated_pages",
 ]
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
