@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "spikeloom"
 author = "The spikeloom developers"
-copyright = "2026, The spikeloom developers"  # noqa: A001
+copyright = "2026, The spikeloom developers"
 release = version = metadata.version("spikeloom")
 
 extensions = [

@@ -30,7 +30,10 @@ PACKAGES = {
 
 def command_line_page() -> str:
     """Every command with its options, as `--help` shows them."""
-    parts = ["# Command line\n", "Every command takes `--help`. Exit codes: 0 on success, 2 for a mistake in the input "]
+    parts = [
+        "# Command line\n",
+        "Every command takes `--help`. Exit codes: 0 on success, 2 for a mistake in the input ",
+    ]
     parts[1] += "(one message, nothing is written), 130 after Ctrl-C (what was done so far is kept).\n"
     for path, command in _commands(typer.main.get_command(command_line), ()):
         parts.append(_command_section(path, command))
@@ -66,7 +69,10 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:
 
 def recipes_page() -> str:
     """Every recipe: what it is for, its note, and its settings in full."""
-    lines = ["# Recipes\n", "A recipe names a model and its settings. `spikeloom recipes NAME` prints this page's text for one "]
+    lines = [
+        "# Recipes\n",
+        "A recipe names a model and its settings. `spikeloom recipes NAME` prints this page's text for one ",
+    ]
     lines[1] += "of them; see [choose a recipe and a budget](../guides/choose-a-recipe.md).\n"
     lines += ["| recipe | for |", "|---|---|"]
     known = {name: recipe.read_recipe(name) for name in recipe.recipes()}
@@ -89,7 +95,12 @@ def metrics_page() -> str:
         lines.append("|---|---|---|---|---|")
         for metric in METRICS:
             if metric.group == group:
-                row = (f"[`{metric.name}`](#{_anchor(metric.name)})", metric.title, metric.unit or "–", f"{metric.ideal:g}")
+                row = (
+                    f"[`{metric.name}`](#{_anchor(metric.name)})",
+                    metric.title,
+                    metric.unit or "–",
+                    f"{metric.ideal:g}",
+                )
                 lines.append(f"| {' | '.join(map(_cell, row))} | {_cell(metric.why)} |")
         for metric in METRICS:
             if metric.group == group:

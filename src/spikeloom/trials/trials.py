@@ -9,17 +9,21 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom import html
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Array, TrialMask, mask_of
-from spikeloom.trials import hdf5
+from spikeloom.trials import hdf5, plot
 from spikeloom.trials.checks import blank, column, expect, frozen, start_seconds, whole_counts, whole_lengths
 from spikeloom.trials.labels import joint_label
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PER_BIN = ("counts", "rates", "latents")
 """Fields with a time axis, besides behaviour."""
@@ -146,6 +150,34 @@ class Trials:
             f"Trials({len(self)} trials, {lengths} bins of {1000 * self.bin_width:g} ms, {self.neurons} neurons, "
             f"conditions {sorted(self.conditions)}, behavior {sorted(self.behavior)}, source {self.source!r})"
         )
+
+    def _repr_html_(self) -> str:
+        lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
+        rows = {
+            "trials": str(len(self)),
+            "bins": f"{lengths} of {1000 * self.bin_width:g} ms",
+            "neurons": str(self.neurons),
+            "conditions": ", ".join(self.conditions) or "none",
+            "behavior": ", ".join(f"{name} ({self.units[name] or 'no unit'})" for name in self.behavior) or "none",
+            "also known": ", ".join(name for name in ("rates", "latents", "codes") if getattr(self, name) is not None),
+            "source": self.source or "unknown",
+        }
+        return html.table("Trials", {name: text for name, text in rows.items() if text})
+
+    def plot(self, *, trial: int = 0) -> "Figure":
+        """Draw one trial: spikes, firing rates where they are known, and behaviour, on one time axis.
+
+        Args:
+            trial: Number of the trial, from 0.
+
+        Returns:
+            A matplotlib figure.
+
+        Raises:
+            DataError: if there is no such trial.
+            SettingError: if matplotlib is not installed.
+        """
+        return plot.plot(self, trial=trial)
 
     # --- new trials from these -----------------------------------------------------------------------------------
 

@@ -1,0 +1,175 @@
+"""Figures for notebooks: `sl.plot.compare(real, fake)` and its kin, each made in one call.
+
+Every function makes a matplotlib figure and returns it. For panels in a figure of your own, take the functions of
+`spikeloom.report.figures`, which draw on the axes they are given.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import DataError
+from spikeloom.metrics.conditional import behaviour
+from spikeloom.metrics.disentanglement import Readout
+from spikeloom.metrics.pair import Pair
+from spikeloom.report import figures
+from spikeloom.report.chart import LIGHT
+from spikeloom.trials import Trials
+from spikeloom.trials import plot as panels
+from spikeloom.trials.plot import plot as trial
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Numbers = NDArray[np.float64]
+
+__all__ = ["compare", "decoded", "traversal", "trial"]
+
+SHOWN = 2
+"""Trials of each side whose spikes are drawn."""
+
+THIN = 12
+"""Generated trials of one requested path whose decoded paths are drawn one by one."""
+
+PANELS = 3
+"""Trials that get a panel of their own where the requested paths differ."""
+
+
+def compare(real: Trials, fake: Trials) -> "Figure":
+    """Real trials (blue) beside generated ones (orange): spikes, population counts, pairwise correlations, intervals.
+
+    Args:
+        real: Recorded trials.
+        fake: Generated trials of the same neurons and bin width.
+
+    Raises:
+        ShapeError: if neurons or bin widths differ.
+        SettingError: if matplotlib is not installed.
+    """
+    real.check_like(fake)
+    sheet, _ = panels.figure(1, width=9.0, heights=(5.0,))
+    sheet.clear()
+    grid = sheet.add_gridspec(3, 6)
+    for row, (trials, role, word) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
+        for column in range(min(SHOWN, len(trials))):
+            axes = sheet.add_subplot(grid[row, 3 * column : 3 * column + 3])
+            panels.raster(axes, trials, trial=column, color=LIGHT[role])
+            seconds = max(int(part.lengths[:SHOWN].max()) * part.bin_width for part in (real, fake))
+            axes.set(title="", xlim=(0, seconds), xlabel="time (s)" if row else "")
+            axes.set_ylabel(f"{word}\nneuron" if not column else "")
+    population, pairs, intervals = (sheet.add_subplot(grid[2, 2 * place : 2 * place + 2]) for place in range(3))
+    figures.population_counts(population, real, fake)
+    figures.pairwise_correlations(pairs, real, fake)
+    figures.interval_variation(intervals, real, fake)
+    for axes in sheet.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    return sheet
+
+
+def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Figure":
+    """Requested behaviour (grey) and the behaviour decoded from generated spikes (orange).
+
+    A linear decoder is fitted to recorded trials. A series per second, such as a velocity, is summed to a path first.
+
+    Args:
+        fake: Generated trials that were conditioned on the series.
+        name: Name of the series.
+        reference: Recorded trials with that series; the decoder is fitted to them.
+        seed: Random seed of the decoder's folds.
+
+    Raises:
+        DataError: if the series is absent on one side, or cannot be decoded.
+        SettingError: if matplotlib is not installed.
+    """
+    for trials, word in ((fake, "generated"), (reference, "recorded")):
+        if name not in trials.behavior:
+            raise DataError(
+                f"Both sides must have the series {name!r}.",
+                f"The {word} trials have {', '.join(trials.behavior) or 'none'}.",
+                "Sample with condition=NAME, and keep the series when binning.",
+            )
+    found = behaviour(Pair(_only(reference, name), _only(fake, name), seed=seed))
+    if isinstance(found, str):
+        raise DataError("The series must be decodable.", f"It is not: {found}.", "Give more recorded trials.")
+    requested, read = found.path("fake", np.arange(len(fake)))
+    unit = found.unit.removesuffix("/s")
+    same = np.allclose(requested, requested[:1], equal_nan=True)
+    groups = [slice(None)] if same else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
+    sheet, axes = panels.figure(1, width=3.6 * len(groups) + 0.4, heights=(3.4,), columns=len(groups))
+    for one, rows in zip(axes, groups, strict=True):
+        _draw(one, requested[rows], read[rows], found.width, unit)
+        one.set_title("" if same else f"trial {rows.start}", loc="left", fontsize="medium")
+        one.spines[["top", "right"]].set_visible(False)
+    value = found.r_squared("fake")
+    if value is not None:
+        sheet.suptitle(f"decoded from generated spikes, R² of single trials {value:.2f}", fontsize="medium")
+    axes[0].legend(frameon=False, fontsize="small")
+    return sheet
+
+
+def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float | None = None) -> "Figure":
+    """Mean behaviour decoded from the trials at each point of a traversal, a colour for each requested change.
+
+    Args:
+        moved: Trials of a traversal, with the condition `walk` (requested change).
+        name: Behaviour series with at least two dimensions, such as "hand_position".
+        reference: Recorded trials with that series; the decoder is fitted to them.
+        smoothing: Standard deviation in seconds of the Gaussian that smooths the spikes; `None` decodes from rates
+            where both sides have them, and smooths spikes with 0.05 s otherwise.
+
+    Raises:
+        DataError: if these trials are no traversal.
+        SettingError: if matplotlib is not installed.
+    """
+    if AMOUNT not in moved.conditions:
+        raise DataError("This needs the trials of a traversal.", f"These are trials of {moved.source!r}.", "")
+    amounts = np.asarray(moved.conditions[AMOUNT], np.float64)
+    known = moved.rates is not None and reference.rates is not None
+    width = smoothing if smoothing is not None else None if known else 0.05
+    paths = Readout.fit(reference, name, smoothing=width).decode(moved)
+    sheet, axes = panels.figure(1, width=4.6, heights=(3.8,))
+    import matplotlib as mpl
+
+    levels = np.unique(amounts)
+    colors = mpl.colormaps["coolwarm"](np.linspace(0, 1, len(levels)))
+    for amount, color in zip(levels, colors, strict=True):
+        mean = np.nanmean(paths[amounts == amount], 0)
+        axes[0].plot(mean[:, 0], mean[:, 1], color=color, label=f"{amount:+.3g}")
+        axes[0].plot(mean[-1, 0], mean[-1, 1], "o", color=color, ms=5)
+    unit = reference.units.get(name, "")
+    axes[0].set(xlabel=f"x ({unit})", ylabel=f"y ({unit})", aspect="equal")
+    axes[0].legend(title="requested change", frameon=False, fontsize="small")
+    axes[0].spines[["top", "right"]].set_visible(False)
+    return sheet
+
+
+AMOUNT = "walk"
+"""Condition of a traversal's trials that holds the requested change."""
+
+
+def _only(trials: Trials, name: str) -> Trials:
+    return replace(trials, behavior={name: trials.behavior[name]}, units={name: trials.units[name]})
+
+
+def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: str) -> None:
+    """Requested and decoded courses of one or of several trials (trial, time, dim): paths, or values against time."""
+    plane = read.shape[2] > 1
+    time = (np.arange(read.shape[1]) + 0.5) * width
+
+    def line(values: Numbers, **look: Any) -> None:
+        axes.plot(*((values[:, 0], values[:, 1]) if plane else (time, values[:, 0])), **look)
+
+    decodable = np.isfinite(read).all((0, 2))
+    if len(read) > 1:
+        for one in read[:THIN]:
+            line(one, color=LIGHT["fake"], lw=0.6, alpha=0.5)
+    line(requested[0], color="0.5", lw=3, label="requested", zorder=2)
+    mean = np.where(decodable[:, None], read.mean(0), np.nan)
+    line(mean, color=LIGHT["fake"], lw=2, label="decoded, mean" if len(read) > 1 else "decoded", zorder=3)
+    axes.set_xlabel((f"x ({unit})" if unit else "x") if plane else "time (s)")
+    axes.set_ylabel((f"y ({unit})" if unit else "y") if plane else unit)
+    if plane:
+        axes.set_aspect("equal", adjustable="datalim")

@@ -1,0 +1,161 @@
+"""A picture of one trial: spikes, firing rates where they are known, and each behaviour series, on one time axis.
+
+The functions draw on the axes they are given and return nothing, so they fit into any figure. matplotlib is an extra
+(`pip install 'spikeloom[figures]'`) and is imported when a figure is made.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from spikeloom.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from spikeloom.trials.trials import Trials
+
+MOST_NAMES = 8
+"""Dimensions of a behaviour series that get a name in the legend."""
+
+
+def figure(
+    rows: int, *, width: float = 7.0, heights: tuple[float, ...] | None = None, columns: int = 1
+) -> "tuple[Figure, list[Axes]]":
+    """Make a new figure and its axes, row by row; axes of a column share their horizontal axis.
+
+    Args:
+        rows: Rows of axes.
+        width: Width in inches.
+        heights: Height of each row in inches; 1.6 for each if absent.
+        columns: Columns of axes.
+
+    Raises:
+        SettingError: if matplotlib is not installed.
+    """
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise SettingError(
+            "Figures need matplotlib, an extra of spikeloom.",
+            "It is not installed.",
+            "Type: pip install 'spikeloom[figures]'",
+        ) from error
+    tall = heights or (1.6,) * rows
+    size = (width, sum(tall) + 0.5)
+    sheet, axes = plt.subplots(
+        rows, columns, sharex="col", squeeze=False, figsize=size, layout="constrained", height_ratios=tall
+    )
+    return sheet, list(axes.ravel())
+
+
+def times(trials: "Trials", trial: int) -> Float[np.ndarray, " time"]:
+    """Centre of each valid bin of a trial, in seconds from the trial's first edge.
+
+    Raises:
+        DataError: if there is no such trial.
+    """
+    if not -len(trials) <= trial < len(trials):
+        raise DataError(
+            f"There are {len(trials)} trials, numbered from 0.",
+            f"Trial {trial} was requested.",
+            "Choose a smaller number." if len(trials) else "",
+        )
+    return (np.arange(int(trials.lengths[trial])) + 0.5) * trials.bin_width
+
+
+def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15") -> None:
+    """Spikes of one trial, a row per neuron; several spikes of one bin are spread evenly inside it."""
+    time = times(trials, trial)
+    counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
+    place, neuron = np.nonzero(counts)
+    number = counts[place, neuron]
+    rank = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
+    inside = (rank + 1) / (np.repeat(number, number) + 1)
+    when = (np.repeat(place, number) + inside) * trials.bin_width
+    axes.eventplot(
+        [when[np.repeat(neuron, number) == row] for row in range(counts.shape[1])],
+        colors=color,
+        linelengths=0.85,
+        linewidths=0.7,
+    )
+    axes.set(ylim=(-0.7, counts.shape[1] - 0.3), ylabel="neuron")
+
+
+def rates(axes: "Axes", trials: "Trials", *, trial: int = 0) -> None:
+    """Firing rates of one trial as an image, in spikes/s.
+
+    Raises:
+        DataError: if the trials have no rates.
+    """
+    if trials.rates is None:
+        raise DataError("These trials have no rates.", "Only counts are known.", "Encode them with a model first.")
+    time = times(trials, trial)
+    image = np.asarray(trials.rates[trial, : len(time)]).T / trials.bin_width
+    extent = (0.0, len(time) * trials.bin_width, -0.5, image.shape[0] - 0.5)
+    drawn = axes.imshow(image, aspect="auto", origin="lower", extent=extent, interpolation="nearest", cmap="viridis")
+    bar = axes.figure.colorbar(drawn, ax=axes, pad=0.01)
+    bar.set_label("rate (spikes/s)")
+    axes.set_ylabel("neuron")
+
+
+def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None:
+    """One behaviour series of one trial, a line per dimension.
+
+    Raises:
+        DataError: if the trials have no such series.
+    """
+    if name not in trials.behavior:
+        raise DataError(
+            f"The behaviour series are {', '.join(trials.behavior) or 'none'}.",
+            f"{name!r} was requested.",
+            "Keep a series with --behavior when binning.",
+        )
+    time = times(trials, trial)
+    values = np.asarray(trials.behavior[name][trial, : len(time)], np.float64)
+    for dim in range(values.shape[1]):
+        axes.plot(time, values[:, dim], lw=1.2, label=f"dimension {dim}")
+    unit = trials.units.get(name, "")
+    axes.set_ylabel(f"{name} ({unit})" if unit else name)
+    if 1 < values.shape[1] <= MOST_NAMES:
+        axes.legend(frameon=False, fontsize="small", ncols=min(values.shape[1], 4), loc="upper right")
+
+
+def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
+    """Raster of one trial, with its firing rates (where they are known) and behaviour below, on one time axis.
+
+    Args:
+        trials: The trials.
+        trial: Number of the trial, from 0.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        DataError: if there is no such trial.
+        SettingError: if matplotlib is not installed.
+    """
+    times(trials, trial)
+    known = trials.rates is not None
+    names = list(trials.behavior)
+    sheet, axes = figure(1 + known + len(names), heights=(2.4, *((1.8,) if known else ()), *(1.4 for _ in names)))
+    raster(axes[0], trials, trial=trial)
+    if known:
+        rates(axes[1], trials, trial=trial)
+    for one, name in zip(axes[1 + known :], names, strict=True):
+        series(one, trials, name, trial=trial)
+    for one in axes:
+        one.spines[["top", "right"]].set_visible(False)
+    length = int(trials.lengths[trial]) * trials.bin_width
+    axes[-1].set(xlabel="time (s)", xlim=(0, length))
+    labels = [f"{key} {_short(value[trial])}" for key, value in trials.conditions.items() if value.ndim == 1]
+    axes[0].set_title(
+        f"trial {trial}" + (f": {', '.join(labels[:4])}" if labels else ""), loc="left", fontsize="medium"
+    )
+    return sheet
+
+
+def _short(value: np.generic) -> str:
+    return f"{value:.4g}" if isinstance(value, np.floating) else str(value)
