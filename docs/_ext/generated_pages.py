@@ -1,9 +1,8 @@
-"""Writes the reference pages that come from the code: command line, Python API, recipes, metrics, and the tables of `results/`.
+"""Writes the reference pages that come from the code: command line, Python API, recipes and metrics.
 
 Each page lands in `docs/reference/` (not in git) before Sphinx reads its sources, so it is never older than the code.
 """
 
-import csv
 import inspect
 import typing
 from pathlib import Path
@@ -148,15 +147,6 @@ def _auto(path: str, value: Any) -> list[str]:
         kind = "autoexception"
     more = ["   :exclude-members: __init__"] if kind == "autoclass" else []
     return ["```{eval-rst}", f".. {kind}:: {path}", *more, "```\n"]
-
-
-def table(path: Path) -> str:
-    """A CSV file as a Markdown table; numbers are shown as they stand in the file."""
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))
-    head, *body = rows
-    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
-    return "\n".join(lines + [f"| {' | '.join(map(_cell, row))} |" for row in body])
 
 
 def _cell(text: str) -> str:
