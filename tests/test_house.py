@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"shapes", "seeds", "files", "errors", "angles"},
+    {"shapes", "seeds", "files", "errors", "angles", "html"},
     {"trials", "nn", "observation"},
     {"diffusion", "training", "metrics", "data", "losses"},
     {"models"},
@@ -38,7 +38,7 @@ NEVERS = [
 MODEL_CORE = "common"
 """Folder of what all models share; every file of models/ is a paper and imports no other paper."""
 
-NO_TORCH = {"angles", "metrics", "data", "evaluation", "report", "trials", "errors", "seeds", "shapes"}
+NO_TORCH = {"angles", "html", "metrics", "data", "evaluation", "report", "trials", "errors", "seeds", "shapes"}
 SINGULAR_AND_PLURAL = {"s", "es"}
 ALIKE_ON_PURPOSE = [
     {"centred", "centres"},  # deviations from a mean; where windows lie
