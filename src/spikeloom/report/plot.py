@@ -50,7 +50,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
         SettingError: if matplotlib is not installed.
     """
     real.check_like(fake)
-    sheet, _ = panels.figure(1, width=9.0, heights=(5.0,))
+    sheet, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
     sheet.clear()
     grid = sheet.add_gridspec(3, 6)
     for row, (trials, role, word) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
@@ -98,7 +98,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
     unit = found.unit.removesuffix("/s")
     same = np.allclose(requested, requested[:1], equal_nan=True)
     groups = [slice(None)] if same else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
-    sheet, axes = panels.figure(1, width=3.6 * len(groups) + 0.4, heights=(3.4,), columns=len(groups))
+    sheet, axes = panels.figure(1, width=3.6 * len(groups) + 0.4, row_inches=(3.4,), columns=len(groups))
     for one, rows in zip(axes, groups, strict=True):
         _draw(one, requested[rows], read[rows], found.width, unit)
         one.set_title("" if same else f"trial {rows.start}", loc="left", fontsize="medium")
@@ -130,7 +130,7 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     known = moved.rates is not None and reference.rates is not None
     width = smoothing if smoothing is not None else None if known else 0.05
     paths = Readout.fit(reference, name, smoothing=width).decode(moved)
-    sheet, axes = panels.figure(1, width=4.6, heights=(3.8,))
+    sheet, axes = panels.figure(1, width=4.6, row_inches=(3.8,))
     import matplotlib as mpl
 
     levels = np.unique(amounts)

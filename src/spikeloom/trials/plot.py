@@ -22,14 +22,14 @@ MOST_NAMES = 8
 
 
 def figure(
-    rows: int, *, width: float = 7.0, heights: tuple[float, ...] | None = None, columns: int = 1
+    rows: int, *, width: float = 7.0, row_inches: tuple[float, ...] | None = None, columns: int = 1
 ) -> "tuple[Figure, list[Axes]]":
     """Make a new figure and its axes, row by row; axes of a column share their horizontal axis.
 
     Args:
         rows: Rows of axes.
         width: Width in inches.
-        heights: Height of each row in inches; 1.6 for each if absent.
+        row_inches: Height of each row in inches; 1.6 for each if absent.
         columns: Columns of axes.
 
     Raises:
@@ -43,7 +43,7 @@ def figure(
             "It is not installed.",
             "Type: pip install 'spikeloom[figures]'",
         ) from error
-    tall = heights or (1.6,) * rows
+    tall = row_inches or (1.6,) * rows
     size = (width, sum(tall) + 0.5)
     sheet, axes = plt.subplots(
         rows, columns, sharex="col", squeeze=False, figsize=size, layout="constrained", height_ratios=tall
@@ -140,7 +140,7 @@ def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
     times(trials, trial)
     known = trials.rates is not None
     names = list(trials.behavior)
-    sheet, axes = figure(1 + known + len(names), heights=(2.4, *((1.8,) if known else ()), *(1.4 for _ in names)))
+    sheet, axes = figure(1 + known + len(names), row_inches=(2.4, *((1.8,) if known else ()), *(1.4 for _ in names)))
     raster(axes[0], trials, trial=trial)
     if known:
         rates(axes[1], trials, trial=trial)
