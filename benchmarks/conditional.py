@@ -104,7 +104,7 @@ def main() -> None:
         share = decoding.decode_back(pair).value
         print(f"{read.name}: R2 {made:.4f} against {real:.4f} of real trials; {share:.3f} of it")
     ensure_folder(words.out)
-    for figure in conditional_figures(test, fake, reference=train):
+    for figure in conditional_figures(found, read):
         figures.save(figure, Path(words.out))
     if VELOCITY in names and len(names) == 1:
         draw_by_hand(model, train, test, words)

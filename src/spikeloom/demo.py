@@ -8,7 +8,6 @@ minutes.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +73,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     )
     judged = evaluate(unseen, generated, reference=seen, seed=seed, cost=cost(model))
     drawn = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
-    replace(judged, figures=(*judged.figures, drawn, *walks)).save(folder)
+    judged.with_figures(drawn, *walks).save(folder)
     say(judged.summary)
     return folder / "report.html"
 

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from spikeloom.errors import DataError
-from spikeloom.evaluation.compare import Comparison, Contender, compare, verdict
-from spikeloom.evaluation.report import Row
+from spikeloom.evaluation.compare import Comparison, compare, verdict
+from spikeloom.evaluation.rows import Row
+from spikeloom.evaluation.standings import Contender
 from spikeloom.metrics.panel import Metric, Result
 from tests.helpers.report_toys import NASTY, toy
 

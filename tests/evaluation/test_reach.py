@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from spikeloom.evaluation.baselines import poisson_psth
-from spikeloom.evaluation.evaluate import copies, panel_rows
+from spikeloom.evaluation.evaluate import panel_rows
 from spikeloom.evaluation.recorded import RecordedHalves
-from spikeloom.evaluation.report import Row
-from spikeloom.metrics.memorisation import Memorisation
+from spikeloom.evaluation.rows import Row
+from spikeloom.metrics.memorisation import Memorisation, memorisation
+from spikeloom.metrics.pair import Pair
 from spikeloom.trials import Trials
 
 pytestmark = pytest.mark.slow
@@ -53,14 +54,14 @@ def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tup
         assert gap <= room + 1e-9 or (row.closed or 0) > 0.85, (name, row.value, row.floor, row.floor_sd)
     judged = [row for row in found.values() if row.closed is not None]
     assert sum(bool(row.at_floor) for row in judged) >= 0.85 * len(judged)
-    verdict = copies(test, perfect, seen, seed=0)
+    verdict = memorisation(Pair(test, perfect, reference=seen))
     assert isinstance(verdict, Memorisation)
     assert verdict.level == "clean"
 
 
 def test_training_trials_given_as_generated_are_found(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, test = halves
-    verdict = copies(test, train, train, seed=0)
+    verdict = memorisation(Pair(test, train, reference=train))
     assert isinstance(verdict, Memorisation)
     assert verdict.level == "copies"
     assert verdict.duplicates == len(train)

@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from report_toys import whole_report
 from spikeloom.errors import FileError
-from spikeloom.evaluation.report import Report, Row, number, percent, short, spread
+from spikeloom.evaluation.report import Report
+from spikeloom.evaluation.rows import Row
 from spikeloom.metrics.panel import METRICS, Metric, Result
+from spikeloom.report.words import number, percent, short, spread
 
 
 def metric(better: str = "lower", ideal: float = 0.0, group: str = "counts") -> Metric:
@@ -107,7 +110,7 @@ def test_the_table_has_one_line_per_metric_and_reads_no_markup(report: Report) -
 
 
 def test_save_writes_numbers_page_and_vector_figures(report: Report, tmp_path: Path) -> None:
-    report = replace(report, figures=report.figures[2:4])  # drawing all of them takes seconds
+    report = replace(report, shown=None, more_figures=report.figures[2:4])  # drawing all of them takes seconds
     folder = report.save(tmp_path / "new" / "report")
     names = {path.name for path in folder.iterdir()}
     assert names == {"metrics.json", "metrics.csv", "ldns_protocol.csv", "report.html", "figures"}
@@ -128,3 +131,23 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own(report: Report) -> None
     shown = report._repr_html_()
     assert shown.startswith("<iframe sandbox=")
     assert "<script" not in shown  # all of it is inside the attribute, escaped
+
+
+def test_the_text_of_a_report_is_short_and_opens_with_what_matters(report: Report) -> None:
+    text = repr(report)
+    assert text.startswith(report.summary)
+    assert len(text) < 2000
+    rows = text.split("\n\n")[1].split("\n")[1:-1]
+    assert rows[0].startswith("Population count, KL")
+    assert [row[:5] for row in rows[1:3]] == ["Fano ", "Pairw"]
+
+
+def test_nothing_is_drawn_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("spikeloom.report.views.all_figures", refuse)
+    made = whole_report()
+    assert made["isi_cv_r"].value is not None
+    with pytest.raises(AssertionError, match="drawn"):
+        made.save("nowhere")

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import DataError
+from spikeloom.metrics.conditional import behaviour, directions
+from spikeloom.metrics.pair import Pair
 from spikeloom.report import svg
+from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import conditional_figures, drawn_figure
 from spikeloom.trials import Trials
 from tests.helpers.tuned import every, tuned
@@ -20,13 +23,19 @@ def moving(trials: Trials, *, seed: int) -> Trials:
     return Trials(counts, 0.005, **words)
 
 
+def read_back(real: Trials, fake: Trials, train: Trials) -> tuple[Figure, ...]:
+    """Figures of what is read back from both sides."""
+    pair = Pair(real, fake, reference=train)
+    return conditional_figures(directions(pair), behaviour(pair))
+
+
 @pytest.fixture(scope="module")
 def sets() -> list[Trials]:
     return [tuned(every(45), seed=seed) for seed in (1, 2, 3)]
 
 
 def test_directions_asked_and_read(sets):
-    (figure,) = conditional_figures(sets[1], sets[2], reference=sets[0])
+    (figure,) = read_back(sets[1], sets[2], sets[0])
     assert [chart.title for chart in figure.charts] == ["Asked and read", "Mean error", "Bias", "Share read right"]
     cloud = figure.charts[0].series
     assert [one.role for one in cloud] == ["real", "fake"]
@@ -38,7 +47,7 @@ def test_directions_asked_and_read(sets):
 def test_behaviour_asked_and_read(sets):
     train, test, fake = (moving(trials, seed=k) for k, trials in enumerate(sets))
     bare = [Trials(t.counts, 0.005, behavior=dict(t.behavior), units=dict(t.units)) for t in (train, test, fake)]
-    (figure,) = conditional_figures(bare[1], bare[2], reference=bare[0])
+    (figure,) = read_back(bare[1], bare[2], bare[0])
     assert [chart.title for chart in figure.charts][:2] == ["Asked and read", "hand_vel, dimension 1"]
     assert figure.charts[-1].x_label == "x (m)"  # velocity summed up
     assert "R²" in figure.caption
@@ -47,7 +56,7 @@ def test_behaviour_asked_and_read(sets):
 
 def test_nothing_asked_for_shows_nothing(sets):
     bare = Trials(sets[2].counts, 0.005)
-    assert conditional_figures(sets[1], bare, reference=sets[0]) == ()
+    assert read_back(sets[1], bare, sets[0]) == ()
 
 
 def test_a_drawn_path(sets):

@@ -45,8 +45,6 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
 ) -> None:
     """Judge generated trials, every number beside its floor from real data."""
-    from dataclasses import replace
-
     from spikeloom.evaluation.evaluate import evaluate as judge
     from spikeloom.report.conditional import drawn_figure
     from spikeloom.trials import Trials
@@ -68,7 +66,7 @@ def evaluate(
         cost=spent,
     )
     more = [drawn_figure(recorded, path, reference=seen, name=name, seed=seed) for name, path in by_hand.items()]
-    report = replace(report, figures=(*report.figures, *more))
+    report = report.with_figures(*more)
     report.save(out)
     _show(report.table())
     typer.echo(report.summary)

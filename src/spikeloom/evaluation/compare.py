@@ -10,28 +10,25 @@ the floor, and it is closer to the ideal than every other model by more than the
 Everywhere else the table says that no winner can be named, and why.
 """
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.table import Table
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation.evaluate import Fakes, check, describe, named, panel_rows
 from spikeloom.evaluation.recorded import RecordedHalves
-from spikeloom.evaluation.report import Row, percent, spread
+from spikeloom.evaluation.standings import Contender, Standings, Verdict
 from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.metrics.panel import Metric
 from spikeloom.report import figures
-from spikeloom.report.chart import Chart, Figure, Role, Series
+from spikeloom.report.chart import Figure
+from spikeloom.report.comparison import comparison_figure, page
+from spikeloom.report.screen import comparison_table
 from spikeloom.trials import Trials
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 RUNS = 3
 """Training seeds that a model needs before it can win."""
@@ -39,153 +36,26 @@ RUNS = 3
 Runs = Fakes | Mapping[str, Sequence[Trials]]
 """Generated trials of a model: one set, one per run, or several samples for each run by its name."""
 
-ROLES: tuple[Role, ...] = ("c5", "c6", "c3", "c7", "c1", "c2", "c4", "c0")
 
-
-@dataclass(frozen=True)
-class Verdict:
-    """Winner of one metric, or why there is none."""
-
-    winner: str | None
-    reason: str
-
-
-@dataclass(frozen=True, eq=False)
-class Contender:
-    """A model with its runs.
-
-    Args:
-        rows: Metric name -> row; its value is the mean over runs of the mean over samples, its sd that over runs.
-        sample_sd: Metric name -> sd over the samples of one run, pooled over runs; None where each has one sample.
-        runs: Number of runs.
-        cost: What training and sampling cost, name -> words.
-    """
-
-    rows: Mapping[str, Row]
-    sample_sd: Mapping[str, float | None]
-    runs: int
-    cost: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Several models beside each other.
-
-    Args:
-        metrics: What was measured, in the order of the panel.
-        models: Name -> what was found; floor and trivial values are the same for all models.
-        verdicts: Metric name -> winner.
-        facts: What was compared.
-    """
-
-    metrics: tuple[Metric, ...]
-    models: Mapping[str, Contender]
-    verdicts: Mapping[str, Verdict]
-    facts: Mapping[str, str]
-
-    @property
-    def rows(self) -> Mapping[str, Mapping[str, Row]]:
-        """Model -> metric name -> row."""
-        return {name: model.rows for name, model in self.models.items()}
-
-    @property
-    def names(self) -> list[str]:
-        """The models, in the order given."""
-        return list(self.models)
-
-    @property
-    def summary(self) -> str:
-        """How many metrics each model wins, in a sentence."""
-        won = {name: sum(verdict.winner == name for verdict in self.verdicts.values()) for name in self.names}
-        open_ = sum(verdict.winner is None for verdict in self.verdicts.values())
-        wins = ", ".join(f"{name} wins {count}" for name, count in won.items())
-        return f"Of {len(self.metrics)} metrics {wins}; for {open_} no winner can be named."
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Standings):
+    """Several models beside each other; `comparison.save("folder")` writes table, page and figure."""
 
     @property
     def figure(self) -> Figure:
-        """Share of the distance from trivial to floor that each model closes, one line per metric."""
-        first = self.rows[self.names[0]]
-        shown = [metric for metric in self.metrics if first[metric.name].discriminates][::-1]
-        series = []
-        for k, name in enumerate(self.names):
-            shares = [self.rows[name][metric.name].closed for metric in shown]
-            x = np.array([np.nan if share is None else np.clip(share, -0.25, 1.25) for share in shares], float)
-            y = np.arange(len(shown)) + min(0.16, 0.8 / len(self.names)) * (k - (len(self.names) - 1) / 2)
-            told = [percent(share) or "not computed" for share in shares]
-            words = [f"{metric.title}: {word}" for metric, word in zip(shown, told, strict=True)]
-            series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=words))
-        marks = np.array([-0.6, len(shown) - 0.4])
-        lines = [Series("dashes", "guide", np.full(2, at), marks) for at in (0.0, 1.0)]
-        chart = Chart(
-            "0: independent Poisson spikes, 1: real against real",
-            (*lines, *series),
-            x_label="share of the distance closed",
-            limits=(-0.3, 1.3, -0.6, len(shown) - 0.4),
-            rows=[metric.title for metric in shown],
-            wide=22.0 / max(len(shown), 8),
-        )
-        legend = tuple((ROLES[k % 8], name) for k, name in enumerate(self.names))
-        caption = "Values beyond -0.25 and 1.25 are drawn there. Metrics that trivial spikes pass as well are left out."
-        return Figure("comparison", "Share closed by each model", caption, (chart,), columns=1, legend=legend)
+        """Share of the distance from the Poisson baseline to the noise floor that each model closes."""
+        return comparison_figure(self)
 
-    def to_dict(self) -> dict[str, Any]:
-        """What compare.json holds."""
-        return {
-            "format": "spikeloom-comparison",
-            "version": 1,
-            "facts": dict(self.facts),
-            "summary": self.summary,
-            "cost": {name: dict(model.cost) for name, model in self.models.items()},
-            "panel": {
-                metric.name: {
-                    "models": {
-                        name: model.rows[metric.name].entry()
-                        | {"sd": model.rows[metric.name].sd, "sample_sd": model.sample_sd[metric.name]}
-                        for name, model in self.models.items()
-                    },
-                    "winner": self.verdicts[metric.name].winner,
-                    "reason": self.verdicts[metric.name].reason,
-                }
-                for metric in self.metrics
-            },
-        }
-
-    def to_csv(self) -> str:
-        """One line per metric and model."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        head = ["metric", "model", "value", "sd over runs", "sd over samples", "runs", "sets"]
-        writer.writerow([*head, "floor", "floor_sd", "trivial", "closed", "winner"])
-        for metric in self.metrics:
-            for name, model in self.models.items():
-                row = model.rows[metric.name]
-                won = self.verdicts[metric.name].winner == name
-                cells = [metric.name, name, row.value, row.sd, model.sample_sd[metric.name], model.runs]
-                cells += [len(row.values), row.floor, row.floor_sd, row.trivial, row.closed]
-                writer.writerow([*cells, "yes" if won else ""])
-        return out.getvalue()
+    def __repr__(self) -> str:
+        return f"{self.summary} Models: {', '.join(self.names)}. comparison.table() shows every metric."
 
     def to_html(self) -> str:
         """One self-contained page."""
-        from spikeloom.report.compare_page import page
-
         return page(self)
 
-    def table(self) -> "Table":
+    def table(self) -> Table:
         """The comparison for a terminal."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(title="Models against recorded trials", title_justify="left", pad_edge=False)
-        for name in ("metric", *self.names, "real vs real", "trivial", "winner"):
-            table.add_column(Text(name), justify="left" if name in ("metric", "winner") else "right")
-        for metric in self.metrics:
-            rows = [self.rows[name][metric.name] for name in self.names]
-            verdict = self.verdicts[metric.name]
-            cells = [metric.title, *[spread(row.value, row.sd) for row in rows]]
-            cells += [spread(rows[0].floor, rows[0].floor_sd), spread(rows[0].trivial, None)]
-            table.add_row(*[Text(cell) for cell in cells], Text(verdict.winner or f"none: {verdict.reason}"))
-        return table
+        return comparison_table(self)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write compare.json, compare.csv, compare.html and figures/comparison.svg and .pdf; returns the folder."""
@@ -230,14 +100,14 @@ def compare(
     for name, samples in sets.items():
         check(real, {f"{name}, {run}, {k}": trials for (run, k), trials in samples.items()}, reference)
     everything = [trials for samples in sets.values() for trials in samples.values()]
-    bench = RecordedHalves.build(
+    halves = RecordedHalves.build(
         real, fakes=everything, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
     )
-    found = {name: _contender(bench, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()}
-    verdicts = {metric.name: verdict(found, metric) for metric in bench.metrics}
+    found = {name: _contender(halves, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()}
+    verdicts = {metric.name: verdict(found, metric) for metric in halves.metrics}
     facts = {"real": describe(real), "reference": "" if reference is None else describe(reference)}
     facts |= {name: describe(*samples.values()) for name, samples in sets.items()}
-    return Comparison(tuple(bench.metrics), found, verdicts, {name: words for name, words in facts.items() if words})
+    return Comparison(tuple(halves.metrics), found, verdicts, {name: words for name, words in facts.items() if words})
 
 
 def verdict(models: Mapping[str, Contender], metric: Metric) -> Verdict:
@@ -268,13 +138,13 @@ def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
 
 
 def _contender(
-    bench: RecordedHalves, name: str, samples: Mapping[tuple[str, int], Trials], cost: Mapping[str, str]
+    halves: RecordedHalves, name: str, samples: Mapping[tuple[str, int], Trials], cost: Mapping[str, str]
 ) -> Contender:
     """Judge every sample of a model, and take the spread over runs and over samples apart."""
-    results = {f"{run}, {k}": bench.judge(trials, word=f"{name}, {run}, {k}") for (run, k), trials in samples.items()}
+    results = {f"{run}, {k}": halves.judge(trials, word=f"{name}, {run}, {k}") for (run, k), trials in samples.items()}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows, sample_sd = {}, {}
-    for row in panel_rows(bench, results):
+    for row in panel_rows(halves, results):
         values = [
             [row.values[f"{r}, {k}"] for r, k in samples if r == run and f"{r}, {k}" in row.values] for run in runs
         ]

@@ -14,14 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.evaluation.findings import Closest, Shown
 from spikeloom.evaluation.recorded import MEANS, RecordedHalves, Results
-from spikeloom.evaluation.report import ProtocolRow, Report, Row
-from spikeloom.metrics import memorisation
+from spikeloom.evaluation.report import Report
+from spikeloom.evaluation.rows import ProtocolRow, Row
+from spikeloom.metrics.conditional import behaviour, directions
 from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
-from spikeloom.metrics.memorisation import Memorisation
+from spikeloom.metrics.memorisation import Memorisation, memorisation
 from spikeloom.metrics.panel import Metric, Pair
-from spikeloom.report import views
-from spikeloom.report.conditional import conditional_figures
 from spikeloom.trials import Trials
 
 GAUSSIAN = "Gaussian on the latents"
@@ -68,72 +68,86 @@ def evaluate(
     fakes = named(fake)
     check(real, fakes, reference)
     sets = [*fakes.values(), *([] if latent_gaussian is None else [latent_gaussian])]
-    bench = RecordedHalves.build(
+    halves = RecordedHalves.build(
         real, fakes=sets, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
     )
-    results = {name: bench.judge(trials, word=name) for name, trials in fakes.items()}
-    more = {} if latent_gaussian is None else {GAUSSIAN: bench.judge(latent_gaussian, word=GAUSSIAN)}
+    results = {name: halves.judge(trials, word=name) for name, trials in fakes.items()}
+    more = {} if latent_gaussian is None else {GAUSSIAN: halves.judge(latent_gaussian, word=GAUSSIAN)}
     first = next(iter(fakes))
-    found = {name: copies(real, trials, reference, seed=seed) for name, trials in fakes.items()}
-    worst = max(found, key=lambda name: severity(found[name]))
-    told = {
+    pairs = {
+        name: Pair(real, trials, reference=reference, condition=halves.condition, seed=seed)
+        for name, trials in fakes.items()
+    }
+    copies = {name: memorisation(pair) for name, pair in pairs.items()}
+    worst = max(copies, key=lambda name: severity(copies[name]))
+    facts_found = {
         "real": describe(real),
         "fake": describe(*fakes.values()),
         "figures": f"show {first}, the first of {len(fakes)} sets of generated trials" if len(fakes) > 1 else "",
         "reference": "" if reference is None else describe(reference),
-        "condition": condition_words(bench.condition, fakes[first]),
-        "trials compared": f"{len(bench.splits[0].base)} on each side, in {splits} random splits (seed {seed})",
+        "condition": condition_words(halves.condition, fakes[first]),
+        "trials compared": f"{len(halves.splits[0].base)} on each side, in {splits} random splits (seed {seed})",
     }
-    shown = views.all_figures(
-        real, labelled(real, fakes[first], reference, bench.condition), results[first][0], condition=bench.condition
-    )
-    shown += conditional_figures(real, fakes[first], reference=reference, condition=bench.condition, seed=seed)
-    copied = found[worst]
-    if reference is not None and isinstance(copied, Memorisation):
-        shown += (views.closest(fakes[worst], reference, copied.closest),)
     return Report(
-        rows=panel_rows(bench, results, more),
+        rows=panel_rows(halves, results, more),
         protocol=protocol(real, fakes[first], reference, seed=seed),
         protocol_note=protocol_note(real, fakes[first], reference),
-        memorisation=found[worst],
-        facts={**{name: words for name, words in told.items() if words}, **(facts or {})},
-        figures=shown,
+        memorisation=copies[worst],
+        facts={**{name: words for name, words in facts_found.items() if words}, **(facts or {})},
         names=tuple(fakes),
         cost=cost or {},
+        shown=Shown(
+            real=real,
+            fake=labelled(pairs[first]),
+            condition=halves.condition,
+            results=results[first][0],
+            directions=directions(pairs[first]),
+            behaviour=behaviour(pairs[first]),
+            closest=closest(fakes[worst], reference, copies[worst]),
+        ),
     )
 
 
-def labelled(real: Trials, fake: Trials, reference: Trials | None, condition: str | None) -> Trials:
+def labelled(pair: Pair) -> Trials:
     """Generated trials with the condition that is read from their spikes, where they have none of their own."""
-    pair = Pair(real, fake, reference=reference, condition=condition)
+    fake = pair.fake_trials
     if not pair.labels_decoded or pair.label_name is None:
         return fake
     return replace(fake, conditions={**fake.conditions, pair.label_name: pair.label_values[pair.fake.labels]})
+
+
+def closest(fake: Trials, reference: Trials | None, copies: Memorisation | str) -> Closest | None:
+    """Generated trials beside the training trials nearest to them; None where these were not looked for."""
+    if reference is None or isinstance(copies, str):
+        return None
+    return Closest(fake, reference, copies.closest)
 
 
 # --- rows ----------------------------------------------------------------------------------------------------------
 
 
 def panel_rows(
-    bench: RecordedHalves, results: Mapping[str, Sequence[Results]], more: Mapping[str, Sequence[Results]] | None = None
+    halves: RecordedHalves,
+    results: Mapping[str, Sequence[Results]],
+    more: Mapping[str, Sequence[Results]] | None = None,
 ) -> tuple[Row, ...]:
     """One row per metric from the results of each fake, one per split; `more` are further baselines."""
-    columns = {**bench.trivial, **(more or {})}
-    return tuple(_row(metric, bench, results, columns) for metric in bench.metrics)
+    columns = {**halves.trivial, **(more or {})}
+    return tuple(_row(metric, halves, results, columns) for metric in halves.metrics)
 
 
 def _row(
     metric: Metric,
-    bench: RecordedHalves,
+    halves: RecordedHalves,
     results: Mapping[str, Sequence[Results]],
     columns: Mapping[str, Sequence[Results]],
 ) -> Row:
     found = {name: _values(metric, one) for name, one in results.items()}
     values = {name: float(np.mean(one)) for name, one in found.items() if one}
     over = list(values.values()) if len(results) > 1 else next(iter(found.values()))
-    floor = _values(metric, bench.floor)
+    floor = _values(metric, halves.floor)
     baselines = {name: _mean(_values(metric, one)) for name, one in columns.items()}
-    notes = [one[metric.name].note for part in (*results.values(), bench.floor) for one in part[:1]]
+    notes = [one[metric.name].note for part in (*results.values(), halves.floor) for one in part[:1]]
     return Row(
         metric=metric,
         values=values,
@@ -200,11 +214,6 @@ def protocol_note(real: Trials, fake: Trials, reference: Trials | None) -> str:
     if len(fake) != len(train):
         note += f"The paper generates as many trials as it trains on; here there are {len(fake)}. "
     return note + "Only for comparison with papers. Its faults: " + FAULTS[0].lower() + FAULTS[1:]
-
-
-def copies(real: Trials, fake: Trials, reference: Trials | None, *, seed: int) -> Memorisation | str:
-    """Whether generated trials repeat training trials, or a sentence that says why that could not be looked at."""
-    return memorisation.memorisation(Pair(real, fake, reference=reference, seed=seed))
 
 
 def severity(found: Memorisation | str) -> tuple[int, float]:

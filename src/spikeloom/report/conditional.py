@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.errors import DataError
-from spikeloom.metrics.conditional import Behaviour, Directions, behaviour, directions
+from spikeloom.metrics.conditional import Behaviour, Directions
+from spikeloom.metrics.conditional import behaviour as read_behaviour
 from spikeloom.metrics.decoding import r_squared
 from spikeloom.metrics.pair import Pair
 from spikeloom.report.chart import Chart, Figure, Role, Series
@@ -26,14 +27,10 @@ MOST_POINTS = 1500
 """Points of one side of a scatter plot."""
 
 
-def conditional_figures(
-    real: Trials, fake: Trials, *, reference: Trials | None = None, condition: str | None = None, seed: int = 0
-) -> tuple[Figure, ...]:
-    """Figures of whatever the generated trials were asked for: a direction, a behaviour series, both, or nothing."""
-    pair = Pair(real, fake, reference=reference, condition=condition, seed=seed)
-    found = directions(pair), behaviour(pair)
-    figures = () if isinstance(found[0], str) else (of_directions(found[0]),)
-    return figures if isinstance(found[1], str) else (*figures, of_behaviour(found[1]))
+def conditional_figures(directions: Directions | str, behaviour: Behaviour | str) -> tuple[Figure, ...]:
+    """Figures of what was read back: a direction, a behaviour series, both, or nothing."""
+    figures = () if isinstance(directions, str) else (of_directions(directions),)
+    return figures if isinstance(behaviour, str) else (*figures, of_behaviour(behaviour))
 
 
 def of_directions(found: Directions) -> Figure:
@@ -153,7 +150,7 @@ def drawn_figure(
     Raises:
         DataError: if the series cannot be read; says why.
     """
-    found = behaviour(Pair(real, drawn, reference=reference, seed=seed))
+    found = read_behaviour(Pair(real, drawn, reference=reference, seed=seed))
     if isinstance(found, str):
         raise DataError(
             "A drawn path needs trials with its series.", f"{found}.", "Sample them with --condition NAME=path.csv."

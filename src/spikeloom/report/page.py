@@ -13,20 +13,22 @@ from html import escape
 from importlib.resources import files
 from typing import get_args
 
-from spikeloom.evaluation.report import ProtocolRow, Report, Row, number, percent, short, small, spread
+from spikeloom.evaluation.findings import Findings
+from spikeloom.evaluation.rows import ProtocolRow, Row
 from spikeloom.report import svg
-from spikeloom.report.chart import DARK, LIGHT, Figure, Role
+from spikeloom.report.chart import DARK, LIGHT, Chart, Figure, Role
+from spikeloom.report.words import number, percent, short, small, spread
 
 LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Walk")
 TABS = ("Numbers", *LOOKS, "Memorisation", "LDNS protocol", "About")
 
 
-def page(report: Report) -> str:
-    """The whole page as text."""
+def page(report: Findings, figures: Sequence[Figure]) -> str:
+    """The whole page as text, with the given figures."""
     body = f"""<header><h1>Generated against recorded spikes</h1>
 <p class="summary">{escape(report.summary)}</p>
 <div class="facts">{_facts_line(report)}</div></header>
-<main>{_tabs(_panels(report))}</main>
+<main>{_tabs(_panels(report, figures))}</main>
 <footer>Made by spikeloom. Recorded blue, generated orange; point at a figure for its values.</footer>"""
     return document("spikeloom report", body)
 
@@ -72,7 +74,7 @@ def figure_html(figure: Figure) -> str:
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _panels(report: Report) -> dict[str, str]:
+def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
     """Content of each tab."""
     panels = {
         "Numbers": _panel_table(report),
@@ -80,7 +82,7 @@ def _panels(report: Report) -> dict[str, str]:
         "LDNS protocol": _protocol(report),
         "About": _about(report),
     }
-    for figure in report.figures:
+    for figure in figures:
         panels[figure.tab] = panels.get(figure.tab, "") + figure_html(figure)
     return {tab: panels[tab] for tab in TABS if panels.get(tab)}
 
@@ -94,12 +96,12 @@ def _tabs(panels: dict[str, str]) -> str:
     return f'<div role="tablist" hidden>{"".join(buttons)}</div>{"".join(parts)}'
 
 
-def _facts_line(report: Report) -> str:
+def _facts_line(report: Findings) -> str:
     shown = [(name, report.facts[name]) for name in ("real", "fake", "reference") if report.facts.get(name)]
     return "".join(f"<span><b>{escape(name)}</b> {escape(words)}</span>" for name, words in shown)
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: Findings) -> str:
     """Memorisation, in words, with the closest pairs."""
     found = report.memorisation
     if isinstance(found, str):
@@ -117,7 +119,7 @@ def _verdict(report: Report) -> str:
     )
 
 
-def _panel_table(report: Report) -> str:
+def _panel_table(report: Findings) -> str:
     head = ["metric", "generated", "real vs real", *report.baseline_names, "ideal", "share of the distance closed"]
     rows = [_panel_row(report, row) for row in report.worst_first]
     columns = "".join(
@@ -136,7 +138,7 @@ def _panel_table(report: Report) -> str:
     )
 
 
-def _panel_row(report: Report, row: Row) -> str:
+def _panel_row(report: Findings, row: Row) -> str:
     unit = f" ({escape(row.metric.unit)})" if row.metric.unit else ""
     small = " ".join(part for part in (row.metric.why, f"[{short(row.note)}]" if row.note else "") if part)
     cells = [f'<td class="metric">{escape(row.metric.title)}{unit}<small>{escape(small)}</small></td>']
@@ -167,7 +169,7 @@ def _closed(row: Row) -> str:
     return f'<td class="closed" data-label="closed">{words}{bar}</td>'
 
 
-def _protocol(report: Report) -> str:
+def _protocol(report: Findings) -> str:
     if not report.protocol:
         return ""
     names = list(dict.fromkeys(name for row in report.protocol for name in row.baselines))
@@ -184,7 +186,7 @@ def _protocol_cells(row: ProtocolRow, names: Sequence[str]) -> list[str]:
     return [title, value, *[number(row.baselines.get(name)) for name in names]]
 
 
-def _about(report: Report) -> str:
+def _about(report: Findings) -> str:
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in report.facts.items())
     cost = plain_table(["", ""], report.cost.items())
     card = f'<div class="card" id="cost"><h2>What it costs</h2>{cost}</div>' if report.cost else ""
@@ -193,7 +195,10 @@ def _about(report: Report) -> str:
 
 def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A plain table: the first column text, the others numbers."""
-    cell = lambda k: "" if k == 0 else ' class="n"'  # noqa: E731
+
+    def cell(column: int) -> str:
+        return "" if column == 0 else ' class="n"'
+
     top = "".join(f"<th{cell(k)}>{escape(word)}</th>" for k, word in enumerate(head))
     body = "".join(
         "<tr>" + "".join(f"<td{cell(k)}>{escape(word)}</td>" for k, word in enumerate(row)) + "</tr>" for row in rows
@@ -210,7 +215,7 @@ def _pair(figure: Figure) -> str:
     return f'<div class="pair">{"".join(sides)}</div>'
 
 
-def _grid(charts: Iterable, columns: int, more: str) -> str:
+def _grid(charts: Iterable[Chart], columns: int, more: str) -> str:
     return f'<div class="charts{more}" style="--columns:{columns}">{"".join(svg.draw(chart) for chart in charts)}</div>'
 
 

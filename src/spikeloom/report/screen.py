@@ -1,12 +1,15 @@
-"""The report's table on a terminal, with rich."""
+"""Tables of numbers on a terminal, with rich."""
 
 from rich.table import Table
 from rich.text import Text
 
-from spikeloom.evaluation.report import Report, Row, number, percent, short, spread
+from spikeloom.evaluation.findings import Findings
+from spikeloom.evaluation.rows import Row
+from spikeloom.evaluation.standings import Standings
+from spikeloom.report.words import number, percent, short, spread
 
 
-def panel_table(report: Report) -> Table:
+def panel_table(report: Findings) -> Table:
     """The panel, worst first: value, floor, baselines, ideal, and the share of the distance that is closed."""
     table = Table(title="Generated against recorded trials, worst first", title_justify="left", pad_edge=False)
     table.add_column("metric")
@@ -23,7 +26,7 @@ def panel_table(report: Report) -> Table:
     return table
 
 
-def protocol_table(report: Report) -> Table:
+def protocol_table(report: Findings) -> Table:
     """The published LDNS protocol."""
     table = Table(title="LDNS protocol, as published", title_justify="left", pad_edge=False)
     table.add_column("measure")
@@ -43,3 +46,17 @@ def closed_words(row: Row) -> str:
     if row.value is None or row.metric.group == "memorisation":
         return ""
     return "at floor, cannot tell" if row.at_floor else "cannot tell" if row.trivial is not None else ""
+
+
+def comparison_table(standings: Standings) -> Table:
+    """Several models beside each other, one metric per line."""
+    table = Table(title="Models against recorded trials", title_justify="left", pad_edge=False)
+    for name in ("metric", *standings.names, "noise floor", "baseline", "winner"):
+        table.add_column(Text(name), justify="left" if name in ("metric", "winner") else "right")
+    for metric in standings.metrics:
+        rows = [standings.rows[name][metric.name] for name in standings.names]
+        verdict = standings.verdicts[metric.name]
+        cells = [metric.title, *[spread(row.value, row.sd) for row in rows]]
+        cells += [spread(rows[0].floor, rows[0].floor_sd), spread(rows[0].trivial, None)]
+        table.add_row(*[Text(cell) for cell in cells], Text(verdict.winner or f"none: {verdict.reason}"))
+    return table

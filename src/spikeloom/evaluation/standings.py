@@ -1,0 +1,106 @@
+"""`Standings`: the numbers of several models beside each other, before anything is drawn."""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spikeloom.evaluation.rows import Row
+from spikeloom.metrics.panel import Metric
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Winner of one metric, or why there is none."""
+
+    winner: str | None
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """A model with its runs.
+
+    Args:
+        rows: Metric name -> row; its value is the mean over runs of the mean over samples, its sd that over runs.
+        sample_sd: Metric name -> sd over the samples of one run, pooled over runs; None where each has one sample.
+        runs: Number of runs.
+        cost: What training and sampling cost, name -> words.
+    """
+
+    rows: Mapping[str, Row]
+    sample_sd: Mapping[str, float | None]
+    runs: int
+    cost: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Standings:
+    """Several models beside each other.
+
+    Args:
+        metrics: What was measured, in the order of the panel.
+        models: Name -> what was found; floor and trivial values are the same for all models.
+        verdicts: Metric name -> winner.
+        facts: What was compared.
+    """
+
+    metrics: tuple[Metric, ...]
+    models: Mapping[str, Contender]
+    verdicts: Mapping[str, Verdict]
+    facts: Mapping[str, str]
+
+    @property
+    def rows(self) -> Mapping[str, Mapping[str, Row]]:
+        """Model -> metric name -> row."""
+        return {name: model.rows for name, model in self.models.items()}
+
+    @property
+    def names(self) -> list[str]:
+        """The models, in the order given."""
+        return list(self.models)
+
+    @property
+    def summary(self) -> str:
+        """How many metrics each model wins, in a sentence."""
+        won = {name: sum(verdict.winner == name for verdict in self.verdicts.values()) for name in self.names}
+        open_ = sum(verdict.winner is None for verdict in self.verdicts.values())
+        wins = ", ".join(f"{name} wins {count}" for name, count in won.items())
+        return f"Of {len(self.metrics)} metrics {wins}; for {open_} no winner can be named."
+
+    def to_dict(self) -> dict[str, object]:
+        """What compare.json holds."""
+        return {
+            "format": "spikeloom-comparison",
+            "version": 1,
+            "facts": dict(self.facts),
+            "summary": self.summary,
+            "cost": {name: dict(model.cost) for name, model in self.models.items()},
+            "panel": {
+                metric.name: {
+                    "models": {
+                        name: model.rows[metric.name].entry()
+                        | {"sd": model.rows[metric.name].sd, "sample_sd": model.sample_sd[metric.name]}
+                        for name, model in self.models.items()
+                    },
+                    "winner": self.verdicts[metric.name].winner,
+                    "reason": self.verdicts[metric.name].reason,
+                }
+                for metric in self.metrics
+            },
+        }
+
+    def to_csv(self) -> str:
+        """One line per metric and model."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        head = ["metric", "model", "value", "sd over runs", "sd over samples", "runs", "sets"]
+        writer.writerow([*head, "floor", "floor_sd", "trivial", "closed", "winner"])
+        for metric in self.metrics:
+            for name, model in self.models.items():
+                row = model.rows[metric.name]
+                won = self.verdicts[metric.name].winner == name
+                cells = [metric.name, name, row.value, row.sd, model.sample_sd[metric.name], model.runs]
+                cells += [len(row.values), row.floor, row.floor_sd, row.trivial, row.closed]
+                writer.writerow([*cells, "yes" if won else ""])
+        return out.getvalue()

@@ -1,0 +1,92 @@
+"""Several models beside each other, as one figure and one self-contained HTML page in the style of the report's."""
+
+from html import escape
+
+import numpy as np
+
+from spikeloom.evaluation.standings import Standings
+from spikeloom.report.chart import Chart, Figure, Role, Series
+from spikeloom.report.page import document, figure_html, plain_table
+from spikeloom.report.words import number, percent, spread
+
+ROLES: tuple[Role, ...] = ("c5", "c6", "c3", "c7", "c1", "c2", "c4", "c0")
+"""Colours of the models, in the order given."""
+
+
+def comparison_figure(standings: Standings) -> Figure:
+    """Share of the distance from baseline to noise floor that each model closes, one line per metric."""
+    first = standings.rows[standings.names[0]]
+    shown = [metric for metric in standings.metrics if first[metric.name].discriminates][::-1]
+    series = []
+    for k, name in enumerate(standings.names):
+        shares = [standings.rows[name][metric.name].closed for metric in shown]
+        x = np.array([np.nan if share is None else np.clip(share, -0.25, 1.25) for share in shares], float)
+        y = np.arange(len(shown)) + min(0.16, 0.8 / len(standings.names)) * (k - (len(standings.names) - 1) / 2)
+        closed = [percent(share) or "not computed" for share in shares]
+        words = [f"{metric.title}: {word}" for metric, word in zip(shown, closed, strict=True)]
+        series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=words))
+    marks = np.array([-0.6, len(shown) - 0.4])
+    lines = [Series("dashes", "guide", np.full(2, at), marks) for at in (0.0, 1.0)]
+    chart = Chart(
+        "0: independent Poisson spikes, 1: real against real",
+        (*lines, *series),
+        x_label="share of the distance closed",
+        limits=(-0.3, 1.3, -0.6, len(shown) - 0.4),
+        rows=[metric.title for metric in shown],
+        wide=22.0 / max(len(shown), 8),
+    )
+    legend = tuple((ROLES[k % 8], name) for k, name in enumerate(standings.names))
+    caption = (
+        "Values beyond -0.25 and 1.25 are drawn there. "
+        "Metrics that independent Poisson spikes pass as well are left out."
+    )
+    return Figure("comparison", "Share closed by each model", caption, (chart,), columns=1, legend=legend)
+
+
+def page(standings: Standings) -> str:
+    """The whole page as text."""
+    names = standings.names
+    head = ["metric", "noise floor", *names, "baseline", "winner"]
+    kinds = ["", *[' class="n"'] * (len(head) - 2), ""]
+    top = "".join(f"<th{kind}>{escape(word)}</th>" for kind, word in zip(kinds, head, strict=True))
+    rows = []
+    for metric in standings.metrics:
+        found = [standings.rows[name][metric.name] for name in names]
+        verdict = standings.verdicts[metric.name]
+        words = [
+            spread(row.value, row.sd) + _sampling(standings.models[name].sample_sd[metric.name])
+            for name, row in zip(names, found, strict=True)
+        ]
+        words = [spread(found[0].floor, found[0].floor_sd), *words, number(found[0].trivial)]
+        labels = ["noise floor", *names, "baseline"]
+        cells = "".join(
+            f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'
+            for label, word in zip(labels, words, strict=True)
+        )
+        unit = f" ({escape(metric.unit)})" if metric.unit else ""
+        winner = f"<b>{escape(verdict.winner)}</b>" if verdict.winner else f"no winner: {escape(verdict.reason)}"
+        rows.append(
+            f'<tr><td class="metric">{escape(metric.title)}{unit}<small>{escape(metric.why)}</small></td>{cells}'
+            f'<td class="soft won" data-label="winner">{winner}</td></tr>'
+        )
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in standings.facts.items())
+    body = f"""<header><h1>Models compared</h1><p class="summary">{escape(standings.summary)}</p></header>
+<main>{figure_html(comparison_figure(standings))}
+<div class="card"><h2>Every metric</h2><p class="soft">± is the spread over runs with other training seeds, in
+brackets that over samples of one run.</p><div class="scroll"><table class="stack"><thead><tr>{top}</tr></thead>
+<tbody>{"".join(rows)}</tbody></table></div></div>
+{_costs(standings)}<div class="card"><h2>What was compared</h2><dl>{facts}</dl></div></main>
+<footer>Made by spikeloom. All models met the same recorded trials in equal numbers.</footer>"""
+    return document("spikeloom comparison", body)
+
+
+def _sampling(sd: float | None) -> str:
+    return "" if sd is None else f" ({number(float(f'{sd:.1g}'))})"
+
+
+def _costs(standings: Standings) -> str:
+    """What each model costs, one column per model; empty where nothing is known."""
+    names = list(dict.fromkeys(name for model in standings.models.values() for name in model.cost))
+    rows = [(word, *(model.cost.get(word, "–") for model in standings.models.values())) for word in names]
+    table = plain_table(["", *standings.names], rows)
+    return f'<div class="card" id="cost"><h2>What it costs</h2>{table}</div>' if names else ""

@@ -1,0 +1,39 @@
+"""Numbers as words, for tables on a page and on a terminal."""
+
+import numpy as np
+
+
+def percent(share: float | None) -> str:
+    """A share as words: "87 %", "none" below zero, "all" from one on; empty for None."""
+    if share is None:
+        return ""
+    return "none" if share <= 0 else "all" if share >= 1 else f"{100 * share:.0f} %"
+
+
+def number(value: float | None, sd: float | None = None) -> str:
+    """A number for people, with a true minus sign and as many digits as its spread allows; a dash for None."""
+    if value is None:
+        return "–"
+    digits = 3
+    if value and sd and sd > 1e-9 * abs(value):  # down to the first digit of the spread
+        digits = int(np.clip(np.floor(np.log10(abs(value))) - np.floor(np.log10(sd)) + 1, 2, 6))
+    text = "0" if value == 0 else f"{value:.{digits}g}"
+    if "e" in text:
+        mantissa, power = text.split("e")
+        text = f"{mantissa}e{int(power)}"
+    return text.replace("-", "\u2212")
+
+
+def small(value: float, sd: float) -> str:
+    """A spread with one digit; 0 where it is nothing but rounding."""
+    return number(float(f"{sd:.1g}") if sd > 1e-9 * abs(value) else 0.0)
+
+
+def spread(value: float | None, sd: float | None) -> str:
+    """Value and spread as words, such as "0.86 ± 0.02"."""
+    return number(value) if value is None or sd is None else f"{number(value, sd)} ± {small(value, sd)}"
+
+
+def short(note: str) -> str:
+    """A note for a table: its first sentence where it is long."""
+    return note if len(note) <= 90 else note.split(". ")[0]
