@@ -17,7 +17,7 @@ import numpy as np
 from spikeloom.diffusion.sampler import Sampler
 from spikeloom.files import ensure_folder
 from spikeloom.metrics import decoding
-from spikeloom.metrics.conditional import Directions, behaviour, directions
+from spikeloom.metrics.conditional import DirectionReading, read_behavior, read_directions
 from spikeloom.metrics.pair import Pair
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import choose, load_model
@@ -42,7 +42,7 @@ def eight(bins: int, speed: float) -> np.ndarray:
     return speed * velocity / np.linalg.norm(velocity, axis=1).max()
 
 
-def say_directions(found: Directions) -> None:
+def say_directions(found: DirectionReading) -> None:
     """Accuracy, error and bias of all trials and of each direction."""
     for side in ("real", "fake"):
         right = f", {found.classified[side].mean():.3f} classified rightly" if found.classified else ""
@@ -95,10 +95,10 @@ def main() -> None:
     fake = model.sample(like=test, condition=names, guidance=words.guidance, seed=words.seed, sampler=sampler)
     pair = Pair(test, fake, reference=train)
     print(f"{words.run}: {len(fake)} trials told {names}, guidance {words.guidance:g}, seed {words.seed}")
-    found = directions(pair)
-    if isinstance(found, Directions):
+    found = read_directions(pair)
+    if isinstance(found, DirectionReading):
         say_directions(found)
-    read = behaviour(pair)
+    read = read_behavior(pair)
     if not isinstance(read, str) and read.name in names:
         real, made = read.r_squared("real"), read.r_squared("fake")
         share = decoding.decode_back(pair).value

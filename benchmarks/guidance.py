@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from spikeloom.files import ensure_folder
-from spikeloom.metrics.conditional import Directions, behaviour, directions
+from spikeloom.metrics.conditional import DirectionReading, read_behavior, read_directions
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.panel import METRICS, measure
 from spikeloom.models.common.base import Model
@@ -48,8 +48,8 @@ def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -
     fake = model.sample(like=test, condition=names, guidance=strength, seed=seed)
     found = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
     pair = Pair(test, fake, reference=train)
-    told, read = directions(pair), behaviour(pair)
-    if isinstance(told, Directions) and told.name in names:
+    told, read = read_directions(pair), read_behavior(pair)
+    if isinstance(told, DirectionReading) and told.name in names:
         found |= {"error": float(told.error("fake").mean()), "real error": float(told.error("real").mean())}
         if told.classified:
             found |= {

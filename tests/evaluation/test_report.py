@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from report_toys import whole_report
 from spikeloom.errors import FileError
 from spikeloom.evaluation.report import Report
 from spikeloom.evaluation.rows import Row
 from spikeloom.metrics.panel import METRICS, Metric, Result
 from spikeloom.report.words import number, percent, short, spread
+from tests.helpers.report_toys import whole_report
 
 
 def metric(better: str = "lower", ideal: float = 0.0, group: str = "counts") -> Metric:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikeloom.metrics import decoding
-from spikeloom.metrics.conditional import behaviour, directions, to_degrees
+from spikeloom.metrics.conditional import read_behavior, read_directions, to_degrees
 from spikeloom.metrics.pair import Pair
 from spikeloom.trials import Trials
 from tests.helpers.tuned import every, tuned
@@ -13,7 +13,7 @@ from tests.helpers.tuned import every, tuned
 @pytest.mark.parametrize("name", ["angle_deg", "reach_rad", "angle"])
 def test_directions_are_read_on_both_sides(name):
     train, test, fake = (tuned(every(45), seed=seed, name=name) for seed in (1, 2, 3))
-    found = directions(Pair(test, fake, reference=train))
+    found = read_directions(Pair(test, fake, reference=train))
     assert found.values.tolist() == [0, 45, 90, 135, 180, 225, 270, 315]
     for side in ("real", "fake"):
         assert found.error(side).mean() < 15
@@ -25,7 +25,7 @@ def test_a_turned_condition_shows_as_bias():
     train, test = tuned(every(45), seed=1), tuned(every(45), seed=2)
     turned = tuned((every(45) + 30) % 360, seed=3)
     fake = Trials(turned.counts, 0.005, conditions={"angle_deg": every(45)})
-    found = directions(Pair(test, fake, reference=train))
+    found = read_directions(Pair(test, fake, reference=train))
     biases = [found.bias("fake", value)[0] for value in found.values]
     assert np.mean(biases) == pytest.approx(30, abs=6)
     assert found.error("fake").mean() > found.error("real").mean() + 10
@@ -33,7 +33,7 @@ def test_a_turned_condition_shows_as_bias():
 
 def test_directions_that_nobody_recorded_are_read():
     train, test, fake = tuned(every(45), seed=1), tuned(every(45), seed=2), tuned(every(45) + 22.5, seed=3)
-    found = directions(Pair(test, fake, reference=train))
+    found = read_directions(Pair(test, fake, reference=train))
     assert found.error("fake").mean() < 15
     assert not found.classified  # the classifier has no name for them
     assert found.bias("real", 22.5) is None
@@ -43,14 +43,14 @@ def test_directions_that_nobody_recorded_are_read():
 def test_without_a_reference_real_trials_are_held_out():
     noise = np.random.default_rng(0).poisson(0.2, (100, 60, 12))
     blind = Trials(noise, 0.005, conditions={"angle_deg": every(45, 100)})
-    found = directions(Pair(blind, tuned(every(45), seed=3)))
+    found = read_directions(Pair(blind, tuned(every(45), seed=3)))
     assert found.error("real").mean() > 70  # nothing can be read; a decoder that saw the trials would pretend it could
 
 
 def test_behaviour_agrees_with_the_panel(make):
     train, test, fake = (make(trials=150, neurons=20, seed=seed, ragged=True) for seed in (1, 2, 3))
     pair = Pair(test, fake, reference=train)
-    found = behaviour(pair)
+    found = read_behavior(pair)
     real, made = decoding.decode_back(pair).detail["r2"]
     assert found.r_squared("real") == pytest.approx(real)
     assert found.r_squared("fake") == pytest.approx(made)
@@ -69,15 +69,15 @@ def test_velocity_is_summed_to_a_path(make):
         for t in (train, test, fake)
     ]
     sets[0] = Trials(train.counts, 0.005, behavior={"hand_vel": train.behavior["hand_vel"]}, units={"hand_vel": "m/s"})
-    found = behaviour(Pair(sets[1], sets[2], reference=sets[0]))
+    found = read_behavior(Pair(sets[1], sets[2], reference=sets[0]))
     asked, _ = found.path("fake", np.array([0]))
     np.testing.assert_allclose(asked[0, -1], [0.2, 0.2])  # 10 readable wide bins of 20 ms at 1 m/s
 
 
 def test_nothing_to_read_is_said(make):
     bare = Trials(make().counts, 0.005)
-    assert "no direction" in directions(Pair(bare, bare))
-    assert "no behaviour" in behaviour(Pair(bare, bare))
+    assert "no direction" in read_directions(Pair(bare, bare))
+    assert "no behaviour" in read_behavior(Pair(bare, bare))
 
 
 def test_names_of_angles():

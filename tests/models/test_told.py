@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from spikeloom.metrics.conditional import directions
+from spikeloom.metrics.conditional import read_directions
 from spikeloom.metrics.pair import Pair
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import read_recipe
@@ -40,12 +40,12 @@ def fitted(train) -> Model:
 def test_it_does_as_asked_also_between_the_directions_it_knows(fitted, train):
     test = tuned(every(45), seed=2)
     fake = fitted.sample(like=test, condition="angle_deg", seed=1, progress=False)
-    found = directions(Pair(test, fake, reference=train))
+    found = read_directions(Pair(test, fake, reference=train))
     # a direction drawn at random is 90 degrees away; that many real trials are read with 8 to 10 degrees of error
     assert found.error("real").mean() < 15
     assert found.error("fake").mean() < 25
     between = fitted.sample(160, bins=60, condition={"angle_deg": every(45) + 22.5}, seed=1, progress=False)
-    assert directions(Pair(test, between, reference=train)).error("fake").mean() < 25
+    assert read_directions(Pair(test, between, reference=train)).error("fake").mean() < 25
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_guidance_ignores_or_exaggerates(fitted, train):
     sets = {
         w: fitted.sample(like=test, condition="angle_deg", guidance=w, seed=1, progress=False) for w in (0.0, 1.0, 3.0)
     }
-    assert directions(Pair(test, sets[0.0], reference=train)).error("fake").mean() > 60
+    assert read_directions(Pair(test, sets[0.0], reference=train)).error("fake").mean() > 60
     apart = {}
     for strength, fake in sets.items():
         means = np.stack(

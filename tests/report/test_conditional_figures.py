@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import DataError
-from spikeloom.metrics.conditional import behaviour, directions
+from spikeloom.metrics.conditional import read_behavior, read_directions
 from spikeloom.metrics.pair import Pair
 from spikeloom.report import svg
 from spikeloom.report.chart import Figure
@@ -26,7 +26,7 @@ def moving(trials: Trials, *, seed: int) -> Trials:
 def read_back(real: Trials, fake: Trials, train: Trials) -> tuple[Figure, ...]:
     """Figures of what is read back from both sides."""
     pair = Pair(real, fake, reference=train)
-    return conditional_figures(directions(pair), behaviour(pair))
+    return conditional_figures(read_directions(pair), read_behavior(pair))
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from spikeloom.evaluation.findings import Closest, Shown
 from spikeloom.evaluation.recorded import MEANS, RecordedHalves, Results
 from spikeloom.evaluation.report import Report
 from spikeloom.evaluation.rows import ProtocolRow, Row
-from spikeloom.metrics.conditional import behaviour, directions
+from spikeloom.metrics.conditional import read_behavior, read_directions
 from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
 from spikeloom.metrics.memorisation import Memorisation, memorisation
 from spikeloom.metrics.panel import Metric, Pair
@@ -101,8 +101,8 @@ def evaluate(
             fake=labelled(pairs[first]),
             condition=halves.condition,
             results=results[first][0],
-            directions=directions(pairs[first]),
-            behaviour=behaviour(pairs[first]),
+            directions=read_directions(pairs[first]),
+            behavior=read_behavior(pairs[first]),
             closest=closest(fakes[worst], reference, copies[worst]),
         ),
     )

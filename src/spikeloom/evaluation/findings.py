@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.evaluation.rows import ProtocolRow, Row
-from spikeloom.metrics.conditional import Behaviour, Directions
+from spikeloom.metrics.conditional import BehaviorReading, DirectionReading
 from spikeloom.metrics.memorisation import Memorisation
 from spikeloom.metrics.result import Result
 from spikeloom.report.chart import Figure
@@ -64,7 +64,7 @@ class Shown:
         condition: Name of the condition that labels trials; None without one.
         results: Results of one comparison, metric name -> result with the arrays behind it.
         directions: Directions of the condition and those read from the spikes, or why there are none.
-        behaviour: A behaviour series and what is read of it from the spikes, or why there is none.
+        behavior: A behaviour series and what is read of it from the spikes, or why there is none.
         closest: Generated trials beside the nearest training trials; None without training trials.
     """
 
@@ -72,8 +72,8 @@ class Shown:
     fake: Trials
     condition: str | None
     results: Mapping[str, Result]
-    directions: Directions | str
-    behaviour: Behaviour | str
+    directions: DirectionReading | str
+    behavior: BehaviorReading | str
     closest: Closest | None = None
 
 

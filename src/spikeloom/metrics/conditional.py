@@ -30,7 +30,7 @@ ANGLES = {"_deg": 1.0, "_rad": 180 / np.pi, "angle": 1.0}
 
 
 @dataclass(frozen=True, eq=False)
-class Directions:
+class DirectionReading:
     """Directions asked for and read, of real and of fake trials.
 
     Args:
@@ -67,7 +67,7 @@ class Directions:
         return float(np.degrees(np.angle(mean))), float(np.degrees(np.sqrt(max(0.0, -2 * np.log(abs(mean))))))
 
 
-def directions(pair: Pair) -> Directions | str:
+def read_directions(pair: Pair) -> DirectionReading | str:
     """Directions read from both sides, or a sentence that says why there are none."""
     teacher = pair.real_trials if pair.reference is None else pair.reference
     names = (pair.condition or "", *pair.fake_trials.conditions)  # the label need not be the direction
@@ -89,7 +89,7 @@ def directions(pair: Pair) -> Directions | str:
     if teacher is pair.real_trials:
         answers["real"] = _held_out(features["real"], target, fold)
     read = {side: np.degrees(np.arctan2(answer[:, 1], answer[:, 0])) % 360 for side, answer in answers.items()}
-    return Directions(name, {side: asked[side] for side in answers}, read, _classified(pair, name, features))
+    return DirectionReading(name, {side: asked[side] for side in answers}, read, _classified(pair, name, features))
 
 
 def to_degrees(name: str) -> float | None:
@@ -127,7 +127,7 @@ def _held_out(x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> Numbers:
 
 
 @dataclass(frozen=True, eq=False)
-class Behaviour:
+class BehaviorReading:
     """A behaviour series asked for and read, of real and of fake trials, in wide bins.
 
     Args:
@@ -162,7 +162,7 @@ class Behaviour:
         return summed[0], summed[1]
 
 
-def behaviour(pair: Pair) -> Behaviour | str:
+def read_behavior(pair: Pair) -> BehaviorReading | str:
     """The behaviour read from both sides, or a sentence that says why there is none."""
     found = pair.once(reader)
     if isinstance(found, str):
@@ -170,4 +170,4 @@ def behaviour(pair: Pair) -> Behaviour | str:
     sides = {"real": pair.real, "fake": pair.fake}
     both = {side: found.read(statistics) for side, statistics in sides.items()}
     asked, read = ({side: two[place] for side, two in both.items()} for place in (0, 1))
-    return Behaviour(found.name, pair.real_trials.units[found.name], pair.real.wide_width, asked, read)
+    return BehaviorReading(found.name, pair.real_trials.units[found.name], pair.real.wide_width, asked, read)

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.errors import DataError
-from spikeloom.metrics.conditional import Behaviour, Directions
-from spikeloom.metrics.conditional import behaviour as read_behaviour
+from spikeloom.metrics.conditional import BehaviorReading, DirectionReading, read_behavior
 from spikeloom.metrics.decoding import r_squared
 from spikeloom.metrics.pair import Pair
 from spikeloom.report.chart import Chart, Figure, Role, Series
@@ -27,13 +26,13 @@ MOST_POINTS = 1500
 """Points of one side of a scatter plot."""
 
 
-def conditional_figures(directions: Directions | str, behaviour: Behaviour | str) -> tuple[Figure, ...]:
+def conditional_figures(directions: DirectionReading | str, behavior: BehaviorReading | str) -> tuple[Figure, ...]:
     """Figures of what was read back: a direction, a behaviour series, both, or nothing."""
     figures = () if isinstance(directions, str) else (of_directions(directions),)
-    return figures if isinstance(behaviour, str) else (*figures, of_behaviour(behaviour))
+    return figures if isinstance(behavior, str) else (*figures, of_behavior(behavior))
 
 
-def of_directions(found: Directions) -> Figure:
+def of_directions(found: DirectionReading) -> Figure:
     """Directions asked and read: each trial, and for each direction the error, the bias and the share read right."""
     degrees, charts = f"{found.name}, degrees", []
     cloud = []
@@ -76,7 +75,7 @@ def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def of_behaviour(found: Behaviour) -> Figure:
+def of_behavior(found: BehaviorReading) -> Figure:
     """A behaviour series asked and read: all bins, the course of a few trials, and their paths."""
     unit, charts, words = f" ({found.unit})" if found.unit else "", [], []
     cloud = []
@@ -101,7 +100,7 @@ def of_behaviour(found: Behaviour) -> Figure:
     )
 
 
-def _course(found: Behaviour, side: str, trial: int, dim: int, title: str) -> Chart:
+def _course(found: BehaviorReading, side: str, trial: int, dim: int, title: str) -> Chart:
     time = (np.arange(found.read[side].shape[1]) + 0.5) * found.width
     role: Role = "fake" if side == "fake" else "real"
     asked = np.where(np.isfinite(found.read[side][trial, :, dim]), found.asked[side][trial, :, dim], np.nan)
@@ -112,7 +111,7 @@ def _course(found: Behaviour, side: str, trial: int, dim: int, title: str) -> Ch
     return Chart(title, series, "time (s)", found.unit or "value")
 
 
-def _paths(found: Behaviour, trials: NDArray[np.int64]) -> list[Chart]:
+def _paths(found: BehaviorReading, trials: NDArray[np.int64]) -> list[Chart]:
     """Paths of some generated trials in the plane; none for series of one dimension."""
     if found.read["fake"].shape[2] < 2:
         return []
@@ -150,7 +149,7 @@ def drawn_figure(
     Raises:
         DataError: if the series cannot be read; says why.
     """
-    found = read_behaviour(Pair(real, drawn, reference=reference, seed=seed))
+    found = read_behavior(Pair(real, drawn, reference=reference, seed=seed))
     if isinstance(found, str):
         raise DataError(
             "A drawn path needs trials with its series.", f"{found}.", "Sample them with --condition NAME=path.csv."

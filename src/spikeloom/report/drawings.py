@@ -9,7 +9,7 @@ from spikeloom.report.conditional import conditional_figures
 def figures_of(shown: Shown) -> tuple[Figure, ...]:
     """Every figure, in the order of the page."""
     figures = views.all_figures(shown.real, shown.fake, shown.results, condition=shown.condition)
-    figures += conditional_figures(shown.directions, shown.behaviour)
+    figures += conditional_figures(shown.directions, shown.behavior)
     if shown.closest is not None:
         figures += (views.closest(shown.closest.fake, shown.closest.train, shown.closest.pairs),)
     return figures
