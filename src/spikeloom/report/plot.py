@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.errors import DataError
-from spikeloom.metrics.conditional import behaviour
+from spikeloom.metrics.conditional import read_behavior
 from spikeloom.metrics.disentanglement import Readout
 from spikeloom.metrics.pair import Pair
 from spikeloom.report import figures
@@ -91,7 +91,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
                 f"The {word} trials have {', '.join(trials.behavior) or 'none'}.",
                 "Sample with condition=NAME, and keep the series when binning.",
             )
-    found = behaviour(Pair(_only(reference, name), _only(fake, name), seed=seed))
+    found = read_behavior(Pair(_only(reference, name), _only(fake, name), seed=seed))
     if isinstance(found, str):
         raise DataError("The series must be decodable.", f"It is not: {found}.", "Give more recorded trials.")
     requested, read = found.path("fake", np.arange(len(fake)))
