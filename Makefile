@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraint
 # One thread per process and no spinning: test workers share the cores (see docs/speed.md).
 TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive MPLBACKEND=Agg
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test lint docs clean
 
 install: $(VENV)/installed
 
@@ -29,5 +29,9 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Pages with code are executed; every warning and every broken link inside is an error.
+docs: install
+	$(TEST_ENV) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx -W --keep-going -j 2 -q -b html docs build/docs
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo build
