@@ -1,4 +1,4 @@
-"""What GNOCCHI's codes are worth: every number of docs/gnocchi.md.
+"""What GNOCCHI's codes are worth: every number of docs/results/arm.md.
 
     python benchmarks/gnocchi.py arm                   # simulated reaching, three training seeds, beside no MMD
     python benchmarks/gnocchi.py scores                # DCI, MIG and SAP only

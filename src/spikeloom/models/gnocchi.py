@@ -15,7 +15,7 @@ What is diffused is smooth activity, from spikes by a Gaussian kernel in the mod
 latents of another model (`signal`); bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
 principal components of whole trials (`form="components"`, equal lengths only, about ten times faster).
 
-The paper's hyperparameters are not available; those here were chosen by measurement (docs/gnocchi.md).
+The paper's hyperparameters are not available; those here were chosen by measurement (docs/results/choices.md).
 """
 
 from collections.abc import Iterator, Mapping

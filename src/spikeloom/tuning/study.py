@@ -30,7 +30,7 @@ UNPRUNED = 5
 """Attempts that are trained to the end before any is pruned."""
 
 WARM = 50
-"""Percent of the updates of a stage before which nothing is pruned: a high rate pays late (docs/tuning.md)."""
+"""Percent of the updates of a stage before which nothing is pruned: a high rate pays late (docs/guides/tune.md)."""
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
