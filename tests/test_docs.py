@@ -19,7 +19,6 @@ GENERATED = {"api.md", "command-line.md", "metrics.md", "recipes.md"}
 """Pages of `docs/reference` that the documentation build writes."""
 
 
-
 def blocks(page, language):
     """Contents of a page's code blocks of one language."""
     found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)
