@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError, DataError, ShapeError
-from spikeloom.evaluation.evaluate import GAUSSIAN, check, evaluate, named, panel_rows
+from spikeloom.evaluation.evaluate import GAUSSIAN, comparable, evaluate, named, panel_rows
 from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
 from spikeloom.evaluation.report import Report
 from spikeloom.metrics.panel import METRICS
@@ -110,7 +110,7 @@ def broken(**change: Trials) -> dict[str, Trials]:
 def test_what_cannot_be_compared_gets_one_clear_message(change: dict, error: type, words: str) -> None:
     sets = broken(**change)
     with pytest.raises(error, match=words):
-        check(sets["real"], {"fake": sets["fake"]}, sets["reference"])
+        comparable(sets["real"], {"fake": sets["fake"]}, sets["reference"])
 
 
 def test_too_few_trials_no_fakes_and_unknown_conditions_are_named() -> None:

@@ -196,6 +196,7 @@ def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, s
     model: Any = load_model(run, changes)
     if not hasattr(model, "unseen_rates"):
         return cost(model)
+    real = model.in_training_order(real)
     bits = bits_per_spike(model.observation, model.unseen_rates(real), real)
     return {**cost(model), "held-out bits/spike": f"{bits:.3f}"}
 

@@ -27,7 +27,7 @@ def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Tr
         like: Trials to imitate: lengths, conditions and behaviour are copied.
         seed: Of the spikes.
     """
-    reference.check_like(like)
+    reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
     rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.bins
     everywhere = np.broadcast_to(rates, (1, like.time, like.neurons))
     return _imitate(like, everywhere, np.zeros(len(like), np.int64), seed, "homogeneous Poisson")
@@ -43,6 +43,7 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
         condition: Name of the condition; found as in `Pair` if absent, all trials are one if there is none.
         seed: Of the spikes.
     """
+    reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
     pair = Pair(reference, like, condition=condition)
     names = (pair.label_name,) if pair.label_name in like.conditions else ()
     labels = pair.real.labels if names else np.zeros(len(reference), np.int64)

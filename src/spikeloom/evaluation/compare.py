@@ -19,7 +19,7 @@ import numpy as np
 from rich.table import Table
 
 from spikeloom.errors import DataError
-from spikeloom.evaluation.evaluate import Fakes, check, describe, named, panel_rows
+from spikeloom.evaluation.evaluate import Fakes, comparable, describe, named, panel_rows
 from spikeloom.evaluation.recorded import RecordedHalves
 from spikeloom.evaluation.standings import Contender, Standings, Verdict
 from spikeloom.files import atomic_write, ensure_folder, write_json
@@ -97,8 +97,11 @@ def compare(
     if not models:
         raise DataError("There must be at least one model to compare.", "None was given.", "Name one or more.")
     sets = {name: _samples(runs) for name, runs in models.items()}
+    recorded = real, reference
     for name, samples in sets.items():
-        check(real, {f"{name}, {run}, {k}": trials for (run, k), trials in samples.items()}, reference)
+        words = {f"{name}, {run}, {k}": trials for (run, k), trials in samples.items()}
+        real, matched, reference = comparable(recorded[0], words, recorded[1])
+        sets[name] = dict(zip(samples, matched.values(), strict=True))
     everything = [trials for samples in sets.values() for trials in samples.values()]
     halves = RecordedHalves.build(
         real, fakes=everything, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress

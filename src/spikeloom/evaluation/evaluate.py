@@ -66,7 +66,9 @@ def evaluate(
         ConditionError: if the condition asked for is unknown.
     """
     fakes = named(fake)
-    check(real, fakes, reference)
+    real, fakes, reference = comparable(real, fakes, reference)
+    if latent_gaussian is not None:
+        latent_gaussian = real.match(latent_gaussian).sort_neurons()
     sets = [*fakes.values(), *([] if latent_gaussian is None else [latent_gaussian])]
     halves = RecordedHalves.build(
         real, fakes=sets, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
@@ -240,8 +242,20 @@ def named(fake: Fakes) -> dict[str, Trials]:
     return fakes
 
 
-def check(real: Trials, fakes: Mapping[str, Trials], reference: Trials | None) -> None:
-    """Raise one clear error for trials that cannot be compared, are the same, or are swapped."""
+def comparable(
+    real: Trials, fakes: Mapping[str, Trials], reference: Trials | None
+) -> tuple[Trials, dict[str, Trials], Trials | None]:
+    """Real, generated and reference trials with their neurons in one order.
+
+    Neurons with names or ids are matched by them and sorted by them, so that their order in a file changes no number.
+
+    Raises:
+        ShapeError: if neurons or bin widths differ.
+        DataError: if a set is empty, two are the same, or real and generated ones are swapped.
+
+    Warns:
+        NeuronOrderWarning: if a set holds the neurons of the real trials in another order.
+    """
     sets = {"real": real, **fakes} | ({} if reference is None else {"reference": reference})
     for name, trials in sets.items():
         if not (len(trials) and trials.neurons and trials.counts.any()):
@@ -250,7 +264,8 @@ def check(real: Trials, fakes: Mapping[str, Trials], reference: Trials | None) -
                 f"{name!r} ({trials.source or 'no source'}) is empty: {len(trials)} trials, {trials.neurons} neurons.",
                 "Look at the file with `spikeloom inspect`.",
             )
-        _same_kind(name, trials, real)
+    sets = {name: _like(real, trials, name).sort_neurons() for name, trials in sets.items()}
+    real, reference = sets["real"], sets.get("reference") if reference is not None else None
     recorded = {"real": real} | ({} if reference is None else {"reference": reference})
     for name, trials in recorded.items():
         if trials.source.split(" ")[0] in MODELS:
@@ -266,11 +281,12 @@ def check(real: Trials, fakes: Mapping[str, Trials], reference: Trials | None) -
                 f"{name!r} holds exactly the same spikes as the real trials.",
                 "Check that the same file was not given twice; real must be held-out trials.",
             )
+    return real, {name: sets[name] for name in fakes}, reference
 
 
-def _same_kind(name: str, trials: Trials, real: Trials) -> None:
+def _like(real: Trials, trials: Trials, name: str) -> Trials:
     try:
-        real.check_like(trials)
+        return real.match(trials, mine="the real trials", theirs=f"{name!r}")
     except SpikeloomError as error:
         must, got, do = error.args
         raise type(error)(must, f"{name!r} is of another kind than the real trials: {got}", do) from error

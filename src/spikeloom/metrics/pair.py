@@ -3,6 +3,9 @@
 **Window.** Trials of different length are compared as wholes inside a window: the bins that at least nine tenths of all
 trials have, counted over both sides. With trials of one length that is the trial.
 
+**Neurons.** Neurons with names or ids are matched by them and sorted by them on both sides, so that the order in which
+a file holds them changes no number.
+
 **Condition.** "Per condition" needs one label per trial. It is the condition asked for; else the first one that both
 sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of each);
 else the first such one of the real trials. Fake trials without labels (an unconditional model) get the label that a
@@ -76,8 +79,15 @@ class Pair:
                     f"The {name} set has {len(trials)} trials and {trials.neurons} neurons.",
                     "Check how the file was made with `spikeloom inspect`.",
                 )
+        real = self.real_trials
+        for name, trials, word in (
+            ("fake_trials", self.fake_trials, "generated"),
+            ("reference", self.reference, "reference"),
+        ):
             if trials is not None:
-                self.real_trials.check_like(trials)
+                matched = real.match(trials, mine="the real trials", theirs=f"the {word} trials")
+                object.__setattr__(self, name, matched.sort_neurons())  # a frozen class sets its own fields this way
+        object.__setattr__(self, "real_trials", real.sort_neurons())
         if self.condition is not None:
             values = self.real_trials.condition(self.condition)
             if values.ndim != 1 or len(np.unique(values)) > MOST_CONDITIONS:

@@ -299,7 +299,13 @@ class LDNS(Model):
         latents = mean + np.einsum("bi,itk->btk", noise.normal(len(reference)), spread)
         drive = self.decode(torch.from_numpy(latents.astype(np.float32)).to(self.latent_mean.device), self.inferred)
         counts = self.observation.sample(drive, spikes)
-        return Trials(counts, like.bin_width, lengths=like.lengths, source="Gaussian on the latents of LDNS")
+        return Trials(
+            counts,
+            like.bin_width,
+            lengths=like.lengths,
+            neuron_table=self._trained().neuron_table,
+            source="Gaussian on the latents of LDNS",
+        )
 
     def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
         """Counts -> standardised latents and rates; see `Model.infer`."""

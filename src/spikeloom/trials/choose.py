@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.errors import DataError, SettingError
+from spikeloom.errors import DataError, SettingError, SpikeloomWarning
 from spikeloom.shapes import Array
 
 RULE = re.compile(r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>==|!=|<=|>=|=|<|>)\s*(?P<values>.*?)\s*", re.DOTALL)
@@ -32,7 +32,7 @@ MOST_LISTED = 8
 """Most values of a column that a message lists."""
 
 
-class ChoiceWarning(UserWarning):
+class ChoiceWarning(SpikeloomWarning):
     """A value that an expression names does not occur in its column."""
 
 

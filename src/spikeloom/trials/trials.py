@@ -20,6 +20,7 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Array, TrialMask, mask_of
 from spikeloom.trials import hdf5, plot
 from spikeloom.trials.checks import blank, column, expect, frozen, start_seconds, whole_counts, whole_lengths
+from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label
 
 if TYPE_CHECKING:
@@ -223,9 +224,7 @@ class Trials:
 
     def concatenate(self, *others: "Trials") -> "Trials":
         """These trials followed by others of the same neurons and bin width; keeps what all of them have."""
-        parts = (self, *others)
-        for other in others:
-            self.check_like(other)
+        parts = (self, *(self.match(other) for other in others))
         time = max(part.time for part in parts)
 
         def join(values: list[Array]) -> Array:
@@ -303,7 +302,7 @@ class Trials:
             DataError: if a piece would be shorter than one bin or longer than the longest trial.
         """
         size = round(every / self.bin_width) if math.isfinite(every) else 0
-        numbers = self.lengths // max(size, 1)
+        numbers = np.asarray(self.lengths, np.int64) // max(size, 1)
         if size < 1 or not numbers.any():
             longest = int(self.lengths.max()) * self.bin_width if len(self) else 0
             raise DataError(
@@ -320,7 +319,7 @@ class Trials:
 
         arrays: dict[str, Any] = {name: cut(value) for name in PER_BIN if (value := getattr(self, name)) is not None}
         if self.start_times is not None:
-            arrays["start_times"] = self.start_times[rows] + pieces * (size * self.bin_width)
+            arrays["start_times"] = np.asarray(self.start_times[rows], float) + pieces * (size * self.bin_width)
         return replace(
             self,
             **arrays,
@@ -355,15 +354,37 @@ class Trials:
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
 
-    def check_like(self, other: "Trials") -> None:
-        """Raise ShapeError unless the other trials have the same neurons and bin width."""
-        mine, theirs = (self.neurons, self.bin_width), (other.neurons, other.bin_width)
-        if mine[0] != theirs[0] or not math.isclose(mine[1], theirs[1], rel_tol=1e-6):
+    def match(self, other: "Trials", *, mine: str = "the first trials", theirs: str = "the others") -> "Trials":
+        """The other trials with their neurons in the order of these ones; see `trials.identity`.
+
+        Args:
+            other: Trials of the same neurons in bins of the same width.
+            mine: What these trials are called in messages.
+            theirs: What the others are called in messages.
+
+        Raises:
+            ShapeError: if bin widths, numbers of neurons, or the neurons' names or ids differ.
+
+        Warns:
+            NeuronOrderWarning: if the others hold the same neurons in another order.
+        """
+        order = order_like(other.neuron_table, self.neuron_table, mine=theirs, theirs=mine)
+        if self.neurons != other.neurons or not math.isclose(self.bin_width, other.bin_width, rel_tol=1e-6):
             raise ShapeError(
                 "Both sets of trials must have the same neurons and the same bin width.",
-                f"They have {mine[0]} and {theirs[0]} neurons, in bins of {mine[1]:g} and {theirs[1]:g} s.",
+                f"They have {self.neurons} and {other.neurons} neurons, in bins of {self.bin_width:g} and "
+                f"{other.bin_width:g} s.",
                 "Bin both from the same neurons with the same --bin-width, or use rebin.",
             )
+        if order is None:
+            return other
+        note_order(theirs, mine)
+        return other.select_neurons(order)
+
+    def sort_neurons(self) -> "Trials":
+        """These trials with their neurons sorted by name or id ("unit2" before "unit10"); unchanged without either."""
+        order = natural_order(self.neuron_table)
+        return self if order is None else self.select_neurons(order)
 
     # --- in and out ----------------------------------------------------------------------------------------------
 

@@ -208,8 +208,7 @@ def best(attempts: Sequence[Attempt]) -> Attempt | None:
 def split_watch(trials: Trials, watch: Trials | None, *, seed: int) -> tuple[Trials, Trials]:
     """Training and watch trials: a fifth of the trials is held out if no others are given."""
     if watch is not None:
-        trials.check_like(watch)
-        return trials, watch
+        return trials, trials.match(watch, mine="the training trials", theirs="the validation trials")
     return trials.split(0.8, seed=seed)
 
 

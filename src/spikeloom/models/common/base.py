@@ -21,7 +21,7 @@ from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from spikeloom.errors import CorruptFileError, SettingError, ShapeError, TrainingError
+from spikeloom.errors import CorruptFileError, SettingError, TrainingError
 from spikeloom.files import (
     atomic_write,
     check_manifest,
@@ -114,7 +114,7 @@ class Model(nn.Module, abc.ABC):
             SettingError: if `out` holds a run of other settings, data or seed.
             TrainingError: if the loss stays not finite.
         """
-        check_fit(trials, watch)
+        watch = check_fit(trials, watch)
         facts = Facts.of(trials, getattr(self, "condition", ()))
         folder = None if out is None else ensure_folder(out)
         if folder is not None and self._claim(folder, facts, seed, start_hash(start)):
@@ -170,8 +170,11 @@ class Model(nn.Module, abc.ABC):
         Raises:
             ConditionError: if the model was not told such a condition in training, or a value is wrong.
             SettingError: if the numbers of trials or bins make no sense.
+            ShapeError: if the neurons of `like` are others than those of the training trials, by name or id. The same
+                neurons in another order are generated in that order, with a `NeuronOrderWarning`.
         """
         facts, given = self._trained(), asked_codes(self, codes)
+        order = None if like is None else facts.order_of(like)
         lengths = asked_lengths(facts, trials, bins, like, seed, codes=given)
         told = asked(facts.variables, condition, like, lengths, seed)
         batch = max(1, min(max_batch, BINS_AT_ONCE // int(lengths.max())))
@@ -189,9 +192,8 @@ class Model(nn.Module, abc.ABC):
 
         arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
         labels = labelled(facts.variables, told, like, wanted, int(lengths.max()))
-        return Trials(
-            bin_width=facts.bin_width, lengths=lengths[wanted], source=type(self).__name__, **arrays, **labels
-        )
+        fake = Trials(lengths=lengths[wanted], **of_model, **arrays, **labels)
+        return fake if order is None else fake.select_neurons(np.argsort(order))
 
     @final
     def stream(
@@ -226,28 +228,38 @@ class Model(nn.Module, abc.ABC):
         told = Told(facts.variables, condition, seed=seed)
         strength = self.guidance if guidance is None else guidance
         pieces = self.eval().unroll(StreamRequest(seed, told, bins, strength, sampler))
-        return chunks(pieces, size, told, bin_width=facts.bin_width, source=type(self).__name__)
+        return chunks(pieces, size, told, **facts.labels(type(self).__name__))
 
     @final
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:
-        """The same trials with what the model infers from them: rates, and latents or codes."""
-        facts = self._trained()
-        if trials.neurons != facts.neurons or not np.isclose(trials.bin_width, facts.bin_width):
-            raise ShapeError(
-                f"This model was fitted to {facts.neurons} neurons in bins of {facts.bin_width:g} s.",
-                f"These trials have {trials.neurons} neurons in bins of {trials.bin_width:g} s.",
-                "Bin the same neurons with the same bin width.",
-            )
+        """The same trials with what the model infers from them: rates, and latents or codes.
+
+        Neurons with names or ids may come in any order; the rates come in the order of these trials.
+
+        Raises:
+            ShapeError: if bin width or neurons are not those of the training trials.
+
+        Warns:
+            NeuronOrderWarning: if the neurons come in another order than in the training trials.
+        """
+        ordered, order = self._trained().ordered(trials)
         batch = max(1, min(max_batch, BINS_AT_ONCE // trials.time))
 
         def part(rows: np.ndarray) -> dict[str, np.ndarray]:
-            some = trials.select(rows)
+            some = ordered.select(rows)
             time = int(some.lengths.max())
             return self.infer(as_float(read(some, self.reads)[:, :time]), torch.from_numpy(some.mask[:, :time]))
 
         arrays = self._in_batches(part, len(trials), trials.time, batch, progress, "encode")
+        if order is not None and "rates" in arrays:
+            arrays["rates"] = arrays["rates"][:, :, np.argsort(order)]
         fields = {name: getattr(trials, name) for name in trials.__dataclass_fields__}
         return Trials(**{**fields, **arrays})
+
+    @final
+    def in_training_order(self, trials: Trials) -> Trials:
+        """The same trials with their neurons in the order of the training trials; errors and warnings as `encode`."""
+        return self._trained().ordered(trials)[0]
 
     @final
     def save(self, folder: str | PathLike[str]) -> None:

@@ -1,0 +1,114 @@
+"""Which neurons these are: neurons have an identity, and sets of trials meet neuron by neuron.
+
+A neuron is known by its `name`, if the neuron table has that column and the names are unique; else by its unit `id`;
+else by its position alone. Two sets of trials, or trials and a model, are compared by the first of these that both
+have. Equal sets in another order are brought into one order, with a `NeuronOrderWarning`; different sets are refused.
+"""
+
+import re
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import ShapeError, SpikeloomWarning
+from spikeloom.shapes import Array
+
+COLUMNS = ("name", "id")
+"""Columns of the neuron table that say which neuron it is, the stronger one first."""
+
+MOST_NAMED = 5
+"""Most neurons that a message names."""
+
+
+class NeuronOrderWarning(SpikeloomWarning):
+    """Two sets hold the same neurons in another order, and one was brought into the order of the other."""
+
+
+def identity(neuron_table: Mapping[str, Array]) -> tuple[str, ...] | None:
+    """What each neuron is called: its unique names, else its unique ids, else None."""
+    return next((labels for column in COLUMNS if (labels := _labels(neuron_table, column)) is not None), None)
+
+
+def order_like(
+    neuron_table: Mapping[str, Array],
+    like: Mapping[str, Array],
+    *,
+    mine: str = "these trials",
+    theirs: str = "the others",
+) -> NDArray[np.int64] | None:
+    """Positions of the neurons of `like` among those of a neuron table.
+
+    Args:
+        neuron_table: Columns of the neurons to put in order.
+        like: Columns of the neurons whose order is wanted.
+        mine: What the first set is called in messages.
+        theirs: What the second set is called in messages.
+
+    Returns:
+        The position of each neuron of `like` in the first table (neuron,). None if nothing needs to move: the order is
+        the same, or the neurons of one side have neither names nor ids.
+
+    Raises:
+        ShapeError: if both sides know their neurons and the sets differ; the message names some that differ.
+    """
+    for column in COLUMNS:
+        names, wanted = _labels(neuron_table, column), _labels(like, column)
+        if names is None or wanted is None:
+            continue
+        if names == wanted:
+            return None
+        if set(names) != set(wanted):
+            only_mine, only_theirs = _listed(set(names) - set(wanted)), _listed(set(wanted) - set(names))
+            found = [f"only {mine} have ({only_mine})"] * bool(only_mine)
+            found += [f"only {theirs} have ({only_theirs})"] * bool(only_theirs)
+            raise ShapeError(
+                f"Both sides must hold the same neurons, by {column}.",
+                f"There are neurons that {' and neurons that '.join(found)}.",
+                "Choose the neurons that both have with `spikeloom select --units`, or bin both from the same units.",
+            )
+        place = {name: position for position, name in enumerate(names)}
+        return np.array([place[name] for name in wanted], np.int64)
+    return None
+
+
+def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None:
+    """Positions that sort neurons by name or id, numbers by size; None if they are sorted or have neither."""
+    names = identity(neuron_table)
+    if names is None:
+        return None
+    order = np.array(sorted(range(len(names)), key=lambda position: _sortable(names[position])), np.int64)
+    return None if (np.diff(order) == 1).all() else order
+
+
+def note_order(mine: str, theirs: str) -> None:
+    """Warn that one set was brought into the order of another."""
+    message = f"The neurons of {mine} come in another order than those of {theirs}: they were matched one by one."
+    warnings.warn(message, NeuronOrderWarning, stacklevel=3)
+
+
+def _labels(neuron_table: Mapping[str, Array], column: str) -> tuple[str, ...] | None:
+    """A column as unique text, None if it is absent, has repeated or missing values, or several values per neuron."""
+    values = np.asarray(neuron_table[column]) if column in neuron_table else None
+    if values is None or values.ndim != 1:
+        return None
+    if values.dtype.kind == "f":
+        if not all(value.is_integer() for value in values.tolist()):  # False for NaN too
+            return None
+        values = values.astype(np.int64)
+    labels = tuple(str(value) for value in values.tolist())
+    return labels if len(set(labels)) == len(labels) and "" not in labels else None
+
+
+def _sortable(name: str) -> list[Any]:
+    """A key that puts "unit2" before "unit10": text at even places, whole numbers at odd ones."""
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
+
+
+def _listed(names: set[str]) -> str:
+    chosen = sorted(names, key=_sortable)
+    return ", ".join(chosen[:MOST_NAMED]) + (
+        f" and {len(chosen) - MOST_NAMED} more" if len(chosen) > MOST_NAMED else ""
+    )
