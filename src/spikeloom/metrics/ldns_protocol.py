@@ -62,7 +62,8 @@ def ldns_protocol(
         ShapeError: if neurons or bin widths differ.
         SettingError: with fewer than one resample.
     """
-    fake = train.match(fake, mine="the training trials", theirs="the generated trials")
+    fake = train.match(fake, mine="the training trials", theirs="the generated trials").sort_neurons()
+    train = train.sort_neurons()
     if resamples < 1:
         raise SettingError("There must be at least one resample.", f"It was {resamples}.", "The paper has 5.")
     real, model = _Side.of(train, cap), _Side.of(fake, cap)

@@ -192,7 +192,7 @@ class Model(nn.Module, abc.ABC):
 
         arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
         labels = labelled(facts.variables, told, like, wanted, int(lengths.max()))
-        fake = Trials(lengths=lengths[wanted], **of_model, **arrays, **labels)
+        fake = Trials(lengths=lengths[wanted], **facts.labels(type(self).__name__), **arrays, **labels)
         return fake if order is None else fake.select_neurons(np.argsort(order))
 
     @final
