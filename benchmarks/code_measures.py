@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.data.reaching import reaching
 from spikeloom.metrics.axes import axis_scores
 from spikeloom.metrics.decoding import FOLDS, Ridge
 from spikeloom.metrics.disentanglement import (
@@ -34,6 +33,7 @@ from spikeloom.metrics.disentanglement import (
 from spikeloom.models.common.coded import Coded
 from spikeloom.nn.codes import CodeRangeWarning
 from spikeloom.recipe import load_model, read_recipe
+from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
 
 NAMES = ("target_x", "target_y", "start_x", "start_y")

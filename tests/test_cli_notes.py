@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import spikeloom
-from spikeloom.data.lorenz import lorenz
 from spikeloom.errors import SpikeloomWarning
+from spikeloom.simulate.lorenz_system import lorenz
 from tests.helpers.command import run
 
 

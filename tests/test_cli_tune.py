@@ -10,7 +10,7 @@ import time
 import pytest
 
 from spikeloom import files
-from spikeloom.data.lorenz import lorenz
+from spikeloom.simulate.lorenz_system import lorenz
 from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikeloom.data.reaching import read_controller
+from spikeloom.simulate.reaching_task import read_controller
 from spikeloom.trials import Trials
 from tests.helpers.command import run
 
@@ -80,8 +80,8 @@ def test_walks_need_codes(arm, tmp_path, capsys):
 
 
 def test_a_controller_is_trained_by_command(tmp_path, monkeypatch, capsys):
-    true = __import__("spikeloom.training.controller", fromlist=["x"]).train_controller
-    monkeypatch.setattr("spikeloom.training.controller.train_controller", lambda seed: true(seed=seed, updates=2))
+    true = __import__("spikeloom.simulate.controller", fromlist=["x"]).train_controller
+    monkeypatch.setattr("spikeloom.simulate.controller.train_controller", lambda seed: true(seed=seed, updates=2))
     path = tmp_path / "controller.safetensors"
     assert run("simulate", "controller", "--out", path) == 0
     assert "cm from the target" in capsys.readouterr().out

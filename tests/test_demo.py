@@ -6,8 +6,8 @@ import numpy as np
 
 from spikeloom import cli, demo
 from spikeloom.cli import conditions
-from spikeloom.data.reaching import reaching
 from spikeloom.recipe import read_recipe
+from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
 
 

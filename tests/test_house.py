@@ -20,7 +20,7 @@ TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 FLOORS = [
     {"shapes", "seeds", "files", "errors", "angles", "html"},
     {"trials", "nn", "observation"},
-    {"diffusion", "training", "metrics", "data", "losses"},
+    {"diffusion", "training", "metrics", "data", "simulate", "losses"},
     {"models"},
     {"recipe", "recipes", "evaluation", "report", "tuning", "demo"},
     {"cli", "__main__"},

@@ -12,8 +12,6 @@ __version__ = metadata.version("spikeloom")
 _HOMES = {
     "load": "spikeloom.data.load",
     "Recording": "spikeloom.data.recording",
-    "lorenz": "spikeloom.data.lorenz",
-    "reaching": "spikeloom.data.reaching",
     "Trials": "spikeloom.trials",
     "LDNS": "spikeloom.models",
     "GNOCCHI": "spikeloom.models",
@@ -27,14 +25,18 @@ _HOMES = {
     "SpikeloomError": "spikeloom.errors",
 }
 
-__all__ = ["__version__", *_HOMES]
+_PACKAGES = ("simulate",)
+
+__all__ = ["__version__", *_HOMES, *_PACKAGES]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"spikeloom.{name}")
     if name not in _HOMES:
         raise AttributeError(f"spikeloom has no {name!r}; it has {', '.join(sorted(_HOMES))}")
     return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted([*globals(), *_HOMES, *_PACKAGES])

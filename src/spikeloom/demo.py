@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from spikeloom.data.reaching import reaching
-from spikeloom.data.reaching_arm import BIN_WIDTH
 from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.files import atomic_write, ensure_folder
 from spikeloom.models.common.base import Model
@@ -23,6 +21,8 @@ from spikeloom.recipe import read_recipe
 from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import drawn_figure
 from spikeloom.report.walk import walk_figures
+from spikeloom.simulate.arm import BIN_WIDTH
+from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
 
 TRIALS = 1500

@@ -25,7 +25,7 @@ def lorenz(
 ) -> None:
     """Neurons driven by a Lorenz system, with true rates and latents."""
     output_file(out, ".h5")
-    from spikeloom.data.lorenz import lorenz as simulate
+    from spikeloom.simulate.lorenz_system import lorenz as simulate
 
     _write(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
 
@@ -55,8 +55,8 @@ def reaching(
     """Neurons of a network that moves an arm between targets on a grid, with true rates."""
     for path in (out, *(() if held_out_to is None else (held_out_to,))):
         output_file(path, ".h5")
-    from spikeloom.data.reaching import HELD_OUT, read_controller, read_target
-    from spikeloom.data.reaching import reaching as simulate
+    from spikeloom.simulate.reaching_task import HELD_OUT, read_controller, read_target
+    from spikeloom.simulate.reaching_task import reaching as simulate
 
     cells = HELD_OUT if held_out is None else [read_target(words) for words in held_out if words != "none"]
     made = simulate(trials, neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
@@ -86,9 +86,9 @@ def controller(
     output_file(out, ".safetensors")
     from safetensors.numpy import save
 
-    from spikeloom.data.reaching import measured
     from spikeloom.files import atomic_write, ensure_folder
-    from spikeloom.training.controller import train_controller
+    from spikeloom.simulate.controller import train_controller
+    from spikeloom.simulate.reaching_task import measured
 
     trained = {name: value.numpy() for name, value in train_controller(seed=seed).items()}
     weights, error = measured(trained)

@@ -1,6 +1,6 @@
 r"""Simulated reaching: neurons of a network that moves an arm between targets on a grid, with the truth kept.
 
-The network (`reaching_arm`) sees the target, a go cue and what it feels of the arm, and drives six muscles. Starts and
+The network (`arm`) sees the target, a go cue and what it feels of the arm, and drives six muscles. Starts and
 targets lie on a grid of 6 x 6, 4 cm apart, around the centre of the workspace; a start is never its own target. The go
 cue comes in bin 20 of 60; bins 12 to 51 are kept: 40 bins of 20 ms. Neuron n follows one hidden unit h, standardised
 with the mean and sd it has in this task:
@@ -24,10 +24,10 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from spikeloom.data import reaching_arm as arm
 from spikeloom.errors import CorruptFileError, SettingError
 from spikeloom.files import read_bytes
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.simulate import arm
 from spikeloom.trials import Trials
 
 GRID, SPACING = 6, 0.04
@@ -43,7 +43,7 @@ WINDOW = (12, 52)
 MEDIAN_HZ, SPREAD, GAIN = 5.0, 0.5, 0.7
 """Median rate; sd of log rates over neurons, and within one."""
 
-SHIPPED = "reaching_controller.safetensors"
+SHIPPED = "controller.safetensors"
 CHUNK = 512
 """Trials simulated together. It changes no number beyond rounding."""
 
@@ -143,7 +143,7 @@ def read_controller(path: str | PathLike[str] | None = None) -> dict[str, NDArra
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    shipped = resources.files("spikeloom") / "data" / SHIPPED
+    shipped = resources.files("spikeloom") / "simulate" / SHIPPED
     content = shipped.read_bytes() if path is None else read_bytes(path)
     shapes = {**arm.SHAPES, "hidden_mean": (arm.UNITS,), "hidden_sd": (arm.UNITS,)}
     try:

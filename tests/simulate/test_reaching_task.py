@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.data import reaching_arm as arm
-from spikeloom.data.reaching import HELD_OUT, WINDOW, measured, reaching, read_controller, read_target
 from spikeloom.errors import CorruptFileError, SettingError
+from spikeloom.simulate import arm
+from spikeloom.simulate.reaching_task import HELD_OUT, WINDOW, measured, reaching, read_controller, read_target
 
 
 @pytest.fixture(scope="module")

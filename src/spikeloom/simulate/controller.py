@@ -1,4 +1,4 @@
-r"""Training of the network that moves the simulated arm (`data.reaching_arm`): gradients through the whole movement.
+r"""Training of the network that moves the simulated arm (`simulate.arm`): gradients through the whole movement.
 
 Start and target are uniform in a box of 24 cm, the go cue comes in bins 10 to 24 of 60. The loss is the mean distance
 (L1, m) of the hand from the start before the go cue, ten times, and from the target after it, plus
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from spikeloom.data import reaching_arm as arm
 from spikeloom.seeds import Purpose, generator
+from spikeloom.simulate import arm
 
 BINS = 60
 UPDATES, SLOWER_FROM = 600, 415
@@ -27,7 +27,7 @@ EFFORT, QUIET = 5e-3, 1e-3
 
 
 def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | None = None) -> dict[str, Tensor]:
-    """Weights of a controller, named and shaped as in `reaching_arm.SHAPES`.
+    """Weights of a controller, named and shaped as in `arm.SHAPES`.
 
     Args:
         seed: Of the first weights and of every movement.

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from spikeloom.data import lorenz as module
-from spikeloom.data.lorenz import loadings, lorenz, poisson_of, trajectories
 from spikeloom.errors import SettingError
+from spikeloom.simulate import lorenz_system as module
+from spikeloom.simulate.lorenz_system import loadings, lorenz, poisson_of, trajectories
 
 
 def test_trajectories_agree_with_an_adaptive_solver():

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
-from spikeloom.data.reaching_arm import SHAPES
 from spikeloom.seeds import Purpose, generator
-from spikeloom.training.controller import _first_weights, _loss, train_controller
+from spikeloom.simulate.arm import SHAPES
+from spikeloom.simulate.controller import _first_weights, _loss, train_controller
 
 
 def test_training_brings_the_hand_nearer():

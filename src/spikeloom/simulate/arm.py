@@ -10,7 +10,7 @@ largest forces f. Muscle activity follows the controller's output with a time co
 :math:`\dot a = (u - a) / 50\,ms`. The controller is a gated recurrent unit (GRU), :math:`u = \sigma(W_o h + b_o)`.
 Integration is semi-implicit: velocity first.
 
-Each function takes `xp`, the library whose arrays it is given: NumPy simulates, torch trains (`training.controller`).
+Each function takes `xp`, the library whose arrays it is given: NumPy simulates, torch trains (`simulate.controller`).
 Arrays are (trial, ...); lengths are in metres, angles in radians.
 
 Source: METHODS 1.2; no published simulator is copied.
