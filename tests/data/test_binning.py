@@ -35,7 +35,7 @@ def test_counts_equal_brute_force_for_any_event_times(data, width, bins):
     )
     times = st.lists(st.one_of(st.floats(0, 5), on_edge), max_size=8)
     spikes = [np.sort(np.array(data.draw(times), float)) for _ in range(data.draw(st.integers(1, 3)))]
-    edges = binning.bin_edges(starts, bins, width)
+    edges = binning.NANOSECONDS.edges(starts, bins, width)
     counts = binning.count_spikes(spikes, edges, np.full(len(starts), bins))
     np.testing.assert_array_equal(counts, brute(spikes, starts, bins, width))
 
@@ -47,9 +47,9 @@ def test_bins_sum_to_the_spikes_of_the_window(data, width):
     lengths = np.array(data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=4)))
     starts = np.cumsum(data.draw(st.lists(st.floats(0, 9), min_size=len(lengths), max_size=len(lengths))))
     spikes = [np.sort(np.array(data.draw(st.lists(st.floats(0, 40), max_size=12)), float))]
-    edges = binning.bin_edges(starts, int(lengths.max()), width)
+    edges = binning.NANOSECONDS.edges(starts, int(lengths.max()), width)
     counts = binning.count_spikes(spikes, edges, lengths)
-    when = binning.nanoseconds(spikes[0])
+    when = binning.NANOSECONDS.of(spikes[0])
     for trial, length in enumerate(lengths):
         inside = (when >= edges[trial, 0]) & (when < edges[trial, length])
         assert counts[trial].sum() == inside.sum()
@@ -61,7 +61,7 @@ def test_an_event_on_an_edge_belongs_to_the_bin_it_begins(width):
     """0.3 < 3 * 0.1 in floats; every k-th edge, written as people write it, must open bin k."""
     bins = 200
     times = np.array([float(f"{k * round(width * 1000)}e-3") for k in range(bins)])
-    edges = binning.bin_edges(np.zeros(1), bins, width)
+    edges = binning.NANOSECONDS.edges(np.zeros(1), bins, width)
     assert (binning.count_spikes([times], edges, np.array([bins])) == 1).all()
     before = times[1:] - 1e-8
     counts = binning.count_spikes([before], edges, np.array([bins]))[0, :, 0]
@@ -73,7 +73,7 @@ def test_moving_the_clock_by_whole_bins_changes_nothing():
     rng = np.random.default_rng(0)
     spikes = np.sort(rng.integers(0, 2000, 300)) * 1e-3  # on a millisecond grid, hence on edges
     count = lambda shift: binning.count_spikes(  # noqa: E731
-        [spikes + shift], binning.bin_edges(np.array([0.2 + shift]), 300, 0.005), np.array([300])
+        [spikes + shift], binning.NANOSECONDS.edges(np.array([0.2 + shift]), 300, 0.005), np.array([300])
     )
     for shift in (0.005, 1.0, 86_400.0, 1e6):
         np.testing.assert_array_equal(count(0.0), count(shift))
@@ -110,7 +110,7 @@ def test_covered_knows_the_edges():
 
 
 def test_a_series_is_averaged_where_dense_and_interpolated_where_sparse():
-    edges = binning.bin_edges(np.array([0.0, 0.5]), 4, 0.1)
+    edges = binning.NANOSECONDS.edges(np.array([0.0, 0.5]), 4, 0.1)
     lengths = np.array([4, 2])
     dense = np.arange(0, 2, 0.01)
     got = binning.resample(dense, np.stack([dense, dense**0], 1), edges, lengths)
@@ -125,14 +125,14 @@ def test_a_series_is_averaged_where_dense_and_interpolated_where_sparse():
 @given(st.floats(-0.3, 0.3))
 def test_lag_reads_the_series_later(lag):
     times = np.arange(-1, 2, 0.001)
-    edges = binning.bin_edges(np.array([0.0]), 5, 0.02)
+    edges = binning.NANOSECONDS.edges(np.array([0.0]), 5, 0.02)
     still = binning.resample(times, times[:, None], edges, np.array([5]))
     moved = binning.resample(times, times[:, None], edges, np.array([5]), lag=lag)
     np.testing.assert_allclose(moved - still, lag, atol=1e-3)  # a sample more or less falls inside a bin
 
 
 def test_gaps_and_missing_samples_are_nan_not_invented():
-    edges = binning.bin_edges(np.array([0.0]), 10, 0.1)
+    edges = binning.NANOSECONDS.edges(np.array([0.0]), 10, 0.1)
     times = np.arange(0.05, 1, 0.1)
     values = np.arange(10.0)[:, None]
     values[4] = np.nan
@@ -153,7 +153,7 @@ def test_a_session_is_binned_in_well_under_a_second():
 
     rng = np.random.default_rng(0)
     spikes = [np.sort(rng.random(5000) * 3000) for _ in range(97)]
-    edges = binning.bin_edges(np.arange(728) * 4.0 + 1.3, 140, 0.005)
+    edges = binning.NANOSECONDS.edges(np.arange(728) * 4.0 + 1.3, 140, 0.005)
     begin = time.process_time()
     binning.count_spikes(spikes, edges, np.full(728, 140))
     assert time.process_time() - begin < 0.5

@@ -29,6 +29,8 @@ TABLE = {
         ("quality=good", [0, 2]),
         ("  quality   ==   'good' ", [0, 2]),
         ("quality == good,mua", [0, 1, 2]),
+        ("quality in good,mua", [0, 1, 2]),
+        ("depth in 100,800", [0, 3]),
         ("quality != good, mua", [3, 4]),
         ("quality == ''", [4]),
         ("depth < 800", [0, 1]),

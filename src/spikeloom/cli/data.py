@@ -99,7 +99,8 @@ def controller(
 
 BIN = (
     "Example: spikeloom bin session.nwb --bin-width 0.005 --align target_on_time --window -0.2 0.5 "
-    "--condition direction --behavior hand_vel --out trials.h5"
+    "--condition direction --behavior hand_vel --keep 'quality == good' --out trials.h5. "
+    "A continuous recording: spikeloom bin sleep.nwb --bin-width 0.02 --every 2 --trials epochs --out pieces.h5"
 )
 
 
@@ -112,8 +113,38 @@ def bin_recording(
         tuple[float, float] | None,
         typer.Option(help="Start and end around the alignment, s; the whole trial if absent."),
     ] = None,
+    relative: Annotated[
+        bool | None,
+        typer.Option(
+            "--relative/--absolute",
+            help="Alignment times count from the start of each trial, or are on the recording's clock. The default is "
+            "the clock, refused if most of them lie outside their trial.",
+        ),
+    ] = None,
+    every: Annotated[
+        float | None, typer.Option(help="Cut a continuous recording into consecutive pieces of this length, s.")
+    ] = None,
+    trials: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Table of intervals whose rows are the trials, such as epochs; with --every, the intervals that are "
+            "cut into pieces. `spikeloom inspect` lists the tables.",
+        ),
+    ] = None,
     condition: Annotated[list[str] | None, typer.Option(help="Column of the trial table to keep; repeatable.")] = None,
     behavior: Annotated[list[str] | None, typer.Option(help="Behaviour series to keep; repeatable.")] = None,
+    angle: Annotated[
+        list[str] | None,
+        typer.Option(help="Behaviour series that is an angle although its unit does not say so; repeatable."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="Condition on a column of the neuron table, such as 'quality == good'; repeatable."),
+    ] = None,
+    units: Annotated[
+        str | None, typer.Option(help="Ids of the neurons to keep, such as 3,5-9; positions from 0 without ids.")
+    ] = None,
     counts: Counts = None,
     lag: Annotated[float, typer.Option(help="Behaviour is read this much later than the spikes, s.")] = 0.0,
     min_rate: Annotated[
@@ -133,16 +164,35 @@ def bin_recording(
             f"{recording} holds trials, binned already.",
             "Use Trials.rebin in Python.",
         )
-    columns, series = condition or (), behavior or ()
-    trials = session.bin(bin_width, align=align, window=window, lag=lag, conditions=columns, behavior=series)
-    busy = trials.mean_rates_hz() >= min_rate
-    if not busy.all():
-        quiet = trials.neurons - busy.sum()
-        typer.echo(
-            f"note: {quiet} of {trials.neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
+    binned = session.bin(
+        bin_width,
+        align=align,
+        window=window,
+        relative=relative,
+        every=every,
+        trials=trials,
+        conditions=condition or (),
+        behavior=behavior or (),
+        angles=angle or (),
+        keep=keep or (),
+        units=units,
+        lag=lag,
+    )
+    rates = binned.mean_rates_hz()
+    busy = rates >= min_rate
+    if not busy.any():
+        raise SettingError(
+            f"At least one neuron must fire {min_rate:g} spikes/s.",
+            f"The busiest of {binned.neurons} fires {rates.max():.3g} spikes/s in the binned trials.",
+            "Give a smaller --min-rate.",
         )
-        trials = trials.select_neurons(busy)
-    _write(trials, out)
+    if not busy.all():
+        quiet = binned.neurons - busy.sum()
+        typer.echo(
+            f"note: {quiet} of {binned.neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
+        )
+        binned = binned.select_neurons(busy)
+    _write(binned, out)
 
 
 SPLIT = "Example: spikeloom split trials.h5 --fraction 0.75 --seed 0 --out train.h5 test.h5"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from spikeloom.data.recording import Recording
+    from spikeloom.data.series import Series, StoredSeries
     from spikeloom.shapes import Array
     from spikeloom.trials import Trials
 
@@ -28,7 +29,9 @@ def describe(path: Path, *, counts: str | None = None) -> str:
         path: The file or folder.
         counts: Series of binned counts to describe, for a recording without spike times.
     """
-    if path.is_dir():
+    from spikeloom.data.hdf5 import is_zarr
+
+    if path.is_dir() and not is_zarr(path):
         return "\n".join(_model(path))
     if path.suffix == ".toml":
         from spikeloom.recipe import read_recipe
@@ -42,31 +45,73 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
 
 def _recording(recording: "Recording") -> list[str]:
-    start, stop = recording.intervals.min(), recording.intervals.max()
     observed = float(np.diff(recording.intervals, axis=1).sum())
     hz, binned = np.zeros(0), recording.binned
     if recording.spikes is not None:
-        hz = np.array([len(times) for times in recording.spikes]) / observed
+        hz = np.array([len(times) for times in recording.spikes]) / (observed or np.nan)
     elif binned is not None:
-        hz = binned.counts.sum(0, dtype=np.float64) / observed
+        hz = binned.counts.sum(0, dtype=np.float64) / (observed or np.nan)
     units = f"{recording.neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
     units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
     lines = [
         f"recording     {recording.source}",
         f"neurons       {units}",
-        f"observed      {start:g} to {stop:g} s, {observed:g} s of it in {len(recording.intervals)} intervals",
+        f"observed      {_observed(recording, observed)}",
         _rates_line(hz),
     ]
     lines += _table("trial table", f"{recording.trials} trials", recording.trial_table)
+    lines += _interval_tables(recording)
     lines += _table("neuron table", "", recording.neuron_table)
     for name, series in recording.behavior.items():
-        missing = int(np.isnan(np.asarray(series.values, float)).any(1).sum())
-        gaps = f", {missing} missing" if missing else ""
-        what = f"{series.values.shape[1]} dim, {series.unit or 'no unit'}, {len(series.times)} samples{gaps}"
-        lines.append(f"behavior      {name}: {what}")
+        lines.append(f"behavior      {name}: {_series(series)}")
     if not hz.size:
-        lines.append("beware        there are no spike times: choose the series that holds counts with --counts")
+        likely = [name for name, series in recording.behavior.items() if series.countlike]
+        lines.append(f"beware        {_without_units(likely)}")
     return lines + _warnings(hz, recording.trials, largest=0)
+
+
+def _observed(recording: "Recording", seconds: float) -> str:
+    """The observed times in words."""
+    intervals = recording.intervals
+    if not len(intervals):
+        return "nothing that has a time"
+    number = f" in {len(intervals)} intervals" if len(intervals) > 1 else ""
+    text = f"{intervals.min():.10g} to {intervals.max():.10g} s, {seconds:g} s of it{number}"
+    if recording.invalid is not None and len(recording.invalid):
+        text += f"; {np.diff(recording.invalid).sum():g} s in {len(recording.invalid)} intervals are invalid"
+    return text
+
+
+def _interval_tables(recording: "Recording") -> list[str]:
+    """One line for each table of intervals, with what it holds."""
+    lines = []
+    for name, table in recording.tables.items():
+        if table is recording.trial_table:
+            continue
+        rows = len(next(iter(table.values()), ()))
+        lines += _table("intervals", f"{name}, {rows} rows (use it with --trials {name})", table)
+    return lines
+
+
+def _series(series: "Series | StoredSeries") -> str:
+    """Size, unit and missing samples of a behaviour series in words."""
+    from spikeloom.data.sampling import glance, is_whole_glance
+
+    values = np.asarray(glance(series), float)
+    missing = int(np.isnan(values).any(1).sum())
+    gaps = ""
+    if missing:
+        part = "" if is_whole_glance(series) else f" of {len(values)} looked at"
+        gaps = f", {missing}{part} missing"
+    start, stop = series.span
+    times = f" from {start:.10g} to {stop:.10g} s" if series.n_samples else ""
+    return f"{series.n_dims} dim, {series.unit or 'no unit'}, {series.n_samples} samples{times}{gaps}"
+
+
+def _without_units(likely: list[str]) -> str:
+    if likely:
+        return f"there are no spike times: if a series holds counts, choose it with --counts ({', '.join(likely)})"
+    return "there are no spike times and no series that could hold counts: nothing can be binned"
 
 
 def _trials(trials: "Trials") -> list[str]:

@@ -3,36 +3,73 @@
 Bin k of a trial that begins at b (seconds) is the half-open interval [e_k, e_{k+1}) with e_k = b + k w for bins of
 width w, and an event at exactly an edge belongs to the bin that the edge begins. Binary fractions spoil this rule as it
 stands: 3 * 0.1 > 0.3, so an event at 0.3 would fall before the edge it lies on. Hence all times, of events and of
-edges, are first rounded to whole nanoseconds and compared as integers. That is finer than any acquisition clock, and
-as fine as float64 allows up to 50 days; no comparison of floats and no tolerance is left.
+edges, are first rounded to whole ticks and compared as integers; no comparison of floats and no tolerance is left.
+
+A tick is a nanosecond, finer than any acquisition clock. On clocks that count beyond 97 days (Unix time) float64 itself
+is coarser than that, 0.24 us in the year 2026: there a tick is the next power of ten above four steps of float64, 1 us
+for Unix time in seconds, and events closer to an edge than half a tick count as lying on it. Ticks are counted from a
+reference near the earliest time, so no integer overflows whatever the clock.
 
 A series (hand velocity at 1 kHz, position at 60 Hz) becomes one value per bin: the mean of the samples inside the bin,
-or, where a bin holds none, the straight line between the samples on both sides, read at the bin's centre.
+or, where a bin holds none, the straight line between the samples on both sides, read at the bin's centre. Angles are
+averaged and interpolated on the circle (`spikeloom.angles`).
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64, Integer
 from numpy.typing import NDArray
 
-PER_SECOND = 1e9
-"""Nanoseconds."""
+from spikeloom import angles
+
+LONGEST_IN_NANOSECONDS = float(2**23)
+"""Seconds up to which float64 resolves a nanosecond."""
 SLACK = 1e-3
 """Part of a bin by which a trial or window may overshoot: stop times are often rounded to 0.1 ms or to float32."""
 
 Edges = Int64[np.ndarray, "trial edge"]
-"""Bin edges of each trial in nanoseconds; one more than its longest trial has bins."""
+"""Bin edges of each trial in ticks; one more than its longest trial has bins."""
 
 
-def nanoseconds(seconds: NDArray[np.floating] | float) -> NDArray[np.int64]:
-    """Seconds as whole nanoseconds."""
-    return np.array(np.rint(np.asarray(seconds, np.float64) * PER_SECOND), np.int64)
+@dataclass(frozen=True)
+class Ticks:
+    """Seconds as whole ticks after a reference.
+
+    Args:
+        reference: The time in seconds that is tick 0.
+        per_second: Ticks in a second.
+    """
+
+    reference: float = 0.0
+    per_second: float = 1e9
+
+    @classmethod
+    def between(cls, low: float, high: float) -> "Ticks":
+        """Ticks for times from `low` to `high` seconds: nanoseconds, or coarser where float64 is."""
+        largest = max(abs(low), abs(high))
+        if not largest > LONGEST_IN_NANOSECONDS:
+            return cls()
+        digits = math.ceil(math.log10(4 * np.spacing(largest)))
+        return cls(math.floor(low), 10.0**-digits)
+
+    @property
+    def length(self) -> float:
+        """Seconds of a tick."""
+        return 1 / self.per_second
+
+    def of(self, seconds: NDArray[np.floating] | float) -> NDArray[np.int64]:
+        """Seconds as ticks."""
+        return np.array(np.rint((np.asarray(seconds, np.float64) - self.reference) * self.per_second), np.int64)
+
+    def edges(self, starts: Float[np.ndarray, " trial"], n_bins: int, bin_width: float) -> Edges:
+        """Edges e_k = start + k w of every trial (trial, n_bins + 1)."""
+        return self.of(starts[:, None] + np.arange(n_bins + 1) * bin_width)
 
 
-def bin_edges(starts: Float[np.ndarray, " trial"], bins: int, bin_width: float) -> Edges:
-    """Edges e_k = start + k w of every trial, in nanoseconds (trial, bins + 1)."""
-    return nanoseconds(starts[:, None] + np.arange(bins + 1) * bin_width)
+NANOSECONDS = Ticks()
 
 
 def bins_between(
@@ -43,27 +80,35 @@ def bins_between(
 
 
 def count_spikes(
-    spikes: Sequence[Float[np.ndarray, " _"]], edges: Edges, lengths: Integer[np.ndarray, " trial"]
-) -> Int64[np.ndarray, "trial time neuron"]:
-    """Spikes of each neuron in each bin.
+    spikes: Sequence[Float[np.ndarray, " _"]],
+    edges: Edges,
+    lengths: Integer[np.ndarray, " trial"],
+    ticks: Ticks = NANOSECONDS,
+) -> Integer[np.ndarray, "trial time neuron"]:
+    """Spikes of each neuron in each bin, in unsigned integers as small as hold them.
 
     Args:
         spikes: Spike times of each neuron in seconds, sorted.
-        edges: Bin edges (trial, time + 1) in nanoseconds, from `bin_edges`. Trials may overlap.
+        edges: Bin edges (trial, time + 1) in ticks, from `Ticks.edges`. Trials may overlap.
         lengths: Valid bins of each trial; nothing is counted beyond them.
+        ticks: Conversion of the spike times, that of the edges.
     """
-    trials, time = edges.shape[0], edges.shape[1] - 1
-    counts = np.zeros(trials * time * len(spikes), np.int64)
-    last = edges[np.arange(trials), lengths]
+    n_trials, n_bins = edges.shape[0], edges.shape[1] - 1
+    counts = np.zeros((n_trials * n_bins, len(spikes)), np.uint8)
+    last = edges[np.arange(n_trials), lengths]
     for neuron, seconds in enumerate(spikes):
-        when = nanoseconds(seconds)
+        when = ticks.of(seconds)
         first = np.searchsorted(when, edges[:, 0], side="left")
         inside = np.searchsorted(when, last, side="left") - first
-        trial = np.repeat(np.arange(trials), inside)
+        trial = np.repeat(np.arange(n_trials), inside)
         event = when[np.arange(len(trial)) - np.repeat(np.cumsum(inside) - inside, inside) + np.repeat(first, inside)]
-        place = (trial * time + _bin_of(event, edges, trial)) * len(spikes) + neuron
-        np.add.at(counts, place, 1)
-    return counts.reshape(trials, time, len(spikes))
+        place = trial * n_bins + _bin_of(event, edges, trial)  # rises, as trials and the events of each do
+        begins = np.flatnonzero(np.diff(place, prepend=-1))
+        number = np.diff(begins, append=len(place))
+        if number.max(initial=0) > np.iinfo(counts.dtype).max:
+            counts = counts.astype(np.min_scalar_type(number.max()))
+        counts[place[begins], neuron] = number
+    return counts.reshape(n_trials, n_bins, len(spikes))
 
 
 def _bin_of(
@@ -115,44 +160,91 @@ def common_intervals(intervals: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.
     return joined(np.stack([at[full], at[np.minimum(full + 1, len(at) - 1)]], 1))
 
 
+def overlapping(
+    starts: Float[np.ndarray, " trial"],
+    stops: Float[np.ndarray, " trial"],
+    intervals: Float[np.ndarray, "interval 2"],
+) -> Bool[np.ndarray, " trial"]:
+    """Whether each span [start, stop) shares any time with one of the disjoint, sorted intervals."""
+    if not len(intervals):
+        return np.zeros(len(starts), bool)
+    after = np.searchsorted(intervals[:, 1], starts, side="right").clip(max=len(intervals) - 1)
+    return (intervals[after, 0] < stops) & (intervals[after, 1] > starts)
+
+
+def without(
+    intervals: Float[np.ndarray, "interval 2"], removed: Float[np.ndarray, "gap 2"]
+) -> Float[np.ndarray, "_ 2"]:
+    """The times of `intervals` that lie in none of `removed`."""
+    if not len(removed):
+        return intervals
+    left = np.r_[-np.inf, removed[:, 1]]
+    right = np.r_[removed[:, 0], np.inf]
+    return intersection(intervals, np.stack([left, right], 1))
+
+
+def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
+    """The times that lie in both sets of intervals."""
+    first, second = joined(first), joined(second)
+    if not len(first) or not len(second):
+        return np.zeros((0, 2))
+    begin = np.searchsorted(second[:, 1], first[:, 0], side="right")
+    end = np.searchsorted(second[:, 0], first[:, 1], side="left")
+    number = (end - begin).clip(0)
+    row = np.repeat(np.arange(len(first)), number)
+    other = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number) + np.repeat(begin, number)
+    low = np.maximum(first[row, 0], second[other, 0])
+    return np.stack([low, np.minimum(first[row, 1], second[other, 1])], 1)
+
+
 def resample(
     times: Float[np.ndarray, " event"],
     values: Float[np.ndarray, "event dim"],
     edges: Edges,
     lengths: Integer[np.ndarray, " trial"],
     *,
+    ticks: Ticks = NANOSECONDS,
     lag: float = 0.0,
+    step: float | None = None,
+    period: float = 0.0,
 ) -> Float[np.ndarray, "trial time dim"]:
     """A series at the bins: mean of the samples in [e_k, e_{k+1}), or the line between neighbours at the bin's centre.
 
     Args:
         times: When each sample was taken, in seconds, sorted.
         values: The samples; a row with a NaN counts as no sample.
-        edges: Bin edges (trial, time + 1) in nanoseconds.
+        edges: Bin edges (trial, time + 1) in ticks.
         lengths: Valid bins of each trial.
+        ticks: Conversion of the times, that of the edges.
         lag: Seconds by which the series is read later than the spikes beside which it is put; 0.1 puts the velocity at
             1.1 s beside the spikes at 1.0 s (the neurons lead).
+        step: Median time between samples in seconds; that of `times` if absent.
+        period: Period of an angle in its unit; 0 for other quantities.
 
     Returns:
         One row per bin; zero in the padding. NaN where no sample is near: neighbours more than two sampling intervals
         (or two bins) apart are not connected, and beyond the first and last sample nothing is known.
     """
     finite = np.isfinite(values).all(1)
-    when, samples = nanoseconds(times[finite]), np.asarray(values, np.float64)[finite]
-    shifted = edges + nanoseconds(lag)
-    trials, time = edges.shape[0], edges.shape[1] - 1
-    valid = np.arange(time) < lengths[:, None]
-    out = np.zeros((trials, time, values.shape[1]))
+    when, samples = ticks.of(times[finite]), np.asarray(values, np.float64)[finite]
+    shifted = edges + np.int64(np.rint(lag * ticks.per_second))
+    n_trials, n_bins = edges.shape[0], edges.shape[1] - 1
+    valid = np.arange(n_bins) < lengths[:, None]
+    out = np.zeros((n_trials, n_bins, values.shape[1]))
     if not len(when):
         out[valid] = np.nan
         return out
     left, right = np.searchsorted(when, shifted[:, :-1][valid]), np.searchsorted(when, shifted[:, 1:][valid])
     centres = (shifted[:, :-1] + shifted[:, 1:])[valid] / 2
-    width = float(np.diff(edges[:, :2]).max()) if time else 0.0
-    reach = 2.1 * max(width, float(np.median(np.diff(nanoseconds(times)))) if len(times) > 1 else width)
-    rows = _between(when, samples, centres, reach)
+    width = float(np.diff(edges[:, :2]).max()) if n_bins and n_trials else 0.0
+    if step is None:
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    rows = _between(when, samples, centres, 2.1 * max(width, step * ticks.per_second), period)
     for dim in range(values.shape[1]):
-        rows[:, dim] = _means(samples[:, dim], left, right, otherwise=rows[:, dim])
+        if period:
+            rows[:, dim] = _angle_means(samples[:, dim], left, right, rows[:, dim], period)
+        else:
+            rows[:, dim] = _means(samples[:, dim], left, right, otherwise=rows[:, dim])
     out[valid] = rows
     return out
 
@@ -162,6 +254,7 @@ def _between(
     samples: Float[np.ndarray, "event dim"],
     centres: Float[np.ndarray, " bin"],
     reach: float,
+    period: float,
 ) -> Float[np.ndarray, "bin dim"]:
     """Straight line between the samples on both sides of each centre; NaN where they are more than `reach` apart."""
     after = np.searchsorted(when, centres).clip(1, max(len(when) - 1, 1))
@@ -169,7 +262,10 @@ def _between(
     gap = when[after] - when[before]
     known = (gap > 0) & (gap <= reach) & (when[before] <= centres) & (centres <= when[after])
     part = np.where(known, (centres - when[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
-    return samples[before] * (1 - part) + samples[after] * part
+    if not period:
+        return samples[before] * (1 - part) + samples[after] * part
+    turned = samples[before] + part * angles.difference(samples[after], samples[before], period)
+    return angles.wrap(turned, period, low=angles.lowest(samples, period))
 
 
 def _means(
@@ -184,3 +280,27 @@ def _means(
     sums = np.add.reduceat(np.append(samples, 0.0), ranges)[::2]
     inside = right - left
     return np.where(inside > 0, sums / np.maximum(inside, 1), otherwise)
+
+
+def _angle_means(
+    samples: Float[np.ndarray, " event"],
+    left: Integer[np.ndarray, " bin"],
+    right: Integer[np.ndarray, " bin"],
+    otherwise: Float[np.ndarray, " bin"],
+    period: float,
+) -> Float[np.ndarray, " bin"]:
+    """Mean on the circle of samples[left:right] for each bin; `otherwise` where that is empty.
+
+    It is v + mean(d_i) with v the direction of the mean unit vector and d_i the differences of the samples from v on
+    the shorter way round. Samples that do not wrap around thus have their ordinary mean. A lone sample comes back
+    exactly.
+    """
+    inside = right - left
+    rows = np.repeat(np.arange(len(left)), inside)
+    event = np.arange(len(rows)) - np.repeat(np.cumsum(inside) - inside, inside) + np.repeat(left, inside)
+    total = lambda parts: np.bincount(rows, parts, len(left))  # noqa: E731
+    turn = 2 * math.pi / period * samples[event]
+    middle = np.arctan2(total(np.sin(turn)), total(np.cos(turn))) * period / (2 * math.pi)
+    spread = total(angles.difference(samples[event], middle[rows], period)) / np.maximum(inside, 1)
+    means = angles.wrap(middle + spread, period, low=angles.lowest(samples, period))
+    return np.where(inside > 1, means, np.where(inside == 1, samples[left.clip(max=len(samples) - 1)], otherwise))

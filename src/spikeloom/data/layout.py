@@ -4,6 +4,7 @@ A trial begins at a start b and has L bins. With spike times, its edges are b + 
 bins of the recording, and the edges are the times of those. A trial whose bins are not all observed is dropped.
 """
 
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,11 @@ from jaxtyping import Bool, Float, Int64
 from numpy.typing import NDArray
 
 from spikeloom.data import binning
+from spikeloom.data.binning import Ticks
+from spikeloom.errors import SettingError
 
 OUTSIDE = "they leave the times observed"
+INVALID = "they overlap times that the recording calls invalid"
 SHORT = "they are shorter than one bin"
 
 
@@ -48,44 +52,115 @@ class Layout:
     """Bins of every trial; those of dropped trials mean nothing and have length 0.
 
     Args:
-        edges: Nanoseconds (trial, time + 1).
+        edges: Ticks (trial, time + 1).
         lengths: Bins of each trial.
+        spans: Begin and end of each trial in seconds (trial, 2); of dropped trials, those they would have had.
+        ticks: Conversion from seconds to ticks.
         first: Number of each trial's first bin among the recording's own, where it has any.
         factor: How many of the recording's bins make one bin of the trials.
     """
 
     edges: binning.Edges
     lengths: Int64[np.ndarray, " trial"]
+    spans: Float[np.ndarray, "trial 2"]
+    ticks: Ticks
     first: Int64[np.ndarray, " trial"] | None = None
     factor: int = 1
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times in which trials may lie, and how they are counted.
+
+    Args:
+        observed: Disjoint, sorted intervals (interval, 2) in seconds.
+        invalid: Likewise, of times that must not be used.
+        ticks: Conversion from seconds to ticks.
+        n_neurons: Number of neurons, to know the memory that counts will take.
+    """
+
+    observed: Float[np.ndarray, "interval 2"]
+    invalid: Float[np.ndarray, "gap 2"]
+    ticks: Ticks
+    n_neurons: int
 
 
 def lay_on_spikes(
     starts: Float[np.ndarray, " trial"],
     stops: Float[np.ndarray, " trial"],
     bin_width: float,
-    intervals: Float[np.ndarray, "interval 2"],
+    times: Times,
     *,
     bins: int | None,
     kept: Kept,
 ) -> Layout:
-    """Bins of trials from start to stop in seconds: so many (a window), or as many as fit (None).
+    """Bins of trials from start to stop in seconds: a fixed number (a window), or all that fit (None).
 
-    Drops those that are shorter than a bin or leave the observed intervals.
+    Drops those that are shorter than a bin, leave the observed intervals or overlap invalid ones.
+
+    Raises:
+        SettingError: if bins are finer than the clock, or the counts would not fit into memory.
     """
-    starts, stops = (np.where(kept.alive, times, 0.0) for times in (starts, stops))
+    check_width(bin_width, times.ticks)
+    starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
     lengths = binning.bins_between(starts, stops, bin_width) if bins is None else np.full(len(starts), bins)
     kept.drop(lengths < 1, SHORT)
-    inside = binning.covered(starts, starts + lengths * bin_width, intervals, slack=binning.SLACK * bin_width)
-    kept.drop(~inside, OUTSIDE)
+    spans = np.stack([starts, starts + lengths * bin_width], 1)
+    slack = binning.SLACK * bin_width
+    kept.drop(binning.overlapping(spans[:, 0] + slack, spans[:, 1] - slack, times.invalid), INVALID)
+    kept.drop(~binning.covered(spans[:, 0], spans[:, 1], times.observed, slack=slack), OUTSIDE)
     lengths = np.where(kept.alive, lengths, 0)
-    return Layout(binning.bin_edges(starts, int(lengths.max(initial=0)), bin_width), lengths)
+    longest = int(lengths.max(initial=0))
+    check_memory(int(kept.alive.sum()), longest, times.n_neurons, bin_width)
+    edges = np.zeros((len(starts), longest + 1), np.int64)
+    edges[kept.alive] = times.ticks.edges(starts[kept.alive], longest, bin_width)
+    return Layout(edges, lengths, spans, times.ticks)
+
+
+def check_width(bin_width: float, ticks: Ticks) -> None:
+    """Raise SettingError if a bin is finer than what the recording's clock can tell apart."""
+    fine = ticks.per_second >= binning.NANOSECONDS.per_second
+    if bin_width >= ticks.length * (1 if fine else 100):
+        return
+    if fine:
+        raise SettingError(
+            "A bin must be at least a nanosecond wide.",
+            f"It was {bin_width:g} s.",
+            "Bin widths are seconds; for 5 ms give 0.005.",
+        )
+    raise SettingError(
+        "Times must be seconds, in numbers that resolve the bins.",
+        f"They lie around {ticks.reference:.3g}, where float64 resolves {ticks.length / 4:.1g} s, and a bin has "
+        f"{bin_width:g} s{_scale_of(ticks.reference)}.",
+        "Convert the times to seconds, and take the time of the first one from all of them.",
+    )
+
+
+def _scale_of(reference: float) -> str:
+    """Guess at the unit of a clock, as the end of a sentence."""
+    scales = (("milliseconds", 1e11, 1e13), ("microseconds", 1e13, 1e16), ("nanoseconds", 1e16, 1e19))
+    unit = next((name for name, low, high in scales if low <= abs(reference) < high), "")
+    return f"; they are probably {unit} since 1970" if unit else ""
+
+
+def check_memory(n_trials: int, n_bins: int, n_neurons: int, bin_width: float) -> None:
+    """Raise SettingError if the counts of so many bins cannot fit into this machine's memory."""
+    needed = n_trials * n_bins * (n_neurons + 16)  # bytes: counts of one byte, bin edges, and a mask
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 36
+    if needed > there:
+        raise SettingError(
+            "The counts must fit into memory.",
+            f"{n_trials} trials of up to {n_bins:.4g} bins of {bin_width:g} s and {n_neurons} neurons take "
+            f"{needed / 1e9:.3g} GB; this machine has {there / 1e9:.3g} GB.",
+            "Give wider bins (5 ms is 0.005), a shorter window, or fewer neurons with --keep or --units.",
+        )
 
 
 def lay_on_bins(
     starts: Float[np.ndarray, " trial"],
     stops: Float[np.ndarray, " trial"],
     own: Float[np.ndarray, "bin 2"],
+    times: Times,
     *,
     factor: int,
     bins: int | None,
@@ -93,8 +168,8 @@ def lay_on_bins(
 ) -> Layout:
     """Bins of trials among the recording's own bins, each [begin, end) in seconds, `factor` of which make one.
 
-    A whole trial (bins=None) has the bins that begin in [start, stop). A window of so many bins begins with the bin
-    that begins nearest, so its alignment is good to half a bin; no closer one exists.
+    A whole trial (bins=None) has the bins that begin in [start, stop). A window of a fixed number of bins begins with
+    the bin that begins nearest, so its alignment is good to half a bin; no closer one exists.
     """
     begins, ends, count = own[:, 0], own[:, 1], len(own)
     width = float(np.median(ends - begins))
@@ -112,9 +187,13 @@ def lay_on_bins(
         lengths = np.full(len(starts), bins)
     near &= first + lengths * factor <= count
     first, last = (index.clip(0, count - 1) for index in (first, first + lengths * factor - 1))
+    spans = np.stack([begins[first], np.maximum(ends[last], begins[first])], 1)
+    kept.drop(near & binning.overlapping(spans[:, 0] + slack, spans[:, 1] - slack, times.invalid), INVALID)
     gaps = np.r_[0, np.cumsum(begins[1:] > ends[:-1])]
     kept.drop(~(near & (gaps[last] == gaps[first])), OUTSIDE)
     lengths = np.where(kept.alive, lengths, 0)
-    place = first[:, None] + np.arange(1, int(lengths.max(initial=0)) + 1) * factor - 1
+    longest = int(lengths.max(initial=0))
+    check_memory(len(starts), longest, times.n_neurons, width * factor)
+    place = first[:, None] + np.arange(1, longest + 1) * factor - 1
     edges = np.concatenate([begins[first][:, None], ends[place.clip(max=count - 1)]], 1)
-    return Layout(binning.nanoseconds(edges), lengths, first, factor)
+    return Layout(times.ticks.of(edges), lengths, spans, times.ticks, first, factor)

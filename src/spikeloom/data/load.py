@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from spikeloom.data import arrays
+from spikeloom.data.hdf5 import is_zarr
 from spikeloom.data.nwb import read_nwb
 from spikeloom.data.recording import Recording
 from spikeloom.data.speech import read_speech
@@ -44,6 +45,7 @@ def load(
         axes: For an array of counts: its axes as words, such as "neuron trial time".
         bin_width: For counts: the width of a bin in seconds.
         fields: For objects in memory: further fields of `Recording` (such as `trial_table`, `behavior`) or `Trials`.
+            For an NWB file: `trial_table`, the name of the interval table whose rows are the trials.
 
     Raises:
         FileError: if there is no such file or it is of no known kind; CorruptFileError if it is damaged.
@@ -81,9 +83,9 @@ def load(
 
 def _load_file(path: Path, given: dict[str, Any]) -> Recording | Trials:
     kind = path.suffix.lower()
-    if kind == ".nwb":
-        _only(given, "an NWB file", "counts")
-        recording = read_nwb(path)
+    if kind == ".nwb" or is_zarr(path):
+        _only(given, "an NWB file", "counts", "trial_table")
+        recording = read_nwb(path, trial_table=given.get("trial_table") or "trials")
         return recording if given["counts"] is None else recording.counted(given["counts"])
     if kind in (".h5", ".hdf5"):
         _only(given, "a trials file")

@@ -1,167 +1,356 @@
-"""NWB files -> `Recording`, by pynwb (the extra "nwb").
+"""NWB files (version 2, in HDF5) -> `Recording`, read with h5py.
 
-Read are: the units table (spike times, observation intervals, plain columns), the trials table (plain columns), and as
-behaviour every time series of acquisition and of the processing modules that has one or two axes and time stamps or a
-rate. Raw voltages and images are left where they are. A file without spike times may hold counts in bins as a time
-series; which one is the user's choice, because many series are whole numbers. NWB does not say whether a time stamp is
-the beginning or the middle of a bin; here it is the beginning.
+Read at once are the units (spike times, ids, observation intervals, plain columns) and the trials. Every other interval
+table, and every time series of acquisition and of the processing modules that has one or two axes, is listed and read
+when it is asked for; raw voltages and images are left where they are. The parts of a file are read one by one, so a
+damaged series or a type of an unknown extension does not make the spikes unreadable: it is left out, with a note.
+(pynwb, which writes our NWB files, builds the whole file or nothing.)
+
+A file without spike times may hold counts in bins as a time series; which one is the user's choice, because many series
+are whole numbers. NWB does not say whether a time stamp is the beginning or the middle of a bin; here it is the
+beginning.
 """
 
 import os
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from spikeloom.data.binning import common_intervals
+from spikeloom.data.hdf5 import DAMAGE, OnDemand, check_path, damaged, opened, text_list, text_of, values_of
 from spikeloom.data.recording import Recording
-from spikeloom.data.series import Series
-from spikeloom.errors import CorruptFileError, DataError, FileError, ShapeError, SpikeloomError, SpikeloomWarning
+from spikeloom.data.series import StoredSeries
+from spikeloom.errors import CorruptFileError, DataError, FileError, SpikeloomWarning
 from spikeloom.shapes import Array
-from spikeloom.trials.nwb import import_pynwb
 
 BULKY = {"ElectricalSeries", "SpikeEventSeries", "ImageSeries", "TwoPhotonSeries", "OnePhotonSeries", "IndexSeries"}
 """Kinds of series that are raw data, not behaviour; reading them could fill the memory."""
 
+SERIES_IN = ("acquisition", "processing")
+"""Groups of a file whose time series are behaviour."""
+
+TABLES_IN = ("intervals", "stimulus", *SERIES_IN)
+"""Groups of a file that hold interval tables."""
+
+INVALID = "invalid_times"
+
 
 class UnreadSeriesWarning(SpikeloomWarning):
-    """A behaviour series of a file is damaged and was left out; the message names it and says why."""
+    """A behaviour series or table of a file is damaged and was left out; the message names it and says why."""
 
 
-def read_nwb(path: str | os.PathLike[str]) -> Recording:
+class DamagedUnitsWarning(SpikeloomWarning):
+    """Units or spike times of a file cannot be right and were left out; the message names them and says why."""
+
+
+def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Recording:
     """Read an NWB file.
 
     A file without spike times gives a recording without neurons, whose series may hold counts; see
     `Recording.counted`.
 
+    Args:
+        path: The file.
+        trial_table: Name of the interval table whose rows are the trials, such as "epochs".
+
     Raises:
         FileError: if the file cannot be read or is not NWB; CorruptFileError if it is damaged.
-        DataError: if spike times are NaN, negative or unsorted.
+        DataError: if there is no such table, or no unit has usable spike times.
+
+    Warns:
+        DamagedUnitsWarning: if spike times or units were left out.
+        UnreadSeriesWarning: if a series was left out.
     """
-    with _opened(os.fspath(path)) as file:
+    path = os.fspath(path)
+    check_path(path)
+    with opened(path) as file:
+        _check_version(file, path)
+        where = _tables(file)
+        tables = OnDemand(list(where), lambda name: _read_table(path, where[name]))
+        if trial_table not in where and trial_table != "trials":
+            raise DataError(
+                "The trials must be an interval table of the file.",
+                f"There is no table {trial_table!r} in {os.path.basename(path)}.",
+                f"There are {', '.join(where)}." if where else "The file has no interval table.",
+            )
+        trials = tables[trial_table] if trial_table in where else {}
+        behavior = _series(file, path)
         spikes, observed, neuron_table = _units(file)
-        return Recording(
-            spikes,
-            behavior=_behavior(_all_series(file)),
-            trial_table={} if file.trials is None else _plain_columns(file.trials),
-            neuron_table=neuron_table,
-            observed=observed,
-            source=os.path.basename(path),
+    invalid = None
+    if INVALID in where:
+        rows = tables[INVALID]
+        invalid = np.stack([rows["start_time"], rows["stop_time"]], 1).astype(np.float64)
+    spikes, observed, neuron_table = _usable(spikes, observed, neuron_table, _earliest(trials, behavior, observed))
+    return Recording(
+        spikes,
+        behavior=behavior,
+        trial_table=trials,
+        tables=tables,
+        neuron_table=neuron_table,
+        observed_each=observed,
+        invalid=invalid,
+        source=os.path.basename(path),
+    )
+
+
+def _check_version(file: h5py.File, path: str) -> None:
+    found = file.attrs.get("nwb_version", file["nwb_version"][()] if "nwb_version" in file else None)
+    if found is None:
+        raise FileError(
+            "A recording must be an NWB file.",
+            f"{path} is HDF5, but it has no nwb_version.",
+            "Give the .nwb file of a session, or read the arrays with h5py and give them to sl.load.",
+        )
+    version = text_of(found).removeprefix("NWB-")
+    if version.startswith(("0.", "1.")):
+        raise FileError(
+            "spikeloom reads NWB files of version 2.",
+            f"{path} has version {version}, whose layout is another.",
+            "Look for a newer version of the data set (DANDI holds version 2), or read the spike times with h5py, from "
+            "/processing/MODULE/UnitTimes/UNIT/times, and give the list of them to sl.load.",
         )
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[Any]:
-    """The NWB file, open; whatever the libraries raise on a damaged one becomes a CorruptFileError."""
-    try:
-        with open(path, "rb") as raw:
-            head = raw.read(8)
-    except OSError as error:
-        raise FileError(
-            "The recording must exist and be readable.", f"{path} is not: {error.strerror}.", "Check the path."
-        ) from error
-    if head and head != b"\x89HDF\r\n\x1a\n":
-        raise _not_nwb(path, "it is not HDF5")
-    pynwb = import_pynwb()
-    try:
-        if not head:
-            raise OSError("it is empty")
-        with h5py.File(path, "r") as plain:
-            if "nwb_version" not in plain.attrs:
-                raise _not_nwb(path, "it has no nwb_version")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of cached namespaces and old versions; nothing a user can do
-            warnings.simplefilter("always", UnreadSeriesWarning)
-            with pynwb.NWBHDF5IO(path, "r") as io:
-                yield io.read()
-    except SpikeloomError:
-        raise
-    except Exception as error:  # pynwb, hdmf and h5py have a dozen ways to fail on a damaged file
-        raise CorruptFileError(
-            "An NWB file must be whole and follow its schema.",
-            f"{path} does not: {' '.join(str(error).split())[:200] or type(error).__name__}.",
-            "Copy it again; `pip install nwbinspector` checks a file in full.",
-        ) from error
+# --- units -----------------------------------------------------------------------------------------------------------
 
 
-def _units(file: Any) -> tuple[list[Array] | None, Array | None, dict[str, Array]]:
-    """Spike times, common observation intervals, and plain columns of the units table; None where there are none."""
-    units = file.units
-    if units is None or not len(units) or "spike_times" not in units.colnames:
+def _units(file: h5py.File) -> tuple[list[Array] | None, list[Array] | None, dict[str, Array]]:
+    """Spike times and observation intervals of each unit, and plain columns; None where there are none."""
+    units = file.get("units")
+    if not isinstance(units, h5py.Group) or "spike_times" not in units:
         return None, None, {}
-    spikes = _ragged(units["spike_times"])
+    spikes = _ragged(units, "spike_times")
+    table = {"id": values_of(units["id"])} if "id" in units else {}
+    table |= {name: column for name, column in _plain_columns(units).items() if column.ndim == 1}
+    lost = {name: len(column) for name, column in table.items() if len(column) != len(spikes)}
+    if lost:
+        raise CorruptFileError(
+            "Every column of the units table must have one entry per unit.",
+            f"spike_times has {len(spikes)} units, but {', '.join(f'{name} {rows}' for name, rows in lost.items())}.",
+            "Copy the file again, or export its units anew.",
+        )
     observed = None
-    if "obs_intervals" in units.colnames:
-        intervals = [np.asarray(rows, np.float64) for rows in _ragged(units["obs_intervals"]) if len(rows)]
-        observed = common_intervals(intervals) if intervals else None
-    return [np.asarray(times, np.float64) for times in spikes], observed, _plain_columns(units, axes=1)
+    if "obs_intervals" in units:
+        rows = [np.asarray(each, np.float64).reshape(-1, 2) for each in _ragged(units, "obs_intervals")]
+        observed = rows if any(map(len, rows)) else None
+    return [np.asarray(times, np.float64) for times in spikes], observed, table
 
 
-def _ragged(column: Any) -> list[Array]:
-    """Rows of an indexed column, read in one go."""
-    return np.split(np.asarray(column.target.data[:]), np.asarray(column.data[:])[:-1].astype(np.int64))
+def _ragged(table: h5py.Group, name: str) -> list[Array]:
+    """Rows of an indexed column.
+
+    Raises:
+        CorruptFileError: if the index does not fit the entries.
+    """
+    if f"{name}_index" not in table:
+        raise CorruptFileError(
+            f"The column {name} needs an index that says which entries belong to which unit.",
+            f"{table.file.filename} has no {name}_index.",
+            "Export the units anew.",
+        )
+    entries, ends = len(table[name]), np.asarray(table[f"{name}_index"][:], np.int64)
+    falls = np.flatnonzero(np.diff(ends, prepend=0) < 0)
+    last = int(ends[-1]) if len(ends) else 0
+    if falls.size:
+        row = int(falls[0])
+        fault = f"its index falls from {int(ends[row - 1]) if row else 0} to {int(ends[row])} at unit {row}"
+    elif last > entries:
+        fault = f"its index goes to {last}"
+    elif last < entries:
+        fault = f"its index ends at {last}"
+    else:
+        return np.split(np.asarray(table[name][:]), ends[:-1]) if len(ends) else []
+    raise CorruptFileError(
+        f"The index of {name} must rise and end at the number of entries.",
+        f"In {table.file.filename} {name} has {entries} entries, {fault}.",
+        "The file is cut or was written wrongly: copy it again, or export its units anew.",
+    )
 
 
-def _plain_columns(table: Any, *, axes: int = 2) -> dict[str, Array]:
-    """Columns with one number, text or vector per row; ragged ones and references are left out."""
-    found = {}
-    for name in table.colnames:
-        column = table[name]
-        if hasattr(column, "target") or hasattr(column, "table"):
+def _earliest(trials: Mapping[str, Array], behavior: Mapping[str, StoredSeries], observed: list[Array] | None) -> float:
+    """The earliest time that the file itself states, or 0 where that is later."""
+    stated = [series.span[0] for series in behavior.values()]
+    stated += [float(rows[:, 0].min()) for rows in observed or () if len(rows)]
+    starts = trials.get("start_time")
+    if starts is not None and len(starts) and starts.dtype.kind in "iuf" and not np.isnan(starts).all():
+        stated.append(float(np.nanmin(starts)))
+    return min([0.0, *(time for time in stated if np.isfinite(time))])
+
+
+def _usable(
+    spikes: list[Array] | None, observed: list[Array] | None, table: dict[str, Array], earliest: float
+) -> tuple[list[Array] | None, list[Array] | None, dict[str, Array]]:
+    """Without times that are none, and without units whose times are not sorted; one note says which."""
+    if spikes is None:
+        return spikes, observed, table
+    kept, cleaned, notes = [], [], []
+    names = [f"{unit} (id {table['id'][unit]})" if "id" in table else str(unit) for unit in range(len(spikes))]
+    for unit, times in enumerate(spikes):
+        bad = ~np.isfinite(times) | (times < earliest)
+        rest = times[~bad]
+        falls = np.flatnonzero(np.diff(rest) < 0)
+        if falls.size:
+            at = int(falls[0])
+            notes.append(
+                f"unit {names[unit]} was left out, because its spike times are not sorted "
+                f"({rest[at + 1]:g} s follows {rest[at]:g} s)"
+            )
             continue
-        values = np.asarray(column.data[:])
-        if values.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in values.flat):
-            values = np.array([v.decode() if isinstance(v, bytes) else v for v in values.flat]).reshape(values.shape)
-        if values.dtype.kind in "iufbU" and values.ndim <= axes:
+        if bad.any():
+            values = ", ".join(f"{value:g}" for value in np.unique(times[bad])[:3])
+            notes.append(
+                f"{int(bad.sum())} of {len(times)} spike times of unit {names[unit]} were left out: they are {values} "
+                f"(not times from {earliest:g} s on)"
+            )
+        kept.append(unit)
+        cleaned.append(rest)
+    if notes and not any(map(len, cleaned)):
+        raise DataError(
+            "A recording must hold at least one usable spike time.",
+            f"{notes[0][0].upper()}{notes[0][1:]}" + (f"; so are {len(notes) - 1} more." if len(notes) > 1 else "."),
+            "Repair the spike times in the file.",
+        )
+    if notes:
+        more = f"; and so for {len(notes) - 5} more units" if len(notes) > 5 else ""
+        text = "; ".join(notes[:5]) + more
+        warnings.warn(f"{text[0].upper()}{text[1:]}.", DamagedUnitsWarning, stacklevel=3)
+    rows = np.array(kept, np.int64)
+    return (
+        cleaned,
+        None if observed is None else [observed[unit] for unit in kept],
+        {name: column[rows] for name, column in table.items()},
+    )
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _tables(file: h5py.File) -> dict[str, str]:
+    """Interval tables of the file, by their own names, or by their paths where two have the same name."""
+    paths = [
+        path
+        for place in TABLES_IN
+        for path, group in _groups(file, place)
+        if {"start_time", "stop_time"} <= set(group) and "colnames" in group.attrs
+    ]
+    names = [path.rsplit("/", 1)[-1] for path in paths]
+    return {name if names.count(name) == 1 else path: path for path, name in zip(paths, names, strict=True)}
+
+
+def _read_table(path: str, where: str) -> dict[str, Array]:
+    with opened(path) as file:
+        columns = _plain_columns(file[where])
+    rows = {name: len(column) for name, column in columns.items()}
+    if len(set(rows.values())) > 1:
+        raise CorruptFileError(
+            "Every column of a table must have one entry per row.",
+            f"In {where} of {path} the rows are {rows}.",
+            "Copy the file again, or export the table anew.",
+        )
+    return columns
+
+
+def _plain_columns(table: h5py.Group) -> dict[str, Array]:
+    """Columns with one number, text or vector per row; ragged ones and references are left out."""
+    names = text_list(table.attrs.get("colnames", []))
+    found = {}
+    for name in names:
+        column = table.get(name)
+        if not isinstance(column, h5py.Dataset) or f"{name}_index" in table or "table" in column.attrs:
+            continue
+        values = values_of(column)
+        if "elements" in column.attrs and values.dtype.kind in "iu":  # numbers that stand for entries of a list
+            values = values_of(table.file[column.attrs["elements"]])[values]
+        if values.dtype.kind in "iufbU" and 1 <= values.ndim <= 2:
             found[name] = values
     return found
 
 
-def _all_series(file: Any) -> dict[str, Any]:
-    """Time series of acquisition and processing, by path such as "behavior/Position/hand_pos"."""
-    found = {}
-    for thing in file.objects.values():
-        if not hasattr(thing, "timestamps") or not hasattr(thing, "rate") or not hasattr(thing.data, "shape"):
+def _groups(file: h5py.File, place: str) -> Iterator[tuple[str, h5py.Group]]:
+    """All groups below a place, each once; links to other groups are not followed."""
+    group = file.get(place)
+    if not isinstance(group, h5py.Group):
+        return
+    for name in group:
+        if isinstance(group.get(name, getlink=True), h5py.SoftLink):
             continue
-        if thing.neurodata_type in BULKY or len(thing.data.shape) > 2 or np.dtype(thing.data.dtype).kind not in "iufb":
-            continue
-        names, place = [thing.name], thing.parent
-        while place is not None and place.parent is not None:
-            names.insert(0, place.name)
-            place = place.parent
-        if names[0] in file.processing or names[0] in file.acquisition:
-            found["/".join(names)] = thing
-    return found
+        inner = group.get(name)
+        if isinstance(inner, h5py.Group):
+            yield f"{place}/{name}", inner
+            yield from _groups(file, f"{place}/{name}")
 
 
-def _behavior(series: Mapping[str, Any]) -> dict[str, Series]:
-    """Series under their own names, or under their paths where two have the same name."""
-    names = [where.rsplit("/", 1)[-1] for where in series]
-    found = {}
-    for (where, one), name in zip(series.items(), names, strict=True):
-        values = np.asarray(one.data[:])
-        if (one.conversion or 1.0) != 1.0 or (one.offset or 0.0) != 0.0:
-            values = values * (one.conversion or 1.0) + (one.offset or 0.0)
-        times = _times(one)
-        if not len(times):
-            continue
-        try:
-            found[name if names.count(name) == 1 else where] = Series(times, values, one.unit or "")
-        except (DataError, ShapeError) as error:  # one bad series must not make the spikes unreadable
-            warnings.warn(f"The series {where} was left out. {error}", UnreadSeriesWarning, stacklevel=2)
-    return found
+# --- series ----------------------------------------------------------------------------------------------------------
 
 
-def _times(one: Any) -> Array:
-    if one.timestamps is not None:
-        return np.asarray(one.timestamps[:], np.float64)
-    return (one.starting_time or 0.0) + np.arange(len(one.data)) / one.rate
+def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
+    """Series under their own names, or under their paths where two have the same name; a note for those left out."""
+    listed: dict[str, StoredSeries] = {}
+    for place in SERIES_IN:
+        for where, group in _groups(file, place):
+            if "data" not in group or not ({"timestamps", "starting_time"} & set(group)):
+                continue
+            name = where.partition("/")[2]
+            try:
+                series = _one_series(group, path)
+            except (DataError, *DAMAGE) as error:  # one bad series must not make the spikes unreadable
+                why = str(error) if isinstance(error, DataError) else str(damaged(path, error).args[1])
+                warnings.warn(f"The series {name} was left out. {why}", UnreadSeriesWarning, stacklevel=3)
+                continue
+            if series is not None:
+                listed[name] = series
+    names = [where.rsplit("/", 1)[-1] for where in listed]
+    return {
+        name if names.count(name) == 1 else where: series
+        for (where, series), name in zip(listed.items(), names, strict=True)
+    }
 
 
-def _not_nwb(path: str, why: str) -> FileError:
-    return FileError(
-        "A recording must be an NWB file in HDF5.", f"{path} is not: {why}.", "Give the .nwb file of a session."
-    )
+def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
+    """One series of the file; None if it is raw data, text, an image, or empty."""
+    data = group["data"]
+    if text_of(group.attrs.get("neurodata_type", "")) in BULKY:
+        return None
+    if not isinstance(data, h5py.Dataset) or not 1 <= data.ndim <= 2 or data.dtype.kind not in "iufb" or not len(data):
+        return None
+    attributes = dict(data.attrs)
+    plain = {
+        "path": path,
+        "data": str(data.name),
+        "shape": (len(data), data.shape[1] if data.ndim == 2 else 1),
+        "unit": text_of(attributes.get("unit", "")),
+        "conversion": float(attributes.get("conversion", 1.0)) or 1.0,
+        "offset": float(attributes.get("offset", 0.0)),
+        "description": text_of(group.attrs.get("description", "")),
+    }
+    if "timestamps" in group:
+        stamps = group["timestamps"]
+        _check_stamps(stamps, len(data))
+        ends: NDArray[np.float64] = np.array([stamps[0], stamps[len(data) - 1]], np.float64)
+        return StoredSeries(**plain, timestamps=str(stamps.name), start=float(ends[0]), stop=float(ends[1]))
+    start, rate = float(group["starting_time"][()]), float(group["starting_time"].attrs.get("rate", np.nan))
+    if not (np.isfinite(start) and np.isfinite(rate) and rate > 0):
+        raise DataError(
+            "A series without time stamps needs a starting time and a rate.",
+            f"It starts at {start:g} s with {rate:g} samples per second.",
+            "Repair them in the file.",
+        )
+    return StoredSeries(**plain, start=start, stop=start + (len(data) - 1) / rate, rate=rate)
+
+
+def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
+    if stamps.ndim != 1 or len(stamps) != samples:
+        raise DataError(
+            "A series must have one time stamp per sample.",
+            f"It has {samples} samples, and time stamps of shape {stamps.shape}.",
+            "Repair it in the file, or go on without it.",
+        )
+    first, last = float(stamps[0]), float(stamps[samples - 1])
+    if not (np.isfinite(first) and np.isfinite(last) and first <= last):
+        raise DataError(
+            "The times of a series must be finite and sorted seconds.",
+            f"It goes from {first:g} to {last:g}.",
+            "Repair it in the file, or go on without it.",
+        )

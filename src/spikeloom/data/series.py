@@ -1,23 +1,44 @@
-"""Series in time: behaviour with time stamps and a unit, and spike counts in bins that a file came with."""
+"""Series in time: behaviour with time stamps and a unit, and spike counts in bins that a file came with.
 
-from dataclasses import dataclass
+A series is in memory (`Series`) or still in its file (`StoredSeries`, of which only what is asked for is read). Both
+have the same properties, and `part` gives some of the samples of either as a `Series`.
+"""
 
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import h5py
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from spikeloom.errors import DataError, ShapeError
+from spikeloom.errors import CorruptFileError, DataError, ShapeError
 from spikeloom.shapes import Array
 from spikeloom.trials import whole_counts
+
+HEAD = 1000
+"""Samples that are read to see whether a series could be spike counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A behaviour series: when (event,) in seconds, sorted; what (event, dim), NaN where missing; its unit as text."""
+    """A behaviour series in memory.
+
+    Args:
+        times: When each sample was taken (event,), in seconds, sorted.
+        values: The samples (event, dim) or (event,); NaN where missing.
+        unit: Unit of the values as text, such as "m/s".
+        description: What it is, in words.
+
+    Raises:
+        ShapeError: if there is not one time per sample.
+        DataError: if times are not finite and sorted.
+    """
 
     times: Array
     values: Array
     unit: str = ""
+    description: str = ""
 
     def __post_init__(self) -> None:
         times, values = np.asarray(self.times, np.float64), np.asarray(self.values)
@@ -33,10 +54,156 @@ class Series:
         object.__setattr__(self, "values", values)
 
     @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(self.times)
+
+    @property
+    def n_dims(self) -> int:
+        """Number of values of each sample."""
+        return self.values.shape[1]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last time in seconds; NaN without samples."""
+        return (float(self.times[0]), float(self.times[-1])) if len(self.times) else (np.nan, np.nan)
+
+    @property
+    def step(self) -> float:
+        """Median time between samples in seconds; 0 where there are fewer than two."""
+        return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
+
+    @property
     def countlike(self) -> bool:
         """Whether it could be spike counts: at least two columns, and the first rows are whole numbers >= 0."""
-        head = self.values[:1000].astype(np.float64)
-        return head.shape[1] > 1 and bool((np.isfinite(head) & (head >= 0) & (head == np.floor(head))).all())
+        return countlike(self)
+
+    def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
+        """Number of samples before each time."""
+        return np.searchsorted(self.times, seconds)
+
+    def part(self, first: int, last: int) -> "Series":
+        """Samples `first` to `last` - 1."""
+        return replace(self, times=self.times[first:last], values=self.values[first:last])
+
+
+@dataclass(frozen=True, eq=False)
+class StoredSeries:
+    """A behaviour series in an HDF5 file. Nothing is kept open; each reading opens the file again.
+
+    Args:
+        path: The file.
+        data: Path of the values inside the file, (event,) or (event, dim).
+        shape: Samples and values of each sample.
+        unit: Unit of the values after scaling, as text.
+        timestamps: Path of the time stamps inside the file; None for a series with a rate.
+        start: First time in seconds.
+        stop: Last time in seconds.
+        rate: Samples per second; 0 for a series with time stamps.
+        conversion: Factor from stored values to `unit`.
+        offset: Summand after the factor.
+        description: What it is, in words.
+    """
+
+    path: str
+    data: str
+    shape: tuple[int, int]
+    unit: str = ""
+    timestamps: str | None = None
+    start: float = 0.0
+    stop: float = 0.0
+    rate: float = 0.0
+    conversion: float = 1.0
+    offset: float = 0.0
+    description: str = ""
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return self.shape[0]
+
+    @property
+    def n_dims(self) -> int:
+        """Number of values of each sample."""
+        return self.shape[1]
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """First and last time in seconds."""
+        return self.start, self.stop
+
+    @property
+    def step(self) -> float:
+        """Median time between samples in seconds; 0 where there are fewer than two."""
+        if self.rate:
+            return 1 / self.rate
+        return float(np.median(np.diff(self._stamps))) if self.n_samples > 1 else 0.0
+
+    @property
+    def countlike(self) -> bool:
+        """Whether it could be spike counts: at least two columns, and the first rows are whole numbers >= 0."""
+        return countlike(self)
+
+    @property
+    def times(self) -> Float[np.ndarray, " event"]:
+        """All times in seconds, read now."""
+        return self._times(0, self.n_samples)
+
+    @property
+    def values(self) -> Array:
+        """All values (event, dim), read now."""
+        return self.part(0, self.n_samples).values
+
+    def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
+        """Number of samples before each time, to one sample."""
+        if not self.rate:
+            return np.searchsorted(self._stamps, seconds)
+        return np.ceil((seconds - self.start) * self.rate).clip(0, self.n_samples).astype(np.int64)
+
+    def part(self, first: int, last: int) -> Series:
+        """Read samples `first` to `last` - 1.
+
+        Raises:
+            DataError: if the times are not finite and sorted.
+            CorruptFileError: if the file is gone, changed or damaged.
+        """
+        values = self._read(self.data, first, last)
+        if self.conversion != 1.0 or self.offset != 0.0:
+            values = values * self.conversion + self.offset
+        try:
+            return Series(self._times(first, last), values, self.unit, self.description)
+        except DataError as error:
+            raise DataError(f"The series {self.data} cannot be used.", error.args[1], error.args[2]) from error
+
+    @cached_property
+    def _stamps(self) -> Float[np.ndarray, " event"]:
+        return self._read(str(self.timestamps), 0, self.n_samples).astype(np.float64)
+
+    def _times(self, first: int, last: int) -> Float[np.ndarray, " event"]:
+        if self.rate:
+            return self.start + np.arange(first, min(last, self.n_samples)) / self.rate
+        if "_stamps" in self.__dict__:
+            return self._stamps[first:last]
+        return self._read(str(self.timestamps), first, last).astype(np.float64)
+
+    def _read(self, name: str, first: int, last: int) -> Array:
+        try:
+            with h5py.File(self.path, "r", locking=False) as file:
+                return np.asarray(file[name][first:last])
+        except (OSError, KeyError, RuntimeError) as error:
+            raise CorruptFileError(
+                "A series is read from its file when it is asked for.",
+                f"{name} in {self.path} could not be read.",
+                "Leave the file in its place; if it is there, copy it again, because it is damaged.",
+            ) from error
+
+
+def countlike(series: Series | StoredSeries) -> bool:
+    """Whether a series could be spike counts: at least two columns, and the first rows are whole numbers >= 0."""
+    if series.n_dims < 2:
+        return False
+    head = series.part(0, HEAD).values.astype(np.float64)
+    return bool((np.isfinite(head) & (head >= 0) & (head == np.floor(head))).all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +235,7 @@ class BinnedCounts:
         return np.stack([times, np.append(ends, times[-1:] + self.bin_width)], 1)
 
     @classmethod
-    def of(cls, series: Series) -> "BinnedCounts":
+    def of(cls, series: Series | StoredSeries) -> "BinnedCounts":
         """A series of counts (event, neuron) as bins; their width is the median step between time stamps, to 1 ns."""
         if len(series.times) < 2:
             raise ShapeError(
@@ -79,13 +246,13 @@ class BinnedCounts:
         return cls(series.times, series.values, round(float(np.median(np.diff(series.times))), 9))
 
 
-def check_times(what: str, times: NDArray[np.floating], *, negative: bool = True) -> None:
-    """DataError unless times are finite, sorted and, if asked, not negative."""
+def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np.inf) -> None:
+    """DataError unless times are finite, sorted and not before the earliest one that is possible."""
     if times.ndim != 1:
         raise ShapeError(f"{what} must have one axis.", f"The shape is {times.shape}.", "Give one array per neuron.")
     faults = {
         "finite": ~np.isfinite(times),
-        ">= 0": times < (-np.inf if negative else 0),
+        f">= {earliest:g}": times < earliest,
         "sorted": np.r_[False, np.diff(times) < 0] if len(times) else times != times,
     }
     for must, bad in faults.items():

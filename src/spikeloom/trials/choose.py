@@ -2,7 +2,8 @@
 
 The rows are neurons (columns of the neuron table) or trials (conditions). The operators are ==, != (both take several
 values with commas between them), <, <=, > and >=; a single = means ==. A value that holds a comma or spaces at its ends
-stands in quotation marks. An expression is compared with the column and never evaluated as code.
+stands in quotation marks; `area in CA1,CA3` means `area == CA1,CA3`. An expression is compared with the column and
+never evaluated as code.
 """
 
 import difflib
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from spikeloom.errors import DataError, SettingError, SpikeloomWarning
 from spikeloom.shapes import Array
 
-RULE = re.compile(r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>==|!=|<=|>=|=|<|>)\s*(?P<values>.*?)\s*", re.DOTALL)
+RULE = re.compile(
+    r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>==|!=|<=|>=|=|<|>|(?<=\s)in(?=\s))\s*(?P<values>.*?)\s*", re.DOTALL
+)
 VALUE = re.compile(r"""\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<plain>[^,]*?))\s*(?:,|$)""", re.DOTALL)
 ORDER: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -65,7 +68,7 @@ class Rule:
                 f"It was {text!r}.",
                 "Write for instance 'quality == good', 'area != CA1,CA3' or 'depth < 800'.",
             )
-        comparison = "==" if parts["comparison"] == "=" else parts["comparison"]
+        comparison = "==" if parts["comparison"] in ("=", "in") else parts["comparison"]
         if comparison in ORDER and len(values) > 1:
             raise SettingError(
                 f"{comparison} compares with one value.", f"{text!r} names {len(values)}.", "Give one number."

@@ -39,7 +39,8 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
     Args:
         path: The file to write, in a folder that exists.
         fields: The fields of `Trials` by name. The trials table gets `start_time`, `stop_time`, `align_time` (the
-            first bin's beginning) and the conditions; the units table the columns of the neuron table.
+            first bin's beginning) and the conditions; the units table the columns of the neuron table, and its column
+            `id`, whole numbers, as the ids of the units.
 
     Raises:
         DataError: if there are no trials, or a name has a meaning of its own in NWB.
@@ -121,6 +122,8 @@ def _check_names(fields: Mapping[str, Any]) -> None:
         raise DataError("An NWB file needs at least one trial and neuron.", "There are none.", "Write a trials file.")
     for group, taken in (("conditions", TAKEN), ("neuron_table", TAKEN), ("behavior", set())):
         for name in fields[group]:
+            if group == "neuron_table" and name == "id" and fields[group]["id"].dtype.kind in "iu":
+                continue  # it becomes the ids of the units
             if name in taken or not name or "/" in name or ":" in name:
                 raise DataError(
                     f'A name in {group} must not contain "/" or ":", nor be one that NWB uses itself.',
@@ -145,11 +148,13 @@ def _units(
         *(spikes, VectorIndex(name="spike_times_index", data=ends, target=spikes)),
         *(spans, VectorIndex(name="obs_intervals_index", data=upto, target=spans)),
     ]
+    columns = {name: value for name, value in neuron_table.items() if name != "id"}
     return pynwb.misc.Units(
         name="units",
         description="neurons",
-        columns=ragged + _columns(neuron_table),
-        colnames=["spike_times", "obs_intervals", *neuron_table],
+        id=neuron_table.get("id"),
+        columns=ragged + _columns(columns),
+        colnames=["spike_times", "obs_intervals", *columns],
     )
 
 

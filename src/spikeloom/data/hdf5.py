@@ -1,0 +1,164 @@
+"""HDF5 files of recordings: opened so that a fault has one plain sentence, and read column by column.
+
+What stands at a path is looked at before a library is asked: a folder, a Zarr store, a broken link, the pointer of a
+file that git-annex or Git LFS has not fetched. Files are opened without a lock, so that one that another program holds
+open can be read.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+import h5py
+import numpy as np
+
+from spikeloom.errors import CorruptFileError, FileError
+from spikeloom.shapes import Array
+
+Value = TypeVar("Value")
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
+"""Exceptions that h5py is known to raise on a damaged file."""
+
+ZARR = (".zgroup", ".zattrs", ".zmetadata", "zarr.json")
+
+
+class OnDemand(Mapping[str, Value]):
+    """A mapping whose names are known and whose values are read when they are asked for, once."""
+
+    def __init__(self, names: list[str], read: Callable[[str], Value]) -> None:
+        self._names, self._read = dict.fromkeys(names), read
+        self._values: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._values:
+            self._values[name] = self._read(name)
+        return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def check_path(path: str) -> None:
+    """Raise a FileError that says what stands at the path, unless it is an HDF5 file that can be read."""
+    rule = "The recording must be an NWB file (.nwb, HDF5) that can be read."
+    if os.path.islink(path) and not os.path.exists(path):
+        target = os.readlink(path)
+        if "annex" in target:
+            raise FileError(rule, f"{path} is in git-annex and its content is not here.", f"Type: git annex get {path}")
+        raise FileError(rule, f"{path} is a link to {target}, which does not exist.", "Repair the link.")
+    if os.path.isdir(path):
+        raise _folder(rule, path)
+    try:
+        with open(path, "rb") as raw:
+            head = raw.read(200)
+    except OSError as error:
+        do = {FileNotFoundError: "Check the path.", PermissionError: f"Type: chmod u+r {path}"}
+        raise FileError(
+            rule,
+            f"{path} cannot be read: {error.strerror}.",
+            do.get(type(error), "Check the disk or the network connection."),
+        ) from error
+    if not head:
+        raise CorruptFileError(rule, f"{path} is empty (0 bytes).", "Copy it again from where it came.")
+    if head.startswith(b"version https://git-lfs"):
+        raise FileError(rule, f"{path} is a pointer of Git LFS, not the file.", f"Type: git lfs pull --include {path}")
+    if b"/annex/objects/" in head or head.startswith((b"WORM-", b"MD5E-")):
+        raise FileError(rule, f"{path} is a pointer of git-annex, not the file.", f"Type: git annex get {path}")
+    if not head.startswith(SIGNATURE) and not h5py.is_hdf5(path):
+        raise FileError(rule, f"{path} is not HDF5.", "Give the .nwb file of a session.")
+
+
+def _folder(rule: str, path: str) -> FileError:
+    if is_zarr(path):
+        target = re.sub(r"(\.nwb)?(\.zarr)?/*$", "", path) + ".exported.nwb"
+        return FileError(
+            rule,
+            f"{path} is a folder: an NWB file stored as Zarr, which is not read here.",
+            "Export it to HDF5 in Python (pip install hdmf-zarr):\n"
+            "  from hdmf_zarr import NWBZarrIO; from pynwb import NWBHDF5IO\n"
+            f'  with NWBZarrIO("{path}", "r") as source, NWBHDF5IO("{target}", "w") as file: '
+            'file.export(src_io=source, write_args={"link_data": False})',
+        )
+    inside = sorted(name for name in os.listdir(path) if name.endswith(".nwb"))
+    listed = (
+        f"It holds {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''}; give one of them." if inside else ""
+    )
+    return FileError(rule, f"{path} is a folder.", listed or "Give the .nwb file of a session.")
+
+
+def is_zarr(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is a Zarr store."""
+    return os.path.isdir(path) and any(os.path.exists(os.path.join(path, name)) for name in ZARR)
+
+
+@contextmanager
+def opened(path: str) -> Iterator[h5py.File]:
+    """An HDF5 file, open for reading and without a lock.
+
+    Raises:
+        FileError: if there is no such file or it is of another kind.
+        CorruptFileError: if it is damaged, now or while it is read.
+    """
+    check_path(path)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except FileError:
+        raise
+    except DAMAGE as error:
+        raise damaged(path, error) from error
+
+
+def damaged(path: str, error: BaseException) -> FileError:
+    """What an exception of h5py means for the user."""
+    text = " ".join(str(error).split())
+    if "already open for write" in text or "lock file" in text:
+        return FileError(
+            "A recording must be closed by the program that writes it before it can be read.",
+            f"{path} is open for writing in another program.",
+            "Close it there. If no program has it open, an earlier one ended without closing it: "
+            f"h5clear --status {path}",
+        )
+    cut = re.search(r"truncated file: eof = (\d+),.*stored_eof = (\d+)", text)
+    if cut:
+        what = f"it is cut short, {cut[1]} of {cut[2]} bytes are there"
+    else:
+        inner = re.search(r"\(([^()]*)\)?$", text)
+        what = (inner[1] if inner else text)[:120] or type(error).__name__
+    return CorruptFileError(
+        "An NWB file must be whole.",
+        f"{path} is damaged: {what}.",
+        "Copy it again from where it came; `pip install nwbinspector` checks a file in full.",
+    )
+
+
+def text_of(value: object) -> str:
+    """An attribute or entry as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def text_list(value: object) -> list[str]:
+    """An attribute that holds several texts."""
+    return [text_of(entry) for entry in np.atleast_1d(np.asarray(value)).ravel()]
+
+
+def values_of(data: h5py.Dataset) -> Array:
+    """All entries of a dataset as numbers or text; what is neither comes back with its own dtype."""
+    values = np.asarray(data[()])
+    if values.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in values.flat):
+        return np.array([text_of(value) for value in values.flat], np.str_).reshape(values.shape)
+    if values.dtype.kind == "S":
+        return np.char.decode(values, "utf-8", "replace")
+    return values

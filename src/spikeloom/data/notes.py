@@ -1,0 +1,148 @@
+"""What a user should know about trials that were cut from a recording: warnings, and the sentences in them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+from numpy.typing import NDArray
+
+from spikeloom.data import binning
+from spikeloom.errors import SpikeloomWarning
+
+FEW = 0.01
+"""Share of the recording's rate below which trials hold suspiciously few spikes."""
+
+SCALES = (
+    (3e2, 3e3, "milliseconds", "divide them by 1000"),
+    (3e3, 1e5, "samples", "divide them by the sampling rate, such as 30000"),
+    (1e5, 3e7, "microseconds", "divide them by 1e6"),
+    (3e7, 3e10, "nanoseconds", "divide them by 1e9"),
+)
+"""Ratios of two clocks, the likely unit of the one with the larger numbers, and how to make seconds of it."""
+
+
+class DroppedTrialsWarning(SpikeloomWarning):
+    """Some trials could not be binned and were left out; the message says how many, and why."""
+
+
+class FewSpikesWarning(SpikeloomWarning):
+    """The trials hold no spikes, or hardly any, while the recording does: the clocks probably differ."""
+
+
+class OverlappingTrialsWarning(SpikeloomWarning):
+    """Trials overlap in time, so that the same spikes are in several of them."""
+
+
+class LeftOverWarning(SpikeloomWarning):
+    """Part of a continuous recording belongs to no piece; the message says how much."""
+
+
+class AngleWarning(SpikeloomWarning):
+    """A series without a unit was taken for an angle; the message says in which unit."""
+
+
+def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> str:
+    """Why trials hold hardly any spikes, from the first and last time of both in seconds."""
+    largest = max(abs(spikes[0]), abs(spikes[1])), max(abs(trials[0]), abs(trials[1]))
+    for (one, other), what in ((largest, "the spike times"), (largest[::-1], "the times of the trials")):
+        ratio = one / other if other > 0 else np.inf
+        for low, high, unit, repair in SCALES:
+            if low <= ratio < high:
+                return f"Probably {what} are in {unit}: {repair}."
+    if spikes[1] < trials[0] or trials[1] < spikes[0]:
+        shift = trials[0] - spikes[0]
+        return f"Probably they are on two clocks: the trials begin {shift:g} s after the first spike."
+    return "Both are on the same clock, and the neurons are silent in these trials."
+
+
+def few_spikes(
+    counted: int, seconds: float, expected_hz: float, spikes: tuple[float, float], trials: tuple[float, float]
+) -> str:
+    """A sentence if trials hold less than a hundredth of the recording's rate, else an empty text.
+
+    Args:
+        counted: Spikes in all trials.
+        seconds: Duration of all trials together.
+        expected_hz: Spikes per second of the recording, of all neurons together.
+        spikes: Times of the first and last spike in seconds.
+        trials: Begin of the first and end of the last trial in seconds.
+    """
+    rate = counted / seconds if seconds else 0.0
+    if counted and rate >= FEW * expected_hz:
+        return ""
+    number = f"{counted} spikes ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
+    return (
+        f"The trials hold {number if counted else 'no spike'}: they lie between {trials[0]:g} and {trials[1]:g} s, the "
+        f"spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
+    )
+
+
+def overlap(spans: Float[np.ndarray, "trial 2"], slack: float) -> int:
+    """Number of trials that share more than `slack` seconds with another one."""
+    order = np.argsort(spans[:, 0], kind="stable")
+    starts, stops = spans[order, 0], spans[order, 1]
+    if len(starts) < 2:
+        return 0
+    reach = np.maximum.accumulate(stops)
+    shared = np.zeros(len(starts), bool)
+    shared[1:] |= starts[1:] < reach[:-1] - slack
+    shared[:-1] |= starts[1:] < stops[:-1] - slack
+    return int(shared.sum())
+
+
+def overlap_note(spans: Float[np.ndarray, "trial 2"], slack: float) -> str:
+    """A sentence if trials overlap, else an empty text."""
+    shared = overlap(spans, slack)
+    if not shared:
+        return ""
+    return (
+        f"{shared} of {len(spans)} trials share spikes with another one, because their times overlap: a random split "
+        "puts the same spikes into both parts. Split with `spikeloom split --blocks`, or cut shorter windows."
+    )
+
+
+def costly_units(
+    spans: Float[np.ndarray, "trial 2"],
+    tried: Bool[np.ndarray, " trial"],
+    observed: Sequence[Float[np.ndarray, "_ 2"]],
+    names: Sequence[str],
+    slack: float,
+) -> str:
+    """A sentence that names the units that were observed in fewer trials than others, else an empty text.
+
+    Args:
+        spans: Begin and end of each trial in seconds.
+        tried: Trials that are asked about.
+        observed: Intervals in which each unit was observed; an empty set says nothing about its unit.
+        names: Name of each unit.
+        slack: Seconds by which a trial may leave the intervals.
+    """
+    number = seen_in(spans[tried], observed, slack)
+    known = np.array([len(rows) > 0 for rows in observed])
+    best = int(number[known].max(initial=0))
+    costly = np.flatnonzero(known & (number < best))
+    if not costly.size:
+        return ""
+    costly = costly[np.argsort(number[costly], kind="stable")]
+    listed = ", ".join(f"{names[unit]} in {number[unit]} of {int(tried.sum())}" for unit in costly[:5])
+    more = f" and {costly.size - 5} more" if costly.size > 5 else ""
+    return (
+        f"{costly.size} of {len(observed)} units were observed in fewer trials than the others, and all units must be "
+        f"observed in a trial: unit {listed}{more}; the others in {best}. Leave such units out with --units or --keep "
+        "to keep the trials."
+    )
+
+
+def seen_in(
+    spans: Float[np.ndarray, "trial 2"], observed: Sequence[Float[np.ndarray, "_ 2"]], slack: float
+) -> Int64[np.ndarray, " unit"]:
+    """Number of spans in which each unit was observed from begin to end."""
+    known: dict[bytes, int] = {}  # most units share their intervals
+    number: NDArray[np.int64] = np.zeros(len(observed), np.int64)
+    for unit, rows in enumerate(observed):
+        key = rows.tobytes()
+        if key not in known:
+            inside = binning.covered(spans[:, 0], spans[:, 1], binning.joined(rows), slack=slack)
+            known[key] = int(inside.sum())
+        number[unit] = known[key]
+    return number
