@@ -53,3 +53,7 @@ class SpikeloomWarning(UserWarning):
 
 class DamagedCheckpointWarning(SpikeloomWarning):
     """A checkpoint is damaged, so training resumes from an earlier one."""
+
+
+class StaleLockWarning(SpikeloomWarning):
+    """The process that worked in a folder was killed, and this one takes over."""

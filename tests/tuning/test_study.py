@@ -11,9 +11,10 @@ import pytest
 from spikeloom.errors import FileError, SettingError, TrainingError
 from spikeloom.files import sha256
 from spikeloom.recipe import load_model, read_recipe
+from spikeloom.training.lock import only_process
 from spikeloom.tuning import study as engine
 from spikeloom.tuning.objective import Reconstruction
-from spikeloom.tuning.search import alone, best, survivable
+from spikeloom.tuning.search import best, survivable
 from spikeloom.tuning.study import study
 from tests.helpers.toy_search import QUICK, search
 
@@ -180,7 +181,7 @@ def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
 
 def hold(folder, held, done):
     """Hold the lock of a folder until told."""
-    with alone(folder):
+    with only_process(folder, "searching"):
         held.set()
         done.wait(60)
 
@@ -192,7 +193,7 @@ def test_one_process_at_a_time(tmp_path):
     other.start()
     try:
         assert held.wait(60)
-        with pytest.raises(FileError, match="Another process"):
+        with pytest.raises(FileError, match="is searching there"):
             study(search(tmp_path, RATES), attempts=1)
     finally:
         done.set()

@@ -69,9 +69,7 @@ def sizes(stage: Stage, processes: int) -> tuple[int, int]:
             "Give trials that are not empty.",
         )
     trials = counts[0].pop()
-    batch = min(stage.plan.batch, trials)
-    if stage.plan.batch > trials:
-        batch -= batch % processes
+    batch = batch_size(stage.plan, trials, processes)
     if batch < 1 or batch % processes or any(len(next(iter(data.values()))) < processes for data in groups):
         raise SettingError(
             "Each process must get the same number of trials of each update, and at least one to watch.",
@@ -79,6 +77,11 @@ def sizes(stage: Stage, processes: int) -> tuple[int, int]:
             "Choose a batch that is a multiple of the number of processes, or start fewer processes.",
         )
     return trials, batch
+
+
+def batch_size(plan: Plan, n_trials: int, n_processes: int) -> int:
+    """Return the trials of one update: the plan's batch, or all trials that the processes can share evenly."""
+    return plan.batch if plan.batch <= n_trials else n_trials - n_trials % n_processes
 
 
 def trials_of(update: int, *, trials: int, batch: int, seed: int) -> list[int]:

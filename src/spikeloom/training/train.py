@@ -14,7 +14,6 @@ Hugging Face accelerate places the module and makes several processes one (`acce
 """
 
 import contextlib
-import functools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -24,7 +23,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 
 from spikeloom.errors import SettingError, TrainingError
@@ -34,6 +32,7 @@ from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History
 from spikeloom.training.ema import Average
 from spikeloom.training.memory import keep_freed_memory, peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
+from spikeloom.training.processes import accelerator
 from spikeloom.training.progress import Progress, StopRequest
 from spikeloom.training.stage import LossTerms, Stage, finite, likely_cause, means, parts_of, sizes, trials_of
 
@@ -85,33 +84,24 @@ def train(
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
     keep_freed_memory()
-    accelerator = _accelerator()
+    processes = accelerator()
     history, checkpoints = History(None), None
     if out is not None:
         checkpoints = Checkpoints(ensure_folder(out) / "checkpoints")
         history = History(Path(out) / "history.jsonl")
-    accelerator.wait_for_everyone()  # nobody writes before everybody has read
+    processes.wait_for_everyone()  # nobody writes before everybody has read
     finished: list[str] = []
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
-            run = _StageRun(stage, number, seed, accelerator, checkpoints, history, watching)
+            run = _StageRun(stage, number, seed, processes, checkpoints, history, watching)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)
             stage.module.eval()
-            accelerator.free_memory()
+            processes.free_memory()
             finished.append(stage.name)
         if stop.asked:
             raise KeyboardInterrupt
     return history.lines
-
-
-@functools.cache
-def _accelerator() -> Accelerator:
-    """The process's one Accelerator. Precision is the loop's business: accelerate allows one per process."""
-    unused = DistributedDataParallelKwargs(
-        find_unused_parameters=True
-    )  # a dropped condition leaves some without gradient
-    return Accelerator(mixed_precision="no", kwargs_handlers=[unused])
 
 
 class _Loss(nn.Module):

@@ -29,8 +29,9 @@ from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, read_json, write_json
 from spikeloom.models.common.facts import Facts
 from spikeloom.seeds import Purpose, generator
+from spikeloom.training.lock import only_process
 from spikeloom.tuning.objective import Objective, objective
-from spikeloom.tuning.search import Attempt, Search, alone, best, survivable
+from spikeloom.tuning.search import Attempt, Search, best, survivable
 from spikeloom.tuning.space import Setting, Space
 
 FAILED = -1e30
@@ -77,7 +78,7 @@ def evolve(
     schedule = search.space.schedule
     schedule = replace(schedule, members=members or schedule.members, generations=generations or schedule.generations)
     search = replace(search, out=search.out.resolve(), space=replace(search.space, schedule=schedule))
-    with alone(search.out):
+    with only_process(search.out, "searching"):
         aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
         search.claim("population", lambda: _check(search, aim))
         results = _run(search, aim, address, say)

@@ -8,11 +8,10 @@ OUT/best.toml      the best settings, a recipe
 OUT/model          the best model, so that OUT is a run folder, too
 """
 
-import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -226,27 +225,3 @@ def survivable(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in words.lower()):
         return f"Out of memory: {words.splitlines()[0] if words else 'the machine has no more'}"
     return None
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Context in which no other process searches in this folder; the lock goes with the process, however it ends.
-
-    Raises:
-        FileError: if another process is at it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield
-        return
-    with (ensure_folder(folder) / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FileError(
-                "A search's folder must be used by one process at a time.",
-                f"Another process is searching in {folder}.",
-                "Wait for it, stop it, or choose another --out.",
-            ) from error
-        yield

@@ -18,8 +18,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from spikeloom.errors import TrainingError
 from spikeloom.models.common.base import Model
 from spikeloom.seeds import Purpose, generator
+from spikeloom.training.lock import only_process
 from spikeloom.tuning.objective import Objective, objective
-from spikeloom.tuning.search import Attempt, Search, State, alone, best, seconds, survivable
+from spikeloom.tuning.search import Attempt, Search, State, best, seconds, survivable
 from spikeloom.tuning.space import Choice, Range, Setting
 
 NAME = "spikeloom"
@@ -60,7 +61,7 @@ def study(
         TrainingError: if the first attempts all fail, or none is complete at the end.
         KeyboardInterrupt: after Ctrl-C; everything is kept.
     """
-    with alone(search.out):
+    with only_process(search.out, "searching"):
         aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
         search.claim("study", lambda: aim.check(search.build({})))
         found = _open(search)

@@ -7,6 +7,7 @@ batch, `infer` encodes one; a fifth, `unroll`, where it can go on without end. W
 """
 
 import abc
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,6 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from accelerate import PartialState
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -37,6 +37,10 @@ from spikeloom.models.common.request import Request, asked, asked_codes, asked_l
 from spikeloom.models.common.settings import describe, recipe_text
 from spikeloom.models.common.streaming import StreamRequest, Told, checked_chunk, chunks
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.identity import claim, run_identity, trials_identity
+from spikeloom.training.lock import only_process
+from spikeloom.training.plan import Plan
+from spikeloom.training.processes import accelerator
 from spikeloom.training.start import begun, start_hash
 from spikeloom.training.train import Stage, Watching, train
 from spikeloom.trials import Trials
@@ -103,37 +107,40 @@ class Model(nn.Module, abc.ABC):
             trials: Training trials.
             watch: Trials on which the best weights of each stage are chosen; disjoint from training and test trials.
             seed: Of the initial weights and of every draw.
-            out: Run folder for checkpoints, log and the finished model. If it holds an unfinished run of the same
-                settings, data and seed, that run goes on; a finished one is loaded.
+            out: Run folder for checkpoints, log and the finished model. An unfinished run of the same settings, data
+                and seed is resumed; a finished one is loaded.
             start: Model folder whose weights the training begins at, of networks of the same shapes.
             progress: Show progress; None shows it on a terminal.
             watching: Called after each look at the watch trials; see `training.train`.
 
         Raises:
             DataError: if there are too few trials or no spikes.
-            SettingError: if `out` holds a run of other settings, data or seed.
+            SettingError: if `out` holds a run of other settings, data or seed; the message names what differs.
+            FileError: if another process trains in `out`.
             TrainingError: if the loss stays not finite.
         """
         watch = check_fit(trials, watch)
         facts = Facts.of(trials, getattr(self, "condition", ()))
         folder = None if out is None else ensure_folder(out)
-        if folder is not None and self._claim(folder, facts, seed, start_hash(start)):
-            return self.restore(folder / "model")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
-            self.build(facts)
-        self.facts = facts  # stages encode trials between them
-        try:
-            stages = begun(self.stages(trials, watch), self, start)
-            self.history = train(stages, seed=seed, out=folder, progress=progress, watching=watching)
-        except BaseException:
-            self.facts = None  # half trained is not trained
-            raise
-        self.eval()
-        if folder is not None and PartialState().is_main_process:
-            self.save(folder / "model")
-            _log(folder, f"finished {type(self).__name__} after {len(self.history)} lines of history")
-        return self
+        lock = contextlib.nullcontext() if folder is None else self._lock(folder)
+        with lock:
+            if folder is not None and self._claim(folder, trials, watch, seed, start_hash(start)):
+                return self.restore(folder / "model")
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
+                self.build(facts)
+            self.facts = facts  # stages encode trials between them
+            try:
+                stages = begun(self.stages(trials, watch), self, start)
+                self.history = train(stages, seed=seed, out=folder, progress=progress, watching=watching)
+            except BaseException:
+                self.facts = None  # a model whose training stopped cannot sample
+                raise
+            self.eval()
+            if folder is not None and accelerator().is_main_process:
+                self.save(folder / "model")
+                _log(folder, f"finished {type(self).__name__} after {len(self.history)} lines of history")
+            return self
 
     @final
     def sample(
@@ -323,29 +330,29 @@ class Model(nn.Module, abc.ABC):
             )
         return self.facts
 
-    def _claim(self, folder: Path, facts: Facts, seed: int, start: str | None) -> bool:
-        """Make the run folder ours; True if it holds the finished model already."""
-        settings = json.loads(json.dumps(describe(self)))
-        mine = {"settings": settings, "data": facts.data, "seed": seed, "start": start}
-        main = PartialState().is_main_process
-        if (folder / "run.json").exists():
-            other = read_json(folder / "run.json")
-            different = [key for key in mine if other.get(key) != mine[key]]
-            if different:
-                raise SettingError(
-                    "A run folder must hold runs of the same settings, data and seed only.",
-                    f"{folder} holds a run with other {' and '.join(different)}.",
-                    "Choose another folder for --out, or remove that one.",
-                )
-        elif main:
-            atomic_write(folder / "recipe.toml", recipe_text(self).encode())
-            write_json(folder / "run.json", mine)
+    def _lock(self, folder: Path) -> contextlib.AbstractContextManager[None]:
+        """Context in which this run alone trains in the folder; of several processes of a run the main one locks."""
+        main = accelerator().is_main_process
+        return only_process(folder, "training") if main else contextlib.nullcontext()
+
+    def _claim(self, folder: Path, trials: Trials, watch: Trials | None, seed: int, start: str | None) -> bool:
+        """Mark the run folder as this run's; True if it holds the finished model already."""
+        process = accelerator()
+        signal, columns = self.reads, getattr(self, "condition", ())
+        identity = run_identity(
+            describe(self),
+            trials_identity(trials, signal=signal, columns=columns),
+            None if watch is None else trials_identity(watch, signal=signal, columns=columns),
+            seed=seed,
+            start=start,
+            plans={name: value for name, value in vars(self).items() if isinstance(value, Plan)},
+            n_processes=process.num_processes,
+        )
+        claim(folder, identity, write=process.is_main_process)
         finished = (folder / "model" / "manifest.json").exists()
-        if main and not finished:
-            _log(
-                folder,
-                f"training {type(self).__name__}, seed {seed}, on {facts.source or 'trials'} ({facts.data[:12]})",
-            )
+        if process.is_main_process and not finished:
+            atomic_write(folder / "recipe.toml", recipe_text(self).encode())
+            _log(folder, f"training {type(self).__name__}, seed {seed}, on {trials.source or 'trials'}")
         return finished
 
     def _in_batches(

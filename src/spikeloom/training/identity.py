@@ -1,0 +1,206 @@
+"""Identity of a run: everything that its training reads, one entry each, in `run.json` of the run folder.
+
+A run folder holds one run. Before a run is resumed, or its finished model is loaded, the entries in `run.json` are
+compared with those of the call; any difference is refused and named. Arrays are recorded by their SHA-256, other
+values as they are. Entries of trials:
+
+============================== ========================================================
+number of trials, bin width, s as they are
+lengths, counts                valid bins only, so padding does not matter
+rates, latents                 where the model learns from them
+condition NAME, behavior NAME  those that the model is conditioned on
+neurons                        the columns `id` and `name` of the neuron table
+============================== ========================================================
+
+What training does not read (other columns and series, `source`) is not part of the identity.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikeloom.errors import SettingError
+from spikeloom.files import read_json, write_json
+from spikeloom.shapes import Array
+from spikeloom.training.plan import Plan
+from spikeloom.training.stage import batch_size
+from spikeloom.trials import Trials
+
+FORMAT = "spikeloom-run"
+VERSION = 2
+FILE = "run.json"
+
+NEURON_COLUMNS = ("id", "name")
+"""Columns of the neuron table that say which neurons these are."""
+
+SHOWN = 3
+"""Differences that a message names; the others are counted."""
+
+ABSENT = "absent"
+
+Identity = dict[str, Any]
+"""Plain values by name, nested, as they stand in JSON."""
+
+
+def trials_identity(trials: Trials, *, signal: str = "counts", columns: Iterable[str] = ()) -> Identity:
+    """Return the identity of trials as a model reads them.
+
+    Args:
+        trials: The trials.
+        signal: Field that the model learns from besides the counts: counts, rates or latents.
+        columns: Names of the conditions and behaviour series that the model is conditioned on. A name that the trials
+            lack has no entry.
+    """
+    identity: Identity = {
+        "number of trials": len(trials),
+        "bin width, s": trials.bin_width,
+        "lengths": _hash_values(trials.lengths),
+        "counts": _hash_bins(trials.counts, trials),
+    }
+    values = getattr(trials, signal)
+    if signal != "counts" and values is not None:
+        identity[signal] = _hash_bins(values, trials)
+    for name in columns:
+        if name in trials.behavior:
+            identity[f"behavior {name}"] = _hash_bins(trials.behavior[name], trials, trials.units[name])
+        elif name in trials.conditions:
+            identity[f"condition {name}"] = _hash_values(trials.conditions[name])
+    neurons = {name: trials.neuron_table[name] for name in NEURON_COLUMNS if name in trials.neuron_table}
+    if neurons:
+        identity["neurons"] = _hash_text(json.dumps({name: value.tolist() for name, value in neurons.items()}))
+    return identity
+
+
+def run_identity(
+    settings: Mapping[str, Any],
+    training: Identity,
+    validation: Identity | None,
+    *,
+    seed: int,
+    start: str | None,
+    plans: Mapping[str, Plan],
+    n_processes: int,
+) -> Identity:
+    """Return the identity of a training run.
+
+    Args:
+        settings: Settings of the model as plain values.
+        training: Identity of the training trials.
+        validation: Identity of the validation trials; None without any.
+        seed: Seed of the run.
+        start: SHA-256 of the weights that training starts from; None for random ones.
+        plans: Plan of each stage by name.
+        n_processes: Number of processes that train. It matters only where they cannot share a batch evenly.
+    """
+    n_trials = training["number of trials"]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "seed": seed,
+        "settings": dict(settings),
+        "start weights": start,
+        "training trials": training,
+        "validation trials": validation,
+        "trials per update": {name: batch_size(plan, n_trials, n_processes) for name, plan in plans.items()},
+    }
+
+
+def claim(folder: Path, identity: Identity, *, write: bool) -> None:
+    """Check that a run folder belongs to this run; an empty folder is marked as its own.
+
+    Args:
+        folder: The run folder.
+        identity: Identity of this run.
+        write: Whether this process writes `run.json` into a folder that has none.
+
+    Raises:
+        SettingError: if the folder belongs to another run; the message names what differs.
+    """
+    path = folder / FILE
+    identity = json.loads(json.dumps(identity))  # tuples become lists, as in the file
+    again = "Choose another folder for --out, or give the run what it was started with."
+    if not path.exists():
+        if write:
+            _refuse_unknown(folder)
+            write_json(path, identity)
+        return
+    recorded = read_json(path)
+    if not isinstance(recorded, dict) or (recorded.get("format"), recorded.get("version")) != (FORMAT, VERSION):
+        raise SettingError(
+            f"The run in {folder} was started by another version of spikeloom.",
+            "It cannot be told whether its data and settings are the same.",
+            "Choose another folder for --out, or use the version that started it.",
+        )
+    differences = list(_differences(recorded, identity))
+    if differences:
+        more = f", and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+        raise SettingError(
+            f"The run in {folder} was started with something else:", f"{'; '.join(differences[:SHOWN])}{more}.", again
+        )
+
+
+def _refuse_unknown(folder: Path) -> None:
+    """Raise a SettingError if the folder holds results although nothing says what they were trained on."""
+    found = [name for name in ("model", "checkpoints") if (folder / name).exists()]
+    if found:
+        raise SettingError(
+            f"{folder} holds {' and '.join(found)}, but no {FILE} that says what was trained there.",
+            "",
+            "Choose another folder for --out.",
+        )
+
+
+def _differences(recorded: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
+    """Describe each entry that differs, in words."""
+    for group in mine:
+        before, now = recorded.get(group), mine[group]
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            old, new = _flat(before), _flat(now)
+            for key in dict.fromkeys([*new, *old]):
+                if old.get(key, ABSENT) != new.get(key, ABSENT):
+                    yield _words(f"{group}: {key}", old.get(key, ABSENT), new.get(key, ABSENT))
+        elif before != now:
+            yield _words(group, before, now)
+
+
+def _words(name: str, before: Any, now: Any) -> str:
+    return f"{name} ({_short(before)} in the folder, {_short(now)} now)"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{value['number of trials']} trials" if "number of trials" in value else "others"
+    if value is None:
+        return "none"
+    if isinstance(value, str) and len(value) == 64:
+        return f"sha256 {value[:12]}"
+    return str(value)
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by dotted key."""
+    flat: dict[str, Any] = {}
+    for key, item in value.items():
+        flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
+    return flat
+
+
+def _hash_bins(values: Array, trials: Trials, unit: str = "") -> str:
+    """SHA-256 of the valid bins of an array (trial, time, ...) with its kind of number, width and unit."""
+    digest = hashlib.sha256(f"{values.dtype.kind} {values.shape[2:]} {unit}".encode())
+    for row, length in zip(values, trials.lengths, strict=True):
+        digest.update(np.ascontiguousarray(row[:length]).tobytes())
+    return digest.hexdigest()
+
+
+def _hash_values(values: Array) -> str:
+    """SHA-256 of one value per trial; whole numbers, floats and text differ, for a model treats them differently."""
+    return _hash_text(json.dumps(values.tolist()))
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
