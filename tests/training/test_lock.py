@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from spikeloom.data.lorenz import lorenz
+from spikeloom.simulate import lorenz
 from spikeloom.errors import FileError, StaleLockWarning
 from spikeloom.training import lock
 from spikeloom.training.lock import only_process
