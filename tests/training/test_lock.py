@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from spikeloom.simulate import lorenz
 from spikeloom.errors import FileError, StaleLockWarning
+from spikeloom.simulate import lorenz
 from spikeloom.training import lock
 from spikeloom.training.lock import only_process
 
