@@ -72,28 +72,28 @@ def _read(file: TextIO) -> dict[str, Any]:
     """Process and host that a lock file names; empty if it names none."""
     file.seek(0)
     try:
-        holder = json.loads(file.read())
+        owner = json.loads(file.read())
     except ValueError:
         return {}
-    return holder if isinstance(holder, dict) else {}
+    return owner if isinstance(owner, dict) else {}
 
 
-def _write(file: TextIO, holder: dict[str, Any] | None) -> None:
+def _write(file: TextIO, owner: dict[str, Any] | None) -> None:
     file.seek(0)
     file.truncate()
-    if holder is not None:
-        file.write(json.dumps(holder))
+    if owner is not None:
+        file.write(json.dumps(owner))
     file.flush()
 
 
-def _is_mine(holder: dict[str, Any]) -> bool:
-    return (holder.get("process"), holder.get("host")) == (os.getpid(), socket.gethostname())
+def _is_mine(owner: dict[str, Any]) -> bool:
+    return (owner.get("process"), owner.get("host")) == (os.getpid(), socket.gethostname())
 
 
-def _ended(holder: dict[str, Any]) -> bool:
+def _ended(owner: dict[str, Any]) -> bool:
     """Whether it is certain that the process has ended."""
-    process = holder.get("process")
-    if holder.get("host") != socket.gethostname() or not isinstance(process, int) or process <= 0:
+    process = owner.get("process")
+    if owner.get("host") != socket.gethostname() or not isinstance(process, int) or process <= 0:
         return False
     if os.name != "posix":
         return False  # os.kill would end the process there
@@ -106,8 +106,8 @@ def _ended(holder: dict[str, Any]) -> bool:
     return False
 
 
-def _busy(path: Path, holder: dict[str, Any], what: str, *, certain: bool) -> FileError:
-    who = f"Process {holder['process']} on {holder.get('host')}" if "process" in holder else "Another process"
+def _busy(path: Path, owner: dict[str, Any], what: str, *, certain: bool) -> FileError:
+    who = f"Process {owner['process']} on {owner.get('host')}" if "process" in owner else "Another process"
     wait = "Wait for it, stop it, or choose another --out."
     if not certain:
         wait += f" If it has ended, delete {path}."
