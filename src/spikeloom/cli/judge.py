@@ -13,11 +13,21 @@ from spikeloom.errors import SettingError
 if TYPE_CHECKING:
     from spikeloom.trials import Trials
 
-Reference = Annotated[
-    Path | None, typer.Option(help="The training trials: for the trivial models, and to find copies of them.")
-]
+Reference = Annotated[Path | None, typer.Option(help="The training trials: for the baselines, and to find copies.")]
 Label = Annotated[
-    str | None, typer.Option(help="Condition that labels trials; found by itself if there is one that can.")
+    list[str] | None,
+    typer.Option(
+        help="Condition that labels trials; without it one is found by itself. Repeatable, or with commas: the values "
+        "of several conditions together are then the label."
+    ),
+]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        help="Cut all trials into windows of this many seconds first, for continuous recordings: the noise floor then "
+        "comes from blocks of time.",
+        metavar="SECONDS",
+    ),
 ]
 
 EVALUATE = "Example: spikeloom evaluate --real test.h5 --fake fake.h5 --reference train.h5 --out report"
@@ -31,6 +41,7 @@ def evaluate(
     ],
     reference: Reference = None,
     condition: Label = None,
+    every: Every = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -59,7 +70,8 @@ def evaluate(
         recorded,
         next(iter(fakes.values())) if len(fakes) == 1 else fakes,
         reference=seen,
-        condition=condition,
+        condition=_names(condition),
+        every=every,
         seed=seed,
         latent_gaussian=baseline,
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
@@ -88,6 +100,7 @@ def compare(
     data: Annotated[Path, typer.Option(help="Trials file of recorded trials that no model has seen.")],
     reference: Reference = None,
     condition: Label = None,
+    every: Every = None,
     change: Annotated[
         list[str] | None,
         typer.Option(
@@ -116,7 +129,8 @@ def compare(
         own = changes[name]
         sets[name] = {str(path): _generated(path, own, recorded, samples, seed) for path in paths}
         costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, own)
-    comparison = judge(sets, recorded, reference=seen, condition=condition, seed=seed, costs=costs)
+    names = _names(condition)
+    comparison = judge(sets, recorded, reference=seen, condition=names, every=every, seed=seed, costs=costs)
     comparison.save(out)
     _show(comparison.table())
     typer.echo(comparison.summary)
@@ -136,6 +150,12 @@ def demo(
 
     page = run(output_folder(out), seed=seed, say=typer.echo)
     typer.echo(f"Open {page}")
+
+
+def _names(words: list[str] | None) -> list[str] | None:
+    """Names of conditions, from repeated options and from lists with commas."""
+    names = [name for word in words or [] for name in word.split(",") if name]
+    return names or None
 
 
 def _contenders(words: list[str]) -> dict[str, list[Path]]:

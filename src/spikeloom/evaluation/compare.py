@@ -19,8 +19,9 @@ import numpy as np
 from rich.table import Table
 
 from spikeloom.errors import DataError
-from spikeloom.evaluation.evaluate import Fakes, comparable, describe, named, panel_rows
+from spikeloom.evaluation.evaluate import describe, panel_rows, splits_words, stationarity
 from spikeloom.evaluation.recorded import RecordedHalves
+from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
 from spikeloom.evaluation.standings import Contender, Standings, Verdict
 from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.metrics.panel import Metric
@@ -72,7 +73,8 @@ def compare(
     real: Trials,
     *,
     reference: Trials | None = None,
-    condition: str | None = None,
+    condition: Condition = None,
+    every: float | None = None,
     splits: int = 5,
     seed: int = 0,
     costs: Mapping[str, Mapping[str, str]] | None = None,
@@ -85,9 +87,11 @@ def compare(
             to its samples.
         real: Held-out recorded trials.
         reference: Training trials.
-        condition: Name of the condition that labels trials; found by itself if absent.
-        splits: Random splits of the recorded trials.
-        seed: Of every random draw.
+        condition: Name of the condition that labels trials, or several names whose values together are the label;
+            found by itself if absent.
+        every: Cut all trials into windows of this length in seconds; `None` compares whole trials.
+        splits: Splits of the recorded trials.
+        seed: Random seed.
         costs: Model -> what it costs, name -> words.
         progress: True or False to show a progress bar or not; on a terminal only if absent.
 
@@ -97,18 +101,28 @@ def compare(
     if not models:
         raise DataError("There must be at least one model to compare.", "None was given.", "Name one or more.")
     sets = {name: _samples(runs) for name, runs in models.items()}
-    recorded = real, reference
-    for name, samples in sets.items():
-        words = {f"{name}, {run}, {k}": trials for (run, k), trials in samples.items()}
-        real, matched, reference = comparable(recorded[0], words, recorded[1])
-        sets[name] = dict(zip(samples, matched.values(), strict=True))
-    everything = [trials for samples in sets.values() for trials in samples.values()]
+    everything = {
+        f"{name}, {run}, {k}": trials for name, samples in sets.items() for (run, k), trials in samples.items()
+    }
+    sides = Sides.of(real, everything, reference, condition=condition, every=every)
     halves = RecordedHalves.build(
-        real, fakes=everything, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
+        sides.real,
+        fakes=list(sides.fakes.values()),
+        reference=sides.reference,
+        condition=sides.condition,
+        every=every,
+        splits=splits,
+        seed=seed,
+        progress=progress,
     )
+    real, reference = halves.real, sides.reference
+    sets = {
+        name: {(run, k): sides.fakes[f"{name}, {run}, {k}"] for run, k in samples} for name, samples in sets.items()
+    }
     found = {name: _contender(halves, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()}
     verdicts = {metric.name: verdict(found, metric) for metric in halves.metrics}
     facts = {"real": describe(real), "reference": "" if reference is None else describe(reference)}
+    facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
     facts |= {name: describe(*samples.values()) for name, samples in sets.items()}
     return Comparison(tuple(halves.metrics), found, verdicts, {name: words for name, words in facts.items() if words})
 

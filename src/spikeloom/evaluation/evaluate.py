@@ -13,11 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from spikeloom.errors import DataError, SpikeloomError
 from spikeloom.evaluation.findings import Closest, Shown
 from spikeloom.evaluation.recorded import MEANS, RecordedHalves, Results
 from spikeloom.evaluation.report import Report
 from spikeloom.evaluation.rows import ProtocolRow, Row
+from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
 from spikeloom.metrics.conditional import read_behavior, read_directions
 from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
 from spikeloom.metrics.memorisation import Memorisation, memorisation
@@ -27,18 +27,14 @@ from spikeloom.trials import Trials
 GAUSSIAN = "Gaussian on the latents"
 """A Gaussian fitted to a model's latents, decoded by the same model: what its diffusion must beat."""
 
-MODELS = ("LDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
-"""First words of `source` that say: these trials were generated."""
-
-Fakes = Trials | Sequence[Trials] | Mapping[str, Trials]
-
 
 def evaluate(
     real: Trials,
     fake: Fakes,
     *,
     reference: Trials | None = None,
-    condition: str | None = None,
+    condition: Condition = None,
+    every: float | None = None,
     splits: int = 5,
     seed: int = 0,
     latent_gaussian: Trials | None = None,
@@ -52,9 +48,13 @@ def evaluate(
         real: Held-out recorded trials.
         fake: Generated trials; or several sets, from several seeds, in a list or by name: then their spread is given.
         reference: Training trials.
-        condition: Name of the condition that labels trials; found by itself if absent (see `metrics.Pair`).
-        splits: Random splits of the recorded trials behind the floor and its spread.
-        seed: Of every random draw; the same seed gives the same report.
+        condition: Name of the condition that labels trials, or several names whose values together are the label;
+            found by itself if absent (see `metrics.Pair`).
+        every: Cut all trials into windows of this length in seconds before they are compared; `None` compares whole
+            trials. For continuous recordings, and for trials of a few minutes.
+        splits: Splits of the recorded trials behind the noise floor and its spread: random halves, or blocks of time
+            (at most 3 splits) where the trials are windows of a continuous recording.
+        seed: Random seed; the same seed gives the same report.
         latent_gaussian: Trials of a Gaussian fitted to the model's latents, as a further baseline.
         facts: More words about what is compared, such as file names, seeds and sampler.
         cost: What training and sampling cost, name -> words (see `models.cost`).
@@ -65,19 +65,25 @@ def evaluate(
         DataError: if a set is empty or too small, or if real and fake are swapped or the same trials.
         ConditionError: if the condition asked for is unknown.
     """
-    fakes = named(fake)
-    real, fakes, reference = comparable(real, fakes, reference)
-    if latent_gaussian is not None:
-        latent_gaussian = real.match(latent_gaussian).sort_neurons()
-    sets = [*fakes.values(), *([] if latent_gaussian is None else [latent_gaussian])]
+    everything = named(fake) | ({} if latent_gaussian is None else {GAUSSIAN: latent_gaussian})
+    sides = Sides.of(real, everything, reference, condition=condition, every=every)
+    fakes, reference = dict(sides.fakes), sides.reference
     halves = RecordedHalves.build(
-        real, fakes=sets, reference=reference, condition=condition, splits=splits, seed=seed, progress=progress
+        sides.real,
+        fakes=list(fakes.values()),
+        reference=reference,
+        condition=sides.condition,
+        every=every,
+        splits=splits,
+        seed=seed,
+        progress=progress,
     )
+    real, gaussian = halves.real, fakes.pop(GAUSSIAN, None)
     results = {name: halves.judge(trials, word=name) for name, trials in fakes.items()}
-    more = {} if latent_gaussian is None else {GAUSSIAN: halves.judge(latent_gaussian, word=GAUSSIAN)}
+    more = {} if gaussian is None else {GAUSSIAN: halves.judge(gaussian, word=GAUSSIAN)}
     first = next(iter(fakes))
     pairs = {
-        name: Pair(real, trials, reference=reference, condition=halves.condition, seed=seed)
+        name: Pair(real, trials, reference=reference, condition=halves.condition, seed=seed, aligned=not halves.by_time)
         for name, trials in fakes.items()
     }
     copies = {name: memorisation(pair) for name, pair in pairs.items()}
@@ -88,7 +94,9 @@ def evaluate(
         "figures": f"show {first}, the first of {len(fakes)} sets of generated trials" if len(fakes) > 1 else "",
         "reference": "" if reference is None else describe(reference),
         "condition": condition_words(halves.condition, fakes[first]),
-        "trials compared": f"{len(halves.splits[0].base)} on each side, in {splits} random splits (seed {seed})",
+        "windows": "" if every is None else f"all trials were cut into windows of {every:g} s",
+        "trials compared": f"{len(halves.splits[0].base)} on each side, in {splits_words(halves)} (seed {seed})",
+        "stationarity": stationarity(halves),
     }
     return Report(
         rows=panel_rows(halves, results, more),
@@ -225,71 +233,42 @@ def severity(found: Memorisation | str) -> tuple[int, float]:
     return (("clean", "swapped", "suspicious", "copies").index(found.level), found.share)
 
 
-# --- checks --------------------------------------------------------------------------------------------------------
+# --- words ---------------------------------------------------------------------------------------------------------
 
 
-def named(fake: Fakes) -> dict[str, Trials]:
-    """Sets of generated trials by name; one alone is called "fake", a list "seed 1", "seed 2", ...
-
-    Raises:
-        DataError: if there is none.
-    """
-    if isinstance(fake, Trials):
-        return {"fake": fake}
-    fakes = dict(fake) if isinstance(fake, Mapping) else {f"seed {k}": trials for k, trials in enumerate(fake, 1)}
-    if not fakes:
-        raise DataError("There must be generated trials to judge.", "None were given.", "Give at least one set.")
-    return fakes
+def splits_words(halves: RecordedHalves) -> str:
+    """How the recorded trials were split, in words."""
+    if not halves.by_time:
+        return f"{len(halves.splits)} random splits"
+    first = halves.real.lengths.max() * halves.real.bin_width
+    return (
+        f"{len(halves.splits)} splits into blocks of time, early against late first; windows of {first:g} s at the "
+        "border of two blocks are left out; so few splits tell the spread of the noise floor only roughly"
+    )
 
 
-def comparable(
-    real: Trials, fakes: Mapping[str, Trials], reference: Trials | None
-) -> tuple[Trials, dict[str, Trials], Trials | None]:
-    """Real, generated and reference trials with their neurons in one order.
-
-    Neurons with names or ids are matched by them and sorted by them, so that their order in a file changes no number.
-
-    Raises:
-        ShapeError: if neurons or bin widths differ.
-        DataError: if a set is empty, two are the same, or real and generated ones are swapped.
-
-    Warns:
-        NeuronOrderWarning: if a set holds the neurons of the real trials in another order.
-    """
-    sets = {"real": real, **fakes} | ({} if reference is None else {"reference": reference})
-    for name, trials in sets.items():
-        if not (len(trials) and trials.neurons and trials.counts.any()):
-            raise DataError(
-                "Each set of trials must hold at least one trial, one neuron and one spike.",
-                f"{name!r} ({trials.source or 'no source'}) is empty: {len(trials)} trials, {trials.neurons} neurons.",
-                "Look at the file with `spikeloom inspect`.",
-            )
-    sets = {name: _like(real, trials, name).sort_neurons() for name, trials in sets.items()}
-    real, reference = sets["real"], sets.get("reference") if reference is not None else None
-    recorded = {"real": real} | ({} if reference is None else {"reference": reference})
-    for name, trials in recorded.items():
-        if trials.source.split(" ")[0] in MODELS:
-            raise DataError(
-                f"The {name} trials must be recorded ones.",
-                f"Their source says that {trials.source!r} generated them.",
-                "Swap --real and --fake. To compare two generated sets on purpose, blank the source of one.",
-            )
-    for name, trials in sets.items():
-        if name != "real" and trials.counts.shape == real.counts.shape and (trials.counts == real.counts).all():
-            raise DataError(
-                "The real trials must be others than those they are compared with.",
-                f"{name!r} holds exactly the same spikes as the real trials.",
-                "Check that the same file was not given twice; real must be held-out trials.",
-            )
-    return real, {name: sets[name] for name in fakes}, reference
-
-
-def _like(real: Trials, trials: Trials, name: str) -> Trials:
-    try:
-        return real.match(trials, mine="the real trials", theirs=f"{name!r}")
-    except SpikeloomError as error:
-        must, got, do = error.args
-        raise type(error)(must, f"{name!r} is of another kind than the real trials: {got}", do) from error
+def stationarity(halves: RecordedHalves) -> str:
+    """Whether early and late windows of a continuous recording differ by more than random halves do."""
+    if not halves.by_time:
+        return ""
+    judged, changed = 0, []
+    for metric in halves.metrics:
+        early = _values(metric, halves.floor[:1])
+        shuffled = [metric.distance(value) for value in _values(metric, halves.random_floor)]
+        if early and len(shuffled) > 1:
+            judged += 1
+            if metric.distance(early[0]) > np.mean(shuffled) + 2 * np.std(shuffled, ddof=1) + 1e-12:
+                changed.append(metric.title)
+    if not judged:
+        return "cannot be judged: there are too few windows"
+    if len(changed) <= 0.1 * judged:
+        same = judged - len(changed)
+        return f"early and late windows differ no more than random halves do on {same} of {judged} metrics"
+    return (
+        f"on {len(changed)} of {judged} metrics early and late windows differ more than random halves do: the activity "
+        "changed during the recording. The noise floor includes that change, so a model that misses it can still reach "
+        f"the floor. The metrics are: {', '.join(changed)}"
+    )
 
 
 def condition_words(condition: str | None, fake: Trials) -> str:

@@ -1,10 +1,11 @@
 """`RecordedHalves`: the recorded side of an evaluation, prepared once and used for every set of generated trials.
 
-The recorded trials are split at random into disjoint halves A and B, several times. In each split
+The recorded trials are split into disjoint halves A and B, several times: at random, or, where they are windows of a
+continuous recording, in blocks of time (see `splits.time_blocks`). In each split
 
-- the **floor** compares B with A: what a perfect generator reaches,
+- the **noise floor** compares B with A: what a perfect generator reaches,
 - the **generated trials** are compared with the same A, with as many trials as B and the same number of each condition,
-- the **trivial** models are compared with A too. Their rates come from the training trials, or from B without any.
+- the **baselines** are compared with A too. Their rates come from the training trials, or from B without any.
 
 So all numbers of a row differ in nothing but what is compared, and the spread over splits is the spread of the row.
 """
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation import baselines
-from spikeloom.evaluation.splits import halves, matched
+from spikeloom.evaluation.splits import continuous, halves, matched, time_blocks
 from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
@@ -39,13 +40,16 @@ WORKERS = 2
 MEMORY_SPLITS = 3
 """Splits in which copies of training trials are looked for; all generated trials are searched once besides."""
 
+FEW_TRIALS = 16
+"""Trials below which windows are divided by time and not by trial."""
+
 SLOW_SPLITS = 2
 """Splits in which classifiers and distances judge the trivial models, which they tell apart with ease."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One random split of the recorded trials.
+    """One split of the recorded trials.
 
     Args:
         number: Which one; also the key of its random draws.
@@ -68,12 +72,14 @@ class RecordedHalves:
         real: Held-out recorded trials.
         reference: Training trials, if there are any.
         condition: Name of the condition that labels trials; None without one.
-        seed: Of every random draw.
-        splits: The random splits.
+        seed: Random seed.
+        splits: The splits of the recorded trials.
         floor: Results of real half against real half, one per split.
         trivial: Results of each trivial model, name -> one for each of the first splits.
         metrics: What is measured.
         progress: Whether a bar is shown.
+        by_time: True if the splits are blocks of time of continuous recordings, early against late first.
+        random_floor: Where the splits are blocks of time, the results of random halves, to compare with.
     """
 
     real: Trials
@@ -85,6 +91,8 @@ class RecordedHalves:
     trivial: Mapping[str, Sequence[Results]]
     metrics: Sequence[Metric]
     progress: bool | None
+    by_time: bool = False
+    random_floor: Sequence[Results] = ()
 
     @classmethod
     def build(
@@ -94,12 +102,13 @@ class RecordedHalves:
         fakes: Sequence[Trials],
         reference: Trials | None = None,
         condition: str | None = None,
+        every: float | None = None,
         splits: int = 5,
         seed: int = 0,
         metrics: Sequence[Metric] | None = None,
         progress: bool | None = None,
     ) -> "RecordedHalves":
-        """Split the recorded trials and measure floor and trivial models.
+        """Split the recorded trials and measure noise floor and baselines.
 
         Args:
             real: Held-out recorded trials.
@@ -107,33 +116,46 @@ class RecordedHalves:
                 trials, and as many of each condition, as a half.
             reference: Training trials, if there are any.
             condition: Name of the condition that labels trials; found as in `Pair` if absent.
-            splits: Number of random splits.
-            seed: Of every random draw.
+            every: Cut the recorded trials into windows of this length, in seconds; `None` leaves them whole. Fakes and
+                reference must be cut already.
+            splits: Number of splits, at most 3 for blocks of time.
+            seed: Random seed.
             metrics: What is measured; the whole panel if absent.
             progress: True or False to show a progress bar or not; on a terminal only if absent.
 
         Raises:
             DataError: if there are too few trials to split, or fewer than one split is asked for.
         """
+        trials, real = real, real if every is None else real.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",
                 f"There are {len(real)} trials and {splits} splits.",
-                "Give more held-out trials (a smaller --fraction when splitting).",
+                "Give more held-out trials, or cut those of a continuous recording into windows with --every.",
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name
+        by_time = continuous(real) or (every is not None and len(trials) < FEW_TRIALS)
         size = min([len(fake) for fake in fakes], default=len(real))
+        at_random = list(halves(real, size=size, condition=condition, splits=splits, seed=seed))
+        pairs = at_random
+        if by_time:
+            pairs = time_blocks(real, condition=condition, splits=splits)
+        elif every is not None:  # windows of one trial stay on one side
+            whole = halves(trials, condition=condition, splits=splits, seed=seed)
+            pairs = [(first.cut(every), second.cut(every)) for first, second in whole]
         made = []
-        for k, (base, other) in enumerate(halves(real, size=size, condition=condition, splits=splits, seed=seed)):
+        for k, (base, other) in enumerate(pairs):
             base, other = _cut(base, other, fakes, condition, seed + k)
             made.append(_split(k, base, other, reference, condition, seed))
-        bare = cls(real, reference, condition, seed, made, (), {}, METRICS if metrics is None else metrics, progress)
+        chosen = METRICS if metrics is None else metrics
+        bare = cls(real, reference, condition, seed, made, (), {}, chosen, progress, by_time)
         floor = bare._measure([(split.base, split.other) for split in made], "real against real")
+        random_floor = bare._measure(at_random, "random halves", quick=True) if by_time else ()
         trivial = {
-            name: bare._measure([(split.base, split.trivial[name]) for split in made], name, trivial=True)
+            name: bare._measure([(split.base, split.trivial[name]) for split in made], name, quick=True)
             for name in (MEANS, CONSTANT)
         }
-        return cls(real, reference, condition, seed, made, floor, trivial, bare.metrics, progress)
+        return cls(real, reference, condition, seed, made, floor, trivial, chosen, progress, by_time, random_floor)
 
     def judge(self, fake: Trials, *, word: str = "generated trials") -> list[Results]:
         """The panel for one set of generated trials, one result per split."""
@@ -142,22 +164,28 @@ class RecordedHalves:
             pairs.append(matched(split.base, fake, condition=self.condition, seed=self.seed + split.number))
         return self._measure(pairs, word)
 
-    def _metrics(self, split: int, *, trivial: bool) -> list[Metric]:
+    def _metrics(self, split: int, *, quick: bool) -> list[Metric]:
         """What is measured in a split: everything in the first ones, less of what is slow in later ones."""
         left_out = set()
-        if trivial or split >= MEMORY_SPLITS:
-            left_out.add("memorisation")  # trivial models do not copy
-        if trivial and split >= SLOW_SPLITS:
+        if quick or split >= MEMORY_SPLITS:
+            left_out.add("memorisation")  # baselines do not copy
+        if quick and split >= SLOW_SPLITS:
             left_out.add("distance")
         return [metric for metric in self.metrics if metric.group not in left_out]
 
-    def _measure(self, pairs: Sequence[tuple[Trials, Trials]], word: str, *, trivial: bool = False) -> list[Results]:
+    def _measure(self, pairs: Sequence[tuple[Trials, Trials]], word: str, *, quick: bool = False) -> list[Results]:
         """One comparison per split, in the order of the splits."""
         workers, limit = threads()
-        one = partial(measure, reference=self.reference, condition=self.condition, seed=self.seed)
+        one = partial(
+            measure,
+            reference=self.reference,
+            condition=self.condition,
+            seed=self.seed,
+            aligned=not self.by_time,
+        )
         with limit, ThreadPoolExecutor(workers) as pool:
             jobs = [
-                pool.submit(one, base, fake, metrics=self._metrics(split, trivial=trivial))
+                pool.submit(one, base, fake, metrics=self._metrics(split, quick=quick))
                 for split, (base, fake) in enumerate(pairs)
             ]
             hidden = None if self.progress is None else not self.progress

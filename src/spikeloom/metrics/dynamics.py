@@ -13,12 +13,17 @@ SEGMENT = 1.0
 BAND = (1.0, 50.0)
 """Frequencies compared, in Hz."""
 
+UNALIGNED = "windows of a continuous recording have no common beginning, so a mean time course means nothing"
+"""Reason for the absence of PSTHs."""
+
 
 # --- PSTH ---------------------------------------------------------------------------------------------------------
 
 
 def psth_r(pair: Pair) -> Result:
     """Correlation of smoothed PSTHs over all cells (condition, time, neuron); rate differences of neurons dominate."""
+    if not pair.aligned:
+        return Result(None, UNALIGNED)
     real, fake, note = _psths(pair)
     value = pearson(real, fake)
     return Result(value, note if value is not None else f"no condition with trials on both sides: {note}")
@@ -26,6 +31,8 @@ def psth_r(pair: Pair) -> Result:
 
 def psth_neuron_r(pair: Pair) -> Result:
     """Median over neurons of the correlation over (condition, time): mean rates removed, so shape and tuning count."""
+    if not pair.aligned:
+        return Result(None, UNALIGNED)
     real, fake, note = _psths(pair)
     neuron, both = pair.active(ENOUGH_SPIKES), np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))
     values = [pearson(real[both][:, :, n], fake[both][:, :, n]) for n in neuron]

@@ -56,7 +56,9 @@ class Pair:
         fake_trials: Trials to judge.
         reference: Training trials, where there are any.
         condition: Name of the condition that defines "per condition"; found by itself if absent.
-        seed: Of every draw the metrics make.
+        seed: Random seed of every draw the metrics make.
+        aligned: False for windows cut from a continuous recording: the same bin of two windows has nothing in common,
+            so mean time courses are not compared.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
@@ -69,6 +71,7 @@ class Pair:
     reference: Trials | None = None
     condition: str | None = None
     seed: int = 0
+    aligned: bool = True
     _found: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,10 +93,10 @@ class Pair:
         object.__setattr__(self, "real_trials", real.sort_neurons())
         if self.condition is not None:
             values = self.real_trials.condition(self.condition)
-            if values.ndim != 1 or len(np.unique(values)) > MOST_CONDITIONS:
+            if values.ndim != 1 or len(values_of(values)) > MOST_CONDITIONS:
                 raise ConditionError(
                     f"A condition must have one value per trial and at most {MOST_CONDITIONS} distinct ones.",
-                    f"{self.condition!r} has shape {values.shape} and {len(np.unique(values))} distinct values.",
+                    f"{self.condition!r} has shape {values.shape} and {len(values_of(values))} distinct values.",
                     "Name another condition, or leave it out.",
                 )
 
@@ -133,7 +136,7 @@ class Pair:
         known = [self.real_trials.conditions[self.label_name]]
         if self.reference is not None and self.label_name in self.reference.conditions:
             known.append(self.reference.conditions[self.label_name].ravel())
-        return np.unique(np.concatenate(known))
+        return values_of(np.concatenate(known))
 
     @property
     def labels_decoded(self) -> bool:
@@ -243,8 +246,14 @@ def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) 
 def _labels_trials(values: Numbers) -> bool:
     if values.ndim != 1 or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         return False
-    distinct, sizes = np.unique(values, return_counts=True)
+    distinct, sizes = np.unique(values[values != ""] if values.dtype.kind == "U" else values, return_counts=True)
     return 2 <= len(distinct) <= MOST_CONDITIONS and bool(sizes.min() >= FEWEST_TRIALS)
+
+
+def values_of(labels: Numbers) -> Numbers:
+    """Distinct values of a condition, sorted, without missing ones (NaN or empty text)."""
+    distinct = np.unique(labels)
+    return distinct[distinct != ""] if distinct.dtype.kind == "U" else distinct[distinct == distinct]
 
 
 def as_labels(values: Numbers, known: Numbers) -> NDArray[np.int64]:

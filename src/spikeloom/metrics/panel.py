@@ -194,6 +194,7 @@ def measure(
     condition: str | None = None,
     metrics: Sequence[Metric] = METRICS,
     seed: int = 0,
+    aligned: bool = True,
 ) -> dict[str, Result]:
     """Every metric of the panel, name -> result, in the order of the table.
 
@@ -203,12 +204,13 @@ def measure(
         reference: Training trials: decoders are fitted to them, and memorisation looks for them.
         condition: Name of the condition that defines "per condition"; found by itself if absent (see `Pair`).
         metrics: Which ones; all of them by default.
-        seed: Of the permutations, folds and random directions; the same seed gives the same numbers.
+        seed: Random seed of permutations, folds and random directions; the same seed gives the same numbers.
+        aligned: False for windows cut from a continuous recording, whose time courses have no common beginning.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
         DataError: if a set holds no trials.
         ConditionError: if the condition asked for is not among those of the real trials.
     """
-    pair = Pair(real, fake, reference=reference, condition=condition, seed=seed)
+    pair = Pair(real, fake, reference=reference, condition=condition, seed=seed, aligned=aligned)
     return {metric.name: metric.measure(pair) for metric in metrics}

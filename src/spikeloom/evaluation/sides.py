@@ -1,0 +1,148 @@
+"""`Sides`: the trials of an evaluation, made comparable before anything is measured.
+
+Neurons are brought into one order, windows are cut on every side alike, conditions of several columns become one label,
+and each set is checked.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.trials import Trials
+
+MODELS = ("LDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
+"""First words of `source` that say: these trials were generated."""
+
+Fakes = Trials | Sequence[Trials] | Mapping[str, Trials]
+
+Condition = str | Sequence[str] | None
+"""Name of the condition that labels trials, several names for their joint label, or None."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Recorded, generated and training trials that can be compared.
+
+    Args:
+        real: Held-out recorded trials, not cut.
+        fakes: Sets of generated trials by name, cut into windows if asked for.
+        reference: Training trials, cut in the same way; None without any.
+        condition: Name of the condition that labels trials; None to find one.
+    """
+
+    real: Trials
+    fakes: Mapping[str, Trials]
+    reference: Trials | None
+    condition: str | None
+
+    @classmethod
+    def of(
+        cls,
+        real: Trials,
+        fakes: Mapping[str, Trials],
+        reference: Trials | None,
+        *,
+        condition: Condition = None,
+        every: float | None = None,
+    ) -> "Sides":
+        """Check the trials, bring their neurons into one order, join conditions, and cut windows.
+
+        Raises:
+            ShapeError: if neurons or bin widths differ.
+            DataError: if a set is empty, a window is longer than all trials of a set, or real and fake are swapped or
+                the same trials.
+            ConditionError: if a condition is unknown.
+        """
+        real, fakes, reference = comparable(real, fakes, reference)
+        names = [condition] if isinstance(condition, str) else list(condition or [])
+        if len(names) > 1:
+            real = real.with_joint_condition(names)
+            fakes = {name: _joined(trials, names) for name, trials in fakes.items()}
+            reference = None if reference is None else _joined(reference, names)
+        elif names:
+            real.condition(names[0])
+        if every is not None:
+            _windows("real", real, every)
+            fakes = {name: _windows(name, trials, every) for name, trials in fakes.items()}
+            reference = None if reference is None else _windows("reference", reference, every)
+        return cls(real, fakes, reference, ",".join(names) or None)
+
+
+def _joined(trials: Trials, names: Sequence[str]) -> Trials:
+    """Trials with the joint label, if they have all of its columns."""
+    if not set(names) <= set(trials.conditions):
+        return trials
+    return trials.with_joint_condition(names)
+
+
+def _windows(name: str, trials: Trials, every: float) -> Trials:
+    """Windows of trials; an error names the set that is too short for them."""
+    try:
+        return trials.cut(every)
+    except DataError as error:
+        rule, came, remedy = error.args
+        raise DataError(rule, f"The {name} trials are too short or the windows too narrow. {came}", remedy) from error
+
+
+def named(fake: Fakes) -> dict[str, Trials]:
+    """Sets of generated trials by name; one alone is called "fake", a list "seed 1", "seed 2", ...
+
+    Raises:
+        DataError: if there is none.
+    """
+    if isinstance(fake, Trials):
+        return {"fake": fake}
+    fakes = dict(fake) if isinstance(fake, Mapping) else {f"seed {k}": trials for k, trials in enumerate(fake, 1)}
+    if not fakes:
+        raise DataError("There must be generated trials to judge.", "None were given.", "Give at least one set.")
+    return fakes
+
+
+def comparable(
+    real: Trials, fakes: Mapping[str, Trials], reference: Trials | None
+) -> tuple[Trials, dict[str, Trials], Trials | None]:
+    """Real, generated and reference trials with their neurons in one order.
+
+    Neurons with names or ids are matched by them and sorted by them, so that their order in a file changes no number.
+
+    Raises:
+        ShapeError: if neurons or bin widths differ.
+        DataError: if a set is empty, two are the same, or real and generated ones are swapped.
+
+    Warns:
+        NeuronOrderWarning: if a set holds the neurons of the real trials in another order.
+    """
+    sets = {"real": real, **fakes} | ({} if reference is None else {"reference": reference})
+    for name, trials in sets.items():
+        if not (len(trials) and trials.neurons and trials.counts.any()):
+            raise DataError(
+                "Each set of trials must hold at least one trial, one neuron and one spike.",
+                f"{name!r} ({trials.source or 'no source'}) is empty: {len(trials)} trials, {trials.neurons} neurons.",
+                "Look at the file with `spikeloom inspect`.",
+            )
+    sets = {name: _like(real, trials, name).sort_neurons() for name, trials in sets.items()}
+    real, reference = sets["real"], sets.get("reference") if reference is not None else None
+    recorded = {"real": real} | ({} if reference is None else {"reference": reference})
+    for name, trials in recorded.items():
+        if trials.source.split(" ")[0] in MODELS:
+            raise DataError(
+                f"The {name} trials must be recorded ones.",
+                f"Their source says that {trials.source!r} generated them.",
+                "Swap --real and --fake. To compare two generated sets on purpose, blank the source of one.",
+            )
+    for name, trials in sets.items():
+        if name != "real" and trials.counts.shape == real.counts.shape and (trials.counts == real.counts).all():
+            raise DataError(
+                "The real trials must be others than those they are compared with.",
+                f"{name!r} holds exactly the same spikes as the real trials.",
+                "Check that the same file was not given twice; real must be held-out trials.",
+            )
+    return real, {name: sets[name] for name in fakes}, reference
+
+
+def _like(real: Trials, trials: Trials, name: str) -> Trials:
+    try:
+        return real.match(trials, mine="the real trials", theirs=f"{name!r}")
+    except SpikeloomError as error:
+        must, got, do = error.args
+        raise type(error)(must, f"{name!r} is of another kind than the real trials: {got}", do) from error
