@@ -49,7 +49,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
         ShapeError: if neurons or bin widths differ.
         SettingError: if matplotlib is not installed.
     """
-    real.check_like(fake)
+    fake = real.match(fake, mine="the real trials", theirs="the generated trials")
     sheet, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
     sheet.clear()
     grid = sheet.add_gridspec(3, 6)
