@@ -14,7 +14,7 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from spikeloom.errors import CorruptFileError, FileError
+from spikeloom.errors import CorruptFileError, FileError, SpikeloomError
 from spikeloom.shapes import Array
 
 Value = TypeVar("Value")
@@ -115,7 +115,7 @@ def opened(path: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
-    except FileError:
+    except SpikeloomError:
         raise
     except DAMAGE as error:
         raise damaged(path, error) from error

@@ -12,6 +12,9 @@ from spikeloom.errors import SpikeloomWarning
 FEW = 0.01
 """Share of the recording's rate below which trials hold suspiciously few spikes."""
 
+HARDLY_HZ = 0.1
+"""Mean rate of neurons, in spikes/s, below which spike times may be too large by a factor."""
+
 SCALES = (
     (3e2, 3e3, "milliseconds", "divide them by 1000"),
     (3e3, 1e5, "samples", "divide them by the sampling rate, such as 30000"),
@@ -43,22 +46,34 @@ class AngleWarning(SpikeloomWarning):
 
 def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> str:
     """Why trials hold hardly any spikes, from the first and last time of both in seconds."""
+    apart = spikes[1] < trials[0] or trials[1] < spikes[0]
+    if apart and 0.01 * (trials[1] - trials[0]) < spikes[1] - spikes[0] < 100 * (trials[1] - trials[0]):
+        shift = trials[0] - spikes[0]
+        where = f"{abs(shift):.10g} s {'after' if shift > 0 else 'before'} the first spike"
+        return f"Probably they are on two clocks: the trials begin {where}."
     largest = max(abs(spikes[0]), abs(spikes[1])), max(abs(trials[0]), abs(trials[1]))
     for (one, other), what in ((largest, "the spike times"), (largest[::-1], "the times of the trials")):
         ratio = one / other if other > 0 else np.inf
         for low, high, unit, repair in SCALES:
             if low <= ratio < high:
                 return f"Probably {what} are in {unit}: {repair}."
-    if spikes[1] < trials[0] or trials[1] < spikes[0]:
-        shift = trials[0] - spikes[0]
-        return f"Probably they are on two clocks: the trials begin {shift:g} s after the first spike."
+    if apart:
+        return "The spikes and the trials lie in different parts of the recording."
     return "Both are on the same clock, and the neurons are silent in these trials."
 
 
 def few_spikes(
-    counted: int, seconds: float, expected_hz: float, spikes: tuple[float, float], trials: tuple[float, float]
+    counted: int,
+    seconds: float,
+    expected_hz: float,
+    spikes: tuple[float, float],
+    trials: tuple[float, float],
+    n_neurons: int,
 ) -> str:
     """A sentence if trials hold less than a hundredth of the recording's rate, else an empty text.
+
+    Spike times that are too large by a factor also make the recording's rate too small. So there is a sentence, too, if
+    neurons hardly fire and spikes go on three hundred times as long as trials.
 
     Args:
         counted: Spikes in all trials.
@@ -66,9 +81,11 @@ def few_spikes(
         expected_hz: Spikes per second of the recording, of all neurons together.
         spikes: Times of the first and last spike in seconds.
         trials: Begin of the first and end of the last trial in seconds.
+        n_neurons: Number of neurons.
     """
     rate = counted / seconds if seconds else 0.0
-    if counted and rate >= FEW * expected_hz:
+    stretched = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
+    if counted and rate >= FEW * expected_hz and not stretched:
         return ""
     number = f"{counted} spikes ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
     return (

@@ -505,6 +505,7 @@ class Recording:
             self.spike_count / seconds if seconds else math.inf,
             self._spike_range(),
             (float(spans[:, 0].min()), float(spans[:, 1].max())),
+            self.neurons,
         )
         if text:
             warnings.warn(text, FewSpikesWarning, stacklevel=3)
