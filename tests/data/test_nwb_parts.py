@@ -91,7 +91,7 @@ def test_a_unit_that_was_lost_is_named_with_the_trials_it_costs(tmp_path):
 
 def test_several_lost_units_are_all_named(tmp_path):
     spans = [np.array([[0.0, 60.0]])] * 3 + [np.array([[0.0, 11.5]]), np.array([[45.0, 60.0]])]
-    with pytest.raises(DataError, match="2 of 5 units were observed in fewer trials.*unit 3 in 4 of 20, 4 in 5 of 20"):
+    with pytest.raises(DataError, match=r"2 of 5 units were observed in fewer trials.*unit 3 in 4 of 20, 4 in 5 of 20"):
         read_nwb(session(tmp_path / "x.nwb", observed=spans)).bin(0.02)
 
 
@@ -117,7 +117,9 @@ def test_a_file_that_begins_before_zero_keeps_its_spikes(tmp_path):
 
 
 def test_invalid_times_are_honoured_and_said(tmp_path, capsys):
-    path = session(tmp_path / "x.nwb", more=lambda file: file.add_invalid_time_interval(start_time=10.0, stop_time=13.5))
+    path = session(
+        tmp_path / "x.nwb", more=lambda file: file.add_invalid_time_interval(start_time=10.0, stop_time=13.5)
+    )
     recording = read_nwb(path)
     with pytest.warns(DroppedTrialsWarning, match="2 because they overlap times that the recording calls invalid"):
         trials = recording.bin(0.02)
@@ -159,10 +161,10 @@ def test_every_table_is_listed_and_usable(tmp_path, capsys):
 
 def test_without_trials_the_message_says_what_can_be_done_and_names_no_column(tmp_path):
     recording = read_nwb(session(tmp_path / "x.nwb", starts=None, more=stimuli))
-    with pytest.raises(DataError, match="--trials: epochs, flashes_presentations.*--every 2") as caught:
+    with pytest.raises(DataError, match=r"--trials: epochs, flashes_presentations.*--every 2") as caught:
         recording.bin(0.1)
     assert "alignment" not in str(caught.value)
-    with pytest.raises(DataError, match="no trial table.*cut the whole recording into pieces") as caught:
+    with pytest.raises(DataError, match=r"no trial table.*cut the whole recording into pieces") as caught:
         read_nwb(session(tmp_path / "y.nwb", starts=None)).bin(0.1)
     assert "alignment" not in str(caught.value)
     outside = read_nwb(session(tmp_path / "z.nwb", observed=[np.array([[0.0, 1.0]])] * 5))
@@ -195,7 +197,7 @@ def test_pieces_inside_a_table_have_its_columns(tmp_path):
         trials = recording.bin(0.02, every=1.5, trials="states", conditions="state")
     np.testing.assert_allclose(trials.start_times, [0, 1.5, 3, 4.5, 20, 21.5, 23, 24.5, 55, 56.5])
     assert list(trials.conditions["state"][:5]) == ["rem"] * 4 + ["wake"]
-    with pytest.raises(SettingError, match="only inside the intervals of a table.*tables states"):
+    with pytest.raises(SettingError, match=r"only inside the intervals of a table.*tables states"):
         recording.bin(0.02, every=1.5, conditions="state")
 
 
@@ -355,7 +357,7 @@ def test_what_stands_in_place_of_a_file_is_said(tmp_path, capsys, make, told):
 def test_a_file_without_permission(tmp_path):
     path = session(tmp_path / "x.nwb")
     path.chmod(0)
-    with pytest.raises(FileError, match="Permission denied.*chmod"):
+    with pytest.raises(FileError, match=r"Permission denied.*chmod"):
         read_nwb(path)
 
 
