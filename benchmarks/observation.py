@@ -11,8 +11,9 @@ over draws.
 """
 
 import argparse
+import copy
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ import torch
 from spikeloom.evaluation.splits import matched
 from spikeloom.metrics.panel import METRICS, measure
 from spikeloom.models.ldns import LDNS
-from spikeloom.observation.base import ObservationModel
 from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
@@ -44,18 +45,18 @@ SHOWN = {
     "c2st_population": "C2ST pop",
 }
 
-LADDER: dict[str, Callable[[], ObservationModel]] = {
-    "Poisson": Poisson,
-    "+ H": lambda: SpikeHistory(Poisson()),
-    "+ H + B": lambda: SpikeHistory(Refractory()),
-    "+ H + B + N": SharedNoise,
+LADDER: dict[str, ObservationModel] = {
+    "Poisson": ObservationModel(Poisson(), history=None, noise=None),
+    "+ H": ObservationModel(Poisson(), noise=None),
+    "+ H + B": ObservationModel(Refractory(), noise=None),
+    "+ H + B + N": ObservationModel(),
 }
 FULL = "+ H + B + N"
-OTHERS: dict[str, Callable[[], ObservationModel]] = {
-    "+ H, raw bins, published form": lambda: SpikeHistory(Poisson(), basis="bins", logarithmic=True),
-    "+ H + B, raw bins": lambda: SpikeHistory(Refractory(), basis="bins"),
-    "+ H + B + N, with 25 ms noise": lambda: SharedNoise(slow=((0.025, 2),)),
-    "+ H + B + N, with 100 ms noise": lambda: SharedNoise(slow=((0.1, 3),)),
+OTHERS: dict[str, ObservationModel] = {
+    "+ H, raw bins, published form": ObservationModel(Poisson(), SpikeHistory(basis="bins", logarithmic=True), None),
+    "+ H + B, raw bins": ObservationModel(Refractory(), SpikeHistory(basis="bins"), None),
+    "+ H + B + N, with 25 ms noise": ObservationModel(noise=SharedNoise(slow=((0.025, 2),))),
+    "+ H + B + N, with 100 ms noise": ObservationModel(noise=SharedNoise(slow=((0.1, 3),))),
 }
 
 
@@ -75,9 +76,9 @@ def show(name: str, values: Sequence[float]) -> None:
     print(f"{name:34s}" + "".join(f"{value:10.4f}" for value in values), flush=True)
 
 
-def fitted(model: LDNS, kind: Callable[[], ObservationModel], train: Trials) -> ObservationModel:
+def fitted(model: LDNS, kind: ObservationModel, train: Trials) -> ObservationModel:
     """The observation model, fitted to the frozen autoencoder; the model keeps it."""
-    model.observation = kind()
+    model.observation = copy.deepcopy(kind)
     model.observation.build(model.neurons, train.bin_width)
     start = time.process_time()
     with torch.no_grad():

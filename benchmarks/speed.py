@@ -89,7 +89,7 @@ def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
         latents=size["latents"],
         autoencoder=AutoencoderSettings(width=size["width"], blocks=size["blocks"]),
         denoiser=DenoiserSettings(width=size["denoiser"], blocks=size["blocks"]),
-        observation=Poisson() if case["size"] == "lorenz" else None,  # as the paper has it; and ours
+        observation=ObservationModel(Poisson(), None, None) if case["size"] == "lorenz" else ObservationModel(),
         autoencoder_plan=Plan(**plan),
         diffusion_plan=Plan(**plan, average=0.9999),
     )

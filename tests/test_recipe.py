@@ -56,7 +56,7 @@ def test_overrides_reach_plain_values_and_objects():
     assert build("sampler.name=DDIM", "sampler.steps=9").sampler == DDIM(9)
     assert build("sampler = {name = 'DDPM', steps = 30}").sampler == DDPM(30)
     assert isinstance(build("sampler.steps=11").sampler, UniPC)
-    assert build("observation.name=Poisson", "observation.link=exp").observation.link == "exp"
+    assert build("observation.counts=Poisson", "observation.counts.link=exp").observation.counts.link == "exp"
 
 
 def test_an_override_keeps_what_the_recipe_says():

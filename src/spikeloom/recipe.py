@@ -15,7 +15,6 @@ The constructors' signatures and annotations decide which keys exist and what ea
 needs no line here. A word can only choose among classes that exist; it never imports or calls anything of its own.
 """
 
-import dataclasses
 import difflib
 import importlib
 import inspect
@@ -35,8 +34,9 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
-from spikeloom.files import check_manifest, read_bytes, read_json
-from spikeloom.models.common.base import Model, describe
+from spikeloom.files import read_bytes
+from spikeloom.models.common.base import Model, describe, read_config
+from spikeloom.observation.model import ObservationModel
 
 ABOUT = ("model", "about", "note")
 """Keys of a recipe that are not settings."""
@@ -136,8 +136,7 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
         SettingError: if a change is none, or would need other weights.
     """
     place = model_folder(folder)
-    check_manifest(place)
-    config = read_json(place / "config.json")
+    config = read_config(place)
     try:
         name, settings, neurons = config["model"], config["settings"], config["facts"]["neurons"]
     except (KeyError, TypeError) as error:
@@ -239,16 +238,51 @@ def _value(annotation: Any, value: Any, where: str, default: Any) -> Any:
         raise SettingError(
             f"{where} must be a table of settings.", f"It was {value!r}.", f"Write [{where}], or {where}.key = ..."
         )
-    table = {} if default in (None, inspect.Parameter.empty) else describe(default)
-    if value.get("name", table.get("name")) != table.get("name"):
-        table = {}  # another class than the default's: its own defaults hold
-    table = {**table, **value}
+    if kind is ObservationModel:
+        _refuse_nesting(value, where)
+    table = _merged({} if default in (None, inspect.Parameter.empty) else describe(default), value)
     name = table.pop("name", None)
     if inspect.isabstract(kind):
         kind = _named(kind, name, where)
     elif name not in (None, kind.__name__):
         raise SettingError(f"{where} must be settings of {kind.__name__}.", f"It names {name!r}.", "Leave name out.")
     return _construct(kind, table, where)
+
+
+def _merged(default: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with changes, table by table; where these name another class, its own defaults hold."""
+    if value.get("name", default.get("name")) != default.get("name"):
+        return dict(value)
+    return {
+        **default,
+        **{
+            key: _merged(default[key], item)
+            if isinstance(item, Mapping) and isinstance(default.get(key), Mapping)
+            else item
+            for key, item in value.items()
+        },
+    }
+
+
+NESTED = {
+    "SharedNoise": '{noise = "SharedNoise"}',
+    "SpikeHistory": '{history = "SpikeHistory", noise = "none"}',
+    "Poisson": '{counts = "Poisson", history = "none", noise = "none"}',
+    "Refractory": '{counts = "Refractory", history = "none", noise = "none"}',
+    "Regular": '{counts = "Regular", history = "none", noise = "none"}',
+}
+"""Observation models that were named by their outermost part, and what to write instead."""
+
+
+def _refuse_nesting(value: Mapping[str, Any], where: str) -> None:
+    if "name" in value or "inner" in value:
+        named = next((slots for name, slots in NESTED.items() if name.lower() == str(value.get("name")).lower()), None)
+        words = ", ".join(f"{key} = {value[key]!r}" for key in ("name", "inner") if key in value)
+        raise SettingError(
+            f"{where} has three slots, counts, history and noise, none of which wraps another.",
+            f"It got {words}.",
+            f"Write {where} = {named or NESTED['Poisson']}.",
+        )
 
 
 def _plain(annotation: Any, value: Any, where: str) -> Any:
@@ -284,7 +318,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 
 def _has_settings(kind: type) -> bool:
-    return dataclasses.is_dataclass(kind) or any(inspect.isabstract(base) for base in kind.__mro__)
+    return kind.__module__.startswith("spikeloom.")
 
 
 def _named(base: type, name: Any, where: str) -> type:

@@ -13,6 +13,7 @@ from spikeloom.diffusion.sampler import DDIM
 from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
 from spikeloom.models.common.conditions import ConditionRangeWarning
 from spikeloom.models.ldns import LDNS, AutoencoderSettings
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.recipe import load_model
 from spikeloom.seeds import Purpose, Streams
@@ -298,7 +299,7 @@ def test_training_learns():
     model = toy_model(autoencoder_plan=fast).fit(train, progress=False)
     rates = torch.from_numpy(np.array(model.encode(test).rates))
     counts = torch.from_numpy(test.counts.astype(np.float32))
-    poisson = Poisson()
+    poisson = ObservationModel(Poisson(), history=None, noise=None)
     fitted = poisson.log_prob(counts, poisson.drive(rates)).mean()
     flat = poisson.log_prob(counts, poisson.drive(counts.mean((0, 1)).expand_as(counts))).mean()
     assert fitted > flat + 0.02

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.errors import SettingError
+from spikeloom.errors import CorruptFileError, SettingError
+from spikeloom.files import write_manifest
 from spikeloom.models.common.base import describe
 from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
+from spikeloom.observation.regular import Regular
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.trials import Trials
 from tests.helpers.small_ldns import NEURONS, toy_model, toy_trials
@@ -19,12 +22,12 @@ from tests.helpers.small_ldns import NEURONS, toy_model, toy_trials
 PUBLISHED = """
 model = "ldns"
 [observation]
-name = "SpikeHistory"
+counts = "Poisson"
+noise = "none"
+[observation.history]
 basis = "bins"
 logarithmic = true
 ceiling = 5
-[observation.inner]
-name = "Poisson"
 """
 
 
@@ -33,43 +36,58 @@ def fitted():
     return toy_model().fit(toy_trials(40, variable=True), progress=False)
 
 
-def kinds(model) -> list[type]:
-    observation, found = model.observation, []
-    while observation is not None:
-        found.append(type(observation))
-        observation = observation.inner
-    return found
+def kinds(model) -> tuple[type | None, ...]:
+    """Classes in the slots counts, history and noise."""
+    slots = (model.observation.counts, model.observation.history, model.observation.noise)
+    return tuple(None if slot is None else type(slot) for slot in slots)
 
 
-def test_the_default_is_shared_noise_around_history_around_refractory_bins():
-    assert kinds(toy_model()) == [SharedNoise, SpikeHistory, Refractory, Poisson]
+def test_by_default_every_slot_is_filled():
+    assert kinds(toy_model()) == (Refractory, SpikeHistory, SharedNoise)
 
 
-def test_a_recipe_chooses_what_wraps_what(tmp_path):
+def test_a_recipe_fills_the_slots(tmp_path):
     (tmp_path / "published.toml").write_text(PUBLISHED)
     recipe = read_recipe(tmp_path / "published.toml")
     model = recipe.build(5)
-    assert kinds(model) == [SpikeHistory, Poisson]
+    assert kinds(model) == (Poisson, SpikeHistory, None)
+    assert (model.observation.history.basis, model.observation.history.ceiling) == ("bins", 5)
     (tmp_path / "again.toml").write_text(recipe.dumps())  # every setting written out gives the same model
     assert describe(read_recipe(tmp_path / "again.toml").build(5)) == describe(model)
     for change, expected in (
-        ("observation=Poisson", [Poisson]),
-        ("observation=Refractory", [Refractory, Poisson]),
-        ("observation.inner=Refractory", [SpikeHistory, Refractory, Poisson]),
+        ("observation.history=none", (Poisson, None, None)),
+        ("observation.counts=refractory", (Refractory, SpikeHistory, None)),
+        ("observation.noise=SharedNoise", (Poisson, SpikeHistory, SharedNoise)),
+        ('observation={counts="Regular", history="none"}', (Regular, None, SharedNoise)),
     ):
         assert kinds(read_recipe(tmp_path / "published.toml", [change]).build(5)) == expected
-    noisy = read_recipe("ldns-tiny", ["observation=SharedNoise", "observation.slow=[[0.1, 2]]"]).build(5)
-    assert noisy.observation.slow == ((0.1, 2),)
+    noisy = read_recipe("ldns-tiny", ["observation.noise.slow=[[0.1, 2]]"]).build(5)
+    assert noisy.observation.noise.slow == ((0.1, 2),)
+    assert kinds(noisy) == kinds(toy_model())
+
+
+def test_a_change_of_one_slot_keeps_the_others_of_the_model():
+    """The default of LFADS is Poisson with an exponential link, without history and noise."""
+    model = read_recipe("lfads-tiny", ["observation.history=SpikeHistory"]).build(5)
+    assert kinds(model) == (Poisson, SpikeHistory, None)
+    assert model.observation.counts.link == "exp"
+    model = read_recipe("lfads-tiny", ["observation.counts.link=softplus"]).build(5)
+    assert kinds(model) == (Poisson, None, None)
+    assert model.observation.counts.link == "softplus"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["observation=SharedNoises"], "Did you mean sharednoise|Did you mean SharedNoise"),
-        (["observation=SharedNoise", "observation.ranks=3"], "Did you mean rank"),
-        (["observation=SpikeHistory", "observation.inner=SharedNoise"], "must name one of Poisson, Refractory"),
-        (["observation=SpikeHistory", "observation.basis=square"], "observation.basis"),
-        (["observation=SharedNoise", "observation.rank=0"], "SharedNoise needs"),
+        (["observation.noise=SharedNoises"], "Did you mean SharedNoise"),
+        (["observation.noise.ranks=3"], "Did you mean rank"),
+        (["observation.counts=SharedNoise"], "must name one of Poisson, Refractory"),
+        (["observation.history.basis=square"], "observation.history.basis"),
+        (["observation.noise.rank=0"], "SharedNoise needs"),
+        (["observation=Poisson"], 'three slots.*Write observation = {counts = "Poisson", history = "none", noise = "n'),
+        (["observation.name=SpikeHistory"], 'three slots.*Write observation = {history = "SpikeHistory"'),
+        (["observation=SharedNoise"], 'three slots.*Write observation = {noise = "SharedNoise"}'),
+        (["observation.inner=Poisson"], "three slots"),
     ],
 )
 def test_wrong_words_are_refused(changes, message):
@@ -78,14 +96,27 @@ def test_wrong_words_are_refused(changes, message):
 
 
 def test_its_statistics_are_measured_and_kept_in_the_file(fitted, tmp_path):
-    assert fitted.observation.inner.filters.any()
+    assert fitted.observation.history.filters.any()
     fitted.save(tmp_path / "model")
     again = load_model(tmp_path / "model")
     for name, value in fitted.observation.state_dict().items():
         assert torch.equal(value, again.observation.state_dict()[name]), name
     np.testing.assert_array_equal(again.sample(5, seed=3).counts, fitted.sample(5, seed=3).counts)
     settings = json.loads((tmp_path / "model" / "config.json").read_text())["settings"]
-    assert settings["observation"]["inner"]["inner"]["name"] == "Refractory"
+    assert settings["observation"]["counts"]["name"] == "Refractory"
+
+
+def test_a_folder_of_another_version_is_refused_in_one_sentence(fitted, tmp_path):
+    """Before its settings are read, for an older folder has settings of other names."""
+    fitted.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    old = {**config, "version": 1, "settings": {"observation": {"name": "Poisson"}}}
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    write_manifest(tmp_path, ["config.json", "model.safetensors", "recipe.toml", "history.jsonl"])
+    with pytest.raises(
+        CorruptFileError, match=r"reads model folders of format .*, version 2.*version 1"
+    ):
+        load_model(tmp_path)
 
 
 def test_a_resumed_run_has_the_same_observation_model(tmp_path, monkeypatch, fitted):
@@ -128,6 +159,8 @@ def test_generated_counts_have_the_mean_of_the_trials(fitted):
 
 
 def test_without_calibration_the_published_model_is_plain():
-    model = toy_model(observation=Poisson()).fit(toy_trials(), progress=False)
+    model = toy_model(observation=ObservationModel(Poisson(), history=None, noise=None)).fit(
+        toy_trials(), progress=False
+    )
     assert not list(model.observation.buffers())
     assert model.sample(3, bins=10).counts.shape == (3, 10, NEURONS)

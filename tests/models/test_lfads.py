@@ -9,7 +9,7 @@ import torch
 from spikeloom.errors import SettingError
 from spikeloom.models.common.likelihood import bits_per_spike
 from spikeloom.models.lfads import LFADS, LossSettings, NetworkSettings
-from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.model import ObservationModel
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.plan import Plan
@@ -213,7 +213,9 @@ def test_spike_history_is_fitted_on_top():
     rng = np.random.default_rng(0)
     data = Trials(np.minimum(rng.poisson(0.4, (80, 40, 3)), 1), 0.005)  # never two spikes in a bin
     plan = Plan(updates=5, batch=16)
-    one = LFADS(3, codes=2, observation=SpikeHistory(), plan=plan, network=NetworkSettings(encoder=4, generator=6))
+    one = LFADS(
+        3, codes=2, observation=ObservationModel(noise=None), plan=plan, network=NetworkSettings(encoder=4, generator=6)
+    )
     one.fit(data, progress=False)
     fake = one.sample(80, seed=1, progress=False)
     assert fake.counts.mean() == pytest.approx(data.counts.mean(), rel=0.1)

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from spikeloom.models.common.likelihood import bits_per_spike
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.trials import Trials
 from tests.helpers.small_ldns import toy_model, toy_trials
@@ -14,7 +15,9 @@ from tests.helpers.small_ldns import toy_model, toy_trials
 
 def test_bits_are_those_of_the_definition_on_rates_that_did_not_see_their_counts():
     train = toy_trials(40, variable=True)
-    model = toy_model(observation=Poisson(), updates=30).fit(train, progress=False)
+    model = toy_model(observation=ObservationModel(Poisson(), history=None, noise=None), updates=30).fit(
+        train, progress=False
+    )
     test = toy_trials(12, variable=True, seed=1)
     mask, counts = test.mask, test.counts
     rates = model.unseen_rates(test)

@@ -6,8 +6,9 @@ import torch
 from torch.nn import functional
 
 from spikeloom.errors import SettingError
-from spikeloom.observation.base import Moments
 from spikeloom.observation.history import LARGEST_BRANCHING, SpikeHistory, cosines
+from spikeloom.observation.model import ObservationModel
+from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
 from spikeloom.seeds import Purpose, Streams
@@ -20,17 +21,23 @@ def streams(trials: int, seed: int = 0) -> Streams:
     return Streams(seed, Purpose.SPIKES, 0, range(trials))
 
 
-def filtered(*, inner=None, **settings) -> SpikeHistory:
-    """A refractory dip of 10 ms and a bump at 45 ms, the same for all neurons."""
-    model = SpikeHistory(inner, **settings)
+def observed(counts=None, **settings) -> ObservationModel:
+    """An observation model with history and without noise, not fitted."""
+    model = ObservationModel(Refractory() if counts is None else counts, SpikeHistory(**settings), noise=None)
     model.build(NEURONS, 0.005)
-    lag = torch.arange(1, 21)
-    shape = -3 * torch.exp(-(lag - 1) / 2) + 0.8 * torch.exp(-((lag - 9) ** 2) / 8)
-    model.filters.copy_(shape[:, None].expand(20, NEURONS))
     return model
 
 
-def recorded(model: SpikeHistory, *, trials: int = 300, mean: float = 0.15) -> tuple[Trials, np.ndarray]:
+def filtered(counts=None, **settings) -> ObservationModel:
+    """A refractory dip of 10 ms and a bump at 45 ms, the same for all neurons."""
+    model = observed(counts, **settings)
+    lag = torch.arange(1, 21)
+    shape = -3 * torch.exp(-(lag - 1) / 2) + 0.8 * torch.exp(-((lag - 9) ** 2) / 8)
+    model.history.filters.copy_(shape[:, None].expand(20, NEURONS))
+    return model
+
+
+def recorded(model: ObservationModel, *, trials: int = 300, mean: float = 0.15) -> tuple[Trials, np.ndarray]:
     rates = mean * torch.exp(0.5 * torch.randn(trials, 100, NEURONS, generator=torch.Generator().manual_seed(0)))
     return Trials(model.sample(model.drive(rates), streams(trials)), 0.005), rates.numpy()
 
@@ -38,21 +45,19 @@ def recorded(model: SpikeHistory, *, trials: int = 300, mean: float = 0.15) -> t
 @pytest.mark.parametrize(("basis", "tolerance"), [("cosine", 0.15), ("bins", 0.18)])
 def test_known_filters_and_refractoriness_are_found(basis, tolerance):
     true = filtered()
-    true.inner.q.fill_(0.5)
+    true.counts.q.fill_(0.5)
     trials, rates = recorded(true)
-    model = SpikeHistory(basis=basis)
-    model.build(NEURONS, 0.005)
-    model.measure(trials, rates, seed=0)
-    error = (model.filters - true.filters).square().mean().sqrt()
+    model = observed(basis=basis)
+    model.fit(trials, rates, seed=0)
+    error = (model.history.filters - true.history.filters).square().mean().sqrt()
     assert error < tolerance  # rms over seeds: 0.09 and 0.11; the filters' own is 0.94
-    assert (model.inner.q - 0.5).abs().max() < 0.1  # sd over neurons: 0.02
+    assert (model.counts.q - 0.5).abs().max() < 0.1  # sd over neurons: 0.02
 
 
 def test_neurons_that_run_freely_have_the_mean_counts_of_the_trials():
     trials, rates = recorded(filtered())
-    model = SpikeHistory()
-    model.build(NEURONS, 0.005)
-    model.measure(trials, rates, seed=0)
+    model = observed()
+    model.fit(trials, rates, seed=0)
     fake = model.sample(model.drive(torch.from_numpy(rates)), streams(300, seed=9))
     wanted = trials.counts.mean((0, 1))
     np.testing.assert_allclose(fake.mean((0, 1)), wanted, rtol=0.06)  # 4,500 spikes: sd of the ratio 0.02
@@ -63,11 +68,10 @@ def test_neurons_that_run_freely_have_the_mean_counts_of_the_trials():
 def test_other_rates_get_the_moments_of_the_trials():
     """Rates that vary more, from bin to bin, than those it was fitted to: means, double spikes and quick repeats."""
     true = filtered()
-    true.inner.q.fill_(0.4)
+    true.counts.q.fill_(0.4)
     trials, rates = recorded(true)
-    model = SpikeHistory()
-    model.build(NEURONS, 0.005)
-    model.measure(trials, rates, seed=0)
+    model = observed()
+    model.fit(trials, rates, seed=0)
     gen = np.random.default_rng(0)
     noise = np.repeat(gen.normal(size=(250, 50, NEURONS)), 2, 1)
     other = (rates[:250] * np.exp(0.6 * noise)).astype(np.float32)
@@ -89,9 +93,9 @@ def test_other_rates_get_the_moments_of_the_trials():
 
 
 def test_the_past_is_a_sum_over_lags():
-    model = filtered(inner=Poisson(), bound=0.4)
+    model = filtered(bound=0.4).history
     counts = torch.randint(0, 3, (4, 30, NEURONS)).float()
-    past = model.past(counts)
+    past = model.effect(counts)
     for t in (0, 1, 7, 29):
         known = [model.filters[j - 1] * counts[:, t - j] for j in range(1, 21) if j <= t]
         wanted = torch.stack(known).sum(0) if known else torch.zeros(4, NEURONS)
@@ -102,20 +106,19 @@ def test_the_past_is_a_sum_over_lags():
 def test_what_is_sampled_follows_its_own_past(pieces):
     """Each count is the quantile of its uniform number under the drive given the counts that were drawn before."""
     model = filtered()
-    model.usual.copy_(torch.tensor([0.1, 0.3, 0.6]))
+    model.history.usual.copy_(torch.tensor([0.1, 0.3, 0.6]))
     drive = model.drive(torch.rand(4, 60, NEURONS) + 0.1).double()
     uniform, memory = torch.rand(4, 60, NEURONS).double(), {}
     parts = zip(drive.split(pieces, 1), uniform.split(pieces, 1), strict=True)
-    counts = torch.cat([model.counts(part, numbers, memory) for part, numbers in parts], 1)
-    known = model.given(drive, model.past(counts.double()))
-    assert torch.equal(counts, model.inner.quantile(known, uniform))
+    counts = torch.cat([model.history.draw(part, numbers, model.counts, memory) for part, numbers in parts], 1)
+    moved = model.history.present(drive, model.counts) + model.history.effect(counts.double())
+    assert torch.equal(counts, model.counts.quantile(model.rates(moved), uniform))
 
 
 def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
     """Even filters that nobody fitted, whose every spike would call for 20 more, leave rates bounded and steady."""
-    model = SpikeHistory(Poisson())
-    model.build(NEURONS, 0.005)
-    model.filters.fill_(3.0)
+    model = observed(Poisson())
+    model.history.filters.fill_(3.0)
     rates = torch.full((2, 10_000, NEURONS), 0.05)
     counts = model.sample(model.drive(rates), streams(2))
     highest = functional.softplus(model.drive(rates[0, 0]) + 1.5)  # 0.21 spikes/bin
@@ -125,9 +128,8 @@ def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
     active = np.repeat(rng.random((150, 20, NEURONS)) < 0.15, 5, 1)
     trials = Trials(rng.poisson(np.where(active, 0.8, 0.01)), 0.005)
     flat = np.broadcast_to(trials.counts.mean((0, 1)), trials.counts.shape).astype(np.float32)
-    model = SpikeHistory(Poisson())
-    model.build(NEURONS, 0.005)
-    model.measure(trials, flat.copy(), seed=0)
+    model = observed(Poisson())
+    model.fit(trials, flat.copy(), seed=0)
     drive = model.drive(torch.from_numpy(flat[:1, :1]).expand(2, 10_000, NEURONS))
     counts = model.sample(drive, streams(2))
     for part in (counts[:, :1000], counts[:, -1000:]):
@@ -135,32 +137,32 @@ def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
 
 
 def test_excitation_is_scaled_down_to_the_branching_bound():
-    model = SpikeHistory(Poisson())
-    model.build(NEURONS, 0.005)
-    model.filters.fill_(1.0)
-    model.filters[0] = -2.0
+    model = observed(Poisson())
+    history = model.history
+    history.filters.fill_(1.0)
+    history.filters[0] = -2.0
     counts = torch.zeros(4, 50, NEURONS)
     counts[:, 25] = 1
     drive = torch.full_like(counts, 2.0)
-    model._limit(counts, drive)
+    history._limit(counts, drive, model.counts)
     slope = torch.sigmoid(torch.tensor(2.0)).expand(NEURONS)
-    torch.testing.assert_close(model.branching(slope), torch.full((NEURONS,), LARGEST_BRANCHING))
-    assert (model.filters[0] == -2).all()
+    torch.testing.assert_close(history.branching(slope), torch.full((NEURONS,), LARGEST_BRANCHING))
+    assert (history.filters[0] == -2).all()
 
 
 def test_counts_are_unbounded_unless_asked():
     drive = torch.full((3, 40, NEURONS), 8.0)
-    free, capped = (filtered(inner=Poisson(), ceiling=ceiling).sample(drive, streams(3)) for ceiling in (None, 5))
+    free, capped = (filtered(Poisson(), ceiling=ceiling).sample(drive, streams(3)) for ceiling in (None, 5))
     assert free.max() > 5
     assert capped.max() == 5
 
 
 def test_the_published_form_is_softplus_of_a_log_r_plus_b():
-    model = filtered(inner=Poisson(), basis="bins", logarithmic=True)
-    model.slope.fill_(1.2)
-    model.offset.fill_(-0.3)
+    model = filtered(Poisson(), basis="bins", logarithmic=True)
+    model.history.slope.fill_(1.2)
+    model.history.offset.fill_(-0.3)
     rates, counts = torch.rand(2, 25, NEURONS) + 0.01, torch.randint(0, 2, (2, 25, NEURONS)).float()
-    wanted = functional.softplus(1.2 * rates.log() - 0.3 + model.past(counts))
+    wanted = functional.softplus(1.2 * rates.log() - 0.3 + model.history.effect(counts))
     torch.testing.assert_close(
         model.log_prob(counts, model.drive(rates)),
         counts * wanted.log() - wanted - torch.lgamma(counts + 1),
@@ -180,8 +182,7 @@ def test_wide_bins_have_free_filters_of_two_bins():
     assert (basis.sum(1) > 0.4).all()  # every lag is reached
 
 
-def test_history_of_history_and_wrong_numbers_are_refused():
+def test_wrong_numbers_are_refused():
     for wrong in (dict(duration=0.0), dict(bound=-1.0), dict(ceiling=0)):
         with pytest.raises(SettingError, match="SpikeHistory needs"):
             SpikeHistory(**wrong)
-    assert isinstance(SpikeHistory().inner, Refractory)

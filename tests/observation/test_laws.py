@@ -4,24 +4,37 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.observation.base import Memory, ObservationModel
 from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
+from spikeloom.observation.regular import Regular
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
 
 NEURONS = 4
+PUBLISHED = SpikeHistory(basis="bins", logarithmic=True, ceiling=5)
 KINDS = {
-    "Poisson": Poisson,
-    "Poisson, exp": lambda: Poisson("exp"),
-    "Refractory": Refractory,
-    "SpikeHistory": SpikeHistory,
-    "SpikeHistory, published": lambda: SpikeHistory(Poisson(), basis="bins", logarithmic=True, ceiling=5),
-    "SharedNoise": SharedNoise,
-    "SharedNoise of Poisson, slower too": lambda: SharedNoise(Poisson(), rank=2, slow=((0.05, 1), (0.5, 2))),
+    "Poisson": (Poisson(), None, None),
+    "Poisson, exp": (Poisson("exp"), None, None),
+    "Refractory": (Refractory(), None, None),
+    "Refractory, exp": (Refractory("exp"), None, None),
+    "Regular": (Regular(), None, None),
+    "history": (Refractory(), SpikeHistory(), None),
+    "history of Regular": (Regular(), SpikeHistory(), None),
+    "history, published": (Poisson(), PUBLISHED, None),
+    "noise": (Refractory(), SpikeHistory(), SharedNoise()),
+    "noise without history, slower too": (Poisson(), None, SharedNoise(rank=2, slow=((0.05, 1), (0.5, 2)))),
 }
+"""Counts, history and noise: every slot with every other, or empty."""
+
+
+def made(name: str, bin_width: float = 0.005) -> ObservationModel:
+    """An observation model that is built and not fitted."""
+    model = ObservationModel(*KINDS[name])
+    model.build(NEURONS, bin_width)
+    return model
 
 
 def streams(trials) -> Streams:
@@ -30,13 +43,14 @@ def streams(trials) -> Streams:
 
 def spoken(name: str) -> ObservationModel:
     """A model whose statistics are not those it starts with."""
-    model = KINDS[name]()
-    model.build(NEURONS, 0.005)
+    model = made(name)
     lag, gen = torch.arange(1, 21)[:, None], torch.Generator().manual_seed(1)
     with torch.no_grad():
         for part in model.modules():
             if isinstance(part, Refractory):
                 part.q.copy_(torch.tensor([0.0, 0.3, 0.7, 0.5]))
+            if isinstance(part, Regular):
+                part.share.copy_(torch.tensor([0.0, 0.3, 1.0, 0.5]))
             if isinstance(part, SpikeHistory):
                 shape = -2 * torch.exp(-lag / 2) + 0.4 * torch.exp(-((lag - 9) ** 2) / 8)
                 part.filters.copy_(shape * torch.tensor([1.0, 0.5, 1.0, 0.0]))
@@ -63,7 +77,7 @@ def test_a_trials_spikes_do_not_depend_on_its_batch_or_on_later_bins(name):
 @pytest.mark.parametrize("pieces", [(13, 1, 26), (1, 1, 1, 37), (20, 20)])
 def test_pieces_are_those_of_the_whole(name, pieces):
     """Across a border the recent counts and the recent noise go on: bit for bit."""
-    model, memory, same = spoken(name), Memory(), streams(range(5))
+    model, memory, same = spoken(name), {}, streams(range(5))
     drive = drives(model)
     parts = [model.sample(part, same, memory) for part in drive.split(pieces, 1)]
     np.testing.assert_array_equal(np.concatenate(parts, 1), model.sample(drive, streams(range(5))))
@@ -71,12 +85,11 @@ def test_pieces_are_those_of_the_whole(name, pieces):
 
 @pytest.mark.parametrize("name", KINDS)
 def test_unfitted_it_is_the_plain_model(name):
-    model = KINDS[name]()
-    model.build(NEURONS, 0.005)
+    model = made(name)
     drive = drives(model)
-    counts = torch.randint(0, 4, drive.shape).float()
-    torch.testing.assert_close(model.log_prob(counts, drive), model.plain.log_prob(counts, drive), atol=2e-5, rtol=2e-5)
-    torch.testing.assert_close(model.rates(drive), model.plain.rates(drive))
+    counts, rates = torch.randint(0, 4, drive.shape).float(), model.rates(drive)
+    torch.testing.assert_close(model.log_prob(counts, drive), model.plain.log_prob(counts, rates), atol=2e-5, rtol=2e-5)
+    torch.testing.assert_close(rates, model.plain.rates(drive))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -93,9 +106,9 @@ def test_probabilities_add_up_to_one_and_are_those_of_the_samples(name):
         assert (np.abs((found == k).mean(0) - chance[k]) < 4.5 * sd + 1e-3).all()  # 140 comparisons in all
 
 
-@pytest.mark.parametrize("name", ["Poisson", "Poisson, exp", "Refractory", "SharedNoise of Poisson, slower too"])
+@pytest.mark.parametrize("name", [name for name, (_, history, _) in KINDS.items() if history is None])
 def test_rates_are_mean_counts(name):
-    """Without history the mean is exact; with history `measure` matches it."""
+    """Without history the mean is exact; with history `fit` matches it."""
     model = spoken(name)
     rates = torch.tensor([0.05, 0.3, 1.0, 3.0])
     counts = model.sample(model.drive(rates).expand(400, 50, NEURONS), streams(range(400)))
@@ -129,14 +142,12 @@ def test_fitting_again_finds_the_same_and_files_keep_it(name, bin_width):
     rng = np.random.default_rng(0)
     rates = 0.2 * np.exp(0.5 * rng.normal(size=(12, 30, NEURONS))).astype(np.float32)
     trials = Trials(rng.poisson(rates), bin_width, lengths=rng.integers(15, 31, 12))
-    model, other = KINDS[name](), KINDS[name]()
-    for each in (model, other):
-        each.build(NEURONS, bin_width)
+    model, other = made(name, bin_width), made(name, bin_width)
     for _ in range(2):
-        model.measure(trials, rates, seed=4)
+        model.fit(trials, rates, seed=4)
         state = {key: value.clone() for key, value in model.state_dict().items()}
         other.load_state_dict(state)
-    other.measure(trials, rates, seed=4)
+    other.fit(trials, rates, seed=4)
     for key, value in model.state_dict().items():
         assert value.isfinite().all()
         assert torch.equal(value, other.state_dict()[key])
@@ -149,9 +160,36 @@ def test_padding_is_not_seen(name):
     trials = Trials(rng.poisson(rates), 0.005, lengths=rng.integers(8, 25, 30))
     found = []
     for garbage in (0.1, 3.0):
-        model = KINDS[name]()
-        model.build(NEURONS, 0.005)
-        model.measure(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), seed=0)
+        model = made(name)
+        model.fit(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), seed=0)
         found.append(model.state_dict())
     for key, value in found[0].items():
         torch.testing.assert_close(value, found[1][key], rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_keeps_copies_of_its_slots():
+    """Two models of the same objects do not share statistics."""
+    history = SpikeHistory()
+    models = [ObservationModel(Poisson(), history, None) for _ in range(2)]
+    for model in models:
+        model.build(NEURONS, 0.005)
+    models[0].history.filters.fill_(1.0)
+    assert not models[1].history.filters.any()
+    assert not hasattr(history, "filters")
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_distribution_of_one_neuron_is_that_of_the_neuron_among_others(name):
+    model = spoken(name)
+    rates = model.rates(drives(model))
+    counts = torch.randint(0, 3, rates.shape).float()
+    for neuron in range(NEURONS):
+        single = model.counts.of(neuron).log_prob(counts[..., [neuron]], rates[..., [neuron]])
+        torch.testing.assert_close(single, model.counts.log_prob(counts, rates)[..., [neuron]])
+
+
+def test_the_likelihood_of_independent_counts_is_the_sum_of_their_probabilities():
+    model = made("history")
+    drive, counts = drives(model), torch.randint(0, 3, (5, 40, NEURONS))
+    total = model.log_likelihood(counts.float(), drive, streams(range(5)))
+    torch.testing.assert_close(total, model.log_prob(counts.double(), drive.double()).sum(2))

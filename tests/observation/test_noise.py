@@ -9,6 +9,7 @@ import torch
 from spikeloom.errors import SettingError
 from spikeloom.observation.components import Box, Decay
 from spikeloom.observation.covariance import lagged, low_rank, regressed
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Purpose, Streams
@@ -21,16 +22,26 @@ def streams(trials: int, seed: int = 0) -> Streams:
     return Streams(seed, Purpose.SPIKES, 0, range(trials))
 
 
-def noisy(bin_width: float = 0.005, *, rank: int = 1, strength: float = 0.5) -> SharedNoise:
-    model = SharedNoise(Poisson(), rank=rank)
+def around(**settings) -> ObservationModel:
+    """Poisson counts under shared noise."""
+    return ObservationModel(Poisson(), history=None, noise=SharedNoise(**settings))
+
+
+def plain() -> ObservationModel:
+    """Poisson counts alone."""
+    return ObservationModel(Poisson(), history=None, noise=None)
+
+
+def noisy(bin_width: float = 0.005, *, rank: int = 1, strength: float = 0.5) -> ObservationModel:
+    model = around(rank=rank)
     model.build(NEURONS, bin_width)
     sign = torch.where(torch.arange(NEURONS) < 8, 1.0, -1.0)
-    model.weights[:, 0] = strength * sign
+    model.noise.weights[:, 0] = strength * sign
     return model
 
 
 def recorded(
-    model: SharedNoise, *, trials: int, time: int = 100, bin_width: float = 0.005
+    model: ObservationModel, *, trials: int, time: int = 100, bin_width: float = 0.005
 ) -> tuple[Trials, np.ndarray]:
     rates = 0.1 * torch.exp(0.4 * torch.randn(trials, time, NEURONS, generator=torch.Generator().manual_seed(0)))
     return Trials(model.sample(model.drive(rates), streams(trials)), bin_width), rates.numpy()
@@ -53,10 +64,10 @@ def test_the_covariance_that_was_put_in_is_found(bin_width):
     """At 20 ms the box is one bin. Off the diagonal, where data speak."""
     true = noisy(bin_width)
     trials, rates = recorded(true, trials=400, bin_width=bin_width)
-    model = SharedNoise(Poisson(), rank=4)
+    model = around(rank=4)
     model.build(NEURONS, bin_width)
-    model.measure(trials, rates, seed=0)
-    found, wanted = model.weights @ model.weights.T, true.weights @ true.weights.T
+    model.fit(trials, rates, seed=0)
+    found, wanted = model.noise.weights @ model.noise.weights.T, true.noise.weights @ true.noise.weights.T
     off = ~torch.eye(NEURONS, dtype=torch.bool)
     slope = (found * wanted)[off].sum() / wanted.square()[off].sum()
     assert 0.8 < slope < 1.15  # 0.91 and 0.96 here: shrinkage takes a little
@@ -69,31 +80,31 @@ def test_where_there_is_no_noise_none_is_found():
     plain = noisy(strength=0.0)
     for trials in (4, 300):  # few trials must not look like noise either
         data, rates = recorded(plain, trials=trials)
-        model = SharedNoise(Poisson(), rank=4)
+        model = around(rank=4)
         model.build(NEURONS, 0.005)
-        model.measure(data, rates, seed=0)
-        assert model.weights.square().sum(1).max() < 0.1
+        model.fit(data, rates, seed=0)
+        assert model.noise.weights.square().sum(1).max() < 0.1
 
 
 def test_bins_that_do_not_resolve_the_box_have_none():
     """What neurons share within 25 ms is left to the rates, and the calibration of rates is told so."""
     data, rates = recorded(noisy(), trials=100)
     wide = Trials(data.counts, 0.025)
-    model = SharedNoise(Poisson(), rank=4)
+    model = around(rank=4)
     model.build(NEURONS, wide.bin_width)
-    model.measure(wide, rates, seed=0)
+    model.fit(wide, rates, seed=0)
     assert model.shared_bins == 0
-    assert model.weights.shape == (NEURONS, 0)
+    assert model.noise.weights.shape == (NEURONS, 0)
     drive, counts = model.drive(torch.from_numpy(rates)), torch.from_numpy(np.array(wide.counts, np.float32))
-    np.testing.assert_array_equal(model.sample(drive, streams(100)), Poisson().sample(drive, streams(100)))
-    alone = Poisson().log_prob(counts, drive)
+    np.testing.assert_array_equal(model.sample(drive, streams(100)), plain().sample(drive, streams(100)))
+    alone = plain().log_prob(counts, drive)
     torch.testing.assert_close(model.log_prob(counts, drive), alone)
     whole = model.log_likelihood(counts[:3], drive[:3], streams(3), particles=2)
     torch.testing.assert_close(whole.float(), alone[:3].sum(2))
-    slower = SharedNoise(Poisson(), slow=((0.1, 2),))
+    slower = around(slow=((0.1, 2),))
     slower.build(NEURONS, wide.bin_width)
-    slower.measure(wide, rates, seed=0)
-    assert slower.weights.shape == (NEURONS, 2)  # slow noise alone
+    slower.fit(wide, rates, seed=0)
+    assert slower.noise.weights.shape == (NEURONS, 2)  # slow noise alone
 
 
 def test_slow_covariance_is_left_to_the_rates():
@@ -101,10 +112,10 @@ def test_slow_covariance_is_left_to_the_rates():
     rng = np.random.default_rng(0)
     rates = np.full((300, 100, NEURONS), 0.1, np.float32)
     trials = Trials(rng.poisson(rates * np.exp(0.4 * rng.normal(size=(300, 1, 1)) - 0.08)), 0.005)
-    model = SharedNoise(Poisson(), rank=4)
+    model = around(rank=4)
     model.build(NEURONS, 0.005)
-    model.measure(trials, rates, seed=0)
-    assert model.weights.square().sum(1).mean() < 0.03  # the gain's own variance is 0.16
+    model.fit(trials, rates, seed=0)
+    assert model.noise.weights.square().sum(1).mean() < 0.03  # the gain's own variance is 0.16
 
 
 def test_likelihood_by_particles_is_that_by_integration():
@@ -113,8 +124,8 @@ def test_likelihood_by_particles_is_that_by_integration():
     drive, counts = model.drive(torch.full((1, 1, NEURONS), 0.4)), torch.randint(0, 3, (1, 1, NEURONS)).double()
     grid = torch.linspace(-6, 6, 2001, dtype=torch.float64)[:, None, None]
     weight = torch.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi) * 0.006
-    rates = 0.4 * torch.exp((grid * model.weights[:, 0]).clamp(max=2.5) - model.weights[:, 0] ** 2 / 2)
-    each = Poisson().log_prob(counts.expand(2001, 1, NEURONS), Poisson().drive(rates)).sum(2, keepdim=True)
+    rates = 0.4 * torch.exp((grid * model.noise.weights[:, 0]).clamp(max=2.5) - model.noise.weights[:, 0] ** 2 / 2)
+    each = plain().log_prob(counts.expand(2001, 1, NEURONS), plain().drive(rates)).sum(2, keepdim=True)
     wanted = (each.exp() * weight).sum().log()
     found = model.log_likelihood(counts, drive, streams(1), particles=40_000)
     assert abs(float(found) - float(wanted)) < 0.03  # standard error of such a mean: about 0.005

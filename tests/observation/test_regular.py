@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.regular import Regular, _variance
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
@@ -19,10 +20,14 @@ def model(share: float, neurons: int = 5) -> Regular:
     return made
 
 
+def alone(share: float) -> ObservationModel:
+    return ObservationModel(model(share), history=None, noise=None)
+
+
 def chances(made: Regular) -> torch.Tensor:
     """Probability of each count (count, neuron)."""
-    drive = made.drive(RATES).expand(1, len(COUNTS), 5)
-    return made.log_prob(COUNTS[None, :, None].expand(1, -1, 5), drive)[0].exp()
+    rates = RATES.expand(1, len(COUNTS), 5)
+    return made.log_prob(COUNTS[None, :, None].expand(1, -1, 5), rates)[0].exp()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -44,20 +49,20 @@ def test_quantiles_undo_the_probabilities(share):
     made = model(share)
     below = torch.cat([torch.zeros(1, 5, dtype=torch.float64), chances(made).cumsum(0)])
     uniform = torch.from_numpy(np.random.default_rng(0).random((400, 5)))
-    counts = made.quantile(made.drive(RATES).expand(400, 5), uniform)
+    counts = made.quantile(RATES.expand(400, 5), uniform)
     assert (below.gather(0, counts) <= uniform).all()
     assert (uniform < below.gather(0, counts + 1) + 1e-12).all()
 
 
 def test_the_share_is_found_again():
-    made = model(0.5)
+    made = alone(0.5)
     rates = np.random.default_rng(0).uniform(0.5, 6, (200, 50, 5)).astype(np.float32)
     counts = made.sample(made.drive(torch.from_numpy(rates)), Streams(0, Purpose.SPIKES, 0, range(200)))
     again = model(0.0)
-    again.measure(Trials(counts, 0.1), rates, seed=0)
+    again.fit(Trials(counts, 0.1), rates)
     np.testing.assert_allclose(again.share, 0.5, atol=0.08)  # 10,000 bins: 4 standard errors of a variance, 2 %
     loud = np.random.default_rng(1).negative_binomial(2, 2 / (2 + rates))
-    again.measure(Trials(loud, 0.1), rates, seed=0)
+    again.fit(Trials(loud, 0.1), rates)
     assert (again.share == 0).all()
 
 
@@ -67,7 +72,7 @@ def test_rates_that_hold_a_part_of_the_noise_get_less_of_it_again():
     base = rng.uniform(0.5, 4, (300, 40, 5)).astype(np.float32)
     trials = Trials(rng.poisson(base), 0.1)
     rates = base + 0.4 * (trials.counts - base)
-    made, excess = model(0.0), []
+    made, excess = alone(0.0), []
     for share_of in (lambda: None, lambda: made.adapt(trials, rates, lengths=trials.lengths, seed=0)):
         share_of()
         counts = made.sample(made.drive(torch.from_numpy(rates)), Streams(0, Purpose.SPIKES, 0, range(300)))
@@ -77,7 +82,7 @@ def test_rates_that_hold_a_part_of_the_noise_get_less_of_it_again():
 
 
 def test_gradients_reach_the_drive():
-    drive = model(0.5).drive(RATES).expand(1, 3, 5).clone().requires_grad_()
-    model(0.5).log_prob(torch.ones(1, 3, 5, dtype=torch.float64), drive).sum().backward()
+    drive = alone(0.5).drive(RATES).expand(1, 3, 5).clone().requires_grad_()
+    alone(0.5).log_prob(torch.ones(1, 3, 5, dtype=torch.float64), drive).sum().backward()
     assert drive.grad.isfinite().all()
     assert (drive.grad != 0).all()

@@ -18,6 +18,9 @@ from spikeloom.tuning.search import best, survivable
 from spikeloom.tuning.study import study
 from tests.helpers.toy_search import QUICK, search
 
+POISSON = 'observation={counts="Poisson", history="none", noise="none"}'
+"""The quickest observation model: it has nothing to fit."""
+
 RATES = "plan.rate=1e-6..2e-2 log"
 EXPLODES = "plan.rate=0.02|1e25"
 """A rate at which float32 overflows within a few updates."""
@@ -122,7 +125,7 @@ def test_a_search_in_which_everything_fails_stops_and_says_why(tmp_path):
 def test_values_that_do_not_go_together_are_faults_of_an_attempt(tmp_path):
     changes = ("latents=4", "autoencoder.width=8", "autoencoder.blocks=0", "denoiser.width=8", "denoiser.blocks=1")
     quick = ("autoencoder_plan.updates=2", "diffusion_plan.updates=2", "autoencoder.calibrate=false")
-    given = search(tmp_path, "latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, "observation=Poisson"))
+    given = search(tmp_path, "latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, POISSON))
     done = study(given, attempts=4)
     assert {one.state for one in done} == {"complete", "failed"}
     assert all("divide the width" in one.message for one in done if one.state == "failed")

@@ -18,6 +18,7 @@ principal components of whole trials (`form="components"`, equal lengths only, a
 The paper's hyperparameters are not available; those here were chosen by measurement (docs/results/choices.md).
 """
 
+import copy
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, final
 
@@ -43,7 +44,7 @@ from spikeloom.nn.encoder import Decoder
 from spikeloom.nn.perceptron import Perceptron, VectorBackbone
 from spikeloom.nn.recurrent import TrialEncoder
 from spikeloom.nn.stack import Backbone
-from spikeloom.observation.base import ObservationModel
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Streams
 from spikeloom.training.plan import Plan
@@ -111,7 +112,7 @@ class GNOCCHI(Coded):
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
         sampler: How generation walks the levels.
-        observation: Rates to counts; Poisson with a softplus link if absent.
+        observation: Rates to counts. The model keeps a copy.
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.
         head_plan: Optimisation of the map from latents to rates; only read for a signal of latents.
@@ -122,15 +123,15 @@ class GNOCCHI(Coded):
         neurons: int,
         *,
         codes: int = 48,
-        signal: SignalSettings = SignalSettings(),  # noqa: B008  # frozen
-        network: NetworkSettings = NetworkSettings(),  # noqa: B008
+        signal: SignalSettings = SignalSettings(),
+        network: NetworkSettings = NetworkSettings(),
         prior: Literal["normal", "gaussian", "diffusion"] = "diffusion",
-        schedule: NoiseSchedule = LinearBeta(),  # noqa: B008
+        schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
-        observation: ObservationModel | None = None,
-        plan: Plan = Plan(updates=2000, batch=64, rate=2e-3, weight_decay=1e-5, average=0.999),  # noqa: B008
-        prior_plan: Plan = Plan(updates=1500, batch=64, rate=2e-3, average=0.999),  # noqa: B008
-        head_plan: Plan = Plan(updates=600, batch=32, rate=3e-3),  # noqa: B008
+        observation: ObservationModel = ObservationModel(Poisson(), history=None, noise=None),
+        plan: Plan = Plan(updates=2000, batch=64, rate=2e-3, weight_decay=1e-5, average=0.999),
+        prior_plan: Plan = Plan(updates=1500, batch=64, rate=2e-3, average=0.999),
+        head_plan: Plan = Plan(updates=600, batch=32, rate=3e-3),
     ) -> None:
         super().__init__()
         if neurons < 1 or codes < 1:
@@ -142,7 +143,7 @@ class GNOCCHI(Coded):
         self.neurons, self.codes = neurons, codes
         self.signal, self.network, self.prior = signal, network, prior
         self.schedule, self.sampler = schedule, sampler
-        self.observation: ObservationModel = Poisson() if observation is None else observation
+        self.observation = copy.deepcopy(observation)
         self.plan, self.prior_plan, self.head_plan = plan, prior_plan, head_plan
         self.reads = READS[signal.of]
 

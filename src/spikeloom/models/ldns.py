@@ -19,6 +19,7 @@ model, optionally some loss on entries that were not hidden, and a calibration o
 for generated ones, and for those generated under conditions (`observation.calibration`).
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, final
 
@@ -45,9 +46,9 @@ from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
 from spikeloom.nn.stack import Backbone
 from spikeloom.nn.window import in_windows
-from spikeloom.observation.base import Memory, ObservationModel
 from spikeloom.observation.calibration import Calibration
-from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.model import ObservationModel
+from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
@@ -124,7 +125,8 @@ class LDNS(Model):
         denoiser: Network and loss of the second stage.
         schedule: Signal and noise of each diffusion level.
         sampler: How generation walks the levels.
-        observation: Rates to counts; shared noise around spike history and bin refractoriness if absent.
+        observation: Rates to counts: distribution of a bin's count, spike history, shared noise.
+            The model keeps a copy.
         condition: Names of the conditions and behaviour series that the diffusion is told.
         guidance: How strongly samples follow them unless asked otherwise; see `diffusion.guidance`.
         autoencoder_plan: Optimisation of the first stage.
@@ -142,15 +144,15 @@ class LDNS(Model):
         neurons: int,
         *,
         latents: int = 16,
-        autoencoder: AutoencoderSettings = AutoencoderSettings(),  # noqa: B008  # frozen
-        denoiser: DenoiserSettings = DenoiserSettings(),  # noqa: B008
-        schedule: NoiseSchedule = LinearBeta(),  # noqa: B008
+        autoencoder: AutoencoderSettings = AutoencoderSettings(),
+        denoiser: DenoiserSettings = DenoiserSettings(),
+        schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
-        observation: ObservationModel | None = None,
+        observation: ObservationModel = ObservationModel(),
         condition: tuple[str, ...] = (),
         guidance: float = 1.0,
-        autoencoder_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3),  # noqa: B008
-        diffusion_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3, average=0.9999),  # noqa: B008
+        autoencoder_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3),
+        diffusion_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3, average=0.9999),
     ) -> None:
         super().__init__()
         if neurons < 1 or latents < 1 or autoencoder.width % latents:
@@ -162,7 +164,7 @@ class LDNS(Model):
         self.neurons, self.latents = neurons, latents
         self.autoencoder, self.denoiser = autoencoder, denoiser
         self.schedule, self.sampler = schedule, sampler
-        self.observation: ObservationModel = SharedNoise() if observation is None else observation
+        self.observation = copy.deepcopy(observation)
         self.condition, self.guidance = tuple(condition), guidance
         self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
@@ -205,7 +207,7 @@ class LDNS(Model):
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
         latents = self.encoder(seen, mask)
-        nll = -self.observation.plain.log_prob(counts, self.decoder(latents))
+        nll = -self.observation.plain.log_prob(counts, self.observation.rates(self.decoder(latents)))
         valid = mask.float()
         counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
         data = (counted * nll).sum()
@@ -350,7 +352,7 @@ class LDNS(Model):
         own = Calibration(trials.neurons)
         own.measure(trials, rates, lengths=trials.lengths, beyond=self.observation.shared_bins)
         calibrated = own(torch.from_numpy(rates)).numpy()
-        self.observation.measure(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
+        self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
         """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated."""

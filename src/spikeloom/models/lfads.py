@@ -27,6 +27,7 @@ Written from the papers. Where they leave a detail open the choice is ours: torc
 generator states; cosine decay of the rate; clipping at the norm of the gradient per valid entry.
 """
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, final
@@ -49,8 +50,9 @@ from spikeloom.nn.autoregressive import Autoregressive
 from spikeloom.nn.codes import CodeSpace
 from spikeloom.nn.generator import LARGEST_STATE, Controller, Generator
 from spikeloom.nn.recurrent import TrialEncoder
-from spikeloom.observation.base import Memory, ObservationModel
+from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
@@ -121,7 +123,7 @@ class LFADS(Coded):
         prior_variance: Variance v of the prior of z.
         learned_variance: Whether v is learned.
         start: Where z of samples comes from: the prior, or the aggregate posterior of the training trials.
-        observation: Rates to counts; Poisson with an exponential link if absent.
+        observation: Rates to counts. The model keeps a copy.
         plan: Optimisation.
     """
 
@@ -135,13 +137,13 @@ class LFADS(Coded):
         neurons: int,
         *,
         codes: int = 64,
-        network: NetworkSettings = NetworkSettings(),  # noqa: B008  # frozen
-        loss: LossSettings = LossSettings(),  # noqa: B008
+        network: NetworkSettings = NetworkSettings(),
+        loss: LossSettings = LossSettings(),
         prior_variance: float = 0.1,
         learned_variance: bool = False,
         start: Literal["prior", "posterior"] = "prior",
-        observation: ObservationModel | None = None,
-        plan: Plan = Plan(updates=3000, batch=64, rate=4e-3, clip=5.0, weight_decay=0.0),  # noqa: B008
+        observation: ObservationModel = ObservationModel(Poisson("exp"), history=None, noise=None),
+        plan: Plan = Plan(updates=3000, batch=64, rate=4e-3, clip=5.0, weight_decay=0.0),
     ) -> None:
         super().__init__()
         if neurons < 1 or codes < 1 or not 0 < prior_variance < math.inf:
@@ -153,7 +155,7 @@ class LFADS(Coded):
         self.neurons, self.codes = neurons, codes
         self.network, self.loss = network, loss
         self.prior_variance, self.learned_variance, self.start = prior_variance, learned_variance, start
-        self.observation: ObservationModel = Poisson("exp") if observation is None else observation
+        self.observation = copy.deepcopy(observation)
         self.plan = plan
 
     # --- building and training ------------------------------------------------------------------------------------
@@ -209,7 +211,7 @@ class LFADS(Coded):
         self.space.measure(found["mean"])
         if list(self.observation.buffers()):
             seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
-            self.observation.measure(trials, self.unseen_rates(trials), seed=seed)
+            self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """The loss, a sum over trials, and how many entries are valid; on watch trials what `loss.watch` says."""
@@ -223,7 +225,7 @@ class LFADS(Coded):
         mean, log_variance = self.posterior(seen, mask, streams)
         z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(streams.normal(self.codes)).to(mean)
         factors, kl_inputs = self._run(z, seen, mask, streams)
-        nll = -self.observation.plain.log_prob(counts, self.readout(factors))
+        nll = -self.observation.plain.log_prob(counts, self.observation.rates(self.readout(factors)))
         data = (judged * nll * mask[..., None]).sum()
         kl = self._divergence(mean, log_variance)
         grown = self._grown(streams.update)

@@ -1,126 +1,109 @@
-r"""Bin refractoriness: bins with two spikes are rarer than Poisson says.
+r"""Bin refractoriness: bins with two spikes are rarer than Poisson counts have them.
 
-Draw k from the model inside at rate :math:`\lambda`; if k >= 2, replace it by 1 with probability q of the neuron:
+Draw k from a Poisson distribution of rate :math:`\lambda`. If k >= 2, replace it by 1 with the neuron's probability q:
 
 .. math:: P(0) = P_\lambda(0), \quad P(1) = P_\lambda(1) + q P_\lambda(k \ge 2), \quad P(k) = (1 - q) P_\lambda(k).
 
-The expected count is :math:`r = \lambda - q (\lambda - 1 + P_\lambda(0))`; solving it for :math:`\lambda` makes rates
-exact whatever q is. q compares bins of several spikes in the data with those the rates predict,
-:math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, not below 0: where such bins are no rarer, as in wide bins,
-nothing changes.
+The expected count is :math:`r = \lambda - q (\lambda - 1 + P_\lambda(0))`. Solving it for :math:`\lambda` makes rates
+exact for every q. The fit compares the number of bins with several spikes in the data with the number that the rates
+predict, :math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. Where such bins are no rarer than
+predicted, as in wide bins, counts stay Poisson.
 """
 
 from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from spikeloom.observation.base import BinModel, Moments, Real
-from spikeloom.observation.poisson import Poisson, poisson_quantile
-from spikeloom.shapes import TrialRates
+from spikeloom.observation.moments import Moments
+from spikeloom.observation.poisson import poisson_quantile
+from spikeloom.observation.slots import CountDistribution, Values
+from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 LARGEST_Q = 0.98
-"""At 1 no bin could hold two spikes, and rates above 1 would have no solution."""
+"""At q = 1 no bin could hold two spikes, and rates above 1 would have no solution."""
 
-MOST_STEPS, ENOUGH = 8, 1e-6
+NEWTON_STEPS = 8
+"""Largest number of Newton steps for the Poisson rate."""
+
+TOLERANCE = 1e-6
+"""Newton steps below, spikes/bin, end the iteration."""
+
 ROUNDS = 4
-"""Of fitting q, whose prediction moves with the rate that q itself raises."""
+"""Rounds of fitting q, whose prediction changes with the Poisson rate that q itself raises."""
 
 
 @final
-class Refractory(BinModel):
-    """Poisson counts of which some of two and more become one.
+class Refractory(CountDistribution):
+    """Poisson counts, of which a fraction of those of two and more become one.
 
     Args:
-        inner: Poisson counts; with a softplus link if absent.
+        link: Map from drive to rate, "softplus" or "exp".
     """
 
-    inner: Poisson
-    q: Tensor  # of each neuron, probability that a bin of several spikes keeps one
+    q: Tensor  # probability of each neuron that a bin of several spikes keeps one
 
-    def __init__(self, inner: Poisson | None = None) -> None:
-        super().__init__(Poisson() if inner is None else inner)
+    def build(self, n_neurons: int, bin_width: float) -> None:  # noqa: ARG002
+        """Make the buffer q; see `CountDistribution.build`."""
+        self.register_buffer("q", torch.zeros(n_neurons))
 
-    def build(self, neurons: int, bin_width: float) -> None:
-        """See `ObservationModel.build`."""
-        super().build(neurons, bin_width)
-        self.register_buffer("q", torch.zeros(neurons))
-
-    def rates(self, drive: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
-        """Expected counts, spikes/bin; those of the model inside."""
-        return self.inner.rates(drive)
-
-    def drive(self, rates: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
-        """The drive whose rates these are."""
-        return self.inner.drive(rates)
-
-    def log_prob(self, counts: Real, drive: Real) -> Real:
-        """Log-probability of each count, in nats; not summed, not masked."""
-        rate, q = self.raised(drive), self.q.to(drive)
+    def log_prob(self, counts: Values, rates: Values) -> Values:
+        """Log-probability of each count in nats, not summed."""
+        rate, q = self.raised(rates), self.q.to(rates)
         several = torch.log1p(-q) + counts * rate.log() - rate - torch.lgamma(counts + 1)
         one = torch.log(rate * torch.exp(-rate) + q * _several(rate))
         return torch.where(counts == 0, -rate, torch.where(counts == 1, one, several))
 
-    def quantile(
-        self, drive: Float[Tensor, "*axes neuron"], uniform: Float[Tensor, "*axes neuron"]
-    ) -> Int[Tensor, "*axes neuron"]:
-        """The smallest count whose cumulative probability exceeds the uniform number."""
-        rate, q = self.raised(drive), self.q.to(drive)
+    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
+        """Smallest count whose cumulative probability exceeds the uniform number."""
+        rate, q = self.raised(rates), self.q.to(rates)
         # The tail is thinned by 1 - q, so a number in it lies where the thinned tail reaches up to.
         counts = poisson_quantile(rate, (1 - (1 - uniform) / (1 - q)).clamp(min=0))
         return torch.where(uniform < torch.exp(-rate), 0, counts.clamp(min=1))
 
-    def of(self, neuron: int) -> "Refractory":
-        """The same model of one neuron alone."""
-        alone = Refractory(self.inner)
-        alone.q = self.q[neuron : neuron + 1].clone()
-        return alone
-
-    def raised(self, drive: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
-        r"""Poisson rate :math:`\lambda` whose counts have, thinned, the expected counts of the drive."""
-        rates, q = self.inner.rates(drive), self.q.to(drive)
+    def raised(self, rates: Values) -> Values:
+        r"""Poisson rate :math:`\lambda` whose thinned counts have these expected counts."""
+        q = self.q.to(rates)
         if not q.any():
             return rates
         with torch.no_grad():
             rate = rates + q * rates.clamp(max=1) ** 2 / 2  # to second order
-            for _ in range(MOST_STEPS):  # the mean is concave in the rate: Newton's steps cannot lead astray
+            for _ in range(NEWTON_STEPS):  # the mean is concave in the rate, so Newton's method converges
                 step = _step(rate, rates, q)
                 rate += step
-                if float(step.abs().max()) < ENOUGH:
+                if float(step.abs().max()) < TOLERANCE:
                     break
-        return rate + _step(rate, rates, q) if drive.requires_grad else rate  # once more, for the derivative
+        return rate + _step(rate, rates, q) if rates.requires_grad else rate  # once more, for the derivative
 
-    def correct(self, wanted: Moments, found: Moments, share: float) -> None:
-        """Move q until bins of several spikes are as many as wanted; see `ObservationModel.correct`."""
-        super().correct(wanted, found, share)
-        half = 0.5 / min(wanted.bins, found.bins)
-        ratio = ((wanted.several + half) / (found.several + half)) ** share
+    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+        """Change q until the target's fraction of bins holds several spikes; see `CountDistribution.correct`."""
+        half = 0.5 / min(target.bins, simulated.bins)
+        ratio = ((target.several + half) / (simulated.several + half)) ** share
         self.q.copy_((1 - (1 - self.q.double().cpu()) * torch.from_numpy(ratio)).clamp(0, LARGEST_Q))
 
-    def measure(self, trials: Trials, rates: TrialRates, *, seed: int) -> None:
-        """Set q from bins of several spikes; see `ObservationModel.measure`."""
-        super().measure(trials, rates, seed=seed)
-        mask = trials.mask
-        found = (trials.counts[mask] >= 2).sum(0, dtype=np.float64)
-        valid = torch.from_numpy(rates[mask])
+    def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
+        """Fit q to the number of bins with several spikes; see `CountDistribution.fit`."""
+        if mask is not None:
+            return  # `correct` does it, by simulation
+        valid = torch.from_numpy(rates[trials.mask])
+        several = torch.from_numpy((trials.counts[trials.mask] >= 2).sum(0, dtype=np.float64))
         self.q.zero_()
         for _ in range(ROUNDS):
-            rate = self.raised(self.inner.drive(valid))
-            expected = _several(rate).sum(0, dtype=torch.float64)
-            # half a bin more on both sides: a neuron that can hardly have two spikes is left as it is
-            self.q.copy_((1 - (torch.from_numpy(found) + 0.5) / (expected + 0.5)).clamp(0, LARGEST_Q))
+            expected = _several(self.raised(self.rates(self.drive(valid)))).sum(0, dtype=torch.float64)
+            # half a bin more on both sides: q stays near 0 for a neuron that can hardly have two spikes
+            self.q.copy_((1 - (several + 0.5) / (expected + 0.5)).clamp(0, LARGEST_Q))
 
 
 def _several(rate: Tensor) -> Tensor:
-    """P(k >= 2); where rates are small, their series, for the difference of nearly equal numbers is noise."""
+    """P(k >= 2), by its series where rates are small and the difference of nearly equal numbers would be noise."""
     series = rate**2 * (1 / 2 - rate / 3 + rate**2 / 8)
     return torch.where(rate < 0.01, series, 1 - torch.exp(-rate) * (1 + rate))
 
 
 def _step(rate: Tensor, rates: Tensor, q: Tensor) -> Tensor:
-    """Newton step of the Poisson rate towards these expected counts."""
+    """Newton step of the Poisson rate towards the expected counts `rates`."""
     silent = torch.expm1(-rate)
     return (rates - rate + q * (rate + silent)) / (1 + q * silent)

@@ -21,96 +21,67 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
-from spikeloom.observation.base import BinModel, Real
-from spikeloom.observation.poisson import Poisson
-from spikeloom.shapes import Array, TrialRates, mask_of
+from spikeloom.observation.slots import CountDistribution, Values
+from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 EVERY = 4
-"""K: one spike for so many events; counts of a few spikes a bin can have half the variance of Poisson ones."""
+"""K: one spike for every K events. Counts of a few spikes a bin can then have half the variance of Poisson counts."""
 
 
 @final
-class Regular(BinModel):
+class Regular(CountDistribution):
     """Poisson counts in some bins, regular ones in the others.
 
     Args:
-        inner: Poisson counts; with a softplus link if absent.
+        link: Map from drive to rate, "softplus" or "exp".
     """
 
-    inner: Poisson
-    share: Tensor  # of each neuron, w
+    share: Tensor  # w of each neuron
 
-    def __init__(self, inner: Poisson | None = None) -> None:
-        super().__init__(Poisson() if inner is None else inner)
+    def build(self, n_neurons: int, bin_width: float) -> None:  # noqa: ARG002
+        """Make the buffer w; see `CountDistribution.build`."""
+        self.register_buffer("share", torch.zeros(n_neurons))
 
-    def build(self, neurons: int, bin_width: float) -> None:
-        """See `ObservationModel.build`."""
-        super().build(neurons, bin_width)
-        self.register_buffer("share", torch.zeros(neurons))
+    def log_prob(self, counts: Values, rates: Values) -> Values:
+        """Log-probability of each count in nats, not summed."""
+        share = self.share.to(rates)
+        poisson = counts * rates.log() - rates - torch.lgamma(counts + 1)
+        plain = torch.log1p(-share) + poisson
+        return torch.where(share > 0, torch.logaddexp(plain, share.log() + _log_regular(counts, rates)), plain)
 
-    def rates(self, drive: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
-        """Expected counts, spikes/bin; those of the model inside."""
-        return self.inner.rates(drive)
-
-    def drive(self, rates: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
-        """The drive whose rates these are."""
-        return self.inner.drive(rates)
-
-    def log_prob(self, counts: Real, drive: Real) -> Real:
-        """Log-probability of each count, in nats; not summed, not masked."""
-        rates, share = self.rates(drive), self.share.to(drive)
-        log_regular = _log_regular(counts, rates)
-        plain = torch.log1p(-share) + self.inner.log_prob(counts, drive)
-        return torch.where(share > 0, torch.logaddexp(plain, share.log() + log_regular), plain)
-
-    def quantile(
-        self, drive: Float[Tensor, "*axes neuron"], uniform: Float[Tensor, "*axes neuron"]
-    ) -> Int[Tensor, "*axes neuron"]:
-        """The smallest count whose cumulative probability exceeds the uniform number."""
-        shape = torch.broadcast_shapes(drive.shape, uniform.shape)
-        rates = self.rates(drive).double().expand(shape).flatten()
-        share, u = self.share.to(rates).expand(shape).flatten(), uniform.double().expand(shape).flatten()
-        counts, place, n = torch.zeros(rates.shape, dtype=torch.int64), torch.arange(len(rates)), 0
-        while len(place):  # most counts are small: only the rest goes on
-            below = _cumulative(n, rates[place], share[place])
-            place = place[(u[place] >= below) & (below < 1)]
+    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
+        """Smallest count whose cumulative probability exceeds the uniform number."""
+        shape = torch.broadcast_shapes(rates.shape, uniform.shape)
+        flat = rates.double().expand(shape).flatten()
+        share, u = self.share.to(flat).expand(shape).flatten(), uniform.double().expand(shape).flatten()
+        counts = torch.zeros(flat.shape, dtype=torch.int64)
+        rest = torch.arange(len(flat))
+        n = 0
+        while len(rest):  # most counts are small, and the loop continues with the others only
+            below = _cumulative(n, flat[rest], share[rest])
+            rest = rest[(u[rest] >= below) & (below < 1)]
             n += 1
-            counts[place] = n
+            counts[rest] = n
         return counts.reshape(shape)
 
-    def of(self, neuron: int) -> "Regular":
-        """The same model of one neuron alone."""
-        alone = Regular(self.inner)
-        alone.share = self.share[neuron : neuron + 1].clone()
-        return alone
+    def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
+        """Fit w to the variance of counts around their rates; see `CountDistribution.fit`.
 
-    def measure(self, trials: Trials, rates: TrialRates, *, seed: int) -> None:
-        """Set the share from the variance of counts around their rates; see `ObservationModel.measure`."""
-        super().measure(trials, rates, seed=seed)
-        mask = trials.mask
-        expected = rates[mask].astype(np.float64)
-        self._set(np.square(trials.counts[mask] - expected).mean(0), expected)
-
-    def adapt(
-        self,
-        trials: Trials,
-        rates: TrialRates,
-        *,
-        lengths: Array,
-        seed: int,  # noqa: ARG002  # in closed form, nothing is simulated
-    ) -> None:
-        """Set the share so that counts drawn from these rates vary as the trials' do; see `ObservationModel.adapt`."""
-        expected = rates[mask_of(lengths, rates.shape[1])].astype(np.float64)
-        self._set(trials.counts[trials.mask].var(0, dtype=np.float64) - expected.var(0), expected)
-
-    def _set(self, wanted: Array, rates: Array) -> None:
-        """Share with which the variance of counts around their rates is as wanted, on average."""
-        spare = wanted - rates.mean(0)
-        possible = (_variance(torch.from_numpy(rates)).numpy() - rates).mean(0)  # of which w is taken; below 0
+        With the rates of other trials, w makes counts drawn from these rates vary as those of the trials do.
+        """
+        counts = trials.counts[trials.mask]
+        expected = rates[trials.mask if mask is None else mask].astype(np.float64)
+        if mask is None:
+            variance = np.square(counts - expected).mean(0)
+        else:
+            variance = counts.var(0, dtype=np.float64) - expected.var(0)
+        spare = variance - expected.mean(0)
+        # Difference of the two variances, below 0, of which w is taken.
+        possible = (_variance(torch.from_numpy(expected)).numpy() - expected).mean(0)
         self.share.copy_(torch.from_numpy(spare / np.minimum(possible, -1e-12)).clamp(0, 1))
 
 
@@ -125,9 +96,15 @@ def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
 
 def _cumulative(n: int, rates: Tensor, share: Tensor) -> Tensor:
     """P(N <= n) of the mixture."""
-    at_most = lambda k, rate: torch.special.gammaincc(torch.full_like(rate, k + 1.0), rate)  # noqa: E731
-    regular = sum((at_most(EVERY * n + u, EVERY * rates) for u in range(EVERY)), torch.zeros_like(rates)) / EVERY
-    return (1 - share) * at_most(n, rates) + share * regular
+    regular = torch.zeros_like(rates)
+    for u in range(EVERY):
+        regular += _at_most(EVERY * n + u, EVERY * rates)
+    return (1 - share) * _at_most(n, rates) + share * (regular / EVERY)
+
+
+def _at_most(k: int, rate: Tensor) -> Tensor:
+    """P(count <= k) of a Poisson distribution."""
+    return torch.special.gammaincc(torch.full_like(rate, k + 1.0), rate)
 
 
 def _variance(rates: Tensor) -> Tensor:

@@ -45,7 +45,10 @@ from spikeloom.training.start import begun, start_hash
 from spikeloom.training.train import Stage, Watching, train
 from spikeloom.trials import Trials
 
-FORMAT, VERSION = "spikeloom-model", 1
+FORMAT = "spikeloom-model"
+VERSION = 2
+"""Version of the model folder. Version 2 names the tensors by the three slots of the observation model."""
+
 BINS_AT_ONCE = 2**16
 """Bins of one batch of a sampling run; longer trials come in smaller batches, so memory stays bounded."""
 
@@ -290,14 +293,7 @@ class Model(nn.Module, abc.ABC):
             CorruptFileError: if a file is damaged, or its tensors are not this model's.
         """
         folder = Path(folder)
-        check_manifest(folder)
-        config = read_json(folder / "config.json")
-        if config.get("format") != FORMAT or config.get("version") != VERSION:
-            raise CorruptFileError(
-                f"A model folder must say format {FORMAT!r}, version {VERSION}.",
-                f"{folder} says {config.get('format')!r}, {config.get('version')!r}.",
-                "Use the spikeloom version that wrote it.",
-            )
+        config = read_config(folder)
         self.facts = Facts.read(config["facts"])
         self.build(self.facts)
         self._load(read_tensors(folder / "model.safetensors"), folder)
@@ -382,6 +378,23 @@ class Model(nn.Module, abc.ABC):
                         joined[name][rows] = value
                 bar.update(len(rows))
         return joined
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read and check config.json of a model folder, whose files must have the hashes of its manifest.
+
+    Raises:
+        CorruptFileError: if a file is damaged, or the folder was written by another version of spikeloom.
+    """
+    check_manifest(folder)
+    config = read_json(folder / "config.json")
+    if config.get("format") != FORMAT or config.get("version") != VERSION:
+        raise CorruptFileError(
+            f"This spikeloom reads model folders of format {FORMAT!r}, version {VERSION}.",
+            f"{folder} has format {config.get('format')!r}, version {config.get('version')!r}.",
+            "Fit the model again, or use the spikeloom that wrote it.",
+        )
+    return config
 
 
 def _log(folder: Path, line: str) -> None:

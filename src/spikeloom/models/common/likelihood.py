@@ -5,7 +5,7 @@ r"""Bits per spike: how much better a model predicts counts than each neuron's m
 in the sum over trials, valid bins and neurons; null is a Poisson of each neuron's mean count in these trials, with the
 factorial. Every rate is inferred with its own count hidden from the encoder (coordinated dropout, turn by turn), and
 the observation model adds what the neuron's earlier counts say. Where the model has shared noise, each count is judged
-alone, the noise averaged out: see `observation.noise`.
+alone, the noise averaged out: see `observation.model`.
 
 Source: the Neural Latents Benchmark's definition (METHODS 5.5), without held-out neurons.
 """
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from spikeloom.models.common.base import BINS_AT_ONCE
-from spikeloom.observation.base import ObservationModel
+from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials

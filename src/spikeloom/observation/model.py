@@ -1,0 +1,270 @@
+r"""The observation model: drive -> rates -> counts, in three slots.
+
+A drive is a real number per bin and neuron, before the link; a rate is the expected count, spikes/bin::
+
+    drive --- link ---> rates --- noise ---> rates of this draw --- history ---> counts
+                                  factors that neurons share        a neuron's own earlier counts change
+                                                                    its drive; `counts` draws each bin
+
+Every slot may be exchanged for another object of its contract (`observation.slots`), and `history` and `noise` may be
+None. The slots are fitted from the inside out: the counts to rates alone; the history, with the counts of bins whose
+past is known; the noise to what covariance remains. Afterwards simulations with everything in place are compared with
+the trials, and each slot corrects its statistics (`correct`) until mean counts, bins of several spikes and quick
+repeats agree.
+
+**Sampling** turns uniform random numbers into counts. Every bin of a trial uses the same number of them, in the order
+of time, from the trial's own stream. So a trial is the same alone and in a batch, its first bins do not depend on how
+many follow, and a trial may be drawn in consecutive pieces: recent counts and recent noise are kept in a `memory`.
+
+**Likelihood.** Under noise, counts are not independent given the drive. `log_prob` has the probability of each count
+alone, averaged over the noise; its sum is **not** the log-probability of a trial. `log_likelihood` is, by sequential
+importance sampling.
+"""
+
+import copy
+import math
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.moments import Moments
+from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.poisson import Poisson
+from spikeloom.observation.refractory import Refractory
+from spikeloom.observation.slots import CountDistribution, History, Memory, Noise, Real, Values
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
+from spikeloom.trials import Trials
+
+SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
+"""Share of each correction that is applied; the falling ones average over the noise of the simulations."""
+
+QUADRATURE = 9
+"""Nodes of the average over the noise in `log_prob`."""
+
+SMALLEST_UNIFORM = 1e-300
+"""Uniform numbers of the noise are raised to it, for the normal quantile of 0 is infinite."""
+
+
+@final
+class ObservationModel(nn.Module):
+    """Distribution of counts given the drive. It keeps copies of the objects in its slots.
+
+    Args:
+        counts: Distribution of a bin's count; None stands for `Poisson()`.
+        history: Change of a neuron's drive by its own earlier counts; None for counts that do not depend on these.
+        noise: Factors of the rates that neurons share; None for counts that are independent given their rates.
+    """
+
+    counts: CountDistribution
+    history: History | None
+    noise: Noise | None
+
+    def __init__(
+        self,
+        counts: CountDistribution | None = Refractory(),
+        history: History | None = SpikeHistory(),
+        noise: Noise | None = SharedNoise(),
+    ) -> None:
+        super().__init__()
+        self.counts = Poisson() if counts is None else copy.deepcopy(counts)
+        self.history = copy.deepcopy(history)
+        self.noise = copy.deepcopy(noise)
+
+    def build(self, n_neurons: int, bin_width: float) -> None:
+        """Make the buffers for a number of neurons and a bin width in seconds, before fitting and before loading."""
+        for slot in (self.counts, self.history, self.noise):
+            if slot is not None:
+                slot.build(n_neurons, bin_width)
+
+    def rates(self, drive: Values) -> Values:
+        """Expected counts of a drive, spikes/bin; history and noise are fitted to keep them on average."""
+        return self.counts.rates(drive)
+
+    def drive(self, rates: Values) -> Values:
+        """Drive of these rates: the inverse of the link."""
+        return self.counts.drive(rates)
+
+    @property
+    def plain(self) -> Poisson:
+        """Poisson counts with the same link, which have no statistics: networks are trained with them."""
+        return Poisson(self.counts.link)
+
+    @property
+    def shared_bins(self) -> int:
+        """Lags, in bins, at which the noise makes neurons vary together beyond their rates; 0 without noise."""
+        return 0 if self.noise is None else self.noise.shared_bins
+
+    # --- drawing ---------------------------------------------------------------------------------------------------
+
+    def sample(
+        self, drive: Real, streams: Streams, memory: Memory | None = None
+    ) -> Integer[np.ndarray, "batch time neuron"]:
+        """Draw counts under a drive, one stream of random numbers per trial, in the order of time.
+
+        Args:
+            drive: Drive of complete trials, or of a piece of each.
+            streams: One per trial; for pieces, the same object at every call.
+            memory: None for complete trials. For pieces, a dictionary: empty before the first, then as the last call
+                left it. The pieces are, number for number, those of the complete trial.
+        """
+        return self._sample(drive, streams, {} if memory is None else memory, noisy=True)
+
+    @torch.no_grad()
+    def _sample(self, drive: Real, streams: Streams, memory: Memory, *, noisy: bool) -> TrialCounts:
+        noise = self.noise if noisy else None
+        n_noise = 0 if noise is None else noise.n_numbers
+        _, time, n_neurons = drive.shape
+        numbers = np.stack([rng.random((time, n_noise + n_neurons)) for rng in streams.generators])
+        uniform, drive = torch.from_numpy(numbers), drive.detach().double().cpu()
+        if noise is not None:
+            white = torch.special.ndtri(uniform[..., :n_noise].clamp(min=SMALLEST_UNIFORM))
+            drive = self._moved(drive, noise, noise.series(white, memory))
+        uniform = uniform[..., n_noise:]
+        if self.history is not None:
+            return self.history.draw(drive, uniform, self.counts, memory).numpy()
+        return self.counts.quantile(self.rates(drive), uniform).numpy()
+
+    # --- probability -----------------------------------------------------------------------------------------------
+
+    def log_prob(self, counts: Real, drive: Real) -> Real:
+        """Log-probability in nats of each count given the trial's counts before it, averaged over the noise.
+
+        The average is by Gauss-Hermite quadrature. With noise, entries are not independent; for complete trials see
+        `log_likelihood`. Nothing is summed, and padding is not masked.
+        """
+        past = None if self.history is None else self.history.effect(counts)
+        if self.noise is None:
+            return self._conditional(counts, drive, past)
+        variance = self.noise.variance().to(drive)
+        if not variance.any():
+            return self._conditional(counts, self._moved(drive, self.noise, torch.zeros_like(drive)), past)
+        nodes, mass = np.polynomial.hermite_e.hermegauss(QUADRATURE)
+        sd = variance.sqrt()
+        terms = [
+            self._conditional(counts, self._moved(drive, self.noise, node * sd), past) + math.log(weight / mass.sum())
+            for node, weight in zip(nodes, mass, strict=True)
+        ]
+        return torch.stack(terms).logsumexp(0)
+
+    @torch.no_grad()
+    def log_likelihood(
+        self, counts: Real, drive: Real, streams: Streams, *, particles: int = 256
+    ) -> Float[Tensor, "batch time"]:
+        r"""Log-probability in nats of all counts of a bin given those of the bins before, by a particle filter.
+
+        Each particle is a course of the noise. In every bin :math:`\hat p(s_t \mid s_{<t})` is the mean over particles
+        of :math:`\prod_n p(s_{tn} \mid \mathrm{noise})`, then particles are drawn anew in proportion. The product over
+        bins is an unbiased estimate of the trial's probability, so its logarithm is a little too low on average, the
+        less the more particles there are.
+
+        Args:
+            counts: Counts of complete trials.
+            drive: Their drive.
+            streams: One per trial.
+            particles: Courses of the noise per trial; memory and time grow with them.
+        """
+        counts, drive = counts.double().cpu(), drive.double().cpu()
+        noise = self.noise
+        if noise is None:
+            return self.log_prob(counts, drive).sum(2)
+        batch, time, _ = counts.shape
+        past = None if self.history is None else self.history.effect(counts)
+        memory: Memory = {}
+        bins = []
+        for t in range(time):
+            drawn = [(rng.standard_normal((particles, noise.n_numbers)), rng.random()) for rng in streams.generators]
+            white = torch.from_numpy(np.concatenate([normal for normal, _ in drawn]))[:, None]
+            moved = self._moved(drive[:, t, None], noise, noise.series(white, memory).reshape(batch, particles, -1))
+            repeated = counts[:, t, None].expand_as(moved)
+            weight = self._conditional(repeated, moved, None if past is None else past[:, t, None]).sum(2)
+            bins.append(weight.logsumexp(1) - math.log(particles))
+            chosen = _resampled(weight, torch.tensor([uniform for _, uniform in drawn], dtype=torch.float64))
+            memory.update({name: value[chosen] for name, value in memory.items()})
+        return torch.stack(bins, 1)
+
+    def _conditional(self, counts: Real, drive: Real, past: Real | None) -> Real:
+        """Log-probability of each count given its past, without noise."""
+        if self.history is not None and past is not None:
+            drive = self.history.present(drive, self.counts) + past
+        return self.counts.log_prob(counts, self.rates(drive))
+
+    def _moved(self, drive: Tensor, noise: Noise, series: Tensor) -> Tensor:
+        """Drive under the noise, of any shapes that broadcast."""
+        return self.drive(self.rates(drive) * noise.factor(series))
+
+    # --- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, trials: Trials, rates: TrialRates, *, seed: int) -> None:
+        """Fit every slot anew to trials and their rates.
+
+        Args:
+            trials: Training trials.
+            rates: Their rates (trial, time, neuron), spikes/bin, each inferred without its own count.
+            seed: Random seed of the simulations.
+        """
+        self.counts.fit(trials, rates)
+        if self.history is not None:
+            self.history.start(trials)
+            self.history.fit(trials, rates, self.counts)
+            self._match(trials, rates, trials.mask, seed, noisy=False)
+        if self.noise is not None:
+            self.adapt(trials, rates, lengths=trials.lengths, seed=seed)
+
+    def adapt(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
+        """Fit anew, to other rates, what needs no pairs of rate and count; after `fit`.
+
+        Generated rates are distributed a little differently from inferred ones, and counts drawn from them must have
+        the moments of the trials.
+
+        Args:
+            trials: Training trials.
+            rates: Rates (trial, time, neuron), spikes/bin, such as those of generated trials.
+            lengths: Valid bins of each row of `rates`.
+            seed: Random seed of the simulations.
+        """
+        mask = mask_of(lengths, rates.shape[1])
+        if self.history is None and self.noise is None:
+            self.counts.fit(trials, rates, mask)  # counts are drawn from the rates themselves
+        if self.noise is not None:
+            drive = self._driven(rates)
+
+            def simulate(number: int) -> TrialCounts:
+                streams = Streams(seed, Purpose.CALIBRATE, 1000 + number, range(len(rates)))
+                return np.where(mask[..., None], self.sample(drive, streams), 0)
+
+            self.noise.fit(trials, rates, mask, simulate)
+        self._match(trials, rates, mask, seed, noisy=True)
+
+    def _match(self, trials: Trials, rates: TrialRates, mask: TrialMask, seed: int, *, noisy: bool) -> None:
+        """Simulate and correct until counts drawn from the rates have the trials' moments; see `Moments`."""
+        if not any(True for _ in self.buffers()):
+            return  # there are no statistics to correct
+        lags = 0 if self.history is None else self.history.lags
+        target = Moments.of(trials.counts, trials.mask, lags)
+        drive = self._driven(rates)
+        for number, share in enumerate(SHARES):
+            streams = Streams(seed, Purpose.CALIBRATE, number, range(len(rates)))
+            simulated = Moments.of(self._sample(drive, streams, {}, noisy=noisy), mask, lags)
+            self.counts.correct(target, simulated, share)
+            if self.history is not None:
+                self.history.correct(target, simulated, share)
+
+    def _driven(self, rates: TrialRates) -> Real:
+        """Drive of rates, on the device of the model's statistics."""
+        statistics = next(self.buffers(), None)
+        values = torch.from_numpy(rates)
+        return self.drive(values if statistics is None else values.to(statistics.device))
+
+
+def _resampled(weight: Float[Tensor, "batch particle"], uniform: Float[Tensor, " batch"]) -> Tensor:
+    """Rows (batch x particle) of particles drawn in proportion to their weights, evenly (systematic resampling)."""
+    batch, particles = weight.shape
+    total = weight.softmax(1).cumsum(1).contiguous()
+    wanted = (torch.arange(particles) + uniform[:, None]) / particles
+    chosen = torch.searchsorted(total, wanted).clamp(max=particles - 1)
+    return (chosen + particles * torch.arange(batch)[:, None]).flatten()

@@ -1,0 +1,247 @@
+r"""The contracts of the three slots of an observation model: counts, history and noise.
+
+`ObservationModel` computes drive -> rates -> counts and asks each slot for one thing:
+
+=========  ========================  ==============================================================================
+slot       contract                  question that it answers
+=========  ========================  ==============================================================================
+`counts`   `CountDistribution`       How probable is each count of a bin, if r spikes are expected?
+`history`  `History`                 What do a neuron's own earlier counts add to its drive?
+`noise`    `Noise`                   By what factor do the rates of all neurons vary together from bin to bin?
+=========  ========================  ==============================================================================
+
+A slot keeps what it is fitted to in buffers, which `build` makes and which are saved with the model. The last axis of
+every buffer of a count distribution is the neuron. `docs/develop/extend.md` has a complete example of each slot.
+"""
+
+import abc
+import copy
+from collections.abc import Callable
+from typing import Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from spikeloom.observation.moments import Moments
+from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
+from spikeloom.trials import Trials
+
+Memory = dict[str, Tensor]
+"""State at the end of a piece of each trial, which the next piece needs: name -> tensor (trial, ...)."""
+
+Values = Float[Tensor, "*axes neuron"]
+Real = Float[Tensor, "batch time neuron"]
+Whole = Int[Tensor, "batch time neuron"]
+PerNeuron = Float[Tensor, " neuron"]
+
+Link = Literal["softplus", "exp"]
+
+SMALLEST_RATE = 1e-7
+"""Rates below are raised to it, spikes/bin, so that the logarithm of a silent neuron's rate stays finite."""
+
+LARGEST_DRIVE = 10.0
+"""Drives of the exponential link above are lowered to it. No neuron fires e^10 spikes/bin, and exp would overflow."""
+
+LARGEST_NOISE = 2.5
+"""Noise of a bin is lowered to it, so that it multiplies a rate by 12 at most."""
+
+
+class CountDistribution(nn.Module, abc.ABC):
+    """Contract of the `counts` slot: the distribution of one bin's count, given the expected count.
+
+    A distribution has two methods, `log_prob` and `quantile`. One with statistics of its own has `build` and `fit`,
+    too, and `correct` where simulations can improve them.
+
+    Args:
+        link: Map from drive to rate: "softplus", :math:`r = \\log(1 + e^d)`, or "exp", :math:`r = e^d`.
+    """
+
+    def __init__(self, link: Link = "softplus") -> None:
+        super().__init__()
+        self.link = link
+
+    @abc.abstractmethod
+    def log_prob(self, counts: Values, rates: Values) -> Values:
+        """Log-probability of each count in nats, not summed.
+
+        Args:
+            counts: Counts, spikes/bin.
+            rates: Expected counts, spikes/bin, which the distribution keeps on average.
+        """
+
+    @abc.abstractmethod
+    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
+        """Smallest count whose cumulative probability exceeds a uniform number in [0, 1)."""
+
+    def build(self, n_neurons: int, bin_width: float) -> None:  # most distributions need none
+        """Make the buffers for a number of neurons and a bin width in seconds, before fitting and before loading."""
+
+    def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
+        """Fit the statistics anew.
+
+        Args:
+            trials: Training trials.
+            rates: Rates (trial, time, neuron), spikes/bin: those of the same bins, each inferred without its own count.
+            mask: Valid bins of `rates`, if these are the rates of other trials, such as generated ones, from which
+                counts with the statistics of `trials` shall be drawn. A distribution that needs pairs of rate and count
+                leaves its statistics as they are. None if each rate belongs to a count.
+        """
+
+    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+        """Change the statistics by a share of the step with which simulations would reach the target."""
+
+    @final
+    def rates(self, drive: Values) -> Values:
+        """Expected counts of a drive, spikes/bin."""
+        rates = functional.softplus(drive) if self.link == "softplus" else drive.clamp(max=LARGEST_DRIVE).exp()
+        return rates.clamp(min=SMALLEST_RATE)
+
+    @final
+    def drive(self, rates: Values) -> Values:
+        r"""Drive of these rates: :math:`\log(e^r - 1)` or :math:`\log r`."""
+        rates = rates.clamp(min=SMALLEST_RATE)
+        return rates + torch.log(-torch.expm1(-rates)) if self.link == "softplus" else rates.log()
+
+    @final
+    def of(self, neuron: int) -> "CountDistribution":
+        """Distribution of a single neuron's counts."""
+        single = copy.deepcopy(self)
+        for name, value in self.named_buffers(recurse=False):
+            setattr(single, name, value[..., neuron : neuron + 1].clone())
+        return single
+
+
+class History(nn.Module, abc.ABC):
+    """Contract of the `history` slot: the change of a neuron's drive by its own earlier counts.
+
+    A history has three methods: `build`, which sets `bins`, `past` and `fit`. The change is added to the drive together
+    with an offset, which keeps mean counts as recorded: every history has one, and `correct` finds it by simulation.
+    """
+
+    bins: int  # bins before the present one that the history depends on, at least 1
+    offset: Tensor  # added to the drive of each neuron
+    usual: Tensor  # mean count of each neuron: what it is taken to have fired before a trial begins
+
+    @abc.abstractmethod
+    def build(self, n_neurons: int, bin_width: float) -> None:
+        """Set `bins` and make the buffers for a bin width in seconds; call `super().build` for `offset` and `usual`."""
+        self.register_buffer("offset", torch.zeros(n_neurons))
+        self.register_buffer("usual", torch.zeros(n_neurons))
+
+    @abc.abstractmethod
+    def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
+        """Change of the drive of each bin by the counts before it.
+
+        Args:
+            counts: Counts that begin `bins` bins before the first bin of the answer.
+        """
+
+    @abc.abstractmethod
+    def fit(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> None:
+        """Fit the history anew, and `counts` again where its statistics depend on the history.
+
+        Args:
+            trials: Training trials.
+            rates: Their rates (trial, time, neuron), spikes/bin, each inferred without its own count.
+            counts: Distribution of the counts, fitted to these rates without a history.
+        """
+
+    def present(self, drive: Values, counts: CountDistribution) -> Values:  # noqa: ARG002
+        """Drive of a bin without the change by earlier counts: the drive plus the offset."""
+        return drive + self.offset.to(drive)
+
+    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+        """Change the offset by a share of the step with which simulations would have the target's mean counts."""
+        half = 0.5 / min(target.bins, simulated.bins)
+        step = np.log((target.mean + half) / (simulated.mean + half))
+        slope = target.mean / -np.expm1(-target.mean - 1e-9)  # of the drive for a change of the log rate, softplus
+        self.offset += torch.from_numpy((share * step * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
+
+    def draw(self, drive: Real, uniform: Real, counts: CountDistribution, memory: Memory) -> Whole:
+        """Draw counts from left to right.
+
+        Args:
+            drive: Drive of a piece of each trial, double precision on the CPU.
+            uniform: Numbers uniform in [0, 1).
+            counts: Distribution of the counts.
+            memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
+        """
+        batch, time, n_neurons = drive.shape
+        present = self.present(drive, counts)
+        drawn = drive.new_zeros(batch, self.bins + time, n_neurons)
+        drawn[:, : self.bins] = memory["history"] if "history" in memory else self.usual.to(drive)
+        for t in range(time):
+            past = self.past(drawn[:, t : t + self.bins + 1])[:, 0]
+            drawn[:, self.bins + t] = counts.quantile(counts.rates(present[:, t] + past), uniform[:, t])
+        memory["history"] = drawn[:, time:].clone()
+        return drawn[:, self.bins :].long()
+
+    @property
+    def lags(self) -> int:
+        """Number of lags at which `correct` compares repeated spikes."""
+        return 0
+
+    @final
+    def start(self, trials: Trials) -> None:
+        """Reset the offset, and measure the mean counts that are taken to precede a trial."""
+        self.offset.zero_()
+        self.usual.copy_(torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins))
+
+    @final
+    def effect(self, counts: Real) -> Real:
+        """Change of the drive of each bin of whole trials by the counts before it, in `past`'s sense."""
+        before = self.usual.to(counts).expand(len(counts), self.bins, -1)
+        return self.past(torch.cat((before, counts), 1))
+
+
+class Noise(nn.Module, abc.ABC):
+    r"""Contract of the `noise` slot: random factors of the rates, which neurons share,
+
+    :math:`r'_{tn} = r_{tn} \exp(e_{tn} - \mathrm{Var}(e_n) / 2)`, e Gaussian of mean zero. The factors keep mean rates.
+
+    A noise has four methods: `build`, which sets `n_numbers`, `series`, `variance` and `fit`.
+    """
+
+    n_numbers: int  # standard normal numbers that one bin of one trial uses
+
+    @abc.abstractmethod
+    def build(self, n_neurons: int, bin_width: float) -> None:
+        """Set `n_numbers` and make the buffers for a number of neurons and a bin width in seconds."""
+
+    @abc.abstractmethod
+    def series(self, white: Float[Tensor, "batch time number"], memory: Memory) -> Real:
+        """Noise e of a piece of each trial.
+
+        Args:
+            white: Standard normal numbers, `n_numbers` of them per bin.
+            memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
+        """
+
+    @abc.abstractmethod
+    def variance(self) -> PerNeuron:
+        """Variance of each neuron's noise e."""
+
+    @abc.abstractmethod
+    def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask, simulate: Callable[[int], TrialCounts]) -> None:
+        """Fit the noise anew.
+
+        Args:
+            trials: Training trials.
+            rates: Rates (trial, time, neuron), spikes/bin; not necessarily those of the same trials.
+            mask: Valid bins of the rates.
+            simulate: Draws counts from the rates with the noise as it is at the time, zero beyond the mask. The
+                argument numbers the draw: equal numbers give equal random numbers.
+        """
+
+    @property
+    def shared_bins(self) -> int:
+        """Lags, in bins, at which neurons vary together by the noise; calibrations of rates leave these lags to it."""
+        return 0
+
+    @final
+    def factor(self, noise: Values) -> Values:
+        """Factor of the rates under a noise e."""
+        return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()
