@@ -80,7 +80,7 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
 def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
     """A model after a few updates on four trials: all that is needed to know how long things take."""
     from spikeloom.models.ldns import LDNS, AutoencoderSettings, DenoiserSettings
-    from spikeloom.observation.poisson import Poisson
+    from spikeloom.observation import ObservationModel, Poisson
     from spikeloom.training.plan import Plan
 
     plan: dict[str, Any] = dict(updates=size["updates"] + 2, batch=size["batch"], precision=case["precision"])

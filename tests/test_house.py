@@ -109,6 +109,16 @@ def overrides(method: str, owner: ast.ClassDef | None) -> bool:
     )
 
 
+def overridden(method: str, owner: ast.ClassDef | None) -> bool:
+    """Whether a class of ours below the owner has the method: then the owner's is a default that others replace."""
+    return owner is not None and any(
+        isinstance(item, ast.FunctionDef) and item.name == method
+        for child in CLASSES.values()
+        if owner.name in [ast.unparse(base).split(".")[-1].split("[")[0] for base in child.bases]
+        for item in child.body
+    )
+
+
 def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     """Names of all parameters."""
     spec = node.args
@@ -192,7 +202,12 @@ def test_every_parameter_is_read():
     unread = []
     for path, node, owner in functions():
         marks = " ".join(ast.unparse(mark) for mark in node.decorator_list)
-        if "abstractmethod" in marks or "overload" in marks or overrides(node.name, owner):
+        if (
+            "abstractmethod" in marks
+            or "overload" in marks
+            or overrides(node.name, owner)
+            or overridden(node.name, owner)
+        ):
             continue
         body = [inner for statement in node.body for inner in ast.walk(statement)]
         read = {inner.id for inner in body if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Store)}

@@ -19,6 +19,7 @@ _HOMES = {
     "load_model": "spikeloom.recipe",
     "read_recipe": "spikeloom.recipe",
     "recipes": "spikeloom.recipe",
+    "spikes": "spikeloom.observation.spikes",
     "evaluate": "spikeloom.evaluation.evaluate",
     "compare": "spikeloom.evaluation.compare",
     "Report": "spikeloom.evaluation.report",

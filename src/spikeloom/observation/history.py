@@ -146,20 +146,20 @@ class SpikeHistory(History):
         self._fit(recorded, drive, mask, counts)
         self._limit(recorded, drive, counts)
 
-    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+    def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change b and the shortest lags towards the target's mean counts and quick repeats; see `History.correct`.
 
         Where spikes are rare, the chance of a spike j bins after another is proportional to :math:`e^{h_j}`, so the log
         ratio of recorded to simulated pairs is the change of h_j. A ratio that later lags have as well is slow, and is
         not the history's.
         """
-        super().correct(target, simulated, share)
-        half = 0.5 / min(target.bins, simulated.bins)
+        super().correct(target, drawn, share)
+        half = 0.5 / min(target.bins, drawn.bins)
         short, late = len(self.filters) // 6, len(self.filters) // 4
         if not short:
             return  # wide bins
-        ratio = np.log((target.repeats + half) / (simulated.repeats + half))
-        pairs = 0.5 * min(target.bins, simulated.bins) * target.repeats[:short]  # both sides of the ratio err
+        ratio = np.log((target.repeats + half) / (drawn.repeats + half))
+        pairs = 0.5 * min(target.bins, drawn.bins) * target.repeats[:short]  # both sides of the ratio err
         change = (ratio[:short] - ratio[late:].mean(0)).clip(-0.3, 0.3) * pairs / (pairs + CORRECTION_RIDGE)
         self.filters[:short] += torch.from_numpy(share * change).to(self.filters)
 

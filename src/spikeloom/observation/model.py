@@ -249,10 +249,10 @@ class ObservationModel(nn.Module):
         drive = self._driven(rates)
         for number, share in enumerate(SHARES):
             streams = Streams(seed, Purpose.CALIBRATE, number, range(len(rates)))
-            simulated = Moments.of(self._sample(drive, streams, {}, noisy=noisy), mask, lags)
-            self.counts.correct(target, simulated, share)
+            drawn = Moments.of(self._sample(drive, streams, {}, noisy=noisy), mask, lags)
+            self.counts.correct(target, drawn, share)
             if self.history is not None:
-                self.history.correct(target, simulated, share)
+                self.history.correct(target, drawn, share)
 
     def _driven(self, rates: TrialRates) -> Real:
         """Drive of rates, on the device of the model's statistics."""

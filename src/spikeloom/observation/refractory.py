@@ -78,10 +78,10 @@ class Refractory(CountDistribution):
                     break
         return rate + _step(rate, rates, q) if rates.requires_grad else rate  # once more, for the derivative
 
-    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+    def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change q until the target's fraction of bins holds several spikes; see `CountDistribution.correct`."""
-        half = 0.5 / min(target.bins, simulated.bins)
-        ratio = ((target.several + half) / (simulated.several + half)) ** share
+        half = 0.5 / min(target.bins, drawn.bins)
+        ratio = ((target.several + half) / (drawn.several + half)) ** share
         self.q.copy_((1 - (1 - self.q.double().cpu()) * torch.from_numpy(ratio)).clamp(0, LARGEST_Q))
 
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:

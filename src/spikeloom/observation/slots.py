@@ -90,7 +90,7 @@ class CountDistribution(nn.Module, abc.ABC):
                 leaves its statistics as they are. None if each rate belongs to a count.
         """
 
-    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+    def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change the statistics by a share of the step with which simulations would reach the target."""
 
     @final
@@ -153,10 +153,10 @@ class History(nn.Module, abc.ABC):
         """Drive of a bin without the change by earlier counts: the drive plus the offset."""
         return drive + self.offset.to(drive)
 
-    def correct(self, target: Moments, simulated: Moments, share: float) -> None:
+    def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change the offset by a share of the step with which simulations would have the target's mean counts."""
-        half = 0.5 / min(target.bins, simulated.bins)
-        step = np.log((target.mean + half) / (simulated.mean + half))
+        half = 0.5 / min(target.bins, drawn.bins)
+        step = np.log((target.mean + half) / (drawn.mean + half))
         slope = target.mean / -np.expm1(-target.mean - 1e-9)  # of the drive for a change of the log rate, softplus
         self.offset += torch.from_numpy((share * step * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
