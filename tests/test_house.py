@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"shapes", "seeds", "files", "errors", "angles", "html"},
+    {"shapes", "seeds", "files", "errors", "angles", "clock", "html", "objects"},
     {"trials", "nn", "observation"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},
     {"models"},
@@ -39,7 +39,8 @@ NEVERS = [
 MODEL_CORE = "common"
 """Folder of what all models share; every file of models/ is a paper and imports no other paper."""
 
-NO_TORCH = {"angles", "html", "metrics", "data", "evaluation", "report", "trials", "errors", "seeds", "shapes"}
+NO_TORCH = {"angles", "clock", "html", "objects", "metrics", "data", "evaluation", "report", "trials", "errors"}
+NO_TORCH |= {"seeds", "shapes"}
 SINGULAR_AND_PLURAL = {"s", "es"}
 ALIKE_ON_PURPOSE = [
     {"centred", "centres"},  # deviations from a mean; where windows lie

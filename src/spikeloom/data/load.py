@@ -6,8 +6,9 @@
 | `.h5` written by spikeloom | `Trials` |
 | `.npz`, `.npy` with counts | `Trials` |
 | `.mat`, or a folder of them, in the layout of the speech data (`data.speech`) | `Trials` |
-| list or dict of spike times, pynapple `TsGroup`, neo `Block`, `Segment` or spike trains | `Recording` |
-| array of counts with `axes` and `bin_width`, ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
+| list, dict or cell array of spike times, pynapple `TsGroup`, neo `Block`, `Segment` or spike trains | `Recording` |
+| array of counts (also of torch, SciPy, pandas, xarray) with `axes` and `bin_width` | `Trials` |
+| ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
 
 A new source is a function that returns one of the two, and one line here.
 """
@@ -34,7 +35,7 @@ def load(
     *,
     counts: str | None = None,
     axes: str | None = None,
-    bin_width: float | None = None,
+    bin_width: Any = None,
     **fields: Any,
 ) -> Recording | Trials:
     """Read a recording or trials from a file, or take them from an object in memory.
@@ -43,7 +44,7 @@ def load(
         source: A path, or an object as in the table at the top of the module.
         counts: For recordings without spike times: the time series that holds binned counts, "ecephys/counts_50ms".
         axes: For an array of counts: its axes as words, such as "neuron trial time".
-        bin_width: For counts: the width of a bin in seconds.
+        bin_width: For counts: the width of a bin, in seconds or with a unit.
         fields: For objects in memory: further fields of `Recording` (such as `trial_table`, `behavior`) or `Trials`.
             For an NWB file: `trial_table`, the name of the interval table whose rows are the trials.
 
@@ -63,15 +64,25 @@ def load(
     if arrays.is_neo(source):
         _only(given, "a neo object", *fields)
         return arrays.from_neo(source, **fields)
-    if isinstance(source, list | tuple) and arrays.is_ragged_counts(source):
+    if hasattr(source, "__next__"):
+        source = list(source)
+    if arrays.is_cells(source):
+        _only(given, "cells of spike times", *fields)
+        return arrays.from_cells(source, **fields)
+    columns = isinstance(source, list | tuple) and bin_width is None and arrays.is_columns(source)
+    if isinstance(source, list | tuple) and arrays.is_ragged_counts(source) and not columns:
         _only(given, "a list of counts", "bin_width", *fields)
         if bin_width is None:
-            raise DataError("Counts need a bin width.", "There was none.", "Give bin_width in seconds.")
+            raise DataError(
+                "A list of arrays with two axes holds counts (time, neuron) of trials, and needs a bin width.",
+                f"There was none, for shapes {', '.join(str(each.shape) for each in source[:3])}.",
+                "Give bin_width in seconds; for spike times, give one array with one axis per neuron.",
+            )
         return arrays.from_counts(source, bin_width=bin_width, **fields)
     if isinstance(source, list | tuple | Mapping):
         _only(given, "spike times", *fields)
         return arrays.from_spike_times(source, **fields)
-    if hasattr(source, "__array__"):
+    if hasattr(source, "__array__") or hasattr(source, "toarray"):
         _only(given, "an array", "axes", "bin_width", *fields)
         return arrays.from_array(source, axes=axes, bin_width=bin_width, **fields)
     raise DataError(

@@ -28,6 +28,10 @@ class DroppedTrialsWarning(SpikeloomWarning):
     """Some trials could not be binned and were left out; the message says how many, and why."""
 
 
+class MaskedTimesWarning(SpikeloomWarning):
+    """Masked spike times were left out; the message says how many, and of which neuron."""
+
+
 class FewSpikesWarning(SpikeloomWarning):
     """The trials hold no spikes, or hardly any, while the recording does: the clocks probably differ."""
 

@@ -11,12 +11,15 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
+from spikeloom import clock, objects
 from spikeloom.data import binning, cutting, notes, sampling
+from spikeloom.data.behavior import read_series
 from spikeloom.data.cutting import Spans
 from spikeloom.data.layout import OUTSIDE, Kept, Layout, Times, lay_on_bins, lay_on_spikes
 from spikeloom.data.notes import (
@@ -24,9 +27,11 @@ from spikeloom.data.notes import (
     DroppedTrialsWarning,
     FewSpikesWarning,
     LeftOverWarning,
+    MaskedTimesWarning,
     OverlappingTrialsWarning,
 )
 from spikeloom.data.series import BinnedCounts, Series, StoredSeries, check_times
+from spikeloom.data.tables import raw_times, read_table
 from spikeloom.errors import DataError, SettingError, ShapeError
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
@@ -37,13 +42,17 @@ from spikeloom.trials.choose import rows_of_units, rows_where
 class Recording:
     """Events of one session, in seconds on one clock.
 
+    Times may come with a unit, as `spikeloom.clock` describes, and are kept in seconds.
+
     Args:
-        spikes: Spike times of each neuron in seconds, sorted; None when there are none. Times before zero are allowed
+        spikes: Spike times of each neuron, sorted; None when there are none. Times before zero are allowed
             from the earliest time on that `observed`, the trial table or a behaviour series states.
         binned: Counts in bins, in place of spike times.
-        behavior: Series by name.
-        trial_table: Columns by name, one row per trial (trial, ...); `start_time` and `stop_time` as in NWB.
+        behavior: Series by name, of any kind that `spikeloom.data.behavior` describes.
+        trial_table: Columns by name, one row per trial (trial, ...); `start_time` and `stop_time` as in NWB. A
+            DataFrame or another table that `spikeloom.data.tables` describes is turned into columns.
         tables: Further tables of intervals by name, such as epochs or stimuli, each like the trial table.
+        trial_units: Units of columns of the trial table that hold other quantities than times.
         neuron_table: Columns by name, one row per neuron (neuron,).
         observed: Intervals (interval, 2) in seconds in which all neurons were observed; if absent, everything from the
             first event of any kind to the last.
@@ -57,27 +66,23 @@ class Recording:
         ShapeError: if the columns of a table differ in length.
     """
 
-    spikes: Sequence[Array] | None = None
+    # Annotated loosely, for what comes in may be of any library; what is kept are arrays and series, as said above.
+    spikes: Sequence[Any] | None = None
     binned: BinnedCounts | None = None
-    behavior: Mapping[str, Series | StoredSeries] = field(default_factory=dict)
-    trial_table: Mapping[str, Array] = field(default_factory=dict)
-    tables: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
-    neuron_table: Mapping[str, Array] = field(default_factory=dict)
-    observed: Array | None = None
-    observed_each: Sequence[Array] | None = None
-    invalid: Array | None = None
+    behavior: Mapping[str, Any] = field(default_factory=dict)
+    trial_table: Any = field(default_factory=dict)
+    tables: Mapping[str, Any] = field(default_factory=dict)
+    trial_units: Mapping[str, str] = field(default_factory=dict)
+    neuron_table: Mapping[str, Any] = field(default_factory=dict)
+    observed: Any = None
+    observed_each: Sequence[Any] | None = None
+    invalid: Any = None
     source: str = ""
 
     def __post_init__(self) -> None:
         if self.spikes is not None and self.binned is not None:
             raise DataError("A recording has spike times or binned counts.", "It has both.", "Leave one of them out.")
-        if self.observed is not None:
-            object.__setattr__(self, "observed", binning.joined(np.asarray(self.observed, np.float64)))
-        if self.invalid is not None:
-            object.__setattr__(self, "invalid", binning.joined(np.asarray(self.invalid, np.float64)))
-        if self.observed_each is not None:
-            each = tuple(np.asarray(rows, np.float64).reshape(-1, 2) for rows in self.observed_each)
-            object.__setattr__(self, "observed_each", each)
+        self._to_seconds()
         rows = {name: len(column) for name, column in self.trial_table.items()}
         if len(set(rows.values())) > 1:
             raise ShapeError(
@@ -86,16 +91,40 @@ class Recording:
                 "Give all columns the same length.",
             )
         if self.spikes is not None:
-            spikes = tuple(np.asarray(times, np.float64) for times in self.spikes)
-            for neuron, times in enumerate(spikes):
+            for neuron, times in enumerate(self.spikes):
                 check_times(f"Spike times of neuron {neuron}", times, earliest=self._earliest())
-            object.__setattr__(self, "spikes", spikes)
         if self.spike_count == 0 and (self.spikes is not None or self.binned is not None):
             raise DataError(
                 "A recording must hold at least one spike.",
                 f"{self.source or 'It'} has {self.neurons} neurons and none.",
                 "Check that this is the right file, and that its units were exported with their spike times.",
             )
+
+    def _to_seconds(self) -> None:
+        """Replace what came in by plain arrays, with all times in seconds."""
+        trains = list(self.spikes or ())
+        dates = next((times for times in trains if clock.dated(times)), trains[:1])
+        sources = {"the spike times": dates} if trains else {}
+        sources |= {f"{name} of the trials": times for name, times in raw_times(self.trial_table).items()}
+        clock.check_one_clock(sources if self.observed is None else {**sources, "the times observed": self.observed})
+        table, units = read_table(self.trial_table)
+        fields: dict[str, Any] = {
+            "trial_table": table,
+            "trial_units": {**self.trial_units, **units},
+            "behavior": {str(name): read_series(name, series) for name, series in self.behavior.items()},
+            "neuron_table": {str(name): objects.column(column) for name, column in self.neuron_table.items()},
+        }
+        for name, what in (("observed", "The times observed"), ("invalid", "The invalid times")):
+            if (rows := getattr(self, name)) is not None:
+                fields[name] = binning.joined(clock.intervals(rows, what=what))
+        if self.observed_each is not None:
+            each = enumerate(self.observed_each)
+            what = "The times observed of neuron"
+            fields["observed_each"] = tuple(clock.intervals(rows, what=f"{what} {neuron}") for neuron, rows in each)
+        if self.spikes is not None:
+            fields["spikes"] = tuple(_train(neuron, times) for neuron, times in enumerate(trains))
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)  # we are frozen
 
     # --- what is in it -------------------------------------------------------------------------------------------
 
@@ -227,17 +256,17 @@ class Recording:
 
     def bin(
         self,
-        bin_width: float,
+        bin_width: Any,
         *,
         align: str | None = None,
-        window: tuple[float, float] | None = None,
-        every: float | None = None,
+        window: Any = None,
+        every: Any = None,
         trials: str | None = None,
         relative: bool | None = None,
         conditions: Sequence[str] = (),
         behavior: Sequence[str] = (),
         angles: Sequence[str] = (),
-        lag: float = 0.0,
+        lag: Any = 0.0,
         counts: str | None = None,
         units: str | Sequence[int] | Sequence[str] | None = None,
         keep: str | Sequence[str] = (),
@@ -254,7 +283,8 @@ class Recording:
         has the bins that begin inside it, and wider bins are sums of neighbours.
 
         Args:
-            bin_width: Seconds; for binned counts, theirs or a whole multiple.
+            bin_width: In seconds, or with a unit, as all times here may be; for binned counts, theirs or a whole
+                multiple.
             align: Column of the trial table with a time in seconds, such as "target_on_time".
             window: From and to, in seconds relative to it, such as (-0.2, 0.5); a whole number of bins.
             every: Length of the pieces of a continuous recording in seconds; a whole number of bins.
@@ -285,8 +315,12 @@ class Recording:
             OverlappingTrialsWarning: if trials share spikes.
             LeftOverWarning: if part of a continuous recording belongs to no piece.
         """
+        bin_width = clock.duration(bin_width, what="A bin width")
         cutting.check_bin_width(bin_width)
         _check_together(align, window, every, relative)
+        lag = clock.duration(lag, what="A lag")
+        window = None if window is None else clock.window(window)
+        every = None if every is None else clock.duration(every, what="The length of pieces")
         if counts is not None:
             self = self.counted(counts)  # everything below is the same for both kinds
         self._check_neurons()
@@ -363,8 +397,9 @@ class Recording:
         for name in names:
             column = self._column(name, "condition")
             column = column if spans.rows is None else column[spans.rows]
-            if column.dtype.kind == "f":
-                kept.drop(np.isnan(column.reshape(len(column), -1)).sum(1) > 0, f"they have no {name}")
+            if column.dtype.kind in "fU":
+                gone = np.isnan(column) if column.dtype.kind == "f" else column == ""
+                kept.drop(np.asarray(gone).reshape(len(column), -1).any(1), f"they have no {name}")
             table[name] = column
         return table
 
@@ -564,6 +599,12 @@ class Recording:
                 f"{name!r} holds {'text' if column.dtype.kind == 'U' else column.dtype} of shape {column.shape}.",
                 f"Choose another: {self._candidates()}.",
             )
+        if name in self.trial_units:
+            raise DataError(
+                "An alignment column must hold times.",
+                f"{name!r} holds {self.trial_units[name]}.",
+                f"Choose another: {self._candidates()}.",
+            )
         return column.astype(np.float64)
 
     def _series(self, name: str) -> Series | StoredSeries:
@@ -602,6 +643,16 @@ def _check_together(
 
 def _some(rows: Array | None) -> bool:
     return rows is not None and len(rows) > 0
+
+
+def _train(neuron: int, times: Any) -> NDArray[np.float64]:
+    """Spike times of one neuron in seconds; masked ones are left out with a note."""
+    if isinstance(times, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(times))):
+        times = times.compressed()
+        warnings.warn(
+            f"{masked} masked spike times of neuron {neuron} were left out.", MaskedTimesWarning, stacklevel=5
+        )
+    return clock.train(times, what=f"Spike times of neuron {neuron}")
 
 
 def _names(names: Sequence[str]) -> tuple[str, ...]:

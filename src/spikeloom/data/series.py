@@ -6,12 +6,14 @@ have the same properties, and `part` gives some of the samples of either as a `S
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import h5py
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from spikeloom import clock, objects
 from spikeloom.errors import CorruptFileError, DataError, ShapeError
 from spikeloom.shapes import Array
 from spikeloom.trials import whole_counts
@@ -35,13 +37,13 @@ class Series:
         DataError: if times are not finite and sorted.
     """
 
-    times: Array
-    values: Array
+    times: Any
+    values: Any
     unit: str = ""
     description: str = ""
 
     def __post_init__(self) -> None:
-        times, values = np.asarray(self.times, np.float64), np.asarray(self.values)
+        times, values = clock.train(self.times, what="The times of a series"), objects.plain(self.values)
         values = values[:, None] if values.ndim == 1 else values
         if times.ndim != 1 or values.ndim != 2 or len(times) != len(values):
             raise ShapeError(
@@ -262,5 +264,7 @@ def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np
                 f"{what} must be {must} seconds.",
                 f"{int(bad.sum())} of {len(times)} are not; number {first} is {times[first]:g}"
                 + (f" after {times[first - 1]:g}." if must == "sorted" else "."),
-                "Repair them in the file, or leave out what is damaged.",
+                "If the recording began before zero, say so with observed=[(start, stop)]."
+                if must.startswith(">=") and earliest == 0
+                else "Repair them in the file, or leave out what is damaged.",
             )

@@ -1,0 +1,253 @@
+"""The one place through which times enter: anything with or without a unit -> seconds as float64.
+
+| comes in | is read as |
+|---|---|
+| numbers of any size and byte order, of NumPy, torch or pandas | seconds |
+| quantities (quantities, neo, pint, astropy, Brian, xarray's attribute `units`) | converted; other units are refused |
+| `timedelta`, `timedelta64`, pandas `Timedelta` and `TimedeltaIndex` | converted |
+| `datetime`, `datetime64`, pandas `Timestamp` and `DatetimeIndex` | seconds since 1970; without a time zone, in UTC |
+| pynapple `Ts`, `Tsd` | their times, which are seconds |
+| None, NaN, NaT, `pandas.NA`, masked | NaN, for missing |
+| text, booleans, complex numbers | refused |
+
+Times with a unit are divided where the unit is a fraction of a second: 300 ms are 0.3 s, the very float that one would
+have typed.
+"""
+
+import datetime
+import decimal
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from spikeloom.errors import DataError, SettingError, ShapeError, SpikeloomError
+from spikeloom.objects import measured, missing, plain, scaled
+from spikeloom.shapes import Array
+
+PLAIN = {int, float, np.float64, np.float32, np.int64, np.int32}
+"""Types of list entries that need no closer look."""
+
+BOUNDS = (("start", "end"), ("start_time", "stop_time"), ("start", "stop"), ("start_time", "end_time"))
+"""Names under which tables hold the two ends of intervals."""
+
+
+def seconds(times: Any, *, what: str, error: type[SpikeloomError] = DataError) -> NDArray[np.float64]:
+    """Times in seconds, of the same shape; NaN where they are missing.
+
+    Args:
+        times: Anything of the table at the top of the module, or a list of such things.
+        what: Name of the times for messages, such as "Spike times of neuron 3".
+        error: Kind of error to raise.
+
+    Raises:
+        DataError: or the kind given, if the values are no times: text, booleans, or numbers with another unit.
+    """
+    quantity = measured(times)
+    if quantity is not None:
+        if quantity.seconds is None:
+            raise error(
+                f"{what} must be in seconds or in another unit of time.",
+                f"The unit is {quantity.unit}.",
+                "Give the times, in seconds or as quantities such as ms.",
+            )
+        return scaled(_numbers(quantity.numbers, what, error), quantity.seconds)
+    if callable(getattr(times, "times", None)) and hasattr(times, "time_support"):  # pynapple keeps seconds
+        return np.asarray(times.times(), np.float64)
+    if hasattr(times, "__next__"):
+        times = list(times)
+    if isinstance(times, list | tuple) and not set(map(type, times)) <= PLAIN:
+        return _stacked([_single(each, what, error) for each in times], what)
+    if isinstance(times, Mapping):
+        raise _refusal(what, "a mapping", error)
+    return _numbers(plain(times), what, error)
+
+
+def train(times: Any, *, what: str) -> Float[np.ndarray, " spike"]:
+    """Spike times of one neuron in seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
+
+    Raises:
+        ShapeError: if there are several axes.
+        DataError: if the values are no times.
+    """
+    array = seconds(times, what=what)
+    if array.ndim == 1:
+        return array
+    if array.ndim > 2 or (array.ndim == 2 and min(array.shape) > 1):
+        raise ShapeError(
+            f"{what} must have one axis.", f"The shape is {array.shape}.", "Give one array of times per neuron."
+        )
+    return array.ravel()
+
+
+def duration(value: Any, *, what: str) -> float:
+    """One number of seconds: of a number, a quantity, a timedelta.
+
+    Raises:
+        SettingError: if it is anything else.
+    """
+    array = seconds(value, what=what, error=SettingError)
+    if array.size != 1 or dated(value):
+        raise SettingError(
+            f"{what} must be one number of seconds.",
+            f"It was {value!r}.",
+            "Give a number such as 0.005, or a quantity or timedelta.",
+        )
+    return float(array.reshape(()))
+
+
+def window(value: Any, *, what: str = "A window") -> tuple[float, float]:
+    """Two numbers of seconds, from and to.
+
+    Raises:
+        SettingError: if it is anything else.
+    """
+    try:
+        ends = list(value)
+    except TypeError:
+        ends = [value]
+    if isinstance(value, str) or len(ends) != 2:
+        raise SettingError(
+            f"{what} must be two numbers of seconds, from and to.", f"It was {value!r}.", "Give such as (-0.2, 0.5)."
+        )
+    start, stop = (duration(end, what=f"Each end of {what[0].lower()}{what[1:]}") for end in ends)
+    return start, stop
+
+
+def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
+    """Intervals (interval, 2) in seconds, of rows of two times, a table with start and end, an Epoch, an IntervalSet.
+
+    One pair is one interval.
+
+    Raises:
+        ShapeError: if there are not two times per interval.
+        DataError: if an interval ends before it begins, or the values are no times.
+    """
+    if hasattr(value, "durations") and hasattr(value, "rescale"):  # neo Epoch
+        start = seconds(value, what=what)
+        rows = np.stack([start, start + seconds(value.durations, what=what)], 1)
+    elif (bounds := _bounds(value)) is not None:
+        rows = np.stack([train(bound, what=what) for bound in bounds], 1)
+    else:
+        rows = seconds(value, what=what)
+    rows = rows[None] if rows.shape == (2,) else rows
+    rows = rows.reshape(0, 2) if not rows.size else rows
+    if rows.ndim != 2 or rows.shape[1] != 2:
+        raise ShapeError(
+            f"{what} must be intervals, two times each.",
+            f"The shape is {rows.shape}.",
+            "Give rows such as [(0, 60), (75, 120)].",
+        )
+    bad = ~(rows[:, 0] <= rows[:, 1])
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        raise DataError(
+            f"{what} must end after they begin.",
+            f"Interval {first} goes from {rows[first, 0]:g} to {rows[first, 1]:g} s.",
+            "Give each as (start, end).",
+        )
+    return rows
+
+
+def dated(value: Any) -> bool:
+    """Check whether times are dates: moments of the calendar, and not seconds from some start."""
+    if isinstance(value, str | bytes | Mapping) or measured(value) is not None:
+        return False
+    if isinstance(value, datetime.date | np.datetime64):
+        return True
+    kind = getattr(getattr(value, "dtype", None), "kind", "O" if isinstance(value, Iterable) else "")
+    if kind != "O":
+        return bool(kind == "M")
+    first = next((each for each in value if not missing(each)), None)
+    return first is not value and first is not None and dated(first)
+
+
+def check_one_clock(sources: Mapping[str, Any]) -> None:
+    """Raise a DataError if some of the named times are dates while others are seconds."""
+    dates = [name for name, times in sources.items() if dated(times)]
+    numbers = [name for name in sources if name not in dates]
+    if dates and numbers:
+        raise DataError(
+            "All times of a recording must be on one clock.",
+            f"{' and '.join(dates)} are dates, {' and '.join(numbers)} are seconds.",
+            "Subtract the date at which the session began from the dates, or give dates for all.",
+        )
+
+
+def _bounds(value: Any) -> tuple[Any, Any] | None:
+    """The two ends of intervals in a table or in a pynapple IntervalSet; None for anything else."""
+    for first, last in BOUNDS:
+        if isinstance(value, Mapping) or hasattr(value, "columns"):
+            if first in value and last in value:
+                return value[first], value[last]
+        elif hasattr(value, first) and hasattr(value, last) and not callable(getattr(value, first)):
+            return getattr(value, first), getattr(value, last)
+    return None
+
+
+def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
+    """Seconds of a plain array: numbers as they are, dates and differences of dates converted."""
+    kind = array.dtype.kind
+    if kind in "iuf":
+        return array.astype(np.float64)
+    if kind in "mM":
+        return _of_datetime64(array, what, error)
+    if kind == "O":
+        flat = [_single(each, what, error) for each in array.ravel()]
+        return _stacked(flat, what).reshape(array.shape) if flat else np.zeros(array.shape)
+    if kind in "USbc":
+        shown = f", such as {array.ravel()[0].item()!r}" if array.size else ""
+        raise _refusal(what, {"b": "true or false", "c": "complex numbers"}.get(kind, "text") + shown, error)
+    raise _refusal(what, str(array.dtype), error)
+
+
+def _refusal(what: str, came: str, error: type[SpikeloomError]) -> SpikeloomError:
+    convert = "Convert text with np.asarray(times, float)." if came.startswith("text") else "Give such as [0.1, 1.5]."
+    return error(f"{what} must be numbers of seconds.", f"They are {came}.", convert)
+
+
+def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
+    unit, step = np.datetime_data(array.dtype)  # type: ignore[arg-type]  # the caller has looked at its kind
+    if unit in ("generic", "Y", "M") and (unit == "generic" or array.dtype.kind == "m"):
+        raise error(
+            f"{what} must have a unit of time.", f"They are {array.dtype}.", "Give them as timedelta64[ms] or similar."
+        )
+    ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}.get(unit)
+    if ticks is None:  # minutes to weeks, and dates by day, month or year
+        array = array.astype(f"{array.dtype.kind}8[s]")
+        step, ticks = 1, 1
+    # in two parts, for 1.7e18 ns are more than a float64 tells apart
+    whole, rest = np.divmod(array.astype(np.int64), max(ticks // step, 1))
+    return np.where(np.isnat(array), np.nan, whole + rest * step / ticks)
+
+
+def _single(value: Any, what: str, error: type[SpikeloomError]) -> Any:
+    """One entry of a list or object array, in seconds."""
+    if missing(value):
+        return np.nan
+    if isinstance(value, datetime.timedelta):
+        return value.total_seconds()
+    if isinstance(value, datetime.datetime):
+        epoch = datetime.datetime(1970, 1, 1, tzinfo=None if value.tzinfo is None else datetime.UTC)
+        return (value - epoch).total_seconds()
+    if isinstance(value, numbers.Real | decimal.Decimal) and not isinstance(value, bool | np.timedelta64):
+        return float(value)
+    if isinstance(value, list | tuple | bool | str | bytes) or hasattr(value, "__array__") or measured(value):
+        return seconds(value, what=what, error=error)
+    raise _refusal(what, f"objects of type {type(value).__name__}", error)
+
+
+def _stacked(parts: list[Any], what: str) -> NDArray[np.float64]:
+    arrays = [np.asarray(part, np.float64) for part in parts]
+    if len({array.shape for array in arrays}) > 1:
+        if all(array.size == 1 for array in arrays):
+            return np.array([float(array.reshape(())) for array in arrays])
+        raise ShapeError(
+            f"{what} must be one list of times.",
+            f"It is a list of lists with {', '.join(str(array.size) for array in arrays[:5])} entries.",
+            "Give one list of times per neuron.",
+        )
+    return np.array(arrays, np.float64)

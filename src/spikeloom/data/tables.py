@@ -1,0 +1,169 @@
+"""Trial tables as people hold them -> columns by name, times in seconds.
+
+A table is a dict of columns, a pandas or polars DataFrame, a NumPy structured array, a list of dicts (one per row), a
+pynapple `IntervalSet`, a neo `Epoch` or `Event`, a pynwb table, or an array of two times per row. Columns of dates,
+differences of dates and quantities of time become seconds. Other quantities keep their numbers, and their unit is
+returned beside them. Missing values are NaN among numbers and "" among text.
+"""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from spikeloom import clock, objects
+from spikeloom.errors import DataError, ShapeError, SpikeloomWarning
+from spikeloom.shapes import Array
+
+START, STOP = "start_time", "stop_time"
+
+ALIASES = {START: ("start", "t_start", "onset"), STOP: ("end", "stop", "end_time", "t_stop", "offset")}
+"""Names under which other libraries hold the two columns that NWB calls start_time and stop_time."""
+
+
+class UnreadColumnWarning(SpikeloomWarning):
+    """A column of a table holds neither numbers nor text and was left out; the message names it and says why."""
+
+
+def read_table(table: Any) -> tuple[dict[str, Array], dict[str, str]]:
+    """Columns of a table by name, and the units of those that carry one other than time.
+
+    The columns start_time and stop_time are added where the table calls them otherwise, such as start and end.
+
+    Raises:
+        DataError: if the object is no table, or one of its columns of times holds something else.
+        ShapeError: if an array does not have two times per row.
+
+    Warns:
+        UnreadColumnWarning: if a column was left out, because it holds neither numbers nor text.
+    """
+    columns, units = dict[str, Array](), dict[str, str]()
+    for name, value in _raw_columns(table).items():
+        try:
+            columns[name], unit = read_column(name, value)
+        except DataError as error:
+            if name in (START, STOP) or objects.measured(value) is not None:
+                raise
+            note = f"The column {name!r} was left out: {error.args[1][0].lower()}{error.args[1][1:]}"
+            warnings.warn(note, UnreadColumnWarning, stacklevel=3)
+            continue
+        if unit:
+            units[name] = unit
+    return columns, units
+
+
+def read_column(name: str, value: Any) -> tuple[Array, str]:
+    """One column as numbers or text, and its unit; times of any kind become seconds, whose unit is "".
+
+    Raises:
+        DataError: if it holds neither numbers nor text.
+    """
+    what = f"The column {name!r}"
+    quantity = objects.measured(value)
+    if quantity is None:
+        first = _first(value)
+        if first is not None and objects.measured(first) is not None:
+            quantity = _together(value, what)
+        elif _is_time(value, first):
+            return clock.seconds(value, what=what), ""
+        elif name in (START, STOP):
+            return clock.train(value, what=what), ""
+        else:
+            return objects.column(value), ""
+    if quantity.seconds is not None or name in (START, STOP):
+        if quantity.seconds is None:
+            raise DataError(f"{what} must hold times.", f"The unit is {quantity.unit}.", "Give seconds.")
+        return objects.scaled(np.asarray(quantity.numbers, np.float64), quantity.seconds), ""
+    return np.asarray(quantity.numbers), "" if quantity.unit == "dimensionless" else quantity.unit
+
+
+def raw_times(table: Any) -> dict[str, Any]:
+    """The columns start_time and stop_time as they come, for a look at their clock."""
+    raw = _raw_columns(table)
+    return {name: raw[name] for name in (START, STOP) if name in raw}
+
+
+def _raw_columns(table: Any) -> dict[str, Any]:
+    """Columns as they come, with start_time and stop_time under these names."""
+    columns = _columns_of(table)
+    for name, others in ALIASES.items():
+        alias = next((other for other in others if other in columns), None)
+        if name not in columns and alias is not None and _pairs(columns):
+            columns = {name: columns[alias], **columns}
+    return columns
+
+
+def _pairs(columns: Mapping[str, Any]) -> bool:
+    """Check whether both ends of trials are there, under any of their names."""
+    return all(any(each in columns for each in (name, *others)) for name, others in ALIASES.items())
+
+
+def _columns_of(table: Any) -> dict[str, Any]:
+    if isinstance(table, Mapping):
+        return {str(name): value for name, value in table.items()}
+    if hasattr(table, "durations") and hasattr(table, "labels"):  # neo Epoch
+        ends = {START: table.times, STOP: table.times + table.durations}
+        return ends | _labels(table)
+    if hasattr(table, "labels") and hasattr(table, "rescale"):  # neo Event
+        return {"time": table.times, **_labels(table)}
+    if hasattr(table, "to_dataframe"):  # pynwb
+        table = table.to_dataframe()
+    if hasattr(table, "columns") and hasattr(table, "__getitem__"):  # pandas, polars
+        return {str(name): table[name] for name in table.columns}
+    if hasattr(table, "start") and hasattr(table, "end") and not isinstance(table, np.ndarray):  # pynapple IntervalSet
+        more = getattr(table, "metadata_columns", ())
+        return {START: table.start, STOP: table.end, **{str(name): table[name] for name in more}}
+    if isinstance(table, np.ndarray) and table.dtype.names:
+        return {name: table[name] for name in table.dtype.names}
+    if isinstance(table, list | tuple) and table and all(isinstance(row, Mapping) for row in table):
+        names = dict.fromkeys(str(name) for row in table for name in row)
+        return {name: [row.get(name) for row in table] for name in names}
+    if isinstance(table, list | tuple | np.ndarray) or hasattr(table, "rescale"):
+        rows = clock.intervals(table, what="The rows of a trial table")
+        return {START: rows[:, 0], STOP: rows[:, 1]}
+    raise DataError(
+        "A trial table must be a dict of columns, a DataFrame, or rows of start and stop times.",
+        f"It is {type(table).__name__}.",
+        'Give such as {"start_time": [0.0, 2.0], "stop_time": [1.5, 3.5]}.',
+    )
+
+
+def _labels(table: Any) -> dict[str, Any]:
+    found = {"label": np.asarray(table.labels)} if len(table.labels) else {}
+    return found | {str(name): value for name, value in getattr(table, "array_annotations", {}).items()}
+
+
+def _first(value: Any) -> Any:
+    """First entry of a list or object array that is not missing; None for what has a plain type."""
+    if isinstance(value, str | bytes) or getattr(getattr(value, "dtype", None), "kind", "O") != "O":
+        return None
+    try:
+        return next((each for each in value if not objects.missing(each)), None)
+    except TypeError as error:
+        raise ShapeError(
+            "A column must have one value per row.", f"It is {type(value).__name__}.", "Give a list of values."
+        ) from error
+
+
+def _is_time(value: Any, first: Any) -> bool:
+    """Check for dates, differences of dates, and pynapple's times."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "O")
+    clocked = kind in "mM" or (callable(getattr(value, "times", None)) and hasattr(value, "time_support"))
+    apart = hasattr(first, "total_seconds") or isinstance(first, np.timedelta64)
+    return clocked or apart or (first is not None and clock.dated([first]))
+
+
+def _together(value: Any, what: str) -> objects.Measured:
+    """A list of single quantities in the unit of the first; NaN where one is missing."""
+    known = [each for each in value if not objects.missing(each)]
+    unit = objects.measured(known[0])
+    assert unit is not None  # the caller has looked
+    if unit.seconds is not None:
+        return objects.Measured(clock.seconds(list(value), what=what), "s", 1.0)
+    parts = [objects.measured(each) for each in known]
+    if any(part is None or part.unit != unit.unit for part in parts):
+        raise DataError(f"{what} must have one unit.", "Its rows have different ones.", "Convert them to one.")
+    numbers = iter(known)
+    rows = [np.nan if objects.missing(each) else float(objects.measured(next(numbers)).numbers) for each in value]  # type: ignore[union-attr]
+    return objects.Measured(np.array(rows), unit.unit, None)

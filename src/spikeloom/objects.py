@@ -1,0 +1,197 @@
+"""Arrays of other libraries -> plain NumPy arrays, with what they know about units and missing values.
+
+Objects are known by what they can do; nothing of pandas, torch, SciPy, quantities, pint, astropy, pynapple or neo is
+imported. What a plain array cannot say is never dropped: a unit is split off and returned (`measured`), and masked or
+missing entries become NaN in numbers and None in text (`plain`).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import DataError
+from spikeloom.shapes import Array
+
+TIME_UNITS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "µs", "μs", "usec", "microsecond", "microseconds"), 1e-6),
+    **dict.fromkeys(("ns", "nsec", "nanosecond", "nanoseconds"), 1e-9),
+    **dict.fromkeys(("min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+}
+"""Seconds in one unit of time, for libraries that write units as text."""
+
+
+class Measured(NamedTuple):
+    """Numbers, their unit as text, and the seconds in one unit (None where it is no unit of time)."""
+
+    numbers: Array
+    unit: str
+    seconds: float | None
+
+
+def measured(value: Any) -> Measured | None:
+    """Numbers and unit of a quantity of quantities, neo, pint, astropy, Brian or xarray; None for what has no unit.
+
+    Raises:
+        DataError: if the value carries a unit in a way that is not known here.
+    """
+    if hasattr(value, "rescale") and hasattr(value, "magnitude"):  # quantities, neo
+        unit = value.dimensionality.string
+        return Measured(np.asarray(value.magnitude), unit, _seconds_in(lambda: value.units.rescale("s").magnitude))
+    if hasattr(value, "to") and hasattr(value, "magnitude") and hasattr(value, "dimensionality"):  # pint
+        one = _seconds_in(lambda: type(value)(1.0, value.units).to("s").magnitude)
+        return Measured(np.asarray(value.magnitude), str(value.units), one)
+    if hasattr(value, "to_value") and hasattr(value, "unit"):  # astropy
+        return Measured(np.asarray(value.value), str(value.unit), _seconds_in(lambda: value.unit.to("s")))
+    if hasattr(value, "in_unit") and hasattr(value, "dim"):  # Brian, which keeps numbers in base units
+        unit = str(value.dim)
+        return Measured(np.asarray(value), unit, 1.0 if unit in ("s", "second") else None)
+    attributes = getattr(value, "attrs", None)
+    if hasattr(value, "dims") and isinstance(attributes, Mapping) and attributes.get("units"):  # xarray
+        unit = str(attributes["units"])
+        return Measured(np.asarray(value), unit, TIME_UNITS.get(unit.strip()))
+    if isinstance(value, np.ndarray) and (hasattr(value, "units") or hasattr(value, "unit")):
+        raise DataError(
+            f"The units of {type(value).__module__}.{type(value).__name__} are not known to spikeloom.",
+            f"It carries {getattr(value, 'units', getattr(value, 'unit', ''))}.",
+            "Convert times to plain numbers of seconds.",
+        )
+    return None
+
+
+def _seconds_in(one: Callable[[], Any]) -> float | None:
+    """Seconds in one unit, or None where the library refuses to convert it."""
+    try:
+        return float(one())
+    except (ValueError, TypeError):  # what quantities, pint and astropy raise for units of another kind
+        return None
+
+
+def scaled(numbers: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
+    """Numbers times a factor, correctly rounded where the factor is a fraction such as 1/1000.
+
+    The float nearest to 1/1000 is not 1/1000; dividing by 1000 gives the number that a user would have typed.
+    """
+    inverse = 1 / factor
+    if factor < 1 and math.isclose(inverse, round(inverse), rel_tol=1e-12):
+        return np.asarray(numbers / round(inverse))
+    return np.asarray(numbers * factor)
+
+
+def missing(value: Any) -> bool:
+    """Check for None, NaN, NaT, pandas.NA and masked entries."""
+    if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    if isinstance(value, np.datetime64 | np.timedelta64):
+        return bool(np.isnat(value))
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))
+
+
+def plain(value: Any) -> Array:
+    """A NumPy array of the same values: of a torch tensor, SciPy sparse matrix, pandas or xarray object, list.
+
+    Masked entries become NaN in numbers, NaT in times, and None in anything else. Units must have been split off.
+    """
+    if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
+        return np.asarray(value)
+    if isinstance(value, np.ma.MaskedArray):
+        return _unmasked(value)
+    if hasattr(value, "detach") and hasattr(value, "numpy"):  # torch, on any device, with or without gradient
+        value = value.detach().cpu().resolve_conj()
+        value = value.to_dense() if value.is_sparse else value
+        return np.asarray(value if hasattr(np, str(value.dtype).removeprefix("torch.")) else value.double())
+    if hasattr(value, "todense") and hasattr(value, "toarray"):  # scipy.sparse
+        return np.asarray(value.toarray())
+    if isinstance(value, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in value):
+        value = [plain(each) for each in value]
+    if hasattr(value, "__next__"):
+        value = list(value)
+    try:
+        return np.asarray(value)
+    except ValueError:  # rows of different length
+        return object_array(value)
+
+
+def object_array(values: Iterable[Any]) -> NDArray[np.object_]:
+    """One axis of anything, such as arrays of different length."""
+    listed = list(values)
+    array = np.empty(len(listed), object)
+    array[:] = listed
+    return array
+
+
+def _unmasked(value: "np.ma.MaskedArray[Any, Any]") -> Array:
+    data, mask = np.array(value.data), np.ma.getmaskarray(value)
+    if not mask.any():
+        return data
+    kind = data.dtype.kind
+    if kind in "iub":
+        data = data.astype(np.float64)
+    elif kind not in "fcmM":
+        data = data.astype(object)
+    data[mask] = {"m": np.timedelta64("NaT"), "M": np.datetime64("NaT")}.get(kind, np.nan if kind in "iubfc" else None)
+    return data
+
+
+NO_VALUE = ("nan", "NaN", "<NA>", "NaT")
+"""Text that other libraries write for a missing value."""
+
+
+def column(value: Any) -> Array:
+    """One value per row as numbers or text; missing values are NaN among numbers and "" among text.
+
+    Rows that are vectors of one length become an array (row, dim). Units must have been split off.
+
+    Raises:
+        DataError: if rows are neither numbers nor text, or vectors of different length.
+    """
+    array = np.asarray(value) if isinstance(value, np.ndarray) and value.dtype.kind in "iufb" else None
+    if array is not None and not isinstance(value, np.ma.MaskedArray):
+        return array
+    if isinstance(value, list | tuple) or hasattr(value, "__next__"):  # NumPy would turn None among text into "None"
+        rows = list(value)
+        array = (
+            object_array(rows) if any(isinstance(each, str | bytes) or missing(each) for each in rows) else plain(rows)
+        )
+    else:
+        array = plain(value)
+    if array.dtype.kind == "O":
+        array = _of_objects(array)
+    if array.dtype.kind == "S":
+        array = np.char.decode(array.astype(np.bytes_), "utf-8")
+    if array.dtype.kind == "U":
+        array = np.where(np.isin(array, NO_VALUE), "", array)
+    if array.dtype.kind not in "iufbU":
+        raise DataError("A column must hold numbers or text.", f"It holds {array.dtype}.", "Convert it.")
+    return array
+
+
+def _of_objects(array: Array) -> Array:
+    """An object array as text if any entry is text, else as numbers or rows of them."""
+    entries = [plain(each).tolist() if hasattr(each, "__array__") else each for each in array.ravel()]
+    gone = [missing(each) for each in entries]
+    present = [each for each, none in zip(entries, gone, strict=True) if not none]
+    if any(isinstance(each, str | bytes) for each in present):
+        text = [each.decode("utf-8") if isinstance(each, bytes) else each for each in entries]
+        filled = ["" if none else str(each) for each, none in zip(text, gone, strict=True)]
+        return np.array(filled, str).reshape(array.shape)
+    if not all(isinstance(each, int | float | list | np.number) for each in present):
+        strange = next(each for each in present if not isinstance(each, int | float | list | np.number))
+        raise DataError(
+            "A column must hold numbers or text.", f"It holds {type(strange).__name__}, {strange!r:.60}.", "Convert it."
+        )
+    filled_numbers = [np.nan if none else each for each, none in zip(entries, gone, strict=True)]
+    try:
+        out = np.asarray(filled_numbers)
+    except ValueError as error:
+        raise DataError(
+            "The rows of a column must be single values, or vectors of one length.",
+            "Their lengths differ.",
+            "Leave the column out, or make it one value per row.",
+        ) from error
+    return out.reshape(*array.shape, *out.shape[1:])
