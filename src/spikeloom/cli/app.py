@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from spikeloom.cli import data, judge, model, published, tune, walk
+from spikeloom.cli import data, judge, model, published, trials, tune, walk
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
@@ -34,7 +34,9 @@ app.add_typer(papers, name="published")
 papers.command("maze", epilog=published.MAZE)(published.maze)
 papers.command("speech", epilog=published.SPEECH)(published.speech)
 app.command("bin", epilog=data.BIN)(data.bin_recording)
-app.command("split", epilog=data.SPLIT)(data.split)
+app.command("split", epilog=trials.SPLIT)(trials.split)
+app.command("concatenate", epilog=trials.CONCATENATE)(trials.concatenate)
+app.command("select", epilog=trials.SELECT)(trials.select)
 app.command("inspect", epilog=data.INSPECT)(data.inspect)
 app.command("recipes", epilog=model.RECIPES)(model.recipes)
 app.command("fit", epilog=model.FIT)(model.fit)

@@ -27,7 +27,7 @@ def lorenz(
     output_file(out, ".h5")
     from spikeloom.simulate.lorenz_system import lorenz as simulate
 
-    _write(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
+    write_trials(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
 
 
 REACHING = "Example: spikeloom simulate reaching --trials 3600 --seed 0 --out train.h5 --held-out-to unseen.h5"
@@ -61,7 +61,7 @@ def reaching(
     cells = HELD_OUT if held_out is None else [read_target(words) for words in held_out if words != "none"]
     made = simulate(trials, neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
     if held_out_to is None:
-        _write(made, out)
+        write_trials(made, out)
         return
     kept = made.conditions["held_out"] == 0
     if kept.all() or not kept.any():
@@ -70,8 +70,8 @@ def reaching(
             f"{int(trials - kept.sum())} of {trials} are held out.",
             "Hold out some targets, or leave --held-out-to out.",
         )
-    _write(made.select(kept), out)
-    _write(made.select(kept == 0), held_out_to)
+    write_trials(made.select(kept), out)
+    write_trials(made.select(kept == 0), held_out_to)
 
 
 CONTROLLER = "Example: spikeloom simulate controller --seed 0 --out controller.safetensors"
@@ -192,28 +192,7 @@ def bin_recording(
             f"note: {quiet} of {binned.neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
         )
         binned = binned.select_neurons(busy)
-    _write(binned, out)
-
-
-SPLIT = "Example: spikeloom split trials.h5 --fraction 0.75 --seed 0 --out train.h5 test.h5"
-
-
-def split(
-    *,
-    trials: Annotated[Path, typer.Argument(help="Trials file.")],
-    fraction: Annotated[float, typer.Option(help="Share of the trials that goes into the first file.")] = 0.8,
-    seed: Seed = 0,
-    out: Annotated[tuple[Path, Path], typer.Option(help="The two trials files to write.")],
-) -> None:
-    """Divide trials at random into two files."""
-    for path in out:
-        output_file(path, ".h5")
-    if out[0].resolve() == out[1].resolve():
-        raise SettingError("The two outputs must differ.", f"Both are {out[0]}.", "Write --out train.h5 test.h5.")
-    from spikeloom.trials import Trials
-
-    for part, path in zip(Trials.load(trials).split(fraction, seed=seed), out, strict=True):
-        _write(part, path)
+    write_trials(binned, out)
 
 
 INSPECT = "Example: spikeloom inspect session.nwb"
@@ -232,7 +211,8 @@ def inspect(
     typer.echo(describe(file, counts=counts))
 
 
-def _write(trials: Any, path: Path) -> None:
+def write_trials(trials: Any, path: Path) -> None:
+    """Write a trials file and say what is in it."""
     from spikeloom.files import ensure_folder
 
     ensure_folder(path.parent)

@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from spikeloom import html
 from spikeloom.errors import ConditionError, DataError, ShapeError
-from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Array, TrialMask, mask_of
-from spikeloom.trials import hdf5, plot
+from spikeloom.trials import hdf5, plot, splits
 from spikeloom.trials.checks import blank, column, expect, frozen, start_seconds, whole_counts, whole_lengths
+from spikeloom.trials.choose import rows_where
 from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label
+from spikeloom.trials.padding import check_padding
+from spikeloom.trials.pooling import pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -206,56 +208,67 @@ class Trials:
             neuron_table={name: value[columns] for name, value in self.neuron_table.items()},
         )
 
-    def split(self, fraction: float, *, seed: int = 0) -> tuple["Trials", "Trials"]:
-        """Two disjoint random parts, the first with `fraction` of the trials; inside each the order stays.
+    def split(self, fraction: float, *, seed: int = 0, n_stretches: int | None = None) -> tuple["Trials", "Trials"]:
+        """Two disjoint parts, the first with `fraction` of the trials; inside each the order stays.
+
+        Args:
+            fraction: Share of the trials in the first part.
+            seed: Random seed of the choice.
+            n_stretches: None chooses trials at random. A number divides time into that many stretches and splits each
+                into an early and a late block, so that neighbouring trials stay together; see `trials.splits`.
 
         Raises:
             DataError: if a part would be empty.
+
+        Warns:
+            OverlapWarning: if the two parts share spikes because their trials overlap in time; with stretches, if
+                trials at the boundaries were left out for that reason.
         """
-        first = round(fraction * len(self)) if math.isfinite(fraction) else 0
-        if not 0 < first < len(self):
+        if n_stretches is not None:
+            one, two = splits.block_rows(self, fraction, n_stretches)
+        else:
+            one, two = splits.random_rows(len(self), fraction, seed)
+            splits.note_overlaps(self, one, two)
+        return self.select(one), self.select(two)
+
+    def split_by(self, rule: str) -> tuple["Trials", "Trials"]:
+        """Trials for which an expression such as "split == train" holds, and the others; see `trials.choose`.
+
+        Raises:
+            SettingError: if the expression cannot be read or names no condition.
+            DataError: if a part would be empty.
+
+        Warns:
+            OverlapWarning: if the two parts share spikes because their trials overlap in time.
+        """
+        holds = rows_where(self.conditions, [rule], len(self), noun="trial")
+        if holds.all():
             raise DataError(
                 "A split must leave at least one trial on each side.",
-                f"Fraction {fraction} of {len(self)} trials is {first}.",
-                "Give a fraction between 0 and 1, such as 0.75.",
+                f"{rule!r} holds for all {len(self)} trials.",
+                "Name another value.",
             )
-        order = generator(seed, Purpose.SPLIT).permutation(len(self))
-        return self.select(np.sort(order[:first])), self.select(np.sort(order[first:]))
+        splits.note_overlaps(self, np.flatnonzero(holds), np.flatnonzero(~holds))
+        return self.select(holds), self.select(~holds)
 
-    def concatenate(self, *others: "Trials") -> "Trials":
-        """These trials followed by others of the same neurons and bin width; keeps what all of them have."""
+    def concatenate(self, *others: "Trials", sources: Sequence[str] | None = None) -> "Trials":
+        """These trials followed by others of the same neurons and bin width; see `trials.pooling` for what is kept.
+
+        Args:
+            others: Trials of the same neurons, matched by name or id where both have them.
+            sources: A name for each set, these trials first: adds the condition `source` with the name of the set that
+                each trial comes from. Trials that have this condition already keep their values.
+
+        Raises:
+            ShapeError: if neurons or bin widths differ.
+            DataError: if the sets are so unequal in length that a large array would be mostly padding.
+
+        Warns:
+            NeuronOrderWarning: if neurons come in different orders.
+            LeftOutWarning: if something that only some sets have was left out.
+        """
         parts = (self, *(self.match(other) for other in others))
-        time = max(part.time for part in parts)
-
-        def join(values: list[Array]) -> Array:
-            pad = [[(0, 0), (0, time - value.shape[1])] + [(0, 0)] * (value.ndim - 2) for value in values]
-            return np.concatenate([np.pad(value, width) for value, width in zip(values, pad, strict=True)])
-
-        def shared(tables: list[Mapping[str, Array]]) -> list[str]:
-            return [name for name in tables[0] if all(name in table for table in tables)]
-
-        arrays: dict[str, Any] = {}
-        for name in (*PER_BIN, "codes"):
-            values = [getattr(part, name) for part in parts]
-            if all(value is not None for value in values):
-                arrays[name] = np.concatenate(values) if name == "codes" else join(values)
-            elif name != "counts":
-                arrays[name] = None
-        if any(part.start_times is not None for part in parts):
-            starts = [np.full(len(part), np.nan) if part.start_times is None else part.start_times for part in parts]
-            arrays["start_times"] = np.concatenate(starts)
-        return replace(
-            self,
-            **arrays,
-            lengths=np.concatenate([part.lengths for part in parts]),
-            behavior={
-                name: join([part.behavior[name] for part in parts]) for name in shared([p.behavior for p in parts])
-            },
-            conditions={
-                name: np.concatenate([part.conditions[name] for part in parts])
-                for name in shared([p.conditions for p in parts])
-            },
-        )
+        return replace(self, **pooled(parts, sources))
 
     def rebin(self, factor: int) -> "Trials":
         """Bins `factor` times as wide: counts and rates are summed, behaviour and latents averaged.
@@ -408,7 +421,9 @@ class Trials:
         if "trial" not in names:
             counts, names = counts[None], ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
-        return cls(counts, bin_width, **{"source": "array", **fields})
+        made = cls(counts, bin_width, **{"source": "array", **fields})
+        check_padding(np.asarray(made.lengths, np.int64), made.neurons, bin_width, large=counts.size)  # it exists
+        return made
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trials":

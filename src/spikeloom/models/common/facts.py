@@ -13,9 +13,13 @@ from spikeloom.models.common.conditions import Variable, Variables
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 from spikeloom.trials.identity import note_order, order_like
+from spikeloom.trials.padding import LARGE, check_padding
 
 TRAINING = "the model's training trials"
 """What the other side is called when trials meet a model."""
+
+BATCH, CHANNELS = 64, 256
+"""Trials of a usual batch and values per bin of a usual layer: what padding costs in training."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ def check_fit(trials: Trials, watch: Trials | None) -> Trials | None:
     """The validation trials, with their neurons in the order of the training trials.
 
     Raises:
-        DataError: if there are too few training trials or no spikes.
+        DataError: if there are too few training trials or no spikes, or batches would be large and mostly padding.
         ShapeError: if the validation trials have other neurons or bins.
     """
     if len(trials) < 2 or not trials.counts.any():
@@ -106,6 +110,8 @@ def check_fit(trials: Trials, watch: Trials | None) -> Trials | None:
             f"There are {len(trials)} trials and {int(trials.counts.sum())} spikes.",
             "Check the binning with `spikeloom inspect`.",
         )
+    batches = len(trials) / min(len(trials), BATCH)  # each batch is padded to the longest of all trials
+    check_padding(np.asarray(trials.lengths, np.int64), CHANNELS, trials.bin_width, large=int(LARGE * batches))
     if watch is None:
         return None
     return trials.match(watch, mine="the training trials", theirs="the validation trials")

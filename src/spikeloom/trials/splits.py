@@ -1,0 +1,170 @@
+"""Divide trials into two parts: at random, in blocks of time, or by a condition; and find trials that share spikes.
+
+Windows around back-to-back events overlap, so the same spikes can lie in several trials. A random split puts many of
+them into both parts, and a model is then tested on spikes that it was trained on. **Blocks** keep neighbouring trials
+together. Time is divided into one or more stretches with equally many trials. In each stretch the first trials go to
+the first part and the later ones to the second. One stretch gives early against late: the two parts meet at one moment
+only, but a recording that drifts differs between them. Several stretches interleave the parts, which balances drift and
+costs more boundaries. Trials at a boundary that share spikes with the other part are left out.
+"""
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import DataError, SpikeloomWarning
+from spikeloom.seeds import Purpose, generator
+
+if TYPE_CHECKING:
+    from spikeloom.trials.trials import Trials
+
+Rows = NDArray[np.int64]
+
+TOLERANCE = 1e-3
+"""Share of a bin by which windows may overlap without sharing a spike; clocks have finite precision."""
+
+
+class OverlapWarning(SpikeloomWarning):
+    """Trials of the two parts of a split share spikes because they overlap in time, or were left out for that."""
+
+
+def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Rows of two disjoint random parts, the first with `fraction` of the trials; each in rising order.
+
+    Raises:
+        DataError: if a part would be empty.
+    """
+    first = _first_part(n_trials, fraction)
+    order = generator(seed, Purpose.SPLIT).permutation(n_trials)
+    return np.sort(order[:first]), np.sort(order[first:])
+
+
+def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Rows, Rows]:
+    """Rows of two parts made of blocks of time; each in rising order.
+
+    Trials are ordered by their start times, or as they come if a start time is unknown. Trials that were pooled from
+    several recordings are divided recording by recording. Of each boundary, trials of the larger part that share spikes
+    with the other part are left out.
+
+    Args:
+        trials: The trials.
+        fraction: Share of the trials of each stretch that go to the first part.
+        n_stretches: Number of stretches of time, each of which is divided.
+
+    Raises:
+        DataError: if a stretch has too few trials to be divided.
+
+    Warns:
+        OverlapWarning: if trials at the boundaries were left out.
+    """
+    first: list[Rows] = []
+    second: list[Rows] = []
+    for rows in _recordings(trials):
+        for stretch in np.array_split(_in_time(trials, rows), max(n_stretches, 1)):
+            size = _first_part(len(stretch), fraction)
+            first.append(stretch[:size])
+            second.append(stretch[size:])
+    one, two = np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+    shared_one, shared_two = shared_between(trials, one, two)
+    larger_first = len(one) >= len(two)
+    left_out = int((shared_one if larger_first else shared_two).sum())
+    if left_out:
+        one, two = (one[~shared_one], two) if larger_first else (one, two[~shared_two])
+        message = f"{left_out} of {len(trials)} trials were left out: they share spikes with trials of the other part."
+        warnings.warn(message, OverlapWarning, stacklevel=3)
+    if not (len(one) and len(two)):
+        raise DataError(
+            "A split must leave at least one trial on each side.",
+            f"All trials of one part share spikes with the other part, in {n_stretches} stretches.",
+            "Use fewer stretches, or cut shorter windows when binning.",
+        )
+    return one, two
+
+
+def note_overlaps(trials: "Trials", one: Rows, two: Rows) -> None:
+    """Warn if trials of two parts share spikes.
+
+    Warns:
+        OverlapWarning: with the number of trials that overlap with another one.
+    """
+    both = shared_between(trials, one, two)
+    if any(shared.any() for shared in both):
+        every = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
+        message = (
+            f"{every} of {len(trials)} trials share spikes with another one, since their windows overlap in time, and "
+            f"{int(sum(shared.sum() for shared in both))} of them with a trial of the other part. Split in blocks "
+            "(--blocks) to keep neighbouring trials together."
+        )
+        warnings.warn(message, OverlapWarning, stacklevel=3)
+
+
+def sharing(trials: "Trials", rows: Rows) -> NDArray[np.bool_]:
+    """Mark the trials of one recording that overlap in time with another one of it (row,)."""
+    starts, ends = _spans(trials, rows)
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], ends[order]
+    latest = np.maximum.accumulate(ends)
+    shared = np.zeros(len(rows), bool)
+    shared[order[1:]] |= starts[1:] < latest[:-1]
+    shared[order[:-1]] |= starts[1:] < ends[:-1]
+    return shared
+
+
+def shared_between(trials: "Trials", one: Rows, two: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Mark the trials of each part that overlap in time with a trial of the other part, of the same recording."""
+    marks = np.zeros(len(trials), bool)
+    for rows in _recordings(trials):
+        mine, theirs = np.intersect1d(rows, one), np.intersect1d(rows, two)
+        marks[mine] = _overlapping(trials, mine, theirs)
+        marks[theirs] = _overlapping(trials, theirs, mine)
+    return marks[one], marks[two]
+
+
+def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_]:
+    """Mark the rows that overlap in time with at least one of the others (row,)."""
+    if not (len(rows) and len(others)):
+        return np.zeros(len(rows), bool)
+    starts, ends = _spans(trials, rows)
+    their_starts, their_ends = _spans(trials, others)
+    order = np.argsort(their_starts, kind="stable")
+    latest = np.concatenate([[-np.inf], np.maximum.accumulate(their_ends[order])])
+    before = np.searchsorted(their_starts[order], ends, side="left")  # others that begin before a row ends
+    return np.asarray(latest[before] > starts)
+
+
+def _spans(trials: "Trials", rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Start and end of each trial in seconds, less a tolerance; infinitely late where unknown, so nothing overlaps."""
+    known = np.full(len(trials), np.nan) if trials.start_times is None else np.asarray(trials.start_times, float)
+    starts = known[rows]
+    ends = starts + np.asarray(trials.lengths, np.int64)[rows] * trials.bin_width - TOLERANCE * trials.bin_width
+    missing = np.isnan(starts)
+    return np.where(missing, np.inf, starts), np.where(missing, -np.inf, ends)
+
+
+def _recordings(trials: "Trials") -> list[Rows]:
+    """Rows of each recording that the trials were pooled from: those of one value of the condition `source`."""
+    source = trials.conditions.get("source")
+    if source is None or source.ndim != 1:
+        return [np.arange(len(trials))]
+    return [np.flatnonzero(source == value) for value in dict.fromkeys(source.tolist())]
+
+
+def _in_time(trials: "Trials", rows: Rows) -> Rows:
+    """The rows in the order of their start times; as they come if one is unknown."""
+    if trials.start_times is None or not np.isfinite(np.asarray(trials.start_times, float)[rows]).all():
+        return rows
+    return rows[np.argsort(trials.start_times[rows], kind="stable")]
+
+
+def _first_part(n_trials: int, fraction: float) -> int:
+    """Number of trials in the first part; DataError if a part would be empty."""
+    first = round(fraction * n_trials) if np.isfinite(fraction) else 0
+    if not 0 < first < n_trials:
+        raise DataError(
+            "A split must leave at least one trial on each side.",
+            f"Fraction {fraction} of {n_trials} trials is {first}.",
+            "Give a fraction between 0 and 1, such as 0.75.",
+        )
+    return first
