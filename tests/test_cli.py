@@ -129,7 +129,20 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(house, tmp_path, monkeypatch
 
 # --- help ------------------------------------------------------------------------------------------------------------
 
-COMMANDS = ["bin", "split", "concatenate", "select", "inspect", "recipes", "fit", "sample", "encode", "evaluate", "compare", "demo"]
+COMMANDS = [
+    "bin",
+    "split",
+    "concatenate",
+    "select",
+    "inspect",
+    "recipes",
+    "fit",
+    "sample",
+    "encode",
+    "evaluate",
+    "compare",
+    "demo",
+]
 
 
 @pytest.mark.parametrize("command", [*([name] for name in COMMANDS), ["simulate", "lorenz"]])
