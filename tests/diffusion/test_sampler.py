@@ -15,13 +15,13 @@ from spikeloom.diffusion.sampler import (
     DDPM,
     DEFAULT,
     DPMSolver2M,
+    Estimate,
     Heun,
-    Rung,
     Sampler,
+    SamplerState,
     SDEDPMSolver2M,
-    Seen,
+    StepLevel,
     UniPC,
-    Walk,
 )
 from spikeloom.diffusion.schedule import Cosine, LinearBeta
 from spikeloom.seeds import Purpose, Streams
@@ -231,18 +231,19 @@ def theirs(kind, **settings):
     return scheduler
 
 
-def rungs():
+def step_levels():
     levels = DDIM(20).levels(LinearBeta())
     signal, noise = LinearBeta()(levels)
-    return [Rung(*row) for row in zip(levels.tolist(), signal.tolist(), noise.tolist(), strict=True)]
+    rows = zip(levels.tolist(), signal.tolist(), noise.tolist(), strict=True)
+    return [StepLevel(step, *row) for step, row in enumerate(rows)]
 
 
-def seen(rung, x, eps):
-    return Seen(rung, x, (x - rung.noise * eps) / rung.signal)
+def estimate(at, x, eps):
+    return Estimate(at, x, (x - at.noise * eps) / at.signal)
 
 
-def walk(noise=None):
-    return Walk(ExactGaussian(1.0, LinearBeta()), lambda: noise, None, None)
+def state_of(noise=None):
+    return SamplerState(ExactGaussian(1.0, LinearBeta()), lambda: noise, None, None)
 
 
 def random(count):
@@ -258,12 +259,12 @@ def test_first_order_steps_agree_with_diffusers(ours, kind, position):
     x, eps = random(2)
     scheduler = theirs(kind, clip_sample=False)
     time = scheduler.timesteps[position]
-    assert (time.item() + 1) / 1000 == rungs()[position].level
+    assert (time.item() + 1) / 1000 == step_levels()[position].level
     draw = torch.Generator().manual_seed(5)
     expected = scheduler.step(eps, time, x, generator=draw).prev_sample
-    state = walk(torch.randn(x.shape, generator=torch.Generator().manual_seed(5)))
-    state.seen.append(seen(rungs()[position], x, eps))
-    torch.testing.assert_close(ours.step(rungs()[position + 1], state), expected, **CLOSE)
+    state = state_of(torch.randn(x.shape, generator=torch.Generator().manual_seed(5)))
+    state.past.append(estimate(step_levels()[position], x, eps))
+    torch.testing.assert_close(ours.step(step_levels()[position + 1], state), expected, **CLOSE)
 
 
 @pytest.mark.parametrize(
@@ -275,12 +276,12 @@ def test_multistep_steps_agree_with_diffusers(ours, algorithm):
     scheduler = theirs(
         "DPMSolverMultistepScheduler", algorithm_type=algorithm, solver_order=2, final_sigmas_type="zero"
     )
-    state = walk(noise)
+    state = state_of(noise)
     mine = x
     for position, answer in enumerate(eps):
         x = scheduler.step(answer, scheduler.timesteps[position], x, variance_noise=noise).prev_sample
-        state.seen.append(seen(rungs()[position], mine, answer))
-        mine = ours.step(rungs()[position + 1], state)
+        state.past.append(estimate(step_levels()[position], mine, answer))
+        mine = ours.step(step_levels()[position + 1], state)
         torch.testing.assert_close(mine, x, **CLOSE)
 
 
@@ -291,14 +292,14 @@ def test_third_order_step_agrees_with_diffusers():
     history = []
     compared = 0
     for position, answer in enumerate(eps):
-        here = rungs()[position]
-        history.append(seen(here, x, answer))
+        here = step_levels()[position]
+        history.append(estimate(here, x, answer))
         if position >= 3:
-            state = walk()
+            state = state_of()
             before = history[-2]._replace(x=scheduler.last_sample)  # after their correction
-            state.seen.extend([*history[-4:-2], before, history[-1]])
+            state.past.extend([*history[-4:-2], before, history[-1]])
             expected = scheduler.step(answer, scheduler.timesteps[position], x).prev_sample
-            torch.testing.assert_close(UniPC(20).step(rungs()[position + 1], state), expected, **CLOSE)
+            torch.testing.assert_close(UniPC(20).step(step_levels()[position + 1], state), expected, **CLOSE)
             x = expected
             compared += 1
         else:

@@ -40,7 +40,7 @@ def told_piecewise(vector, sequence):
 @pytest.mark.parametrize("bins", [1, 9, 10, 15, 33, 40])
 def test_it_is_the_windowed_trial(window, bins):
     net, sampler = network(), UniPC(5)
-    windowed = Windowed(net, window=window, levels=sampler.levels(SCHEDULE))
+    windowed = Windowed(net, window=window)
     whole = sampler.draw(windowed, lambda: normal(1)(bins))
     stream = Stream(net, sampler, window=window, noise=normal(1), fresh=lambda _, n: normal(2)(n), bins=bins)
     # rows of another batch: float32 sums in another order
@@ -52,7 +52,7 @@ def test_it_is_the_windowed_trial(window, bins):
 def test_it_is_told_what_the_windowed_trial_is_told(sampler: Sampler, strength):
     net, bins = network(), 37
     vector, sequence = torch.randn(1, 2), torch.randn(1, bins, 1)
-    windowed = Windowed(net, window=10, levels=sampler.levels(SCHEDULE))
+    windowed = Windowed(net, window=10)
     guided = Guided(windowed, strength=strength)
     whole = sampler.draw(guided, lambda: normal(1)(bins), condition=Condition(vector, sequence))
     words = dict(window=10, noise=normal(1), fresh=lambda _, n: normal(2)(n))
@@ -75,8 +75,8 @@ def test_it_goes_on_without_end_and_holds_little():
     held, made = [], 0
     for piece in islice(stream, 60):
         made += piece.shape[1]
-        held.append(sum(lane.bins for lane in stream.lanes))
-    assert made == stream.lanes[-1].hop * 59 + first_hop(3, 10)  # the last level's first windows lie closer together
+        held.append(sum(queue.bins for queue in stream.queues))
+    assert made == stream.queues[-1].hop * 59 + first_hop(3, 10)  # the last level's first windows lie closer together
     assert max(held[30:]) == max(held[:30])  # nothing piles up
     assert drawn - made <= 3 * 4 * 5 + 10  # at most three half windows of each level are under way
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from spikeloom.diffusion.denoiser import Denoiser, ExactGaussian
-from spikeloom.diffusion.sampler import UniPC
+from spikeloom.diffusion.guidance import Guided
+from spikeloom.diffusion.sampler import Heun, UniPC
 from spikeloom.diffusion.windowed import Windowed, first_hop
 from spikeloom.nn.condition import Condition
 from tests.helpers.small_denoiser import SCHEDULE, network
@@ -33,12 +34,26 @@ class Course(Denoiser):
         return mean + signal * 0.25 / (signal**2 * 0.25 + noise**2) * (x - signal * mean)
 
 
+class Unshifted(Denoiser):
+    """Ignores the number of the step."""
+
+    schedule = SCHEDULE
+
+    def __init__(self, denoiser):
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, x, level, condition=None, mask=None):
+        return self.denoiser(x, level, condition, mask)
+
+
 def test_no_bin_is_always_at_the_same_place_of_a_window():
     """Windows that begin with the trial at every level leave their course in the samples; shifted ones hardly any."""
     sampler, tied = UniPC(20), []
-    for levels in (None, sampler.levels(SCHEDULE)):
+    shifted = Windowed(Course(), window=16)
+    for denoiser in (Unshifted(shifted), shifted):
         noise = torch.randn(1, 8000, 4, generator=torch.Generator().manual_seed(0))
-        x = sampler.draw(Windowed(Course(), window=16, levels=levels), lambda: noise)  # noqa: B023  # drawn at once
+        x = sampler.draw(denoiser, noise.clone)
         rows = x[0, 16:-16].reshape(-1, 8, 4)
         tied.append(float(rows.mean((0, 2)).var() / rows.var()))
     assert tied[0] > 0.01
@@ -52,9 +67,8 @@ def test_windows_cover_every_bin_wherever_they_begin(window, time):
     same = Course()
     same.forward = lambda x, *_: x
     x, mask = torch.randn(2, time, 3), torch.arange(time) < torch.tensor([[time], [max(1, time - 5)]])
-    levels = torch.arange(8, 0, -1) / 8
-    for level in levels:
-        found = Windowed(same, window=window, levels=levels)(x, level.expand(2), None, mask)
+    for step in range(8):
+        found = Windowed(same, window=window).at_step(step)(x, torch.full((2,), 0.5), None, mask)
         torch.testing.assert_close(found[mask], x[mask])
     assert len({first_hop(number, window) for number in range(8)}) == min(4, max(1, window // 2))
 
@@ -76,3 +90,26 @@ def test_windows_a_few_at_a_time_are_the_same(monkeypatch):
     whole = net(x, level, told)
     monkeypatch.setattr("spikeloom.diffusion.windowed.BINS_AT_ONCE", 30)
     torch.testing.assert_close(net(x, level, told), whole, atol=1e-5, rtol=1e-4)
+
+
+def test_guidance_and_samplers_pass_the_number_of_the_step_on():
+    """Levels that are closer than float32 resolves still have windows of their own."""
+    steps = []
+
+    class Recorder(Denoiser):
+        schedule = SCHEDULE
+
+        def at_step(self, step):
+            steps.append(step)
+            return self
+
+        def forward(self, x, level, condition=None, mask=None):
+            return x
+
+    close = UniPC(6, span=(1.0 + 1e-9, 1.0))
+    close.draw(Guided(Recorder(), strength=2.0), lambda: torch.zeros(1, 4, 1))
+    assert steps == [0, 1, 2, 3, 4, 5]
+    twice = Heun(3)
+    steps.clear()
+    twice.draw(Recorder(), lambda: torch.zeros(1, 4, 1))
+    assert steps == [0, 1, 1, 2, 2]

@@ -52,6 +52,14 @@ class Denoiser(nn.Module, ABC):
             mask: Bins that count; None means all. The estimate in the others is arbitrary and must not be used.
         """
 
+    def at_step(self, step: int) -> "Denoiser":  # noqa: ARG002 - most denoisers do not depend on it
+        """Return the denoiser that a sampler evaluates at a step, counted from 0 at the noisiest level.
+
+        Most denoisers depend on the level only and return themselves. `Windowed` begins its windows elsewhere at each
+        step.
+        """
+        return self
+
 
 @final
 class NetworkDenoiser(Denoiser):

@@ -58,8 +58,12 @@ class Guided(Denoiser):
             vector=_twice(condition.vector), sequence=_twice(condition.sequence), present=torch.cat([absent, present])
         )
         estimate = self.denoiser(torch.cat([x, x]), torch.cat([level, level]), both, _twice(mask))
-        without, given = estimate.chunk(2)
-        return without + self.strength * (given - without)
+        unconditional, conditional = estimate.chunk(2)
+        return unconditional + self.strength * (conditional - unconditional)
+
+    def at_step(self, step: int) -> "Guided":
+        """Return the same guidance of the inner denoiser at that step."""
+        return Guided(self.denoiser.at_step(step), strength=self.strength)
 
 
 def _twice(value: Tensor | None) -> Tensor | None:

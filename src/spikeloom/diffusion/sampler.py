@@ -1,4 +1,4 @@
-r"""The walk from noise to a sample, in few evaluations and without losing variance.
+r"""Samplers: from noise to a sample, in few evaluations and without losing variance.
 
 In :math:`z = x / a` and :math:`\tau = \sigma / a` the schedule disappears: the noise of z has standard deviation
 :math:`\tau`, and a sample follows the flow :math:`dz / d\tau = (z - \hat x_0) / \tau`. With
@@ -55,21 +55,30 @@ from spikeloom.diffusion.schedule import STRICT, NoiseSchedule
 from spikeloom.nn.condition import Condition
 
 Spacing = Literal["trailing", "even", "power", "log_snr"]
-"""Where a sampler looks, from noisy to clean, n levels in all:
+"""Levels at which a sampler evaluates the denoiser, from noisy to clean, n in all:
 trailing, round(1000 k / n) / 1000 for k = n..1, the choice of most published samplers; even, k / n;
 power, even in tau^(1/7); log_snr, even in log tau."""
 
 SPANS = {"power": (20.0, 0.01), "log_snr": (40.0, 0.005)}
-"""Noisiest and cleanest tau where a spacing is given by tau. Unit variance hides behind 20 times its noise;
-a wider span wastes steps, and ending at tau costs data of sd s a part tau^2 / 2 s^2 of their sd."""
+"""Noisiest and cleanest tau where a spacing is given by tau. At 20 times as much noise as
+signal, data of unit variance change the noisy sample by 0.1 % only, so a wider span wastes steps. Ending at tau costs
+data of standard deviation s a fraction tau^2 / 2 s^2 of it."""
 
 GRID = 1000
 """Levels that trailing spacing chooses from."""
 
 
-class Rung(NamedTuple):
-    """One level of the walk and the scales of signal and noise there."""
+class StepLevel(NamedTuple):
+    """One noise level that a sampler visits.
 
+    Args:
+        step: Its number, counted from 0 at the noisiest level.
+        level: Noise level in [0, 1].
+        signal: Scale of the clean sample at this level.
+        noise: Scale of the noise at this level.
+    """
+
+    step: int
     level: float
     signal: float
     noise: float
@@ -80,39 +89,39 @@ class Rung(NamedTuple):
         return math.log(self.signal / self.noise)
 
 
-class Seen(NamedTuple):
-    """What the walk knew at a rung: the sample and the estimate of its clean self."""
+class Estimate(NamedTuple):
+    """The noisy sample at one level, and the denoiser's estimate of the clean sample there."""
 
-    rung: Rung
+    at: StepLevel
     x: Tensor
     clean: Tensor
 
 
 @plain_dataclass
-class Walk:
-    """The state of one draw: how to look, where fresh noise comes from, and what was seen last.
+class SamplerState:
+    """What a step may use: the denoiser, fresh noise, and the estimates at the last few levels.
 
     Args:
-        denoiser: Whose estimates are followed.
-        noise: Gives standard normal numbers of the sample's shape at each call.
-        condition: Told to the denoiser.
+        denoiser: Gives the clean estimates.
+        noise: Returns standard normal numbers of the sample's shape at each call.
+        condition: Passed to the denoiser.
         mask: Bins that count; all others stay 0.
-        seen: The last few rungs, newest last.
+        past: Estimates at the last few levels, newest last.
     """
 
     denoiser: Denoiser
     noise: Callable[[], Tensor]
     condition: Condition | None
     mask: Mask | None
-    seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=4))
+    past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=4))
 
-    def look(self, x: Noisy, rung: Rung) -> Noisy:
-        """Estimate of the clean sample; one evaluation of the denoiser."""
-        level = torch.full((len(x),), rung.level, dtype=x.dtype, device=x.device)
-        return self._valid(self.denoiser(x, level, self.condition, self.mask))
+    def estimate(self, x: Noisy, at: StepLevel) -> Noisy:
+        """Return the estimate of the clean sample; one evaluation of the denoiser."""
+        level = torch.full((len(x),), at.level, dtype=x.dtype, device=x.device)
+        return self._valid(self.denoiser.at_step(at.step)(x, level, self.condition, self.mask))
 
-    def fresh(self) -> Noisy:
-        """Fresh standard normal noise."""
+    def fresh_noise(self) -> Noisy:
+        """Return fresh standard normal noise."""
         return self._valid(self.noise())
 
     def _valid(self, x: Tensor) -> Tensor:
@@ -127,7 +136,7 @@ class Sampler(ABC):
         steps: Number of noise levels visited.
         spacing: How they are spread; see `Spacing`.
         span: Noisiest and cleanest sigma / a of power and log_snr spacing; None for those in `SPANS`. Where the
-            schedule never gets that noisy the walk starts at level 1.
+            schedule never gets that noisy the first step starts at level 1.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -145,18 +154,18 @@ class Sampler(ABC):
             raise ValueError(f"a span falls from noisy to clean, both above 0, and {self.span} does not")
 
     @abstractmethod
-    def step(self, there: Rung, walk: Walk) -> Noisy:
-        """The sample at the next rung, which still has some noise.
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+        """Return the sample at the next level, which still has some noise.
 
         Args:
-            there: The next rung.
-            walk: Holds the sample and its clean estimate at this rung, `walk.seen[-1]`, and those before; gives
-                further estimates and fresh noise to a step that wants them.
+            there: The next level.
+            state: Holds the sample and its clean estimate at this level, `state.past[-1]`, and those before; gives
+                further estimates and fresh noise to a step that needs them.
         """
 
     @property
     def evaluations(self) -> int:
-        """How often the denoiser is evaluated in one draw."""
+        """Number of evaluations of the denoiser in one draw."""
         return self.steps
 
     @final
@@ -177,6 +186,14 @@ class Sampler(ABC):
         return schedule.level_of(ratio)
 
     @final
+    def step_levels(self, schedule: NoiseSchedule) -> list[StepLevel]:
+        """The noise levels visited, each with its number and its scales of signal and noise."""
+        levels = self.levels(schedule)
+        signal, noise = schedule(levels)
+        rows = zip(levels.tolist(), signal.tolist(), noise.tolist(), strict=True)
+        return [StepLevel(step, *row) for step, row in enumerate(rows)]
+
+    @final
     @torch.no_grad()
     def draw(
         self,
@@ -186,27 +203,25 @@ class Sampler(ABC):
         condition: Condition | None = None,
         mask: Mask | None = None,
     ) -> Noisy:
-        """Draw samples: start from noise, walk the levels, end with the clean estimate.
+        """Draw samples: start from noise, step through the levels, end with the clean estimate.
 
         Args:
             denoiser: Whose estimates are followed; put it into eval mode first.
             noise: Gives standard normal numbers (batch, time, channel) at each call. The first call is the start;
                 stochastic samplers ask again at every step but the last.
-            condition: What the samples shall belong to.
+            condition: Passed to the denoiser.
             mask: Bins that count, for trials of different length; None means all.
 
         Returns:
             x_0 (batch, time, channel), 0 where the mask is False.
         """
-        levels = self.levels(denoiser.schedule)
-        signal, sigma = denoiser.schedule(levels)
-        rungs = [Rung(*row) for row in zip(levels.tolist(), signal.tolist(), sigma.tolist(), strict=True)]
-        walk = Walk(denoiser, noise, condition, mask)
-        x = walk.fresh()
-        for here, there in pairwise(rungs):
-            walk.seen.append(Seen(here, x, walk.look(x, here)))
-            x = self.step(there, walk)
-        return walk.look(x, rungs[-1])
+        levels = self.step_levels(denoiser.schedule)
+        state = SamplerState(denoiser, noise, condition, mask)
+        x = state.fresh_noise()
+        for here, there in pairwise(levels):
+            state.past.append(Estimate(here, x, state.estimate(x, here)))
+            x = self.step(there, state)
+        return state.estimate(x, levels[-1])
 
 
 @final
@@ -220,13 +235,13 @@ class DDPM(Sampler):
     Source: Ho, Jain, Abbeel 2020, equation 7.
     """
 
-    def step(self, there: Rung, walk: Walk) -> Noisy:
-        """Draw from the posterior of the next rung, given this one and the clean estimate."""
-        here, x, clean = walk.seen[-1]
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+        """Draw from the posterior of the next level, given this one and the clean estimate."""
+        here, x, clean = state.past[-1]
         alpha = (here.signal / there.signal) ** 2
         kept = (there.noise / here.noise) ** 2
         mean = there.signal * (1 - alpha) / here.noise**2 * clean + math.sqrt(alpha) * kept * x
-        return mean + math.sqrt((1 - alpha) * kept) * walk.fresh()
+        return mean + math.sqrt((1 - alpha) * kept) * state.fresh_noise()
 
 
 @final
@@ -237,9 +252,9 @@ class DDIM(Sampler):
     Source: Song, Meng, Ermon 2021, equation 12 with eta = 0.
     """
 
-    def step(self, there: Rung, walk: Walk) -> Noisy:
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """Blend the clean estimate and the noise estimate anew."""
-        here, x, clean = walk.seen[-1]
+        here, x, clean = state.past[-1]
         return there.signal * clean + there.noise / here.noise * (x - here.signal * clean)
 
 
@@ -253,11 +268,11 @@ class DPMSolver2M(Sampler):
 
     spacing: Spacing = "log_snr"
 
-    def step(self, there: Rung, walk: Walk) -> Noisy:
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """Follow the line through the last two clean estimates to the middle of the step."""
-        here, x, _ = walk.seen[-1]
+        here, x, _ = state.past[-1]
         shrink = math.exp(here.log_snr - there.log_snr)
-        return there.noise / here.noise * x + there.signal * (1 - shrink) * _middle(there, walk)
+        return there.noise / here.noise * x + there.signal * (1 - shrink) * _middle(there, state)
 
 
 @final
@@ -274,12 +289,12 @@ class SDEDPMSolver2M(Sampler):
 
     spacing: Spacing = "log_snr"
 
-    def step(self, there: Rung, walk: Walk) -> Noisy:
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """As `DPMSolver2M`, then replace part of the noise."""
-        here, x, _ = walk.seen[-1]
+        here, x, _ = state.past[-1]
         shrink = math.exp(here.log_snr - there.log_snr)
-        mean = there.noise / here.noise * shrink * x + there.signal * (1 - shrink**2) * _middle(there, walk)
-        return mean + there.noise * math.sqrt(1 - shrink**2) * walk.fresh()
+        mean = there.noise / here.noise * shrink * x + there.signal * (1 - shrink**2) * _middle(there, state)
+        return mean + there.noise * math.sqrt(1 - shrink**2) * state.fresh_noise()
 
 
 @final
@@ -294,16 +309,16 @@ class Heun(Sampler):
 
     @property
     def evaluations(self) -> int:
-        """How often the denoiser is evaluated in one draw."""
+        """Number of evaluations of the denoiser in one draw."""
         return 2 * self.steps - 1
 
-    def step(self, there: Rung, walk: Walk) -> Noisy:
-        """Try a straight step, look where it leads, and go along the mean of both slopes."""
-        here, x, clean = walk.seen[-1]
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+        """Try a straight step, estimate the slope where it leads, and step along the mean of both slopes."""
+        here, x, clean = state.past[-1]
         z, tau, tau_there = x / here.signal, here.noise / here.signal, there.noise / there.signal
         slope = (z - clean) / tau
         tried = z + (tau_there - tau) * slope
-        slope_there = (tried - walk.look(there.signal * tried, there)) / tau_there
+        slope_there = (tried - state.estimate(there.signal * tried, there)) / tau_there
         return there.signal * (z + (tau_there - tau) * (slope + slope_there) / 2)
 
 
@@ -325,12 +340,14 @@ class UniPC(Sampler):
     spacing: Spacing = "log_snr"
     order: Annotated[int, Field(ge=1, le=3)] = 3
 
-    def step(self, there: Rung, walk: Walk) -> Noisy:
-        """Correct the sample at this rung, then predict the one at the next."""
-        if len(walk.seen) > 1:
-            here, _, clean = walk.seen[-1]
-            walk.seen[-1] = Seen(here, _polynomial(walk.seen[-2], list(walk.seen)[-self.order - 1 :], here), clean)
-        return _polynomial(walk.seen[-1], list(walk.seen)[-self.order :], there)
+    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+        """Correct the sample at this level, then predict the one at the next."""
+        if len(state.past) > 1:
+            here, _, clean = state.past[-1]
+            state.past[-1] = Estimate(
+                here, _polynomial(state.past[-2], list(state.past)[-self.order - 1 :], here), clean
+            )
+        return _polynomial(state.past[-1], list(state.past)[-self.order :], there)
 
 
 DEFAULT: Sampler = UniPC(20)
@@ -343,29 +360,29 @@ def _ratio(schedule: NoiseSchedule, level: float) -> float:
     return (noise / signal).item()
 
 
-def _middle(there: Rung, walk: Walk) -> Tensor:
+def _middle(there: StepLevel, state: SamplerState) -> Tensor:
     """Clean estimate in the middle of the step, on the line in lambda through the last two, if there are two."""
-    here, _, clean = walk.seen[-1]
-    if len(walk.seen) == 1:
+    here, _, clean = state.past[-1]
+    if len(state.past) == 1:
         return clean
-    before = walk.seen[-2]
-    half = (there.log_snr - here.log_snr) / (here.log_snr - before.rung.log_snr) / 2
+    before = state.past[-2]
+    half = (there.log_snr - here.log_snr) / (here.log_snr - before.at.log_snr) / 2
     return clean + half * (clean - before.clean)
 
 
-def _polynomial(start: Seen, points: list[Seen], there: Rung) -> Tensor:
-    r"""The sample at a rung, from `start`, along the polynomial in lambda through the clean estimates of `points`.
+def _polynomial(start: Estimate, points: list[Estimate], there: StepLevel) -> Tensor:
+    r"""Step from `start` to a level, along the polynomial in lambda through the clean estimates of `points`.
 
     With l counted from `start`, :math:`I_k = \int_0^h e^{l-h} l^k dl` obeys :math:`I_0 = 1 - e^{-h}`,
     :math:`I_k = h^k - k I_{k-1}`, and weights w that are exact for every power solve :math:`\sum_i w_i l_i^k = I_k`.
     """
-    step = there.log_snr - start.rung.log_snr
+    step = there.log_snr - start.at.log_snr
     integrals = [-math.expm1(-step)]
     for k in range(1, len(points)):
         integrals.append(step**k - k * integrals[-1])
-    away = np.array([point.rung.log_snr - start.rung.log_snr for point in points])
+    away = np.array([point.at.log_snr - start.at.log_snr for point in points])
     weights = np.linalg.solve(np.vander(away, increasing=True).T, np.array(integrals))
-    x = there.noise / start.rung.noise * start.x
+    x = there.noise / start.at.noise * start.x
     for weight, point in zip(weights.tolist(), points, strict=True):
         x = x + there.signal * weight * point.clean
     return x

@@ -1,27 +1,36 @@
-r"""Samples without end: a long trial whose beginning is finished before its end is begun.
+r"""Samples of unlimited length: the beginning of a trial is finished before its end is begun.
 
-A long trial is denoised in windows of W bins that overlap by half, hop H = W // 2 (`diffusion.windowed`). At every
-level window k reads W bins from its beginning on, and once it is done, nothing more changes the estimate of the clean
-bins before the beginning of window k + 1. A step from one level to the next is taken bin by bin. So the levels need not
-wait for the whole trial: the bins between the two may step down as soon as window k is done, and a window of the next
-level can be read as soon as the bins it covers have come down to it. Windows of each level begin elsewhere, at one of a
-few places within H; *blocks* are the bins between any two such places. All levels work at once, like looms in a row,
-each two or three windows behind the one before,
+A long trial is denoised in windows of W bins that overlap by half, hop H = W // 2 (`diffusion.windowed`). A step from
+one noise level to the next is taken bin by bin, and the clean estimate of a bin depends only on the windows that cover
+it. So a level need not wait for the whole trial. As soon as window k of a level is done, no later window changes the
+bins before the beginning of window k + 1; these bins step to the next level, which can denoise its next window once
+all its bins have arrived.
 
-    level 1     window k
-    level 2     window k - 2
-    ...
-    last level  window k - 2 (n - 1)   ->  finished latents
+All levels are processed together: one pass denoises the next window of every level as one batch, with a noise level
+for each row. A trial of eight bins, three levels and windows of four bins, without offsets, takes seven passes:
 
-and one wave evaluates them all as one batch, with a noise level for each row. What is kept between two waves is some
-blocks of each level: constant memory for a trial of any length. Nothing is approximated. With a sampler that draws no
-fresh noise the stream is the very trial that `Windowed` gives, to rounding, so it has no seam that a long trial has
-not.
+    pass   level 1    level 2    level 3    finished
+           (noise)               (clean)
+      1    ####....   ........   ........                # denoised in this pass
+      2    >>####..   oo......   ........                > passed on to the next level
+      3    >>>>####   ####....   ........                o arrived, waits for a full window
+      4    >>>>>>>>   >>####oo   oo......                . not there yet
+      5    >>>>>>>>   >>>>####   ####....   bins 0-1
+      6    >>>>>>>>   >>>>>>>>   >>####oo   bins 2-3
+      7    >>>>>>>>   >>>>>>>>   >>>>####   bins 4-7
 
-A sampler that looks twice in a step (`Heun`) would look at blocks whose neighbours are elsewhere, so such samplers are
-refused.
+Each level is two or three windows behind the previous one and holds a few windows at any time: constant memory,
+however long the trial. Windows of each level begin at another offset (`first_hop`), one of a few within H; a *block* is
+the run of bins between two neighbouring offsets, and blocks are what moves from level to level.
+
+Nothing is approximated. With a sampler that draws no fresh noise, the stream is the trial that `Windowed` gives, to
+rounding, so it has the same (unmeasurable) seams.
+
+A sampler with two evaluations a step (`Heun`) would need the neighbours of a block at a level where they are not yet,
+so such samplers are refused.
 """
 
+import functools
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -33,7 +42,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.diffusion.denoiser import Denoiser
-from spikeloom.diffusion.sampler import Rung, Sampler, Seen, Walk
+from spikeloom.diffusion.sampler import Estimate, Sampler, SamplerState, StepLevel
 from spikeloom.diffusion.windowed import first_hop
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
@@ -44,35 +53,35 @@ Piece = Float[Tensor, "1 bin channel"]
 
 @dataclass
 class Block:
-    """Bins that walk down the levels together.
+    """Bins that move from level to level together.
 
     Args:
         x: The sample at the block's level.
-        sequence: What these bins are told; None where the denoiser is told nothing bin by bin.
-        seen: What the block saw at the last few levels above.
+        sequence: Condition of these bins; None where the condition has no value per bin.
+        past: Estimates at the last few levels above.
     """
 
     x: Piece
     sequence: Float[Tensor, "1 bin dim"] | None
-    seen: deque[Seen] = field(default_factory=lambda: deque(maxlen=4))
+    past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=4))
 
 
 @dataclass
-class Lane:
-    """One level: its blocks in order, and the windows' answers so far.
+class LevelQueue:
+    """Blocks that wait at one level, and the sum of the windows' estimates of them.
 
     Args:
-        rung: The level.
+        at: The level.
         hop: Bins from the beginning of the next window to that of the one after it.
         blocks: Those whose clean estimate is not complete; the first one begins where the next window does.
-        total: Weighted sum of the windows' answers, from the first block on (bin, channel).
+        total: Weighted sum of the windows' estimates, from the first block on (bin, channel).
         norm: Sum of the weights (bin, 1).
         covered: Bins, from the first block on, that the last window reached.
-        complete: Bins, from the first block on, whose clean estimate is.
+        complete: Bins, from the first block on, whose clean estimate no further window changes.
         ended: Whether no further block will come.
     """
 
-    rung: Rung
+    at: StepLevel
     hop: int
     blocks: list[Block] = field(default_factory=list)
     total: Tensor | None = None
@@ -86,14 +95,46 @@ class Lane:
         """Bins of the blocks."""
         return sum(block.x.shape[1] for block in self.blocks)
 
-    def take(self) -> list[Block]:
+    def ready(self, window: int) -> bool:
+        """Return whether the next window can be denoised: it is full, or the trial ends in it."""
+        return self.bins >= window or (self.ended and self.bins > self.covered)
+
+    def pop_complete(self) -> list[Block]:
         """Remove and return the blocks that no further window will change."""
-        over = self.ended and self.bins <= self.covered  # the last window reached the end
-        taken, bins = list[Block](), 0
-        while self.blocks and (over or bins < self.complete):
-            taken.append(self.blocks.pop(0))
-            bins += taken[-1].x.shape[1]
-        return taken
+        all_complete = self.ended and self.bins <= self.covered  # the last window reached the end
+        popped, bins = list[Block](), 0
+        while self.blocks and (all_complete or bins < self.complete):
+            popped.append(self.blocks.pop(0))
+            bins += popped[-1].x.shape[1]
+        return popped
+
+    def add(self, weight: Tensor, estimate: Tensor) -> None:
+        """Add a window's estimate of the clean bins to the sum.
+
+        Args:
+            weight: Weight of each bin of the window (bin, 1).
+            estimate: The window's estimate (bin, channel).
+        """
+        window = len(weight)
+        total, norm = weight * estimate, weight.clone()
+        if self.total is not None and self.norm is not None:
+            total[: len(self.total)] += self.total[:window]
+            norm[: len(self.norm)] += self.norm[:window]
+        self.total = total
+        self.norm = norm
+        self.covered = window
+        self.complete = self.hop
+
+    def pop_clean(self, bins: int) -> Piece:
+        """Remove the first bins of the sum and return their clean estimate."""
+        assert self.total is not None
+        assert self.norm is not None
+        clean = (self.total[:bins] / self.norm[:bins])[None]
+        self.total = self.total[bins:]
+        self.norm = self.norm[bins:]
+        self.covered -= bins
+        self.complete -= bins
+        return clean
 
 
 @final
@@ -101,12 +142,12 @@ class Stream:
     """One trial of any length, finished block by block.
 
     Args:
-        denoiser: Knows trials of up to `window` bins; put it into eval mode first.
-        sampler: How the levels are walked; one evaluation a step.
+        denoiser: Denoiser of trials of up to `window` bins; put it into eval mode first.
+        sampler: Says which levels are visited and how to step; one evaluation a step.
         window: Bins of a window.
-        noise: Standard normal numbers (1, bins, channel) for so many further bins of the trial.
-        fresh: The same for a step from a level, by its number, for samplers that draw fresh noise.
-        condition: What so many further bins are told, or None: fewer bins in its sequence end the trial.
+        noise: Returns standard normal numbers (1, bins, channel) for the next bins of the trial.
+        fresh: Returns the same for a step, by its number, for samplers that draw fresh noise.
+        condition: Returns the condition of the next n bins, or None. Returning fewer than n bins ends the trial.
         bins: Length of the trial; None for one without end.
 
     Raises:
@@ -130,112 +171,110 @@ class Stream:
                 f"{sampler} takes {sampler.evaluations} evaluations for {sampler.steps} steps.",
                 "Use UniPC, DPMSolver2M, DDIM, SDEDPMSolver2M or DDPM.",
             )
-        levels = sampler.levels(denoiser.schedule)
-        scales = (levels, *denoiser.schedule(levels))
-        rungs = [Rung(*row) for row in zip(*(scale.tolist() for scale in scales), strict=True)]
-        self.lanes = [Lane(rung, first_hop(number, window)) for number, rung in enumerate(rungs)]
+        levels = sampler.step_levels(denoiser.schedule)
+        self.queues = [LevelQueue(at, first_hop(at.step, window)) for at in levels]
         self.denoiser, self.sampler, self.window = denoiser, sampler, window
         self.hop = max(1, window // 2)
-        places = sorted({0, self.hop, *(lane.hop for lane in self.lanes)})
-        self.sizes = itertools.cycle([late - early for early, late in itertools.pairwise(places)])
-        self.noise, self.fresh, self.condition, self.left = noise, fresh, condition, bins
-        self.told: Condition | None = None
+        offsets = sorted({0, self.hop, *(queue.hop for queue in self.queues)})
+        self.block_sizes = itertools.cycle([late - early for early, late in itertools.pairwise(offsets)])
+        self.noise, self.fresh, self.condition = noise, fresh, condition
+        self.bins_left = bins
+        self.last_condition: Condition | None = None
 
     def __iter__(self) -> Iterator[Piece]:
         """Finished pieces in order of time, each of at most a window."""
-        while not (self.lanes[-1].ended and not self.lanes[-1].blocks):
+        last = self.queues[-1]
+        while last.blocks or not last.ended:
             with torch.no_grad():
-                done = self._wave()
-            yield from done
+                finished = self._advance()
+            yield from finished
 
-    def _wave(self) -> list[Piece]:
-        """Evaluate one window of every lane that has one to read; what the last lane finished."""
-        first, finished = self.lanes[0], list[Piece]()
+    def _advance(self) -> list[Piece]:
+        """Denoise the next window of every level that has one; return what the last level finished."""
+        first = self.queues[0]
         while not first.ended and first.bins < self.window:
-            self._feed(first)
-        ready = [lane for lane in self.lanes if lane.bins >= self.window or (lane.ended and lane.bins > lane.covered)]
+            self._append_noise(first)
+        ready = [queue for queue in self.queues if queue.ready(self.window)]
         if ready:
-            self._look(ready)
-        for number, lane in enumerate(self.lanes):
-            finished += self._down(number, lane)
-            if lane.ended and not lane.blocks and number + 1 < len(self.lanes):
-                self.lanes[number + 1].ended = True
+            self._denoise_next_windows(ready)
+        finished = list[Piece]()
+        for queue, below in itertools.zip_longest(self.queues, self.queues[1:]):
+            finished += self._step_complete_blocks(queue, below)
+            if queue.ended and not queue.blocks and below is not None:
+                below.ended = True
         return finished
 
-    def _feed(self, lane: Lane) -> None:
-        """One more block of noise, and what it is told."""
-        size = next(self.sizes)
-        bins = size if self.left is None else min(size, self.left)
-        told = self.condition(bins) if bins else None
-        sequence = None if told is None else told.sequence
+    def _append_noise(self, queue: LevelQueue) -> None:
+        """Append one block of noise and its condition; end the trial where either ends."""
+        size = next(self.block_sizes)
+        bins = size if self.bins_left is None else min(size, self.bins_left)
+        condition = self.condition(bins) if bins else None
+        sequence = None if condition is None else condition.sequence
         bins = bins if sequence is None else sequence.shape[1]
         if bins:
-            self.told = told
-            lane.blocks.append(Block(self.noise(bins), sequence))
-        self.left = None if self.left is None else self.left - bins
-        lane.ended = bins < size or self.left == 0
+            self.last_condition = condition
+            queue.blocks.append(Block(self.noise(bins), sequence))
+        self.bins_left = None if self.bins_left is None else self.bins_left - bins
+        queue.ended = bins < size or self.bins_left == 0
 
-    def _look(self, ready: list[Lane]) -> None:
-        """Evaluate the next window of these lanes as one batch, and add the answers up."""
-        x, mask = zip(*(self._cut([block.x for block in lane.blocks]) for lane in ready), strict=True)
+    def _denoise_next_windows(self, queues: list[LevelQueue]) -> None:
+        """Evaluate the next window of these levels as one batch, and add the estimates to their sums."""
+        x, mask = zip(*(self._next_window([block.x for block in queue.blocks]) for queue in queues), strict=True)
         valid = torch.cat(mask)
-        level = torch.tensor([lane.rung.level for lane in ready], dtype=x[0].dtype, device=x[0].device)
-        answer = self.denoiser(torch.cat(x), level, self._condition(ready), None if valid.all() else valid)
-        place = torch.arange(self.window, device=answer.device)
-        weight = torch.minimum(place + 1, self.window - place).to(answer.dtype)[:, None]
-        for lane, one in zip(ready, answer, strict=True):
-            total, norm = weight * one, weight.clone()
-            if lane.total is not None and lane.norm is not None:
-                total[: len(lane.total)] += lane.total[: self.window]
-                norm[: len(lane.norm)] += lane.norm[: self.window]
-            lane.total, lane.norm, lane.covered = total, norm, self.window
-            lane.complete, lane.hop = lane.hop, self.hop
+        level = torch.tensor([queue.at.level for queue in queues], dtype=x[0].dtype, device=x[0].device)
+        condition = self._window_condition(queues)
+        estimates = self.denoiser(torch.cat(x), level, condition, None if valid.all() else valid)
+        bins = torch.arange(self.window, device=estimates.device)
+        weight = torch.minimum(bins + 1, self.window - bins).to(estimates.dtype)[:, None]
+        for queue, estimate in zip(queues, estimates, strict=True):
+            queue.add(weight, estimate)
+            queue.hop = self.hop
 
-    def _cut(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The next window (1, bin, channel), zeros beyond the end, and which bins of it there are (1, bin)."""
+    def _next_window(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the next window (1, bin, channel), zero after the trial's end, and its mask (1, bin)."""
         joined = torch.cat(pieces, 1)[:, : self.window]
-        beyond = self.window - joined.shape[1]
-        padded = torch.nn.functional.pad(joined, (0, 0, 0, beyond))
+        missing = self.window - joined.shape[1]
+        padded = torch.nn.functional.pad(joined, (0, 0, 0, missing))
         return padded, (torch.arange(self.window, device=joined.device) < joined.shape[1])[None]
 
-    def _condition(self, ready: list[Lane]) -> Condition | None:
-        """What each row of the batch is told."""
-        if self.told is None:
+    def _window_condition(self, queues: list[LevelQueue]) -> Condition | None:
+        """Return the condition of each row of the batch."""
+        if self.last_condition is None:
             return None
-        vector, sequence = self.told.vector, None
-        if self.told.sequence is not None:
-            told = [[block.sequence for block in lane.blocks if block.sequence is not None] for lane in ready]
-            sequence = torch.cat([self._cut(pieces)[0] for pieces in told])
-        return Condition(None if vector is None else vector.expand(len(ready), -1), sequence)
+        vector, sequence = self.last_condition.vector, None
+        if self.last_condition.sequence is not None:
+            pieces = [[block.sequence for block in queue.blocks if block.sequence is not None] for queue in queues]
+            sequence = torch.cat([self._next_window(row)[0] for row in pieces])
+        return Condition(None if vector is None else vector.expand(len(queues), -1), sequence)
 
-    def _down(self, number: int, lane: Lane) -> list[Piece]:
-        """Take the complete blocks one level down, all in one step; from the last lane they are finished."""
-        blocks = lane.take()
+    def _step_complete_blocks(self, queue: LevelQueue, below: LevelQueue | None) -> list[Piece]:
+        """Step the complete blocks to the level below, all at once; without one they are finished and returned."""
+        blocks = queue.pop_complete()
         if not blocks:
             return []
-        assert lane.total is not None
-        assert lane.norm is not None
         sizes = [block.x.shape[1] for block in blocks]
         bins = sum(sizes)
-        clean = (lane.total[:bins] / lane.norm[:bins])[None]
-        lane.total, lane.norm = lane.total[bins:], lane.norm[bins:]
-        lane.covered, lane.complete = lane.covered - bins, lane.complete - bins
-        if number + 1 == len(self.lanes):
+        clean = queue.pop_clean(bins)
+        if below is None:
             return [clean]
-        there = self.lanes[number + 1]
         for block, part in zip(blocks, clean.split(sizes, 1), strict=True):
-            block.seen.append(Seen(lane.rung, block.x, part))
-        walk = Walk(self.denoiser, lambda: self.fresh(number, bins), None, None, _joined(blocks))
-        x = self.sampler.step(there.rung, walk)
-        seen = walk.seen[-1]  # the step may have corrected it
-        for block, *parts in zip(blocks, *(whole.split(sizes, 1) for whole in (x, seen.x, seen.clean)), strict=True):
-            block.x, block.seen[-1] = parts[0], Seen(lane.rung, parts[1], parts[2])
-        there.blocks += blocks
+            block.past.append(Estimate(queue.at, block.x, part))
+        fresh = functools.partial(self.fresh, queue.at.step, bins)
+        state = SamplerState(self.denoiser, fresh, None, None, _joined_past(blocks))
+        x = self.sampler.step(below.at, state)
+        corrected = state.past[-1]  # the step may have corrected the sample it started from
+        parts = [value.split(sizes, 1) for value in (x, corrected.x, corrected.clean)]
+        for block, x_below, x_here, clean_here in zip(blocks, *parts, strict=True):
+            block.x = x_below
+            block.past[-1] = Estimate(queue.at, x_here, clean_here)
+        below.blocks += blocks
         return []
 
 
-def _joined(blocks: list[Block]) -> deque[Seen]:
-    """What neighbouring blocks saw, as one: they came down the same levels."""
-    rows = zip(*(block.seen for block in blocks), strict=True)
-    join = lambda pieces: torch.cat(list(pieces), 1)  # noqa: E731
-    return deque(Seen(row[0].rung, join(one.x for one in row), join(one.clean for one in row)) for row in rows)
+def _joined_past(blocks: list[Block]) -> deque[Estimate]:
+    """Return the estimates of neighbouring blocks, joined in time; the blocks came through the same levels."""
+    rows = zip(*(block.past for block in blocks), strict=True)
+    return deque(
+        Estimate(row[0].at, torch.cat([one.x for one in row], 1), torch.cat([one.clean for one in row], 1))
+        for row in rows
+    )

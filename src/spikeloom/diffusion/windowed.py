@@ -1,14 +1,14 @@
-"""A denoiser of long trials, made of one that knows short ones; it is a denoiser itself.
+"""A denoiser of long trials, made of a denoiser of short ones.
 
-At every level the noisy trial is cut into overlapping windows of the training length, each is denoised, and the
-estimates of the clean trial are blended (`nn.window`). All windows see the same noisy bins where they overlap, so they
-settle on one trial without a seam. So many windows are denoised at a time that the memory for the network's activity
-does not grow with the trial; for trials whose latents alone would fill it see `diffusion.stream`.
+At every level the noisy trial is cut into overlapping windows of the training length, each window is denoised, and the
+estimates of the clean trial are blended (`nn.window`). Overlapping windows see the same noisy bins, so they agree on
+one trial without a seam. A limited number of windows is denoised at a time, so the memory for the network's activity
+does not grow with the trial. For trials whose latents alone would fill the memory see `diffusion.stream`.
 
-A network that was trained on aligned trials knows where in a window it is, and would have every window run the course
-of a trial, on the same bins at every level. So the windows of each level begin elsewhere: by a part of half a window
-that changes from level to level (`first_hop`), for which the first window overlaps more with the second. What one
-level puts at the begin of a window the next one sees in its middle, and no bin is always at the same place.
+A network that was trained on aligned trials knows where in a window a bin is, and would repeat the time course of a
+trial in every window if windows began at the same bins at every level. So windows begin elsewhere at each step of the
+sampler: the second window begins up to half a window earlier, by an offset that changes from step to step
+(`first_hop`). A bin at the edge of a window at one step is inside a window at the next.
 """
 
 from typing import final
@@ -24,21 +24,21 @@ BINS_AT_ONCE = 2**16
 """Bins of the windows that are denoised together."""
 
 SHIFTS = 4
-"""Places at which windows may begin, within half a window."""
+"""Number of different offsets of the windows, within half a window."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Its multiples, modulo 1, are spread evenly, however many there are."""
+"""Golden ratio minus 1. The fractional parts of its multiples are spread evenly, however many are taken."""
 
 
-def first_hop(level: int, window: int) -> int:
-    """Bins from the beginning of the first window to that of the second, 1 to half a window.
+def first_hop(step: int, window: int) -> int:
+    """Return the bins from the beginning of the first window to that of the second, from 1 to half a window.
 
     Args:
-        level: Number of the level in the sampler's walk, from 0.
+        step: Step of the sampler, counted from 0.
         window: Bins of a window.
     """
     hop = max(1, window // 2)
-    return hop - int(level * GOLDEN % 1 * SHIFTS) * hop // SHIFTS
+    return hop - int(step * GOLDEN % 1 * SHIFTS) * hop // SHIFTS
 
 
 @final
@@ -46,36 +46,39 @@ class Windowed(Denoiser):
     """Denoise trials of any length in windows.
 
     Args:
-        denoiser: Knows trials of up to `window` bins.
+        denoiser: Denoiser of trials of up to `window` bins.
         window: Bins of a window.
-        levels: Those that the sampler walks; at each one windows begin elsewhere, and all trials of a call are at the
-            same one. None: they begin at the same bins always.
+        step: Step of the sampler, which says where windows begin; a sampler sets it through `at_step`.
     """
 
-    def __init__(self, denoiser: Denoiser, *, window: int, levels: Tensor | None = None) -> None:
+    def __init__(self, denoiser: Denoiser, *, window: int, step: int = 0) -> None:
         super().__init__()
         self.schedule = denoiser.schedule
-        self.denoiser, self.window, self.levels = denoiser, window, levels
+        self.denoiser, self.window, self.step = denoiser, window, step
+
+    def at_step(self, step: int) -> "Windowed":
+        """Return the same denoiser with its windows where they begin at that step."""
+        return Windowed(self.denoiser, window=self.window, step=step)
 
     def forward(
         self, x: Tensor, level: Tensor, condition: Condition | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Estimate of the clean sample, blended over windows; the plain one where a window holds the whole trial."""
+        """Estimate of the clean sample, blended over windows; a trial that fits one window is denoised as it is."""
         if x.shape[1] <= self.window:
             return self.denoiser(x, level, condition, mask)
-        number = None if self.levels is None else int((self.levels - float(level[0])).abs().argmin())
-        first = None if number is None else first_hop(number, self.window)
-        windows = Windows(x, mask, window=self.window, first=first)
-        told, cut, levels = windows.condition(condition), windows.cut(x), windows.repeat(level)
-        some = max(1, BINS_AT_ONCE // self.window)
-        parts = [slice(start, start + some) for start in range(0, len(cut), some)]
-        answers = [self.denoiser(cut[part], levels[part], _rows(told, part), windows.mask[part]) for part in parts]
-        return windows.blend(torch.cat(answers))
+        windows = Windows(x, mask, window=self.window, first=first_hop(self.step, self.window))
+        conditions, pieces, levels = windows.condition(condition), windows.cut(x), windows.repeat(level)
+        at_once = max(1, BINS_AT_ONCE // self.window)
+        parts = [slice(start, start + at_once) for start in range(0, len(pieces), at_once)]
+        estimates = [
+            self.denoiser(pieces[part], levels[part], _rows(conditions, part), windows.mask[part]) for part in parts
+        ]
+        return windows.blend(torch.cat(estimates))
 
 
 def _rows(condition: Condition | None, part: slice) -> Condition | None:
-    """The condition of some windows."""
+    """Return the condition of some windows."""
     if condition is None:
         return None
-    some = lambda x: None if x is None else x[part]  # noqa: E731
-    return Condition(some(condition.vector), some(condition.sequence), some(condition.present))
+    fields = (condition.vector, condition.sequence, condition.present)
+    return Condition(*(None if value is None else value[part] for value in fields))

@@ -235,8 +235,7 @@ class LDNS(Model):
         fresh = lambda: torch.from_numpy(request.noise.series(lengths, self.latents)).to(device)  # noqa: E731
         told = None if request.condition is None else request.condition.to(device)
         sampler: Sampler = request.sampler or self.sampler
-        levels = sampler.levels(self.schedule)
-        denoiser: Denoiser = Windowed(self.diffusion, window=self.longest, levels=levels)
+        denoiser: Denoiser = Windowed(self.diffusion, window=self.longest)
         denoiser = denoiser if told is None else Guided(denoiser, strength=request.guidance)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.diffusion_plan.precision == "bf16"):
             latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
