@@ -85,9 +85,8 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     words = parser.parse_args()
     model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)
-    assert model.facts is not None
     words.guidance = model.guidance if words.guidance is None else words.guidance
-    names = [variable.name for variable in model.facts.variables.each]
+    names = model.facts.conditions.names
     sampler = None if words.sampler is None else choose(Sampler, words.sampler)
     if words.only:
         name, _, value = words.only.partition("=")

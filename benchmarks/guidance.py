@@ -43,8 +43,7 @@ def spread(fake: Trials, name: str | None) -> float:
 
 def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -> dict[str, float]:
     """Everything measured at one strength."""
-    assert model.facts is not None
-    names = [variable.name for variable in model.facts.variables.each]
+    names = model.facts.conditions.names
     fake = model.sample(like=test, condition=names, guidance=strength, seed=seed)
     found = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
     pair = Pair(test, fake, reference=train)

@@ -105,7 +105,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     words = parser.parse_args()
     model = load_model(words.run)
-    assert model.facts is not None
     length, values = max(model.facts.lengths), []
     metrics = [metric for metric in METRICS if metric.name in SHOWN]
     for seed in words.seeds:

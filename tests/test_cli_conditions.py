@@ -76,12 +76,12 @@ def test_many_trials_are_written_in_parts(run, tmp_path, monkeypatch):
 
 WRONG = [
     (["--condition", "angle_deg=45"], "There is no value for ['side', 'wave']"),
-    ([*TOLD, "--condition", "wave"], "must come from somewhere"),
+    ([*TOLD, "--condition", "wave"], "needs values"),
     (["--condition", "angle_deg=45", "--condition", "side=up", "PATH"], "must be one of ['left', 'right']"),
     (["--condition", "angle_deg=east", "--condition", "side=left", "PATH"], "angle_deg must be 1 number"),
     (["--condition", "angle_deg=nan", "--condition", "side=left", "PATH"], "NaN"),
     (["--condition", "angle_deg=1,2", "--condition", "side=left", "PATH"], "angle_deg must be 1 number"),
-    ([*TOLD, "--condition", "colour=3", "PATH"], "can be told"),
+    ([*TOLD, "--condition", "colour=3", "PATH"], "names ['colour']"),
     ([*TOLD, "PATH", "--bins", "40"], "lasts 0.2 s, 20 bins"),
     ([*TOLD, "--condition", "wave=absent.csv"], "No such file"),
     ([*TOLD, "PATH", "--guidance", "nan"], "guidance strength must be a finite number"),

@@ -70,7 +70,7 @@ def test_evaluate_takes_the_cost_of_any_model(house, tmp_path):
         (["sample", "RUN", "--trials", "2", "--set", "codes=3", "--out", "OUT/x.h5"], "weights stay as they are"),
         (["sample", "RUN", "--trials", "2", "--set", "start=middle", "--out", "OUT/x.h5"], "'prior' or 'posterior'"),
         (["sample", "RUN", "--trials", "2", "--set", "strat=prior", "--out", "OUT/x.h5"], "Did you mean start"),
-        (["sample", "RUN", "--trials", "2", "--guidance", "2", "--out", "OUT/x.h5"], "neither guidance"),
+        (["sample", "RUN", "--trials", "2", "--guidance", "2", "--out", "OUT/x.h5"], "LFADS does not use guidance"),
         (["compare", "a=RUN", "--data", "TEST", "--set", "b:start=prior", "--out", "OUT/c"], "NAME:key=value"),
         (["compare", "a=TEST", "--data", "TEST", "--set", "a:start=prior", "--out", "OUT/c"], "settings of runs"),
     ],

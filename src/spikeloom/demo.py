@@ -15,7 +15,7 @@ import numpy as np
 from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.files import atomic_write, ensure_folder
 from spikeloom.models.common.base import Model
-from spikeloom.models.common.coded import Coded
+from spikeloom.models.common.coded import require_codes
 from spikeloom.models.common.cost import cost
 from spikeloom.recipe import read_recipe
 from spikeloom.report.chart import Figure
@@ -112,8 +112,7 @@ def _walks(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> l
     """Figures of walks along the target's x and y in the code space of a GNOCCHI."""
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
     say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
-    model = read_recipe(CODES).build(seen.neurons).fit(seen, seed=seed, out=run)
-    assert isinstance(model, Coded)
+    model = require_codes(read_recipe(CODES).build(seen.neurons).fit(seen, seed=seed, out=run))
     figures: list[Figure] = []
     for along in ("target_x", "target_y"):
         out = folder / f"{along}.h5"

@@ -8,9 +8,7 @@ import torch
 
 from spikeloom.diffusion.schedule import LinearBeta
 from spikeloom.errors import DataError, SettingError, ShapeError
-from spikeloom.models.common.request import asked_codes
 from spikeloom.models.gnocchi import GNOCCHI, NetworkSettings, SignalSettings
-from spikeloom.models.ldns import LDNS
 from spikeloom.nn.codes import CodeRangeWarning
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.seeds import Purpose, Streams
@@ -252,11 +250,21 @@ def test_mistakes_are_named(fitted):
         fitted.sample(codes=np.full((4, 3), np.nan))
     with pytest.raises(ShapeError, match="4 codes for 5 trials"):
         fitted.sample(5, codes=np.zeros((4, 3)))
-    with pytest.raises(SettingError, match="no guidance"):
+    with pytest.raises(SettingError, match="does not use guidance"):
         fitted.sample(2, guidance=2.0)
     with pytest.raises(SettingError, match="points >= 1"):
         fitted.traverse(toy(4), "gain", span=(0, 1), points=0)
     with pytest.raises(SettingError, match="codes >= 1"):
         model(codes=0)
-    with pytest.raises(SettingError, match="train a GNOCCHI"):
-        asked_codes(LDNS(NEURONS, latents=4), np.zeros((4, 3)))
+
+
+def test_reconstructions_of_trials_padded_further_keep_their_behaviour(fitted):
+    trials = toy(6)
+    padded = Trials(
+        np.pad(trials.counts, ((0, 0), (0, 3), (0, 0))),
+        trials.bin_width,
+        lengths=trials.lengths,
+        behavior={"x": np.ones((6, TIME + 3, 1))},
+    )
+    again = fitted.reconstruct(padded)
+    assert again.behavior["x"].shape == (6, TIME, 1)

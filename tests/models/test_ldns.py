@@ -73,7 +73,7 @@ def test_trials_of_different_length_do_not_disturb_each_other(plain):
 
         with torch.inference_mode():
             alone = plain.draw(Request(np.array([length]), noise, spikes))
-        np.testing.assert_allclose(alone["latents"][0], together.latents[trial, :length], atol=1e-5)
+        np.testing.assert_allclose(alone.latents[0], together.latents[trial, :length], atol=1e-5)
 
 
 def test_any_length_and_any_sampler(plain):
@@ -218,7 +218,7 @@ def test_trials_to_be_like_may_be_padded_further_than_they_last(told):
 
 def test_trials_to_be_like_must_have_the_same_bins(told):
     """24 bins of 25 ms are not 24 bins of 10 ms."""
-    with pytest.raises(SettingError, match=r"must have the bins of the training trials, 0\.01 s. Theirs are 0\.025 s"):
+    with pytest.raises(SettingError, match=r"has bins of 25 ms, but the model was trained on bins of 10 ms"):
         told.sample(like=Trials(toy_trials().counts, 0.025), seed=1)
 
 

@@ -241,7 +241,7 @@ def test_the_tiny_recipe_fits():
 
 
 def test_mistakes_are_named(fitted):
-    with pytest.raises(SettingError, match="neither guidance nor a sampler"):
+    with pytest.raises(SettingError, match="LFADS does not use guidance"):
         fitted.sample(2, guidance=2.0)
     with pytest.raises(SettingError, match="prior_variance > 0"):
         model(prior_variance=0.0)

@@ -9,6 +9,7 @@ import torch
 from spikeloom.errors import SettingError
 from spikeloom.evaluation.baselines import homogeneous_poisson
 from spikeloom.models.common.base import Model
+from spikeloom.models.common.results import Generated, Inferred
 from spikeloom.recipe import read_recipe
 from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective
 from tests.helpers.toy_search import waves
@@ -32,13 +33,13 @@ class Parrot(Model):
         """The known trials, in order."""
         place = sum(self.seen)
         self.seen.append(len(request.lengths))
-        return {"counts": self.known.counts[place : place + len(request.lengths)]}
+        return Generated(self.known.counts[place : place + len(request.lengths)])
 
     def infer(self, counts, mask):
         """True rates of the next trials."""
         place = sum(map(len, self.seen))
         self.seen.append(counts.numpy().copy())
-        return {"rates": self.known.rates[place : place + len(counts)]}
+        return Inferred(self.known.rates[place : place + len(counts)])
 
 
 def test_bits_of_true_rates_are_the_likelihood_ratio():

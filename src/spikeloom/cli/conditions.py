@@ -2,48 +2,52 @@
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikeloom.errors import ConditionError, FileError
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from spikeloom.models.common.base import Model
+    from spikeloom.models.common.conditions import NamedCondition
 
 
-def read_conditions(words: list[str], model: "Model", bins: int | None) -> dict[str, Any]:
-    """Name -> value, None where only the name was given.
+def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "dict[str, ArrayLike | None]":
+    """Return name -> value of the words of `--condition`; None where only the name was given.
 
-    A CSV file is a path drawn over time: its first column is `time` (s), the others are the dimensions in the unit that
-    the model was trained with (named by the header as `x (m/s)`, checked where the header says it). It is resampled
-    linearly at the centres of the bins.
+    A CSV file is a path over time: its first column is `time` (s), the others are the dimensions in the unit that the
+    model was trained with. The header names them as `x (m/s)`; a unit in it is checked. The path is resampled at the
+    centres of the bins.
+
+    Args:
+        words: Words such as "angle_deg=45".
+        model: A trained model.
+        n_bins: Bins of every trial; None for as many as the path lasts.
 
     Raises:
-        ConditionError: if a value or a file's columns are not what the model's variable needs.
+        ConditionError: if a value or a file's columns do not fit the model's condition.
     """
-    facts = model.facts
-    assert facts is not None
-    told: dict[str, Any] = {}
+    trained = {condition.name: condition for condition in model.facts.conditions.each}
+    values: dict[str, ArrayLike | None] = {}
     for word in words:
-        name, given, value = word.partition("=")
-        variable = next((known for known in facts.variables.each if known.name == name), None)
-        if not given or variable is None:  # an unknown name is refused by the model, which lists its own
-            told[name] = None
-        elif variable.kind == "sequence":
-            told[name] = _drawn_path(Path(value), variable.size, variable.unit, facts.bin_width, bins)
-        elif variable.kind == "category":
-            told[name] = _category(value, variable.categories)
+        name, equals, value = word.partition("=")
+        condition = trained.get(name)
+        if not equals or condition is None:  # the model refuses an unknown name and lists its own
+            values[name] = None
+        elif condition.per_bin:
+            values[name] = _drawn_path(Path(value), condition, model.facts.bin_width, n_bins)
+        elif condition.kind == "category":
+            values[name] = next((category for category in condition.categories if str(category) == value), value)
         else:
-            told[name] = _numbers(name, value, variable.size)
-    return told
+            values[name] = _numbers(name, value, condition.size)
+    return values
 
 
-def _category(value: str, categories: tuple[Any, ...]) -> Any:
-    return next((known for known in categories if str(known) == value), value)
-
-
-def _numbers(name: str, value: str, size: int) -> Any:
+def _numbers(name: str, value: str, size: int) -> float | list[float]:
+    """Return the number, or numbers between commas, of a condition."""
     try:
         numbers = [float(part) for part in value.split(",")]
     except ValueError:
@@ -55,7 +59,8 @@ def _numbers(name: str, value: str, size: int) -> Any:
     return numbers[0] if size == 1 else numbers
 
 
-def _drawn_path(path: Path, size: int, unit: str, bin_width: float, bins: int | None) -> np.ndarray:
+def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bins: int | None) -> np.ndarray:
+    """Return the path of a CSV file at the centres of the bins (bin, dim)."""
     try:
         rows = [row for row in csv.reader(path.read_text().splitlines()) if row]
         table = np.array(rows[1:], float)
@@ -64,45 +69,52 @@ def _drawn_path(path: Path, size: int, unit: str, bin_width: float, bins: int | 
     except ValueError as error:
         raise ConditionError("A drawn path must hold numbers.", f"{path}: {error}.", "Check the rows.") from error
     header = [column.strip() for column in rows[0]] if rows else []
+    _check_columns(path, header, table, condition)
+    _check_rows(path, table)
+    time = table[:, 0]
+    duration = max(1, round((time[-1] - time[0]) / bin_width))
+    if n_bins is not None and n_bins > duration:
+        raise ConditionError(
+            f"The path must last as long as the trials, {n_bins} bins of {bin_width:g} s.",
+            f"{path} lasts {time[-1] - time[0]:g} s, {duration} bins.",
+            f"Leave --bins out, or write --bins {duration}.",
+        )
+    return condition.at_bins(time, table[:, 1:], bin_width=bin_width, n_bins=duration if n_bins is None else n_bins)
+
+
+def _check_columns(path: Path, header: list[str], table: np.ndarray, condition: "NamedCondition") -> None:
+    """Raise a ConditionError unless the file has a column of times and one for each dimension, in the right unit."""
+    size, unit = condition.size, condition.unit
     if header[:1] != ["time"] or len(header) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
             f"A drawn path must have the columns time (s) and {size} more.",
             f"{path} has the columns {header} and {len(table)} rows.",
             "Write a header such as time,x,y.",
         )
+    units = {column.partition("(")[2].rstrip(")") for column in header[1:] if "(" in column}
+    if units - {unit}:
+        raise ConditionError(
+            f"The path must be in {unit or 'the unit of training'}.", f"{path} says {sorted(units)}.", "Convert it."
+        )
+
+
+def _check_rows(path: Path, table: np.ndarray) -> None:
+    """Raise a ConditionError unless there are two rows of finite numbers, at rising times."""
     if len(table) < 2:
         raise ConditionError(
-            "A drawn path must have at least two points.", f"{path} has {len(table)}.", "Draw where it goes, too."
+            "A drawn path must have at least two points.", f"{path} has {len(table)}.", "Add where it ends."
         )
-    if not np.isfinite(table).all():
+    finite = np.isfinite(table).all(1)
+    if not finite.all():
         raise ConditionError(
             "A drawn path must hold finite numbers.",
-            f"Row {int(np.flatnonzero(~np.isfinite(table).all(1))[0]) + 1} of {path} has NaN or infinity.",
+            f"Row {int(np.flatnonzero(~finite)[0]) + 1} of {path} has NaN or infinity.",
             "Leave such rows out; the path is resampled anyway.",
         )
-    if not (np.diff(table[:, 0]) > 0).all():
+    rising = np.diff(table[:, 0]) > 0
+    if not rising.all():
         raise ConditionError(
             "The times of a drawn path must be rising.",
-            f"Row {int(np.flatnonzero(np.diff(table[:, 0]) <= 0)[0]) + 2} of {path} is not later than the one before.",
+            f"Row {int(np.flatnonzero(~rising)[0]) + 2} of {path} is not later than the one before.",
             "Sort the rows by time and leave out doubles.",
         )
-    said = {column.partition("(")[2].rstrip(")") for column in header[1:] if "(" in column}
-    if said - {unit}:
-        raise ConditionError(
-            f"The path must be in {unit or 'the unit of training'}.", f"{path} says {sorted(said)}.", "Convert it."
-        )
-    return _at_bins(path, table, bin_width, bins)
-
-
-def _at_bins(path: Path, table: np.ndarray, bin_width: float, bins: int | None) -> np.ndarray:
-    """The drawn values (bin, dim) at the centres of the bins, on straight lines between the points."""
-    time = table[:, 0] - table[0, 0]
-    whole = max(1, round(time[-1] / bin_width))
-    if bins is not None and bins > whole:  # the last value must not be held in silence
-        raise ConditionError(
-            f"The path must last as long as the trials, {bins} bins of {bin_width:g} s.",
-            f"{path} lasts {time[-1]:g} s, {whole} bins.",
-            f"Leave --bins out, or write --bins {whole}.",
-        )
-    centres = (np.arange(whole if bins is None else bins) + 0.5) * bin_width
-    return np.stack([np.interp(centres, time, column) for column in table[:, 1:].T], 1)

@@ -142,15 +142,14 @@ def _model(folder: Path) -> list[str]:
 
     model, place = load_model(folder), model_folder(folder)
     facts = model.facts
-    assert facts is not None  # a loaded model has been trained
     lengths = list(facts.lengths)
     weights = sum(parameter.numel() for parameter in model.parameters())
     return [
         f"model         {type(model).__name__}, {weights} weights, in {place}",
         f"neurons       {facts.neurons}",
         f"bins          {min(lengths)} to {max(lengths)} of {1000 * facts.bin_width:g} ms",
-        f"trained on    {sum(facts.lengths.values())} trials from {facts.source or 'an unknown source'}",
-        *[f"{name:<14}{said}" for name, said in getattr(model, "notes", {}).items()],
+        f"trained on    {facts.n_trials} trials from {facts.source or 'an unknown source'}",
+        *[f"{name:<14}{text}" for name, text in model.notes.items()],
         "",
         (place / "recipe.toml").read_text().rstrip(),
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -213,8 +213,8 @@ def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, s
     from spikeloom.models.common.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
 
-    model: Any = load_model(run, changes)
-    if not hasattr(model, "unseen_rates"):
+    model = load_model(run, changes)
+    if not model.capabilities.unseen_rates:
         return cost(model)
     real = model.in_training_order(real)
     bits = bits_per_spike(model.observation, model.unseen_rates(real), real)
@@ -223,11 +223,10 @@ def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, s
 
 def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials | None":
     """Trials of a Gaussian fitted to the latents of the training trials, as many as there are real ones; LDNS only."""
-    from spikeloom.models.ldns import LDNS
     from spikeloom.recipe import load_model
 
     model = load_model(run)
-    if not isinstance(model, LDNS):
+    if not model.capabilities.latent_gaussian:
         return None
     if reference is None:
         raise SettingError(

@@ -125,22 +125,22 @@ def sample(
     from spikeloom.trials.hdf5 import write_parts
 
     model = load_model(run, change or ())
-    walk = None
+    chosen = None
     if sampler is not None:
         from spikeloom.diffusion.sampler import Sampler
 
-        walk = choose(Sampler, sampler)
+        chosen = choose(Sampler, sampler)
     if stream:
-        size = bins or max(model.facts.lengths)  # type: ignore[union-attr]  # a loaded model has facts
-        told = None if condition is None else read_conditions(condition, model, (trials or 0) * size)
-        _write_stream(model, trials, size, like, out, condition=told, guidance=guidance, seed=seed, sampler=walk)
+        size = bins or model.facts.longest
+        values = None if condition is None else read_conditions(condition, model, (trials or 0) * size)
+        _write_stream(model, trials, size, like, out, condition=values, guidance=guidance, seed=seed, sampler=chosen)
         return
-    told = None if condition is None else read_conditions(condition, model, bins)
+    values = None if condition is None else read_conditions(condition, model, bins)
     real = None if like is None else Trials.load(like)
-    if told is not None and bins is None and real is None:
-        bins = min((len(value) for value in told.values() if isinstance(value, np.ndarray)), default=None)
-    request: dict[str, Any] = dict(bins=bins, like=real, condition=told, guidance=guidance)
-    draw = partial(model.sample, trials, **request, seed=seed, sampler=walk, max_batch=max_batch)
+    if values is not None and bins is None and real is None:
+        bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
+    request: dict[str, Any] = dict(bins=bins, like=real, condition=values, guidance=guidance)
+    draw = partial(model.sample, trials, **request, seed=seed, sampler=chosen, max_batch=max_batch)
     number = len(real) if real is not None else trials
     ensure_folder(out.parent)
     if out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY:

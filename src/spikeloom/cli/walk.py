@@ -8,7 +8,6 @@ import typer
 from spikeloom.cli.data import Seed, TrialsOut
 from spikeloom.cli.model import Run
 from spikeloom.cli.paths import output_file
-from spikeloom.errors import SettingError
 
 TRAVERSE = (
     "Example: spikeloom traverse runs/arm --data t.h5 --along target_x --span -0.06 0.06 --points 5 --out walk.h5"
@@ -51,17 +50,11 @@ def traverse(
     if report is not None:
         output_file(report, ".html")
     from spikeloom.files import atomic_write, ensure_folder
-    from spikeloom.models.common.coded import Coded
+    from spikeloom.models.common.coded import require_codes
     from spikeloom.recipe import load_model
     from spikeloom.trials import Trials
 
-    model = load_model(run)
-    if not isinstance(model, Coded):
-        raise SettingError(
-            "Walks need a model with codes.",
-            f"{run} holds {type(model).__name__}.",
-            "Fit one with `spikeloom fit gnocchi-small --data train.h5 --out RUN`.",
-        )
+    model = require_codes(load_model(run))
     given = Trials.load(data)
     known = given if reference is None else Trials.load(reference)
     start = given.select(slice(trials))
@@ -72,8 +65,6 @@ def traverse(
     if report is not None:
         from spikeloom.report.walk import walk_page
 
-        signal = getattr(model, "signal", None)  # what a GNOCCHI reads
-        smoothing = 0.05 if signal is None else None if signal.of == "rates" else signal.smoothing
         ensure_folder(report.parent)
-        atomic_write(report, walk_page(walk, known, series=behavior, smoothing=smoothing).encode())
+        atomic_write(report, walk_page(walk, known, series=behavior, smoothing=model.smoothing).encode())
         typer.echo(f"{report}")

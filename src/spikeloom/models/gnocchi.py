@@ -33,10 +33,11 @@ from spikeloom.diffusion.sampler import DEFAULT, Sampler
 from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.errors import DataError, SettingError
 from spikeloom.losses import mmd
-from spikeloom.models.common.base import as_float, as_tensors
+from spikeloom.models.common.base import Capabilities, as_float, as_tensors
 from spikeloom.models.common.coded import Coded
 from spikeloom.models.common.facts import Facts
-from spikeloom.models.common.request import Request, read
+from spikeloom.models.common.request import Request, Signal, signal_of
+from spikeloom.models.common.results import Generated, Inferred
 from spikeloom.nn.activity import Activity
 from spikeloom.nn.codes import CodeSpace
 from spikeloom.nn.condition import Condition
@@ -56,7 +57,7 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 PRIOR_DRAWS = 4
 """Draws from N(0, I) for each code of a batch, in the discrepancy."""
 
-READS = {"spikes": "counts", "rates": "rates", "latents": "latents"}
+READS: dict[str, Signal] = {"spikes": "counts", "rates": "rates", "latents": "latents"}
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -146,6 +147,17 @@ class GNOCCHI(Coded):
         self.observation = copy.deepcopy(observation)
         self.plan, self.prior_plan, self.head_plan = plan, prior_plan, head_plan
         self.reads = READS[signal.of]
+        self.smoothing = None if signal.of == "rates" else signal.smoothing
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Model.capabilities`. Guidance is none of its options: a code is no condition to exaggerate."""
+        return Capabilities(options=("codes", "sampler"))
+
+    @property
+    def size(self) -> str:
+        """See `Model.size`."""
+        return f"{self.codes} codes"
 
     # --- building and training ------------------------------------------------------------------------------------
 
@@ -153,9 +165,9 @@ class GNOCCHI(Coded):
         """Networks and buffers; see `Model.build`."""
         signal, network = self.signal, self.network
         whole = signal.form == "components"
-        time = max(facts.lengths) if whole else 0
+        time = facts.longest if whole else 0
         channels = signal.latents if signal.of == "latents" else facts.neurons
-        components = min(signal.components, sum(facts.lengths.values()) - 1, time * channels) if whole else 0
+        components = min(signal.components, facts.n_trials - 1, time * channels) if whole else 0
         smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
         parts: dict[str, Any] = dict(time=time, components=components)
         parts |= dict(log=signal.of == "rates", wiener=whole and signal.wiener and signal.of == "spikes")
@@ -184,7 +196,7 @@ class GNOCCHI(Coded):
                 f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
                 "Cut equal windows, or fit with --set signal.form=sequence, which takes any length.",
             )
-        given = as_float(read(trials, self.reads))
+        given = as_float(signal_of(trials, self.reads))
         if given.shape[2] != len(self.activity.mean):
             raise DataError(
                 "A model of latents must know how many there are per bin.",
@@ -240,14 +252,8 @@ class GNOCCHI(Coded):
 
     # --- speaking -------------------------------------------------------------------------------------------------
 
-    def draw(self, request: Request) -> dict[str, np.ndarray]:
+    def draw(self, request: Request) -> Generated:
         """Code and noise -> activity -> rates -> counts; see `Model.draw`."""
-        if request.guidance != 1:
-            raise SettingError(
-                "GNOCCHI has no guidance: a code is not a condition that could be exaggerated.",
-                f"It got guidance={request.guidance}.",
-                "Leave it out, or move the codes with traverse.",
-            )
         device, lengths = self.space.mean.device, request.lengths
         free = torch.from_numpy(request.noise.normal(self.codes)).to(device)  # given codes change no other noise
         given = request.codes
@@ -262,23 +268,24 @@ class GNOCCHI(Coded):
         else:
             fresh = lambda: torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)  # noqa: E731
             x = sampler.draw(self.denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
-        found = {"codes": codes.cpu().numpy()}
+        latents = None
         if self.signal.of == "latents":
             latents = self.activity.back(x)
             drive = self._drive(latents)
-            found["latents"] = latents.cpu().numpy()
         else:
             drive = self.observation.drive(self.activity.rates(x))
-        found["rates"] = self.observation.rates(drive).cpu().numpy()
-        return found | {"counts": self.observation.sample(drive, request.spikes)}
+        rates = self.observation.rates(drive).cpu().numpy()
+        counts = self.observation.sample(drive, request.spikes)
+        return Generated(counts, rates, None if latents is None else latents.cpu().numpy(), codes.cpu().numpy())
 
-    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """One code per trial, of what the model reads (counts, rates or latents); see `Model.infer`."""
         device = self.space.mean.device
         if self.activity.components:
             self._check_bins(mask.sum(1).numpy())
-        x = self.activity(counts.to(device), mask.to(device))
-        return {"codes": self._codes(x, None if self.activity.components else mask.to(device)).cpu().numpy()}
+        x = self.activity(signal.to(device), mask.to(device))
+        codes = self._codes(x, None if self.activity.components else mask.to(device))
+        return Inferred(codes=codes.cpu().numpy())
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -303,7 +310,7 @@ class GNOCCHI(Coded):
         """What encoder and denoiser learn from."""
         mask = torch.from_numpy(trials.mask)
         with torch.no_grad():
-            x = self.activity(as_float(read(trials, self.reads)), mask)
+            x = self.activity(as_float(signal_of(trials, self.reads)), mask)
         return {"activity": x} if self.activity.components else {"activity": x, "mask": mask}
 
     def _check_bins(self, lengths: np.ndarray) -> None:

@@ -37,10 +37,11 @@ from spikeloom.diffusion.stream import Stream
 from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
-from spikeloom.models.common.base import Model, as_tensors
+from spikeloom.models.common.base import Capabilities, Model, as_tensors
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.likelihood import hidden_in_turn
 from spikeloom.models.common.request import Request
+from spikeloom.models.common.results import Generated, Inferred
 from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
@@ -168,14 +169,26 @@ class LDNS(Model):
         self.condition, self.guidance = tuple(condition), guidance
         self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Model.capabilities`."""
+        return Capabilities(
+            options=("condition", "guidance", "sampler"), stream=True, unseen_rates=True, latent_gaussian=True
+        )
+
+    @property
+    def size(self) -> str:
+        """See `Model.size`."""
+        return f"{self.latents} latents"
+
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
         first, second = self.autoencoder, self.denoiser
-        self.longest = max(facts.lengths)  # longer trials are read and generated in windows of it
+        self.longest = facts.longest  # longer trials are read and generated in windows of it
         size: dict[str, Any] = dict(latents=self.latents, width=first.width)
         self.encoder = Encoder(facts.neurons, blocks=first.blocks, bidirectional=first.bidirectional, **size)
         self.decoder = Decoder(neurons=facts.neurons, mixed=first.mixed, **size)
-        told: dict[str, Any] = dict(vector=facts.variables.vector, sequence=facts.variables.sequence)
+        told: dict[str, Any] = dict(vector=facts.conditions.vector_size, sequence=facts.conditions.sequence_size)
         shape: dict[str, Any] = dict(width=second.width, blocks=second.blocks, bidirectional=second.bidirectional)
         backbone = Backbone(self.latents, **shape, **told)
         self.diffusion = NetworkDenoiser(backbone, schedule=self.schedule, prediction=second.prediction)
@@ -228,7 +241,7 @@ class LDNS(Model):
 
     # --- speaking ------------------------------------------------------------------------------------------------
 
-    def draw(self, request: Request) -> dict[str, np.ndarray]:
+    def draw(self, request: Request) -> Generated:
         """Noise -> latents -> rates -> counts; see `Model.draw`."""
         device, lengths = self.latent_mean.device, request.lengths
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
@@ -242,19 +255,19 @@ class LDNS(Model):
         drive = self.decode(latents, self.generated if told is None else self.asked)
         rates = self.observation.rates(drive).cpu().numpy()
         counts = self.observation.sample(drive, request.spikes)
-        return {"counts": counts, "rates": rates, "latents": latents.cpu().numpy()}
+        return Generated(counts, rates, latents.cpu().numpy())
 
-    def unroll(self, request: StreamRequest) -> Iterator[dict[str, np.ndarray]]:
+    def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """Noise -> latents -> rates -> counts of one trial without end; see `Model.unroll` and `diffusion.stream`."""
-        device, noise, told = self.latent_mean.device, request.noise, request.told.read
+        device, noise = self.latent_mean.device, request.noise
         fresh: dict[int, Streams] = {}
 
         def drawn(bins: int, level: int | None = None) -> Tensor:
             streams = noise if level is None else fresh.setdefault(level, request.fresh(level))
             return torch.from_numpy(streams.normal(bins, self.latents)).to(device)
 
-        def heard(bins: int) -> Condition | None:
-            condition = told(bins)
+        def condition_of(bins: int) -> Condition | None:
+            condition = request.conditions.read(bins)
             return None if condition is None else condition.to(device)
 
         stream = Stream(
@@ -263,21 +276,19 @@ class LDNS(Model):
             window=self.longest,
             noise=drawn,
             fresh=lambda level, bins: drawn(bins, level),
-            condition=heard,
-            bins=request.bins,
+            condition=condition_of,
+            bins=request.n_bins,
         )
-        return self._spiking(stream, request.spikes, self.asked if request.told.anything else self.generated)
+        return self._spiking(stream, request.spikes, self.asked if request.conditions.present else self.generated)
 
-    def _spiking(
-        self, stream: Iterable[Tensor], spikes: Streams, calibration: Calibration
-    ) -> Iterator[dict[str, np.ndarray]]:
+    def _spiking(self, stream: Iterable[Tensor], spikes: Streams, calibration: Calibration) -> Iterator[Generated]:
         """Counts, rates and latents of pieces of a stream; the observation model remembers the pieces before."""
         memory: Memory = {}
         for latents in stream:
             with torch.no_grad():
                 drive = self.decode(latents, calibration)
                 rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
-            yield {"counts": counts, "rates": rates.cpu().numpy(), "latents": latents.cpu().numpy()}
+            yield Generated(counts, rates.cpu().numpy(), latents.cpu().numpy())
 
     @torch.no_grad()
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
@@ -304,17 +315,17 @@ class LDNS(Model):
             counts,
             like.bin_width,
             lengths=like.lengths,
-            neuron_table=self._trained().neuron_table,
+            neuron_table=self.facts.neuron_table,
             source="Gaussian on the latents of LDNS",
         )
 
-    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Counts -> standardised latents and rates; see `Model.infer`."""
         device = self.latent_mean.device
-        raw = in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
+        raw = in_windows(self.encoder, signal.to(device), mask.to(device), window=self.longest)
         latents = (raw - self.latent_mean) / self.latent_sd
         rates = self.observation.rates(self.decode(latents, self.inferred))
-        return {"latents": latents.cpu().numpy(), "rates": rates.cpu().numpy()}
+        return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
 
     def decode(self, latents: Tensor, calibration: Calibration) -> Tensor:
         """Drive (batch, time, neuron) of standardised latents, calibrated as inferred or as generated rates are."""
@@ -361,7 +372,7 @@ class LDNS(Model):
             latents = in_windows(self.encoder, seen.to(device), mask.to(device), window=self.longest)
             return self.observation.rates(self.decoder(latents))
 
-        return hidden_in_turn(rates, trials, share=self.autoencoder.dropout, in_batches=self._in_batches)
+        return hidden_in_turn(rates, trials, share=self.autoencoder.dropout)
 
     def _calibrate_generated(self, trials: Trials) -> None:
         """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated.
@@ -392,6 +403,7 @@ class LDNS(Model):
             "mask": torch.from_numpy(trials.mask),
         }
         if self.condition:
-            told = self._trained().variables.encode({**trials.conditions, **trials.behavior})
-            data |= {name: value for name in ("vector", "sequence") if (value := getattr(told, name)) is not None}
+            condition = self.facts.conditions.encode({**trials.conditions, **trials.behavior})
+            parts = {"vector": condition.vector, "sequence": condition.sequence}
+            data |= {name: value for name, value in parts.items() if value is not None}
         return data

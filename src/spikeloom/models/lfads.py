@@ -28,6 +28,7 @@ generator states; cosine decay of the rate; clipping at the norm of the gradient
 """
 
 import copy
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, final
@@ -40,11 +41,12 @@ from torch import Tensor, nn
 
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout
-from spikeloom.models.common.base import as_float, as_tensors
+from spikeloom.models.common.base import Capabilities, as_float, as_tensors
 from spikeloom.models.common.coded import Coded
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.likelihood import hidden_in_turn
 from spikeloom.models.common.request import Request
+from spikeloom.models.common.results import Generated, Inferred, in_batches
 from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.autoregressive import Autoregressive
 from spikeloom.nn.codes import CodeSpace
@@ -111,6 +113,14 @@ class LossSettings:
     watch: Literal["bound", "reconstruction"] = "bound"
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Posterior:
+    """Posterior of the initial condition of each trial (trial, code)."""
+
+    mean: np.ndarray
+    sd: np.ndarray
+
+
 @final
 class LFADS(Coded):
     """A sequential variational autoencoder; see the module for the method.
@@ -158,11 +168,22 @@ class LFADS(Coded):
         self.observation = copy.deepcopy(observation)
         self.plan = plan
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Model.capabilities`."""
+        bound = self.loss.watch == "bound"
+        return Capabilities(options=("codes",), stream=True, unseen_rates=True, bound=bound)
+
+    @property
+    def size(self) -> str:
+        """See `Model.size`."""
+        return f"{self.codes} codes, {self.network.factors} factors"
+
     # --- building and training ------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
-        size, trials = self.network, sum(facts.lengths.values())
+        size, trials = self.network, facts.n_trials
         self.encoder = TrialEncoder(facts.neurons, 2 * self.codes, width=size.encoder)
         self.opening = nn.Linear(self.codes, size.generator)
         self.generator = Generator(size.inputs, size.generator, size.factors)
@@ -186,15 +207,15 @@ class LFADS(Coded):
 
     @property
     def notes(self) -> dict[str, str]:
-        """What `inspect` says of the model besides its settings."""
+        """See `Model.notes`."""
         scale = f"beta {self.beta:.3g} nats per trial, kappa {self.beta / self._entries:.3g} per bin and neuron"
         return {"KL scale": scale}
 
     @property
     def _entries(self) -> float:
         """Bins x neurons of a mean training trial."""
-        lengths = self._trained().lengths
-        return self.neurons * sum(length * number for length, number in lengths.items()) / sum(lengths.values())
+        facts = self.facts
+        return self.neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
 
     def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
         """One stage; see `Model.stages`."""
@@ -203,12 +224,12 @@ class LFADS(Coded):
             self.readout.bias.copy_(self.observation.drive(mean))
         data, watched = as_tensors(trials), None if watch is None else as_tensors(watch)
         yield Stage("lfads", self, self.bound, data, self.plan, watched)
-        found = self._in_batches(
-            lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, 256, False, "posterior"
+        posterior = in_batches(
+            lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, batch=256, description="posterior"
         )
-        self.posterior_mean.copy_(torch.from_numpy(found["mean"]))
-        self.posterior_sd.copy_(torch.from_numpy(found["sd"]))
-        self.space.measure(found["mean"])
+        self.posterior_mean.copy_(torch.from_numpy(posterior.mean))
+        self.posterior_sd.copy_(torch.from_numpy(posterior.sd))
+        self.space.measure(posterior.mean)
         if list(self.observation.buffers()):
             seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
             self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
@@ -284,41 +305,39 @@ class LFADS(Coded):
 
     # --- speaking -------------------------------------------------------------------------------------------------
 
-    def draw(self, request: Request) -> dict[str, np.ndarray]:
+    def draw(self, request: Request) -> Generated:
         """Initial condition -> factors -> rates -> counts; see `Model.draw`."""
-        self._refuse(request.guidance, request.sampler)
         free = self._start(request.noise)  # given codes change no other noise
         z = (free if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
         inputs = torch.from_numpy(request.noise.series(request.lengths, self.network.inputs)).to(z)
         if self.network.inputs:
             inputs = self.input_prior.draw(inputs)
         states = self.generator(self._open(z), inputs)
-        return self._spiking(states, request.spikes) | {"codes": z.cpu().numpy()}
+        return dataclasses.replace(self._spiking(states, request.spikes), codes=z.cpu().numpy())
 
-    def unroll(self, request: StreamRequest) -> Iterator[dict[str, np.ndarray]]:
+    def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """The generator runs on; see `Model.unroll`."""
-        self._refuse(request.guidance, request.sampler)
         noise, spikes, memory = request.noise, request.spikes, Memory()
         with torch.no_grad():
             state = self._open(self._start(noise).to(self.prior_mean))
-        piece, done, before = max(self._trained().lengths), 0, None
-        while request.bins is None or done < request.bins:
-            bins = piece if request.bins is None else min(piece, request.bins - done)
+        piece, done, before = self.facts.longest, 0, None
+        while request.n_bins is None or done < request.n_bins:
+            bins = piece if request.n_bins is None else min(piece, request.n_bins - done)
             with torch.no_grad():
                 inputs = torch.from_numpy(noise.normal(bins, self.network.inputs)).to(state)
                 if self.network.inputs:
                     inputs = self.input_prior.draw(inputs, before)
                 states = self.generator(state, inputs)
-                found = self._spiking(states, spikes, memory)
+                generated = self._spiking(states, spikes, memory)
             state, before, done = states[:, -1], inputs[:, -1] if self.network.inputs else None, done + bins
-            yield found
+            yield generated
 
-    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
+    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Posterior mean of the initial condition, mean factors, mean rates; see `Model.infer`."""
-        seen, mask = counts.to(self.prior_mean), mask.to(self.prior_mean.device)
+        seen, mask = signal.to(self.prior_mean), mask.to(self.prior_mean.device)
         factors, rates = self._smoothed(seen, mask)
         codes, _ = self.posterior(seen, mask)
-        return {"codes": codes.cpu().numpy(), "latents": factors.cpu().numpy(), "rates": rates.cpu().numpy()}
+        return Inferred(rates.cpu().numpy(), factors.cpu().numpy(), codes.cpu().numpy())
 
     def _smoothed(self, seen: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Factors and rates (batch, time, ...), averaged over draws from the posterior, which are the same for all."""
@@ -346,7 +365,7 @@ class LFADS(Coded):
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
 
-        return hidden_in_turn(rates, trials, share=self.loss.hidden, in_batches=self._in_batches)
+        return hidden_in_turn(rates, trials, share=self.loss.hidden)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -362,22 +381,14 @@ class LFADS(Coded):
             return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * free
         return self.posterior_mean.cpu()[which] + self.posterior_sd.cpu()[which] * free
 
-    def _spiking(self, states: Tensor, spikes: Streams, memory: Memory | None = None) -> dict[str, np.ndarray]:
+    def _spiking(self, states: Tensor, spikes: Streams, memory: Memory | None = None) -> Generated:
         """Counts, rates and factors of states."""
         factors = self.generator.factors(states)
         drive = self.readout(factors)
         rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
-        return {"counts": counts, "rates": rates.detach().cpu().numpy(), "latents": factors.detach().cpu().numpy()}
+        return Generated(counts, rates.detach().cpu().numpy(), factors.detach().cpu().numpy())
 
-    def _posterior_of(self, trials: Trials) -> dict[str, np.ndarray]:
+    def _posterior_of(self, trials: Trials) -> _Posterior:
         counts, mask = as_float(trials.counts).to(self.prior_mean), torch.from_numpy(trials.mask)
         mean, log_variance = self.posterior(counts, mask.to(self.prior_mean.device))
-        return {"mean": mean.cpu().numpy(), "sd": torch.exp(0.5 * log_variance).cpu().numpy()}
-
-    def _refuse(self, guidance: float, sampler: Any) -> None:
-        if guidance != 1 or sampler is not None:
-            raise SettingError(
-                "LFADS has neither guidance nor a sampler: it is one pass of a generator.",
-                f"It got guidance={guidance}, sampler={sampler}.",
-                "Leave them out.",
-            )
+        return _Posterior(mean.cpu().numpy(), torch.exp(0.5 * log_variance).cpu().numpy())

@@ -119,7 +119,14 @@ class Reconstruction(Objective):
         rows = slice(start, start + BATCH)
         seen = as_float(np.where(self.hidden[rows], 0, self.watch.counts[rows])) / (1 - HIDDEN)
         mask: Tensor = torch.from_numpy(self.watch.mask[rows])
-        return model.infer(seen, mask)["rates"]
+        rates = model.infer(seen, mask).rates
+        if rates is None:
+            raise SettingError(
+                "To search by reconstruction a model must infer rates.",
+                f"{type(model).__name__} infers none.",
+                "Write --objective samples.",
+            )
+        return rates
 
 
 def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndarray) -> float:
@@ -149,7 +156,7 @@ class Bound(Objective):
 
     def check(self, model: Model) -> None:
         """See `Objective.check`."""
-        if getattr(getattr(model, "loss", None), "watch", None) != "bound":
+        if not model.capabilities.bound:
             raise SettingError(
                 "To search by bound a model must be watched by its evidence lower bound.",
                 f"This {type(model).__name__} is not.",
@@ -189,8 +196,8 @@ class Samples(Objective):
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """See `Objective.score`."""
         del history
-        told = tuple(getattr(model, "condition", ())) or None
-        fake = model.sample(like=self.watch, condition=told, seed=self.bench.seed, progress=False)
+        condition = model.condition or None
+        fake = model.sample(like=self.watch, condition=condition, seed=self.bench.seed, progress=False)
         if not fake.counts.any():
             return -1.0
         rows = [row for row in panel_rows(self.bench, {"fake": self.bench.judge(fake)}) if row.discriminates]

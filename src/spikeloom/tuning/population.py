@@ -303,7 +303,7 @@ def _check(search: Search, aim: Objective) -> None:
         shapes = []
         for value in values.samples:
             model = search.build(_settings(search, {key: value}, 0))
-            model.build(Facts.of(search.train, getattr(model, "condition", ())))
+            model.build(Facts.of(search.train, model.condition))
             shapes.append({name: tensor.shape for name, tensor in model.named_parameters()})
         if any(shape != shapes[0] for shape in shapes):
             raise SettingError(

@@ -1,26 +1,28 @@
 """`Model`: what every generative model of spiking has in common.
 
-Final here: fit, sample, stream, encode, save, restore. A model of a paper is one file in `models` with four
-methods: `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a
-batch, `infer` encodes one; a fifth, `unroll`, where it can go on without end. What a model needs in order to speak
-(latent mean and sd, rate scales, trial lengths, bin width) is part of it: buffers, saved with the weights.
+Final here: fit, sample, stream, encode, save, restore. The model of a paper is one file in `models` with four methods:
+`build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a batch,
+`infer` encodes one. Whatever else it can do (conditions, streams, codes, ...) it declares in `capabilities`; everything
+else is refused here, in one place. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths, bin
+width) are part of the model: buffers, saved with the weights.
 """
 
 import abc
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import CorruptFileError, SettingError, TrainingError
 from spikeloom.files import (
     atomic_write,
@@ -32,10 +34,13 @@ from spikeloom.files import (
     write_manifest,
     write_tensors,
 )
+from spikeloom.models.common.conditions import ConditionArgument
 from spikeloom.models.common.facts import Facts, check_fit
-from spikeloom.models.common.request import Request, asked, asked_codes, asked_lengths, labelled, read
+from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
+from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
 from spikeloom.models.common.settings import describe, recipe_text
-from spikeloom.models.common.streaming import StreamRequest, Told, checked_chunk, chunks
+from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
+from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.identity import claim, run_identity, trials_identity
 from spikeloom.training.lock import only_process
@@ -49,48 +54,104 @@ FORMAT = "spikeloom-model"
 VERSION = 2
 """Version of the model folder. Version 2 names the tensors by the three slots of the observation model."""
 
-BINS_AT_ONCE = 2**16
-"""Bins of one batch of a sampling run; longer trials come in smaller batches, so memory stays bounded."""
+Option = Literal["condition", "guidance", "sampler", "codes"]
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a model can do besides fit, sample, encode, save and load.
+
+    Args:
+        options: Options of `sample` that the model uses; the others are refused.
+        stream: Whether `unroll` generates a trial without end.
+        unseen_rates: Whether `unseen_rates` infers rates of hidden counts, so that held-out spikes can be scored.
+        latent_gaussian: Whether `gaussian` generates trials from a Gaussian fitted to the latents, a baseline.
+        bound: Whether the loss on validation trials is an evidence lower bound.
+    """
+
+    options: tuple[Option, ...] = ()
+    stream: bool = False
+    unseen_rates: bool = False
+    latent_gaussian: bool = False
+    bound: bool = False
 
 
 class Model(nn.Module, abc.ABC):
-    """A generative model of spike trains. Constructor arguments are settings, plain values or small frozen objects."""
+    """A generative model of spike trains. Constructor arguments are settings, plain values or small frozen objects.
 
-    reads: str = "counts"  # field of the trials that `infer` is given: counts, rates or latents
+    Attributes:
+        neurons: Number of neurons, set by the constructor.
+        condition: Names of the conditions that the model is trained with.
+        guidance: Strength of the conditions unless `sample` is given another.
+        reads: Field of the trials that `infer` is given.
+        observation: Rates to counts, of a model with unseen rates.
+        history: Lines of training history.
+    """
+
+    neurons: int
+    condition: tuple[str, ...] = ()
+    guidance: float = 1.0
+    reads: Signal = "counts"
+    observation: ObservationModel
 
     def __init__(self) -> None:
         super().__init__()
-        self.facts: Facts | None = None
-        self.guidance = 1.0  # strength of conditions unless asked otherwise
+        self._facts: Facts | None = None
         self.history: list[dict[str, Any]] = []
 
-    # --- what a paper's file has to say --------------------------------------------------------------------------
+    # --- what the file of a paper defines ------------------------------------------------------------------------
 
     @abc.abstractmethod
     def build(self, facts: Facts) -> None:
-        """Make the networks and buffers for such a recording; called before fitting and before loading weights."""
+        """Make the networks and buffers for a recording; called before fitting and before loading weights."""
 
     @abc.abstractmethod
     def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
-        """Training stages in order. What stands between two yields runs once the first is trained, and on a resume."""
+        """Yield the training stages in order. The code between two yields runs after the first, and on a resume."""
 
     @abc.abstractmethod
-    def draw(self, request: Request) -> dict[str, np.ndarray]:
-        """Arrays (trial, time, ...) of one batch of generated trials: counts, and rates, latents or codes."""
+    def draw(self, request: Request) -> Generated:
+        """Generate one batch of trials."""
 
     @abc.abstractmethod
-    def infer(self, counts: Tensor, mask: Tensor) -> dict[str, np.ndarray]:
-        """Arrays (trial, time, ...) inferred from one batch of counts: rates, and latents or codes."""
+    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
+        """Infer rates, latents or codes of one batch from what the model reads (trial, time, ...)."""
 
-    def unroll(self, request: StreamRequest) -> Iterator[dict[str, np.ndarray]]:
-        """Arrays (1, bins, ...) as `draw` gives them, of consecutive pieces of one trial that goes on."""
-        raise SettingError(
-            f"{type(self).__name__} generates trials, not streams.",
-            f"A stream was asked for with seed {request.seed}.",
-            "Use sample, with as many bins as you need.",
-        )
+    # --- what it may define ---------------------------------------------------------------------------------------
 
-    # --- verbs ---------------------------------------------------------------------------------------------------
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this model can do besides fit, sample, encode, save and load."""
+        return Capabilities()
+
+    @property
+    def size(self) -> str:
+        """The size of the model in words, such as "32 latents", for `repr`."""
+        return ""
+
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """Facts about the trained model that `inspect` shows besides its settings, name -> text."""
+        return {}
+
+    def unroll(self, request: StreamRequest) -> Iterator[Generated]:
+        """Generate consecutive pieces (1, bins, ...) of one trial without end."""
+        raise self._refusal("generates no streams", f"A stream with seed {request.seed} was requested.", "Use sample.")
+
+    def unseen_rates(self, trials: Trials) -> np.ndarray:
+        """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden, spikes/bin."""
+        raise self._refusal("infers no rates of hidden counts", f"{trials!r} were given.", "Use an LDNS or LFADS.")
+
+    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
+        """Generate trials from a Gaussian fitted to the latents of reference trials, a baseline.
+
+        Args:
+            reference: Training trials.
+            like: Trials whose lengths are copied.
+            seed: Random seed.
+        """
+        got = f"A baseline like {len(like)} trials was requested of {len(reference)} trials, seed {seed}."
+        raise self._refusal("has no Gaussian baseline on its latents", got, "Use an LDNS.")
 
     @final
     def fit(
@@ -104,17 +165,18 @@ class Model(nn.Module, abc.ABC):
         progress: bool | None = None,
         watching: Watching | None = None,
     ) -> "Model":
-        """Train every stage; the model speaks afterwards.
+        """Train every stage. Afterwards the model can sample, encode and be saved.
 
         Args:
             trials: Training trials.
-            watch: Trials on which the best weights of each stage are chosen; disjoint from training and test trials.
-            seed: Of the initial weights and of every draw.
+            watch: Validation trials, on which the best weights of each stage are chosen; disjoint from training and
+                test trials.
+            seed: Random seed of the initial weights and of the training.
             out: Run folder for checkpoints, log and the finished model. An unfinished run of the same settings, data
-                and seed is resumed; a finished one is loaded.
-            start: Model folder whose weights the training begins at, of networks of the same shapes.
+                and seed in it is resumed; a finished one is loaded.
+            start: Model folder whose weights the training begins with, of networks of the same shapes.
             progress: Show progress; None shows it on a terminal.
-            watching: Called after each look at the watch trials; see `training.train`.
+            watching: Called after each validation; see `training.train`.
 
         Raises:
             DataError: if there are too few trials or no spikes.
@@ -123,7 +185,7 @@ class Model(nn.Module, abc.ABC):
             TrainingError: if the loss stays not finite.
         """
         watch = check_fit(trials, watch)
-        facts = Facts.of(trials, getattr(self, "condition", ()))
+        facts = Facts.of(trials, self.condition)
         folder = None if out is None else ensure_folder(out)
         lock = contextlib.nullcontext() if folder is None else self._lock(folder)
         with lock:
@@ -132,12 +194,12 @@ class Model(nn.Module, abc.ABC):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
                 self.build(facts)
-            self.facts = facts  # stages encode trials between them
+            self._facts = facts  # stages encode trials between them
             try:
                 stages = begun(self.stages(trials, watch), self, start)
                 self.history = train(stages, seed=seed, out=folder, progress=progress, watching=watching)
             except BaseException:
-                self.facts = None  # a model whose training stopped cannot sample
+                self._facts = None  # a model whose training stopped cannot sample
                 raise
             self.eval()
             if folder is not None and accelerator().is_main_process:
@@ -152,57 +214,75 @@ class Model(nn.Module, abc.ABC):
         *,
         bins: int | None = None,
         like: Trials | None = None,
-        condition: str | Sequence[str] | Mapping[str, Any] | None = None,
+        condition: ConditionArgument = None,
         guidance: float | None = None,
-        codes: Any = None,
+        codes: ArrayLike | None = None,
         rows: Sequence[int] | None = None,
         seed: int = 0,
-        sampler: Any = None,
+        sampler: Sampler | None = None,
         max_batch: int = 64,
         progress: bool | None = None,
     ) -> Trials:
-        """Generate trials: counts, rates and latents or codes.
+        """Generate trials: counts, and rates, latents or codes.
 
         Args:
-            trials: How many; as many as `like` has, if that is given.
+            trials: Number of trials; that of `like` or of the codes, if one of these is given.
             bins: Length of every trial; drawn from the lengths of the training trials if absent.
             like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
-            condition: What the model is told: names of conditions (values from `like`, or drawn from the training
-                trials), or name -> value for all trials or one per trial. None samples unconditionally.
+            condition: Names of conditions (values from `like`, or drawn from the training trials), or name -> value
+                for all trials or one per trial. None samples without conditions.
             guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it; the model's own if absent.
-            codes: Code of each trial (trial, code), for models that have them; says how many trials, too.
-            rows: Draw only these of the trials asked for, by number: a large request in parts, or on several machines.
-            seed: Trial 17 of a seed is the same alone or among others, to rounding.
-            sampler: Replaces the model's own sampler.
+            codes: Code of each trial (trial, code), for models that have codes.
+            rows: Generate only these of the trials, by number: a large request in parts, or on several machines.
+            seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
+            sampler: Sampler to use instead of the model's own.
             max_batch: Largest number of trials in memory at once.
             progress: Show progress; None shows it on a terminal.
 
         Raises:
-            ConditionError: if the model was not told such a condition in training, or a value is wrong.
-            SettingError: if the numbers of trials or bins make no sense.
+            ConditionError: if the model was not trained with such a condition, or a value is wrong.
+            SettingError: if the numbers of trials or bins make no sense, or the model does not use an option.
             ShapeError: if the neurons of `like` are others than those of the training trials, by name or id. The same
                 neurons in another order are generated in that order, with a `NeuronOrderWarning`.
         """
-        facts, given = self._trained(), asked_codes(self, codes)
+        facts = self.facts
+        self._check_options(condition=condition, guidance=guidance, sampler=sampler, codes=codes)
         order = None if like is None else facts.order_of(like)
-        lengths = asked_lengths(facts, trials, bins, like, seed, codes=given)
-        told = asked(facts.variables, condition, like, lengths, seed)
-        batch = max(1, min(max_batch, BINS_AT_ONCE // int(lengths.max())))
-        wanted = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
+        chosen = None if codes is None else self.checked_codes(np.asarray(codes, np.float32))
+        lengths = trial_lengths(facts, trials, bins, like, codes=chosen, seed=seed)
+        values = facts.conditions.values(condition, like, lengths, seed)
+        numbers = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
         strength = self.guidance if guidance is None else guidance
 
-        def part(places: np.ndarray) -> dict[str, np.ndarray]:
-            trial = wanted[places]
+        def generate(batch: np.ndarray) -> Generated:
+            trial = numbers[batch]
             noise, spikes = (Streams(seed, purpose, 0, trial) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
-            time = int(lengths[trial].max())
-            values = {name: value[trial][:, :time] if value.ndim > 2 else value[trial] for name, value in told.items()}
-            whole = facts.variables.encode(values) if told else None
-            own = None if given is None else given[trial]
-            return self.draw(Request(lengths[trial], noise, spikes, whole, strength, sampler, own))
+            n_bins = int(lengths[trial].max())
+            these = {
+                name: value[trial][:, :n_bins] if value.ndim > 2 else value[trial] for name, value in values.items()
+            }
+            encoded = facts.conditions.encode(these) if values else None
+            code = None if chosen is None else chosen[trial]
+            return self.draw(Request(lengths[trial], noise, spikes, encoded, strength, sampler, code))
 
-        arrays: dict[str, Any] = self._in_batches(part, len(wanted), int(lengths.max()), batch, progress, "sample")
-        labels = labelled(facts.variables, told, like, wanted, int(lengths.max()))
-        fake = Trials(lengths=lengths[wanted], **facts.labels(type(self).__name__), **arrays, **labels)
+        self.eval()
+        longest = int(lengths.max())
+        size = batch_size(longest, largest=max_batch)
+        result = in_batches(generate, len(numbers), longest, batch=size, description="sample", progress=progress)
+        labels = labels_of(facts.conditions, values, like, numbers, longest)
+        fake = Trials(
+            bin_width=facts.bin_width,
+            lengths=lengths[numbers],
+            neuron_table=facts.neuron_table,
+            source=type(self).__name__,
+            counts=result.counts,
+            rates=result.rates,
+            latents=result.latents,
+            codes=result.codes,
+            conditions=labels.conditions,
+            behavior=labels.behavior,
+            units=labels.units,
+        )
         return fake if order is None else fake.select_neurons(np.argsort(order))
 
     @final
@@ -210,39 +290,42 @@ class Model(nn.Module, abc.ABC):
         self,
         *,
         bins: int | None = None,
-        condition: str | Sequence[str] | Mapping[str, Any] | None = None,
+        condition: ConditionArgument = None,
         guidance: float | None = None,
         chunk: int | None = None,
         seed: int = 0,
-        sampler: Any = None,
+        sampler: Sampler | None = None,
     ) -> Iterator[Trials]:
         """Generate one trial without end, a chunk at a time, in constant memory; for LDNS see `diffusion.stream`.
 
         Args:
-            bins: Where it ends; None: where the series it is told end, or never.
+            bins: Bins after which it ends. `None` ends it with the series of `condition`, or never.
             condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim).
             guidance: Strength of the condition, the model's own if absent.
             chunk: Bins of each chunk; those of the longest training trial if absent.
-            seed: With the default sampler the stream is the first trial of `sample` with that seed, to rounding.
-            sampler: Replaces the model's own; one evaluation a step.
+            seed: Random seed. With the default sampler the stream is the first trial of `sample` with that seed, to
+                rounding.
+            sampler: Sampler to use instead of the model's own; it must evaluate the network once per step.
 
         Returns:
-            `Trials` of one trial each: the next chunk, with what it was told.
+            `Trials` of one trial each: the next chunk, with its conditions and behaviour.
 
         Raises:
             ConditionError: as `sample`; for series of pieces when the bad piece is read.
-            SettingError: if a number makes no sense, or the sampler looks more than once a step.
+            SettingError: if a number makes no sense, the model generates no streams or does not use an option, or the
+                sampler evaluates the network more than once per step.
         """
-        facts = self._trained()
-        size = checked_chunk(facts, bins, chunk)
-        told = Told(facts.variables, condition, seed=seed)
+        facts = self.facts
+        self._check_options(condition=condition, guidance=guidance, sampler=sampler)
+        size = chunk_size(facts, bins, chunk)
+        conditions = StreamConditions(facts.conditions, condition, seed=seed)
         strength = self.guidance if guidance is None else guidance
-        pieces = self.eval().unroll(StreamRequest(seed, told, bins, strength, sampler))
-        return chunks(pieces, size, told, **facts.labels(type(self).__name__))
+        pieces = self.eval().unroll(StreamRequest(seed, conditions, bins, strength, sampler))
+        return chunks(pieces, size, conditions, facts, source=type(self).__name__)
 
     @final
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:
-        """The same trials with what the model infers from them: rates, and latents or codes.
+        """Return the same trials with what the model infers from them: rates, and latents or codes.
 
         Neurons with names or ids may come in any order; the rates come in the order of these trials.
 
@@ -252,29 +335,35 @@ class Model(nn.Module, abc.ABC):
         Warns:
             NeuronOrderWarning: if the neurons come in another order than in the training trials.
         """
-        ordered, order = self._trained().ordered(trials)
-        batch = max(1, min(max_batch, BINS_AT_ONCE // trials.time))
+        ordered, order = self.facts.ordered(trials)
 
-        def part(rows: np.ndarray) -> dict[str, np.ndarray]:
-            some = ordered.select(rows)
-            time = int(some.lengths.max())
-            return self.infer(as_float(read(some, self.reads)[:, :time]), torch.from_numpy(some.mask[:, :time]))
+        def infer(rows: np.ndarray) -> Inferred:
+            batch = ordered.select(rows)
+            longest = int(batch.lengths.max())
+            return self.infer(
+                as_float(signal_of(batch, self.reads)[:, :longest]), torch.from_numpy(batch.mask[:, :longest])
+            )
 
-        arrays = self._in_batches(part, len(trials), trials.time, batch, progress, "encode")
-        if order is not None and "rates" in arrays:
-            arrays["rates"] = arrays["rates"][:, :, np.argsort(order)]
-        fields = {name: getattr(trials, name) for name in trials.__dataclass_fields__}
-        return Trials(**{**fields, **arrays})
+        self.eval()
+        size = batch_size(trials.time, largest=max_batch)
+        result = in_batches(infer, len(trials), trials.time, batch=size, description="encode", progress=progress)
+        rates = result.rates if result.rates is None or order is None else result.rates[:, :, np.argsort(order)]
+        return replace(
+            trials,
+            rates=trials.rates if rates is None else rates,
+            latents=trials.latents if result.latents is None else result.latents,
+            codes=trials.codes if result.codes is None else result.codes,
+        )
 
     @final
     def in_training_order(self, trials: Trials) -> Trials:
-        """The same trials with their neurons in the order of the training trials; errors and warnings as `encode`."""
-        return self._trained().ordered(trials)[0]
+        """Return the same trials with their neurons in the order of the training trials; as `encode` otherwise."""
+        return self.facts.ordered(trials)[0]
 
     @final
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the model folder: config, weights, recipe, history and, last, the manifest of their hashes."""
-        facts, folder = self._trained(), ensure_folder(folder)
+        facts, folder = self.facts, ensure_folder(folder)
         settings = describe(self)
         from spikeloom import __version__
 
@@ -287,20 +376,76 @@ class Model(nn.Module, abc.ABC):
 
     @final
     def restore(self, folder: str | PathLike[str]) -> "Model":
-        """Take weights and facts from a model folder that a model of equal settings has saved.
+        """Load weights and facts from a folder that a model of equal settings has saved.
 
         Raises:
             CorruptFileError: if a file is damaged, or its tensors are not this model's.
         """
         folder = Path(folder)
-        config = read_config(folder)
-        self.facts = Facts.read(config["facts"])
-        self.build(self.facts)
+        facts = Facts.read(read_config(folder)["facts"])
+        self.build(facts)
         self._load(read_tensors(folder / "model.safetensors"), folder)
+        self._facts = facts
         self.history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
         return self.eval()
 
+    # --- what it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> Facts:
+        """Facts about the training trials; a TrainingError before the model is trained."""
+        if self._facts is None:
+            raise TrainingError(
+                "A model must be trained before it samples, encodes or is saved.",
+                f"This {type(self).__name__} was only constructed.",
+                "Call model.fit(trials), or load a saved one with load_model(folder).",
+            )
+        return self._facts
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the model has been fitted or loaded."""
+        return self._facts is not None
+
+    def __repr__(self) -> str:
+        size = [f"{self.neurons} neurons", *([self.size] if self.size else [])]
+        if self.condition:
+            size.append(f"conditions {', '.join(self.condition)}")
+        return f"{type(self).__name__}({', '.join(size)}; {self._training_in_words()})"
+
+    def _training_in_words(self) -> str:
+        if self._facts is None:
+            return "not trained"
+        lengths, facts = list(self._facts.lengths), self._facts
+        bins = f"{lengths[0]}" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)}"
+        return f"trained on {facts.n_trials} trials of {bins} bins of {1000 * facts.bin_width:g} ms"
+
     # --- inside --------------------------------------------------------------------------------------------------
+
+    def checked_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes (trial, code) of a caller if the model can use them; only models with codes are asked."""
+        return codes
+
+    def _check_options(self, **options: object) -> None:
+        """Refuse the options that this model does not use: the one place where it is decided."""
+        unused = [
+            name for name, value in options.items() if value is not None and name not in self.capabilities.options
+        ]
+        if unused:
+            raise self._refusal(
+                f"does not use {' and '.join(unused)}",
+                f"It got {', '.join(f'{name}={options[name]!r}' for name in unused)}.",
+                f"Leave {'it' if len(unused) == 1 else 'them'} out.",
+            )
+        if options["guidance"] is not None and options["condition"] is None:
+            raise SettingError(
+                "guidance is the strength of a condition.",
+                f"It was {options['guidance']}, but there is no condition.",
+                "Give a condition, or leave guidance out.",
+            )
+
+    def _refusal(self, what: str, got: str, do: str) -> SettingError:
+        return SettingError(f"{type(self).__name__} {what}.", got, do)
 
     def _load(self, tensors: dict[str, Tensor], folder: Path) -> None:
         mine = self.state_dict()
@@ -317,15 +462,6 @@ class Model(nn.Module, abc.ABC):
             )
         self.load_state_dict(tensors)
 
-    def _trained(self) -> Facts:
-        if self.facts is None:
-            raise TrainingError(
-                "A model must be trained before it samples, encodes or is saved.",
-                f"This {type(self).__name__} was only constructed.",
-                "Call model.fit(trials), or load a saved one with load_model(folder).",
-            )
-        return self.facts
-
     def _lock(self, folder: Path) -> contextlib.AbstractContextManager[None]:
         """Context in which this run alone trains in the folder; of several processes of a run the main one locks."""
         main = accelerator().is_main_process
@@ -334,7 +470,7 @@ class Model(nn.Module, abc.ABC):
     def _claim(self, folder: Path, trials: Trials, watch: Trials | None, seed: int, start: str | None) -> bool:
         """Mark the run folder as this run's; True if it holds the finished model already."""
         process = accelerator()
-        signal, columns = self.reads, getattr(self, "condition", ())
+        signal, columns = self.reads, self.condition
         identity = run_identity(
             describe(self),
             trials_identity(trials, signal=signal, columns=columns),
@@ -350,34 +486,6 @@ class Model(nn.Module, abc.ABC):
             atomic_write(folder / "recipe.toml", recipe_text(self).encode())
             _log(folder, f"training {type(self).__name__}, seed {seed}, on {trials.source or 'trials'}")
         return finished
-
-    def _in_batches(
-        self,
-        part: Callable[[np.ndarray], dict[str, np.ndarray]],
-        trials: int,
-        time: int,
-        batch: int,
-        progress: bool | None,
-        what: str,
-    ) -> dict[str, np.ndarray]:
-        """Run `part` on consecutive trials and join what it returns, padded to `time` bins."""
-        self.eval()
-        joined: dict[str, np.ndarray] = {}
-        hide = None if progress is None else not progress
-        with torch.inference_mode(), tqdm(total=trials, unit="trial", desc=what, disable=hide, delay=2) as bar:
-            for start in range(0, trials, batch):
-                rows = np.arange(start, min(start + batch, trials))
-                for name, value in part(rows).items():
-                    if name not in joined:
-                        shape = value.shape[2:] if value.ndim > 2 else value.shape[1:]
-                        axes = (trials, time) if value.ndim > 2 else (trials,)
-                        joined[name] = np.zeros((*axes, *shape), np.int64 if name == "counts" else np.float32)
-                    if value.ndim > 2:
-                        joined[name][rows, : value.shape[1]] = value
-                    else:
-                        joined[name][rows] = value
-                bar.update(len(rows))
-        return joined
 
 
 def read_config(folder: Path) -> dict[str, Any]:

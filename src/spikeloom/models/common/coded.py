@@ -1,7 +1,7 @@
-"""`Coded`: a model with one code per trial, and what one does with codes: rebuild trials, find directions, walk.
+"""`Coded`: a model with one code per trial, and what can be done with codes: reconstruct, find directions, traverse.
 
-Final here, so that walks of two models are the same walks. A paper's file sets `codes`, makes `space` in `build`,
-measures it in `stages`, returns codes from `infer`, and draws from `request.codes` where they are given.
+Final here, so that traversals of two models mean the same. The file of a paper sets `codes`, makes `space` in `build`,
+fits it in `stages`, returns codes from `infer`, and generates from `request.codes` where there are any.
 """
 
 import abc
@@ -20,21 +20,30 @@ from spikeloom.trials import Trials
 
 
 class Coded(Model, abc.ABC):
-    """A generative model of whole trials, each from one code (code,)."""
+    """A generative model of whole trials, each from one code (code,).
 
-    codes: int  # numbers in a code
-    space: CodeSpace  # where the training trials' codes lie
+    Attributes:
+        codes: Numbers in a code.
+        space: Where the codes of the training trials lie.
+        smoothing: Standard deviation of the Gaussian that spikes are smoothed with before they are compared with the
+            activity of this model, s; None if the model learns from rates.
+    """
+
+    codes: int
+    space: CodeSpace
+    smoothing: float | None = 0.05
 
     @final
     def reconstruct(self, trials: Trials, *, seed: int = 0) -> Trials:
-        """Trials generated from the codes of the given ones, with their lengths, conditions and behaviour."""
+        """Generate trials from the codes of recorded ones, with their lengths, conditions and behaviour."""
         codes = self.encode(trials, progress=False).codes
         fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
-        return replace(fake, conditions=trials.conditions, behavior=trials.behavior, units=trials.units)
+        behavior = {name: value[:, : fake.time] for name, value in trials.behavior.items()}  # it may be padded further
+        return replace(fake, conditions=trials.conditions, behavior=behavior, units=trials.units)
 
     @final
     def directions(self, trials: Trials, names: Sequence[str]) -> Directions:
-        """Where in code space the named variables of these trials lie; see `Directions`."""
+        """Find the directions in code space along which the named variables of these trials change."""
         return Directions.of(self.encode(trials, progress=False), names)
 
     @final
@@ -50,19 +59,19 @@ class Coded(Model, abc.ABC):
         reference: Trials | None = None,
         seed: int = 0,
     ) -> Trials:
-        """Walk in code space: move one variable of each trial, keep the rest, and generate at every point.
+        """Traverse code space: move one variable of each trial, keep the others, and generate at every point.
 
-        All points of a trial's walk start from the same noise, so what changes is what the code changes.
+        All points of a trial start from the same noise, so only the change of the code makes a difference.
 
         Args:
-            trials: Where the walks begin: their own codes.
-            along: The variable to move: a condition of numbers, or "series.0", the last bin of a behaviour series.
-            span: Least and largest change, in the variable's own unit.
-            points: How many points, even over the span.
-            keep: Further variables that shall not move; all conditions of single numbers if none are named.
-            how: Curved or straight, and which way; see `metrics.disentanglement`.
-            reference: Trials that the directions are measured on, the training trials; `trials` if absent.
-            seed: Of noise and spikes.
+            trials: Trials whose codes are moved.
+            along: Variable to move: a condition of numbers, or "series.0", the last bin of a behaviour series.
+            span: Smallest and largest change, in the variable's own unit.
+            points: Number of points, evenly spaced over the span.
+            keep: Further variables that stay as they are; all conditions of single numbers if none are named.
+            how: Curved or straight, and along which direction; see `metrics.disentanglement`.
+            reference: Trials from which the directions are estimated, the training trials; `trials` if absent.
+            seed: Random seed of noise and spikes.
 
         Returns:
             points x trials, point after point, with the conditions `walk` (the change asked for), `walk_trial` (the row
@@ -70,7 +79,7 @@ class Coded(Model, abc.ABC):
         """
         if points < 1 or not np.isfinite(span).all():
             raise SettingError(
-                "A walk needs points >= 1 and a finite span.",
+                "A traversal needs points >= 1 and a finite span.",
                 f"It got points={points}, span={span}.",
                 "Give span=(-1, 1).",
             )
@@ -82,22 +91,32 @@ class Coded(Model, abc.ABC):
         changes = np.linspace(*span, points)
         only = np.eye(1, len(names)).repeat(len(codes), 0)  # of all variables, only the first moves
         moved = np.stack([directions.move(codes, change * only, how=how) for change in changes])
-        self.admit(moved.reshape(-1, self.codes).astype(np.float32))  # warns once, for the whole walk
+        self.checked_codes(moved.reshape(-1, self.codes).astype(np.float32))  # warns once, for all points
         parts = []
         for change, these in zip(changes, moved, strict=True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CodeRangeWarning)
                 fake = self.sample(like=trials, codes=these, seed=seed, progress=False)
-            asked = {along: trials.conditions[along] + change} if along in trials.conditions else {}
+            target = {along: trials.conditions[along] + change} if along in trials.conditions else {}
             fields = ("walk_along", along), ("walk", change)
             walked = {name: np.full(len(trials), value) for name, value in fields} | {
                 "walk_trial": np.arange(len(trials))
             }
-            parts.append(replace(fake, conditions={**trials.conditions, **asked, **walked}))
+            parts.append(replace(fake, conditions={**trials.conditions, **target, **walked}))
         return parts[0].concatenate(*parts[1:])
 
     @final
-    def admit(self, codes: np.ndarray) -> np.ndarray:
-        """Codes a caller gave, checked; a warning says the distance of those that leave the training codes."""
-        self._trained()
+    def checked_codes(self, codes: np.ndarray) -> np.ndarray:
+        """Return the codes of a caller, checked; a warning names the distance of those far from the training codes."""
         return self.space.check(codes)
+
+
+def require_codes(model: Model) -> Coded:
+    """Return the model if it has codes; a SettingError otherwise."""
+    if isinstance(model, Coded):
+        return model
+    raise SettingError(
+        "A traversal needs a model with codes.",
+        f"{type(model).__name__} has none.",
+        "Fit one with `spikeloom fit gnocchi-small --data train.h5 --out RUN`.",
+    )

@@ -1,140 +1,244 @@
-r"""Condition variables: columns and behaviour series of trials as the numbers a network is told, with their scales.
+r"""Conditions: columns and behaviour series of trials, as the numbers that a network is conditioned on.
+
+A model is trained with named conditions, `LDNS(condition=("angle_deg", "hand_velocity"))`. `NamedCondition` holds the
+name, kind and scale of one of them, `Conditions` those of a model. `Conditions.values` finds the value of each
+condition for the trials of a sample, and `Conditions.encode` turns the values into the `Condition(vector, sequence)`
+that a network takes (`nn.condition`).
 
 ========== ============================ =================================================================
-kind       of                           numbers
+kind       values                       numbers
 ========== ============================ =================================================================
-circular   angles (`_deg`, `_rad`)      :math:`(\cos\theta, \sin\theta)`
+circular   angles (`spikeloom.angles`)  :math:`(\cos\theta, \sin\theta)`
 category   text, or whole numbers       one of K, 0/1 each
-continuous other columns                :math:`(x - \mathrm{mean}) / \mathrm{sd}` over the training trials
-sequence   behaviour series             the same, per bin, over the training trials' valid bins
+continuous other numbers                :math:`(x - \mathrm{mean}) / \mathrm{sd}` over the training trials
 ========== ============================ =================================================================
 
-Columns make up a condition's vector, series its sequence. Scales and categories are measured on the training trials and
-kept with the model; a value outside the training range is allowed with a warning that says the range.
+Columns have one value per trial and make up the vector. Behaviour series have one value per bin and make up the
+sequence; their scale is that of the training trials' valid bins. Scales and categories are kept with the model. A value
+outside the range of the training trials is allowed, with a warning that names the range.
 """
 
-import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
 
+from spikeloom.angles import cosine_sine, period_of
 from spikeloom.errors import ConditionError, SpikeloomWarning
 from spikeloom.nn.condition import Condition
+from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
-
-PERIODS = {"_deg": 360.0, "_rad": 2 * math.pi}
-"""Endings of names that mean an angle, and the period."""
 
 MOST_CATEGORIES = 64
 """Whole-number columns with more distinct values are continuous."""
 
+RANGE_TOLERANCE = 1e-6
+"""A value that leaves the training range by no more than this gets no warning."""
+
+ConditionArgument = str | Sequence[str] | Mapping[str, ArrayLike | Iterable[ArrayLike] | None] | None
+"""The argument `condition` of `sample` and `stream`: names, or name -> value; a value may be None."""
+
+Category = str | bool | int | float
+
 
 class ConditionRangeWarning(SpikeloomWarning):
-    """A condition outside the range of the training trials: the model extrapolates."""
+    """A condition is outside the range of the training trials, so the model extrapolates."""
 
 
 @dataclass(frozen=True)
-class Variable:
-    """One variable that a model can be told.
+class NamedCondition:
+    """One condition that a model is trained with.
 
     Args:
-        name: Of the column or series.
+        name: Name of the column or behaviour series.
         kind: See the module.
-        size: Numbers per trial (or per bin) before encoding: 1 for a column of single values.
-        period: Of a circular variable, in its own unit.
-        categories: Of a category, in order.
-        mean: Of a continuous variable or sequence, one per dimension.
-        sd: Likewise.
-        low: Smallest training value of each dimension.
-        high: Largest.
-        unit: Of a sequence.
-        values: Training values of a column, one per trial, to draw from; empty for a sequence.
+        per_bin: True for a behaviour series, one value per bin; False for a column, one value per trial.
+        size: Numbers per trial or bin before encoding; 1 for single values.
+        unit: Unit of a series.
+        period: Period of a circular condition in its own unit; 0 for the others.
+        categories: Values of a category, in order.
+        mean: Mean of each dimension over the training trials; empty unless continuous.
+        sd: Standard deviation of each dimension, likewise.
+        low: Smallest training value of each dimension. For a circular one, where the smallest arc begins that holds all
+            training values.
+        high: Largest training value of each dimension, or where that arc ends.
+        values: Training values of a column, one per trial, from which `sample` draws; empty for a series.
     """
 
     name: str
-    kind: Literal["circular", "category", "continuous", "sequence"]
+    kind: Literal["circular", "category", "continuous"]
+    per_bin: bool = False
     size: int = 1
+    unit: str = ""
     period: float = 0.0
-    categories: tuple[Any, ...] = ()
+    categories: tuple[Category, ...] = ()
     mean: tuple[float, ...] = ()
     sd: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
-    unit: str = ""
-    values: tuple[Any, ...] = ()
+    values: tuple[Category | list[float], ...] = ()
 
     @classmethod
-    def of(cls, trials: Trials, name: str) -> "Variable":
-        """Measure the variable of that name on training trials.
+    def fit(cls, trials: Trials, name: str) -> "NamedCondition":
+        """Return the condition of that name, with the scale that it has in training trials.
 
         Raises:
             ConditionError: if there is no such column or series, or it holds NaN; lists what there is.
         """
         if name in trials.behavior:
-            return cls(name, "sequence", unit=trials.units[name], **_scale(name, trials.behavior[name][trials.mask]))
+            series = trials.behavior[name][trials.mask].astype(np.float64)
+            return cls._of_numbers(name, series, unit=trials.units[name], per_bin=True)
         if name not in trials.conditions:
             raise ConditionError(
-                f"A model can be told the columns {sorted(trials.conditions)} and series {sorted(trials.behavior)}.",
-                f"It was to be told {name!r}.",
+                f"The trials have no condition {name!r}.",
+                f"They have the columns {sorted(trials.conditions)} and the series {sorted(trials.behavior)}.",
                 "Keep it when binning, with --condition NAME or --behavior NAME.",
             )
-        values = trials.conditions[name]
-        distinct = np.unique(values)
-        ending = next((ending for ending in PERIODS if name.endswith(ending)), None)
-        whole = values.dtype.kind in "iu" and ending is None  # 30, 70, ... degrees are angles, not names
-        if values.dtype.kind in "SUOb" or (whole and len(distinct) <= MOST_CATEGORIES):
-            return cls(name, "category", categories=tuple(distinct.tolist()), values=tuple(values.tolist()))
-        scale = _scale(name, values.reshape(len(values), -1))
-        if ending is not None:
-            return cls(name, "circular", period=PERIODS[ending], values=tuple(values.tolist()), size=scale["size"])
-        return cls(name, "continuous", values=tuple(values.tolist()), **scale)
+        column = trials.conditions[name]
+        values = tuple(column.tolist())
+        distinct = np.unique(column)
+        few = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
+        if column.dtype.kind in "SUOb" or (few and period_of(name) is None):  # whole degrees are angles, not categories
+            return cls(name, "category", categories=tuple(distinct.tolist()), values=values)
+        return cls._of_numbers(name, column.reshape(len(column), -1).astype(np.float64), values=values)
+
+    @classmethod
+    def _of_numbers(
+        cls,
+        name: str,
+        rows: NDArray[np.float64],
+        *,
+        unit: str = "",
+        per_bin: bool = False,
+        values: tuple[Category | list[float], ...] = (),
+    ) -> "NamedCondition":
+        """Return the condition of some numbers (row, dim), an angle or standardised."""
+        finite = np.isfinite(rows).all(-1)
+        if not finite.all():
+            raise ConditionError(
+                f"{name} must be a finite number in every valid bin and trial.",
+                f"{int((~finite).sum())} of {len(rows)} are not.",
+                "Drop those trials with select, or choose another condition.",
+            )
+        period = None if per_bin else period_of(name)
+        size = rows.shape[1]
+        if period is not None:
+            return cls(name, "circular", per_bin, size, unit, period, values=values)
+        sd = rows.std(0)
+        return cls(
+            name,
+            "continuous",
+            per_bin,
+            size,
+            unit,
+            mean=tuple(rows.mean(0).tolist()),
+            sd=tuple(np.where(sd > 0, sd, 1.0).tolist()),
+            low=tuple(rows.min(0).tolist()),
+            high=tuple(rows.max(0).tolist()),
+            values=values,
+        )
 
     @property
     def width(self) -> int:
-        """Numbers per trial (or per bin) that the network is told."""
+        """Numbers per trial or bin after encoding."""
         return {"circular": 2 * self.size, "category": len(self.categories)}.get(self.kind, self.size)
 
-    def encode(self, values: Array) -> np.ndarray:
-        """Values (trial,) or (trial, dim), for a sequence (trial, time, dim), as the numbers a network is told.
+    def encode(self, values: ArrayLike) -> np.ndarray:
+        """Return values (trial,) or (trial, dim), or of a series (trial, time, dim), as the numbers a network takes.
 
         Raises:
             ConditionError: if the shape is wrong, a value is not finite, or a category is unknown.
         """
         if self.kind == "category":
-            known = np.array(self.categories)
-            values = np.asarray(values)
-            if known.dtype.kind in "fiu" and values.dtype.kind not in "fiub":
-                values = self._numbers(values)
-            hot = values[:, None] == known
-            if not hot.any(1).all():
-                unknown = np.asarray(values)[~hot.any(1)].tolist()[0]
-                raise ConditionError(
-                    f"{self.name} must be one of {list(self.categories)}.",
-                    f"It was {unknown!r}.",
-                    "Choose one of these.",
-                )
-            return hot.astype(np.float32)
+            return self._one_hot(np.asarray(values))
         numbers = self._numbers(values)
-        axes = 3 if self.kind == "sequence" else 2
-        numbers = numbers[..., None] if numbers.ndim == axes - 1 else numbers
-        if numbers.ndim != axes or numbers.shape[-1] != self.size or not np.isfinite(numbers).all():
+        axes = 3 if self.per_bin else 2
+        if numbers.ndim == axes - 1:
+            numbers = numbers[..., None]
+        finite = np.isfinite(numbers).all()
+        if numbers.ndim != axes or numbers.shape[-1] != self.size or not finite:
             raise ConditionError(
-                f"{self.name} must be {self.size} finite number(s) per {'bin' if axes == 3 else 'trial'}.",
-                f"It had shape {np.shape(values)}" + ("." if np.isfinite(numbers).all() else " and NaN or infinity."),
-                "Give one row per trial" + (" and bin." if axes == 3 else "."),
+                f"{self.name} must be {self.size} finite number(s) per {'bin' if self.per_bin else 'trial'}.",
+                f"It had shape {np.shape(values)}" + ("." if finite else " and NaN or infinity."),
+                "Give one row per trial" + (" and bin." if self.per_bin else "."),
             )
+        self._warn_outside_range(numbers.reshape(-1, self.size))
         if self.kind == "circular":
-            angle = 2 * np.pi / self.period * numbers
-            return np.concatenate((np.cos(angle), np.sin(angle)), -1).astype(np.float32)
-        self._warn(numbers)
+            return cosine_sine(numbers, self.period).astype(np.float32)
         return ((numbers - np.array(self.mean)) / np.array(self.sd)).astype(np.float32)
 
-    def _numbers(self, values: Array) -> np.ndarray:
+    def at_bins(self, times: Array, path: Array, *, bin_width: float, n_bins: int) -> np.ndarray:
+        """Return a path (event, dim) at the centres of bins (bin, dim), on straight lines between its points.
+
+        Args:
+            times: Times of the points, rising, s; the first bin begins at the first of them.
+            path: Values at these times, in the unit of training.
+            bin_width: Width of a bin, s.
+            n_bins: Number of bins; beyond the last time the last value is held.
+        """
+        centres = (np.arange(n_bins) + 0.5) * bin_width
+        return np.stack([np.interp(centres, times - times[0], column) for column in path.T], 1)
+
+    def of_trials(
+        self, value: ArrayLike | Iterable[ArrayLike] | None, like: Trials | None, lengths: Array, uniform: Array
+    ) -> np.ndarray:
+        """Return the value of each trial (trial, ...), of a series (trial, time, dim).
+
+        Args:
+            value: One value for all trials, one for each, or None to take it from `like` or from the training trials.
+            like: Trials to take values from, or None.
+            lengths: Bins of each trial.
+            uniform: Number in [0, 1) for each trial, which chooses one of the training values.
+
+        Raises:
+            ConditionError: if there is no value, or it does not fit the trials.
+        """
+        if value is None and like is not None:
+            source = like.behavior if self.per_bin else like.conditions
+            if self.name in source:
+                return np.asarray(source[self.name])
+        if value is None:
+            if self.per_bin or like is not None:
+                raise ConditionError(
+                    f"{self.name} needs values.",
+                    "Only its name was given" + (", and the trials of `like` do not have it." if like else "."),
+                    "Give condition={name: values}, or like=trials that have it.",
+                )
+            training = np.array(self.values)
+            return training[(uniform * len(training)).astype(int)]
+        array = np.asarray(value)
+        axes = (2 if self.size > 1 else 1) + self.per_bin
+        if array.ndim < axes or (self.per_bin and array.ndim == 2):
+            array = np.broadcast_to(array, (len(lengths), *array.shape))  # the same for all trials
+        if len(array) != len(lengths) or (self.per_bin and array.shape[1] < lengths.max()):
+            raise ConditionError(
+                f"{self.name} must have one value for each of {len(lengths)} trials"
+                + (f" and {int(lengths.max())} bins." if self.per_bin else "."),
+                f"It has shape {array.shape}.",
+                "Give a single value for all trials, or one for each trial (and bin).",
+            )
+        return array
+
+    def _one_hot(self, values: Array) -> np.ndarray:
+        """Return 1 for the category of each trial and 0 for the others (trial, category)."""
+        categories = np.array(self.categories)
+        if categories.dtype.kind in "fiu" and values.dtype.kind not in "fiub":
+            values = self._numbers(values)
+        hot = values[:, None] == categories
+        if not hot.any(1).all():
+            unknown = values[~hot.any(1)].tolist()[0]
+            raise ConditionError(
+                f"{self.name} must be one of {list(self.categories)}.", f"It was {unknown!r}.", "Choose one of these."
+            )
+        return hot.astype(np.float32)
+
+    def _numbers(self, values: ArrayLike) -> np.ndarray:
         try:
             return np.asarray(values, np.float64)
         except (ValueError, TypeError) as error:
@@ -142,74 +246,114 @@ class Variable:
                 f"{self.name} must be a number.", f"It was {values!r}.", "Write it like 45 or 0.3."
             ) from error
 
-    def _warn(self, numbers: np.ndarray) -> None:
-        flat = numbers.reshape(-1, self.size)
-        if (flat < np.array(self.low) - 1e-6).any() or (flat > np.array(self.high) + 1e-6).any():
-            span = ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))
-            warnings.warn(
-                f"{self.name} reaches from {flat.min():.4g} to {flat.max():.4g}; in training it was {span}"
-                f"{' ' + self.unit if self.unit else ''}. The model extrapolates.",
-                ConditionRangeWarning,
-                stacklevel=4,
-            )
+    def _warn_outside_range(self, rows: NDArray[np.float64]) -> None:
+        """Warn if a value of (row, dim) lies outside the range of the training trials."""
+        if self.kind == "circular":
+            return
+        below, above = rows < np.array(self.low) - RANGE_TOLERANCE, rows > np.array(self.high) + RANGE_TOLERANCE
+        if not (below | above).any():
+            return
+        span = ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))
+        warnings.warn(
+            f"{self.name} reaches from {rows.min():.4g} to {rows.max():.4g}; in training it was {span}"
+            f"{' ' + self.unit if self.unit else ''}. The model extrapolates.",
+            ConditionRangeWarning,
+            stacklevel=4,
+        )
 
 
 @dataclass(frozen=True)
-class Variables:
-    """All variables that a model can be told, in the order of its settings."""
+class Conditions:
+    """All conditions that a model is trained with, in the order of its settings."""
 
-    each: tuple[Variable, ...] = ()
+    each: tuple[NamedCondition, ...] = ()
 
     @classmethod
-    def of(cls, trials: Trials, names: Sequence[str]) -> "Variables":
-        """Measure the named variables on training trials."""
-        return cls(tuple(Variable.of(trials, name) for name in names))
+    def fit(cls, trials: Trials, names: Sequence[str]) -> "Conditions":
+        """Return the named conditions, with the scales that they have in training trials."""
+        return cls(tuple(NamedCondition.fit(trials, name) for name in names))
 
     @property
-    def vector(self) -> int:
-        """Size of a condition's vector."""
-        return sum(variable.width for variable in self.each if variable.kind != "sequence")
+    def names(self) -> list[str]:
+        """Names of the conditions."""
+        return [condition.name for condition in self.each]
 
     @property
-    def sequence(self) -> int:
-        """Size of a condition's sequence, per bin."""
-        return sum(variable.width for variable in self.each if variable.kind == "sequence")
+    def vector_size(self) -> int:
+        """Size of the vector, the encoded columns of a trial."""
+        return sum(condition.width for condition in self.each if not condition.per_bin)
 
-    def encode(self, values: Mapping[str, Array]) -> Condition:
-        """Condition of a batch from a value of every variable.
+    @property
+    def sequence_size(self) -> int:
+        """Size of the sequence in each bin, the encoded series."""
+        return sum(condition.width for condition in self.each if condition.per_bin)
+
+    def requested(self, condition: ConditionArgument) -> dict[str, ArrayLike | Iterable[ArrayLike] | None]:
+        """Return name -> value of the argument `condition`; None where only a name was given.
 
         Raises:
-            ConditionError: if a variable has no value or a wrong one.
+            ConditionError: if the model was not trained with one of the names.
         """
-        missing = [variable.name for variable in self.each if variable.name not in values]
-        if missing or not self.each:
-            known = [variable.name for variable in self.each] or "nothing: it was fitted without conditions"
+        if condition is None:
+            return {}
+        if isinstance(condition, Mapping):
+            values = dict(condition)
+        else:
+            values = dict.fromkeys([condition] if isinstance(condition, str) else condition)
+        unknown = [name for name in values if name not in self.names]
+        if unknown or not values:
+            trained = f"with the conditions {self.names}" if self.each else "without conditions"
             raise ConditionError(
-                f"This model is told {known}, all of it or none.",
-                f"There is no value for {missing}." if missing else f"It was told {sorted(values)}.",
-                "Give each of them, or leave the condition out.",
+                f"This model was trained {trained}.",
+                f"`condition` names {unknown or 'nothing'}.",
+                "Leave it out, or fit a model with condition=[...] first." if unknown else "Leave it out.",
             )
-        parts: dict[bool, list[np.ndarray]] = {True: [], False: []}
-        for variable in self.each:
-            parts[variable.kind == "sequence"].append(variable.encode(values[variable.name]))
-        join = lambda arrays: torch.from_numpy(np.concatenate(arrays, -1)) if arrays else None  # noqa: E731
-        return Condition(vector=join(parts[False]), sequence=join(parts[True]))
+        return values
 
+    def values(
+        self, condition: ConditionArgument, like: Trials | None, lengths: Array, seed: int
+    ) -> dict[str, np.ndarray]:
+        """Return name -> value of each trial (trial, ...), of a series (trial, time, dim); empty without conditions.
 
-def _scale(name: str, rows: np.ndarray) -> dict[str, Any]:
-    rows = rows.astype(np.float64)
-    if not np.isfinite(rows).all():
-        raise ConditionError(
-            f"{name} must be a finite number in every valid bin and trial.",
-            f"{int((~np.isfinite(rows)).any(-1).sum())} of {len(rows)} are not.",
-            "Drop those trials with select, or choose another condition.",
+        Args:
+            condition: As in `Model.sample`.
+            like: Trials to take values from.
+            lengths: Bins of each trial.
+            seed: Random seed for values that are drawn from the training trials.
+
+        Raises:
+            ConditionError: if a name is unknown, or there is no value.
+        """
+        requested = self.requested(condition)
+        if not requested:
+            return {}
+        uniform = Streams(seed, Purpose.SAMPLE, 2, range(len(lengths))).uniform()
+        named = {condition.name: condition for condition in self.each}
+        return {name: named[name].of_trials(value, like, lengths, uniform) for name, value in requested.items()}
+
+    def encode(self, values: Mapping[str, ArrayLike]) -> Condition:
+        """Return the network's condition for a batch, from a value of every condition.
+
+        Raises:
+            ConditionError: if a condition has no value or a wrong one.
+        """
+        self.check_complete(values)
+        vectors, sequences = (
+            [condition.encode(values[condition.name]) for condition in self.each if condition.per_bin is per_bin]
+            for per_bin in (False, True)
         )
-    sd = rows.std(0)
-    plain = lambda x: tuple(x.tolist())  # noqa: E731
-    return dict(
-        size=rows.shape[1],
-        mean=plain(rows.mean(0)),
-        sd=plain(np.where(sd > 0, sd, 1.0)),
-        low=plain(rows.min(0)),
-        high=plain(rows.max(0)),
-    )
+        return Condition(vector=_joined(vectors), sequence=_joined(sequences))
+
+    def check_complete(self, names: Iterable[str]) -> None:
+        """Raise a ConditionError unless there are conditions, and each of them is named."""
+        missing = [name for name in self.names if name not in set(names)]
+        if missing or not self.each:
+            raise ConditionError(
+                f"All conditions of this model need a value together: {', '.join(self.names) or 'it has none'}.",
+                f"There is no value for {missing}." if missing else f"The request names {sorted(names)}.",
+                "Give a value for each, or leave out `condition` to sample without conditions.",
+            )
+
+
+def _joined(arrays: list[np.ndarray]) -> Tensor | None:
+    return torch.from_numpy(np.concatenate(arrays, -1)) if arrays else None

@@ -1,7 +1,7 @@
-"""What a model costs: to train, as its history says, and to sample, measured here and now.
+"""Cost of a model: training time from its history, and sampling time measured on this machine.
 
-*Network evaluations per sample* is how often the denoiser is called while one trial is drawn; it tells more about a
-sampler than seconds do, for it is the same on every machine. Seconds name the device and threads they were taken with.
+*Network evaluations per sample* counts the calls of the denoiser while one trial is sampled. It is the same on every
+machine. Seconds are given with the device and the number of threads with which they were measured.
 """
 
 import os
@@ -17,12 +17,12 @@ from spikeloom.training.memory import peak_memory
 
 
 def cost(model: Model, *, trials: int = 64, seed: int = 0) -> dict[str, str]:
-    """Parameters, training time, and what it takes to draw some trials now, name -> words.
+    """Return the number of parameters, the training time, and the cost of sampling on this machine, name -> words.
 
     Args:
         model: A trained model.
-        trials: How many are drawn to be timed, after as many for warming up.
-        seed: Of those.
+        trials: Number of trials whose sampling is timed; the same number is sampled before, to warm up.
+        seed: Random seed of the sampled trials.
     """
     calls = 0
 
@@ -49,11 +49,11 @@ def cost(model: Model, *, trials: int = 64, seed: int = 0) -> dict[str, str]:
         "sampling, measured on": _device(model),
         "peak memory of this process": f"{peak_memory():.2g} GB",
     }
-    return {name: told for name, told in words.items() if told}
+    return {name: text for name, text in words.items() if text}
 
 
 def _training(model: Model) -> str:
-    """Seconds and updates of each stage, and the most memory that training took, from the history."""
+    """Return seconds and updates of each stage, and the most memory that training took, from the history."""
     last = {line["stage"]: line for line in model.history}
     if not last:
         return ""
@@ -70,8 +70,8 @@ def _device(model: Model) -> str:
 
 
 def _processor() -> str:
-    """Name of the processor, as Linux knows it; elsewhere what Python knows."""
-    known = Path("/proc/cpuinfo")
-    rows = known.read_text().splitlines() if known.exists() else []
+    """Return the name of the processor, from Linux or else from Python."""
+    description = Path("/proc/cpuinfo")
+    rows = description.read_text().splitlines() if description.exists() else []
     names = (row.partition(":")[2].strip() for row in rows if row.startswith("model name"))
     return next(names, platform.processor() or platform.machine())

@@ -1,4 +1,4 @@
-"""`Facts`: what a model knows of the recording it was fitted to, kept in its config.json."""
+"""`Facts`: what a model keeps of the recording it was fitted to, in its config.json."""
 
 import hashlib
 from collections import Counter
@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from spikeloom.errors import DataError, ShapeError
-from spikeloom.models.common.conditions import Variable, Variables
+from spikeloom.errors import CorruptFileError, DataError, ShapeError
+from spikeloom.models.common.conditions import Conditions, NamedCondition
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 from spikeloom.trials.identity import note_order, order_like
 from spikeloom.trials.padding import LARGE, check_padding
 
 TRAINING = "the model's training trials"
-"""What the other side is called when trials meet a model."""
+"""Name of the other side where trials meet a model."""
 
 BATCH, CHANNELS = 64, 256
 """Trials of a usual batch and values per bin of a usual layer: what padding costs in training."""
@@ -24,7 +24,7 @@ BATCH, CHANNELS = 64, 256
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model knows about the recording it was fitted to.
+    """Facts about the training trials that a model needs to sample and encode.
 
     Args:
         neurons: Number of neurons.
@@ -32,7 +32,7 @@ class Facts:
         lengths: Valid bins of a trial -> number of training trials of that length.
         source: Where the training trials came from.
         data: SHA-256 of the training counts and lengths.
-        variables: What the model can be told, with scales from the training trials.
+        conditions: Conditions that the model is trained with, and their scales.
         neuron_table: Columns with one value per neuron of the training trials, name -> (neuron,).
     """
 
@@ -41,34 +41,39 @@ class Facts:
     lengths: Mapping[int, int]
     source: str
     data: str
-    variables: Variables = Variables()  # noqa: RUF009  # frozen
+    conditions: Conditions = field(default_factory=Conditions)
     neuron_table: Mapping[str, Array] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, trials: Trials, condition: Sequence[str] = ()) -> "Facts":
-        """Facts of the training trials, for a model that is told the named conditions."""
+        """Return the facts of training trials, for a model that is trained with the named conditions."""
         content = hashlib.sha256(np.ascontiguousarray(trials.counts).tobytes() + trials.lengths.tobytes())
         lengths = {int(length): count for length, count in sorted(Counter(trials.lengths.tolist()).items())}
-        variables = Variables.of(trials, condition)
+        conditions = Conditions.fit(trials, condition)
         neurons = {name: column for name, column in trials.neuron_table.items() if column.ndim == 1}
-        return cls(trials.neurons, trials.bin_width, lengths, trials.source, content.hexdigest(), variables, neurons)
+        return cls(trials.neurons, trials.bin_width, lengths, trials.source, content.hexdigest(), conditions, neurons)
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "Facts":
-        """Facts from the plain values of config.json."""
-        tuples: Any = lambda row: {key: tuple(item) if isinstance(item, list) else item for key, item in row.items()}  # noqa: E731
-        each = tuple(Variable(**tuples(row)) for row in plain["variables"]["each"])
-        lengths = {int(length): int(count) for length, count in plain["lengths"].items()}
-        columns = plain.get("neuron_table", {}).items()
-        neurons = {name: np.array([np.nan if value is None else value for value in column]) for name, column in columns}
-        return cls(**{**plain, "lengths": lengths, "variables": Variables(each), "neuron_table": neurons})
+        """Return the facts that config.json holds as plain values.
 
-    def labels(self, source: str) -> dict[str, Any]:
-        """Fields of generated `Trials` that come from the training trials: bin width and neurons; and the source."""
-        return {"bin_width": self.bin_width, "neuron_table": self.neuron_table, "source": source}
+        Raises:
+            CorruptFileError: if a fact is missing or unknown.
+        """
+        try:
+            conditions = Conditions(tuple(_condition(row) for row in plain["conditions"]["each"]))
+            lengths = {int(length): int(count) for length, count in plain["lengths"].items()}
+            neurons = {name: _column(values) for name, values in plain.get("neuron_table", {}).items()}
+            return cls(**{**plain, "lengths": lengths, "conditions": conditions, "neuron_table": neurons})
+        except (KeyError, TypeError) as error:
+            raise CorruptFileError(
+                "The facts in config.json must be those of this version of spikeloom.",
+                f"Missing or unknown: {error}.",
+                "Fit the model again, or use the version of spikeloom that wrote the folder.",
+            ) from error
 
     def order_of(self, trials: Trials) -> np.ndarray | None:
-        """Positions in the trials of the model's neurons (neuron,); None if they are in the model's order already.
+        """Return where the model's neurons stand in the trials (neuron,); None if they are in the model's order.
 
         Raises:
             ShapeError: if both have names or ids and these differ.
@@ -82,7 +87,7 @@ class Facts:
         return order
 
     def ordered(self, trials: Trials) -> tuple[Trials, np.ndarray | None]:
-        """The trials with their neurons in the model's order, and the positions they had; see `order_of`.
+        """Return the trials with their neurons in the model's order, and the positions they had; see `order_of`.
 
         Raises:
             ShapeError: if bin width or neurons are not those of the training trials.
@@ -96,9 +101,30 @@ class Facts:
             )
         return (trials, None) if order is None else (trials.select_neurons(order), order)
 
+    @property
+    def n_trials(self) -> int:
+        """Number of training trials."""
+        return sum(self.lengths.values())
+
+    @property
+    def longest(self) -> int:
+        """Bins of the longest training trial."""
+        return max(self.lengths)
+
+
+def _condition(row: Mapping[str, Any]) -> NamedCondition:
+    """Return a condition from its plain values, in which JSON has turned tuples into lists."""
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return NamedCondition(**values)
+
+
+def _column(values: Sequence[Any]) -> Array:
+    """Return a column of the neuron table, in which JSON has null for NaN."""
+    return np.array([np.nan if value is None else value for value in values])
+
 
 def check_fit(trials: Trials, watch: Trials | None) -> Trials | None:
-    """The validation trials, with their neurons in the order of the training trials.
+    """Return the validation trials, with their neurons in the order of the training trials.
 
     Raises:
         DataError: if there are too few training trials or no spikes, or batches would be large and mostly padding.

@@ -12,13 +12,12 @@ Source: the Neural Latents Benchmark's definition (METHODS 5.5), without held-ou
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spikeloom.models.common.base import BINS_AT_ONCE
+from spikeloom.models.common.results import Inferred, batch_size, in_batches
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialRates
@@ -29,54 +28,53 @@ SMALLEST = 1e-9
 
 
 MOST_PARTS = 10
-"""Passes in which entries are hidden in turn; more would hide too few of them to be worth their time."""
+"""Most passes in which entries are hidden in turn; more would hide too few of them to be worth their time."""
 
 
-def hidden_in_turn(
-    rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float, in_batches: Callable[..., Any]
-) -> np.ndarray:
-    """Rates (trial, time, neuron) of trials, each inferred with its own count hidden.
+def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float) -> np.ndarray:
+    """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden.
 
-    Entries are dealt out at random to as many parts as make one a share of the whole.
+    Entries are dealt at random into parts, each about `share` of all entries, and the parts are hidden in turn.
 
     Args:
-        rates: Thinned counts, raised by what was hidden, and mask -> rates, spikes/bin.
+        rates: Function from counts without the hidden ones, raised by the share that was hidden, and mask to rates,
+            spikes/bin.
         trials: The trials.
-        share: Of the entries that training hides.
-        in_batches: `Model._in_batches` of the model.
+        share: Share of the entries that training hides.
     """
     parts = min(MOST_PARTS, max(2, round(1 / share))) if share else 2
 
-    def some(rows: np.ndarray) -> dict[str, np.ndarray]:
+    def infer(rows: np.ndarray) -> Inferred:
         streams = Streams(0, Purpose.CALIBRATE, 2, rows)
         counts, mask = torch.from_numpy(trials.counts[rows].astype(np.float32)), torch.from_numpy(trials.mask[rows])
         part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * parts).long()
-        found = torch.zeros_like(counts)
+        unseen = torch.zeros_like(counts)
         for number in range(parts):
             hidden = part == number
             seen = torch.where(hidden, 0, counts * parts / (parts - 1))
-            found = torch.where(hidden, rates(seen, mask).cpu(), found)
-        return {"rates": found.numpy()}
+            unseen = torch.where(hidden, rates(seen, mask).cpu(), unseen)
+        return Inferred(rates=unseen.numpy())
 
-    batch = max(1, min(64, BINS_AT_ONCE // trials.time))
-    rows: np.ndarray = in_batches(some, len(trials), trials.time, batch, False, "unseen")["rates"]
-    return rows
+    batch = batch_size(trials.time)
+    joined = in_batches(infer, len(trials), trials.time, batch=batch, description="unseen").rates
+    assert joined is not None  # infer returns rates
+    return joined
 
 
 @torch.no_grad()
 def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Trials) -> float:
-    """Bits per spike of trials, held-out ones for an honest number; nan without spikes.
+    """Return the bits per spike of trials; nan without spikes. Only held-out trials give an honest number.
 
     Args:
-        observation: Of a trained model.
+        observation: Observation model of a trained model.
         unseen: Rates of these trials, each inferred without its own count, spikes/bin; `unseen_rates` of the model.
-        trials: With the neurons and bins of the training.
+        trials: Trials with the neurons and bins of the training.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))
     mask = torch.from_numpy(trials.mask)[..., None]
     drive = observation.drive(torch.from_numpy(unseen).double())
-    found = observation.log_prob(counts, drive)
+    log_prob = observation.log_prob(counts, drive)
     mean = (counts.sum((0, 1)) / trials.bins).clamp(min=SMALLEST)
     null = counts * mean.log() - mean - torch.lgamma(counts + 1)
-    gain: Tensor = torch.where(mask, found - null, 0).sum()
+    gain: Tensor = torch.where(mask, log_prob - null, 0).sum()
     return float(gain / counts.sum() / math.log(2)) if counts.any() else math.nan

@@ -1,31 +1,35 @@
-"""What a caller asks a model for: lengths and conditions, as one value per trial."""
+"""What a model is asked to generate: `Request`, and the lengths and codes of the trials of a sample."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-from spikeloom.errors import ConditionError, DataError, SettingError, ShapeError
-from spikeloom.models.common.conditions import Variable, Variables
+from spikeloom.diffusion.sampler import Sampler
+from spikeloom.errors import DataError, SettingError, ShapeError
+from spikeloom.models.common.conditions import Conditions
 from spikeloom.models.common.facts import Facts
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
+from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
+Signal = Literal["counts", "rates", "latents"]
+"""Field of the trials that a model learns from and encodes."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Request:
-    """What a model is asked to draw, one batch.
+    """One batch of trials that a model generates.
 
     Args:
         lengths: Bins of each trial (trial,).
-        noise: Streams of the trials' own randomness, for latents and codes.
-        spikes: Streams for the counts.
-        condition: What the trials shall belong to; None draws unconditionally.
+        noise: Random streams of each trial for latents and codes.
+        spikes: Random streams of each trial for the counts.
+        condition: Encoded condition of each trial; None samples without conditions.
         guidance: Strength of the condition; 1 is the plain conditional model.
-        sampler: Replaces the model's own; None keeps that.
-        codes: Code of each trial (trial, code), for models that have codes; None lets the model draw them.
+        sampler: Sampler to use instead of the model's own, or None.
+        codes: Code of each trial (trial, code), or None to let the model draw codes.
     """
 
     lengths: np.ndarray
@@ -33,13 +37,13 @@ class Request:
     spikes: Streams
     condition: Condition | None = None
     guidance: float = 1.0
-    sampler: Any = None
+    sampler: Sampler | None = None
     codes: np.ndarray | None = None
 
 
-def read(trials: Trials, field: str) -> np.ndarray:
-    """What a model reads of trials, (trial, time, ...): their counts, rates or latents; DataError if they have none."""
-    values: np.ndarray | None = getattr(trials, field)
+def signal_of(trials: Trials, field: Signal) -> np.ndarray:
+    """Return the field of trials that a model reads (trial, time, ...); a DataError if the trials have none."""
+    values = {"counts": trials.counts, "rates": trials.rates, "latents": trials.latents}[field]
     if values is None:
         raise DataError(
             f"This model reads the {field} of trials.",
@@ -49,151 +53,98 @@ def read(trials: Trials, field: str) -> np.ndarray:
     return values
 
 
-def asked_codes(model: Any, codes: Any) -> np.ndarray | None:
-    """Codes (trial, code) as the model's own `admit` lets them pass; None if none are given.
+def trial_lengths(
+    facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials | None, *, codes: Array | None, seed: int
+) -> np.ndarray:
+    """Return the bins of each trial of a sample (trial,): those of `like`, `n_bins`, or drawn from the training trials.
+
+    Args:
+        facts: Facts of the model.
+        n_trials: Number of trials; None where `like` or the codes say it.
+        n_bins: Bins of every trial, or None.
+        like: Trials whose lengths are copied.
+        codes: Codes, one for each trial.
+        seed: Random seed of lengths that are drawn.
 
     Raises:
-        SettingError: if the model has no codes.
+        SettingError: if the numbers of trials or bins make no sense.
+        ShapeError: if there is not one code for each trial.
     """
-    if codes is None:
-        return None
-    if not hasattr(model, "admit"):
-        raise SettingError(
-            "Codes can only be given to a model that has them.",
-            f"{type(model).__name__} got codes.",
-            "Leave codes out, or train a GNOCCHI.",
-        )
-    return model.admit(np.asarray(codes, np.float32))
-
-
-def asked_lengths(
-    facts: Facts,
-    trials: int | None,
-    bins: int | None,
-    like: Trials | None,
-    seed: int,
-    *,
-    codes: np.ndarray | None = None,
-) -> np.ndarray:
-    """Bins of each trial that is asked for (trial,): those of `like`, `bins`, or drawn from the training trials'.
-
-    Codes that were given say how many trials there are.
-    """
-    number = len(like) if like is not None else trials
+    number = len(like) if like is not None else n_trials
     if codes is not None and number not in (None, len(codes)):
         raise ShapeError(
             "There must be one code for each trial.",
             f"There are {len(codes)} codes for {number} trials.",
-            "Leave the number of trials out: the codes say it.",
+            "Leave out the number of trials: it is the number of codes.",
         )
-    trials = len(codes) if codes is not None and like is None else trials
     if like is not None:
-        if trials not in (None, len(like)) or bins is not None:
-            raise SettingError(
-                "like=... already says how many trials there are and how long each is.",
-                f"It came with trials={trials}, bins={bins}.",
-                "Leave trials and bins out, or select the trials you want from like.",
-            )
-        if not np.isclose(like.bin_width, facts.bin_width):
-            raise SettingError(
-                f"Trials to be like must have the bins of the training trials, {facts.bin_width:g} s.",
-                f"Theirs are {like.bin_width:g} s, so lengths in bins mean another time.",
-                "Bin the recording as the training trials were.",
-            )
-        return np.asarray(like.lengths)
-    if trials is None or trials < 1 or (bins is not None and bins < 1):
+        return _lengths_like(like, facts, n_trials, n_bins)
+    if codes is not None:
+        n_trials = len(codes)
+    if n_trials is None or n_trials < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
             "sample needs a number of trials >= 1, and bins >= 1 if given.",
-            f"It got trials={trials}, bins={bins}.",
+            f"It got trials={n_trials}, bins={n_bins}.",
             "Write model.sample(trials=100).",
         )
-    if bins is not None:
-        return np.full(trials, bins)
-    known, weight = np.array(list(facts.lengths)), np.array(list(facts.lengths.values()))
-    chosen = Streams(seed, Purpose.SAMPLE, 1, range(trials)).uniform()
-    return known[np.searchsorted(np.cumsum(weight) / weight.sum(), chosen, side="right").clip(max=len(known) - 1)]
+    if n_bins is not None:
+        return np.full(n_trials, n_bins)
+    lengths = np.array(list(facts.lengths))
+    weights = np.array(list(facts.lengths.values()))
+    uniform = Streams(seed, Purpose.SAMPLE, 1, range(n_trials)).uniform()
+    rows = np.searchsorted(np.cumsum(weights) / weights.sum(), uniform, side="right")
+    return lengths[rows.clip(max=len(lengths) - 1)]
 
 
-def asked(
-    variables: Variables,
-    condition: str | Sequence[str] | Mapping[str, Any] | None,
-    like: Trials | None,
-    lengths: np.ndarray,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Values of every variable that is asked for, (trial, ...) or, for a sequence, (trial, time, dim); empty for none.
+def _lengths_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | None) -> np.ndarray:
+    if n_trials not in (None, len(like)) or n_bins is not None:
+        raise SettingError(
+            "`like` already says how many trials there are and how long each is.",
+            f"It came with trials={n_trials}, bins={n_bins}.",
+            "Leave trials and bins out, or select the trials you want from like.",
+        )
+    if not np.isclose(like.bin_width, facts.bin_width):
+        raise SettingError(
+            f"`like` has bins of {1000 * like.bin_width:g} ms, but the model was trained on bins of "
+            f"{1000 * facts.bin_width:g} ms.",
+            "Lengths in bins mean another time.",
+            f"Bin the recording again with --bin-width {facts.bin_width:g}.",
+        )
+    return np.asarray(like.lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Conditions, behaviour and units that generated trials carry."""
+
+    conditions: dict[str, Array]
+    behavior: dict[str, Array]
+    units: dict[str, str]
+
+
+def labels_of(
+    conditions: Conditions, values: dict[str, np.ndarray], like: Trials | None, rows: np.ndarray, n_bins: int
+) -> Labels:
+    """Return the labels of generated trials: their condition values, and whatever else `like` has.
 
     Args:
-        variables: What the model can be told.
-        condition: As in `Model.sample`.
-        like: Trials to take values from.
-        lengths: Bins of each trial.
-        seed: For values drawn from the training trials.
-
-    Raises:
-        ConditionError: if a name is unknown, or there is nowhere to take a value from.
+        conditions: Conditions of the model.
+        values: Name -> value of each trial; without any, the trials carry no labels.
+        like: Trials that the sample was made like, or None.
+        rows: Trials that were generated, of all that `values` and `like` hold.
+        n_bins: Bins of the longest generated trial, to which series are cut; `like` may be padded further.
     """
-    if condition is None:
-        return {}
-    names = [condition] if isinstance(condition, str) else list(condition)
-    given = condition if isinstance(condition, Mapping) else {}
-    known = {variable.name: variable for variable in variables.each}
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise ConditionError(
-            f"This model can be told {sorted(known) or 'nothing: it was fitted without conditions'}.",
-            f"It was told {names}.",
-            "Fit with condition=[...] to condition on it, or leave it out.",
-        )
-    chosen = Streams(seed, Purpose.SAMPLE, 2, range(len(lengths))).uniform()
-    return {name: _value(known[name], given.get(name), like, lengths, chosen) for name in names}
-
-
-def labelled(
-    variables: Variables, told: Mapping[str, np.ndarray], like: Trials | None, rows: np.ndarray, bins: int
-) -> dict[str, Any]:
-    """Conditions, behaviour and units that generated trials carry: what they were told, and the rest of `like`.
-
-    Series are cut to so many bins, those of the longest trial: `like` may be padded further.
-    """
-    if not told:
-        return {}
-    sequences = {variable.name: variable.unit for variable in variables.each if variable.kind == "sequence"}
-    behavior = {} if like is None else {name: value[rows, :bins] for name, value in like.behavior.items()}
-    conditions = {} if like is None else {name: value[rows] for name, value in like.conditions.items()}
+    if not values:
+        return Labels({}, {}, {})
+    columns: dict[str, Array] = {} if like is None else {name: value[rows] for name, value in like.conditions.items()}
+    series: dict[str, Array] = (
+        {} if like is None else {name: value[rows, :n_bins] for name, value in like.behavior.items()}
+    )
     units = {} if like is None else dict(like.units)
-    for name, value in told.items():
-        if name in sequences:
-            behavior[name] = value[rows, :bins]
+    for condition in conditions.each:
+        if condition.per_bin:
+            series[condition.name] = values[condition.name][rows, :n_bins]
+            units[condition.name] = condition.unit
         else:
-            conditions[name] = value[rows]
-    return dict(behavior=behavior, conditions=conditions, units={**units, **sequences})
-
-
-def _value(variable: Variable, value: Any, like: Trials | None, lengths: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    trials, sequence = len(lengths), variable.kind == "sequence"
-    if value is None and like is not None:
-        source = like.behavior if sequence else like.conditions
-        if variable.name in source:
-            return np.asarray(source[variable.name])
-    if value is None:
-        if sequence or like is not None:
-            raise ConditionError(
-                f"{variable.name} must come from somewhere: a value, or trials to be like.",
-                "It was asked for by name only" + (", and the trials to be like do not have it." if like else "."),
-                "Give condition={name: values}, or like=trials that hold it.",
-            )
-        known = np.array(variable.values)
-        return known[(chosen * len(known)).astype(int)]
-    array = np.asarray(value)
-    per_trial = (2 if variable.size > 1 else 1) + sequence
-    if array.ndim < per_trial or (sequence and array.ndim == 2):
-        array = np.broadcast_to(array, (trials, *array.shape))  # one for all trials
-    if len(array) != trials or (sequence and array.shape[1] < lengths.max()):
-        raise ConditionError(
-            f"{variable.name} must have one value for each of {trials} trials"
-            + (f" and {int(lengths.max())} bins." if sequence else "."),
-            f"It has shape {array.shape}.",
-            "Give a single value for all trials, or as many as trials (and bins).",
-        )
-    return array
+            columns[condition.name] = values[condition.name][rows]
+    return Labels(columns, series, units)

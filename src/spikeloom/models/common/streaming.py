@@ -1,181 +1,206 @@
-"""What a stream of activity is asked for, what it is told as it goes, and how its pieces become `Trials`.
+"""Streams: one trial without end, handed out in chunks, and the conditions that it follows.
 
-A stream is one trial that goes on; whoever reads it holds a chunk at a time. Values per trial are told once and hold
-for ever. Series in time are told as they come: an array, after which the stream ends, or an iterator of pieces, which
-may be endless; they are read no further ahead than the model needs.
+A stream is one trial; its reader holds a chunk at a time. Conditions with one value per trial are fixed for the whole
+stream. Series are read as the stream goes on, from an array, after which the stream ends, or from an iterator of
+pieces, which may be endless; they are read no further ahead than the model needs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import ConditionError, SettingError
-from spikeloom.models.common.conditions import Variable, Variables
+from spikeloom.models.common.conditions import ConditionArgument, Conditions, NamedCondition
 from spikeloom.models.common.facts import Facts
-from spikeloom.models.common.request import asked
+from spikeloom.models.common.request import Labels
+from spikeloom.models.common.results import Generated, end_to_end
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
 
 
-class Told:
+class StreamConditions:
     """Conditions of a stream.
 
     Args:
-        variables: What the model can be told.
-        condition: As in `Model.sample`; a sequence is an array (time, dim), or an iterator of such arrays or of single
+        conditions: Conditions of the model.
+        condition: As in `Model.sample`; a series is an array (time, dim), or an iterator of such arrays or of single
             bins (dim,).
-        seed: For values drawn from the training trials.
+        seed: Random seed for values that are drawn from the training trials.
 
     Raises:
-        ConditionError: if a name is unknown or has no value.
+        ConditionError: if a name is unknown or a condition has no value.
     """
 
-    def __init__(
-        self, variables: Variables, condition: str | Sequence[str] | Mapping[str, Any] | None, *, seed: int
-    ) -> None:
-        given = dict(condition) if isinstance(condition, Mapping) else {}
-        series = {variable.name: variable for variable in variables.each if variable.kind == "sequence"}
-        blank = {name: np.array([series[name].mean]) for name in given if name in series and given[name] is not None}
-        self.variables = variables
-        told = asked(variables, {**given, **blank} if blank else condition, None, np.array([1]), seed)
-        self.fixed = {name: value for name, value in told.items() if name not in series}
-        self.feeds = {name: _pieces(series[name], given[name]) for name in blank}
-        self.rest = {name: np.zeros((0, series[name].size)) for name in blank}  # read from a feed, not yet told
-        self.shown = {name: np.zeros((0, series[name].size)) for name in blank}  # told, not yet handed out
-        self.vector = variables.encode(told).vector if told else None
+    def __init__(self, conditions: Conditions, condition: ConditionArgument, *, seed: int) -> None:
+        requested = conditions.requested(condition)
+        if requested:
+            conditions.check_complete(requested)
+        columns = Conditions(tuple(one for one in conditions.each if not one.per_bin))
+        series = [one for one in conditions.each if one.per_bin and requested]
+        constant = {name: value for name, value in requested.items() if name in columns.names}
+        values = columns.values(constant or None, None, np.array([1]), seed)
+        self.series = Conditions(tuple(series))
+        self.columns = {name: value[:1] for name, value in values.items()}
+        self.vector = columns.encode(values).vector if values else None
+        self._pieces = {one.name: _pieces(one, requested[one.name]) for one in series}
+        self._ahead = {one.name: np.zeros((0, one.size)) for one in series}  # read, not yet used by the model
+        self._used = {one.name: np.zeros((0, one.size)) for one in series}  # used, not yet handed out
 
     @property
-    def anything(self) -> bool:
-        """Whether the stream is told anything at all."""
-        return self.vector is not None or bool(self.feeds)
+    def present(self) -> bool:
+        """Whether the stream follows a condition at all."""
+        return self.vector is not None or bool(self._pieces)
 
-    def read(self, bins: int) -> Condition | None:
-        """What so many further bins are told; fewer where a series ends, and None if the stream is told nothing.
+    def read(self, n_bins: int) -> Condition | None:
+        """Return the condition of the next bins, or None without conditions. Fewer than `n_bins` bins end the stream.
 
         Raises:
-            ConditionError: if series end at different bins, or hold what they must not.
+            ConditionError: if series end at different bins, or hold wrong values.
         """
-        if not self.feeds:
-            return Condition(self.vector) if self.anything else None
-        for name, feed in self.feeds.items():
-            while len(self.rest[name]) < bins and (more := next(feed, None)) is not None:
-                self.rest[name] = np.concatenate([self.rest[name], more])
-        lengths = {name: min(bins, len(rest)) for name, rest in self.rest.items()}
+        if not self._pieces:
+            return Condition(self.vector) if self.present else None
+        for name, pieces in self._pieces.items():
+            while len(self._ahead[name]) < n_bins and (piece := next(pieces, None)) is not None:
+                self._ahead[name] = np.concatenate([self._ahead[name], piece])
+        lengths = {name: min(n_bins, len(ahead)) for name, ahead in self._ahead.items()}
         if len(set(lengths.values())) > 1:
             raise ConditionError(
-                "All series that a stream is told must be equally long.",
-                f"Of the next {bins} bins they have {lengths}.",
-                "Cut the longer one, or let the shorter one go on.",
+                "All series of a stream must be equally long.",
+                f"Of the next {n_bins} bins they have {lengths}.",
+                "Cut the longer one, or extend the shorter one.",
             )
         length = min(lengths.values())
-        part = {name: rest[:length] for name, rest in self.rest.items()}
-        self.rest = {name: rest[length:] for name, rest in self.rest.items()}
-        self.shown = {name: np.concatenate([shown, part[name]]) for name, shown in self.shown.items()}
-        only = Variables(tuple(variable for variable in self.variables.each if variable.name in part))
-        return replace(only.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
+        part = {name: ahead[:length] for name, ahead in self._ahead.items()}
+        self._ahead = {name: ahead[length:] for name, ahead in self._ahead.items()}
+        self._used = {name: np.concatenate([used, part[name]]) for name, used in self._used.items()}
+        return replace(self.series.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
 
-    def labels(self, bins: int) -> dict[str, Any]:
-        """Conditions, behaviour and units of the next so many bins that are handed out, as `Trials` want them."""
-        now = {name: shown[None, :bins] for name, shown in self.shown.items()}
-        self.shown = {name: shown[bins:] for name, shown in self.shown.items()}
-        units = {variable.name: variable.unit for variable in self.variables.each if variable.name in now}
-        return dict(conditions=dict(self.fixed), behavior=now, units=units)
+    def labels(self, n_bins: int) -> Labels:
+        """Return the labels of the next bins that are handed out."""
+        series = {name: used[None, :n_bins] for name, used in self._used.items()}
+        self._used = {name: used[n_bins:] for name, used in self._used.items()}
+        units = {condition.name: condition.unit for condition in self.series.each}
+        return Labels(dict(self.columns), dict(series), units)
 
 
-def _pieces(variable: Variable, value: Any) -> Iterator[np.ndarray]:
-    """Arrays (bins, dim) of a series, each checked."""
-    if isinstance(value, str | bytes) or not (hasattr(value, "__iter__") or hasattr(value, "__next__")):
+def _pieces(condition: NamedCondition, value: ArrayLike | Iterable[ArrayLike] | None) -> Iterator[np.ndarray]:
+    """Return arrays (bins, dim) of a series, each checked when it is read."""
+    if value is None:
         raise ConditionError(
-            f"{variable.name} of a stream must be an array (time, {variable.size}), or an iterator of pieces of one.",
+            f"{condition.name} needs values.",
+            "Only its name was given.",
+            "Give condition={name: values}, one row per bin or an iterator of rows.",
+        )
+    if isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        raise ConditionError(
+            f"{condition.name} of a stream must be an array (time, {condition.size}), or an iterator of its pieces.",
             f"It was {value!r}.",
             "Give one row per bin.",
         )
-    whole = hasattr(value, "__array__") or isinstance(value, list | tuple)
-    for piece in [value] if whole else value:
-        array = np.asarray(piece, np.float64)
-        if array.ndim < 2:
-            array = array.reshape(-1, 1) if variable.size == 1 else array.reshape(1, -1)
-        if array.ndim != 2 or array.shape[1] != variable.size:
-            raise ConditionError(
-                f"{variable.name} must have {variable.size} number(s) in each bin.",
-                f"A piece of it had shape {np.shape(piece)}.",
-                "Give arrays (bins, dimensions).",
-            )
-        yield array
+    complete = isinstance(value, np.ndarray | list | tuple) or hasattr(value, "__array__")
+    pieces: Iterable[object] = [value] if complete else value
+    return (_rows(condition, piece) for piece in pieces)
 
 
-@dataclass(frozen=True)
+def _rows(condition: NamedCondition, piece: object) -> np.ndarray:
+    """Return a piece of a series as an array (bins, dim)."""
+    array = np.asarray(piece, np.float64)
+    if array.ndim < 2:
+        array = array.reshape(-1, 1) if condition.size == 1 else array.reshape(1, -1)
+    if array.ndim != 2 or array.shape[1] != condition.size:
+        raise ConditionError(
+            f"{condition.name} must have {condition.size} number(s) in each bin.",
+            f"A piece of it had shape {np.shape(array)}.",
+            "Give arrays (bins, dimensions).",
+        )
+    return array
+
+
+@dataclass(frozen=True, eq=False)
 class StreamRequest:
-    """What a model is asked to go on drawing, one trial.
+    """One trial without end, which a model generates piece by piece.
 
     Args:
-        seed: The trial is the one that `sample(1, seed=seed)` begins with, where the sampler draws no fresh noise.
-        told: What the bins are told.
-        bins: Where it ends; None where its series end, or never.
+        seed: Random seed. The trial begins like `sample(1, seed=seed)`, unless the sampler draws fresh noise.
+        conditions: Conditions that the stream follows.
+        n_bins: Bins after which it ends; None for the end of its series, or no end.
         guidance: Strength of the condition.
-        sampler: Replaces the model's own; None keeps that.
+        sampler: Sampler to use instead of the model's own, or None.
     """
 
     seed: int
-    told: Told
-    bins: int | None = None
+    conditions: StreamConditions
+    n_bins: int | None = None
     guidance: float = 1.0
-    sampler: Any = None
+    sampler: Sampler | None = None
 
     @property
     def noise(self) -> Streams:
-        """Randomness of the latents, as for the first trial of a sample."""
+        """Random stream of the latents, the same as for the first trial of a sample."""
         return Streams(self.seed, Purpose.SAMPLE, 0, [0])
 
     @property
     def spikes(self) -> Streams:
-        """Randomness of the counts, as for the first trial of a sample."""
+        """Random stream of the counts, the same as for the first trial of a sample."""
         return Streams(self.seed, Purpose.SPIKES, 0, [0])
 
     def fresh(self, level: int) -> Streams:
-        """Randomness of the fresh noise that a sampler draws below a level."""
+        """Return the random stream of the fresh noise that a sampler draws below a level."""
         return Streams(self.seed, Purpose.SAMPLE, 1000 + level, [0])
 
 
-def checked_chunk(facts: Facts, bins: int | None, chunk: int | None) -> int:
-    """Bins of a chunk: as asked for, or those of the longest training trial; SettingError if they make no sense."""
-    size = max(facts.lengths) if chunk is None else chunk
-    if size < 1 or (bins is not None and bins < 1):
+def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:
+    """Return the bins of a chunk, by default those of the longest training trial; a SettingError unless >= 1."""
+    size = facts.longest if chunk is None else chunk
+    if size < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
             "A stream needs chunks of at least one bin, and bins >= 1 if it is to end.",
-            f"It got bins={bins}, chunk={chunk}.",
+            f"It got bins={n_bins}, chunk={chunk}.",
             "Write model.stream(seed=1, chunk=1000).",
         )
     return size
 
 
-def chunks(pieces: Iterator[dict[str, np.ndarray]], size: int, told: Told, **fields: Any) -> Iterator[Trials]:
-    """Pieces (1, bins, ...) of any length -> Trials of one trial and `size` bins each; the last may be shorter.
+def chunks(
+    pieces: Iterator[Generated], size: int, conditions: StreamConditions, facts: Facts, *, source: str
+) -> Iterator[Trials]:
+    """Yield pieces (1, bins, ...) of any length as Trials of one trial and `size` bins; the last may be shorter.
 
     Args:
-        pieces: Arrays by name, consecutive in time.
+        pieces: Consecutive pieces of the trial.
         size: Bins of a chunk.
-        told: Labels the chunks.
-        fields: Of every chunk: `bin_width`, `source`.
+        conditions: Conditions of the stream, which label the chunks.
+        facts: Facts of the model: bin width and neurons.
+        source: Source of the chunks.
     """
-    held: list[dict[str, np.ndarray]] = []
-    waiting = 0
 
-    def chunk(arrays: dict[str, Any], bins: int) -> Trials:
-        return Trials(**{name: value[:, :bins] for name, value in arrays.items()}, **fields, **told.labels(bins))
+    def chunk(piece: Generated) -> Trials:
+        labels = conditions.labels(piece.counts.shape[1])
+        return Trials(
+            piece.counts,
+            facts.bin_width,
+            neuron_table=facts.neuron_table,
+            rates=piece.rates,
+            latents=piece.latents,
+            conditions=labels.conditions,
+            behavior=labels.behavior,
+            units=labels.units,
+            source=source,
+        )
 
-    def joined() -> dict[str, np.ndarray]:
-        return {name: np.concatenate([part[name] for part in held], 1) for name in held[0]}
-
+    waiting: list[Generated] = []
+    n_waiting = 0
     for piece in pieces:
-        held.append(piece)
-        waiting += piece["counts"].shape[1]
-        while waiting >= size:
-            whole = joined()
-            yield chunk(whole, size)
-            held, waiting = [{name: value[:, size:] for name, value in whole.items()}], waiting - size
-    if waiting:
-        yield chunk(joined(), waiting)
+        waiting.append(piece)
+        n_waiting += piece.counts.shape[1]
+        while n_waiting >= size:
+            joined = end_to_end(waiting)
+            yield chunk(joined.bins(0, size))
+            waiting = [joined.bins(size, n_waiting)]
+            n_waiting -= size
+    if n_waiting:
+        yield chunk(end_to_end(waiting))

@@ -92,12 +92,12 @@ def test_fresh_noise_is_drawn_block_by_block(plain):
 
 BAD = [
     ({"angle_deg": 45.0, "side": "left"}, "no value for"),
-    ({**FIXED, "wave": None}, "must come from somewhere"),
+    ({**FIXED, "wave": None}, "needs values"),
     ({**FIXED, "wave": 3.0}, "must be an array"),
     ({**FIXED, "wave": np.zeros((5, 2))}, "1 number"),
     ({**FIXED, "wave": np.full((5, 1), np.nan)}, "NaN"),
     ({**FIXED, "side": "middle", "wave": np.zeros((5, 1))}, "must be one of"),
-    ({**FIXED, "colour": 1}, "can be told"),
+    ({**FIXED, "colour": 1}, "names .*colour"),
 ]
 
 

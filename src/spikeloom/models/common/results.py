@@ -1,0 +1,117 @@
+"""Results of a model: arrays of generated or inferred trials, and how those of many batches are joined."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from spikeloom.shapes import TrialCodes, TrialCounts, TrialLatents, TrialRates
+
+BINS_AT_ONCE = 2**16
+"""Bins of one batch. Longer trials come in smaller batches, so that memory stays bounded."""
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """Generated trials.
+
+    Args:
+        counts: Spikes/bin (trial, time, neuron).
+        rates: Expected spikes/bin (trial, time, neuron).
+        latents: Latents (trial, time, latent), of models that have them.
+        codes: Codes (trial, code), of models that have them.
+    """
+
+    counts: TrialCounts
+    rates: TrialRates | None = None
+    latents: TrialLatents | None = None
+    codes: TrialCodes | None = None
+
+    def bins(self, first: int, last: int) -> "Generated":
+        """Return the bins from `first` up to, but not including, `last`."""
+        arrays = arrays_of(self)
+        return Generated(**{name: value[:, first:last] if value.ndim > 2 else value for name, value in arrays.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class Inferred:
+    """What a model infers from recorded trials; see `Generated` for the fields."""
+
+    rates: TrialRates | None = None
+    latents: TrialLatents | None = None
+    codes: TrialCodes | None = None
+
+
+Result = TypeVar("Result")
+
+
+def end_to_end(pieces: Sequence[Generated]) -> Generated:
+    """Join consecutive pieces of the same trials in time; codes are those of the first."""
+    arrays = [arrays_of(piece) for piece in pieces]
+    return Generated(
+        **{
+            name: np.concatenate([piece[name] for piece in arrays], 1) if value.ndim > 2 else value
+            for name, value in arrays[0].items()
+        }
+    )
+
+
+def arrays_of(result: object) -> dict[str, np.ndarray]:
+    """Return name -> array of the fields of a result that are not None."""
+    named = {field.name: getattr(result, field.name) for field in fields(result)}  # type: ignore[arg-type]
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def batch_size(n_bins: int, *, largest: int = 64) -> int:
+    """Return how many trials of that many bins are in memory at once."""
+    return max(1, min(largest, BINS_AT_ONCE // n_bins))
+
+
+def in_batches(
+    compute: Callable[[np.ndarray], Result],
+    n_trials: int,
+    n_bins: int,
+    *,
+    batch: int,
+    description: str,
+    progress: bool | None = False,
+) -> Result:
+    """Compute results of consecutive trials, batch by batch, and join them.
+
+    Args:
+        compute: Function from the rows of a batch (trial,) to a dataclass of arrays, (trial, time, ...) or (trial, ...)
+            with fewer axes; None where there is no such array.
+        n_trials: Number of trials.
+        n_bins: Number of bins to which arrays with a time axis are padded.
+        batch: Trials of a batch.
+        description: Text beside the progress bar.
+        progress: Show progress; None shows it on a terminal.
+    """
+    joined: dict[str, np.ndarray] = {}
+    kind: type[Result] | None = None
+    hide = None if progress is None else not progress
+    with torch.inference_mode(), tqdm(total=n_trials, unit="trial", desc=description, disable=hide, delay=2) as bar:
+        for start in range(0, n_trials, batch):
+            rows = np.arange(start, min(start + batch, n_trials))
+            result = compute(rows)
+            kind = type(result)
+            for name, value in arrays_of(result).items():
+                if name not in joined:
+                    joined[name] = _room(name, value, n_trials, n_bins)
+                if value.ndim > 2:
+                    joined[name][rows, : value.shape[1]] = value
+                else:
+                    joined[name][rows] = value
+            bar.update(len(rows))
+    if kind is None:
+        raise ValueError("there are no trials")
+    return kind(**joined)
+
+
+def _room(name: str, value: np.ndarray, n_trials: int, n_bins: int) -> np.ndarray:
+    """Return zeros for all trials, of the shape that the values of a batch have."""
+    axes = (n_trials, n_bins, *value.shape[2:]) if value.ndim > 2 else (n_trials, *value.shape[1:])
+    return np.zeros(axes, np.int64 if name == "counts" else np.float32)
