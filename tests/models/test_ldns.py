@@ -244,8 +244,8 @@ BAD = [
     ({"angle_deg": 10, "side": "left", "speed": 0, "wave": [[0.0]] * 3}, "8 bins"),
     ({"angle_deg": [1, 2, 3], "side": "left", "speed": 0, "wave": [[0.0]] * 8}, "each of 2 trials"),
     ({"angle_deg": 10}, "no value for"),
-    ("colour", "can be told"),
-    (["wave", "side", "speed", "angle_deg"], "must come from somewhere"),
+    ("colour", "names .*colour"),
+    (["wave", "side", "speed", "angle_deg"], "needs values"),
 ]
 
 
@@ -268,7 +268,7 @@ def test_bad_requests_say_what_to_do(plain):
     for ask in (lambda: plain.sample(), lambda: plain.sample(0), lambda: plain.sample(3, bins=0)):
         with pytest.raises(SettingError, match="number of trials"):
             ask()
-    with pytest.raises(ConditionError, match="nothing"):
+    with pytest.raises(ConditionError, match="trained without conditions"):
         plain.sample(3, condition="side")
     with pytest.raises(ShapeError, match="6 neurons"):
         plain.encode(toy_trials().select_neurons([0, 1]))
