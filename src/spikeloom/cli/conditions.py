@@ -68,8 +68,8 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
         raise FileError("The path must be a CSV file.", f"{path}: {error.strerror}.", "Check its name.") from error
     except ValueError as error:
         raise ConditionError("A drawn path must hold numbers.", f"{path}: {error}.", "Check the rows.") from error
-    header = [column.strip() for column in rows[0]] if rows else []
-    _check_columns(path, header, table, condition)
+    columns = [column.strip() for column in rows[0]] if rows else []
+    _check_columns(path, columns, table, condition)
     _check_rows(path, table)
     time = table[:, 0]
     duration = max(1, round((time[-1] - time[0]) / bin_width))
@@ -82,16 +82,16 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
     return condition.at_bins(time, table[:, 1:], bin_width=bin_width, n_bins=duration if n_bins is None else n_bins)
 
 
-def _check_columns(path: Path, header: list[str], table: np.ndarray, condition: "NamedCondition") -> None:
+def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition: "NamedCondition") -> None:
     """Raise a ConditionError unless the file has a column of times and one for each dimension, in the right unit."""
     size, unit = condition.size, condition.unit
-    if header[:1] != ["time"] or len(header) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
+    if columns[:1] != ["time"] or len(columns) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
             f"A drawn path must have the columns time (s) and {size} more.",
-            f"{path} has the columns {header} and {len(table)} rows.",
+            f"{path} has the columns {columns} and {len(table)} rows.",
             "Write a header such as time,x,y.",
         )
-    units = {column.partition("(")[2].rstrip(")") for column in header[1:] if "(" in column}
+    units = {column.partition("(")[2].rstrip(")") for column in columns[1:] if "(" in column}
     if units - {unit}:
         raise ConditionError(
             f"The path must be in {unit or 'the unit of training'}.", f"{path} says {sorted(units)}.", "Convert it."
