@@ -82,6 +82,7 @@ def from_counts(counts: Sequence[Any], *, bin_width: Any, **fields: Any) -> Tria
     padded = np.zeros((len(parts), lengths.max(), *parts[0].shape[1:]), np.result_type(*parts))
     for row, part in zip(padded, parts, strict=True):
         row[: len(part)] = part
+    bin_width = clock.duration(bin_width, what="A bin width")
     return Trials(padded, bin_width, lengths=lengths, **{"source": "array", **fields})
 
 

@@ -5,8 +5,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom import objects
 from spikeloom.errors import DataError, ShapeError
 from spikeloom.shapes import Array, TrialCounts, TrialMask
+
+ROUNDING = 1e-6
+"""Distance from a whole number up to which a count in floating point is that number: what arithmetic leaves behind."""
 
 
 def whole_counts(counts: Any) -> TrialCounts:
@@ -16,7 +20,12 @@ def whole_counts(counts: Any) -> TrialCounts:
         ShapeError: if there are not three axes (trial, time, neuron).
         DataError: if a count is negative, fractional, NaN or infinite; names the first one and how many more.
     """
-    array = np.asarray(counts)
+    quantity = objects.measured(counts)
+    if quantity is not None and quantity.unit != "dimensionless":
+        raise DataError("Counts must be spikes per bin.", f"Their unit is {quantity.unit}.", "Give spike counts.")
+    array = objects.plain(counts) if quantity is None else quantity.numbers
+    if array.dtype.kind == "O" and array.ndim == 3:
+        array = objects.column(array)
     if array.ndim != 3:
         raise ShapeError(
             "Counts must have three axes (trial, time, neuron).",
@@ -28,7 +37,9 @@ def whole_counts(counts: Any) -> TrialCounts:
     if array.dtype.kind in "if":
         bad = array < 0
         if array.dtype.kind == "f":
-            bad |= ~(np.isfinite(array) & (array == np.floor(array)))
+            whole = np.rint(array)
+            bad = ~(np.isfinite(array) & (np.abs(array - whole) <= ROUNDING) & (whole >= 0))
+            array = array if bad.any() else whole
         if bad.any():
             trial, time, neuron = np.argwhere(bad)[0]
             raise DataError(
@@ -39,6 +50,36 @@ def whole_counts(counts: Any) -> TrialCounts:
             )
     top = int(array.max()) if array.size else 0
     return array.astype(np.min_scalar_type(top), copy=False)
+
+
+def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
+    """Counts and lengths where padding of NaN or masked bins has become zero and is said by the lengths.
+
+    Without lengths, the bins at the end of a trial that are NaN for all neurons are padding. With lengths, whatever
+    lies beyond them is.
+
+    Raises:
+        DataError: if a trial has no bin that is not NaN.
+    """
+    if objects.measured(counts) is not None:
+        return counts, lengths
+    array = objects.plain(counts)
+    if array.dtype.kind == "O" and array.ndim == 3:
+        array = objects.column(array)
+    if array.dtype.kind != "f" or array.ndim != 3 or not np.isnan(array).any():
+        return array, lengths
+    if lengths is None:
+        valid = ~np.isnan(array).all(2)
+        found = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
+        if not found.all():
+            raise DataError(
+                "Every trial must have at least one bin that is not NaN.",
+                f"Trial {int(np.flatnonzero(found == 0)[0])} has none.",
+                "Leave it out.",
+            )
+    else:
+        found = whole_lengths(lengths, array.shape[0], array.shape[1])
+    return np.where((np.arange(array.shape[1]) < found[:, None])[:, :, None], array, 0), found
 
 
 def whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
@@ -69,18 +110,14 @@ def start_seconds(start_times: Any, trials: int) -> NDArray[np.float64]:
 
 def column(name: str, value: Any) -> Array:
     """A condition or neuron column as numbers or text."""
-    array = np.asarray(value)
-    if array.dtype.kind == "O":
-        array = np.asarray(array.tolist())
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
-    if array.dtype.kind not in "uifbU":
+    try:
+        return objects.column(value)
+    except DataError as error:
         raise DataError(
             "A condition or neuron column must hold numbers or text.",
-            f"{name!r} holds {array.dtype}.",
+            f"Of {name!r}: {error.args[1]}",
             "Convert it, for instance dates to seconds.",
-        )
-    return array
+        ) from error
 
 
 def blank(array: Array, mask: TrialMask) -> Array:

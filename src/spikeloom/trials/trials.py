@@ -14,11 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom import html
+from spikeloom import clock, html, objects
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.shapes import Array, TrialMask, mask_of
 from spikeloom.trials import hdf5, plot, splits
-from spikeloom.trials.checks import blank, column, expect, frozen, start_seconds, whole_counts, whole_lengths
+from spikeloom.trials.by_trial import count_by_trial
+from spikeloom.trials.checks import (
+    blank,
+    column,
+    expect,
+    frozen,
+    start_seconds,
+    whole_counts,
+    whole_lengths,
+    without_padding,
+)
 from spikeloom.trials.choose import rows_where
 from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label
@@ -40,7 +50,8 @@ class Trials:
         counts: Spikes in each bin (trial, time, neuron); whole numbers >= 0, of any integer type or whole floats;
             stored as the smallest unsigned type that holds them.
         bin_width: Width of a bin in seconds.
-        lengths: Valid bins of each trial (trial,); all of them if absent.
+        lengths: Valid bins of each trial (trial,). If absent, the bins before those at the end of a trial that are NaN
+            or masked for all neurons, which are padding; all of them where there is none.
         behavior: Series sampled at the bins, name -> (trial, time, dim).
         units: Unit of each behaviour series, name -> text such as "m/s".
         conditions: One value per trial, name -> (trial, ...); numbers or text.
@@ -72,17 +83,19 @@ class Trials:
     source: str = ""
 
     def __post_init__(self) -> None:
-        counts = whole_counts(self.counts)
+        unpadded, lengths = without_padding(self.counts, self.lengths)
+        counts = whole_counts(unpadded)
         trials, time, neurons = counts.shape
-        if not (np.isfinite(self.bin_width) and self.bin_width > 0):
+        bin_width = clock.duration(self.bin_width, what="A bin width")
+        if not (np.isfinite(bin_width) and bin_width > 0):
             raise DataError(
                 "A bin width must be a positive number of seconds.",
                 f"It was {self.bin_width!r}.",
                 "For 5 ms bins give bin_width=0.005.",
             )
-        lengths = whole_lengths(self.lengths, trials, time)
+        lengths = whole_lengths(lengths, trials, time)
         mask = mask_of(lengths, time)
-        kept: dict[str, Any] = {"bin_width": float(self.bin_width), "lengths": lengths, "counts": blank(counts, mask)}
+        kept: dict[str, Any] = {"bin_width": bin_width, "lengths": lengths, "counts": blank(counts, mask)}
         for name, shape in (
             ("rates", (trials, time, neurons)),
             ("latents", (trials, time, -1)),
@@ -94,12 +107,14 @@ class Trials:
                 kept[name] = array if name == "codes" else blank(array, mask)
         if self.start_times is not None:
             kept["start_times"] = start_seconds(self.start_times, trials)
-        kept["behavior"] = {}
+        kept["behavior"], units = {}, dict[str, str]()
         for name, value in self.behavior.items():
-            array = np.asarray(value)
+            quantity = objects.measured(value)
+            array = objects.plain(value) if quantity is None else quantity.numbers
             array = array[..., None] if array.ndim == 2 else array
+            units[name] = self.units.get(name, "" if quantity is None else quantity.unit)
             kept["behavior"][name] = blank(expect(f"behavior {name!r}", array, (trials, time, -1)), mask)
-        kept["units"] = {name: self.units.get(name, "") for name in self.behavior}
+        kept["units"] = units
         for group, rows in (("conditions", trials), ("neuron_table", neurons)):
             table = {name: column(name, value) for name, value in getattr(self, group).items()}
             kept[group] = {name: expect(f"{group} {name!r}", value, (rows, ...)) for name, value in table.items()}
@@ -402,16 +417,16 @@ class Trials:
     # --- in and out ----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_array(cls, array: Any, *, axes: str, bin_width: float, **fields: Any) -> "Trials":
+    def from_array(cls, array: Any, *, axes: str, bin_width: Any, **fields: Any) -> "Trials":
         """Trials from an array whose axes are named, in any order.
 
         Args:
-            array: Counts, anything NumPy or torch understands; (time, neuron) is one trial.
+            array: Counts in an array of NumPy, torch, SciPy, pandas or xarray; (time, neuron) is one trial.
             axes: The array's axes as words, such as "neuron trial time".
-            bin_width: Width of a bin in seconds.
+            bin_width: Width of a bin, in seconds or with a unit.
             fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, already (trial, time, ...).
         """
-        counts, names = np.asarray(array), axes.split()
+        counts, names = objects.plain(array), axes.split()
         if sorted(names) not in (["neuron", "time", "trial"], ["neuron", "time"]) or counts.ndim != len(names):
             raise ShapeError(
                 'axes must name each axis of the array once, with the words "trial", "time" and "neuron".',
@@ -421,9 +436,38 @@ class Trials:
         if "trial" not in names:
             counts, names = counts[None], ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
-        made = cls(counts, bin_width, **{"source": "array", **fields})
-        check_padding(np.asarray(made.lengths, np.int64), made.neurons, bin_width, large=counts.size)  # it exists
+        made = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
+        check_padding(np.asarray(made.lengths, np.int64), made.neurons, made.bin_width, large=counts.size)  # it exists
         return made
+
+    @classmethod
+    def from_spike_times(
+        cls, times: Any, *, window: Any, bin_width: Any, axes: str = "trial neuron", **fields: Any
+    ) -> "Trials":
+        """Trials from spike times that are cut by trial, each trial on its own clock.
+
+        Args:
+            times: x[trial][neuron], the times of one neuron in one trial, in seconds or with a unit. A nested list, an
+                object array (a cell array of MATLAB), a list of dicts by neuron, or a neo `Block` with one segment per
+                trial, whose trials are left out where they do not cover the window.
+            window: From and to, on the clock of each trial, such as (0, 1).
+            bin_width: Width of a bin, in seconds or with a unit.
+            axes: "neuron trial" for x[neuron][trial].
+            fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, one row for each trial of `times`.
+
+        Raises:
+            SettingError: if the window does not hold a whole number of bins.
+            ShapeError: if trials have different neurons, or the times are not nested so.
+            DataError: if times are no times, or no trial is left.
+
+        Examples:
+            >>> trials = Trials.from_spike_times([[[0.1, 0.2], [0.3]], [[0.1], []]], window=(0, 0.5), bin_width=0.25)
+            >>> trials.counts[0].tolist()
+            [[2, 0], [0, 1]]
+        """
+        made, kept = count_by_trial(times, window=window, bin_width=bin_width, axes=axes)
+        trials = cls(**{**made, **fields})
+        return trials if len(kept) == len(trials) else trials.select(kept)
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trials":
