@@ -111,7 +111,7 @@ def test_times_that_are_not_nested_are_refused_with_the_form_that_works(times, m
 def test_what_is_no_time_is_named_by_trial_and_neuron():
     with pytest.raises(DataError, match="Spike times of trial 1, neuron 0 must be"):
         binned([[[0.1]], [["0.1"]]])
-    with pytest.raises(DataError, match="trial 0, neuron 0.*unit is mV"):
+    with pytest.raises(DataError, match=r"trial 0, neuron 0.*unit is mV"):
         binned([[[1.0, 2.0] * pq.mV]])
     with pytest.raises(SettingError, match=r"2\.5 bins"):
         binned(NESTED, bin_width=0.2)

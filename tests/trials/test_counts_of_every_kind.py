@@ -95,7 +95,7 @@ def test_what_is_no_count_is_refused():
     for value in (COUNTS + 0.01, COUNTS - 1, COUNTS + 0j, COUNTS * pq.Hz, COUNTS.astype(str)):
         with pytest.raises(DataError):
             Trials(value, 0.1)
-    with pytest.raises(DataError, match="cut by trial|needs a bin width"):
+    with pytest.raises(DataError, match=r"cut by trial|needs a bin width"):
         load([COUNTS[0], COUNTS[1]])
 
 
