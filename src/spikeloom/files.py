@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +91,23 @@ def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that it is whole or not there; FileError if it cannot be written."""
     with atomic_path(path) as part:
         part.write_bytes(content)
+
+
+def refuse_foreign(
+    path: str | os.PathLike[str], written_source: Callable[[Path], str | None], *, overwrite: bool
+) -> None:
+    """Raise a FileError if a file would be replaced that spikeloom did not write.
+
+    Args:
+        path: The file to write.
+        written_source: Function that returns None for a file that spikeloom did not write.
+        overwrite: Replace it anyway.
+    """
+    target = Path(path)
+    if not overwrite and target.is_file() and target.stat().st_size and written_source(target) is None:
+        raise FileError(
+            f"{target} exists, and spikeloom did not write it.", "", "Choose another name, or give overwrite=True."
+        )
 
 
 def sync_folder(folder: Path) -> None:

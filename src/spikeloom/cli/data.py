@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from spikeloom.cli.paths import output_file
+from spikeloom.cli.paths import Overwrite, different_files, output_file
 from spikeloom.errors import DataError, SettingError
 
 TrialsOut = Annotated[Path, typer.Option("--out", help="Trials file to write, .h5.")]
@@ -21,10 +21,11 @@ def lorenz(
     neurons: Annotated[int, typer.Option(min=1, help="How many neurons.")] = 128,
     bins: Annotated[int, typer.Option(min=2, help="Bins of each trial.")] = 256,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
     """Neurons driven by a Lorenz system, with true rates and latents."""
-    output_file(out, ".h5")
+    output_file(out, ".h5", overwrite=overwrite)
     from spikeloom.simulate.lorenz_system import lorenz as simulate
 
     write_trials(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
@@ -50,11 +51,14 @@ def reaching(
     controller: Annotated[
         Path | None, typer.Option(help="Weights that move the arm; the shipped ones if absent.")
     ] = None,
+    overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
     """Neurons of a network that moves an arm between targets on a grid, with true rates."""
-    for path in (out, *(() if held_out_to is None else (held_out_to,))):
-        output_file(path, ".h5")
+    outputs = [out] if held_out_to is None else [out, held_out_to]
+    for path in outputs:
+        output_file(path, ".h5", inputs=[controller], overwrite=overwrite)
+    different_files(*outputs)
     from spikeloom.simulate.reaching_task import HELD_OUT, read_controller, read_target
     from spikeloom.simulate.reaching_task import reaching as simulate
 
@@ -80,10 +84,11 @@ CONTROLLER = "Example: spikeloom simulate controller --seed 0 --out controller.s
 def controller(
     *,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="File of weights to write, .safetensors.")],
 ) -> None:
     """Train the network that moves the arm of `simulate reaching` (a minute); its weights are shipped."""
-    output_file(out, ".safetensors")
+    output_file(out, ".safetensors", overwrite=overwrite)
     from safetensors.numpy import save
 
     from spikeloom.files import atomic_write, ensure_folder
@@ -150,10 +155,11 @@ def bin_recording(
     min_rate: Annotated[
         float, typer.Option(min=0, help="Leave out neurons that fire less than this in the binned trials, spikes/s.")
     ] = 0.0,
+    overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
     """Cut a recording into trials and count spikes in bins."""
-    output_file(out, ".h5")
+    output_file(out, ".h5", inputs=[recording], overwrite=overwrite)
     from spikeloom.data.load import load
     from spikeloom.data.recording import Recording
 
@@ -216,5 +222,5 @@ def write_trials(trials: Any, path: Path) -> None:
     from spikeloom.files import ensure_folder
 
     ensure_folder(path.parent)
-    trials.save(path)
+    trials.save(path, overwrite=True)  # `output_file` has looked at what is there
     typer.echo(f"{path}: {trials!r}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spikeloom.cli.data import Seed
-from spikeloom.cli.paths import output_folder
+from spikeloom.cli.paths import Overwrite, output_folder
 from spikeloom.errors import SettingError
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ Every = Annotated[
         metavar="SECONDS",
     ),
 ]
+
+REPORT = ("report.html", "metrics.json", "metrics.csv", "ldns_protocol.csv", "figures")
+COMPARISON = ("compare.html", "compare.json", "compare.csv", "figures")
+"""Files of a report and of a comparison, the page first."""
 
 EVALUATE = "Example: spikeloom evaluate --real test.h5 --fake fake.h5 --reference train.h5 --out report"
 
@@ -53,6 +57,7 @@ def evaluate(
         typer.Option(help="Generated trials of one path drawn by hand: adds spikes and decoded path; repeatable."),
     ] = None,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
 ) -> None:
     """Judge generated trials, every number beside its floor from real data."""
@@ -62,7 +67,7 @@ def evaluate(
 
     recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
     fakes, by_hand = _load_named(fake), _load_named(drawn or [])
-    output_folder(out)
+    output_folder(out, *REPORT, overwrite=overwrite)
     baseline, spent = (
         (None, None) if model is None else (_latent_gaussian(model, recorded, seen, seed), _cost(model, recorded))
     )
@@ -111,6 +116,7 @@ def compare(
     ] = None,
     samples: Annotated[int, typer.Option(min=1, help="Sets of trials each run generates.")] = 2,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Folder for the comparison.")],
 ) -> None:
     """Put models side by side, judged on the same trials.
@@ -123,7 +129,7 @@ def compare(
     recorded, seen = Trials.load(data), None if reference is None else Trials.load(reference)
     contenders = _contenders(models)
     changes = _changes(change or [], contenders)
-    output_folder(out)
+    output_folder(out, *COMPARISON, overwrite=overwrite)
     sets, costs = {}, {}
     for name, paths in contenders.items():
         own = changes[name]
@@ -143,12 +149,13 @@ DEMO = "Example: spikeloom demo --out demo"
 def demo(
     *,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Folder for data, run and report.")] = Path("demo"),
 ) -> None:
     """Do the main job on simulated data, from spikes to report, in minutes."""
     from spikeloom.demo import demo as run
 
-    page = run(output_folder(out), seed=seed, say=typer.echo)
+    page = run(output_folder(out, *REPORT, overwrite=overwrite), seed=seed, say=typer.echo)
     typer.echo(f"Open {page}")
 
 
@@ -159,13 +166,13 @@ def _names(words: list[str] | None) -> list[str] | None:
 
 
 def _contenders(words: list[str]) -> dict[str, list[Path]]:
-    """Name -> runs or files, from PATH or NAME=PATH,PATH."""
+    """Name -> runs or files, from PATH or NAME=PATH,PATH; what exists under the whole word is a path."""
     found: dict[str, list[Path]] = {}
     for word in words:
         name, named, paths = word.partition("=")
-        paths = paths if named else word
-        runs = [Path(path) for path in paths.split(",") if path]
-        name = name if named else _name(Path(word))
+        if not named or Path(word).exists():
+            name, paths = _name(Path(word)), word
+        runs = [Path(paths)] if paths and Path(paths).exists() else [Path(path) for path in paths.split(",") if path]
         if name in found or not runs or len(set(runs)) < len(runs):
             raise SettingError(
                 "Models must have different names, and each at least one run of its own.",
@@ -248,7 +255,8 @@ def _load_named(paths: list[Path]) -> "dict[str, Trials]":
 def _name(run: Path) -> str:
     """`reach` of runs/reach, runs/reach/model and reach.h5."""
     place = run.resolve()
-    return place.parent.name if place.name == "model" else place.stem
+    place = place.parent if place.name == "model" else place
+    return place.stem if place.suffix == ".h5" else place.name  # a folder's name may hold dots
 
 
 def _show(table: object) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spikeloom.cli.data import Seed
-from spikeloom.cli.paths import output_file, output_folder
+from spikeloom.cli.paths import Overwrite, output_file, output_folder
 from spikeloom.errors import SettingError
 
 if TYPE_CHECKING:
@@ -106,10 +106,11 @@ def sample(
         bool, typer.Option("--stream", help="The trials are consecutive pieces of one that goes on; .h5 only.")
     ] = False,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="File to write: .h5 for trials, .nwb for spike times.")],
 ) -> None:
     """Generate trials."""
-    output_file(out, ".h5", ".nwb")
+    output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
     if trials is None and like is None:
         raise SettingError(
             "It must be said how many trials to generate.",
@@ -125,6 +126,7 @@ def sample(
     from spikeloom.trials.hdf5 import write_parts
 
     model = load_model(run, change or ())
+    output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
     chosen = None
     if sampler is not None:
         from spikeloom.diffusion.sampler import Sampler
@@ -150,7 +152,7 @@ def sample(
         typer.echo(f"{out}: {number} trials")
         return
     fake = draw()
-    (fake.save if out.suffix == ".h5" else fake.to_nwb)(out)
+    (fake.save if out.suffix == ".h5" else fake.to_nwb)(out, overwrite=True)
     typer.echo(f"{out}: {fake!r}")
 
 
@@ -178,15 +180,16 @@ def encode(
     *,
     run: Run,
     data: Annotated[Path, typer.Option(help="Trials file to encode.")],
+    overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Trials file to write, .h5: the trials with rates and latents.")],
 ) -> None:
     """Infer rates and latents of recorded trials."""
-    output_file(out, ".h5")
+    output_file(out, ".h5", inputs=[data], overwrite=overwrite)
     from spikeloom.files import ensure_folder
     from spikeloom.recipe import load_model
     from spikeloom.trials import Trials
 
     encoded = load_model(run).encode(Trials.load(data))
     ensure_folder(out.parent)
-    encoded.save(out)
+    encoded.save(out, overwrite=True)
     typer.echo(f"{out}: {encoded!r}")

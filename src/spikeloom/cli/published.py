@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spikeloom.cli.paths import output_file
+from spikeloom.cli.paths import Overwrite, different_files, output_file
 
 if TYPE_CHECKING:
     from spikeloom.trials import Trials
@@ -20,11 +20,13 @@ def maze(
     recording: Annotated[Path, typer.Argument(help="NLB file of training and validation trials, .nwb.")],
     bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")] = 0.005,
     lag: Annotated[float, typer.Option(help="Behaviour is read this much later than the spikes, s.")] = 0.1,
+    overwrite: Overwrite = False,
     out: Outputs,
 ) -> None:
     """Monkey reaches in the layout of the Neural Latents Benchmark, divided as in the LDNS paper."""
     for path in out:
-        output_file(path, ".h5")
+        output_file(path, ".h5", inputs=[recording], overwrite=overwrite)
+    different_files(*out)
     from spikeloom.data.nlb import paper_split, read_nlb
 
     _write(paper_split(read_nlb(recording, bin_width=bin_width, lag=lag)), out)
@@ -36,11 +38,13 @@ SPEECH = "Example: spikeloom published speech competitionData --out train.h5 wat
 def speech(
     *,
     folder: Annotated[Path, typer.Argument(help="The folder with the partitions train and test.")],
+    overwrite: Overwrite = False,
     out: Outputs,
 ) -> None:
     """Attempted speech (Willett et al. 2023), divided as in the LDNS paper."""
     for path in out:
-        output_file(path, ".h5")
+        output_file(path, ".h5", inputs=[folder], overwrite=overwrite)
+    different_files(*out)
     from spikeloom.data.speech import paper_split, read_speech
 
     _write((read_speech(folder / "train"), *paper_split(read_speech(folder / "test"))), out)
@@ -51,5 +55,5 @@ def _write(parts: "tuple[Trials, ...]", out: tuple[Path, ...]) -> None:
 
     for trials, path in zip(parts, out, strict=True):
         ensure_folder(path.parent)
-        trials.save(path)
+        trials.save(path, overwrite=True)
         typer.echo(f"{path}: {trials!r}")

@@ -1,14 +1,13 @@
 """Commands about trials files: split one, pool several, choose neurons and trials of one."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from spikeloom.cli.data import Seed, TrialsOut, write_trials
-from spikeloom.cli.paths import output_file
-from spikeloom.errors import FileError, SettingError
+from spikeloom.cli.paths import Overwrite, different_files, output_file
+from spikeloom.errors import SettingError
 
 Keep = Annotated[
     list[str] | None,
@@ -56,14 +55,13 @@ def split(
             "follow the recording from start to end.",
         ),
     ] = 1,
+    overwrite: Overwrite = False,
     out: Annotated[tuple[Path, Path], typer.Option(help="The two trials files to write.")],
 ) -> None:
     """Divide trials into two files: at random, in blocks of time, or by a condition."""
     for path in out:
-        output_file(path, ".h5")
-    if out[0].resolve() == out[1].resolve():
-        raise SettingError("The two outputs must differ.", f"Both are {out[0]}.", "Write --out train.h5 test.h5.")
-    _not_an_input(out, [trials])
+        output_file(path, ".h5", inputs=[trials], overwrite=overwrite)
+    different_files(*out)
     if by is not None and (blocks or fraction is not None):
         raise SettingError(
             "--by decides alone which trials go where.",
@@ -89,14 +87,14 @@ CONCATENATE = "Example: spikeloom concatenate monday.h5 tuesday.h5 --out both.h5
 def concatenate(
     *,
     trials: Annotated[list[Path], typer.Argument(help="Trials files of the same neurons in bins of one width.")],
+    overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
     """Pool trials files into one. The condition `source` says which file each trial comes from.
 
     Conditions, behaviour, rates, latents and codes that only some files have are left out, with a note.
     """
-    output_file(out, ".h5")
-    _not_an_input([out], trials)
+    output_file(out, ".h5", inputs=trials, overwrite=overwrite)
     if len(trials) < 2:
         raise SettingError("There must be at least two trials files.", f"There is {len(trials)}.", "Name several.")
     names = [path.stem for path in trials]
@@ -130,11 +128,11 @@ def select(
     every: Annotated[
         float | None, typer.Option(min=0, help="Cut each trial into pieces of this many seconds, without padding.")
     ] = None,
+    overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
     """Choose neurons and trials of a trials file."""
-    output_file(out, ".h5")
-    _not_an_input([out], [trials])
+    output_file(out, ".h5", inputs=[trials], overwrite=overwrite)
     if not (keep or units or min_rate or where or every):
         raise SettingError(
             "It must be said what to keep.", "No option was given.", "Write --keep, --units, --min-rate or --where."
@@ -159,10 +157,3 @@ def select(
             "Loosen one of them.",
         )
     write_trials(chosen.select_neurons(kept), out)
-
-
-def _not_an_input(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Raise a FileError if an output is one of the inputs, which it would replace."""
-    for path in outputs:
-        if path.resolve() in {each.resolve() for each in inputs}:
-            raise FileError("An output must be another file than the inputs.", f"{path} is both.", "Rename the output.")

@@ -7,7 +7,7 @@ import typer
 
 from spikeloom.cli.data import Seed, TrialsOut
 from spikeloom.cli.model import Run
-from spikeloom.cli.paths import output_file
+from spikeloom.cli.paths import Overwrite, output_file
 
 TRAVERSE = (
     "Example: spikeloom traverse runs/arm --data t.h5 --along target_x --span -0.06 0.06 --points 5 --out walk.h5"
@@ -43,24 +43,26 @@ def traverse(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Page to write, .html: what the walk changed.")] = None,
     seed: Seed = 0,
+    overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
     """Move one variable in code space, keep the rest, and generate trials along the way."""
-    output_file(out, ".h5")
+    output_file(out, ".h5", inputs=[data, reference], overwrite=overwrite)
     if report is not None:
-        output_file(report, ".html")
+        output_file(report, ".html", overwrite=overwrite)
     from spikeloom.files import atomic_write, ensure_folder
     from spikeloom.models.common.coded import require_codes
     from spikeloom.recipe import load_model
     from spikeloom.trials import Trials
 
     model = require_codes(load_model(run))
+    output_file(out, ".h5", overwrite=overwrite, source=type(model).__name__)
     given = Trials.load(data)
     known = given if reference is None else Trials.load(reference)
     start = given.select(slice(trials))
     walk = model.traverse(start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed)
     ensure_folder(out.parent)
-    walk.save(out)
+    walk.save(out, overwrite=True)
     typer.echo(f"{out}: {walk!r}")
     if report is not None:
         from spikeloom.report.walk import walk_page

@@ -19,6 +19,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -135,26 +136,27 @@ def claim(folder: Path, identity: Identity, *, write: bool) -> None:
             "It cannot be told whether its data and settings are the same.",
             "Choose another folder for --out, or use the version that started it.",
         )
-    differences = list(_differences(recorded, identity))
-    if differences:
-        more = f", and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
+    found = list(differences(recorded, identity))
+    if found:
+        more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise SettingError(
-            f"The run in {folder} was started with something else:", f"{'; '.join(differences[:SHOWN])}{more}.", again
+            f"The run in {folder} was started with something else:", f"{'; '.join(found[:SHOWN])}{more}.", again
         )
 
 
 def _refuse_unknown(folder: Path) -> None:
-    """Raise a SettingError if the folder holds results although nothing says what they were trained on."""
-    found = [name for name in ("model", "checkpoints") if (folder / name).exists()]
-    if found:
+    """Raise a SettingError if the folder holds files that the run would replace although no run is recorded there."""
+    names = ("model", "checkpoints", "recipe.toml", "history.jsonl", "log.txt")
+    existing = [name for name in names if (folder / name).exists()]
+    if existing:
         raise SettingError(
-            f"{folder} holds {' and '.join(found)}, but no {FILE} that says what was trained there.",
+            f"{folder} holds {', '.join(existing)}, but no {FILE} that says what was trained there.",
             "",
             "Choose another folder for --out.",
         )
 
 
-def _differences(recorded: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
+def differences(recorded: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
     """Describe each entry that differs, in words."""
     for group in mine:
         before, now = recorded.get(group), mine[group]
@@ -178,7 +180,7 @@ def _short(value: Any) -> str:
         return "none"
     if isinstance(value, str) and len(value) == 64:
         return f"sha256 {value[:12]}"
-    return str(value)
+    return shorten(str(value), 60, placeholder=" ...")
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -103,6 +103,16 @@ def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
             _put(file.require_group(group), name, value, by_trial=False)
 
 
+def written_source(path: str | os.PathLike[str]) -> str | None:
+    """Return the source that a trials file names; None if the file is no trials file."""
+    try:
+        with h5py.File(path, "r") as file:
+            same = _text(file.attrs.get("format", "")) == FORMAT
+            return _text(file.attrs.get("source", "")) if same else None
+    except DAMAGE:
+        return None
+
+
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a trials file.
 

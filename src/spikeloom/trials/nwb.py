@@ -29,6 +29,9 @@ GAP = 1.0
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 """Start of the artificial session; NWB wants a date, and there is none."""
 
+CLOCK = "laid end to end on an artificial clock"
+"""Words in the description of the session, by which a file is recognised as written here."""
+
 TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "spike_times", "obs_intervals"}
 """Columns of our tables that a condition or neuron column cannot be called."""
 
@@ -57,12 +60,23 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
     atomic_write(path, image.getvalue())
 
 
+def written_source(path: str | os.PathLike[str]) -> str | None:
+    """Return the source of the trials in an NWB file that `write` made; None if the file has another origin."""
+    try:
+        with h5py.File(path, "r") as file:
+            said = file["session_description"].asstr()[()]
+            notes = file["general/notes"].asstr()[()]
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError):
+        return None
+    return notes.partition("source=")[2] if CLOCK in said and notes.startswith("bin_width=") else None
+
+
 def _session(pynwb: Any, fields: Mapping[str, Any]) -> Any:
     """The NWB file in memory."""
     counts, lengths, width = fields["counts"], fields["lengths"], fields["bin_width"]
     source = fields["source"] or "unknown"
     file = pynwb.NWBFile(
-        session_description=f"Trials from {source}, binned at {width:g} s and laid end to end on an artificial clock; "
+        session_description=f"Trials from {source}, binned at {width:g} s and {CLOCK}; "
         "spikes are spread evenly inside their bins.",
         identifier=hashlib.sha256(counts.tobytes() + lengths.tobytes()).hexdigest()[:32],
         session_start_time=EPOCH,

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from spikeloom import clock, html, objects
 from spikeloom.errors import ConditionError, DataError, ShapeError
+from spikeloom.files import refuse_foreign
 from spikeloom.shapes import Array, TrialMask, mask_of
 from spikeloom.trials import hdf5, plot, splits
 from spikeloom.trials.by_trial import count_by_trial
@@ -474,14 +475,32 @@ class Trials:
         """Read a trials file (`.h5`); damaged files raise CorruptFileError."""
         return cls(**hdf5.read(path))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write a trials file (`.h5`), whole or not at all."""
+    def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write a trials file (`.h5`), whole or not at all.
+
+        Args:
+            path: The file. A trials file of that name is replaced.
+            overwrite: Replace a file of another kind, too.
+
+        Raises:
+            FileError: if a file of another kind is there, or it cannot be written.
+        """
+        refuse_foreign(path, hdf5.written_source, overwrite=overwrite)
         hdf5.write(path, self.fields())
 
-    def to_nwb(self, path: str | PathLike[str]) -> None:
-        """Write an NWB file: spike times that re-bin to the same counts, trial table, conditions and behaviour."""
+    def to_nwb(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
+        """Write an NWB file: spike times that re-bin to the same counts, trial table, conditions and behaviour.
+
+        Args:
+            path: The file. An NWB file that this method wrote is replaced.
+            overwrite: Replace any other file, too, such as a recording.
+
+        Raises:
+            FileError: if another file is there, or it cannot be written.
+        """
         from spikeloom.trials import nwb  # pynwb is an extra
 
+        refuse_foreign(path, nwb.written_source, overwrite=overwrite)
         nwb.write(path, self.fields())
 
     def fields(self) -> dict[str, Any]:

@@ -28,13 +28,16 @@ from spikeloom.files import (
     write_json,
 )
 from spikeloom.models.common.base import Model
-from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.settings import describe
 from spikeloom.recipe import Recipe, read_recipe
 from spikeloom.training.checkpoint import History
+from spikeloom.training.identity import Identity, differences, trials_identity
 from spikeloom.trials import Trials
 from spikeloom.tuning.objective import Name
 from spikeloom.tuning.space import Setting, Space, changes
+
+OWN = ("recipe.toml", "trials.csv", "best.toml", "study.db", "population", "trials", "model")
+"""Files and folders of a search."""
 
 State = Literal["complete", "pruned", "failed", "running"]
 
@@ -106,26 +109,41 @@ class Search:
                     "population": asdict(self.space.schedule) if kind == "population" else {},
                     "objective": self.aim,
                     "seed": self.seed,
-                    "data": Facts.of(self.train).data,
-                    "watch": Facts.of(self.watch).data,
+                    "training trials": self._identity(self.train),
+                    "validation trials": self._identity(self.watch),
                 }
             )
         )
         place = self.out / "search.json"
         if place.exists():
-            other = read_json(place)
-            different = [key for key in mine if other.get(key) != mine[key]]
+            different = list(differences(read_json(place), mine))
             if different:
                 raise SettingError(
-                    "A folder must hold one search only: one recipe, space, objective, seed and data.",
-                    f"{self.out} holds one with other {' and '.join(different)}.",
+                    f"The search in {self.out} was started with something else:",
+                    f"{'; '.join(different)}.",
                     "Choose another folder for --out, or remove that one.",
                 )
             return
+        existing = [name for name in OWN if (self.out / name).exists()]
+        if existing:
+            raise SettingError(
+                f"{self.out} holds {', '.join(existing)}, but no search.json that says what was searched there.",
+                "",
+                "Choose another folder for --out.",
+            )
         atomic_write(self.out / "recipe.toml", mine["recipe"].encode())
-        self._check()
-        check()
+        try:
+            self._check()
+            check()
+        except BaseException:
+            (self.out / "recipe.toml").unlink()
+            raise
         write_json(place, mine)
+
+    def _identity(self, trials: Trials) -> Identity:
+        """Identity of trials for a search, whose judging may read every column and series."""
+        signal = self.recipe.build(self.train.neurons).reads
+        return trials_identity(trials, signal=signal, columns=[*trials.conditions, *trials.behavior])
 
     def _check(self) -> None:
         """Refuse keys that the recipe does not know: such of which no value can be taken."""
