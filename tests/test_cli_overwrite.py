@@ -48,9 +48,12 @@ SAME = ["t.h5", "./inside/../t.h5", "symbolic.h5", "hard.h5"]
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_an_input_is_never_replaced(room, house, capsys, name, overwrite):
     before = sha256("t.h5")
+    shutil.copy("t.h5", "copy.h5")
     for words in (
         ["split", "t.h5", "--out", name, "other.h5"],
         ["split", "t.h5", "--out", "other.h5", name],
+        ["concatenate", "t.h5", "copy.h5", "--out", name],
+        ["select", "t.h5", "--min-rate", "1", "--out", name],
         ["encode", house / "run", "--data", "t.h5", "--out", name],
         ["sample", house / "run", "--like", "t.h5", "--out", name],
     ):
