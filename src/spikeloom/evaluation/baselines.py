@@ -7,13 +7,16 @@ that is why those tests alone mean little.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import pdtr
+from scipy.special import pdtr, pdtrik
 
 from spikeloom.metrics.arrays import Numbers, ratio, smooth
 from spikeloom.metrics.pair import Pair
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialCounts
 from spikeloom.trials import Trials
+
+FEW = 100.0
+"""Expected spikes per bin below which counts are drawn by comparing with the distribution count by count."""
 
 SMOOTHING = 0.030
 """Standard deviation of the Gaussian that smooths the condition means, in seconds."""
@@ -66,10 +69,14 @@ def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
 
 def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int, source: str) -> Trials:
     """Poisson counts at the rates of each trial's label (label, time, neuron), in trials like the given ones."""
-    counts = np.zeros(like.counts.shape, np.uint8)
+    largest = float(rates.max(initial=0.0))
+    counts = np.zeros(like.counts.shape, np.uint8 if largest < FEW else np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        _fill(counts, rows, rates[label], seed)
+        if largest < FEW:
+            _fill(counts, rows, rates[label], seed)
+        else:
+            _fill_many(counts, rows, rates[label], seed)
     return Trials(
         counts * like.mask[:, :, None],
         like.bin_width,
@@ -97,3 +104,11 @@ def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: in
             if not more.any():
                 break
             counts[row] += more
+
+
+def _fill_many(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
+    """Draw the counts of some trials from the same uniforms by the inverse distribution, for large rates."""
+    for row in rows.tolist():
+        uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0].astype(np.float64)
+        real = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)
+        counts[row] = np.ceil(np.maximum(np.nan_to_num(real), 0.0))

@@ -82,7 +82,9 @@ def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:
     the variance of counts.
     """
     wide, lengths = statistics.wide, statistics.wide_mask.sum(1)
-    running = np.concatenate([np.zeros_like(wide[:, :1]), np.cumsum(wide, axis=1)], axis=1)
+    running = np.concatenate(
+        [np.zeros_like(wide[:, :1], shape=(len(wide), 1, wide.shape[2])), np.cumsum(wide, axis=1)], axis=1
+    )
     edges = np.round(lengths[:, None] * np.linspace(0, 1, chunks + 1)[None]).astype(np.int64)
     sums = np.diff(np.take_along_axis(running, edges[:, :, None], axis=1), axis=1)
     return np.sqrt(sums / np.maximum(1, np.diff(edges, axis=1))[:, :, None]).reshape(len(wide), -1)

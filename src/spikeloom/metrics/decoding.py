@@ -220,6 +220,8 @@ def reader(pair: Pair) -> "Reader | str":
     if teach is pair.real and pair.reference is not None:  # a reference without the labelling condition
         teach = Statistics(teacher, np.zeros(len(teacher), np.int64), conditions=1, window=pair.window)
     project = _inputs(teach, pair.active(1))
+    if not project.shape[1]:
+        return "no neuron fires on both sides"
     rows = _rows(teach, name, project)
     fewest = min(len(each) for each in (rows[0], *(_rows(side, name, project)[0] for side in (pair.real, pair.fake))))
     if fewest < 10 or len(np.unique(rows[2])) < 2 * FOLDS:

@@ -26,6 +26,10 @@ FEWEST_TRIALS = 40
 """Trials on each side below which the accuracy of a classifier is known worse than to 0.06."""
 NEEDS_SKLEARN = "this needs scikit-learn: pip install 'spikeloom[decoders]'"
 
+STILL = 1e-9
+"""Variance, in units of the real one, below which generated activity counts as constant."""
+NEVER_VARIES = "the generated activity never varies"
+
 
 # --- dimensionality -----------------------------------------------------------------------------------------------
 
@@ -35,6 +39,8 @@ def participation_ratio_ratio(pair: Pair) -> Result:
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     covariances = pair.features.covariances
+    if not np.trace(covariances[1]) > STILL:
+        return Result(None, NEVER_VARIES)
     real, fake = (participation_ratio(covariance) for covariance in covariances)
     spectra = [np.cumsum(np.sort(np.linalg.eigvalsh(c))[::-1]) / np.trace(c) for c in covariances]
     detail = {"real": spectra[0], "fake": spectra[1], "dimension": np.arange(1, len(spectra[0]) + 1)}
@@ -47,6 +53,8 @@ def subspace_captured(pair: Pair) -> Result:
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     real, fake = pair.features.covariances
+    if not np.trace(fake) > STILL:
+        return Result(None, NEVER_VARIES)
     _, vectors = np.linalg.eigh(real)
     leading = vectors[:, ::-1][:, :STATES]
     shares = [float(np.trace(leading.T @ c @ leading) / max(np.trace(c), 1e-30)) for c in (real, fake)]

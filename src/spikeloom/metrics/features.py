@@ -33,7 +33,7 @@ class Features:
     Args:
         real: Statistics of the real trials.
         fake: Statistics of the fake trials.
-        neurons: Neurons used (neuron,).
+        neurons: Neurons used (neuron,); those that never vary are left out.
         seed: Of the draw that makes both sides equally large, and of random directions.
     """
 
@@ -64,12 +64,23 @@ class Features:
         return (self.real, self.rows(self.real, 1)), (self.fake, self.rows(self.fake, 2))
 
     @cached_property
+    def varying(self) -> NDArray[np.int64]:
+        """Those of the neurons whose real smoothed activity varies (neuron,)."""
+        if not len(self.neurons):
+            return self.neurons
+        mean, covariance = _moments(self.real, self.neurons)
+        variance = np.diag(covariance)
+        return self.neurons[variance > 1e-10 * (variance + mean**2)]
+
+    @cached_property
     def shortage(self) -> str:
         """Why there are no features, or an empty text."""
         if self.trials < 10:
             return f"{self.trials} trials on the smaller side fill the window; at least 10 are needed"
-        if self.real.wide_window < 2 or len(self.neurons) < 2:
-            return f"{self.real.wide_window} wide bins and {len(self.neurons)} active neurons; two of each are needed"
+        if self.real.wide_window < 2 or len(self.varying) < 2:
+            return (
+                f"{self.real.wide_window} wide bins and {len(self.varying)} neurons that vary; two of each are needed"
+            )
         return ""
 
     # --- states: one vector per bin -------------------------------------------------------------------------------
@@ -77,14 +88,14 @@ class Features:
     @cached_property
     def scaling(self) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation of the real smoothed activity (neuron,)."""
-        mean, covariance = _moments(self.real, self.neurons)
+        mean, covariance = _moments(self.real, self.varying)
         return mean, np.sqrt(np.diag(covariance))
 
     @cached_property
     def covariances(self) -> tuple[Numbers, Numbers]:
         """Covariance over bins of the smoothed activity of both sides, in units of the real deviations."""
         scale = np.outer(self.scaling[1], self.scaling[1])
-        return _moments(self.real, self.neurons)[1] / scale, _moments(self.fake, self.neurons)[1] / scale
+        return _moments(self.real, self.varying)[1] / scale, _moments(self.fake, self.varying)[1] / scale
 
     @cached_property
     def trajectories(self) -> tuple[Numbers, Numbers]:
@@ -98,7 +109,7 @@ class Features:
         return real, fake
 
     def _project(self, side: Statistics, rows: NDArray[np.int64], mean: Numbers, project: Numbers) -> Numbers:
-        activity = side.smoothed[rows, : side.wide_window][:, :, self.neurons]
+        activity = side.smoothed[rows, : side.wide_window][:, :, self.varying]
         return ((activity - mean) @ project).reshape(len(rows), -1)
 
     # --- trials: one vector per trial -----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ resampling, not the spread over seeds.
 Source: METHODS 5.1, from the released code of Kapoor et al. 2024 (arXiv 2407.08751) as described there.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,6 +24,12 @@ from spikeloom.metrics.interval_sums import IntervalSums, interval_sums
 from spikeloom.metrics.statistics import second_moment
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
+
+MOST_COUNTS = 4096
+"""Population counts up to which their density is computed in one table."""
+
+MOST_CELLS = 4_000_000
+"""Numbers of that table that are computed at once for larger counts: 32 MB."""
 
 FAULTS = (
     "Saturated correlation RMSE (a perfect generator reaches 0.0023), smoothed counts, intervals cut by short trials, "
@@ -149,6 +156,14 @@ def count_density(histogram: Numbers, *, top: int) -> Numbers:
     if variance <= 0:
         return (asked == round(float(mean))).astype(np.float64)
     width = number ** (-1 / 5) * np.sqrt(variance)
+    if (
+        top > MOST_COUNTS
+    ):  # a whole table would not fit into memory: only counts that occur, and a few numbers at a time
+        value = np.flatnonzero(histogram)
+        parts = np.array_split(asked, math.ceil(len(asked) * len(value) / MOST_CELLS))
+        rows = [np.exp(-0.5 * ((part[:, None] - value[None]) / width) ** 2) @ histogram[value] for part in parts]
+        density = np.concatenate(rows)
+        return density / density.sum()
     density = np.exp(-0.5 * ((asked[:, None] - value[None]) / width) ** 2) @ histogram
     return density / density.sum()
 

@@ -25,6 +25,9 @@ SMOOTHING = 0.040
 PSTH_SMOOTHING = 0.020
 """Standard deviation of smoothed PSTHs, in seconds."""
 
+LARGE = 64
+"""Counts above which products are summed in double precision: their variance is small beside their square."""
+
 CHUNK = 1_000_000
 """Counts that are turned into floats at once: 4 MB, so that temporaries stay in cache and memory stays flat."""
 
@@ -45,12 +48,18 @@ class Statistics:
     conditions: int
     window: int
 
+    @cached_property
+    def _sums(self) -> type[np.int32] | type[np.int64]:
+        """Integers that hold a sum over one trial or over all neurons: 32 bits are faster and nearly always enough."""
+        counts = self.trials.counts
+        return np.int32 if int(counts.max(initial=0)) * max(counts.shape[1:]) < 2**31 else np.int64
+
     # --- the recording's own bins ---------------------------------------------------------------------------------
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
         """Spikes of all neurons together, in each bin (trial, time)."""
-        return self.trials.counts.sum(2, dtype=np.int32).astype(np.int64)
+        return self.trials.counts.sum(2, dtype=self._sums).astype(np.int64)
 
     @cached_property
     def population_in_bins(self) -> NDArray[np.int64]:
@@ -60,7 +69,7 @@ class Statistics:
     @cached_property
     def totals(self) -> NDArray[np.int64]:
         """Spikes of each neuron over all valid bins (neuron,)."""
-        return self.trials.counts.sum(1, dtype=np.int32).sum(0, dtype=np.int64)
+        return self.trials.counts.sum(1, dtype=self._sums).sum(0, dtype=np.int64)
 
     @cached_property
     def intervals(self) -> IntervalSums:
@@ -82,7 +91,7 @@ class Statistics:
     @cached_property
     def trial_counts(self) -> Numbers:
         """Spikes of each trial inside the window (whole trial, neuron)."""
-        return self.trials.counts[:, : self.window].sum(1, dtype=np.int32)[self.whole].astype(np.float64)
+        return self.trials.counts[:, : self.window].sum(1, dtype=self._sums)[self.whole].astype(np.float64)
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
@@ -135,8 +144,8 @@ class Statistics:
 
     @property
     def factor(self) -> int:
-        """Bins of the recording in a wide bin."""
-        return max(1, round(WIDE / self.trials.bin_width))
+        """Bins of the recording in a wide bin; at most the window, so that short trials have one."""
+        return max(1, min(round(WIDE / self.trials.bin_width), self.window))
 
     @property
     def wide_width(self) -> float:
@@ -213,7 +222,8 @@ class Statistics:
 def second_moment(counts: NDArray[np.generic], weight: Numbers | None = None) -> Numbers:
     """Sum over trials and bins of x x' (neuron, neuron).
 
-    Products of counts are whole numbers, so blocks summed in float32 and added up in float64 are exact.
+    Products of small counts are whole numbers, so blocks summed in float32 and added up in float64 are exact. Blocks
+    with counts above `LARGE` are summed in float64.
 
     Args:
         counts: (trial, time, neuron).
@@ -222,8 +232,9 @@ def second_moment(counts: NDArray[np.generic], weight: Numbers | None = None) ->
     trials, time, neurons = counts.shape
     total = np.zeros((neurons, neurons))
     step = max(1, CHUNK // max(1, time * neurons))
+    exact = np.float32 if counts.max(initial=0) <= LARGE else np.float64
     for start in range(0, trials, step):
-        block = counts[start : start + step].astype(np.float32, copy=False)
-        right = block if weight is None else block * weight[start : start + step, None, None].astype(np.float32)
+        block = counts[start : start + step].astype(exact, copy=False)
+        right = block if weight is None else block * weight[start : start + step, None, None].astype(exact)
         total += block.reshape(-1, neurons).T @ right.reshape(-1, neurons)
     return total
