@@ -1,18 +1,38 @@
 """spikeloom: generative models of neural population spiking.
 
-The names below are all there is to know to begin. Each is imported when it is first used, so `import spikeloom` costs
-nothing.
+    import spikeloom as sl
+
+    model = sl.fit("ldns-small", train, validation=valid, seed=0, out="runs/reach")
+    fake = model.sample(500, seed=1)
+
+`dir(spikeloom)` lists the names a user needs. Each is imported when it is first used, so `import spikeloom` is quick
+and does not import torch.
 """
 
 from importlib import import_module, metadata
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spikeloom import diffusion, metrics, observation, simulate, training
+    from spikeloom.data.load import load
+    from spikeloom.data.recording import Recording
+    from spikeloom.errors import SpikeloomError
+    from spikeloom.evaluation.compare import compare
+    from spikeloom.evaluation.evaluate import evaluate
+    from spikeloom.evaluation.report import Report
+    from spikeloom.models import GNOCCHI, LDNS, LFADS
+    from spikeloom.observation.spikes import spikes
+    from spikeloom.recipe import fit, load_model, read_recipe, recipes
+    from spikeloom.report import plot
+    from spikeloom.trials import Trials
 
 __version__ = metadata.version("spikeloom")
 
-_HOMES = {
+_NAMES = {
     "load": "spikeloom.data.load",
     "Recording": "spikeloom.data.recording",
     "Trials": "spikeloom.trials",
+    "fit": "spikeloom.recipe",
     "LDNS": "spikeloom.models",
     "GNOCCHI": "spikeloom.models",
     "LFADS": "spikeloom.models",
@@ -25,19 +45,51 @@ _HOMES = {
     "Report": "spikeloom.evaluation.report",
     "SpikeloomError": "spikeloom.errors",
 }
+"""Public name -> module that defines it."""
 
-_PACKAGES = ("simulate",)
+_MODULES = {
+    "diffusion": "spikeloom.diffusion",
+    "metrics": "spikeloom.metrics",
+    "observation": "spikeloom.observation",
+    "plot": "spikeloom.report.plot",
+    "simulate": "spikeloom.simulate",
+    "training": "spikeloom.training",
+}
+"""Public name -> module that it is."""
 
-__all__ = ["__version__", *_HOMES, *_PACKAGES]
+__all__ = [
+    "GNOCCHI",
+    "LDNS",
+    "LFADS",
+    "Recording",
+    "Report",
+    "SpikeloomError",
+    "Trials",
+    "__version__",
+    "compare",
+    "diffusion",
+    "evaluate",
+    "fit",
+    "load",
+    "load_model",
+    "metrics",
+    "observation",
+    "plot",
+    "read_recipe",
+    "recipes",
+    "simulate",
+    "spikes",
+    "training",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _PACKAGES:
-        return import_module(f"spikeloom.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"spikeloom has no {name!r}; it has {', '.join(sorted(_HOMES))}")
-    return getattr(import_module(_HOMES[name]), name)
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _NAMES:
+        return getattr(import_module(_NAMES[name]), name)
+    raise AttributeError(f"spikeloom has no {name!r}; it has {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES, *_PACKAGES])
+    return __all__

@@ -6,7 +6,16 @@ and keeps its traceback. Three positional strings, so that an error survives bei
 
 
 class SpikeloomError(Exception):
-    """A fault the user can repair: what must hold, what came, what to do."""
+    """A fault the user can repair: what must hold, what came, what to do.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> try:
+        ...     sl.read_recipe("ldns-tinny")
+        ... except sl.SpikeloomError as error:
+        ...     print(error.args[2])
+        Did you mean ldns-tiny?
+    """
 
     def __init__(self, must: str, got: str, do: str) -> None:
         # not super(): OSError would keep two of the three as errno and strerror

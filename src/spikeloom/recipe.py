@@ -37,6 +37,7 @@ from spikeloom.errors import CorruptFileError, FileError, SettingError, Training
 from spikeloom.files import read_bytes
 from spikeloom.models.common.base import Model, describe, read_config
 from spikeloom.observation.model import ObservationModel
+from spikeloom.trials import Trials
 
 ABOUT = ("model", "about", "note")
 """Keys of a recipe that are not settings."""
@@ -80,7 +81,13 @@ class Recipe:
 
 
 def recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """Names of the recipes that come with the package.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> "ldns-small" in sl.recipes()
+        True
+    """
     return sorted(entry.name.removesuffix(".toml") for entry in _home().iterdir() if entry.name.endswith(".toml"))
 
 
@@ -95,6 +102,12 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     Raises:
         FileError: if there is no such recipe; the message lists those there are.
         SettingError: if it is not TOML, or an override has no key.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> recipe = sl.read_recipe("ldns-tiny", ["latents=4"])
+        >>> recipe.model, recipe.settings["latents"]
+        ('ldns', 4)
     """
     words = fspath(source)
     path = Path(words)
@@ -122,6 +135,49 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     return Recipe(words, table["model"], table.get("about", ""), table.get("note", ""), settings)
 
 
+def fit(
+    recipe: str | PathLike[str],
+    trials: Trials,
+    *,
+    validation: Trials | None = None,
+    changes: Sequence[str] = (),
+    seed: int = 0,
+    out: str | PathLike[str] | None = None,
+    progress: bool | None = None,
+) -> Model:
+    """Train a model by a recipe.
+
+    Args:
+        recipe: Name of a recipe that comes with the package (see `recipes`), or path of a `.toml` file.
+        trials: Training trials.
+        validation: Trials on which the best weights of each stage are chosen; disjoint from training and test trials.
+        changes: Changes of the recipe such as "latents=8" or "autoencoder_plan.updates=500", as in `read_recipe`.
+        seed: Random seed of the initial weights and of every draw.
+        out: Run folder for checkpoints, log and the finished model. An interrupted run of the same recipe, trials and
+            seed resumes; a finished one is loaded.
+        progress: Show progress; None shows it on a terminal.
+
+    Returns:
+        The trained model, ready to sample and encode.
+
+    Raises:
+        FileError: if there is no such recipe.
+        SettingError: if a setting is unknown or wrong, or `out` holds a run of other settings, trials or seed.
+        DataError: if there are too few trials or no spikes.
+        TrainingError: if the loss stays not finite.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> quick = ["autoencoder_plan.updates=2", "diffusion_plan.updates=2"]
+        >>> model = sl.fit("ldns-tiny", trials, changes=quick, seed=0, progress=False)
+        >>> model.sample(3, seed=1).counts.shape
+        (3, 30, 6)
+    """
+    model = read_recipe(recipe, changes).build(trials.neurons)
+    return model.fit(trials, watch=validation, seed=seed, out=out, progress=progress)
+
+
 def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Model:
     """Load a trained model from its folder, or from the run folder that holds it.
 
@@ -134,6 +190,13 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
         TrainingError: if it holds a run that was not finished.
         CorruptFileError: if a file is damaged.
         SettingError: if a change is none, or would need other weights.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> _ = sl.fit("lfads-tiny", trials, changes=["plan.updates=2"], out="run", progress=False)
+        >>> sl.load_model("run").sample(3, seed=1).counts.shape
+        (3, 30, 6)
     """
     place = model_folder(folder)
     config = read_config(place)

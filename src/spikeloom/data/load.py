@@ -52,6 +52,13 @@ def load(
         FileError: if there is no such file or it is of no known kind; CorruptFileError if it is damaged.
         DataError: if the values are not what they must be, or the object is of no known kind.
         SettingError: if an argument is given that this source does not read.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> import numpy as np
+        >>> counts = np.random.default_rng(0).poisson(0.2, (6, 40, 12))
+        >>> sl.load(counts, axes="neuron trial time", bin_width=0.01).counts.shape
+        (40, 12, 6)
     """
     given = {"counts": counts, "axes": axes, "bin_width": bin_width, **fields}
     if isinstance(source, Recording | Trials):

@@ -64,6 +64,14 @@ class Recording:
     Raises:
         DataError: if neurons have no spikes at all, or times are NaN, infinite, unsorted or before the earliest stated.
         ShapeError: if the columns of a table differ in length.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> import numpy as np
+        >>> spikes = [np.array([0.11, 0.52]), np.array([0.13, 0.48, 0.9])]
+        >>> recording = sl.Recording(spikes, trial_table={"go_time": [0.2, 0.5]})
+        >>> recording.bin(0.1, align="go_time", window=(0.0, 0.3)).counts.shape
+        (2, 3, 2)
     """
 
     # Annotated loosely, for what comes in may be of any library; what is kept are arrays and series, as said above.

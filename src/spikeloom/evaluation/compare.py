@@ -97,6 +97,14 @@ def compare(
 
     Raises:
         DataError: if no model is given, or as `evaluate`.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> train, test, first, second = (sl.simulate.lorenz(40, neurons=6, bins=60, seed=seed) for seed in range(4))
+        >>> models = {"first": first, "second": second}
+        >>> comparison = sl.compare(models, test, reference=train, splits=2, progress=False)
+        >>> type(comparison).__name__
+        'Comparison'
     """
     if not models:
         raise DataError("There must be at least one model to compare.", "None was given.", "Name one or more.")

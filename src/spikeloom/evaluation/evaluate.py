@@ -64,6 +64,13 @@ def evaluate(
         ShapeError: if neurons or bin widths differ.
         DataError: if a set is empty or too small, or if real and fake are swapped or the same trials.
         ConditionError: if the condition asked for is unknown.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> train, test, fake = (sl.simulate.lorenz(40, neurons=6, bins=60, seed=seed) for seed in (1, 2, 3))
+        >>> report = sl.evaluate(real=test, fake=fake, reference=train, splits=2, progress=False)
+        >>> report["mean_rate_r"].value is not None
+        True
     """
     everything = named(fake) | ({} if latent_gaussian is None else {GAUSSIAN: latent_gaussian})
     sides = Sides.of(real, everything, reference, condition=condition, every=every)

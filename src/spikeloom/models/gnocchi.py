@@ -117,6 +117,16 @@ class GNOCCHI(Coded):
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.
         head_plan: Optimisation of the map from latents to rates; only read for a signal of latents.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.reaching(24, neurons=12, seed=0)
+        >>> model = sl.read_recipe("gnocchi-tiny", ["codes=4", "plan.updates=2"]).build(12)
+        >>> isinstance(model, sl.GNOCCHI)
+        True
+        >>> model = model.fit(trials, seed=0, progress=False)
+        >>> model.sample(3, seed=1).codes.shape
+        (3, 4)
     """
 
     def __init__(

@@ -135,6 +135,16 @@ class LDNS(Model):
 
     Raises:
         SettingError: if the latents do not divide the autoencoder's width.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> from spikeloom.training import Plan
+        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> few = Plan(updates=2, batch=8)
+        >>> model = sl.LDNS(6, latents=4, autoencoder_plan=few, diffusion_plan=few)
+        >>> model = model.fit(trials, seed=0, progress=False)
+        >>> model.sample(3, seed=1).latents.shape
+        (3, 30, 4)
     """
 
     latent_mean: Tensor  # of each latent, over training trials and bins

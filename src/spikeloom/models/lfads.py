@@ -135,6 +135,15 @@ class LFADS(Coded):
         start: Where z of samples comes from: the prior, or the aggregate posterior of the training trials.
         observation: Rates to counts. The model keeps a copy.
         plan: Optimisation.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> from spikeloom.training import Plan
+        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> model = sl.LFADS(6, codes=4, plan=Plan(updates=2, batch=8))
+        >>> model = model.fit(trials, seed=0, progress=False)
+        >>> model.encode(trials).rates.shape
+        (24, 30, 6)
     """
 
     controller: Controller

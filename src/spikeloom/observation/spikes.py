@@ -42,6 +42,12 @@ def spikes(
     Raises:
         ShapeError: if the rates do not have the axes of the trials.
         DataError: if a rate is negative or not finite.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.lorenz(40, neurons=6, bins=60, seed=0)
+        >>> sl.spikes(trials.rates, like=trials, seed=1).counts.shape
+        (40, 60, 6)
     """
     paired = like_rates is None
     drawn_from = _checked(rates, like, "rates", paired=paired)

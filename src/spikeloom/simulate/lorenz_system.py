@@ -51,6 +51,12 @@ def lorenz(trials: int = 5000, *, neurons: int = 128, bins: int = 256, seed: int
 
     Raises:
         SettingError: if a number is out of range.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.lorenz(4, neurons=6, bins=30, seed=0)
+        >>> trials.rates.shape
+        (4, 30, 6)
     """
     for name, value, least in (
         ("trials", trials, 1),

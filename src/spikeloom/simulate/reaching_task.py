@@ -71,6 +71,12 @@ def reaching(
 
     Raises:
         SettingError: if a number is out of range.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.reaching(4, neurons=6, seed=0)
+        >>> sorted(trials.behavior)
+        ['hand_position', 'hand_velocity', 'muscle_activity']
     """
     for name, value in (("trials", trials), ("neurons", neurons)):
         if value < 1:

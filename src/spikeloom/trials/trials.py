@@ -67,6 +67,14 @@ class Trials:
     Raises:
         DataError: if counts are negative, fractional or not finite, or the bin width is not positive.
         ShapeError: if axes disagree.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> import numpy as np
+        >>> trials = sl.Trials(np.zeros((10, 40, 6), int), bin_width=0.01)
+        >>> train, test = trials.split(0.8, seed=0)
+        >>> len(train), len(test)
+        (8, 2)
     """
 
     # Annotated loosely, for what comes in may be of any shape and type; what is kept has the axes said above.
