@@ -90,3 +90,11 @@ def test_wrapping_never_returns_the_upper_end(low, tiny):
 def test_the_range_of_the_data_is_kept():
     assert angles.lowest([-10, 20], 360) == -180
     assert angles.lowest([0, 350, np.nan], 360) == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "arc"),
+    [([350, 10, 20], (350, 380)), ([30, 120], (30, 120)), ([-10, 10], (350, 370)), ([45], (45, 45)), ([0, 0], (0, 0))],
+)
+def test_the_smallest_arc_holds_all_angles(values, arc):
+    assert angles.smallest_arc(values, 360.0) == pytest.approx(arc)

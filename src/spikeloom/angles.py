@@ -1,7 +1,8 @@
 r"""Angles: which quantities are angles, and how they are averaged, compared and interpolated on the circle.
 
-A quantity is an angle when its unit says so. The unit comes from the file or the caller (`units={"heading": "deg"}`);
-without one, it is the end of the name (`angle_deg`, `phase_rad`, `heading (degrees)`).
+A quantity is an angle when its unit says so. The unit of a series comes from the file or the caller
+(`units={"heading": "deg"}`). A column of the trial table, and a series without unit, say it by the end of their name
+(`angle_deg`, `phase_rad`, `heading (degrees)`).
 
 ================================== ================
 unit, or last word of the name     period
@@ -79,6 +80,15 @@ def lowest(angles: ArrayLike, period: float) -> float:
 def difference(first: ArrayLike, second: ArrayLike, period: float) -> Angles:
     """Return `first - second` on the shorter way round, in [-period / 2, period / 2)."""
     return wrap(np.asarray(first, np.float64) - np.asarray(second, np.float64), period, low=-period / 2)
+
+
+def smallest_arc(angles: ArrayLike, period: float) -> tuple[float, float]:
+    """Return begin and end of the smallest arc that holds all angles, begin in [0, period), end >= begin."""
+    turned = np.unique(wrap(np.ravel(angles), period))
+    gaps = np.diff(turned, append=turned[0] + period)
+    widest = int(gaps.argmax())
+    begin = float(turned[(widest + 1) % len(turned)])
+    return begin, begin + period - float(gaps[widest])
 
 
 def cosine_sine(angles: ArrayLike, period: float) -> Angles:

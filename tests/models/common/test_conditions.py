@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError
-from spikeloom.models.common.conditions import Conditions, NamedCondition
+from spikeloom.models.common.conditions import AngleUnitWarning, ConditionRangeWarning, Conditions, NamedCondition
 from spikeloom.models.common.facts import Facts
 from spikeloom.trials import Trials
 
@@ -83,3 +83,65 @@ def test_whole_degrees_are_angles_and_not_categories():
     variable = NamedCondition.fit(trials, "angle_deg")
     assert variable.kind == "circular"
     np.testing.assert_allclose(variable.encode(np.array([22.5]))[0], [np.cos(np.pi / 8), np.sin(np.pi / 8)], rtol=1e-6)
+
+
+def heading(values, *, unit="deg", name="heading") -> Trials:
+    values = np.asarray(values, float)
+    return Trials(np.ones((*values.shape, 1), int), 0.1, behavior={name: values[..., None]}, units={name: unit})
+
+
+@pytest.mark.parametrize(("unit", "turn"), [("deg", 360.0), ("rad", 2 * np.pi), ("degrees", 360.0), ("", 360.0)])
+def test_a_series_of_angles_is_cosine_and_sine(unit, turn):
+    name = "heading" if unit else "heading_deg"
+    data = heading(turn * np.array([[0, 0.25, 0.5], [0.75, 0.999, 0.001]]), unit=unit, name=name)
+    condition = NamedCondition.fit(data, name)
+    assert (condition.kind, condition.per_bin, condition.width) == ("circular", True, 2)
+    sequence = Conditions((condition,)).encode({name: turn * np.array([[[0.0], [0.25], [1.5]]])}).sequence
+    np.testing.assert_allclose(sequence[0], [[1, 0], [0, 1], [-1, 0]], atol=1e-6)
+    # the two sides of the end of the period are neighbours
+    near = condition.encode(turn * np.array([[[0.999], [0.001]]]))
+    assert np.abs(np.diff(near, axis=1)).max() < 0.02
+
+
+@pytest.mark.parametrize("values", [np.linspace(0, 2000, 6)])
+def test_a_wheel_that_turns_on_is_a_number(values):
+    assert NamedCondition.fit(heading(values[None]), "heading").kind == "continuous"
+
+
+def test_speeds_of_turning_and_positions_on_a_screen_are_numbers():
+    for unit in ("deg/s", "rad/s", "degrees of visual angle", "m"):
+        assert NamedCondition.fit(heading([[1.0, 5.0]], unit=unit), "heading").kind == "continuous"
+
+
+def test_no_warning_at_the_end_of_the_period_but_outside_the_arc(recwarn):
+    full = NamedCondition.fit(trials(angle_deg=np.array([0.0, 90.0, 180.0, 270.0])), "angle_deg")
+    full.encode([359.0, -1.0, 720.0, 45.0])
+    narrow = NamedCondition.fit(trials(angle_deg=np.array([350.0, 0.0, 20.0, 30.0])), "angle_deg")
+    narrow.encode([355.0, -5.0, 390.0])
+    assert not recwarn.list
+    with pytest.warns(ConditionRangeWarning, match="such as 180; in training they were from 350 to 30"):
+        narrow.encode([10.0, 180.0])
+
+
+@pytest.mark.parametrize(
+    ("training", "wanted", "kept"), [([0, 90, 350], 370, 10), ([-170, 0, 90], 350, -10), ([0, 90, 350], 45, 45)]
+)
+def test_a_requested_angle_is_written_as_in_training(training, wanted, kept):
+    data = Trials(np.ones((3, 2, 1), int), 0.1, conditions={"angle_deg": np.array(training, float)})
+    conditions = Conditions.fit(data, ["angle_deg"])
+    values = conditions.values({"angle_deg": wanted}, None, np.array([2, 2]), 0)
+    np.testing.assert_allclose(values["angle_deg"], [kept, kept])
+    np.testing.assert_allclose(
+        conditions.encode(values).vector[0], [np.cos(np.radians(wanted)), np.sin(np.radians(wanted))], atol=1e-6
+    )
+
+
+def test_a_path_of_angles_is_resampled_on_the_circle():
+    condition = NamedCondition.fit(heading([[0.0, 90.0, 180.0, 270.0]]), "heading")
+    path = condition.at_bins(np.array([3.0, 5.0]), np.array([[350.0], [30.0]]), bin_width=0.5, n_bins=4)
+    np.testing.assert_allclose(path[:, 0], [355, 5, 15, 25])
+
+
+def test_an_angle_without_a_unit_is_named():
+    with pytest.warns(AngleUnitWarning, match="reach_angle_deg or reach_angle_rad"):
+        NamedCondition.fit(trials(reach_angle=np.array([0.5, 90.0, 181.0, 359.0])), "reach_angle")

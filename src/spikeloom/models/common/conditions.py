@@ -18,6 +18,7 @@ sequence; their scale is that of the training trials' valid bins. Scales and cat
 outside the range of the training trials is allowed, with a warning that names the range.
 """
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from spikeloom.angles import cosine_sine, period_of
+from spikeloom import angles
 from spikeloom.errors import ConditionError, SpikeloomWarning
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
@@ -45,6 +46,14 @@ ConditionArgument = str | Sequence[str] | Mapping[str, ArrayLike | Iterable[Arra
 """The argument `condition` of `sample` and `stream`: names, or name -> value; a value may be None."""
 
 Category = str | bool | int | float
+
+
+UNITLESS_ANGLE = re.compile(r"(?:^|_)(?:angle|direction|heading|orientation|azimuth|phase|theta)s?$", re.IGNORECASE)
+"""Names that sound like an angle but do not say its unit."""
+
+
+class AngleUnitWarning(SpikeloomWarning):
+    """A condition is named like an angle but has no unit, so it is read as a number."""
 
 
 class ConditionRangeWarning(SpikeloomWarning):
@@ -65,9 +74,10 @@ class NamedCondition:
         categories: Values of a category, in order.
         mean: Mean of each dimension over the training trials; empty unless continuous.
         sd: Standard deviation of each dimension, likewise.
-        low: Smallest training value of each dimension. For a circular one, where the smallest arc begins that holds all
-            training values.
-        high: Largest training value of each dimension, or where that arc ends.
+        low: Smallest training value of each dimension. For a circular condition, the begin of the smallest arc that
+            holds all training values.
+        high: Largest training value of each dimension, or the end of that arc.
+        origin: Smallest angle of a circular condition as the training trials write it: 0, or minus half a period.
         values: Training values of a column, one per trial, from which `sample` draws; empty for a series.
     """
 
@@ -82,6 +92,7 @@ class NamedCondition:
     sd: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    origin: float = 0.0
     values: tuple[Category | list[float], ...] = ()
 
     @classmethod
@@ -104,7 +115,9 @@ class NamedCondition:
         values = tuple(column.tolist())
         distinct = np.unique(column)
         few = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
-        if column.dtype.kind in "SUOb" or (few and period_of(name) is None):  # whole degrees are angles, not categories
+        if column.dtype.kind in "SUOb" or (
+            few and angles.period_of(name) is None
+        ):  # whole degrees are angles, not categories
             return cls(name, "category", categories=tuple(distinct.tolist()), values=values)
         return cls._of_numbers(name, column.reshape(len(column), -1).astype(np.float64), values=values)
 
@@ -126,10 +139,29 @@ class NamedCondition:
                 f"{int((~finite).sum())} of {len(rows)} are not.",
                 "Drop those trials with select, or choose another condition.",
             )
-        period = None if per_bin else period_of(name)
+        period = angles.period_of(name, unit, rows if per_bin else None)
         size = rows.shape[1]
         if period is not None:
-            return cls(name, "circular", per_bin, size, unit, period, values=values)
+            arcs = [angles.smallest_arc(column, period) for column in rows.T]
+            return cls(
+                name,
+                "circular",
+                per_bin,
+                size,
+                unit,
+                period,
+                low=tuple(low for low, _ in arcs),
+                high=tuple(high for _, high in arcs),
+                origin=angles.lowest(rows, period),
+                values=values,
+            )
+        if UNITLESS_ANGLE.search(name) and not unit:
+            warnings.warn(
+                f"{name} is read as a number and not as an angle, because it has no unit. Call it {name}_deg or "
+                f"{name}_rad if it is an angle.",
+                AngleUnitWarning,
+                stacklevel=5,
+            )
         sd = rows.std(0)
         return cls(
             name,
@@ -170,11 +202,13 @@ class NamedCondition:
             )
         self._warn_outside_range(numbers.reshape(-1, self.size))
         if self.kind == "circular":
-            return cosine_sine(numbers, self.period).astype(np.float32)
+            return angles.cosine_sine(numbers, self.period).astype(np.float32)
         return ((numbers - np.array(self.mean)) / np.array(self.sd)).astype(np.float32)
 
     def at_bins(self, times: Array, path: Array, *, bin_width: float, n_bins: int) -> np.ndarray:
         """Return a path (event, dim) at the centres of bins (bin, dim), on straight lines between its points.
+
+        Between two angles the line follows the shorter arc.
 
         Args:
             times: Times of the points, rising, s; the first bin begins at the first of them.
@@ -182,8 +216,13 @@ class NamedCondition:
             bin_width: Width of a bin, s.
             n_bins: Number of bins; beyond the last time the last value is held.
         """
-        centres = (np.arange(n_bins) + 0.5) * bin_width
-        return np.stack([np.interp(centres, times - times[0], column) for column in path.T], 1)
+        centres = np.asarray((np.arange(n_bins) + 0.5) * bin_width, np.float64)
+        since = np.asarray(times - times[0], np.float64)
+        if self.kind == "circular":
+            columns = [angles.interpolate(centres, since, column, self.period, low=self.origin) for column in path.T]
+        else:
+            columns = [np.interp(centres, since, column) for column in path.T]
+        return np.stack(columns, 1)
 
     def of_trials(
         self, value: ArrayLike | Iterable[ArrayLike] | None, like: Trials | None, lengths: Array, uniform: Array
@@ -212,7 +251,7 @@ class NamedCondition:
                 )
             training = np.array(self.values)
             return training[(uniform * len(training)).astype(int)]
-        array = np.asarray(value)
+        array = self._as_written_in_training(np.asarray(value))
         axes = (2 if self.size > 1 else 1) + self.per_bin
         if array.ndim < axes or (self.per_bin and array.ndim == 2):
             array = np.broadcast_to(array, (len(lengths), *array.shape))  # the same for all trials
@@ -224,6 +263,15 @@ class NamedCondition:
                 "Give a single value for all trials, or one for each trial (and bin).",
             )
         return array
+
+    def _as_written_in_training(self, values: Array) -> Array:
+        """Return angles in the period of the training trials: 370 degrees are 10. Other values stay as they are."""
+        if self.kind != "circular" or values.dtype.kind not in "fiu":
+            return values
+        numbers = values.astype(np.float64)
+        outside = (numbers < self.origin) | (numbers > self.origin + self.period)
+        wrapped = angles.wrap(numbers, self.period, low=self.origin)
+        return np.where(outside, wrapped, numbers) if outside.any() else values
 
     def _one_hot(self, values: Array) -> np.ndarray:
         """Return 1 for the category of each trial and 0 for the others (trial, category)."""
@@ -249,6 +297,7 @@ class NamedCondition:
     def _warn_outside_range(self, rows: NDArray[np.float64]) -> None:
         """Warn if a value of (row, dim) lies outside the range of the training trials."""
         if self.kind == "circular":
+            self._warn_outside_arc(rows)
             return
         below, above = rows < np.array(self.low) - RANGE_TOLERANCE, rows > np.array(self.high) + RANGE_TOLERANCE
         if not (below | above).any():
@@ -260,6 +309,22 @@ class NamedCondition:
             ConditionRangeWarning,
             stacklevel=4,
         )
+
+    def _warn_outside_arc(self, rows: NDArray[np.float64]) -> None:
+        """Warn if an angle lies outside the arc of the training trials, where that is less than half a circle."""
+        for column, low, high in zip(rows.T, self.low, self.high, strict=True):
+            beyond = angles.wrap(column - low, self.period)
+            near_begin = self.period - RANGE_TOLERANCE
+            outside = (beyond > high - low + RANGE_TOLERANCE) & (beyond < near_begin)
+            if high - low < self.period / 2 and outside.any():
+                begin, end = angles.wrap([low, high], self.period, low=self.origin)
+                warnings.warn(
+                    f"{self.name} has angles such as {column[outside][0]:.4g}; in training they were from {begin:.4g} "
+                    f"to {end:.4g}{' ' + self.unit if self.unit else ''}. The model extrapolates.",
+                    ConditionRangeWarning,
+                    stacklevel=5,
+                )
+                return
 
 
 @dataclass(frozen=True)
