@@ -16,7 +16,7 @@ from tests.helpers.command import run
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 SMALL = ["codes=3", "network.encoder=4", "network.generator=6", "network.factors=3", "plan.updates=20"]
 QUICK = [word for change in (*SMALL, "plan.watch_every=5") for word in ("--set", change)]
-VARY = ["--vary", "plan.rate=1e-4..2e-2 log", "--vary", "network.dropout=0..0.5"]
+VARY = ["--vary", "plan.learning_rate=1e-4..2e-2 log", "--vary", "network.dropout=0..0.5"]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_ctrl_c_says_how_to_go_on(house, tmp_path, capsys, monkeypatch):
         ([], "--trials"),
         (["--trials", 2, "--population", 2], "got both"),
         (["--trials", 2, "--generations", 2], "--population"),
-        (["--trials", 2, "--vary", "plan.rat=1e-3..1e-2"], "Did you mean rate"),
+        (["--trials", 2, "--vary", "plan.learning_rat=1e-3..1e-2"], "Did you mean learning_rate"),
         (["--trials", 2, "--vary", "network.dropout=0..1..2"], "high"),
         (["--trials", 2, "--vary", "codes=0.1..0.9"], "integer"),
         (["--trials", 2, "--space", "lfads"], "lfads-published"),

@@ -74,7 +74,7 @@ def test_an_override_keeps_what_the_recipe_says():
         ("latents='4'", "integer"),
         ("latents=4.5", "integer"),
         ("autoencoder.dropout=2", "less than 1"),
-        ("autoencoder_plan.rate=nan", "rate"),
+        ("autoencoder_plan.learning_rate=nan", "learning_rate"),
         ("diffusion_plan.precision=fp8", "bf16"),
         ("autoencoder=3", "table"),
         ("autoencoder.name=Plan", "AutoencoderSettings"),
@@ -135,3 +135,9 @@ def test_folders_that_hold_no_model(tmp_path):
     (tmp_path / "model" / "config.json").write_text("{}")
     with pytest.raises(CorruptFileError, match=r"manifest\.json"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize(("old", "new"), [("plan.rate=0.1", "learning_rate")])
+def test_a_setting_with_a_new_name_is_named(old, new):
+    with pytest.raises(SettingError, match=f"is now called `{new}`"):
+        read_recipe("lfads-tiny", [old]).build(3)

@@ -42,6 +42,9 @@ from spikeloom.trials import Trials
 ABOUT = ("model", "about", "note")
 """Keys of a recipe that are not settings."""
 
+RENAMED = {"rate": "learning_rate", "watch_every": "validate_every"}
+"""Settings of before the first release by their new names, for messages."""
+
 NONE = "none"
 """TOML has no null; this word stands for it."""
 
@@ -265,6 +268,9 @@ def _construct(kind: type, table: Mapping[str, Any], where: str, **given: Any) -
     parameters = {name: spec for name, spec in signature.parameters.items() if name not in given}
     for key in table:
         if key not in parameters:
+            if key in RENAMED and RENAMED[key] in parameters:
+                new = RENAMED[key]
+                raise SettingError(f"`{key}` is now called `{new}`.", f"It stands in {place}.", f"Write {new}.")
             raise SettingError(
                 f"Every key of {place} must be known.",
                 f"It got {key!r}.",

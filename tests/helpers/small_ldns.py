@@ -32,7 +32,7 @@ def toy_trials(trials: int = 24, time: int = 24, *, variable: bool = False, seed
 
 def toy_model(*, updates: int = 4, **settings) -> LDNS:
     """A tiny LDNS; a few updates take a second."""
-    plan = Plan(updates=updates, batch=8, rate=2e-3)
+    plan = Plan(updates=updates, batch=8, learning_rate=2e-3)
     small = dict(
         latents=4,
         autoencoder=AutoencoderSettings(width=8, blocks=1),

@@ -10,7 +10,7 @@ from spikeloom.tuning.space import read_space
 
 NEURONS = 5
 SMALL = ("codes=3", "network.encoder=4", "network.generator=6", "network.factors=3")
-QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.rate=0.02", "plan.watch_every=5")
+QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.learning_rate=0.02", "plan.watch_every=5")
 
 
 def waves(trials=24, time=16, *, seed=0):

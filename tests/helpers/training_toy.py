@@ -26,7 +26,7 @@ from spikeloom.training.stage import LossTerms, Stage
 MEASURED = ("seconds", "memory_gb")
 """Of a line of history: never twice the same."""
 
-PLAN = Plan(updates=23, batch=8, rate=0.05, average=0.95, watch_every=4)
+PLAN = Plan(updates=23, batch=8, learning_rate=0.05, average=0.95, watch_every=4)
 
 
 def network(inputs, outputs, seed=0):

@@ -40,7 +40,7 @@ def toy(trials=60, *, variable=False, seed=0, latents=False):
 
 def model(*, updates=6, signal=None, **settings):
     """A tiny GNOCCHI."""
-    plan = Plan(updates=updates, batch=16, rate=2e-3)
+    plan = Plan(updates=updates, batch=16, learning_rate=2e-3)
     network = NetworkSettings(width=16, blocks=1, encoder_width=8, encoder_blocks=1, mmd=settings.pop("mmd", 1.0))
     plain = dict(codes=3, signal=signal or SignalSettings(components=6), network=network)
     return GNOCCHI(NEURONS, **{**plain, "plan": plan, "prior_plan": plan, "head_plan": plan, **settings})

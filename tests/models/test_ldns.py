@@ -295,7 +295,7 @@ def test_training_learns():
     """Rates inferred for test trials explain their counts better than the mean rates do."""
     trials = toy_trials(200)
     train, test = trials.select(slice(0, 150)), trials.select(slice(150, 200))
-    fast = Plan(updates=200, batch=16, rate=1e-2)
+    fast = Plan(updates=200, batch=16, learning_rate=1e-2)
     model = toy_model(autoencoder_plan=fast).fit(train, progress=False)
     rates = torch.from_numpy(np.array(model.encode(test).rates))
     counts = torch.from_numpy(test.counts.astype(np.float32))

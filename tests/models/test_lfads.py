@@ -34,7 +34,7 @@ def toy(trials=60, *, variable=False, seed=0):
 def model(*, updates=6, inputs=0, loss=None, **settings):
     """A tiny LFADS."""
     network = NetworkSettings(encoder=12, generator=16, factors=4, inputs=inputs, controller=8, dropout=0.1)
-    plan = Plan(updates=updates, batch=16, rate=1e-2, clip=5.0)
+    plan = Plan(updates=updates, batch=16, learning_rate=1e-2, clip=5.0)
     plain = dict(codes=4, network=network, loss=loss or LossSettings(), plan=plan)
     return LFADS(NEURONS, **{**plain, **settings})
 

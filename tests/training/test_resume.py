@@ -146,7 +146,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 def test_other_settings_do_not_resume(tmp_path, eager):
     stopped(tmp_path, calls=10)
     with pytest.raises(SettingError, match="plan"):
-        toy.run(tmp_path, plan=toy.Plan(updates=23, batch=8, rate=0.04, average=0.95, watch_every=4))
+        toy.run(tmp_path, plan=toy.Plan(updates=23, batch=8, learning_rate=0.04, average=0.95, watch_every=4))
     with pytest.raises(SettingError, match="seed"):
         toy.run(tmp_path, seed=8)
 

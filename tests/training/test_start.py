@@ -76,7 +76,7 @@ def watched(told, *, stop=None, average=0.95):
 
 def engine_plan(average):
     """The toy's plan with another average."""
-    return toy.Plan(updates=23, batch=8, rate=0.05, average=average, watch_every=4)
+    return toy.Plan(updates=23, batch=8, learning_rate=0.05, average=average, watch_every=4)
 
 
 def toy_loss(module):

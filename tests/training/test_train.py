@@ -19,7 +19,7 @@ from tests.helpers import training_toy as toy
 
 
 def plan(**changes):
-    return Plan(**({"updates": 12, "batch": 8, "rate": 0.05} | changes))
+    return Plan(**({"updates": 12, "batch": 8, "learning_rate": 0.05} | changes))
 
 
 def gap(a, b):
@@ -153,7 +153,7 @@ def test_the_best_weights_on_the_watch_trials_come_back():
         error = (module(batch["x"]) - sign * batch["x"]).square()
         return LossTerms(error.sum(), error.numel())
 
-    settings = plan(updates=60, rate=0.3, watch_every=1)
+    settings = plan(updates=60, learning_rate=0.3, watch_every=1)
     history = train([Stage("a", module, loss, {"x": x}, settings, watch={"x": x})], seed=0, progress=False)
     watched = [line["watch"] for line in history]
     assert len(watched) == 60
@@ -215,8 +215,8 @@ def test_bf16_trains_close_to_float32():
 
 
 def test_the_rate_rises_and_falls_as_published():
-    long = Plan(updates=1000, batch=1, rate=2e-3, warmup=0.05, horizon=1.3)
-    rates = [long.rate_at(update) for update in range(1000)]
+    long = Plan(updates=1000, batch=1, learning_rate=2e-3, warmup=0.05, horizon=1.3)
+    rates = [long.learning_rate_at(update) for update in range(1000)]
     assert rates[0] == pytest.approx(2e-3 / 50)
     assert max(rates) == rates[49] == rates[50] == 2e-3
     assert rates[-1] / 2e-3 == pytest.approx(0.13, abs=0.01)  # METHODS 2.5
@@ -225,7 +225,8 @@ def test_the_rate_rises_and_falls_as_published():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"updates": 0}, {"batch": 0}, {"rate": float("nan")}, {"average": 1.0}, {"horizon": 0.5}, {"steps": 3}]
+    "wrong",
+    [{"updates": 0}, {"batch": 0}, {"learning_rate": float("nan")}, {"average": 1.0}, {"horizon": 0.5}, {"steps": 3}],
 )
 def test_a_plan_refuses_what_cannot_be(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -39,11 +39,11 @@ def train(made, settings, number, *, before, folder):
 
 
 def test_a_generation_goes_on_from_the_weights_of_the_one_before(population, tmp_path):
-    made = population("plan.rate=1e-9..1 log")
+    made = population("plan.learning_rate=1e-9..1 log")
     one, two, three = tmp_path / "1", tmp_path / "2", tmp_path / "3"
-    first = train(made, {"plan.rate": 0.05}, 0, before=None, folder=one)
-    still = train(made, {"plan.rate": 1e-9}, 1, before=one, folder=two)
-    anew = train(made, {"plan.rate": 1e-9}, 1, before=None, folder=three)
+    first = train(made, {"plan.learning_rate": 0.05}, 0, before=None, folder=one)
+    still = train(made, {"plan.learning_rate": 1e-9}, 1, before=one, folder=two)
+    anew = train(made, {"plan.learning_rate": 1e-9}, 1, before=None, folder=three)
     assert still["score"] == pytest.approx(first["score"], abs=1e-5)  # twelve steps of 1e-9 move nothing
     assert abs(anew["score"] - first["score"]) > 1e-3
     plans = [load_model(folder / "model").plan for folder in (one, two)]
@@ -52,15 +52,15 @@ def test_a_generation_goes_on_from_the_weights_of_the_one_before(population, tmp
 
 
 def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(population, tmp_path):
-    made = population("plan.rate=1e-3..1e26 log")
+    made = population("plan.learning_rate=1e-3..1e26 log")
     good, bad, worse = tmp_path / "good", tmp_path / "bad", tmp_path / "worse"
-    train(made, {"plan.rate": 0.01}, 0, before=None, folder=good)
-    told = train(made, {"plan.rate": 1e25}, 1, before=good, folder=bad)
+    train(made, {"plan.learning_rate": 0.01}, 0, before=None, folder=good)
+    told = train(made, {"plan.learning_rate": 1e25}, 1, before=good, folder=bad)
     assert told["score"] == FAILED
     assert "must be finite" in told["message"]
     read = lambda folder: (folder / "model" / "model.safetensors").read_bytes()  # noqa: E731
     assert read(bad) == read(good)
-    assert train(made, {"plan.rate": 1e25}, 0, before=None, folder=worse)["score"] == FAILED
+    assert train(made, {"plan.learning_rate": 1e25}, 0, before=None, folder=worse)["score"] == FAILED
     assert not (worse / "model").exists()
 
 
@@ -71,7 +71,7 @@ def refused(made):
 
 def test_settings_that_change_sizes_are_refused(population):
     with pytest.raises(SettingError, match=r"sizes.*codes"):
-        refused(population("plan.rate=1e-3..1e-2", "codes=2|3"))
+        refused(population("plan.learning_rate=1e-3..1e-2", "codes=2|3"))
 
 
 def test_a_model_of_several_plans_must_say_which(population):
@@ -92,7 +92,8 @@ def test_a_cluster_that_is_not_there_is_named(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'spikeloom[ray]'")
 def test_a_population_is_trained_compared_and_copied(tmp_path):
-    (tmp_path / "space.toml").write_text("[vary]\nplan.rate = { low = 1e-6, high = 3e-2, log = true }\n" + SCHEDULE)
+    vary = "[vary]\nplan.learning_rate = { low = 1e-6, high = 3e-2, log = true }\n"
+    (tmp_path / "space.toml").write_text(vary + SCHEDULE)
     waves().save(tmp_path / "train.h5")
     waves(12, seed=1).save(tmp_path / "watch.h5")
     words = ["tune", "lfads-tiny", "--data", "train.h5", "--watch", "watch.h5", "--space", "space.toml", "--out", "out"]
@@ -107,6 +108,6 @@ def test_a_population_is_trained_compared_and_copied(tmp_path):
     assert lineages[0] == {"0", "1", "2"}
     assert len(lineages[1]) < 3  # somebody was copied
     leader = max(rows, key=lambda row: float(row["score (bits/spike)"]))
-    rate = float(leader["plan.rate"])
-    assert tomllib.loads((tmp_path / "out" / "best.toml").read_text())["plan"]["rate"] == rate
-    assert load_model(tmp_path / "out").plan.rate == rate
+    rate = float(leader["plan.learning_rate"])
+    assert tomllib.loads((tmp_path / "out" / "best.toml").read_text())["plan"]["learning_rate"] == rate
+    assert load_model(tmp_path / "out").plan.learning_rate == rate

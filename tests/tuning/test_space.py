@@ -17,7 +17,7 @@ from tests.helpers.toy_search import waves
     ("word", "expected"),
     [
         ("network.dropout=0..0.6", Range(0, 0.6)),
-        ("plan.rate = 1e-5..5e-3 log", Range(1e-5, 5e-3, log=True)),
+        ("plan.learning_rate = 1e-5..5e-3 log", Range(1e-5, 5e-3, log=True)),
         ("codes=4..64 log", Range(4, 64, log=True)),
         ("latents=8|16|32", Choice((8, 16, 32))),
         ("schedule=Cosine|LinearBeta", Choice(("Cosine", "LinearBeta"))),
@@ -60,13 +60,13 @@ def test_a_search_needs_something_to_vary():
 def test_toml_says_the_same_as_words(tmp_path):
     (tmp_path / "a.toml").write_text(
         "[vary]\nnetwork.dropout = { low = 0.0, high = 0.6, start = [0.1, 0.2] }\n"
-        '"plan.rate" = { low = 1e-5, high = 5e-3, log = true }\nlatents = { among = [8, 16] }\n'
+        '"plan.learning_rate" = { low = 1e-5, high = 5e-3, log = true }\nlatents = { among = [8, 16] }\n'
         "[fix]\nplan.horizon = 1000.0\n[population]\nmembers = 7\n[population.later]\nplan.warmup = 0.0\n"
     )
     space = read_space(tmp_path / "a.toml", ["codes=4..8"])
     assert space.vary == {
         "network.dropout": Range(0.0, 0.6, start=(0.1, 0.2)),
-        "plan.rate": Range(1e-5, 5e-3, log=True),
+        "plan.learning_rate": Range(1e-5, 5e-3, log=True),
         "latents": Choice((8, 16)),
         "codes": Range(4, 8),
     }

@@ -21,8 +21,8 @@ from tests.helpers.toy_search import QUICK, search
 POISSON = 'observation={counts="Poisson", history="none", noise="none"}'
 """The quickest observation model: it has nothing to fit."""
 
-RATES = "plan.rate=1e-6..2e-2 log"
-EXPLODES = "plan.rate=0.02|1e25"
+RATES = "plan.learning_rate=1e-6..2e-2 log"
+EXPLODES = "plan.learning_rate=0.02|1e25"
 """A rate at which float32 overflows within a few updates."""
 
 
@@ -53,7 +53,7 @@ def whole(tmp_path_factory):
 def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(whole):
     folder, done, said = whole
     assert [one.state for one in done] == ["complete"] * 4
-    assert done[0].settings == {"plan.rate": 0.02, "network.dropout": 0.1}  # the recipe itself
+    assert done[0].settings == {"plan.learning_rate": 0.02, "network.dropout": 0.1}  # the recipe itself
     scores = [one.score for one in done]
     leader = best(done)
     assert leader.score == max(scores)
@@ -62,11 +62,11 @@ def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(whole):
     assert len(said) == 4
     assert f"best {leader.score:.4g} (number {leader.number})" in said[-1]
     written = tomllib.loads((folder / "best.toml").read_text())
-    assert written["plan"]["rate"] == leader.settings["plan.rate"]
+    assert written["plan"]["learning_rate"] == leader.settings["plan.learning_rate"]
     assert str(len(done)) in written["note"]
     source = folder / "trials" / f"{leader.number:04d}" / "model" / "model.safetensors"
     assert sha256(folder / "model" / "model.safetensors") == sha256(source)
-    assert load_model(folder).plan.rate == leader.settings["plan.rate"]
+    assert load_model(folder).plan.learning_rate == leader.settings["plan.learning_rate"]
 
 
 def test_the_best_recipe_fits_to_the_same_weights(whole, tmp_path):
@@ -109,16 +109,16 @@ def test_a_nan_is_recorded_and_the_search_goes_on(tmp_path):
     failed = [one for one in done if one.state == "failed"]
     assert failed
     assert len(failed) < 4
-    assert all(one.settings["plan.rate"] == 1e25 for one in failed)
+    assert all(one.settings["plan.learning_rate"] == 1e25 for one in failed)
     assert "must be finite" in failed[0].message
-    assert best(done).settings["plan.rate"] == 0.02
+    assert best(done).settings["plan.learning_rate"] == 0.02
     assert [row["state"] for row in table(tmp_path)] == [one.state for one in done]
     assert any("must be finite" in row["message"] for row in table(tmp_path))
 
 
 def test_a_search_in_which_everything_fails_stops_and_says_why(tmp_path):
     with pytest.raises(TrainingError, match=r"All 5 so far failed.*must be finite"):
-        study(search(tmp_path, "plan.rate=1e25|1e26"), attempts=40, prune=False)
+        study(search(tmp_path, "plan.learning_rate=1e25|1e26"), attempts=40, prune=False)
     assert len(table(tmp_path)) == 5
 
 

@@ -140,9 +140,9 @@ class GNOCCHI(Coded):
         schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
         observation: ObservationModel = ObservationModel(Poisson(), history=None, noise=None),
-        plan: Plan = Plan(updates=2000, batch=64, rate=2e-3, weight_decay=1e-5, average=0.999),
-        prior_plan: Plan = Plan(updates=1500, batch=64, rate=2e-3, average=0.999),
-        head_plan: Plan = Plan(updates=600, batch=32, rate=3e-3),
+        plan: Plan = Plan(updates=2000, batch=64, learning_rate=2e-3, weight_decay=1e-5, average=0.999),
+        prior_plan: Plan = Plan(updates=1500, batch=64, learning_rate=2e-3, average=0.999),
+        head_plan: Plan = Plan(updates=600, batch=32, learning_rate=3e-3),
     ) -> None:
         super().__init__()
         if neurons < 1 or codes < 1:

@@ -162,8 +162,8 @@ class LDNS(Model):
         observation: ObservationModel = ObservationModel(),
         condition: tuple[str, ...] = (),
         guidance: float = 1.0,
-        autoencoder_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3),
-        diffusion_plan: Plan = Plan(updates=3000, batch=48, rate=2e-3, average=0.9999),
+        autoencoder_plan: Plan = Plan(updates=3000, batch=48, learning_rate=2e-3),
+        diffusion_plan: Plan = Plan(updates=3000, batch=48, learning_rate=2e-3, average=0.9999),
     ) -> None:
         super().__init__()
         if neurons < 1 or latents < 1 or autoencoder.width % latents:

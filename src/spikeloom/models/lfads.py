@@ -162,7 +162,7 @@ class LFADS(Coded):
         learned_variance: bool = False,
         start: Literal["prior", "posterior"] = "prior",
         observation: ObservationModel = ObservationModel(Poisson("exp"), history=None, noise=None),
-        plan: Plan = Plan(updates=3000, batch=64, rate=4e-3, clip=5.0, weight_decay=0.0),
+        plan: Plan = Plan(updates=3000, batch=64, learning_rate=4e-3, clip=5.0, weight_decay=0.0),
     ) -> None:
         super().__init__()
         if neurons < 1 or codes < 1 or not 0 < prior_variance < math.inf:

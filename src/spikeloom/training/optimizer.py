@@ -22,9 +22,9 @@ def adamw(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     special = [value for value in moving if getattr(value, "state_space", False)]
     groups = [
         {"params": plain, "weight_decay": plan.weight_decay, "share": 1.0},
-        {"params": special, "weight_decay": 0.0, "share": min(1.0, STATE_SPACE_RATE / plan.rate)},
+        {"params": special, "weight_decay": 0.0, "share": min(1.0, STATE_SPACE_RATE / plan.learning_rate)},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=plan.rate, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=plan.learning_rate, fused=True)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:

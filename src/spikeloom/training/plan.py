@@ -1,6 +1,6 @@
 """How long and how fast to train: the numbers of one stage.
 
-The learning rate is a pure function of the update number k: it rises linearly to `rate` over the first
+The learning rate is a pure function of the update number k: it rises linearly to `learning_rate` over the first
 `warmup` x `updates`, then follows half a cosine that would reach 0 at `horizon` x `updates`. With a horizon of 1.3
 it ends near 0.13 of its peak, so that the last updates still move.
 """
@@ -22,8 +22,8 @@ class Plan:
     Args:
         updates: Steps of the optimiser.
         batch: Trials per update, over all processes; all of them if the data set has fewer.
-        rate: Peak learning rate of AdamW; at most 1e-3 for parameters of a state space.
-        warmup: Share of the updates during which the rate rises linearly, 0 to 1.
+        learning_rate: Peak learning rate of AdamW; at most 1e-3 for parameters of a state space.
+        warmup: Share of the updates during which the learning rate rises linearly, 0 to 1.
         horizon: The cosine reaches zero at `horizon` x `updates`, >= 1.
         weight_decay: Decoupled weight decay of AdamW; none for parameters of a state space.
         clip: Largest Euclidean norm of the gradient of all parameters together.
@@ -35,7 +35,7 @@ class Plan:
 
     updates: Annotated[int, Field(ge=1)]
     batch: Annotated[int, Field(ge=1)]
-    rate: Positive = 1e-3
+    learning_rate: Positive = 1e-3
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
     horizon: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.3
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
@@ -45,7 +45,7 @@ class Plan:
     micro: Count = 0
     watch_every: Count = 0
 
-    def rate_at(self, update: int) -> float:
+    def learning_rate_at(self, update: int) -> float:
         r"""Learning rate of update k, counted from 0.
 
         With :math:`w` warm-up updates and :math:`H` = horizon x updates: :math:`\rho\,(k+1)/w` while k < w, then
@@ -53,9 +53,9 @@ class Plan:
         """
         warm = self.warmup * self.updates
         if update < warm:
-            return self.rate * min(1.0, (update + 1) / warm)
+            return self.learning_rate * min(1.0, (update + 1) / warm)
         span = self.horizon * self.updates - warm
-        return self.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
 
     def watches(self, update: int) -> bool:
         """Whether to look at the watch trials once `update` updates are done; always after the last."""

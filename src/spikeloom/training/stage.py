@@ -42,7 +42,7 @@ class Stage:
         loss: From a batch (name -> tensor (trial, ...), on the module's device) and its random streams to the terms.
         data: Training trials, name -> tensor (trial, ...), on the CPU.
         watch: Other trials of the same kind, on which the best weights are chosen; None keeps the last weights.
-        plan: Updates, batch, rates.
+        plan: Updates, batch, learning rate.
     """
 
     name: str
@@ -120,5 +120,5 @@ def likely_cause(stage: Stage, rows: list[int], loss: float) -> str:
     if any(not value.isfinite().all() for value in stage.module.parameters()):
         return "the weights themselves are not finite any more"
     if not math.isfinite(loss):
-        return "the data and the weights are finite, so the loss overflows: too large a rate, or outliers in the data"
-    return "the loss is finite but its gradient is not: a logarithm or root near zero, or too large a rate"
+        return "data and weights are finite, so the loss overflows: too large a learning rate, or outliers in the data"
+    return "the loss is finite but its gradient is not: a logarithm or root near zero, or too large a learning rate"

@@ -74,8 +74,8 @@ def train(
 
     Returns:
         History: for each logged update stage, update (counted from 1), loss (per valid entry, mean since the line
-        before), parts, rate, gradient_norm, skipped, seconds, and, where looked at, watch (loss on the watch trials)
-        with its watch_parts.
+        before), parts, learning_rate, gradient_norm, skipped, seconds, and, where looked at, watch (loss on the
+        watch trials) with its watch_parts.
 
     Raises:
         TrainingError: if ten updates in a row had no finite loss or gradient. The last good weights are kept.
@@ -223,9 +223,9 @@ class _StageRun:
                 self.give_up(sums, norm, rows)
             return
         state.bad = 0
-        rate = self.plan.rate_at(state.update)
+        learning_rate = self.plan.learning_rate_at(state.update)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["share"]
+            group["lr"] = learning_rate * group["share"]
         self.optimizer.step()
         if self.average is not None:
             self.average.take(state.update)
@@ -242,7 +242,7 @@ class _StageRun:
             "update": state.update,
             "loss": mean.get("total"),
             "parts": parts_of(mean),
-            "rate": self.plan.rate_at(state.update - 1),
+            "learning_rate": self.plan.learning_rate_at(state.update - 1),
             "gradient_norm": finite(norm),
             "skipped": state.skipped,
             "seconds": round(state.seconds, 3),
@@ -323,7 +323,8 @@ class _StageRun:
         raise TrainingError(
             "Loss and gradient must be finite.",
             f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not, the last of them {at}: {cause}.",
-            f"Lower the rate (now {plan.rate:g}) or the clip (now {plan.clip:g}), or repair the data. {kept}",
+            f"Lower the learning rate (now {plan.learning_rate:g}) or the clip (now {plan.clip:g}), or repair the data. "
+            f"{kept}",
         )
 
     # --- files -------------------------------------------------------------------------------------------------------

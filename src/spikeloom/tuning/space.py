@@ -5,7 +5,7 @@ A search is TOML, beside the recipes in `searches/`; the command line says the s
     about = "..."
     [vary]
     network.dropout = { low = 0.0, high = 0.6 }
-    plan.rate = { low = 1e-5, high = 5e-3, log = true }
+    plan.learning_rate = { low = 1e-5, high = 5e-3, log = true }
     latents = { among = [8, 16, 32] }
     loss.beta = { low = 1e-6, high = 1e-3, log = true, per_entry = true }
     [fix]
@@ -39,7 +39,7 @@ from spikeloom.trials import Trials
 
 Setting = bool | int | float | str
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
-HINT = "Write --vary 'plan.rate=1e-5..5e-3 log', --vary 'latents=8|16|32', or [vary] in a search."
+HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'latents=8|16|32', or [vary] in a search."
 
 
 @checked_dataclass(frozen=True, config=STRICT)
@@ -216,7 +216,7 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
 
     Args:
         source: Name of a search that comes with the package, path of a `.toml` file, or None.
-        words: Such as "network.dropout=0..0.6", "plan.rate=1e-5..5e-3 log", "latents=8|16|32".
+        words: Such as "network.dropout=0..0.6", "plan.learning_rate=1e-5..5e-3 log", "latents=8|16|32".
 
     Raises:
         FileError: if there is no such search; the message lists those there are.
