@@ -323,7 +323,7 @@ class _StageRun:
         raise TrainingError(
             "Loss and gradient must be finite.",
             f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not, the last of them {at}: {cause}.",
-            f"Lower the learning rate (now {plan.learning_rate:g}) or the clip (now {plan.clip:g}), or repair the data. "
+            f"Lower the learning rate (now {plan.learning_rate:g}) or clip (now {plan.clip:g}), or repair the data. "
             f"{kept}",
         )
 
