@@ -111,7 +111,7 @@ BIN = (
 
 def bin_recording(
     *,
-    recording: Annotated[Path, typer.Argument(help="A recording, .nwb.")],
+    recording: Annotated[Path, typer.Argument(help="A recording, .nwb, or matrices, .npz, .npy or .mat.")],
     bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")],
     align: Annotated[str | None, typer.Option(help="Column of the trial table with the time that is 0.")] = None,
     window: Annotated[
@@ -151,6 +151,13 @@ def bin_recording(
         str | None, typer.Option(help="Ids of the neurons to keep, such as 3,5-9; positions from 0 without ids.")
     ] = None,
     counts: Counts = None,
+    variable: Annotated[
+        str | None, typer.Option(help="Variable of a file of matrices that holds the counts or spike times.")
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help='Axes of that variable, such as "neuron trial time", or "neuron trial" for cells of times.'),
+    ] = None,
     lag: Annotated[float, typer.Option(help="Behaviour is read this much later than the spikes, s.")] = 0.0,
     min_rate: Annotated[
         float, typer.Option(min=0, help="Leave out neurons that fire less than this in the binned trials, spikes/s.")
@@ -160,30 +167,46 @@ def bin_recording(
 ) -> None:
     """Cut a recording into trials and count spikes in bins."""
     output_file(out, ".h5", inputs=[recording], overwrite=overwrite)
+    from spikeloom.cli.matrices import read_for_bin
     from spikeloom.data.load import load
+    from spikeloom.data.matrices import is_matrix_file
     from spikeloom.data.recording import Recording
 
-    session = load(recording, counts=counts)
-    if not isinstance(session, Recording):
+    matrices = is_matrix_file(recording)
+    session: Any
+    if matrices:
+        unread = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
+        unread |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
+        session = read_for_bin(
+            recording, variable=variable, axes=axes, bin_width=bin_width, window=window, unread=unread
+        )
+    elif variable is not None or axes is not None:
+        raise SettingError("--variable and --axes are for .npz, .npy and .mat.", f"It was {recording}.", "")
+    else:
+        session = load(recording, counts=counts)
+    if isinstance(session, Recording):
+        binned = session.bin(
+            bin_width,
+            align=align,
+            window=window,
+            relative=relative,
+            every=every,
+            trials=trials,
+            conditions=condition or (),
+            behavior=behavior or (),
+            angles=angle or (),
+            keep=keep or (),
+            units=units,
+            lag=lag,
+        )
+    elif matrices:
+        binned = session
+    else:
         raise DataError(
             "Only a recording can be binned.",
             f"{recording} holds trials, binned already.",
             "Use Trials.rebin in Python.",
         )
-    binned = session.bin(
-        bin_width,
-        align=align,
-        window=window,
-        relative=relative,
-        every=every,
-        trials=trials,
-        conditions=condition or (),
-        behavior=behavior or (),
-        angles=angle or (),
-        keep=keep or (),
-        units=units,
-        lag=lag,
-    )
     rates = binned.mean_rates_hz()
     busy = rates >= min_rate
     if not busy.any():
@@ -207,7 +230,10 @@ INSPECT = "Example: spikeloom inspect session.nwb"
 def inspect(
     *,
     file: Annotated[
-        Path, typer.Argument(help="A recording (.nwb), trials file (.h5), recipe (.toml), run or model folder.")
+        Path,
+        typer.Argument(
+            help="Recording (.nwb), trials (.h5), matrices (.npz, .npy, .mat), recipe (.toml), run or model folder."
+        ),
     ],
     counts: Counts = None,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom.cli.matrices import describe_matrices
+
 if TYPE_CHECKING:
     from spikeloom.data.recording import Recording
     from spikeloom.data.series import Series, StoredSeries
@@ -38,8 +40,11 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
         return read_recipe(path).dumps().rstrip()
     from spikeloom.data.load import load
+    from spikeloom.data.matrices import is_matrix_file
     from spikeloom.data.recording import Recording
 
+    if is_matrix_file(path):
+        return describe_matrices(path)
     found = load(path, counts=counts)
     return "\n".join(_recording(found) if isinstance(found, Recording) else _trials(found))
 

@@ -166,20 +166,6 @@ def is_columns(things: Sequence[Any]) -> bool:
     return is_ragged_counts(things) and all(min(each.shape) <= 1 for each in things)
 
 
-def from_npz(archive: Mapping[str, Array], *, axes: str | None, bin_width: float | None, source: str) -> Trials:
-    """Trials from an archive with an array `counts`, and perhaps `bin_width` and `lengths`."""
-    if "counts" not in archive:
-        raise DataError(
-            "An .npz archive must hold an array named counts.",
-            f"{source} holds {', '.join(archive)}.",
-            "Save it with np.savez(path, counts=..., bin_width=0.005).",
-        )
-    if bin_width is None and "bin_width" in archive:
-        bin_width = float(archive["bin_width"])
-    more = {"lengths": archive["lengths"]} if "lengths" in archive else {}
-    return from_array(archive["counts"], axes=axes or "trial time neuron", bin_width=bin_width, source=source, **more)
-
-
 def from_array(counts: Any, *, axes: str | None, bin_width: Any, **fields: Any) -> Trials:
     """Trials from one array of counts, whose axes and bin width must be said."""
     if axes is None:

@@ -4,8 +4,9 @@
 |---|---|
 | `.nwb` | `Recording` |
 | `.h5` written by spikeloom | `Trials` |
-| `.npz`, `.npy` with counts | `Trials` |
-| `.mat`, or a folder of them, in the layout of the speech data (`data.speech`) | `Trials` |
+| `.npz`, `.npy`, `.mat` with counts, or spike times cut by trial (`data.matrices`) | `Trials` |
+| `.npz`, `.mat` with spike times of a whole recording (`data.matrices`) | `Recording` |
+| folder of `.mat`, in the layout of the speech data (`data.speech`) | `Trials` |
 | list, dict or cell array of spike times, pynapple `TsGroup`, neo `Block`, `Segment` or spike trains | `Recording` |
 | array of counts (also of torch, SciPy, pandas, xarray) with `axes` and `bin_width` | `Trials` |
 | ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
@@ -14,19 +15,16 @@ A new source is a function that returns one of the two, and one line here.
 """
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from spikeloom.data import arrays
+from spikeloom.data import arrays, matrices
 from spikeloom.data.hdf5 import is_zarr
 from spikeloom.data.nwb import read_nwb
 from spikeloom.data.recording import Recording
 from spikeloom.data.speech import read_speech
-from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
+from spikeloom.errors import DataError, FileError, SettingError
 from spikeloom.trials import Trials
 
 
@@ -36,6 +34,8 @@ def load(
     counts: str | None = None,
     axes: str | None = None,
     bin_width: Any = None,
+    variable: str | None = None,
+    window: Any = None,
     **fields: Any,
 ) -> Recording | Trials:
     """Read a recording or trials from a file, or take them from an object in memory.
@@ -45,6 +45,8 @@ def load(
         counts: For recordings without spike times: the time series that holds binned counts, "ecephys/counts_50ms".
         axes: For an array of counts: its axes as words, such as "neuron trial time".
         bin_width: For counts: the width of a bin, in seconds or with a unit.
+        variable: For a file of matrices: the name of the variable, if several can be counts or spike times.
+        window: For a file of spike times that are cut by trial: from and to, on the clock of each trial.
         fields: For objects in memory: further fields of `Recording` (such as `trial_table`, `behavior`) or `Trials`.
             For an NWB file: `trial_table`, the name of the interval table whose rows are the trials.
 
@@ -60,7 +62,7 @@ def load(
         >>> sl.load(counts, axes="neuron trial time", bin_width=0.01).counts.shape
         (40, 12, 6)
     """
-    given = {"counts": counts, "axes": axes, "bin_width": bin_width, **fields}
+    given = {"counts": counts, "axes": axes, "bin_width": bin_width, "variable": variable, "window": window, **fields}
     if isinstance(source, Recording | Trials):
         return source
     if isinstance(source, str | os.PathLike):
@@ -108,34 +110,18 @@ def _load_file(path: Path, given: dict[str, Any]) -> Recording | Trials:
     if kind in (".h5", ".hdf5"):
         _only(given, "a trials file")
         return Trials.load(path)
-    if kind in (".npz", ".npy"):
-        _only(given, "an array file", "axes", "bin_width")
-        return _load_numpy(path, axes=given["axes"], bin_width=given["bin_width"])
-    if kind == ".mat" or path.is_dir():
+    if path.is_dir() or (kind == ".mat" and given["variable"] is None and matrices.is_speech(path)):
         _only(given, "speech data")
         return read_speech(path)
+    if kind in matrices.SUFFIXES:
+        options = ("variable", "axes", "bin_width", "window")
+        _only(given, "a file of matrices", *options)
+        return matrices.read_matrix(path, **{name: given[name] for name in options})
     raise FileError(
-        "spikeloom reads .nwb, its own .h5, .npz, .npy, and .mat of speech data.",
+        "spikeloom reads .nwb, its own .h5, .npz, .npy and .mat.",
         f"{path} is none of them.",
         "Convert it to NWB, or load the arrays yourself and give them to load().",
     )
-
-
-def _load_numpy(path: Path, *, axes: str | None, bin_width: float | None) -> Trials:
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            archive = {"counts": content}
-        else:
-            with content:
-                archive = {name: content[name] for name in content.files}
-    except FileNotFoundError as error:
-        raise FileError("The file must exist.", f"There is no {path}.", "Check the path.") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CorruptFileError(
-            "The file must hold plain NumPy arrays.", f"{path} does not: {error}.", "Save it anew with np.savez."
-        ) from error
-    return arrays.from_npz(archive, axes=axes, bin_width=bin_width, source=path.name)
 
 
 def _only(given: dict[str, Any], what: str, *allowed: str) -> None:

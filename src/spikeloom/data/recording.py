@@ -325,10 +325,10 @@ class Recording:
         """
         bin_width = clock.duration(bin_width, what="A bin width")
         cutting.check_bin_width(bin_width)
-        _check_together(align, window, every, relative)
         lag = clock.duration(lag, what="A lag")
         window = None if window is None else clock.window(window)
         every = None if every is None else clock.duration(every, what="The length of pieces")
+        _check_together(align, window, every, relative)
         if counts is not None:
             self = self.counted(counts)  # everything below is the same for both kinds
         self._check_neurons()

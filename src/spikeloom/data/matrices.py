@@ -1,0 +1,405 @@
+"""Ordinary files of matrices, .npz, .npy and MATLAB's .mat -> `Recording` or `Trials`.
+
+| a variable of the file | is read as |
+|---|---|
+| array of whole numbers with two or three axes | counts, whose axes and bin width must be said |
+| cells, one array (time, neuron) per trial | counts of trials of different length |
+| cells (neuron,) of times | spike times of a whole recording |
+| cells (trial, neuron) or cells of cells, of times | spike times cut by trial; axes and a window must be said |
+| `spike_times` with `spike_times_index` (ends of each neuron) or `spike_clusters` (its neuron) | spike times |
+| rows of times padded with NaN | spike times, one row per neuron |
+
+Files of MATLAB are read up to version 7.2 by SciPy and from 7.3 on by h5py, whose arrays are turned back to the axis
+order that MATLAB shows. Nothing is ever unpickled, so object arrays of NumPy are named and left where they are.
+Variables with one entry per trial beside spike times, such as start_time, become the trial table.
+"""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from spikeloom import clock
+from spikeloom.data import arrays, tables
+from spikeloom.data.recording import Recording
+from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
+from spikeloom.trials import Trials
+
+SUFFIXES = (".npz", ".npy", ".mat")
+
+INDEX = "_index"
+"""Ending of the variable that says where the spike times of each neuron end, as in NWB."""
+
+OWNERS = ("spike_clusters", "spike_units", "spike_neurons", "clusters", "units")
+"""Variables that say to which neuron each spike belongs."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a file.
+
+    Args:
+        name: Its name.
+        value: An array, or an object array of cells; None where it cannot be read.
+        what: Shape and type, in words.
+        role: "counts", "cells of counts", "cells of spike times", "spike times cut by trial", "spike times" or "rows of
+            spike times"; "" for what can be none of these.
+    """
+
+    name: str
+    value: Any
+    what: str
+    role: str
+
+
+def is_matrix_file(path: str | os.PathLike[str]) -> bool:
+    """Check the ending of a file's name: .npz, .npy or .mat."""
+    place = Path(path)
+    return place.suffix.lower() in SUFFIXES and not place.is_dir()
+
+
+def is_speech(path: str | os.PathLike[str]) -> bool:
+    """Check whether a file of MATLAB (before 7.3) has the layout of the speech data, whose counts are called tx1."""
+    from scipy.io import whosmat  # scipy.io is slow to import
+
+    try:
+        return any(name == "tx1" for name, _, _ in whosmat(os.fspath(path)))
+    except (OSError, ValueError, TypeError, NotImplementedError):  # missing, damaged, or of another version
+        return False
+
+
+def read_variables(path: str | os.PathLike[str]) -> list[Variable]:
+    """All variables of a file, with what each could be.
+
+    Raises:
+        FileError: if there is no such file; CorruptFileError if it is damaged.
+    """
+    place = Path(path)
+    if not place.exists():
+        raise FileError("The file must exist.", f"There is no {place}.", "Check the path.")
+    values = _of_matlab(place) if place.suffix.lower() == ".mat" else _of_numpy(place)
+    return [_variable(name, value, values) for name, value in values.items()]
+
+
+def read_matrix(
+    path: str | os.PathLike[str],
+    *,
+    variable: str | None = None,
+    axes: str | None = None,
+    bin_width: Any = None,
+    window: Any = None,
+) -> Recording | Trials:
+    """Trials or a recording from one variable of a file.
+
+    Args:
+        path: The file, .npz, .npy or .mat.
+        variable: Name of the variable; may be absent where only one can be counts or spike times.
+        axes: The variable's axes as words: "neuron trial time" for counts, "neuron trial" for cells of spike times.
+        bin_width: Width of a bin of counts, or of the bins to count in where spike times are cut by trial.
+        window: For spike times that are cut by trial, from and to on the clock of each trial.
+
+    Raises:
+        DataError: if there is no such variable, several are possible, or its values are neither counts nor times.
+        SettingError: if axes, bin width or window are missing.
+        FileError: if there is no such file; CorruptFileError if it is damaged.
+    """
+    place = Path(path)
+    every = {each.name: each for each in read_variables(place)}
+    chosen = _choose(place, every, variable)
+    source = place.name
+    if chosen.role in ("counts", "cells of counts"):
+        return _counts(chosen, every, axes=axes, bin_width=bin_width, source=source)
+    if chosen.role == "spike times cut by trial":
+        return _by_trial(chosen, axes=axes, bin_width=bin_width, window=window, source=source)
+    trains, ids = _trains(chosen, every)
+    table = _trial_table(every, chosen)
+    neurons = {} if ids is None else {"id": ids}
+    return Recording(trains, trial_table=table, neuron_table=neurons, source=source)
+
+
+def _choose(place: Path, every: Mapping[str, Variable], variable: str | None) -> Variable:
+    candidates = [each for each in every.values() if each.role]
+    listed = "; ".join(f"{each.name}: {each.what}, could be {each.role}" for each in candidates[:6])
+    if variable is not None:
+        if variable not in every:
+            raise DataError(
+                "The variable must be one of the file.",
+                f"There is no {variable!r} in {place.name}.",
+                f"There are {', '.join(every) or 'none'}.",
+            )
+        if not every[variable].role:
+            raise DataError(
+                "The variable must hold counts or spike times.",
+                f"{variable!r} of {place.name} is {every[variable].what}.",
+                f"Choose from {listed}." if listed else "No variable of the file can be counts or spike times.",
+            )
+        return every[variable]
+    if "counts" in {each.name for each in candidates}:
+        return every["counts"]
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        raise DataError(
+            "It must be clear which variable holds counts or spike times.",
+            f"In {place.name} there are {len(candidates)}: {listed}.",
+            f"Choose one with --variable {candidates[0].name} (in Python variable={candidates[0].name!r}).",
+        )
+    found = "; ".join(f"{each.name}: {each.what}" for each in list(every.values())[:8])
+    raise DataError(
+        "A file of matrices must hold counts of spikes, or spike times.",
+        f"{place.name} holds {found or 'nothing'}.",
+        "Counts are whole numbers with two or three axes, spike times a cell with one array of times per neuron.",
+    )
+
+
+def _counts(
+    chosen: Variable, every: Mapping[str, Variable], *, axes: str | None, bin_width: Any, source: str
+) -> Trials:
+    stored = every.get("bin_width")
+    stored_width = float(stored.value.ravel()[0]) if stored is not None and np.size(stored.value) == 1 else None
+    if bin_width is None and stored_width is None:
+        raise SettingError(
+            "Counts need the width of their bins.",
+            f"There was none for {chosen.name!r} of {source}.",
+            "Give --bin-width in seconds (in Python bin_width=), such as 0.01.",
+        )
+    wanted = None if bin_width is None else clock.duration(bin_width, what="A bin width")
+    width = wanted if stored_width is None else stored_width
+    if chosen.role == "cells of counts":
+        parts = [np.asarray(cell) for cell in chosen.value.ravel()]
+        if axes is None or sorted(axes.split()) != ["neuron", "time"]:
+            raise SettingError(
+                "Cells of counts need the axes of each cell.",
+                f"They were {axes!r}; the first cell has shape {parts[0].shape}.",
+                'Give --axes "time neuron" or --axes "neuron time".',
+            )
+        trials = arrays.from_counts(
+            [part.T if axes.split()[0] == "neuron" else part for part in parts], bin_width=width, source=source
+        )
+    else:
+        axes = "trial time neuron" if axes is None and chosen.name == "counts" and chosen.value.ndim == 3 else axes
+        if axes is None:
+            raise SettingError(
+                "Counts need the names of their axes.",
+                f"There were none for {chosen.name!r} of {source}, {chosen.what}.",
+                f"Give --axes (in Python axes=), such as {_axes_example(chosen.value.ndim)}.",
+            )
+        lengths = every.get("lengths")
+        more = {} if lengths is None or lengths.value is None else {"lengths": lengths.value.ravel()}
+        trials = Trials.from_array(chosen.value, axes=axes, bin_width=width, source=source, **more)
+    if wanted is None or stored_width is None:
+        return trials
+    factor = round(wanted / stored_width)
+    if factor < 1 or not np.isclose(factor * stored_width, wanted, rtol=1e-6):
+        raise SettingError(
+            "The bin width must be that of the counts or a whole multiple.",
+            f"The counts of {source} are in bins of {stored_width:g} s; asked for was {wanted:g} s.",
+            f"Give --bin-width {max(factor, 1) * stored_width:g}.",
+        )
+    return trials if factor == 1 else trials.rebin(factor)
+
+
+def _axes_example(n_axes: int) -> str:
+    return '"neuron trial time" if they are in this order' if n_axes == 3 else '"time neuron" if they are in this order'
+
+
+def _by_trial(chosen: Variable, *, axes: str | None, bin_width: Any, window: Any, source: str) -> Trials:
+    cells = chosen.value
+    deep = _is_cells_of_cells(cells)
+    if axes is None and not deep:
+        raise SettingError(
+            "Cells of spike times need the names of their axes.",
+            f"There were none for {chosen.name!r} of {source}, {chosen.what}.",
+            'Give --axes "neuron trial" or --axes "trial neuron".',
+        )
+    if window is None or bin_width is None:
+        raise SettingError(
+            "Spike times that are cut by trial need a window and a bin width.",
+            f"There was window={window!r}, bin_width={bin_width!r} for {chosen.name!r} of {source}, {chosen.what}.",
+            "Give --window START END, in seconds on the clock of each trial, and --bin-width.",
+        )
+    nested = [list(cell.ravel()) for cell in cells.ravel()] if deep else cells
+    return Trials.from_spike_times(
+        nested, axes=axes or "trial neuron", window=window, bin_width=bin_width, source=source
+    )
+
+
+def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Any], Any]:
+    """Spike times of each neuron, and their ids where the file has them."""
+    if chosen.role == "cells of spike times":
+        return [cell if np.size(cell) else np.zeros(0) for cell in chosen.value.ravel()], None
+    if chosen.role == "rows of spike times":
+        return [row[~np.isnan(row)] for row in np.asarray(chosen.value, np.float64)], None
+    times = np.asarray(chosen.value).ravel()
+    if chosen.name + INDEX in every:
+        ends = np.asarray(every[chosen.name + INDEX].value, np.int64).ravel()
+        if (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(times)):
+            raise DataError(
+                f"{chosen.name}{INDEX} must rise and end at the number of spike times.",
+                f"There are {len(times)} spike times, the index ends at {ends[-1] if len(ends) else 0}.",
+                "Save both arrays anew.",
+            )
+        return np.split(times, ends[:-1]), None
+    owner = next(every[name] for name in OWNERS if name in every)
+    ids, which = np.unique(np.asarray(owner.value).ravel(), return_inverse=True)
+    return [np.sort(times[which == neuron]) for neuron in range(len(ids))], ids
+
+
+def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, Any]:
+    """Variables with one entry per trial, if one of them is a time."""
+    used = {chosen.name, chosen.name + INDEX, *OWNERS}
+    flat = {
+        name: each.value.ravel()
+        for name, each in every.items()
+        if name not in used and isinstance(each.value, np.ndarray) and each.value.dtype.kind in "iufbU"
+        if each.value.size > 1 and sum(size > 1 for size in each.value.shape) == 1
+    }
+    known = (tables.START, tables.STOP, *tables.ALIASES[tables.START], *tables.ALIASES[tables.STOP])
+    timed = [name for name in flat if name in known or name.endswith("_time")]
+    rows = len(flat[timed[0]]) if timed else -1
+    return {name: column for name, column in flat.items() if len(column) == rows}
+
+
+# --- what a variable could be ----------------------------------------------------------------------------------------
+
+
+def _variable(name: str, value: Any, values: Mapping[str, Any]) -> Variable:
+    if isinstance(value, str):  # why it cannot be read
+        return Variable(name, None, value, "")
+    shape = " by ".join(map(str, value.shape)) or "1"
+    if value.dtype == object:
+        return Variable(name, value, f"{shape} cells", _role_of_cells(value))
+    words = {"i": "whole numbers", "u": "whole numbers", "f": "numbers", "b": "true or false", "U": "text"}
+    what = f"{shape} {words.get(value.dtype.kind, 'entries')} ({value.dtype.name})"
+    return Variable(name, value, what, _role_of_array(name, value, values))
+
+
+def _role_of_array(name: str, value: Any, values: Mapping[str, Any]) -> str:
+    if value.dtype.kind not in "iufb" or not value.size:
+        return ""
+    wide = sum(size > 1 for size in value.shape)
+    if wide <= 1 and value.ndim < 3:
+        owned = any(np.size(values[owner]) == value.size for owner in OWNERS if owner in values)
+        indexed = f"{name}{INDEX}" in values
+        return "spike times" if indexed or (owned and name not in OWNERS and name.endswith("times")) else ""
+    if value.ndim not in (2, 3):
+        return ""
+    numbers = np.asarray(value, np.float64)
+    known = numbers[~np.isnan(numbers)]
+    if known.size and (known >= 0).all() and (np.abs(known - np.rint(known)) < 1e-6).all():
+        return "counts"
+    padded = value.ndim == 2 and np.isnan(numbers).any() and not (np.diff(numbers, axis=1) < 0).any()
+    gone = np.isnan(numbers)
+    return "rows of spike times" if padded and not (gone[:, :-1] & ~gone[:, 1:]).any() else ""
+
+
+def _is_cells_of_cells(cells: Any) -> bool:
+    return bool(cells.size) and all(isinstance(cell, np.ndarray) and cell.dtype == object for cell in cells.ravel())
+
+
+def _role_of_cells(cells: Any) -> str:
+    parts = list(cells.ravel())
+    if not parts:
+        return ""
+    if _is_cells_of_cells(cells):
+        inner = [_role_of_cells(cell) for cell in parts]
+        return "spike times cut by trial" if set(inner) == {"cells of spike times"} else ""
+    if any(not isinstance(part, np.ndarray) or part.dtype.kind not in "iuf" or part.ndim > 2 for part in parts):
+        return ""
+    wide = [part for part in parts if part.ndim == 2 and min(part.shape) > 1]
+    if wide:
+        return "cells of counts" if all(part.ndim == 2 for part in parts) else ""
+    return "spike times cut by trial" if cells.ndim > 1 and min(cells.shape) > 1 else "cells of spike times"
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+def _of_numpy(place: Path) -> dict[str, Any]:
+    try:
+        content = np.load(place, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return {place.stem: content}
+        with content:
+            return {name: _entry(content, name) for name in content.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if "allow_pickle" in str(error):
+            raise CorruptFileError(
+                "The file must hold plain NumPy arrays, for spikeloom unpickles nothing.",
+                f"{place} holds Python objects.",
+                "Save spike times of several neurons as np.savez(path, spike_times=np.concatenate(times), "
+                "spike_times_index=np.cumsum([len(t) for t in times])).",
+            ) from error
+        raise CorruptFileError(
+            "The file must hold plain NumPy arrays.", f"{place} does not: {error}.", "Save it anew with np.savez."
+        ) from error
+
+
+def _entry(content: Any, name: str) -> Any:
+    try:
+        return content[name]
+    except ValueError:
+        return "Python objects, which spikeloom does not unpickle"
+
+
+def _of_matlab(place: Path) -> dict[str, Any]:
+    with open(place, "rb") as raw:
+        head = raw.read(520)
+    if head.startswith(b"\x89HDF") or head[512:516] == b"\x89HDF":
+        return _of_matlab_hdf5(place)
+    from scipy.io import loadmat  # scipy.io is slow to import
+
+    try:
+        content = loadmat(place)
+    except Exception as error:  # scipy has a dozen ways to fail on a damaged file
+        raise CorruptFileError(
+            "The file must be one of MATLAB.",
+            f"{place} is not: {' '.join(str(error).split())[:150] or type(error).__name__}.",
+            "Copy it again, or save it anew in MATLAB: save('data.mat', 'x').",
+        ) from error
+    return {name: _scipy_value(value) for name, value in content.items() if not name.startswith("__")}
+
+
+def _scipy_value(value: Any) -> Any:
+    if hasattr(value, "toarray"):
+        return value.toarray()
+    if isinstance(value, np.ndarray) and not value.dtype.names:
+        return value
+    return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
+
+
+def _of_matlab_hdf5(place: Path) -> dict[str, Any]:
+    try:
+        with h5py.File(place, "r") as file:
+            return {name: _hdf5_value(file, item) for name, item in file.items() if not name.startswith("#")}
+    except (OSError, RuntimeError, KeyError) as error:
+        raise CorruptFileError(
+            "The file must be one of MATLAB.",
+            f"{place} is HDF5, but cannot be read: {' '.join(str(error).split())[:150]}.",
+            "Copy it again, or save it anew in MATLAB: save('data.mat', 'x', '-v7').",
+        ) from error
+
+
+def _hdf5_value(file: h5py.File, item: Any) -> Any:
+    """A variable in the axis order that MATLAB shows; cells become an object array."""
+    if not isinstance(item, h5py.Dataset):
+        return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
+    kind = item.attrs.get("MATLAB_class", b"")
+    kind = kind.decode() if isinstance(kind, bytes) else str(kind)
+    if "MATLAB_empty" in item.attrs:
+        return np.zeros(tuple(int(size) for size in item[()]), object if kind == "cell" else np.float64)
+    value = item[()]
+    if kind == "char":
+        return np.array("".join(map(chr, np.asarray(value).T.ravel())))
+    if h5py.check_ref_dtype(item.dtype) is not None:
+        cells = np.empty(np.shape(value)[::-1], object)
+        for index in np.ndindex(cells.shape):
+            cells[index] = _hdf5_value(file, file[value[index[::-1]]])
+        return cells
+    array = np.asarray(value)
+    return array.T if array.dtype.kind in "iufb" else f"entries of type {array.dtype}"
