@@ -146,15 +146,55 @@ def test_imports_point_down():
     assert not wrong, "\n".join(wrong)
 
 
+def room(name: str) -> str:
+    """`nn` of `spikeloom.nn.ssm`; `models/common` is a room of its own, below the papers."""
+    parts = name.split(".")[1:]
+    return "/".join(parts[:2]) if parts[:2] == ["models", "common"] else parts[0] if parts else ""
+
+
+def module_edges() -> dict[str, set[str]]:
+    """Module -> modules of ours that it imports, in functions too."""
+    return {name: {other for _, other in imports(path) if other in MODULES} for name, path in MODULES.items()}
+
+
+def room_edges() -> dict[str, set[str]]:
+    """Room -> other rooms that it imports from, in functions too; the package itself is no room."""
+    edges: dict[str, set[str]] = {room(name): set() for name in MODULES if room(name)}
+    for name, others in module_edges().items():
+        if room(name):
+            edges[room(name)] |= {room(other) for other in others} - {room(name), ""}
+    return edges
+
+
+def in_circle(edges: dict[str, set[str]]) -> set[str]:
+    """Nodes that lie on a circle of imports, or between two."""
+    for inverse in (False, True):
+        while edges:
+            aims = {other for others in edges.values() for other in others}
+            free = {name for name, others in edges.items() if not others or (inverse and name not in aims)}
+            if not free:
+                break
+            edges = {name: others - free for name, others in edges.items() if name not in free}
+    return set(edges)
+
+
 def test_no_import_cycles():
-    edges = {
-        name: {other for _, other in imports(path, when_imported=True) if other in MODULES}
-        for name, path in MODULES.items()
-    }
-    while edges:
-        free = {name for name, others in edges.items() if not others & (edges.keys() - {name})}
-        assert free, f"import cycle among {sorted(edges)}"
-        edges = {name: others for name, others in edges.items() if name not in free}
+    """Nor hidden ones: imports inside functions count."""
+    assert not in_circle(module_edges())
+
+
+ROOMS_IN_A_CIRCLE = {"evaluation", "report"}
+"""Rooms that import each other: a report draws its figures, and drawings read what a report holds. To be emptied."""
+
+
+def test_rooms_import_each_other_in_one_direction():
+    found = in_circle(room_edges())
+    assert found <= ROOMS_IN_A_CIRCLE, f"rooms on a circle of imports: {sorted(found)}"
+
+
+def test_the_circle_test_bites():
+    assert in_circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == {"b", "c"}
+    assert in_circle({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
 
 
 def test_numpy_floors_leave_torch_alone():

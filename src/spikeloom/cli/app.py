@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from spikeloom.cli import data, judge, model, published, trials, tune, walk
+from spikeloom.cli import data, judge, model, published, trials, tune, traverse
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
@@ -43,7 +43,7 @@ app.command("fit", epilog=model.FIT)(model.fit)
 app.command("tune", epilog=tune.TUNE)(tune.tune)
 app.command("sample", epilog=model.SAMPLE)(model.sample)
 app.command("encode", epilog=model.ENCODE)(model.encode)
-app.command("traverse", epilog=walk.TRAVERSE)(walk.traverse)
+app.command("traverse", epilog=traverse.TRAVERSE)(traverse.traverse)
 app.command("evaluate", epilog=judge.EVALUATE)(judge.evaluate)
 app.command("compare", epilog=judge.COMPARE)(judge.compare)
 app.command("demo", epilog=judge.DEMO)(judge.demo)

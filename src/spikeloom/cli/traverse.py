@@ -10,14 +10,14 @@ from spikeloom.cli.model import Run
 from spikeloom.cli.paths import Overwrite, output_file
 
 TRAVERSE = (
-    "Example: spikeloom traverse runs/arm --data t.h5 --along target_x --span -0.06 0.06 --points 5 --out walk.h5"
+    "Example: spikeloom traverse runs/arm --data t.h5 --along target_x --span -0.06 0.06 --points 5 --out moved.h5"
 )
 
 
 def traverse(
     *,
     run: Run,
-    data: Annotated[Path, typer.Option(help="Trials file: its trials' codes are where walks begin.")],
+    data: Annotated[Path, typer.Option(help="Trials file: its trials' codes are where traversals begin.")],
     along: Annotated[
         str,
         typer.Option(
@@ -25,8 +25,8 @@ def traverse(
         ),
     ],
     span: Annotated[tuple[float, float], typer.Option(help="Least and largest change, in the variable's own unit.")],
-    points: Annotated[int, typer.Option(min=1, help="Points of a walk, even over the span.")] = 5,
-    trials: Annotated[int, typer.Option(min=1, help="How many of the trials begin a walk, the first ones.")] = 50,
+    points: Annotated[int, typer.Option(min=1, help="Points of a traversal, even over the span.")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="How many of the trials are traversed, the first ones.")] = 50,
     keep: Annotated[
         list[str] | None,
         typer.Option(help="Variable that shall not move; repeatable. All conditions of single numbers if absent."),
@@ -41,7 +41,7 @@ def traverse(
     behavior: Annotated[
         str | None, typer.Option(help="Series to decode in the report; one named after a position if absent.")
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Page to write, .html: what the walk changed.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Page to write, .html: what the traversal changed.")] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     out: TrialsOut,
@@ -60,13 +60,13 @@ def traverse(
     given = Trials.load(data)
     known = given if reference is None else Trials.load(reference)
     start = given.select(slice(trials))
-    walk = model.traverse(start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed)
+    moved = model.traverse(start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed)
     ensure_folder(out.parent)
-    walk.save(out, overwrite=True)
-    typer.echo(f"{out}: {walk!r}")
+    moved.save(out, overwrite=True)
+    typer.echo(f"{out}: {moved!r}")
     if report is not None:
         from spikeloom.report.walk import walk_page
 
         ensure_folder(report.parent)
-        atomic_write(report, walk_page(walk, known, series=behavior, smoothing=model.smoothing).encode())
+        atomic_write(report, walk_page(moved, known, series=behavior, smoothing=model.smoothing).encode())
         typer.echo(f"{report}")
