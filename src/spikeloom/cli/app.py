@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from spikeloom.cli import data, judge, model, published, trials, tune, traverse
+from spikeloom.cli import data, judge, model, published, traverse, trials, tune
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
