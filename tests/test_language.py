@@ -42,8 +42,9 @@ MESSAGES |= {"CorruptFileError", "Option", "Argument", "echo", "warn"}
 IMPERATIVE = re.compile(r"^[A-Z][a-z]+(?: |,|\.|$)")
 NO_VERBS = {
     "The", "A", "An", "Its", "Their", "Each", "Every", "All", "One", "Two", "Three", "True", "Number", "Numbers",
-    "Name", "Names", "Value", "Values", "Sum", "Share", "Mean", "Rate", "Rates", "Trials", "Bins", "Neurons", "Axis", "Same",
-    "This", "That", "These", "Those", "Text", "Words", "Path", "Paths", "Weights", "Counts", "Latents", "Codes", "Both",
+    "Name", "Names", "Value", "Values", "Sum", "Share", "Mean", "Rate", "Rates", "Trials", "Bins", "Neurons", "Axis",
+    "Same", "This", "That", "These", "Those", "Text", "Words", "Path", "Paths", "Weights", "Counts", "Latents", "Codes",
+    "Both",
 }  # fmt: skip
 """First words of a docstring that begin a noun phrase, not a command."""
 
