@@ -18,7 +18,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"shapes", "seeds", "files", "errors", "angles", "clock", "html", "objects"},
+    {"shapes", "seeds", "files", "errors", "angles", "clock", "html", "objects", "settings"},
     {"trials", "nn", "observation"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},
     {"models"},

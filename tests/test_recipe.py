@@ -7,8 +7,8 @@ import pytest
 from spikeloom.diffusion.sampler import DDIM, DDPM, UniPC
 from spikeloom.diffusion.schedule import Cosine, LinearBeta
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
-from spikeloom.models.common.base import describe
 from spikeloom.recipe import load_model, read_recipe, recipes
+from spikeloom.settings import describe
 
 
 @pytest.mark.parametrize("name", recipes())

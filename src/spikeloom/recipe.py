@@ -1,4 +1,4 @@
-"""Recipes: the only place where words become objects.
+"""Recipes: models and their settings as text; `spikeloom.settings` turns the words into objects.
 
 A recipe is TOML: which model, what it is about, and settings, whose keys are the arguments of the model's constructor.
 A setting that is itself an object is a table of that object's arguments; where a class is to be chosen (a noise
@@ -15,14 +15,7 @@ The constructors' signatures and annotations decide which keys exist and what ea
 needs no line here. A word can only choose among classes that exist; it never imports or calls anything of its own.
 """
 
-import difflib
-import importlib
-import inspect
-import json
-import pkgutil
 import tomllib
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -31,22 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import TypeAdapter, ValidationError
 
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
 from spikeloom.files import read_bytes
-from spikeloom.models.common.base import Model, describe, read_config
-from spikeloom.observation.model import ObservationModel
+from spikeloom.models.common.base import Model, read_config
+from spikeloom.settings import NONE, construct, describe, hint, named, value_of, with_words
 from spikeloom.trials import Trials
 
 ABOUT = ("model", "about", "note")
 """Keys of a recipe that are not settings."""
-
-RENAMED = {"rate": "learning_rate", "watch_every": "validate_every"}
-"""Settings of before the first release by their new names, for messages."""
-
-NONE = "none"
-"""TOML has no null; this word stands for it."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +59,14 @@ class Recipe:
         Raises:
             SettingError: if a key is unknown, a value is of the wrong kind or out of range, or a class is unknown.
         """
-        return _construct(_named(Model, self.model, "model"), dict(self.settings), "", neurons=neurons)
+        return _built(self.model, self.settings, neurons)
 
     def dumps(self) -> str:
         """The recipe as TOML with every setting resolved; it gives the same model whatever the defaults become."""
         settings = describe(self.build(1))
         settings.pop("name")
         about = {"model": self.model, "about": self.about, "note": self.note}
-        return tomli_w.dumps({**about, **_with_words(settings)}, multiline_strings=True)
+        return tomli_w.dumps({**about, **with_words(settings)}, multiline_strings=True)
 
 
 def recipes() -> list[str]:
@@ -122,7 +108,7 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
         raise FileError(
             f"A recipe must be one of {', '.join(recipes())}, or the path of a .toml file.",
             f"It was {words!r}.",
-            _hint(words, recipes(), otherwise="List them with `spikeloom recipes`."),
+            hint(words, recipes(), otherwise="List them with `spikeloom recipes`."),
         )
     try:
         table = tomllib.loads(text)
@@ -213,7 +199,7 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
         ) from error
     for change in overrides:
         _override(settings, change)
-    model: Model = _construct(_named(Model, name, "model"), settings, "", neurons=neurons)
+    model: Model = _built(name, settings, neurons)
     try:
         return model.restore(place)
     except CorruptFileError as error:
@@ -255,82 +241,14 @@ def choose(base: type, words: str) -> Any:
                 "After the colon there must be a number of steps.", f"It was {words!r}.", "Write DDIM:50."
             )
         table["steps"] = int(steps)
-    return _value(base, table, base.__name__.lower(), None)
+    return value_of(base, table, base.__name__.lower(), None)
 
 
-# --- from words to objects -------------------------------------------------------------------------------------------
-
-
-def _construct(kind: type, table: Mapping[str, Any], where: str, **given: Any) -> Any:
-    """Call a class with the arguments that a table names; `given` are arguments that no table may name."""
-    place = f"[{where}]" if where else f"a recipe for {kind.__name__}"
-    signature = inspect.signature(kind, eval_str=True)
-    parameters = {name: spec for name, spec in signature.parameters.items() if name not in given}
-    for key in table:
-        if key not in parameters:
-            if key in RENAMED and RENAMED[key] in parameters:
-                new = RENAMED[key]
-                raise SettingError(f"`{key}` is now called `{new}`.", f"It stands in {place}.", f"Write {new}.")
-            raise SettingError(
-                f"Every key of {place} must be known.",
-                f"It got {key!r}.",
-                _hint(key, list(parameters), otherwise=f"The keys are {', '.join(parameters) or 'none'}."),
-            )
-    missing = [name for name, spec in parameters.items() if spec.default is spec.empty and name not in table]
-    if missing:
-        raise SettingError(
-            f"{kind.__name__} needs {', '.join(missing)}.",
-            f"{place} does not say.",
-            f"Give {where}.{missing[0]} a value.",
-        )
-    arguments = {
-        key: _value(parameters[key].annotation, value, f"{where}.{key}".lstrip("."), parameters[key].default)
-        for key, value in table.items()
-    }
-    try:
-        return kind(**given, **arguments)
-    except ValidationError as error:
-        raise setting_error(error, place) from error
-
-
-def _value(annotation: Any, value: Any, where: str, default: Any) -> Any:
-    """A plain value as what the annotation asks for."""
-    options = _options(annotation)
-    if type(None) in options and value in (None, NONE):
-        return None
-    kind = next((option for option in options if inspect.isclass(option) and _has_settings(option)), None)
-    if kind is None:
-        return _plain(annotation, value, where)
-    if isinstance(value, str):
-        value = {"name": value}
-    if not isinstance(value, Mapping):
-        raise SettingError(
-            f"{where} must be a table of settings.", f"It was {value!r}.", f"Write [{where}], or {where}.key = ..."
-        )
-    if kind is ObservationModel:
-        _refuse_nesting(value, where)
-    table = _merged({} if default in (None, inspect.Parameter.empty) else describe(default), value)
-    name = table.pop("name", None)
-    if inspect.isabstract(kind):
-        kind = _named(kind, name, where)
-    elif name not in (None, kind.__name__):
-        raise SettingError(f"{where} must be settings of {kind.__name__}.", f"It names {name!r}.", "Leave name out.")
-    return _construct(kind, table, where)
-
-
-def _merged(default: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with changes, table by table; where these name another class, its own defaults hold."""
-    if value.get("name", default.get("name")) != default.get("name"):
-        return dict(value)
-    return {
-        **default,
-        **{
-            key: _merged(default[key], item)
-            if isinstance(item, Mapping) and isinstance(default.get(key), Mapping)
-            else item
-            for key, item in value.items()
-        },
-    }
+def _built(name: str, settings: Mapping[str, Any], neurons: int) -> Model:
+    """An untrained model of the class of that name."""
+    _refuse_nesting(settings.get("observation"))
+    model: Model = construct(named(Model, name, "model"), settings, "", neurons=neurons)
+    return model
 
 
 NESTED = {
@@ -343,7 +261,11 @@ NESTED = {
 """Observation models that were named by their outermost part, and what to write instead."""
 
 
-def _refuse_nesting(value: Mapping[str, Any], where: str) -> None:
+def _refuse_nesting(value: Any) -> None:
+    """Raise a SettingError for an observation model that is named by its outermost part."""
+    where, value = "observation", {"name": value} if isinstance(value, str) and value != NONE else value
+    if not isinstance(value, Mapping):
+        return
     if "name" in value or "inner" in value:
         named = next((slots for name, slots in NESTED.items() if name.lower() == str(value.get("name")).lower()), None)
         words = ", ".join(f"{key} = {value[key]!r}" for key in ("name", "inner") if key in value)
@@ -352,65 +274,6 @@ def _refuse_nesting(value: Mapping[str, Any], where: str) -> None:
             f"It got {words}.",
             f"Write {where} = {named or NESTED['Poisson']}.",
         )
-
-
-def _plain(annotation: Any, value: Any, where: str) -> Any:
-    try:
-        return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)  # strict: "5" is not 5
-    except ValidationError as error:
-        raise setting_error(error, where) from error
-    except TypeError as error:  # a date or time, which TOML has and JSON has not
-        raise SettingError(
-            f"{where} must be a plain value.", f"It was {value!r}.", "Give a number, text or list."
-        ) from error
-
-
-def setting_error(error: ValidationError, place: str) -> SettingError:
-    """A pydantic complaint in our three sentences."""
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    what = f"{key} of {place}" if key else place
-    if first["type"] == "value_error":  # a rule of several settings together, in the words of the class
-        return SettingError(
-            f"{what} must agree within itself.", f"{str(first['ctx']['error']).rstrip('.')}.", "Correct the values."
-        )
-    wanted = first["msg"].removeprefix("Input should be ")
-    return SettingError(f"{what} must be {wanted}.", f"It was {first['input']!r}.", "Correct the value.")
-
-
-def _options(annotation: Any) -> tuple[Any, ...]:
-    if typing.get_origin(annotation) is typing.Annotated:
-        return _options(typing.get_args(annotation)[0])
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(inner for option in typing.get_args(annotation) for inner in _options(option))
-    return (annotation,)
-
-
-def _has_settings(kind: type) -> bool:
-    return kind.__module__.startswith("spikeloom.")
-
-
-def _named(base: type, name: Any, where: str) -> type:
-    """The concrete subclass of that name, in any case of letters, after importing the packages the base lives in."""
-    parents = base.__module__.split(".")
-    for depth in range(2, len(parents)):  # spikeloom.models and spikeloom.models.common, for a base in the latter
-        package = importlib.import_module(".".join(parents[:depth]))
-        for module in pkgutil.iter_modules(package.__path__):
-            importlib.import_module(f"{package.__name__}.{module.name}")
-    found = {kind.__name__: kind for kind in _below(base) if not inspect.isabstract(kind)}
-    for known, kind in found.items():
-        if isinstance(name, str) and known.lower() == name.lower():
-            return kind
-    raise SettingError(
-        f"{where} must name one of {', '.join(sorted(found))}.",
-        f"It was {name!r}.",
-        _hint(str(name), list(found), otherwise=f'Write name = "{min(found, default="")}".'),
-    )
-
-
-def _below(base: type) -> list[type]:
-    below: list[type] = base.__subclasses__()
-    return below + [kind for child in below for kind in _below(child)]
 
 
 # --- the text --------------------------------------------------------------------------------------------------------
@@ -436,19 +299,6 @@ def _override(table: dict[str, Any], change: str) -> None:
     if isinstance(table.get(path[-1]), Mapping) and isinstance(value, str) and value != NONE:
         value = {"name": value}
     table[path[-1]] = value
-
-
-def _with_words(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        plain = {key: _with_words(item) for key, item in value.items()}
-        return dict(sorted(plain.items(), key=lambda item: isinstance(item[1], Mapping)))  # TOML wants tables last
-    return NONE if value is None else value
-
-
-def _hint(word: str, known: Sequence[str], *, otherwise: str) -> str:
-    close = difflib.get_close_matches(word.lower(), [name.lower() for name in known], n=1)
-    match = next((name for name in known if close and name.lower() == close[0]), None)
-    return otherwise if match is None else f"Did you mean {match}?"
 
 
 def _home() -> Any:

@@ -8,7 +8,6 @@ import torch
 
 from spikeloom.errors import CorruptFileError, SettingError
 from spikeloom.files import write_manifest
-from spikeloom.models.common.base import describe
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
@@ -16,6 +15,7 @@ from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
 from spikeloom.observation.regular import Regular
 from spikeloom.recipe import load_model, read_recipe
+from spikeloom.settings import describe
 from spikeloom.trials import Trials
 from tests.helpers.small_ldns import NEURONS, toy_model, toy_trials
 

@@ -51,8 +51,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from spikeloom.diffusion.denoiser import Denoiser, Mask, Noisy
-from spikeloom.diffusion.schedule import STRICT, NoiseSchedule
+from spikeloom.diffusion.schedule import NoiseSchedule
 from spikeloom.nn.condition import Condition
+from spikeloom.settings import STRICT
 
 Spacing = Literal["trailing", "even", "power", "log_snr"]
 """Levels at which a sampler evaluates the denoiser, from noisy to clean, n in all:

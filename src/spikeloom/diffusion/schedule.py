@@ -27,15 +27,15 @@ from typing import Annotated, Literal, final
 
 import torch
 from jaxtyping import Float
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
+
+from spikeloom.settings import STRICT
 
 Prediction = Literal["noise", "clean", "velocity"]
 """What a network answers with: eps, x_0, or a eps - sigma x_0."""
 
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""Settings refuse what nobody reads, and numbers that are none."""
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

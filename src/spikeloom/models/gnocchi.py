@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -48,11 +48,10 @@ from spikeloom.nn.stack import Backbone
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Streams
+from spikeloom.settings import STRICT
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 PRIOR_DRAWS = 4
 """Draws from N(0, I) for each code of a batch, in the discrepancy."""

@@ -25,7 +25,7 @@ from typing import Annotated, Any, final
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -51,6 +51,7 @@ from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.settings import STRICT
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
@@ -60,8 +61,6 @@ CALIBRATION_TRIALS = 400
 
 OBSERVATION_ENTRIES = 2**23
 """Most bins x neurons that the observation model is fitted to: what time and memory allow on a laptop."""
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -35,7 +35,7 @@ from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -56,11 +56,10 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.settings import STRICT
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 PUBLISHED_KAPPA = 1e-7
 """KL scale of the published settings, of a likelihood averaged over bins and neurons."""

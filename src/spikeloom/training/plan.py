@@ -8,14 +8,16 @@ it ends near 0.13 of its peak, so that the last updates still move.
 import math
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from spikeloom.settings import STRICT
+
 Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0)]
 
 
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Plan:
     r"""Settings of one training stage.
 
@@ -37,8 +39,8 @@ class Plan:
     batch: Annotated[int, Field(ge=1)]
     learning_rate: Positive = 1e-3
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
-    horizon: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.3
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    horizon: Annotated[float, Field(ge=1)] = 1.3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip: Positive = 1.0
     average: Annotated[float, Field(ge=0, lt=1)] | None = None
     precision: Literal["float32", "bf16"] = "float32"

@@ -28,8 +28,8 @@ from spikeloom.files import (
     write_json,
 )
 from spikeloom.models.common.base import Model
-from spikeloom.models.common.settings import describe
 from spikeloom.recipe import Recipe, read_recipe
+from spikeloom.settings import describe
 from spikeloom.training.checkpoint import History
 from spikeloom.training.identity import Identity, differences, trials_identity
 from spikeloom.trials import Trials

@@ -34,15 +34,16 @@ from pydantic.dataclasses import dataclass as checked_dataclass
 
 from spikeloom.errors import FileError, SettingError
 from spikeloom.files import read_bytes
-from spikeloom.recipe import setting_error
+from spikeloom.settings import STRICT, setting_error
 from spikeloom.trials import Trials
 
 Setting = bool | int | float | str
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, strict=True)
+SEARCH = ConfigDict(**STRICT, strict=True)
+"""A search file may not convert types either: "5" is not 5."""
 HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'latents=8|16|32', or [vary] in a search."
 
 
-@checked_dataclass(frozen=True, config=STRICT)
+@checked_dataclass(frozen=True, config=SEARCH)
 class Range:
     """Numbers from `low` to `high`, both included.
 
@@ -109,7 +110,7 @@ class Range:
         return round(inside) if self.whole else inside
 
 
-@checked_dataclass(frozen=True, config=STRICT)
+@checked_dataclass(frozen=True, config=SEARCH)
 class Choice:
     """One of several values.
 
@@ -139,7 +140,7 @@ class Choice:
         return self.among[min(max(place, 0), len(self.among) - 1)]
 
 
-@checked_dataclass(frozen=True, config=STRICT)
+@checked_dataclass(frozen=True, config=SEARCH)
 class Schedule:
     """How a population is trained.
 

@@ -38,10 +38,10 @@ from spikeloom.models.common.conditions import ConditionArgument
 from spikeloom.models.common.facts import Facts, check_fit
 from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
-from spikeloom.models.common.settings import describe, recipe_text
 from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.settings import describe, recipe_text
 from spikeloom.training.identity import claim, run_identity, trials_identity
 from spikeloom.training.lock import only_process
 from spikeloom.training.plan import Plan
