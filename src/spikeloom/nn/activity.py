@@ -27,11 +27,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikeloom.errors import DataError
+
 SOFTENED = 0.05
 """Share of a neuron's mean rate added before the logarithm."""
 
 WIDER = 4
 """In so many times as many directions as there are components is noise told from signal."""
+
+NO_VARIANCE = 1e-10
+"""Mean square of the standardised difference between trials that is rounding only."""
 
 SMALLEST = 1e-4
 """Rates are at least this share of the neuron's mean rate: a spike is never impossible."""
@@ -113,6 +118,12 @@ class Activity(nn.Module):
         rows = self._standard(given, mask).flatten(1).double()
         self.middle.copy_(rows.mean(0))
         rows = rows - rows.mean(0)
+        if rows.square().mean() < NO_VARIANCE:
+            raise DataError(
+                "Space-time components need trials that differ from each other.",
+                f"All {len(rows)} training trials have the same activity.",
+                "Fit another model, or this one with --set signal.form=sequence.",
+            )
         if self.wiener:
             values, basis, reader = self._denoised(rows, given.double().mean(0))
         else:
