@@ -158,7 +158,7 @@ def test_missing_times_are_nan(times):
         ({"a": 1.0}, "mapping"),
         ([object()], "objects of type object"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_time_is_refused(times, came):
     with pytest.raises(DataError, match=f"Times must (be|have).*{came}"):
