@@ -128,3 +128,55 @@ def test_names_that_look_like_scripts_stay_text(report: Report) -> None:
     assert NASTY not in page
     assert "&lt;script&gt;alert(" in page
     assert page.count("<script>") == 1  # ours, allowed by its hash
+
+
+def test_only_what_was_a_condition_is_read_back() -> None:
+    real, train = toy(1), toy(2, trials=80)
+    conditioned = evaluate(real, toy(3), reference=train, splits=2, conditioned_on=["direction"], progress=False)
+    other = evaluate(real, toy(3), reference=train, splits=2, conditioned_on=["hand_path"], progress=False)
+    assert conditioned["condition_accuracy"].value is not None
+    assert other["condition_accuracy"].value is None
+    assert "not conditioned on direction" in other["condition_accuracy"].note
+    assert other.facts["conditioned on"] == "hand_path"
+    assert other["noise_correlation_r"].value == conditioned["noise_correlation_r"].value  # labels are still used
+
+
+def test_labels_of_several_columns_keep_conditions_apart() -> None:
+    """Two columns of two values each shift all rates; a joint label takes the shifts out of the noise correlation."""
+    rng = np.random.default_rng(0)
+
+    def contrasts(trials: int) -> Trials:
+        left, right = np.arange(trials) % 2, np.arange(trials) // 2 % 2
+        rates = 0.3 * np.exp(1.5 * (left == right))[:, None, None] * np.ones((1, 20, 6))
+        return Trials(rng.poisson(rates), 0.02, conditions={"left": 1.0 * left, "right": 1.0 * right})
+
+    real, fake = contrasts(120), contrasts(120)
+    apart = evaluate(real, fake, condition=["left", "right"], splits=2, progress=False)
+    mixed = evaluate(real, fake, condition="left", splits=2, progress=False)
+    assert apart.shown is not None
+    assert mixed.shown is not None
+    details = [report.shown.results["noise_correlation_r"].detail["real"].mean() for report in (apart, mixed)]
+    assert abs(details[0]) < 0.1
+    assert details[1] > 0.3
+    assert apart.facts["condition"].startswith("left,right")
+
+
+def test_a_column_with_gaps_and_single_trials_is_handled() -> None:
+    real, fake = toy(1), toy(2)
+    names = np.array(["a", "b"] * 31 + ["", "once"])
+    gaps = [
+        replace(trials, conditions={"kind": names, "direction": trials.conditions["direction"]})
+        for trials in (real, fake)
+    ]
+    report = evaluate(*gaps, condition=["kind", "direction"], splits=2, progress=False)
+    assert report["noise_correlation_r"].value is not None
+    single = evaluate(*gaps, condition="kind", splits=2, progress=False)
+    assert single["noise_correlation_r"].value is not None
+
+
+def test_neurons_are_called_by_their_names() -> None:
+    names = np.array([f"unit {letter}" for letter in "abcdefghij"])
+    real, fake = (replace(toy(seed), neuron_table={"name": names}) for seed in (1, 2))
+    report = evaluate(real, fake, splits=2, progress=False)
+    words = [word for figure in report.figures if figure.key == "neurons" for word in figure.charts[0].series[0].labels]
+    assert "neuron unit a" in words

@@ -74,7 +74,7 @@ def test_numbers_for_people() -> None:
     assert short("a" * 80 + ". more and more") == "a" * 80
 
 
-def test_the_page_lists_the_smallest_share_first_and_missing_values_last(report: Report) -> None:
+def test_rows_can_be_sorted_by_share_with_missing_values_last(report: Report) -> None:
     shares = [found.closed for found in report.worst_first if found.closed is not None]
     assert shares == sorted(shares)
     missing = [found.value is None for found in report.worst_first]
@@ -102,10 +102,10 @@ def test_metrics_json_is_what_the_design_says(report: Report) -> None:
 def test_the_table_has_one_line_per_metric_and_reads_no_markup(report: Report) -> None:
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))
     assert sorted(line["metric"] for line in rows) == sorted(one.name for one in METRICS)
-    assert [line["metric"] for line in rows] == [found.metric.name for found in report.worst_first]
+    assert [line["metric"] for line in rows] == [found.metric.name for found in report.in_order]
     console = Console(width=200, file=io.StringIO())
     console.print(report.table())
-    for name in ("Poisson, condition means", "real vs real"):
+    for name in ("Poisson, condition means", "noise floor"):
         assert name in console.file.getvalue()  # type: ignore[attr-defined]
 
 

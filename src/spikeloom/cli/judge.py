@@ -46,6 +46,13 @@ def evaluate(
     reference: Reference = None,
     condition: Label = None,
     every: Every = None,
+    conditioned_on: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Condition or series that the trials were generated under; only these are read back. Repeatable; "
+            "without it everything that the generated trials carry is read back."
+        ),
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -60,7 +67,7 @@ def evaluate(
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
 ) -> None:
-    """Judge generated trials, every number beside its floor from real data."""
+    """Judge generated trials, every number beside its noise floor from real data."""
     from spikeloom.evaluation.evaluate import evaluate as judge
     from spikeloom.report.conditional import drawn_figure
     from spikeloom.trials import Trials
@@ -77,6 +84,7 @@ def evaluate(
         reference=seen,
         condition=_names(condition),
         every=every,
+        conditioned_on=_names(conditioned_on),
         seed=seed,
         latent_gaussian=baseline,
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},

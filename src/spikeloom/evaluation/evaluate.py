@@ -4,7 +4,7 @@
     report.save("report")
 
 Real trials are held-out ones, never those a model was trained on: against its training trials a model that only copies
-them is perfect. Training trials are the `reference`: decoders are fitted to them, rates of the trivial models come from
+them is perfect. Training trials are the `reference`: decoders are fitted to them, rates of the baselines come from
 them, copies are looked for among them, and the published LDNS protocol compares with them.
 """
 
@@ -38,11 +38,12 @@ def evaluate(
     splits: int = 5,
     seed: int = 0,
     latent_gaussian: Trials | None = None,
+    conditioned_on: Sequence[str] | None = None,
     facts: Mapping[str, str] | None = None,
     cost: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> Report:
-    """Every metric of the panel beside its floor and trivial baselines, the LDNS protocol, memorisation, and figures.
+    """Judge generated trials: every metric beside its noise floor and baselines, the LDNS protocol, and memorisation.
 
     Args:
         real: Held-out recorded trials.
@@ -55,6 +56,8 @@ def evaluate(
         splits: Splits of the recorded trials behind the noise floor and its spread: random halves, or blocks of time
             (at most 3 splits) where the trials are windows of a continuous recording.
         seed: Random seed; the same seed gives the same report.
+        conditioned_on: Names of the conditions and series that the generated trials were conditioned on: only these are
+            read back from their spikes. `None` reads back whatever the generated trials carry.
         latent_gaussian: Trials of a Gaussian fitted to the model's latents, as a further baseline.
         facts: More words about what is compared, such as file names, seeds and sampler.
         cost: What training and sampling cost, name -> words (see `models.cost`).
@@ -63,7 +66,7 @@ def evaluate(
     Raises:
         ShapeError: if neurons or bin widths differ.
         DataError: if a set is empty or too small, or if real and fake are swapped or the same trials.
-        ConditionError: if the condition asked for is unknown.
+        ConditionError: if a condition is unknown.
 
     Example:
         >>> import spikeloom as sl
@@ -84,13 +87,22 @@ def evaluate(
         splits=splits,
         seed=seed,
         progress=progress,
+        conditioned_on=conditioned_on,
     )
     real, gaussian = halves.real, fakes.pop(GAUSSIAN, None)
     results = {name: halves.judge(trials, word=name) for name, trials in fakes.items()}
     more = {} if gaussian is None else {GAUSSIAN: halves.judge(gaussian, word=GAUSSIAN)}
     first = next(iter(fakes))
     pairs = {
-        name: Pair(real, trials, reference=reference, condition=halves.condition, seed=seed, aligned=not halves.by_time)
+        name: Pair(
+            real,
+            trials,
+            reference=reference,
+            condition=halves.condition,
+            seed=seed,
+            aligned=not halves.by_time,
+            conditioned_on=conditioned_on,
+        )
         for name, trials in fakes.items()
     }
     copies = {name: memorisation(pair) for name, pair in pairs.items()}
@@ -101,6 +113,7 @@ def evaluate(
         "figures": f"show {first}, the first of {len(fakes)} sets of generated trials" if len(fakes) > 1 else "",
         "reference": "" if reference is None else describe(reference),
         "condition": condition_words(halves.condition, fakes[first]),
+        "conditioned on": "" if conditioned_on is None else ", ".join(conditioned_on) or "nothing",
         "windows": "" if every is None else f"all trials were cut into windows of {every:g} s",
         "trials compared": f"{len(halves.splits[0].base)} on each side, in {splits_words(halves)} (seed {seed})",
         "stationarity": stationarity(halves),

@@ -134,8 +134,8 @@ class Findings:
             middle = float(np.median([min(row.closed or 0.0, 1.0) for row in judged]))
             text = (
                 f"On {good} of {len(judged)} metrics the generated trials are as close to real trials as real trials "
-                f"are to each other; the median metric closes {percent(middle)} of the distance from independent "
-                "Poisson spikes to that floor."
+                f"are to each other (the noise floor); the median metric closes {percent(middle)} of the distance from "
+                "independent Poisson spikes to the noise floor."
             )
             away = [row for row in judged if not row.at_floor]
             if away:
@@ -182,12 +182,12 @@ class Findings:
         }
 
     def to_csv(self) -> str:
-        """The panel as comma-separated text, worst first, one metric per line; an empty cell is a missing number."""
+        """The panel as comma-separated text, one metric per line as on the page; a missing number is an empty cell."""
         out = io.StringIO()
         columns = ["metric", "title", "unit", "ideal", "value", "sd", "floor", "floor_sd", "closed"]
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([*columns, *self.baseline_names, *[f"value: {name}" for name in self.names], "note"])
-        for row in self.worst_first:
+        for row in self.in_order:
             cells = [row.metric.name, row.metric.title, row.metric.unit, row.metric.ideal, row.value, row.sd]
             cells += [row.floor, row.floor_sd, row.closed, *[row.baselines.get(name) for name in self.baseline_names]]
             writer.writerow([*cells, *[row.values.get(name) for name in self.names], row.note])

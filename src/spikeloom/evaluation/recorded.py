@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from tqdm.auto import tqdm
@@ -29,7 +29,7 @@ from spikeloom.trials import Trials
 Results = Mapping[str, Result]
 
 MEANS, CONSTANT = "Poisson, condition means", "Poisson, constant rates"
-"""Names of the trivial models: the smoothed mean of each condition, and one rate per neuron."""
+"""Names of the baselines: the smoothed mean of each condition, and one rate per neuron."""
 
 FEWEST = 4
 """Recorded trials below which nothing can be split."""
@@ -44,7 +44,7 @@ FEW_TRIALS = 16
 """Trials below which windows are divided by time and not by trial."""
 
 SLOW_SPLITS = 2
-"""Splits in which classifiers and distances judge the trivial models, which they tell apart with ease."""
+"""Splits in which classifiers and distances judge the baselines, which they tell apart with ease."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class Split:
         number: Which one; also the key of its random draws.
         base: The half everything is compared with.
         other: The other half, with as many trials of each condition as the base.
-        trivial: Trials of the trivial models, by name, made like the base.
+        trivial: Trials of the baselines, by name, made like the base.
     """
 
     number: int
@@ -66,7 +66,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RecordedHalves:
-    """The recorded side, split, with its floor and its trivial models measured.
+    """The recorded side, split, with its noise floor and its baselines measured.
 
     Args:
         real: Held-out recorded trials.
@@ -75,10 +75,11 @@ class RecordedHalves:
         seed: Random seed.
         splits: The splits of the recorded trials.
         floor: Results of real half against real half, one per split.
-        trivial: Results of each trivial model, name -> one for each of the first splits.
+        trivial: Results of each baseline, name -> one for each of the first splits.
         metrics: What is measured.
         progress: Whether a bar is shown.
         by_time: True if the splits are blocks of time of continuous recordings, early against late first.
+        conditioned_on: What the generated trials were conditioned on; None if it is not known.
         random_floor: Where the splits are blocks of time, the results of random halves, to compare with.
     """
 
@@ -93,6 +94,7 @@ class RecordedHalves:
     progress: bool | None
     by_time: bool = False
     random_floor: Sequence[Results] = ()
+    conditioned_on: Sequence[str] | None = None
 
     @classmethod
     def build(
@@ -107,6 +109,7 @@ class RecordedHalves:
         seed: int = 0,
         metrics: Sequence[Metric] | None = None,
         progress: bool | None = None,
+        conditioned_on: Sequence[str] | None = None,
     ) -> "RecordedHalves":
         """Split the recorded trials and measure noise floor and baselines.
 
@@ -122,9 +125,11 @@ class RecordedHalves:
             seed: Random seed.
             metrics: What is measured; the whole panel if absent.
             progress: True or False to show a progress bar or not; on a terminal only if absent.
+            conditioned_on: What the generated trials were conditioned on: only that is read back. `None` reads back
+                what they carry.
 
         Raises:
-            DataError: if there are too few trials to split, or fewer than one split is asked for.
+            DataError: if there are too few trials to split, or `splits` is below one.
         """
         trials, real = real, real if every is None else real.cut(every)
         if splits < 1 or len(real) < FEWEST:
@@ -148,14 +153,16 @@ class RecordedHalves:
             base, other = _cut(base, other, fakes, condition, seed + k)
             made.append(_split(k, base, other, reference, condition, seed))
         chosen = METRICS if metrics is None else metrics
-        bare = cls(real, reference, condition, seed, made, (), {}, chosen, progress, by_time)
+        bare = cls(
+            real, reference, condition, seed, made, (), {}, chosen, progress, by_time, conditioned_on=conditioned_on
+        )
         floor = bare._measure([(split.base, split.other) for split in made], "real against real")
         random_floor = bare._measure(at_random, "random halves", quick=True) if by_time else ()
         trivial = {
             name: bare._measure([(split.base, split.trivial[name]) for split in made], name, quick=True)
             for name in (MEANS, CONSTANT)
         }
-        return cls(real, reference, condition, seed, made, floor, trivial, chosen, progress, by_time, random_floor)
+        return replace(bare, floor=floor, trivial=trivial, random_floor=random_floor)
 
     def judge(self, fake: Trials, *, word: str = "generated trials") -> list[Results]:
         """The panel for one set of generated trials, one result per split."""
@@ -182,6 +189,7 @@ class RecordedHalves:
             condition=self.condition,
             seed=self.seed,
             aligned=not self.by_time,
+            conditioned_on=self.conditioned_on,
         )
         with limit, ThreadPoolExecutor(workers) as pool:
             jobs = [
@@ -222,7 +230,7 @@ def _cut(
 def _split(
     number: int, base: Trials, other: Trials, reference: Trials | None, condition: str | None, seed: int
 ) -> Split:
-    """A split with its trivial trials."""
+    """A split with the trials of its baselines."""
     source = other if reference is None else reference
     named = condition if condition is not None and condition in source.conditions else None
     first, second = (int(word) for word in generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=2))

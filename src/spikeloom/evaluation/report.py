@@ -53,7 +53,7 @@ class Report(Findings):
         lines = [self.summary, ""]
         shown = [row for row in self.in_order if row.value is not None][:ROWS]
         wide = max((len(row.metric.title) for row in shown), default=0)
-        lines.append(f"{'':{wide}} {'generated':>10} {'real':>10} {'Poisson':>10}  closed")
+        lines.append(f"{'':{wide}} {'generated':>10} {'floor':>10} {'Poisson':>10}  closed")
         for row in shown:
             cells = " ".join(f"{number(value):>10}" for value in (row.value, row.floor, row.trivial))
             lines.append(f"{row.metric.title:{wide}} {cells}  {percent(row.closed)}".rstrip())

@@ -33,8 +33,8 @@ class Row:
         sd: Spread of the fakes where there are several (seeds), else of the random splits; None without either.
         floor: Real half against real half, mean over random splits.
         floor_sd: Its standard deviation over the splits.
-        baselines: Value of each trivial model, by its name, in the order of the columns; None where it has none.
-        trivial: The trivial value that `closed` is counted from.
+        baselines: Value of each baseline, by its name, in the order of the columns; None where it has none.
+        trivial: The value of the baseline that `closed` is counted from.
         note: Why there is no number, or how many neurons or pairs were used.
     """
 
@@ -50,9 +50,9 @@ class Row:
 
     @property
     def discriminates(self) -> bool:
-        """True if trivial and floor differ by more than two standard deviations of the floor.
+        """True if baseline and floor differ by more than two standard deviations of the floor.
 
-        Never for memorisation: trivial models do not copy, so there is no way to go.
+        Never for memorisation: baselines do not copy training trials.
         """
         if self.trivial is None or self.floor is None or self.metric.group == "memorisation":
             return False
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def closed(self) -> float | None:
-        """Share of the distance from trivial to floor that is closed; above 1 where the value is beyond the floor."""
+        """Share of the distance from baseline to floor that is closed; above 1 where the value is beyond the floor."""
         if self.value is None or not self.discriminates or self.trivial is None or self.floor is None:
             return None
         far = self.metric.distance(self.trivial)

@@ -40,7 +40,7 @@ class Standings:
 
     Args:
         metrics: What was measured, in the order of the panel.
-        models: Name -> what was found; floor and trivial values are the same for all models.
+        models: Name -> what was found; floor and baseline values are the same for all models.
         verdicts: Metric name -> winner.
         facts: What was compared.
     """

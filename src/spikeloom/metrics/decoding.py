@@ -1,4 +1,4 @@
-r"""Reading back what was asked for: does a decoder of real spikes find condition and movement in fake ones?
+r"""Reading the condition back: does a decoder of real spikes find condition and movement in fake ones?
 
 Decoders are fitted to the reference (real training trials) and applied to real test trials and to fake trials; the
 fake trials should be read as well as the real ones, no worse and no better (better means less variable than the
@@ -62,8 +62,8 @@ def condition_accuracy(pair: Pair) -> Result:
     found = pair.once(_decoded)
     if isinstance(found, str):
         return Result(None, found)
-    if pair.labels_decoded:
-        return Result(None, f"the generated trials were not asked for a value of {pair.label_name}")
+    if pair.labels_decoded or not pair.was_condition(pair.label_name or ""):
+        return Result(None, f"the generated trials were not conditioned on {pair.label_name}")
     asked = (pair.real.labels, pair.fake.labels)
     shares = [_agreement(labels, decoded) for labels, decoded in zip(asked, found, strict=True)]
     if shares[1] is None or not shares[0]:
@@ -89,8 +89,8 @@ def _confusion(labels: NDArray[np.int64], decoded: NDArray[np.int64], classes: i
 def condition_spread(pair: Pair) -> Result:
     r"""Total variation between the conditions read from fake trials and those they should have.
 
-    :math:`\frac12 \sum_c |q_c - p_c|`, q the shares read from fake trials; p the shares asked for, or for trials that
-    were not asked for any condition the shares among the real trials. Large where a generator forgets some conditions.
+    :math:`\frac12 \sum_c |q_c - p_c|`, q the shares read from fake trials; p the shares of their conditions, or, for
+    trials without conditions, the shares among the real trials. Large where a generator forgets some conditions.
     """
     found = pair.once(_decoded)
     if isinstance(found, str):
@@ -112,7 +112,7 @@ def circular_error_deg(asked: Numbers, decoded: Numbers) -> Numbers:
 
 
 def condition_angle_error(pair: Pair) -> Result:
-    """Mean angle between the direction asked for and the one read from fake trials, minus that of real trials (deg).
+    """Mean angle between the condition and the direction read from fake trials, minus that of real trials (deg).
 
     Only where the condition is an angle: its name holds "deg" or "angle".
     """
@@ -120,8 +120,8 @@ def condition_angle_error(pair: Pair) -> Result:
     name = pair.label_name or ""
     if isinstance(found, str) or not ("deg" in name.lower() or "angle" in name.lower()):
         return Result(None, found if isinstance(found, str) else f"{name} is not an angle in degrees")
-    if pair.labels_decoded:
-        return Result(None, f"the generated trials were not asked for a value of {name}")
+    if pair.labels_decoded or not pair.was_condition(name):
+        return Result(None, f"the generated trials were not conditioned on {name}")
     angles, errors = pair.label_values.astype(np.float64), []
     for labels, decoded in zip((pair.real.labels, pair.fake.labels), found, strict=True):
         known = (labels >= 0) & (decoded >= 0)
@@ -215,6 +215,9 @@ def reader(pair: Pair) -> "Reader | str":
     names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in teacher.behavior]
     if not names:
         return "real and generated trials have no behaviour in common"
+    names = [name for name in names if pair.was_condition(name)]
+    if not names:
+        return "the generated trials were not conditioned on a behaviour series"
     name = next((n for n in names if "vel" in n.lower()), names[0])
     teach = pair.real if teacher is pair.real_trials else pair.teacher
     if teach is pair.real and pair.reference is not None:  # a reference without the labelling condition
@@ -230,7 +233,7 @@ def reader(pair: Pair) -> "Reader | str":
 
 
 def decode_back(pair: Pair) -> Result:
-    """R^2 of behaviour decoded from fake spikes against the behaviour asked for, divided by the R^2 on real trials."""
+    """R^2 of behaviour decoded from fake spikes against the condition, divided by the R^2 on real trials."""
     found = pair.once(reader)
     if isinstance(found, str):
         return Result(None, found)

@@ -6,16 +6,16 @@ trials have, counted over both sides. With trials of one length that is the tria
 **Neurons.** Neurons with names or ids are matched by them and sorted by them on both sides, so that the order in which
 a file holds them changes no number.
 
-**Condition.** "Per condition" needs one label per trial. It is the condition asked for; else the first one that both
-sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of each);
-else the first such one of the real trials. Fake trials without labels (an unconditional model) get the label that a
-classifier fitted to real trials, the reference where there is one, reads from their spikes; that is what noise
+**Condition.** "Per condition" needs one label per trial. It is the condition named by the caller; else the first one
+that both sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of
+each); else the first such one of the real trials. Fake trials without labels (an unconditional model) get the label
+that a classifier fitted to real trials, the reference where there is one, reads from their spikes; that is what noise
 correlation and Fano factor need, since leaving the labels out would count the difference between conditions as noise.
 Every result that used decoded labels says so. Without any condition all trials form one, and the results say that
 signal is included.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -59,11 +59,13 @@ class Pair:
         seed: Random seed of every draw the metrics make.
         aligned: False for windows cut from a continuous recording: the same bin of two windows has nothing in common,
             so mean time courses are not compared.
+        conditioned_on: Names of what the fake trials were conditioned on: only these are read back from their spikes.
+            `None` reads back whatever they carry.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
         DataError: if a set holds no trials or no neurons.
-        ConditionError: if the condition asked for is unknown, or does not label trials.
+        ConditionError: if the condition is unknown, or does not label trials.
     """
 
     real_trials: Trials
@@ -72,6 +74,7 @@ class Pair:
     condition: str | None = None
     seed: int = 0
     aligned: bool = True
+    conditioned_on: Sequence[str] | None = None
     _found: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +145,12 @@ class Pair:
     def labels_decoded(self) -> bool:
         """True if the fake trials have no labels of their own."""
         return self.label_name is not None and self.label_name not in self.fake_trials.conditions
+
+    def was_condition(self, name: str) -> bool:
+        """Whether the fake trials were generated under this condition or series, as far as it is known."""
+        if self.conditioned_on is None:
+            return True
+        return name in self.conditioned_on or all(part in self.conditioned_on for part in name.split(","))
 
     @property
     def label_note(self) -> str:

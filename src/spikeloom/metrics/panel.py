@@ -162,7 +162,7 @@ METRICS: tuple[Metric, ...] = (
            "The same from the summed activity alone."),
     Metric("condition_accuracy", "Condition read back, fake / real", "", 1.0, "ideal", "conditions",
            decoding.condition_accuracy,
-           "Below 1 generated trials are less true to what was asked for; above 1 they are too clean."),
+           "Below 1 generated trials follow their condition less than real ones; above 1 they are too clean."),
     Metric("condition_angle_error", "Angle read back, error, fake - real", "deg", 0.0, "lower", "conditions",
            decoding.condition_angle_error,
            "How many degrees further off the direction read from generated spikes is."),
@@ -171,7 +171,7 @@ METRICS: tuple[Metric, ...] = (
            "Large when the generator forgets some conditions and prefers others."),
     Metric("decode_back", "Behaviour read back, R2, fake / real", "", 1.0, "ideal", "conditions",
            decoding.decode_back,
-           "Whether a decoder of real spikes finds the requested movement in generated ones."),
+           "Whether a decoder of real spikes finds the movement that the generated trials were conditioned on."),
     Metric("memorisation_share", "Closer to training than to held-out", "", 0.5, "lower", "memorisation",
            memorisation.memorisation_share,
            "Above one half the generator repeats trials it was trained on."),
@@ -195,6 +195,7 @@ def measure(
     metrics: Sequence[Metric] = METRICS,
     seed: int = 0,
     aligned: bool = True,
+    conditioned_on: Sequence[str] | None = None,
 ) -> dict[str, Result]:
     """Every metric of the panel, name -> result, in the order of the table.
 
@@ -205,12 +206,22 @@ def measure(
         condition: Name of the condition that defines "per condition"; found by itself if absent (see `Pair`).
         metrics: Which ones; all of them by default.
         seed: Random seed of permutations, folds and random directions; the same seed gives the same numbers.
+        conditioned_on: What the fake trials were conditioned on: only that is read back. `None` reads back what they
+            carry.
         aligned: False for windows cut from a continuous recording, whose time courses have no common beginning.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
         DataError: if a set holds no trials.
-        ConditionError: if the condition asked for is not among those of the real trials.
+        ConditionError: if the condition is not among those of the real trials.
     """
-    pair = Pair(real, fake, reference=reference, condition=condition, seed=seed, aligned=aligned)
+    pair = Pair(
+        real,
+        fake,
+        reference=reference,
+        condition=condition,
+        seed=seed,
+        aligned=aligned,
+        conditioned_on=conditioned_on,
+    )
     return {metric.name: metric.measure(pair) for metric in metrics}

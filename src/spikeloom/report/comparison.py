@@ -28,9 +28,9 @@ def comparison_figure(standings: Standings) -> Figure:
     marks = np.array([-0.6, len(shown) - 0.4])
     lines = [Series("dashes", "guide", np.full(2, at), marks) for at in (0.0, 1.0)]
     chart = Chart(
-        "0: independent Poisson spikes, 1: real against real",
+        "0: independent Poisson spikes, 1: noise floor",
         (*lines, *series),
-        x_label="share of the distance closed",
+        x_label="distance closed",
         limits=(-0.3, 1.3, -0.6, len(shown) - 0.4),
         rows=[metric.title for metric in shown],
         wide=22.0 / max(len(shown), 8),
@@ -40,7 +40,7 @@ def comparison_figure(standings: Standings) -> Figure:
         "Values beyond -0.25 and 1.25 are drawn there. "
         "Metrics that independent Poisson spikes pass as well are left out."
     )
-    return Figure("comparison", "Share closed by each model", caption, (chart,), columns=1, legend=legend)
+    return Figure("comparison", "Distance closed by each model", caption, (chart,), columns=1, legend=legend)
 
 
 def page(standings: Standings) -> str:

@@ -121,19 +121,20 @@ def _verdict(report: Findings) -> str:
 
 
 def _panel_table(report: Findings) -> str:
-    head = ["metric", "generated", "real vs real", *report.baseline_names, "ideal", "share of the distance closed"]
-    rows = [_panel_row(report, row) for row in report.worst_first]
+    head = ["metric", "generated", "noise floor", *report.baseline_names, "ideal", "distance closed"]
+    rows = [_panel_row(report, row) for row in report.in_order]
     columns = "".join(
-        f"<th{'' if name == 'metric' or name.startswith('share') else ' class=n'}>{escape(name)}</th>" for name in head
+        f"<th{'' if name == 'metric' or name == 'distance closed' else ' class=n'}>{escape(name)}</th>" for name in head
     )
     note = (
-        "Worst first. <b>real vs real</b> is one random half of the recorded trials against the other, with as many "
-        "trials as the comparison of the generated ones; no generator can be told to be better. The share closed runs "
-        "from independent Poisson spikes with the right mean rates (none) to that floor (all). Green: the "
-        "difference from the floor is within two standard deviations."
+        "First the metrics that matter most, then the others, those with the smallest distance closed first. The "
+        "<b>noise floor</b> compares one part of the recorded trials with another, with as many trials as the "
+        "comparison of the generated ones; no generator can be shown to be better. <b>Distance closed</b> runs from "
+        "independent Poisson spikes with the right mean rates (none) to the noise floor (all). Green: the difference "
+        "from the floor is within two standard deviations."
     )
     return (
-        f'<div class="card" id="panel"><h2>Every metric beside its floor</h2><p class="soft">{note}</p>'
+        f'<div class="card" id="panel"><h2>Every metric beside its noise floor</h2><p class="soft">{note}</p>'
         f'<div class="scroll"><table class="stack"><thead><tr>{columns}</tr></thead><tbody>{"".join(rows)}</tbody>'
         "</table></div></div>"
     )
@@ -143,7 +144,7 @@ def _panel_row(report: Findings, row: Row) -> str:
     unit = f" ({escape(row.metric.unit)})" if row.metric.unit else ""
     small = " ".join(part for part in (row.metric.why, f"[{short(row.note)}]" if row.note else "") if part)
     cells = [f'<td class="metric">{escape(row.metric.title)}{unit}<small>{escape(small)}</small></td>']
-    numbers = [("generated", row.value, row.sd), ("real vs real", row.floor, row.floor_sd)]
+    numbers = [("generated", row.value, row.sd), ("noise floor", row.floor, row.floor_sd)]
     numbers += [(name, row.baselines.get(name), None) for name in report.baseline_names]
     numbers += [("ideal", row.metric.ideal, None)]
     for label, value, sd in numbers:
@@ -155,13 +156,13 @@ def _closed(row: Row) -> str:
     """Share closed as words and a bar, or why there is none."""
     if row.closed is None:
         if row.value is None:
-            words = "not computed"
+            words = "not computed, see the reason"
         elif row.metric.group == "memorisation":
             words = "as for real trials; see Memorisation" if row.at_floor else "see Memorisation"
         elif row.at_floor is None:
-            words = "no floor to compare with"
+            words = "no noise floor to compare with"
         else:
-            words = "at the floor, but so are trivial spikes" if row.at_floor else "trivial spikes are at the floor"
+            words = "at the floor, but so are Poisson spikes" if row.at_floor else "Poisson spikes are at the floor"
         return f'<td class="closed soft" data-label="closed">{words}</td>'
     width = 100 * min(max(row.closed, 0.0), 1.0)
     good = " good" if row.at_floor else ""

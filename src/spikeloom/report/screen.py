@@ -10,13 +10,13 @@ from spikeloom.report.words import number, percent, short, spread
 
 
 def panel_table(report: Findings) -> Table:
-    """The panel, worst first: value, floor, baselines, ideal, and the share of the distance that is closed."""
-    table = Table(title="Generated against recorded trials, worst first", title_justify="left", pad_edge=False)
+    """The panel: value, noise floor, baselines, ideal, and the distance closed; what matters most first."""
+    table = Table(title="Generated against recorded trials", title_justify="left", pad_edge=False)
     table.add_column("metric")
-    for name in ("generated", "real vs real", *report.baseline_names, "ideal", "closed"):
+    for name in ("generated", "noise floor", *report.baseline_names, "ideal", "closed"):
         table.add_column(Text(name), justify="right")
     table.add_column("note", style="dim")
-    for row in report.worst_first:
+    for row in report.in_order:
         baselines = [number(row.baselines.get(name)) for name in report.baseline_names]
         title = f"{row.metric.title} ({row.metric.unit})" if row.metric.unit else row.metric.title
         cells = [spread(row.value, row.sd), spread(row.floor, row.floor_sd), *baselines, number(row.metric.ideal)]

@@ -17,6 +17,7 @@ from spikeloom.metrics.panel import METRICS, Result, measure
 from spikeloom.report.chart import Chart, Figure, Role, Series, Size
 from spikeloom.shapes import mask_of
 from spikeloom.trials import Trials
+from spikeloom.trials.identity import identity
 
 PSTH_SD = 0.02
 """Standard deviation of the Gaussian that smooths a PSTH, seconds (METHODS 5.3)."""
@@ -58,6 +59,13 @@ def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
         if spikes[:, chosen].sum(1).max() <= MOST_SPIKES:
             break
     return chosen
+
+
+def neuron_word(trials: Trials, *neurons: int) -> str:
+    """Words for neurons, such as "neuron 12", by their names or unit ids where they have any."""
+    names = identity(trials.neuron_table)
+    words = ", ".join(str(neuron) if names is None else names[neuron] for neuron in neurons)
+    return f"neuron{'s' if len(neurons) > 1 else ''} {words}"
 
 
 def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]:
@@ -116,7 +124,7 @@ def one_raster(
         x_label="time (s)",
         y_label="neuron",
         limits=(0.0, span, -0.7, len(order) - 0.3),
-        rows=[f"neuron {neuron}" for neuron in order],
+        rows=[neuron_word(trials, neuron) for neuron in order.tolist()],
         wide=1.1,
         size=size,
     )
@@ -166,7 +174,7 @@ def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int 
 
 def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: Any = None) -> Chart:
     """Mean rate of one neuron (or of all, neuron=None) over the trials of one condition value, smoothed (sd 20 ms)."""
-    time, series, title = common_time(real, fake), [], "all neurons" if neuron is None else f"neuron {neuron}"
+    time, series, title = common_time(real, fake), [], "all neurons" if neuron is None else neuron_word(real, neuron)
     for trials, role in sides_of(real, fake):
         members = groups(trials, condition)
         rows = members.get(value, np.arange(len(trials)) if value is None or "" in members else np.arange(0))
@@ -194,7 +202,7 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, neurons: 
     for row in rows:
         traces = [[side[value].mean(1) if row is None else side[value][:, row] for value in values] for side in sides]
         top = 1.05 * max(float(np.nanmax(np.stack(trace))) for trace in traces) or 1.0
-        word = "all neurons" if row is None else f"neuron {row}"
+        word = "all neurons" if row is None else neuron_word(real, row)
         for k, value in enumerate(values):
             series = (Series("line", "real", edge, traces[0][k]), Series("line", "fake", edge, traces[1][k]))
             title = word if condition is None else f"{word}, {name_of(condition, value)}"
@@ -245,7 +253,7 @@ def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None
             for lag in range(1, lags + 1)
         ]
         series.append(Series("line", role, np.arange(1, lags + 1) * trials.bin_width, np.array(values)))
-    title = "all neurons" if neuron is None else f"neuron {neuron}"
+    title = "all neurons" if neuron is None else neuron_word(real, neuron)
     return Chart(title, tuple(series), "lag (s)", "autocorrelation")
 
 
@@ -339,7 +347,7 @@ SCATTERS: dict[str, tuple[str, str]] = {
 """Metrics whose arrays are drawn as recorded against generated: title and unit."""
 
 
-def scatter(name: str, result: Result) -> Chart | None:
+def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
     """The arrays behind a metric, one point per neuron or pair; None where the metric has none."""
     if "real" not in result.detail or "fake" not in result.detail:
         return None
@@ -349,7 +357,7 @@ def scatter(name: str, result: Result) -> Chart | None:
     names = np.asarray(result.detail["pair"] if pairs else result.detail.get("neuron", np.arange(len(real))))
     keep = np.isfinite(real) & np.isfinite(fake)
     keep &= np.arange(len(real)) % max(1, -(-len(real) // 5000)) == 0  # at most 5,000 points on the page
-    words = [f"neurons {row[0]}, {row[1]}" if pairs else f"neuron {row}" for row in names[keep].tolist()]
+    words = [neuron_word(trials, *np.atleast_1d(row).tolist()) for row in names[keep]]
     ending = f" ({unit})" if unit else ""
     series = (Series("points", "c3", real[keep], fake[keep], labels=words),)
     return Chart(title, series, "recorded" + ending, "generated" + ending, diagonal=True)
@@ -359,14 +367,14 @@ def from_metric(name: str, real: Trials, fake: Trials, *, condition: str | None 
     """Measure one metric and show its scatter; an empty chart whose title says why where it cannot be computed."""
     metrics = [metric for metric in METRICS if metric.name == name]
     result = measure(real, fake, condition=condition, metrics=metrics)[name]
-    return scatter(name, result) or Chart(f"{SCATTERS[name][0]}: {result.note}", ())
+    return scatter(name, result, real) or Chart(f"{SCATTERS[name][0]}: {result.note}", ())
 
 
-def scatters(results: Mapping[str, Result]) -> list[Figure]:
+def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
     """One figure for neurons, one for pairs of neurons, from the results of the panel."""
 
     def gather(names: Sequence[str]) -> tuple[Chart, ...]:
-        charts = [scatter(name, results[name]) for name in names if name in results]
+        charts = [scatter(name, results[name], trials) for name in names if name in results]
         return tuple(chart for chart in charts if chart is not None)
 
     neurons = gather(["mean_rate_r", "fano_median_ratio", "isi_mean_r", "isi_cv_r"])
@@ -391,7 +399,7 @@ def all_figures(
         rasters(real, fake, condition=condition),
         psths(real, fake, condition=condition),
         population_counts(real, fake),
-        *scatters(results),
+        *scatters(results, real),
         autocorrelograms(real, fake),
         spectra(real, fake, results),
         trajectories(real, fake, condition=condition),
