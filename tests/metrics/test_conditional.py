@@ -84,3 +84,13 @@ def test_names_of_angles():
     assert to_degrees("angle_deg") == 1
     assert to_degrees("theta_rad") == pytest.approx(57.29578)
     assert to_degrees("side") is None
+    assert to_degrees("rectangle_size") is None  # a word inside another is no angle
+    assert to_degrees("target_angle") == 1
+    assert to_degrees("turn_deg_per_s") is None
+
+
+def test_angles_in_radians_are_read_back_on_the_circle():
+    sets = [tuned(every(45), seed=seed, name="reach_rad") for seed in (1, 2, 3)]
+    found = decoding.condition_angle_error(Pair(sets[1], sets[2], reference=sets[0], condition="reach_rad"))
+    assert found.value is not None
+    assert abs(found.value) < 10

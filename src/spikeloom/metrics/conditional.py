@@ -18,15 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.metrics.arrays import Numbers
-from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg, r_squared, reader
+from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg, r_squared, reader, to_degrees
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.statistics import Statistics
 
 FEWEST = 3
 """Trials of a value below which nothing is said of it alone."""
-
-ANGLES = {"_deg": 1.0, "_rad": 180 / np.pi, "angle": 1.0}
-"""Parts of names that mean an angle, and the factor to degrees."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +87,6 @@ def read_directions(pair: Pair) -> DirectionReading | str:
         answers["real"] = _held_out(features["real"], target, fold)
     read = {side: np.degrees(np.arctan2(answer[:, 1], answer[:, 0])) % 360 for side, answer in answers.items()}
     return DirectionReading(name, {side: asked[side] for side in answers}, read, _classified(pair, name, features))
-
-
-def to_degrees(name: str) -> float | None:
-    """Factor from the unit that a condition's name says to degrees; None for what is no angle."""
-    return next((factor for part, factor in ANGLES.items() if part in name.lower()), None)
 
 
 def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[str, NDArray[np.bool_]]:

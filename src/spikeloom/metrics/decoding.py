@@ -10,11 +10,13 @@ bins, now and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, th
 over trials; :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all dimensions of the series.
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom.angles import period_of
 from spikeloom.metrics.arrays import Numbers
 from spikeloom.metrics.classifier import Classifier
 from spikeloom.metrics.pair import Pair
@@ -111,18 +113,31 @@ def circular_error_deg(asked: Numbers, decoded: Numbers) -> Numbers:
     return np.abs((np.asarray(decoded, np.float64) - np.asarray(asked, np.float64) + 180) % 360 - 180)
 
 
+def to_degrees(name: str) -> float | None:
+    """Return the factor from a condition's unit to degrees, or None if the condition is not an angle.
+
+    The last word of the name says the unit, as in "angle_deg" and "phase_rad". A name with the word "angle" and no unit
+    is in degrees.
+    """
+    period = period_of(name)
+    if period is not None:
+        return 360 / period
+    return 1.0 if "angle" in re.findall(r"[^\W_]+", name.lower()) else None
+
+
 def condition_angle_error(pair: Pair) -> Result:
     """Mean angle between the condition and the direction read from fake trials, minus that of real trials (deg).
 
-    Only where the condition is an angle: its name holds "deg" or "angle".
+    Only where the condition is an angle, in degrees or radians: see `to_degrees`.
     """
     found = pair.once(_decoded)
     name = pair.label_name or ""
-    if isinstance(found, str) or not ("deg" in name.lower() or "angle" in name.lower()):
-        return Result(None, found if isinstance(found, str) else f"{name} is not an angle in degrees")
+    factor = to_degrees(name)
+    if isinstance(found, str) or factor is None or pair.label_values.dtype.kind not in "iuf":
+        return Result(None, found if isinstance(found, str) else f"{name} is not an angle")
     if pair.labels_decoded or not pair.was_condition(name):
         return Result(None, f"the generated trials were not conditioned on {name}")
-    angles, errors = pair.label_values.astype(np.float64), []
+    angles, errors = factor * pair.label_values.astype(np.float64), []
     for labels, decoded in zip((pair.real.labels, pair.fake.labels), found, strict=True):
         known = (labels >= 0) & (decoded >= 0)
         errors.append(circular_error_deg(angles[labels[known]], angles[decoded[known]]))
