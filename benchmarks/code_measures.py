@@ -57,29 +57,35 @@ INNER = ((2, 1), (1, 2), (3, 4), (4, 3), (2, 4), (3, 1))
 
 
 def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
-    """Training, watch, test and held-out trials."""
+    """Training, validation, test and held-out trials."""
     every = reaching(trials, seed=0)
     out = every.conditions["held_out"]
     train, rest = every.select(~out).split(0.8, seed=0)
-    watch, test = rest.split(0.5, seed=0)
-    return train, watch, test, every.select(out)
+    validation, test = rest.split(0.5, seed=0)
+    return train, validation, test, every.select(out)
 
 
 def chosen_on() -> tuple[Trials, Trials, Trials]:
-    """Training, watch and inner held-out trials; test trials and the held-out targets are not looked at."""
-    train, watch, _, _ = arm_data()
+    """Training, validation and inner held-out trials; test trials and the held-out targets are not looked at."""
+    train, validation, _, _ = arm_data()
     points = np.array([[(column - 2.5) * 0.04, (row - 2.5) * 0.04] for row, column in INNER])
-    apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, watch)]
-    return train.select(apart[0]), watch.select(apart[1]), train.select(~apart[0])
+    apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, validation)]
+    return train.select(apart[0]), validation.select(apart[1]), train.select(~apart[0])
 
 
 def fitted(
-    recipe: str, settings: Sequence[str], train: Trials, *, seed: int, watch: Trials | None = None, out: Path | None
+    recipe: str,
+    settings: Sequence[str],
+    train: Trials,
+    *,
+    seed: int,
+    validation: Trials | None = None,
+    out: Path | None,
 ) -> Coded:
     """A trained model, with its training time printed; from the run folder `out` if it is finished there."""
     start, cpu = time.perf_counter(), time.process_time()
     model = read_recipe(recipe, settings).build(train.neurons)
-    model.fit(train, watch=watch, seed=seed, out=out, progress=False)
+    model.fit(train, validation=validation, seed=seed, out=out, progress=False)
     print(f"seed {seed}: trained in {time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} core-seconds")
     return model
 

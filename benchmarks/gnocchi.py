@@ -9,12 +9,12 @@
 
 `--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` and `--out` do
 what they say. `--latents RUN ...` first encodes all trials with trained LDNS runs (one, or one per seed), for
-`--set signal.of=latents`. `--choose` looks at watch trials and at targets held out within training, never at test
+`--set signal.of=latents`. `--choose` looks at validation trials and at targets held out within training, never at test
 trials: what the settings were chosen on. `--runs FOLDER` keeps what `arm` trained and takes it from there; `--trained
 RUN ...` measures finished runs, one per seed.
 
 Data of the arm: 3,600 trials of `simulate reaching --seed 0`, six targets held out of everything; of the others 80 % to
-train, 10 % to watch (choices are made on these) and 10 % to test.
+train, 10 % to validate (choices are made on these) and 10 % to test.
 """
 
 import argparse
@@ -50,7 +50,7 @@ from spikeloom.trials import Trials
 def arm(words: argparse.Namespace) -> None:
     """Simulated reaching, with MMD and, where there is one, without."""
     parts = chosen_on() if words.choose else arm_data()
-    train, watch, *tested = (parts[0], None, *parts[1:]) if words.choose else parts
+    train, validation, *tested = (parts[0], None, *parts[1:]) if words.choose else parts
     titles = [("as the recipe says", ())]
     if words.recipe.startswith("gnocchi") and not words.trained:
         titles.append(("no MMD", ("network.mmd=0",)))
@@ -59,7 +59,9 @@ def arm(words: argparse.Namespace) -> None:
         data = with_latents(latents_of(words, place), (train, *tested))
         for title, more in titles:
             if words.only in title:
-                model = trained(words, place, title, [*words.set, *more], data[0], watch if words.watch else None)
+                model = trained(
+                    words, place, title, [*words.set, *more], data[0], validation if words.validation else None
+                )
                 found = measure(model, *data, scores=words.scores, hows=HOWS if words.hows else HOWS[:1])
                 print(f"{title}, seed {seed}: {json.dumps({name: round(value, 4) for name, value in found.items()})}")
                 tables.setdefault(title, []).append(found)
@@ -80,14 +82,14 @@ def scores(words: argparse.Namespace) -> None:
 
 
 def trained(
-    words: argparse.Namespace, place: int, title: str, settings: list[str], train: Trials, watch: Trials | None
+    words: argparse.Namespace, place: int, title: str, settings: list[str], train: Trials, validation: Trials | None
 ) -> Coded:
     """The model of a seed, by its place among the seeds: trained here, or before."""
     if words.trained:
         return load_model(words.trained[place])
     seed = words.seeds[place]
     out = None if words.runs is None else words.runs / f"{words.recipe} {title} {seed}".replace(" ", "-")
-    return fitted(words.recipe, settings, train, seed=seed, watch=watch, out=out)
+    return fitted(words.recipe, settings, train, seed=seed, validation=validation, out=out)
 
 
 def latents_of(words: argparse.Namespace, place: int) -> Path | None:
@@ -96,13 +98,13 @@ def latents_of(words: argparse.Namespace, place: int) -> Path | None:
 
 
 def weight(words: argparse.Namespace) -> None:
-    """Trade-off curve of the MMD weight, on watch trials."""
-    train, watch, unseen = chosen_on()
+    """Trade-off curve of the MMD weight, on validation trials."""
+    train, validation, unseen = chosen_on()
     found = []
     for value in words.weights:
         settings = [*words.set, f"network.mmd={value}"]
         models = [fitted(words.recipe, settings, train, seed=seed, out=None) for seed in words.seeds]
-        tables = [measure(model, train, watch, unseen) for model in models]
+        tables = [measure(model, train, validation, unseen) for model in models]
         show(f"MMD weight {value:g}", tables)
         keys = ("|cos| encode: target x, y", "|cos| encode: all pairs", "target error, held out")
         found.append([float(np.mean([table[key] for table in tables])) for key in keys])
@@ -114,20 +116,20 @@ def weight(words: argparse.Namespace) -> None:
 
 def prior(words: argparse.Namespace) -> None:
     """Coverage and spread of codes from each prior; the encoder is the same."""
-    train, watch, _ = chosen_on()
+    train, validation, _ = chosen_on()
     model = fitted(words.recipe, [*words.set, "prior=diffusion"], train, seed=words.seeds[0], out=None)
     for kind in ("normal", "gaussian", "diffusion"):
         model.prior = kind  # all that they need has been measured
-        real = np.asarray(model.encode(watch, progress=False).codes)
-        fakes = [model.sample(len(watch), seed=seed, progress=False) for seed in (1, 2, 3)]
+        real = np.asarray(model.encode(validation, progress=False).codes)
+        fakes = [model.sample(len(validation), seed=seed, progress=False) for seed in (1, 2, 3)]
         each = [coverage(real, np.asarray(fake.codes)) for fake in fakes]
         read = next(iter(readers(model, train).values()))
-        spread = [read(part)[:, :2].std(0).mean() for part in (watch, *fakes)]
+        spread = [read(part)[:, :2].std(0).mean() for part in (validation, *fakes)]
         print(
             f"{kind:<10s} coverage {np.mean(each):.3f} ± {np.std(each):.3f}, spread of end points "
             f"{np.mean(spread[1:]):.2f} cm (real {spread[0]:.2f} cm)"
         )
-    half = np.asarray(model.encode(train, progress=False).codes)[: len(watch)]
+    half = np.asarray(model.encode(train, progress=False).codes)[: len(validation)]
     print(f"training codes cover {coverage(real, half):.3f}")
 
 
@@ -173,8 +175,10 @@ def main() -> None:
     parser.add_argument("--only", default="", help="one of the titles of `arm`")
     parser.add_argument("--scores", action="store_true", help="DCI, MIG and SAP, too")
     parser.add_argument("--hows", action="store_true", help="straight walks, too")
-    parser.add_argument("--choose", action="store_true", help="look at watch trials, not at test trials")
-    parser.add_argument("--watch", action="store_true", help="keep the weights that are best on the watch trials")
+    parser.add_argument("--choose", action="store_true", help="look at validation trials, not at test trials")
+    parser.add_argument(
+        "--validation", action="store_true", help="keep the weights that are best on the validation trials"
+    )
     parser.add_argument(
         "--latents", type=Path, nargs="+", default=[], help="runs that infer latents, one or one a seed"
     )

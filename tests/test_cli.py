@@ -98,7 +98,7 @@ def test_a_finished_run_is_loaded_and_another_recipe_refused(house, capsys):
 
 def test_a_killed_fit_goes_on_to_the_same_weights(house, tmp_path):
     words = ["fit", "ldns-tiny", "--data", str(house / "train.h5"), "--set", "diffusion_plan.updates=6"]
-    words += ["--set", "autoencoder_plan.updates=60", "--set", "autoencoder_plan.watch_every=3"]
+    words += ["--set", "autoencoder_plan.updates=60", "--set", "autoencoder_plan.validate_every=3"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     program = [sys.executable, "-m", "spikeloom", *words, "--out"]
     process = subprocess.Popen([*program, str(killed)], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
@@ -293,7 +293,7 @@ def test_mistakes_about_models(house, tmp_path, mistake):
     words = ["fit", "ldns-tiny", "--data", data, "--out", tmp_path / "run"]
     assert "smoothness" in mistake(*words, "--set", "autoencoder.smothness=1")
     assert "less than 1" in mistake(*words, "--set", "autoencoder.dropout=1.5")
-    assert "neurons" in mistake(*words, "--watch", other_neurons(house, tmp_path))
+    assert "neurons" in mistake(*words, "--validation", other_neurons(house, tmp_path))
     assert "neurons" in mistake("encode", house / "run", "--data", tmp_path / "other.h5", "--out", out)
     assert "holds none" in mistake("sample", tmp_path, "--trials", 3, "--out", out)
     assert "--trials" in mistake("sample", house / "run", "--out", out)

@@ -92,3 +92,9 @@ def test_every_warning_of_the_package_has_the_same_base():
             for name, value in vars(importlib.import_module(found.name)).items():
                 if inspect.isclass(value) and issubclass(value, Warning) and value.__module__.startswith("spikeloom"):
                     assert issubclass(value, SpikeloomWarning), f"{found.name}.{name}"
+
+
+@pytest.mark.parametrize("words", [["--watch", "v.h5"], ["--watch=v.h5"]])
+def test_an_option_with_a_new_name_is_named(words, capsys):
+    assert run("fit", "ldns-tiny", "--data", "t.h5", *words, "--out", "run") == 2
+    assert capsys.readouterr().err == "spikeloom: `--watch` is now called `--validation`.\n"

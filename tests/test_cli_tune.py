@@ -15,22 +15,22 @@ from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 SMALL = ["codes=3", "network.encoder=4", "network.generator=6", "network.factors=3", "plan.updates=20"]
-QUICK = [word for change in (*SMALL, "plan.watch_every=5") for word in ("--set", change)]
+QUICK = [word for change in (*SMALL, "plan.validate_every=5") for word in ("--set", change)]
 VARY = ["--vary", "plan.learning_rate=1e-4..2e-2 log", "--vary", "network.dropout=0..0.5"]
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """A folder with trials to train on and to watch."""
+    """A folder with trials to train and to validate on."""
     folder = tmp_path_factory.mktemp("house")
-    for seed, name in enumerate(("train.h5", "watch.h5")):
+    for seed, name in enumerate(("train.h5", "validation.h5")):
         lorenz(24, neurons=5, bins=20, seed=seed).save(folder / name)
     return folder
 
 
 def command(house, out, *more):
     """Words of a search."""
-    data = ["--data", house / "train.h5", "--watch", house / "watch.h5", "--out", out]
+    data = ["--data", house / "train.h5", "--validation", house / "validation.h5", "--out", out]
     return [str(word) for word in ("tune", "lfads-tiny", *data, *VARY, *QUICK, *more)]
 
 
@@ -60,7 +60,7 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(house, tmp_path, c
     for name in ("best.toml", "model/model.safetensors"):
         assert files.sha256(killed / name) == files.sha256(whole / name)
     assert run("sample", whole, "--trials", 2, "--out", tmp_path / "fake.h5") == 0
-    words = ["--data", house / "train.h5", "--watch", house / "watch.h5", "--out", tmp_path / "best"]
+    words = ["--data", house / "train.h5", "--validation", house / "validation.h5", "--out", tmp_path / "best"]
     assert run("fit", whole / "best.toml", *words) == 0
     name = "model/model.safetensors"
     assert files.sha256(tmp_path / "best" / name) == files.sha256(whole / name)

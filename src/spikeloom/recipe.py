@@ -164,7 +164,7 @@ def fit(
         (3, 30, 6)
     """
     model = read_recipe(recipe, changes).build(trials.neurons)
-    return model.fit(trials, watch=validation, seed=seed, out=out, progress=progress)
+    return model.fit(trials, validation=validation, seed=seed, out=out, progress=progress)
 
 
 def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Model:

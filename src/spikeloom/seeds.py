@@ -18,7 +18,7 @@ class Purpose(IntEnum):
 
     ORDER = 0
     TRAIN = 1
-    WATCH = 2
+    VALIDATION = 2
     SAMPLE = 3
     SPIKES = 4
     SPLIT = 5

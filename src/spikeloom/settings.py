@@ -27,7 +27,7 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 NONE = "none"
 """TOML has no null; this word stands for it."""
 
-RENAMED = {"rate": "learning_rate", "watch_every": "validate_every"}
+RENAMED = {"rate": "learning_rate", "watch": "validation", "watch_every": "validate_every"}
 """Settings of before the first release by their new names, for messages."""
 
 # --- from objects to words -------------------------------------------------------------------------------------------

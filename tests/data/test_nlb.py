@@ -76,20 +76,24 @@ def test_behaviour_follows_by_the_lag_in_metres(session):
 
 def test_the_papers_split(session):
     trials = read_nlb(session)
-    train, watch, test = paper_split(trials)
-    assert (len(train), len(watch), len(test)) == (TRAIN + 5, 1, 3)  # 9 validation trials: 5 train; of 4, 1 is watched
+    train, validation, test = paper_split(trials)
+    assert (len(train), len(validation), len(test)) == (
+        TRAIN + 5,
+        1,
+        3,
+    )  # 9 validation trials: 5 train; of 4, 1 is watched
     assert set(train.conditions["split"]) == {"train", "val"}
     assert (np.sort(train.conditions["angle_deg"][train.conditions["split"] == "val"])).tolist() == pytest.approx(
         sorted(trials.conditions["angle_deg"][trials.conditions["split"] == "val"][:5].tolist())
     )
-    parts = np.concatenate([part.behavior["hand_vel"].sum((1, 2)) for part in (train, watch, test)])
+    parts = np.concatenate([part.behavior["hand_vel"].sum((1, 2)) for part in (train, validation, test)])
     np.testing.assert_allclose(np.sort(parts), np.sort(trials.behavior["hand_vel"].sum((1, 2))))  # each trial once
     numbers = Trials(np.ones((2295, 1, 1), int), 0.005, conditions={"split": np.repeat(["train", "val"], [1721, 574])})
     assert [len(part) for part in paper_split(numbers)] == [2008, 71, 216]  # MC_Maze
 
 
 def test_the_command_writes_three_files(session, tmp_path):
-    names = [str(tmp_path / f"{name}.h5") for name in ("train", "watch", "test")]
+    names = [str(tmp_path / f"{name}.h5") for name in ("train", "validation", "test")]
     done = CliRunner().invoke(app, ["published", "maze", str(session), "--lag", "0.12", "--out", *names])
     assert done.exit_code == 0, done.output
     assert [len(Trials.load(name)) for name in names] == [TRAIN + 5, 1, 3]

@@ -10,7 +10,7 @@ from spikeloom.tuning.space import read_space
 
 NEURONS = 5
 SMALL = ("codes=3", "network.encoder=4", "network.generator=6", "network.factors=3")
-QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.learning_rate=0.02", "plan.watch_every=5")
+QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.learning_rate=0.02", "plan.validate_every=5")
 
 
 def waves(trials=24, time=16, *, seed=0):
@@ -24,5 +24,5 @@ def waves(trials=24, time=16, *, seed=0):
 
 def search(out, *vary, space=None, aim="reconstruction", changes=QUICK, recipe="lfads-tiny", seed=0):
     """A search of a tiny LFADS on waves."""
-    train, watch = waves(), waves(12, seed=1)
-    return Search(read_recipe(recipe, changes), read_space(space, vary).of(train), train, watch, aim, seed, out)
+    train, validation = waves(), waves(12, seed=1)
+    return Search(read_recipe(recipe, changes), read_space(space, vary).of(train), train, validation, aim, seed, out)

@@ -26,7 +26,7 @@ from spikeloom.training.stage import LossTerms, Stage
 MEASURED = ("seconds", "memory_gb")
 """Of a line of history: never twice the same."""
 
-PLAN = Plan(updates=23, batch=8, learning_rate=0.05, average=0.95, watch_every=4)
+PLAN = Plan(updates=23, batch=8, learning_rate=0.05, average=0.95, validate_every=4)
 
 
 def network(inputs, outputs, seed=0):
@@ -61,20 +61,20 @@ def data(trials=37, seed=3):
     return {"x": x, "y": y, "valid": (torch.rand(trials, generator=source) > 0.2).float()}
 
 
-def stages(modules, *, plan=PLAN, watch=True, before=None):
+def stages(modules, *, plan=PLAN, validation=True, before=None):
     """Two stages; the second learns what the first one gets wrong."""
     given, held = data(), data(trials=9, seed=4)
-    yield Stage("first", modules[0], regression(modules[0], before=before), given, plan, held if watch else None)
+    yield Stage("first", modules[0], regression(modules[0], before=before), given, plan, held if validation else None)
     with torch.no_grad():
         left = given | {"y": given["y"] - modules[0](given["x"])}
     yield Stage("second", modules[1], regression(modules[1], before=before), left, plan)
 
 
-def run(folder, *, plan=PLAN, before=None, watch=True, seed=7):
+def run(folder, *, plan=PLAN, before=None, validation=True, seed=7):
     """Train both stages; final weights by name, and history without what a clock says."""
     modules = nn.ModuleList([network(3, 2, seed=0), network(3, 2, seed=1)])
     history = engine.train(
-        stages(modules, plan=plan, before=before, watch=watch), seed=seed, out=folder, progress=False
+        stages(modules, plan=plan, before=before, validation=validation), seed=seed, out=folder, progress=False
     )
     lines = [{name: value for name, value in line.items() if name not in MEASURED} for line in history]
     return {name: value.detach().clone() for name, value in modules.state_dict().items()}, lines

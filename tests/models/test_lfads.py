@@ -99,7 +99,7 @@ def test_coordinated_dropout_keeps_the_scale_of_the_likelihood(fitted):
     assert hidden > 0.85 * whole
 
 
-def test_the_divergence_grows_and_is_whole_on_watch_trials():
+def test_the_divergence_grows_and_is_whole_on_validation_trials():
     one = model(updates=100, loss=LossSettings(beta=2.0, weight_penalty=0.1, ramp=0.5))
     one.fit(toy(), progress=False)
     totals = []
@@ -228,9 +228,9 @@ def test_bits_per_spike_of_unseen_counts(fitted):
 
 
 @pytest.mark.parametrize("choice", ["bound", "reconstruction"])
-def test_watch_trials_choose_the_weights(choice):
-    one = model(updates=20, loss=LossSettings(watch=choice)).fit(toy(), watch=toy(30, seed=9), progress=False)
-    looks = [line["watch"] for line in one.history if "watch" in line]
+def test_validation_trials_choose_the_weights(choice):
+    one = model(updates=20, loss=LossSettings(validation=choice)).fit(toy(), validation=toy(30, seed=9), progress=False)
+    looks = [line["validation"] for line in one.history if "validation" in line]
     assert len(looks) >= 10
     assert np.isfinite(looks).all()
 

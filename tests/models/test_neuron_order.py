@@ -63,10 +63,10 @@ def test_samples_like_trials_come_in_their_order(model):
 
 def test_validation_trials_are_brought_into_the_order_of_training():
     watched = [named(1), named(1).select_neurons(REVERSED)]
-    one = toy_model().fit(named(), watch=watched[0], progress=False)
+    one = toy_model().fit(named(), validation=watched[0], progress=False)
     with pytest.warns(NeuronOrderWarning, match="validation trials"):
-        other = toy_model().fit(named(), watch=watched[1], progress=False)
-    assert [row.get("watch") for row in one.history] == [row.get("watch") for row in other.history]
+        other = toy_model().fit(named(), validation=watched[1], progress=False)
+    assert [row.get("validation") for row in one.history] == [row.get("validation") for row in other.history]
     np.testing.assert_array_equal(one.sample(2, seed=0).counts, other.sample(2, seed=0).counts)
 
 
@@ -75,7 +75,7 @@ def test_other_neurons_are_refused_by_name(model):
     for use in (
         lambda: model.encode(other),
         lambda: model.sample(like=other),
-        lambda: toy_model().fit(named(), watch=other, progress=False),
+        lambda: toy_model().fit(named(), validation=other, progress=False),
         lambda: model.in_training_order(other),
     ):
         with pytest.raises(ShapeError, match=r"\(new\).*\(n12\)|\(n12\).*\(new\)"):

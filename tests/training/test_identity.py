@@ -111,9 +111,9 @@ def stop(line, done):
 def folders(tmp_path_factory):
     """A finished and a half-finished run of the same training."""
     finished, half = (tmp_path_factory.mktemp(name) / "run" for name in ("finished", "half"))
-    ldns().fit(recording(), watch=recording(6, seed=1), out=finished, progress=False)
+    ldns().fit(recording(), validation=recording(6, seed=1), out=finished, progress=False)
     with pytest.raises(Stopped):
-        ldns().fit(recording(), watch=recording(6, seed=1), out=half, progress=False, watching=stop)
+        ldns().fit(recording(), validation=recording(6, seed=1), out=half, progress=False, after_validation=stop)
     assert (finished / "model" / "manifest.json").exists()
     assert not (half / "model").exists()
     return [finished, half]
@@ -122,7 +122,9 @@ def folders(tmp_path_factory):
 def fit(folder, trials, held_out, model=None, **more):
     """Fit in a folder; a half-finished run is stopped again, so that it stays so."""
     try:
-        ldns(**(model or {})).fit(trials, watch=held_out, out=folder, progress=False, watching=stop, **more)
+        ldns(**(model or {})).fit(
+            trials, validation=held_out, out=folder, progress=False, after_validation=stop, **more
+        )
     except Stopped:
         assert not (folder / "model").exists()
 

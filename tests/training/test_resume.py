@@ -44,7 +44,7 @@ def whole(ask):
 
 KILLS = st.lists(
     st.one_of(
-        st.tuples(st.just("loss"), st.integers(1, 55)),  # 46 updates and some looks at the watch trials
+        st.tuples(st.just("loss"), st.integers(1, 55)),  # 46 updates and some validations
         st.tuples(st.just("fsync"), st.integers(1, 170)),  # a checkpoint is some ten of them
     ),
     min_size=1,
@@ -83,7 +83,7 @@ def test_a_stop_signal_keeps_everything_so_far(tmp_path, number):
     with pytest.raises(KeyboardInterrupt):
         toy.run(tmp_path, before=ring)
     (saved,) = (tmp_path / "checkpoints").glob("first-*")
-    assert saved.name in ("first-4", "first-5")  # at the next boundary; a look at the watch trials is a call, too
+    assert saved.name in ("first-4", "first-5")  # at the next boundary; a validation is a call, too
     assert signal.getsignal(number) is before
     weights, history = toy.run(tmp_path)
     assert all(torch.equal(weights[name], value) for name, value in expected.items())
@@ -146,7 +146,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path):
 def test_other_settings_do_not_resume(tmp_path, eager):
     stopped(tmp_path, calls=10)
     with pytest.raises(SettingError, match="plan"):
-        toy.run(tmp_path, plan=toy.Plan(updates=23, batch=8, learning_rate=0.04, average=0.95, watch_every=4))
+        toy.run(tmp_path, plan=toy.Plan(updates=23, batch=8, learning_rate=0.04, average=0.95, validate_every=4))
     with pytest.raises(SettingError, match="seed"):
         toy.run(tmp_path, seed=8)
 

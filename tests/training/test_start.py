@@ -66,21 +66,21 @@ def watched(told, *, stop=None, average=0.95):
     module = pair(0)
 
     def tell(line, done):
-        told.append((line["stage"], line["update"], done, line["watch"], toy_loss(module)))
+        told.append((line["stage"], line["update"], done, line["validation"], toy_loss(module)))
         if line["update"] == stop:
             raise ZeroDivisionError
 
-    lines = engine.train(toy.stages(module, plan=plan), seed=7, progress=False, watching=tell)
+    lines = engine.train(toy.stages(module, plan=plan), seed=7, progress=False, after_validation=tell)
     return lines, module
 
 
 def engine_plan(average):
     """The toy's plan with another average."""
-    return toy.Plan(updates=23, batch=8, learning_rate=0.05, average=average, watch_every=4)
+    return toy.Plan(updates=23, batch=8, learning_rate=0.05, average=average, validate_every=4)
 
 
 def toy_loss(module):
-    """What the watch loss of the first stage is without its noise."""
+    """What the validation loss of the first stage is without its noise."""
     given = toy.data(trials=9, seed=4)
     with torch.no_grad():
         error = (module[0](given["x"]) - given["y"]).square() * given["valid"][:, None]
@@ -90,14 +90,14 @@ def toy_loss(module):
 def test_a_listener_is_told_of_each_look_and_sees_the_averaged_weights():
     told = []
     lines, module = watched(told)
-    looks = [line for line in lines if "watch" in line]
+    looks = [line for line in lines if "validation" in line]
     assert [(stage, update) for stage, update, *_ in told] == [("first", k) for k in (4, 8, 12, 16, 20, 23)]
     assert [done for _, _, done, *_ in told] == [k / 23 for k in (4, 8, 12, 16, 20, 23)]
-    assert [watch for *_, watch, _ in told] == [line["watch"] for line in looks]
+    assert [validation for *_, validation, _ in told] == [line["validation"] for line in looks]
     # the look adds noise of sd 0.1 to the inputs; raw weights after a handful of steps of 0.05 are further off
-    assert all(abs(watch - seen) < 0.1 * seen for *_, watch, seen in told)
-    assert all(line["watch_parts"].keys() == {"first"} for line in looks)
-    assert all(0 < line["watch_parts"]["first"] < line["watch"] * 2 for line in looks)
+    assert all(abs(validation - seen) < 0.1 * seen for *_, validation, seen in told)
+    assert all(line["validation_parts"].keys() == {"first"} for line in looks)
+    assert all(0 < line["validation_parts"]["first"] < line["validation"] * 2 for line in looks)
     plain, _ = toy.run(None, plan=engine_plan(0.95))
     assert all(torch.equal(value, plain[name]) for name, value in module.state_dict().items())  # listening is free
 

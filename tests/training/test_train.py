@@ -138,8 +138,8 @@ def test_ten_bad_updates_stop_with_the_last_good_weights(tmp_path, where):
     assert (state["update"], state["skipped"]) == (12, 0)
 
 
-def test_the_best_weights_on_the_watch_trials_come_back():
-    """The truth changes sign half-way: the best weights on the watch trials are those of before."""
+def test_the_best_weights_on_the_validation_trials_come_back():
+    """The truth changes sign half-way: the best weights on the validation trials are those of before."""
     module, call = nn.Linear(1, 1), iter(range(1000))
     x = torch.linspace(-1, 1, 8)[:, None]
     seen = {}
@@ -153,16 +153,16 @@ def test_the_best_weights_on_the_watch_trials_come_back():
         error = (module(batch["x"]) - sign * batch["x"]).square()
         return LossTerms(error.sum(), error.numel())
 
-    settings = plan(updates=60, learning_rate=0.3, watch_every=1)
-    history = train([Stage("a", module, loss, {"x": x}, settings, watch={"x": x})], seed=0, progress=False)
-    watched = [line["watch"] for line in history]
+    settings = plan(updates=60, learning_rate=0.3, validate_every=1)
+    history = train([Stage("a", module, loss, {"x": x}, settings, validation={"x": x})], seed=0, progress=False)
+    watched = [line["validation"] for line in history]
     assert len(watched) == 60
     assert watched[-1] > 1.0 > 0.1 > min(watched)
     assert module.weight.item() == seen[min(seen)]
     assert not module.training
 
 
-def test_without_watch_trials_the_average_comes_back():
+def test_without_validation_trials_the_average_comes_back():
     module = toy.network(3, 2)
     trail = []
 
@@ -201,7 +201,7 @@ def test_history_has_a_line_per_logged_update(tmp_path):
     _, lines = toy.run(tmp_path)
     assert [line["update"] for line in lines] == [*range(1, 24), *range(1, 24)]
     assert [line["stage"] for line in lines] == ["first"] * 23 + ["second"] * 23
-    assert [line["update"] for line in lines if "watch" in line] == [4, 8, 12, 16, 20, 23]
+    assert [line["update"] for line in lines if "validation" in line] == [4, 8, 12, 16, 20, 23]
     assert all(0 < line["parts"]["first"] < line["loss"] for line in lines if line["stage"] == "first")
     on_disk = [json.loads(text) for text in (tmp_path / "history.jsonl").read_text().splitlines()]
     assert [line["loss"] for line in on_disk] == [line["loss"] for line in lines]

@@ -25,7 +25,7 @@ class Parrot(Model):
     def build(self, facts):
         """Nothing."""
 
-    def stages(self, trials, watch):
+    def stages(self, trials, validation):
         """None."""
         yield from ()
 
@@ -70,53 +70,53 @@ def test_a_mean_is_worth_nothing_and_no_spikes_say_nothing():
 
 
 def test_reconstruction_hides_what_it_judges():
-    watch = waves(130, seed=4)  # more than a batch
-    aim, model = Reconstruction(watch, seed=3), Parrot(watch.neurons, watch)
-    assert aim.score(model, []) == pytest.approx(bits_per_hidden_spike(watch.counts, watch.rates, aim.hidden))
+    validation = waves(130, seed=4)  # more than a batch
+    aim, model = Reconstruction(validation, seed=3), Parrot(validation.neurons, validation)
+    assert aim.score(model, []) == pytest.approx(bits_per_hidden_spike(validation.counts, validation.rates, aim.hidden))
     seen = np.concatenate(model.seen)
     assert (seen[aim.hidden] == 0).all()
-    assert np.allclose(seen[~aim.hidden], watch.counts[~aim.hidden] / (1 - HIDDEN))
+    assert np.allclose(seen[~aim.hidden], validation.counts[~aim.hidden] / (1 - HIDDEN))
     assert abs(aim.hidden.mean() - HIDDEN) < 0.02  # sd 0.004 with 10,400 entries
     assert model.training
 
 
 def test_the_bound_is_that_of_the_look_whose_weights_are_kept():
-    watch = waves(time=16)  # of 5 neurons: 80 entries a trial
+    validation = waves(time=16)  # of 5 neurons: 80 entries a trial
     lines = [
-        {"watch": 3.0, "watch_parts": {"nll": 1.0, "kl": 0.1, "kl_inputs": 0.1}},
-        {"watch": 2.0, "watch_parts": {"nll": 0.5, "kl": 0.2, "kl_inputs": 0.05}},
-        {"watch": 2.5, "watch_parts": {"nll": 0.4, "kl": 0.1, "kl_inputs": 0.0}},
-        {"watch": None, "watch_parts": {"nll": None, "kl": 0.1, "kl_inputs": 0.0}},
+        {"validation": 3.0, "validation_parts": {"nll": 1.0, "kl": 0.1, "kl_inputs": 0.1}},
+        {"validation": 2.0, "validation_parts": {"nll": 0.5, "kl": 0.2, "kl_inputs": 0.05}},
+        {"validation": 2.5, "validation_parts": {"nll": 0.4, "kl": 0.1, "kl_inputs": 0.0}},
+        {"validation": None, "validation_parts": {"nll": None, "kl": 0.1, "kl_inputs": 0.0}},
         {"loss": 1.0},
     ]
-    aim, model = Bound(watch), Parrot(5, watch)
+    aim, model = Bound(validation), Parrot(5, validation)
     assert aim.score(model, lines) == pytest.approx(-0.75 * 80)
     assert math.isnan(aim.score(model, lines[3:4]))
 
 
 def test_a_model_that_cannot_be_judged_so_is_refused_before_it_is_trained():
-    watch = waves()
-    blind = Parrot(5, watch)
+    validation = waves()
+    blind = Parrot(5, validation)
     blind.reads = "rates"
     with pytest.raises(SettingError, match="reads rates"):
-        objective("reconstruction", train=watch, watch=watch).check(blind)
+        objective("reconstruction", train=validation, validation=validation).check(blind)
     with pytest.raises(SettingError, match="evidence lower bound"):
-        objective("bound", train=watch, watch=watch).check(blind)
+        objective("bound", train=validation, validation=validation).check(blind)
     tiny = read_recipe("lfads-tiny")
-    objective("bound", train=watch, watch=watch).check(tiny.build(5))
-    other = read_recipe("lfads-tiny", ["loss.watch=reconstruction"]).build(5)
+    objective("bound", train=validation, validation=validation).check(tiny.build(5))
+    other = read_recipe("lfads-tiny", ["loss.validation=reconstruction"]).build(5)
     with pytest.raises(SettingError, match="evidence lower bound"):
-        objective("bound", train=watch, watch=watch).check(other)
+        objective("bound", train=validation, validation=validation).check(other)
 
 
 def test_samples_are_worth_one_if_real_and_nothing_if_independent():
-    train, watch = waves(300), waves(160, seed=1)
-    aim = objective("samples", train=train, watch=watch)
-    real, poor = waves(160, seed=2), homogeneous_poisson(train, watch, seed=3)
+    train, validation = waves(300), waves(160, seed=1)
+    aim = objective("samples", train=train, validation=validation)
+    real, poor = waves(160, seed=2), homogeneous_poisson(train, validation, seed=3)
     scores = []
     for known in (real, poor):
         model = Parrot(5, known)
-        model.fit(train, watch=watch, progress=False)
+        model.fit(train, validation=validation, progress=False)
         model.seen.clear()
         scores.append(aim.score(model, []))
     assert scores[0] > 0.8  # at the floor, give or take what three splits of 80 trials allow

@@ -33,7 +33,7 @@ def population(tmp_path):
 
 def train(made, settings, number, *, before, folder):
     """One generation of the first member."""
-    aim = objective(made.aim, train=made.train, watch=made.watch, seed=made.seed)
+    aim = objective(made.aim, train=made.train, validation=made.validation, seed=made.seed)
     folder.mkdir()
     return generation(made, aim, settings, 0, number, before=before, folder=folder)
 
@@ -66,7 +66,7 @@ def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(populatio
 
 def refused(made):
     """What is looked at before a population is trained."""
-    _check(made, objective(made.aim, train=made.train, watch=made.watch))
+    _check(made, objective(made.aim, train=made.train, validation=made.validation))
 
 
 def test_settings_that_change_sizes_are_refused(population):
@@ -95,8 +95,19 @@ def test_a_population_is_trained_compared_and_copied(tmp_path):
     vary = "[vary]\nplan.learning_rate = { low = 1e-6, high = 3e-2, log = true }\n"
     (tmp_path / "space.toml").write_text(vary + SCHEDULE)
     waves().save(tmp_path / "train.h5")
-    waves(12, seed=1).save(tmp_path / "watch.h5")
-    words = ["tune", "lfads-tiny", "--data", "train.h5", "--watch", "watch.h5", "--space", "space.toml", "--out", "out"]
+    waves(12, seed=1).save(tmp_path / "validation.h5")
+    words = [
+        "tune",
+        "lfads-tiny",
+        "--data",
+        "train.h5",
+        "--validation",
+        "validation.h5",
+        "--space",
+        "space.toml",
+        "--out",
+        "out",
+    ]
     words += ["--population", "3", "--generations", "3", *(word for change in QUICK for word in ("--set", change))]
     program = [sys.executable, "-m", "spikeloom", *words]  # Ray cannot send functions that check their types
     done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)

@@ -73,7 +73,7 @@ def test_the_best_recipe_fits_to_the_same_weights(whole, tmp_path):
     folder = whole[0]
     given = search(tmp_path, RATES)
     model = read_recipe(folder / "best.toml").build(given.train.neurons)
-    model.fit(given.train, watch=given.watch, seed=given.seed, out=tmp_path / "again", progress=False)
+    model.fit(given.train, validation=given.validation, seed=given.seed, out=tmp_path / "again", progress=False)
     again, there = (place / "model" / "model.safetensors" for place in (tmp_path / "again", folder))
     assert sha256(again) == sha256(there)
 

@@ -67,11 +67,19 @@ def _options(
     pass
 
 
+RENAMED = {"--watch": "--validation"}
+"""Options of before the first release by their new names, for messages."""
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; the arguments are those of the process if none are given."""
     # Threads that spin while they wait make small networks many times slower on a machine that does other things too.
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for word in sys.argv[1:] if arguments is None else arguments:
+        old = word.partition("=")[0]
+        if old in RENAMED:
+            _give_up(f"`{old}` is now called `{RENAMED[old]}`.")
     try:
         with _warnings_as_notes():
             app(args=None if arguments is None else list(arguments), prog_name="spikeloom")

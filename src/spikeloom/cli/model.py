@@ -47,7 +47,7 @@ def fit(
     *,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
     data: Annotated[Path, typer.Option(help="Trials file to train on.")],
-    watch: Annotated[Path | None, typer.Option(help="Trials file on which the best weights are chosen.")] = None,
+    validation: Annotated[Path | None, typer.Option(help="Trials file on which the best weights are chosen.")] = None,
     change: Change = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Run folder. A run that was stopped goes on where it was.")],
@@ -58,11 +58,11 @@ def fit(
 
     settings = read_recipe(recipe, change or ())
     trials = Trials.load(data)
-    watched = None if watch is None else Trials.load(watch)
+    held_out = None if validation is None else Trials.load(validation)
     model = settings.build(trials.neurons)
     output_folder(out)
     try:
-        model.fit(trials, watch=watched, seed=seed, out=out)
+        model.fit(trials, validation=held_out, seed=seed, out=out)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. The same command goes on where {out} is now.", err=True)
         raise

@@ -10,9 +10,11 @@ from spikeloom.cli.paths import Overwrite, different_files, output_file
 if TYPE_CHECKING:
     from spikeloom.trials import Trials
 
-Outputs = Annotated[tuple[Path, Path, Path], typer.Option("--out", help="Trials files to train, watch and test on.")]
+Outputs = Annotated[
+    tuple[Path, Path, Path], typer.Option("--out", help="Trials files of training, validation and test trials.")
+]
 
-MAZE = "Example: spikeloom published maze sub-Jenkins_ses-full_desc-train.nwb --out train.h5 watch.h5 test.h5"
+MAZE = "Example: spikeloom published maze sub-Jenkins_ses-full_desc-train.nwb --out train.h5 validation.h5 test.h5"
 
 
 def maze(
@@ -32,7 +34,7 @@ def maze(
     _write(paper_split(read_nlb(recording, bin_width=bin_width, lag=lag)), out)
 
 
-SPEECH = "Example: spikeloom published speech competitionData --out train.h5 watch.h5 test.h5"
+SPEECH = "Example: spikeloom published speech competitionData --out train.h5 validation.h5 test.h5"
 
 
 def speech(

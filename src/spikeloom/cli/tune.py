@@ -25,7 +25,7 @@ def tune(
     *,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
     data: Annotated[Path, typer.Option(help="Trials file to train on.")],
-    watch: Annotated[
+    validation: Annotated[
         Path | None, typer.Option(help="Trials file to judge by; a fifth of --data is held out if absent.")
     ] = None,
     vary: Annotated[
@@ -49,7 +49,7 @@ def tune(
         typer.Option(help="Ray cluster to use, such as auto or HOST:PORT; RAY_ADDRESS if set; else this machine."),
     ] = None,
     objective: Annotated[
-        Literal["reconstruction", "bound", "samples"], typer.Option(help="What is to be best on the watch trials.")
+        Literal["reconstruction", "bound", "samples"], typer.Option(help="What is to be best on the validation trials.")
     ] = "reconstruction",
     prune: Annotated[bool, typer.Option(help="Stop hopeless attempts early, where that can be told.")] = True,
     seed: Seed = 0,
@@ -68,13 +68,15 @@ def tune(
         )
     from spikeloom.recipe import read_recipe
     from spikeloom.trials import Trials
-    from spikeloom.tuning.search import Search, split_watch
+    from spikeloom.tuning.search import Search, split_validation
     from spikeloom.tuning.space import read_space
 
     settings, varied = read_recipe(recipe, change or ()), read_space(space, vary or ())
-    train, watched = split_watch(Trials.load(data), None if watch is None else Trials.load(watch), seed=seed)
+    train, held_out = split_validation(
+        Trials.load(data), None if validation is None else Trials.load(validation), seed=seed
+    )
     output_folder(out)
-    search = Search(settings, varied.of(train), train, watched, objective, seed, out)
+    search = Search(settings, varied.of(train), train, held_out, objective, seed, out)
     try:
         if trials is not None:
             _need("optuna", "tune")

@@ -11,7 +11,7 @@ processing module `behavior`, in millimetres. Here
 - `angle_deg` is the direction of that velocity in the bin of movement onset, not the direction of the target.
 
 The paper trains on the benchmark's training trials and the first half of its validation trials, in the order of the
-file; a random quarter of the rest is watched while training, and the others are for tests.
+file; a random quarter of the rest is held out for validation, and the others are for tests.
 
 Source: Pei et al. 2021 (NLB); METHODS of Kapoor et al. 2024 (LDNS), whose release shifts and splits like this.
 """
@@ -96,7 +96,7 @@ def read_nlb(
 
 
 def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Trials]:
-    """Trials to train on, to watch, and to test on, as the LDNS paper divides MC_Maze (2008, 71 and 216).
+    """Training, validation and test trials, as the LDNS paper divides MC_Maze (2008, 71 and 216).
 
     Raises:
         DataError: if there is no column `split` with training and validation trials.
@@ -112,10 +112,10 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
             "Give the NLB file of training trials, or divide other trials with `spikeloom split`.",
         )
     order = generator(seed, Purpose.SPLIT).permutation(rest)
-    watched = len(rest) // 4
-    parts = (np.sort(np.concatenate([first, second[:half]])), np.sort(order[:watched]), np.sort(order[watched:]))
-    train, watch, test = (trials.select(part) for part in parts)
-    return train, watch, test
+    held_out = len(rest) // 4
+    parts = (np.sort(np.concatenate([first, second[:half]])), np.sort(order[:held_out]), np.sort(order[held_out:]))
+    train, validation, test = (trials.select(part) for part in parts)
+    return train, validation, test
 
 
 def metric(recording: Recording) -> Recording:

@@ -5,7 +5,7 @@ channel) per sentence: threshold crossings in bins of 20 ms, of 256 channels, of
 Sentences longer than 512 bins are left out; the others keep their own length, and models mask what lies beyond. Days
 are read in the order of their names and pooled; which day and which sentence a trial was are kept as conditions.
 
-The paper watches the first quarter of the partition `test` while training, and tests on the rest.
+The paper validates on the first quarter of the partition `test`, and tests on the rest.
 """
 
 import os
@@ -68,7 +68,7 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
 
 
 def paper_split(trials: Trials) -> tuple[Trials, Trials]:
-    """Trials to watch and to test on: the first quarter of the partition `test`, and the rest (213 and 640)."""
+    """Validation and test trials: the first quarter of the partition `test`, and the rest (213 and 640)."""
     quarter = len(trials) // 4
     if not quarter:
         raise DataError("The partition must hold at least four sentences.", f"It holds {len(trials)}.", "Give more.")

@@ -197,9 +197,12 @@ class GNOCCHI(Coded):
             self.head = Decoder(channels, facts.neurons, width=64, mixed=True)
         self.space = CodeSpace(self.codes)
 
-    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """Encoder with denoiser, then prior and head where there are any; see `Model.stages`."""
-        if self.signal.form == "components" and len({*trials.lengths, *(() if watch is None else watch.lengths)}) > 1:
+        if (
+            self.signal.form == "components"
+            and len({*trials.lengths, *(() if validation is None else validation.lengths)}) > 1
+        ):
             raise DataError(
                 "Space-time components need trials of equal length.",
                 f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
@@ -215,8 +218,8 @@ class GNOCCHI(Coded):
         self.activity.measure(given, torch.from_numpy(trials.mask))
         if self.activity.components:
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
-        data, watched = self._diffused(trials), None if watch is None else self._diffused(watch)
-        yield Stage("denoiser", nn.ModuleList((self.encoder, self.denoiser)), self.denoising, data, self.plan, watched)
+        data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
+        yield Stage("denoiser", nn.ModuleList((self.encoder, self.denoiser)), self.denoising, data, self.plan, held_out)
         codes = np.array(self.encode(trials, progress=False).codes)
         self.space.measure(codes)
         if self.prior == "diffusion":

@@ -208,17 +208,17 @@ class LDNS(Model):
             self.asked = Calibration(facts.neurons)  # of what is generated under conditions
         self.observation.build(facts.neurons, facts.bin_width)
 
-    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """Autoencoder, then diffusion; see `Model.stages`."""
-        data, watched = as_tensors(trials), None if watch is None else as_tensors(watch)
+        data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
         mean = data["counts"].sum((0, 1), dtype=torch.float32) / trials.bins
         self.decoder.start_at(self.observation.drive(mean))
         coder = nn.ModuleList((self.encoder, self.decoder))
-        yield Stage("autoencoder", coder, self.reconstruction, data, self.autoencoder_plan, watched)
+        yield Stage("autoencoder", coder, self.reconstruction, data, self.autoencoder_plan, held_out)
         self._standardise(trials)
         self.fit_observation(trials)
-        data, watched = self._diffused(trials), None if watch is None else self._diffused(watch)
-        yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, watched)
+        data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
+        yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
         self._calibrate_generated(trials)
 
     # --- losses --------------------------------------------------------------------------------------------------

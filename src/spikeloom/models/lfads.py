@@ -18,7 +18,7 @@ are 1e-7 to 1e-3 (`beta="published"` is 1e-7). Beta and lambda grow linearly ove
 
 Coordinated dropout (Keshtkaran & Pandarinath 2019): the encoder sees some entries, the likelihood is that of the
 others, divided by their share, so it stays that of a whole trial. (Then z cannot know the entries it is judged on; the
-bound is watched on complete trials.)
+bound is validated on complete trials.)
 
 Rates of a trial are the mean of exp over draws from its posterior. Samples start from the prior, or from the aggregate
 posterior: a training trial is drawn, then z from its posterior; all other variability is Poisson's, or u's.
@@ -100,7 +100,7 @@ class LossSettings:
         weight_penalty: Lambda, per trial, of the squared recurrent weights of generator and controller.
         ramp: Share of the updates over which these three grow to their values.
         hidden: Probability that coordinated dropout hides an entry from the encoder; 0: it sees and is judged on all.
-        watch: What the best weights are chosen by on the watch trials: the bound of complete trials, or the
+        validation: What the best weights are chosen by on the validation trials: the bound of complete trials, or the
             likelihood of hidden entries alone.
     """
 
@@ -109,7 +109,7 @@ class LossSettings:
     weight_penalty: Annotated[float, Field(ge=0)] = 0.0
     ramp: Annotated[float, Field(ge=0, le=1)] = 0.1
     hidden: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    watch: Literal["bound", "reconstruction"] = "bound"
+    validation: Literal["bound", "reconstruction"] = "bound"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -179,7 +179,7 @@ class LFADS(Coded):
     @property
     def capabilities(self) -> Capabilities:
         """See `Model.capabilities`."""
-        bound = self.loss.watch == "bound"
+        bound = self.loss.validation == "bound"
         return Capabilities(options=("codes",), stream=True, unseen_rates=True, bound=bound)
 
     @property
@@ -225,13 +225,13 @@ class LFADS(Coded):
         facts = self.facts
         return self.neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
 
-    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """One stage; see `Model.stages`."""
         mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
-        data, watched = as_tensors(trials), None if watch is None else as_tensors(watch)
-        yield Stage("lfads", self, self.bound, data, self.plan, watched)
+        data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
+        yield Stage("lfads", self, self.bound, data, self.plan, held_out)
         posterior = in_batches(
             lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, batch=256, description="posterior"
         )
@@ -243,9 +243,9 @@ class LFADS(Coded):
             self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """The loss, a sum over trials, and how many entries are valid; on watch trials what `loss.watch` says."""
+        """The loss, a sum over trials, and the number of valid entries; `loss.validation` chooses it in validation."""
         loss, counts, mask = self.loss, batch["counts"].float(), batch["mask"]
-        chosen = not self.training and loss.watch == "reconstruction"
+        chosen = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, judged = counts, torch.ones_like(counts)
         if loss.hidden and (self.training or chosen):
@@ -301,7 +301,7 @@ class LFADS(Coded):
         return 0.5 * (scaled - 1 - log_variance + prior).sum()
 
     def _grown(self, update: int) -> float:
-        """Share of their values that the weights of the divergences have at an update; all, on watch trials."""
+        """Share of their values that the weights of the divergences have at an update; all, on validation trials."""
         ramp = self.loss.ramp * self.plan.updates
         return min(1.0, (update + 1) / ramp) if self.training and ramp else 1.0
 

@@ -32,7 +32,7 @@ class Plan:
         average: Largest decay of the exponential average of the weights, below 1; None trains without one.
         precision: "bf16" runs what is safe in bfloat16 (autocast); weights and optimiser stay float32.
         micro: Trials per forward pass, to bound memory; 0 for the whole batch. Changes results by rounding only.
-        watch_every: Updates between two looks at the watch trials (and two checkpoints); 0 for 20 looks in all.
+        validate_every: Updates between two validations (and two checkpoints); 0 for 20 looks in all.
     """
 
     updates: Annotated[int, Field(ge=1)]
@@ -45,7 +45,7 @@ class Plan:
     average: Annotated[float, Field(ge=0, lt=1)] | None = None
     precision: Literal["float32", "bf16"] = "float32"
     micro: Count = 0
-    watch_every: Count = 0
+    validate_every: Count = 0
 
     def learning_rate_at(self, update: int) -> float:
         r"""Learning rate of update k, counted from 0.
@@ -59,11 +59,11 @@ class Plan:
         span = self.horizon * self.updates - warm
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
 
-    def watches(self, update: int) -> bool:
-        """Whether to look at the watch trials once `update` updates are done; always after the last."""
-        every = self.watch_every or max(1, math.ceil(self.updates / 20))
+    def validates(self, update: int) -> bool:
+        """Whether to validation once `update` updates are done; always after the last."""
+        every = self.validate_every or max(1, math.ceil(self.updates / 20))
         return update % every == 0 or update == self.updates
 
     def logs(self, update: int) -> bool:
         """Whether to write a line of history once `update` updates are done: some 200 in all, and at each look."""
-        return update % max(1, self.updates // 200) == 0 or self.watches(update)
+        return update % max(1, self.updates // 200) == 0 or self.validates(update)

@@ -41,7 +41,7 @@ class Stage:
         module: What is trained: its parameters that require a gradient.
         loss: From a batch (name -> tensor (trial, ...), on the module's device) and its random streams to the terms.
         data: Training trials, name -> tensor (trial, ...), on the CPU.
-        watch: Other trials of the same kind, on which the best weights are chosen; None keeps the last weights.
+        validation: Other trials of the same kind, on which the best weights are chosen; None keeps the last weights.
         plan: Updates, batch, learning rate.
     """
 
@@ -50,7 +50,7 @@ class Stage:
     loss: Callable[[dict[str, Tensor], Streams], LossTerms]
     data: Mapping[str, Tensor]
     plan: Plan
-    watch: Mapping[str, Tensor] | None = None
+    validation: Mapping[str, Tensor] | None = None
 
 
 def sizes(stage: Stage, processes: int) -> tuple[int, int]:
@@ -60,19 +60,19 @@ def sizes(stage: Stage, processes: int) -> tuple[int, int]:
         DataError: if there are no trials, or tensors disagree about how many.
         SettingError: if the trials of an update cannot be shared evenly by the processes.
     """
-    groups = [data for data in (stage.data, stage.watch) if data is not None]
+    groups = [data for data in (stage.data, stage.validation) if data is not None]
     counts = [{len(value) for value in data.values()} for data in groups]
     if any(len(found) != 1 or 0 in found for found in counts):
         raise DataError(
             f"All data of stage {stage.name!r} must hold the same trials, at least one.",
-            f"They hold {counts[0]} to train on" + (f" and {counts[1]} to watch." if len(counts) > 1 else "."),
+            f"They hold {counts[0]} to train on" + (f" and {counts[1]} to validate on." if len(counts) > 1 else "."),
             "Give trials that are not empty.",
         )
     trials = counts[0].pop()
     batch = batch_size(stage.plan, trials, processes)
     if batch < 1 or batch % processes or any(len(next(iter(data.values()))) < processes for data in groups):
         raise SettingError(
-            "Each process must get the same number of trials of each update, and at least one to watch.",
+            "Each process must get the same number of trials of each update, and at least one for validation.",
             f"A batch of {batch} ({trials} trials) is shared by {processes} processes in stage {stage.name!r}.",
             "Choose a batch that is a multiple of the number of processes, or start fewer processes.",
         )

@@ -40,13 +40,13 @@ SAVE_EVERY = 60.0
 """Seconds after which a checkpoint is written at any update."""
 
 SAVE_PAUSE = 5.0
-"""Seconds after which one is written at the next look at the watch trials; sooner would cost more than it saves."""
+"""Seconds after which one is written at the next validation; sooner would cost more than it saves."""
 
 BAD_IN_A_ROW = 10
 """Updates without a finite loss and gradient after which a run stops."""
 
 
-Watching = Callable[[dict[str, Any], float], None]
+AfterValidation = Callable[[dict[str, Any], float], None]
 """Told a line of history, and the share of the stage's updates that are done; may raise to stop the training."""
 
 
@@ -56,12 +56,12 @@ def train(
     seed: int,
     out: Path | None = None,
     progress: bool | None = None,
-    watching: Watching | None = None,
+    after_validation: AfterValidation | None = None,
 ) -> list[dict[str, Any]]:
     """Train each stage in turn; at the end its module holds the final weights and is in evaluation mode.
 
     Final weights are the averaged ones if the plan averages, the raw ones otherwise; of those that were looked at,
-    the best on the watch trials if there are any. Stages are asked for lazily: what stands between two yields runs
+    the best on the validation trials if there are any. Stages are asked for lazily: what stands between two yields runs
     once the first is trained, and again after a resume, so it must be idempotent.
 
     Args:
@@ -69,13 +69,13 @@ def train(
         seed: A whole number >= 0; the same seed gives the same weights.
         out: Folder for `checkpoints/` and `history.jsonl`; an unfinished run there is resumed. None writes nothing.
         progress: False shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
-        watching: Called after each look at the watch trials with its line of history, while the module holds the
+        after_validation: Called after each validation with its line of history, while the module holds the
             averaged weights if the plan averages; what it raises stops the training.
 
     Returns:
         History: for each logged update stage, update (counted from 1), loss (per valid entry, mean since the line
-        before), parts, learning_rate, gradient_norm, skipped, seconds, and, where looked at, watch (loss on the
-        watch trials) with its watch_parts.
+        before), parts, learning_rate, gradient_norm, skipped, seconds, and, where looked at, validation (loss on the
+        validation trials) with its validation_parts.
 
     Raises:
         TrainingError: if ten updates in a row had no finite loss or gradient. The last good weights are kept.
@@ -93,7 +93,7 @@ def train(
     finished: list[str] = []
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
-            run = _StageRun(stage, number, seed, processes, checkpoints, history, watching)
+            run = _StageRun(stage, number, seed, processes, checkpoints, history, after_validation)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)
             stage.module.eval()
@@ -140,11 +140,11 @@ class _StageRun:
         accelerator: Accelerator,
         checkpoints: Checkpoints | None,
         history: History,
-        watching: Watching | None,
+        after_validation: AfterValidation | None,
     ) -> None:
         self.stage, self.plan, self.module = stage, stage.plan, stage.module
         self.accelerator, self.checkpoints, self.history = accelerator, checkpoints, history
-        self.watching = watching
+        self.after_validation = after_validation
         self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))
         self.trials, self.batch = sizes(stage, accelerator.num_processes)
         self.loss = accelerator.prepare(_Loss(stage))
@@ -154,7 +154,7 @@ class _StageRun:
         self.state = _State()
         self.identity = {"seed": seed, "stage": stage.name, "number": number, "plan": asdict(self.plan)} | {
             group: {name: [str(value.dtype), *value.shape] for name, value in (data or {}).items()}
-            for group, data in (("data", stage.data), ("watch", stage.watch))
+            for group, data in (("data", stage.data), ("validation", stage.validation))
         }
 
     # --- the loop ----------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ class _StageRun:
                 if plan.logs(state.update):
                     self.note(norm)
                 if sums["stop"] or time.monotonic() - saved >= (
-                    SAVE_PAUSE if plan.watches(state.update) else SAVE_EVERY
+                    SAVE_PAUSE if plan.validates(state.update) else SAVE_EVERY
                 ):
                     self.save()
                     saved = time.monotonic()
@@ -233,7 +233,7 @@ class _StageRun:
             state.sums[name] = state.sums.get(name, 0.0) + value
 
     def note(self, norm: float) -> None:
-        """Write a line of history; look at the watch trials if it is time, and remember the best weights."""
+        """Write a line of history; validation if it is time, and remember the best weights."""
         state = self.state
         sums, state.sums = state.sums, {}
         mean = means(sums)
@@ -248,27 +248,27 @@ class _StageRun:
             "seconds": round(state.seconds, 3),
             "memory_gb": round(peak_memory(), 3),
         }
-        looked = self.stage.watch is not None and self.plan.watches(state.update)
+        looked = self.stage.validation is not None and self.plan.validates(state.update)
         if looked:
-            found = self.look(self.stage.watch or {})
-            line |= {"watch": found.get("total"), "watch_parts": parts_of(found)}
+            found = self.look(self.stage.validation or {})
+            line |= {"validation": found.get("total"), "validation_parts": parts_of(found)}
         self.history.append(line, write=self.accelerator.is_main_process)
-        if self.watching is not None and looked:
+        if self.after_validation is not None and looked:
             with self.averaged():
-                self.watching(line, state.update / self.plan.updates)
+                self.after_validation(line, state.update / self.plan.updates)
             self.module.train()
 
     @torch.no_grad()
-    def look(self, watch: Mapping[str, Tensor]) -> dict[str, float | None]:
-        """Means on the watch trials, averaged weights, evaluation mode, the same noise each time; None: not finite."""
+    def look(self, validation: Mapping[str, Tensor]) -> dict[str, float | None]:
+        """Mean loss and parts on the validation trials with the averaged weights and always the same noise."""
         state = self.state
-        trials = len(next(iter(watch.values())))
+        trials = len(next(iter(validation.values())))
         share = list(range(trials))[self.accelerator.process_index :: self.accelerator.num_processes]
         size = self.plan.micro or self.batch
         with self.averaged():
             self.module.eval()
             chunks = [share[start : start + size] for start in range(0, len(share), size)]
-            found = [self.terms(self.stage.loss, watch, chunk, Purpose.WATCH, 0) for chunk in chunks]
+            found = [self.terms(self.stage.loss, validation, chunk, Purpose.VALIDATION, 0) for chunk in chunks]
             self.module.train()
             mean = means(self.reduced(found, stop=False))
             loss = mean.get("total")

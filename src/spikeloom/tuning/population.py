@@ -79,7 +79,7 @@ def evolve(
     schedule = replace(schedule, members=members or schedule.members, generations=generations or schedule.generations)
     search = replace(search, out=search.out.resolve(), space=replace(search.space, schedule=schedule))
     with only_process(search.out, "searching"):
-        aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
+        aim = objective(search.aim, train=search.train, validation=search.validation, seed=search.seed)
         search.claim("population", lambda: _check(search, aim))
         results = _run(search, aim, address, say)
         done = _attempts(search)
@@ -264,7 +264,7 @@ def generation(
     told = {"score": FAILED, "message": "", "seconds": 0.0}
     try:
         model = search.build(_settings(search, settings, number))
-        model.fit(search.train, watch=search.watch, seed=seed, start=begin, progress=False)
+        model.fit(search.train, validation=search.validation, seed=seed, start=begin, progress=False)
         spent = sum({line["stage"]: line["seconds"] for line in model.history}.values())
         score = aim.score(model, model.history)
         if not math.isfinite(score):

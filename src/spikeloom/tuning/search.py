@@ -73,7 +73,7 @@ class Search:
         recipe: Where the search starts from.
         space: What varies.
         train: Trials that attempts are trained on.
-        watch: Trials that they are judged by.
+        validation: Trials that they are judged by.
         aim: Name of the objective.
         seed: Of the attempts' training, of proposals, and of the objective.
         out: The search's folder.
@@ -82,7 +82,7 @@ class Search:
     recipe: Recipe
     space: Space
     train: Trials
-    watch: Trials
+    validation: Trials
     aim: Name
     seed: int
     out: Path
@@ -110,7 +110,7 @@ class Search:
                     "objective": self.aim,
                     "seed": self.seed,
                     "training trials": self._identity(self.train),
-                    "validation trials": self._identity(self.watch),
+                    "validation trials": self._identity(self.validation),
                 }
             )
         )
@@ -199,7 +199,7 @@ class Search:
             done = sum(one.state != "running" for one in attempts)
             note = (
                 f"Number {found.number} of {done} that were tried: {found.score:.6g} {unit} by {self.aim} on "
-                f"{len(self.watch)} watch trials, seed {self.seed}."
+                f"{len(self.validation)} validation trials, seed {self.seed}."
             )
             recipe = replace(self.resolved(found.settings), about=self.recipe.about, note=note)
             atomic_write(self.out / "best.toml", recipe.dumps().encode())
@@ -222,10 +222,10 @@ def best(attempts: Sequence[Attempt]) -> Attempt | None:
     return next(iter(ranked(attempts)), None)
 
 
-def split_watch(trials: Trials, watch: Trials | None, *, seed: int) -> tuple[Trials, Trials]:
-    """Training and watch trials: a fifth of the trials is held out if no others are given."""
-    if watch is not None:
-        return trials, trials.match(watch, mine="the training trials", theirs="the validation trials")
+def split_validation(trials: Trials, validation: Trials | None, *, seed: int) -> tuple[Trials, Trials]:
+    """Training and validation trials: a fifth of the trials is held out if no others are given."""
+    if validation is not None:
+        return trials, trials.match(validation, mine="the training trials", theirs="the validation trials")
     return trials.split(0.8, seed=seed)
 
 

@@ -62,7 +62,7 @@ def study(
         KeyboardInterrupt: after Ctrl-C; everything is kept.
     """
     with only_process(search.out, "searching"):
-        aim = objective(search.aim, train=search.train, watch=search.watch, seed=search.seed)
+        aim = objective(search.aim, train=search.train, validation=search.validation, seed=search.seed)
         search.claim("study", lambda: aim.check(search.build({})))
         found = _open(search)
         while len(done := _attempts(found, search)) < attempts or done[-1].state == "running":
@@ -138,7 +138,7 @@ def _try(found: optuna.Study, trial: Trial, search: Search, aim: Objective, *, p
     try:
         model = search.build(trial.params)
         judge = _Judge(trial, model, aim) if prune else None
-        model.fit(search.train, watch=search.watch, seed=search.seed, out=folder, watching=judge)
+        model.fit(search.train, validation=search.validation, seed=search.seed, out=folder, after_validation=judge)
         score = aim.score(model, model.history)
         if not math.isfinite(score):
             raise TrainingError("A score must be finite.", f"By {search.aim} it was {score}.", "Try other settings.")
@@ -155,7 +155,7 @@ def _try(found: optuna.Study, trial: Trial, search: Search, aim: Objective, *, p
 
 
 class _Judge:
-    """Told of each look at the watch trials in the first stage; stops a hopeless attempt."""
+    """Told of each validation in the first stage; stops a hopeless attempt."""
 
     def __init__(self, trial: Trial, model: Model, aim: Objective) -> None:
         self.trial, self.model, self.aim = trial, model, aim

@@ -47,7 +47,7 @@ from spikeloom.training.lock import only_process
 from spikeloom.training.plan import Plan
 from spikeloom.training.processes import accelerator
 from spikeloom.training.start import begun, start_hash
-from spikeloom.training.train import Stage, Watching, train
+from spikeloom.training.train import AfterValidation, Stage, train
 from spikeloom.trials import Trials
 
 FORMAT = "spikeloom-model"
@@ -106,7 +106,7 @@ class Model(nn.Module, abc.ABC):
         """Make the networks and buffers for a recording; called before fitting and before loading weights."""
 
     @abc.abstractmethod
-    def stages(self, trials: Trials, watch: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """Yield the training stages in order. The code between two yields runs after the first, and on a resume."""
 
     @abc.abstractmethod
@@ -158,25 +158,25 @@ class Model(nn.Module, abc.ABC):
         self,
         trials: Trials,
         *,
-        watch: Trials | None = None,
+        validation: Trials | None = None,
         seed: int = 0,
         out: str | PathLike[str] | None = None,
         start: str | PathLike[str] | None = None,
         progress: bool | None = None,
-        watching: Watching | None = None,
+        after_validation: AfterValidation | None = None,
     ) -> "Model":
         """Train every stage. Afterwards the model can sample, encode and be saved.
 
         Args:
             trials: Training trials.
-            watch: Validation trials, on which the best weights of each stage are chosen; disjoint from training and
-                test trials.
+            validation: Validation trials, on which the best weights of each stage are chosen; disjoint from training
+                and test trials.
             seed: Random seed of the initial weights and of the training.
             out: Run folder for checkpoints, log and the finished model. An unfinished run of the same settings, data
                 and seed in it is resumed; a finished one is loaded.
             start: Model folder whose weights the training begins with, of networks of the same shapes.
             progress: Show progress; None shows it on a terminal.
-            watching: Called after each validation; see `training.train`.
+            after_validation: Called after each validation; see `training.train`.
 
         Raises:
             DataError: if there are too few trials or no spikes.
@@ -184,20 +184,22 @@ class Model(nn.Module, abc.ABC):
             FileError: if another process trains in `out`.
             TrainingError: if the loss stays not finite.
         """
-        watch = check_fit(trials, watch)
+        validation = check_fit(trials, validation)
         facts = Facts.of(trials, self.condition)
         folder = None if out is None else ensure_folder(out)
         lock = contextlib.nullcontext() if folder is None else self._lock(folder)
         with lock:
-            if folder is not None and self._claim(folder, trials, watch, seed, start_hash(start)):
+            if folder is not None and self._claim(folder, trials, validation, seed, start_hash(start)):
                 return self.restore(folder / "model")
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
                 self.build(facts)
             self._facts = facts  # stages encode trials between them
             try:
-                stages = begun(self.stages(trials, watch), self, start)
-                self.history = train(stages, seed=seed, out=folder, progress=progress, watching=watching)
+                stages = begun(self.stages(trials, validation), self, start)
+                self.history = train(
+                    stages, seed=seed, out=folder, progress=progress, after_validation=after_validation
+                )
             except BaseException:
                 self._facts = None  # a model whose training stopped cannot sample
                 raise
@@ -467,14 +469,14 @@ class Model(nn.Module, abc.ABC):
         main = accelerator().is_main_process
         return only_process(folder, "training") if main else contextlib.nullcontext()
 
-    def _claim(self, folder: Path, trials: Trials, watch: Trials | None, seed: int, start: str | None) -> bool:
+    def _claim(self, folder: Path, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> bool:
         """Mark the run folder as this run's; True if it holds the finished model already."""
         process = accelerator()
         signal, columns = self.reads, self.condition
         identity = run_identity(
             describe(self),
             trials_identity(trials, signal=signal, columns=columns),
-            None if watch is None else trials_identity(watch, signal=signal, columns=columns),
+            None if validation is None else trials_identity(validation, signal=signal, columns=columns),
             seed=seed,
             start=start,
             plans={name: value for name, value in vars(self).items() if isinstance(value, Plan)},

@@ -123,7 +123,7 @@ def _column(values: Sequence[Any]) -> Array:
     return np.array([np.nan if value is None else value for value in values])
 
 
-def check_fit(trials: Trials, watch: Trials | None) -> Trials | None:
+def check_fit(trials: Trials, validation: Trials | None) -> Trials | None:
     """Return the validation trials, with their neurons in the order of the training trials.
 
     Raises:
@@ -138,6 +138,6 @@ def check_fit(trials: Trials, watch: Trials | None) -> Trials | None:
         )
     batches = len(trials) / min(len(trials), BATCH)  # each batch is padded to the longest of all trials
     check_padding(np.asarray(trials.lengths, np.int64), CHANNELS, trials.bin_width, large=int(LARGE * batches))
-    if watch is None:
+    if validation is None:
         return None
-    return trials.match(watch, mine="the training trials", theirs="the validation trials")
+    return trials.match(validation, mine="the training trials", theirs="the validation trials")
