@@ -1,5 +1,6 @@
 """What the commands bin and inspect do with ordinary files of matrices: .npz, .npy and .mat."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ def read_for_bin(
     axes: str | None,
     bin_width: float,
     window: tuple[float, float] | None,
-    unread: dict[str, object],
+    unread: Mapping[str, object],
 ) -> "Recording | Trials":
     """Trials of a file that holds counts or spike times cut by trial; a recording of one that holds whole spike trains.
 

@@ -23,7 +23,7 @@ def whole_counts(counts: Any) -> TrialCounts:
     quantity = objects.measured(counts)
     if quantity is not None and quantity.unit != "dimensionless":
         raise DataError("Counts must be spikes per bin.", f"Their unit is {quantity.unit}.", "Give spike counts.")
-    array = objects.plain(counts) if quantity is None else quantity.numbers
+    array: NDArray[Any] = objects.plain(counts) if quantity is None else quantity.numbers
     if array.dtype.kind == "O" and array.ndim == 3:
         array = objects.column(array)
     if array.ndim != 3:
@@ -69,7 +69,7 @@ def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
     if array.dtype.kind != "f" or array.ndim != 3 or not np.isnan(array).any():
         return array, lengths
     if lengths is None:
-        valid = ~np.isnan(array).all(2)
+        valid = np.asarray(~np.isnan(array).all(2))
         found = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
         if not found.all():
             raise DataError(
