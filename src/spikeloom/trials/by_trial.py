@@ -175,7 +175,7 @@ def _whole_bins(start: float, stop: float, width: float) -> int:
     return round(bins)
 
 
-def _count(times: list[list[Any]], edges: NDArray[np.float64]) -> TrialCounts:
+def _count(times: list[list[Any]], edges: NDArray[np.floating]) -> TrialCounts:
     """Spikes of each neuron in each bin; times need not be sorted."""
     n_trials, n_bins, n_neurons = len(times), len(edges) - 1, len(times[0])
     limits = np.rint(edges * 1e9)  # whole numbers, exact in float64 for any window below 97 days
