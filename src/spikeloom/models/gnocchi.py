@@ -173,16 +173,16 @@ class GNOCCHI(Coded):
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
         signal, network = self.signal, self.network
-        whole = signal.form == "components"
-        time = facts.longest if whole else 0
+        by_trial = signal.form == "components"
+        time = facts.longest if by_trial else 0
         channels = signal.latents if signal.of == "latents" else facts.neurons
-        components = min(signal.components, facts.n_trials - 1, time * channels) if whole else 0
+        components = min(signal.components, facts.n_trials - 1, time * channels) if by_trial else 0
         smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
         parts: dict[str, Any] = dict(time=time, components=components)
-        parts |= dict(log=signal.of == "rates", wiener=whole and signal.wiener and signal.of == "spikes")
+        parts |= dict(log=signal.of == "rates", wiener=by_trial and signal.wiener and signal.of == "spikes")
         self.activity = Activity(channels, sd=smoothing, **parts)
         size: dict[str, Any] = dict(width=network.width, blocks=network.blocks, vector=self.codes)
-        if whole:
+        if by_trial:
             inner: dict[str, Any] = dict(width=network.encoder_width, blocks=network.encoder_blocks)
             self.encoder: nn.Module = Perceptron(components, self.codes, **inner)
             backbone: nn.Module = VectorBackbone(components, schedule=self.schedule, **size)
@@ -208,14 +208,14 @@ class GNOCCHI(Coded):
                 f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
                 "Cut equal windows, or fit with --set signal.form=sequence, which takes any length.",
             )
-        given = as_float(signal_of(trials, self.reads))
-        if given.shape[2] != len(self.activity.mean):
+        activity = as_float(signal_of(trials, self.reads))
+        if activity.shape[2] != len(self.activity.mean):
             raise DataError(
                 "A model of latents must know how many there are per bin.",
-                f"It was set up for {len(self.activity.mean)}; these trials have {given.shape[2]}.",
-                f"Fit with --set signal.latents={given.shape[2]}.",
+                f"It was set up for {len(self.activity.mean)}; these trials have {activity.shape[2]}.",
+                f"Fit with --set signal.latents={activity.shape[2]}.",
             )
-        self.activity.measure(given, torch.from_numpy(trials.mask))
+        self.activity.measure(activity, torch.from_numpy(trials.mask))
         if self.activity.components:
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
         data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
@@ -228,8 +228,8 @@ class GNOCCHI(Coded):
         if self.signal.of == "latents":
             mask = torch.from_numpy(trials.mask)
             with torch.no_grad():  # what the components leave out of the latents, the head must do without
-                given = torch.cat([self.activity.back(self.activity(*rows)) for rows in _rows(given, mask)])
-            data = {"latents": given, **as_tensors(trials)}
+                activity = torch.cat([self.activity.back(self.activity(*rows)) for rows in _rows(activity, mask)])
+            data = {"latents": activity, **as_tensors(trials)}
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
             self.head.start_at(self.observation.drive(mean))
             yield Stage("head", self.head, self.spiking, data, self.head_plan)
@@ -241,8 +241,8 @@ class GNOCCHI(Coded):
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.codes)).to(clean.device)
         codes = self._codes(clean, mask)
-        told = Condition(vector=codes)
-        total, entries = denoising_loss(self.denoiser, clean, level=level, noise=noise, condition=told, mask=mask)
+        condition = Condition(vector=codes)
+        total, entries = denoising_loss(self.denoiser, clean, level=level, noise=noise, condition=condition, mask=mask)
         parts = {"velocity": total.detach()}
         if len(codes) > 1:
             apart = mmd(codes, prior.flatten(0, 1)) * entries
@@ -268,18 +268,18 @@ class GNOCCHI(Coded):
         """Code and noise -> activity -> rates -> counts; see `Model.draw`."""
         device, lengths = self.space.mean.device, request.lengths
         free = torch.from_numpy(request.noise.normal(self.codes)).to(device)  # given codes change no other noise
-        given = request.codes
-        codes = self._from_prior(free) if given is None else torch.from_numpy(given).to(device)
+        requested = request.codes
+        codes = self._from_prior(free) if requested is None else torch.from_numpy(requested).to(device)
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
         sampler: Sampler = request.sampler or self.sampler
-        told = Condition(vector=codes)
+        condition = Condition(vector=codes)
         if self.activity.components:
             self._check_bins(lengths)
             fresh = lambda: torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)  # noqa: E731
-            x = sampler.draw(self.denoiser, fresh, condition=told)
+            x = sampler.draw(self.denoiser, fresh, condition=condition)
         else:
             fresh = lambda: torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)  # noqa: E731
-            x = sampler.draw(self.denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
+            x = sampler.draw(self.denoiser, fresh, condition=condition, mask=None if mask.all() else mask.to(device))
         latents = None
         if self.signal.of == "latents":
             latents = self.activity.back(x)
@@ -302,13 +302,13 @@ class GNOCCHI(Coded):
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _codes(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        found: Tensor = self.encoder(x[:, 0]) if self.activity.components else self.encoder(x, mask)
-        return found
+        codes: Tensor = self.encoder(x[:, 0]) if self.activity.components else self.encoder(x, mask)
+        return codes
 
     def _drive(self, latents: Tensor) -> Tensor:
         """Drive of each neuron, from latents in their own unit."""
-        found: Tensor = self.head((latents - self.activity.mean) / self.activity.sd)
-        return found
+        drive: Tensor = self.head((latents - self.activity.mean) / self.activity.sd)
+        return drive
 
     def _from_prior(self, free: Tensor) -> Tensor:
         """Codes of standard normal numbers (trial, code)."""

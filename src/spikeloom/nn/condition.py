@@ -1,4 +1,4 @@
-"""What a generator is told: a vector per trial, a sequence per bin, or nothing.
+"""The condition of a generator: a vector per trial, a sequence per bin, or nothing.
 
 A `vector` (batch, d) is added to the level embedding and modulates every block; a `sequence` (batch, time, d) is
 projected and added to the input. Where a trial's condition is absent, learned embeddings stand in for both, so one
@@ -55,11 +55,11 @@ class ConditionEmbedding(nn.Module):
         self, condition: Condition | None, batch: int
     ) -> tuple[Float[Tensor, "batch embedding"] | None, Float[Tensor, "batch time width"] | None]:
         """Additions to the level embedding and to the input; None where this network takes no such condition."""
-        given = Condition() if condition is None else condition
-        present = given.present
+        condition = Condition() if condition is None else condition
+        present = condition.present
         return (
-            _embed(self.vector, self.absent_vector, given.vector, present, (batch,)),
-            _embed(self.sequence, self.absent_sequence, given.sequence, present, (batch, 1)),
+            _embed(self.vector, self.absent_vector, condition.vector, present, (batch,)),
+            _embed(self.sequence, self.absent_sequence, condition.sequence, present, (batch, 1)),
         )
 
 
