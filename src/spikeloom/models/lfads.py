@@ -283,10 +283,10 @@ class LFADS(Coded):
             noise = torch.from_numpy(streams.normal(bins, size.inputs)).to(z)
             read = self.controller.read(seen, mask)
             states, inputs, mean, log_variance = self.controller(read, opening, self.generator, noise=noise, kept=kept)
-            posterior = -0.5 * (
+            density = -0.5 * (
                 (inputs - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi)
             )
-            divergence = ((posterior - self.input_prior.log_prob(inputs)) * mask[..., None]).sum()
+            divergence = ((density - self.input_prior.log_prob(inputs)) * mask[..., None]).sum()
         return self.generator.factors(states if kept is None else states * kept), divergence
 
     def _kept(self, streams: Streams, *shape: int) -> Tensor:
