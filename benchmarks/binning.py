@@ -41,7 +41,7 @@ def best(call: Callable[[], object]) -> float:
 
 def main() -> None:
     """Print the table."""
-    print(f"{'neurons':>8} {'trials':>7} {'bin ms':>7} {'spikes':>9} {'Mspikes/s':>10} {'copy s':>8} {'bin / copy':>11}")
+    print(f"{'neurons':>8} {'trials':>7} {'bin ms':>7} {'spikes':>9} {'Mspikes/s':>10} {'copy s':>8} {'ratio':>6}")
     for n_neurons, n_trials, width in ((50, 500, 0.005), (200, 500, 0.005), (200, 500, 0.001), (1000, 500, 0.02)):
         recording = session(n_neurons, 600.0, 20.0, n_trials)
         words = {"align": "on_time", "window": (-0.2, 0.8)}
@@ -52,7 +52,7 @@ def main() -> None:
         copy = best(lambda arrays=arrays: [array.copy() for array in arrays])
         print(
             f"{n_neurons:>8} {n_trials:>7} {1000 * width:>7g} {spikes:>9} {spikes / seconds / 1e6:>10.2f} "
-            f"{copy:>8.4f} {seconds / copy:>11.1f}"
+            f"{copy:>8.4f} {seconds / copy:>6.1f}"
         )
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
 

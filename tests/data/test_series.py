@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -17,6 +18,8 @@ from spikeloom.data.nwb import read_nwb
 from spikeloom.data.recording import Recording
 from spikeloom.data.series import Series
 from spikeloom.errors import SettingError
+from spikeloom.models.common.conditions import NamedCondition
+from spikeloom.trials import Trials
 from tests.helpers.nwb_session import session
 
 TABLE = {"start_time": np.array([0.0, 5.0]), "stop_time": np.array([4.0, 9.0])}
@@ -153,13 +156,13 @@ def test_reading_in_parts_gives_the_same_as_at_once(monkeypatch, tmp_path):
 
 
 HOUR = """
-import sys, resource
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import sys
 from spikeloom import cli
 try:
     cli.main(sys.argv[1:])
 except SystemExit as end:
-    print("REPORT", end.code, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    status = dict(line.split(":", 1) for line in open("/proc/self/status"))  # ru_maxrss would count the parent's too
+    print("REPORT", end.code, int(status["VmHWM"].split()[0]) / 1024)
 """
 
 
@@ -173,6 +176,7 @@ def peak(*words):
     return float(megabytes), after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
 def test_an_hour_of_analogue_data_costs_neither_inspect_nor_bin(tmp_path):
     """Eight channels of 30 kHz for an hour, 1.7 GB of numbers, in a file whose chunks are hardly written."""
     path = session(
@@ -196,3 +200,37 @@ def test_an_hour_of_analogue_data_costs_neither_inspect_nor_bin(tmp_path):
         megabytes, seconds = peak(*words)
         assert megabytes < 400, words
         assert seconds < 5, words
+
+
+# --- angles in tables -------------------------------------------------------------------------------------------------
+
+
+def test_columns_of_tables_carry_that_they_are_angles(tmp_path):
+    angles = 45.0 * (np.arange(4) % 8)
+
+    def add(file):
+        for name, text in (
+            ("orientation", "direction of motion in degrees"),
+            ("phase", "phase of the grating, radians"),
+            ("eccentricity", "degrees of visual angle"),
+            ("spatial_frequency", "cycles per degree"),
+            ("theta", "what was shown"),
+        ):
+            file.add_trial_column(name, text)
+        for trial, start in enumerate(np.array([0.0, 5.0, 10.0, 15.0])):
+            row = {"phase": np.deg2rad(angles[trial]), "eccentricity": 5.0, "spatial_frequency": 0.1}
+            file.add_trial(
+                start_time=start, stop_time=start + 2, orientation=angles[trial], theta=int(angles[trial]), **row
+            )
+
+    path = session(tmp_path / "x.nwb", starts=None, more=add)
+    names = ["orientation", "phase", "eccentricity", "spatial_frequency", "theta"]
+    trials = read_nwb(path).bin(0.1, conditions=names)
+    assert trials.units == {"orientation": "degrees", "phase": "radians"}
+    with pytest.warns(AngleWarning, match="theta .* angle in deg"):
+        trials = read_nwb(path).bin(0.1, conditions=names, angles=["theta"])
+    trials.save(tmp_path / "t.h5")
+    again = Trials.load(tmp_path / "t.h5")
+    assert again.units == {"orientation": "degrees", "phase": "radians", "theta": "deg"}
+    kinds = {name: NamedCondition.fit(again, name).kind for name in names}
+    assert [name for name, kind in kinds.items() if kind == "circular"] == ["orientation", "phase", "theta"]

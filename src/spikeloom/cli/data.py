@@ -141,7 +141,9 @@ def bin_recording(
     behavior: Annotated[list[str] | None, typer.Option(help="Behaviour series to keep; repeatable.")] = None,
     angle: Annotated[
         list[str] | None,
-        typer.Option(help="Behaviour series that is an angle although its unit does not say so; repeatable."),
+        typer.Option(
+            help="Behaviour series or condition that is an angle although its unit does not say so; repeatable."
+        ),
     ] = None,
     keep: Annotated[
         list[str] | None,

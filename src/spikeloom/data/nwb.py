@@ -12,13 +12,16 @@ beginning.
 """
 
 import os
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom.angles import period_of
 from spikeloom.data.hdf5 import DAMAGE, OnDemand, check_path, damaged, opened, text_list, text_of, values_of
 from spikeloom.data.recording import Recording
 from spikeloom.data.series import StoredSeries
@@ -35,6 +38,11 @@ TABLES_IN = ("intervals", "stimulus", *SERIES_IN)
 """Groups of a file that hold interval tables."""
 
 INVALID = "invalid_times"
+
+ANGLE_UNIT = re.compile(r"\b(deg|degrees?|rad|radians?)\b")
+"""Unit of an angle in the description of a column."""
+NO_ANGLE = re.compile(r"visual|dva|celsius|per |/|velocity|speed|size|width|radius|freedom|temperature|cycles")
+"""Words in a description that say that degrees or radians are not those of an angle."""
 
 
 class UnreadSeriesWarning(SpikeloomWarning):
@@ -77,6 +85,7 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
             )
         trials = tables[trial_table] if trial_table in where else {}
         behavior = _series(file, path)
+        column_units = _column_units(file, list(where.values()))
         spikes, observed, neuron_table = _units(file)
     invalid = None
     if INVALID in where:
@@ -88,6 +97,7 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
         behavior=behavior,
         trial_table=trials,
         tables=tables,
+        trial_units=column_units,
         neuron_table=neuron_table,
         observed_each=observed,
         invalid=invalid,
@@ -116,7 +126,11 @@ def _check_version(file: h5py.File, path: str) -> None:
 # --- units -----------------------------------------------------------------------------------------------------------
 
 
-def _units(file: h5py.File) -> tuple[list[Array] | None, list[Array] | None, dict[str, Array]]:
+Units = tuple[Sequence[NDArray[np.float64]] | None, Sequence[NDArray[np.float64]] | None, dict[str, Array]]
+"""Spike times and observation intervals of each unit, and the plain columns of their table."""
+
+
+def _units(file: h5py.File) -> Units:
     """Spike times and observation intervals of each unit, and plain columns; None where there are none."""
     units = file.get("units")
     if not isinstance(units, h5py.Group) or "spike_times" not in units:
@@ -131,7 +145,7 @@ def _units(file: h5py.File) -> tuple[list[Array] | None, list[Array] | None, dic
             f"spike_times has {len(spikes)} units, but {', '.join(f'{name} {rows}' for name, rows in lost.items())}.",
             "Copy the file again, or export its units anew.",
         )
-    observed = None
+    observed: list[NDArray[np.float64]] | None = None
     if "obs_intervals" in units:
         rows = [np.asarray(each, np.float64).reshape(-1, 2) for each in _ragged(units, "obs_intervals")]
         observed = rows if any(map(len, rows)) else None
@@ -169,7 +183,11 @@ def _ragged(table: h5py.Group, name: str) -> list[Array]:
     )
 
 
-def _earliest(trials: Mapping[str, Array], behavior: Mapping[str, StoredSeries], observed: list[Array] | None) -> float:
+def _earliest(
+    trials: Mapping[str, Array],
+    behavior: Mapping[str, StoredSeries],
+    observed: Sequence[NDArray[np.float64]] | None,
+) -> float:
     """The earliest time that the file itself states, or 0 where that is later."""
     stated = [series.span[0] for series in behavior.values()]
     stated += [float(rows[:, 0].min()) for rows in observed or () if len(rows)]
@@ -180,8 +198,11 @@ def _earliest(trials: Mapping[str, Array], behavior: Mapping[str, StoredSeries],
 
 
 def _usable(
-    spikes: list[Array] | None, observed: list[Array] | None, table: dict[str, Array], earliest: float
-) -> tuple[list[Array] | None, list[Array] | None, dict[str, Array]]:
+    spikes: Sequence[NDArray[np.float64]] | None,
+    observed: Sequence[NDArray[np.float64]] | None,
+    table: dict[str, Array],
+    earliest: float,
+) -> Units:
     """Without times that are none, and without units whose times are not sorted; one note says which."""
     if spikes is None:
         return spikes, observed, table
@@ -237,6 +258,23 @@ def _tables(file: h5py.File) -> dict[str, str]:
     ]
     names = [path.rsplit("/", 1)[-1] for path in paths]
     return {name if names.count(name) == 1 else path: path for path, name in zip(paths, names, strict=True)}
+
+
+def _column_units(file: h5py.File, tables: list[str]) -> dict[str, str]:
+    """Columns of tables that are angles, by their attribute `unit` or because their description names one."""
+    found = {}
+    for table in tables:
+        for name, column in file[table].items():
+            if not isinstance(column, h5py.Dataset) or column.dtype.kind not in "iuf" or name.endswith("_index"):
+                continue
+            unit = text_of(column.attrs.get("unit", ""))
+            text = text_of(column.attrs.get("description", "")).lower()
+            word = ANGLE_UNIT.search(text)
+            if not unit and word and not NO_ANGLE.search(text):
+                unit = word[0]
+            if unit and period_of(name, unit) is not None:
+                found[name] = unit
+    return found
 
 
 def _read_table(path: str, where: str) -> dict[str, Array]:
@@ -316,20 +354,19 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
     if not isinstance(data, h5py.Dataset) or not 1 <= data.ndim <= 2 or data.dtype.kind not in "iufb" or not len(data):
         return None
     attributes = dict(data.attrs)
-    plain = {
-        "path": path,
-        "data": str(data.name),
-        "shape": (len(data), data.shape[1] if data.ndim == 2 else 1),
-        "unit": text_of(attributes.get("unit", "")),
-        "conversion": float(attributes.get("conversion", 1.0)) or 1.0,
-        "offset": float(attributes.get("offset", 0.0)),
-        "description": text_of(group.attrs.get("description", "")),
-    }
+    series = StoredSeries(
+        path,
+        str(data.name),
+        (len(data), data.shape[1] if data.ndim == 2 else 1),
+        text_of(attributes.get("unit", "")),
+        conversion=float(attributes.get("conversion", 1.0)) or 1.0,
+        offset=float(attributes.get("offset", 0.0)),
+        description=text_of(group.attrs.get("description", "")),
+    )
     if "timestamps" in group:
         stamps = group["timestamps"]
         _check_stamps(stamps, len(data))
-        ends: NDArray[np.float64] = np.array([stamps[0], stamps[len(data) - 1]], np.float64)
-        return StoredSeries(**plain, timestamps=str(stamps.name), start=float(ends[0]), stop=float(ends[1]))
+        return replace(series, timestamps=str(stamps.name), start=float(stamps[0]), stop=float(stamps[len(data) - 1]))
     start, rate = float(group["starting_time"][()]), float(group["starting_time"].attrs.get("rate", np.nan))
     if not (np.isfinite(start) and np.isfinite(rate) and rate > 0):
         raise DataError(
@@ -337,7 +374,7 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
             f"It starts at {start:g} s with {rate:g} samples per second.",
             "Repair them in the file.",
         )
-    return StoredSeries(**plain, start=start, stop=start + (len(data) - 1) / rate, rate=rate)
+    return replace(series, start=start, stop=start + (len(data) - 1) / rate, rate=rate)
 
 
 def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:

@@ -18,6 +18,7 @@ from jaxtyping import Float, Integer
 from numpy.typing import NDArray
 
 from spikeloom import clock, objects
+from spikeloom.angles import period_of
 from spikeloom.data import binning, cutting, notes, sampling
 from spikeloom.data.behavior import read_series
 from spikeloom.data.cutting import Spans
@@ -255,8 +256,8 @@ class Recording:
             )
         rows = np.flatnonzero(kept)
         chosen = {name: np.asarray(column)[rows] for name, column in self.neuron_table.items()}
-        each = None if self.observed_each is None else [self.observed_each[row] for row in rows]
-        spikes = None if self.spikes is None else [self.spikes[row] for row in rows]
+        each = None if self.observed_each is None else [self.observed_each[row] for row in rows.tolist()]
+        spikes = None if self.spikes is None else [self.spikes[row] for row in rows.tolist()]
         binned = None if self.binned is None else replace(self.binned, counts=self.binned.counts[:, rows])
         return replace(self, spikes=spikes, binned=binned, neuron_table=chosen, observed_each=each)
 
@@ -304,7 +305,7 @@ class Recording:
             conditions: Columns of the trial table to keep.
             behavior: Series to keep, sampled at the bins: the mean of the samples in a bin, else the line between
                 neighbouring samples; both on the circle for angles.
-            angles: Series among these that are angles although their unit does not say so.
+            angles: Series and columns among these that are angles although their unit does not say so.
             lag: Seconds by which behaviour is read later than the spikes beside which it is put.
             counts: Series of binned counts to use in place of spike times, such as "ecephys/counts_50ms".
             units: Ids of the neurons to keep, such as "3,5-9"; all if absent. See `choose`.
@@ -325,6 +326,12 @@ class Recording:
         """
         bin_width = clock.duration(bin_width, what="A bin width")
         cutting.check_bin_width(bin_width)
+        if every is not None and trials is None and conditions:
+            raise SettingError(
+                "Pieces of a continuous recording have conditions only inside the intervals of a table.",
+                f"Asked for were {', '.join(_names(conditions))}, without a table.",
+                f"Add --trials NAME (in Python trials=). {self._known_tables()}",
+            )
         lag = clock.duration(lag, what="A lag")
         window = None if window is None else clock.window(window)
         every = None if every is None else clock.duration(every, what="The length of pieces")
@@ -337,7 +344,7 @@ class Recording:
         if trials is not None:
             self = replace(self, trial_table=self._table(trials))
         series = {name: self._series(name) for name in _names(behavior)}
-        said = self._behavior_units(series, _names(angles))
+        said = self._angle_units(series, _names(conditions), _names(angles))
         spans = self._spans(bin_width, align, window, every, trials is not None, relative)
         kept = Kept(len(spans.starts))
         table = self._conditions(_names(conditions), spans, kept)
@@ -395,19 +402,13 @@ class Recording:
 
     def _conditions(self, names: Sequence[str], spans: Spans, kept: Kept) -> dict[str, Array]:
         """Columns of the trial table, one entry per span; spans that lack one are dropped."""
-        if names and spans.rows is None and len(spans.starts) != self.trials:
-            raise SettingError(
-                "Pieces of a continuous recording have conditions only inside the intervals of a table.",
-                f"Asked for were {', '.join(names)}, without a table.",
-                f"Add --trials NAME (in Python trials=). {self._known_tables()}",
-            )
         table = {}
         for name in names:
             column = self._column(name, "condition")
             column = column if spans.rows is None else column[spans.rows]
             if column.dtype.kind in "fU":
-                gone = np.isnan(column) if column.dtype.kind == "f" else column == ""
-                kept.drop(np.asarray(gone).reshape(len(column), -1).any(1), f"they have no {name}")
+                gone = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
+                kept.drop(np.asarray(gone.reshape(len(column), -1).any(1)), f"they have no {name}")
             table[name] = column
         return table
 
@@ -449,24 +450,29 @@ class Recording:
         counts = own[place.clip(max=len(own) - 1)]  # Trials blank what is too long
         return counts.reshape(len(rows), time, layout.factor, self.neurons).sum(2, dtype=np.int64)
 
-    def _behavior_units(self, series: Mapping[str, Series | StoredSeries], chosen: Sequence[str]) -> dict[str, str]:
-        """Unit of each series that is kept; angles without one get theirs, with a note."""
-        absent = [name for name in chosen if name not in series]
+    def _angle_units(
+        self, series: Mapping[str, Series | StoredSeries], conditions: Sequence[str], chosen: Sequence[str]
+    ) -> dict[str, str]:
+        """Units of the series and columns that are kept; angles without one get theirs, with a note."""
+        absent = [name for name in chosen if name not in series and name not in conditions]
         if absent:
             raise SettingError(
-                "An angle must be one of the behaviour series that are kept.",
+                "An angle must be one of the behaviour series or conditions that are kept.",
                 f"{', '.join(absent)} is not.",
-                f"Add --behavior {absent[0]}.",
+                f"Add --behavior {absent[0]} or --condition {absent[0]}.",
             )
-        said = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
-        for name, one in series.items():
-            if said[name] != one.unit.strip():
-                warnings.warn(
-                    f"{name} has no unit and is taken for an angle in {said[name]}, which wraps around.",
-                    AngleWarning,
-                    stacklevel=3,
-                )
-        return said
+        before = {name: one.unit.strip() for name, one in series.items()}
+        before |= {name: self.trial_units.get(name, "") for name in conditions}
+        found = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
+        for name in conditions:
+            found[name] = before[name]
+            if name in chosen and period_of(name, before[name]) is None:
+                found[name] = sampling.unit_of_angles(self._column(name, "condition"))
+        for name, unit in found.items():
+            if unit != before[name]:
+                text = f"{name} has no unit and is taken for an angle in {unit}, which wraps around."
+                warnings.warn(text, AngleWarning, stacklevel=3)
+        return found
 
     # --- what is said about it -----------------------------------------------------------------------------------
 
@@ -509,8 +515,7 @@ class Recording:
         if OUTSIDE in kept.dropped and {"start_time", "stop_time"} <= set(self.trial_table):
             ends = np.concatenate([self._times("start_time"), self._times("stop_time")])
             if np.isfinite(ends).any():
-                ends = float(np.nanmin(ends)), float(np.nanmax(ends))
-                cause = f"The trials lie between {ends[0]:g} and {ends[1]:g} s. "
+                cause = f"The trials lie between {np.nanmin(ends):g} and {np.nanmax(ends):g} s. "
         return f"{cause}Bin around an event with --align and --window, or cut pieces with --every. "
 
     def _note_left_over(

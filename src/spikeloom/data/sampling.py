@@ -62,7 +62,12 @@ def angle_unit(name: str, series: Series | StoredSeries, *, chosen: bool = False
         text = f"{words}. {series.description.lower()}"
         if unit.lower() not in WITHOUT_UNIT or not ANGULAR.search(text) or DERIVED.search(text):
             return unit
-    values = glance(series).astype(np.float64)
+    return unit_of_angles(glance(series))
+
+
+def unit_of_angles(values: Array) -> str:
+    """Unit of angles that state none: "rad" if all of them lie within a turn in radians, else "deg"."""
+    values = values.astype(np.float64)
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     return "rad" if largest <= 2 * np.pi * (1 + 1e-6) else "deg"
 

@@ -171,7 +171,7 @@ class StoredSeries:
         """
         values = self._read(self.data, first, last)
         if self.conversion != 1.0 or self.offset != 0.0:
-            values = values * self.conversion + self.offset
+            values = values.astype(np.float64) * self.conversion + self.offset
         try:
             return Series(self._times(first, last), values, self.unit, self.description)
         except DataError as error:

@@ -96,11 +96,11 @@ def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
     for name in ("lengths", "codes", "start_times"):
         if fields[name] is not None:
             _put(file, name, fields[name], by_trial=False)
-    for name, unit in fields["units"].items():
-        _put_text(file["behavior"][name], "unit", unit)
     for group in ("conditions", "neurons"):
         for name, value in fields[TABLES[group]].items():
             _put(file.require_group(group), name, value, by_trial=False)
+    for name, unit in fields["units"].items():
+        _put_text(file["behavior" if name in fields["behavior"] else "conditions"][name], "unit", unit)
 
 
 def written_source(path: str | os.PathLike[str]) -> str | None:
@@ -166,6 +166,9 @@ def _fields(file: h5py.File, path: str) -> dict[str, Any]:
         # list(file) and file[...], for `get` and `in` call a damaged group an absent one
         fields[field] = {name: _get(data) for name, data in file[group].items()} if group in there else {}
     fields["units"] = {name: _text(file["behavior"][name].attrs["unit"]) for name in fields["behavior"]}
+    for name in fields["conditions"]:
+        if name not in fields["units"] and "unit" in file["conditions"][name].attrs:
+            fields["units"][name] = _text(file["conditions"][name].attrs["unit"])
     return fields
 
 

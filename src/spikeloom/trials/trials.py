@@ -54,7 +54,8 @@ class Trials:
         lengths: Valid bins of each trial (trial,). If absent, the bins before those at the end of a trial that are NaN
             or masked for all neurons, which are padding; all of them where there is none.
         behavior: Series sampled at the bins, name -> (trial, time, dim).
-        units: Unit of each behaviour series, name -> text such as "m/s".
+        units: Unit of each behaviour series, name -> text such as "m/s"; also of conditions that
+            have one, such as "deg".
         conditions: One value per trial, name -> (trial, ...); numbers or text.
         neuron_table: One value per neuron, name -> (neuron,).
         rates: Expected spikes/bin (trial, time, neuron), where they are known (simulation, model).
@@ -124,6 +125,7 @@ class Trials:
             units[name] = self.units.get(name, "" if quantity is None else quantity.unit)
             kept["behavior"][name] = blank(expect(f"behavior {name!r}", array, (trials, time, -1)), mask)
         kept["units"] = units
+        kept["units"] |= {name: unit for name in self.conditions if (unit := self.units.get(name))}
         for group, rows in (("conditions", trials), ("neuron_table", neurons)):
             table = {name: column(name, value) for name, value in getattr(self, group).items()}
             kept[group] = {name: expect(f"{group} {name!r}", value, (rows, ...)) for name, value in table.items()}

@@ -115,11 +115,12 @@ class NamedCondition:
         values = tuple(column.tolist())
         distinct = np.unique(column)
         few = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
+        unit = trials.units.get(name, "")
         if column.dtype.kind in "SUOb" or (
-            few and angles.period_of(name) is None
+            few and angles.period_of(name, unit) is None
         ):  # whole degrees are angles, not categories
             return cls(name, "category", categories=tuple(distinct.tolist()), values=values)
-        return cls._of_numbers(name, column.reshape(len(column), -1).astype(np.float64), values=values)
+        return cls._of_numbers(name, column.reshape(len(column), -1).astype(np.float64), unit=unit, values=values)
 
     @classmethod
     def _of_numbers(
