@@ -20,8 +20,8 @@ import torch
 
 from spikeloom.evaluation.splits import matched
 from spikeloom.metrics.panel import METRICS, measure
+from spikeloom.models.common.readout import Source
 from spikeloom.models.ldns import LDNS
-from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
@@ -76,36 +76,28 @@ def show(name: str, values: Sequence[float]) -> None:
     print(f"{name:34s}" + "".join(f"{value:10.4f}" for value in values), flush=True)
 
 
-def fitted(model: LDNS, kind: ObservationModel, train: Trials) -> ObservationModel:
-    """The observation model, fitted to the frozen autoencoder; the model keeps it."""
-    model.observation = copy.deepcopy(kind)
-    model.observation.build(model.neurons, train.bin_width)
+def fit(model: LDNS, kind: ObservationModel, train: Trials) -> None:
+    """Fit an observation model to the frozen autoencoder; the model keeps it."""
+    model.readout.observation = copy.deepcopy(kind)
+    model.readout.observation.build(model.neurons, train.bin_width)
     start = time.process_time()
     with torch.no_grad():
-        model.fit_observation(train)
+        model.readout.fit_observation(train, model.unseen_rates)
     print(f"# fitted in {time.process_time() - start:.1f} CPU seconds", flush=True)
-    return model.observation
 
 
-def counts(model: LDNS, coded: Trials, calibration: Calibration, seed: int) -> Trials:
+def adapt(model: LDNS, coded: Trials, source: Source, train: Trials) -> None:
+    """Calibrate the rates of these latents, and adapt the observation model to them."""
+    with torch.no_grad():
+        model.readout.fit_generated(train, {source: coded}, seed=0)
+
+
+def counts(model: LDNS, coded: Trials, source: Source, seed: int) -> Trials:
     """Trials with counts drawn anew from their latents."""
+    streams = Streams(seed, Purpose.SPIKES, 0, range(len(coded)))
     with torch.no_grad():
-        drive = model.decode(torch.from_numpy(np.array(coded.latents, np.float32)), calibration)
-    drawn = model.observation.sample(drive, Streams(seed, Purpose.SPIKES, 0, range(len(coded))))
-    words = dict(lengths=coded.lengths, conditions=coded.conditions, source="LDNS")
-    return Trials(np.where(coded.mask[..., None], drawn, 0), coded.bin_width, **words)
-
-
-def adapted(model: LDNS, coded: Trials, train: Trials) -> Calibration:
-    """Calibration of the rates of these latents, to which the observation model is adapted, too."""
-    calibration = Calibration(model.neurons)
-    with torch.no_grad():
-        drive = model.decode(torch.from_numpy(np.array(coded.latents, np.float32)), calibration)
-        rates = model.observation.rates(drive).numpy()
-    calibration.measure(train, rates, lengths=coded.lengths, beyond=model.observation.shared_bins)
-    rates = calibration(torch.from_numpy(rates)).numpy()
-    model.observation.adapt(train, rates, lengths=coded.lengths, seed=0)
-    return calibration
+        drawn = model.readout.draw(torch.from_numpy(np.array(coded.latents, np.float32)), source, streams).counts
+    return Trials(drawn, coded.bin_width, lengths=coded.lengths, conditions=coded.conditions, source="LDNS")
 
 
 def main() -> None:
@@ -131,18 +123,17 @@ def main() -> None:
     for name, kind in {**LADDER, **(OTHERS if given.others else {})}.items():
         if given.only and name not in given.only:
             continue
-        fitted(model, kind, train)
-        own = adapted(model, learned, train)
-        sets = [counts(model, inferred, own, 200 + k) for k in range(given.draws)]
+        fit(model, kind, train)
+        adapt(model, learned, "inferred", train)
+        sets = [counts(model, inferred, "inferred", 200 + k) for k in range(given.draws)]
         show(f"inferred   {name}", row(test, sets, train))
         if name == FULL:  # a Gaussian's rates are spread as inferred ones are
             sets = [model.gaussian(train, like=test, seed=400 + k) for k in range(given.draws)]
             show(f"Gaussian   {name}", row(test, sets, train))
-        own = adapted(model, many, train)
-        print(f"# generated gain {float(own.gain):.3f}")
-        show(
-            f"generated  {name}", row(test, [counts(model, fake, own, 300 + k) for k, fake in enumerate(fakes)], train)
-        )
+        adapt(model, many, "generated", train)
+        print(f"# generated gain {float(model.readout.generated.gain):.3f}")
+        sets = [counts(model, fake, "generated", 300 + k) for k, fake in enumerate(fakes)]
+        show(f"generated  {name}", row(test, sets, train))
 
 
 if __name__ == "__main__":

@@ -133,7 +133,7 @@ def test_an_untrained_model_does_not_speak():
 def test_a_finished_run_is_loaded_and_another_run_is_refused(tmp_path):
     first = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
     again = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
-    assert torch.equal(first.generated.match, again.generated.match)
+    assert torch.equal(first.readout.generated.match, again.readout.generated.match)
     for other, data in ((toy_model(updates=5), toy_trials()), (toy_model(), toy_trials(seed=1))):
         with pytest.raises(SettingError, match="holds a run with other"):
             other.fit(data, out=tmp_path)
@@ -162,14 +162,14 @@ def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
     for condition in (None, ALL):
         fake = told.sample(like=trials, condition=condition, seed=9)
         np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.bins, counted, rtol=0.1)  # 24 trials measured it
-    assert not torch.equal(told.asked.match, told.generated.match)
-    assert not hasattr(plain, "asked")  # nothing can be asked of it
+    assert not torch.equal(told.readout.conditional.match, told.readout.generated.match)
+    assert (plain.readout.conditional.match == 1).all()  # it has no conditions
 
 
 def test_calibration_can_be_left_out():
     settings = AutoencoderSettings(width=8, blocks=1, calibrate=False)
     model = toy_model(autoencoder=settings, condition=("speed",)).fit(toy_trials(), progress=False)
-    for calibration in (model.inferred, model.generated, model.asked):
+    for calibration in (model.readout.inferred, model.readout.generated, model.readout.conditional):
         assert calibration.gain == 1
         assert (calibration.match == 1).all()
 

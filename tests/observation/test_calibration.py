@@ -18,7 +18,7 @@ def test_the_gain_restores_shared_variance(paired):
     trials = Trials(rng.poisson(np.exp(log_rates)), 0.005)
     shrunk = (log_rates if paired else draw(800)) / 1.25 - 1
     calibration = Calibration(20)
-    calibration.measure(trials, np.exp(shrunk).astype(np.float32), lengths=np.full(len(shrunk), 40))
+    calibration.fit(trials, np.exp(shrunk).astype(np.float32), lengths=np.full(len(shrunk), 40))
     assert abs(float(calibration.gain) - 1.25) < (0.05 if paired else 0.1)  # sd over seeds: 0.012 and 0.025
     rates = calibration(torch.from_numpy(np.exp(shrunk))).numpy()
     np.testing.assert_allclose(rates.mean((0, 1)), trials.counts.mean((0, 1)), rtol=1e-5)
@@ -32,7 +32,7 @@ def test_padding_is_not_seen():
     found = []
     for garbage in (1.0, 1e3):
         calibration = Calibration(5)
-        calibration.measure(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), lengths=lengths)
+        calibration.fit(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), lengths=lengths)
         found.append((float(calibration.gain), calibration.match.numpy()))
     assert found[0][0] == found[1][0]
     np.testing.assert_array_equal(found[0][1], found[1][1])

@@ -7,21 +7,22 @@ Three stages, nothing joint:
    :math:`\frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`, M valid entries of the batch;
 2. a diffusion model of the standardised latents;
-3. an observation model on the rates (`observation`), fitted between the two, where the encoder hides each count from
-   its own rate, and adapted to generated rates at the end.
+3. an observation model on the rates (`observation`), fitted to rates that the encoder inferred without the count of
+   the same bin, and adapted to generated rates.
+
+Everything between latents and spikes is the readout (`models.common.readout`).
 
 Sampling: noise -> latents of any length -> rates -> counts.
 
 Trials longer than the training trials are generated and encoded in overlapping windows (`nn.window`).
 
 Where we differ from the release: normalisation per bin, masks before every temporal operator, statistics inside the
-model, optionally some loss on entries that were not hidden, and a calibration of the rates, measured for inferred ones,
-for generated ones, and for those generated under conditions (`observation.calibration`).
+model, optionally some loss on entries that were not hidden, and a calibration of the rates
+(`observation.calibration`).
 """
 
-import copy
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, final
+from collections.abc import Iterator, Mapping
+from typing import Annotated, final
 
 import numpy as np
 import torch
@@ -37,17 +38,17 @@ from spikeloom.diffusion.stream import Stream
 from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
-from spikeloom.models.common.base import Capabilities, Model, as_tensors
+from spikeloom.models.common.base import Capabilities, Model, as_float, as_tensors
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.likelihood import hidden_in_turn
+from spikeloom.models.common.readout import Readout, Source
 from spikeloom.models.common.request import Request
-from spikeloom.models.common.results import Generated, Inferred
+from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
 from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.encoder import Decoder, Encoder
 from spikeloom.nn.stack import Backbone
 from spikeloom.nn.window import in_windows
-from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
@@ -57,10 +58,10 @@ from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
 CALIBRATION_TRIALS = 400
-"""Most trials that are generated to measure the calibration of generated rates."""
+"""Most trials that are generated to calibrate generated rates."""
 
-OBSERVATION_ENTRIES = 2**23
-"""Most bins x neurons that the observation model is fitted to: what time and memory allow on a laptop."""
+CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
+"""Random seed of these trials, which no caller gives by accident."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -146,9 +147,6 @@ class LDNS(Model):
         (3, 30, 4)
     """
 
-    latent_mean: Tensor  # of each latent, over training trials and bins
-    latent_sd: Tensor
-
     def __init__(
         self,
         neurons: int,
@@ -174,7 +172,7 @@ class LDNS(Model):
         self.neurons, self.latents = neurons, latents
         self.autoencoder, self.denoiser = autoencoder, denoiser
         self.schedule, self.sampler = schedule, sampler
-        self.observation = copy.deepcopy(observation)
+        self.readout = Readout(observation, calibrated=autoencoder.calibrate)
         self.condition, self.guidance = tuple(condition), guidance
         self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
@@ -190,36 +188,48 @@ class LDNS(Model):
         """See `Model.size`."""
         return f"{self.latents} latents"
 
+    @property
+    def observation(self) -> ObservationModel:
+        """The observation model, fitted with the rest of the model."""
+        return self.readout.observation
+
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
-        first, second = self.autoencoder, self.denoiser
+        autoencoder, denoiser = self.autoencoder, self.denoiser
         self.longest = facts.longest  # longer trials are read and generated in windows of it
-        size: dict[str, Any] = dict(latents=self.latents, width=first.width)
-        self.encoder = Encoder(facts.neurons, blocks=first.blocks, bidirectional=first.bidirectional, **size)
-        self.decoder = Decoder(neurons=facts.neurons, mixed=first.mixed, **size)
-        told: dict[str, Any] = dict(vector=facts.conditions.vector_size, sequence=facts.conditions.sequence_size)
-        shape: dict[str, Any] = dict(width=second.width, blocks=second.blocks, bidirectional=second.bidirectional)
-        backbone = Backbone(self.latents, **shape, **told)
-        self.diffusion = NetworkDenoiser(backbone, schedule=self.schedule, prediction=second.prediction)
-        self.register_buffer("latent_mean", torch.zeros(self.latents))
-        self.register_buffer("latent_sd", torch.ones(self.latents))
-        self.inferred, self.generated = Calibration(facts.neurons), Calibration(facts.neurons)
-        if self.condition:
-            self.asked = Calibration(facts.neurons)  # of what is generated under conditions
-        self.observation.build(facts.neurons, facts.bin_width)
+        self.encoder = Encoder(
+            facts.neurons,
+            latents=self.latents,
+            width=autoencoder.width,
+            blocks=autoencoder.blocks,
+            bidirectional=autoencoder.bidirectional,
+        )
+        decoder = Decoder(self.latents, facts.neurons, width=autoencoder.width, mixed=autoencoder.mixed)
+        self.readout.build(decoder, n_latents=self.latents, n_neurons=facts.neurons, bin_width=facts.bin_width)
+        backbone = Backbone(
+            self.latents,
+            width=denoiser.width,
+            blocks=denoiser.blocks,
+            bidirectional=denoiser.bidirectional,
+            vector=facts.conditions.vector_size,
+            sequence=facts.conditions.sequence_size,
+        )
+        self.diffusion = NetworkDenoiser(backbone, schedule=self.schedule, prediction=denoiser.prediction)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """Autoencoder, then diffusion; see `Model.stages`."""
+        """Autoencoder, diffusion, observation model; see `Model.stages`."""
+        self.readout.start(trials)
         data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
-        mean = data["counts"].sum((0, 1), dtype=torch.float32) / trials.bins
-        self.decoder.start_at(self.observation.drive(mean))
-        coder = nn.ModuleList((self.encoder, self.decoder))
-        yield Stage("autoencoder", coder, self.reconstruction, data, self.autoencoder_plan, held_out)
-        self._standardise(trials)
-        self.fit_observation(trials)
+        networks = nn.ModuleList((self.encoder, self.readout.decoder))
+        yield Stage("autoencoder", networks, self.reconstruction, data, self.autoencoder_plan, held_out)
+
+        self.readout.fit_scale(self._encoded(trials).latents, trials.mask)
         data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
-        self._calibrate_generated(trials)
+
+        self.readout.fit_inferred(trials, self._encoded(trials).rates, self.unseen_rates)
+        if self.autoencoder.calibrate:
+            self.readout.fit_generated(trials, self._samples(trials), seed=CALIBRATION_SEED)
 
     # --- losses --------------------------------------------------------------------------------------------------
 
@@ -229,7 +239,7 @@ class LDNS(Model):
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
         latents = self.encoder(seen, mask)
-        nll = -self.observation.plain.log_prob(counts, self.observation.rates(self.decoder(latents)))
+        nll = -self.readout.training_log_prob(counts, latents)
         valid = mask.float()
         counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
         data = (counted * nll).sum()
@@ -241,63 +251,84 @@ class LDNS(Model):
         clean = batch["latents"]
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
-        told = None
+        condition = None
         if self.condition:
             present = torch.from_numpy(streams.uniform()).to(clean.device) >= self.denoiser.drop
-            told = Condition(batch.get("vector"), batch.get("sequence"), present)
-        settings: dict[str, Any] = dict(mask=batch["mask"], huber=self.denoiser.huber)
-        return LossTerms(*denoising_loss(self.diffusion, clean, level=level, noise=noise, condition=told, **settings))
+            condition = Condition(batch.get("vector"), batch.get("sequence"), present)
+        total, entries = denoising_loss(
+            self.diffusion,
+            clean,
+            level=level,
+            noise=noise,
+            condition=condition,
+            mask=batch["mask"],
+            huber=self.denoiser.huber,
+        )
+        return LossTerms(total, entries)
 
-    # --- speaking ------------------------------------------------------------------------------------------------
+    # --- generating and inferring --------------------------------------------------------------------------------
 
     def draw(self, request: Request) -> Generated:
         """Noise -> latents -> rates -> counts; see `Model.draw`."""
-        device, lengths = self.latent_mean.device, request.lengths
+        device, lengths = self.readout.mean.device, request.lengths
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
-        fresh = lambda: torch.from_numpy(request.noise.series(lengths, self.latents)).to(device)  # noqa: E731
-        told = None if request.condition is None else request.condition.to(device)
+        condition = None if request.condition is None else request.condition.to(device)
         sampler: Sampler = request.sampler or self.sampler
         denoiser: Denoiser = Windowed(self.diffusion, window=self.longest)
-        denoiser = denoiser if told is None else Guided(denoiser, strength=request.guidance)
+        if condition is not None:
+            denoiser = Guided(denoiser, strength=request.guidance)
+
+        def noise() -> Tensor:
+            return torch.from_numpy(request.noise.series(lengths, self.latents)).to(device)
+
         with torch.autocast(device.type, torch.bfloat16, enabled=self.diffusion_plan.precision == "bf16"):
-            latents = sampler.draw(denoiser, fresh, condition=told, mask=None if mask.all() else mask.to(device))
-        drive = self.decode(latents, self.generated if told is None else self.asked)
-        rates = self.observation.rates(drive).cpu().numpy()
-        counts = self.observation.sample(drive, request.spikes)
-        return Generated(counts, rates, latents.cpu().numpy())
+            latents = sampler.draw(denoiser, noise, condition=condition, mask=None if mask.all() else mask.to(device))
+        return self.readout.draw(latents, "generated" if condition is None else "conditional", request.spikes)
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """Noise -> latents -> rates -> counts of one trial without end; see `Model.unroll` and `diffusion.stream`."""
-        device, noise = self.latent_mean.device, request.noise
-        fresh: dict[int, Streams] = {}
+        device, starting, spikes = self.readout.mean.device, request.noise, request.spikes
+        streams_of_level: dict[int, Streams] = {}
 
-        def drawn(bins: int, level: int | None = None) -> Tensor:
-            streams = noise if level is None else fresh.setdefault(level, request.fresh(level))
+        def noise(bins: int, streams: Streams) -> Tensor:
             return torch.from_numpy(streams.normal(bins, self.latents)).to(device)
 
-        def condition_of(bins: int) -> Condition | None:
-            condition = request.conditions.read(bins)
-            return None if condition is None else condition.to(device)
+        def fresh(level: int, bins: int) -> Tensor:
+            return noise(bins, streams_of_level.setdefault(level, request.fresh(level)))
+
+        def condition(bins: int) -> Condition | None:
+            values = request.conditions.read(bins)
+            return None if values is None else values.to(device)
 
         stream = Stream(
             Guided(self.diffusion, strength=request.guidance),
             request.sampler or self.sampler,
             window=self.longest,
-            noise=drawn,
-            fresh=lambda level, bins: drawn(bins, level),
-            condition=condition_of,
+            noise=lambda bins: noise(bins, starting),
+            fresh=fresh,
+            condition=condition,
             bins=request.n_bins,
         )
-        return self._spiking(stream, request.spikes, self.asked if request.conditions.present else self.generated)
-
-    def _spiking(self, stream: Iterable[Tensor], spikes: Streams, calibration: Calibration) -> Iterator[Generated]:
-        """Counts, rates and latents of pieces of a stream; the observation model remembers the pieces before."""
+        source: Source = "conditional" if request.conditions.present else "generated"
         memory: Memory = {}
         for latents in stream:
             with torch.no_grad():
-                drive = self.decode(latents, calibration)
-                rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
-            yield Generated(counts, rates.cpu().numpy(), latents.cpu().numpy())
+                piece = self.readout.draw(latents, source, spikes, memory)
+            yield piece
+
+    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
+        """Counts -> standardised latents and rates; see `Model.infer`."""
+        latents = self.readout.standardised(self._read(signal, mask))
+        rates = self.readout.rates(latents, "inferred")
+        return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
+
+    def unseen_rates(self, trials: Trials) -> np.ndarray:
+        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated."""
+
+        def rates(thinned: Tensor, mask: Tensor) -> Tensor:
+            return self.readout.unseen(self._read(thinned, mask))
+
+        return hidden_in_turn(rates, trials, share=self.autoencoder.dropout)
 
     @torch.no_grad()
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
@@ -312,14 +343,15 @@ class LDNS(Model):
             seed: Of the draws.
         """
         time = int(like.lengths.max())
-        coded, mask = np.asarray(self.encode(reference, progress=False).latents)[:, :time], reference.mask[:, :time]
-        number = mask.sum(0)[:, None]
-        mean = coded.sum(0) / np.maximum(number, 1)
-        spread = (coded - mean) * mask[..., None] / np.sqrt(np.maximum(number - 1, 1))
-        noise, spikes = (Streams(seed, purpose, 0, range(len(like))) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
-        latents = mean + np.einsum("bi,itk->btk", noise.normal(len(reference)), spread)
-        drive = self.decode(torch.from_numpy(latents.astype(np.float32)).to(self.latent_mean.device), self.inferred)
-        counts = self.observation.sample(drive, spikes)
+        mask = reference.mask[:, :time, None]
+        inferred = np.asarray(self.encode(reference, progress=False).latents)[:, :time]
+        number = mask.sum(0)
+        mean = inferred.sum(0) / np.maximum(number, 1)
+        spread = (inferred - mean) * mask / np.sqrt(np.maximum(number - 1, 1))
+        weights = Streams(seed, Purpose.SAMPLE, 0, range(len(like))).normal(len(reference))
+        latents = torch.from_numpy((mean + np.einsum("bi,itk->btk", weights, spread)).astype(np.float32))
+        spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))
+        counts = self.readout.draw(latents.to(self.readout.mean.device), "inferred", spikes).counts
         return Trials(
             counts,
             like.bin_width,
@@ -328,83 +360,27 @@ class LDNS(Model):
             source="Gaussian on the latents of LDNS",
         )
 
-    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """Counts -> standardised latents and rates; see `Model.infer`."""
-        device = self.latent_mean.device
-        raw = in_windows(self.encoder, signal.to(device), mask.to(device), window=self.longest)
-        latents = (raw - self.latent_mean) / self.latent_sd
-        rates = self.observation.rates(self.decode(latents, self.inferred))
-        return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
+    # --- what the stages learn from ------------------------------------------------------------------------------
 
-    def decode(self, latents: Tensor, calibration: Calibration) -> Tensor:
-        """Drive (batch, time, neuron) of standardised latents, calibrated as inferred or as generated rates are."""
-        rates = self.observation.rates(self.decoder(latents * self.latent_sd + self.latent_mean))
-        return self.observation.drive(calibration(rates))
+    def _read(self, counts: Tensor, mask: Tensor) -> Tensor:
+        """Latents of one batch of counts as the encoder gives them."""
+        device = self.readout.mean.device
+        return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
 
-    # --- between the stages --------------------------------------------------------------------------------------
+    def _encoded(self, trials: Trials) -> Inferred:
+        """Latents of trials as the encoder gives them, and uncalibrated rates."""
 
-    def _standardise(self, trials: Trials) -> None:
-        """Measure mean and sd of each latent over the training trials' bins, then calibrate inferred rates."""
-        self.latent_mean.fill_(0)
-        self.latent_sd.fill_(1)
-        self.inferred.reset()
-        coded = self.encode(trials, progress=False)
-        valid = np.asarray(coded.latents)[trials.mask].astype(np.float64)
-        self.latent_mean.copy_(torch.from_numpy(valid.mean(0)))
-        self.latent_sd.copy_(torch.from_numpy(valid.std(0).clip(min=1e-6)))
-        if self.autoencoder.calibrate:
-            beyond = self.observation.shared_bins
-            self.inferred.measure(trials, np.asarray(coded.rates), lengths=trials.lengths, beyond=beyond)
+        def compute(rows: np.ndarray) -> Inferred:
+            batch = trials.select(rows)
+            time = int(batch.lengths.max())
+            latents = self._read(as_float(batch.counts[:, :time]), torch.from_numpy(batch.mask[:, :time]))
+            return Inferred(self.readout.uncalibrated(latents).cpu().numpy(), latents.cpu().numpy())
 
-    def fit_observation(self, trials: Trials) -> None:
-        """Fit the observation model to rates of entries that the encoder did not see; the autoencoder stays as it is.
-
-        Args:
-            trials: Training trials.
-        """
-        if not list(self.observation.buffers()):
-            return  # nothing to fit
-        enough = max(2, OBSERVATION_ENTRIES // (trials.time * trials.neurons))
-        if len(trials) > enough:
-            trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
-        rates = self.unseen_rates(trials)
-        own = Calibration(trials.neurons)
-        own.measure(trials, rates, lengths=trials.lengths, beyond=self.observation.shared_bins)
-        calibrated = own(torch.from_numpy(rates)).numpy()
-        self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
-
-    def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated."""
-
-        def rates(seen: Tensor, mask: Tensor) -> Tensor:
-            device = self.latent_mean.device
-            latents = in_windows(self.encoder, seen.to(device), mask.to(device), window=self.longest)
-            return self.observation.rates(self.decoder(latents))
-
-        return hidden_in_turn(rates, trials, share=self.autoencoder.dropout)
-
-    def _calibrate_generated(self, trials: Trials) -> None:
-        """Generate as many trials as there are in training, up to a few hundred, and calibrate what is generated.
-
-        A model with conditions does so twice: what follows them, as strongly as samples will, has more in common.
-        """
-        if not self.autoencoder.calibrate:
-            return
-        self.generated.reset()
-        seed = int(generator(0, Purpose.CALIBRATE).integers(2**31))  # no caller's seed by accident
-        fakes = [(self.generated, self.sample(min(len(trials), CALIBRATION_TRIALS), seed=seed, progress=False))]
-        if self.condition:
-            self.asked.reset()
-            like = trials.select(np.sort(generator(seed, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]))
-            fakes.append((self.asked, self.sample(like=like, condition=self.condition, seed=seed, progress=False)))
-        for calibration, fake in fakes:  # the observation model is adapted to what comes last
-            beyond, rates = self.observation.shared_bins, np.array(fake.rates)
-            calibration.measure(trials, rates, lengths=fake.lengths, beyond=beyond)
-            calibrated = calibration(torch.from_numpy(rates)).numpy()
-        self.observation.adapt(trials, calibrated, lengths=fake.lengths, seed=seed)
+        self.eval()
+        return in_batches(compute, len(trials), trials.time, batch=batch_size(trials.time), description="encode")
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
-        """What the second stage learns from: standardised latents of complete trials, mask, and conditions."""
+        """Data of the second stage: standardised latents of complete trials, mask, and conditions."""
         latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
         clip = self.denoiser.clip
         data = {
@@ -416,3 +392,18 @@ class LDNS(Model):
             parts = {"vector": condition.vector, "sequence": condition.sequence}
             data |= {name: value for name, value in parts.items() if value is not None}
         return data
+
+    def _samples(self, trials: Trials) -> dict[Source, Trials]:
+        """Generated trials of each source, one for each training trial up to a few hundred.
+
+        Conditional ones follow the conditions of training trials, as strongly as samples will.
+        """
+        number = min(len(trials), CALIBRATION_TRIALS)
+        samples: dict[Source, Trials] = {"generated": self.sample(number, seed=CALIBRATION_SEED, progress=False)}
+        if self.condition:
+            rows = generator(CALIBRATION_SEED, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]
+            like = trials.select(np.sort(rows))
+            samples["conditional"] = self.sample(
+                like=like, condition=self.condition, seed=CALIBRATION_SEED, progress=False
+            )
+        return samples

@@ -49,12 +49,7 @@ class Calibration(nn.Module):
         """Calibrated rates, spikes/bin."""
         return rates**self.gain * self.match
 
-    def reset(self) -> None:
-        """Back to 1, for measuring anew."""
-        self.gain.fill_(1)
-        self.match.fill_(1)
-
-    def measure(self, trials: Trials, rates: TrialRates, *, lengths: Array, beyond: int = 0) -> None:
+    def fit(self, trials: Trials, rates: TrialRates, *, lengths: Array, beyond: int = 0) -> None:
         """Set gain and match so that these rates get the shared variance and the mean counts of the trials.
 
         Args:

@@ -1,0 +1,197 @@
+r"""The readout: everything between the latents of a model and spikes.
+
+::
+
+    latents, standardised                                    z
+       |    scale       times the sd, plus the mean of each latent over the training trials
+       |    decoder     one vector per bin -> drive of every neuron
+       |    link        drive -> rates, spikes/bin
+       |    calibration of the source: r <- m r^g
+       v
+    drive(latents, source) --- observation model: history, noise, counts ---> counts
+
+Latents come from three sources, whose rates vary differently, and each has a calibration of its own:
+
+=============  =========================================================================================================
+inferred       from recorded trials, by the encoder, which saw the counts
+generated      from the diffusion, unconditionally
+conditional    from the diffusion under conditions, as strongly as the model's `guidance` says
+=============  =========================================================================================================
+
+After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model, and
+`fit_generated` calibrates generated rates and adapts the observation model to them.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from spikeloom.models.common.results import Generated, batch_size
+from spikeloom.nn.encoder import Decoder
+from spikeloom.observation.calibration import Calibration
+from spikeloom.observation.model import ObservationModel
+from spikeloom.observation.slots import Memory
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.shapes import TrialLatents, TrialMask, TrialRates
+from spikeloom.trials import Trials
+
+Source = Literal["inferred", "generated", "conditional"]
+"""Where latents come from."""
+
+Latents = Float[Tensor, "batch time latent"]
+Drive = Float[Tensor, "batch time neuron"]
+
+MOST_ENTRIES = 2**23
+"""Most bins x neurons that the observation model is fitted to: what time and memory allow on a laptop."""
+
+SMALLEST_SD = 1e-6
+"""Smallest sd of a latent, for one that does not vary."""
+
+
+@final
+class Readout(nn.Module):
+    """Latents -> rates -> counts; see the module for the parts.
+
+    Args:
+        observation: Rates to counts. The readout keeps a copy.
+        calibrated: Whether rates are calibrated and the observation model is adapted to generated rates; the paper does
+            neither.
+    """
+
+    decoder: Decoder
+    mean: Tensor  # of each latent, over training trials and bins
+    sd: Tensor
+
+    def __init__(self, observation: ObservationModel, *, calibrated: bool = True) -> None:
+        super().__init__()
+        self.observation = copy.deepcopy(observation)
+        self.calibrated = calibrated
+
+    def build(self, decoder: Decoder, *, n_latents: int, n_neurons: int, bin_width: float) -> None:
+        """Take the decoder and make the buffers, before fitting and before loading; `bin_width` in seconds."""
+        self.decoder = decoder
+        self.register_buffer("mean", torch.zeros(n_latents))
+        self.register_buffer("sd", torch.ones(n_latents))
+        self.inferred = Calibration(n_neurons)
+        self.generated = Calibration(n_neurons)
+        self.conditional = Calibration(n_neurons)
+        self.observation.build(n_neurons, bin_width)
+
+    # --- from latents to spikes ------------------------------------------------------------------------------------
+
+    def standardised(self, latents: Latents) -> Latents:
+        """Latents as the encoder gives them, less their mean and divided by their sd."""
+        return (latents - self.mean) / self.sd
+
+    def drive(self, latents: Latents, source: Source) -> Drive:
+        """Drive of standardised latents, calibrated as rates of this source are."""
+        rates = self._expected(latents * self.sd + self.mean)
+        return self.observation.drive(self._calibration(source)(rates))
+
+    def rates(self, latents: Latents, source: Source) -> Drive:
+        """Expected counts of standardised latents, spikes/bin."""
+        return self.observation.rates(self.drive(latents, source))
+
+    def draw(self, latents: Latents, source: Source, streams: Streams, memory: Memory | None = None) -> Generated:
+        """Counts, rates and latents of trials, or of pieces of trials; see `ObservationModel.sample`."""
+        drive = self.drive(latents, source)
+        rates = self.observation.rates(drive).cpu().numpy()
+        counts = self.observation.sample(drive, streams, memory)
+        return Generated(counts, rates, latents.cpu().numpy())
+
+    def uncalibrated(self, latents: Latents) -> Drive:
+        """Expected counts, spikes/bin, of latents as the encoder gives them, without a calibration."""
+        return self.observation.rates(self.observation.drive(self._expected(latents)))
+
+    def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
+        """Log-probability in nats of each count under latents as the encoder gives them, as Poisson counts."""
+        return self.observation.plain.log_prob(counts, self._expected(latents))
+
+    def unseen(self, latents: Latents) -> Drive:
+        """Expected counts of latents as the encoder gives them, straight from the decoder, for `hidden_in_turn`."""
+        return self._expected(latents)
+
+    def _expected(self, latents: Latents) -> Drive:
+        return self.observation.rates(self.decoder(latents))
+
+    def _calibration(self, source: Source) -> Calibration:
+        return {"inferred": self.inferred, "generated": self.generated, "conditional": self.conditional}[source]
+
+    # --- fitting ---------------------------------------------------------------------------------------------------
+
+    def start(self, trials: Trials) -> None:
+        """Let the decoder begin at the mean counts of the training trials."""
+        mean = torch.from_numpy(trials.counts).sum((0, 1), dtype=torch.float32) / trials.bins
+        self.decoder.start_at(self.observation.drive(mean))
+
+    def fit_scale(self, latents: TrialLatents, mask: TrialMask) -> None:
+        """Set mean and sd of each latent, as the encoder gives them, over the valid bins of the training trials."""
+        valid = latents[mask].astype(np.float64)
+        self.mean.copy_(torch.from_numpy(valid.mean(0)))
+        self.sd.copy_(torch.from_numpy(valid.std(0).clip(min=SMALLEST_SD)))
+
+    def fit_inferred(self, trials: Trials, rates: TrialRates, unseen: Callable[[Trials], TrialRates]) -> None:
+        """Calibrate inferred rates, and fit the observation model; see `fit_observation`.
+
+        Args:
+            trials: Training trials.
+            rates: Their uncalibrated rates (trial, time, neuron), spikes/bin.
+            unseen: Rates of trials, each inferred without its own count.
+        """
+        if self.calibrated:
+            self._calibrate(self.inferred, trials, rates, trials.lengths)
+        self.fit_observation(trials, unseen)
+
+    def fit_observation(self, trials: Trials, unseen: Callable[[Trials], TrialRates]) -> None:
+        """Fit the observation model to rates that were inferred without the counts they predict.
+
+        Counts vary less around rates that saw them than around the true ones.
+
+        Args:
+            trials: Training trials.
+            unseen: Rates of trials, each inferred without its own count.
+        """
+        if not any(True for _ in self.observation.buffers()):
+            return  # the observation model has nothing to fit
+        enough = max(2, MOST_ENTRIES // (trials.time * trials.neurons))
+        if len(trials) > enough:
+            trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
+        calibrated = self._calibrate(Calibration(trials.neurons), trials, unseen(trials), trials.lengths)
+        self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
+
+    def fit_generated(self, trials: Trials, samples: Mapping[Source, Trials], *, seed: int) -> None:
+        """Calibrate generated rates, and adapt the observation model to the last of the samples.
+
+        Args:
+            trials: Training trials.
+            samples: Generated trials of each source, with their latents.
+            seed: Random seed of the simulations.
+        """
+        for source, fake in samples.items():
+            rates = self._uncalibrated_of(fake)
+            calibrated = self._calibrate(self._calibration(source), trials, rates, fake.lengths)
+        self.observation.adapt(trials, calibrated, lengths=fake.lengths, seed=seed)
+
+    def _calibrate(
+        self, calibration: Calibration, trials: Trials, rates: TrialRates, lengths: np.ndarray
+    ) -> TrialRates:
+        """Fit a calibration, and calibrate the rates with it."""
+        calibration.fit(trials, rates, lengths=lengths, beyond=self.observation.shared_bins)
+        return calibration(torch.from_numpy(rates)).numpy()
+
+    @torch.no_grad()
+    def _uncalibrated_of(self, trials: Trials) -> TrialRates:
+        """Uncalibrated rates of generated trials, some trials at a time."""
+        latents = torch.from_numpy(np.array(trials.latents)) * self.sd.cpu() + self.mean.cpu()
+        rates = np.zeros(trials.counts.shape, np.float32)
+        size = batch_size(trials.time)
+        for first in range(0, len(trials), size):
+            rows = slice(first, first + size)
+            longest = int(trials.lengths[rows].max())
+            rates[rows, :longest] = self.uncalibrated(latents[rows, :longest].to(self.mean.device)).cpu().numpy()
+        return rates
