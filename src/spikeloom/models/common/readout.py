@@ -126,7 +126,7 @@ class Readout(nn.Module):
 
     def start(self, trials: Trials) -> None:
         """Let the decoder begin at the mean counts of the training trials."""
-        mean = torch.from_numpy(trials.counts).sum((0, 1), dtype=torch.float32) / trials.bins
+        mean = torch.from_numpy(trials.counts.sum((0, 1)).astype(np.float32)) / trials.bins
         self.decoder.start_at(self.observation.drive(mean))
 
     def fit_scale(self, latents: TrialLatents, mask: TrialMask) -> None:
