@@ -72,9 +72,9 @@ class Readout(nn.Module):
         self.observation = copy.deepcopy(observation)
         self.calibrated = calibrated
 
-    def build(self, decoder: Decoder, *, n_latents: int, n_neurons: int, bin_width: float) -> None:
-        """Take the decoder and make the buffers, before fitting and before loading; `bin_width` in seconds."""
-        self.decoder = decoder
+    def build(self, network: Decoder, *, n_latents: int, n_neurons: int, bin_width: float) -> None:
+        """Take the decoder network and make the buffers, before fitting and loading; `bin_width` in seconds."""
+        self.decoder = network
         self.register_buffer("mean", torch.zeros(n_latents))
         self.register_buffer("sd", torch.ones(n_latents))
         self.inferred = Calibration(n_neurons)
