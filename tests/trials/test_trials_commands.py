@@ -83,7 +83,7 @@ def test_concatenate_refuses_what_does_not_belong_together(refused):
     assert "(12)" in message
     assert "two trials files" in refused("concatenate", "a.h5", "--out", "x.h5")
     assert "once" in refused("concatenate", "a.h5", "a.h5", "--out", "x.h5")
-    assert "both" in refused("concatenate", "a.h5", "b.h5", "--out", "b.h5")
+    assert "is an input of this command" in refused("concatenate", "a.h5", "b.h5", "--out", "b.h5")
 
 
 def test_split_by_a_column(done, refused):
@@ -109,8 +109,8 @@ def test_split_in_blocks(done, refused):
 
 
 def test_split_never_replaces_its_input(folder, refused):
-    assert "both" in refused("split", "a.h5", "--out", "a.h5", "y.h5")
-    assert "both" in refused("split", "a.h5", "--out", "x.h5", "../" + folder.name + "/a.h5")
+    assert "is an input of this command" in refused("split", "a.h5", "--out", "a.h5", "y.h5")
+    assert "is an input of this command" in refused("split", "a.h5", "--out", "x.h5", "../" + folder.name + "/a.h5")
     assert "differ" in refused("split", "a.h5", "--out", "x.h5", "x.h5")
 
 
@@ -138,6 +138,24 @@ def test_select_trials_and_pieces(done):
     assert Trials.load("u.h5").counts.shape == (40, 5, 4)
 
 
+def test_trials_are_chosen_by_when_they_begin(done, refused, capsys):
+    done("select", "a.h5", "--where", "start_time >= 5", "--where", "start_time < 7", "--every", "0.5", "--out", "u.h5")
+    assert Trials.load("u.h5").start_times.tolist() == [5, 5.5, 6, 6.5]
+    done("split", "a.h5", "--by", "start_time < 15", "--out", "x.h5", "y.h5")
+    assert [len(Trials.load(name)) for name in ("x.h5", "y.h5")] == [15, 5]
+    assert run("inspect", "a.h5") == 0
+    assert "begin at 0 to 19 s" in capsys.readouterr().out
+    assert "numbers from 0 to 19" in refused("select", "a.h5", "--where", "start_time > 30", "--out", "p.h5")
+    named = replace(day(1), conditions={"start_time": np.arange(20) % 2})  # a data set's own column comes first
+    named.save("named.h5")
+    replace(day(1), start_times=None).save("unknown.h5")
+    done("select", "named.h5", "--where", "start_time == 1", "--out", "u.h5")
+    assert Trials.load("u.h5").start_times.tolist() == list(range(1, 20, 2))
+    assert "no trial column 'start_time'" in refused(
+        "select", "unknown.h5", "--where", "start_time > 3", "--out", "p.h5"
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -154,4 +172,4 @@ def test_select_trials_and_pieces(done):
 )
 def test_select_refuses_with_one_message(refused, options, words):
     assert words in refused("select", "a.h5", *options, "--out", "u.h5")
-    assert "both" in refused("select", "a.h5", "--units", "3", "--out", "a.h5")
+    assert "is an input of this command" in refused("select", "a.h5", "--units", "3", "--out", "a.h5")

@@ -131,6 +131,9 @@ def _trials(trials: "Trials") -> list[str]:
         f" ({longest * trials.bin_width:g} s{'' if same else ' at most'})",
         _rates_line(hz),
     ]
+    if trials.start_times is not None and np.isfinite(trials.start_times).any():
+        first, last = np.nanmin(trials.start_times), np.nanmax(trials.start_times)
+        lines.append(f"start_time    trials begin at {first:g} to {last:g} s of the recording")
     lines += _table("conditions", "", trials.conditions)
     lines += _table("neuron table", "", trials.neuron_table)
     for name, values in trials.behavior.items():

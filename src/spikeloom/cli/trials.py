@@ -36,7 +36,7 @@ def split(
         str | None,
         typer.Option(
             help="Trials for which this holds go into the first file, the others into the second: COLUMN=VALUE, "
-            "COLUMN=VALUE,VALUE or another comparison such as 'block < 3'."
+            "COLUMN=VALUE,VALUE or another comparison such as 'block < 3' or 'start_time < 600' (seconds)."
         ),
     ] = None,
     blocks: Annotated[
@@ -123,7 +123,10 @@ def select(
     ] = 0.0,
     where: Annotated[
         list[str] | None,
-        typer.Option(help="Keep trials for which this holds: a condition OP VALUE, 'feedback == 1'; repeatable."),
+        typer.Option(
+            help="Keep trials for which this holds: a condition OP VALUE, 'feedback == 1', or start_time OP seconds, "
+            "'start_time >= 40'; repeatable."
+        ),
     ] = None,
     every: Annotated[
         float | None, typer.Option(min=0, help="Cut each trial into pieces of this many seconds, without padding.")
@@ -138,12 +141,12 @@ def select(
             "It must be said what to keep.", "No option was given.", "Write --keep, --units, --min-rate or --where."
         )
     from spikeloom.trials import Trials
-    from spikeloom.trials.choose import rows_of_units, rows_where
+    from spikeloom.trials.choose import rows_of_units, rows_where, trial_columns
 
     chosen = Trials.load(trials)
     before = chosen.neurons
     if where:
-        chosen = chosen.select(rows_where(chosen.conditions, where, len(chosen), noun="trial"))
+        chosen = chosen.select(rows_where(trial_columns(chosen), where, len(chosen), noun="trial"))
     if every:
         chosen = chosen.cut(every)
     kept = rows_where(chosen.neuron_table, keep or (), chosen.neurons)

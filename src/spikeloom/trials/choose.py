@@ -3,7 +3,8 @@
 The rows are neurons (columns of the neuron table) or trials (conditions). The operators are ==, != (both take several
 values with commas between them), <, <=, > and >=; a single = means ==. A value that holds a comma or spaces at its ends
 stands in quotation marks; `area in CA1,CA3` means `area == CA1,CA3`. An expression is compared with the column and
-never evaluated as code.
+never evaluated as code. Trials can also be chosen by `start_time`, the second at which they begin on the recording's
+clock, where it is known.
 """
 
 import difflib
@@ -12,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from numpy.typing import NDArray
 from spikeloom.errors import DataError, SettingError, SpikeloomWarning
 from spikeloom.shapes import Array
 
+if TYPE_CHECKING:
+    from spikeloom.trials.trials import Trials
+
+START_TIME = "start_time"
+"""Column that stands for the trials' start times."""
 RULE = re.compile(
     r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>==|!=|<=|>=|=|<|>|(?<=\s)in(?=\s))\s*(?P<values>.*?)\s*", re.DOTALL
 )
@@ -188,6 +194,17 @@ def _number(rule: Rule, value: str) -> int | float:
             f"The value was {value!r}.",
             f"Write '{rule.column} {rule.comparison} 1'.",
         ) from None
+
+
+def trial_columns(trials: "Trials") -> dict[str, Array]:
+    """Return the columns by which trials can be chosen: the conditions, and `start_time` in seconds.
+
+    There is no `start_time` if no start is known. A condition of that name comes before the trials' own start times.
+    """
+    columns = dict(trials.conditions)
+    if trials.start_times is not None:
+        columns.setdefault(START_TIME, np.asarray(trials.start_times, float))
+    return columns
 
 
 def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDArray[np.bool_]:

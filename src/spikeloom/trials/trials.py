@@ -30,7 +30,7 @@ from spikeloom.trials.checks import (
     whole_lengths,
     without_padding,
 )
-from spikeloom.trials.choose import rows_where
+from spikeloom.trials.choose import rows_where, trial_columns
 from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label
 from spikeloom.trials.padding import check_padding
@@ -260,6 +260,8 @@ class Trials:
     def split_by(self, rule: str) -> tuple["Trials", "Trials"]:
         """Trials for which an expression such as "split == train" holds, and the others; see `trials.choose`.
 
+        The expression compares a condition, or `start_time` in seconds on the recording's clock.
+
         Raises:
             SettingError: if the expression cannot be read or names no condition.
             DataError: if a part would be empty.
@@ -267,7 +269,7 @@ class Trials:
         Warns:
             OverlapWarning: if the two parts share spikes because their trials overlap in time.
         """
-        holds = rows_where(self.conditions, [rule], len(self), noun="trial")
+        holds = rows_where(trial_columns(self), [rule], len(self), noun="trial")
         if holds.all():
             raise DataError(
                 "A split must leave at least one trial on each side.",
