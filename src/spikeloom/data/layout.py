@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from spikeloom.data import binning
 from spikeloom.data.binning import Ticks
 from spikeloom.errors import SettingError
+from spikeloom.trials.padding import check_padding
 
 OUTSIDE = "they leave the times observed"
 INVALID = "they overlap times that the recording calls invalid"
@@ -100,6 +101,7 @@ def lay_on_spikes(
 
     Raises:
         SettingError: if bins are finer than the clock, or the counts would not fit into memory.
+        DataError: if the counts would be large and mostly padding.
     """
     check_width(bin_width, times.ticks)
     starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
@@ -111,6 +113,7 @@ def lay_on_spikes(
     kept.drop(~binning.covered(spans[:, 0], spans[:, 1], times.observed, slack=slack), OUTSIDE)
     lengths = np.where(kept.alive, lengths, 0)
     longest = int(lengths.max(initial=0))
+    check_padding(lengths[kept.alive], times.n_neurons, bin_width)
     check_memory(int(kept.alive.sum()), longest, times.n_neurons, bin_width)
     edges = np.zeros((len(starts), longest + 1), np.int64)
     edges[kept.alive] = times.ticks.edges(starts[kept.alive], longest, bin_width)
@@ -193,6 +196,7 @@ def lay_on_bins(
     kept.drop(~(near & (gaps[last] == gaps[first])), OUTSIDE)
     lengths = np.where(kept.alive, lengths, 0)
     longest = int(lengths.max(initial=0))
+    check_padding(lengths[kept.alive], times.n_neurons, width * factor)
     check_memory(len(starts), longest, times.n_neurons, width * factor)
     place = first[:, None] + np.arange(1, longest + 1) * factor - 1
     edges = np.concatenate([begins[first][:, None], ends[place.clip(max=count - 1)]], 1)

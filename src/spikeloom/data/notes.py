@@ -71,26 +71,36 @@ def few_spikes(
     seconds: float,
     expected_hz: float,
     spikes: tuple[float, float],
-    trials: tuple[float, float],
+    spans: Float[np.ndarray, "trial 2"],
     n_neurons: int,
 ) -> str:
     """A sentence if trials hold less than a hundredth of the recording's rate, else an empty text.
 
     Spike times that are too large by a factor also make the recording's rate too small. So there is a sentence, too, if
-    neurons hardly fire and spikes go on three hundred times as long as trials.
+    neurons hardly fire and spikes go on three hundred times as long as trials. Trial times that are too large by a
+    factor leave the spikes in the first trials. So there is a sentence, too, if most trials lie before the first or
+    after the last spike.
 
     Args:
         counted: Spikes in all trials.
         seconds: Duration of all trials together.
         expected_hz: Spikes per second of the recording, of all neurons together.
         spikes: Times of the first and last spike in seconds.
-        trials: Begin of the first and end of the last trial in seconds.
+        spans: Begin and end of each trial in seconds.
         n_neurons: Number of neurons.
     """
+    trials = float(spans[:, 0].min()), float(spans[:, 1].max())
+    beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())
     rate = counted / seconds if seconds else 0.0
     stretched = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
     if counted and rate >= FEW * expected_hz and not stretched:
-        return ""
+        if beyond <= len(spans) / 2:
+            return ""
+        return (
+            f"{beyond} of {len(spans)} trials lie before the first or after the last spike: the trials are between "
+            f"{trials[0]:g} and {trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. "
+            f"{likely_cause(spikes, trials)}"
+        )
     number = f"{counted} spikes ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
     return (
         f"The trials hold {number if counted else 'no spike'}: they lie between {trials[0]:g} and {trials[1]:g} s, the "

@@ -552,7 +552,7 @@ class Recording:
             trials.bins * trials.bin_width,
             self.spike_count / seconds if seconds else math.inf,
             self._spike_range(),
-            (float(spans[:, 0].min()), float(spans[:, 1].max())),
+            spans,
             self.neurons,
         )
         if text:
