@@ -37,9 +37,9 @@ from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
 
 NAMES = ("target_x", "target_y", "start_x", "start_y")
-WALK = dict(span=(-0.06, 0.06), points=5)
+TRAVERSAL = dict(span=(-0.06, 0.06), points=5)
 EDGE = 0.10
-"""Targets reach so far from the centre; walks inside the grid ask for none beyond."""
+"""Targets reach so far from the centre; traversals inside the grid ask for none beyond."""
 
 NEAR = 0.041
 """Targets nearer to each other than this are neighbours, m."""
@@ -153,7 +153,7 @@ def measure(
         found |= _read_from_spikes(train, test, unseen)
     reading = readers(model, train)
     found |= _end_points(model, directions, coded, reading, held)
-    found |= _walks(model, directions, tested, reading, hows)
+    found |= _traversals(model, directions, tested, reading, hows)
     fresh = model.sample(len(test), seed=2, progress=False).codes
     if fresh is not None:
         found["coverage of the prior"] = coverage(codes, np.asarray(fresh))
@@ -240,28 +240,28 @@ def _far(read: np.ndarray, goal: np.ndarray) -> float:
     return float(np.linalg.norm(read[:, :2] - 100 * goal, axis=1).mean())
 
 
-def _walks(
+def _traversals(
     model: Coded, directions: Directions, tested: Trials, reading: dict[str, Reader], hows: Sequence[str]
 ) -> dict[str, float]:
-    """Gain and unintended movement along target x and y, mean of both; the walks of `Coded.traverse`."""
-    found, changes = {}, np.linspace(*WALK["span"], WALK["points"])
+    """Gain and unintended movement along target x and y, mean of both; the traversals of `Coded.traverse`."""
+    found, changes = {}, np.linspace(*TRAVERSAL["span"], TRAVERSAL["points"])
     for how, where in (*((how, "inside the grid") for how in hows), ("curved", "anywhere")):
         parts: dict[str, list[Movement]] = {of: [] for of in reading}
         for moved, name in enumerate(NAMES[:2]):
-            inside = np.abs(variables(tested, [name])[:, 0]) <= EDGE - WALK["span"][1] + 1e-9
+            inside = np.abs(variables(tested, [name])[:, 0]) <= EDGE - TRAVERSAL["span"][1] + 1e-9
             some = tested.select(inside if where == "inside the grid" else slice(100))
             codes, only = np.asarray(some.codes), np.eye(len(NAMES))[[moved] * len(some)]
             points = [directions.move(codes, change * only, how=how) for change in changes]
-            walk = [from_codes(model, some, point, seed=3) for point in points]
+            traversal = [from_codes(model, some, point, seed=3) for point in points]
             again = from_codes(model, some, codes, seed=4)
             asked = 100 * np.repeat(changes[:, None], len(some), 1)
             for of, read in reading.items():
-                achieved = np.stack([read(point) for point in walk])
+                achieved = np.stack([read(point) for point in traversal])
                 parts[of].append(movement(asked, achieved, moved=moved, still=read(again)))
         for of, each in parts.items():
             for word in ("gain", "unintended", "unintended_total", "floor"):
                 mean = float(np.mean([getattr(part, word) for part in each]))
-                found[f"walk, {how}, {where}, {of}: {word}"] = mean
+                found[f"traversal, {how}, {where}, {of}: {word}"] = mean
     return found
 
 

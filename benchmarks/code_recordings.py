@@ -1,4 +1,4 @@
-"""What codes say of the angle of recorded reaches, one angle left out of training, and a walk through it."""
+"""What codes say of the angle of recorded reaches, one angle left out of training, and a traversal through it."""
 
 from itertools import pairwise
 
@@ -23,7 +23,7 @@ SMOOTHED = 0.05
 """Sd of the Gaussian of the smoothed spikes that units are compared with, s."""
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Points of the walk from the angle before the one left out to the angle after it."""
+"""Points of the traversal from the angle before the one left out to the angle after it."""
 
 
 class AngleDecoder:
@@ -84,10 +84,10 @@ def measure_angles(
         moved = directions.move(start, np.repeat(change, len(start), 0))
         made = model.sample(codes=moved, seed=1, progress=False)
         mean = np.exp(1j * np.deg2rad(decoder(made.counts, made.lengths))).mean()
-        found[f"walk from {before:g} deg, asked for {asked % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
-        found[f"walk, asked for {asked % 360:g}: length of the mean vector"] = abs(mean)
+        found[f"traversal from {before:g} deg, asked for {asked % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
+        found[f"traversal, asked for {asked % 360:g}: length of the mean vector"] = abs(mean)
         off.append(apart(np.rad2deg(np.angle(mean)), asked))
-    found["walk: mean direction off what was asked for"] = float(np.mean(off))
+    found["traversal: mean direction off what was asked for"] = float(np.mean(off))
     return found
 
 

@@ -43,7 +43,7 @@ from spikeloom.metrics.disentanglement import coverage, variables
 from spikeloom.models.common.coded import Coded
 from spikeloom.recipe import load_model
 from spikeloom.report import figures
-from spikeloom.report.walk import code_figure, weight_figure
+from spikeloom.report.traversal import code_figure, weight_figure
 from spikeloom.trials import Trials
 
 
@@ -143,7 +143,7 @@ def speed(words: argparse.Namespace) -> None:
 
 
 def recording(words: argparse.Namespace) -> None:
-    """Angles in codes of recorded reaches, one angle left out, and a walk through it."""
+    """Angles in codes of recorded reaches, one angle left out, and a traversal through it."""
     every, tables = Trials.load(words.recording), []
     train, test = every.split(0.75, seed=0)
     if words.choose:
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", default="", help="one of the titles of `arm`")
     parser.add_argument("--scores", action="store_true", help="DCI, MIG and SAP, too")
-    parser.add_argument("--hows", action="store_true", help="straight walks, too")
+    parser.add_argument("--hows", action="store_true", help="straight traversals, too")
     parser.add_argument("--choose", action="store_true", help="look at validation trials, not at test trials")
     parser.add_argument(
         "--validation", action="store_true", help="keep the weights that are best on the validation trials"

@@ -1,4 +1,4 @@
-"""The command line: from simulation to report, a killed fit that goes on, and a message for every mistake."""
+"""The command line: from simulation to report, a killed fit that resumes, and a message for every mistake."""
 
 import datetime
 import errno
@@ -124,7 +124,7 @@ def test_ctrl_c_ends_with_130_and_says_how_to_go_on(house, tmp_path, monkeypatch
 
     monkeypatch.setattr(Model, "fit", interrupted)
     assert run("fit", "ldns-tiny", "--data", house / "train.h5", "--out", tmp_path / "run") == 130
-    assert "goes on" in capsys.readouterr().err
+    assert "resumes" in capsys.readouterr().err
 
 
 # --- help ------------------------------------------------------------------------------------------------------------

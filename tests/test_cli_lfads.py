@@ -48,13 +48,13 @@ def test_compare_changes_settings_by_name(house, tmp_path):
     assert "held-out bits/spike" in found["cost"]["prior"]
 
 
-def test_walks_of_lfads(house, tmp_path, capsys):
+def test_traversals_of_lfads(house, tmp_path, capsys):
     trials = Trials.load(house / "train.h5")
     labelled = Trials(trials.counts, 0.01, conditions={"size": trials.counts.mean((1, 2))})
     labelled.save(tmp_path / "t.h5")
     words = ["--data", tmp_path / "t.h5", "--along", "size", "--span", -0.01, 0.01, "--points", 3]
-    assert run("traverse", house / "run", *words, "--out", tmp_path / "walk.h5") == 0
-    assert len(Trials.load(tmp_path / "walk.h5")) == 90
+    assert run("traverse", house / "run", *words, "--out", tmp_path / "traversal.h5") == 0
+    assert len(Trials.load(tmp_path / "traversal.h5")) == 90
 
 
 def test_evaluate_takes_the_cost_of_any_model(house, tmp_path):

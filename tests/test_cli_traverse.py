@@ -1,4 +1,4 @@
-"""Simulated reaching and walks by command: from an arm to a page, and a message for every mistake."""
+"""Simulated reaching and traversals by command: from an arm to a page, and a message for every mistake."""
 
 import numpy as np
 import pytest
@@ -19,8 +19,8 @@ def arm(tmp_path_factory):
     return folder
 
 
-def walk(arm, tmp_path, *more, run_folder=None, data="train.h5", span=("-0.02", "0.02")):
-    given = ["--data", arm / data, "--along", "target_x", "--span", *span, "--out", tmp_path / "walk.h5"]
+def traversal(arm, tmp_path, *more, run_folder=None, data="train.h5", span=("-0.02", "0.02")):
+    given = ["--data", arm / data, "--along", "target_x", "--span", *span, "--out", tmp_path / "traversal.h5"]
     return run("traverse", run_folder or arm / "run", *given, *more)
 
 
@@ -33,17 +33,17 @@ def test_held_out_targets_are_apart(arm):
     assert not where(train) & where(unseen)
 
 
-def test_a_walk_becomes_trials_and_a_page(arm, tmp_path, capsys):
-    page = tmp_path / "walk.html"
+def test_a_traversal_becomes_trials_and_a_page(arm, tmp_path, capsys):
+    page = tmp_path / "traversal.html"
     more = ["--points", 3, "--trials", 6, "--report", page, "--reference", arm / "train.h5"]
-    assert walk(arm, tmp_path, *more, data="unseen.h5") == 0
-    made = Trials.load(tmp_path / "walk.h5")
+    assert traversal(arm, tmp_path, *more, data="unseen.h5") == 0
+    made = Trials.load(tmp_path / "traversal.h5")
     assert len(made) == 18
-    np.testing.assert_allclose(np.unique(made.conditions["walk"]), [-0.02, 0, 0.02], atol=1e-12)
+    np.testing.assert_allclose(np.unique(made.conditions["traversal"]), [-0.02, 0, 0.02], atol=1e-12)
     text = page.read_text()
     assert text.count("<svg") == 3 + 9  # paths, ends, changes; nine neurons
     assert "hand_position (m)" in text
-    assert "walk.html" in capsys.readouterr().out
+    assert "traversal.html" in capsys.readouterr().out
 
 
 def test_encode_and_sample_by_command(arm, tmp_path):
@@ -54,14 +54,14 @@ def test_encode_and_sample_by_command(arm, tmp_path):
 
 
 def test_leaving_the_training_codes_is_a_note(arm, tmp_path, capsys):
-    assert walk(arm, tmp_path, "--trials", 2, span=("-5", "5")) == 0
+    assert traversal(arm, tmp_path, "--trials", 2, span=("-5", "5")) == 0
     assert "standard deviations from the mean of the training codes" in capsys.readouterr().err
 
 
 def test_mistakes_exit_with_2_and_one_message(arm, tmp_path, capsys):
-    assert walk(arm, tmp_path, "--behavior", "nose", "--report", tmp_path / "x.html") == 2
+    assert traversal(arm, tmp_path, "--behavior", "nose", "--report", tmp_path / "x.html") == 2
     assert "nose" in capsys.readouterr().err
-    words = ["--data", arm / "train.h5", "--span", "-1", "1", "--out", tmp_path / "walk.h5"]
+    words = ["--data", arm / "train.h5", "--span", "-1", "1", "--out", tmp_path / "traversal.h5"]
     assert run("traverse", arm / "run", "--along", "target_z", *words) == 2
     assert "target_z" in capsys.readouterr().err
     assert run("simulate", "reaching", "--trials", 4, "--held-out", "7,1", "--out", tmp_path / "t.h5") == 2
@@ -72,10 +72,10 @@ def test_mistakes_exit_with_2_and_one_message(arm, tmp_path, capsys):
     assert not (tmp_path / "t.h5").exists()
 
 
-def test_walks_need_codes(arm, tmp_path, capsys):
+def test_traversals_need_codes(arm, tmp_path, capsys):
     quick = ["--set", "autoencoder_plan.updates=1", "--set", "diffusion_plan.updates=1"]
     assert run("fit", "ldns-tiny", "--data", arm / "unseen.h5", *quick, "--out", tmp_path / "ldns") == 0
-    assert walk(arm, tmp_path, run_folder=tmp_path / "ldns") == 2
+    assert traversal(arm, tmp_path, run_folder=tmp_path / "ldns") == 2
     assert "gnocchi-small" in capsys.readouterr().err
 
 

@@ -72,7 +72,7 @@ def test_ctrl_c_says_how_to_go_on(house, tmp_path, capsys, monkeypatch):
 
     monkeypatch.setattr("spikeloom.models.common.base.Model.fit", stop)
     assert run(*command(house, tmp_path, "--trials", 2)) == 130
-    assert "The same command goes on" in capsys.readouterr().err
+    assert "The same command resumes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The demo, made tiny: it leaves data, model and report, says each step as a command, and goes on where it was."""
+"""The demo, made tiny: it leaves data, model and report, says each step as a command, and resumes."""
 
 import json
 
@@ -23,7 +23,7 @@ def test_demo_leaves_a_report_and_says_what_it_did(tmp_path, monkeypatch):
     page = demo.demo(tmp_path / "demo", seed=0, say=said.append)
     assert page == tmp_path / "demo" / "report.html"
     text = page.read_text()
-    assert all(f'id="figure-walk-units-{along}"' in text for along in ("target_x", "target_y"))
+    assert all(f'id="figure-traversal-units-{along}"' in text for along in ("target_x", "target_y"))
     assert "Drawn: a circle" in text
     assert "network evaluations per sample" in text
     assert json.loads((page.parent / "metrics.json").read_text())["format"] == "spikeloom-metrics"
@@ -33,8 +33,8 @@ def test_demo_leaves_a_report_and_says_what_it_did(tmp_path, monkeypatch):
     assert set(steps) <= known
     parts = [Trials.load(tmp_path / "demo" / name) for name in ("reaching.h5", "train.h5", "test.h5", "fake.h5")]
     assert [len(part) for part in parts] == [120, 84, 36, 36]
-    walk = Trials.load(tmp_path / "demo" / "target_x.h5")
-    assert len(walk) == 5 * 36
+    traversal = Trials.load(tmp_path / "demo" / "target_x.h5")
+    assert len(traversal) == 5 * 36
 
 
 def test_the_circle_is_the_one_in_the_file(tmp_path):

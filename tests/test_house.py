@@ -44,7 +44,7 @@ NO_TORCH |= {"seeds", "shapes"}
 SINGULAR_AND_PLURAL = {"s", "es"}
 ALIKE_ON_PURPOSE = [
     {"centred", "centres"},  # deviations from a mean; where windows lie
-    {"sampler", "samples"},  # who walks the noise levels; values of a behaviour series
+    {"sampler", "samples"},  # of the diffusion; values of a behaviour series
     {"stages", "states"},  # of training; of a recurrence
 ]
 

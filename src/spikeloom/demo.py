@@ -1,4 +1,4 @@
-"""The main job on simulated reaches: simulate, split, fit, sample, evaluate, and a walk in code space.
+"""The main job on simulated reaches: simulate, split, fit, sample, evaluate, and a traversal in code space.
 
 Neurons belong to a network that moves an arm, so the true rates are known and the data need no download. LDNS learns
 them together with the hand's velocity and is asked for the paths of held-out trials, and for a circle that no trial
@@ -20,7 +20,7 @@ from spikeloom.models.common.cost import cost
 from spikeloom.recipe import read_recipe
 from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import drawn_figure
-from spikeloom.report.walk import walk_figures
+from spikeloom.report.traversal import traversal_figures
 from spikeloom.simulate.arm import BIN_WIDTH
 from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
@@ -47,7 +47,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     """Run the whole chain and leave data, runs and report in a folder.
 
     Args:
-        out: The folder. A demo that was stopped goes on where it was.
+        out: The folder. An interrupted demo resumes.
         seed: Of the simulation, the split, the training and the samples.
         say: Called with each line that the user should read.
 
@@ -65,7 +65,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     generated = model.sample(like=unseen, condition=SERIES, seed=seed)
     generated.save(fake)
     circle = _circle(folder, model, run, seed, say)
-    walks = _walks(folder, seen, unseen, seed, say)
+    traversals = _traversals(folder, seen, unseen, seed, say)
 
     say(
         f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} --conditioned-on {SERIES} "
@@ -73,7 +73,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     )
     judged = evaluate(unseen, generated, reference=seen, conditioned_on=[SERIES], seed=seed, cost=cost(model))
     drawn = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
-    judged.with_figures(drawn, *walks).save(folder)
+    judged.with_figures(drawn, *traversals).save(folder)
     say(judged.summary)
     return folder / "report.html"
 
@@ -108,8 +108,8 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     return drawn
 
 
-def _walks(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:
-    """Figures of walks along the target's x and y in the code space of a GNOCCHI."""
+def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:
+    """Figures of traversals along the target's x and y in the code space of a GNOCCHI."""
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
     say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
     model = require_codes(read_recipe(CODES).build(seen.neurons).fit(seen, seed=seed, out=run))
@@ -120,7 +120,9 @@ def _walks(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> l
             f"$ spikeloom traverse {run} --data {test} --reference {train} --along {along} --span -{SPAN} {SPAN} "
             f"--seed {seed} --out {out}"
         )
-        walk = model.traverse(unseen.select(slice(50)), along, span=(-SPAN, SPAN), points=5, reference=seen, seed=seed)
-        walk.save(out)
-        figures += walk_figures(walk, seen)
+        traversal = model.traverse(
+            unseen.select(slice(50)), along, span=(-SPAN, SPAN), points=5, reference=seen, seed=seed
+        )
+        traversal.save(out)
+        figures += traversal_figures(traversal, seen)
     return figures

@@ -50,7 +50,7 @@ class CorruptFileError(FileError):
 
 
 class TrainingError(SpikeloomError, RuntimeError):
-    """A training run that cannot go on, or a model that was asked to speak before it was trained."""
+    """A training run that cannot continue, or a model that was asked for samples before it was trained."""
 
 
 class SpikeloomWarning(UserWarning):

@@ -222,7 +222,7 @@ def model_folder(folder: str | PathLike[str]) -> Path:
         raise TrainingError(
             "A run must be finished before its model can be used.",
             f"{place} holds a run that is not.",
-            "Give the same `spikeloom fit` command again: the run goes on where it stopped.",
+            "Give the same `spikeloom fit` command again: the run resumes.",
         )
     raise FileError(
         "A model folder or run folder must hold a trained model.",

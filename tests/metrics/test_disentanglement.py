@@ -1,4 +1,4 @@
-"""Directions, signal to noise, walks, coverage: against closed forms and scikit-learn."""
+"""Directions, signal to noise, traversals, coverage: against closed forms and scikit-learn."""
 
 import numpy as np
 import pytest

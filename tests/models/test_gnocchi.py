@@ -1,4 +1,4 @@
-"""GNOCCHI end to end on a toy: what it promises about codes, seeds, walks, lengths, files and mistakes."""
+"""GNOCCHI end to end on a toy: what it promises about codes, seeds, traversals, lengths, files and mistakes."""
 
 import warnings
 
@@ -141,27 +141,29 @@ def test_the_discrepancy_rounds_the_codes():
     assert distance[30.0] < 0.5
 
 
-def test_a_walk_moves_what_was_asked_from_the_same_noise(fitted):
+def test_a_traversal_moves_what_was_asked_from_the_same_noise(fitted):
     data = toy(seed=2)
     start = data.select(slice(10))
-    walk = fitted.traverse(start, "gain", span=(-0.2, 0.2), points=3, reference=data, seed=5)
-    assert len(walk) == 30
-    np.testing.assert_allclose(walk.conditions["walk"], np.repeat([-0.2, 0.0, 0.2], 10))
-    np.testing.assert_array_equal(walk.conditions["walk_trial"], np.tile(np.arange(10), 3))
-    np.testing.assert_allclose(walk.conditions["gain"], np.tile(start.conditions["gain"], 3) + walk.conditions["walk"])
-    np.testing.assert_allclose(walk.conditions["tilt"], np.tile(start.conditions["tilt"], 3))
-    middle = walk.select(slice(10, 20))
+    traversal = fitted.traverse(start, "gain", span=(-0.2, 0.2), points=3, reference=data, seed=5)
+    assert len(traversal) == 30
+    np.testing.assert_allclose(traversal.conditions["traversal"], np.repeat([-0.2, 0.0, 0.2], 10))
+    np.testing.assert_array_equal(traversal.conditions["traversal_trial"], np.tile(np.arange(10), 3))
+    np.testing.assert_allclose(
+        traversal.conditions["gain"], np.tile(start.conditions["gain"], 3) + traversal.conditions["traversal"]
+    )
+    np.testing.assert_allclose(traversal.conditions["tilt"], np.tile(start.conditions["tilt"], 3))
+    middle = traversal.select(slice(10, 20))
     np.testing.assert_allclose(middle.rates, fitted.reconstruct(start, seed=5).rates, atol=1e-5)
     directions = fitted.directions(data, ["gain", "tilt"])
-    moved = directions.predict(np.asarray(walk.codes)).reshape(3, 10, 2)
+    moved = directions.predict(np.asarray(traversal.codes)).reshape(3, 10, 2)
     assert np.abs(np.diff(moved[..., 0], axis=0) - 0.2).max() < 0.05  # curved, so only nearly the linear prediction
 
 
-def test_a_walk_along_a_behaviour_series(fitted):
+def test_a_traversal_along_a_behaviour_series(fitted):
     data = toy(seed=2)
-    walk = fitted.traverse(data, "place_pos.0", span=(-1, 1), points=2, keep=["tilt"])
-    assert "place_pos.0" not in walk.conditions
-    assert set(walk.conditions["walk_along"]) == {"place_pos.0"}
+    traversal = fitted.traverse(data, "place_pos.0", span=(-1, 1), points=2, keep=["tilt"])
+    assert "place_pos.0" not in traversal.conditions
+    assert set(traversal.conditions["traversal_along"]) == {"place_pos.0"}
 
 
 def test_leaving_the_training_codes_is_said_once_with_the_distance(fitted):

@@ -127,7 +127,7 @@ def test_rates_follow_the_true_ones(fitted):
     assert 1 - np.square(rates - truth).mean() / truth.var() > 0.7
 
 
-def test_samples_have_the_data_s_mean_and_codes_walk(fitted):
+def test_samples_have_the_data_s_mean_and_codes_traverse(fitted):
     data = toy(240)
     for start in ("prior", "posterior"):
         fitted.start = start
@@ -141,8 +141,8 @@ def test_samples_have_the_data_s_mean_and_codes_walk(fitted):
     read = directions.predict(np.asarray(fitted.encode(other, progress=False).codes))
     truth = np.stack([other.conditions["across"], other.conditions["along"]], 1)
     assert np.square(read - truth).mean() < 0.5 * truth.var()
-    walk = fitted.traverse(other.select(slice(5)), "across", span=(-0.2, 0.2), points=3, reference=data)
-    assert len(walk) == 15
+    traversal = fitted.traverse(other.select(slice(5)), "across", span=(-0.2, 0.2), points=3, reference=data)
+    assert len(traversal) == 15
 
 
 @pytest.mark.parametrize("name", ["fitted", "controlled"])

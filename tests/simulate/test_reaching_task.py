@@ -40,7 +40,7 @@ def test_an_unmoved_arm_keeps_its_energy_but_for_damping():
     assert lost > 0.005 * before
 
 
-def test_torch_and_numpy_walk_the_same_way():
+def test_torch_and_numpy_agree():
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(0, 0.3, shape) for name, shape in arm.SHAPES.items()}
     start, target = rng.uniform(-0.1, 0.1, (2, 4, 2))

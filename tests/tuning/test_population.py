@@ -1,4 +1,4 @@
-"""Populations: a generation goes on from weights, a member that fails is the worst; and Ray, where it is installed."""
+"""Populations: a generation begins at weights, a member that fails is the worst; and Ray, where it is installed."""
 
 import csv
 import subprocess

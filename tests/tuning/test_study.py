@@ -1,4 +1,4 @@
-"""A search with Optuna: it finds, prunes, survives faults, and goes on."""
+"""A search with Optuna: it finds, prunes, survives faults, and resumes."""
 
 import csv
 import json

@@ -50,7 +50,7 @@ def fit(
     validation: Annotated[Path | None, typer.Option(help="Trials file on which the best weights are chosen.")] = None,
     change: Change = None,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Run folder. A run that was stopped goes on where it was.")],
+    out: Annotated[Path, typer.Option(help="Run folder. An interrupted run resumes.")],
 ) -> None:
     """Train every stage of a model. The run folder ends with the model, ready to sample."""
     from spikeloom.recipe import read_recipe
@@ -64,7 +64,7 @@ def fit(
     try:
         model.fit(trials, validation=held_out, seed=seed, out=out)
     except KeyboardInterrupt:
-        typer.echo(f"Stopped. The same command goes on where {out} is now.", err=True)
+        typer.echo(f"Stopped. The same command resumes {out}.", err=True)
         raise
     typer.echo(f"{out / 'model'}: {settings.model.upper()} trained on {trials!r}")
 
@@ -103,7 +103,7 @@ def sample(
     change: Change = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,
     stream: Annotated[
-        bool, typer.Option("--stream", help="The trials are consecutive pieces of one that goes on; .h5 only.")
+        bool, typer.Option("--stream", help="The trials are consecutive pieces of one long trial; .h5 only.")
     ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,

@@ -65,8 +65,8 @@ def traverse(
     moved.save(out, overwrite=True)
     typer.echo(f"{out}: {moved!r}")
     if report is not None:
-        from spikeloom.report.walk import walk_page
+        from spikeloom.report.traversal import traversal_page
 
         ensure_folder(report.parent)
-        atomic_write(report, walk_page(moved, known, series=behavior, smoothing=model.smoothing).encode())
+        atomic_write(report, traversal_page(moved, known, series=behavior, smoothing=model.smoothing).encode())
         typer.echo(f"{report}")

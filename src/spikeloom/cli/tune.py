@@ -53,7 +53,7 @@ def tune(
     ] = "reconstruction",
     prune: Annotated[bool, typer.Option(help="Stop hopeless attempts early, where that can be told.")] = True,
     seed: Seed = 0,
-    out: Annotated[Path, typer.Option(help="Folder of the search. One that was stopped goes on where it was.")],
+    out: Annotated[Path, typer.Option(help="Folder of the search. An interrupted search resumes.")],
 ) -> None:
     """Search for the settings of a model. The folder ends with best.toml, a recipe, and every attempt."""
     if (trials is None) == (population is None):
@@ -89,7 +89,7 @@ def tune(
 
             attempts = evolve(search, members=population, generations=generations, address=address, say=typer.echo)
     except KeyboardInterrupt:
-        typer.echo(f"Stopped. The same command goes on where {out} is now.", err=True)
+        typer.echo(f"Stopped. The same command resumes {out}.", err=True)
         raise
     _show(search, attempts)
 

@@ -382,12 +382,12 @@ def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
         raise DataError(
             "A series must have one time stamp per sample.",
             f"It has {samples} samples, and time stamps of shape {stamps.shape}.",
-            "Repair it in the file, or go on without it.",
+            "Repair it in the file, or leave it out.",
         )
     first, last = float(stamps[0]), float(stamps[samples - 1])
     if not (np.isfinite(first) and np.isfinite(last) and first <= last):
         raise DataError(
             "The times of a series must be finite and sorted seconds.",
             f"It goes from {first:g} to {last:g}.",
-            "Repair it in the file, or go on without it.",
+            "Repair it in the file, or leave it out.",
         )

@@ -5,8 +5,8 @@ A clean sample :math:`x_0` of unit variance is blended with white noise :math:`\
 .. math:: x = a x_0 + \sigma \varepsilon, \qquad a^2 + \sigma^2 = 1, \qquad \text{level} \in [0, 1].
 
 At level 0, x is the clean sample itself; at level 1 it can hardly be told from noise. Because the blend preserves
-variance, standardised data have unit variance at every level, so a walk back from noise may start at any level from
-N(0, I). The ratio :math:`\sigma / a` only grows with the level; solvers choose their levels by it, or by the
+variance, standardised data have unit variance at every level, so sampling may start at any level from N(0, I).
+The ratio :math:`\sigma / a` only grows with the level; solvers choose their levels by it, or by the
 half log signal-to-noise ratio :math:`\lambda = \log(a / \sigma)`.
 
 A network that sees x may answer with the noise, the clean sample, or the velocity

@@ -319,12 +319,12 @@ def ends(series: Float[np.ndarray, "trial time dim"], lengths: Integer[np.ndarra
 
 @dataclass(frozen=True)
 class Movement:
-    """What a walk along one variable did.
+    """What a traversal along one variable did.
 
     Args:
         gain: Achieved over asked change of the variable, least squares through all points of all trials; 1 is ideal.
         unintended: Sum of the absolute changes of the other variables, per unit of achieved change; 0 is ideal.
-        unintended_total: The same sum for a walk of mean size, in the variables' unit.
+        unintended_total: The same sum for a traversal of mean size, in the variables' unit.
         floor: Of `unintended`: the same code with new noise, nothing moved, per unit of the same achieved change.
     """
 
@@ -341,7 +341,7 @@ def movement(
     moved: int,
     still: Float[np.ndarray, "trial variable"] | None = None,
 ) -> Movement:
-    """Gain and unintended movement of a walk.
+    """Gain and unintended movement of a traversal.
 
     Changes are counted from each trial's point where the least is asked for, which should be none at all.
 

@@ -111,7 +111,7 @@ class GNOCCHI(Coded):
         prior: Where codes of unconditional samples come from: N(0, I), a Gaussian with the training codes' mean and
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
-        sampler: How generation walks the levels.
+        sampler: Sampler that turns noise into activity, level by level.
         observation: Rates to counts. The model keeps a copy.
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.

@@ -125,7 +125,7 @@ class LDNS(Model):
         autoencoder: Networks and losses of the first stage.
         denoiser: Network and loss of the second stage.
         schedule: Signal and noise of each diffusion level.
-        sampler: How generation walks the levels.
+        sampler: Sampler that turns noise into latents, level by level.
         observation: Rates to counts: distribution of a bin's count, spike history, shared noise.
             The model keeps a copy.
         condition: Names of the conditions and behaviour series that the diffusion is told.

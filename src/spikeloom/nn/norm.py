@@ -10,7 +10,7 @@ With y = x r and h = m (y (1 + s) + b), a gradient g of h (padding taken out: m 
           \partial x = r\,(g (1 + s) - y\,\overline{g\,y\,(1 + s)}),
 
 sums over the bins (and, where s and b are shared by all trials, over these), the mean over channels. Autograd would
-walk through main memory some fifteen times for it; here a few trials at a time stay in the cache (`nn.portions`),
+pass through main memory some fifteen times for it; here a few trials at a time stay in the cache (`nn.portions`),
 which is twice as fast for large batches.
 """
 

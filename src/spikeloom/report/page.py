@@ -19,7 +19,7 @@ from spikeloom.report import svg
 from spikeloom.report.chart import DARK, LIGHT, Chart, Figure, Role
 from spikeloom.report.words import number, percent, short, small, spread
 
-LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Walk")
+LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Traversal")
 TABS = ("Numbers", *LOOKS, "Memorisation", "LDNS protocol", "About")
 
 

@@ -114,7 +114,7 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     """Mean behaviour decoded from the trials at each point of a traversal, a colour for each requested change.
 
     Args:
-        moved: Trials of a traversal, with the condition `walk` (requested change).
+        moved: Trials of a traversal, with the condition `traversal` (requested change).
         name: Behaviour series with at least two dimensions, such as "hand_position".
         reference: Recorded trials with that series; the decoder is fitted to them.
         smoothing: Standard deviation in seconds of the Gaussian that smooths the spikes; `None` decodes from rates
@@ -146,7 +146,7 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     return sheet
 
 
-AMOUNT = "walk"
+AMOUNT = "traversal"
 """Condition of a traversal's trials that holds the requested change."""
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints: what a run needs to go on after it was killed, at any moment.
+"""Checkpoints: what a run needs to resume after it was killed, at any moment.
 
 A checkpoint is a folder `<stage>-<update>` with `state.json` (update number, counts, best loss), the tensors in
 safetensors files, and the manifest, written last; the whole folder appears under its name in one step. No state of a
@@ -137,7 +137,7 @@ class History:
                 raise FileError(
                     "It must be possible to write the history of a run.",
                     f"{self.path}: {error.strerror or error}.",
-                    "Free some space and start the same run again: it goes on from its last checkpoint.",
+                    "Free some space and start the same run again: it resumes from its last checkpoint.",
                 ) from error
 
     def rewind(self, finished: list[str], stage: str, update: int, *, write: bool) -> None:

@@ -7,7 +7,7 @@ before the division, so that neither changes more than rounding.
 **Everything random is a function of numbers, not of history.** The order of the trials is that of
 `generator(s, ORDER, epoch)`, noise is that of `Streams(s, TRAIN, k, trials of B)`, where s is the stage's own seed,
 drawn from `generator(seed, STAGE, number of the stage)`. Process p of P takes the trials p, p + P, ... of B. Hence a
-run killed at any moment goes on from its checkpoint to bitwise the same weights (one process, same machine), and
+run killed at any moment resumes from its checkpoint to bitwise the same weights (one process, same machine), and
 several processes agree with one to rounding. Losses draw from their `Streams` only, never from torch's global state.
 
 Hugging Face accelerate places the module and makes several processes one (`accelerate launch`, `torchrun`).

@@ -58,7 +58,7 @@ def evolve(
     address: str | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> list[Attempt]:
-    """Train a population, or go on with one that was stopped.
+    """Train a population, or resume an interrupted one.
 
     Args:
         search: What is searched; `search.space.schedule` says how the population is trained.

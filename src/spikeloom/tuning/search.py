@@ -1,6 +1,6 @@
 """A search: what is varied and looked for, on which trials, and the folder that remembers it.
 
-OUT/search.json    what the search is; the same command goes on, another one is refused
+OUT/search.json    what the search is; the same command resumes, another one is refused
 OUT/recipe.toml    the recipe, with every setting as it was when the search began
 OUT/trials/0007    run folder of an attempt, as of `spikeloom fit`
 OUT/trials.csv     what was tried, and what came of it

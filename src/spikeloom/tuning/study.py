@@ -1,7 +1,7 @@
 """Search on one machine: attempts one after the other, proposed and pruned by Optuna.
 
 Proposals come from a tree-structured Parzen estimator, seeded for attempt n by (seed, n), so that a search that was
-killed goes on as it would have. After the first attempts each is compared, from half of its training on, with the
+killed resumes with the same result. After the first attempts each is compared, from half of its training on, with the
 median of the others at the same share of their updates, and is stopped if it is worse (where the objective can be
 measured on the way). The study lies in OUT/study.db, an SQLite file that Optuna's own tools read; an attempt that was
 under way is taken up from its checkpoint.
@@ -45,7 +45,7 @@ STATES: dict[TrialState, State] = {
 def study(
     search: Search, *, attempts: int, prune: bool = True, say: Callable[[str], object] = lambda _: None
 ) -> list[Attempt]:
-    """Go on with a search until so many attempts are done.
+    """Start or resume a search until the given number of attempts is done.
 
     Args:
         search: What is searched.

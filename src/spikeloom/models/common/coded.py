@@ -74,8 +74,9 @@ class Coded(Model, abc.ABC):
             seed: Random seed of noise and spikes.
 
         Returns:
-            points x trials, point after point, with the conditions `walk` (the change asked for), `walk_trial` (the row
-            in `trials`), `walk_along`, and those of the trial, the moved one as it was asked for.
+            points x trials, point after point, with the conditions `traversal` (the requested change),
+            `traversal_trial` (the row in `trials`), `traversal_along`, and those of the trial; among these, the moved
+            variable has its requested value.
         """
         if points < 1 or not np.isfinite(span).all():
             raise SettingError(
@@ -98,11 +99,12 @@ class Coded(Model, abc.ABC):
                 warnings.simplefilter("ignore", CodeRangeWarning)
                 fake = self.sample(like=trials, codes=these, seed=seed, progress=False)
             target = {along: trials.conditions[along] + change} if along in trials.conditions else {}
-            fields = ("walk_along", along), ("walk", change)
-            walked = {name: np.full(len(trials), value) for name, value in fields} | {
-                "walk_trial": np.arange(len(trials))
+            labels = {
+                "traversal_along": np.full(len(trials), along),
+                "traversal": np.full(len(trials), change),
+                "traversal_trial": np.arange(len(trials)),
             }
-            parts.append(replace(fake, conditions={**trials.conditions, **target, **walked}))
+            parts.append(replace(fake, conditions={**trials.conditions, **target, **labels}))
         return parts[0].concatenate(*parts[1:])
 
     @final

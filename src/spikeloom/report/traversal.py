@@ -1,8 +1,8 @@
-"""Figures of codes and of walks in code space: what moving one variable changed, in behaviour and in neurons.
+"""Figures of codes and of traversals in code space: what moving one variable changed, in behaviour and in neurons.
 
-A walk is what `GNOCCHI.traverse` gives: trials point after point, with the conditions `walk` (change asked for, in the
-variable's unit), `walk_trial` and `walk_along`. Behaviour is read from generated activity by a linear decoder that was
-fitted to recorded trials.
+`traverse` of a model with codes returns trials point after point, with the conditions `traversal` (requested change, in
+the variable's unit), `traversal_trial` and `traversal_along`. Behaviour is read from generated activity by a linear
+decoder that was fitted to recorded trials.
 """
 
 import re
@@ -21,7 +21,7 @@ from spikeloom.report.page import document, figure_html
 from spikeloom.trials import Trials
 
 COLORS: tuple[Role, ...] = get_args(Role)[3:]
-"""Roles of points along a walk and of groups."""
+"""Roles of points along a traversal and of groups."""
 
 UNITS_SHOWN = 9
 GROUPS_SHOWN = len(COLORS)
@@ -29,24 +29,26 @@ SMOOTHED = 0.03
 """Sd of the Gaussian for responses drawn from spikes, where there are no rates, s."""
 
 
-def walk_figures(
-    walk: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
+def traversal_figures(
+    traversal: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
 ) -> tuple[Figure, ...]:
-    """What a walk changed: decoded behaviour (where there is a series to decode) and unit responses.
+    """What a traversal changed: decoded behaviour (where there is a series to decode) and unit responses.
 
     Args:
-        walk: As `GNOCCHI.traverse` gives it.
+        traversal: As `GNOCCHI.traverse` gives it.
         real: Recorded trials on which the decoder is fitted, the training trials.
         series: Behaviour to decode; one with "pos" in its name, else any, if absent.
         smoothing: Of the spikes that the decoder reads, s; None: it reads rates.
 
     Raises:
-        DataError: if the trials are no walk.
+        DataError: if the trials are no traversal.
         ConditionError: if the series is unknown.
     """
-    if not {"walk", "walk_trial", "walk_along"} <= set(walk.conditions) or not len(walk):
+    if not {"traversal", "traversal_trial", "traversal_along"} <= set(traversal.conditions) or not len(traversal):
         raise DataError(
-            "Figures of a walk need a walk.", f"These are trials of {walk.source!r}.", "Use traverse first."
+            "Figures of a traversal need trials that `traverse` returned.",
+            f"These are trials of {traversal.source!r}.",
+            "Use traverse first.",
         )
     name = (
         next((n for n in (*[n for n in real.behavior if "pos" in n], *real.behavior)), None)
@@ -55,19 +57,23 @@ def walk_figures(
     )
     if name is not None and name not in real.behavior:
         raise ConditionError(f"The series must be one of {sorted(real.behavior)}.", f"It was {name!r}.", "Choose one.")
-    units = _unit_figure(walk)
+    units = _unit_figure(traversal)
     if name is None or real.behavior[name].shape[2] < 2:
         return (units,)
-    decoded = Readout.fit(real, name, smoothing=smoothing).decode(walk)
-    return (_behavior_figure(walk, decoded, name, real.units[name]), units)
+    decoded = Readout.fit(real, name, smoothing=smoothing).decode(traversal)
+    return (_behavior_figure(traversal, decoded, name, real.units[name]), units)
 
 
-def walk_page(walk: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05) -> str:
-    """The figures of a walk as one self-contained HTML text; arguments as in `walk_figures`."""
-    along = str(walk.conditions["walk_along"][0]) if "walk_along" in walk.conditions else ""
-    body = "".join(figure_html(figure) for figure in walk_figures(walk, real, series=series, smoothing=smoothing))
-    head = f"<header><h1>A walk along {escape(along)}</h1></header>"
-    return document(f"walk along {along}", f"{head}<main>{body}</main><footer>Made by spikeloom.</footer>")
+def traversal_page(
+    traversal: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
+) -> str:
+    """The figures of a traversal as one self-contained HTML text; arguments as in `traversal_figures`."""
+    along = str(traversal.conditions["traversal_along"][0]) if "traversal_along" in traversal.conditions else ""
+    body = "".join(
+        figure_html(figure) for figure in traversal_figures(traversal, real, series=series, smoothing=smoothing)
+    )
+    head = f"<header><h1>A traversal along {escape(along)}</h1></header>"
+    return document(f"traversal along {along}", f"{head}<main>{body}</main><footer>Made by spikeloom.</footer>")
 
 
 def code_figure(
@@ -126,20 +132,26 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
     )
 
 
-def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
+def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
     """Mean decoded paths, end points, and achieved against asked changes."""
-    amounts, along = _amounts(walk), str(walk.conditions["walk_along"][0])
-    last, roles = ends(decoded, walk.lengths)[:, :2], _roles(len(amounts))
-    shortest = int(walk.lengths.min())
+    amounts, along = _amounts(traversal), str(traversal.conditions["traversal_along"][0])
+    last, roles = ends(decoded, traversal.lengths)[:, :2], _roles(len(amounts))
+    shortest = int(traversal.lengths.min())
     paths, dots = [], []
     for amount, role in zip(amounts, roles, strict=True):
-        rows, word = walk.conditions["walk"] == amount, f"{amount:+.3g}"
+        rows, word = traversal.conditions["traversal"] == amount, f"{amount:+.3g}"
         mean = decoded[rows, :shortest, :2].mean(0)
         paths.append(Series("line", role, mean[:, 0], mean[:, 1], word))
         dots.append(Series("points", role, last[rows, 0], last[rows, 1], word))
-    changed = _changes(walk, last)
+    changed = _changes(traversal, last)
     shares = [
-        Series(kind, role, amounts, np.array([changed[walk.conditions["walk"] == a, k].mean() for a in amounts]), word)
+        Series(
+            kind,
+            role,
+            amounts,
+            np.array([changed[traversal.conditions["traversal"] == a, k].mean() for a in amounts]),
+            word,
+        )
         for k, (kind, role, word) in enumerate(_AXES)
     ]
     asked = Series("dashes", "guide", amounts, amounts, "as asked")
@@ -158,16 +170,16 @@ def _behavior_figure(walk: Trials, decoded: NDArray[np.float64], name: str, unit
     )
     legend: list[tuple[Role, str]] = [(role, f"{amount:+.3g}") for amount, role in zip(amounts, roles, strict=True)]
     caption = (
-        f"{name} decoded from generated activity by a decoder of recorded activity, at each point of the walk along "
-        f"{along}. Right: x of the end point blue, y orange; the dashed line is what was asked of {along}."
+        f"{name} decoded from generated activity by a decoder of recorded activity, at each point of the traversal "
+        f"along {along}. Right: x of the end point blue, y orange; the dashed line is what was asked of {along}."
     )
     return Figure(
-        _key("walk-behavior", along),
+        _key("traversal-behavior", along),
         f"Behaviour along {along}",
         caption,
         charts,
         columns=3,
-        tab="Walk",
+        tab="Traversal",
         legend=tuple(legend),
     )
 
@@ -182,24 +194,26 @@ def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple
     return -x, x, -y, y
 
 
-def _changes(walk: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
+def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
     """End points less that of the same trial where the least was asked for."""
-    amount, trial = np.asarray(walk.conditions["walk"], float), walk.conditions["walk_trial"]
-    middle = amount == _amounts(walk)[np.abs(_amounts(walk)).argmin()]
+    amount, trial = np.asarray(traversal.conditions["traversal"], float), traversal.conditions["traversal_trial"]
+    middle = amount == _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
     home = dict(zip(trial[middle].tolist(), last[middle], strict=True))
     return last - np.stack([home[number] for number in trial.tolist()])
 
 
-def _unit_figure(walk: Trials) -> Figure:
-    """Mean response at each point of the neurons that change most along the walk."""
-    amounts, along = _amounts(walk), str(walk.conditions["walk_along"][0])
-    shortest = int(walk.lengths.min())
-    given = walk.rates
-    activity = smooth(walk.counts, sd=SMOOTHED / walk.bin_width, mask=walk.mask) if given is None else given
-    hz = np.asarray(activity, np.float64)[:, :shortest] / walk.bin_width
-    means = np.stack([hz[walk.conditions["walk"] == amount].mean(0) for amount in amounts])
+def _unit_figure(traversal: Trials) -> Figure:
+    """Mean response at each point of the neurons that change most along the traversal."""
+    amounts, along = _amounts(traversal), str(traversal.conditions["traversal_along"][0])
+    shortest = int(traversal.lengths.min())
+    given = traversal.rates
+    activity = (
+        smooth(traversal.counts, sd=SMOOTHED / traversal.bin_width, mask=traversal.mask) if given is None else given
+    )
+    hz = np.asarray(activity, np.float64)[:, :shortest] / traversal.bin_width
+    means = np.stack([hz[traversal.conditions["traversal"] == amount].mean(0) for amount in amounts])
     shown = np.argsort(-means.std(0).mean(0))[:UNITS_SHOWN]
-    seconds = (np.arange(shortest) + 0.5) * walk.bin_width
+    seconds = (np.arange(shortest) + 0.5) * traversal.bin_width
     roles = _roles(len(amounts))
     charts = tuple(
         Chart(
@@ -216,10 +230,16 @@ def _unit_figure(walk: Trials) -> Figure:
     )
     legend: tuple[tuple[Role, str], ...] = tuple((r, f"{a:+.3g}") for r, a in zip(roles, amounts, strict=True))
     caption = (
-        f"Mean rate (spikes/s) against time (s) at each point of the walk along {along}; neurons that change most."
+        f"Mean rate (spikes/s) against time (s) at each point of the traversal along {along}; neurons that change most."
     )
     return Figure(
-        _key("walk-units", along), f"Units along {along}", caption, charts, columns=3, tab="Walk", legend=legend
+        _key("traversal-units", along),
+        f"Units along {along}",
+        caption,
+        charts,
+        columns=3,
+        tab="Traversal",
+        legend=legend,
     )
 
 
@@ -236,9 +256,9 @@ def _key(word: str, along: str) -> str:
     return f"{word}-{re.sub(r'[^0-9a-zA-Z_]+', '-', along)}"
 
 
-def _amounts(walk: Trials) -> NDArray[np.float64]:
+def _amounts(traversal: Trials) -> NDArray[np.float64]:
     """Changes asked for, rising, one per point."""
-    return np.unique(np.asarray(walk.conditions["walk"], np.float64))
+    return np.unique(np.asarray(traversal.conditions["traversal"], np.float64))
 
 
 def _roles(points: int) -> list[Role]:

@@ -1,10 +1,10 @@
-"""Figures of walks: they show what the walk did, in colours of its points, and refuse what is no walk."""
+"""Figures of traversals show what changed, in colours of the points, and refuse other trials."""
 
 import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError, DataError
-from spikeloom.report.walk import code_figure, walk_figures, walk_page, weight_figure
+from spikeloom.report.traversal import code_figure, traversal_figures, traversal_page, weight_figure
 from spikeloom.trials import Trials
 
 
@@ -25,18 +25,22 @@ def made(hand, conditions):
     return Trials(counts, 0.02, rates=rates, codes=hand[:, -1] @ np.array([[1.0, 0.2, 0.0], [0.0, 1.0, 0.5]]), **fields)
 
 
-def walk():
+def traversal():
     """Four trials, moved along x by -0.5, 0 and 0.5; y does not move."""
     amounts = np.repeat([-0.5, 0.0, 0.5], 4)
     start = np.tile([[-0.2, 0.1], [0.3, 0.3], [0.0, -0.5], [0.1, 0.6]], (3, 1))
     goal = start + np.stack([amounts, np.zeros(12)], 1)
     hand = goal[:, None] * np.linspace(0, 1, 20)[:, None]
-    conditions = {"walk": amounts, "walk_trial": np.tile(np.arange(4), 3), "walk_along": np.full(12, "goal_x")}
+    conditions = {
+        "traversal": amounts,
+        "traversal_trial": np.tile(np.arange(4), 3),
+        "traversal_along": np.full(12, "goal_x"),
+    }
     return made(hand, conditions)
 
 
 def test_the_change_is_the_one_that_was_made():
-    behavior, units = walk_figures(walk(), real(), smoothing=None)
+    behavior, units = traversal_figures(traversal(), real(), smoothing=None)
     paths, dots, change = behavior.charts
     assert len(paths.series) == len(dots.series) == 3
     asked, x, y = change.series
@@ -52,24 +56,26 @@ def test_the_change_is_the_one_that_was_made():
 
 def test_without_a_path_only_units_are_shown():
     plain = Trials(real().counts, 0.02)
-    assert [figure.key for figure in walk_figures(walk(), plain)] == ["walk-units-goal_x"]
-    assert [figure.key for figure in walk_figures(walk(), real(), series="speed")] == ["walk-units-goal_x"]
+    assert [figure.key for figure in traversal_figures(traversal(), plain)] == ["traversal-units-goal_x"]
+    assert [figure.key for figure in traversal_figures(traversal(), real(), series="speed")] == [
+        "traversal-units-goal_x"
+    ]
 
 
-def test_what_is_no_walk_is_refused():
+def test_what_is_no_traversal_is_refused():
     with pytest.raises(DataError, match="Use traverse"):
-        walk_figures(real(), real())
+        traversal_figures(real(), real())
     with pytest.raises(ConditionError, match="hand_pos"):
-        walk_figures(walk(), real(), series="nose")
+        traversal_figures(traversal(), real(), series="nose")
 
 
 def test_the_page_is_whole_and_escapes_words():
-    text = walk_page(walk(), real(), smoothing=None)
+    text = traversal_page(traversal(), real(), smoothing=None)
     assert text.startswith("<!doctype html>")
     assert text.count("<svg") == 3 + 6
-    nasty = walk()
-    conditions = {**nasty.conditions, "walk_along": np.full(12, "<script>alert(1)</script>")}
-    assert "<script>alert" not in walk_page(
+    nasty = traversal()
+    conditions = {**nasty.conditions, "traversal_along": np.full(12, "<script>alert(1)</script>")}
+    assert "<script>alert" not in traversal_page(
         Trials(nasty.counts, 0.02, conditions=conditions), Trials(real().counts, 0.02)
     )
 
