@@ -18,13 +18,16 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"shapes", "seeds", "files", "errors", "angles", "clock", "html", "objects", "settings"},
-    {"trials", "nn", "observation"},
+    {"errors", "shapes", "seeds", "files", "html"},
+    {"settings", "objects", "clock", "angles"},
+    {"trials", "observation", "nn"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},
     {"models"},
-    {"recipe", "recipes", "evaluation", "report", "tuning", "demo"},
+    {"recipe", "recipes", "evaluation", "report", "tuning", "searches", "demo"},
     {"cli", "__main__"},
 ]
+"""Parts of the package from the ground up, as docs/develop/architecture.md draws them."""
+
 NEVERS = [
     ("models", "data"),
     ("metrics", "models"),
@@ -33,6 +36,7 @@ NEVERS = [
     ("evaluation", "nn"),
     ("report", "models"),
     ("report", "nn"),
+    ("report", "evaluation"),
     ("nn", "diffusion"),
     ("data", "nn"),
 ]
@@ -183,13 +187,8 @@ def test_no_import_cycles():
     assert not in_circle(module_edges())
 
 
-ROOMS_IN_A_CIRCLE = {"evaluation", "report"}
-"""Rooms that import each other: a report draws its figures, and drawings read what a report holds. To be emptied."""
-
-
 def test_rooms_import_each_other_in_one_direction():
-    found = in_circle(room_edges())
-    assert found <= ROOMS_IN_A_CIRCLE, f"rooms on a circle of imports: {sorted(found)}"
+    assert not in_circle(room_edges())
 
 
 def test_the_circle_test_bites():

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from spikeloom.errors import SpikeloomError
     from spikeloom.evaluation.compare import compare
     from spikeloom.evaluation.evaluate import evaluate
-    from spikeloom.evaluation.report import Report
     from spikeloom.models import GNOCCHI, LDNS, LFADS
     from spikeloom.observation.spikes import spikes
     from spikeloom.recipe import fit, load_model, read_recipe, recipes
     from spikeloom.report import plot
+    from spikeloom.report.report import Report
     from spikeloom.trials import Trials
 
 __version__ = metadata.version("spikeloom")
@@ -42,7 +42,7 @@ _NAMES = {
     "spikes": "spikeloom.observation.spikes",
     "evaluate": "spikeloom.evaluation.evaluate",
     "compare": "spikeloom.evaluation.compare",
-    "Report": "spikeloom.evaluation.report",
+    "Report": "spikeloom.report.report",
     "SpikeloomError": "spikeloom.errors",
 }
 """Public name -> module that defines it."""

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation.compare import Comparison, compare, verdict
-from spikeloom.evaluation.rows import Row
-from spikeloom.evaluation.standings import Contender
 from spikeloom.metrics.panel import Metric, Result
+from spikeloom.report.rows import Row
+from spikeloom.report.standings import Contender
 from tests.helpers.report_toys import NASTY, toy
 
 METRIC = Metric("m", "M", "", 0.0, "lower", "counts", lambda pair: Result(None), "why")

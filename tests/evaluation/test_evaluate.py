@@ -8,9 +8,9 @@ import pytest
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.evaluation.evaluate import GAUSSIAN, evaluate, panel_rows
 from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
-from spikeloom.evaluation.report import Report
 from spikeloom.evaluation.sides import comparable, named
 from spikeloom.metrics.panel import METRICS
+from spikeloom.report.report import Report
 from spikeloom.trials import Trials
 from tests.helpers.report_toys import NASTY, toy
 

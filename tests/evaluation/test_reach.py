@@ -12,9 +12,9 @@ import pytest
 from spikeloom.evaluation.baselines import poisson_psth
 from spikeloom.evaluation.evaluate import panel_rows
 from spikeloom.evaluation.recorded import RecordedHalves
-from spikeloom.evaluation.rows import Row
 from spikeloom.metrics.memorisation import Memorisation, memorisation
 from spikeloom.metrics.pair import Pair
+from spikeloom.report.rows import Row
 from spikeloom.trials import Trials
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spikeloom.evaluation.evaluate import evaluate
-from spikeloom.evaluation.report import Report
+from spikeloom.report.report import Report
 from spikeloom.seeds import generator
 from spikeloom.trials import Trials
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from spikeloom.evaluation.report import Report
+from spikeloom.report.report import Report
 from tests.helpers.report_toys import whole_report
 
 

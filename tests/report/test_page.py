@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spikeloom.evaluation.report import Report
+from spikeloom.report.report import Report
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

@@ -11,24 +11,17 @@ Everywhere else the table says that no winner can be named, and why.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from os import PathLike
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
-from rich.table import Table
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation.evaluate import describe, panel_rows, splits_words, stationarity
 from spikeloom.evaluation.recorded import RecordedHalves
 from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
-from spikeloom.evaluation.standings import Contender, Standings, Verdict
-from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.metrics.panel import Metric
-from spikeloom.report import figures
-from spikeloom.report.chart import Figure
-from spikeloom.report.comparison import comparison_figure, page
-from spikeloom.report.screen import comparison_table
+from spikeloom.report.comparison import Comparison
+from spikeloom.report.standings import Contender, Verdict
 from spikeloom.trials import Trials
 
 RUNS = 3
@@ -36,36 +29,6 @@ RUNS = 3
 
 Runs = Fakes | Mapping[str, Sequence[Trials]]
 """Generated trials of a model: one set, one per run, or several samples for each run by its name."""
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Comparison(Standings):
-    """Several models beside each other; `comparison.save("folder")` writes table, page and figure."""
-
-    @property
-    def figure(self) -> Figure:
-        """Share of the distance from the Poisson baseline to the noise floor that each model closes."""
-        return comparison_figure(self)
-
-    def __repr__(self) -> str:
-        return f"{self.summary} Models: {', '.join(self.names)}. comparison.table() shows every metric."
-
-    def to_html(self) -> str:
-        """One self-contained page."""
-        return page(self)
-
-    def table(self) -> Table:
-        """The comparison for a terminal."""
-        return comparison_table(self)
-
-    def save(self, folder: str | PathLike[str]) -> Path:
-        """Write compare.json, compare.csv, compare.html and figures/comparison.svg and .pdf; returns the folder."""
-        target = ensure_folder(folder)
-        atomic_write(target / "compare.csv", self.to_csv().encode())
-        atomic_write(target / "compare.html", self.to_html().encode())
-        figures.save(self.figure, ensure_folder(target / "figures"))
-        write_json(target / "compare.json", self.to_dict())
-        return target
 
 
 def compare(

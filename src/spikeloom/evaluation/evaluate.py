@@ -13,15 +13,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from spikeloom.evaluation.findings import Closest, Shown
 from spikeloom.evaluation.recorded import MEANS, RecordedHalves, Results
-from spikeloom.evaluation.report import Report
-from spikeloom.evaluation.rows import ProtocolRow, Row
 from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
 from spikeloom.metrics.conditional import read_behavior, read_directions
 from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
 from spikeloom.metrics.memorisation import Memorisation, memorisation
 from spikeloom.metrics.panel import Metric, Pair
+from spikeloom.report.findings import Closest, Shown
+from spikeloom.report.report import Report
+from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.trials import Trials
 
 GAUSSIAN = "Gaussian on the latents"

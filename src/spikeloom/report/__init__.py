@@ -1,1 +1,1 @@
-"""Drawing: figures as SVG, PDF and inline SVG, the report's page, and its tables on a terminal."""
+"""Reports and comparisons: what an evaluation found, and its drawing as figures, pages and tables on a terminal."""

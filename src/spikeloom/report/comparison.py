@@ -1,16 +1,53 @@
-"""Several models beside each other, as one figure and one self-contained HTML page in the style of the report's."""
+"""`Comparison`: several models beside each other, as a table, a figure and one self-contained HTML page."""
 
+from dataclasses import dataclass
 from html import escape
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
+from rich.table import Table
 
-from spikeloom.evaluation.standings import Standings
+from spikeloom.files import atomic_write, ensure_folder, write_json
+from spikeloom.report import figures
 from spikeloom.report.chart import Chart, Figure, Role, Series
 from spikeloom.report.page import document, figure_html, plain_table
+from spikeloom.report.screen import comparison_table
+from spikeloom.report.standings import Standings
 from spikeloom.report.words import number, percent, spread
 
 ROLES: tuple[Role, ...] = ("c5", "c6", "c3", "c7", "c1", "c2", "c4", "c0")
 """Colours of the models, in the order given."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Standings):
+    """Several models beside each other; `comparison.save("folder")` writes table, page and figure."""
+
+    @property
+    def figure(self) -> Figure:
+        """Share of the distance from the Poisson baseline to the noise floor that each model closes."""
+        return comparison_figure(self)
+
+    def __repr__(self) -> str:
+        return f"{self.summary} Models: {', '.join(self.names)}. comparison.table() shows every metric."
+
+    def to_html(self) -> str:
+        """One self-contained page."""
+        return page(self)
+
+    def table(self) -> Table:
+        """The comparison for a terminal."""
+        return comparison_table(self)
+
+    def save(self, folder: str | PathLike[str]) -> Path:
+        """Write compare.json, compare.csv, compare.html and figures/comparison.svg and .pdf; returns the folder."""
+        target = ensure_folder(folder)
+        atomic_write(target / "compare.csv", self.to_csv().encode())
+        atomic_write(target / "compare.html", self.to_html().encode())
+        figures.save(self.figure, ensure_folder(target / "figures"))
+        write_json(target / "compare.json", self.to_dict())
+        return target
 
 
 def comparison_figure(standings: Standings) -> Figure:

@@ -1,9 +1,9 @@
 """The figures of a report, from what an evaluation found."""
 
-from spikeloom.evaluation.findings import Shown
 from spikeloom.report import views
 from spikeloom.report.chart import Figure
 from spikeloom.report.conditional import conditional_figures
+from spikeloom.report.findings import Shown
 
 
 def figures_of(shown: Shown) -> tuple[Figure, ...]:

@@ -13,10 +13,10 @@ from html import escape
 from importlib.resources import files
 from typing import get_args
 
-from spikeloom.evaluation.findings import Findings
-from spikeloom.evaluation.rows import ProtocolRow, Row
 from spikeloom.report import svg
 from spikeloom.report.chart import DARK, LIGHT, Chart, Figure, Role
+from spikeloom.report.findings import Findings
+from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.report.words import number, percent, short, small, spread
 
 LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Traversal")

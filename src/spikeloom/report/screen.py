@@ -3,9 +3,9 @@
 from rich.table import Table
 from rich.text import Text
 
-from spikeloom.evaluation.findings import Findings
-from spikeloom.evaluation.rows import Row
-from spikeloom.evaluation.standings import Standings
+from spikeloom.report.findings import Findings
+from spikeloom.report.rows import Row
+from spikeloom.report.standings import Standings
 from spikeloom.report.words import number, percent, short, spread
 
 

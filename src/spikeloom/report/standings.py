@@ -5,8 +5,8 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from spikeloom.evaluation.rows import Row
 from spikeloom.metrics.panel import Metric
+from spikeloom.report.rows import Row
 
 
 @dataclass(frozen=True)

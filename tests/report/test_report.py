@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from spikeloom.errors import FileError
-from spikeloom.evaluation.report import Report
-from spikeloom.evaluation.rows import Row
 from spikeloom.metrics.panel import METRICS, Metric, Result
+from spikeloom.report.report import Report
+from spikeloom.report.rows import Row
 from spikeloom.report.words import number, percent, short, spread
 from tests.helpers.report_toys import whole_report
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.evaluation.rows import ProtocolRow, Row
 from spikeloom.metrics.conditional import BehaviorReading, DirectionReading
 from spikeloom.metrics.memorisation import Memorisation
 from spikeloom.metrics.result import Result
 from spikeloom.report.chart import Figure
+from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.report.words import percent
 from spikeloom.trials import Trials
 

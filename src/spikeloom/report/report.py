@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from spikeloom.evaluation.findings import Findings
 from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.report import figures
 from spikeloom.report.chart import Figure
 from spikeloom.report.drawings import figures_of
+from spikeloom.report.findings import Findings
 from spikeloom.report.page import page
 from spikeloom.report.screen import panel_table
 from spikeloom.report.words import number, percent
