@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from spikeloom import files
+from spikeloom.nn.ssm import StateSpace
 from spikeloom.seeds import Streams
 from spikeloom.training import train as engine
 from spikeloom.training.plan import Plan
@@ -29,14 +30,20 @@ MEASURED = ("seconds", "memory_gb")
 PLAN = Plan(updates=23, batch=8, learning_rate=0.05, average=0.95, validate_every=4)
 
 
+class SlowLinear(nn.Linear, StateSpace):
+    """A linear layer whose weights count as time constants."""
+
+    def time_constants(self):
+        return [self.weight]
+
+
 def network(inputs, outputs, seed=0):
     """Two layers with weights that depend on the seed; the first is called a state space."""
-    made = nn.Sequential(nn.Linear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs))
+    made = nn.Sequential(SlowLinear(inputs, 5), nn.Tanh(), nn.Linear(5, outputs))
     source = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in made.parameters():
             value.copy_(torch.randn(value.shape, generator=source) / 2)
-    made[0].weight.state_space = True
     return made
 
 

@@ -6,7 +6,7 @@ import scipy.linalg
 import torch
 
 from spikeloom.nn import portions, ssm
-from spikeloom.nn.ssm import S4D, legs
+from spikeloom.nn.ssm import S4D, keep_kernels, legs
 
 
 def layer(bidirectional: bool = False, channels: int = 3) -> S4D:
@@ -99,22 +99,52 @@ def test_legs_is_the_normal_part_of_hippo():
     )  # unitary change of basis
 
 
-def test_every_parameter_gets_a_gradient_and_poles_are_marked():
+def test_every_parameter_gets_a_gradient_and_time_constants_are_known():
     net = layer(bidirectional=True)
     net(torch.randn(3, 2, 20)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
-    marked = {name for name, p in net.named_parameters() if getattr(p, "state_space", False)}
-    assert marked == {"log_step", "log_decay", "frequency"}
+    slow = {id(value) for value in net.time_constants()}
+    assert {name for name, value in net.named_parameters() if id(value) in slow} == {
+        "log_step",
+        "log_decay",
+        "frequency",
+    }
 
 
-def test_the_cached_kernel_follows_the_parameters():
+def test_a_sampling_run_builds_a_kernel_once():
     net = layer().eval()
-    with torch.no_grad():
+    with torch.no_grad(), keep_kernels():
         first = net.kernel(10)
-        assert net.kernel(10) is first  # built once
-        net.skip.add_(1)
-        assert not torch.equal(net.kernel(10), first)
+        assert net.kernel(10) is first
+        with keep_kernels():
+            assert net.kernel(10) is first  # nested contexts belong to the same run
         assert net.kernel(12).shape == (3, 23)
+    kernels = {}
+    with torch.no_grad(), keep_kernels(kernels):
+        second = net.kernel(10)
+    with torch.no_grad(), keep_kernels(kernels):
+        assert net.kernel(10) is second  # a run may have several contexts
+
+
+@pytest.mark.parametrize("update", ["in place", "optimizer", "load"])
+def test_a_kernel_follows_the_parameters_of_an_update(update):
+    net, x = layer(), torch.randn(3, 2, 20)
+    with torch.no_grad(), keep_kernels():
+        before = net(x)
+    if update == "in place":
+        with torch.no_grad():
+            net.skip.add_(1)
+    elif update == "optimizer":
+        optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, fused=True)
+        net(x).square().sum().backward()
+        optimizer.step()
+    else:
+        net.load_state_dict({name: value + 0.1 for name, value in net.state_dict().items()})
+    with torch.no_grad():
+        fresh = net(x)
+        with keep_kernels():
+            assert torch.equal(net(x), fresh)
+    assert not torch.allclose(fresh, before)
 
 
 def test_a_long_call_does_not_change_a_short_one():

@@ -53,6 +53,7 @@ from torch import Tensor
 from spikeloom.diffusion.denoiser import Denoiser, Mask, Noisy
 from spikeloom.diffusion.schedule import NoiseSchedule
 from spikeloom.nn.condition import Condition
+from spikeloom.nn.ssm import keep_kernels
 from spikeloom.settings import STRICT
 
 Spacing = Literal["trailing", "even", "power", "log_snr"]
@@ -196,6 +197,7 @@ class Sampler(ABC):
 
     @final
     @torch.no_grad()
+    @keep_kernels()
     def draw(
         self,
         denoiser: Denoiser,

@@ -46,6 +46,7 @@ from spikeloom.diffusion.sampler import Estimate, Sampler, SamplerState, StepLev
 from spikeloom.diffusion.windowed import first_hop
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
+from spikeloom.nn.ssm import KernelCache, keep_kernels
 
 Piece = Float[Tensor, "1 bin channel"]
 """Consecutive bins of the one long trial."""
@@ -179,13 +180,14 @@ class Stream:
         self.block_sizes = itertools.cycle([late - early for early, late in itertools.pairwise(offsets)])
         self.noise, self.fresh, self.condition = noise, fresh, condition
         self.bins_left = bins
+        self.kernels: KernelCache = {}
         self.last_condition: Condition | None = None
 
     def __iter__(self) -> Iterator[Piece]:
         """Finished pieces in order of time, each of at most a window."""
         last = self.queues[-1]
         while last.blocks or not last.ended:
-            with torch.no_grad():
+            with torch.no_grad(), keep_kernels(self.kernels):
                 finished = self._advance()
             yield from finished
 

@@ -18,8 +18,11 @@ convolution runs along the contiguous axis, both without a transposition.
 Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). We drop the rank-1 term of S4; B is the HiPPO-LegS vector, absorbed in C.
 """
 
+import abc
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -55,7 +58,41 @@ def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
     return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ root
 
 
-class S4D(nn.Module):
+KernelCache = dict[tuple["S4D", str], tuple[object, Tensor]]
+"""Layer and name -> length and type, and the tensor that was built for them."""
+
+_CACHE: ContextVar[KernelCache | None] = ContextVar("kernel cache", default=None)
+
+
+@contextlib.contextmanager
+def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
+    """Context in which each S4D layer builds its kernel once, where no gradients are computed.
+
+    A kernel depends on the parameters only, so a sampling run needs it once. Parameters must not change within the
+    context; outside of every context kernels are built at each call.
+
+    Args:
+        cache: Kernels of earlier contexts of the same run. `None` uses those of the surrounding context, if any.
+    """
+    surrounding = _CACHE.get()
+    if cache is None:
+        cache = {} if surrounding is None else surrounding
+    token = _CACHE.set(cache)
+    try:
+        yield
+    finally:
+        _CACHE.reset(token)
+
+
+class StateSpace(abc.ABC):
+    """Layer with parameters that set time constants. They are trained without weight decay and in small steps."""
+
+    @abc.abstractmethod
+    def time_constants(self) -> list[nn.Parameter]:
+        """Return the parameters that set time constants."""
+
+
+class S4D(nn.Module, StateSpace):
     """Convolution along time with a learned kernel of any length, (channel, batch, time) -> same.
 
     Args:
@@ -79,15 +116,16 @@ class S4D(nn.Module):
         self.log_step = nn.Parameter(low + (high - low) * torch.rand(channels, 1))
         self.log_decay = nn.Parameter(torch.full((channels, modes), math.log(0.5)))  # Re A = -exp(log_decay)
         self.frequency = nn.Parameter(torch.from_numpy(poles.imag).float().repeat(channels, 1))  # Im A
-        for parameter in (self.log_step, self.log_decay, self.frequency):
-            parameter.state_space = True  # type: ignore[attr-defined]  # no weight decay, small rate: see training
         directions = 2 if bidirectional else 1
         mix = torch.randn(directions, channels, modes, 2) / math.sqrt(2)
         turned = torch.view_as_complex(mix) * torch.from_numpy(weights).to(torch.complex64)
         self.output = nn.Parameter(torch.view_as_real(turned).contiguous())  # C B as real pairs
         self.skip = nn.Parameter(torch.randn(channels))  # D
         self.bidirectional = bidirectional
-        self._cache: dict[str, tuple[Any, Tensor]] = {}
+
+    def time_constants(self) -> list[nn.Parameter]:
+        """Return the logarithm of the step, and the decay rates and frequencies of the modes."""
+        return [self.log_step, self.log_decay, self.frequency]
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
         """The convolution y = K * u + D u, by matrix product for short trials and by FFT for long ones."""
@@ -102,20 +140,21 @@ class S4D(nn.Module):
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
         """Kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
-        Depends on parameters only, so without gradients it is kept until a parameter or the length changes.
+        Depends on parameters only: without gradients and within `keep_kernels` it is built once for each length.
         """
-        return (
-            self._kernel(length)
-            if torch.is_grad_enabled()
-            else self._kept("kernel", length, lambda: self._kernel(length))
-        )
+        if torch.is_grad_enabled():
+            return self._kernel(length)
+        return self._kept("kernel", length, lambda: self._kernel(length))
 
-    def _kept(self, name: str, kind: Any, make: Callable[[], Tensor]) -> Tensor:
-        """What was made last time, until a parameter or what is asked for changes."""
-        key = (kind, *((p._version, p.data_ptr()) for p in self.parameters()))
-        if name not in self._cache or self._cache[name][0] != key:
-            self._cache[name] = (key, make())
-        return self._cache[name][1]
+    def _kept(self, name: str, kind: object, build: Callable[[], Tensor]) -> Tensor:
+        """Return the tensor that was built last for this kind, or build it."""
+        cache = _CACHE.get()
+        if cache is None:
+            return build()
+        kept = cache.get((self, name))
+        if kept is None or kept[0] != kind:
+            kept = cache[self, name] = (kind, build())
+        return kept[1]
 
     def _kernel(self, length: int) -> Tensor:
         with torch.autocast(self.skip.device.type, enabled=False):  # half precision would blur slow modes

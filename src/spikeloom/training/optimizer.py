@@ -1,7 +1,7 @@
 """AdamW in two groups, and its state as named tensors.
 
-Parameters of a state space (attribute `state_space = True`: its decay rates, frequencies and step) set time constants;
-weight decay would pull them towards arbitrary ones, and a large step destroys what they remember. They get neither.
+Some parameters of a state space set time constants (`StateSpace.time_constants`: decay rates, frequencies and step).
+Weight decay would pull them towards arbitrary ones, and a large step destroys what they remember. They get neither.
 """
 
 from collections.abc import Mapping
@@ -9,17 +9,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from spikeloom.nn.ssm import StateSpace
 from spikeloom.training.plan import Plan
 
 STATE_SPACE_RATE = 1e-3
-"""Largest learning rate of parameters with the attribute `state_space`."""
+"""Largest learning rate of parameters that set time constants."""
 
 
 def adamw(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """AdamW over the parameters that require a gradient; each group's "share" times the plan's rate is its rate."""
-    moving = [value for value in module.parameters() if value.requires_grad]
-    plain = [value for value in moving if not getattr(value, "state_space", False)]
-    special = [value for value in moving if getattr(value, "state_space", False)]
+    """AdamW over trained parameters; the learning rate of a group is its "share" times that of the plan."""
+    layers = [part for part in module.modules() if isinstance(part, StateSpace)]
+    slow = {id(value) for layer in layers for value in layer.time_constants()}
+    trained = [value for value in module.parameters() if value.requires_grad]
+    plain = [value for value in trained if id(value) not in slow]
+    special = [value for value in trained if id(value) in slow]
     groups = [
         {"params": plain, "weight_decay": plan.weight_decay, "share": 1.0},
         {"params": special, "weight_decay": 0.0, "share": min(1.0, STATE_SPACE_RATE / plan.learning_rate)},

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, write_json
+from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History
 from spikeloom.training.ema import Average
@@ -259,6 +260,7 @@ class _StageRun:
             self.module.train()
 
     @torch.no_grad()
+    @keep_kernels()
     def look(self, validation: Mapping[str, Tensor]) -> dict[str, float | None]:
         """Mean loss and parts on the validation trials with the averaged weights and always the same noise."""
         state = self.state

@@ -31,6 +31,7 @@ from spikeloom.evaluation.evaluate import panel_rows
 from spikeloom.evaluation.recorded import RecordedHalves
 from spikeloom.metrics.panel import METRICS
 from spikeloom.models.common.base import Model, as_float
+from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
@@ -103,7 +104,7 @@ class Reconstruction(Objective):
         del history
         mode = model.training
         model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), keep_kernels():
             rates = np.concatenate([self._rates(model, start) for start in range(0, len(self.validation), BATCH)])
         model.train(mode)
         return bits_per_hidden_spike(self.validation.counts, rates, self.hidden)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from spikeloom.nn.ssm import keep_kernels
 from spikeloom.shapes import TrialCodes, TrialCounts, TrialLatents, TrialRates
 
 BINS_AT_ONCE = 2**16
@@ -93,7 +94,11 @@ def in_batches(
     joined: dict[str, np.ndarray] = {}
     kind: type[Result] | None = None
     hide = None if progress is None else not progress
-    with torch.inference_mode(), tqdm(total=n_trials, unit="trial", desc=description, disable=hide, delay=2) as bar:
+    with (
+        torch.inference_mode(),
+        keep_kernels(),
+        tqdm(total=n_trials, unit="trial", desc=description, disable=hide, delay=2) as bar,
+    ):
         for start in range(0, n_trials, batch):
             rows = np.arange(start, min(start + batch, n_trials))
             result = compute(rows)
