@@ -84,7 +84,7 @@ def fitted(
 ) -> Coded:
     """A trained model, with its training time printed; from the run folder `out` if it is finished there."""
     start, cpu = time.perf_counter(), time.process_time()
-    model = read_recipe(recipe, settings).build(train.neurons)
+    model = read_recipe(recipe, settings).build(train.n_neurons)
     model.fit(train, validation=validation, seed=seed, out=out, progress=False)
     print(f"seed {seed}: trained in {time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} core-seconds")
     return model

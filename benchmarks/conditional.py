@@ -66,7 +66,7 @@ def draw_by_hand(model: Model, train: Trials, test: Trials, words: argparse.Name
     for name, path in (("circle", circle), ("figure eight", eight)):
         velocity = path(bins, 0.6 * float(np.quantile(speed, 0.99)))
         asked = {VELOCITY: velocity}
-        drawn = model.sample(DRAWN_TRIALS, bins=bins, condition=asked, guidance=words.guidance, seed=words.seed)
+        drawn = model.sample(DRAWN_TRIALS, n_bins=bins, condition=asked, guidance=words.guidance, seed=words.seed)
         figure = drawn_figure(test, drawn, reference=train, name=name)
         print(f"{name}, {bins} bins: {figure.caption}")
         figures.save(figure, Path(words.out))

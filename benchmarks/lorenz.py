@@ -47,9 +47,9 @@ def main() -> None:
     print("real half against real half:", statistics(test.select(slice(half)), test.select(slice(half, None))))
     print("generated against test:     ", statistics(test, model.sample(len(test), seed=1)))
     print("generated against training: ", statistics(train, model.sample(len(test), seed=1)))
-    long = model.sample(words.long, bins=16 * train.time, seed=2)
+    long = model.sample(words.long, n_bins=16 * train.n_bins, seed=2)
     for part in range(16):
-        piece = long.counts[:, part * train.time : (part + 1) * train.time]
+        piece = long.counts[:, part * train.n_bins : (part + 1) * train.n_bins]
         print(f"sixteenth {part + 1:2d} of a long sample:", statistics(test, Trials(piece, test.bin_width)))
 
 

@@ -79,7 +79,7 @@ def show(name: str, values: Sequence[float]) -> None:
 def fit(model: LDNS, kind: ObservationModel, train: Trials) -> None:
     """Fit an observation model to the frozen autoencoder; the model keeps it."""
     model.readout.observation = copy.deepcopy(kind)
-    model.readout.observation.build(model.neurons, train.bin_width)
+    model.readout.observation.build(model.n_neurons, train.bin_width)
     start = time.process_time()
     with torch.no_grad():
         model.readout.fit_observation(train, model.unseen_rates)

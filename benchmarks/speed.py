@@ -36,8 +36,8 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 SIZES: dict[str, dict[str, int]] = {
-    "lorenz": dict(neurons=128, bins=256, batch=512, latents=8, width=256, denoiser=64, blocks=4, updates=4),
-    "laptop": dict(neurons=97, bins=140, batch=32, latents=32, width=96, denoiser=128, blocks=4, updates=15),
+    "lorenz": dict(neurons=128, bins=256, batch=512, n_latents=8, width=256, denoiser=64, blocks=4, updates=4),
+    "laptop": dict(neurons=97, bins=140, batch=32, n_latents=32, width=96, denoiser=128, blocks=4, updates=15),
 }
 """The papers' Lorenz experiment, and the recipe `ldns-small` on a recording of 97 neurons."""
 
@@ -86,9 +86,9 @@ def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
     plan: dict[str, Any] = dict(updates=size["updates"] + 2, batch=size["batch"], precision=case["precision"])
     model = LDNS(
         size["neurons"],
-        latents=size["latents"],
-        autoencoder=AutoencoderSettings(width=size["width"], blocks=size["blocks"]),
-        denoiser=DenoiserSettings(width=size["denoiser"], blocks=size["blocks"]),
+        n_latents=size["latents"],
+        autoencoder_settings=AutoencoderSettings(width=size["width"], blocks=size["blocks"]),
+        denoiser_settings=DenoiserSettings(width=size["denoiser"], blocks=size["blocks"]),
         observation=ObservationModel(Poisson(), None, None) if case["size"] == "lorenz" else ObservationModel(),
         autoencoder_plan=Plan(**plan),
         diffusion_plan=Plan(**plan, average=0.9999),
@@ -163,7 +163,7 @@ def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
     from spikeloom.diffusion.sampler import DDPM
 
     def draw(**chosen: Any) -> float:
-        return seconds(lambda: model.sample(64, bins=size["bins"], progress=False, **chosen), times=3)
+        return seconds(lambda: model.sample(64, n_bins=size["bins"], progress=False, **chosen), times=3)
 
     default, twenty, ten = draw(), draw(sampler=DDPM(20)), draw(sampler=DDPM(10))
     thousand = twenty + 98 * (twenty - ten)

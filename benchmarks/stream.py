@@ -52,10 +52,10 @@ def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray
     """Counts and latents (time, ...) of a stream; says how memory goes on the way."""
     counts, latents, start, done = [], [], time.perf_counter(), 0
     print(f"\nseed {seed}; resident before: {resident():.0f} MB")
-    for chunk in model.stream(bins=bins, chunk=CHUNK, seed=seed):
+    for chunk in model.stream(n_bins=bins, chunk=CHUNK, seed=seed):
         counts.append(np.array(chunk.counts[0]))
         latents.append(np.array(chunk.latents[0]))
-        done += chunk.time
+        done += chunk.n_bins
         if done % (bins // TENTHS) < CHUNK:
             held = sum(part.nbytes for part in counts + latents) / 1e6
             seconds = time.perf_counter() - start

@@ -29,7 +29,7 @@ def main(folder: Path, out: Path) -> None:
                 for spikes in (*axes.collections, *axes.lines):
                     spikes.set_color(COLOURS[row])
                 axes.set(title="", xlabel="time (s)" if row else "", ylabel="", yticks=[])
-            panels[row][0].set_ylabel(f"{word}\n{trials.neurons} neurons")
+            panels[row][0].set_ylabel(f"{word}\n{trials.n_neurons} neurons")
         upper, lower = right.subplots(2, 1)
         figures.population_counts(upper, real, fake)
         figures.pairwise_correlations(lower, real, fake)

@@ -88,8 +88,8 @@ def fingerprint(recipe: str, changes: list[str]) -> dict[str, list[str] | dict[s
     free = model.sample(10, seed=5, progress=False)
     made = {"generated": fake, "unconditional": free, "inferred": model.encode(test, progress=False)}
     if recipe == "ldns-tiny":  # trials longer than those of training come in windows
-        made["long"] = model.sample(2, bins=80, seed=7, progress=False)
-        made["stream"] = next(model.stream(bins=80, chunk=80, seed=7))
+        made["long"] = model.sample(2, n_bins=80, seed=7, progress=False)
+        made["stream"] = next(model.stream(n_bins=80, chunk=80, seed=7))
     arrays = {
         f"{name} {field}": digest(getattr(trials, field))
         for name, trials in made.items()

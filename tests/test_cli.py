@@ -21,7 +21,7 @@ from spikeloom.trials import Trials
 from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-QUICK = ["--set", "autoencoder_plan.updates=6", "--set", "diffusion_plan.updates=6", "--set", "latents=4"]
+QUICK = ["--set", "autoencoder_plan.updates=6", "--set", "diffusion_plan.updates=6", "--set", "n_latents=4"]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_finished_run_is_loaded_and_another_recipe_refused(house, capsys):
     words = ["fit", "ldns-tiny", "--data", house / "train.h5", *QUICK, "--out", house / "run"]
     assert run(*words) == 0
     assert files.sha256(house / "run" / "model" / "model.safetensors") == before
-    for change in (["--set", "autoencoder.width=16"], ["--seed", "5"]):
+    for change in (["--set", "autoencoder_settings.width=16"], ["--seed", "5"]):
         capsys.readouterr()
         assert run(*words, *change) == 2
         assert "another folder" in capsys.readouterr().err
@@ -161,7 +161,7 @@ def test_version(capsys):
 def test_recipes_are_listed_and_shown(capsys):
     assert run("recipes") == 0
     assert "ldns-small" in capsys.readouterr().out
-    assert run("recipes", "ldns-tiny", "--set", "latents=4") == 0
+    assert run("recipes", "ldns-tiny", "--set", "n_latents=4") == 0
     assert "latents = 4" in capsys.readouterr().out
 
 
@@ -219,7 +219,7 @@ def test_quiet_neurons_can_be_left_out(session, tmp_path, capsys):
     words = ["--bin-width", 0.5, "--align", "cue_time", "--window", -0.5, 1, "--min-rate", 0.8]
     assert run("bin", session, *words, "--out", tmp_path / "t.h5") == 0
     assert Trials.load(tmp_path / "t.h5").counts[:, :, 0].tolist() == [[1, 1, 1], [0, 0, 0]]  # 3 spikes in 3 s
-    assert Trials.load(tmp_path / "t.h5").neurons == 1
+    assert Trials.load(tmp_path / "t.h5").n_neurons == 1
     assert "1 of 2 neurons fire less than 0.8 spikes/s" in capsys.readouterr().err
 
 
@@ -291,8 +291,8 @@ def test_mistakes_about_models(house, tmp_path, mistake):
     data, out = house / "train.h5", tmp_path / "out.h5"
     assert "Did you mean ldns-tiny" in mistake("fit", "ldns-tyni", "--data", data, "--out", tmp_path / "run")
     words = ["fit", "ldns-tiny", "--data", data, "--out", tmp_path / "run"]
-    assert "smoothness" in mistake(*words, "--set", "autoencoder.smothness=1")
-    assert "less than 1" in mistake(*words, "--set", "autoencoder.dropout=1.5")
+    assert "smoothness" in mistake(*words, "--set", "autoencoder_settings.smothness=1")
+    assert "less than 1" in mistake(*words, "--set", "autoencoder_settings.dropout=1.5")
     assert "neurons" in mistake(*words, "--validation", other_neurons(house, tmp_path))
     assert "neurons" in mistake("encode", house / "run", "--data", tmp_path / "other.h5", "--out", out)
     assert "holds none" in mistake("sample", tmp_path, "--trials", 3, "--out", out)

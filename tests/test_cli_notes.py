@@ -75,7 +75,7 @@ def test_only_the_first_process_writes_notes(warner, capsys, monkeypatch):
 
 def test_a_real_command_says_it_in_one_line(tmp_path, capsys):
     conditions = {"speed": 0.5 * np.arange(12)}
-    replace(lorenz(12, neurons=3, bins=12, seed=0), conditions=conditions).save(tmp_path / "t.h5")
+    replace(lorenz(12, n_neurons=3, n_bins=12, seed=0), conditions=conditions).save(tmp_path / "t.h5")
     plans = [word for stage in ("autoencoder", "diffusion") for word in ("--set", f"{stage}_plan.updates=2")]
     words = ["--data", tmp_path / "t.h5", *plans, "--set", 'condition=["speed"]', "--out", tmp_path / "run"]
     assert run("fit", "ldns-tiny", *words) == 0

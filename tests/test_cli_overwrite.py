@@ -21,7 +21,7 @@ from tests.helpers.command import run
 def house(tmp_path_factory):
     """A folder with trials, their NWB file, and a model."""
     folder = tmp_path_factory.mktemp("house")
-    trials = lorenz(12, neurons=3, bins=12, seed=0)
+    trials = lorenz(12, n_neurons=3, n_bins=12, seed=0)
     trials.save(folder / "t.h5")
     trials.to_nwb(folder / "t.nwb")
     plans = [f"--set={stage}_plan.updates=2" for stage in ("autoencoder", "diffusion")]

@@ -14,7 +14,7 @@ def arm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("arm")
     both = ["--out", folder / "train.h5", "--held-out-to", folder / "unseen.h5"]
     assert run("simulate", "reaching", "--trials", 144, "--seed", 1, *both) == 0
-    quick = ["--set", "plan.updates=60", "--set", "signal.of=rates"]
+    quick = ["--set", "plan.updates=60", "--set", "signal_settings.of=rates"]
     assert run("fit", "gnocchi-tiny", "--data", folder / "train.h5", *quick, "--out", folder / "run") == 0
     return folder
 

@@ -14,9 +14,9 @@ from spikeloom.simulate.lorenz_system import lorenz
 from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-SMALL = ["codes=3", "network.encoder=4", "network.generator=6", "network.factors=3", "plan.updates=20"]
+SMALL = ["n_codes=3", "network_settings.encoder=4", "network_settings.generator=6", "network_settings.factors=3", "plan.updates=20"]
 QUICK = [word for change in (*SMALL, "plan.validate_every=5") for word in ("--set", change)]
-VARY = ["--vary", "plan.learning_rate=1e-4..2e-2 log", "--vary", "network.dropout=0..0.5"]
+VARY = ["--vary", "plan.learning_rate=1e-4..2e-2 log", "--vary", "network_settings.dropout=0..0.5"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def house(tmp_path_factory):
     """A folder with trials to train and to validate on."""
     folder = tmp_path_factory.mktemp("house")
     for seed, name in enumerate(("train.h5", "validation.h5")):
-        lorenz(24, neurons=5, bins=20, seed=seed).save(folder / name)
+        lorenz(24, n_neurons=5, n_bins=20, seed=seed).save(folder / name)
     return folder
 
 
@@ -82,8 +82,8 @@ def test_ctrl_c_says_how_to_go_on(house, tmp_path, capsys, monkeypatch):
         (["--trials", 2, "--population", 2], "got both"),
         (["--trials", 2, "--generations", 2], "--population"),
         (["--trials", 2, "--vary", "plan.learning_rat=1e-3..1e-2"], "Did you mean learning_rate"),
-        (["--trials", 2, "--vary", "network.dropout=0..1..2"], "high"),
-        (["--trials", 2, "--vary", "codes=0.1..0.9"], "integer"),
+        (["--trials", 2, "--vary", "network_settings.dropout=0..1..2"], "high"),
+        (["--trials", 2, "--vary", "n_codes=0.1..0.9"], "integer"),
         (["--trials", 2, "--space", "lfads"], "lfads-published"),
         (["--trials", 2, "--set", "nonsense=1"], "nonsense"),
         (["--trials", 0], "--trials"),

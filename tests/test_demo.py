@@ -15,8 +15,8 @@ def test_demo_leaves_a_report_and_says_what_it_did(tmp_path, monkeypatch):
     for name, size in {"TRIALS": 120, "NEURONS": 6}.items():
         monkeypatch.setattr(demo, name, size)
     quick = {
-        "ldns-demo": ["autoencoder_plan.updates=3", "diffusion_plan.updates=3", "autoencoder.blocks=1"],
-        "gnocchi-demo": ["plan.updates=3", "network.width=16"],
+        "ldns-demo": ["autoencoder_plan.updates=3", "diffusion_plan.updates=3", "autoencoder_settings.blocks=1"],
+        "gnocchi-demo": ["plan.updates=3", "network_settings.width=16"],
     }
     monkeypatch.setattr(demo, "read_recipe", lambda name: read_recipe(name, quick[name]))
     said = []

@@ -46,8 +46,8 @@ def build(*changes):
 
 
 def test_overrides_reach_plain_values_and_objects():
-    assert build("latents=4").latents == 4
-    assert build("autoencoder.bidirectional=false").autoencoder.bidirectional is False
+    assert build("n_latents=4").latents == 4
+    assert build("autoencoder_settings.bidirectional=false").autoencoder.bidirectional is False
     assert build("autoencoder_plan.precision=bf16").autoencoder_plan.precision == "bf16"
     assert build("schedule=Cosine").schedule == Cosine()
     assert build("schedule.name=cosine", "schedule.offset=0.01").schedule == Cosine(offset=0.01)
@@ -60,7 +60,7 @@ def test_overrides_reach_plain_values_and_objects():
 
 
 def test_an_override_keeps_what_the_recipe_says():
-    assert build("autoencoder.blocks=3").autoencoder.width == build().autoencoder.width
+    assert build("autoencoder_settings.blocks=3").autoencoder.width == build().autoencoder.width
 
 
 @pytest.mark.parametrize(
@@ -68,21 +68,21 @@ def test_an_override_keeps_what_the_recipe_says():
     [
         ("smothness=1", "smothness"),
         ("latent=4", "Did you mean latents?"),
-        ("autoencoder.smothness=1", "Did you mean smoothness?"),
+        ("autoencoder_settings.smothness=1", "Did you mean smoothness?"),
         ("autoencoder_plan.update=3", "Did you mean updates?"),
         ("neurons=4", "neurons"),
         ("latents='4'", "integer"),
-        ("latents=4.5", "integer"),
-        ("autoencoder.dropout=2", "less than 1"),
+        ("n_latents=4.5", "integer"),
+        ("autoencoder_settings.dropout=2", "less than 1"),
         ("autoencoder_plan.learning_rate=nan", "learning_rate"),
         ("diffusion_plan.precision=fp8", "bf16"),
         ("autoencoder=3", "table"),
-        ("autoencoder.name=Plan", "AutoencoderSettings"),
+        ("autoencoder_settings.name=Plan", "AutoencoderSettings"),
         ("schedule=Cosin", "Did you mean Cosine?"),
         ("schedule=Plan", "Cosine, LinearBeta"),
         ("sampler=DDIM", "steps"),
         ("sampler.span=[1.0, 2.0]", "span"),
-        ("latents=1979-05-27", "plain value"),
+        ("n_latents=1979-05-27", "plain value"),
         ("latents", "key=value"),
         ("=3", "key=value"),
         ("model=lfds", "LDNS"),
@@ -139,7 +139,7 @@ def test_folders_that_hold_no_model(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("plan.rate=0.1", "learning_rate"), ("plan.watch_every=2", "validate_every"), ("loss.watch=bound", "validation")],
+    [("plan.rate=0.1", "learning_rate"), ("plan.watch_every=2", "validate_every"), ("loss_settings.watch=bound", "validation")],
 )
 def test_a_setting_with_a_new_name_is_named(old, new):
     with pytest.raises(SettingError, match=f"is now called `{new}`"):

@@ -59,7 +59,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     train, test, run, fake = (folder / name for name in ("train.h5", "test.h5", "ldns", "fake.h5"))
 
     say(f"$ spikeloom fit {RECIPE} --data {train} --seed {seed} --out {run}")
-    model = read_recipe(RECIPE).build(seen.neurons).fit(seen, seed=seed, out=run)
+    model = read_recipe(RECIPE).build(seen.n_neurons).fit(seen, seed=seed, out=run)
 
     say(f"$ spikeloom sample {run} --like {test} --condition {SERIES} --seed {seed} --out {fake}")
     generated = model.sample(like=unseen, condition=SERIES, seed=seed)
@@ -82,7 +82,7 @@ def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
     """Training and test trials, simulated."""
     data, train, test = (folder / name for name in ("reaching.h5", "train.h5", "test.h5"))
     say(f"$ spikeloom simulate reaching --trials {TRIALS} --neurons {NEURONS} --seed {seed} --out {data}")
-    trials = reaching(TRIALS, neurons=NEURONS, seed=seed)
+    trials = reaching(TRIALS, n_neurons=NEURONS, seed=seed)
     trials.save(data)
     say(f"$ spikeloom split {data} --fraction 0.7 --seed {seed} --out {train} {test}")
     seen, unseen = trials.split(0.7, seed=seed)
@@ -103,7 +103,7 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     say(f"$ spikeloom sample {run} --trials 50 {asked} --seed {seed} --out {out}")
     centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)
     told = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
-    drawn = model.sample(50, bins=len(told), condition={SERIES: told}, guidance=STRENGTH, seed=seed)
+    drawn = model.sample(50, n_bins=len(told), condition={SERIES: told}, guidance=STRENGTH, seed=seed)
     drawn.save(out)
     return drawn
 
@@ -112,7 +112,7 @@ def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say)
     """Figures of traversals along the target's x and y in the code space of a GNOCCHI."""
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
     say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
-    model = require_codes(read_recipe(CODES).build(seen.neurons).fit(seen, seed=seed, out=run))
+    model = require_codes(read_recipe(CODES).build(seen.n_neurons).fit(seen, seed=seed, out=run))
     figures: list[Figure] = []
     for along in ("target_x", "target_y"):
         out = folder / f"{along}.h5"

@@ -53,13 +53,13 @@ class Recipe:
     note: str
     settings: Mapping[str, Any]
 
-    def build(self, neurons: int) -> Model:
+    def build(self, n_neurons: int) -> Model:
         """An untrained model for so many neurons.
 
         Raises:
             SettingError: if a key is unknown, a value is of the wrong kind or out of range, or a class is unknown.
         """
-        return _built(self.model, self.settings, neurons)
+        return _built(self.model, self.settings, n_neurons)
 
     def dumps(self) -> str:
         """The recipe as TOML with every setting resolved; it gives the same model whatever the defaults become."""
@@ -85,7 +85,7 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
 
     Args:
         source: Name of a recipe that comes with the package, or path of a `.toml` file.
-        overrides: Changes such as "latents=8" or "autoencoder_plan.updates=500": a dotted key and a TOML value; text
+        overrides: Changes such as "n_latents=8" or "autoencoder_plan.updates=500": a dotted key and a TOML value; text
             needs no quotes.
 
     Raises:
@@ -94,7 +94,7 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
 
     Example:
         >>> import spikeloom as sl
-        >>> recipe = sl.read_recipe("ldns-tiny", ["latents=4"])
+        >>> recipe = sl.read_recipe("ldns-tiny", ["n_latents=4"])
         >>> recipe.model, recipe.settings["latents"]
         ('ldns', 4)
     """
@@ -140,7 +140,7 @@ def fit(
         recipe: Name of a recipe that comes with the package (see `recipes`), or path of a `.toml` file.
         trials: Training trials.
         validation: Trials on which the best weights of each stage are chosen; disjoint from training and test trials.
-        changes: Changes of the recipe such as "latents=8" or "autoencoder_plan.updates=500", as in `read_recipe`.
+        changes: Changes of the recipe such as "n_latents=8" or "autoencoder_plan.updates=500", as in `read_recipe`.
         seed: Random seed of the initial weights and of every draw.
         out: Run folder for checkpoints, log and the finished model. An interrupted run of the same recipe, trials and
             seed resumes; a finished one is loaded.
@@ -157,13 +157,13 @@ def fit(
 
     Example:
         >>> import spikeloom as sl
-        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> trials = sl.simulate.lorenz(24, n_neurons=6, n_bins=30, seed=0)
         >>> quick = ["autoencoder_plan.updates=2", "diffusion_plan.updates=2"]
         >>> model = sl.fit("ldns-tiny", trials, changes=quick, seed=0, progress=False)
         >>> model.sample(3, seed=1).counts.shape
         (3, 30, 6)
     """
-    model = read_recipe(recipe, changes).build(trials.neurons)
+    model = read_recipe(recipe, changes).build(trials.n_neurons)
     return model.fit(trials, validation=validation, seed=seed, out=out, progress=progress)
 
 
@@ -182,7 +182,7 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
 
     Example:
         >>> import spikeloom as sl
-        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> trials = sl.simulate.lorenz(24, n_neurons=6, n_bins=30, seed=0)
         >>> _ = sl.fit("lfads-tiny", trials, changes=["plan.updates=2"], out="run", progress=False)
         >>> sl.load_model("run").sample(3, seed=1).counts.shape
         (3, 30, 6)
@@ -244,10 +244,10 @@ def choose(base: type, words: str) -> Any:
     return value_of(base, table, base.__name__.lower(), None)
 
 
-def _built(name: str, settings: Mapping[str, Any], neurons: int) -> Model:
+def _built(name: str, settings: Mapping[str, Any], n_neurons: int) -> Model:
     """An untrained model of the class of that name."""
     _refuse_nesting(settings.get("observation"))
-    model: Model = construct(named(Model, name, "model"), settings, "", neurons=neurons)
+    model: Model = construct(named(Model, name, "model"), settings, "", n_neurons=n_neurons)
     return model
 
 

@@ -27,7 +27,18 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 NONE = "none"
 """TOML has no null; this word stands for it."""
 
-RENAMED = {"rate": "learning_rate", "watch": "validation", "watch_every": "validate_every"}
+RENAMED = {
+    "rate": "learning_rate",
+    "watch": "validation",
+    "watch_every": "validate_every",
+    "latents": "n_latents",
+    "codes": "n_codes",
+    "autoencoder": "autoencoder_settings",
+    "denoiser": "denoiser_settings",
+    "signal": "signal_settings",
+    "network": "network_settings",
+    "loss": "loss_settings",
+}
 """Settings of before the first release by their new names, for messages."""
 
 # --- from objects to words -------------------------------------------------------------------------------------------
@@ -45,7 +56,7 @@ def describe(thing: Any) -> Any:
     if isinstance(thing, Sequence):
         return [describe(value) for value in thing]
     kind = type(thing)
-    names = [name for name in inspect.signature(kind).parameters if name != "neurons"]
+    names = [name for name in inspect.signature(kind).parameters if name != "n_neurons"]
     chosen = {"name": kind.__name__} if any(inspect.isabstract(base) for base in kind.__mro__) else {}
     return {**chosen, **{name: describe(getattr(thing, name)) for name in names}}
 

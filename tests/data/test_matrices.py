@@ -163,7 +163,7 @@ def test_bin_widths_of_the_file_and_of_the_command(tmp_path):
     np.savez(tmp_path / "c.npz", counts=COUNTS, bin_width=0.01, lengths=[6, 6, 5, 6])
     assert load(tmp_path / "c.npz").lengths.tolist() == [6, 6, 5, 6]
     wide = load(tmp_path / "c.npz", bin_width=0.02)
-    assert (wide.time, wide.bin_width) == (3, 0.02)
+    assert (wide.n_bins, wide.bin_width) == (3, 0.02)
     with pytest.raises(SettingError, match=r"bins of 0\.01 s; asked for was 0\.015 s"):
         load(tmp_path / "c.npz", bin_width=0.015)
 

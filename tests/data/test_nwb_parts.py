@@ -379,7 +379,7 @@ def test_a_file_that_another_program_holds_open_is_read(tmp_path):
     holder = subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"open\n"
-        assert read_nwb(path).neurons == 5
+        assert read_nwb(path).n_neurons == 5
     finally:
         holder.communicate()
 

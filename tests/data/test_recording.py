@@ -169,7 +169,7 @@ def test_counts_are_a_series_until_chosen():
     series = Series(np.arange(9) * 0.05, np.arange(18).reshape(9, 2), "spikes/bin")
     table = {"start_time": np.zeros(1), "stop_time": np.array([0.2])}
     recording = Recording(behavior={"counts_50ms": series}, trial_table=table)
-    assert recording.neurons == 0
+    assert recording.n_neurons == 0
     with pytest.raises(DataError, match="--counts; it may be counts_50ms"):
         recording.bin(0.05)
     for name in ("counts_50ms", "ecephys/counts_50ms"):

@@ -57,7 +57,7 @@ def test_the_papers_split_and_the_command(release, tmp_path):
 
 def test_the_door_knows_them(release):
     assert load(release / "test").counts.shape == (9, 20, 128)
-    assert load(release / "test" / "t12.2022.04.28.mat").neurons == 128
+    assert load(release / "test" / "t12.2022.04.28.mat").n_neurons == 128
 
 
 def test_wrong_files_get_one_message(tmp_path):

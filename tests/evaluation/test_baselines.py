@@ -37,7 +37,7 @@ def test_baselines_copy_lengths_and_depend_on_the_seed_alone(make, baseline):
     np.testing.assert_array_equal(fake.counts, baseline(reference, like, seed=4).counts)
     assert (fake.counts != baseline(reference, like, seed=5).counts).any()
     some = baseline(reference, like.select(slice(0, 8)), seed=4)
-    np.testing.assert_array_equal(some.counts[:, : some.time], fake.counts[:8, : some.time])
+    np.testing.assert_array_equal(some.counts[:, : some.n_bins], fake.counts[:8, : some.n_bins])
 
 
 def test_silent_neurons_stay_silent_and_bare_trials_get_the_overall_mean(make):

@@ -83,7 +83,7 @@ def test_trivial_spikes_close_next_to_nothing(halves: tuple[Trials, Trials], ben
 
 def test_shuffled_neurons_are_noticed(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, _ = halves
-    found = rows(bench, train.select_neurons(np.random.default_rng(0).permutation(train.neurons)))
+    found = rows(bench, train.select_neurons(np.random.default_rng(0).permutation(train.n_neurons)))
     for name in ("mean_rate_r", "psth_r", "isi_mean_r", "pairwise_correlation_r", "noise_correlation_r"):
         assert not found[name].at_floor, name
         assert found[name].value < 0.5

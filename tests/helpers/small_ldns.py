@@ -34,7 +34,7 @@ def toy_model(*, updates: int = 4, **settings) -> LDNS:
     """A tiny LDNS; a few updates take a second."""
     plan = Plan(updates=updates, batch=8, learning_rate=2e-3)
     small = dict(
-        latents=4,
+        n_latents=4,
         autoencoder=AutoencoderSettings(width=8, blocks=1),
         denoiser=DenoiserSettings(width=8, blocks=1),
         autoencoder_plan=plan,

@@ -9,7 +9,7 @@ from spikeloom.tuning.search import Search
 from spikeloom.tuning.space import read_space
 
 NEURONS = 5
-SMALL = ("codes=3", "network.encoder=4", "network.generator=6", "network.factors=3")
+SMALL = ("n_codes=3", "network_settings.encoder=4", "network_settings.generator=6", "network_settings.factors=3")
 QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.learning_rate=0.02", "plan.validate_every=5")
 
 

@@ -42,7 +42,7 @@ def test_fano_factor_is_elephants(make):
     trials = make(trials=12, conditions=False, time=30)
     found = counts.fano(trials.counts.sum(1).astype(float), np.zeros(12, int), 1)
     y = trials.counts.sum(1)
-    for neuron in range(trials.neurons):
+    for neuron in range(trials.n_neurons):
         # elephant divides by n; the panel by n - 1
         trains = [list(np.arange(count)) for count in y[:, neuron]]
         assert found[neuron] == pytest.approx(elephant.statistics.fanofactor(trains) * 12 / 11)

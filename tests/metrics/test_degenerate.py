@@ -145,9 +145,9 @@ def test_baselines_have_the_mean_of_what_they_imitate(name: str) -> None:
         for trials in (baselines.homogeneous_poisson(reference, real), baselines.poisson_psth(reference, real)):
             assert trials.counts.shape == real.counts.shape
             bins = reference.mask.sum()
-            mean = reference.counts.sum() / (bins * reference.neurons)
-            got = trials.counts.sum() / (trials.mask.sum() * trials.neurons)
-            room = 6 * np.sqrt(mean / (trials.mask.sum() * trials.neurons)) + 0.05 * mean
+            mean = reference.counts.sum() / (bins * reference.n_neurons)
+            got = trials.counts.sum() / (trials.mask.sum() * trials.n_neurons)
+            room = 6 * np.sqrt(mean / (trials.mask.sum() * trials.n_neurons)) + 0.05 * mean
             if len(real) > 20 and name != "one huge count":
                 assert abs(got - mean) <= room + 1e-9
 

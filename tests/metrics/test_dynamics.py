@@ -28,7 +28,7 @@ def test_correlograms_are_those_of_a_loop(make, ragged):
     pairs = np.array([[0, 1], [2, 3], [3, 1]])
     auto, cross = correlograms(trials, pairs=pairs, lags=4)
     x = centred(trials)
-    variance = np.array([sum(lagged(k[:, n], k[:, n], 0)[0] for k in x) / trials.bins for n in range(4)])
+    variance = np.array([sum(lagged(k[:, n], k[:, n], 0)[0] for k in x) / trials.n_valid_bins for n in range(4)])
     for neuron in range(4):
         for lag in range(5):
             total, bins = np.sum([lagged(k[:, neuron], k[:, neuron], lag) for k in x], axis=0)

@@ -56,7 +56,7 @@ def test_every_metric_has_a_number_on_good_trials(three):
 
 def test_relabelling_neurons_changes_nothing(three):
     train, test, fake = three
-    order = np.random.default_rng(0).permutation(test.neurons)
+    order = np.random.default_rng(0).permutation(test.n_neurons)
     one = values(measure(test, fake, reference=train))
     other = values(measure(*(t.select_neurons(order) for t in (test, fake)), reference=train.select_neurons(order)))
     for name, value in one.items():
@@ -80,7 +80,7 @@ def test_padding_is_never_seen(make):
     real, fake = make(ragged=True, seed=1), make(ragged=True, seed=2)
 
     def padded(trials):
-        garbage = np.random.default_rng(0).integers(0, 9, (len(trials), 25, trials.neurons))
+        garbage = np.random.default_rng(0).integers(0, 9, (len(trials), 25, trials.n_neurons))
         longer = np.concatenate([trials.counts, garbage], axis=1)
         behavior = {n: np.pad(v, ((0, 0), (0, 25), (0, 0))) for n, v in trials.behavior.items()}
         return Trials(longer, 0.005, lengths=trials.lengths, behavior=behavior, conditions=dict(trials.conditions))

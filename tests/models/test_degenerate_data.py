@@ -67,14 +67,14 @@ MODELS = [
     ("ldns-tiny", ()),
     ("ldns-tiny", ('condition=["angle_deg", "speed", "side"]',)),
     ("gnocchi-tiny", ()),
-    ("gnocchi-tiny", ("signal.form=sequence",)),
+    ("gnocchi-tiny", ("signal_settings.form=sequence",)),
     ("lfads-tiny", ()),
-    ("lfads-tiny", ("network.inputs=2", "start=posterior")),
+    ("lfads-tiny", ("network_settings.inputs=2", "start=posterior")),
 ]
 
 
 def fitted(recipe, changes, trials):
-    model = read_recipe(recipe, [*QUICK[recipe], *changes]).build(trials.neurons)
+    model = read_recipe(recipe, [*QUICK[recipe], *changes]).build(trials.n_neurons)
     return model.fit(trials, seed=0, progress=False)
 
 

@@ -88,7 +88,7 @@ def test_codes_samples_and_reconstructions_are_trials(fitted):
 
 def test_learns_what_codes_are_for():
     """After some hundred updates codes tell both variables of other trials, and rates follow the code."""
-    trained = read_recipe("gnocchi-tiny", ["signal.of=rates", "plan.updates=400"]).build(NEURONS)
+    trained = read_recipe("gnocchi-tiny", ["signal_settings.of=rates", "plan.updates=400"]).build(NEURONS)
     trained.fit(toy(400), progress=False)
     other = toy(100, seed=1)
     directions = trained.directions(toy(400), ["gain", "tilt"])
@@ -101,18 +101,18 @@ def test_learns_what_codes_are_for():
 
 def test_a_trial_is_the_same_alone_and_in_any_batch(fitted, sequential):
     for one in (fitted, sequential):
-        together = one.sample(9, bins=TIME, seed=3)
-        np.testing.assert_allclose(one.sample(9, bins=TIME, seed=3, max_batch=2).rates, together.rates, atol=1e-5)
-        np.testing.assert_array_equal(one.sample(4, bins=TIME, seed=3).counts, together.counts[:4])
-        rows = one.sample(9, bins=TIME, seed=3, rows=[7, 2])
+        together = one.sample(9, n_bins=TIME, seed=3)
+        np.testing.assert_allclose(one.sample(9, n_bins=TIME, seed=3, max_batch=2).rates, together.rates, atol=1e-5)
+        np.testing.assert_array_equal(one.sample(4, n_bins=TIME, seed=3).counts, together.counts[:4])
+        rows = one.sample(9, n_bins=TIME, seed=3, rows=[7, 2])
         np.testing.assert_allclose(rows.codes, together.codes[[7, 2]], atol=1e-6)
 
 
 def test_given_codes_change_no_other_noise(fitted, sequential):
     """The codes a sample came from give the same sample."""
     for one in (fitted, sequential):
-        fake = one.sample(6, bins=TIME, seed=2)
-        again = one.sample(codes=fake.codes, bins=TIME, seed=2)
+        fake = one.sample(6, n_bins=TIME, seed=2)
+        again = one.sample(codes=fake.codes, n_bins=TIME, seed=2)
         np.testing.assert_array_equal(again.counts, fake.counts)
 
 
@@ -189,29 +189,29 @@ def test_variable_lengths_in_the_form_that_takes_them(sequential):
 
 def test_components_know_one_length(fitted):
     with pytest.raises(SettingError, match="whole trials of 16 bins"):
-        fitted.sample(2, bins=17)
+        fitted.sample(2, n_bins=17)
     with pytest.raises(SettingError, match="whole trials of 16 bins"):
         fitted.encode(toy(5, variable=True))
 
 
 def test_rates_and_latents_as_the_signal(tmp_path):
     data = toy(latents=True)
-    for signal in (SignalSettings(of="rates", components=6), SignalSettings(of="latents", latents=4, components=6)):
+    for signal in (SignalSettings(of="rates", components=6), SignalSettings(of="latents", n_latents=4, components=6)):
         trained = model(signal=signal).fit(data, progress=False)
         trained.save(tmp_path / signal.of)
         again = load_model(tmp_path / signal.of)
         fake = trained.sample(5, seed=1)
         np.testing.assert_array_equal(again.sample(5, seed=1).counts, fake.counts)
-        assert (fake.latents is not None) == (signal.of == "latents")
+        assert (fake.latents is not None) == (signal_settings.of == "latents")
         with pytest.raises(DataError, match=f"reads the {signal.of}"):
             trained.encode(Trials(data.counts, 0.02))
     with pytest.raises(DataError, match=r"signal\.latents=4"):
-        model(signal=SignalSettings(of="latents", latents=5, components=6)).fit(data, progress=False)
+        model(signal=SignalSettings(of="latents", n_latents=5, components=6)).fit(data, progress=False)
 
 
 def test_the_head_learns_what_components_leave_of_the_latents():
     data = toy(latents=True)
-    one = model(signal=SignalSettings(of="latents", latents=4, components=2), updates=1)
+    one = model(signal=SignalSettings(of="latents", n_latents=4, components=2), updates=1)
     with pytest.MonkeyPatch.context() as patch:
         seen = []
         patch.setattr(
@@ -231,7 +231,7 @@ def test_every_setting_survives_the_folder(tmp_path):
 
 
 def test_every_parameter_learns():
-    one = model(prior="diffusion", signal=SignalSettings(of="latents", latents=4, components=6), updates=1)
+    one = model(prior="diffusion", signal=SignalSettings(of="latents", n_latents=4, components=6), updates=1)
     data = toy(latents=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)

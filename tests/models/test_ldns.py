@@ -38,7 +38,7 @@ def test_samples_are_trials_with_rates_and_latents(plain):
     fake = plain.sample(30, seed=1)
     known = set(toy_trials(variable=True).lengths.tolist())
     assert fake.counts.shape[0] == 30
-    assert fake.neurons == NEURONS
+    assert fake.n_neurons == NEURONS
     assert set(fake.lengths.tolist()) <= known  # drawn from the training lengths
     assert len(set(fake.lengths.tolist())) > 3
     assert (fake.rates[fake.mask] > 0).all()
@@ -47,11 +47,11 @@ def test_samples_are_trials_with_rates_and_latents(plain):
 
 
 def test_a_trial_is_the_same_alone_and_in_any_batch(plain):
-    together = plain.sample(9, bins=30, seed=3)
-    in_threes = plain.sample(9, bins=30, seed=3, max_batch=2)
+    together = plain.sample(9, n_bins=30, seed=3)
+    in_threes = plain.sample(9, n_bins=30, seed=3, max_batch=2)
     np.testing.assert_allclose(in_threes.latents, together.latents, atol=1e-5)
-    np.testing.assert_array_equal(plain.sample(4, bins=30, seed=3).counts, together.counts[:4])
-    assert not np.array_equal(plain.sample(9, bins=30, seed=4).counts, together.counts)
+    np.testing.assert_array_equal(plain.sample(4, n_bins=30, seed=3).counts, together.counts[:4])
+    assert not np.array_equal(plain.sample(9, n_bins=30, seed=4).counts, together.counts)
 
 
 def test_rows_are_the_same_trials_of_a_larger_request(told):
@@ -77,9 +77,9 @@ def test_trials_of_different_length_do_not_disturb_each_other(plain):
 
 
 def test_any_length_and_any_sampler(plain):
-    assert plain.sample(2, bins=500).time == 500
-    slow = plain.sample(2, bins=20, sampler=DDIM(3), seed=1)
-    assert not np.allclose(slow.latents, plain.sample(2, bins=20, seed=1).latents)
+    assert plain.sample(2, n_bins=500).time == 500
+    slow = plain.sample(2, n_bins=20, sampler=DDIM(3), seed=1)
+    assert not np.allclose(slow.latents, plain.sample(2, n_bins=20, seed=1).latents)
 
 
 def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(told, tmp_path):
@@ -95,7 +95,7 @@ def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(told, tmp_path)
         text=True,
         check=True,
     )
-    here = told.sample(3, bins=10, condition=value, seed=5)
+    here = told.sample(3, n_bins=10, condition=value, seed=5)
     np.testing.assert_array_equal(json.loads(done.stdout.splitlines()[-1]), here.counts)
 
 
@@ -151,17 +151,17 @@ def test_latents_are_standardised_and_mean_counts_matched(plain):
 def test_generated_mean_counts_are_matched_too(plain):
     """The rates of 400 other generated trials have the training trials' mean counts, up to the spread of samples."""
     trials, fake = toy_trials(variable=True), plain.sample(400, seed=9)
-    counted = trials.counts.sum((0, 1)) / trials.bins
-    np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.bins, counted, rtol=0.1)  # 24 trials measured it
+    counted = trials.counts.sum((0, 1)) / trials.n_valid_bins
+    np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1)  # 24 trials measured it
 
 
 def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
     """Mean counts hold with conditions and without, though the two kinds of samples need different matches."""
     trials = toy_trials()
-    counted = trials.counts.sum((0, 1)) / trials.bins
+    counted = trials.counts.sum((0, 1)) / trials.n_valid_bins
     for condition in (None, ALL):
         fake = told.sample(like=trials, condition=condition, seed=9)
-        np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.bins, counted, rtol=0.1)  # 24 trials measured it
+        np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1)  # 24 trials measured it
     assert not torch.equal(told.readout.conditional.match, told.readout.generated.match)
     assert (plain.readout.conditional.match == 1).all()  # it has no conditions
 
@@ -252,20 +252,20 @@ BAD = [
 @pytest.mark.parametrize(("condition", "message"), BAD)
 def test_wrong_conditions_are_refused(told, condition, message):
     with pytest.raises(ConditionError, match=message):
-        told.sample(2, bins=8, condition=condition)
+        told.sample(2, n_bins=8, condition=condition)
 
 
 def test_a_condition_outside_the_training_range_is_allowed_with_a_warning(told):
     value = {"angle_deg": 10, "side": "left", "speed": 40.0, "wave": [[0.0]] * 8}
     with pytest.warns(ConditionRangeWarning, match="speed reaches from 40 to 40"):
-        told.sample(2, bins=8, condition=value)
+        told.sample(2, n_bins=8, condition=value)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        told.sample(2, bins=8, condition={**value, "speed": 0.1})
+        told.sample(2, n_bins=8, condition={**value, "speed": 0.1})
 
 
 def test_bad_requests_say_what_to_do(plain):
-    for ask in (lambda: plain.sample(), lambda: plain.sample(0), lambda: plain.sample(3, bins=0)):
+    for ask in (lambda: plain.sample(), lambda: plain.sample(0), lambda: plain.sample(3, n_bins=0)):
         with pytest.raises(SettingError, match="number of trials"):
             ask()
     with pytest.raises(ConditionError, match="trained without conditions"):
@@ -277,7 +277,7 @@ def test_bad_requests_say_what_to_do(plain):
 
 
 def test_latents_must_divide_the_width():
-    with pytest.raises(SettingError, match="latents=3"):
+    with pytest.raises(SettingError, match="n_latents=3"):
         toy_model(latents=3)
 
 

@@ -150,9 +150,9 @@ def test_unseen_rates_do_not_see_their_own_count(fitted):
 
 def test_generated_counts_have_the_mean_of_the_trials(fitted):
     trials, fake = toy_trials(40, variable=True), fitted.sample(400, seed=8)
-    assert fake.neurons == NEURONS
-    wanted = trials.counts.sum((0, 1)) / trials.bins
-    found = fake.counts.sum((0, 1)) / fake.bins
+    assert fake.n_neurons == NEURONS
+    wanted = trials.counts.sum((0, 1)) / trials.n_valid_bins
+    found = fake.counts.sum((0, 1)) / fake.n_valid_bins
     np.testing.assert_allclose(found, wanted, rtol=0.12)  # 40 trials measured it, 40 generated ones matched it
 
 
@@ -161,4 +161,4 @@ def test_without_calibration_the_published_model_is_plain():
         toy_trials(), progress=False
     )
     assert not list(model.observation.buffers())
-    assert model.sample(3, bins=10).counts.shape == (3, 10, NEURONS)
+    assert model.sample(3, n_bins=10).counts.shape == (3, 10, NEURONS)

@@ -148,13 +148,13 @@ def test_samples_have_the_data_s_mean_and_codes_traverse(fitted):
 @pytest.mark.parametrize("name", ["fitted", "controlled"])
 def test_a_trial_is_the_same_alone_and_in_any_batch(name, request):
     one = request.getfixturevalue(name)
-    together = one.sample(9, bins=40, seed=3, progress=False)
+    together = one.sample(9, n_bins=40, seed=3, progress=False)
     assert together.counts.shape == (9, 40, NEURONS)  # any length
     np.testing.assert_allclose(
-        one.sample(9, bins=40, seed=3, max_batch=2, progress=False).rates, together.rates, rtol=1e-4
+        one.sample(9, n_bins=40, seed=3, max_batch=2, progress=False).rates, together.rates, rtol=1e-4
     )
     np.testing.assert_array_equal(
-        one.sample(9, bins=40, seed=3, rows=[7, 2], progress=False).codes, together.codes[[7, 2]]
+        one.sample(9, n_bins=40, seed=3, rows=[7, 2], progress=False).codes, together.codes[[7, 2]]
     )
     data = toy(9, variable=True, seed=4)
     coded = one.encode(data, progress=False)
@@ -165,18 +165,18 @@ def test_a_trial_is_the_same_alone_and_in_any_batch(name, request):
 @pytest.mark.parametrize("name", ["fitted", "controlled"])
 def test_given_codes_change_no_other_noise(name, request):
     one = request.getfixturevalue(name)
-    fake = one.sample(6, bins=TIME, seed=2, progress=False)
-    np.testing.assert_array_equal(one.sample(codes=fake.codes, bins=TIME, seed=2, progress=False).counts, fake.counts)
+    fake = one.sample(6, n_bins=TIME, seed=2, progress=False)
+    np.testing.assert_array_equal(one.sample(codes=fake.codes, n_bins=TIME, seed=2, progress=False).counts, fake.counts)
 
 
 @pytest.mark.parametrize("name", ["fitted", "controlled"])
 def test_a_stream_is_the_trial_that_goes_on(name, request):
     one = request.getfixturevalue(name)
-    whole = one.sample(1, bins=50, seed=7, progress=False)
-    pieces = list(one.stream(bins=50, chunk=12, seed=7))
+    whole = one.sample(1, n_bins=50, seed=7, progress=False)
+    pieces = list(one.stream(n_bins=50, chunk=12, seed=7))
     np.testing.assert_array_equal(np.concatenate([piece.counts for piece in pieces], 1), whole.counts)
     endless = list(islice(one.stream(seed=7, chunk=20), 4))
-    assert [piece.time for piece in endless] == [20] * 4
+    assert [piece.n_bins for piece in endless] == [20] * 4
 
 
 @pytest.mark.parametrize("name", ["fitted", "controlled"])
@@ -214,7 +214,7 @@ def test_spike_history_is_fitted_on_top():
     data = Trials(np.minimum(rng.poisson(0.4, (80, 40, 3)), 1), 0.005)  # never two spikes in a bin
     plan = Plan(updates=5, batch=16)
     one = LFADS(
-        3, codes=2, observation=ObservationModel(noise=None), plan=plan, network=NetworkSettings(encoder=4, generator=6)
+        3, n_codes=2, observation=ObservationModel(noise=None), plan=plan, network_settings=NetworkSettings(encoder=4, generator=6)
     )
     one.fit(data, progress=False)
     fake = one.sample(80, seed=1, progress=False)

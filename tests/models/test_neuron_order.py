@@ -47,7 +47,7 @@ def test_samples_carry_the_neurons_also_through_files(model, tmp_path):
         np.testing.assert_array_equal(fake.neuron_table["name"], NAMES)
         np.testing.assert_array_equal(fake.neuron_table["depth"], DEPTH)
         assert fake.neuron_table["name"].dtype.kind == "U"
-        chunk = next(iter(one.stream(bins=20, seed=1, condition=None)))
+        chunk = next(iter(one.stream(n_bins=20, seed=1, condition=None)))
         np.testing.assert_array_equal(chunk.neuron_table["name"], NAMES)
     fake.save(tmp_path / "fake.h5")
     np.testing.assert_array_equal(Trials.load(tmp_path / "fake.h5").neuron_table["name"], NAMES)

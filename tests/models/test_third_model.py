@@ -38,7 +38,7 @@ class GLM(Model):
 
     def __init__(self, neurons: int, *, bumps: int = 6, condition: tuple[str, ...] = (), plan: Plan = PLAN):
         super().__init__()
-        self.neurons, self.bumps, self.condition, self.plan = neurons, bumps, tuple(condition), plan
+        self.n_neurons, self.bumps, self.condition, self.plan = neurons, bumps, tuple(condition), plan
         self.observation = ObservationModel(Poisson("exp"), history=None, noise=None)
 
     @property
@@ -47,8 +47,8 @@ class GLM(Model):
 
     def build(self, facts):
         self.longest = facts.longest
-        self.time_weights = nn.Linear(self.bumps, facts.neurons)
-        self.condition_weights = nn.Linear(facts.conditions.vector_size, facts.neurons, bias=False)
+        self.time_weights = nn.Linear(self.bumps, facts.n_neurons)
+        self.condition_weights = nn.Linear(facts.conditions.vector_size, facts.n_neurons, bias=False)
 
     def stages(self, trials, watch):
         yield Stage("glm", self, self.loss, self.data(trials), self.plan, watch and self.data(watch))
@@ -67,7 +67,7 @@ class GLM(Model):
     def loss(self, batch, streams):
         drive = self.drive(batch["counts"].shape[1], batch["vector"])
         nll = -self.observation.log_prob(batch["counts"].float(), drive) * batch["mask"][..., None]
-        return LossTerms(nll.sum(), batch["mask"].sum() * self.neurons)
+        return LossTerms(nll.sum(), batch["mask"].sum() * self.n_neurons)
 
     def draw(self, request):
         absent = torch.zeros(len(request.lengths), self.condition_weights.in_features)

@@ -29,7 +29,7 @@ def fitted(train) -> Model:
     torch.set_num_threads(1)
     start = time.process_time()
     try:
-        model = read_recipe("ldns-tiny-direction").build(train.neurons).fit(train, progress=False)
+        model = read_recipe("ldns-tiny-direction").build(train.n_neurons).fit(train, progress=False)
     finally:
         torch.set_num_threads(threads)
     assert time.process_time() - start < LONGEST
@@ -44,7 +44,7 @@ def test_it_does_as_asked_also_between_the_directions_it_knows(fitted, train):
     # a direction drawn at random is 90 degrees away; that many real trials are read with 8 to 10 degrees of error
     assert found.error("real").mean() < 15
     assert found.error("fake").mean() < 25
-    between = fitted.sample(160, bins=60, condition={"angle_deg": every(45) + 22.5}, seed=1, progress=False)
+    between = fitted.sample(160, n_bins=60, condition={"angle_deg": every(45) + 22.5}, seed=1, progress=False)
     assert read_directions(Pair(test, between, reference=train)).error("fake").mean() < 25
 
 
@@ -70,7 +70,7 @@ def test_a_stream_turns_where_it_is_told(fitted):
     """One stream for each of two opposite directions, 600 bins: the neurons tuned to it fire more."""
     rates = {}
     for angle in (0.0, 180.0):
-        chunks = list(fitted.stream(bins=600, condition={"angle_deg": angle}, seed=1))
+        chunks = list(fitted.stream(n_bins=600, condition={"angle_deg": angle}, seed=1))
         rates[angle] = np.concatenate([chunk.counts[0] for chunk in chunks]).mean(0)
     assert rates[0.0][0] > 2 * rates[180.0][0]  # neuron 0 prefers 0 degrees, neuron 6 the opposite
     assert rates[180.0][6] > 2 * rates[0.0][6]

@@ -10,7 +10,7 @@ from spikeloom.nn.stack import Backbone, GroupedLinear, Stack
 
 def encoder(bidirectional: bool) -> Encoder:
     torch.manual_seed(1)
-    return Encoder(5, latents=4, width=8, blocks=2, bidirectional=bidirectional).eval()
+    return Encoder(5, n_latents=4, width=8, blocks=2, bidirectional=bidirectional).eval()
 
 
 def counts(batch: int, time: int) -> torch.Tensor:

@@ -19,12 +19,12 @@ def test_trajectories_agree_with_an_adaptive_solver():
 
     at = np.arange(100) * 1.5008 / 100
     truth = integrate.solve_ivp(velocity, (0, at[-1]), start, t_eval=at, rtol=1e-11, atol=1e-11).y.T
-    np.testing.assert_allclose(trajectories(start[None], bins=100)[0], truth, atol=1e-4)
+    np.testing.assert_allclose(trajectories(start[None], n_bins=100)[0], truth, atol=1e-4)
 
 
 def test_runge_kutta_has_order_four():
     start = np.array([module.START])
-    end = lambda substeps: trajectories(start, bins=30, substeps=substeps)[0, -1]  # noqa: E731
+    end = lambda substeps: trajectories(start, n_bins=30, substeps=substeps)[0, -1]  # noqa: E731
     truth = end(128)
     coarse, fine = (np.abs(end(substeps) - truth).max() for substeps in (4, 8))
     assert 12 < coarse / fine < 22  # 2^4
@@ -42,7 +42,7 @@ def test_the_published_facts_hold():
 
 
 def test_counts_are_poisson_of_the_rates():
-    trials = lorenz(100, neurons=20, seed=1)
+    trials = lorenz(100, n_neurons=20, seed=1)
     rates, counts = trials.rates.astype(float), trials.counts
     surplus = (counts - rates).sum() / np.sqrt(rates.sum())
     assert abs(surplus) < 4  # standard deviations
@@ -51,7 +51,7 @@ def test_counts_are_poisson_of_the_rates():
 
 
 def test_rates_follow_from_latents_and_loadings():
-    trials = lorenz(3, neurons=7, bins=50, seed=3)
+    trials = lorenz(3, n_neurons=7, n_bins=50, seed=3)
     loading = np.stack([trials.neuron_table[f"loading_{axis}"] for axis in "xyz"], 1)
     np.testing.assert_allclose(np.linalg.norm(loading, axis=1), 1)
     assert (np.diff(loading[:, 0]) >= 0).all()
@@ -60,10 +60,10 @@ def test_rates_follow_from_latents_and_loadings():
 
 
 def test_trial_k_is_the_same_however_many_there_are():
-    many, few = lorenz(12, neurons=4, bins=30, seed=5), lorenz(3, neurons=4, bins=30, seed=5)
+    many, few = lorenz(12, n_neurons=4, n_bins=30, seed=5), lorenz(3, n_neurons=4, n_bins=30, seed=5)
     np.testing.assert_array_equal(many.counts[:3], few.counts)
     np.testing.assert_array_equal(many.latents[:3], few.latents)
-    assert (lorenz(3, neurons=4, bins=30, seed=6).counts != few.counts).any()
+    assert (lorenz(3, n_neurons=4, n_bins=30, seed=6).counts != few.counts).any()
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.14, 3.0, 9.0, 50.0])

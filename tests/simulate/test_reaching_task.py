@@ -69,7 +69,7 @@ def test_the_gru_is_that_of_torch():
 
 
 def test_the_shipped_controller_arrives():
-    _, error = measured(read_controller(), trials=180)
+    _, error = measured(read_controller(), n_trials=180)
     assert error < 0.007  # metres: the promise of the simulator
 
 
@@ -110,7 +110,7 @@ def test_a_trial_does_not_depend_on_the_others(trials):
 
 
 def test_more_neurons_than_units_follow_the_same_units():
-    many = reaching(3, neurons=70, seed=0)
+    many = reaching(3, n_neurons=70, seed=0)
     drive = np.log(many.rates) - np.log(many.rates).mean((0, 1))
     alike = np.abs(drive[..., :64, None] - drive[..., None, 64:]).max((0, 1))
     assert (alike.min(0) < 1e-5).all()  # float32
@@ -122,7 +122,7 @@ def test_mistakes_are_named():
     with pytest.raises(SettingError, match="--held-out 2,3"):
         read_target("2")
     with pytest.raises(SettingError, match="neurons"):
-        reaching(4, neurons=0)
+        reaching(4, n_neurons=0)
     assert read_target("2,3") == (2, 3)
 
 

@@ -163,7 +163,7 @@ def test_a_change_of_what_training_does_not_read_is_no_other_run(folders, which,
         (dict(seed=1), r"seed \(0 in the folder, 1 now\)"),
         (dict(held_out=None), r"validation trials \(6 trials in the folder, none now\)"),
         (dict(model=dict(latents=4)), r"settings: latents \(2 in the folder, 4 now\)"),
-        (dict(model=dict(denoiser=DenoiserSettings(width=8, blocks=1))), "settings: denoiser.width"),
+        (dict(model=dict(denoiser=DenoiserSettings(width=8, blocks=1))), "settings: denoiser_settings.width"),
         (dict(model=dict(condition=("hand",))), "settings: condition"),
     ],
 )
@@ -186,8 +186,8 @@ def test_the_signal_counts_where_a_model_learns_from_it(tmp_path):
     def model():
         return GNOCCHI(
             NEURONS,
-            codes=2,
-            signal=SignalSettings(of="rates", form="sequence"),
+            n_codes=2,
+            signal_settings=SignalSettings(of="rates", form="sequence"),
             prior="normal",
             plan=PLAN,
             head_plan=PLAN,

@@ -127,7 +127,7 @@ def test_without_locks_of_the_disk_another_host_is_believed(tmp_path, without_lo
 def data(tmp_path):
     """Words of a command that fits a tiny model for many minutes."""
     path = tmp_path / "t.h5"
-    lorenz(12, neurons=3, bins=12, seed=0).save(path)
+    lorenz(12, n_neurons=3, n_bins=12, seed=0).save(path)
     plans = [f"--set={stage}_plan.updates={number}" for stage, number in (("autoencoder", 6000), ("diffusion", 5))]
     return ["-m", "spikeloom", "fit", "ldns-tiny", "--data", str(path), *plans, "--out", str(tmp_path / "run")]
 

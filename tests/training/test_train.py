@@ -51,11 +51,11 @@ def test_the_first_update_is_that_of_a_plain_loop():
 
 
 def test_an_epoch_shows_every_trial_once_and_epochs_differ():
-    epochs = [[trials_of(4 * e + k, trials=35, batch=8, seed=5) for k in range(4)] for e in range(2)]
+    epochs = [[trials_of(4 * e + k, n_trials=35, batch=8, seed=5) for k in range(4)] for e in range(2)]
     for epoch in epochs:
         assert len({trial for batch in epoch for trial in batch}) == 32
     assert epochs[0] != epochs[1]
-    assert trials_of(6, trials=35, batch=8, seed=5) == epochs[1][2]
+    assert trials_of(6, n_trials=35, batch=8, seed=5) == epochs[1][2]
 
 
 def test_stages_do_not_share_numbers():

@@ -262,7 +262,7 @@ def test_cut_gives_every_bin_of_whole_pieces_once(seed, shape, size):
         return
     pieces = trials.cut(size * trials.bin_width)
     assert (pieces.lengths == size).all()
-    assert pieces.time == size
+    assert pieces.n_bins == size
     place = 0
     for row, length in enumerate(trials.lengths.tolist()):
         for piece in range(length // size):

@@ -20,7 +20,7 @@ class Parrot(Model):
 
     def __init__(self, neurons, known):
         super().__init__()
-        self.neurons, self.known, self.seen = neurons, known, []
+        self.n_neurons, self.known, self.seen = neurons, known, []
 
     def build(self, facts):
         """Nothing."""
@@ -71,7 +71,7 @@ def test_a_mean_is_worth_nothing_and_no_spikes_say_nothing():
 
 def test_reconstruction_hides_what_it_judges():
     validation = waves(130, seed=4)  # more than a batch
-    aim, model = Reconstruction(validation, seed=3), Parrot(validation.neurons, validation)
+    aim, model = Reconstruction(validation, seed=3), Parrot(validation.n_neurons, validation)
     assert aim.score(model, []) == pytest.approx(bits_per_hidden_spike(validation.counts, validation.rates, aim.hidden))
     seen = np.concatenate(model.seen)
     assert (seen[aim.hidden] == 0).all()
@@ -104,7 +104,7 @@ def test_a_model_that_cannot_be_judged_so_is_refused_before_it_is_trained():
         objective("bound", train=validation, validation=validation).check(blind)
     tiny = read_recipe("lfads-tiny")
     objective("bound", train=validation, validation=validation).check(tiny.build(5))
-    other = read_recipe("lfads-tiny", ["loss.validation=reconstruction"]).build(5)
+    other = read_recipe("lfads-tiny", ["loss_settings.validation=reconstruction"]).build(5)
     with pytest.raises(SettingError, match="evidence lower bound"):
         objective("bound", train=validation, validation=validation).check(other)
 

@@ -71,12 +71,12 @@ def refused(made):
 
 def test_settings_that_change_sizes_are_refused(population):
     with pytest.raises(SettingError, match=r"sizes.*codes"):
-        refused(population("plan.learning_rate=1e-3..1e-2", "codes=2|3"))
+        refused(population("plan.learning_rate=1e-3..1e-2", "n_codes=2|3"))
 
 
 def test_a_model_of_several_plans_must_say_which(population):
     with pytest.raises(SettingError, match="autoencoder_plan"):
-        refused(population("autoencoder.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
+        refused(population("autoencoder_settings.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
 
 
 def test_a_cluster_that_is_not_there_is_named(monkeypatch):

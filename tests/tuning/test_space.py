@@ -16,13 +16,13 @@ from tests.helpers.toy_search import waves
 @pytest.mark.parametrize(
     ("word", "expected"),
     [
-        ("network.dropout=0..0.6", Range(0, 0.6)),
+        ("network_settings.dropout=0..0.6", Range(0, 0.6)),
         ("plan.learning_rate = 1e-5..5e-3 log", Range(1e-5, 5e-3, log=True)),
-        ("codes=4..64 log", Range(4, 64, log=True)),
-        ("latents=8|16|32", Choice((8, 16, 32))),
+        ("n_codes=4..64 log", Range(4, 64, log=True)),
+        ("n_latents=8|16|32", Choice((8, 16, 32))),
         ("schedule=Cosine|LinearBeta", Choice(("Cosine", "LinearBeta"))),
-        ("autoencoder.mixed=true|false", Choice((True, False))),
-        ("loss.beta=-1..1", Range(-1, 1)),
+        ("autoencoder_settings.mixed=true|false", Choice((True, False))),
+        ("loss_settings.beta=-1..1", Range(-1, 1)),
     ],
 )
 def test_words(word, expected):
@@ -34,8 +34,8 @@ def test_words(word, expected):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("network.dropout", "low..high"),
-        ("network.dropout=0.3", "low..high"),
+        ("network_settings.dropout", "low..high"),
+        ("network_settings.dropout=0.3", "low..high"),
         ("=0..1", "low..high"),
         ("a=", "low..high"),
         ("a=0..1 linear", "low..high"),
@@ -63,9 +63,9 @@ def test_toml_says_the_same_as_words(tmp_path):
         '"plan.learning_rate" = { low = 1e-5, high = 5e-3, log = true }\nlatents = { among = [8, 16] }\n'
         "[fix]\nplan.horizon = 1000.0\n[population]\nmembers = 7\n[population.later]\nplan.warmup = 0.0\n"
     )
-    space = read_space(tmp_path / "a.toml", ["codes=4..8"])
+    space = read_space(tmp_path / "a.toml", ["n_codes=4..8"])
     assert space.vary == {
-        "network.dropout": Range(0.0, 0.6, start=(0.1, 0.2)),
+        "network_settings.dropout": Range(0.0, 0.6, start=(0.1, 0.2)),
         "plan.learning_rate": Range(1e-5, 5e-3, log=True),
         "latents": Choice((8, 16)),
         "codes": Range(4, 8),
@@ -111,7 +111,7 @@ def test_searches_that_are_shipped_go_with_their_recipe(name):
 def test_a_range_per_entry_is_multiplied_by_bins_and_neurons():
     trials = waves(time=20)  # of 5 neurons: 100 entries
     space = read_space("lfads-published").of(trials)
-    beta = space.vary["loss.beta"]
+    beta = space.vary["loss_settings.beta"]
     assert beta.begin == pytest.approx((1e-4, 1e-1))
     assert (beta.low, beta.high) == pytest.approx((1e-5, 1.0))
     assert space.of(trials) == space  # once is enough

@@ -45,7 +45,7 @@ def whole(tmp_path_factory):
     said = []
     return (
         folder,
-        study(search(folder, RATES, "network.dropout=0..0.5"), attempts=4, prune=False, say=said.append),
+        study(search(folder, RATES, "network_settings.dropout=0..0.5"), attempts=4, prune=False, say=said.append),
         said,
     )
 
@@ -53,7 +53,7 @@ def whole(tmp_path_factory):
 def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(whole):
     folder, done, said = whole
     assert [one.state for one in done] == ["complete"] * 4
-    assert done[0].settings == {"plan.learning_rate": 0.02, "network.dropout": 0.1}  # the recipe itself
+    assert done[0].settings == {"plan.learning_rate": 0.02, "network_settings.dropout": 0.1}  # the recipe itself
     scores = [one.score for one in done]
     leader = best(done)
     assert leader.score == max(scores)
@@ -72,7 +72,7 @@ def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(whole):
 def test_the_best_recipe_fits_to_the_same_weights(whole, tmp_path):
     folder = whole[0]
     given = search(tmp_path, RATES)
-    model = read_recipe(folder / "best.toml").build(given.train.neurons)
+    model = read_recipe(folder / "best.toml").build(given.train.n_neurons)
     model.fit(given.train, validation=given.validation, seed=given.seed, out=tmp_path / "again", progress=False)
     again, there = (place / "model" / "model.safetensors" for place in (tmp_path / "again", folder))
     assert sha256(again) == sha256(there)
@@ -81,7 +81,7 @@ def test_the_best_recipe_fits_to_the_same_weights(whole, tmp_path):
 def test_the_same_command_again_does_nothing_and_a_larger_number_goes_on(whole):
     folder, done, _ = whole
     before = [one.score for one in done]
-    again = search(folder, RATES, "network.dropout=0..0.5")
+    again = search(folder, RATES, "network_settings.dropout=0..0.5")
     assert [one.score for one in study(again, attempts=3, prune=False)] == before
     more = study(again, attempts=5, prune=False)
     assert [one.score for one in more][:4] == before
@@ -93,13 +93,13 @@ def test_the_same_command_again_does_nothing_and_a_larger_number_goes_on(whole):
     [
         (dict(seed=1), "seed"),
         (dict(aim="bound"), "objective"),
-        (dict(changes=(*QUICK, "codes=4")), "recipe"),
-        (dict(vary=("network.dropout=0..0.4",)), "vary"),
+        (dict(changes=(*QUICK, "n_codes=4")), "recipe"),
+        (dict(vary=("network_settings.dropout=0..0.4",)), "vary"),
     ],
 )
 def test_a_folder_holds_one_search(whole, change, said):
     folder = whole[0]
-    vary = change.pop("vary", ("network.dropout=0..0.5",))
+    vary = change.pop("vary", ("network_settings.dropout=0..0.5",))
     with pytest.raises(SettingError, match=f"other {said}"):
         study(search(folder, RATES, *vary, **change), attempts=7)
 
@@ -123,9 +123,9 @@ def test_a_search_in_which_everything_fails_stops_and_says_why(tmp_path):
 
 
 def test_values_that_do_not_go_together_are_faults_of_an_attempt(tmp_path):
-    changes = ("latents=4", "autoencoder.width=8", "autoencoder.blocks=0", "denoiser.width=8", "denoiser.blocks=1")
-    quick = ("autoencoder_plan.updates=2", "diffusion_plan.updates=2", "autoencoder.calibrate=false")
-    given = search(tmp_path, "latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, POISSON))
+    changes = ("n_latents=4", "autoencoder_settings.width=8", "autoencoder_settings.blocks=0", "denoiser_settings.width=8", "denoiser_settings.blocks=1")
+    quick = ("autoencoder_plan.updates=2", "diffusion_plan.updates=2", "autoencoder_settings.calibrate=false")
+    given = search(tmp_path, "n_latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, POISSON))
     done = study(given, attempts=4)
     assert {one.state for one in done} == {"complete", "failed"}
     assert all("divide the width" in one.message for one in done if one.state == "failed")
@@ -146,7 +146,7 @@ def test_hopeless_attempts_are_stopped_early(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("aim", ["samples", "bound"])
 def test_other_objectives(tmp_path, aim):
-    done = study(search(tmp_path, "network.dropout=0..0.5", aim=aim), attempts=2)
+    done = study(search(tmp_path, "network_settings.dropout=0..0.5", aim=aim), attempts=2)
     assert all(one.score is not None for one in done if one.state == "complete")
     assert best(done).score < 1.0 if aim == "samples" else best(done).score < 0
     steps = [list(values) for values in reports(tmp_path)]
@@ -159,7 +159,7 @@ class Stop(Exception):
 
 def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
     """Stopped in the middle of attempts, a search ends as one that was not: proposals, reports, scores, weights."""
-    expected = study(search(tmp_path / "whole", RATES, "network.dropout=0..0.5"), attempts=3)
+    expected = study(search(tmp_path / "whole", RATES, "network_settings.dropout=0..0.5"), attempts=3)
     true, calls = Reconstruction.score, []
 
     def score(self, model, history):
@@ -169,7 +169,7 @@ def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
         return true(self, model, history)
 
     monkeypatch.setattr(Reconstruction, "score", score)
-    broken = search(tmp_path / "broken", RATES, "network.dropout=0..0.5")
+    broken = search(tmp_path / "broken", RATES, "network_settings.dropout=0..0.5")
     for _ in range(2):
         with pytest.raises(Stop):
             study(broken, attempts=3)

@@ -28,7 +28,7 @@ def lorenz(
     output_file(out, ".h5", overwrite=overwrite)
     from spikeloom.simulate.lorenz_system import lorenz as simulate
 
-    write_trials(simulate(trials, neurons=neurons, bins=bins, seed=seed), out)
+    write_trials(simulate(trials, n_neurons=neurons, n_bins=bins, seed=seed), out)
 
 
 REACHING = "Example: spikeloom simulate reaching --trials 3600 --seed 0 --out train.h5 --held-out-to unseen.h5"
@@ -63,7 +63,7 @@ def reaching(
     from spikeloom.simulate.reaching_task import reaching as simulate
 
     cells = HELD_OUT if held_out is None else [read_target(words) for words in held_out if words != "none"]
-    made = simulate(trials, neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
+    made = simulate(trials, n_neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
     if held_out_to is None:
         write_trials(made, out)
         return
@@ -214,13 +214,13 @@ def bin_recording(
     if not busy.any():
         raise SettingError(
             f"At least one neuron must fire {min_rate:g} spikes/s.",
-            f"The busiest of {binned.neurons} fires {rates.max():.3g} spikes/s in the binned trials.",
+            f"The busiest of {binned.n_neurons} fires {rates.max():.3g} spikes/s in the binned trials.",
             "Give a smaller --min-rate.",
         )
     if not busy.all():
-        quiet = binned.neurons - busy.sum()
+        quiet = binned.n_neurons - busy.sum()
         typer.echo(
-            f"note: {quiet} of {binned.neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
+            f"note: {quiet} of {binned.n_neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
         )
         binned = binned.select_neurons(busy)
     write_trials(binned, out)

@@ -56,7 +56,7 @@ def _recording(recording: "Recording") -> list[str]:
         hz = np.array([len(times) for times in recording.spikes]) / (observed or np.nan)
     elif binned is not None:
         hz = binned.counts.sum(0, dtype=np.float64) / (observed or np.nan)
-    units = f"{recording.neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
+    units = f"{recording.n_neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
     units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
     lines = [
         f"recording     {recording.source}",
@@ -64,7 +64,7 @@ def _recording(recording: "Recording") -> list[str]:
         f"observed      {_observed(recording, observed)}",
         _rates_line(hz),
     ]
-    lines += _table("trial table", f"{recording.trials} trials", recording.trial_table)
+    lines += _table("trial table", f"{recording.n_trials} trials", recording.trial_table)
     lines += _interval_tables(recording)
     lines += _table("neuron table", "", recording.neuron_table)
     for name, series in recording.behavior.items():
@@ -72,7 +72,7 @@ def _recording(recording: "Recording") -> list[str]:
     if not hz.size:
         likely = [name for name, series in recording.behavior.items() if series.countlike]
         lines.append(f"beware        {_without_units(likely)}")
-    return lines + _warnings(hz, recording.trials, largest=0)
+    return lines + _warnings(hz, recording.n_trials, largest=0)
 
 
 def _observed(recording: "Recording", seconds: float) -> str:
@@ -121,12 +121,12 @@ def _without_units(likely: list[str]) -> str:
 
 def _trials(trials: "Trials") -> list[str]:
     shortest, longest = (int(trials.lengths.min()), int(trials.lengths.max())) if len(trials) else (0, 0)
-    hz = trials.mean_rates_hz() if trials.bins else np.zeros(0)
+    hz = trials.mean_rates_hz() if trials.n_valid_bins else np.zeros(0)
     largest = int(trials.counts.max()) if trials.counts.size else 0
     same = shortest == longest
     lines = [
         f"trials        {len(trials)}, from {trials.source or 'an unknown source'}",
-        f"neurons       {trials.neurons}, {int(trials.counts.sum(dtype=np.int64))} spikes, at most {largest} in a bin",
+        f"neurons       {trials.n_neurons}, {int(trials.counts.sum(dtype=np.int64))} spikes, at most {largest} in a bin",
         f"bins          {longest if same else f'{shortest} to {longest}'} of {1000 * trials.bin_width:g} ms"
         f" ({longest * trials.bin_width:g} s{'' if same else ' at most'})",
         _rates_line(hz),
@@ -154,7 +154,7 @@ def _model(folder: Path) -> list[str]:
     weights = sum(parameter.numel() for parameter in model.parameters())
     return [
         f"model         {type(model).__name__}, {weights} weights, in {place}",
-        f"neurons       {facts.neurons}",
+        f"neurons       {facts.n_neurons}",
         f"bins          {min(lengths)} to {max(lengths)} of {1000 * facts.bin_width:g} ms",
         f"trained on    {facts.n_trials} trials from {facts.source or 'an unknown source'}",
         *[f"{name:<14}{text}" for name, text in model.notes.items()],

@@ -40,7 +40,7 @@ def recipes(
         typer.echo(f"{known:<{max(map(len, names)) + 2}}{recipe.read_recipe(known).about}")
 
 
-FIT = "Example: spikeloom fit ldns-small --data train.h5 --set latents=12 --out runs/reach"
+FIT = "Example: spikeloom fit ldns-small --data train.h5 --set n_latents=12 --out runs/reach"
 
 
 def fit(
@@ -59,7 +59,7 @@ def fit(
     settings = read_recipe(recipe, change or ())
     trials = Trials.load(data)
     held_out = None if validation is None else Trials.load(validation)
-    model = settings.build(trials.neurons)
+    model = settings.build(trials.n_neurons)
     output_folder(out)
     try:
         model.fit(trials, validation=held_out, seed=seed, out=out)
@@ -168,7 +168,7 @@ def _write_stream(model: "Model", trials: int | None, size: int, like: Path | No
     from spikeloom.trials.hdf5 import write_parts
 
     ensure_folder(out.parent)
-    pieces = model.stream(bins=trials * size, chunk=size, **request)
+    pieces = model.stream(n_bins=trials * size, chunk=size, **request)
     write_parts(out, (piece.fields() for piece in pieces))
     typer.echo(f"{out}: {trials} pieces of {size} bins of one trial")
 

@@ -144,14 +144,14 @@ def select(
     from spikeloom.trials.choose import rows_of_units, rows_where, trial_columns
 
     chosen = Trials.load(trials)
-    before = chosen.neurons
+    before = chosen.n_neurons
     if where:
         chosen = chosen.select(rows_where(trial_columns(chosen), where, len(chosen), noun="trial"))
     if every:
         chosen = chosen.cut(every)
-    kept = rows_where(chosen.neuron_table, keep or (), chosen.neurons)
+    kept = rows_where(chosen.neuron_table, keep or (), chosen.n_neurons)
     if units:
-        kept = kept & rows_of_units(chosen.neuron_table, units, chosen.neurons)
+        kept = kept & rows_of_units(chosen.neuron_table, units, chosen.n_neurons)
     kept = kept & (chosen.mean_rates_hz() >= min_rate)
     if not kept.any():
         raise SettingError(

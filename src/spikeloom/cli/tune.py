@@ -16,8 +16,8 @@ SHOWN = 5
 """Attempts in the table on the screen."""
 
 TUNE = (
-    "Example: spikeloom tune ldns-small --data train.h5 --vary 'autoencoder.dropout=0.1..0.6' "
-    "--vary 'latents=8|16|32' --trials 40 --out search"
+    "Example: spikeloom tune ldns-small --data train.h5 --vary 'autoencoder_settings.dropout=0.1..0.6' "
+    "--vary 'n_latents=8|16|32' --trials 40 --out search"
 )
 
 

@@ -89,7 +89,7 @@ def read_nlb(
     trials = chosen.bin(bin_width, align=align, window=window, conditions=["split"], behavior=behavior, lag=lag)
     conditions = dict(trials.conditions)
     if "hand_vel" in trials.behavior:
-        onset = min(max(round(-window[0] / bin_width), 0), trials.time - 1)
+        onset = min(max(round(-window[0] / bin_width), 0), trials.n_bins - 1)
         across, up = trials.behavior["hand_vel"][:, onset, :2].T
         conditions["angle_deg"] = np.degrees(np.arctan2(up, across)) % 360
     return replace(trials, conditions=conditions, source=f"{trials.source}, behaviour {1000 * lag:g} ms after spikes")

@@ -105,7 +105,7 @@ class Recording:
         if self.spike_count == 0 and (self.spikes is not None or self.binned is not None):
             raise DataError(
                 "A recording must hold at least one spike.",
-                f"{self.source or 'It'} has {self.neurons} neurons and none.",
+                f"{self.source or 'It'} has {self.n_neurons} neurons and none.",
                 "Check that this is the right file, and that its units were exported with their spike times.",
             )
 
@@ -138,14 +138,14 @@ class Recording:
     # --- what is in it -------------------------------------------------------------------------------------------
 
     @property
-    def neurons(self) -> int:
+    def n_neurons(self) -> int:
         """Number of neurons."""
         if self.spikes is not None:
             return len(self.spikes)
         return 0 if self.binned is None else self.binned.counts.shape[1]
 
     @property
-    def trials(self) -> int:
+    def n_trials(self) -> int:
         """Number of trials in the trial table."""
         return len(next(iter(self.trial_table.values()), ()))
 
@@ -168,12 +168,12 @@ class Recording:
     def neuron_names(self) -> list[str]:
         """Name of each neuron for messages: its id or name where there is one, else its position."""
         column = next((self.neuron_table[name] for name in ("id", "name") if name in self.neuron_table), None)
-        return [str(name) for name in (range(self.neurons) if column is None else column)]
+        return [str(name) for name in (range(self.n_neurons) if column is None else column)]
 
     def __repr__(self) -> str:
         what = "binned counts of " if self.spikes is None else ""
         return (
-            f"Recording({what}{self.neurons} neurons, {self.spike_count} spikes, {self.trials} trials, "
+            f"Recording({what}{self.n_neurons} neurons, {self.spike_count} spikes, {self.n_trials} trials, "
             f"behavior {sorted(self.behavior)}, source {self.source!r})"
         )
 
@@ -244,10 +244,10 @@ class Recording:
             DataError: if no neuron fulfils the conditions.
         """
         self._check_neurons()
-        kept = rows_where(self.neuron_table, _names(keep), self.neurons)
+        kept = rows_where(self.neuron_table, _names(keep), self.n_neurons)
         if units is not None:
             listed = units if isinstance(units, str) else ",".join(map(str, units))
-            kept = kept & rows_of_units(self.neuron_table, listed, self.neurons)
+            kept = kept & rows_of_units(self.neuron_table, listed, self.n_neurons)
         if not kept.any():
             raise SettingError(
                 "At least one neuron must be left.",
@@ -415,7 +415,7 @@ class Recording:
     def _layout(self, bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
         """Where the bins of each trial lie."""
         cutting.drop_without(kept, spans, f"they have no {align or 'start_time or stop_time'}")
-        times = Times(self._observed(), self._invalid(), self._ticks(spans), self.neurons)
+        times = Times(self._observed(), self._invalid(), self._ticks(spans), self.n_neurons)
         starts, stops, bins = spans.starts, spans.stops, spans.bins
         if self.binned is None:
             return lay_on_spikes(starts, stops, bin_width, times, bins=bins, kept=kept)
@@ -448,7 +448,7 @@ class Recording:
         place = layout.first[rows, None] + np.arange(time * layout.factor)
         own = self.binned.counts
         counts = own[place.clip(max=len(own) - 1)]  # Trials blank what is too long
-        return counts.reshape(len(rows), time, layout.factor, self.neurons).sum(2, dtype=np.int64)
+        return counts.reshape(len(rows), time, layout.factor, self.n_neurons).sum(2, dtype=np.int64)
 
     def _angle_units(
         self, series: Mapping[str, Series | StoredSeries], conditions: Sequence[str], chosen: Sequence[str]
@@ -477,7 +477,7 @@ class Recording:
     # --- what is said about it -----------------------------------------------------------------------------------
 
     def _check_neurons(self) -> None:
-        if self.neurons == 0:
+        if self.n_neurons == 0:
             likely = [name for name, series in self.behavior.items() if series.countlike]
             raise DataError(
                 "A recording must hold units with spike times, or counts in bins.",
@@ -549,11 +549,11 @@ class Recording:
         seconds = float(np.diff(self.intervals).sum())
         text = notes.few_spikes(
             int(trials.counts.sum(dtype=np.int64)),
-            trials.bins * trials.bin_width,
+            trials.n_valid_bins * trials.bin_width,
             self.spike_count / seconds if seconds else math.inf,
             self._spike_range(),
             spans,
-            self.neurons,
+            self.n_neurons,
         )
         if text:
             warnings.warn(text, FewSpikesWarning, stacklevel=3)

@@ -35,11 +35,11 @@ def summarise(data: Recording | Trials) -> dict[str, Any]:
 
     Rates are the least, quartiles and largest of the neurons' mean rates in spikes/s.
     """
-    facts: dict[str, Any] = {"kind": type(data).__name__, "source": data.source, "neurons": data.neurons}
+    facts: dict[str, Any] = {"kind": type(data).__name__, "source": data.source, "neurons": data.n_neurons}
     if isinstance(data, Recording):
         plain = {name: column for name, column in data.trial_table.items() if column.ndim == 1}
         facts |= {
-            "trials": data.trials,
+            "trials": data.n_trials,
             "spikes": data.spike_count,
             "observed_s": _duration(data),
             "bin_width": None if data.binned is None else data.binned.bin_width,
@@ -56,7 +56,7 @@ def summarise(data: Recording | Trials) -> dict[str, Any]:
         facts |= {
             "trials": len(data),
             "spikes": int(data.counts.sum(dtype=np.int64)),
-            "bins": [int(data.lengths.min(initial=data.time)), int(data.lengths.max(initial=0))],
+            "bins": [int(data.lengths.min(initial=data.n_bins)), int(data.lengths.max(initial=0))],
             "bin_width": data.bin_width,
             "conditions": {name: _values(column) for name, column in data.conditions.items()},
             "behavior": {
@@ -74,7 +74,7 @@ def summarise(data: Recording | Trials) -> dict[str, Any]:
 def rates_hz(data: Recording | Trials) -> Float[np.ndarray, " neuron"]:
     """Mean rate of each neuron over all observed times, in spikes/s; nan where nothing was observed."""
     if isinstance(data, Trials):
-        return data.mean_rates_hz() if data.bins else np.full(data.neurons, np.nan)
+        return data.mean_rates_hz() if data.n_valid_bins else np.full(data.n_neurons, np.nan)
     if data.binned is not None:
         spikes = data.binned.counts.sum(0, dtype=np.float64)
     else:
@@ -94,7 +94,7 @@ def cautions(data: Recording | Trials) -> list[str]:
         if data.spikes is not None:
             twice = np.array([int((np.diff(times) == 0).sum()) for times in data.spikes])
             found.append(_neurons(twice > 0, f"have several spikes at the same time ({twice.sum()} in all)"))
-        if not data.neurons:
+        if not data.n_neurons:
             found.append("There are no spike times; choose a series of counts with --counts.")
         for name, series in data.behavior.items():
             found.append(_missing(name, series.values))
@@ -114,7 +114,7 @@ def alike(data: Recording | Trials) -> list[tuple[int, int, float]]:
     the correlation over bins. Pairs from one half upward are listed, neurons with fewer than 20 spikes left out.
     """
     if isinstance(data, Recording) and data.spikes is not None:
-        rows = np.repeat(np.arange(data.neurons), [len(times) for times in data.spikes])
+        rows = np.repeat(np.arange(data.n_neurons), [len(times) for times in data.spikes])
         when = np.concatenate([np.floor(times.astype(np.float64) / COINCIDENCE) for times in data.spikes])
         _, column = np.unique(when, return_inverse=True)
         seen = sparse.csr_matrix((np.ones(len(rows)), (rows, column)))
@@ -124,7 +124,7 @@ def alike(data: Recording | Trials) -> list[tuple[int, int, float]]:
     else:
         counts = _bins_of(data)
         many = counts.sum(0, dtype=np.float64)
-        centred = counts - counts.mean(0) if len(counts) else np.zeros((1, data.neurons))
+        centred = counts - counts.mean(0) if len(counts) else np.zeros((1, data.n_neurons))
         sd = np.sqrt((centred**2).sum(0))
         likeness = centred.T @ centred / np.maximum(np.outer(sd, sd), 1e-12)
     pairs = np.argwhere(np.triu(likeness >= ALIKE, 1) & (np.minimum.outer(many, many) >= 20))
@@ -136,7 +136,7 @@ def _bins_of(data: Recording | Trials) -> NDArray[np.float32]:
     if isinstance(data, Trials):
         upto = int(np.searchsorted(np.cumsum(data.lengths), 50_000)) + 1
         return data.counts[:upto][data.mask[:upto]].astype(np.float32)
-    counts = data.binned.counts if data.binned is not None else np.zeros((0, data.neurons))
+    counts = data.binned.counts if data.binned is not None else np.zeros((0, data.n_neurons))
     return counts[:50_000].astype(np.float32)
 
 

@@ -31,8 +31,8 @@ def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Tr
         seed: Of the spikes.
     """
     reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
-    rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.bins
-    everywhere = np.broadcast_to(rates, (1, like.time, like.neurons))
+    rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.n_valid_bins
+    everywhere = np.broadcast_to(rates, (1, like.n_bins, like.n_neurons))
     return _imitate(like, everywhere, np.zeros(len(like), np.int64), seed, "homogeneous Poisson")
 
 
@@ -52,7 +52,7 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
     labels = pair.real.labels if names else np.zeros(len(reference), np.int64)
     classes = len(pair.label_values) if names else 0
     means = np.stack([_mean(reference, labels == label) for label in range(classes)] + [_mean(reference, labels >= -1)])
-    means = means[:, np.minimum(np.arange(like.time), means.shape[1] - 1)]
+    means = means[:, np.minimum(np.arange(like.n_bins), means.shape[1] - 1)]
     mine = pair.fake.labels if names else np.full(len(like), -1)
     return _imitate(like, means, np.where(mine < 0, classes, mine), seed, "Poisson PSTH")
 
@@ -64,7 +64,7 @@ def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
     last = int(np.flatnonzero(number)[-1]) + 1 if number.any() else 0
     mean = ratio(total[:last], number[:last, None])[None]
     mean = smooth(mean, sd=SMOOTHING / trials.bin_width, mask=np.ones((1, last), bool))[0]
-    return mean[np.minimum(np.arange(trials.time), last - 1)]
+    return mean[np.minimum(np.arange(trials.n_bins), last - 1)]
 
 
 def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int, source: str) -> Trials:

@@ -70,7 +70,7 @@ def evaluate(
 
     Example:
         >>> import spikeloom as sl
-        >>> train, test, fake = (sl.simulate.lorenz(40, neurons=6, bins=60, seed=seed) for seed in (1, 2, 3))
+        >>> train, test, fake = (sl.simulate.lorenz(40, n_neurons=6, n_bins=60, seed=seed) for seed in (1, 2, 3))
         >>> report = sl.evaluate(real=test, fake=fake, reference=train, splits=2, progress=False)
         >>> report["mean_rate_r"].value is not None
         True
@@ -303,7 +303,7 @@ def describe(*sets: Trials) -> str:
     """Where trials come from and how many there are, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
     words: dict[str, int] = {}
     for trials in sets:
-        kind = f"{len(trials)} trials, {trials.neurons} neurons, {1000 * trials.bin_width:g} ms bins"
+        kind = f"{len(trials)} trials, {trials.n_neurons} neurons, {1000 * trials.bin_width:g} ms bins"
         word = f"{trials.source or 'unnamed'} ({kind})"
         words[word] = words.get(word, 0) + 1
     return "; ".join(word if count == 1 else f"{count} x {word}" for word, count in words.items())

@@ -86,11 +86,11 @@ def continuous(trials: Trials) -> bool:
     """
     if trials.start_times is None or len(trials) < 2 or trials.lengths.min() < trials.lengths.max():
         return False
-    steps = np.diff(trials.start_times) / (trials.time * trials.bin_width)
+    steps = np.diff(trials.start_times) / (trials.n_bins * trials.bin_width)
     steps = steps[np.isfinite(steps) & (steps > 0)]
     if not len(steps):
         return False
-    near = np.abs(steps - np.round(steps)) < 0.5 / trials.time
+    near = np.abs(steps - np.round(steps)) < 0.5 / trials.n_bins
     whole = near & (np.round(steps) >= 1)
     return bool(whole.mean() >= 0.8 and (whole & (np.round(steps) == 1)).mean() >= 0.1)
 
@@ -123,7 +123,7 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
     largest = max(len(rows) for rows in groups)
     blocks = BLOCKS if largest >= BLOCKS * FEWEST_IN_BLOCK else 2
     partitions = PARTITIONS[:splits] if blocks == BLOCKS else (((0,), (1,)),)
-    gap = max(1, math.ceil(GAP / (trials.time * trials.bin_width)))
+    gap = max(1, math.ceil(GAP / (trials.n_bins * trials.bin_width)))
     pairs = []
     for first, _ in partitions:
         sides: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])

@@ -70,9 +70,9 @@ def ledoit_wolf(centred: Numbers, covariance: Numbers) -> tuple[float, float]:
     return (min(max(error, 0.0), spread) / spread if spread > 0 else 1.0), level
 
 
-def chunks_for(seconds: float, neurons: int) -> int:
+def chunks_for(seconds: float, n_neurons: int) -> int:
     """Pieces a trial is cut into: about 100 ms each, at most 7, fewer with many neurons."""
-    return int(np.clip(min(round(seconds / 0.1), MOST_FEATURES // max(1, neurons)), 1, 7))
+    return int(np.clip(min(round(seconds / 0.1), MOST_FEATURES // max(1, n_neurons)), 1, 7))
 
 
 def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:

@@ -24,7 +24,7 @@ def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
     used = pair.active(ENOUGH_SPIKES)
     real, fake = getattr(pair.real, kind), getattr(pair.fake, kind)
     used = used[np.isfinite(np.diag(real)[used]) & np.isfinite(np.diag(fake)[used])]
-    note = f"{len(used)} of {pair.neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
+    note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
     coefficients = {"real": above_diagonal(real, used), "fake": above_diagonal(fake, used), "pair": pairs_of(used)}
     return coefficients, used, note
 

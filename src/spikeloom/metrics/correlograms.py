@@ -31,8 +31,8 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
         where a positive lag means that the second neuron fires later. NaN for neurons without variance and lags no
         trial has.
     """
-    lengths, neurons = trials.lengths, trials.neurons
-    size = scipy.fft.next_fast_len(trials.time + lags, real=True)
+    lengths, neurons = trials.lengths, trials.n_neurons
+    size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)
     frequencies, order = size // 2 + 1, np.argsort(lengths, kind="stable")
     power = np.zeros((frequencies, neurons))
     cross, summed = np.zeros((frequencies, len(pairs)), complex), np.zeros((frequencies, neurons), complex)
@@ -48,7 +48,7 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
         if len(pairs):
             cross += (spectrum[:, :, pairs[:, 0]].conj() * spectrum[:, :, pairs[:, 1]]).sum(0)
     shift = np.arange(-lags, lags + 1)
-    same, different = _overlaps(lengths, trials.time, size, shift)
+    same, different = _overlaps(lengths, trials.n_bins, size, shift)
     auto = ratio(scipy.fft.irfft(power, size, axis=0)[: lags + 1], same[lags:, None])
     variance = np.where(auto[0] > 1e-9, auto[0], np.nan)
     shuffled = summed[:, pairs[:, 0]].conj() * summed[:, pairs[:, 1]] - cross

@@ -34,13 +34,13 @@ def mean_rate_r(pair: Pair) -> Result:
     """Correlation over neurons of the mean rate."""
     real, fake = _rates(pair)
     value = pearson(real, fake)
-    return Result(value, _why(value, f"{pair.neurons} neurons"), _per_neuron(real, fake))
+    return Result(value, _why(value, f"{pair.n_neurons} neurons"), _per_neuron(real, fake))
 
 
 def mean_rate_rmse(pair: Pair) -> Result:
     """Root mean square difference over neurons of the mean rate, in spikes/s."""
     real, fake = _rates(pair)
-    return Result(rmse(real, fake), f"{pair.neurons} neurons", _per_neuron(real, fake))
+    return Result(rmse(real, fake), f"{pair.n_neurons} neurons", _per_neuron(real, fake))
 
 
 def mean_rate_log_r(pair: Pair) -> Result:
@@ -49,7 +49,7 @@ def mean_rate_log_r(pair: Pair) -> Result:
     used = np.flatnonzero((real > 0) & (fake > 0))
     real, fake = np.log10(real[used]), np.log10(fake[used])
     value = pearson(real, fake)
-    return Result(value, _why(value, f"{len(used)} of {pair.neurons} neurons"), _per_neuron(real, fake, used))
+    return Result(value, _why(value, f"{len(used)} of {pair.n_neurons} neurons"), _per_neuron(real, fake, used))
 
 
 def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> dict[str, Numbers]:
@@ -141,7 +141,7 @@ def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
     real, fake = _fano(pair.real), _fano(pair.fake)
     used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
     reasons = (
-        f"{len(used)} of {pair.neurons} neurons (mean count above {FANO_MEAN:g})",
+        f"{len(used)} of {pair.n_neurons} neurons (mean count above {FANO_MEAN:g})",
         pair.window_note,
         pair.label_note,
     )

@@ -279,7 +279,7 @@ def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[n
 def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
     """Matrix from neurons to inputs: the given neurons, or their 150 leading principal components."""
     if len(neurons) <= MOST_INPUTS:
-        return np.eye(side.trials.neurons, dtype=np.float32)[:, neurons]
+        return np.eye(side.trials.n_neurons, dtype=np.float32)[:, neurons]
     flat = side.smoothed[side.wide_mask]
     _, vectors = np.linalg.eigh(np.cov(flat[:: max(1, len(flat) // 50_000)].T))
     return vectors[:, ::-1][:, :MOST_INPUTS].astype(np.float32)

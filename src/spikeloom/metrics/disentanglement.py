@@ -307,7 +307,7 @@ class Readout:
         else:
             rates = np.asarray(trials.rates)
             x = np.sqrt(rates) if self.sd is None else smooth(rates, sd=self.sd, mask=trials.mask)
-        at = np.arange(trials.time)
+        at = np.arange(trials.n_bins)
         return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in range(self.history + 1)], 2)
 
 

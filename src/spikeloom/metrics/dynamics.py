@@ -38,7 +38,7 @@ def psth_neuron_r(pair: Pair) -> Result:
     values = [pearson(real[both][:, :, n], fake[both][:, :, n]) for n in neuron]
     found = np.array([np.nan if value is None else value for value in values], np.float64)
     good = np.isfinite(found)
-    note = f"{good.sum()} of {pair.neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides); {note}".rstrip(
+    note = f"{good.sum()} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides); {note}".rstrip(
         "; "
     )
     if not good.any():
@@ -66,7 +66,7 @@ def refractory_rmse(pair: Pair) -> Result:
 def _auto(pair: Pair, lags: int) -> Result:
     neuron = pair.active(ENOUGH_SPIKES)
     real, fake = (side[0][1 : lags + 1][:, neuron] for side in pair.correlograms)
-    note = f"{len(neuron)} of {pair.neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
+    note = f"{len(neuron)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
     value = rmse(real, fake)
     if value is None:
         return Result(None, f"no neuron has enough spikes, or trials are shorter than two bins: {note}")

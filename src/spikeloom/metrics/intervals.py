@@ -24,7 +24,7 @@ def _moments(pair: Pair) -> tuple[dict[str, Numbers], str]:
     """Mean and CV of the neurons with enough intervals on both sides, and the note that counts them."""
     real, fake = pair.real.intervals.pooled(), pair.fake.intervals.pooled()
     used = np.flatnonzero((real[0] >= ENOUGH_INTERVALS) & (fake[0] >= ENOUGH_INTERVALS))
-    note = f"{len(used)} of {pair.neurons} neurons (at least {ENOUGH_INTERVALS} intervals on both sides)"
+    note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_INTERVALS} intervals on both sides)"
     found: dict[str, Numbers] = {"neuron": used}
     for name, (_, mean, sd) in (("real", real), ("fake", fake)):
         found[f"{name}_mean"], found[f"{name}_cv"] = mean[used], ratio(sd, mean)[used]
@@ -64,7 +64,7 @@ def isi_cv_error(pair: Pair) -> Result:
     """Mean absolute difference of the coefficient of variation, over neurons with more than 1500 real spikes."""
     found, _ = pair.once(_moments)
     well = pair.real.totals[found["neuron"]] > WELL_KNOWN
-    note = f"{well.sum()} of {pair.neurons} neurons (more than {WELL_KNOWN} real spikes)"
+    note = f"{well.sum()} of {pair.n_neurons} neurons (more than {WELL_KNOWN} real spikes)"
     if not well.any():
         return Result(None, f"no neuron has more than {WELL_KNOWN} real spikes")
     real, fake = found["real_cv"][well], found["fake_cv"][well]

@@ -79,10 +79,10 @@ class Pair:
 
     def __post_init__(self) -> None:
         for name, trials in (("real", self.real_trials), ("fake", self.fake_trials), ("reference", self.reference)):
-            if trials is not None and not (len(trials) and trials.neurons):
+            if trials is not None and not (len(trials) and trials.n_neurons):
                 raise DataError(
                     "Each set of trials must hold at least one trial and one neuron.",
-                    f"The {name} set has {len(trials)} trials and {trials.neurons} neurons.",
+                    f"The {name} set has {len(trials)} trials and {trials.n_neurons} neurons.",
                     "Check how the file was made with `spikeloom inspect`.",
                 )
         real = self.real_trials
@@ -104,9 +104,9 @@ class Pair:
                 )
 
     @property
-    def neurons(self) -> int:
+    def n_neurons(self) -> int:
         """Number of neurons, equal on both sides."""
-        return self.real_trials.neurons
+        return self.real_trials.n_neurons
 
     def once(self, compute: Callable[["Pair"], T]) -> T:
         """What `compute(pair)` gives, computed the first time only, since several metrics read one comparison."""
@@ -204,7 +204,7 @@ class Pair:
     def chunk_features(self, statistics: Statistics) -> Numbers:
         """Features that the classifier reads (trial, feature)."""
         seconds = float(self.real_trials.lengths.mean()) * self.real_trials.bin_width
-        return chunk_features(statistics, chunks=chunks_for(seconds, self.neurons))
+        return chunk_features(statistics, chunks=chunks_for(seconds, self.n_neurons))
 
     def _statistics(self, trials: Trials, labels: NDArray[np.int64]) -> Statistics:
         return Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)

@@ -130,7 +130,7 @@ class Statistics:
     def psth(self) -> Numbers:
         """Mean rate of each condition in each bin of the window (condition, time, neuron), spikes/s, smoothed."""
         indicator = self._indicator().astype(np.float32)
-        total = np.zeros((self.conditions, self.window * self.trials.neurons))
+        total = np.zeros((self.conditions, self.window * self.trials.n_neurons))
         step = max(1, CHUNK // max(1, total.shape[1]))
         for start in range(0, len(self.whole), step):
             part = slice(start, start + step)
@@ -160,7 +160,7 @@ class Statistics:
     @cached_property
     def wide_mask(self) -> NDArray[np.bool_]:
         """True where a wide bin is filled by its trial (trial, wide time)."""
-        return mask_of(self.trials.lengths // self.factor, self.trials.time // self.factor)
+        return mask_of(self.trials.lengths // self.factor, self.trials.n_bins // self.factor)
 
     @cached_property
     def wide(self) -> NDArray[np.float32]:

@@ -69,7 +69,7 @@ class SignalSettings:
         form: Space-time components of whole trials, or the sequence of bins.
         components: How many components, for that form; fewer where there are fewer training trials.
         wiener: Whether the noise of Poisson counts is taken out; only read for components of spikes.
-        latents: Latents per bin of the trials; only read for a signal of latents.
+        n_latents: Latents per bin of the trials; only read for a signal of latents.
     """
 
     of: Literal["spikes", "rates", "latents"] = "spikes"
@@ -77,7 +77,7 @@ class SignalSettings:
     form: Literal["components", "sequence"] = "components"
     components: Annotated[int, Field(ge=1)] = 64
     wiener: bool = True
-    latents: Annotated[int, Field(ge=1)] = 16
+    n_latents: Annotated[int, Field(ge=1)] = 16
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -104,10 +104,10 @@ class GNOCCHI(Coded):
     """Neural activity from one code per trial; see the module for the method.
 
     Args:
-        neurons: Neurons of the recording, the last axis of the counts.
-        codes: Numbers in a code.
-        signal: What is diffused.
-        network: Networks and losses.
+        n_neurons: Neurons of the recording, the last axis of the counts.
+        n_codes: Numbers in a code.
+        signal_settings: What is diffused.
+        network_settings: Networks and losses.
         prior: Where codes of unconditional samples come from: N(0, I), a Gaussian with the training codes' mean and
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
@@ -119,8 +119,8 @@ class GNOCCHI(Coded):
 
     Example:
         >>> import spikeloom as sl
-        >>> trials = sl.simulate.reaching(24, neurons=12, seed=0)
-        >>> model = sl.read_recipe("gnocchi-tiny", ["codes=4", "plan.updates=2"]).build(12)
+        >>> trials = sl.simulate.reaching(24, n_neurons=12, seed=0)
+        >>> model = sl.read_recipe("gnocchi-tiny", ["n_codes=4", "plan.updates=2"]).build(12)
         >>> isinstance(model, sl.GNOCCHI)
         True
         >>> model = model.fit(trials, seed=0, progress=False)
@@ -130,11 +130,11 @@ class GNOCCHI(Coded):
 
     def __init__(
         self,
-        neurons: int,
+        n_neurons: int,
         *,
-        codes: int = 48,
-        signal: SignalSettings = SignalSettings(),
-        network: NetworkSettings = NetworkSettings(),
+        n_codes: int = 48,
+        signal_settings: SignalSettings = SignalSettings(),
+        network_settings: NetworkSettings = NetworkSettings(),
         prior: Literal["normal", "gaussian", "diffusion"] = "diffusion",
         schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
@@ -144,19 +144,19 @@ class GNOCCHI(Coded):
         head_plan: Plan = Plan(updates=600, batch=32, learning_rate=3e-3),
     ) -> None:
         super().__init__()
-        if neurons < 1 or codes < 1:
+        if n_neurons < 1 or n_codes < 1:
             raise SettingError(
-                "GNOCCHI needs neurons >= 1 and codes >= 1.",
-                f"It got neurons={neurons}, codes={codes}.",
-                "Give codes=48.",
+                "GNOCCHI needs n_neurons >= 1 and n_codes >= 1.",
+                f"It got n_neurons={n_neurons}, n_codes={n_codes}.",
+                "Give n_codes=48.",
             )
-        self.neurons, self.codes = neurons, codes
-        self.signal, self.network, self.prior = signal, network, prior
+        self.n_neurons, self.n_codes = n_neurons, n_codes
+        self.signal_settings, self.network_settings, self.prior = signal_settings, network_settings, prior
         self.schedule, self.sampler = schedule, sampler
         self.observation = copy.deepcopy(observation)
         self.plan, self.prior_plan, self.head_plan = plan, prior_plan, head_plan
-        self.reads = READS[signal.of]
-        self.smoothing = None if signal.of == "rates" else signal.smoothing
+        self.reads = READS[signal_settings.of]
+        self.smoothing = None if signal_settings.of == "rates" else signal_settings.smoothing
 
     @property
     def capabilities(self) -> Capabilities:
@@ -166,54 +166,54 @@ class GNOCCHI(Coded):
     @property
     def size(self) -> str:
         """See `Model.size`."""
-        return f"{self.codes} codes"
+        return f"{self.n_codes} codes"
 
     # --- building and training ------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
-        signal, network = self.signal, self.network
+        signal, network = self.signal_settings, self.network_settings
         by_trial = signal.form == "components"
         time = facts.longest if by_trial else 0
-        channels = signal.latents if signal.of == "latents" else facts.neurons
+        channels = signal.n_latents if signal.of == "latents" else facts.n_neurons
         components = min(signal.components, facts.n_trials - 1, time * channels) if by_trial else 0
         smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
         parts: dict[str, Any] = dict(time=time, components=components)
         parts |= dict(log=signal.of == "rates", wiener=by_trial and signal.wiener and signal.of == "spikes")
         self.activity = Activity(channels, sd=smoothing, **parts)
-        size: dict[str, Any] = dict(width=network.width, blocks=network.blocks, vector=self.codes)
+        size: dict[str, Any] = dict(width=network.width, blocks=network.blocks, vector=self.n_codes)
         if by_trial:
             inner: dict[str, Any] = dict(width=network.encoder_width, blocks=network.encoder_blocks)
-            self.encoder: nn.Module = Perceptron(components, self.codes, **inner)
+            self.encoder: nn.Module = Perceptron(components, self.n_codes, **inner)
             backbone: nn.Module = VectorBackbone(components, schedule=self.schedule, **size)
         else:
-            self.encoder = TrialEncoder(channels, self.codes, width=network.encoder_width)
+            self.encoder = TrialEncoder(channels, self.n_codes, width=network.encoder_width)
             backbone = Backbone(channels, grouped=False, **size)
         self.denoiser = NetworkDenoiser(backbone, schedule=self.schedule, prediction="velocity")
         if self.prior == "diffusion":
-            small = VectorBackbone(self.codes, schedule=self.schedule, width=128, blocks=3)
+            small = VectorBackbone(self.n_codes, schedule=self.schedule, width=128, blocks=3)
             self.code_denoiser = NetworkDenoiser(small, schedule=self.schedule, prediction="velocity")
         if signal.of == "latents":
-            self.head = Decoder(channels, facts.neurons, width=64, mixed=True)
-        self.space = CodeSpace(self.codes)
+            self.head = Decoder(channels, facts.n_neurons, width=64, mixed=True)
+        self.space = CodeSpace(self.n_codes)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """Encoder with denoiser, then prior and head where there are any; see `Model.stages`."""
         if (
-            self.signal.form == "components"
+            self.signal_settings.form == "components"
             and len({*trials.lengths, *(() if validation is None else validation.lengths)}) > 1
         ):
             raise DataError(
                 "Space-time components need trials of equal length.",
                 f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
-                "Cut equal windows, or fit with --set signal.form=sequence, which takes any length.",
+                "Cut equal windows, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
         activity = as_float(signal_of(trials, self.reads))
         if activity.shape[2] != len(self.activity.mean):
             raise DataError(
                 "A model of latents must know how many there are per bin.",
                 f"It was set up for {len(self.activity.mean)}; these trials have {activity.shape[2]}.",
-                f"Fit with --set signal.latents={activity.shape[2]}.",
+                f"Fit with --set signal_settings.n_latents={activity.shape[2]}.",
             )
         self.activity.measure(activity, torch.from_numpy(trials.mask))
         if self.activity.components:
@@ -225,12 +225,12 @@ class GNOCCHI(Coded):
         if self.prior == "diffusion":
             data = {"codes": self.space.whiten(torch.from_numpy(codes))[:, None]}
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
-        if self.signal.of == "latents":
+        if self.signal_settings.of == "latents":
             mask = torch.from_numpy(trials.mask)
             with torch.no_grad():  # what the components leave out of the latents, the head must do without
                 activity = torch.cat([self.activity.back(self.activity(*rows)) for rows in _rows(activity, mask)])
             data = {"latents": activity, **as_tensors(trials)}
-            mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
+            mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
             self.head.start_at(self.observation.drive(mean))
             yield Stage("head", self.head, self.spiking, data, self.head_plan)
 
@@ -239,14 +239,14 @@ class GNOCCHI(Coded):
         clean, mask = batch["activity"], batch.get("mask")
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
-        prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.codes)).to(clean.device)
+        prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.n_codes)).to(clean.device)
         codes = self._codes(clean, mask)
         condition = Condition(vector=codes)
         total, entries = denoising_loss(self.denoiser, clean, level=level, noise=noise, condition=condition, mask=mask)
         parts = {"velocity": total.detach()}
         if len(codes) > 1:
             apart = mmd(codes, prior.flatten(0, 1)) * entries
-            total, parts["mmd"] = total + self.network.mmd * apart, apart.detach()
+            total, parts["mmd"] = total + self.network_settings.mmd * apart, apart.detach()
         return LossTerms(total, entries, parts)
 
     def prior_denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
@@ -267,7 +267,7 @@ class GNOCCHI(Coded):
     def draw(self, request: Request) -> Generated:
         """Code and noise -> activity -> rates -> counts; see `Model.draw`."""
         device, lengths = self.space.mean.device, request.lengths
-        free = torch.from_numpy(request.noise.normal(self.codes)).to(device)  # given codes change no other noise
+        free = torch.from_numpy(request.noise.normal(self.n_codes)).to(device)  # given codes change no other noise
         requested = request.codes
         codes = self._from_prior(free) if requested is None else torch.from_numpy(requested).to(device)
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
@@ -281,7 +281,7 @@ class GNOCCHI(Coded):
             fresh = lambda: torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)  # noqa: E731
             x = sampler.draw(self.denoiser, fresh, condition=condition, mask=None if mask.all() else mask.to(device))
         latents = None
-        if self.signal.of == "latents":
+        if self.signal_settings.of == "latents":
             latents = self.activity.back(x)
             drive = self._drive(latents)
         else:
@@ -330,7 +330,7 @@ class GNOCCHI(Coded):
             raise SettingError(
                 f"This GNOCCHI knows whole trials of {self.activity.time} bins only.",
                 f"It was asked for {int(lengths[lengths != self.activity.time][0])}.",
-                "Leave the bins out, or fit with --set signal.form=sequence, which takes any length.",
+                "Leave the bins out, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
 
 

@@ -120,10 +120,10 @@ class LDNS(Model):
     """Latent diffusion of neural spiking; see the module for the method.
 
     Args:
-        neurons: Neurons of the recording, the last axis of the counts.
-        latents: Latents per bin.
-        autoencoder: Networks and losses of the first stage.
-        denoiser: Network and loss of the second stage.
+        n_neurons: Neurons of the recording, the last axis of the counts.
+        n_latents: Latents per bin.
+        autoencoder_settings: Networks and losses of the first stage.
+        denoiser_settings: Network and loss of the second stage.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into latents, level by level.
         observation: Rates to counts: distribution of a bin's count, spike history, shared noise.
@@ -139,9 +139,9 @@ class LDNS(Model):
     Example:
         >>> import spikeloom as sl
         >>> from spikeloom.training import Plan
-        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
+        >>> trials = sl.simulate.lorenz(24, n_neurons=6, n_bins=30, seed=0)
         >>> few = Plan(updates=2, batch=8)
-        >>> model = sl.LDNS(6, latents=4, autoencoder_plan=few, diffusion_plan=few)
+        >>> model = sl.LDNS(6, n_latents=4, autoencoder_plan=few, diffusion_plan=few)
         >>> model = model.fit(trials, seed=0, progress=False)
         >>> model.sample(3, seed=1).latents.shape
         (3, 30, 4)
@@ -149,11 +149,11 @@ class LDNS(Model):
 
     def __init__(
         self,
-        neurons: int,
+        n_neurons: int,
         *,
-        latents: int = 16,
-        autoencoder: AutoencoderSettings = AutoencoderSettings(),
-        denoiser: DenoiserSettings = DenoiserSettings(),
+        n_latents: int = 16,
+        autoencoder_settings: AutoencoderSettings = AutoencoderSettings(),
+        denoiser_settings: DenoiserSettings = DenoiserSettings(),
         schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
         observation: ObservationModel = ObservationModel(),
@@ -163,16 +163,16 @@ class LDNS(Model):
         diffusion_plan: Plan = Plan(updates=3000, batch=48, learning_rate=2e-3, average=0.9999),
     ) -> None:
         super().__init__()
-        if neurons < 1 or latents < 1 or autoencoder.width % latents:
+        if n_neurons < 1 or n_latents < 1 or autoencoder_settings.width % n_latents:
             raise SettingError(
-                "LDNS needs neurons >= 1, and latents >= 1 that divide the width of the autoencoder.",
-                f"It got neurons={neurons}, latents={latents}, autoencoder.width={autoencoder.width}.",
-                f"For {latents} latents choose a width such as {max(1, latents) * 4}.",
+                "LDNS needs n_neurons >= 1, and n_latents >= 1 that divide the width of the autoencoder.",
+                f"It got n_neurons={n_neurons}, n_latents={n_latents}, autoencoder_settings.width={autoencoder_settings.width}.",
+                f"For {n_latents} latents choose a width such as {max(1, n_latents) * 4}.",
             )
-        self.neurons, self.latents = neurons, latents
-        self.autoencoder, self.denoiser = autoencoder, denoiser
+        self.n_neurons, self.n_latents = n_neurons, n_latents
+        self.autoencoder_settings, self.denoiser_settings = autoencoder_settings, denoiser_settings
         self.schedule, self.sampler = schedule, sampler
-        self.readout = Readout(observation, calibrated=autoencoder.calibrate)
+        self.readout = Readout(observation, calibrated=autoencoder_settings.calibrate)
         self.condition, self.guidance = tuple(condition), guidance
         self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
@@ -186,7 +186,7 @@ class LDNS(Model):
     @property
     def size(self) -> str:
         """See `Model.size`."""
-        return f"{self.latents} latents"
+        return f"{self.n_latents} latents"
 
     @property
     def observation(self) -> ObservationModel:
@@ -195,19 +195,19 @@ class LDNS(Model):
 
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
-        autoencoder, denoiser = self.autoencoder, self.denoiser
+        autoencoder, denoiser = self.autoencoder_settings, self.denoiser_settings
         self.longest = facts.longest  # longer trials are read and generated in windows of it
         self.encoder = Encoder(
-            facts.neurons,
-            latents=self.latents,
+            facts.n_neurons,
+            n_latents=self.n_latents,
             width=autoencoder.width,
             blocks=autoencoder.blocks,
             bidirectional=autoencoder.bidirectional,
         )
-        decoder = Decoder(self.latents, facts.neurons, width=autoencoder.width, mixed=autoencoder.mixed)
-        self.readout.build(decoder, n_latents=self.latents, n_neurons=facts.neurons, bin_width=facts.bin_width)
+        decoder = Decoder(self.n_latents, facts.n_neurons, width=autoencoder.width, mixed=autoencoder.mixed)
+        self.readout.build(decoder, n_latents=self.n_latents, n_neurons=facts.n_neurons, bin_width=facts.bin_width)
         backbone = Backbone(
-            self.latents,
+            self.n_latents,
             width=denoiser.width,
             blocks=denoiser.blocks,
             bidirectional=denoiser.bidirectional,
@@ -228,14 +228,14 @@ class LDNS(Model):
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
 
         self.readout.fit_inferred(trials, self._encoded(trials).rates, self.unseen_rates)
-        if self.autoencoder.calibrate:
+        if self.autoencoder_settings.calibrate:
             self.readout.fit_generated(trials, self._samples(trials), seed=CALIBRATION_SEED)
 
     # --- losses --------------------------------------------------------------------------------------------------
 
     def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Loss of the first stage, a sum over the valid entries, and how many there are."""
-        settings, counts, mask = self.autoencoder, batch["counts"].float(), batch["mask"]
+        settings, counts, mask = self.autoencoder_settings, batch["counts"].float(), batch["mask"]
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
         latents = self.encoder(seen, mask)
@@ -253,7 +253,7 @@ class LDNS(Model):
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         condition = None
         if self.condition:
-            present = torch.from_numpy(streams.uniform()).to(clean.device) >= self.denoiser.drop
+            present = torch.from_numpy(streams.uniform()).to(clean.device) >= self.denoiser_settings.drop
             condition = Condition(batch.get("vector"), batch.get("sequence"), present)
         total, entries = denoising_loss(
             self.diffusion,
@@ -262,7 +262,7 @@ class LDNS(Model):
             noise=noise,
             condition=condition,
             mask=batch["mask"],
-            huber=self.denoiser.huber,
+            huber=self.denoiser_settings.huber,
         )
         return LossTerms(total, entries)
 
@@ -279,7 +279,7 @@ class LDNS(Model):
             denoiser = Guided(denoiser, strength=request.guidance)
 
         def noise() -> Tensor:
-            return torch.from_numpy(request.noise.series(lengths, self.latents)).to(device)
+            return torch.from_numpy(request.noise.series(lengths, self.n_latents)).to(device)
 
         with torch.autocast(device.type, torch.bfloat16, enabled=self.diffusion_plan.precision == "bf16"):
             latents = sampler.draw(denoiser, noise, condition=condition, mask=None if mask.all() else mask.to(device))
@@ -291,7 +291,7 @@ class LDNS(Model):
         streams_of_level: dict[int, Streams] = {}
 
         def noise(bins: int, streams: Streams) -> Tensor:
-            return torch.from_numpy(streams.normal(bins, self.latents)).to(device)
+            return torch.from_numpy(streams.normal(bins, self.n_latents)).to(device)
 
         def fresh(level: int, bins: int) -> Tensor:
             return noise(bins, streams_of_level.setdefault(level, request.fresh(level)))
@@ -328,7 +328,7 @@ class LDNS(Model):
         def rates(thinned: Tensor, mask: Tensor) -> Tensor:
             return self.readout.unseen(self._read(thinned, mask))
 
-        return hidden_in_turn(rates, trials, share=self.autoencoder.dropout)
+        return hidden_in_turn(rates, trials, share=self.autoencoder_settings.dropout)
 
     @torch.no_grad()
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
@@ -377,12 +377,12 @@ class LDNS(Model):
             return Inferred(self.readout.uncalibrated(latents).cpu().numpy(), latents.cpu().numpy())
 
         self.eval()
-        return in_batches(compute, len(trials), trials.time, batch=batch_size(trials.time), description="encode")
+        return in_batches(compute, len(trials), trials.n_bins, batch=batch_size(trials.n_bins), description="encode")
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """Data of the second stage: standardised latents of complete trials, mask, and conditions."""
         latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
-        clip = self.denoiser.clip
+        clip = self.denoiser_settings.clip
         data = {
             "latents": latents if clip is None else latents.clamp(-clip, clip),
             "mask": torch.from_numpy(trials.mask),

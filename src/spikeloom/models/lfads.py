@@ -125,10 +125,10 @@ class LFADS(Coded):
     """A sequential variational autoencoder; see the module for the method.
 
     Args:
-        neurons: Neurons of the recording, the last axis of the counts.
-        codes: Numbers in the initial condition z, the code of a trial.
-        network: Sizes.
-        loss: Weights of the loss.
+        n_neurons: Neurons of the recording, the last axis of the counts.
+        n_codes: Numbers in the initial condition z, the code of a trial.
+        network_settings: Sizes.
+        loss_settings: Weights of the loss.
         prior_variance: Variance v of the prior of z.
         learned_variance: Whether v is learned.
         start: Where z of samples comes from: the prior, or the aggregate posterior of the training trials.
@@ -138,8 +138,8 @@ class LFADS(Coded):
     Example:
         >>> import spikeloom as sl
         >>> from spikeloom.training import Plan
-        >>> trials = sl.simulate.lorenz(24, neurons=6, bins=30, seed=0)
-        >>> model = sl.LFADS(6, codes=4, plan=Plan(updates=2, batch=8))
+        >>> trials = sl.simulate.lorenz(24, n_neurons=6, n_bins=30, seed=0)
+        >>> model = sl.LFADS(6, n_codes=4, plan=Plan(updates=2, batch=8))
         >>> model = model.fit(trials, seed=0, progress=False)
         >>> model.encode(trials).rates.shape
         (24, 30, 6)
@@ -152,11 +152,11 @@ class LFADS(Coded):
 
     def __init__(
         self,
-        neurons: int,
+        n_neurons: int,
         *,
-        codes: int = 64,
-        network: NetworkSettings = NetworkSettings(),
-        loss: LossSettings = LossSettings(),
+        n_codes: int = 64,
+        network_settings: NetworkSettings = NetworkSettings(),
+        loss_settings: LossSettings = LossSettings(),
         prior_variance: float = 0.1,
         learned_variance: bool = False,
         start: Literal["prior", "posterior"] = "prior",
@@ -164,14 +164,14 @@ class LFADS(Coded):
         plan: Plan = Plan(updates=3000, batch=64, learning_rate=4e-3, clip=5.0, weight_decay=0.0),
     ) -> None:
         super().__init__()
-        if neurons < 1 or codes < 1 or not 0 < prior_variance < math.inf:
+        if n_neurons < 1 or n_codes < 1 or not 0 < prior_variance < math.inf:
             raise SettingError(
-                "LFADS needs neurons >= 1, codes >= 1 and a prior_variance > 0.",
-                f"It got neurons={neurons}, codes={codes}, prior_variance={prior_variance}.",
-                "Give codes=64, prior_variance=0.1.",
+                "LFADS needs n_neurons >= 1, n_codes >= 1 and a prior_variance > 0.",
+                f"It got n_neurons={n_neurons}, n_codes={n_codes}, prior_variance={prior_variance}.",
+                "Give n_codes=64, prior_variance=0.1.",
             )
-        self.neurons, self.codes = neurons, codes
-        self.network, self.loss = network, loss
+        self.n_neurons, self.n_codes = n_neurons, n_codes
+        self.network_settings, self.loss_settings = network_settings, loss_settings
         self.prior_variance, self.learned_variance, self.start = prior_variance, learned_variance, start
         self.observation = copy.deepcopy(observation)
         self.plan = plan
@@ -179,39 +179,39 @@ class LFADS(Coded):
     @property
     def capabilities(self) -> Capabilities:
         """See `Model.capabilities`."""
-        bound = self.loss.validation == "bound"
+        bound = self.loss_settings.validation == "bound"
         return Capabilities(options=("codes",), stream=True, unseen_rates=True, bound=bound)
 
     @property
     def size(self) -> str:
         """See `Model.size`."""
-        return f"{self.codes} codes, {self.network.factors} factors"
+        return f"{self.n_codes} codes, {self.network_settings.factors} factors"
 
     # --- building and training ------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:
         """Networks and buffers; see `Model.build`."""
-        size, trials = self.network, facts.n_trials
-        self.encoder = TrialEncoder(facts.neurons, 2 * self.codes, width=size.encoder)
-        self.opening = nn.Linear(self.codes, size.generator)
+        size, trials = self.network_settings, facts.n_trials
+        self.encoder = TrialEncoder(facts.n_neurons, 2 * self.n_codes, width=size.encoder)
+        self.opening = nn.Linear(self.n_codes, size.generator)
         self.generator = Generator(size.inputs, size.generator, size.factors)
-        self.readout = nn.Linear(size.factors, facts.neurons)
-        self.prior_mean = nn.Parameter(torch.zeros(self.codes))
+        self.readout = nn.Linear(size.factors, facts.n_neurons)
+        self.prior_mean = nn.Parameter(torch.zeros(self.n_codes))
         log_variance = torch.full((), math.log(self.prior_variance))
         self.prior_log_variance = nn.Parameter(log_variance, requires_grad=self.learned_variance)
         if size.inputs:
             inner: dict[str, Any] = dict(reader=size.encoder, width=size.controller, factors=size.factors)
-            self.controller = Controller(facts.neurons, size.inputs, **inner)
+            self.controller = Controller(facts.n_neurons, size.inputs, **inner)
             self.input_prior = Autoregressive(size.inputs)
-        self.space = CodeSpace(self.codes)
-        self.register_buffer("posterior_mean", torch.zeros(trials, self.codes))
-        self.register_buffer("posterior_sd", torch.ones(trials, self.codes))
-        self.observation.build(facts.neurons, facts.bin_width)
+        self.space = CodeSpace(self.n_codes)
+        self.register_buffer("posterior_mean", torch.zeros(trials, self.n_codes))
+        self.register_buffer("posterior_sd", torch.ones(trials, self.n_codes))
+        self.observation.build(facts.n_neurons, facts.bin_width)
 
     @property
     def beta(self) -> float:
         """Weight of the KL of the initial condition, nats per trial."""
-        return PUBLISHED_KAPPA * self._entries if self.loss.beta == "published" else self.loss.beta
+        return PUBLISHED_KAPPA * self._entries if self.loss_settings.beta == "published" else self.loss_settings.beta
 
     @property
     def notes(self) -> dict[str, str]:
@@ -223,11 +223,11 @@ class LFADS(Coded):
     def _entries(self) -> float:
         """Bins x neurons of a mean training trial."""
         facts = self.facts
-        return self.neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
+        return self.n_neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """One stage; see `Model.stages`."""
-        mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins).float()
+        mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
         data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
@@ -244,7 +244,7 @@ class LFADS(Coded):
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """The loss, a sum over trials, and the number of valid entries; `loss.validation` chooses it in validation."""
-        loss, counts, mask = self.loss, batch["counts"].float(), batch["mask"]
+        loss, counts, mask = self.loss_settings, batch["counts"].float(), batch["mask"]
         chosen = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, judged = counts, torch.ones_like(counts)
@@ -252,7 +252,7 @@ class LFADS(Coded):
             seen, hidden = coordinated_dropout(counts, uniform, probability=loss.hidden)
             judged = hidden.float() / loss.hidden
         mean, log_variance = self.posterior(seen, mask, streams)
-        z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(streams.normal(self.codes)).to(mean)
+        z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(streams.normal(self.n_codes)).to(mean)
         factors, kl_inputs = self._run(z, seen, mask, streams)
         nll = -self.observation.plain.log_prob(counts, self.observation.rates(self.readout(factors)))
         data = (judged * nll * mask[..., None]).sum()
@@ -268,13 +268,13 @@ class LFADS(Coded):
         """Mean and log-variance (batch, code) of the initial condition; with streams, dropout as in training."""
         summary = self.encoder.read(seen, mask)
         if streams is not None:
-            summary = summary * self._kept(streams, 2 * self.network.encoder).to(summary)
+            summary = summary * self._kept(streams, 2 * self.network_settings.encoder).to(summary)
         mean, log_variance = self.encoder.leave(summary).chunk(2, -1)
         return self.prior_mean + mean, self.prior_log_variance + log_variance  # the prior, where nothing was learned
 
     def _run(self, z: Tensor, seen: Tensor, mask: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
         """Factors (batch, time, factor) from a draw of z, and the divergence of the inputs, summed over trials."""
-        bins, size = seen.shape[1], self.network
+        bins, size = seen.shape[1], self.network_settings
         opening = self._open(z)
         kept = self._kept(streams, bins, size.generator).to(z) if self.training else None
         if not size.inputs:
@@ -291,7 +291,7 @@ class LFADS(Coded):
 
     def _kept(self, streams: Streams, *shape: int) -> Tensor:
         """Dropout as a factor of 0 or 1 / (1 - p), while training."""
-        p = self.network.dropout
+        p = self.network_settings.dropout
         if not (self.training and p):
             return torch.ones(len(streams.generators), *shape)
         return (torch.from_numpy(streams.uniform(*shape)) >= p).float() / (1 - p)
@@ -304,13 +304,13 @@ class LFADS(Coded):
 
     def _grown(self, update: int) -> float:
         """Share of their values that the weights of the divergences have at an update; all, on validation trials."""
-        ramp = self.loss.ramp * self.plan.updates
+        ramp = self.loss_settings.ramp * self.plan.updates
         return min(1.0, (update + 1) / ramp) if self.training and ramp else 1.0
 
     def _recurrent_energy(self) -> Tensor:
         """Sum of the squared recurrent weights."""
         units: list[Any] = [self.generator.units.weight_hh_l0]
-        units += [self.controller.units.weight_hh] if self.network.inputs else []
+        units += [self.controller.units.weight_hh] if self.network_settings.inputs else []
         return torch.stack([weight.square().sum() for weight in units]).sum()
 
     # --- speaking -------------------------------------------------------------------------------------------------
@@ -319,8 +319,8 @@ class LFADS(Coded):
         """Initial condition -> factors -> rates -> counts; see `Model.draw`."""
         free = self._start(request.noise)  # given codes change no other noise
         z = (free if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
-        inputs = torch.from_numpy(request.noise.series(request.lengths, self.network.inputs)).to(z)
-        if self.network.inputs:
+        inputs = torch.from_numpy(request.noise.series(request.lengths, self.network_settings.inputs)).to(z)
+        if self.network_settings.inputs:
             inputs = self.input_prior.draw(inputs)
         states = self.generator(self._open(z), inputs)
         return dataclasses.replace(self._spiking(states, request.spikes), codes=z.cpu().numpy())
@@ -334,12 +334,12 @@ class LFADS(Coded):
         while request.n_bins is None or done < request.n_bins:
             bins = piece if request.n_bins is None else min(piece, request.n_bins - done)
             with torch.no_grad():
-                inputs = torch.from_numpy(noise.normal(bins, self.network.inputs)).to(state)
-                if self.network.inputs:
+                inputs = torch.from_numpy(noise.normal(bins, self.network_settings.inputs)).to(state)
+                if self.network_settings.inputs:
                     inputs = self.input_prior.draw(inputs, before)
                 states = self.generator(state, inputs)
                 generated = self._spiking(states, spikes, memory)
-            state, before, done = states[:, -1], inputs[:, -1] if self.network.inputs else None, done + bins
+            state, before, done = states[:, -1], inputs[:, -1] if self.network_settings.inputs else None, done + bins
             yield generated
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
@@ -351,13 +351,13 @@ class LFADS(Coded):
 
     def _smoothed(self, seen: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Factors and rates (batch, time, ...), averaged over draws from the posterior, which are the same for all."""
-        inputs = self.network.inputs
+        inputs = self.network_settings.inputs
         mean, log_variance = self.posterior(seen, mask)
         read = self.controller.read(seen, mask) if inputs else None
         factors, rates = torch.zeros(()), torch.zeros(())
         for number in range(POSTERIOR_DRAWS):
             rng = generator(0, Purpose.CALIBRATE, 4, number)
-            z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.codes)).to(mean)
+            z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.n_codes)).to(mean)
             opening = self._open(z)
             if read is None:
                 states = self.generator(opening, seen[..., :0])
@@ -375,7 +375,7 @@ class LFADS(Coded):
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
 
-        return hidden_in_turn(rates, trials, share=self.loss.hidden)
+        return hidden_in_turn(rates, trials, share=self.loss_settings.hidden)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -385,7 +385,7 @@ class LFADS(Coded):
 
     def _start(self, noise: Streams) -> Tensor:
         """Initial conditions (trial, code) from the prior or the aggregate posterior."""
-        free = torch.from_numpy(noise.normal(self.codes))
+        free = torch.from_numpy(noise.normal(self.n_codes))
         which = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()
         if self.start == "prior":
             return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * free

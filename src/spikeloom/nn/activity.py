@@ -122,7 +122,7 @@ class Activity(nn.Module):
             raise DataError(
                 "Space-time components need trials that differ from each other.",
                 f"All {len(rows)} training trials have the same activity.",
-                "Fit another model, or this one with --set signal.form=sequence.",
+                "Fit another model, or this one with --set signal_settings.form=sequence.",
             )
         if self.wiener:
             values, basis, reader = self._denoised(rows, given.double().mean(0))

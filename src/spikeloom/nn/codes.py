@@ -18,17 +18,17 @@ class CodeSpace(nn.Module):
     """Mean and covariance of the training codes, saved with the model; at first 0 and I.
 
     Args:
-        codes: Numbers in a code.
+        n_codes: Numbers in a code.
     """
 
     mean: Tensor
     root: Tensor  # lower triangle L with L L' the covariance
     reach: Tensor  # distance of the farthest training code from the mean, in standard deviations
 
-    def __init__(self, codes: int) -> None:
+    def __init__(self, n_codes: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(codes))
-        self.register_buffer("root", torch.eye(codes))
+        self.register_buffer("mean", torch.zeros(n_codes))
+        self.register_buffer("root", torch.eye(n_codes))
         self.register_buffer("reach", torch.zeros(()))
 
     def measure(self, codes: Float[np.ndarray, "trial code"]) -> None:

@@ -17,17 +17,17 @@ class Encoder(nn.Module):
     """Counts (batch, time, neuron) -> latents (batch, time, latent).
 
     Args:
-        neurons: Neurons of the recording.
-        latents: Latents per bin.
+        n_neurons: Neurons of the recording.
+        n_latents: Latents per bin.
         width: Channels inside; a multiple of `latents`.
         blocks: Residual blocks.
         bidirectional: Whether latents may depend on later bins; without it the encoder is causal and can stream.
     """
 
-    def __init__(self, neurons: int, *, latents: int, width: int, blocks: int, bidirectional: bool) -> None:
+    def __init__(self, n_neurons: int, *, n_latents: int, width: int, blocks: int, bidirectional: bool) -> None:
         super().__init__()
         self.stack = Stack(
-            neurons, latents, width=width, blocks=blocks, bidirectional=bidirectional, groups_out=latents
+            n_neurons, n_latents, width=width, blocks=blocks, bidirectional=bidirectional, groups_out=n_latents
         )
 
     def forward(
@@ -41,17 +41,17 @@ class Decoder(nn.Module):
     """Latents (batch, time, latent) -> drive (batch, time, neuron), bin by bin.
 
     Args:
-        latents: Latents per bin.
-        neurons: Neurons of the recording.
+        n_latents: Latents per bin.
+        n_neurons: Neurons of the recording.
         width: Hidden units; a multiple of `latents`.
         mixed: Dense hidden layers in which latents interact, instead of one group per latent.
     """
 
-    def __init__(self, latents: int, neurons: int, *, width: int, mixed: bool) -> None:
+    def __init__(self, n_latents: int, n_neurons: int, *, width: int, mixed: bool) -> None:
         super().__init__()
-        self.enter = GroupedLinear(latents, width, groups=1 if mixed else latents)
+        self.enter = GroupedLinear(n_latents, width, groups=1 if mixed else n_latents)
         self.hidden = GroupedLinear(width, width) if mixed else None
-        self.leave = GroupedLinear(width, neurons)
+        self.leave = GroupedLinear(width, n_neurons)
 
     def forward(self, latents: Float[Tensor, "batch time latent"]) -> Float[Tensor, "batch time neuron"]:
         """Drive of each neuron, before the link."""

@@ -58,17 +58,17 @@ class Controller(nn.Module):
     """Counts and the generator's own factors -> inferred inputs, bin by bin.
 
     Args:
-        neurons: Neurons of the recording.
+        n_neurons: Neurons of the recording.
         inputs: Inputs per bin.
         reader: Units of each direction of the encoder.
         width: Units of the controller.
         factors: Factors of the generator.
     """
 
-    def __init__(self, neurons: int, inputs: int, *, reader: int, width: int, factors: int) -> None:
+    def __init__(self, n_neurons: int, inputs: int, *, reader: int, width: int, factors: int) -> None:
         super().__init__()
         self.inputs, self.width = inputs, width
-        self.encoder = nn.GRU(neurons, reader, batch_first=True, bidirectional=True)
+        self.encoder = nn.GRU(n_neurons, reader, batch_first=True, bidirectional=True)
         self.units = nn.GRUCell(2 * reader + factors, width)
         self.start = nn.Parameter(torch.zeros(width))
         self.leave = nn.Linear(width, 2 * inputs)

@@ -15,14 +15,14 @@ class TrialEncoder(nn.Module):
 
     Args:
         channels: Channels per bin.
-        codes: Numbers in the vector.
+        n_codes: Numbers in the vector.
         width: Units of each direction.
     """
 
-    def __init__(self, channels: int, codes: int, *, width: int) -> None:
+    def __init__(self, channels: int, n_codes: int, *, width: int) -> None:
         super().__init__()
         self.units = nn.GRU(channels, width, batch_first=True, bidirectional=True)
-        self.leave = nn.Linear(2 * width, codes)
+        self.leave = nn.Linear(2 * width, n_codes)
 
     def forward(
         self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None

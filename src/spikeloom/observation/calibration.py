@@ -34,16 +34,16 @@ class Calibration(nn.Module):
     """Gain and match, at first both 1.
 
     Args:
-        neurons: Number of neurons.
+        n_neurons: Number of neurons.
     """
 
     gain: Tensor
     match: Tensor
 
-    def __init__(self, neurons: int) -> None:
+    def __init__(self, n_neurons: int) -> None:
         super().__init__()
         self.register_buffer("gain", torch.ones(()))
-        self.register_buffer("match", torch.ones(neurons))
+        self.register_buffer("match", torch.ones(n_neurons))
 
     def forward(self, rates: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
         """Calibrated rates, spikes/bin."""
@@ -60,7 +60,7 @@ class Calibration(nn.Module):
         """
         window = max(1, round(SHARED_WINDOW / trials.bin_width))
         mask = mask_of(lengths, rates.shape[1])[..., None]
-        mean = trials.counts.sum((0, 1), dtype=np.float64) / trials.bins
+        mean = trials.counts.sum((0, 1), dtype=np.float64) / trials.n_valid_bins
         target = _shared_variance(trials.counts, trials.lengths, window, beyond)
         log_rates = np.log(np.where(mask, rates, 1))
 

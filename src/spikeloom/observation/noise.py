@@ -103,10 +103,10 @@ class SharedNoise(Noise):
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask, simulate: Callable[[int], TrialCounts]) -> None:
         """Fit the weights to covariances at short lags, data minus simulation; see `Noise.fit`."""
         self.weights.zero_()
-        lags = self._lags(min(trials.time, rates.shape[1]))
+        lags = self._lags(min(trials.n_bins, rates.shape[1]))
         if not self.components or min(len(trials), len(rates)) < 2 or len(lags) < 2:
             return
-        mean = trials.counts.sum((0, 1)) / trials.bins
+        mean = trials.counts.sum((0, 1)) / trials.n_valid_bins
         recorded, root = lagged(trials.counts, trials.mask, lags), np.sqrt(np.maximum(mean, 1e-6))
         valid = rates[mask]
         # Rows and columns are weighted so that the sampling error of every pair is about the same.
@@ -116,7 +116,7 @@ class SharedNoise(Noise):
         for number in range(ROUNDS):
             copies = [lagged(simulate(COPIES * number + copy), mask, lags) for copy in range(COPIES)]
             fitted, error = regressed((recorded - np.mean(copies, 0)) * unit, lags, correlation)
-            error = error * spread * math.sqrt(1 / trials.bins + 1 / (COPIES * mask.sum()))
+            error = error * spread * math.sqrt(1 / trials.n_valid_bins + 1 / (COPIES * mask.sum()))
             self._add(fitted, error, root)
 
     def _add(self, fitted: NDArray[np.float64], error: NDArray[np.float64], root: NDArray[np.float64]) -> None:

@@ -188,7 +188,7 @@ class History(nn.Module, abc.ABC):
     def start(self, trials: Trials) -> None:
         """Reset the offset, and measure the mean counts that are taken to precede a trial."""
         self.offset.zero_()
-        self.usual.copy_(torch.from_numpy(trials.counts.sum((0, 1)) / trials.bins))
+        self.usual.copy_(torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins))
 
     @final
     def effect(self, counts: Real) -> Real:

@@ -45,7 +45,7 @@ def spikes(
 
     Example:
         >>> import spikeloom as sl
-        >>> trials = sl.simulate.lorenz(40, neurons=6, bins=60, seed=0)
+        >>> trials = sl.simulate.lorenz(40, n_neurons=6, n_bins=60, seed=0)
         >>> sl.spikes(trials.rates, like=trials, seed=1).counts.shape
         (40, 60, 6)
     """
@@ -53,7 +53,7 @@ def spikes(
     drawn_from = _checked(rates, like, "rates", paired=paired)
     fitted_to = drawn_from if like_rates is None else _checked(like_rates, like, "like_rates", paired=True)
     model = ObservationModel() if observation is None else copy.deepcopy(observation)
-    model.build(like.neurons, like.bin_width)
+    model.build(like.n_neurons, like.bin_width)
     simulations = int(generator(seed, Purpose.CALIBRATE).integers(2**31))
     model.fit(like, fitted_to, seed=simulations)
     n_trials, n_bins, _ = drawn_from.shape
@@ -69,8 +69,8 @@ def spikes(
 def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRates:
     """Rates as float32, zero in the padding of paired trials, after a check of shape and values."""
     shape = np.shape(values)
-    if shape != like.counts.shape if paired else len(shape) != 3 or shape[2] != like.neurons:
-        wanted = str(like.counts.shape) if paired else f"(trial, time, {like.neurons})"
+    if shape != like.counts.shape if paired else len(shape) != 3 or shape[2] != like.n_neurons:
+        wanted = str(like.counts.shape) if paired else f"(trial, time, {like.n_neurons})"
         raise ShapeError(
             f"{name} must have the shape {wanted}, the axes trial, time and neuron of the recorded trials.",
             f"Its shape is {shape}.",

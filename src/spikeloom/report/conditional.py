@@ -172,7 +172,7 @@ def drawn_figure(
         unit = found.unit.removesuffix("/s")
         charts.append(_plane(asked[0], read.mean(0)[None], f"mean of {len(drawn)} trials", unit))
         charts.append(_plane(asked[0], read[:1], "one trial", unit))
-    order = in_raster(real, drawn.time, drawn)
+    order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
     value, good = found.r_squared("fake"), np.isfinite(mean).all(1)
     average = r_squared(found.asked["fake"][0][good], mean[good])

@@ -34,7 +34,7 @@ class Report(Findings):
 
     Example:
         >>> import spikeloom as sl
-        >>> train, test, fake = (sl.simulate.lorenz(40, neurons=6, bins=60, seed=seed) for seed in (1, 2, 3))
+        >>> train, test, fake = (sl.simulate.lorenz(40, n_neurons=6, n_bins=60, seed=seed) for seed in (1, 2, 3))
         >>> report = sl.evaluate(real=test, fake=fake, reference=train, splits=2, progress=False)
         >>> isinstance(report, sl.Report), report["isi_cv_r"].metric.ideal
         (True, 1.0)

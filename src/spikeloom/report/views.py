@@ -102,7 +102,7 @@ def name_of(condition: str | None, value: Any) -> str:
 
 def common_time(real: Trials, fake: Trials) -> int:
     """Bins that at least half of the recorded trials have, at most those of the generated ones."""
-    return int(min(float(np.median(np.asarray(real.lengths, float))), fake.time))
+    return int(min(float(np.median(np.asarray(real.lengths, float))), fake.n_bins))
 
 
 # --- rasters and PSTHs ---------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
 
 def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
     """Generated trials beside the training trials nearest to them; `pairs` (pair, 2) holds both trial numbers."""
-    order, charts = in_raster(train, max(train.time, fake.time), fake), []
+    order, charts = in_raster(train, max(train.n_bins, fake.n_bins), fake), []
     for mine, theirs in pairs[:most].tolist():
         time = int(max(fake.lengths[mine], train.lengths[theirs]))
         title = f"generated {mine}"
@@ -184,7 +184,7 @@ def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str |
     return Chart(title, tuple(series), x_label="time (s)", y_label="rate (spikes/s)")
 
 
-def psths(real: Trials, fake: Trials, *, condition: str | None = None, neurons: int = 3) -> Figure:
+def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons: int = 3) -> Figure:
     """Mean rates per condition: of all neurons together, and of those whose recorded mean changes most."""
     members, own = groups(real, condition), groups(fake, condition)
     if not set(members) <= set(own):  # the generated trials were not conditioned: compare over all trials
@@ -196,7 +196,7 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, neurons: 
         for trials, where in ((real, members), (fake, own))
     ]
     stack = np.stack(list(sides[0].values()))
-    chosen = np.argsort(-np.nan_to_num(stack).std((0, 1)))[: neurons if condition else 2 * neurons + 1]
+    chosen = np.argsort(-np.nan_to_num(stack).std((0, 1)))[: n_neurons if condition else 2 * n_neurons + 1]
     rows: list[int | None] = [None, *chosen.tolist()]
     charts = []
     for row in rows:
@@ -308,7 +308,7 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
         return np.nan_to_num(np.stack([mean_rates(trials, row, sd=PATH_SD, time=time) for row in rows]))
 
     sides = [paths(real, members), paths(fake, own)]
-    flat = sides[0].reshape(-1, real.neurons)
+    flat = sides[0].reshape(-1, real.n_neurons)
     scale = np.sqrt(flat.mean(0) + 5.0)  # soft: quiet neurons must not fill the picture with their noise
     center = flat.mean(0)
     axes = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]

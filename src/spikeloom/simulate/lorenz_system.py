@@ -37,15 +37,15 @@ CHUNK = 8
 """Trials whose spikes are drawn together: few enough to stay in the cache. It changes no number."""
 
 
-def lorenz(trials: int = 5000, *, neurons: int = 128, bins: int = 256, seed: int = 0, burn_in: int = 100) -> Trials:
+def lorenz(n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, seed: int = 0, burn_in: int = 100) -> Trials:
     """Simulated trials with their true rates and latents (the z-scored x, y, z).
 
     Trial k is the same however many trials are asked for.
 
     Args:
-        trials: How many.
-        neurons: How many; the loading is drawn from the seed.
-        bins: Bins of each trial, at least 2; 100 make one period.
+        n_trials: How many.
+        n_neurons: How many; the loading is drawn from the seed.
+        n_bins: Bins of each trial, at least 2; 100 make one period.
         seed: Equal seeds give equal trials.
         burn_in: Points dropped at the beginning of each trajectory.
 
@@ -54,29 +54,29 @@ def lorenz(trials: int = 5000, *, neurons: int = 128, bins: int = 256, seed: int
 
     Example:
         >>> import spikeloom as sl
-        >>> trials = sl.simulate.lorenz(4, neurons=6, bins=30, seed=0)
+        >>> trials = sl.simulate.lorenz(4, n_neurons=6, n_bins=30, seed=0)
         >>> trials.rates.shape
         (4, 30, 6)
     """
     for name, value, least in (
-        ("trials", trials, 1),
-        ("neurons", neurons, 1),
-        ("bins", bins, 2),
+        ("trials", n_trials, 1),
+        ("neurons", n_neurons, 1),
+        ("bins", n_bins, 2),
         ("burn_in", burn_in, 0),
     ):
         if value < least:
             raise SettingError(f"{name} must be at least {least}.", f"It was {value}.", f"Give {name}={least} or more.")
-    starts = np.array(START) + 2 * Streams(seed, Purpose.SIMULATE, 0, range(trials)).normal(3).astype(np.float64)
-    path = trajectories(starts, bins=bins, burn_in=burn_in)
+    starts = np.array(START) + 2 * Streams(seed, Purpose.SIMULATE, 0, range(n_trials)).normal(3).astype(np.float64)
+    path = trajectories(starts, n_bins=n_bins, burn_in=burn_in)
     latents = (path - path.mean(1, keepdims=True)) / path.std(1, keepdims=True)
-    loading = loadings(neurons, seed=seed)
-    rates = np.empty((trials, bins, neurons), np.float32)
-    counts = np.empty((trials, bins, neurons), np.uint8)  # the largest rate is about 9
-    for first in range(0, trials, CHUNK):
-        rows = range(first, min(first + CHUNK, trials))
+    loading = loadings(n_neurons, seed=seed)
+    rates = np.empty((n_trials, n_bins, n_neurons), np.float32)
+    counts = np.empty((n_trials, n_bins, n_neurons), np.uint8)  # the largest rate is about 9
+    for first in range(0, n_trials, CHUNK):
+        rows = range(first, min(first + CHUNK, n_trials))
         drive = (latents[first : rows.stop] @ loading.T + np.log(0.3)).astype(np.float32)
         rates[first : rows.stop] = np.log1p(np.exp(2 * drive)) / 2  # |drive| < 10, so nothing overflows
-        uniform = np.stack([rng.random((bins, neurons)) for rng in Streams(seed, Purpose.SPIKES, 0, rows).generators])
+        uniform = np.stack([rng.random((n_bins, n_neurons)) for rng in Streams(seed, Purpose.SPIKES, 0, rows).generators])
         counts[first : rows.stop] = poisson_of(rates[first : rows.stop], uniform)
     columns = {f"loading_{axis}": loading[:, k] for k, axis in enumerate("xyz")}
     return Trials(
@@ -105,21 +105,21 @@ def poisson_of(rates: Float[np.ndarray, "*axes"], uniform: Float[np.ndarray, "*a
     return counts.reshape(rates.shape)
 
 
-def loadings(neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
+def loadings(n_neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
     """Weights of the three dimensions on each neuron: rows of length 1, sorted by the first entry."""
-    rows = generator(seed, Purpose.SIMULATE, 1).standard_normal((neurons, 3))
+    rows = generator(seed, Purpose.SIMULATE, 1).standard_normal((n_neurons, 3))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows[np.argsort(rows[:, 0])]
 
 
 def trajectories(
-    starts: Float[np.ndarray, "trial 3"], *, bins: int, burn_in: int = 0, substeps: int = SUBSTEPS
+    starts: Float[np.ndarray, "trial 3"], *, n_bins: int, burn_in: int = 0, substeps: int = SUBSTEPS
 ) -> Float[np.ndarray, "trial bin 3"]:
     """The Lorenz system from each start, at points PERIOD / POINTS model time units apart; point 0 is the start."""
     step = PERIOD / POINTS / substeps
     state = np.ascontiguousarray(starts.T)
-    out = np.empty((bins, *state.shape))
-    for point in range(burn_in + bins):
+    out = np.empty((n_bins, *state.shape))
+    for point in range(burn_in + n_bins):
         if point >= burn_in:
             out[point - burn_in] = state
         for _ in range(substeps):

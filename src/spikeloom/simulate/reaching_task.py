@@ -49,9 +49,9 @@ CHUNK = 512
 
 
 def reaching(
-    trials: int = 3600,
+    n_trials: int = 3600,
     *,
-    neurons: int = arm.UNITS,
+    n_neurons: int = arm.UNITS,
     seed: int = 0,
     held_out: Sequence[tuple[int, int]] = HELD_OUT,
     controller: Mapping[str, NDArray[Any]] | None = None,
@@ -63,8 +63,8 @@ def reaching(
     `hand_velocity` (m/s), `muscle_activity` (0 to 1).
 
     Args:
-        trials: How many.
-        neurons: How many; those beyond 64 follow a hidden unit that another one follows too, at another rate.
+        n_trials: How many.
+        n_neurons: How many; those beyond 64 follow a hidden unit that another one follows too, at another rate.
         seed: Equal seeds give equal trials.
         held_out: Targets to mark, as (row, column) from the lower left.
         controller: Weights, from `read_controller`; the shipped ones if absent.
@@ -74,25 +74,25 @@ def reaching(
 
     Example:
         >>> import spikeloom as sl
-        >>> trials = sl.simulate.reaching(4, neurons=6, seed=0)
+        >>> trials = sl.simulate.reaching(4, n_neurons=6, seed=0)
         >>> sorted(trials.behavior)
         ['hand_position', 'hand_velocity', 'muscle_activity']
     """
-    for name, value in (("trials", trials), ("neurons", neurons)):
+    for name, value in (("trials", n_trials), ("neurons", n_neurons)):
         if value < 1:
             raise SettingError(f"{name} must be at least 1.", f"It was {value}.", f"Give {name}=1 or more.")
     marked = _cells(held_out)
     weights = read_controller() if controller is None else controller
-    start, target = _places(trials, seed)
+    start, target = _places(n_trials, seed)
     parts = []
-    for first in range(0, trials, CHUNK):
-        rows = range(first, min(first + CHUNK, trials))
+    for first in range(0, n_trials, CHUNK):
+        rows = range(first, min(first + CHUNK, n_trials))
         noise = Streams(seed, Purpose.SIMULATE, 0, rows).normal(BINS, arm.INPUTS + arm.UNITS)
         parts.append(movements(weights, _position(start[rows]), _position(target[rows]), noise))
     hidden, activity, position = (np.concatenate(part)[:, slice(*WINDOW)] for part in zip(*parts, strict=True))
     before = np.concatenate([part[2] for part in parts])[:, WINDOW[0] - 1 : WINDOW[1] - 1]
-    rates = _rates(hidden, weights, neurons, seed)
-    spikes = Streams(seed, Purpose.SPIKES, 0, range(trials)).generators
+    rates = _rates(hidden, weights, n_neurons, seed)
+    spikes = Streams(seed, Purpose.SPIKES, 0, range(n_trials)).generators
     ends = {"target": _position(target), "start": _position(start)}
     single = np.float32
     return Trials(
@@ -129,10 +129,10 @@ def movements(
     return hidden, activity, position
 
 
-def measured(weights: Mapping[str, NDArray[Any]], *, trials: int = 720) -> tuple[dict[str, NDArray[Any]], float]:
+def measured(weights: Mapping[str, NDArray[Any]], *, n_trials: int = 720) -> tuple[dict[str, NDArray[Any]], float]:
     """The weights with mean and sd of each hidden unit in this task, and the mean final error of the hand, m."""
-    start, target = (_position(cells) for cells in _places(trials, 0))
-    noise = Streams(0, Purpose.CALIBRATE, 0, range(trials)).normal(BINS, arm.INPUTS + arm.UNITS)
+    start, target = (_position(cells) for cells in _places(n_trials, 0))
+    noise = Streams(0, Purpose.CALIBRATE, 0, range(n_trials)).normal(BINS, arm.INPUTS + arm.UNITS)
     hidden, _, position = movements(weights, start, target, noise)
     rows = hidden[:, slice(*WINDOW)].reshape(-1, arm.UNITS)
     scale = {"hidden_mean": rows.mean(0), "hidden_sd": rows.std(0).clip(min=1e-6)}
@@ -192,13 +192,13 @@ def _cells(held_out: Sequence[tuple[int, int]]) -> list[int]:
     return [row * GRID + column for row, column in held_out]
 
 
-def _places(trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Grid cells of start and target of each trial, (trial,); every 36 trials have all targets."""
     cells = GRID * GRID
-    blocks = range(-(-trials // cells))
+    blocks = range(-(-n_trials // cells))
     target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(cells) for block in blocks])
     shift = np.concatenate([generator(seed, Purpose.SIMULATE, 2, block).integers(1, cells, cells) for block in blocks])
-    return ((target + shift) % cells)[:trials], target[:trials]
+    return ((target + shift) % cells)[:n_trials], target[:n_trials]
 
 
 def _position(cells: NDArray[np.int64]) -> NDArray[Any]:
@@ -206,10 +206,10 @@ def _position(cells: NDArray[np.int64]) -> NDArray[Any]:
     return (np.stack([cells % GRID, cells // GRID], 1) - (GRID - 1) / 2) * SPACING
 
 
-def _rates(hidden: NDArray[Any], weights: Mapping[str, NDArray[Any]], neurons: int, seed: int) -> NDArray[Any]:
+def _rates(hidden: NDArray[Any], weights: Mapping[str, NDArray[Any]], n_neurons: int, seed: int) -> NDArray[Any]:
     """Spikes/bin of neurons that each follow a hidden unit."""
     rng = generator(seed, Purpose.SIMULATE, 3)
-    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-neurons // arm.UNITS))])[:neurons]
-    offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, neurons)
+    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-n_neurons // arm.UNITS))])[:n_neurons]
+    offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, n_neurons)
     score = (hidden[..., unit] - weights["hidden_mean"][unit]) / weights["hidden_sd"][unit]
     return np.exp(offset + GAIN * score) * arm.BIN_WIDTH

@@ -84,15 +84,15 @@ def batch_size(plan: Plan, n_trials: int, n_processes: int) -> int:
     return plan.batch if plan.batch <= n_trials else n_trials - n_trials % n_processes
 
 
-def trials_of(update: int, *, trials: int, batch: int, seed: int) -> list[int]:
+def trials_of(update: int, *, n_trials: int, batch: int, seed: int) -> list[int]:
     """Trial numbers of one update, (batch,). The ragged end of an epoch is left out; batch <= trials."""
-    epoch, place = divmod(update, trials // batch)
-    return _order(seed, epoch, trials)[place * batch : (place + 1) * batch]
+    epoch, place = divmod(update, n_trials // batch)
+    return _order(seed, epoch, n_trials)[place * batch : (place + 1) * batch]
 
 
 @functools.lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, trials: int) -> list[int]:
-    return generator(seed, Purpose.ORDER, epoch).permutation(trials).tolist()
+def _order(seed: int, epoch: int, n_trials: int) -> list[int]:
+    return generator(seed, Purpose.ORDER, epoch).permutation(n_trials).tolist()
 
 
 def means(sums: Mapping[str, float]) -> dict[str, float | None]:

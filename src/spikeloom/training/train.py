@@ -172,7 +172,7 @@ class _StageRun:
         with contextlib.closing(bar):
             while state.update < plan.updates:
                 began = time.monotonic()
-                rows = trials_of(state.update, trials=self.trials, batch=self.batch, seed=self.seed)
+                rows = trials_of(state.update, n_trials=self.trials, batch=self.batch, seed=self.seed)
                 sums, norm = self.gradient(rows, stop=stop.asked)
                 self.step(sums, norm, rows)
                 state.update += 1

@@ -39,8 +39,8 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str
         LeftOutWarning: if not all of the parts' fields could be kept.
     """
     lengths = np.concatenate([part.lengths for part in parts])
-    check_padding(lengths, parts[0].neurons, parts[0].bin_width)
-    time, left_out = max(part.time for part in parts), _LeftOut(len(parts))
+    check_padding(lengths, parts[0].n_neurons, parts[0].bin_width)
+    time, left_out = max(part.n_bins for part in parts), _LeftOut(len(parts))
     arrays: dict[str, Any] = {"lengths": lengths}
     for name in ("counts", "rates", "latents"):
         arrays[name] = _padded([getattr(part, name) for part in parts], time, left_out, name)

@@ -140,28 +140,28 @@ class Trials:
         return len(self.counts)
 
     @property
-    def neurons(self) -> int:
+    def n_neurons(self) -> int:
         """Number of neurons."""
         return self.counts.shape[2]
 
     @property
-    def time(self) -> int:
+    def n_bins(self) -> int:
         """Number of bins of the longest trial, the padded time axis."""
         return self.counts.shape[1]
 
     @property
     def mask(self) -> TrialMask:
         """True where a bin counts, (trial, time)."""
-        return mask_of(self.lengths, self.time)
+        return mask_of(self.lengths, self.n_bins)
 
     @property
-    def bins(self) -> int:
+    def n_valid_bins(self) -> int:
         """Valid bins of all trials together."""
         return int(self.lengths.sum())
 
     def mean_rates_hz(self) -> NDArray[np.float64]:
         """Mean rate of each neuron over all valid bins (neuron,), in spikes/s."""
-        return self.counts.sum((0, 1), dtype=np.float64) / (self.bins * self.bin_width)
+        return self.counts.sum((0, 1), dtype=np.float64) / (self.n_valid_bins * self.bin_width)
 
     def condition(self, name: str) -> Array:
         """Values of one condition (trial, ...); a ConditionError lists the names there are."""
@@ -176,7 +176,7 @@ class Trials:
     def __repr__(self) -> str:
         lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
         return (
-            f"Trials({len(self)} trials, {lengths} bins of {1000 * self.bin_width:g} ms, {self.neurons} neurons, "
+            f"Trials({len(self)} trials, {lengths} bins of {1000 * self.bin_width:g} ms, {self.n_neurons} neurons, "
             f"conditions {sorted(self.conditions)}, behavior {sorted(self.behavior)}, source {self.source!r})"
         )
 
@@ -185,7 +185,7 @@ class Trials:
         rows = {
             "trials": str(len(self)),
             "bins": f"{lengths} of {1000 * self.bin_width:g} ms",
-            "neurons": str(self.neurons),
+            "neurons": str(self.n_neurons),
             "conditions": ", ".join(self.conditions) or "none",
             "behavior": ", ".join(f"{name} ({self.units[name] or 'no unit'})" for name in self.behavior) or "none",
             "also known": ", ".join(name for name in ("rates", "latents", "codes") if getattr(self, name) is not None),
@@ -226,7 +226,7 @@ class Trials:
 
     def select_neurons(self, neurons: slice | Sequence[int] | NDArray[Any]) -> "Trials":
         """The given neurons (a slice, indices, or a mask of neurons), in the order given."""
-        columns = np.arange(self.neurons)[neurons if isinstance(neurons, slice) else np.asarray(neurons)]
+        columns = np.arange(self.n_neurons)[neurons if isinstance(neurons, slice) else np.asarray(neurons)]
         return replace(
             self,
             counts=self.counts[:, :, columns],
@@ -312,7 +312,7 @@ class Trials:
                 f"It was {factor}; the shortest trial has {self.lengths.min() if len(self) else 0} bins.",
                 "Give a smaller factor, or drop short trials with select.",
             )
-        wide = self.time // factor
+        wide = self.n_bins // factor
 
         def merge(value: Array, how: str) -> Array:
             blocks = value[:, : wide * factor].reshape(len(self), wide, factor, *value.shape[2:])
@@ -410,10 +410,10 @@ class Trials:
             NeuronOrderWarning: if the others hold the same neurons in another order.
         """
         order = order_like(other.neuron_table, self.neuron_table, mine=theirs, theirs=mine)
-        if self.neurons != other.neurons or not math.isclose(self.bin_width, other.bin_width, rel_tol=1e-6):
+        if self.n_neurons != other.n_neurons or not math.isclose(self.bin_width, other.bin_width, rel_tol=1e-6):
             raise ShapeError(
                 "Both sets of trials must have the same neurons and the same bin width.",
-                f"They have {self.neurons} and {other.neurons} neurons, in bins of {self.bin_width:g} and "
+                f"They have {self.n_neurons} and {other.n_neurons} neurons, in bins of {self.bin_width:g} and "
                 f"{other.bin_width:g} s.",
                 "Bin both from the same neurons with the same --bin-width, or use rebin.",
             )
@@ -450,7 +450,7 @@ class Trials:
             counts, names = counts[None], ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
         made = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
-        check_padding(np.asarray(made.lengths, np.int64), made.neurons, made.bin_width, large=counts.size)  # it exists
+        check_padding(np.asarray(made.lengths, np.int64), made.n_neurons, made.bin_width, large=counts.size)  # it exists
         return made
 
     @classmethod

@@ -161,7 +161,7 @@ class Bound(Objective):
             raise SettingError(
                 "To search by bound a model must be validated by its evidence lower bound.",
                 f"This {type(model).__name__} is not.",
-                "Search an LFADS, with --set loss.validation=bound; or write --objective samples.",
+                "Search an LFADS, with --set loss_settings.validation=bound; or write --objective samples.",
             )
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
@@ -172,7 +172,7 @@ class Bound(Objective):
             return math.nan
         parts = min(looks, key=lambda line: line["validation"])["validation_parts"]
         spent = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
-        entries = self.validation.bins / len(self.validation) * self.validation.neurons
+        entries = self.validation.n_valid_bins / len(self.validation) * self.validation.n_neurons
         return -sum(spent) * entries if None not in spent else math.nan
 
 

@@ -142,7 +142,7 @@ class Search:
 
     def _identity(self, trials: Trials) -> Identity:
         """Identity of trials for a search, whose judging may read every column and series."""
-        signal = self.recipe.build(self.train.neurons).reads
+        signal = self.recipe.build(self.train.n_neurons).reads
         return trials_identity(trials, signal=signal, columns=[*trials.conditions, *trials.behavior])
 
     def _check(self) -> None:
@@ -164,7 +164,7 @@ class Search:
 
     def build(self, settings: Mapping[str, Any]) -> Model:
         """An untrained model with these settings; SettingError if they do not go together."""
-        return self.resolved(settings).build(self.train.neurons)
+        return self.resolved(settings).build(self.train.n_neurons)
 
     def own(self) -> dict[str, Setting] | None:
         """What the recipe itself says of the settings that vary; None if a value lies outside the space."""

@@ -4,10 +4,10 @@ A search is TOML, beside the recipes in `searches/`; the command line says the s
 
     about = "..."
     [vary]
-    network.dropout = { low = 0.0, high = 0.6 }
+    network_settings.dropout = { low = 0.0, high = 0.6 }
     plan.learning_rate = { low = 1e-5, high = 5e-3, log = true }
     latents = { among = [8, 16, 32] }
-    loss.beta = { low = 1e-6, high = 1e-3, log = true, per_entry = true }
+    loss_settings.beta = { low = 1e-6, high = 1e-3, log = true, per_entry = true }
     [fix]
     plan.horizon = 1000.0
     [population]
@@ -40,7 +40,7 @@ from spikeloom.trials import Trials
 Setting = bool | int | float | str
 SEARCH = ConfigDict(**STRICT, strict=True)
 """A search file may not convert types either: "5" is not 5."""
-HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'latents=8|16|32', or [vary] in a search."
+HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'n_latents=8|16|32', or [vary] in a search."
 
 
 @checked_dataclass(frozen=True, config=SEARCH)
@@ -185,7 +185,7 @@ class Space:
 
     def of(self, trials: Trials) -> "Space":
         """The space with ranges per entry multiplied by the mean bins x neurons of these trials."""
-        entries = trials.bins / len(trials) * trials.neurons
+        entries = trials.n_valid_bins / len(trials) * trials.n_neurons
         scaled = {
             key: values.times(entries) if isinstance(values, Range) and values.per_entry else values
             for key, values in self.vary.items()
@@ -217,7 +217,7 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
 
     Args:
         source: Name of a search that comes with the package, path of a `.toml` file, or None.
-        words: Such as "network.dropout=0..0.6", "plan.learning_rate=1e-5..5e-3 log", "latents=8|16|32".
+        words: Such as "network_settings.dropout=0..0.6", "plan.learning_rate=1e-5..5e-3 log", "n_latents=8|16|32".
 
     Raises:
         FileError: if there is no such search; the message lists those there are.

@@ -13,7 +13,7 @@ from tests.helpers.small_ldns import toy_model, toy_trials
 @pytest.mark.parametrize(("sampler", "calls"), [(UniPC(5), 5), (DDIM(7), 7)])
 def test_network_evaluations_are_counted_not_declared(sampler, calls):
     model = toy_model(sampler=sampler).fit(toy_trials())
-    told = cost(model, trials=2)
+    told = cost(model, n_trials=2)
     assert told["network evaluations per sample"] == str(calls)
     assert told["parameters"] == f"{sum(value.numel() for value in model.parameters()):,}"
     assert "autoencoder" in told["training"]

@@ -21,7 +21,7 @@ def test_bits_are_those_of_the_definition_on_rates_that_did_not_see_their_counts
     test = toy_trials(12, variable=True, seed=1)
     mask, counts = test.mask, test.counts
     rates = model.unseen_rates(test)
-    mean = counts.sum((0, 1)) / test.bins
+    mean = counts.sum((0, 1)) / test.n_valid_bins
     model_nats = stats.poisson.logpmf(counts, rates)[mask].sum()
     null_nats = stats.poisson.logpmf(counts, np.broadcast_to(mean, counts.shape))[mask].sum()
     expected = (model_nats - null_nats) / counts.sum() / math.log(2)

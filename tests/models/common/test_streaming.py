@@ -31,31 +31,31 @@ def joined(chunks: list[Trials], name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("chunk", [None, 7, 100])
 def test_a_stream_is_the_first_trial_of_a_sample(plain, chunk):
-    whole = plain.sample(1, bins=100, seed=3)
-    chunks = list(plain.stream(bins=100, seed=3, chunk=chunk))
+    whole = plain.sample(1, n_bins=100, seed=3)
+    chunks = list(plain.stream(n_bins=100, seed=3, chunk=chunk))
     assert {len(chunk) for chunk in chunks} == {1}
     assert chunks[0].time == (chunk or 24)
     assert chunks[0].source == "LDNS"
     np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
     np.testing.assert_allclose(joined(chunks, "rates"), whole.rates[0], rtol=1e-3)
     np.testing.assert_array_equal(joined(chunks, "counts"), whole.counts[0])
-    other = list(plain.stream(bins=100, seed=4, chunk=chunk))
+    other = list(plain.stream(n_bins=100, seed=4, chunk=chunk))
     assert not np.array_equal(joined(other, "counts"), joined(chunks, "counts"))
 
 
 def test_a_stream_has_no_end_of_its_own(plain):
-    assert sum(chunk.time for chunk in islice(plain.stream(chunk=50), 9)) == 450
+    assert sum(chunk.n_bins for chunk in islice(plain.stream(chunk=50), 9)) == 450
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 @pytest.mark.parametrize("how", ["array", "bins", "pieces"])
 def test_a_stream_follows_a_path_and_ends_with_it(told, how, guidance):
     path = 0.9 * np.sin(np.arange(130) / 9)[:, None]  # inside the training range: no warnings
-    whole = told.sample(1, bins=130, condition={**FIXED, "wave": path}, guidance=guidance, seed=2)
+    whole = told.sample(1, n_bins=130, condition={**FIXED, "wave": path}, guidance=guidance, seed=2)
     ways = {"array": path, "bins": iter(path), "pieces": (path[k : k + 17] for k in range(0, 130, 17))}
     words = dict(condition={**FIXED, "wave": ways[how]}, guidance=guidance, chunk=40, seed=2)
     chunks = list(told.stream(**words))
-    assert [chunk.time for chunk in chunks] == [40, 40, 40, 10]
+    assert [chunk.n_bins for chunk in chunks] == [40, 40, 40, 10]
     np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
     np.testing.assert_allclose(np.concatenate([c.behavior["wave"][0] for c in chunks]), path, atol=1e-12)
     assert chunks[-1].units == {"wave": "m"}
@@ -72,16 +72,16 @@ def test_a_stream_reads_no_further_ahead_than_it_needs(told):
             yield np.zeros(1)
 
     chunk = next(told.stream(condition={**FIXED, "wave": drawn()}, chunk=5))
-    assert chunk.time == 5
+    assert chunk.n_bins == 5
     # at most three half windows of 12 bins for each of the sampler's levels are under way
     assert read <= 5 + 12 * (3 * told.sampler.steps + 2)
 
 
 def test_fresh_noise_is_drawn_block_by_block(plain):
     """A stochastic sampler gives another trial than `sample`, with the same statistics at borders as elsewhere."""
-    chunks = list(plain.stream(bins=2400, seed=1, sampler=SDEDPMSolver2M(12)))
+    chunks = list(plain.stream(n_bins=2400, seed=1, sampler=SDEDPMSolver2M(12)))
     latents = joined(chunks, "latents")
-    again = joined(list(plain.stream(bins=2400, seed=1, sampler=SDEDPMSolver2M(12), chunk=11)), "latents")
+    again = joined(list(plain.stream(n_bins=2400, seed=1, sampler=SDEDPMSolver2M(12), chunk=11)), "latents")
     np.testing.assert_allclose(again, latents, atol=1e-4)
     step = np.square(np.diff(latents, axis=0)).mean(1)
     border, inside = step[11::12], np.delete(step, np.s_[11::12])

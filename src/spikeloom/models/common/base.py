@@ -80,7 +80,7 @@ class Model(nn.Module, abc.ABC):
     """A generative model of spike trains. Constructor arguments are settings, plain values or small frozen objects.
 
     Attributes:
-        neurons: Number of neurons, set by the constructor.
+        n_neurons: Number of neurons, set by the constructor.
         condition: Names of the conditions that the model is trained with.
         guidance: Strength of the conditions unless `sample` is given another.
         reads: Field of the trials that `infer` is given.
@@ -88,7 +88,7 @@ class Model(nn.Module, abc.ABC):
         history: Lines of training history.
     """
 
-    neurons: int
+    n_neurons: int
     condition: tuple[str, ...] = ()
     guidance: float = 1.0
     reads: Signal = "counts"
@@ -212,9 +212,9 @@ class Model(nn.Module, abc.ABC):
     @final
     def sample(
         self,
-        trials: int | None = None,
+        n_trials: int | None = None,
         *,
-        bins: int | None = None,
+        n_bins: int | None = None,
         like: Trials | None = None,
         condition: ConditionArgument = None,
         guidance: float | None = None,
@@ -228,8 +228,8 @@ class Model(nn.Module, abc.ABC):
         """Generate trials: counts, and rates, latents or codes.
 
         Args:
-            trials: Number of trials; that of `like` or of the codes, if one of these is given.
-            bins: Length of every trial; drawn from the lengths of the training trials if absent.
+            n_trials: Number of trials; that of `like` or of the codes, if one of these is given.
+            n_bins: Length of every trial; drawn from the lengths of the training trials if absent.
             like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
             condition: Names of conditions (values from `like`, or drawn from the training trials), or name -> value
                 for all trials or one per trial. None samples without conditions.
@@ -251,7 +251,7 @@ class Model(nn.Module, abc.ABC):
         self._check_options(condition=condition, guidance=guidance, sampler=sampler, codes=codes)
         order = None if like is None else facts.order_of(like)
         chosen = None if codes is None else self.checked_codes(np.asarray(codes, np.float32))
-        lengths = trial_lengths(facts, trials, bins, like, codes=chosen, seed=seed)
+        lengths = trial_lengths(facts, n_trials, n_bins, like, codes=chosen, seed=seed)
         values = facts.conditions.values(condition, like, lengths, seed)
         numbers = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
         strength = self.guidance if guidance is None else guidance
@@ -291,7 +291,7 @@ class Model(nn.Module, abc.ABC):
     def stream(
         self,
         *,
-        bins: int | None = None,
+        n_bins: int | None = None,
         condition: ConditionArgument = None,
         guidance: float | None = None,
         chunk: int | None = None,
@@ -301,7 +301,7 @@ class Model(nn.Module, abc.ABC):
         """Generate one trial without end, a chunk at a time, in constant memory; for LDNS see `diffusion.stream`.
 
         Args:
-            bins: Bins after which it ends. `None` ends it with the series of `condition`, or never.
+            n_bins: Bins after which it ends. `None` ends it with the series of `condition`, or never.
             condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim).
             guidance: Strength of the condition, the model's own if absent.
             chunk: Bins of each chunk; those of the longest training trial if absent.
@@ -319,10 +319,10 @@ class Model(nn.Module, abc.ABC):
         """
         facts = self.facts
         self._check_options(condition=condition, guidance=guidance, sampler=sampler)
-        size = chunk_size(facts, bins, chunk)
+        size = chunk_size(facts, n_bins, chunk)
         conditions = StreamConditions(facts.conditions, condition, seed=seed)
         strength = self.guidance if guidance is None else guidance
-        pieces = self.eval().unroll(StreamRequest(seed, conditions, bins, strength, sampler))
+        pieces = self.eval().unroll(StreamRequest(seed, conditions, n_bins, strength, sampler))
         return chunks(pieces, size, conditions, facts, source=type(self).__name__)
 
     @final
@@ -347,8 +347,8 @@ class Model(nn.Module, abc.ABC):
             )
 
         self.eval()
-        size = batch_size(trials.time, largest=max_batch)
-        result = in_batches(infer, len(trials), trials.time, batch=size, description="encode", progress=progress)
+        size = batch_size(trials.n_bins, largest=max_batch)
+        result = in_batches(infer, len(trials), trials.n_bins, batch=size, description="encode", progress=progress)
         rates = result.rates if result.rates is None or order is None else result.rates[:, :, np.argsort(order)]
         return replace(
             trials,
@@ -410,7 +410,7 @@ class Model(nn.Module, abc.ABC):
         return self._facts is not None
 
     def __repr__(self) -> str:
-        size = [f"{self.neurons} neurons", *([self.size] if self.size else [])]
+        size = [f"{self.n_neurons} neurons", *([self.size] if self.size else [])]
         if self.condition:
             size.append(f"conditions {', '.join(self.condition)}")
         return f"{type(self).__name__}({', '.join(size)}; {self._training_in_words()})"

@@ -23,13 +23,13 @@ class Coded(Model, abc.ABC):
     """A generative model of whole trials, each from one code (code,).
 
     Attributes:
-        codes: Numbers in a code.
+        n_codes: Numbers in a code.
         space: Where the codes of the training trials lie.
         smoothing: Standard deviation of the Gaussian that spikes are smoothed with before they are compared with the
             activity of this model, s; None if the model learns from rates.
     """
 
-    codes: int
+    n_codes: int
     space: CodeSpace
     smoothing: float | None = 0.05
 
@@ -38,7 +38,7 @@ class Coded(Model, abc.ABC):
         """Generate trials from the codes of recorded ones, with their lengths, conditions and behaviour."""
         codes = self.encode(trials, progress=False).codes
         fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
-        behavior = {name: value[:, : fake.time] for name, value in trials.behavior.items()}  # it may be padded further
+        behavior = {name: value[:, : fake.n_bins] for name, value in trials.behavior.items()}  # it may be padded further
         return replace(fake, conditions=trials.conditions, behavior=behavior, units=trials.units)
 
     @final
@@ -92,7 +92,7 @@ class Coded(Model, abc.ABC):
         changes = np.linspace(*span, points)
         only = np.eye(1, len(names)).repeat(len(codes), 0)  # of all variables, only the first moves
         moved = np.stack([directions.move(codes, change * only, how=how) for change in changes])
-        self.checked_codes(moved.reshape(-1, self.codes).astype(np.float32))  # warns once, for all points
+        self.checked_codes(moved.reshape(-1, self.n_codes).astype(np.float32))  # warns once, for all points
         parts = []
         for change, these in zip(changes, moved, strict=True):
             with warnings.catch_warnings():

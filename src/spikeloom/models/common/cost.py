@@ -16,12 +16,12 @@ from spikeloom.models.common.base import Model
 from spikeloom.training.memory import peak_memory
 
 
-def cost(model: Model, *, trials: int = 64, seed: int = 0) -> dict[str, str]:
+def cost(model: Model, *, n_trials: int = 64, seed: int = 0) -> dict[str, str]:
     """Return the number of parameters, the training time, and the cost of sampling on this machine, name -> words.
 
     Args:
         model: A trained model.
-        trials: Number of trials whose sampling is timed; the same number is sampled before, to warm up.
+        n_trials: Number of trials whose sampling is timed; the same number is sampled before, to warm up.
         seed: Random seed of the sampled trials.
     """
     calls = 0
@@ -37,15 +37,15 @@ def cost(model: Model, *, trials: int = 64, seed: int = 0) -> dict[str, str]:
     finally:
         for hook in hooks:
             hook.remove()
-    model.sample(trials, seed=seed, progress=False)
+    model.sample(n_trials, seed=seed, progress=False)
     began = time.perf_counter()
-    model.sample(trials, seed=seed, progress=False)
+    model.sample(n_trials, seed=seed, progress=False)
     seconds = time.perf_counter() - began
     words = {
         "parameters": f"{sum(value.numel() for value in model.parameters()):,}",
         "training": _training(model),
         "network evaluations per sample": f"{calls:,}" if networks else "none: one pass of the generator",
-        "sampling": f"{1000 * seconds / trials:.3g} s per 1,000 trials of {int(drawn.lengths[0])} bins",
+        "sampling": f"{1000 * seconds / n_trials:.3g} s per 1,000 trials of {int(drawn.lengths[0])} bins",
         "sampling, measured on": _device(model),
         "peak memory of this process": f"{peak_memory():.2g} GB",
     }

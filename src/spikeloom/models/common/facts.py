@@ -27,7 +27,7 @@ class Facts:
     """Facts about the training trials that a model needs to sample and encode.
 
     Args:
-        neurons: Number of neurons.
+        n_neurons: Number of neurons.
         bin_width: Width of a bin, s.
         lengths: Valid bins of a trial -> number of training trials of that length.
         source: Where the training trials came from.
@@ -36,7 +36,7 @@ class Facts:
         neuron_table: Columns with one value per neuron of the training trials, name -> (neuron,).
     """
 
-    neurons: int
+    n_neurons: int
     bin_width: float
     lengths: Mapping[int, int]
     source: str
@@ -51,7 +51,7 @@ class Facts:
         lengths = {int(length): count for length, count in sorted(Counter(trials.lengths.tolist()).items())}
         conditions = Conditions.fit(trials, condition)
         neurons = {name: column for name, column in trials.neuron_table.items() if column.ndim == 1}
-        return cls(trials.neurons, trials.bin_width, lengths, trials.source, content.hexdigest(), conditions, neurons)
+        return cls(trials.n_neurons, trials.bin_width, lengths, trials.source, content.hexdigest(), conditions, neurons)
 
     @classmethod
     def read(cls, plain: Mapping[str, Any]) -> "Facts":
@@ -93,10 +93,10 @@ class Facts:
             ShapeError: if bin width or neurons are not those of the training trials.
         """
         order = self.order_of(trials)
-        if trials.neurons != self.neurons or not np.isclose(trials.bin_width, self.bin_width):
+        if trials.n_neurons != self.n_neurons or not np.isclose(trials.bin_width, self.bin_width):
             raise ShapeError(
-                f"This model was fitted to {self.neurons} neurons in bins of {self.bin_width:g} s.",
-                f"These trials have {trials.neurons} neurons in bins of {trials.bin_width:g} s.",
+                f"This model was fitted to {self.n_neurons} neurons in bins of {self.bin_width:g} s.",
+                f"These trials have {trials.n_neurons} neurons in bins of {trials.bin_width:g} s.",
                 "Bin the same neurons with the same bin width.",
             )
         return (trials, None) if order is None else (trials.select_neurons(order), order)

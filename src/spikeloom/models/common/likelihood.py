@@ -55,8 +55,8 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
             unseen = torch.where(hidden, rates(seen, mask).cpu(), unseen)
         return Inferred(rates=unseen.numpy())
 
-    batch = batch_size(trials.time)
-    joined = in_batches(infer, len(trials), trials.time, batch=batch, description="unseen").rates
+    batch = batch_size(trials.n_bins)
+    joined = in_batches(infer, len(trials), trials.n_bins, batch=batch, description="unseen").rates
     assert joined is not None  # infer returns rates
     return joined
 
@@ -74,7 +74,7 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
     mask = torch.from_numpy(trials.mask)[..., None]
     drive = observation.drive(torch.from_numpy(unseen).double())
     log_prob = observation.log_prob(counts, drive)
-    mean = (counts.sum((0, 1)) / trials.bins).clamp(min=SMALLEST)
+    mean = (counts.sum((0, 1)) / trials.n_valid_bins).clamp(min=SMALLEST)
     null = counts * mean.log() - mean - torch.lgamma(counts + 1)
     gain: Tensor = torch.where(mask, log_prob - null, 0).sum()
     return float(gain / counts.sum() / math.log(2)) if counts.any() else math.nan

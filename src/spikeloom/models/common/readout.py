@@ -126,7 +126,7 @@ class Readout(nn.Module):
 
     def start(self, trials: Trials) -> None:
         """Let the decoder begin at the mean counts of the training trials."""
-        mean = torch.from_numpy(trials.counts.sum((0, 1)).astype(np.float32)) / trials.bins
+        mean = torch.from_numpy(trials.counts.sum((0, 1)).astype(np.float32)) / trials.n_valid_bins
         self.decoder.start_at(self.observation.drive(mean))
 
     def fit_scale(self, latents: TrialLatents, mask: TrialMask) -> None:
@@ -158,10 +158,10 @@ class Readout(nn.Module):
         """
         if not any(True for _ in self.observation.buffers()):
             return  # the observation model has nothing to fit
-        enough = max(2, MOST_ENTRIES // (trials.time * trials.neurons))
+        enough = max(2, MOST_ENTRIES // (trials.n_bins * trials.n_neurons))
         if len(trials) > enough:
             trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
-        calibrated = self._calibrate(Calibration(trials.neurons), trials, unseen(trials), trials.lengths)
+        calibrated = self._calibrate(Calibration(trials.n_neurons), trials, unseen(trials), trials.lengths)
         self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
 
     def fit_generated(self, trials: Trials, samples: Mapping[Source, Trials], *, seed: int) -> None:
@@ -189,7 +189,7 @@ class Readout(nn.Module):
         """Uncalibrated rates of generated trials, some trials at a time."""
         latents = torch.from_numpy(np.array(trials.latents)) * self.sd.cpu() + self.mean.cpu()
         rates = np.zeros(trials.counts.shape, np.float32)
-        size = batch_size(trials.time)
+        size = batch_size(trials.n_bins)
         for first in range(0, len(trials), size):
             rows = slice(first, first + size)
             longest = int(trials.lengths[rows].max())

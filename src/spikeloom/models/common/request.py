@@ -85,7 +85,7 @@ def trial_lengths(
         raise SettingError(
             "sample needs a number of trials >= 1, and bins >= 1 if given.",
             f"It got trials={n_trials}, bins={n_bins}.",
-            "Write model.sample(trials=100).",
+            "Write model.sample(n_trials=100).",
         )
     if n_bins is not None:
         return np.full(n_trials, n_bins)
