@@ -79,7 +79,7 @@ def test_alignment_that_never_happened(recordings):
 
 def test_sparse_spikes_of_very_unequal_trials(recordings):
     recording = read_nwb(recordings("kemere_ca1_linear_track.nwb"))
-    assert (recording.n_neurons, recording.spike_count, recording.trials) == (31, 28829, 47)
+    assert (recording.n_neurons, recording.spike_count, recording.n_trials) == (31, 28829, 47)
     trials = recording.bin(0.025, conditions=["direction"])
     plain = np.load(recordings("kemere_ca1_linear_track.npz"))
     start, stop = plain["trial_start"], plain["trial_end"]

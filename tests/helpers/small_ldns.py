@@ -35,8 +35,8 @@ def toy_model(*, updates: int = 4, **settings) -> LDNS:
     plan = Plan(updates=updates, batch=8, learning_rate=2e-3)
     small = dict(
         n_latents=4,
-        autoencoder=AutoencoderSettings(width=8, blocks=1),
-        denoiser=DenoiserSettings(width=8, blocks=1),
+        autoencoder_settings=AutoencoderSettings(width=8, blocks=1),
+        denoiser_settings=DenoiserSettings(width=8, blocks=1),
         autoencoder_plan=plan,
         diffusion_plan=plan,
     )

@@ -42,7 +42,7 @@ def model(*, updates=6, signal=None, **settings):
     """A tiny GNOCCHI."""
     plan = Plan(updates=updates, batch=16, learning_rate=2e-3)
     network = NetworkSettings(width=16, blocks=1, encoder_width=8, encoder_blocks=1, mmd=settings.pop("mmd", 1.0))
-    plain = dict(codes=3, signal=signal or SignalSettings(components=6), network=network)
+    plain = dict(n_codes=3, signal_settings=signal or SignalSettings(components=6), network_settings=network)
     return GNOCCHI(NEURONS, **{**plain, "plan": plan, "prior_plan": plan, "head_plan": plan, **settings})
 
 
@@ -202,10 +202,10 @@ def test_rates_and_latents_as_the_signal(tmp_path):
         again = load_model(tmp_path / signal.of)
         fake = trained.sample(5, seed=1)
         np.testing.assert_array_equal(again.sample(5, seed=1).counts, fake.counts)
-        assert (fake.latents is not None) == (signal_settings.of == "latents")
+        assert (fake.latents is not None) == (signal.of == "latents")
         with pytest.raises(DataError, match=f"reads the {signal.of}"):
             trained.encode(Trials(data.counts, 0.02))
-    with pytest.raises(DataError, match=r"signal\.latents=4"):
+    with pytest.raises(DataError, match=r"signal_settings\.n_latents=4"):
         model(signal=SignalSettings(of="latents", n_latents=5, components=6)).fit(data, progress=False)
 
 
@@ -257,7 +257,7 @@ def test_mistakes_are_named(fitted):
     with pytest.raises(SettingError, match="points >= 1"):
         fitted.traverse(toy(4), "gain", span=(0, 1), points=0)
     with pytest.raises(SettingError, match="codes >= 1"):
-        model(codes=0)
+        model(n_codes=0)
 
 
 def test_reconstructions_of_trials_padded_further_keep_their_behaviour(fitted):

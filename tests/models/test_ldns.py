@@ -168,7 +168,7 @@ def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
 
 def test_calibration_can_be_left_out():
     settings = AutoencoderSettings(width=8, blocks=1, calibrate=False)
-    model = toy_model(autoencoder=settings, condition=("speed",)).fit(toy_trials(), progress=False)
+    model = toy_model(autoencoder_settings=settings, condition=("speed",)).fit(toy_trials(), progress=False)
     for calibration in (model.readout.inferred, model.readout.generated, model.readout.conditional):
         assert calibration.gain == 1
         assert (calibration.match == 1).all()
@@ -278,12 +278,12 @@ def test_bad_requests_say_what_to_do(plain):
 
 def test_latents_must_divide_the_width():
     with pytest.raises(SettingError, match="n_latents=3"):
-        toy_model(latents=3)
+        toy_model(n_latents=3)
 
 
 def test_a_causal_model_encodes_causally():
     causal = AutoencoderSettings(width=8, blocks=1, bidirectional=False)
-    model = toy_model(autoencoder=causal).fit(toy_trials(), progress=False)
+    model = toy_model(autoencoder_settings=causal).fit(toy_trials(), progress=False)
     trials = toy_trials(4)
     changed = np.array(trials.counts)
     changed[:, 15:] += 2

@@ -35,7 +35,7 @@ def model(*, updates=6, inputs=0, loss=None, **settings):
     """A tiny LFADS."""
     network = NetworkSettings(encoder=12, generator=16, factors=4, inputs=inputs, controller=8, dropout=0.1)
     plan = Plan(updates=updates, batch=16, learning_rate=1e-2, clip=5.0)
-    plain = dict(codes=4, network=network, loss=loss or LossSettings(), plan=plan)
+    plain = dict(n_codes=4, network_settings=network, loss_settings=loss or LossSettings(), plan=plan)
     return LFADS(NEURONS, **{**plain, **settings})
 
 
@@ -246,4 +246,4 @@ def test_mistakes_are_named(fitted):
     with pytest.raises(SettingError, match="prior_variance > 0"):
         model(prior_variance=0.0)
     with pytest.raises(SettingError, match="codes >= 1"):
-        model(codes=0)
+        model(n_codes=0)

@@ -76,7 +76,7 @@ def test_loadings_do_not_depend_on_the_trials():
     np.testing.assert_array_equal(loadings(5, seed=0), loadings(5, seed=0))
 
 
-@pytest.mark.parametrize("wrong", [{"trials": 0}, {"neurons": 0}, {"bins": 1}, {"burn_in": -1}])
+@pytest.mark.parametrize("wrong", [{"n_trials": 0}, {"n_neurons": 0}, {"n_bins": 1}, {"burn_in": -1}])
 def test_numbers_out_of_range(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         lorenz(**{"trials": 1, **wrong})

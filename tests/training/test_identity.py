@@ -43,9 +43,9 @@ def ldns(**changes):
     return LDNS(
         NEURONS,
         **{
-            "latents": 2,
-            "autoencoder": AutoencoderSettings(width=4, blocks=1),
-            "denoiser": DenoiserSettings(width=4, blocks=1),
+            "n_latents": 2,
+            "autoencoder_settings": AutoencoderSettings(width=4, blocks=1),
+            "denoiser_settings": DenoiserSettings(width=4, blocks=1),
             "autoencoder_plan": PLAN,
             "diffusion_plan": PLAN,
             "condition": ("angle_deg", "hand"),
@@ -162,8 +162,8 @@ def test_a_change_of_what_training_does_not_read_is_no_other_run(folders, which,
     [
         (dict(seed=1), r"seed \(0 in the folder, 1 now\)"),
         (dict(held_out=None), r"validation trials \(6 trials in the folder, none now\)"),
-        (dict(model=dict(latents=4)), r"settings: latents \(2 in the folder, 4 now\)"),
-        (dict(model=dict(denoiser=DenoiserSettings(width=8, blocks=1))), "settings: denoiser_settings.width"),
+        (dict(model=dict(n_latents=4)), r"settings: n_latents \(2 in the folder, 4 now\)"),
+        (dict(model=dict(denoiser_settings=DenoiserSettings(width=8, blocks=1))), "settings: denoiser_settings.width"),
         (dict(model=dict(condition=("hand",))), "settings: condition"),
     ],
 )
@@ -217,7 +217,7 @@ def test_run_json_is_readable_and_an_older_one_is_refused(tmp_path):
     ldns(condition=()).fit(trials, out=tmp_path, progress=False)
     found = read_json(tmp_path / "run.json")
     assert found["training trials"]["bin width, s"] == 0.02
-    assert found["settings"]["latents"] == 2
+    assert found["settings"]["n_latents"] == 2
     assert found["validation trials"] is None
     write_json(tmp_path / "run.json", {"settings": {}, "data": "", "seed": 0, "start": None})
     with pytest.raises(SettingError, match="another version of spikeloom"):

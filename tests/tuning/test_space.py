@@ -67,8 +67,8 @@ def test_toml_says_the_same_as_words(tmp_path):
     assert space.vary == {
         "network_settings.dropout": Range(0.0, 0.6, start=(0.1, 0.2)),
         "plan.learning_rate": Range(1e-5, 5e-3, log=True),
-        "latents": Choice((8, 16)),
-        "codes": Range(4, 8),
+        "n_latents": Choice((8, 16)),
+        "n_codes": Range(4, 8),
     }
     assert space.fix == {"plan.horizon": 1000.0}
     assert space.schedule.members == 7

@@ -59,9 +59,9 @@ def lorenz(n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, see
         (4, 30, 6)
     """
     for name, value, least in (
-        ("trials", n_trials, 1),
-        ("neurons", n_neurons, 1),
-        ("bins", n_bins, 2),
+        ("n_trials", n_trials, 1),
+        ("n_neurons", n_neurons, 1),
+        ("n_bins", n_bins, 2),
         ("burn_in", burn_in, 0),
     ):
         if value < least:

@@ -78,7 +78,7 @@ def reaching(
         >>> sorted(trials.behavior)
         ['hand_position', 'hand_velocity', 'muscle_activity']
     """
-    for name, value in (("trials", n_trials), ("neurons", n_neurons)):
+    for name, value in (("n_trials", n_trials), ("n_neurons", n_neurons)):
         if value < 1:
             raise SettingError(f"{name} must be at least 1.", f"It was {value}.", f"Give {name}=1 or more.")
     marked = _cells(held_out)
