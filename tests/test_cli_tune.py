@@ -14,7 +14,13 @@ from spikeloom.simulate.lorenz_system import lorenz
 from tests.helpers.command import run
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-SMALL = ["n_codes=3", "network_settings.encoder=4", "network_settings.generator=6", "network_settings.factors=3", "plan.updates=20"]
+SMALL = [
+    "n_codes=3",
+    "network_settings.encoder=4",
+    "network_settings.generator=6",
+    "network_settings.factors=3",
+    "plan.updates=20",
+]
 QUICK = [word for change in (*SMALL, "plan.validate_every=5") for word in ("--set", change)]
 VARY = ["--vary", "plan.learning_rate=1e-4..2e-2 log", "--vary", "network_settings.dropout=0..0.5"]
 

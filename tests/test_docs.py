@@ -47,7 +47,11 @@ def somewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     session(tmp_path / "session.nwb")
     true = spikeloom.read_recipe
-    small = ("autoencoder_settings.width=96", "autoencoder_settings.blocks=1", "denoiser_settings.width=16")  # 96: latents of all pages divide it
+    small = (
+        "autoencoder_settings.width=96",
+        "autoencoder_settings.blocks=1",
+        "denoiser_settings.width=16",
+    )  # 96: latents of all pages divide it
     quick = ("autoencoder_plan.updates=3", "diffusion_plan.updates=3", *small)
     monkeypatch.setattr(
         "spikeloom.recipe.read_recipe",

@@ -139,7 +139,11 @@ def test_folders_that_hold_no_model(tmp_path):
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("plan.rate=0.1", "learning_rate"), ("plan.watch_every=2", "validate_every"), ("loss_settings.watch=bound", "validation")],
+    [
+        ("plan.rate=0.1", "learning_rate"),
+        ("plan.watch_every=2", "validate_every"),
+        ("loss_settings.watch=bound", "validation"),
+    ],
 )
 def test_a_setting_with_a_new_name_is_named(old, new):
     with pytest.raises(SettingError, match=f"is now called `{new}`"):

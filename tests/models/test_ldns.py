@@ -161,7 +161,9 @@ def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
     counted = trials.counts.sum((0, 1)) / trials.n_valid_bins
     for condition in (None, ALL):
         fake = told.sample(like=trials, condition=condition, seed=9)
-        np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1)  # 24 trials measured it
+        np.testing.assert_allclose(
+            fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1
+        )  # 24 trials measured it
     assert not torch.equal(told.readout.conditional.match, told.readout.generated.match)
     assert (plain.readout.conditional.match == 1).all()  # it has no conditions
 

@@ -214,7 +214,11 @@ def test_spike_history_is_fitted_on_top():
     data = Trials(np.minimum(rng.poisson(0.4, (80, 40, 3)), 1), 0.005)  # never two spikes in a bin
     plan = Plan(updates=5, batch=16)
     one = LFADS(
-        3, n_codes=2, observation=ObservationModel(noise=None), plan=plan, network_settings=NetworkSettings(encoder=4, generator=6)
+        3,
+        n_codes=2,
+        observation=ObservationModel(noise=None),
+        plan=plan,
+        network_settings=NetworkSettings(encoder=4, generator=6),
     )
     one.fit(data, progress=False)
     fake = one.sample(80, seed=1, progress=False)

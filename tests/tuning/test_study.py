@@ -123,7 +123,13 @@ def test_a_search_in_which_everything_fails_stops_and_says_why(tmp_path):
 
 
 def test_values_that_do_not_go_together_are_faults_of_an_attempt(tmp_path):
-    changes = ("n_latents=4", "autoencoder_settings.width=8", "autoencoder_settings.blocks=0", "denoiser_settings.width=8", "denoiser_settings.blocks=1")
+    changes = (
+        "n_latents=4",
+        "autoencoder_settings.width=8",
+        "autoencoder_settings.blocks=0",
+        "denoiser_settings.width=8",
+        "denoiser_settings.blocks=1",
+    )
     quick = ("autoencoder_plan.updates=2", "diffusion_plan.updates=2", "autoencoder_settings.calibrate=false")
     given = search(tmp_path, "n_latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, POISSON))
     done = study(given, attempts=4)

@@ -37,7 +37,9 @@ CHUNK = 8
 """Trials whose spikes are drawn together: few enough to stay in the cache. It changes no number."""
 
 
-def lorenz(n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, seed: int = 0, burn_in: int = 100) -> Trials:
+def lorenz(
+    n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, seed: int = 0, burn_in: int = 100
+) -> Trials:
     """Simulated trials with their true rates and latents (the z-scored x, y, z).
 
     Trial k is the same however many trials are asked for.
@@ -76,7 +78,9 @@ def lorenz(n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, see
         rows = range(first, min(first + CHUNK, n_trials))
         drive = (latents[first : rows.stop] @ loading.T + np.log(0.3)).astype(np.float32)
         rates[first : rows.stop] = np.log1p(np.exp(2 * drive)) / 2  # |drive| < 10, so nothing overflows
-        uniform = np.stack([rng.random((n_bins, n_neurons)) for rng in Streams(seed, Purpose.SPIKES, 0, rows).generators])
+        uniform = np.stack(
+            [rng.random((n_bins, n_neurons)) for rng in Streams(seed, Purpose.SPIKES, 0, rows).generators]
+        )
         counts[first : rows.stop] = poisson_of(rates[first : rows.stop], uniform)
     columns = {f"loading_{axis}": loading[:, k] for k, axis in enumerate("xyz")}
     return Trials(

@@ -450,7 +450,9 @@ class Trials:
             counts, names = counts[None], ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
         made = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
-        check_padding(np.asarray(made.lengths, np.int64), made.n_neurons, made.bin_width, large=counts.size)  # it exists
+        check_padding(
+            np.asarray(made.lengths, np.int64), made.n_neurons, made.bin_width, large=counts.size
+        )  # it exists
         return made
 
     @classmethod

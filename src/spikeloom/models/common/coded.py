@@ -38,7 +38,9 @@ class Coded(Model, abc.ABC):
         """Generate trials from the codes of recorded ones, with their lengths, conditions and behaviour."""
         codes = self.encode(trials, progress=False).codes
         fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
-        behavior = {name: value[:, : fake.n_bins] for name, value in trials.behavior.items()}  # it may be padded further
+        behavior = {
+            name: value[:, : fake.n_bins] for name, value in trials.behavior.items()
+        }  # it may be padded further
         return replace(fake, conditions=trials.conditions, behavior=behavior, units=trials.units)
 
     @final
