@@ -173,7 +173,7 @@ def test_padding_never_matters(sampler):
 def test_evaluations_are_counted_and_gradients_left_out(sampler):
     denoiser = Smearing()
     drawn = sampler.draw(denoiser, normal(range(2)))
-    assert denoiser_settings.calls == sampler.evaluations
+    assert denoiser.calls == sampler.evaluations
     assert drawn.isfinite().all()
     assert not drawn.requires_grad
 

@@ -19,7 +19,7 @@ SCHEDULES = [LinearBeta(), LinearBeta(20, 1e-4, 0.6), Cosine(), Cosine(offset=0.
 def test_variance_is_kept_and_noise_grows(schedule, dtype):
     level = torch.linspace(0, 1, 4001, dtype=dtype)
     signal, noise = schedule(level)
-    assert signal_settings.dtype == noise.dtype == dtype
+    assert signal.dtype == noise.dtype == dtype
     torch.testing.assert_close(signal**2 + noise**2, torch.ones_like(level))
     assert signal[0] == 1
     assert noise[0] == 0

@@ -24,7 +24,7 @@ from spikeloom.trials import Trials
 NAMES = ("x", "y")
 
 
-def linear_world(trials=4000, n_codes=6, noise=0.1, seed=0):
+def linear_world(trials=4000, codes=6, noise=0.1, seed=0):
     """Codes that are a linear map of two variables, plus noise; the map is known."""
     rng = np.random.default_rng(seed)
     values = rng.normal(0, (2.0, 0.5), (trials, 2)) + np.array([1.0, -3.0])

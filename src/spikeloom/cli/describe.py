@@ -126,7 +126,7 @@ def _trials(trials: "Trials") -> list[str]:
     same = shortest == longest
     lines = [
         f"trials        {len(trials)}, from {trials.source or 'an unknown source'}",
-        f"neurons       {trials.n_neurons}, {int(trials.counts.sum(dtype=np.int64))} spikes, at most {largest} in a bin",
+        f"neurons       {trials.n_neurons}, {trials.counts.sum(dtype=np.int64)} spikes, at most {largest} in a bin",
         f"bins          {longest if same else f'{shortest} to {longest}'} of {1000 * trials.bin_width:g} ms"
         f" ({longest * trials.bin_width:g} s{'' if same else ' at most'})",
         _rates_line(hz),

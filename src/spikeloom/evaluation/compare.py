@@ -63,7 +63,8 @@ def compare(
 
     Example:
         >>> import spikeloom as sl
-        >>> train, test, first, second = (sl.simulate.lorenz(40, n_neurons=6, n_bins=60, seed=seed) for seed in range(4))
+        >>> sets = [sl.simulate.lorenz(40, n_neurons=6, n_bins=60, seed=seed) for seed in range(4)]
+        >>> train, test, first, second = sets
         >>> models = {"first": first, "second": second}
         >>> comparison = sl.compare(models, test, reference=train, splits=2, progress=False)
         >>> type(comparison).__name__

@@ -117,7 +117,7 @@ def comparable(
         if not (len(trials) and trials.n_neurons and trials.counts.any()):
             raise DataError(
                 "Each set of trials must hold at least one trial, one neuron and one spike.",
-                f"{name!r} ({trials.source or 'no source'}) is empty: {len(trials)} trials, {trials.n_neurons} neurons.",
+                f"{name!r} ({trials.source or 'no source'}) has {len(trials)} trials of {trials.n_neurons} neurons.",
                 "Look at the file with `spikeloom inspect`.",
             )
     sets = {name: _like(real, trials, name).sort_neurons() for name, trials in sets.items()}

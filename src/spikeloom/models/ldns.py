@@ -166,7 +166,7 @@ class LDNS(Model):
         if n_neurons < 1 or n_latents < 1 or autoencoder_settings.width % n_latents:
             raise SettingError(
                 "LDNS needs n_neurons >= 1, and n_latents >= 1 that divide the width of the autoencoder.",
-                f"It got n_neurons={n_neurons}, n_latents={n_latents}, autoencoder_settings.width={autoencoder_settings.width}.",
+                f"It got n_neurons={n_neurons}, n_latents={n_latents} and a width of {autoencoder_settings.width}.",
                 f"For {n_latents} latents choose a width such as {max(1, n_latents) * 4}.",
             )
         self.n_neurons, self.n_latents = n_neurons, n_latents
