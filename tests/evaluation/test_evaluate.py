@@ -103,8 +103,8 @@ def broken(**change: Trials) -> dict[str, Trials]:
         ({"reference": replace(toy(2), source="LFADS seed 3")}, DataError, "must be recorded"),
         ({"fake": toy(1)}, DataError, "exactly the same spikes"),
         ({"reference": toy(1)}, DataError, "exactly the same spikes"),
-        ({"fake": toy(3).select(slice(0, 0))}, DataError, "is empty"),
-        ({"real": toy(1).select(slice(0, 0))}, DataError, "is empty"),
+        ({"fake": toy(3).select(slice(0, 0))}, DataError, "has 0 trials"),
+        ({"real": toy(1).select(slice(0, 0))}, DataError, "has 0 trials"),
         ({"fake": replace(toy(3), counts=np.zeros_like(toy(3).counts))}, DataError, "one spike"),
     ],
 )
