@@ -45,6 +45,7 @@ def test_twelve_pieces_of_ten_seconds_are_cut_further():
     report = evaluate(recording(1, pieces=12), recording(2, pieces=12), every=2.0, progress=False)
     assert report.shown is not None
     assert len(report.shown.real) == 60
+    assert not report.shown.aligned
     assert report["isi_cv_r"].value is not None
 
 
@@ -114,3 +115,15 @@ def test_early_against_late_leaves_a_gap():
     assert second.start_times is not None
     assert first.start_times.max() + 2.0 + 1.0 <= second.start_times.min()
     assert len(first) == pytest.approx(len(second), abs=1)
+
+
+def test_the_recording_that_pooled_trials_come_from_is_a_condition_only_if_named():
+    bouts = [recording(seed, pieces=12) for seed in (1, 2, 3)]
+    real = bouts[0].concatenate(*bouts[1:], sources=["one", "two", "three"])
+    fake = recording(4, seconds=360, pieces=36)
+    report = evaluate(real, fake, every=2.0, progress=False)
+    assert report.facts["condition"].startswith("none")
+    assert report["condition_spread"].value is None
+    assert "rhythm 1, rhythm 2, rhythm 3 (180 trials" in report.facts["real"]
+    report = evaluate(real, fake, every=2.0, condition="source", progress=False)
+    assert report.facts["condition"].startswith("source")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Sheet
 
 from spikeloom.report import figures, views
 from spikeloom.report.chart import Figure
+from spikeloom.trials import Trials
 from tests.helpers.report_toys import toy
 
 PANELS = [
@@ -62,6 +63,19 @@ def test_smoothed_means_keep_the_mean_rate_up_to_the_ends() -> None:
     rates = views.mean_rates(constant, np.arange(5), sd=0.02, time=45)
     assert rates[:40] == pytest.approx(200.0)
     assert np.isnan(rates[40:]).all()
+
+
+@pytest.mark.parametrize(("bin_width", "title"), [(0.005, "20 ms"), (0.1, "100 ms")])
+def test_correlations_are_titled_by_the_bins_that_they_are_taken_over(bin_width: float, title: str) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = (Trials(rng.poisson(1.0, (20, 40, 3)), bin_width) for _ in range(2))
+    assert views.from_metric("pairwise_correlation_r", real, fake).title == f"Pairwise correlation, {title}"
+
+
+def test_windows_of_a_continuous_recording_have_no_psth() -> None:
+    for aligned in (True, False):
+        found = views.all_figures(toy(1), toy(3), {}, condition=None, aligned=aligned)
+        assert ("psths" in [figure.key for figure in found]) is aligned
 
 
 def test_every_figure_has_words_and_axes() -> None:

@@ -134,6 +134,7 @@ def evaluate(
             directions=read_directions(pairs[first]),
             behavior=read_behavior(pairs[first]),
             closest=closest(fakes[worst], reference, copies[worst]),
+            aligned=not halves.by_time,
         ),
     )
 

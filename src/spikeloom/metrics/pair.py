@@ -31,6 +31,7 @@ from spikeloom.metrics.features import Features
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
+from spikeloom.trials.pooling import SOURCE
 
 T = TypeVar("T")
 
@@ -245,10 +246,13 @@ class Pair:
 def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) -> str | None:
     """First condition that labels the real trials; one that both sides have comes before one of the real side only.
 
-    Where there is a reference, a condition that labels its trials will do, too: test sets may be small.
+    Where there is a reference, a condition that labels its trials will do, too: test sets may be small. The condition
+    `source`, which says which recording each pooled trial comes from, must be named to be used: it is no condition of
+    an experiment, and generated trials come from no recording.
     """
     sets = [real.conditions] if reference is None else [real.conditions, reference.conditions]
-    good = [name for name in real.conditions if any(name in table and _labels_trials(table[name]) for table in sets)]
+    names = [name for name in real.conditions if name != SOURCE]
+    good = [name for name in names if any(name in table and _labels_trials(table[name]) for table in sets)]
     return next((name for name in good if name in fake.conditions), good[0] if good else None)
 
 

@@ -8,7 +8,7 @@ from spikeloom.report.findings import Shown
 
 def figures_of(shown: Shown) -> tuple[Figure, ...]:
     """Every figure, in the order of the page."""
-    figures = views.all_figures(shown.real, shown.fake, shown.results, condition=shown.condition)
+    figures = views.all_figures(shown.real, shown.fake, shown.results, condition=shown.condition, aligned=shown.aligned)
     figures += conditional_figures(shown.directions, shown.behavior)
     if shown.closest is not None:
         figures += (views.closest(shown.closest.fake, shown.closest.train, shown.closest.pairs),)

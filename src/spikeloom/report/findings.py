@@ -66,6 +66,8 @@ class Shown:
         directions: Directions of the condition and those read from the spikes, or why there are none.
         behavior: A behaviour series and what is read of it from the spikes, or why there is none.
         closest: Generated trials beside the nearest training trials; None without training trials.
+        aligned: Whether trials begin at a common event. False for windows of a continuous recording, whose mean time
+            course means nothing.
     """
 
     real: Trials
@@ -75,6 +77,7 @@ class Shown:
     directions: DirectionReading | str
     behavior: BehaviorReading | str
     closest: Closest | None = None
+    aligned: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from spikeloom.metrics.panel import METRICS, Result, measure
+from spikeloom.metrics.statistics import WIDE
 from spikeloom.report.chart import Chart, Figure, Role, Series, Size
 from spikeloom.shapes import mask_of
 from spikeloom.trials import Trials
@@ -341,7 +342,7 @@ SCATTERS: dict[str, tuple[str, str]] = {
     "isi_cv_r": ("Variation of intervals (CV)", ""),
     "fano_median_ratio": ("Fano factor", ""),
     "mean_rate_r": ("Mean rate", "spikes/s"),
-    "pairwise_correlation_r": ("Pairwise correlation, 20 ms", ""),
+    "pairwise_correlation_r": ("Pairwise correlation", ""),
     "noise_correlation_r": ("Noise correlation", ""),
 }
 """Metrics whose arrays are drawn as recorded against generated: title and unit."""
@@ -352,6 +353,8 @@ def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
     if "real" not in result.detail or "fake" not in result.detail:
         return None
     title, unit = SCATTERS[name]
+    if name == "pairwise_correlation_r":
+        title += f", {1000 * trials.bin_width * max(1, round(WIDE / trials.bin_width)):g} ms"
     real, fake = (np.asarray(result.detail[side], float).ravel() for side in ("real", "fake"))
     pairs = "pair" in result.detail
     names = np.asarray(result.detail["pair"] if pairs else result.detail.get("neuron", np.arange(len(real))))
@@ -392,12 +395,12 @@ def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
 
 
 def all_figures(
-    real: Trials, fake: Trials, results: Mapping[str, Result], *, condition: str | None
+    real: Trials, fake: Trials, results: Mapping[str, Result], *, condition: str | None, aligned: bool = True
 ) -> tuple[Figure, ...]:
-    """Every figure of the report, in the order of the page."""
+    """Every figure of the report, in the order of the page; no PSTH unless trials are aligned to a common event."""
     return (
         rasters(real, fake, condition=condition),
-        psths(real, fake, condition=condition),
+        *([psths(real, fake, condition=condition)] if aligned else []),
         population_counts(real, fake),
         *scatters(results, real),
         autocorrelograms(real, fake),

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from spikeloom.trials.trials import Trials
 
 
+SOURCE = "source"
+"""Condition that says which set each pooled trial comes from. It is no condition of an experiment."""
+
+
 class LeftOutWarning(SpikeloomWarning):
     """Something that only some of the pooled sets have, or have in another form, was left out."""
 
@@ -51,7 +55,7 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str
     tables = [dict(part.conditions) for part in parts]
     if sources is not None:
         for part, table, source in zip(parts, tables, sources, strict=True):
-            table.setdefault("source", np.full(len(part), source))
+            table.setdefault(SOURCE, np.full(len(part), source))
     arrays["conditions"] = _shared(tables, left_out, "condition", _join)
     behavior = [dict(part.behavior) for part in parts]
     for name in parts[0].behavior:
@@ -61,6 +65,7 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str
                 table.pop(name, None)
     arrays["behavior"] = _shared(behavior, left_out, "behaviour", lambda values: _joined_in_time(values, time))
     arrays["units"] = {name: parts[0].units[name] for name in arrays["behavior"]}
+    arrays["source"] = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
     arrays["neuron_table"] = _neuron_table([part.neuron_table for part in parts], left_out)
     left_out.warn()
     return arrays
