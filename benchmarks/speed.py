@@ -67,11 +67,11 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
     """Numbers of one case."""
     import torch
 
-    from spikeloom.training import train
+    from spikeloom.training.memory import keep_freed_memory
 
     torch.set_num_threads(case["threads"])
-    if not case["keep"]:
-        train.keep_freed_memory = lambda: False
+    if case["keep"]:
+        keep_freed_memory()
     size = SIZES[case["size"]]
     model = fitted(case, size)
     return sampling(model, size) if case["what"] == "sampling" else update(model, case, size)

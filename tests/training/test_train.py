@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from spikeloom.cli import main
 from spikeloom.errors import DataError, FileError, TrainingError
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.checkpoint import History
@@ -190,7 +191,7 @@ def test_the_average_has_the_published_decay_and_gives_weights_back_exactly():
     with torch.no_grad():
         module.weight.fill_(3.1)
         module.running_mean.fill_(7.0)
-    average.take(5)
+    average.add(5)
     with average.applied():
         assert not torch.equal(module.weight, torch.full((2,), 3.1))
         assert torch.equal(module.running_mean, torch.full((2,), 7.0))  # buffers are what they are
@@ -239,8 +240,17 @@ def test_an_unwritable_folder_stops_before_training(tmp_path):
         toy.run(tmp_path / "file" / "run")
 
 
-def test_the_allocator_setting_is_harmless_and_asked_once():
-    assert keep_freed_memory() is keep_freed_memory()
+def test_training_from_python_leaves_the_allocator_of_the_process_alone():
+    keep_freed_memory.cache_clear()
+    toy.run(None)
+    assert keep_freed_memory.cache_info().currsize == 0  # never called
+
+
+def test_the_command_line_sets_the_allocator_of_its_process(tmp_path):
+    keep_freed_memory.cache_clear()
+    with pytest.raises(SystemExit):
+        main(["fit", "no-such-recipe", "--data", "none.h5", "--out", str(tmp_path / "run")])
+    assert keep_freed_memory.cache_info().currsize == 1
 
 
 def test_lines_say_how_far_and_how_long(capsys, monkeypatch):

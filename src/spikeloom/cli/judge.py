@@ -162,7 +162,9 @@ def demo(
 ) -> None:
     """Do the main job on simulated data, from spikes to report, in minutes."""
     from spikeloom.demo import demo as run
+    from spikeloom.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     page = run(output_folder(out, *REPORT, overwrite=overwrite), seed=seed, say=typer.echo)
     typer.echo(f"Open {page}")
 

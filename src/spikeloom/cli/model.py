@@ -54,8 +54,10 @@ def fit(
 ) -> None:
     """Train every stage of a model. The run folder ends with the model, ready to sample."""
     from spikeloom.recipe import read_recipe
+    from spikeloom.training.memory import keep_freed_memory
     from spikeloom.trials import Trials
 
+    keep_freed_memory()
     settings = read_recipe(recipe, change or ())
     trials = Trials.load(data)
     held_out = None if validation is None else Trials.load(validation)

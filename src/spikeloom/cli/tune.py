@@ -67,10 +67,12 @@ def tune(
             "--generations and --address go with --population.", "They came with --trials.", "Leave them out."
         )
     from spikeloom.recipe import read_recipe
+    from spikeloom.training.memory import keep_freed_memory
     from spikeloom.trials import Trials
     from spikeloom.tuning.search import Search, split_validation
     from spikeloom.tuning.space import read_space
 
+    keep_freed_memory()
     settings, varied = read_recipe(recipe, change or ()), read_space(space, vary or ())
     train, held_out = split_validation(
         Trials.load(data), None if validation is None else Trials.load(validation), seed=seed

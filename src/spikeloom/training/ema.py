@@ -31,8 +31,8 @@ class Average:
         self.weights = {name: value.detach().clone() for name, value in self.live.items()}
 
     @torch.no_grad()
-    def take(self, update: int) -> None:
-        """Take in the weights as they are after update n, counted from 0."""
+    def add(self, update: int) -> None:
+        """Add the present weights, those after update n (counted from 0), to the average."""
         share = 1 - decay_at(update, self.limit)
         for name, value in self.live.items():
             self.weights[name].lerp_(value, share)
@@ -44,8 +44,8 @@ class Average:
             value.copy_(weights[name])
 
     @torch.no_grad()
-    def give(self) -> None:
-        """Put the average into the module, for good."""
+    def copy_to_module(self) -> None:
+        """Copy the average into the module, for good."""
         for name, value in self.live.items():
             value.copy_(self.weights[name])
 
@@ -53,7 +53,7 @@ class Average:
     def applied(self) -> Iterator[None]:
         """Put the average into the module while the block runs; the raw weights come back bit for bit."""
         raw = {name: value.detach().clone() for name, value in self.live.items()}
-        self.give()
+        self.copy_to_module()
         try:
             yield
         finally:

@@ -18,9 +18,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator to keep what is freed, for the rest of this process; True if it understood.
+    """Set glibc's allocator to keep freed memory for the rest of this process; return True where that worked.
 
-    Does nothing where there is no glibc (macOS, Windows, musl).
+    The setting concerns the whole process, so only the command line and its workers make it. A Python program that
+    trains models may call this once. Does nothing where there is no glibc (macOS, Windows, musl).
     """
     if not sys.platform.startswith("linux"):
         return False

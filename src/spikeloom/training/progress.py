@@ -33,8 +33,8 @@ class Progress:
         terminal = show and sys.stderr.isatty()
         self.bar: Any = tqdm(desc=stage, total=updates, initial=done, unit="update") if terminal else None
 
-    def tell(self, done: int, loss: float) -> None:
-        """Say how many updates are done and what the loss is (per valid entry)."""
+    def show_update(self, done: int, loss: float) -> None:
+        """Show how many updates are done, and the loss (per valid entry)."""
         if self.bar is not None:
             self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
             self.bar.update(done - self.bar.n)
@@ -52,10 +52,10 @@ class Progress:
 
 
 class StopRequest:
-    """Context in which SIGINT and SIGTERM only set the flag `asked`; outside the main thread it does nothing."""
+    """Context in which SIGINT and SIGTERM only set the flag `requested`; outside the main thread it does nothing."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         self.before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -67,7 +67,7 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         """Take note once; the second time the signal does what it always did."""
         del frame
-        self.asked = True
+        self.requested = True
         signal.signal(number, self.before[signal.Signals(number)])
 
     def __exit__(

@@ -31,7 +31,7 @@ from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History
 from spikeloom.training.ema import Average
-from spikeloom.training.memory import keep_freed_memory, peak_memory
+from spikeloom.training.memory import peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
 from spikeloom.training.processes import accelerator
 from spikeloom.training.progress import Progress, StopRequest
@@ -48,7 +48,7 @@ BAD_IN_A_ROW = 10
 
 
 AfterValidation = Callable[[dict[str, Any], float], None]
-"""Told a line of history, and the share of the stage's updates that are done; may raise to stop the training."""
+"""Called with a line of history and the share of the stage's updates that are done; may raise to stop the training."""
 
 
 def train(
@@ -84,9 +84,9 @@ def train(
         FileError: if `out` cannot be written.
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
     """
-    keep_freed_memory()
     processes = accelerator()
-    history, checkpoints = History(None), None
+    history = History(None)
+    checkpoints = None
     if out is not None:
         checkpoints = Checkpoints(ensure_folder(out) / "checkpoints")
         history = History(Path(out) / "history.jsonl")
@@ -100,7 +100,7 @@ def train(
             stage.module.eval()
             processes.free_memory()
             finished.append(stage.name)
-        if stop.asked:
+        if stop.requested:
             raise KeyboardInterrupt
     return history.lines
 
@@ -143,8 +143,12 @@ class _StageRun:
         history: History,
         after_validation: AfterValidation | None,
     ) -> None:
-        self.stage, self.plan, self.module = stage, stage.plan, stage.module
-        self.accelerator, self.checkpoints, self.history = accelerator, checkpoints, history
+        self.stage = stage
+        self.plan = stage.plan
+        self.module = stage.module
+        self.accelerator = accelerator
+        self.checkpoints = checkpoints
+        self.history = history
         self.after_validation = after_validation
         self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))
         self.trials, self.batch = sizes(stage, accelerator.num_processes)
@@ -161,50 +165,55 @@ class _StageRun:
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def train(self, *, show: bool, stop: StopRequest) -> None:
-        """Go on to the last update, then leave the final weights in the module."""
-        plan, state = self.plan, self.state
-        self.module.train()
-        processes = self.accelerator.num_processes
-        name = self.stage.name + (f" ({processes} processes)" if processes > 1 else "")
-        show = show and self.accelerator.is_main_process
-        bar = Progress(name, updates=plan.updates, done=state.update, show=show)
+        """Train to the last update, then leave the final weights in the module."""
+        plan = self.plan
+        state = self.state
+        bar = self.progress(show=show)
         saved = time.monotonic()
+        self.module.train()
         with contextlib.closing(bar):
             while state.update < plan.updates:
                 began = time.monotonic()
                 rows = trials_of(state.update, n_trials=self.trials, batch=self.batch, seed=self.seed)
-                sums, norm = self.gradient(rows, stop=stop.asked)
-                self.step(sums, norm, rows)
+                sums, norm = self.compute_gradient(rows, stop=stop.requested)
+                self.update_weights(sums, norm, rows)
                 state.update += 1
                 state.seconds += time.monotonic() - began
                 if plan.logs(state.update):
-                    self.note(norm)
-                if sums["stop"] or time.monotonic() - saved >= (
-                    SAVE_PAUSE if plan.validates(state.update) else SAVE_EVERY
-                ):
-                    self.save()
+                    self.log_update(norm)
+                interrupted = sums["stop"] > 0  # on any process
+                pause = SAVE_PAUSE if plan.validates(state.update) else SAVE_EVERY
+                if interrupted or time.monotonic() - saved >= pause:
+                    self.save_checkpoint()
                     saved = time.monotonic()
-                bar.tell(state.update, sums["total"] / sums["weight"] if sums["weight"] else math.nan)
-                if sums["stop"]:
+                bar.show_update(state.update, sums["total"] / sums["weight"] if sums["weight"] else math.nan)
+                if interrupted:
                     raise KeyboardInterrupt
-        self.finish()
+        self.keep_final_weights()
 
-    def gradient(self, rows: list[int], *, stop: bool) -> tuple[dict[str, float], float]:
-        """Gradient of the loss of one update, left in the parameters, with its norm and the sums behind the loss."""
+    def progress(self, *, show: bool) -> Progress:
+        """Return the progress of this stage, shown by the main process only."""
+        processes = self.accelerator.num_processes
+        name = self.stage.name + (f" ({processes} processes)" if processes > 1 else "")
+        show = show and self.accelerator.is_main_process
+        return Progress(name, updates=self.plan.updates, done=self.state.update, show=show)
+
+    def compute_gradient(self, rows: list[int], *, stop: bool) -> tuple[dict[str, float], float]:
+        """Compute the clipped gradient of one update in place; return the sums behind the loss, and the norm."""
         self.optimizer.zero_grad()
         processes = self.accelerator.num_processes
         share = rows[self.accelerator.process_index :: processes]
         size = self.plan.micro or len(share)
         chunks = [share[start : start + size] for start in range(0, len(share), size)]
-        found = []
+        losses = []
         for chunk in chunks:
             last = chunk is chunks[-1]
             with contextlib.nullcontext() if last else self.accelerator.no_sync(self.loss):
-                terms = self.terms(self.loss, self.stage.data, chunk, Purpose.TRAIN, self.state.update)
+                terms = self.evaluate_loss(self.loss, self.stage.data, chunk, Purpose.TRAIN, self.state.update)
                 self.accelerator.backward(terms.total)
             parts = {name: value.detach() for name, value in terms.parts.items()}  # let go of the graph behind them
-            found.append(LossTerms(terms.total.detach(), terms.weight, parts))
-        sums = self.reduced(found, stop=stop)
+            losses.append(LossTerms(terms.total.detach(), terms.weight, parts))
+        sums = self.sum_over_processes(losses, stop=stop)
         gradients = [value.grad for value in self.module.parameters() if value.grad is not None]
         # Processes average their gradients: the sum over all trials is `processes` times what stands there.
         scale = processes / sums["weight"] if sums["weight"] else math.nan
@@ -214,14 +223,14 @@ class _StageRun:
             value.mul_(scale)
         return sums, norm
 
-    def step(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
-        """Move the weights, unless the loss or its gradient is not finite."""
+    def update_weights(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
+        """Update the weights, unless the loss or its gradient is not finite; ten such updates in a row stop the run."""
         state = self.state
         if not (math.isfinite(sums["total"]) and math.isfinite(norm)):
             state.skipped += 1
             state.bad += 1
             if state.bad == BAD_IN_A_ROW:
-                self.give_up(sums, norm, rows)
+                self.stop_training(sums, norm, rows)
             return
         state.bad = 0
         learning_rate = self.plan.learning_rate_at(state.update)
@@ -229,15 +238,15 @@ class _StageRun:
             group["lr"] = learning_rate * group["share"]
         self.optimizer.step()
         if self.average is not None:
-            self.average.take(state.update)
+            self.average.add(state.update)
         for name, value in sums.items():
             state.sums[name] = state.sums.get(name, 0.0) + value
 
-    def note(self, norm: float) -> None:
-        """Write a line of history; validation if it is time, and remember the best weights."""
+    def log_update(self, norm: float) -> None:
+        """Append a line to the history, with the validation loss where the plan asks for it."""
         state = self.state
-        sums, state.sums = state.sums, {}
-        mean = means(sums)
+        mean = means(state.sums)
+        state.sums = {}
         line: dict[str, Any] = {
             "stage": self.stage.name,
             "update": state.update,
@@ -249,75 +258,82 @@ class _StageRun:
             "seconds": round(state.seconds, 3),
             "memory_gb": round(peak_memory(), 3),
         }
-        looked = self.stage.validation is not None and self.plan.validates(state.update)
-        if looked:
-            found = self.look(self.stage.validation or {})
-            line |= {"validation": found.get("total"), "validation_parts": parts_of(found)}
+        validation = self.stage.validation if self.plan.validates(state.update) else None
+        if validation is not None:
+            mean = self.validate(validation)
+            line |= {"validation": mean.get("total"), "validation_parts": parts_of(mean)}
         self.history.append(line, write=self.accelerator.is_main_process)
-        if self.after_validation is not None and looked:
-            with self.averaged():
+        if self.after_validation is not None and validation is not None:
+            with self.averaged_weights():
                 self.after_validation(line, state.update / self.plan.updates)
             self.module.train()
 
     @torch.no_grad()
     @keep_kernels()
-    def look(self, validation: Mapping[str, Tensor]) -> dict[str, float | None]:
-        """Mean loss and parts on the validation trials with the averaged weights and always the same noise."""
+    def validate(self, validation: Mapping[str, Tensor]) -> dict[str, float | None]:
+        """Return the mean loss and its parts on the validation trials, and remember the weights if none were better.
+
+        The module holds the averaged weights, and the noise is the same each time.
+        """
         state = self.state
         trials = len(next(iter(validation.values())))
         share = list(range(trials))[self.accelerator.process_index :: self.accelerator.num_processes]
         size = self.plan.micro or self.batch
-        with self.averaged():
+        with self.averaged_weights():
             self.module.eval()
             chunks = [share[start : start + size] for start in range(0, len(share), size)]
-            found = [self.terms(self.stage.loss, validation, chunk, Purpose.VALIDATION, 0) for chunk in chunks]
+            losses = [self.evaluate_loss(self.stage.loss, validation, chunk, Purpose.VALIDATION, 0) for chunk in chunks]
             self.module.train()
-            mean = means(self.reduced(found, stop=False))
+            mean = means(self.sum_over_processes(losses, stop=False))
             loss = mean.get("total")
             if loss is not None and (state.best_loss is None or loss < state.best_loss):
-                state.best_loss, state.best_update = loss, state.update
+                state.best_loss = loss
+                state.best_update = state.update
                 self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         return mean
 
-    def averaged(self) -> contextlib.AbstractContextManager[None]:
+    def averaged_weights(self) -> contextlib.AbstractContextManager[None]:
         """Context in which the module holds the averaged weights, if the plan averages."""
         return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     # --- parts of an update ------------------------------------------------------------------------------------------
 
-    def terms(
+    def evaluate_loss(
         self, loss: Callable[..., LossTerms], data: Mapping[str, Tensor], rows: list[int], purpose: Purpose, update: int
     ) -> LossTerms:
-        """Loss of some trials, in the plan's precision."""
+        """Evaluate the loss of some trials in the plan's precision."""
         device = self.accelerator.device
         index = torch.tensor(rows)
         batch = {name: value[index].to(device) for name, value in data.items()}
         with torch.autocast(device.type, torch.bfloat16, enabled=self.plan.precision == "bf16"):
             return loss(batch, Streams(self.seed, purpose, update, rows))
 
-    def reduced(self, found: list[LossTerms], *, stop: bool) -> dict[str, float]:
-        """Sums over micro-batches and processes: total, weight, stop (> 0 if any process was asked to), each part."""
+    def sum_over_processes(self, losses: list[LossTerms], *, stop: bool) -> dict[str, float]:
+        """Sum over micro-batches and processes: total, weight, stop (> 0 if any process must stop), and each part."""
         device = self.accelerator.device
         wide = torch.float32 if device.type == "mps" else torch.float64
-        names = ["total", "weight", "stop", *(f"part {name}" for name in sorted(found[0].parts))] if found else []
+        names = ["total", "weight", "stop", *(f"part {name}" for name in sorted(losses[0].parts))] if losses else []
         rows = [
             [terms.total, terms.weight, float(stop and not row), *(terms.parts[name[5:]] for name in names[3:])]
-            for row, terms in enumerate(found)
+            for row, terms in enumerate(losses)
         ]
         table = [torch.stack([torch.as_tensor(value).detach().to(device, wide) for value in row]) for row in rows]
         sums = self.accelerator.reduce(torch.stack(table).sum(0), "sum")
         return dict(zip(names, sums.tolist(), strict=True))
 
-    def give_up(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
-        """Keep the last good weights and say what went wrong."""
-        state, stage, plan = self.state, self.stage, self.plan
-        at, cause = state.update, likely_cause(stage, rows, sums["total"])
+    def stop_training(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
+        """Save the last good weights and raise an error that names the likely cause."""
+        state = self.state
+        stage = self.stage
+        plan = self.plan
+        at = state.update
+        cause = likely_cause(stage, rows, sums["total"])
         state.update -= BAD_IN_A_ROW - 1  # nothing has moved since: this is the state after the last good update
         state.skipped -= BAD_IN_A_ROW
         state.bad = 0
         kept = "The module holds the last good weights."
         if self.checkpoints is not None:
-            self.save()
+            self.save_checkpoint()
             note = {"stage": stage.name, "update": at, "loss": sums["total"], "gradient_norm": norm, "trials": rows}
             if self.accelerator.is_main_process:
                 write_json(self.checkpoints.folder / f"{stage.name}-failure.json", note | {"cause": cause})
@@ -332,14 +348,14 @@ class _StageRun:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def resume(self, finished: list[str]) -> bool:
-        """Take up the newest sound checkpoint; True if the stage is finished already."""
-        found = None if self.checkpoints is None else self.checkpoints.newest(self.stage.name, run=self.identity)
-        done, checkpoint = found or (False, Checkpoint({}, {}))
-        if found is not None:
+        """Resume from the newest sound checkpoint, if any; return True if the stage is finished already."""
+        newest = None if self.checkpoints is None else self.checkpoints.newest(self.stage.name, run=self.identity)
+        done, checkpoint = newest or (False, Checkpoint({}, {}))
+        if newest is not None:
             values = {name: value for name, value in checkpoint.state.items() if name != "run"}
             self.state = _State(**values)
             tensors = checkpoint.tensors
-            _load(self.module, tensors["model"])
+            _load_weights(self.module, tensors["model"])
             if not done:
                 self.best = tensors.get("best")
                 if self.average is not None:
@@ -350,7 +366,7 @@ class _StageRun:
             self.history.rewind(finished, self.stage.name, self.state.update, write=main)
         return done
 
-    def save(self) -> None:
+    def save_checkpoint(self) -> None:
         """Write a checkpoint, if there is a folder for it and this is the main process."""
         if self.checkpoints is None or not self.accelerator.is_main_process:
             return
@@ -362,18 +378,18 @@ class _StageRun:
         checkpoint = Checkpoint({"run": self.identity} | asdict(self.state), tensors)
         self.checkpoints.save(self.stage.name, self.state.update, checkpoint, best=self.state.best_update)
 
-    def finish(self) -> None:
+    def keep_final_weights(self) -> None:
         """Put the final weights into the module, and into its last checkpoint."""
         if self.best is not None:
-            _load(self.module, self.best)
+            _load_weights(self.module, self.best)
         elif self.average is not None:
-            self.average.give()
+            self.average.copy_to_module()
         if self.checkpoints is not None and self.accelerator.is_main_process:
             state = {"run": self.identity} | asdict(self.state)
             self.checkpoints.finish(self.stage.name, Checkpoint(state, {"model": dict(self.module.state_dict())}))
 
 
-def _load(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def _load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:

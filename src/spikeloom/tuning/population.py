@@ -30,6 +30,7 @@ from spikeloom.files import ensure_folder, read_json, write_json
 from spikeloom.models.common.facts import Facts
 from spikeloom.seeds import Purpose, generator
 from spikeloom.training.lock import only_process
+from spikeloom.training.memory import keep_freed_memory
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, best, survivable
 from spikeloom.tuning.space import Setting, Space
@@ -219,6 +220,7 @@ def _member(config: dict[str, Any], *, search: Search, aim: Objective) -> None:
     """One member, as Ray runs it: generation after generation, from its last checkpoint or that of whom it copies."""
     from ray import tune
 
+    keep_freed_memory()  # of the worker's own process
     start, schedule = config["start"], search.space.schedule
     with ExitStack() as stack:
         checkpoint = tune.get_checkpoint()
