@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikeloom.data.recording import DroppedTrialsWarning, Recording
+from spikeloom.data.notes import DroppedTrialsWarning
+from spikeloom.data.recording import Recording
 from spikeloom.data.series import BinnedCounts, Series
 from spikeloom.errors import DataError, SettingError, ShapeError
 

@@ -14,25 +14,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from spikeloom import clock, objects
-from spikeloom.angles import period_of
-from spikeloom.data import binning, cutting, notes, sampling
+from spikeloom.data import binning
 from spikeloom.data.behavior import read_series
-from spikeloom.data.cutting import Spans
-from spikeloom.data.layout import OUTSIDE, Kept, Layout, Times, lay_on_bins, lay_on_spikes
 from spikeloom.data.notes import (
-    AngleWarning,
-    DroppedTrialsWarning,
-    FewSpikesWarning,
-    LeftOverWarning,
     MaskedTimesWarning,
-    OverlappingTrialsWarning,
 )
 from spikeloom.data.series import BinnedCounts, Series, StoredSeries, check_times
 from spikeloom.data.tables import raw_times, read_table
+from spikeloom.data.to_trials import as_names, to_trials
 from spikeloom.errors import DataError, SettingError, ShapeError
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
@@ -162,7 +155,7 @@ class Recording:
 
         Those given, or those that all neurons have in common, or from the first event of any kind to the last.
         """
-        return binning.without(self._observed(), self._invalid())
+        return binning.without(self.observed_intervals(), self.invalid_intervals())
 
     @property
     def neuron_names(self) -> list[str]:
@@ -177,8 +170,8 @@ class Recording:
             f"behavior {sorted(self.behavior)}, source {self.source!r})"
         )
 
-    def _observed(self) -> Float[np.ndarray, "_ 2"]:
-        """Observed times, invalid ones included."""
+    def observed_intervals(self) -> Float[np.ndarray, "_ 2"]:
+        """Return the observed times (interval, 2) in seconds, invalid ones included."""
         if self.observed is not None:
             return self.observed
         if self.observed_each is not None and any(map(len, self.observed_each)):
@@ -189,12 +182,13 @@ class Recording:
         ends += [time for series in self.behavior.values() for time in series.span]
         for name in ("start_time", "stop_time"):
             if name in self.trial_table:
-                ends += self._times(name).tolist()
+                ends += self.times(name).tolist()
         every = np.array(ends, np.float64)
         every = every[np.isfinite(every)]
         return np.array([[every.min(), every.max()]]) if len(every) else np.zeros((0, 2))
 
-    def _invalid(self) -> Float[np.ndarray, "_ 2"]:
+    def invalid_intervals(self) -> Float[np.ndarray, "_ 2"]:
+        """Return the times (interval, 2) in seconds that must not be used."""
         return np.zeros((0, 2)) if self.invalid is None else self.invalid
 
     def _earliest(self) -> float:
@@ -243,15 +237,15 @@ class Recording:
             SettingError: if an id or column is not there, or a condition cannot be read.
             DataError: if no neuron fulfils the conditions.
         """
-        self._check_neurons()
-        kept = rows_where(self.neuron_table, _names(keep), self.n_neurons)
+        self.check_neurons()
+        kept = rows_where(self.neuron_table, as_names(keep), self.n_neurons)
         if units is not None:
             listed = units if isinstance(units, str) else ",".join(map(str, units))
             kept = kept & rows_of_units(self.neuron_table, listed, self.n_neurons)
         if not kept.any():
             raise SettingError(
                 "At least one neuron must be left.",
-                f"None of the units {units} fulfils {' and '.join(map(repr, _names(keep)))}.",
+                f"None of the units {units} fulfils {' and '.join(map(repr, as_names(keep)))}.",
                 "Loosen the condition, or name other units.",
             )
         rows = np.flatnonzero(kept)
@@ -324,159 +318,34 @@ class Recording:
             OverlappingTrialsWarning: if trials share spikes.
             LeftOverWarning: if part of a continuous recording belongs to no piece.
         """
-        bin_width = clock.duration(bin_width, what="A bin width")
-        cutting.check_bin_width(bin_width)
-        if every is not None and trials is None and conditions:
-            raise SettingError(
-                "Pieces of a continuous recording have conditions only inside the intervals of a table.",
-                f"Asked for were {', '.join(_names(conditions))}, without a table.",
-                f"Add --trials NAME (in Python trials=). {self._known_tables()}",
-            )
-        lag = clock.duration(lag, what="A lag")
-        window = None if window is None else clock.window(window)
-        every = None if every is None else clock.duration(every, what="The length of pieces")
-        _check_together(align, window, every, relative)
-        if counts is not None:
-            self = self.counted(counts)  # everything below is the same for both kinds
-        self._check_neurons()
-        if units is not None or keep:
-            self = self.choose(units=units, keep=keep)
-        if trials is not None:
-            self = replace(self, trial_table=self._table(trials))
-        series = {name: self._series(name) for name in _names(behavior)}
-        said = self._angle_units(series, _names(conditions), _names(angles))
-        spans = self._spans(bin_width, align, window, every, trials is not None, relative)
-        kept = Kept(len(spans.starts))
-        table = self._conditions(_names(conditions), spans, kept)
-        layout = self._layout(bin_width, spans, align, kept)
-        sampled = {}
-        for name, one in series.items():
-            values = sampling.sample(name, one, layout, lag=lag, unit=said[name])
-            kept.drop(np.isnan(values).any((1, 2)), f"they have bins without {name}")
-            sampled[name] = values
-        self._report(kept, layout, align, bin_width)
-        rows, lengths = kept.rows, layout.lengths[kept.rows]
-        time = lengths.max()
-        result = Trials(
-            self._counts(layout, rows)[:, :time],
+        return to_trials(
+            self,
             bin_width,
-            lengths=lengths,
-            behavior={name: values[rows, :time] for name, values in sampled.items()},
-            units=said,
-            conditions={name: column[rows] for name, column in table.items()},
-            neuron_table=self.neuron_table,
-            start_times=layout.spans[rows, 0],
-            source=self.source,
+            align=align,
+            window=window,
+            every=every,
+            trials=trials,
+            relative=relative,
+            conditions=conditions,
+            behavior=behavior,
+            angles=angles,
+            lag=lag,
+            counts=counts,
+            units=units,
+            keep=keep,
         )
-        self._note_doubts(result, layout.spans[rows])
-        return result
 
-    def _spans(
-        self,
-        bin_width: float,
-        align: str | None,
-        window: tuple[float, float] | None,
-        every: float | None,
-        inside_table: bool,
-        relative: bool | None,
-    ) -> Spans:
-        """The spans that become trials."""
-        if every is not None:
-            bins = cutting.bins_of_piece(bin_width, every)
-            table = np.stack([self._times("start_time"), self._times("stop_time")], 1) if inside_table else None
-            spans, rest = cutting.pieces(self.intervals, table, bins, bin_width)
-            self._note_left_over(spans, rest, every, table)
-            return spans
-        if align is None or window is None:
-            return Spans(self._times("start_time"), self._times("stop_time"))
-        bins = cutting.bins_of_window(bin_width, window)
-        at = self._times(align)
-        if {"start_time", "stop_time"} <= set(self.trial_table):
-            starts = self._times("start_time")
-            at = at + starts if relative else at
-            if relative is not False:
-                cutting.check_alignment(align, at, starts, self._times("stop_time"), relative=relative)
-        elif relative:
-            at = at + self._times("start_time")
-        return Spans(at + window[0], at + window[1], bins)
-
-    def _conditions(self, names: Sequence[str], spans: Spans, kept: Kept) -> dict[str, Array]:
-        """Columns of the trial table, one entry per span; spans that lack one are dropped."""
-        table = {}
-        for name in names:
-            column = self._column(name, "condition")
-            column = column if spans.rows is None else column[spans.rows]
-            if column.dtype.kind in "fU":
-                gone = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
-                kept.drop(np.asarray(gone.reshape(len(column), -1).any(1)), f"they have no {name}")
-            table[name] = column
-        return table
-
-    def _layout(self, bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
-        """Where the bins of each trial lie."""
-        cutting.drop_without(kept, spans, f"they have no {align or 'start_time or stop_time'}")
-        times = Times(self._observed(), self._invalid(), self._ticks(spans), self.n_neurons)
-        starts, stops, bins = spans.starts, spans.stops, spans.bins
-        if self.binned is None:
-            return lay_on_spikes(starts, stops, bin_width, times, bins=bins, kept=kept)
-        own = self.binned.bin_width
-        factor = round(bin_width / own)
-        if factor < 1 or not math.isclose(factor * own, bin_width, rel_tol=1e-3):
-            raise SettingError(
-                f"This recording holds counts in bins of {own:g} s; the bin width must be that or a whole multiple.",
-                f"It was {bin_width:g}.",
-                f"Give --bin-width {max(factor, 1) * own:g}.",
-            )
-        return lay_on_bins(starts, stops, self.binned.edges, times, factor=factor, bins=bins, kept=kept)
-
-    def _ticks(self, spans: Spans) -> binning.Ticks:
-        """Ticks that are fine enough for the bins and coarse enough for the times of trials and spikes."""
-        ends = [*self._spike_range(), *spans.starts[np.isfinite(spans.starts)], *spans.stops[np.isfinite(spans.stops)]]
-        return binning.Ticks.between(min(ends), max(ends))
-
-    def _spike_range(self) -> tuple[float, float]:
-        """Times of the first and the last spike in seconds; of the first and last bin for binned counts."""
+    def spike_range(self) -> tuple[float, float]:
+        """Return the times of the first and the last spike in seconds; for binned counts, of the first and last bin."""
         if self.binned is not None:
             return float(self.binned.edges[0, 0]), float(self.binned.edges[-1, 1])
         busy = [times for times in self.spikes or () if len(times)]
         return min(float(times[0]) for times in busy), max(float(times[-1]) for times in busy)
 
-    def _counts(self, layout: Layout, rows: NDArray[np.int64]) -> Integer[np.ndarray, "trial time neuron"]:
-        if self.binned is None or layout.first is None:
-            return binning.count_spikes(self.spikes or (), layout.edges[rows], layout.lengths[rows], layout.ticks)
-        time = layout.edges.shape[1] - 1
-        place = layout.first[rows, None] + np.arange(time * layout.factor)
-        own = self.binned.counts
-        counts = own[place.clip(max=len(own) - 1)]  # Trials blank what is too long
-        return counts.reshape(len(rows), time, layout.factor, self.n_neurons).sum(2, dtype=np.int64)
-
-    def _angle_units(
-        self, series: Mapping[str, Series | StoredSeries], conditions: Sequence[str], chosen: Sequence[str]
-    ) -> dict[str, str]:
-        """Units of the series and columns that are kept; angles without one get theirs, with a note."""
-        absent = [name for name in chosen if name not in series and name not in conditions]
-        if absent:
-            raise SettingError(
-                "An angle must be one of the behaviour series or conditions that are kept.",
-                f"{', '.join(absent)} is not.",
-                f"Add --behavior {absent[0]} or --condition {absent[0]}.",
-            )
-        before = {name: one.unit.strip() for name, one in series.items()}
-        before |= {name: self.trial_units.get(name, "") for name in conditions}
-        found = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
-        for name in conditions:
-            found[name] = before[name]
-            if name in chosen and period_of(name, before[name]) is None:
-                found[name] = sampling.unit_of_angles(self._column(name, "condition"))
-        for name, unit in found.items():
-            if unit != before[name]:
-                text = f"{name} has no unit and is taken for an angle in {unit}, which wraps around."
-                warnings.warn(text, AngleWarning, stacklevel=3)
-        return found
-
     # --- what is said about it -----------------------------------------------------------------------------------
 
-    def _check_neurons(self) -> None:
+    def check_neurons(self) -> None:
+        """Raise a DataError if the recording has no neurons."""
         if self.n_neurons == 0:
             likely = [name for name, series in self.behavior.items() if series.countlike]
             raise DataError(
@@ -487,94 +356,22 @@ class Recording:
                 else "None of its time series holds counts; choose another file.",
             )
 
-    def _report(self, kept: Kept, layout: Layout, align: str | None, bin_width: float) -> None:
-        """Warn of the trials that were left out; a DataError if none is left."""
-        message = f"{kept.total - len(kept.rows)} of {kept.total} trials were left out: {kept.reasons()}."
-        if OUTSIDE in kept.dropped and self.observed is None and self.observed_each is not None:
-            tried = np.isfinite(layout.spans).all(1) & (layout.spans[:, 1] > layout.spans[:, 0])
-            slack = binning.SLACK * bin_width
-            costly = notes.costly_units(layout.spans, tried, self.observed_each, self.neuron_names, slack)
-            message = f"{message} {costly}".rstrip()
-        if not len(kept.rows):
-            spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in self.intervals[:3])
-            more = f" and {len(self.intervals) - 3} more spans" if len(self.intervals) > 3 else ""
-            raise DataError(
-                "At least one trial must be left.",
-                message if kept.total else f"There are none in {self.source or 'this recording'}.",
-                f"{self._remedy(kept, align)}Observed were {spans}{more}.",
-            )
-        if kept.dropped:
-            warnings.warn(message, DroppedTrialsWarning, stacklevel=3)
-
-    def _remedy(self, kept: Kept, align: str | None) -> str:
-        if not kept.total:
-            return "Give a shorter --every, or another table. "
-        if align is not None:
-            return f"Choose another window or alignment column ({self._candidates()}). "
-        cause = ""
-        if OUTSIDE in kept.dropped and {"start_time", "stop_time"} <= set(self.trial_table):
-            ends = np.concatenate([self._times("start_time"), self._times("stop_time")])
-            if np.isfinite(ends).any():
-                cause = f"The trials lie between {np.nanmin(ends):g} and {np.nanmax(ends):g} s. "
-        return f"{cause}Bin around an event with --align and --window, or cut pieces with --every. "
-
-    def _note_left_over(
-        self, spans: Spans, rest: float, every: float, table: Float[np.ndarray, "row 2"] | None
-    ) -> None:
-        """Say which part of a continuous recording belongs to no piece."""
-        said = []
-        if rest > 1e-6 * every:
-            said.append(f"{rest:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
-        if self.invalid is not None and len(self.invalid):
-            lost = float(np.diff(self._observed()).sum() - np.diff(self.intervals).sum())
-            said.append(f"{lost:.4g} s are left out because the recording calls them invalid")
-        if self.observed is None and self.observed_each is not None:
-            each = [rows for rows in self.observed_each if len(rows)]
-            seconds = np.array([np.diff(binning.joined(rows)).sum() for rows in each])
-            lost = float(seconds.max(initial=0.0) - np.diff(self._observed()).sum())
-            if lost > 1e-6 * every:
-                names = [name for name, rows in zip(self.neuron_names, self.observed_each, strict=True) if len(rows)]
-                least = int(seconds.argmin())
-                said.append(
-                    f"{lost:.4g} s are left out because not all units were observed in them (unit {names[least]} for "
-                    f"{seconds[least]:.4g} s; leave such units out with --units or --keep)"
-                )
-        if said:
-            where = "" if table is None else f" inside {len(table)} intervals"
-            text = f"{len(spans.starts)} pieces{where}; " + "; ".join(said) + "."
-            warnings.warn(text, LeftOverWarning, stacklevel=4)
-
-    def _note_doubts(self, trials: Trials, spans: Float[np.ndarray, "trial 2"]) -> None:
-        """Warn of trials that hold hardly any spikes, or share them."""
-        seconds = float(np.diff(self.intervals).sum())
-        text = notes.few_spikes(
-            int(trials.counts.sum(dtype=np.int64)),
-            trials.n_valid_bins * trials.bin_width,
-            self.spike_count / seconds if seconds else math.inf,
-            self._spike_range(),
-            spans,
-            self.n_neurons,
-        )
-        if text:
-            warnings.warn(text, FewSpikesWarning, stacklevel=3)
-        text = notes.overlap_note(spans, binning.SLACK * trials.bin_width)
-        if text:
-            warnings.warn(text, OverlappingTrialsWarning, stacklevel=3)
-
     # --- parts by name -------------------------------------------------------------------------------------------
 
-    def _candidates(self) -> str:
-        """Columns one can align to, as text."""
+    def alignment_columns(self) -> str:
+        """Return the columns of the trial table that one can align to, as text for messages."""
         plain = [name for name, column in self.trial_table.items() if column.ndim == 1 and column.dtype.kind in "iuf"]
         timed = [name for name in plain if "time" in name]
         return "there are " + ", ".join(timed or plain) if plain else "there is none"
 
-    def _known_tables(self) -> str:
+    def known_tables(self) -> str:
+        """Return the names of all tables of intervals, as text for messages."""
         if not self.tables:
             return "There is no table of intervals."
         return f"There are the tables {', '.join(self.tables)}."
 
-    def _table(self, name: str) -> Mapping[str, Array]:
+    def table(self, name: str) -> Mapping[str, Array]:
+        """Return a table of intervals by its name; a DataError if there is none of that name."""
         if name in self.tables:
             return self.tables[name]
         if name == "trials" and self.trial_table:
@@ -582,10 +379,11 @@ class Recording:
         raise DataError(
             "The trials must be a table of intervals in the recording.",
             f"It was {name!r}, in {self.source or 'this recording'}.",
-            self._known_tables(),
+            self.known_tables(),
         )
 
-    def _column(self, name: str, role: str) -> Array:
+    def column(self, name: str, role: str) -> Array:
+        """Return a column of the trial table, which serves as `role`; a DataError if there is none."""
         if name in self.trial_table:
             return np.asarray(self.trial_table[name])
         where = self.source or "this recording"
@@ -603,24 +401,26 @@ class Recording:
             f"There are {', '.join(self.trial_table)}.",
         )
 
-    def _times(self, name: str) -> Float[np.ndarray, " trial"]:
+    def times(self, name: str) -> Float[np.ndarray, " trial"]:
+        """Return a column of times of the trial table, in seconds; a DataError if it holds something else."""
         role = "column" if name in ("start_time", "stop_time") else "alignment column"
-        column = self._column(name, role)
+        column = self.column(name, role)
         if column.ndim != 1 or column.dtype.kind not in "iuf":
             raise DataError(
                 f"{'A' if role == 'column' else 'An'} {role} of times must hold one time in seconds per trial.",
                 f"{name!r} holds {'text' if column.dtype.kind == 'U' else column.dtype} of shape {column.shape}.",
-                f"Choose another: {self._candidates()}.",
+                f"Choose another: {self.alignment_columns()}.",
             )
         if name in self.trial_units:
             raise DataError(
                 "An alignment column must hold times.",
                 f"{name!r} holds {self.trial_units[name]}.",
-                f"Choose another: {self._candidates()}.",
+                f"Choose another: {self.alignment_columns()}.",
             )
         return column.astype(np.float64)
 
-    def _series(self, name: str) -> Series | StoredSeries:
+    def series(self, name: str) -> Series | StoredSeries:
+        """Return a behaviour series by its name; a DataError if there is none."""
         if name not in self.behavior:
             raise DataError(
                 "Behaviour must be one of the recording's series.",
@@ -628,30 +428,6 @@ class Recording:
                 f"There are {', '.join(self.behavior)}." if self.behavior else "There is no behaviour.",
             )
         return self.behavior[name]
-
-
-def _check_together(
-    align: str | None, window: tuple[float, float] | None, every: float | None, relative: bool | None
-) -> None:
-    """Raise SettingError if settings do not go together."""
-    if every is not None and (align is not None or window is not None):
-        raise SettingError(
-            "Pieces of a continuous recording have no alignment and no window.",
-            f"There was every={every:g} with {'align' if align is not None else 'window'}.",
-            "Leave one of them out.",
-        )
-    if (align is None) != (window is None):
-        raise SettingError(
-            "An alignment column and a window belong together.",
-            f"There was only {'a window' if align is None else 'an alignment column'}.",
-            "Give both, such as align='start_time', window=(0, 0.5), or neither for whole trials.",
-        )
-    if relative is not None and align is None:
-        raise SettingError(
-            "relative says how to read an alignment column.",
-            "There is none.",
-            "Give align and window, or leave it out.",
-        )
 
 
 def _some(rows: Array | None) -> bool:
@@ -666,7 +442,3 @@ def _train(neuron: int, times: Any) -> NDArray[np.float64]:
             f"{masked} masked spike times of neuron {neuron} were left out.", MaskedTimesWarning, stacklevel=5
         )
     return clock.train(times, what=f"Spike times of neuron {neuron}")
-
-
-def _names(names: Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)

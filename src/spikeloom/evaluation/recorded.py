@@ -212,7 +212,7 @@ def threads() -> tuple[int, AbstractContextManager[object]]:
     library is left its threads, and comparisons run one after the other.
     """
     try:
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
     except ImportError:
         return 1, nullcontext()
     return min(WORKERS, os.cpu_count() or 1), threadpool_limits(1)

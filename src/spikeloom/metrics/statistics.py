@@ -234,7 +234,7 @@ def second_moment(counts: NDArray[np.generic], weight: Numbers | None = None) ->
     step = max(1, CHUNK // max(1, time * neurons))
     exact = np.float32 if counts.max(initial=0) <= LARGE else np.float64
     for start in range(0, trials, step):
-        block = counts[start : start + step].astype(exact, copy=False)
-        right = block if weight is None else block * weight[start : start + step, None, None].astype(exact)
+        block: Numbers = counts[start : start + step].astype(exact, copy=False)
+        right: Numbers = block if weight is None else block * weight[start : start + step, None, None].astype(exact)
         total += block.reshape(-1, neurons).T @ right.reshape(-1, neurons)
     return total

@@ -188,7 +188,7 @@ class LDNS(Model):
         """See `Model.size`."""
         return f"{self.n_latents} latents"
 
-    @property
+    @property  # type: ignore[override]  # a module of the readout, not a second one of the model
     def observation(self) -> ObservationModel:
         """The observation model, fitted with the rest of the model."""
         return self.readout.observation
@@ -223,11 +223,15 @@ class LDNS(Model):
         networks = nn.ModuleList((self.encoder, self.readout.decoder))
         yield Stage("autoencoder", networks, self.reconstruction, data, self.autoencoder_plan, held_out)
 
-        self.readout.fit_scale(self._encoded(trials).latents, trials.mask)
+        encoded = self._encoded(trials)
+        assert encoded.latents is not None  # an encoder gives latents and rates
+        self.readout.fit_scale(encoded.latents, trials.mask)
         data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
 
-        self.readout.fit_inferred(trials, self._encoded(trials).rates, self.unseen_rates)
+        encoded = self._encoded(trials)
+        assert encoded.rates is not None
+        self.readout.fit_inferred(trials, encoded.rates, self.unseen_rates)
         if self.autoencoder_settings.calibrate:
             self.readout.fit_generated(trials, self._samples(trials), seed=CALIBRATION_SEED)
 

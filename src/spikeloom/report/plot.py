@@ -162,7 +162,7 @@ def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: s
     def line(values: Numbers, **look: Any) -> None:
         axes.plot(*((values[:, 0], values[:, 1]) if plane else (time, values[:, 0])), **look)
 
-    decodable = np.isfinite(read).all((0, 2))
+    decodable = np.asarray(np.isfinite(read).all((0, 2)))
     if len(read) > 1:
         for one in read[:THIN]:
             line(one, color=LIGHT["fake"], lw=0.6, alpha=0.5)

@@ -93,7 +93,7 @@ def rates(axes: "Axes", trials: "Trials", *, trial: int = 0) -> None:
     if trials.rates is None:
         raise DataError("These trials have no rates.", "Only counts are known.", "Encode them with a model first.")
     time = times(trials, trial)
-    image = np.asarray(trials.rates[trial, : len(time)]).T / trials.bin_width
+    image = np.asarray(trials.rates[trial, : len(time)], np.float64).T / trials.bin_width
     extent = (0.0, len(time) * trials.bin_width, -0.5, image.shape[0] - 0.5)
     drawn = axes.imshow(image, aspect="auto", origin="lower", extent=extent, interpolation="nearest", cmap="viridis")
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.01)

@@ -1,0 +1,319 @@
+"""Cutting a recording into trials: where the trials lie, what they keep, and what is said about those left out.
+
+`to_trials` is what `Recording.bin` does: it finds the spans of the trials, lays bins on them, counts spikes, samples
+behaviour, and names every trial that had to be left out.
+"""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Integer
+from numpy.typing import NDArray
+
+from spikeloom import clock
+from spikeloom.angles import period_of
+from spikeloom.data import binning, cutting, notes, sampling
+from spikeloom.data.cutting import Spans
+from spikeloom.data.layout import OUTSIDE, Kept, Layout, Times, lay_on_bins, lay_on_spikes
+from spikeloom.data.notes import (
+    AngleWarning,
+    DroppedTrialsWarning,
+    FewSpikesWarning,
+    LeftOverWarning,
+    OverlappingTrialsWarning,
+)
+from spikeloom.data.series import Series, StoredSeries
+from spikeloom.errors import DataError, SettingError
+from spikeloom.shapes import Array
+from spikeloom.trials import Trials
+
+if TYPE_CHECKING:
+    from spikeloom.data.recording import Recording
+
+
+def to_trials(
+    recording: "Recording",
+    bin_width: Any,
+    *,
+    align: str | None = None,
+    window: Any = None,
+    every: Any = None,
+    trials: str | None = None,
+    relative: bool | None = None,
+    conditions: Sequence[str] = (),
+    behavior: Sequence[str] = (),
+    angles: Sequence[str] = (),
+    lag: Any = 0.0,
+    counts: str | None = None,
+    units: str | Sequence[int] | Sequence[str] | None = None,
+    keep: str | Sequence[str] = (),
+) -> Trials:
+    """Bin a recording; arguments, result and errors as of `Recording.bin`."""
+    bin_width = clock.duration(bin_width, what="A bin width")
+    cutting.check_bin_width(bin_width)
+    if every is not None and trials is None and conditions:
+        raise SettingError(
+            "Pieces of a continuous recording have conditions only inside the intervals of a table.",
+            f"Asked for were {', '.join(as_names(conditions))}, without a table.",
+            f"Add --trials NAME (in Python trials=). {recording.known_tables()}",
+        )
+    lag = clock.duration(lag, what="A lag")
+    window = None if window is None else clock.window(window)
+    every = None if every is None else clock.duration(every, what="The length of pieces")
+    _check_together(align, window, every, relative)
+    if counts is not None:
+        recording = recording.counted(counts)  # everything below is the same for both kinds
+    recording.check_neurons()
+    if units is not None or keep:
+        recording = recording.choose(units=units, keep=keep)
+    if trials is not None:
+        recording = replace(recording, trial_table=recording.table(trials))
+    series = {name: recording.series(name) for name in as_names(behavior)}
+    said = _angle_units(recording, series, as_names(conditions), as_names(angles))
+    spans = _spans(recording, bin_width, align, window, every, trials is not None, relative)
+    kept = Kept(len(spans.starts))
+    table = _conditions(recording, as_names(conditions), spans, kept)
+    layout = _layout(recording, bin_width, spans, align, kept)
+    sampled = {}
+    for name, one in series.items():
+        values = sampling.sample(name, one, layout, lag=lag, unit=said[name])
+        kept.drop(np.isnan(values).any((1, 2)), f"they have bins without {name}")
+        sampled[name] = values
+    _report(recording, kept, layout, align, bin_width)
+    rows, lengths = kept.rows, layout.lengths[kept.rows]
+    time = lengths.max()
+    result = Trials(
+        _counts(recording, layout, rows)[:, :time],
+        bin_width,
+        lengths=lengths,
+        behavior={name: values[rows, :time] for name, values in sampled.items()},
+        units=said,
+        conditions={name: column[rows] for name, column in table.items()},
+        neuron_table=recording.neuron_table,
+        start_times=layout.spans[rows, 0],
+        source=recording.source,
+    )
+    _note_doubts(recording, result, layout.spans[rows])
+    return result
+
+
+def _check_together(
+    align: str | None, window: tuple[float, float] | None, every: float | None, relative: bool | None
+) -> None:
+    """Raise SettingError if settings do not go together."""
+    if every is not None and (align is not None or window is not None):
+        raise SettingError(
+            "Pieces of a continuous recording have no alignment and no window.",
+            f"There was every={every:g} with {'align' if align is not None else 'window'}.",
+            "Leave one of them out.",
+        )
+    if (align is None) != (window is None):
+        raise SettingError(
+            "An alignment column and a window belong together.",
+            f"There was only {'a window' if align is None else 'an alignment column'}.",
+            "Give both, such as align='start_time', window=(0, 0.5), or neither for whole trials.",
+        )
+    if relative is not None and align is None:
+        raise SettingError(
+            "relative says how to read an alignment column.",
+            "There is none.",
+            "Give align and window, or leave it out.",
+        )
+
+
+def _spans(
+    recording: "Recording",
+    bin_width: float,
+    align: str | None,
+    window: tuple[float, float] | None,
+    every: float | None,
+    inside_table: bool,
+    relative: bool | None,
+) -> Spans:
+    """The spans that become trials."""
+    if every is not None:
+        bins = cutting.bins_of_piece(bin_width, every)
+        table = np.stack([recording.times("start_time"), recording.times("stop_time")], 1) if inside_table else None
+        spans, rest = cutting.pieces(recording.intervals, table, bins, bin_width)
+        _note_left_over(recording, spans, rest, every, table)
+        return spans
+    if align is None or window is None:
+        return Spans(recording.times("start_time"), recording.times("stop_time"))
+    bins = cutting.bins_of_window(bin_width, window)
+    at = recording.times(align)
+    if {"start_time", "stop_time"} <= set(recording.trial_table):
+        starts = recording.times("start_time")
+        at = at + starts if relative else at
+        if relative is not False:
+            cutting.check_alignment(align, at, starts, recording.times("stop_time"), relative=relative)
+    elif relative:
+        at = at + recording.times("start_time")
+    return Spans(at + window[0], at + window[1], bins)
+
+
+def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept: Kept) -> dict[str, Array]:
+    """Columns of the trial table, one entry per span; spans that lack one are dropped."""
+    table = {}
+    for name in names:
+        column = recording.column(name, "condition")
+        column = column if spans.rows is None else column[spans.rows]
+        if column.dtype.kind in "fU":
+            gone = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
+            kept.drop(np.asarray(gone.reshape(len(column), -1).any(1)), f"they have no {name}")
+        table[name] = column
+    return table
+
+
+def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
+    """Where the bins of each trial lie."""
+    cutting.drop_without(kept, spans, f"they have no {align or 'start_time or stop_time'}")
+    times = Times(
+        recording.observed_intervals(), recording.invalid_intervals(), _ticks(recording, spans), recording.n_neurons
+    )
+    starts, stops, bins = spans.starts, spans.stops, spans.bins
+    if recording.binned is None:
+        return lay_on_spikes(starts, stops, bin_width, times, bins=bins, kept=kept)
+    own = recording.binned.bin_width
+    factor = round(bin_width / own)
+    if factor < 1 or not math.isclose(factor * own, bin_width, rel_tol=1e-3):
+        raise SettingError(
+            f"This recording holds counts in bins of {own:g} s; the bin width must be that or a whole multiple.",
+            f"It was {bin_width:g}.",
+            f"Give --bin-width {max(factor, 1) * own:g}.",
+        )
+    return lay_on_bins(starts, stops, recording.binned.edges, times, factor=factor, bins=bins, kept=kept)
+
+
+def _ticks(recording: "Recording", spans: Spans) -> binning.Ticks:
+    """Ticks that are fine enough for the bins and coarse enough for the times of trials and spikes."""
+    ends = [*recording.spike_range(), *spans.starts[np.isfinite(spans.starts)], *spans.stops[np.isfinite(spans.stops)]]
+    return binning.Ticks.between(min(ends), max(ends))
+
+
+def _counts(
+    recording: "Recording", layout: Layout, rows: NDArray[np.int64]
+) -> Integer[np.ndarray, "trial time neuron"]:
+    if recording.binned is None or layout.first is None:
+        return binning.count_spikes(recording.spikes or (), layout.edges[rows], layout.lengths[rows], layout.ticks)
+    time = layout.edges.shape[1] - 1
+    place = layout.first[rows, None] + np.arange(time * layout.factor)
+    own = recording.binned.counts
+    counts = own[place.clip(max=len(own) - 1)]  # Trials blank what is too long
+    return counts.reshape(len(rows), time, layout.factor, recording.n_neurons).sum(2, dtype=np.int64)
+
+
+def _angle_units(
+    recording: "Recording",
+    series: Mapping[str, Series | StoredSeries],
+    conditions: Sequence[str],
+    chosen: Sequence[str],
+) -> dict[str, str]:
+    """Units of the series and columns that are kept; angles without one get theirs, with a note."""
+    absent = [name for name in chosen if name not in series and name not in conditions]
+    if absent:
+        raise SettingError(
+            "An angle must be one of the behaviour series or conditions that are kept.",
+            f"{', '.join(absent)} is not.",
+            f"Add --behavior {absent[0]} or --condition {absent[0]}.",
+        )
+    before = {name: one.unit.strip() for name, one in series.items()}
+    before |= {name: recording.trial_units.get(name, "") for name in conditions}
+    found = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
+    for name in conditions:
+        found[name] = before[name]
+        if name in chosen and period_of(name, before[name]) is None:
+            found[name] = sampling.unit_of_angles(recording.column(name, "condition"))
+    for name, unit in found.items():
+        if unit != before[name]:
+            text = f"{name} has no unit and is taken for an angle in {unit}, which wraps around."
+            warnings.warn(text, AngleWarning, stacklevel=4)
+    return found
+
+
+def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | None, bin_width: float) -> None:
+    """Warn of the trials that were left out; a DataError if none is left."""
+    message = f"{kept.total - len(kept.rows)} of {kept.total} trials were left out: {kept.reasons()}."
+    if OUTSIDE in kept.dropped and recording.observed is None and recording.observed_each is not None:
+        tried = np.isfinite(layout.spans).all(1) & (layout.spans[:, 1] > layout.spans[:, 0])
+        slack = binning.SLACK * bin_width
+        costly = notes.costly_units(layout.spans, tried, recording.observed_each, recording.neuron_names, slack)
+        message = f"{message} {costly}".rstrip()
+    if not len(kept.rows):
+        spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in recording.intervals[:3])
+        more = f" and {len(recording.intervals) - 3} more spans" if len(recording.intervals) > 3 else ""
+        raise DataError(
+            "At least one trial must be left.",
+            message if kept.total else f"There are none in {recording.source or 'this recording'}.",
+            f"{_remedy(recording, kept, align)}Observed were {spans}{more}.",
+        )
+    if kept.dropped:
+        warnings.warn(message, DroppedTrialsWarning, stacklevel=4)
+
+
+def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
+    if not kept.total:
+        return "Give a shorter --every, or another table. "
+    if align is not None:
+        return f"Choose another window or alignment column ({recording.alignment_columns()}). "
+    cause = ""
+    if OUTSIDE in kept.dropped and {"start_time", "stop_time"} <= set(recording.trial_table):
+        ends = np.concatenate([recording.times("start_time"), recording.times("stop_time")])
+        if np.isfinite(ends).any():
+            cause = f"The trials lie between {np.nanmin(ends):g} and {np.nanmax(ends):g} s. "
+    return f"{cause}Bin around an event with --align and --window, or cut pieces with --every. "
+
+
+def _note_left_over(
+    recording: "Recording", spans: Spans, rest: float, every: float, table: Float[np.ndarray, "row 2"] | None
+) -> None:
+    """Say which part of a continuous recording belongs to no piece."""
+    said = []
+    if rest > 1e-6 * every:
+        said.append(f"{rest:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
+    if recording.invalid is not None and len(recording.invalid):
+        lost = float(np.diff(recording.observed_intervals()).sum() - np.diff(recording.intervals).sum())
+        said.append(f"{lost:.4g} s are left out because the recording calls them invalid")
+    if recording.observed is None and recording.observed_each is not None:
+        each = [rows for rows in recording.observed_each if len(rows)]
+        seconds = np.array([np.diff(binning.joined(rows)).sum() for rows in each])
+        lost = float(seconds.max(initial=0.0) - np.diff(recording.observed_intervals()).sum())
+        if lost > 1e-6 * every:
+            names = [
+                name for name, rows in zip(recording.neuron_names, recording.observed_each, strict=True) if len(rows)
+            ]
+            least = int(seconds.argmin())
+            said.append(
+                f"{lost:.4g} s are left out because not all units were observed in them (unit {names[least]} for "
+                f"{seconds[least]:.4g} s; leave such units out with --units or --keep)"
+            )
+    if said:
+        where = "" if table is None else f" inside {len(table)} intervals"
+        text = f"{len(spans.starts)} pieces{where}; " + "; ".join(said) + "."
+        warnings.warn(text, LeftOverWarning, stacklevel=5)
+
+
+def _note_doubts(recording: "Recording", trials: Trials, spans: Float[np.ndarray, "trial 2"]) -> None:
+    """Warn of trials that hold hardly any spikes, or share them."""
+    seconds = float(np.diff(recording.intervals).sum())
+    text = notes.few_spikes(
+        int(trials.counts.sum(dtype=np.int64)),
+        trials.n_valid_bins * trials.bin_width,
+        recording.spike_count / seconds if seconds else math.inf,
+        recording.spike_range(),
+        spans,
+        recording.n_neurons,
+    )
+    if text:
+        warnings.warn(text, FewSpikesWarning, stacklevel=4)
+    text = notes.overlap_note(spans, binning.SLACK * trials.bin_width)
+    if text:
+        warnings.warn(text, OverlappingTrialsWarning, stacklevel=4)
+
+
+def as_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names; a single text is one name."""
+    return (names,) if isinstance(names, str) else tuple(names)
