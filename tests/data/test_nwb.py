@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from spikeloom.data.load import load
-from spikeloom.data.nwb import DamagedUnitsWarning, UnreadSeriesWarning, read_nwb
 from spikeloom.data.notes import DroppedTrialsWarning
+from spikeloom.data.nwb import DamagedUnitsWarning, UnreadSeriesWarning, read_nwb
 from spikeloom.errors import CorruptFileError, DataError, FileError
 from spikeloom.trials import Trials
 
