@@ -231,7 +231,7 @@ def test_the_remedy_for_a_window_works():
     with pytest.raises(SettingError) as caught:
         session().bin(0.1, align="start_time", window=(-0.2, 0.25))
     assert "--window -0.2 0.3" in str(caught.value)
-    assert session().bin(0.1, align="start_time", window=(-0.2, 0.3)).time == 5
+    assert session().bin(0.1, align="start_time", window=(-0.2, 0.3)).n_bins == 5
 
 
 def test_align_and_window_belong_together():

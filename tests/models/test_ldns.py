@@ -77,7 +77,7 @@ def test_trials_of_different_length_do_not_disturb_each_other(plain):
 
 
 def test_any_length_and_any_sampler(plain):
-    assert plain.sample(2, n_bins=500).time == 500
+    assert plain.sample(2, n_bins=500).n_bins == 500
     slow = plain.sample(2, n_bins=20, sampler=DDIM(3), seed=1)
     assert not np.allclose(slow.latents, plain.sample(2, n_bins=20, seed=1).latents)
 

@@ -279,8 +279,8 @@ def test_cut_gives_every_bin_of_whole_pieces_once(seed, shape, size):
 
 def test_cut_takes_the_nearest_whole_number_of_bins():
     trials = Trials(np.ones((1, 100, 1), int), 0.03)
-    assert trials.cut(0.1).time == 3
-    assert trials.cut(0.11).time == 4
+    assert trials.cut(0.1).n_bins == 3
+    assert trials.cut(0.11).n_bins == 4
     for every in (0.01, 0.0, -1.0, 3.2, float("nan"), float("inf")):
         with pytest.raises(DataError, match="Pieces must last"):
             trials.cut(every)
