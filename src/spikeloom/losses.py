@@ -1,7 +1,7 @@
-r"""Losses and regularisers, each as a sum over valid entries; what to divide by is the caller's.
+r"""Losses and regularisers, each as a sum over valid entries, which the caller normalises.
 
-Coordinated dropout (Keshtkaran & Pandarinath): an encoder that sees only some entries of the counts and is judged on
-the others cannot copy its input. LDNS: keep k ~ Bernoulli(1 - p), input s k / (1 - p), loss where k = 0.
+Coordinated dropout (Keshtkaran & Pandarinath): an encoder that receives a random part of the counts, with the loss on
+the other part, cannot copy its input. LDNS: keep k ~ Bernoulli(1 - p), input s k / (1 - p), loss where k = 0.
 """
 
 import torch
@@ -15,7 +15,7 @@ SMOOTHING_DEPTH = 5
 def coordinated_dropout(
     counts: Float[Tensor, "batch time neuron"], uniform: Float[Tensor, "batch time neuron"], *, probability: float
 ) -> tuple[Float[Tensor, "batch time neuron"], Bool[Tensor, "batch time neuron"]]:
-    """What the encoder sees, and which entries are hidden from it.
+    """Return the input of the encoder, and which entries are hidden from it.
 
     Args:
         counts: Spikes/bin.
@@ -30,7 +30,7 @@ def coordinated_dropout(
 
 
 def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, "batch time"]) -> Float[Tensor, ""]:
-    r"""Penalty on change within five bins, valid bins only.
+    r"""Return the penalty on change within five bins, valid bins only.
 
     :math:`\sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`
     """
@@ -42,34 +42,37 @@ def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, 
 
 
 def energy(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, "batch time"]) -> Float[Tensor, ""]:
-    r""":math:`\sum_t \|z_t\|^2` over valid bins."""
+    r"""Return :math:`\sum_t \|z_t\|^2` over valid bins."""
     return (latents.square().sum(-1) * mask).sum()
 
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Widths of the inverse multiquadric kernel, as shares of 2 L, the mean squared distance of two draws being 2 L."""
+"""Widths of the inverse multiquadric kernel, as multiples of 2 L, the mean squared distance of two draws."""
 
 
 def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -> Float[Tensor, ""]:
-    r"""Unbiased squared maximum mean discrepancy between codes and draws from their prior; 0 on average if equal.
+    r"""Return the unbiased squared maximum mean discrepancy between codes and draws from their prior.
 
     :math:`\frac{1}{m(m-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{n(n-1)} \sum_{i \ne j} k(y_i, y_j)
     - \frac{2}{mn} \sum_{ij} k(x_i, y_j)`, with the kernel
-    :math:`k(x, y) = \frac{1}{|S|} \sum_s 2 L s / (2 L s + \|x - y\|^2)` of several widths, L numbers in a code. May be
-    negative: the biased form has a floor of about (1/m + 1/n) / 2, which is no mismatch.
+    :math:`k(x, y) = \frac{1}{|S|} \sum_s 2 L s / (2 L s + \|x - y\|^2)` of several widths, L numbers in a code. It is
+    0 on average if both distributions are equal, so single values may be negative. The biased form would be about
+    (1/m + 1/n) / 2 for equal distributions.
 
     Args:
         codes: m codes, at least 2.
         prior: n draws, at least 2.
     """
-    own, other = _kernel(codes, codes), _kernel(prior, prior)
+    within, other = _kernel(codes, codes), _kernel(prior, prior)
     m, n = len(codes), len(prior)
-    inside = (own.sum() - own.diagonal().sum()) / (m * (m - 1)) + (other.sum() - other.diagonal().sum()) / (n * (n - 1))
+    inside = (within.sum() - within.diagonal().sum()) / (m * (m - 1)) + (other.sum() - other.diagonal().sum()) / (
+        n * (n - 1)
+    )
     return inside - 2 * _kernel(codes, prior).mean()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Inverse multiquadric kernel of several widths, (row of x, row of y)."""
+    """Return the inverse multiquadric kernel of several widths, (row of x, row of y)."""
     square = x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * x @ y.T
     width = 2 * x.shape[1]
     return torch.stack([width * s / (width * s + square.clamp(min=0)) for s in SCALES]).mean(0)

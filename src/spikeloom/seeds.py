@@ -1,4 +1,4 @@
-"""Randomness as an argument: every draw is a pure function of (seed, purpose, update, trial).
+"""Random numbers: every draw is a pure function of (seed, purpose, update, trial).
 
 A generator belongs to one trial, never to a batch or a process, so trial 17 gets the same numbers alone,
 in a batch of 64, or on another machine. Numbers come from NumPy in the order of time, hence the first 100 bins
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 class Purpose(IntEnum):
-    """What a stream of random numbers is for; streams of different purpose never overlap."""
+    """Purpose of a stream of random numbers. Streams of different purpose never overlap."""
 
     ORDER = 0
     TRAIN = 1
@@ -31,19 +31,19 @@ class Purpose(IntEnum):
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:
-    """Generator that depends only on the seed and on what it is for: (purpose, update, trial, ...)."""
+    """Return a generator that depends only on the seed and on its key (purpose, update, trial, ...)."""
     # spawn_key, because (seed, 6) and (seed, 6, 0, 0) as plain entropy are padded to the same pool
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
 class Streams:
-    """One generator per trial of a batch.
+    """Random streams of a batch: one generator per trial.
 
     Args:
-        seed: The caller's seed, a whole number >= 0.
-        purpose: What the numbers are for.
+        seed: Random seed, a whole number >= 0.
+        purpose: Purpose of the numbers.
         update: Number of the optimiser update, 0 where there is none.
-        trials: Which trials the batch holds, by their number in the data set or in the request.
+        trials: Trials of the batch, by their number in the data set or in the request.
     """
 
     def __init__(self, seed: int, purpose: Purpose, update: int, trials: Sequence[int] | NDArray[np.integer]) -> None:
@@ -51,15 +51,15 @@ class Streams:
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
 
     def normal(self, *shape: int) -> NDArray[np.float32]:
-        """Standard normal numbers (trial, *shape)."""
+        """Draw standard normal numbers (trial, *shape)."""
         return self._fill(shape, lambda rng, out: rng.standard_normal(out=out, dtype=np.float32))
 
     def uniform(self, *shape: int) -> NDArray[np.float32]:
-        """Numbers uniform in [0, 1), (trial, *shape)."""
+        """Draw numbers uniform in [0, 1), (trial, *shape)."""
         return self._fill(shape, lambda rng, out: rng.random(out=out, dtype=np.float32))
 
     def series(self, lengths: Sequence[int] | NDArray[np.integer], channels: int) -> NDArray[np.float32]:
-        """Standard normal series of each trial's own length, padded with zeros, (trial, longest, channels)."""
+        """Draw a standard normal series of the length of each trial, padded with zeros (trial, longest, channels)."""
         out = np.zeros((len(self.generators), int(max(lengths)), channels), np.float32)
         for row, length, rng in zip(out, lengths, self.generators, strict=True):
             rng.standard_normal(out=row[:length], dtype=np.float32)

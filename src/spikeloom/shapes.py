@@ -1,7 +1,7 @@
-"""Names of the arrays, with axes and units, once.
+"""Types of the arrays, with axes and units.
 
-Public doors hold `(trial, time, neuron)`; inside `nn` and `diffusion` it is `(batch, time, channel)`.
-The annotations run in tests (jaxtyping with beartype) and cost users nothing.
+Arrays of public functions have the axes `(trial, time, neuron)`; inside `nn` and `diffusion` the axes are
+`(batch, time, channel)`. Tests check the annotations (jaxtyping with beartype); they cost users no time.
 """
 
 import numpy as np
@@ -23,12 +23,12 @@ TrialCodes = Float[np.ndarray, "trial code"]
 """One vector per trial."""
 
 TrialMask = Bool[np.ndarray, "trial time"]
-"""True where a bin counts; what lies beyond a trial's length is padding."""
+"""True for valid bins; bins beyond a trial's length are padding."""
 
 TrialSeries = Num[np.ndarray, "trial time dim"]
 """A behaviour series sampled at the bins."""
 
 
 def mask_of(lengths: Integer[np.ndarray, " trial"], time: int) -> TrialMask:
-    """Valid bins of each trial: True for bin < length."""
+    """Return the valid bins of each trial: True for bin < length."""
     return np.arange(time)[None, :] < np.asarray(lengths)[:, None]

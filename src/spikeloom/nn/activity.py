@@ -1,23 +1,23 @@
-r"""What a model of whole trials looks at: smooth activity, standardised, bin by bin or in space-time components.
+r"""The signal that a model of whole trials learns: smooth activity, standardised, by bin or in space-time components.
 
 *Smoothing* (spikes): :math:`y_t = \sum_u w_{t-u} m_u s_u / \sum_u w_{t-u} m_u`, w a Gaussian cut at four standard
-deviations, m the mask: it neither sees padding nor darkens the ends of a trial.
+deviations, m the mask: padding has no weight, and activity does not fall at the ends of a trial.
 
 *Logarithm* (rates): :math:`y = \log(r / \bar r_n + 0.05)`, which stays finite for a silent neuron.
 
 *Standardised*: each neuron's mean and sd over the training trials' bins.
 
 *Components*: trials of equal length as vectors of time x neuron, less their mean, projected on their K leading
-principal components over the training trials, all divided by one scale, so that a diffusion model of K numbers makes
-whole trials. What the K leave out is lost; `kept` says how much of the variance they hold.
+principal components over the training trials, all divided by one scale, so that a diffusion model of K numbers
+generates whole trials. The remaining variance is lost; `kept` is the share of the variance in the K components.
 
-*Denoised* components (counts): smoothed counts hold the noise of spikes, and a generator that learns it as if it were
-activity has it twice once it draws spikes. Of Poisson counts with mean m(u, n), smoothed by w, that noise has a known
-covariance, :math:`N = W\,\mathrm{diag}(m)\,W^\top`; what the total covariance C holds beyond it is signal,
-:math:`S = (C - N)_+`, within the leading directions of C. Components are those of the expected signal
-:math:`S (S + N)^{-1} y` (Wiener), and each neuron is scaled by the root of its mean count, its noise, not by its sd.
+*Denoised* components (counts): smoothed counts contain Poisson noise. A generator that learns this noise as activity
+has it twice once spikes are drawn. For Poisson counts with mean m(u, n), smoothed by w, the noise has the covariance
+:math:`N = W\,\mathrm{diag}(m)\,W^\top`; the rest of the total covariance C is signal, :math:`S = (C - N)_+`, within the
+leading directions of C. Components are those of the expected signal :math:`S (S + N)^{-1} y` (Wiener), and each neuron
+is divided by the root of its mean count (the sd of its noise) instead of its sd.
 
-Everything here is measured on training trials and saved with the model.
+All statistics are fitted to training trials and saved with the model.
 """
 
 import math
@@ -33,19 +33,19 @@ SOFTENED = 0.05
 """Share of a neuron's mean rate added before the logarithm."""
 
 WIDER = 4
-"""In so many times as many directions as there are components is noise told from signal."""
+"""Signal and noise are separated in `WIDER * components` leading directions."""
 
 NO_VARIANCE = 1e-10
-"""Mean square of the standardised difference between trials that is rounding only."""
+"""Mean square of the standardised difference between trials below which it is rounding only."""
 
 SMALLEST = 1e-4
-"""Rates are at least this share of the neuron's mean rate: a spike is never impossible."""
+"""Rates are at least this share of the neuron's mean rate, so that a spike is always possible."""
 
 
 def smooth(
     counts: Float[Tensor, "batch time neuron"], mask: Bool[Tensor, "batch time"], *, sd: float
 ) -> Float[Tensor, "batch time neuron"]:
-    """Gaussian smoothing along time, `sd` in bins; 0 leaves the counts as they are. Zero where the mask is False."""
+    """Smooth along time with a Gaussian, `sd` in bins; 0 disables it. The result is 0 where the mask is False."""
     if sd <= 0:
         return counts
     reach = math.ceil(4 * sd)
@@ -59,15 +59,15 @@ def smooth(
 
 
 class Activity(nn.Module):
-    """From counts, rates or latents to what is diffused, and back.
+    """Map from counts, rates or latents to the diffused signal, and back.
 
     Args:
         channels: Neurons, or latents per bin.
-        sd: Of the smoothing, in bins; 0 for none.
-        log: Whether to take the (softened) logarithm of what comes in.
+        sd: Standard deviation of the smoothing, bins; 0 disables smoothing.
+        log: Whether to take the (softened) logarithm of the input.
         time: Bins of every trial, for components; 0 for activity bin by bin.
-        components: How many space-time components; 0 for activity bin by bin.
-        wiener: Whether the noise of Poisson counts is taken out of the components.
+        components: Number of space-time components; 0 for activity bin by bin.
+        wiener: Whether Poisson noise is removed from the components.
     """
 
     mean: Tensor
@@ -75,9 +75,9 @@ class Activity(nn.Module):
     level: Tensor  # mean of each channel before the logarithm
     middle: Tensor  # mean standardised trial, (time x channel,)
     basis: Tensor  # (time x channel, component), orthonormal: from components to activity
-    reader: Tensor  # (time x channel, component): from activity to components, the same unless denoised
+    reader: Tensor  # (time x channel, component): from activity to components; equal to basis unless denoised
     scale: Tensor
-    spread: Tensor  # sd of each component, as it is diffused
+    spread: Tensor  # sd of each diffused component
     kept: Tensor  # share of the training trials' variance that the components hold
 
     def __init__(
@@ -106,16 +106,16 @@ class Activity(nn.Module):
         self.register_buffer("kept", torch.ones(()))
 
     @torch.no_grad()
-    def measure(self, given: Tensor, mask: Tensor) -> None:
+    def measure(self, signal: Tensor, mask: Tensor) -> None:
         """Set every statistic from training trials (trial, time, channel)."""
-        valid = given[mask].double()
+        valid = signal[mask].double()
         self.level.copy_(valid.mean(0).clamp(min=1e-9))
-        raw = self._raw(given, mask)[mask].double()
+        raw = self._raw(signal, mask)[mask].double()
         self.mean.copy_(raw.mean(0))
         self.sd.copy_(self.level.sqrt() if self.wiener else raw.std(0).clamp(min=1e-6))
         if not self.components:
             return
-        rows = self._standard(given, mask).flatten(1).double()
+        rows = self._standard(signal, mask).flatten(1).double()
         self.middle.copy_(rows.mean(0))
         rows = rows - rows.mean(0)
         if rows.square().mean() < NO_VARIANCE:
@@ -125,7 +125,7 @@ class Activity(nn.Module):
                 "Fit another model, or this one with --set signal_settings.form=sequence.",
             )
         if self.wiener:
-            values, basis, reader = self._denoised(rows, given.double().mean(0))
+            values, basis, reader = self._denoised(rows, signal.double().mean(0))
         else:
             values, basis = _leading(rows, self.components)
             reader = basis
@@ -135,30 +135,30 @@ class Activity(nn.Module):
         self.spread.copy_((values / values.mean()).sqrt())
         self.kept.copy_(values.sum() * len(rows) / rows.square().sum())
 
-    def forward(self, given: Tensor, mask: Tensor) -> Tensor:
-        """What is diffused: (batch, time, channel), or (batch, 1, component)."""
-        x = self._standard(given, mask)
+    def forward(self, signal: Tensor, mask: Tensor) -> Tensor:
+        """Return the diffused signal: (batch, time, channel), or (batch, 1, component)."""
+        x = self._standard(signal, mask)
         return ((x.flatten(1) - self.middle) @ self.reader / self.scale)[:, None] if self.components else x
 
     def back(self, x: Tensor) -> Tensor:
-        """Activity in its own unit (batch, time, channel) of what was diffused; rates are at least almost 0."""
+        """Return the activity (batch, time, channel) of a diffused signal, in its unit; rates may be just below 0."""
         if self.components:
             x = (x[:, 0] * self.scale @ self.basis.T + self.middle).view(len(x), self.time, -1)
         return x * self.sd + self.mean
 
     def rates(self, x: Tensor) -> Tensor:
-        """Rates, spikes/bin, of what was diffused, where that was smoothed spikes or rates."""
+        """Return the rates, spikes/bin, of a diffused signal of smoothed spikes or rates."""
         raw = self.back(x)
         rates = (raw.clamp(max=10).exp() - SOFTENED) * self.level if self.log else raw
         return torch.maximum(rates, SMALLEST * self.level)
 
-    def _raw(self, given: Tensor, mask: Tensor) -> Tensor:
-        """Smoothed, and its logarithm if wanted, not standardised."""
-        x = smooth(given, mask, sd=self.smoothing)
+    def _raw(self, signal: Tensor, mask: Tensor) -> Tensor:
+        """Return the smoothed signal or its logarithm, not standardised."""
+        x = smooth(signal, mask, sd=self.smoothing)
         return torch.log(x / self.level + SOFTENED) if self.log else x
 
     def _denoised(self, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Variances of the denoised components, basis and reader; `mean` is the mean count (time, channel)."""
+        """Return variances of the denoised components, basis and reader; `mean` is the mean count (time, channel)."""
         most = max(self.components, min(WIDER * self.components, len(rows) // 2, rows.shape[1]))
         values, wide = _leading(rows, most)
         every = torch.ones(1, self.time, dtype=torch.bool, device=rows.device)
@@ -175,12 +175,12 @@ class Activity(nn.Module):
         sizes, turn = sizes.flip(0)[: self.components].clamp(min=0), turn.flip(1)[:, : self.components]
         return sizes, wide @ turn, wide @ wiener.T @ turn
 
-    def _standard(self, given: Tensor, mask: Tensor) -> Tensor:
-        return ((self._raw(given, mask) - self.mean) / self.sd).masked_fill(~mask[..., None], 0)
+    def _standard(self, signal: Tensor, mask: Tensor) -> Tensor:
+        return ((self._raw(signal, mask) - self.mean) / self.sd).masked_fill(~mask[..., None], 0)
 
 
 def _leading(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """Second moment along the leading directions of the rows, and the directions (feature, component)."""
+    """Return the second moments along the leading directions of the rows, and the directions (feature, component)."""
     if rows.shape[0] < rows.shape[1]:
         values, left = torch.linalg.eigh(rows @ rows.T / len(rows))
         values, left = values.flip(0)[:components], left.flip(1)[:, :components]

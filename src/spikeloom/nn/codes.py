@@ -1,4 +1,4 @@
-"""Where the codes of the training trials lie: mean, covariance, reach; and whether other codes lie there too."""
+"""Distribution of the codes of the training trials, and a check of other codes against it."""
 
 import warnings
 
@@ -11,11 +11,11 @@ from spikeloom.errors import ShapeError, SpikeloomWarning
 
 
 class CodeRangeWarning(SpikeloomWarning):
-    """Codes farther from the training codes' mean than any training code: the model extrapolates."""
+    """Codes are farther from the mean of the training codes than any training code, so the model extrapolates."""
 
 
 class CodeSpace(nn.Module):
-    """Mean and covariance of the training codes, saved with the model; at first 0 and I.
+    """Mean and covariance of the training codes, saved with the model. Before fitting they are 0 and I.
 
     Args:
         n_codes: Numbers in a code.
@@ -41,16 +41,16 @@ class CodeSpace(nn.Module):
         self.reach.copy_(self.whiten(torch.tensor(codes)).norm(dim=-1).max())
 
     def whiten(self, codes: Float[Tensor, "trial code"]) -> Float[Tensor, "trial code"]:
-        """Codes with mean 0 and covariance I over the training trials."""
+        """Return codes scaled to mean 0 and covariance I over the training trials."""
         centred = (codes.to(self.mean) - self.mean).T
         return torch.linalg.solve_triangular(self.root, centred, upper=False).T
 
     def color(self, white: Float[Tensor, "trial code"]) -> Float[Tensor, "trial code"]:
-        """The inverse of `whiten`; standard normal numbers become draws from the Gaussian of the training codes."""
+        """Invert `whiten`. Standard normal numbers become draws from the Gaussian of the training codes."""
         return self.mean + white @ self.root.T
 
     def check(self, codes: Float[np.ndarray, "trial any"]) -> Float[np.ndarray, "trial code"]:
-        """The codes; a warning says the distance where one lies farther out than every training code.
+        """Return the codes, with a warning if one is farther from the mean than every training code.
 
         Raises:
             ShapeError: if their size is wrong, or a number is not finite.
@@ -60,10 +60,10 @@ class CodeSpace(nn.Module):
             raise ShapeError(
                 f"Codes must be finite, with axes (trial, {size}).",
                 f"They have shape {codes.shape}" + ("." if np.isfinite(codes).all() else " and NaN or infinity."),
-                "Give codes that this model encoded, moved or not.",
+                "Use codes that this model encoded, or changes of these.",
             )
         far = float(self.whiten(torch.tensor(codes)).norm(dim=-1).max()) if len(codes) else 0.0
-        if far > float(self.reach) * (1 + 1e-4):  # codes of training trials themselves differ by rounding
+        if far > float(self.reach) * (1 + 1e-4):  # codes of training trials differ by rounding
             warnings.warn(
                 f"A code lies {far:.3g} standard deviations from the mean of the training codes; the farthest of those "
                 f"lies {float(self.reach):.3g} from it. The model extrapolates.",

@@ -1,8 +1,8 @@
 """The condition of a generator: a vector per trial, a sequence per bin, or nothing.
 
 A `vector` (batch, d) is added to the level embedding and modulates every block; a `sequence` (batch, time, d) is
-projected and added to the input. Where a trial's condition is absent, learned embeddings stand in for both, so one
-network knows the conditional and the unconditional distribution and guidance can weigh them.
+projected and added to the input. Where a trial's condition is absent, learned embeddings replace both. So one
+network learns the conditional and the unconditional distribution, and guidance can combine them.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Condition:
     Args:
         vector: One vector per trial (batch, d), or None.
         sequence: One vector per bin (batch, time, d), or None.
-        present: Which trials have their condition (batch,); None means all of them.
+        present: True for trials that have their condition (batch,). `None` stands for all trials.
     """
 
     vector: Tensor | None = None
@@ -27,13 +27,13 @@ class Condition:
     present: Tensor | None = None
 
     def to(self, device: torch.device) -> "Condition":
-        """The same condition on another device."""
+        """Return the same condition on another device."""
         move = lambda x: None if x is None else x.to(device)  # noqa: E731
         return Condition(move(self.vector), move(self.sequence), move(self.present))
 
 
 class ConditionEmbedding(nn.Module):
-    """Turns a `Condition` into an addition to the level embedding and one to the stack's input.
+    """Network that maps a `Condition` to a term of the level embedding and a term of the stack's input.
 
     Args:
         vector: Size of the vector, 0 if there is none.
@@ -54,7 +54,7 @@ class ConditionEmbedding(nn.Module):
     def forward(
         self, condition: Condition | None, batch: int
     ) -> tuple[Float[Tensor, "batch embedding"] | None, Float[Tensor, "batch time width"] | None]:
-        """Additions to the level embedding and to the input; None where this network takes no such condition."""
+        """Return the terms for the level embedding and the input; None where the network takes no such condition."""
         condition = Condition() if condition is None else condition
         present = condition.present
         return (
@@ -72,10 +72,10 @@ def _embed(
 ) -> Tensor | None:
     if network is None or absent is None:
         return None
-    nothing = absent.expand(*axes, -1)
+    default = absent.expand(*axes, -1)
     if value is None:
-        return nothing
-    something = network(value)
+        return default
+    embedded = network(value)
     if present is None:
-        return something
-    return torch.where(present.view(-1, *[1] * (something.dim() - 1)), something, nothing)
+        return embedded
+    return torch.where(present.view(-1, *[1] * (embedded.dim() - 1)), embedded, default)

@@ -19,7 +19,7 @@ class Encoder(nn.Module):
     Args:
         n_neurons: Neurons of the recording.
         n_latents: Latents per bin.
-        width: Channels inside; a multiple of `latents`.
+        width: Channels inside; a multiple of `n_latents`.
         blocks: Residual blocks.
         bidirectional: Whether latents may depend on later bins; without it the encoder is causal and can stream.
     """
@@ -33,7 +33,7 @@ class Encoder(nn.Module):
     def forward(
         self, counts: Float[Tensor, "batch time neuron"], mask: Tensor | None = None
     ) -> Float[Tensor, "batch time latent"]:
-        """Latents, not standardised."""
+        """Return the latents, not standardised."""
         return self.stack(counts, mask)
 
 
@@ -43,7 +43,7 @@ class Decoder(nn.Module):
     Args:
         n_latents: Latents per bin.
         n_neurons: Neurons of the recording.
-        width: Hidden units; a multiple of `latents`.
+        width: Hidden units; a multiple of `n_latents`.
         mixed: Dense hidden layers in which latents interact, instead of one group per latent.
     """
 
@@ -54,13 +54,13 @@ class Decoder(nn.Module):
         self.leave = GroupedLinear(width, n_neurons)
 
     def forward(self, latents: Float[Tensor, "batch time latent"]) -> Float[Tensor, "batch time neuron"]:
-        """Drive of each neuron, before the link."""
+        """Return the drive of each neuron, before the link."""
         h = functional.gelu(self.enter(latents.permute(2, 0, 1)))
         if self.hidden is not None:
             h = h + functional.gelu(self.hidden(h))
         return self.leave(h).permute(1, 2, 0)
 
     def start_at(self, drive: Float[Tensor, " neuron"]) -> None:
-        """Set the bias so that the decoder begins near the given drive, which saves the first updates."""
+        """Set the bias so that the decoder begins near this drive, which saves the first updates."""
         with torch.no_grad():
             self.leave.bias.copy_(drive)

@@ -1,16 +1,17 @@
-r"""The generator of LFADS: a recurrent network that runs on from a start state, alone or driven by inferred inputs.
+r"""The generator of LFADS: a recurrent network that runs from a start state, with or without inferred inputs.
 
 .. math:: g_t = \mathrm{GRU}(u_t, g_{t-1}), \quad f_t = W g_t, \quad \log r_t = W_r f_t + b,
 
-rows of W of unit length, no inputs u unless there is a controller, which makes them from what an encoder says of every
-bin (e) and from the factors of the bin before:
+with rows of W of unit length. Inputs u need a controller, which infers them from the output e of an encoder in every
+bin and from the factors of the previous bin:
 
 .. math:: c_t = \mathrm{GRU}([e_t, f_{t-1}], c_{t-1}), \quad q(u_t) = N(A c_t + a, \mathrm{diag}\,e^{B c_t + b}).
 
-The gated units have torch's form, n = tanh(W x + r (U h)), where the papers reset before the product, n = tanh(W x +
-U (r h)): a fused kernel then runs encoders, and the generator on inputs that are known. The controller needs a loop.
+The gated units have torch's form, n = tanh(W x + r (U h)), where the papers reset before the product, n = tanh(W x + U
+(r h)): a fused kernel then runs encoders, and the generator where all inputs are available. The controller needs a
+loop.
 
-A state of such a unit lies between the one before and a tanh, so it stays in [-5, 5] for ever if it starts there.
+A state of such a unit lies between the previous state and a tanh, so a state that starts in [-5, 5] stays there.
 
 Source: Pandarinath et al. 2018; METHODS 4.1.
 """
@@ -30,7 +31,7 @@ class Generator(nn.Module):
     """Start state and inputs -> states -> factors.
 
     Args:
-        inputs: Inputs per bin; 0 for a generator that runs alone.
+        inputs: Inputs per bin; 0 for a generator without inputs.
         width: Units.
         factors: Factors per bin.
     """
@@ -38,24 +39,24 @@ class Generator(nn.Module):
     def __init__(self, inputs: int, width: int, factors: int) -> None:
         super().__init__()
         self.inputs = inputs
-        self.units = nn.GRU(max(1, inputs), width, batch_first=True)  # torch knows no unit without input: it gets 0
+        self.units = nn.GRU(max(1, inputs), width, batch_first=True)  # a torch GRU needs an input: it is 0
         self.mix = nn.Linear(width, factors, bias=False)
 
     def forward(
         self, start: Float[Tensor, "batch unit"], inputs: Float[Tensor, "batch time input"]
     ) -> Float[Tensor, "batch time unit"]:
-        """States of as many bins as there are inputs; with `inputs=0` these say only how many bins."""
-        given = inputs if self.inputs else inputs.new_zeros(*inputs.shape[:2], 1)
-        states, _ = self.units(given, start[None])
+        """Return one state per bin of the inputs; with `inputs=0` these give the number of bins only."""
+        driving = inputs if self.inputs else inputs.new_zeros(*inputs.shape[:2], 1)
+        states, _ = self.units(driving, start[None])
         return states
 
     def factors(self, states: Float[Tensor, "*axes unit"]) -> Float[Tensor, "*axes factor"]:
-        """Factors, rows of the map of unit length."""
+        """Return the factors; the rows of the map have unit length."""
         return functional.linear(states, functional.normalize(self.mix.weight, dim=1))
 
 
 class Controller(nn.Module):
-    """Counts and the generator's own factors -> inferred inputs, bin by bin.
+    """Network that infers inputs from counts and the factors of the generator, bin by bin.
 
     Args:
         n_neurons: Neurons of the recording.
@@ -76,7 +77,7 @@ class Controller(nn.Module):
     def read(
         self, counts: Float[Tensor, "batch time neuron"], mask: Bool[Tensor, "batch time"]
     ) -> Float[Tensor, "batch time twice"]:
-        """What the encoder says of every bin; padding is not read."""
+        """Return the output of the encoder in every bin; padding is not read."""
         if bool(mask.all()):
             return self.encoder(counts)[0]
         packed = pack_padded_sequence(counts, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
@@ -95,11 +96,11 @@ class Controller(nn.Module):
         """Run controller and generator together.
 
         Args:
-            read: Of the encoder.
+            read: Output of the encoder, from `read`.
             start: State of the generator before the first bin.
-            generator: Whose factors the controller sees, and which it drives.
-            noise: Standard normal; 0 for the mean of q(u).
-            kept: Dropout on the generator's states as the factors see them, 0 or 1 / (1 - p); None: none.
+            generator: Generator whose factors the controller receives, and which it drives.
+            noise: Standard normal numbers; zeros give the mean of q(u).
+            kept: Dropout on the generator's states that make the factors, 0 or 1 / (1 - p). `None` disables dropout.
 
         Returns:
             States of the generator, inputs, and mean and log-variance of q(u), all (batch, time, ...).

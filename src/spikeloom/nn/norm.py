@@ -1,8 +1,8 @@
-r"""Normalisation per bin over channels, and the two sums of a block, each as one step with its own gradient.
+r"""Normalisation per bin over channels, and gated sums, each as one step with an explicit gradient.
 
 :math:`\mathrm{norm}(x) = x\,r` with :math:`r = 1 / \sqrt{\overline{x^2} + \epsilon}`, the mean over the channels of one
-bin. It never looks at another bin, hence neither at padding nor at the future. (The released LDNS normalises each
-channel over the whole trial, which lets padding and the future into every latent: METHODS 2.8.)
+bin. It does not depend on other bins, so neither on padding nor on the future. (The released LDNS normalises each
+channel over the whole trial, so that every latent depends on padding and on the future: METHODS 2.8.)
 
 With y = x r and h = m (y (1 + s) + b), a gradient g of h (padding taken out: m g) gives
 
@@ -10,8 +10,8 @@ With y = x r and h = m (y (1 + s) + b), a gradient g of h (padding taken out: m 
           \partial x = r\,(g (1 + s) - y\,\overline{g\,y\,(1 + s)}),
 
 sums over the bins (and, where s and b are shared by all trials, over these), the mean over channels. Autograd would
-pass through main memory some fifteen times for it; here a few trials at a time stay in the cache (`nn.portions`),
-which is twice as fast for large batches.
+read main memory about fifteen times for it. Here a few trials at a time stay in the cache (`nn.portions`), which is
+twice as fast for large batches.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ EPSILON = 1e-5
 
 
 def rms_norm(x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
-    """Each bin's channels divided by their root mean square; unitless, a bin of zeros stays zero."""
+    """Divide the channels of each bin by their root mean square. A bin of zeros stays zero."""
     return x * _size(x)
 
 
@@ -37,7 +37,7 @@ def modulated_norm(
     shift: Float[Tensor, "channel batch_or_one 1"],
     mask: Float[Tensor, "batch time"] | None = None,
 ) -> Float[Tensor, "channel batch time"]:
-    """m (norm(x) (1 + s) + b), for the operator that follows: under autocast already in its precision."""
+    """Return m (norm(x) (1 + s) + b); under autocast in the precision of the next operator."""
     return _ModulatedNorm.apply(x, scale, shift, mask, working_type(x))
 
 
@@ -46,7 +46,7 @@ def gated_sum(
     y: Float[Tensor, "channel batch time"],
     gate: Float[Tensor, "channel batch_or_one 1"],
 ) -> Float[Tensor, "channel batch time"]:
-    """x + g y, in the precision of x: the residual stream is never rounded to half precision."""
+    """Return x + g y in the precision of x, so that the residual stream is never rounded to half precision."""
     return _GatedSum.apply(x, y, gate)
 
 
@@ -99,7 +99,7 @@ class _GatedSum(torch.autograd.Function):
 
 
 def _size(x: Tensor) -> Tensor:
-    """1 / root mean square of each bin (batch, time)."""
+    """Return 1 / root mean square of each bin (batch, time)."""
     return torch.rsqrt(x.square().mean(0) + EPSILON)
 
 
@@ -109,5 +109,5 @@ def _trials(x: Tensor) -> list[slice]:
 
 
 def _of(values: Tensor, rows: slice) -> Tensor:
-    """What belongs to these trials of one column for all trials, or one for each."""
+    """Return the columns of these trials, or the one column that all trials share."""
     return values if values.shape[1] == 1 else values[:, rows]

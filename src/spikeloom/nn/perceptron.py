@@ -3,8 +3,8 @@ r"""The backbone for one vector per trial: residual blocks of small networks, mo
 .. math:: x \leftarrow x + g \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s) + b),
 
 with shift b, scale s and gate g learned, or linear in an embedding (level, condition); zero at the start, when the
-whole is a linear map. Where a denoiser asks it, the vector comes as a sequence of length 1, so that one diffusion core
-serves vectors and sequences.
+network is a linear map. Denoisers pass the vector as a sequence of length 1, so that the same diffusion code serves
+vectors and sequences.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from spikeloom.nn.stack import LevelEmbedding
 
 
 class Perceptron(nn.Module):
-    """Linear in, residual blocks, linear out: (batch, channel) -> (batch, out).
+    """Linear map in, residual blocks, linear map out: (batch, channel) -> (batch, out).
 
     Args:
         inputs: Channels in.
@@ -44,7 +44,7 @@ class Perceptron(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel"], embedding: Float[Tensor, "batch embedding"] | None = None
     ) -> Float[Tensor, "batch out"]:
-        """Run the blocks, modulated by the embedding where they were built for one."""
+        """Run the blocks, modulated by the embedding if they were built for one."""
         h = self.enter(x)
         for block in self.blocks:
             h = block(h, embedding)
@@ -76,11 +76,11 @@ class _Block(nn.Module):
 
 
 class VectorBackbone(nn.Module):
-    r"""What a denoiser of vectors asks: (x, level, condition, mask) -> velocity, like x, (batch, 1, channel).
+    r"""Backbone of a denoiser of vectors: (x, level, condition, mask) -> velocity, like x, (batch, 1, channel).
 
-    Channels may have very different sd s (principal components do), and a network that answers all on one scale drowns
-    the small ones in its error. So it starts from the exact answer for independent Gaussian channels and adds to it, in
-    units of what that answer leaves open:
+    Channels may have very different sd s, as principal components do. A network with one output scale would have errors
+    larger than the small channels. So the backbone starts from the exact velocity for independent Gaussian channels and
+    adds a correction f, scaled by the remaining uncertainty of each channel:
 
     .. math:: \hat v = \frac{a \sigma (1 - s^2)}{a^2 s^2 + \sigma^2} x
               + \frac{s}{\sqrt{a^2 s^2 + \sigma^2}} f\left(\frac{x}{\sqrt{a^2 s^2 + \sigma^2}}\right),
@@ -121,7 +121,7 @@ class VectorBackbone(nn.Module):
         condition: Condition | None = None,
         _mask: Tensor | None = None,
     ) -> Float[Tensor, "batch 1 channel"]:
-        """Velocity of x at the levels; a vector has no padding, so the mask says nothing."""
+        """Return the velocity of x at the levels; a vector has no padding, so the mask is not used."""
         signal, noise = (scale[:, None] for scale in self.schedule(level))
         spread = (signal**2 * self.sd**2 + noise**2).sqrt()
         scaled = x[:, 0] / spread

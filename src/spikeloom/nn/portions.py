@@ -1,23 +1,23 @@
-"""Work in portions that stay in a core's cache.
+"""Computation in portions that stay in the cache of a core.
 
-Reading a large tensor from main memory takes a CPU longer than most sums on it. A chain of operations is therefore run
-to its end on a few trials (or channels) before the next few are taken: each number comes from memory once, not once per
-operation. An accelerator is fed everything at once.
+For a CPU, reading a large tensor from main memory takes longer than most sums on it. So a chain of operations is
+completed on a few trials (or channels) before the next few: each number is read from memory once, not once per
+operation. An accelerator computes everything at once.
 """
 
 import torch
 
 IN_CACHE = 2**18
-"""Numbers of one tensor in a portion: a megabyte in float32, half the cache that a core of today has to itself."""
+"""Numbers of one tensor in a portion: a megabyte in float32, half the cache of a present-day core."""
 
 
 def portions(count: int, each: int, device: torch.device) -> list[slice]:
-    """Slices of `count` items of `each` numbers, in order; a single one on an accelerator."""
+    """Return slices of `count` items of `each` numbers, in order; a single slice on an accelerator."""
     size = max(1, IN_CACHE // max(1, each)) if device.type == "cpu" else max(1, count)
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def working_type(x: torch.Tensor) -> torch.dtype:
-    """Type that matrix products of x are computed in: autocast's, else its own."""
+    """Return the type in which matrix products of x are computed: the type of autocast, or of x."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

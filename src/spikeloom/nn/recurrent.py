@@ -1,7 +1,7 @@
-r"""Recurrent encoder: a whole trial, of any length, as one vector.
+r"""Recurrent encoder: one vector for a complete trial of any length.
 
 A gated recurrent unit reads the bins forwards and another one backwards; their last states, joined, go through a linear
-map. Each direction ends at the trial's own last (first) bin, so padding changes nothing.
+map. Each direction ends at the last (or first) valid bin of the trial, so padding changes nothing.
 """
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 
 class TrialEncoder(nn.Module):
-    """Activity (batch, time, channel) -> one vector per trial (batch, code).
+    """Encoder from activity (batch, time, channel) to one vector per trial (batch, code).
 
     Args:
         channels: Channels per bin.
@@ -27,13 +27,13 @@ class TrialEncoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch code"]:
-        """One vector per trial; the mask says which bins count, and these come first."""
+        """Return one vector per trial; valid bins, where the mask is True, come first."""
         return self.leave(self.read(x, mask))
 
     def read(
         self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch twice"]:
-        """Last states of both directions, joined; `leave` makes the vector of them."""
+        """Return the last states of both directions, joined; `leave` maps them to the vector."""
         if mask is None or bool(mask.all()):
             _, last = self.units(x)
         else:

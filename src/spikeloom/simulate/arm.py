@@ -1,4 +1,4 @@
-r"""An arm with six muscles and the recurrent network that moves it: one step of 20 ms.
+r"""An arm with six muscles and the recurrent network that moves it, in steps of 20 ms.
 
 Two rigid links in a plane, joint angles q, fingertip :math:`p = (l_1 \cos q_1 + l_2 \cos(q_1 + q_2), \ldots)`:
 
@@ -8,9 +8,9 @@ with mass matrix :math:`M_{11} = a_1 + 2 a_2 \cos q_2, M_{12} = a_3 + a_2 \cos q
 torque :math:`\kappa = a_2 \sin q_2 (\dot q_2 (2 \dot q_1 + \dot q_2), -\dot q_1^2)`, constant moment arms R and
 largest forces f. Muscle activity follows the controller's output with a time constant of 50 ms,
 :math:`\dot a = (u - a) / 50\,ms`. The controller is a gated recurrent unit (GRU), :math:`u = \sigma(W_o h + b_o)`.
-Integration is semi-implicit: velocity first.
+Integration is semi-implicit: the velocity is updated first, then the position.
 
-Each function takes `xp`, the library whose arrays it is given: NumPy simulates, torch trains (`simulate.controller`).
+Each function takes `xp`, the library of its arrays: NumPy for simulation, torch for training (`simulate.controller`).
 Arrays are (trial, ...); lengths are in metres, angles in radians.
 
 Source: METHODS 1.2; no published simulator is copied.
@@ -22,13 +22,13 @@ from typing import Any, NamedTuple
 LINKS = (0.30, 0.33)
 INERTIA = (0.025, 0.045)
 MASS, CENTRE_OF_MASS = 1.65, 0.16
-"""Of the second link: kg, and m from the elbow."""
+"""Mass of the second link, kg, and distance of its centre of mass from the elbow, m."""
 
 DAMPING = ((0.05, 0.025), (0.025, 0.05))
-"""N m s."""
+"""Damping matrix B of the joints, N m s."""
 
 MOMENT_ARMS = ((0.04, 0.0), (-0.04, 0.0), (0.0, 0.025), (0.0, -0.025), (0.028, 0.028), (-0.035, -0.03))
-"""Of each muscle about shoulder and elbow, m: flexor and extensor of each joint, and of both together."""
+"""Moment arms of each muscle about shoulder and elbow, m: flexor and extensor of the shoulder, the elbow, and both."""
 
 FORCES = (125.0, 125.0, 75.0, 75.0, 62.5, 62.5)
 """Largest force of each muscle, N."""
@@ -40,7 +40,7 @@ BIN_WIDTH = 0.02
 """Step of the simulation, s."""
 
 WORKSPACE = (0.0, 0.40)
-"""Its centre, from the shoulder; hand and target positions are relative to it, m."""
+"""Centre of the workspace relative to the shoulder, m. Hand and target positions are relative to this centre."""
 
 INPUTS, UNITS, MUSCLES = 9, 64, 6
 
@@ -48,7 +48,7 @@ TARGET_AT = 3
 """First bin in which the target is shown."""
 
 INPUT_NOISE = HIDDEN_NOISE = 0.01
-"""Standard deviations, per bin."""
+"""Standard deviations of the noise added to inputs and hidden units in each bin."""
 
 SHAPES = {
     "input": (INPUTS, 3 * UNITS),
@@ -58,11 +58,11 @@ SHAPES = {
     "output": (UNITS, MUSCLES),
     "output_bias": (MUSCLES,),
 }
-"""Weights of the controller; gates in the order reset, update, candidate."""
+"""Shapes of the weights of the controller. Gates are in the order reset, update, candidate."""
 
 
 class State(NamedTuple):
-    """Where arm and controller are: hidden units, muscle activity, joint angles and their velocities, last hand."""
+    """State of arm and controller: hidden units, muscle activity, joint angles, their velocities, last hand."""
 
     hidden: Any
     activity: Any
@@ -72,7 +72,7 @@ class State(NamedTuple):
 
 
 def rest(start: Any, *, xp: Any) -> State:
-    """The state of an arm that rests with its hand at `start` (trial, 2), m from the centre of the workspace."""
+    """Return the state of an arm that rests with its hand at `start` (trial, 2), m from the workspace centre."""
     x, y = start[:, 0] + WORKSPACE[0], start[:, 1] + WORKSPACE[1]
     first, second = LINKS
     elbow = xp.arccos((x**2 + y**2 - first**2 - second**2) / (2 * first * second))
@@ -84,7 +84,7 @@ def rest(start: Any, *, xp: Any) -> State:
 
 
 def hand(angle: Any, *, xp: Any) -> Any:
-    """Position of the fingertip (trial, 2), m from the centre of the workspace."""
+    """Return the position of the fingertip (trial, 2), m from the centre of the workspace."""
     shoulder, both = angle[:, 0], angle[:, 0] + angle[:, 1]
     x = LINKS[0] * xp.cos(shoulder) + LINKS[1] * xp.cos(both) - WORKSPACE[0]
     y = LINKS[0] * xp.sin(shoulder) + LINKS[1] * xp.sin(both) - WORKSPACE[1]
@@ -92,13 +92,13 @@ def hand(angle: Any, *, xp: Any) -> Any:
 
 
 def step(weights: Mapping[str, Any], state: State, target: Any, go: Any, noise: Any, *, xp: Any) -> State:
-    """One bin later.
+    """Return the state one bin later.
 
     Args:
-        weights: Of the controller, as in `SHAPES`.
-        state: Now.
-        target: (trial, 2), m from the centre of the workspace; zero while it is not shown.
-        go: (trial, 1), 1 once the hand may leave.
+        weights: Weights of the controller, with the shapes in `SHAPES`.
+        state: Present state.
+        target: Position of the target (trial, 2), m from the centre of the workspace; zero while it is not shown.
+        go: Go cue (trial, 1), 1 once the hand may leave.
         noise: Standard normal numbers (trial, inputs + units).
         xp: numpy or torch.
     """
@@ -112,7 +112,7 @@ def step(weights: Mapping[str, Any], state: State, target: Any, go: Any, noise: 
 
 
 def _gated(weights: Mapping[str, Any], hidden: Any, seen: Any, xp: Any) -> Any:
-    """Hidden units after one step of the GRU."""
+    """Return the hidden units after one step of the GRU."""
     outside = seen @ weights["input"] + weights["input_bias"]
     inside = hidden @ weights["recurrent"] + weights["recurrent_bias"]
     reset = _sigmoid(outside[:, :UNITS] + inside[:, :UNITS], xp)
@@ -122,7 +122,7 @@ def _gated(weights: Mapping[str, Any], hidden: Any, seen: Any, xp: Any) -> Any:
 
 
 def _acceleration(angle: Any, speed: Any, activity: Any, xp: Any) -> Any:
-    """Of the joints, rad/s^2 (trial, 2)."""
+    """Return the angular acceleration of the joints, rad/s^2 (trial, 2)."""
     one = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
     two, three = MASS * LINKS[0] * CENTRE_OF_MASS, INERTIA[1]
     cosine, sine = xp.cos(angle[:, 1]), xp.sin(angle[:, 1])

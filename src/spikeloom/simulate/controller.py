@@ -1,9 +1,9 @@
-r"""Training of the network that moves the simulated arm (`simulate.arm`): gradients through the whole movement.
+r"""Training of the network that moves the simulated arm (`simulate.arm`), with gradients through complete movements.
 
-Start and target are uniform in a box of 24 cm, the go cue comes in bins 10 to 24 of 60. The loss is the mean distance
-(L1, m) of the hand from the start before the go cue, ten times, and from the target after it, plus
-:math:`5 \cdot 10^{-3}\,\overline{a^2} + 10^{-3}\,\overline{h^2}`, a the muscles' activity, h the hidden units. Adam, 64
-movements an update.
+Start and target are uniform in a box of 24 cm, the go cue comes in bins 10 to 24 of 60. The loss is the mean L1
+distance (m) of the hand from the start before the go cue, with weight 10, and from the target after it, plus
+:math:`5 \cdot 10^{-3}\,\overline{a^2} + 10^{-3}\,\overline{h^2}`, a the muscles' activity, h the hidden units. The
+optimiser is Adam, with 64 movements per update.
 """
 
 import numpy as np
@@ -27,11 +27,11 @@ EFFORT, QUIET = 5e-3, 1e-3
 
 
 def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | None = None) -> dict[str, Tensor]:
-    """Weights of a controller, named and shaped as in `arm.SHAPES`.
+    """Return the weights of a trained controller, named and shaped as in `arm.SHAPES`.
 
     Args:
-        seed: Of the first weights and of every movement.
-        updates: Steps of the optimiser; the last three tenths are slower.
+        seed: Random seed of the initial weights and of the movements.
+        updates: Steps of the optimiser; the last three tenths have a smaller learning rate.
         progress: Show progress; None shows it on a terminal.
     """
     weights = _first_weights(seed)
@@ -47,7 +47,7 @@ def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | 
 
 
 def _first_weights(seed: int) -> dict[str, Tensor]:
-    """Uniform within 1 / sqrt(units), as a GRU's usually are; muscles begin nearly silent."""
+    """Return initial weights, uniform within 1 / sqrt(units) as usual for a GRU; muscles begin nearly silent."""
     rng = generator(seed, Purpose.INIT)
     bound = arm.UNITS**-0.5
     weights = {
@@ -58,7 +58,7 @@ def _first_weights(seed: int) -> dict[str, Tensor]:
 
 
 def _loss(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
-    """Loss of one batch of movements."""
+    """Return the loss of one batch of movements."""
     draw = lambda *shape: torch.tensor(rng.uniform(-BOX, BOX, shape), dtype=torch.float32)  # noqa: E731
     start, target = draw(BATCH, 2), draw(BATCH, 2)
     go_at = torch.tensor(rng.integers(10, 25, (BATCH, 1)))

@@ -1,14 +1,14 @@
-r"""The Lorenz benchmark of the LDNS paper: spikes of neurons driven by a chaotic system, with the truth kept.
+r"""The Lorenz benchmark of the LDNS paper: spikes of neurons driven by a chaotic system, with the true rates.
 
 :math:`\dot x = \sigma (y - x), \dot y = x (\rho - z) - y, \dot z = x y - \beta z` with :math:`\sigma = 10`,
 :math:`\rho = 28`, :math:`\beta = 2.667`. Trajectories begin at (-9.787, -15.039, 20.534) + 2 N(0, I); 100 points cover
-one dominant period of 1.5008 model time units; the first `burn_in` points are dropped and the next `bins` kept. Each
+one dominant period of 1.5008 model time units; the first `burn_in` points are dropped and the next `n_bins` kept. Each
 dimension of each trial is then z-scored (population sd) and called z. With a loading C (neuron, 3) of Gaussian rows,
 normalised to length 1 and sorted by their first entry, rates and counts are
 
     drive = z C' + log 0.3,   rates = log(1 + exp(2 drive)) / 2,   counts ~ Poisson(rates)   (all spikes/bin).
 
-Start phases stay correlated across trials for a while after the tight cloud of starts: burn-in is about one period.
+All starts lie close together, so phases stay correlated across trials at first: burn-in is about one period.
 Integration is by classical Runge-Kutta steps, 20 per point, for all trials at once.
 
 Source: Kapoor et al. 2024 (arXiv 2407.08751), who integrate each trial with an implicit Radau solver.
@@ -24,29 +24,29 @@ from spikeloom.trials import Trials
 SIGMA, RHO, BETA = 10.0, 28.0, 2.667
 START = (-9.787, -15.039, 20.534)
 PERIOD = 1.5008
-"""Model time units."""
+"""Dominant period, model time units."""
 
 POINTS = 100
-"""Per period."""
+"""Points per period."""
 
 SUBSTEPS = 20
 BIN_WIDTH = 0.01
-"""Seconds. The system has no clock of its own; 10 ms make its mean of 0.140 spikes/bin 14 spikes/s."""
+"""Width of a bin, s. The system has no time unit; with 10 ms its mean of 0.140 spikes/bin is 14 spikes/s."""
 
 CHUNK = 8
-"""Trials whose spikes are drawn together: few enough to stay in the cache. It changes no number."""
+"""Trials whose spikes are drawn together, few enough to stay in the cache. Results do not depend on it."""
 
 
 def lorenz(
     n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, seed: int = 0, burn_in: int = 100
 ) -> Trials:
-    """Simulated trials with their true rates and latents (the z-scored x, y, z).
+    """Simulate trials with their true rates and latents (the z-scored x, y, z).
 
-    Trial k is the same however many trials are asked for.
+    Trial k does not depend on the number of trials.
 
     Args:
-        n_trials: How many.
-        n_neurons: How many; the loading is drawn from the seed.
+        n_trials: Number of trials.
+        n_neurons: Number of neurons; their loading is drawn from the seed.
         n_bins: Bins of each trial, at least 2; 100 make one period.
         seed: Equal seeds give equal trials.
         burn_in: Points dropped at the beginning of each trajectory.
@@ -89,28 +89,28 @@ def lorenz(
 
 
 def poisson_of(rates: Float[np.ndarray, "*axes"], uniform: Float[np.ndarray, "*axes"]) -> Integer[np.ndarray, "*axes"]:
-    """Poisson counts by inversion: the least c with uniform < P(0) + ... + P(c).
+    """Return Poisson counts by inversion: the least c with uniform < P(0) + ... + P(c).
 
-    Most bins of a spike train are empty and decided by one comparison, so this is several times faster than a general
-    Poisson generator. For rates up to some hundred; beyond, P(0) underflows.
+    Most bins of a spike train are empty and need one comparison only, so this is several times faster than a general
+    Poisson generator. It is valid for rates up to a few hundred; beyond, P(0) underflows.
     """
     counts = np.zeros(rates.size, np.uint8)
     mean, left = rates.ravel().astype(np.float64), uniform.ravel()
     chance = np.exp(-mean)
-    place = np.flatnonzero(left >= chance)
-    left, mean, chance = left[place] - chance[place], mean[place], chance[place]
+    index = np.flatnonzero(left >= chance)
+    left, mean, chance = left[index] - chance[index], mean[index], chance[index]
     for count in range(1, 256):
-        counts[place] = count
+        counts[index] = count
         chance = chance * mean / count
         more = left >= chance
-        place, left, mean, chance = place[more], left[more] - chance[more], mean[more], chance[more]
-        if not place.size:
+        index, left, mean, chance = index[more], left[more] - chance[more], mean[more], chance[more]
+        if not index.size:
             break
     return counts.reshape(rates.shape)
 
 
 def loadings(n_neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
-    """Weights of the three dimensions on each neuron: rows of length 1, sorted by the first entry."""
+    """Return the weights of the three dimensions on each neuron: rows of length 1, sorted by the first entry."""
     rows = generator(seed, Purpose.SIMULATE, 1).standard_normal((n_neurons, 3))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows[np.argsort(rows[:, 0])]
@@ -119,7 +119,7 @@ def loadings(n_neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
 def trajectories(
     starts: Float[np.ndarray, "trial 3"], *, n_bins: int, burn_in: int = 0, substeps: int = SUBSTEPS
 ) -> Float[np.ndarray, "trial bin 3"]:
-    """The Lorenz system from each start, at points PERIOD / POINTS model time units apart; point 0 is the start."""
+    """Simulate the Lorenz system from each start, at points PERIOD / POINTS time units apart; point 0 is the start."""
     step = PERIOD / POINTS / substeps
     state = np.ascontiguousarray(starts.T)
     out = np.empty((n_bins, *state.shape))
@@ -132,7 +132,7 @@ def trajectories(
 
 
 def _advance(state: Float[np.ndarray, "3 trial"], step: float) -> Float[np.ndarray, "3 trial"]:
-    """One classical Runge-Kutta step of fourth order."""
+    """Return the state after one classical Runge-Kutta step of fourth order."""
     first = _velocity(state)
     second = _velocity(state + step / 2 * first)
     third = _velocity(state + step / 2 * second)

@@ -1,15 +1,15 @@
-r"""Simulated reaching: neurons of a network that moves an arm between targets on a grid, with the truth kept.
+r"""Simulated reaching: neurons of a network that moves an arm between targets on a grid, with the true rates.
 
-The network (`arm`) sees the target, a go cue and what it feels of the arm, and drives six muscles. Starts and
-targets lie on a grid of 6 x 6, 4 cm apart, around the centre of the workspace; a start is never its own target. The go
-cue comes in bin 20 of 60; bins 12 to 51 are kept: 40 bins of 20 ms. Neuron n follows one hidden unit h, standardised
-with the mean and sd it has in this task:
+The network (`arm`) receives the target, a go cue and feedback from the arm, and drives six muscles. Starts and targets
+lie on a grid of 6 x 6, 4 cm apart, around the centre of the workspace; start and target of a trial always differ. The
+go cue comes in bin 20 of 60; bins 12 to 51 are kept: 40 bins of 20 ms. Neuron n follows one hidden unit h, standardised
+with its mean and sd in this task:
 
 .. math:: \lambda_n = e^{b_n + 0.7 (h - \bar h) / s}\ \text{spikes/s}, \qquad b_n \sim N(\log 5, 0.5^2), \qquad
           \text{counts} \sim \mathrm{Poisson}(\lambda_n \Delta).
 
-`rates` are the noiseless units, in spikes/bin. Trials to some targets may be marked `held_out`, to be kept from a model
-that is then asked for them.
+`rates` are the rates without Poisson noise, in spikes/bin. Trials to some targets may be marked `held_out`: a model is
+trained without them and later samples trials to these targets.
 
 The shipped controller was made by `spikeloom simulate controller --seed 0`. Source: METHODS 1.2 (our own choice; the
 settings of the GNOCCHI paper's task are not available).
@@ -31,21 +31,21 @@ from spikeloom.simulate import arm
 from spikeloom.trials import Trials
 
 GRID, SPACING = 6, 0.04
-"""Targets along each side, and metres between them."""
+"""Number of targets along each side, and distance between neighbours, m."""
 
 HELD_OUT = ((1, 1), (1, 4), (2, 2), (3, 3), (4, 1), (4, 4))
-"""Targets, as (row, column) from the lower left, whose trials a model shall not see."""
+"""Targets, as (row, column) from the lower left, whose trials are not used for training."""
 
 GO_AT, BINS = 20, 60
 WINDOW = (12, 52)
-"""First bin kept, and the first one after."""
+"""First bin that is kept, and first bin after the kept ones."""
 
 MEDIAN_HZ, SPREAD, GAIN = 5.0, 0.5, 0.7
-"""Median rate; sd of log rates over neurons, and within one."""
+"""Median rate, spikes/s; sd of log rates over neurons; sd of the log rate of one neuron over time."""
 
 SHIPPED = "controller.safetensors"
 CHUNK = 512
-"""Trials simulated together. It changes no number beyond rounding."""
+"""Trials simulated together. Results depend on it by rounding only."""
 
 
 def reaching(
@@ -56,18 +56,18 @@ def reaching(
     held_out: Sequence[tuple[int, int]] = HELD_OUT,
     controller: Mapping[str, NDArray[Any]] | None = None,
 ) -> Trials:
-    """Simulated reaches with true rates, hand and muscles.
+    """Simulate reaches with true rates, hand and muscles.
 
-    Trial k is the same however many trials are asked for; each 36 trials go to all targets. Conditions: `target_x`,
+    Trial k does not depend on the number of trials; every 36 trials go to all targets. Conditions: `target_x`,
     `target_y`, `start_x`, `start_y` (m from the centre of the workspace), `held_out`. Behaviour: `hand_position` (m),
     `hand_velocity` (m/s), `muscle_activity` (0 to 1).
 
     Args:
-        n_trials: How many.
-        n_neurons: How many; those beyond 64 follow a hidden unit that another one follows too, at another rate.
+        n_trials: Number of trials.
+        n_neurons: Number of neurons. There are 64 hidden units; further neurons share one, at another rate.
         seed: Equal seeds give equal trials.
         held_out: Targets to mark, as (row, column) from the lower left.
-        controller: Weights, from `read_controller`; the shipped ones if absent.
+        controller: Weights from `read_controller`. `None` uses the shipped ones.
 
     Raises:
         SettingError: if a number is out of range.
@@ -117,20 +117,20 @@ def movements(
     target: Float[np.ndarray, "trial 2"],
     noise: Float[np.ndarray, "trial bin noise"],
 ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Hidden units, muscle activity and hand (trial, bin, ...) of movements from start to target, in metres."""
+    """Return hidden units, muscle activity and hand (trial, bin, ...) of movements from start to target, in metres."""
     plain = {name: np.asarray(weights[name], np.float64) for name in arm.SHAPES}
     state = arm.rest(start, xp=np)
-    found: list[tuple[Any, Any, Any]] = []
+    series_by_bin: list[tuple[Any, Any, Any]] = []
     for time in range(noise.shape[1]):
         go = np.full((len(start), 1), float(time >= GO_AT))
         state = arm.step(plain, state, target * (time >= arm.TARGET_AT), go, noise[:, time], xp=np)
-        found.append((state.hidden, state.activity, arm.hand(state.angle, xp=np)))
-    hidden, activity, position = (np.stack(series, 1) for series in zip(*found, strict=True))
+        series_by_bin.append((state.hidden, state.activity, arm.hand(state.angle, xp=np)))
+    hidden, activity, position = (np.stack(series, 1) for series in zip(*series_by_bin, strict=True))
     return hidden, activity, position
 
 
 def measured(weights: Mapping[str, NDArray[Any]], *, n_trials: int = 720) -> tuple[dict[str, NDArray[Any]], float]:
-    """The weights with mean and sd of each hidden unit in this task, and the mean final error of the hand, m."""
+    """Return the weights with mean and sd of each hidden unit in this task, and the mean final error of the hand, m."""
     start, target = (_position(cells) for cells in _places(n_trials, 0))
     noise = Streams(0, Purpose.CALIBRATE, 0, range(n_trials)).normal(BINS, arm.INPUTS + arm.UNITS)
     hidden, _, position = movements(weights, start, target, noise)
@@ -141,7 +141,7 @@ def measured(weights: Mapping[str, NDArray[Any]], *, n_trials: int = 720) -> tup
 
 
 def read_controller(path: str | PathLike[str] | None = None) -> dict[str, NDArray[Any]]:
-    """Weights of a controller from a safetensors file; the shipped one if no path is given.
+    """Read the weights of a controller from a safetensors file; without a path, those of the shipped one.
 
     Raises:
         CorruptFileError: if the file does not hold a controller of this arm.
@@ -153,21 +153,21 @@ def read_controller(path: str | PathLike[str] | None = None) -> dict[str, NDArra
     content = shipped.read_bytes() if path is None else read_bytes(path)
     shapes = {**arm.SHAPES, "hidden_mean": (arm.UNITS,), "hidden_sd": (arm.UNITS,)}
     try:
-        found = load(content)
+        tensors = load(content)
     except (SafetensorError, ValueError, KeyError):
-        found = {}
-    good = {name: array.shape for name, array in found.items()} == shapes
-    if not good or not all(np.isfinite(array).all() for array in found.values()):
+        tensors = {}
+    good = {name: array.shape for name, array in tensors.items()} == shapes
+    if not good or not all(np.isfinite(array).all() for array in tensors.values()):
         raise CorruptFileError(
             "A controller file must hold the finite weights of this arm's network, as safetensors.",
             f"{path or SHIPPED} does not.",
             "Make one with `spikeloom simulate controller --out controller.safetensors`.",
         )
-    return found
+    return tensors
 
 
 def read_target(words: str) -> tuple[int, int]:
-    """Row and column of a target from words such as "2,3"; SettingError if they are none."""
+    """Return row and column of a target from text such as "2,3"; raise a SettingError for other text."""
     parts = words.split(",")
     cell = tuple(int(part) for part in parts) if all(part.strip().isdigit() for part in parts) else ()
     if len(cell) != 2:
@@ -181,9 +181,9 @@ def read_target(words: str) -> tuple[int, int]:
 
 
 def _cells(held_out: Sequence[tuple[int, int]]) -> list[int]:
-    """Numbers of the targets at (row, column)."""
+    """Return the numbers of the targets at (row, column)."""
     for cell in held_out:
-        if len(cell) != 2 or not all(0 <= place < GRID for place in cell):
+        if len(cell) != 2 or not all(0 <= index < GRID for index in cell):
             raise SettingError(
                 f"A target to hold out must be a row and a column from 0 to {GRID - 1}.",
                 f"It was {cell}.",
@@ -193,7 +193,7 @@ def _cells(held_out: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Grid cells of start and target of each trial, (trial,); every 36 trials have all targets."""
+    """Return the grid cells of start and target of each trial (trial,); every 36 trials have all targets."""
     cells = GRID * GRID
     blocks = range(-(-n_trials // cells))
     target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(cells) for block in blocks])
@@ -202,12 +202,12 @@ def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int
 
 
 def _position(cells: NDArray[np.int64]) -> NDArray[Any]:
-    """Metres from the centre of the workspace, (trial, 2): x by column, y by row."""
+    """Return the position of cells (trial, 2), m from the centre of the workspace: x by column, y by row."""
     return (np.stack([cells % GRID, cells // GRID], 1) - (GRID - 1) / 2) * SPACING
 
 
 def _rates(hidden: NDArray[Any], weights: Mapping[str, NDArray[Any]], n_neurons: int, seed: int) -> NDArray[Any]:
-    """Spikes/bin of neurons that each follow a hidden unit."""
+    """Return the rates, spikes/bin, of neurons that each follow a hidden unit."""
     rng = generator(seed, Purpose.SIMULATE, 3)
     unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-n_neurons // arm.UNITS))])[:n_neurons]
     offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, n_neurons)
