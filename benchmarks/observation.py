@@ -20,7 +20,7 @@ import torch
 
 from spikeloom.evaluation.splits import matched
 from spikeloom.metrics.panel import METRICS, measure
-from spikeloom.models.common.readout import Source
+from spikeloom.models.common.readout import SOURCES
 from spikeloom.models.ldns import LDNS
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.model import ObservationModel
@@ -78,25 +78,27 @@ def show(name: str, values: Sequence[float]) -> None:
 
 def fit(model: LDNS, kind: ObservationModel, train: Trials) -> None:
     """Fit an observation model to the frozen autoencoder; the model keeps it."""
-    model.readout.observation = copy.deepcopy(kind)
-    model.readout.observation.build(model.n_neurons, train.bin_width)
+    for source in SOURCES:
+        statistics = model.readout.of(source)
+        statistics.observation = copy.deepcopy(kind)
+        statistics.observation.build(model.n_neurons, train.bin_width)
     start = time.process_time()
     with torch.no_grad():
         model.readout.fit_observation(train, model.unseen_rates)
     print(f"# fitted in {time.process_time() - start:.1f} CPU seconds", flush=True)
 
 
-def adapt(model: LDNS, coded: Trials, source: Source, train: Trials) -> None:
-    """Calibrate the rates of these latents, and adapt the observation model to them."""
+def adapt(model: LDNS, coded: Trials, train: Trials) -> None:
+    """Calibrate the rates of these latents, and adapt a copy of the fitted observation model to them."""
     with torch.no_grad():
-        model.readout.fit_generated(train, {source: coded}, seed=0)
+        model.readout.fit_generated(train, {"generated": coded}, seed=0)
 
 
-def counts(model: LDNS, coded: Trials, source: Source, seed: int) -> Trials:
-    """Trials with counts drawn anew from their latents."""
+def counts(model: LDNS, coded: Trials, seed: int) -> Trials:
+    """Trials with counts drawn anew from their latents, as the last `adapt` left the readout."""
     streams = Streams(seed, Purpose.SPIKES, 0, range(len(coded)))
     with torch.no_grad():
-        drawn = model.readout.draw(torch.from_numpy(np.array(coded.latents, np.float32)), source, streams).counts
+        drawn = model.readout.draw(torch.from_numpy(np.array(coded.latents, np.float32)), "generated", streams).counts
     return Trials(drawn, coded.bin_width, lengths=coded.lengths, conditions=coded.conditions, source="LDNS")
 
 
@@ -124,15 +126,15 @@ def main() -> None:
         if given.only and name not in given.only:
             continue
         fit(model, kind, train)
-        adapt(model, learned, "inferred", train)
-        sets = [counts(model, inferred, "inferred", 200 + k) for k in range(given.draws)]
+        adapt(model, learned, train)
+        sets = [counts(model, inferred, 200 + k) for k in range(given.draws)]
         show(f"inferred   {name}", row(test, sets, train))
-        if name == FULL:  # a Gaussian's rates are spread as inferred ones are
+        if name == FULL:
             sets = [model.gaussian(train, like=test, seed=400 + k) for k in range(given.draws)]
             show(f"Gaussian   {name}", row(test, sets, train))
-        adapt(model, many, "generated", train)
-        print(f"# generated gain {float(model.readout.generated.gain):.3f}")
-        sets = [counts(model, fake, "generated", 300 + k) for k, fake in enumerate(fakes)]
+        adapt(model, many, train)
+        print(f"# generated gain {float(model.readout.generated.calibration.gain):.3f}")
+        sets = [counts(model, fake, 300 + k) for k, fake in enumerate(fakes)]
         show(f"generated  {name}", row(test, sets, train))
 
 

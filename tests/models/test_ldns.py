@@ -133,7 +133,7 @@ def test_an_untrained_model_does_not_speak():
 def test_a_finished_run_is_loaded_and_another_run_is_refused(tmp_path):
     first = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
     again = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
-    assert torch.equal(first.readout.generated.match, again.readout.generated.match)
+    assert torch.equal(first.readout.generated.calibration.match, again.readout.generated.calibration.match)
     for other, data in ((toy_model(updates=5), toy_trials()), (toy_model(), toy_trials(seed=1))):
         with pytest.raises(SettingError, match="was started with something else"):
             other.fit(data, out=tmp_path)
@@ -164,14 +164,15 @@ def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
         np.testing.assert_allclose(
             fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1
         )  # 24 trials measured it
-    assert not torch.equal(told.readout.conditional.match, told.readout.generated.match)
-    assert (plain.readout.conditional.match == 1).all()  # it has no conditions
+    assert not torch.equal(told.readout.conditional.calibration.match, told.readout.generated.calibration.match)
+    assert (plain.readout.conditional.calibration.match == 1).all()  # it has no conditions
 
 
 def test_calibration_can_be_left_out():
     settings = AutoencoderSettings(width=8, blocks=1, calibrate=False)
     model = toy_model(autoencoder_settings=settings, condition=("speed",)).fit(toy_trials(), progress=False)
-    for calibration in (model.readout.inferred, model.readout.generated, model.readout.conditional):
+    for source in ("inferred", "generated", "conditional"):
+        calibration = model.readout.of(source).calibration
         assert calibration.gain == 1
         assert (calibration.match == 1).all()
 

@@ -113,7 +113,7 @@ def test_a_folder_of_another_version_is_refused_in_one_sentence(fitted, tmp_path
     old = {**config, "version": 1, "settings": {"observation": {"name": "Poisson"}}}
     (tmp_path / "config.json").write_text(json.dumps(old))
     write_manifest(tmp_path, ["config.json", "model.safetensors", "recipe.toml", "history.jsonl"])
-    with pytest.raises(CorruptFileError, match=r"reads model folders of format .*, version 2.*version 1"):
+    with pytest.raises(CorruptFileError, match=r"reads model folders of format .*, version 3.*version 1"):
         load_model(tmp_path)
 
 

@@ -8,7 +8,7 @@ Three stages, nothing joint:
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`, M valid entries of the batch;
 2. a diffusion model of the standardised latents;
 3. an observation model on the rates (`observation`), fitted to rates that the encoder inferred without the count of
-   the same bin, and adapted to generated rates.
+   the same bin, and copies of it that are adapted to generated rates, without and with conditions.
 
 Everything between latents and spikes is the readout (`models.common.readout`).
 
@@ -41,7 +41,7 @@ from spikeloom.losses import coordinated_dropout, energy, smoothness
 from spikeloom.models.common.base import Capabilities, Model, as_float, as_tensors
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.likelihood import hidden_in_turn
-from spikeloom.models.common.readout import Readout, Source
+from spikeloom.models.common.readout import GeneratedSource, Readout, Source
 from spikeloom.models.common.request import Request
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
 from spikeloom.models.common.streaming import StreamRequest
@@ -190,7 +190,7 @@ class LDNS(Model):
 
     @property  # type: ignore[override]  # a module of the readout, not a second one of the model
     def observation(self) -> ObservationModel:
-        """The observation model, fitted with the rest of the model."""
+        """The observation model as fitted to the training trials; samples have copies of their own in the readout."""
         return self.readout.observation
 
     def build(self, facts: Facts) -> None:
@@ -397,13 +397,13 @@ class LDNS(Model):
             data |= {name: value for name, value in parts.items() if value is not None}
         return data
 
-    def _samples(self, trials: Trials) -> dict[Source, Trials]:
+    def _samples(self, trials: Trials) -> dict[GeneratedSource, Trials]:
         """Generated trials of each source, one for each training trial up to a few hundred.
 
         Conditional ones follow the conditions of training trials, as strongly as samples will.
         """
         number = min(len(trials), CALIBRATION_TRIALS)
-        samples: dict[Source, Trials] = {"generated": self.sample(number, seed=CALIBRATION_SEED, progress=False)}
+        samples: dict[GeneratedSource, Trials] = {"generated": self.sample(number, seed=CALIBRATION_SEED, progress=False)}
         if self.condition:
             rows = generator(CALIBRATION_SEED, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]
             like = trials.select(np.sort(rows))

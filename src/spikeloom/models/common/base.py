@@ -51,8 +51,9 @@ from spikeloom.training.train import AfterValidation, Stage, train
 from spikeloom.trials import Trials
 
 FORMAT = "spikeloom-model"
-VERSION = 2
-"""Version of the model folder. Version 2 names the tensors by the three slots of the observation model."""
+VERSION = 3
+"""Version of the model folder. Version 2 names the tensors by the three slots of the observation model; in version 3 an
+LDNS has one observation model for each source of rates."""
 
 Option = Literal["condition", "guidance", "sampler", "codes"]
 

@@ -10,7 +10,8 @@ r"""The readout: everything between the latents of a model and spikes.
        v
     drive(latents, source) --- observation model: history, noise, counts ---> counts
 
-Latents come from three sources, whose rates vary differently, and each has a calibration of its own:
+Latents come from three sources, whose rates vary differently. Each has a calibration and an observation model of its
+own (`SourceStatistics`):
 
 =============  =========================================================================================================
 inferred       from recorded trials, by the encoder, which saw the counts
@@ -18,8 +19,9 @@ generated      from the diffusion, unconditionally
 conditional    from the diffusion under conditions, as strongly as the model's `guidance` says
 =============  =========================================================================================================
 
-After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model, and
-`fit_generated` calibrates generated rates and adapts the observation model to them.
+After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model to the training
+trials. `fit_generated` calibrates the rates of the other sources, and adapts to each a copy of that fitted model. So
+what one source gets does not depend on the others, nor on their order.
 """
 
 import copy
@@ -43,6 +45,11 @@ from spikeloom.trials import Trials
 Source = Literal["inferred", "generated", "conditional"]
 """Where latents come from."""
 
+SOURCES: tuple[Source, ...] = ("inferred", "generated", "conditional")
+
+GeneratedSource = Literal["generated", "conditional"]
+"""Sources whose latents the diffusion makes."""
+
 Latents = Float[Tensor, "batch time latent"]
 Drive = Float[Tensor, "batch time neuron"]
 
@@ -54,11 +61,31 @@ SMALLEST_SD = 1e-6
 
 
 @final
+class SourceStatistics(nn.Module):
+    """Calibration and observation model of one source.
+
+    Args:
+        observation: Rates to counts. A copy is kept.
+    """
+
+    calibration: Calibration
+
+    def __init__(self, observation: ObservationModel) -> None:
+        super().__init__()
+        self.observation = copy.deepcopy(observation)
+
+    def build(self, n_neurons: int, bin_width: float) -> None:
+        """Make the buffers, before fitting and loading; `bin_width` in seconds."""
+        self.calibration = Calibration(n_neurons)
+        self.observation.build(n_neurons, bin_width)
+
+
+@final
 class Readout(nn.Module):
     """Latents -> rates -> counts; see the module for the parts.
 
     Args:
-        observation: Rates to counts. The readout keeps a copy.
+        observation: Rates to counts. The readout keeps a copy for each source.
         calibrated: Whether rates are calibrated and the observation model is adapted to generated rates; the paper does
             neither.
     """
@@ -69,7 +96,9 @@ class Readout(nn.Module):
 
     def __init__(self, observation: ObservationModel, *, calibrated: bool = True) -> None:
         super().__init__()
-        self.observation = copy.deepcopy(observation)
+        self.inferred = SourceStatistics(observation)
+        self.generated = SourceStatistics(observation)
+        self.conditional = SourceStatistics(observation)
         self.calibrated = calibrated
 
     def build(self, network: Decoder, *, n_latents: int, n_neurons: int, bin_width: float) -> None:
@@ -77,31 +106,39 @@ class Readout(nn.Module):
         self.decoder = network
         self.register_buffer("mean", torch.zeros(n_latents))
         self.register_buffer("sd", torch.ones(n_latents))
-        self.inferred = Calibration(n_neurons)
-        self.generated = Calibration(n_neurons)
-        self.conditional = Calibration(n_neurons)
-        self.observation.build(n_neurons, bin_width)
+        for source in SOURCES:
+            self.of(source).build(n_neurons, bin_width)
+
+    def of(self, source: Source) -> SourceStatistics:
+        """Calibration and observation model of a source."""
+        return {"inferred": self.inferred, "generated": self.generated, "conditional": self.conditional}[source]
+
+    @property
+    def observation(self) -> ObservationModel:
+        """The observation model as fitted to the training trials, which inferred rates use."""
+        return self.inferred.observation
 
     # --- from latents to spikes ------------------------------------------------------------------------------------
 
     def standardised(self, latents: Latents) -> Latents:
-        """Latents as the encoder gives them, less their mean and divided by their sd."""
+        """Return latents as the encoder gives them, less their mean and divided by their sd."""
         return (latents - self.mean) / self.sd
 
     def drive(self, latents: Latents, source: Source) -> Drive:
-        """Drive of standardised latents, calibrated as rates of this source are."""
+        """Return the drive of standardised latents, calibrated as rates of this source are."""
+        statistics = self.of(source)
         rates = self._expected(latents * self.sd + self.mean)
-        return self.observation.drive(self._calibration(source)(rates))
+        return statistics.observation.drive(statistics.calibration(rates))
 
     def rates(self, latents: Latents, source: Source) -> Drive:
-        """Expected counts of standardised latents, spikes/bin."""
+        """Return expected counts of standardised latents, spikes/bin."""
         return self.observation.rates(self.drive(latents, source))
 
     def draw(self, latents: Latents, source: Source, streams: Streams, memory: Memory | None = None) -> Generated:
-        """Counts, rates and latents of trials, or of pieces of trials; see `ObservationModel.sample`."""
-        drive = self.drive(latents, source)
-        rates = self.observation.rates(drive).cpu().numpy()
-        counts = self.observation.sample(drive, streams, memory)
+        """Draw counts, with rates and latents, of trials or of pieces of trials; see `ObservationModel.sample`."""
+        drive, observation = self.drive(latents, source), self.of(source).observation
+        rates = observation.rates(drive).cpu().numpy()
+        counts = observation.sample(drive, streams, memory)
         return Generated(counts, rates, latents.cpu().numpy())
 
     def uncalibrated(self, latents: Latents) -> Drive:
@@ -109,7 +146,7 @@ class Readout(nn.Module):
         return self.observation.rates(self.observation.drive(self._expected(latents)))
 
     def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
-        """Log-probability in nats of each count under latents as the encoder gives them, as Poisson counts."""
+        """Return the log-probability in nats of each count, as Poisson, under latents as the encoder gives them."""
         return self.observation.plain.log_prob(counts, self._expected(latents))
 
     def unseen(self, latents: Latents) -> Drive:
@@ -118,9 +155,6 @@ class Readout(nn.Module):
 
     def _expected(self, latents: Latents) -> Drive:
         return self.observation.rates(self.decoder(latents))
-
-    def _calibration(self, source: Source) -> Calibration:
-        return {"inferred": self.inferred, "generated": self.generated, "conditional": self.conditional}[source]
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
@@ -144,7 +178,7 @@ class Readout(nn.Module):
             unseen: Rates of trials, each inferred without its own count.
         """
         if self.calibrated:
-            self._calibrate(self.inferred, trials, rates, trials.lengths)
+            self._calibrate(self.inferred.calibration, trials, rates, trials.lengths)
         self.fit_observation(trials, unseen)
 
     def fit_observation(self, trials: Trials, unseen: Callable[[Trials], TrialRates]) -> None:
@@ -163,9 +197,11 @@ class Readout(nn.Module):
             trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
         calibrated = self._calibrate(Calibration(trials.n_neurons), trials, unseen(trials), trials.lengths)
         self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
+        for statistics in (self.generated, self.conditional):
+            statistics.observation.load_state_dict(self.observation.state_dict())
 
-    def fit_generated(self, trials: Trials, samples: Mapping[Source, Trials], *, seed: int) -> None:
-        """Calibrate generated rates, and adapt the observation model to the last of the samples.
+    def fit_generated(self, trials: Trials, samples: Mapping[GeneratedSource, Trials], *, seed: int) -> None:
+        """Calibrate generated rates, and adapt the fitted observation model to the samples of each source.
 
         Args:
             trials: Training trials.
@@ -173,9 +209,10 @@ class Readout(nn.Module):
             seed: Random seed of the simulations.
         """
         for source, fake in samples.items():
-            rates = self._uncalibrated_of(fake)
-            calibrated = self._calibrate(self._calibration(source), trials, rates, fake.lengths)
-        self.observation.adapt(trials, calibrated, lengths=fake.lengths, seed=seed)
+            statistics = self.of(source)
+            calibrated = self._calibrate(statistics.calibration, trials, self._uncalibrated_of(fake), fake.lengths)
+            statistics.observation.load_state_dict(self.observation.state_dict())
+            statistics.observation.adapt(trials, calibrated, lengths=fake.lengths, seed=seed)
 
     def _calibrate(
         self, calibration: Calibration, trials: Trials, rates: TrialRates, lengths: np.ndarray

@@ -1,0 +1,84 @@
+"""The readout: each source of rates has statistics of its own, whatever was fitted before."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from spikeloom.models.ldns import CALIBRATION_SEED
+from spikeloom.observation import ObservationModel, Poisson, Refractory, Regular, SharedNoise, SpikeHistory
+from tests.helpers.small_ldns import toy_model, toy_trials
+
+OBSERVATIONS = {
+    "every slot": ObservationModel(),
+    "history": ObservationModel(Poisson(), SpikeHistory(), None),
+    "noise": ObservationModel(Refractory(), None, SharedNoise()),
+    "regular counts": ObservationModel(Regular(), None, None),
+}
+
+
+@pytest.fixture(scope="module", params=OBSERVATIONS)
+def model(request):
+    """A small fitted LDNS with a condition."""
+    return toy_model(condition=("angle_deg",), observation=OBSERVATIONS[request.param]).fit(
+        toy_trials(40), progress=False
+    )
+
+
+def states(readout) -> dict[str, dict[str, torch.Tensor]]:
+    """Copies of the statistics of each source."""
+    sources = {"inferred": readout.inferred, "generated": readout.generated, "conditional": readout.conditional}
+    return {name: copy.deepcopy(statistics.state_dict()) for name, statistics in sources.items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+def refitted(model, sources):
+    """The model with its readout fitted to samples of these sources, in this order, from the fitted state on."""
+    again = copy.deepcopy(model)
+    samples = model._samples(toy_trials(40))
+    with torch.no_grad():
+        for source in sources:
+            again.readout.fit_generated(toy_trials(40), {source: samples[source]}, seed=CALIBRATION_SEED)
+    return again
+
+
+def test_the_order_of_fitting_does_not_matter(model):
+    fitted = states(model.readout)
+    for order in (("generated", "conditional"), ("conditional", "generated"), ("generated", "generated")):
+        for name, state in states(refitted(model, order).readout).items():
+            assert same(state, fitted[name]), (order, name)
+
+
+def test_unconditional_samples_do_not_depend_on_conditional_ones(model, monkeypatch):
+    trials = toy_trials(40)
+    only = toy_model(condition=("angle_deg",), observation=model.observation)
+    original = only._samples
+    monkeypatch.setattr(only, "_samples", lambda trials: {"generated": original(trials)["generated"]})
+    only.fit(trials, progress=False)
+    assert not same(only.readout.conditional.state_dict(), model.readout.conditional.state_dict())
+    expected, found = (one.sample(12, seed=3, progress=False) for one in (model, only))
+    np.testing.assert_array_equal(found.counts, expected.counts)
+    np.testing.assert_array_equal(found.rates, expected.rates)
+
+
+def test_each_source_is_adapted_to_its_own_samples(model):
+    """The three states differ, so a mistaken source would be noticed."""
+    inferred, generated, conditional = (
+        statistics.observation.state_dict()
+        for statistics in (model.readout.inferred, model.readout.generated, model.readout.conditional)
+    )
+    assert not same(generated, conditional)
+    assert not same(inferred, generated)
+
+
+def test_held_out_likelihood_uses_the_observation_model_of_inferred_rates(model):
+    """The one that was fitted to pairs of rate and count, which adapting to samples leaves alone."""
+    fitted = copy.deepcopy(model)
+    with torch.no_grad():
+        fitted.readout.fit_observation(toy_trials(40), fitted.unseen_rates)
+    assert same(fitted.observation.state_dict(), model.observation.state_dict())
+    assert same(fitted.readout.generated.observation.state_dict(), model.observation.state_dict())
