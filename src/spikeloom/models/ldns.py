@@ -403,7 +403,9 @@ class LDNS(Model):
         Conditional ones follow the conditions of training trials, as strongly as samples will.
         """
         number = min(len(trials), CALIBRATION_TRIALS)
-        samples: dict[GeneratedSource, Trials] = {"generated": self.sample(number, seed=CALIBRATION_SEED, progress=False)}
+        samples: dict[GeneratedSource, Trials] = {
+            "generated": self.sample(number, seed=CALIBRATION_SEED, progress=False)
+        }
         if self.condition:
             rows = generator(CALIBRATION_SEED, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]
             like = trials.select(np.sort(rows))
