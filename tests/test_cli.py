@@ -220,7 +220,7 @@ def test_quiet_neurons_can_be_left_out(session, tmp_path, capsys):
     assert run("bin", session, *words, "--out", tmp_path / "t.h5") == 0
     assert Trials.load(tmp_path / "t.h5").counts[:, :, 0].tolist() == [[1, 1, 1], [0, 0, 0]]  # 3 spikes in 3 s
     assert Trials.load(tmp_path / "t.h5").n_neurons == 1
-    assert "1 of 2 neurons fire less than 0.8 spikes/s" in capsys.readouterr().err
+    assert "1 of 2 neurons that fire less than 0.8 spikes/s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

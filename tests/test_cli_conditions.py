@@ -47,7 +47,7 @@ def test_a_drawn_path_is_resampled_to_bins_and_sets_the_length(run, tmp_path):
         ("time,x (mm)\n0,0\n1,1\n", "must be in m"),
         ("time,x,y\n0,0,0\n1,1,1\n", "time (s) and 1 more"),
         ("x,time\n0,0\n1,1\n", "Write a header"),
-        ("time,x\n0,0\n0,1\n", "rising. Row 2"),
+        ("time,x\n0,0\n0,1\n", "increase. Row 2"),
         ("time,x\n0,a\n1,1\n", "must hold numbers"),
         ("time,x\n0,0\n0.1\n", "must hold numbers"),
         ("time,x\n0,0\n", "at least two points"),

@@ -159,7 +159,7 @@ def test_trials_are_chosen_by_when_they_begin(done, refused, capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "what to keep"),
+        ([], "No neurons or trials were chosen"),
         (["--keep", "area == V1"], "CA1"),
         (["--keep", "region == V1"], "area"),
         (["--keep", "area"], "COLUMN OP VALUE"),

@@ -1,4 +1,4 @@
-"""The command line: parse, call, show."""
+"""The command line: parse arguments, call the library, print results."""
 
 from spikeloom.cli.app import app, main
 

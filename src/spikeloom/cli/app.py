@@ -1,7 +1,7 @@
-"""The app and its exit codes: 0 when it worked, 2 on a user's mistake with one message, 130 on Ctrl-C.
+"""The command line app. Its exit codes are 0 for success, 2 for a user's mistake (one message), and 130 for Ctrl-C.
 
-Every other exception is a fault of ours and keeps its traceback. Nothing heavy is imported here, so that `--help` is
-instant; each command imports what it needs when it runs.
+Every other exception is a bug of spikeloom and keeps its traceback. Nothing slow is imported here, so that `--help`
+appears at once; each command imports what it needs when it runs.
 """
 
 import contextlib
@@ -17,19 +17,23 @@ from spikeloom.cli import data, judge, model, published, traverse, trials, tune
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
-    help="Learn a generative model of a recording, and give back spikes that cannot be told from real ones.",
+    help="Train generative models of neural population spiking, generate spikes, and compare them with real spikes.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-simulate = typer.Typer(help="Make data whose rates and latents are known.", no_args_is_help=True, rich_markup_mode=None)
+simulate = typer.Typer(help="Simulate data with true rates or latents.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(simulate, name="simulate")
 
 simulate.command("lorenz", epilog=data.LORENZ)(data.lorenz)
 simulate.command("reaching", epilog=data.REACHING)(data.reaching)
 simulate.command("controller", epilog=data.CONTROLLER)(data.controller)
-papers = typer.Typer(help="Prepare a paper's data as the paper does.", no_args_is_help=True, rich_markup_mode=None)
+papers = typer.Typer(
+    help="Prepare the data sets of published papers, divided as in the paper.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(papers, name="published")
 papers.command("maze", epilog=published.MAZE)(published.maze)
 papers.command("speech", epilog=published.SPEECH)(published.speech)
@@ -49,8 +53,8 @@ app.command("compare", epilog=judge.COMPARE)(judge.compare)
 app.command("demo", epilog=judge.DEMO)(judge.demo)
 
 
-def _version(asked: bool | None) -> None:
-    if asked:
+def _version(wanted: bool | None) -> None:
+    if wanted:
         from spikeloom import __version__
 
         typer.echo(f"spikeloom {__version__}")
@@ -61,19 +65,19 @@ def _version(asked: bool | None) -> None:
 def _options(
     _version: Annotated[
         bool | None,
-        typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is, and stop."),
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
     ] = None,
 ) -> None:
     pass
 
 
 RENAMED = {"--watch": "--validation"}
-"""Options of before the first release by their new names, for messages."""
+"""Maps old names of options to the new ones, for messages."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit; the arguments are those of the process if none are given."""
-    # Threads that spin while they wait make small networks many times slower on a machine that does other things too.
+    """Run the command line and exit. By default the arguments are those of the process."""
+    # Idle threads that spin slow small networks down many times on a busy machine.
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for word in sys.argv[1:] if arguments is None else arguments:
@@ -89,15 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if error.errno is None:
             raise
         what = " ".join(part for part in (error.filename, error.strerror) if part)
-        _give_up(f"The system must let files be read and written. It said: {what}. Check the path and the space.")
+        _give_up(f"A file cannot be read or written: {what}. Check the path and the free disk space.")
     sys.exit(0)
 
 
 @contextlib.contextmanager
 def _warnings_as_notes() -> Iterator[None]:
-    """Context in which each warning of spikeloom is shown once, as one line, and warnings of libraries are hidden.
+    """Show each warning of spikeloom once, as one line, and hide the warnings of libraries.
 
-    Python's own option -W, or PYTHONWARNINGS, shows the warnings of libraries again. With several processes
+    Python's option -W or the variable PYTHONWARNINGS shows the warnings of libraries again. With several processes
     (`accelerate launch`) only the first one writes.
     """
     shown: set[str] = set()

@@ -1,4 +1,4 @@
-"""Conditions as words of the command line: NAME, NAME=VALUE, NAME=path.csv."""
+"""Read conditions from the command line: NAME, NAME=VALUE or NAME=path.csv."""
 
 import csv
 from pathlib import Path
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 
 def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "dict[str, ArrayLike | None]":
-    """Return name -> value of the words of `--condition`; None where only the name was given.
+    """Return the value of each condition in `--condition` by name; `None` where only the name was written.
 
-    A CSV file is a path over time: its first column is `time` (s), the others are the dimensions in the unit that the
-    model was trained with. The header names them as `x (m/s)`; a unit in it is checked. The path is resampled at the
-    centres of the bins.
+    A CSV file holds a path over time. Its first column is `time` (s); the others are the dimensions of the path, in the
+    unit of the training trials. A header may name a unit, as in `x (m/s)`, which is checked. The path is resampled at
+    the centres of the bins.
 
     Args:
         words: Words such as "angle_deg=45".
         model: A trained model.
-        n_bins: Bins of every trial; None for as many as the path lasts.
+        n_bins: Number of bins of every trial. `None` takes the duration of the path.
 
     Raises:
-        ConditionError: if a value or a file's columns do not fit the model's condition.
+        ConditionError: A value or a file's columns do not fit the model's condition.
     """
     trained = {condition.name: condition for condition in model.facts.conditions.each}
     values: dict[str, ArrayLike | None] = {}
@@ -47,14 +47,16 @@ def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "di
 
 
 def _numbers(name: str, value: str, size: int) -> float | list[float]:
-    """Return the number, or numbers between commas, of a condition."""
+    """Return the number of a condition, or its numbers separated by commas."""
     try:
         numbers = [float(part) for part in value.split(",")]
     except ValueError:
         numbers = []
     if len(numbers) != size:
         raise ConditionError(
-            f"{name} must be {size} number(s), with commas between them.", f"It was {value!r}.", f"Write {name}=45."
+            f"{name} must be {size} number(s), separated by commas.",
+            f"It was {value!r}.",
+            f"Write {name}={','.join(['45'] * size)}.",
         )
     return numbers[0] if size == 1 else numbers
 
@@ -65,9 +67,11 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
         rows = [row for row in csv.reader(path.read_text().splitlines()) if row]
         table = np.array(rows[1:], float)
     except OSError as error:
-        raise FileError("The path must be a CSV file.", f"{path}: {error.strerror}.", "Check its name.") from error
+        raise FileError(
+            "The path must be a readable CSV file.", f"{path}: {error.strerror}.", "Check its name."
+        ) from error
     except ValueError as error:
-        raise ConditionError("A drawn path must hold numbers.", f"{path}: {error}.", "Check the rows.") from error
+        raise ConditionError("A path file must hold numbers.", f"{path}: {error}.", "Check the rows.") from error
     columns = [column.strip() for column in rows[0]] if rows else []
     _check_columns(path, columns, table, condition)
     _check_rows(path, table)
@@ -87,7 +91,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
     size, unit = condition.size, condition.unit
     if columns[:1] != ["time"] or len(columns) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
-            f"A drawn path must have the columns time (s) and {size} more.",
+            f"A path file must have the column time (s) and {size} more column(s).",
             f"{path} has the columns {columns} and {len(table)} rows.",
             "Write a header such as time,x,y.",
         )
@@ -102,19 +106,19 @@ def _check_rows(path: Path, table: np.ndarray) -> None:
     """Raise a ConditionError unless there are two rows of finite numbers, at rising times."""
     if len(table) < 2:
         raise ConditionError(
-            "A drawn path must have at least two points.", f"{path} has {len(table)}.", "Add where it ends."
+            "A path must have at least two points.", f"{path} has {len(table)}.", "Add the point where it ends."
         )
     finite = np.isfinite(table).all(1)
     if not finite.all():
         raise ConditionError(
-            "A drawn path must hold finite numbers.",
+            "A path must hold finite numbers.",
             f"Row {int(np.flatnonzero(~finite)[0]) + 1} of {path} has NaN or infinity.",
-            "Leave such rows out; the path is resampled anyway.",
+            "Remove such rows; the path is interpolated between the others.",
         )
     rising = np.diff(table[:, 0]) > 0
     if not rising.all():
         raise ConditionError(
-            "The times of a drawn path must be rising.",
+            "The times of a path must increase.",
             f"Row {int(np.flatnonzero(~rising)[0]) + 2} of {path} is not later than the one before.",
-            "Sort the rows by time and leave out doubles.",
+            "Sort the rows by time and remove duplicates.",
         )

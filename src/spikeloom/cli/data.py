@@ -1,4 +1,4 @@
-"""Commands about data: simulate, bin, split, inspect."""
+"""Commands that make and read data: simulate, bin, inspect."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +9,10 @@ from spikeloom.cli.paths import Overwrite, different_files, output_file
 from spikeloom.errors import DataError, SettingError
 
 TrialsOut = Annotated[Path, typer.Option("--out", help="Trials file to write, .h5.")]
-Counts = Annotated[str | None, typer.Option(help="Series of binned counts to use, for recordings without spike times.")]
-Seed = Annotated[int, typer.Option(min=0, help="Equal seeds give equal results.")]
+Counts = Annotated[
+    str | None, typer.Option(help="Series of binned spike counts to use if the recording has no spike times.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 LORENZ = "Example: spikeloom simulate lorenz --trials 5000 --seed 42 --out lorenz.h5"
 
@@ -19,12 +21,12 @@ def lorenz(
     *,
     trials: Annotated[int, typer.Option(min=1, help="How many trials.")] = 5000,
     neurons: Annotated[int, typer.Option(min=1, help="How many neurons.")] = 128,
-    bins: Annotated[int, typer.Option(min=2, help="Bins of each trial.")] = 256,
+    bins: Annotated[int, typer.Option(min=2, help="Number of bins of each trial.")] = 256,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
-    """Neurons driven by a Lorenz system, with true rates and latents."""
+    """Simulate neurons driven by a Lorenz system, with true rates and latents."""
     output_file(out, ".h5", overwrite=overwrite)
     from spikeloom.simulate.lorenz_system import lorenz as simulate
 
@@ -41,20 +43,20 @@ def reaching(
     seed: Seed = 0,
     held_out: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Target to mark as held out, ROW,COLUMN from 0,0 to 5,5, or none; repeatable. Six if absent."
-        ),
+        typer.Option(help="Target to hold out: ROW,COLUMN from 0,0 to 5,5, or none. Repeatable. Default: six targets."),
     ] = None,
     held_out_to: Annotated[
-        Path | None, typer.Option(help="Trials file, .h5: trials to held-out targets go there instead of to --out.")
+        Path | None,
+        typer.Option(help="Trials file (.h5) for the trials to held-out targets, which are then not in --out."),
     ] = None,
     controller: Annotated[
-        Path | None, typer.Option(help="Weights that move the arm; the shipped ones if absent.")
+        Path | None,
+        typer.Option(help="Weights of the network that moves the arm. Default: the weights that come with spikeloom."),
     ] = None,
     overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
-    """Neurons of a network that moves an arm between targets on a grid, with true rates."""
+    """Simulate neurons of a network that moves an arm between targets on a grid, with true rates."""
     outputs = [out] if held_out_to is None else [out, held_out_to]
     for path in outputs:
         output_file(path, ".h5", inputs=[controller], overwrite=overwrite)
@@ -70,9 +72,9 @@ def reaching(
     kept = made.conditions["held_out"] == 0
     if kept.all() or not kept.any():
         raise DataError(
-            "Some trials must be held out and some not, to be written to two files.",
+            "Two files need both held-out and other trials.",
             f"{int(trials - kept.sum())} of {trials} are held out.",
-            "Hold out some targets, or leave --held-out-to out.",
+            "Hold out at least one target, or remove --held-out-to.",
         )
     write_trials(made.select(kept), out)
     write_trials(made.select(kept == 0), held_out_to)
@@ -87,7 +89,7 @@ def controller(
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="File of weights to write, .safetensors.")],
 ) -> None:
-    """Train the network that moves the arm of `simulate reaching` (a minute); its weights are shipped."""
+    """Train the network that moves the arm of `simulate reaching` (a minute). Trained weights come with spikeloom."""
     output_file(out, ".safetensors", overwrite=overwrite)
     from safetensors.numpy import save
 
@@ -111,19 +113,21 @@ BIN = (
 
 def bin_recording(
     *,
-    recording: Annotated[Path, typer.Argument(help="A recording, .nwb, or matrices, .npz, .npy or .mat.")],
+    recording: Annotated[Path, typer.Argument(help="Recording (.nwb) or matrices (.npz, .npy or .mat).")],
     bin_width: Annotated[float, typer.Option(help="Width of a bin, s.")],
-    align: Annotated[str | None, typer.Option(help="Column of the trial table with the time that is 0.")] = None,
+    align: Annotated[
+        str | None, typer.Option(help="Column of the trial table with the time of the event that becomes time 0.")
+    ] = None,
     window: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="Start and end around the alignment, s; the whole trial if absent."),
+        typer.Option(help="Start and end relative to the alignment, s. Default: the whole trial."),
     ] = None,
     relative: Annotated[
         bool | None,
         typer.Option(
             "--relative/--absolute",
-            help="Alignment times count from the start of each trial, or are on the recording's clock. The default is "
-            "the clock, refused if most of them lie outside their trial.",
+            help="Alignment times count from the start of each trial (relative) or are on the recording's clock. "
+            "Default: absolute, with an error if most of them lie outside their trial.",
         ),
     ] = None,
     every: Annotated[
@@ -137,32 +141,37 @@ def bin_recording(
             "cut into pieces. `spikeloom inspect` lists the tables.",
         ),
     ] = None,
-    condition: Annotated[list[str] | None, typer.Option(help="Column of the trial table to keep; repeatable.")] = None,
-    behavior: Annotated[list[str] | None, typer.Option(help="Behaviour series to keep; repeatable.")] = None,
+    condition: Annotated[
+        list[str] | None, typer.Option(help="Column of the trial table to keep as a condition. Repeatable.")
+    ] = None,
+    behavior: Annotated[list[str] | None, typer.Option(help="Behaviour series to keep. Repeatable.")] = None,
     angle: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Behaviour series or condition that is an angle although its unit does not say so; repeatable."
-        ),
+        typer.Option(help="Behaviour series or condition that is an angle, if its unit does not say so. Repeatable."),
     ] = None,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Condition on a column of the neuron table, such as 'quality == good'; repeatable."),
+        typer.Option(
+            help="Keep neurons that satisfy a comparison on the neuron table, such as 'quality == good'. Repeatable."
+        ),
     ] = None,
     units: Annotated[
-        str | None, typer.Option(help="Ids of the neurons to keep, such as 3,5-9; positions from 0 without ids.")
+        str | None,
+        typer.Option(help="Ids of the neurons to keep, such as 3,5-9. Without ids, neurons are numbered from 0."),
     ] = None,
     counts: Counts = None,
     variable: Annotated[
-        str | None, typer.Option(help="Variable of a file of matrices that holds the counts or spike times.")
+        str | None, typer.Option(help="Variable that holds the counts or spike times, for a file of matrices.")
     ] = None,
     axes: Annotated[
         str | None,
-        typer.Option(help='Axes of that variable, such as "neuron trial time", or "neuron trial" for cells of times.'),
+        typer.Option(
+            help='Axes of that variable, such as "neuron trial time", or "neuron trial" for cells of spike times.'
+        ),
     ] = None,
     lag: Annotated[float, typer.Option(help="Behaviour is read this much later than the spikes, s.")] = 0.0,
     min_rate: Annotated[
-        float, typer.Option(min=0, help="Leave out neurons that fire less than this in the binned trials, spikes/s.")
+        float, typer.Option(min=0, help="Remove neurons with a lower mean rate in the binned trials, spikes/s.")
     ] = 0.0,
     overwrite: Overwrite = False,
     out: TrialsOut,
@@ -183,7 +192,7 @@ def bin_recording(
             recording, variable=variable, axes=axes, bin_width=bin_width, window=window, unread=unread
         )
     elif variable is not None or axes is not None:
-        raise SettingError("--variable and --axes are for .npz, .npy and .mat.", f"It was {recording}.", "")
+        raise SettingError("--variable and --axes are for .npz, .npy and .mat files.", f"The file was {recording}.", "")
     else:
         session = load(recording, counts=counts)
     if isinstance(session, Recording):
@@ -206,21 +215,21 @@ def bin_recording(
     else:
         raise DataError(
             "Only a recording can be binned.",
-            f"{recording} holds trials, binned already.",
+            f"{recording} holds trials that are already binned.",
             "Use Trials.rebin in Python.",
         )
     rates = binned.mean_rates_hz()
     busy = rates >= min_rate
     if not busy.any():
         raise SettingError(
-            f"At least one neuron must fire {min_rate:g} spikes/s.",
-            f"The busiest of {binned.n_neurons} fires {rates.max():.3g} spikes/s in the binned trials.",
-            "Give a smaller --min-rate.",
+            f"At least one neuron must fire at {min_rate:g} spikes/s or more.",
+            f"The highest rate of {binned.n_neurons} neurons is {rates.max():.3g} spikes/s in the binned trials.",
+            "Choose a smaller --min-rate.",
         )
     if not busy.all():
         quiet = binned.n_neurons - busy.sum()
         typer.echo(
-            f"note: {quiet} of {binned.n_neurons} neurons fire less than {min_rate:g} spikes/s: left out.", err=True
+            f"note: removed {quiet} of {binned.n_neurons} neurons that fire less than {min_rate:g} spikes/s.", err=True
         )
         binned = binned.select_neurons(busy)
     write_trials(binned, out)
@@ -239,16 +248,16 @@ def inspect(
     ],
     counts: Counts = None,
 ) -> None:
-    """Say what is in a recording, trials file, recipe or model."""
+    """Describe a recording, trials file, recipe or model."""
     from spikeloom.cli.describe import describe
 
     typer.echo(describe(file, counts=counts))
 
 
 def write_trials(trials: Any, path: Path) -> None:
-    """Write a trials file and say what is in it."""
+    """Write a trials file and print a summary of it."""
     from spikeloom.files import ensure_folder
 
     ensure_folder(path.parent)
-    trials.save(path, overwrite=True)  # `output_file` has looked at what is there
+    trials.save(path, overwrite=True)  # `output_file` has checked the path
     typer.echo(f"{path}: {trials!r}")

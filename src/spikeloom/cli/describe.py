@@ -1,4 +1,4 @@
-"""What `spikeloom inspect` says about a file or folder: what it is, what is in it, and what to beware of."""
+"""Text of `spikeloom inspect`: the kind of a file or folder, its contents, and warnings about the data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from spikeloom.trials import Trials
 
 QUIET_HZ = 0.1
-"""Neurons below this mean rate, spikes/s, are pointed out: most statistics of theirs cannot be estimated."""
+"""Mean rate, spikes/s, below which a neuron causes a warning: most of its statistics cannot be estimated."""
 
 CROWDED = 50
-"""Spikes in one bin from which a column of counts is more likely a rate or something else."""
+"""Number of spikes in one bin that causes a warning: such values are probably no counts."""
 
 FEW_TRIALS = 50
+"""Number of trials below which a warning is printed."""
 
 
 def describe(path: Path, *, counts: str | None = None) -> str:
-    """The description of a recording, trials file, recipe, run or model folder, as lines of text.
+    """Return the description of a recording, trials file, recipe, run or model folder as lines of text.
 
     Args:
         path: The file or folder.
@@ -45,8 +46,8 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
     if is_matrix_file(path):
         return describe_matrices(path)
-    found = load(path, counts=counts)
-    return "\n".join(_recording(found) if isinstance(found, Recording) else _trials(found))
+    session = load(path, counts=counts)
+    return "\n".join(_recording(session) if isinstance(session, Recording) else _trials(session))
 
 
 def _recording(recording: "Recording") -> list[str]:
@@ -76,10 +77,10 @@ def _recording(recording: "Recording") -> list[str]:
 
 
 def _observed(recording: "Recording", seconds: float) -> str:
-    """The observed times in words."""
+    """Return a text about the observed times."""
     intervals = recording.intervals
     if not len(intervals):
-        return "nothing that has a time"
+        return "no times"
     number = f" in {len(intervals)} intervals" if len(intervals) > 1 else ""
     text = f"{intervals.min():.10g} to {intervals.max():.10g} s, {seconds:g} s of it{number}"
     if recording.invalid is not None and len(recording.invalid):
@@ -88,7 +89,7 @@ def _observed(recording: "Recording", seconds: float) -> str:
 
 
 def _interval_tables(recording: "Recording") -> list[str]:
-    """One line for each table of intervals, with what it holds."""
+    """Return the lines about each table of intervals and its columns."""
     lines = []
     for name, table in recording.tables.items():
         if table is recording.trial_table:
@@ -99,7 +100,7 @@ def _interval_tables(recording: "Recording") -> list[str]:
 
 
 def _series(series: "Series | StoredSeries") -> str:
-    """Size, unit and missing samples of a behaviour series in words."""
+    """Describe the size, unit and missing samples of a behaviour series."""
     from spikeloom.data.sampling import glance, is_whole_glance
 
     values = np.asarray(glance(series), float)
@@ -115,8 +116,10 @@ def _series(series: "Series | StoredSeries") -> str:
 
 def _without_units(likely: list[str]) -> str:
     if likely:
-        return f"there are no spike times: if a series holds counts, choose it with --counts ({', '.join(likely)})"
-    return "there are no spike times and no series that could hold counts: nothing can be binned"
+        return (
+            f"there are no spike times: if a series holds spike counts, choose it with --counts ({', '.join(likely)})"
+        )
+    return "there are no spike times and no series that could hold spike counts: nothing can be binned"
 
 
 def _trials(trials: "Trials") -> list[str]:
@@ -148,18 +151,18 @@ def _trials(trials: "Trials") -> list[str]:
 def _model(folder: Path) -> list[str]:
     from spikeloom.recipe import load_model, model_folder
 
-    model, place = load_model(folder), model_folder(folder)
+    model, folder_of_model = load_model(folder), model_folder(folder)
     facts = model.facts
     lengths = list(facts.lengths)
     weights = sum(parameter.numel() for parameter in model.parameters())
     return [
-        f"model         {type(model).__name__}, {weights} weights, in {place}",
+        f"model         {type(model).__name__}, {weights} weights, in {folder_of_model}",
         f"neurons       {facts.n_neurons}",
         f"bins          {min(lengths)} to {max(lengths)} of {1000 * facts.bin_width:g} ms",
         f"trained on    {facts.n_trials} trials from {facts.source or 'an unknown source'}",
         *[f"{name:<14}{text}" for name, text in model.notes.items()],
         "",
-        (place / "recipe.toml").read_text().rstrip(),
+        (folder_of_model / "recipe.toml").read_text().rstrip(),
     ]
 
 
@@ -180,14 +183,14 @@ def _table(title: str, more: str, table: "Mapping[str, Array]") -> list[str]:
 
 
 def _values(column: NDArray[Any]) -> str:
-    """What a column holds, in a few words."""
+    """Summarise the values of a column."""
     if column.dtype.kind == "f" and column.ndim == 1:
-        known = column[np.isfinite(column)]
-        missing = f", {len(column) - len(known)} missing" if len(known) < len(column) else ""
-        distinct = np.unique(known)
+        finite = column[np.isfinite(column)]
+        missing = f", {len(column) - len(finite)} missing" if len(finite) < len(column) else ""
+        distinct = np.unique(finite)
         if 1 < len(distinct) <= 12:
             return f"{len(distinct)} values: {', '.join(f'{value:g}' for value in distinct)}{missing}"
-        return (f"{known.min():g} to {known.max():g}" if len(known) else "no value") + missing
+        return (f"{finite.min():g} to {finite.max():g}" if len(finite) else "no value") + missing
     if column.ndim > 1:
         return f"shape {column.shape}"
     distinct = np.unique(column.astype(str) if column.dtype.kind == "O" else column)
@@ -199,14 +202,14 @@ def _values(column: NDArray[Any]) -> str:
 
 
 def _warnings(hz: NDArray[np.float64], trials: int, *, largest: int) -> list[str]:
-    found = []
+    texts = []
     silent, quiet = int((hz == 0).sum()), int(((hz > 0) & (hz < QUIET_HZ)).sum())
     if silent:
-        found.append(f"{silent} neurons never fire")
+        texts.append(f"{silent} neurons never fire")
     if quiet:
-        found.append(f"{quiet} neurons fire below {QUIET_HZ:g} spikes/s")
+        texts.append(f"{quiet} neurons fire below {QUIET_HZ:g} spikes/s")
     if largest >= CROWDED:
-        found.append(f"a bin holds {largest} spikes: are these counts, and is the bin width in seconds?")
+        texts.append(f"a bin holds {largest} spikes: are these counts, and is the bin width in seconds?")
     if trials < FEW_TRIALS:
-        found.append(f"there are only {trials} trials: floors of the evaluation will be wide")
-    return [f"beware        {text}" for text in found]
+        texts.append(f"there are only {trials} trials: the noise floors of an evaluation will be uncertain")
+    return [f"beware        {text}" for text in texts]

@@ -1,4 +1,4 @@
-"""Commands that judge: evaluate, compare, and the demo, which does all of it."""
+"""Commands that evaluate models: evaluate, compare, demo."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,35 +13,43 @@ from spikeloom.errors import SettingError
 if TYPE_CHECKING:
     from spikeloom.trials import Trials
 
-Reference = Annotated[Path | None, typer.Option(help="The training trials: for the baselines, and to find copies.")]
+Reference = Annotated[
+    Path | None,
+    typer.Option(help="Trials file of the training trials: for the baselines and the test for copied trials."),
+]
 Label = Annotated[
     list[str] | None,
     typer.Option(
-        help="Condition that labels trials; without it one is found by itself. Repeatable, or with commas: the values "
-        "of several conditions together are then the label."
+        help="Condition whose values group the trials. Default: chosen automatically. Repeat it, or separate names by "
+        "commas, to group by combinations of conditions."
     ),
 ]
 Every = Annotated[
     float | None,
     typer.Option(
-        help="Cut all trials into windows of this many seconds first, for continuous recordings: the noise floor then "
-        "comes from blocks of time.",
+        help="For continuous recordings: cut all trials into windows of this length, s. The noise floor then compares "
+        "blocks of time.",
         metavar="SECONDS",
     ),
 ]
 
 REPORT = ("report.html", "metrics.json", "metrics.csv", "ldns_protocol.csv", "figures")
+"""Files of a report, the page first."""
+
 COMPARISON = ("compare.html", "compare.json", "compare.csv", "figures")
-"""Files of a report and of a comparison, the page first."""
+"""Files of a comparison, the page first."""
 
 EVALUATE = "Example: spikeloom evaluate --real test.h5 --fake fake.h5 --reference train.h5 --out report"
 
 
 def evaluate(
     *,
-    real: Annotated[Path, typer.Option(help="Trials file of recorded trials that the model has not seen.")],
+    real: Annotated[Path, typer.Option(help="Trials file of test trials, which were not used for training.")],
     fake: Annotated[
-        list[Path], typer.Option(help="Generated trials, of any model; repeatable, one for each seed, for the spread.")
+        list[Path],
+        typer.Option(
+            help="Trials file of generated trials. Repeatable, one file for each seed, to show the spread over seeds."
+        ),
     ],
     reference: Reference = None,
     condition: Label = None,
@@ -49,25 +57,29 @@ def evaluate(
     conditioned_on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Condition or series that the trials were generated under; only these are read back. Repeatable; "
-            "without it everything that the generated trials carry is read back."
+            help="Condition or series that the generated trials were conditioned on: only these are decoded. "
+            "Repeatable. Default: all conditions and series of the generated trials."
         ),
     ] = None,
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Run that generated the trials: adds its cost, and a Gaussian on its latents as a baseline (LDNS)."
+            help="Run that generated the trials: adds its cost and, for LDNS, a Gaussian on its latents as a baseline."
         ),
     ] = None,
     drawn: Annotated[
         list[Path] | None,
-        typer.Option(help="Generated trials of one path drawn by hand: adds spikes and decoded path; repeatable."),
+        typer.Option(
+            help="Trials file generated from a path drawn by hand: adds a figure of its decoded path. Repeatable."
+        ),
     ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
-    out: Annotated[Path, typer.Option(help="Folder for metrics.json and report.html.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder to write the report to: report.html, metrics.json, metrics.csv and figures.")
+    ],
 ) -> None:
-    """Judge generated trials, every number beside its noise floor from real data."""
+    """Evaluate generated trials: write a report with each metric beside its noise floor from real data."""
     from spikeloom.evaluation.evaluate import evaluate as judge
     from spikeloom.report.conditional import drawn_figure
     from spikeloom.trials import Trials
@@ -106,11 +118,11 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="A run, model folder or file of generated trials (.h5); or NAME=PATH,PATH,... for a model that was "
-            "trained with several seeds: three runs can win."
+            help="A run, model folder or file of generated trials (.h5), or NAME=PATH,PATH,... for a model that was "
+            "trained with several seeds. A model needs three runs to be ranked first."
         ),
     ],
-    data: Annotated[Path, typer.Option(help="Trials file of recorded trials that no model has seen.")],
+    data: Annotated[Path, typer.Option(help="Trials file of test trials, which were not used for training.")],
     reference: Reference = None,
     condition: Label = None,
     every: Every = None,
@@ -118,18 +130,18 @@ def compare(
         list[str] | None,
         typer.Option(
             "--set",
-            help="NAME:key=value, a change of a setting of that model's runs that needs no training, such as "
-            "LFADS:start=posterior; repeatable.",
+            help="NAME:key=value changes a setting of that model's runs that needs no training, such as "
+            "LFADS:start=posterior. Repeatable.",
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, help="Sets of trials each run generates.")] = 2,
+    samples: Annotated[int, typer.Option(min=1, help="Number of sets of trials that each run generates.")] = 2,
     seed: Seed = 0,
     overwrite: Overwrite = False,
-    out: Annotated[Path, typer.Option(help="Folder for the comparison.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the comparison to.")],
 ) -> None:
-    """Put models side by side, judged on the same trials.
+    """Compare models on the same test trials.
 
-    A run generates as many trials as --data has, of the same lengths; a file is taken as it is.
+    A run generates trials of the same number and lengths as --data; a file of generated trials is used unchanged.
     """
     from spikeloom.evaluation.compare import compare as judge
     from spikeloom.trials import Trials
@@ -140,9 +152,9 @@ def compare(
     output_folder(out, *COMPARISON, overwrite=overwrite)
     sets, costs = {}, {}
     for name, paths in contenders.items():
-        own = changes[name]
-        sets[name] = {str(path): _generated(path, own, recorded, samples, seed) for path in paths}
-        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, own)
+        changed = changes[name]
+        sets[name] = {str(path): _generated(path, changed, recorded, samples, seed) for path in paths}
+        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, changed)
     names = _names(condition)
     comparison = judge(sets, recorded, reference=seen, condition=names, every=every, seed=seed, costs=costs)
     comparison.save(out)
@@ -158,9 +170,9 @@ def demo(
     *,
     seed: Seed = 0,
     overwrite: Overwrite = False,
-    out: Annotated[Path, typer.Option(help="Folder for data, run and report.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder to write data, run and report to.")] = Path("demo"),
 ) -> None:
-    """Do the main job on simulated data, from spikes to report, in minutes."""
+    """Simulate data, train a model, generate trials and write a report, in a few minutes."""
     from spikeloom.demo import demo as run
     from spikeloom.training.memory import keep_freed_memory
 
@@ -170,52 +182,52 @@ def demo(
 
 
 def _names(words: list[str] | None) -> list[str] | None:
-    """Names of conditions, from repeated options and from lists with commas."""
+    """Return names of conditions from repeated options and from lists with commas."""
     names = [name for word in words or [] for name in word.split(",") if name]
     return names or None
 
 
 def _contenders(words: list[str]) -> dict[str, list[Path]]:
-    """Name -> runs or files, from PATH or NAME=PATH,PATH; what exists under the whole word is a path."""
-    found: dict[str, list[Path]] = {}
+    """Return the runs or files of each model by name, from PATH or NAME=PATH,PATH. A word that exists is a path."""
+    contenders: dict[str, list[Path]] = {}
     for word in words:
         name, named, paths = word.partition("=")
         if not named or Path(word).exists():
             name, paths = _name(Path(word)), word
         runs = [Path(paths)] if paths and Path(paths).exists() else [Path(path) for path in paths.split(",") if path]
-        if name in found or not runs or len(set(runs)) < len(runs):
+        if name in contenders or not runs or len(set(runs)) < len(runs):
             raise SettingError(
-                "Models must have different names, and each at least one run of its own.",
+                "Models must have different names and different runs, at least one each.",
                 f"They are {', '.join(words)}.",
-                "Write NAME=runs/a,runs/b, rename a file or folder, or leave one out.",
+                "Write NAME=runs/a,runs/b, rename a file or folder, or remove one.",
             )
-        found[name] = runs
-    return found
+        contenders[name] = runs
+    return contenders
 
 
 def _changes(words: list[str], contenders: dict[str, list[Path]]) -> dict[str, list[str]]:
-    """Name -> changes of its settings, from NAME:key=value."""
-    found: dict[str, list[str]] = {name: [] for name in contenders}
+    """Return the changed settings of each model by name, from NAME:key=value."""
+    changes: dict[str, list[str]] = {name: [] for name in contenders}
     for word in words:
         name, _, what = word.partition(":")
-        if name not in found or "=" not in what:
+        if name not in changes or "=" not in what:
             raise SettingError(
-                "A change must be NAME:key=value, of a model that is compared.",
-                f"It was {word!r}; the models are {', '.join(found)}.",
-                f"Write --set {next(iter(found))}:start=posterior.",
+                "--set must be NAME:key=value, with the name of a compared model.",
+                f"It was {word!r}; the models are {', '.join(changes)}.",
+                f"Write --set {next(iter(changes))}:start=posterior.",
             )
-        found[name].append(what)
-    return found
+        changes[name].append(what)
+    return changes
 
 
 def _generated(run: Path, changes: list[str], real: "Trials", samples: int, seed: int) -> "list[Trials]":
-    """Trials of a file, or as many sets as asked for from a run."""
+    """Return the trials of a file, or `samples` sets of trials generated by a run."""
     from spikeloom.trials import Trials
 
     if run.suffix == ".h5":
         if changes:
             raise SettingError(
-                "Only settings of runs can be changed.", f"{run} is a file of trials.", "Leave --set out for it."
+                "Only settings of runs can be changed.", f"{run} is a file of trials.", "Remove --set for it."
             )
         return [Trials.load(run)]
     from spikeloom.recipe import load_model
@@ -225,7 +237,7 @@ def _generated(run: Path, changes: list[str], real: "Trials", samples: int, seed
 
 
 def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, str]:
-    """What a model costs, and, where it offers a likelihood, how well it predicts held-out counts."""
+    """Return the cost of a model and, if it has a likelihood, its bits per spike on held-out counts."""
     from spikeloom.models.common.cost import cost
     from spikeloom.models.common.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
@@ -239,7 +251,7 @@ def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, s
 
 
 def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials | None":
-    """Trials of a Gaussian fitted to the latents of the training trials, as many as there are real ones; LDNS only."""
+    """Return trials of a Gaussian fitted to the latents of the training trials, one for each real trial (LDNS only)."""
     from spikeloom.recipe import load_model
 
     model = load_model(run)
@@ -247,9 +259,9 @@ def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed
         return None
     if reference is None:
         raise SettingError(
-            "--model with an LDNS needs --reference, its training trials.",
+            "--model with an LDNS needs --reference, the training trials.",
             f"{run} holds an LDNS, and --reference is missing.",
-            "Give --reference train.h5, or leave --model out.",
+            "Add --reference train.h5, or remove --model.",
         )
     return model.gaussian(reference, like=real, seed=seed)
 
@@ -263,10 +275,10 @@ def _load_named(paths: list[Path]) -> "dict[str, Trials]":
 
 
 def _name(run: Path) -> str:
-    """`reach` of runs/reach, runs/reach/model and reach.h5."""
-    place = run.resolve()
-    place = place.parent if place.name == "model" else place
-    return place.stem if place.suffix == ".h5" else place.name  # a folder's name may hold dots
+    """Return a short name of a run: `reach` for runs/reach, runs/reach/model and reach.h5."""
+    folder = run.resolve()
+    folder = folder.parent if folder.name == "model" else folder
+    return folder.stem if folder.suffix == ".h5" else folder.name  # a folder's name may hold dots
 
 
 def _show(table: object) -> None:

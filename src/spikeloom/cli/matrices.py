@@ -1,4 +1,4 @@
-"""What the commands bin and inspect do with ordinary files of matrices: .npz, .npy and .mat."""
+"""Read and describe files of matrices (.npz, .npy, .mat) for the commands bin and inspect."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,35 +20,37 @@ def read_for_bin(
     window: tuple[float, float] | None,
     unread: Mapping[str, object],
 ) -> "Recording | Trials":
-    """Trials of a file that holds counts or spike times cut by trial; a recording of one that holds whole spike trains.
+    """Return the trials or the recording that a file of matrices holds.
+
+    Counts and spike times that are cut by trial give trials; spike times of the full recording give a recording.
 
     Args:
         path: The file.
-        variable: Name of the variable; may be absent where only one is possible.
-        axes: Its axes as words.
-        bin_width: Seconds.
-        window: From and to, in seconds, for spike times that are cut by trial.
-        unread: Other options of the command by name, which only a recording reads.
+        variable: Name of the variable. `None` is enough if only one variable is possible.
+        axes: Axes of the variable as words, such as "neuron trial time".
+        bin_width: Width of a bin in seconds.
+        window: Start and end in seconds, for spike times that are cut by trial.
+        unread: Options of the command by name that are valid for a recording only.
 
     Raises:
-        SettingError: if the file holds trials, and one of the other options is given.
+        SettingError: The file holds trials, and an option is set that is valid for a recording only.
     """
     from spikeloom.data.matrices import read_matrix
     from spikeloom.trials import Trials
 
-    found = read_matrix(path, variable=variable, axes=axes, bin_width=bin_width, window=window)
+    contents = read_matrix(path, variable=variable, axes=axes, bin_width=bin_width, window=window)
     extra = [f"--{name.replace('_', '-')}" for name, value in unread.items() if value]
-    if isinstance(found, Trials) and extra:
+    if isinstance(contents, Trials) and extra:
         raise SettingError(
-            "Counts, and spike times that are cut by trial, are trials already.",
-            f"{path.name} holds {len(found)} of them, and {', '.join(extra)} would not be read.",
-            "Leave it out.",
+            f"{', '.join(extra)} would have no effect: the data are already cut into trials.",
+            f"{path.name} holds {len(contents)} trials.",
+            "Remove the option.",
         )
-    return found
+    return contents
 
 
 def describe_matrices(path: Path) -> str:
-    """The variables of a file with their shapes and types, what each could be, and a command that reads one."""
+    """Return the variables of a file with shapes, types and possible roles, and a command that reads one."""
     from spikeloom.data.matrices import read_variables
 
     variables = read_variables(path)
@@ -63,10 +65,10 @@ def describe_matrices(path: Path) -> str:
         "spike times cut by trial": '--axes "neuron trial" --window 0 1 --bin-width 0.01',
     }
     for each in [each for each in variables if each.role][:3]:
-        given = options.get(each.role, "--every 2 --bin-width 0.01")
+        arguments = options.get(each.role, "--every 2 --bin-width 0.01")
         if each.role == "counts" and each.value.ndim == 2:
-            given = given.replace("neuron trial time", "time neuron")
-        lines.append(f"read it       spikeloom bin {path.name} --variable {each.name} {given} --out trials.h5")
+            arguments = arguments.replace("neuron trial time", "time neuron")
+        lines.append(f"read it       spikeloom bin {path.name} --variable {each.name} {arguments} --out trials.h5")
     if not any(each.role for each in variables):
-        lines.append("beware        no variable can be counts of spikes or spike times: nothing can be binned")
+        lines.append("beware        no variable can hold spike counts or spike times: nothing can be binned")
     return "\n".join(lines)

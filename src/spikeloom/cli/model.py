@@ -1,4 +1,4 @@
-"""Commands about models: recipes, fit, sample, encode."""
+"""Commands that train and use models: recipes, fit, sample, encode."""
 
 from functools import partial
 from pathlib import Path
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 Run = Annotated[Path, typer.Argument(help="Run folder of `spikeloom fit`, or a model folder.")]
 
-Change = Annotated[list[str] | None, typer.Option("--set", help="Change of a setting, key=value; repeatable.")]
+Change = Annotated[list[str] | None, typer.Option("--set", help="Change a setting: key=value. Repeatable.")]
 
 RECIPES = "Example: spikeloom recipes ldns-small"
 
 
 def recipes(
     *,
-    name: Annotated[str | None, typer.Argument(help="Recipe to show, with every setting resolved.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Recipe to show with all settings.")] = None,
     change: Change = None,
 ) -> None:
-    """List the recipes, or show one with every setting."""
+    """List the recipes, or show one with all settings."""
     from spikeloom import recipe
 
     if name is not None:
@@ -33,11 +33,11 @@ def recipes(
         return
     if change:
         raise SettingError(
-            "--set must come with a recipe.", "No recipe was named.", "Write spikeloom recipes ldns-small --set ..."
+            "--set needs the name of a recipe.", "No recipe was named.", "Write spikeloom recipes ldns-small --set ..."
         )
     names = recipe.recipes()
-    for known in names:
-        typer.echo(f"{known:<{max(map(len, names)) + 2}}{recipe.read_recipe(known).about}")
+    for each in names:
+        typer.echo(f"{each:<{max(map(len, names)) + 2}}{recipe.read_recipe(each).about}")
 
 
 FIT = "Example: spikeloom fit ldns-small --data train.h5 --set n_latents=12 --out runs/reach"
@@ -47,12 +47,14 @@ def fit(
     *,
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
     data: Annotated[Path, typer.Option(help="Trials file to train on.")],
-    validation: Annotated[Path | None, typer.Option(help="Trials file on which the best weights are chosen.")] = None,
+    validation: Annotated[
+        Path | None, typer.Option(help="Trials file of validation trials, on which the best weights are chosen.")
+    ] = None,
     change: Change = None,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Run folder. An interrupted run resumes.")],
 ) -> None:
-    """Train every stage of a model. The run folder ends with the model, ready to sample."""
+    """Train a model. Afterwards the run folder holds a model that can sample."""
     from spikeloom.recipe import read_recipe
     from spikeloom.training.memory import keep_freed_memory
     from spikeloom.trials import Trials
@@ -72,7 +74,7 @@ def fit(
 
 
 TRIALS_IN_MEMORY = 2048
-"""More trials than these go to the file in parts, so that a request of any size fits in memory."""
+"""Largest number of trials in memory. More trials are written in parts, so that any number fits in memory."""
 
 SAMPLE = "Example: spikeloom sample runs/reach --trials 500 --seed 1 --out fake.h5"
 
@@ -80,32 +82,37 @@ SAMPLE = "Example: spikeloom sample runs/reach --trials 500 --seed 1 --out fake.
 def sample(
     *,
     run: Run,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many trials.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of trials to generate.")] = None,
     bins: Annotated[
         int | None,
-        typer.Option(min=1, help="Bins of every trial; if absent, lengths are drawn as in the training trials."),
+        typer.Option(
+            min=1, help="Number of bins of every trial. Default: lengths drawn from those of the training trials."
+        ),
     ] = None,
     like: Annotated[
-        Path | None, typer.Option(help="Trials file whose number and lengths of trials are copied.")
+        Path | None, typer.Option(help="Trials file: generate trials of the same number and lengths.")
     ] = None,
     condition: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME (values from --like, or drawn from the training trials), NAME=VALUE, or NAME=path.csv with the "
-            "columns time (s) and one per dimension; repeatable. Without it samples are unconditional."
+            help="Condition: NAME (values from --like, or drawn from the training trials), NAME=VALUE, or "
+            "NAME=path.csv with a column time (s) and one column for each dimension. Repeatable. Default: "
+            "unconditional samples."
         ),
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(help="Strength of the condition: 1 is the plain model, 0 ignores it; the model's own if absent."),
+        typer.Option(
+            help="Strength of the condition: 0 ignores it, 1 is the conditional model. Default: the model's setting."
+        ),
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Another sampler than the model's own: NAME or NAME:STEPS.")
+        str | None, typer.Option(help="Sampler: NAME or NAME:STEPS. Default: the sampler of the model.")
     ] = None,
     change: Change = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,
     stream: Annotated[
-        bool, typer.Option("--stream", help="The trials are consecutive pieces of one long trial; .h5 only.")
+        bool, typer.Option("--stream", help="Generate one long trial in consecutive pieces of --bins bins (.h5 only).")
     ] = False,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -115,8 +122,8 @@ def sample(
     output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
     if trials is None and like is None:
         raise SettingError(
-            "It must be said how many trials to generate.",
-            "Neither --trials nor --like was given.",
+            "The number of trials is missing.",
+            "Neither --trials nor --like was set.",
             "Write --trials 100.",
         )
     import numpy as np
@@ -162,7 +169,7 @@ def _write_stream(model: "Model", trials: int | None, size: int, like: Path | No
     """Write consecutive pieces of one long trial, one at a time."""
     if trials is None or like is not None or out.suffix != ".h5":
         raise SettingError(
-            "--stream goes with --trials (how many pieces), --bins (of each piece) and an .h5 file.",
+            "--stream needs --trials (number of pieces), --bins (of each piece) and an .h5 file.",
             f"It came with {f'--like {like}' if like is not None else f'--trials {trials} --out {out}'}.",
             "Write --stream --trials 100 --bins 1000 --out long.h5.",
         )
@@ -183,7 +190,7 @@ def encode(
     run: Run,
     data: Annotated[Path, typer.Option(help="Trials file to encode.")],
     overwrite: Overwrite = False,
-    out: Annotated[Path, typer.Option(help="Trials file to write, .h5: the trials with rates and latents.")],
+    out: Annotated[Path, typer.Option(help="Trials file to write (.h5), with rates and latents.")],
 ) -> None:
     """Infer rates and latents of recorded trials."""
     output_file(out, ".h5", inputs=[data], overwrite=overwrite)

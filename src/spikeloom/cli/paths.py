@@ -1,8 +1,8 @@
 """Output paths of commands, checked before any long work.
 
-A command replaces only what spikeloom has written before: a trials file, an NWB file of trials, a report. Any other
-file that exists is refused unless `--overwrite` is given. An output that is also an input is always refused, under
-whatever name (a link, a relative path).
+A command replaces only files that spikeloom wrote before: a trials file, an NWB file of trials, a report. For any other
+existing file it raises an error unless `--overwrite` is set. An output that is also an input is always an error, also
+if it is named by a link or a relative path.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from spikeloom.errors import FileError
 from spikeloom.files import ensure_folder
 
 Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an output that exists although spikeloom did not write it.")
+    bool, typer.Option("--overwrite", help="Replace an existing output that spikeloom did not write.")
 ]
 
 GENERATOR = b'<meta name="generator" content="spikeloom">'
@@ -26,19 +26,19 @@ GENERATOR = b'<meta name="generator" content="spikeloom">'
 def output_file(
     path: Path, *endings: str, inputs: Iterable[Path | None] = (), overwrite: bool = False, source: str | None = None
 ) -> Path:
-    """Return the path if the command may write a file there. Nothing is left behind.
+    """Return the path if the command may write a file there. The check leaves no file behind.
 
     Args:
-        path: The output.
-        endings: Endings that its name may have.
-        inputs: Files that the command reads; None stands for one that was not given.
+        path: Path of the output.
+        endings: Permitted endings of its name.
+        inputs: Files that the command reads. `None` stands for an input that is not used.
         overwrite: Replace a file that spikeloom did not write.
-        source: Source of the trials that will be written; a trials file with another source is not replaced either,
-            so that generated trials do not take the place of recorded ones.
+        source: Source of the trials that will be written. A trials file with another source is not replaced either,
+            so that generated trials do not replace recorded ones.
 
     Raises:
-        FileError: if the ending is another, the path is a folder or an input, a file that must not be replaced is
-            there, or nothing can be written there.
+        FileError: The ending is not permitted, the path is a folder or an input, the path holds a file that must not
+            be replaced, or nothing can be written there.
     """
     if path.suffix not in endings:
         raise FileError(
@@ -49,8 +49,8 @@ def output_file(
     if path.is_dir():
         raise FileError("The output must be a file.", f"{path} is a folder.", "Choose another name.")
     output_folder(path.parent)
-    for given in inputs:
-        if given is not None and is_same_file(path, given):
+    for read in inputs:
+        if read is not None and is_same_file(path, read):
             raise FileError(
                 f"{path} is an input of this command, and writing would replace it.", "", "Choose another --out."
             )
@@ -70,20 +70,20 @@ def output_file(
 
 
 def output_folder(path: Path, *names: str, overwrite: bool = False) -> Path:
-    """Return the path if it is a folder that can be written to, or one can be made there. Nothing is left behind.
+    """Return the path if it is a folder that can be written to or can be created. The check leaves no file behind.
 
     Args:
-        path: The folder.
-        names: Files that the command writes there. The first one is a page, which tells whether the folder is one of
-            spikeloom's; if it is not, none of the files may exist.
+        path: Path of the folder.
+        names: Files that the command writes there. The first one is a page. If spikeloom did not write this page, none
+            of the files may exist.
         overwrite: Replace files that spikeloom did not write.
 
     Raises:
-        FileError: if a file is in the way, nothing can be written there, or a file would be replaced.
+        FileError: The path is a file, nothing can be written there, or a file would be replaced.
     """
-    existing = next((place for place in (path, *path.absolute().parents) if place.exists()), path)
+    existing = next((each for each in (path, *path.absolute().parents) if each.exists()), path)
     if not existing.is_dir():
-        raise FileError("The output must lie in a folder.", f"{existing} is a file.", "Choose another place.")
+        raise FileError("The output must lie in a folder.", f"{existing} is a file.", "Choose another folder.")
     ensure_folder(existing)
     taken = [name for name in names if (path / name).exists()]
     if taken and not overwrite and written_source(path / names[0]) is None:
@@ -103,14 +103,14 @@ def different_files(*outputs: Path) -> None:
 
 
 def is_same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, also through links and, where the disk ignores case, through case."""
+    """Return whether two paths lead to the same file, also through links or, on some disks, different case."""
     if one.exists() and other.exists():
         return one.samefile(other)
     return one.resolve() == other.resolve()
 
 
 def written_source(path: Path) -> str | None:
-    """Source of what spikeloom wrote into a file, "" where none is known; None if spikeloom did not write the file."""
+    """Return the source of the trials in a file: "" if unknown, None if spikeloom did not write the file."""
     if not path.is_file():
         return None
     if path.suffix == ".html":

@@ -1,4 +1,4 @@
-"""Commands that prepare the data of the papers as the papers do: maze, speech."""
+"""Commands that prepare the data sets of published papers: maze, speech."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +25,7 @@ def maze(
     overwrite: Overwrite = False,
     out: Outputs,
 ) -> None:
-    """Monkey reaches in the layout of the Neural Latents Benchmark, divided as in the LDNS paper."""
+    """Bin monkey reaches from a Neural Latents Benchmark file and divide them as in the LDNS paper."""
     for path in out:
         output_file(path, ".h5", inputs=[recording], overwrite=overwrite)
     different_files(*out)
@@ -39,11 +39,11 @@ SPEECH = "Example: spikeloom published speech competitionData --out train.h5 val
 
 def speech(
     *,
-    folder: Annotated[Path, typer.Argument(help="The folder with the partitions train and test.")],
+    folder: Annotated[Path, typer.Argument(help="Folder that contains the folders train and test.")],
     overwrite: Overwrite = False,
     out: Outputs,
 ) -> None:
-    """Attempted speech (Willett et al. 2023), divided as in the LDNS paper."""
+    """Read attempted speech (Willett et al. 2023) and divide it as in the LDNS paper."""
     for path in out:
         output_file(path, ".h5", inputs=[folder], overwrite=overwrite)
     different_files(*out)

@@ -1,4 +1,4 @@
-"""Command about codes: traverse."""
+"""The command traverse, which moves codes."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,36 +17,48 @@ TRAVERSE = (
 def traverse(
     *,
     run: Run,
-    data: Annotated[Path, typer.Option(help="Trials file: its trials' codes are where traversals begin.")],
+    data: Annotated[Path, typer.Option(help="Trials file. Traversals start at the codes of these trials.")],
     along: Annotated[
         str,
         typer.Option(
-            help="Variable to move: a condition of numbers, SERIES.0 (its last bin), or ANGLE_deg.cos or .sin."
+            help="Variable to move: a numeric condition, SERIES.0 (the last bin of a series), ANGLE_deg.cos or "
+            "ANGLE_deg.sin."
         ),
     ],
-    span: Annotated[tuple[float, float], typer.Option(help="Least and largest change, in the variable's own unit.")],
-    points: Annotated[int, typer.Option(min=1, help="Points of a traversal, even over the span.")] = 5,
-    trials: Annotated[int, typer.Option(min=1, help="How many of the trials are traversed, the first ones.")] = 50,
+    span: Annotated[
+        tuple[float, float], typer.Option(help="Smallest and largest change, in the unit of the variable.")
+    ],
+    points: Annotated[int, typer.Option(min=1, help="Number of evenly spaced points of a traversal.")] = 5,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials to traverse, from the first one.")] = 50,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Variable that shall not move; repeatable. All conditions of single numbers if absent."),
+        typer.Option(help="Variable to keep constant. Repeatable. Default: all scalar conditions."),
     ] = None,
     how: Annotated[
         Literal["curved", "joint", "encode", "decode"],
-        typer.Option(help="Along codes as they bend with the variable (curved), or straight, in one of three ways."),
+        typer.Option(
+            help="Path in code space: a curve that follows the variable (curved), or a straight line from a joint, "
+            "encoding or decoding fit."
+        ),
     ] = "curved",
     reference: Annotated[
-        Path | None, typer.Option(help="Trials file, the training trials: directions and decoder are fitted there.")
+        Path | None,
+        typer.Option(
+            help="Trials file of the training trials, on which directions and decoder are fitted. Default: --data."
+        ),
     ] = None,
     behavior: Annotated[
-        str | None, typer.Option(help="Series to decode in the report; one named after a position if absent.")
+        str | None,
+        typer.Option(help="Series to decode in the report. Default: a series whose name contains a position."),
     ] = None,
-    report: Annotated[Path | None, typer.Option(help="Page to write, .html: what the traversal changed.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Report to write (.html), with the effects of the traversal.")
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
-    """Move one variable in code space, keep the rest, and generate trials along the way."""
+    """Move one variable in code space, keep the others constant, and generate trials at each point."""
     output_file(out, ".h5", inputs=[data, reference], overwrite=overwrite)
     if report is not None:
         output_file(report, ".html", overwrite=overwrite)
@@ -57,10 +69,12 @@ def traverse(
 
     model = require_codes(load_model(run))
     output_file(out, ".h5", overwrite=overwrite, source=type(model).__name__)
-    given = Trials.load(data)
-    known = given if reference is None else Trials.load(reference)
-    start = given.select(slice(trials))
-    moved = model.traverse(start, along, span=span, points=points, keep=keep or (), how=how, reference=known, seed=seed)
+    recorded = Trials.load(data)
+    fitted_on = recorded if reference is None else Trials.load(reference)
+    start = recorded.select(slice(trials))
+    moved = model.traverse(
+        start, along, span=span, points=points, keep=keep or (), how=how, reference=fitted_on, seed=seed
+    )
     ensure_folder(out.parent)
     moved.save(out, overwrite=True)
     typer.echo(f"{out}: {moved!r}")
@@ -68,5 +82,5 @@ def traverse(
         from spikeloom.report.traversal import traversal_page
 
         ensure_folder(report.parent)
-        atomic_write(report, traversal_page(moved, known, series=behavior, smoothing=model.smoothing).encode())
+        atomic_write(report, traversal_page(moved, fitted_on, series=behavior, smoothing=model.smoothing).encode())
         typer.echo(f"{report}")

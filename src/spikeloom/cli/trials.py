@@ -1,4 +1,4 @@
-"""Commands about trials files: split one, pool several, choose neurons and trials of one."""
+"""Commands that split and pool trials files and choose neurons and trials: split, concatenate, select."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,11 +12,11 @@ from spikeloom.errors import SettingError
 Keep = Annotated[
     list[str] | None,
     typer.Option(
-        help="Keep neurons for which this holds: COLUMN OP VALUE of the neuron table, such as 'area == MOs,MOp' or "
-        "'depth < 800'; repeatable, all must hold."
+        help="Keep the neurons that satisfy a comparison on the neuron table, such as 'area == MOs,MOp' or "
+        "'depth < 800'. Repeatable; all must hold."
     ),
 ]
-Units = Annotated[str | None, typer.Option(help="Keep these neurons, by unit id or name: 3,5-9.")]
+Units = Annotated[str | None, typer.Option(help="Keep the neurons with these unit ids or names, such as 3,5-9.")]
 
 SPLIT = (
     "Examples: spikeloom split trials.h5 --fraction 0.75 --seed 0 --out train.h5 test.h5; "
@@ -29,14 +29,14 @@ def split(
     *,
     trials: Annotated[Path, typer.Argument(help="Trials file.")],
     fraction: Annotated[
-        float | None, typer.Option(help="Share of the trials that goes into the first file; 0.8 if absent.")
+        float | None, typer.Option(help="Fraction of the trials in the first file. Default: 0.8.")
     ] = None,
     seed: Seed = 0,
     by: Annotated[
         str | None,
         typer.Option(
-            help="Trials for which this holds go into the first file, the others into the second: COLUMN=VALUE, "
-            "COLUMN=VALUE,VALUE or another comparison such as 'block < 3' or 'start_time < 600' (seconds)."
+            help="Put the trials that satisfy a comparison into the first file, the others into the second: "
+            "COLUMN=VALUE, COLUMN=VALUE,VALUE, or for example 'block < 3' or 'start_time < 600' (seconds)."
         ),
     ] = None,
     blocks: Annotated[
@@ -44,39 +44,39 @@ def split(
         typer.Option(
             "--blocks",
             help="Keep neighbouring trials together: early trials go into the first file, late ones into the second. "
-            "Trials at a boundary that share spikes with the other file are left out.",
+            "Trials at a boundary that share spikes with the other file are removed.",
         ),
     ] = False,
     stretches: Annotated[
         int,
         typer.Option(
             min=1,
-            help="With --blocks: divide time into this many stretches and split each of them, so that both files "
-            "follow the recording from start to end.",
+            help="Number of stretches of time, with --blocks. Each stretch is split, so that both files "
+            "cover the recording from start to end.",
         ),
     ] = 1,
     overwrite: Overwrite = False,
     out: Annotated[tuple[Path, Path], typer.Option(help="The two trials files to write.")],
 ) -> None:
-    """Divide trials into two files: at random, in blocks of time, or by a condition."""
+    """Divide trials into two files: at random, into blocks of time, or by a condition."""
     for path in out:
         output_file(path, ".h5", inputs=[trials], overwrite=overwrite)
     different_files(*out)
     if by is not None and (blocks or fraction is not None):
         raise SettingError(
-            "--by decides alone which trials go where.",
+            "--by cannot be combined with --fraction or --blocks.",
             f"It came with {'--blocks' if blocks else '--fraction'}.",
-            "Leave one of them out.",
+            "Remove one of them.",
         )
     if stretches > 1 and not blocks:
-        raise SettingError("--stretches belongs to --blocks.", "--blocks is missing.", "Write --blocks --stretches 5.")
+        raise SettingError("--stretches needs --blocks.", "--blocks is missing.", "Write --blocks --stretches 5.")
     from spikeloom.trials import Trials
 
-    whole, share = Trials.load(trials), 0.8 if fraction is None else fraction
+    loaded, share = Trials.load(trials), 0.8 if fraction is None else fraction
     if by is not None:
-        parts = whole.split_by(by)
+        parts = loaded.split_by(by)
     else:
-        parts = whole.split(share, seed=seed, n_stretches=stretches if blocks else None)
+        parts = loaded.split(share, seed=seed, n_stretches=stretches if blocks else None)
     for part, path in zip(parts, out, strict=True):
         write_trials(part, path)
 
@@ -86,23 +86,23 @@ CONCATENATE = "Example: spikeloom concatenate monday.h5 tuesday.h5 --out both.h5
 
 def concatenate(
     *,
-    trials: Annotated[list[Path], typer.Argument(help="Trials files of the same neurons in bins of one width.")],
+    trials: Annotated[list[Path], typer.Argument(help="Trials files with the same neurons and the same bin width.")],
     overwrite: Overwrite = False,
     out: TrialsOut,
 ) -> None:
-    """Pool trials files into one. The condition `source` says which file each trial comes from.
+    """Pool trials files into one. The condition `source` names the file of each trial.
 
-    Conditions, behaviour, rates, latents and codes that only some files have are left out, with a note.
+    Conditions, behaviour, rates, latents and codes that are not in all files are removed, with a note.
     """
     output_file(out, ".h5", inputs=trials, overwrite=overwrite)
     if len(trials) < 2:
-        raise SettingError("There must be at least two trials files.", f"There is {len(trials)}.", "Name several.")
+        raise SettingError("At least two trials files are needed.", f"There is {len(trials)}.", "Name several.")
     names = [path.stem for path in trials]
     if len(set(names)) < len(names):
         names = [str(path) for path in trials]
     if len(set(names)) < len(names):
         raise SettingError(
-            "Each file can be pooled once only.", f"They are {', '.join(names)}.", "Leave the repeated ones out."
+            "Each file can be pooled only once.", f"The files are {', '.join(names)}.", "Remove the repeated ones."
         )
     from spikeloom.trials import Trials
 
@@ -119,17 +119,17 @@ def select(
     keep: Keep = None,
     units: Units = None,
     min_rate: Annotated[
-        float, typer.Option(min=0, help="Keep neurons that fire at least this much, spikes/s, in the kept trials.")
+        float, typer.Option(min=0, help="Keep neurons with at least this mean rate in the kept trials, spikes/s.")
     ] = 0.0,
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="Keep trials for which this holds: a condition OP VALUE, 'feedback == 1', or start_time OP seconds, "
-            "'start_time >= 40'; repeatable."
+            help="Keep the trials that satisfy a comparison on a condition, such as 'feedback == 1', or on the "
+            "start time in seconds, 'start_time >= 40'. Repeatable; all must hold."
         ),
     ] = None,
     every: Annotated[
-        float | None, typer.Option(min=0, help="Cut each trial into pieces of this many seconds, without padding.")
+        float | None, typer.Option(min=0, help="Cut each trial into pieces of this length, s, without padding.")
     ] = None,
     overwrite: Overwrite = False,
     out: TrialsOut,
@@ -138,7 +138,9 @@ def select(
     output_file(out, ".h5", inputs=[trials], overwrite=overwrite)
     if not (keep or units or min_rate or where or every):
         raise SettingError(
-            "It must be said what to keep.", "No option was given.", "Write --keep, --units, --min-rate or --where."
+            "No neurons or trials were chosen.",
+            "There was no option.",
+            "Write --keep, --units, --min-rate, --where or --every.",
         )
     from spikeloom.trials import Trials
     from spikeloom.trials.choose import rows_of_units, rows_where, trial_columns
@@ -155,7 +157,7 @@ def select(
     kept = kept & (chosen.mean_rates_hz() >= min_rate)
     if not kept.any():
         raise SettingError(
-            "At least one neuron must be left.",
+            "At least one neuron must remain.",
             f"None of {before} neurons satisfies all of --keep, --units and --min-rate.",
             "Loosen one of them.",
         )

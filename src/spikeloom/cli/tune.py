@@ -1,4 +1,4 @@
-"""Command about settings: tune."""
+"""The command tune, which searches for the settings of a model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spikeloom.tuning.search import Attempt, Search
 
 SHOWN = 5
-"""Attempts in the table on the screen."""
+"""Number of attempts in the table on the screen."""
 
 TUNE = (
     "Example: spikeloom tune ldns-small --data train.h5 --vary 'autoencoder_settings.dropout=0.1..0.6' "
@@ -26,46 +26,47 @@ def tune(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `spikeloom recipes`), or path of a .toml file.")],
     data: Annotated[Path, typer.Option(help="Trials file to train on.")],
     validation: Annotated[
-        Path | None, typer.Option(help="Trials file to judge by; a fifth of --data is held out if absent.")
+        Path | None, typer.Option(help="Trials file of validation trials. Default: a fifth of --data is held out.")
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option(help="Setting to vary: KEY=LOW..HIGH, 'KEY=LOW..HIGH log' or 'KEY=ONE|TWO'; repeatable."),
+        typer.Option(help="Setting to vary: KEY=LOW..HIGH, 'KEY=LOW..HIGH log' or 'KEY=ONE|TWO'. Repeatable."),
     ] = None,
     space: Annotated[
-        str | None, typer.Option(help="Name of a search such as lfads-published, or path of a .toml file.")
+        str | None, typer.Option(help="Name of a search space such as lfads-published, or path of a .toml file.")
     ] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="Change of a setting for all, key=value; repeatable.")
+        list[str] | None, typer.Option("--set", help="Change a setting of all attempts: key=value. Repeatable.")
     ] = None,
-    trials: Annotated[int | None, typer.Option(min=1, help="How many settings to try, one after the other.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Number of settings to try, one after the other.")] = None,
     population: Annotated[
         int | None,
-        typer.Option(min=2, help="Train so many models side by side instead, the worst replaced by copies (Ray)."),
+        typer.Option(min=2, help="Number of models to train in parallel instead (population-based training with Ray)."),
     ] = None,
-    generations: Annotated[int | None, typer.Option(min=1, help="Generations of a population.")] = None,
+    generations: Annotated[int | None, typer.Option(min=1, help="Number of generations of a population.")] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="Ray cluster to use, such as auto or HOST:PORT; RAY_ADDRESS if set; else this machine."),
+        typer.Option(
+            help="Ray cluster to use, such as auto or HOST:PORT. Default: RAY_ADDRESS if set, else this machine."
+        ),
     ] = None,
     objective: Annotated[
-        Literal["reconstruction", "bound", "samples"], typer.Option(help="What is to be best on the validation trials.")
+        Literal["reconstruction", "bound", "samples"],
+        typer.Option(help="Objective to optimise on the validation trials."),
     ] = "reconstruction",
-    prune: Annotated[bool, typer.Option(help="Stop hopeless attempts early, where that can be told.")] = True,
+    prune: Annotated[bool, typer.Option(help="Stop attempts early if they are clearly worse than the others.")] = True,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Folder of the search. An interrupted search resumes.")],
 ) -> None:
-    """Search for the settings of a model. The folder ends with best.toml, a recipe, and every attempt."""
+    """Search for the settings of a model. The folder then holds the recipe best.toml and a table of all attempts."""
     if (trials is None) == (population is None):
         raise SettingError(
-            "A search must be told --trials, how many settings to try, or --population, how many models to train.",
-            "It got both." if trials else "It got neither.",
+            "A search needs either --trials (number of settings to try) or --population (number of models to train).",
+            "There were both." if trials else "There was neither.",
             "Write --trials 40.",
         )
     if trials is not None and (generations is not None or address is not None):
-        raise SettingError(
-            "--generations and --address go with --population.", "They came with --trials.", "Leave them out."
-        )
+        raise SettingError("--generations and --address need --population.", "They came with --trials.", "Remove them.")
     from spikeloom.recipe import read_recipe
     from spikeloom.training.memory import keep_freed_memory
     from spikeloom.trials import Trials
@@ -107,7 +108,7 @@ def _need(package: str, extra: str) -> None:
 
 
 def _show(search: "Search", attempts: "list[Attempt]") -> None:
-    """The best attempts as a table, and where everything is."""
+    """Print a table of the best attempts and the paths of the results."""
     from rich.console import Console
     from rich.table import Table
 
