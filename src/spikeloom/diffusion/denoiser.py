@@ -1,16 +1,16 @@
-r"""From a noisy sample to an estimate of the clean one.
+r"""Denoisers: estimates of the clean sample from a noisy one.
 
-The best estimate in mean square is the posterior mean :math:`\hat x_0 = E[x_0 \mid x]`; it holds all that a sampler
-needs, since :math:`\hat\varepsilon = (x - a \hat x_0) / \sigma` and the score is :math:`-\hat\varepsilon / \sigma`.
-So every denoiser answers with :math:`\hat x_0`, whatever its network predicts.
+The best estimate in mean square is the posterior mean :math:`\hat x_0 = E[x_0 \mid x]`; a sampler needs nothing else,
+since :math:`\hat\varepsilon = (x - a \hat x_0) / \sigma` and the score is :math:`-\hat\varepsilon / \sigma`. So every
+denoiser returns :math:`\hat x_0`, whatever its network predicts.
 
-Two of them: `NetworkDenoiser` (any backbone, a schedule, and what the backbone's output means) and `ExactGaussian`,
-which knows the answer in closed form. With the latter a sampler can be judged with nothing trained.
+There are two: `NetworkDenoiser` (any backbone, a schedule, and the meaning of the backbone's output) and
+`ExactGaussian`, in closed form, with which a sampler can be tested without training.
 
-Training compares the network's answer with its target. Between the losses of the three answers,
+Training compares the network's output with its target. The losses of the three predictions are related by
 :math:`\|\hat v - v\|^2 = \|\hat\varepsilon - \varepsilon\|^2 / a^2
 = \|\hat\varepsilon - \varepsilon\|^2 + \|\hat x_0 - x_0\|^2`:
-predicting the velocity is predicting noise and sample at once, with equal weights.
+so predicting the velocity is predicting noise and sample at once, with equal weights.
 """
 
 from abc import ABC, abstractmethod
@@ -27,43 +27,42 @@ from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
 
 Noisy = Float[Tensor, "batch time channel"]
-"""A sample with noise in it, of standardised data; unitless."""
+"""A noisy sample of standardised data; unitless."""
 
 Level = Float[Tensor, " batch"]
 """Noise level of each trial in [0, 1]; 0 is clean."""
 
 Mask = Bool[Tensor, "batch time"]
-"""True where a bin counts."""
+"""True for valid bins."""
 
 
 class Denoiser(nn.Module, ABC):
-    """A schedule, and an estimate of the clean sample at each of its levels; one abstract method."""
+    """An estimator of the clean sample at each level of a noise schedule. It has one abstract method, `forward`."""
 
     schedule: NoiseSchedule
 
     @abstractmethod
     def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
-        """Estimate of the clean sample.
+        """Return the estimate of the clean sample.
 
         Args:
             x: Noisy sample a x_0 + sigma eps (batch, time, channel).
             level: Noise level of each trial.
-            condition: What the sample is known to belong to.
-            mask: Bins that count; None means all. The estimate in the others is arbitrary and must not be used.
+            condition: Condition of each trial.
+            mask: Valid bins; None means all. The estimate in other bins is arbitrary and must not be used.
         """
 
     def at_step(self, step: int) -> "Denoiser":  # noqa: ARG002 - most denoisers do not depend on it
         """Return the denoiser that a sampler evaluates at a step, counted from 0 at the noisiest level.
 
-        Most denoisers depend on the level only and return themselves. `Windowed` begins its windows elsewhere at each
-        step.
+        Most denoisers depend on the level only and return themselves. `Windowed` shifts its windows from step to step.
         """
         return self
 
 
 @final
 class NetworkDenoiser(Denoiser):
-    """A backbone, the schedule it lives on, and what its output means.
+    """A denoiser from a backbone, a noise schedule, and the meaning of the backbone's output.
 
     Args:
         backbone: Any module with (x, level, condition, mask) -> like x.
@@ -78,7 +77,7 @@ class NetworkDenoiser(Denoiser):
         self.prediction: Prediction = prediction
 
     def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
-        """Estimate of the clean sample, read from the backbone's answer."""
+        """Return the estimate of the clean sample, computed from the output of the backbone."""
         signal, noise = _scales(self.schedule, level)
         answer = self.backbone(x, level, condition, mask).to(x.dtype)
         return clean_from(self.prediction, answer, x=x, signal_scale=signal, noise_scale=noise)
@@ -86,7 +85,7 @@ class NetworkDenoiser(Denoiser):
 
 @final
 class ExactGaussian(Denoiser):
-    r"""The perfect denoiser of data :math:`x_0 \sim N(0, s^2)`, independent in every entry: an oracle for tests.
+    r"""The exact denoiser of data :math:`x_0 \sim N(0, s^2)`, independent in every entry; a reference for tests.
 
     :math:`\hat x_0 = a s^2 x / (a^2 s^2 + \sigma^2)`. It has no parameters, and reads neither condition nor mask.
 
@@ -106,10 +105,10 @@ class ExactGaussian(Denoiser):
         self,
         x: Noisy,
         level: Level,
-        condition: Condition | None = None,  # noqa: ARG002 - the law of every denoiser
+        condition: Condition | None = None,  # noqa: ARG002 - the signature of every denoiser
         mask: Mask | None = None,  # noqa: ARG002
     ) -> Noisy:
-        """Posterior mean of the clean sample."""
+        """Return the posterior mean of the clean sample."""
         signal, noise = _scales(self.schedule, level)
         power = self.sd.to(x.dtype) ** 2
         return signal * power * x / (signal**2 * power + noise**2)
@@ -125,23 +124,23 @@ def denoising_loss(
     mask: Mask | None = None,
     huber: float | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    r"""How far the network's answer is from its target, with equal weight at every level.
+    r"""Compute the error of the network's output, with equal weight at every level.
 
     Per entry the squared error :math:`e^2`, or with `huber` = b the smooth L1 loss,
     :math:`e^2 / 2b` where :math:`|e| < b` and :math:`|e| - b / 2` elsewhere.
 
     Args:
-        denoiser: The network to judge.
-        clean: x_0, standardised (batch, time, channel); what it holds in padding is never read.
+        denoiser: Denoiser whose network is trained.
+        clean: x_0, standardised (batch, time, channel); values in padding are never read.
         level: Noise level of each trial.
         noise: eps, standard normal, same axes as `clean`.
-        condition: What the trials are known to belong to.
-        mask: Bins that count; None means all.
+        condition: Condition of each trial.
+        mask: Valid bins; None means all.
         huber: Width b of the quadratic part; None for the squared error.
 
     Returns:
-        Sum of the loss over valid entries (differentiable), and their number. The mean is their ratio; they are kept
-        apart so that micro-batches and processes add up exactly.
+        Sum of the loss over valid entries (differentiable), and their number. The mean is their ratio. They are
+        returned separately, so that sums over micro-batches and processes are exact.
 
     Raises:
         SettingError: if `huber` is not positive.
@@ -152,7 +151,7 @@ def denoising_loss(
         raise SettingError(
             "The width `huber` of the smooth L1 loss must be above 0.",
             f"It was {huber}.",
-            "Use None for squared error.",
+            "Use `None` for the squared error.",
         )
     if mask is not None:  # filled, not multiplied: padding may hold NaN
         clean, noise = (x.masked_fill(~mask[..., None], 0) for x in (clean, noise))
@@ -169,6 +168,6 @@ def denoising_loss(
 
 
 def _scales(schedule: NoiseSchedule, level: Level) -> tuple[Tensor, Tensor]:
-    """Scales of the schedule with axes for time and channel."""
+    """Return the scales of the schedule with axes for time and channel."""
     signal, noise = schedule(level)
     return signal[:, None, None], noise[:, None, None]

@@ -1,13 +1,13 @@
-r"""Guidance: follow a condition more, or less, closely than the data do.
+r"""Guidance: strengthen or weaken the effect of a condition.
 
-A network that was trained with its condition now and then left out knows two estimates: with the condition,
-:math:`\hat\varepsilon_c`, and without, :math:`\hat\varepsilon_0`. Guidance goes along the line through both,
+A network whose condition was left out for a part of the training gives two estimates: with the condition,
+:math:`\hat\varepsilon_c`, and without it, :math:`\hat\varepsilon_0`. Guidance moves along the line through both,
 
 .. math:: \hat\varepsilon = \hat\varepsilon_0 + w (\hat\varepsilon_c - \hat\varepsilon_0).
 
-Since :math:`\hat x_0 = (x - \sigma \hat\varepsilon) / a`, the same line holds between the clean estimates, and that is
-where it is drawn here. w = 0 forgets the condition, w = 1 is the conditional model itself, and w > 1 exaggerates
-whatever tells the condition apart, at a price in diversity.
+Since :math:`\hat x_0 = (x - \sigma \hat\varepsilon) / a`, the same combination holds for the clean estimates,
+which are used here. w = 0 ignores the condition, w = 1 is the conditional model itself, and w > 1 exaggerates the
+effect of the condition and reduces the diversity of samples.
 
 Source: Ho, Salimans 2022 (whose weight is w - 1 here).
 """
@@ -25,13 +25,13 @@ from spikeloom.nn.condition import Condition
 
 @final
 class Guided(Denoiser):
-    """A denoiser that follows its condition with another strength: same call, same shape.
+    """A denoiser with another strength of its condition.
 
     Strengths 0 and 1 cost one evaluation of the denoiser, all others one with twice the batch. Trials whose condition
     is absent, and calls without a condition, are not guided.
 
     Args:
-        denoiser: Trained with its condition left out for part of the trials.
+        denoiser: Denoiser that was trained with its condition left out for a part of the trials.
         strength: w; 0 ignores the condition, 1 is the denoiser itself.
 
     Raises:
@@ -47,7 +47,7 @@ class Guided(Denoiser):
         self.strength = strength
 
     def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
-        """Estimate of the clean sample on the line through the unconditional and the conditional estimate."""
+        """Return the clean estimate on the line through the unconditional and the conditional estimate."""
         if condition is None or self.strength == 1:
             return self.denoiser(x, level, condition, mask)
         absent = torch.zeros(len(x), dtype=torch.bool, device=x.device)
@@ -62,7 +62,7 @@ class Guided(Denoiser):
         return unconditional + self.strength * (conditional - unconditional)
 
     def at_step(self, step: int) -> "Guided":
-        """Return the same guidance of the inner denoiser at that step."""
+        """Return the inner denoiser of that step, with the same guidance."""
         return Guided(self.denoiser.at_step(step), strength=self.strength)
 
 

@@ -1,20 +1,20 @@
-r"""Samplers: from noise to a sample, in few evaluations and without losing variance.
+r"""Samplers: turn noise into a sample, in few evaluations and without loss of variance.
 
-In :math:`z = x / a` and :math:`\tau = \sigma / a` the schedule disappears: the noise of z has standard deviation
+With :math:`z = x / a` and :math:`\tau = \sigma / a` the schedule drops out: the noise of z has standard deviation
 :math:`\tau`, and a sample follows the flow :math:`dz / d\tau = (z - \hat x_0) / \tau`. With
 :math:`\lambda = -\log \tau`, half the log signal-to-noise ratio, its linear part is solved exactly:
 
 .. math:: x' = \frac{\sigma'}{\sigma} x + a' \int_{\lambda}^{\lambda'} e^{l - \lambda'} \hat x_0(l)\, dl .
 
-Solvers differ in how they guess :math:`\hat x_0` between two levels: `DDIM` holds it constant, `DPMSolver2M` lets it go
-on along a line through the last two, `UniPC` along a polynomial through the last three and corrects each step once the
-next estimate is known. `Heun` takes a trapezium in :math:`\tau`. `DDPM` and `SDEDPMSolver2M` replace part of the noise
+Solvers differ in their assumption about :math:`\hat x_0` between two levels: `DDIM` holds it constant, `DPMSolver2M`
+extrapolates a line through the last two, `UniPC` a polynomial through the last three and corrects each step with the
+next estimate. `Heun` uses the trapezium rule in :math:`\tau`. `DDPM` and `SDEDPMSolver2M` replace part of the noise
 at each step. All start from N(0, I), which is right for data of unit variance at any level, and all end with
 :math:`\hat x_0` at the last level.
 
-Few steps cost variance, most of all where the data have little of it: latents have unit variance in each bin, but
-little along fast temporal directions, hence samples come out too smooth. `ExactGaussian` measures it. Error of the
-standard deviation of samples, in percent, for data N(0, s^2) on `LinearBeta()`:
+With few steps samples lose variance, mostly where the data have little of it: latents have unit variance in each bin,
+but little along fast temporal directions, so samples become too smooth. The table shows the error of the standard
+deviation of samples, in percent, for data N(0, s^2) on `LinearBeta()` with the exact denoiser (`ExactGaussian`):
 
 =========================================  ===========  =======  =======  =======  =======
 sampler                                    evaluations  s = 0.1  s = 0.5  s = 1    s = 2
@@ -62,9 +62,9 @@ trailing, round(1000 k / n) / 1000 for k = n..1, the choice of most published sa
 power, even in tau^(1/7); log_snr, even in log tau."""
 
 SPANS = {"power": (20.0, 0.01), "log_snr": (40.0, 0.005)}
-"""Noisiest and cleanest tau where a spacing is given by tau. At 20 times as much noise as
-signal, data of unit variance change the noisy sample by 0.1 % only, so a wider span wastes steps. Ending at tau costs
-data of standard deviation s a fraction tau^2 / 2 s^2 of it."""
+"""Noisiest and cleanest tau of the spacings in tau. At 20 times as much noise as signal, data of
+unit variance change the noisy sample by 0.1 % only, so a wider span wastes steps. A last level tau reduces a standard
+deviation s of the data by the fraction tau^2 / 2 s^2."""
 
 GRID = 1000
 """Levels that trailing spacing chooses from."""
@@ -74,7 +74,7 @@ class StepLevel(NamedTuple):
     """One noise level that a sampler visits.
 
     Args:
-        step: Its number, counted from 0 at the noisiest level.
+        step: Number of the level, counted from 0 at the noisiest one.
         level: Noise level in [0, 1].
         signal: Scale of the clean sample at this level.
         noise: Scale of the noise at this level.
@@ -101,13 +101,13 @@ class Estimate(NamedTuple):
 
 @plain_dataclass
 class SamplerState:
-    """What a step may use: the denoiser, fresh noise, and the estimates at the last few levels.
+    """State of a sampler for its next step: the denoiser, fresh noise, and the estimates at the last few levels.
 
     Args:
-        denoiser: Gives the clean estimates.
-        noise: Returns standard normal numbers of the sample's shape at each call.
+        denoiser: Denoiser that computes the clean estimates.
+        noise: Function that returns standard normal numbers of the sample's shape at each call.
         condition: Passed to the denoiser.
-        mask: Bins that count; all others stay 0.
+        mask: Valid bins; all others stay 0.
         past: Estimates at the last few levels, newest last.
     """
 
@@ -132,13 +132,13 @@ class SamplerState:
 
 @dataclass(frozen=True, config=STRICT)
 class Sampler(ABC):
-    """A way from noise to a sample; one abstract method.
+    """A method to turn noise into a sample. It has one abstract method, `step`.
 
     Args:
         steps: Number of noise levels visited.
-        spacing: How they are spread; see `Spacing`.
+        spacing: Spacing of these levels; see `Spacing`.
         span: Noisiest and cleanest sigma / a of power and log_snr spacing; None for those in `SPANS`. Where the
-            schedule never gets that noisy the first step starts at level 1.
+            schedule never reaches that ratio, the first step starts at level 1.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -147,7 +147,7 @@ class Sampler(ABC):
     span: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse levels that do not exist."""
+        """Check that the levels exist."""
         if self.spacing == "trailing" and self.steps > GRID:
             raise ValueError(f"trailing spacing has {GRID} levels, not {self.steps}; use spacing='even'")
         if self.span is not None and self.spacing not in SPANS:
@@ -161,8 +161,8 @@ class Sampler(ABC):
 
         Args:
             there: The next level.
-            state: Holds the sample and its clean estimate at this level, `state.past[-1]`, and those before; gives
-                further estimates and fresh noise to a step that needs them.
+            state: State with the sample and its clean estimate at this level, `state.past[-1]`, and at earlier levels.
+                It also computes further estimates and fresh noise for steps that need them.
         """
 
     @property
@@ -172,7 +172,7 @@ class Sampler(ABC):
 
     @final
     def levels(self, schedule: NoiseSchedule) -> Float[Tensor, " step"]:
-        """The noise levels visited, from noisy to clean, in float64; the clean end, level 0, is not among them."""
+        """Return the noise levels visited, from noisy to clean, in float64; level 0 is not among them."""
         falling = torch.arange(self.steps, 0, -1, dtype=torch.float64)
         if self.spacing == "even":
             return falling / self.steps
@@ -189,7 +189,7 @@ class Sampler(ABC):
 
     @final
     def step_levels(self, schedule: NoiseSchedule) -> list[StepLevel]:
-        """The noise levels visited, each with its number and its scales of signal and noise."""
+        """Return the noise levels visited, each with its number and its scales of signal and noise."""
         levels = self.levels(schedule)
         signal, noise = schedule(levels)
         rows = zip(levels.tolist(), signal.tolist(), noise.tolist(), strict=True)
@@ -209,11 +209,11 @@ class Sampler(ABC):
         """Draw samples: start from noise, step through the levels, end with the clean estimate.
 
         Args:
-            denoiser: Whose estimates are followed; put it into eval mode first.
-            noise: Gives standard normal numbers (batch, time, channel) at each call. The first call is the start;
-                stochastic samplers ask again at every step but the last.
+            denoiser: Denoiser in eval mode.
+            noise: Function that returns standard normal numbers (batch, time, channel) at each call. The first call is
+                the start; stochastic samplers call it again at every step but the last.
             condition: Passed to the denoiser.
-            mask: Bins that count, for trials of different length; None means all.
+            mask: Valid bins, for trials of different length; None means all.
 
         Returns:
             x_0 (batch, time, channel), 0 where the mask is False.
@@ -230,7 +230,7 @@ class Sampler(ABC):
 @final
 @dataclass(frozen=True, config=STRICT)
 class DDPM(Sampler):
-    r"""Ancestral sampling with the small variance; what LDNS uses, with 1000 steps.
+    r"""Ancestral sampling with the small variance. The LDNS paper uses it with 1000 steps.
 
     With :math:`\alpha = (a / a')^2`: mean :math:`a' (1-\alpha)/\sigma^2 \hat x_0 + \sqrt\alpha\,\sigma'^2/\sigma^2 x`,
     variance :math:`(1-\alpha)\sigma'^2/\sigma^2`.
@@ -250,13 +250,13 @@ class DDPM(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class DDIM(Sampler):
-    r"""First order, no fresh noise: :math:`x' = a' \hat x_0 + \sigma' \hat\varepsilon`.
+    r"""Solver of first order without fresh noise: :math:`x' = a' \hat x_0 + \sigma' \hat\varepsilon`.
 
     Source: Song, Meng, Ermon 2021, equation 12 with eta = 0.
     """
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """Blend the clean estimate and the noise estimate anew."""
+        """Blend the clean estimate and the noise estimate with the scales of the next level."""
         here, x, clean = state.past[-1]
         return there.signal * clean + there.noise / here.noise * (x - here.signal * clean)
 
@@ -264,7 +264,7 @@ class DDIM(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class DPMSolver2M(Sampler):
-    """DPM-Solver++(2M): second order from one evaluation a step, first order at the first step.
+    """DPM-Solver++(2M): second order with one evaluation a step, first order at the first step.
 
     Source: Lu, Zhou, Bao, Chen, Li, Zhu 2022 (DPM-Solver++), algorithm 2.
     """
@@ -284,7 +284,7 @@ class SDEDPMSolver2M(Sampler):
     r"""DPM-Solver++(2M) with as much fresh noise as `DDPM` would take.
 
     :math:`x' = \frac{\sigma'}{\sigma} e^{-h} x + a' (1 - e^{-2h}) \hat x_0 + \sigma' \sqrt{1 - e^{-2h}}\, \varepsilon`,
-    :math:`h = \lambda' - \lambda`, with the clean estimate in the middle of the step. Fresh noise heals errors of
+    :math:`h = \lambda' - \lambda`, with the clean estimate in the middle of the step. Fresh noise reduces errors of
     earlier estimates.
 
     Source: Lu, Zhou, Bao, Chen, Li, Zhu 2022 (DPM-Solver++), appendix B.
@@ -293,7 +293,7 @@ class SDEDPMSolver2M(Sampler):
     spacing: Spacing = "log_snr"
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """As `DPMSolver2M`, then replace part of the noise."""
+        """Step like `DPMSolver2M`, then replace part of the noise."""
         here, x, _ = state.past[-1]
         shrink = math.exp(here.log_snr - there.log_snr)
         mean = there.noise / here.noise * shrink * x + there.signal * (1 - shrink**2) * _middle(there, state)
@@ -303,7 +303,7 @@ class SDEDPMSolver2M(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class Heun(Sampler):
-    r"""Trapezium rule on :math:`dz / d\tau = (z - \hat x_0) / \tau`: second order, two evaluations a step but the last.
+    r"""Trapezium rule, :math:`dz / d\tau = (z - \hat x_0) / \tau`: second order, two evaluations a step but the last.
 
     Source: Karras, Aittala, Aila, Laine 2022, algorithm 1.
     """
@@ -328,16 +328,16 @@ class Heun(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class UniPC(Sampler):
-    r"""Predict along a polynomial in lambda, correct once the next estimate is there.
+    r"""Predictor and corrector along a polynomial in lambda.
 
     The integral of the module's formula is exact for the polynomial through the last `order` clean estimates; the
-    corrector takes the previous step again with the newest estimate added, and needs no evaluation of its own.
+    corrector repeats the previous step with the newest estimate added, and needs no further evaluation.
 
     Args:
-        order: Clean estimates that the predictor reads; fewer at the start. With the corrector's one more, the error
-            falls as steps^-(order + 1).
+        order: Number of clean estimates that the predictor uses; fewer at the first steps. The corrector uses one more,
+            so the error falls as steps^-(order + 1).
 
-    Source: Zhao, Bai, Rao, Zhou, Lu 2023 (UniPC), with the coefficients solved for exactly.
+    Source: Zhao, Bai, Rao, Zhou, Lu 2023 (UniPC), with exact coefficients.
     """
 
     spacing: Spacing = "log_snr"
@@ -354,17 +354,17 @@ class UniPC(Sampler):
 
 
 DEFAULT: Sampler = UniPC(20)
-"""The fewest evaluations that we trust: 14 keep the exact Gaussian within 1 %, 20 do so with room to spare."""
+"""Default sampler. 14 evaluations keep the standard deviation of `ExactGaussian` within 1 %, 20 within 0.1 %."""
 
 
 def _ratio(schedule: NoiseSchedule, level: float) -> float:
-    """sigma / a at a level."""
+    """Return sigma / a at a level."""
     signal, noise = schedule(torch.tensor(level, dtype=torch.float64))
     return (noise / signal).item()
 
 
 def _middle(there: StepLevel, state: SamplerState) -> Tensor:
-    """Clean estimate in the middle of the step, on the line in lambda through the last two, if there are two."""
+    """Return the clean estimate in the middle of the step, on the line in lambda through the last two, or the last."""
     here, _, clean = state.past[-1]
     if len(state.past) == 1:
         return clean
@@ -374,7 +374,7 @@ def _middle(there: StepLevel, state: SamplerState) -> Tensor:
 
 
 def _polynomial(start: Estimate, points: list[Estimate], there: StepLevel) -> Tensor:
-    r"""Step from `start` to a level, along the polynomial in lambda through the clean estimates of `points`.
+    r"""Return the sample at a level, stepping from `start` along the polynomial in lambda through `points`.
 
     With l counted from `start`, :math:`I_k = \int_0^h e^{l-h} l^k dl` obeys :math:`I_0 = 1 - e^{-h}`,
     :math:`I_k = h^k - k I_{k-1}`, and weights w that are exact for every power solve :math:`\sum_i w_i l_i^k = I_k`.

@@ -1,21 +1,20 @@
-r"""How much signal and how much noise there is at each level.
+r"""Noise schedules: the scales of signal and noise at each level.
 
 A clean sample :math:`x_0` of unit variance is blended with white noise :math:`\varepsilon \sim N(0, I)`,
 
 .. math:: x = a x_0 + \sigma \varepsilon, \qquad a^2 + \sigma^2 = 1, \qquad \text{level} \in [0, 1].
 
-At level 0, x is the clean sample itself; at level 1 it can hardly be told from noise. Because the blend preserves
-variance, standardised data have unit variance at every level, so sampling may start at any level from N(0, I).
-The ratio :math:`\sigma / a` only grows with the level; solvers choose their levels by it, or by the
-half log signal-to-noise ratio :math:`\lambda = \log(a / \sigma)`.
+At level 0, x is the clean sample itself; at level 1 it is almost pure noise. Because the blend preserves variance,
+standardised data have unit variance at every level, so sampling may start at any level from N(0, I). The ratio
+:math:`\sigma / a` only grows with the level; solvers choose their levels by it, or by the half log signal-to-noise
+ratio :math:`\lambda = \log(a / \sigma)`.
 
-A network that sees x may answer with the noise, the clean sample, or the velocity
-:math:`v = a\varepsilon - \sigma x_0`. With x given each determines the others, for (x, v) is (x_0, eps) turned by an
-angle:
+A network may predict the noise, the clean sample, or the velocity :math:`v = a\varepsilon - \sigma x_0` from x. Each
+of them determines the others, because (x, v) is (x_0, eps) rotated by an angle:
 
 .. math:: x_0 = a x - \sigma v, \qquad \varepsilon = a v + \sigma x.
 
-`target` and `clean_from` are the one place where these answers are made and read.
+`target` computes the training target of each prediction, and `clean_from` the clean sample from a prediction.
 
 A new schedule is a frozen dataclass with one method, `__call__`.
 """
@@ -34,21 +33,21 @@ from torch import Tensor
 from spikeloom.settings import STRICT
 
 Prediction = Literal["noise", "clean", "velocity"]
-"""What a network answers with: eps, x_0, or a eps - sigma x_0."""
+"""Quantity that a network predicts: eps, x_0, or a eps - sigma x_0."""
 
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 BISECTIONS = 100
-"""Halvings of [0, 1] in `level_of`: past this float64 cannot tell two levels above 1e-14 apart."""
+"""Halvings of [0, 1] in `level_of`. More would not separate levels above 1e-14 in float64."""
 
 
 class NoiseSchedule(ABC):
-    """Scales of signal and noise as a function of the level; one abstract method."""
+    """Scales of signal and noise as a function of the level. It has one abstract method, `__call__`."""
 
     @abstractmethod
     def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
-        r"""Signal scale a and noise scale sigma at each level, :math:`a^2 + \sigma^2 = 1`.
+        r"""Return signal scale a and noise scale sigma at each level, :math:`a^2 + \sigma^2 = 1`.
 
         Args:
             level: Noise level in [0, 1]; 0 is clean and gives exactly (1, 0).
@@ -59,7 +58,7 @@ class NoiseSchedule(ABC):
 
     @final
     def level_of(self, ratio: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """Level at which sigma / a equals `ratio`; 1 where the schedule never gets that noisy. Always float64."""
+        """Return the level at which sigma / a equals `ratio`, in float64; 1 where no level reaches that ratio."""
         ratio = ratio.double()
         low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
         for _ in range(BISECTIONS):
@@ -92,7 +91,7 @@ class LinearBeta(NoiseSchedule):
     end: Fraction = 0.02
 
     def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
-        """Signal and noise scale at each level."""
+        """Return signal and noise scale at each level."""
         total, gain, bend = _linear_beta_table(self.levels, self.start, self.end, level.device).to(level.dtype)
         position = level * self.levels
         cell = position.detach().floor().clamp(0, self.levels - 1).long()
@@ -103,8 +102,8 @@ class LinearBeta(NoiseSchedule):
 
 @lru_cache(maxsize=16)
 def _linear_beta_table(levels: int, start: float, end: float, device: torch.device) -> Float[Tensor, "3 cell"]:
-    """Of each cell between grid points: log a^2 at its left end, its change over the cell, and that change's slope."""
-    with torch.inference_mode(False), torch.no_grad():  # what is cached must serve training too
+    """Return, for each cell between grid points, log a^2 at its left end, its change, and the slope of that change."""
+    with torch.inference_mode(False), torch.no_grad():  # the cached tensor is used in training, too
         beta = torch.linspace(start, end, levels, dtype=torch.float64)
         gain = torch.log1p(-beta)
         # No steeper than 2 gain, so that log a^2 never rises within a cell, however coarse the grid.
@@ -115,14 +114,14 @@ def _linear_beta_table(levels: int, start: float, end: float, device: torch.devi
 @final
 @dataclass(frozen=True, config=STRICT)
 class Cosine(NoiseSchedule):
-    r"""Signal falls as a cosine: more levels of middling noise than `LinearBeta` has.
+    r"""Schedule whose signal falls as a cosine. It has more levels of intermediate noise than `LinearBeta`.
 
     :math:`a = \cos\theta / \cos\theta_0`, with the angle linear in the level from
     :math:`\theta_0 = \frac{\pi}{2}\frac{s}{1+s}` to where a is `smallest`. The published form runs to
-    :math:`\pi / 2`, where no signal is left, and is clipped; ours ends a little sooner and stays strictly monotone.
+    :math:`\pi / 2`, where no signal is left, and is clipped; this one ends slightly earlier and is strictly monotone.
 
     Args:
-        offset: s; keeps the first levels from being too clean.
+        offset: s, which adds noise to the first levels.
         smallest: Signal scale at level 1.
 
     Source: Nichol, Dhariwal 2021, equation 17.
@@ -132,7 +131,7 @@ class Cosine(NoiseSchedule):
     smallest: Fraction = 0.005
 
     def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
-        """Signal and noise scale at each level."""
+        """Return signal and noise scale at each level."""
         first = self.offset / (1 + self.offset) * math.pi / 2
         last = math.acos(self.smallest * math.cos(first))
         turn = level * (last - first)
@@ -149,14 +148,14 @@ def target(
     signal_scale: Tensor,
     noise_scale: Tensor,
 ) -> Float[Tensor, "*axes"]:
-    r"""What a network should answer: eps, x_0, or :math:`v = a\varepsilon - \sigma x_0`.
+    r"""Return the training target of a network: eps, x_0, or :math:`v = a\varepsilon - \sigma x_0`.
 
     Args:
-        prediction: Which of the three.
+        prediction: Quantity that the network predicts.
         clean: x_0.
         noise: eps.
         signal_scale: a, broadcastable to `clean`.
-        noise_scale: sigma, likewise.
+        noise_scale: sigma, broadcastable to `clean`.
     """
     match prediction:
         case "noise":
@@ -175,16 +174,16 @@ def clean_from(
     signal_scale: Tensor,
     noise_scale: Tensor,
 ) -> Float[Tensor, "*axes"]:
-    r"""The clean sample that a network's answer implies.
+    r"""Return the clean sample that follows from the output of a network.
 
     :math:`(x - \sigma\hat\varepsilon) / a`, :math:`\hat x_0` itself, or :math:`a x - \sigma\hat v`.
 
     Args:
-        prediction: What the answer is.
+        prediction: Quantity that the network predicts.
         answer: The network's output.
-        x: What it was given.
+        x: Noisy input of the network.
         signal_scale: a, broadcastable to `x`.
-        noise_scale: sigma, likewise.
+        noise_scale: sigma, broadcastable to `x`.
     """
     match prediction:
         case "noise":

@@ -1,8 +1,8 @@
-r"""Samples of unlimited length: the beginning of a trial is finished before its end is begun.
+r"""Samples of unlimited length: the first bins of a trial are finished while later bins are still noise.
 
 A long trial is denoised in windows of W bins that overlap by half, hop H = W // 2 (`diffusion.windowed`). A step from
 one noise level to the next is taken bin by bin, and the clean estimate of a bin depends only on the windows that cover
-it. So a level need not wait for the whole trial. As soon as window k of a level is done, no later window changes the
+it. So a level need not wait for the complete trial. As soon as window k of a level is done, no later window changes the
 bins before the beginning of window k + 1; these bins step to the next level, which can denoise its next window once
 all its bins have arrived.
 
@@ -13,21 +13,21 @@ for each row. A trial of eight bins, three levels and windows of four bins, with
            (noise)               (clean)
       1    ####....   ........   ........                # denoised in this pass
       2    >>####..   oo......   ........                > passed on to the next level
-      3    >>>>####   ####....   ........                o arrived, waits for a full window
-      4    >>>>>>>>   >>####oo   oo......                . not there yet
+      3    >>>>####   ####....   ........                o waiting for a full window
+      4    >>>>>>>>   >>####oo   oo......                . still at an earlier level
       5    >>>>>>>>   >>>>####   ####....   bins 0-1
       6    >>>>>>>>   >>>>>>>>   >>####oo   bins 2-3
       7    >>>>>>>>   >>>>>>>>   >>>>####   bins 4-7
 
-Each level is two or three windows behind the previous one and holds a few windows at any time: constant memory,
-however long the trial. Windows of each level begin at another offset (`first_hop`), one of a few within H; a *block* is
-the run of bins between two neighbouring offsets, and blocks are what moves from level to level.
+Each level is two or three windows behind the previous one and holds a few windows at any time, so the
+memory does not depend on the length of the trial. Windows of each level begin at another offset (`first_hop`), one of a
+few within H. A *block* is the run of bins between two neighbouring offsets; bins move from level to level in blocks.
 
-Nothing is approximated. With a sampler that draws no fresh noise, the stream is the trial that `Windowed` gives, to
-rounding, so it has the same (unmeasurable) seams.
+There is no approximation: with a sampler that draws no fresh noise, the stream equals the trial that `Windowed` gives,
+to rounding, so it has the same (unmeasurable) seams.
 
-A sampler with two evaluations a step (`Heun`) would need the neighbours of a block at a level where they are not yet,
-so such samplers are refused.
+A sampler with two evaluations a step (`Heun`) would need the neighbours of a block at a level that they have
+not reached, so a stream does not accept such samplers.
 """
 
 import functools
@@ -54,7 +54,7 @@ Piece = Float[Tensor, "1 bin channel"]
 
 @dataclass
 class Block:
-    """Bins that move from level to level together.
+    """A run of bins that move from level to level together.
 
     Args:
         x: The sample at the block's level.
@@ -72,9 +72,9 @@ class LevelQueue:
     """Blocks that wait at one level, and the sum of the windows' estimates of them.
 
     Args:
-        at: The level.
+        at: Noise level of the queue.
         hop: Bins from the beginning of the next window to that of the one after it.
-        blocks: Those whose clean estimate is not complete; the first one begins where the next window does.
+        blocks: Blocks whose clean estimate is not complete; the first one begins where the next window does.
         total: Weighted sum of the windows' estimates, from the first block on (bin, channel).
         norm: Sum of the weights (bin, 1).
         covered: Bins, from the first block on, that the last window reached.
@@ -143,12 +143,13 @@ class Stream:
     """One trial of any length, finished block by block.
 
     Args:
-        denoiser: Denoiser of trials of up to `window` bins; put it into eval mode first.
-        sampler: Says which levels are visited and how to step; one evaluation a step.
+        denoiser: Denoiser of trials of up to `window` bins, in eval mode.
+        sampler: Sampler with one evaluation a step.
         window: Bins of a window.
-        noise: Returns standard normal numbers (1, bins, channel) for the next bins of the trial.
-        fresh: Returns the same for a step, by its number, for samplers that draw fresh noise.
-        condition: Returns the condition of the next n bins, or None. Returning fewer than n bins ends the trial.
+        noise: Function that returns standard normal numbers (1, bins, channel) for the next bins of the trial.
+        fresh: Function of a step and a number of bins that returns such numbers, for samplers that draw fresh noise.
+        condition: Function that returns the condition of the next n bins, or None. Returning fewer than n bins ends the
+            trial.
         bins: Length of the trial; None for one without end.
 
     Raises:
@@ -184,7 +185,7 @@ class Stream:
         self.last_condition: Condition | None = None
 
     def __iter__(self) -> Iterator[Piece]:
-        """Finished pieces in order of time, each of at most a window."""
+        """Yield the finished pieces in order of time, each of at most a window."""
         last = self.queues[-1]
         while last.blocks or not last.ended:
             with torch.no_grad(), keep_kernels(self.kernels):
@@ -192,7 +193,7 @@ class Stream:
             yield from finished
 
     def _advance(self) -> list[Piece]:
-        """Denoise the next window of every level that has one; return what the last level finished."""
+        """Denoise the next window of every level that has one; return the pieces that the last level finished."""
         first = self.queues[0]
         while not first.ended and first.bins < self.window:
             self._append_noise(first)
@@ -250,7 +251,7 @@ class Stream:
         return Condition(None if vector is None else vector.expand(len(queues), -1), sequence)
 
     def _step_complete_blocks(self, queue: LevelQueue, below: LevelQueue | None) -> list[Piece]:
-        """Step the complete blocks to the level below, all at once; without one they are finished and returned."""
+        """Step the complete blocks to the level below together; at the last level return them as finished."""
         blocks = queue.pop_complete()
         if not blocks:
             return []
@@ -274,7 +275,7 @@ class Stream:
 
 
 def _joined_past(blocks: list[Block]) -> deque[Estimate]:
-    """Return the estimates of neighbouring blocks, joined in time; the blocks came through the same levels."""
+    """Return the estimates of neighbouring blocks, joined in time; all blocks passed the same levels."""
     rows = zip(*(block.past for block in blocks), strict=True)
     return deque(
         Estimate(row[0].at, torch.cat([one.x for one in row], 1), torch.cat([one.clean for one in row], 1))

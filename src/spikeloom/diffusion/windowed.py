@@ -1,12 +1,13 @@
-"""A denoiser of long trials, made of a denoiser of short ones.
+"""Denoiser of long trials, built from a denoiser of short ones.
 
 At every level the noisy trial is cut into overlapping windows of the training length, each window is denoised, and the
-estimates of the clean trial are blended (`nn.window`). Overlapping windows see the same noisy bins, so they agree on
-one trial without a seam. A limited number of windows is denoised at a time, so the memory for the network's activity
-does not grow with the trial. For trials whose latents alone would fill the memory see `diffusion.stream`.
+estimates of the clean trial are blended (`nn.window`). Overlapping windows contain the same noisy bins, so their
+estimates agree on one trial without seams. A limited number of windows is denoised at a time, so the memory for the
+network's activity does not grow with the trial. For trials whose latents alone would fill the memory see
+`diffusion.stream`.
 
-A network that was trained on aligned trials knows where in a window a bin is, and would repeat the time course of a
-trial in every window if windows began at the same bins at every level. So windows begin elsewhere at each step of the
+A network that was trained on aligned trials has learned the time course of a trial. If windows began at the same bins
+at every level, it would repeat this time course in every window. So the windows are shifted at each step of the
 sampler: the second window begins up to half a window earlier, by an offset that changes from step to step
 (`first_hop`). A bin at the edge of a window at one step is inside a window at the next.
 """
@@ -27,7 +28,7 @@ SHIFTS = 4
 """Number of different offsets of the windows, within half a window."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Golden ratio minus 1. The fractional parts of its multiples are spread evenly, however many are taken."""
+"""Golden ratio minus 1. The fractional parts of its first n multiples are evenly spread for every n."""
 
 
 def first_hop(step: int, window: int) -> int:
@@ -48,7 +49,7 @@ class Windowed(Denoiser):
     Args:
         denoiser: Denoiser of trials of up to `window` bins.
         window: Bins of a window.
-        step: Step of the sampler, which says where windows begin; a sampler sets it through `at_step`.
+        step: Step of the sampler, which determines where windows begin; a sampler sets it through `at_step`.
     """
 
     def __init__(self, denoiser: Denoiser, *, window: int, step: int = 0) -> None:
@@ -57,13 +58,13 @@ class Windowed(Denoiser):
         self.denoiser, self.window, self.step = denoiser, window, step
 
     def at_step(self, step: int) -> "Windowed":
-        """Return the same denoiser with its windows where they begin at that step."""
+        """Return the same denoiser with the windows of that step."""
         return Windowed(self.denoiser, window=self.window, step=step)
 
     def forward(
         self, x: Tensor, level: Tensor, condition: Condition | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Estimate of the clean sample, blended over windows; a trial that fits one window is denoised as it is."""
+        """Return the estimate of the clean sample, blended over windows; a trial of one window is denoised directly."""
         if x.shape[1] <= self.window:
             return self.denoiser(x, level, condition, mask)
         windows = Windows(x, mask, window=self.window, first=first_hop(self.step, self.window))
@@ -77,7 +78,7 @@ class Windowed(Denoiser):
 
 
 def _rows(condition: Condition | None, part: slice) -> Condition | None:
-    """Return the condition of some windows."""
+    """Return the condition of a part of the windows."""
     if condition is None:
         return None
     fields = (condition.vector, condition.sequence, condition.present)

@@ -1,4 +1,4 @@
-r"""S4D: a diagonal linear state space per channel, run as a convolution or step by step.
+r"""S4D: a diagonal linear state space per channel, computed as a convolution or step by step.
 
 Channel h has N complex modes with :math:`\dot x_n = A_n x_n + B_n u`, :math:`y = 2\,\mathrm{Re} \sum_n C_n x_n + D u`,
 one of each conjugate pair. The bilinear rule with step :math:`\delta` gives
@@ -15,7 +15,8 @@ the lags >= 0, the future one the lags >= 1, so no bin is counted twice.
 Inside the stack activations are (channel, batch, time): the channel mixing is then one matrix product and the
 convolution runs along the contiguous axis, both without a transposition.
 
-Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). We drop the rank-1 term of S4; B is the HiPPO-LegS vector, absorbed in C.
+Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). The rank-1 term of S4 is left out; B is the HiPPO-LegS vector, absorbed
+in C.
 """
 
 import abc
@@ -38,13 +39,13 @@ LONGEST_MATRIX = 320
 """Bins up to which a Toeplitz matrix product beats the FFT (benchmarks/speed.py)."""
 
 LARGEST_KEPT = 2**24
-"""Numbers in the Toeplitz matrices of a layer up to which they are kept while nothing is trained: 64 MB in float32."""
+"""Largest size of the Toeplitz matrices of a layer that are cached outside of training: 64 MB in float32."""
 
 _STRIDE = 16
 
 
 def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Eigenvalues and input weights of the normal part of HiPPO-LegS, one of each conjugate pair, (modes,) complex.
+    r"""Return eigenvalues and input weights of the normal part of HiPPO-LegS, complex (modes,), one per conjugate pair.
 
     :math:`A_{nk} = -\sqrt{(2n+1)(2k+1)}` for n > k, :math:`-(n+1)` on the diagonal, 0 above; :math:`B_n = \sqrt{2n+1}`;
     :math:`A + PP^\top` with :math:`P_n = \sqrt{n + 1/2}` is normal: all its eigenvalues have real part -1/2.
@@ -59,14 +60,14 @@ def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 KernelCache = dict[tuple["S4D", str], tuple[object, Tensor]]
-"""Layer and name -> length and type, and the tensor that was built for them."""
+"""Cache of tensors: (layer, name) -> (length or type, tensor that was built for it)."""
 
 _CACHE: ContextVar[KernelCache | None] = ContextVar("kernel cache", default=None)
 
 
 @contextlib.contextmanager
 def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
-    """Context in which each S4D layer builds its kernel once, where no gradients are computed.
+    """Return a context in which each S4D layer builds its kernel once, where no gradients are computed.
 
     A kernel depends on the parameters only, so a sampling run needs it once. Parameters must not change within the
     context; outside of every context kernels are built at each call.
@@ -85,7 +86,7 @@ def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
 
 
 class StateSpace(abc.ABC):
-    """Layer with parameters that set time constants. They are trained without weight decay and in small steps."""
+    """Layer with parameters that set time constants, which are trained without weight decay and in small steps."""
 
     @abc.abstractmethod
     def time_constants(self) -> list[nn.Parameter]:
@@ -97,7 +98,7 @@ class S4D(nn.Module, StateSpace):
 
     Args:
         channels: Independent state spaces, one per channel.
-        modes: Complex modes of each, half the state size.
+        modes: Complex modes of each channel, half the state size.
         bidirectional: Whether a second kernel reads the future; without it the layer is causal.
         step_range: Smallest and largest initial step of the discretisation, drawn log-uniformly.
     """
@@ -128,7 +129,7 @@ class S4D(nn.Module, StateSpace):
         return [self.log_step, self.log_decay, self.frequency]
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
-        """The convolution y = K * u + D u, by matrix product for short trials and by FFT for long ones."""
+        """Compute the convolution y = K * u + D u, by matrix product for short trials and by FFT for long ones."""
         time = x.shape[-1]
         if time > LONGEST_MATRIX:
             return _by_fft(x, self.kernel(time))
@@ -138,7 +139,7 @@ class S4D(nn.Module, StateSpace):
         return torch.bmm(x, self._kept("matrix", (time, x.dtype), lambda: _toeplitz(self.kernel(time).to(x.dtype))))
 
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
-        """Kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
+        """Return the kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
         Depends on parameters only: without gradients and within `keep_kernels` it is built once for each length.
         """
@@ -147,7 +148,7 @@ class S4D(nn.Module, StateSpace):
         return self._kept("kernel", length, lambda: self._kernel(length))
 
     def _kept(self, name: str, kind: object, build: Callable[[], Tensor]) -> Tensor:
-        """Return the tensor that was built last for this kind, or build it."""
+        """Return the cached tensor if its kind is the same, or build it."""
         cache = _CACHE.get()
         if cache is None:
             return build()
@@ -176,7 +177,7 @@ class S4D(nn.Module, StateSpace):
             return functional.pad(past, (length - 1, 0))
 
     def _modes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """log |A_bar|, arg A_bar (channel, mode), and Re, Im of C B_bar (direction, channel, mode)."""
+        """Return log |A_bar|, arg A_bar (channel, mode), and Re, Im of C B_bar (direction, channel, mode)."""
         step = self.log_step.exp()
         a, b = -0.5 * step * self.log_decay.exp(), 0.5 * step * self.frequency  # z = step A / 2 = a + ib
         below = (1 - a) ** 2 + b**2  # |1 - z|^2
@@ -189,13 +190,13 @@ class S4D(nn.Module, StateSpace):
     # --- the same layer, one bin at a time -----------------------------------------------------------------------
 
     def start(self, batch: int) -> Float[Tensor, "channel batch mode two"]:
-        """State before the first bin: zero."""
+        """Return the state before the first bin: zero."""
         return self.output.new_zeros(len(self.skip), batch, self.frequency.shape[1], 2)
 
     def step(
         self, x: Float[Tensor, "channel batch"], state: Float[Tensor, "channel batch mode two"]
     ) -> tuple[Float[Tensor, "channel batch"], Float[Tensor, "channel batch mode two"]]:
-        """Output of one more bin and the state after it; equal to the convolution, for causal layers only."""
+        """Return the output of one more bin and the state after it, as the convolution has them; causal layers only."""
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the future and cannot run bin by bin")
         log_size, angle, re, im = (mode[0] if mode.dim() == 3 else mode for mode in self._modes())
@@ -213,38 +214,40 @@ class _ByMatrix(torch.autograd.Function):
 
     With :math:`M_{st} = k_{t-s}`: y = x M. Given a gradient g of y, :math:`\partial x = g M^\top`, where the transpose
     is the Toeplitz matrix of the reversed kernel, and :math:`\partial k_l` is the sum of :math:`x^\top g` over the
-    diagonal t - s = l. The matrices are rebuilt in each portion, never kept: they are as large as the activations.
+    diagonal t - s = l. The matrices are as large as the activations, so they are built again for each portion.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        """(channel, batch, T) and (channel, 2T - 1) -> (channel, batch, T), in the type of x."""
+        """Convolve x (channel, batch, T) with kernels (channel, 2T - 1); the result has the type of x."""
         ctx.save_for_backward(x, kernel)
         y = torch.empty_like(x)
-        for some in _channels(x):
-            torch.bmm(x[some], _toeplitz(kernel[some].to(x.dtype)), out=y[some])
+        for part in _channels(x):
+            torch.bmm(x[part], _toeplitz(kernel[part].to(x.dtype)), out=y[part])
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of x and of the kernel."""
+        """Return the gradients of x and of the kernel."""
         x, kernel = ctx.saved_tensors
         dx, dkernel, reverse = torch.empty_like(x), torch.empty_like(kernel), kernel.flip(-1)
         time, parts = x.shape[-1], _channels(x)
         flat = kernel.new_zeros(len(x[parts[0]]), time * (2 * time + 1))
-        rows = flat[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # what lies beside stays zero
-        for some in parts:
-            torch.bmm(grad[some], _toeplitz(reverse[some].to(x.dtype)), out=dx[some])
-            few = len(kernel[some])
-            rows[:few] = x[some].mT @ grad[some]
-            lags = flat[:few].view(few, time, 2 * time + 1).sum(1)  # diagonals, where rows are longer by one: columns
-            dkernel[some] = torch.cat((lags[:, time + 2 :], lags[:, :time]), 1)
+        rows = flat[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # the other columns stay zero
+        for part in parts:
+            torch.bmm(grad[part], _toeplitz(reverse[part].to(x.dtype)), out=dx[part])
+            few = len(kernel[part])
+            rows[:few] = x[part].mT @ grad[part]
+            lags = (
+                flat[:few].view(few, time, 2 * time + 1).sum(1)
+            )  # diagonals become columns, because rows are longer by one
+            dkernel[part] = torch.cat((lags[:, time + 2 :], lags[:, :time]), 1)
         return dx, dkernel
 
 
 def _toeplitz(kernel: Tensor) -> Tensor:
-    """M[s, t] = k[T - 1 + t - s] of kernels k (channel, 2T - 1)."""
+    """Return the matrices M[s, t] = k[T - 1 + t - s] of kernels k (channel, 2T - 1)."""
     return kernel.unfold(-1, (kernel.shape[-1] + 1) // 2, 1).flip(1)
 
 
@@ -262,7 +265,7 @@ def _by_fft(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _fast_size(size: int) -> int:
-    """Smallest 2^a 3^b 5^c >= size: FFTs of such lengths are fast."""
+    """Return the smallest 2^a 3^b 5^c >= size; FFTs of such lengths are fast."""
     best = 1 << (size - 1).bit_length()
     for five in (1, 5, 25):
         for three in (1, 3, 9, 27):

@@ -1,14 +1,15 @@
-r"""The one residual backbone: state-space layers along time, small networks along channels, in turn.
+r"""The residual backbone: state-space layers along time alternate with small networks along channels.
 
 A block with modulation (shift, scale, gate) x 2 computes
 
 .. math:: x \leftarrow x + g_1 \, \mathrm{GELU}(\mathrm{S4D}(m \cdot (\mathrm{norm}(x)(1 + s_1) + b_1))), \qquad
           x \leftarrow x + g_2 \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s_2) + b_2),
 
-with the mask m in front of the only operator that mixes bins. In an encoder the six are learned vectors, in a denoiser
-linear functions of an embedding (level, condition), zero at the start so that each block begins as the identity.
+with the mask m in front of the only operator that mixes bins. In an encoder the six modulations are learned vectors. In
+a denoiser they are linear functions of an embedding (level, condition), zero at the start, so that each block begins as
+the identity.
 
-Public doors are (batch, time, channel); inside, activations are (channel, batch, time), see `nn.ssm`.
+Inputs and outputs are (batch, time, channel); inside, activations are (channel, batch, time), see `nn.ssm`.
 Source: LDNS (Kapoor, Schulz et al. 2024); modulation as in diffusion transformers (adaptive norm, zero gates).
 """
 
@@ -26,7 +27,7 @@ from spikeloom.nn.ssm import S4D
 
 
 class GroupedLinear(nn.Module):
-    """Linear map per bin in which each group of outputs sees its own group of inputs only.
+    """Linear map per bin in which each group of outputs reads one group of inputs only.
 
     Args:
         inputs: Channels in.
@@ -43,7 +44,7 @@ class GroupedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "out batch time"]:
-        """Channel mixing, (channel, batch, time) -> (out, batch, time)."""
+        """Map channels in every bin, (channel, batch, time) -> (out, batch, time)."""
         groups, _, inputs = self.weight.shape
         y = torch.bmm(self.weight, x.reshape(groups, inputs, -1)).to(x.dtype)  # autocast: half precision in, half out
         # in place on the product itself: on a view of it, autograd would copy the gradient three times
@@ -71,13 +72,13 @@ class Block(nn.Module):
             self.modulation = nn.Parameter(torch.cat((torch.zeros(4 * width), torch.ones(2 * width))))
 
     def forward(self, x: Tensor, mask: Tensor | None, embedding: Tensor | None) -> Tensor:
-        """(channel, batch, time) -> same; mask (batch, time) as numbers, embedding (batch, embedding)."""
+        """Apply the block to x (channel, batch, time); mask (batch, time) of 0 and 1, embedding (batch, embedding)."""
         shift, shift2, scale, scale2, gate, gate2 = self._modulation(embedding)
         x = gated_sum(x, functional.gelu(self.ssm(modulated_norm(x, scale, shift, mask))), gate)
         return gated_sum(x, self.down(functional.gelu(self.up(modulated_norm(x, scale2, shift2)))), gate2)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """One more bin (channel, batch) and the state after it, for causal blocks with learned modulation."""
+        """Return the output of one more bin (channel, batch) and the next state; causal blocks without embedding only."""
         shift, shift2, scale, scale2, gate, gate2 = (part[..., 0] for part in self._modulation(None))
         y, state = self.ssm.step(rms_norm(x[..., None])[..., 0] * (1 + scale) + shift, state)
         x = x + functional.gelu(y) * gate
@@ -85,19 +86,19 @@ class Block(nn.Module):
         return x + self.down(functional.gelu(self.up(h)))[..., 0] * gate2, state
 
     def _modulation(self, embedding: Tensor | None) -> tuple[Tensor, ...]:
-        """Six tensors (channel, batch or 1, 1)."""
+        """Return the six modulations, each (channel, batch or 1, 1)."""
         if isinstance(self.modulation, nn.Parameter):
             return self.modulation.view(6, -1, 1, 1).unbind(0)
-        assert embedding is not None  # the stack was built for one
+        assert embedding is not None  # the stack was built with an embedding
         values = self.modulation(functional.gelu(embedding))
         return values.T.reshape(6, -1, len(values), 1).unbind(0)
 
 
 class Stack(nn.Module):
-    """Linear in, residual blocks, linear out: (batch, time, channel) -> (batch, time, out).
+    """Linear map in, residual blocks, linear map out: (batch, time, channel) -> (batch, time, out).
 
-    Outputs of valid bins do not depend on the content or the amount of padding, and with `bidirectional=False` not on
-    later bins either.
+    Outputs of valid bins do not depend on the content or the amount of padding. With `bidirectional=False` they do not
+    depend on later bins.
 
     Args:
         inputs: Channels in.
@@ -106,7 +107,7 @@ class Stack(nn.Module):
         blocks: Residual blocks.
         bidirectional: Whether the state-space layers read the future too.
         embedding: Size of the embedding that modulates the blocks; 0 for none.
-        groups_in: Groups of the linear map in; each sees its own channels only.
+        groups_in: Groups of the linear map in; each group of outputs reads one group of inputs only.
         groups_out: Groups of the linear map out.
     """
 
@@ -137,7 +138,7 @@ class Stack(nn.Module):
         embedding: Float[Tensor, "batch embedding"] | None = None,
         added: Float[Tensor, "batch time_or_one width"] | None = None,
     ) -> Float[Tensor, "batch time out"]:
-        """Run the stack; `added` joins the activations after the linear map in."""
+        """Run the stack; `added` is added to the activations after the linear map in."""
         h = self.enter(x.permute(2, 0, 1))
         if added is not None:
             h = h + added.permute(2, 0, 1)
@@ -149,11 +150,11 @@ class Stack(nn.Module):
     # --- the same stack, one bin at a time -----------------------------------------------------------------------
 
     def start(self, batch: int) -> list[Tensor]:
-        """States of the blocks before the first bin."""
+        """Return the states of the blocks before the first bin."""
         return [block.ssm.start(batch) for block in self.blocks]  # type: ignore[union-attr, operator]
 
     def step(self, x: Float[Tensor, "batch channel"], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Output (batch, out) of one more bin and the states after it, for causal stacks without embedding."""
+        """Return the output (batch, out) of one more bin and the next states; causal stacks without embedding only."""
         h = self.enter(x.T[..., None])[..., 0]
         after = []
         for block, state in zip(self.blocks, states, strict=True):
@@ -177,22 +178,23 @@ class LevelEmbedding(nn.Module):
         self.register_buffer("frequency", torch.exp(-math.log(10_000) * torch.arange(128) / 128), persistent=False)
 
     def forward(self, level: Float[Tensor, " batch"]) -> Float[Tensor, "batch size"]:
-        """(batch,) -> (batch, size)."""
+        """Return the embedding (batch, size) of levels (batch,)."""
         angle = 1000 * level[:, None].float() * self.frequency
         return self.network(torch.cat((angle.cos(), angle.sin()), -1))
 
 
 class Backbone(nn.Module):
-    """The stack that a denoiser asks: (x, level, condition, mask) -> like x.
+    """Stack with the signature of a denoiser's backbone: (x, level, condition, mask) -> like x.
 
     Args:
-        channels: Channels of what is diffused.
+        channels: Channels of the diffused signal.
         width: Channels inside.
         blocks: Residual blocks.
         bidirectional: Whether the state-space layers read the future too.
         vector: Size of a condition's vector, 0 for none.
         sequence: Size of a condition's sequence, 0 for none.
-        grouped: Give each diffused channel its own group of inner channels at the doors, where the width allows.
+        grouped: In the linear maps in and out, give each diffused channel a separate group of inner channels, where the
+            width is a multiple of the channels.
         scale_out: Factor on the initial weights of the linear map out.
     """
 
@@ -222,7 +224,7 @@ class Backbone(nn.Module):
     def forward(
         self, x: Tensor, level: Tensor, condition: Condition | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Network output for x (batch, time, channel) at the levels (batch,)."""
+        """Return the network output for x (batch, time, channel) at the levels (batch,)."""
         vector, sequence = self.condition(condition, len(x))
         embedding = self.level(level)
         return self.stack(x, mask, embedding=embedding if vector is None else embedding + vector, added=sequence)

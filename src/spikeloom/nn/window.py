@@ -1,12 +1,12 @@
 r"""Long trials in windows of the length a network was trained on.
 
-The kernels of state-space layers exist at any lag, but training shapes only those shorter than the training trials;
-what a longer trial would add to a bin was never seen, and statistics drift away: on the Lorenz system the pairwise
-correlations of samples 16 times as long fell from r = 0.999 to 0.6; in windows they stay above 0.99. So a longer trial
-is read in windows that overlap by half, and the outputs are blended with triangular weights,
+The kernels of state-space layers extend to any lag, but training determines them only at lags shorter than the training
+trials. Longer lags change the output in ways that training did not control, and statistics drift: on the Lorenz system
+the agreement of pairwise correlations in samples 16 times as long fell from r = 0.999 to 0.6. In windows it stays above
+0.99. So a longer trial is read in windows that overlap by half, and the outputs are blended with triangular weights,
 :math:`y_t = \sum_k w_{t - s_k} y^{(k)}_{t - s_k} / \sum_k w_{t - s_k}`, s_k the start of window k. Inside a window the
-network sees what it knows, and neighbours agree because they share half of it. Which windows a trial has depends on its
-own length only, so a trial is the same in any batch.
+network reads only lags on which it was trained, and neighbours agree because they share half of their bins. The windows
+of a trial depend on its length only, so a trial is the same in any batch.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ class Windows:
     """Windows over the trials of a batch.
 
     Args:
-        x: What is to be cut (batch, time, channel); gives shape and device.
+        x: Trials to cut (batch, time, channel), which give shape and device.
         mask: Valid bins (batch, time), the first ones of each trial; None means all.
-        window: Bins that a network knows.
-        first: Bins from the beginning of the first window to that of the second; half a window, as from the second to
-            the third, if absent.
+        window: Bins of a window: the length on which a network was trained.
+        first: Bins from the beginning of the first window to that of the second. `None` stands for half a window, the
+            distance of all later windows.
     """
 
     def __init__(self, x: Tensor, mask: Tensor | None, *, window: int, first: int | None = None) -> None:
@@ -38,24 +38,24 @@ class Windows:
         starts, bins = hop * torch.arange(self.number, device=device), torch.arange(window, device=device)
         starts[1:] += first - hop
         self.index = starts[:, None] + bins  # (window, bin)
-        # A trial's last window is the first that reaches its end; the later ones of longer trials are not its own.
-        reached = torch.cat((starts[:1], starts[:-1] + window))  # by the windows before
-        own = reached < valid.sum(1, keepdim=True).clamp(min=1)
-        self.weight = own[:, :, None] * torch.minimum(bins + 1, window - bins)  # (batch, window, bin)
+        # A trial's last window is the first that reaches its end; later windows belong to longer trials only.
+        reached = torch.cat((starts[:1], starts[:-1] + window))  # by the previous windows
+        needed = reached < valid.sum(1, keepdim=True).clamp(min=1)
+        self.weight = needed[:, :, None] * torch.minimum(bins + 1, window - bins)  # (batch, window, bin)
         self.mask = self.cut(valid)
 
     def cut(self, x: Tensor) -> Tensor:
-        """(batch, time, ...) -> (batch x windows, bin, ...); beyond the end there are zeros."""
+        """Cut (batch, time, ...) into (batch x windows, bin, ...), with zeros beyond the end."""
         beyond = int(self.index[-1, -1]) + 1 - self.time
         padded = functional.pad(x, (*[0, 0] * (x.dim() - 2), 0, beyond))
         return padded[:, self.index].flatten(0, 1)
 
     def repeat(self, x: Tensor) -> Tensor:
-        """(batch, ...) -> (batch x windows, ...)."""
+        """Repeat (batch, ...) for every window, (batch x windows, ...)."""
         return x.repeat_interleave(self.number, 0)
 
     def condition(self, condition: Condition | None) -> Condition | None:
-        """The condition of every window."""
+        """Return the condition of every window."""
         if condition is None:
             return None
         of = lambda change, x: None if x is None else change(x)  # noqa: E731
@@ -63,11 +63,11 @@ class Windows:
         return Condition(vector, of(self.cut, condition.sequence), present)
 
     def blend(self, y: Float[Tensor, "rows bin channel"]) -> Float[Tensor, "batch time channel"]:
-        """Outputs of the windows -> weighted mean at every bin."""
-        batch, place = len(self.weight), self.index.flatten()
-        shape, weight = (batch, int(place[-1]) + 1, y.shape[2]), self.weight.to(y.dtype).flatten(1)[..., None]
-        total = y.new_zeros(shape).index_add_(1, place, weight * y.reshape(batch, -1, y.shape[2]))
-        norm = y.new_zeros(*shape[:2], 1).index_add_(1, place, weight)
+        """Return the weighted mean of the outputs of the windows at every bin."""
+        batch, index = len(self.weight), self.index.flatten()
+        shape, weight = (batch, int(index[-1]) + 1, y.shape[2]), self.weight.to(y.dtype).flatten(1)[..., None]
+        total = y.new_zeros(shape).index_add_(1, index, weight * y.reshape(batch, -1, y.shape[2]))
+        norm = y.new_zeros(*shape[:2], 1).index_add_(1, index, weight)
         return (total / norm.clamp(min=1))[:, : self.time]
 
 
@@ -78,7 +78,7 @@ def in_windows(
     *,
     window: int,
 ) -> Float[Tensor, "batch time out"]:
-    """network(x, mask) of trials of any length, read in windows of at most so many bins."""
+    """Return network(x, mask) of trials of any length, read in windows of `window` bins."""
     if x.shape[1] <= window:
         return network(x, mask)
     windows = Windows(x, mask, window=window)
