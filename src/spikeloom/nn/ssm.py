@@ -239,9 +239,7 @@ class _ByMatrix(torch.autograd.Function):
             torch.bmm(grad[part], _toeplitz(reverse[part].to(x.dtype)), out=dx[part])
             few = len(kernel[part])
             rows[:few] = x[part].mT @ grad[part]
-            lags = (
-                flat[:few].view(few, time, 2 * time + 1).sum(1)
-            )  # diagonals become columns, because rows are longer by one
+            lags = flat[:few].view(few, time, 2 * time + 1).sum(1)  # rows longer by one turn diagonals into columns
             dkernel[part] = torch.cat((lags[:, time + 2 :], lags[:, :time]), 1)
         return dx, dkernel
 

@@ -78,7 +78,7 @@ class Block(nn.Module):
         return gated_sum(x, self.down(functional.gelu(self.up(modulated_norm(x, scale2, shift2)))), gate2)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output of one more bin (channel, batch) and the next state; causal blocks without embedding only."""
+        """Return the output of one more bin (channel, batch) and the next state; causal, without embedding."""
         shift, shift2, scale, scale2, gate, gate2 = (part[..., 0] for part in self._modulation(None))
         y, state = self.ssm.step(rms_norm(x[..., None])[..., 0] * (1 + scale) + shift, state)
         x = x + functional.gelu(y) * gate
