@@ -46,6 +46,7 @@ def test_twelve_pieces_of_ten_seconds_are_cut_further():
     assert report.shown is not None
     assert len(report.shown.real) == 60
     assert not report.shown.aligned
+    assert "3 splits into blocks of time" in report.facts["trials compared"]
     assert report["isi_cv_r"].value is not None
 
 
@@ -127,3 +128,9 @@ def test_the_recording_that_pooled_trials_come_from_is_a_condition_only_if_named
     assert "rhythm 1, rhythm 2, rhythm 3 (180 trials" in report.facts["real"]
     report = evaluate(real, fake, every=2.0, condition="source", progress=False)
     assert report.facts["condition"].startswith("source")
+
+
+def test_few_windows_are_split_once_and_said_so():
+    report = evaluate(recording(1, seconds=20), recording(2, seconds=20), every=2.0, progress=False)
+    assert "one split into blocks of time, early against late; " in report.facts["trials compared"]
+    assert "no spread of the noise floor" in report.facts["trials compared"]

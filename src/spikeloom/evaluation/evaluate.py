@@ -262,9 +262,12 @@ def splits_words(halves: RecordedHalves) -> str:
     if not halves.by_time:
         return f"{len(halves.splits)} random splits"
     first = halves.real.lengths.max() * halves.real.bin_width
+    number = len(halves.splits)
+    splits = "one split into blocks" if number == 1 else f"{number} splits into blocks"
+    spread = "one split gives no spread" if number == 1 else "so few splits tell only roughly the spread"
     return (
-        f"{len(halves.splits)} splits into blocks of time, early against late first; windows of {first:g} s at the "
-        "border of two blocks are left out; so few splits tell the spread of the noise floor only roughly"
+        f"{splits} of time, early against late{'' if number == 1 else ' first'}; windows of {first:g} s at the border "
+        f"of two blocks are left out; {spread} of the noise floor"
     )
 
 
