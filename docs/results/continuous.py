@@ -1,4 +1,4 @@
-"""Draw the figure of docs/results/continuous.md and print its rhythms.
+"""Draw the figure of docs/results/continuous.md and print the strength of rhythms.
 
 Run it in the folder in which the commands of that page were run: python docs/results/continuous.py continuous.png
 """
@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import SubFigure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
+from scipy.signal import find_peaks, welch
 
 from spikeloom import Trials
 
@@ -73,6 +73,17 @@ def print_rhythm(name: str, parts: list[NDArray[np.int64]], bin_width: float) ->
     print(words)
 
 
+def theta(trials: Trials) -> float:
+    """Power of the population count at 7 to 9.5 Hz over that at 4 to 6 and 11 to 14 Hz; 1 without theta."""
+    count = np.asarray(trials.counts, float).sum(2)
+    count -= count.mean(1, keepdims=True)
+    hertz, power = welch(count, fs=1 / trials.bin_width, nperseg=80, axis=1)
+    inside = (hertz >= 7) & (hertz <= 9.5)
+    beside = ((hertz >= 4) & (hertz <= 6)) | ((hertz >= 11) & (hertz <= 14))
+    mean = power.mean(0)
+    return float(mean[inside].mean() / mean[beside].mean())
+
+
 def draw_raster(
     axes: plt.Axes, counts: NDArray[np.int64], bin_width: float, order: NDArray[np.int64], ink: str
 ) -> None:
@@ -113,15 +124,17 @@ def draw(figure: SubFigure, title: str, recorded: Trials, pieces: Trials, stream
 
 
 def main(out: Path) -> None:
-    """Print the rhythm of the Aplysia recordings and of their streams, and draw the figure."""
+    """Print the rhythms of recorded and generated activity, and draw the figure."""
     matplotlib.use("Agg")
     aplysia, session = Trials.load("aplysia/settled.h5"), Trials.load("ca1/pieces.h5")
     bouts = aplysia.conditions["source"]
     parts = [end_to_end(aplysia.select(bouts == bout)) for bout in dict.fromkeys(bouts.tolist())]
     print_rhythm("recorded bouts", parts, aplysia.bin_width)
-    for path in sorted(Path("aplysia").glob("stream?.h5")):
+    for path in sorted(Path("aplysia").glob("stream*.h5")):
         stream = Trials.load(path)
         print_rhythm(path.stem, stretches(end_to_end(stream), stream.bin_width), stream.bin_width)
+    for name in ("test", "fake0"):
+        print(f"ca1/{name}.h5: theta {theta(Trials.load(f'ca1/{name}.h5')):.2f}")
     style = {"font.size": 8, "axes.spines.top": False, "axes.spines.right": False}
     with plt.rc_context(style):
         figure = plt.figure(figsize=(9.2, 6.2), layout="constrained", facecolor="white")
