@@ -190,7 +190,7 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
     place = model_folder(folder)
     config = read_config(place)
     try:
-        name, settings, neurons = config["model"], config["settings"], config["facts"]["neurons"]
+        name, settings, neurons = config["model"], config["settings"], config["facts"]["n_neurons"]
     except (KeyError, TypeError) as error:
         raise CorruptFileError(
             "config.json of a model folder must hold model, settings and facts.",
