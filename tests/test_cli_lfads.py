@@ -67,7 +67,7 @@ def test_evaluate_takes_the_cost_of_any_model(house, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["sample", "RUN", "--trials", "2", "--set", "n_codes=3", "--out", "OUT/x.h5"], "weights stay as they are"),
+        (["sample", "RUN", "--trials", "2", "--set", "n_codes=3", "--out", "OUT/x.h5"], "do not affect the weights"),
         (["sample", "RUN", "--trials", "2", "--set", "start=middle", "--out", "OUT/x.h5"], "'prior' or 'posterior'"),
         (["sample", "RUN", "--trials", "2", "--set", "strat=prior", "--out", "OUT/x.h5"], "Did you mean start"),
         (["sample", "RUN", "--trials", "2", "--guidance", "2", "--out", "OUT/x.h5"], "LFADS does not use guidance"),

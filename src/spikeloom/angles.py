@@ -1,7 +1,7 @@
-r"""Angles: which quantities are angles, and how they are averaged, compared and interpolated on the circle.
+r"""Angles: recognise them, and average, compare and interpolate them on the circle.
 
-A quantity is an angle when its unit says so. The unit of a series comes from the file or the caller
-(`units={"heading": "deg"}`). A column of the trial table, and a series without unit, say it by the end of their name
+A quantity is an angle if it has a unit of angle. The unit of a series comes from the file or the caller
+(`units={"heading": "deg"}`). For a column of the trial table, and a series without unit, it is the end of the name
 (`angle_deg`, `phase_rad`, `heading (degrees)`).
 
 ================================== ================
@@ -11,11 +11,11 @@ deg, degree, degrees, °            360
 rad, radian, radians               :math:`2\pi`
 ================================== ================
 
-Any other unit is a number: "deg/s" is a speed, and "degrees of visual angle" or "dva" a position on a screen. A series
-whose values span more than one and a half periods counts turns (the position of a wheel); it is a number, too.
+A quantity in any other unit is a number: "deg/s" is a speed, and "degrees of visual angle" or "dva" a position on a
+screen. A series whose values span more than one and a half periods counts turns (the position of a wheel), and is also
+a number.
 
-Means are directions of the mean unit vector, differences take the short way round, and straight lines between two
-angles follow the shorter arc.
+Means are directions of the mean unit vector. Differences and straight lines between two angles follow the shorter arc.
 """
 
 import math
@@ -33,7 +33,7 @@ PERIODS = {
     "radian": 2 * math.pi,
     "radians": 2 * math.pi,
 }
-"""Units of an angle, and the period in that unit."""
+"""Maps each unit of angle to the period in that unit."""
 
 MOST_PERIODS = 1.5
 """A series that spans more periods than this counts turns and is no angle."""
@@ -45,7 +45,7 @@ def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> flo
     """Return the period of a quantity in its own unit, or None if it is not an angle.
 
     Args:
-        name: Name of the column or series. Its last word says the unit where `unit` is empty.
+        name: Name of the column or series. If `unit` is empty, its last word may be the unit.
         unit: Unit of the quantity; an empty text or "unknown" if it has none.
         values: Values of a series. If they span more than `MOST_PERIODS` periods, the series counts turns.
     """
@@ -53,14 +53,14 @@ def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> flo
     if word in ("", "unknown", "unspecified", "n/a", "a.u."):
         words = re.findall(r"[^\W_]+|°", name.lower())
         if len(words) < 2 and "°" not in words:
-            return None  # a column that is only called "rad" says nothing
+            return None  # a name that is only "rad" may mean anything
         word = words[-1]
     period = PERIODS.get(word)
     if period is None or values is None:
         return period
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    return None if known.size and np.ptp(known) > MOST_PERIODS * period else period
+    finite = np.asarray(values, np.float64)
+    finite = finite[np.isfinite(finite)]
+    return None if finite.size and np.ptp(finite) > MOST_PERIODS * period else period
 
 
 def wrap(angles: ArrayLike, period: float, *, low: float = 0.0) -> Angles:
@@ -72,18 +72,18 @@ def wrap(angles: ArrayLike, period: float, *, low: float = 0.0) -> Angles:
 
 
 def lowest(angles: ArrayLike, period: float) -> float:
-    """Return where these angles begin: minus half a period if any is negative, else 0. Pass it to `wrap` as `low`."""
-    known = np.asarray(angles, np.float64)
-    return -period / 2 if (known[np.isfinite(known)] < 0).any() else 0.0
+    """Return the low end of the range of these angles: minus half a period if any is negative, else 0. See `wrap`."""
+    finite = np.asarray(angles, np.float64)
+    return -period / 2 if (finite[np.isfinite(finite)] < 0).any() else 0.0
 
 
 def difference(first: ArrayLike, second: ArrayLike, period: float) -> Angles:
-    """Return `first - second` on the shorter way round, in [-period / 2, period / 2)."""
+    """Return `first - second` along the shorter arc, in [-period / 2, period / 2)."""
     return wrap(np.asarray(first, np.float64) - np.asarray(second, np.float64), period, low=-period / 2)
 
 
 def smallest_arc(angles: ArrayLike, period: float) -> tuple[float, float]:
-    """Return begin and end of the smallest arc that holds all angles, begin in [0, period), end >= begin."""
+    """Return begin and end of the smallest arc that contains all angles, with begin in [0, period) and end >= begin."""
     turned = np.unique(wrap(np.ravel(angles), period))
     gaps = np.diff(turned, append=turned[0] + period)
     widest = int(gaps.argmax())
@@ -98,9 +98,11 @@ def cosine_sine(angles: ArrayLike, period: float) -> Angles:
 
 
 def circular_mean(angles: ArrayLike, period: float, *, axis: int = 0, low: float = 0.0) -> Angles:
-    """Return the direction of the mean unit vector along an axis, in [low, low + period); NaN of no angle or of NaN.
+    """Return the direction of the mean unit vector along an axis, in [low, low + period).
 
-    Angles that cancel each other exactly have no mean direction; the result is then arbitrary.
+    The result is NaN if there is no angle or if an angle is NaN.
+
+    If the angles cancel exactly, there is no mean direction and the result is arbitrary.
     """
     vectors = np.exp(2j * np.pi / period * np.asarray(angles, np.float64))
     if not vectors.shape[axis]:
@@ -112,8 +114,8 @@ def interpolate(at: Angles, times: Angles, angles: ArrayLike, period: float, *, 
     """Return angles at other times, on the shorter arc between neighbours, in [low, low + period).
 
     Args:
-        at: Times to interpolate at; before the first and after the last time the end values are held.
-        times: Rising times (event,).
+        at: Times to interpolate at. Before the first and after the last time, the end values are used.
+        times: Increasing times (event,).
         angles: Angles at these times (event,).
         period: Period of the angles.
         low: Smallest angle that is returned.

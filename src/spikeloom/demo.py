@@ -1,10 +1,10 @@
-"""The main job on simulated reaches: simulate, split, fit, sample, evaluate, and a traversal in code space.
+"""The demo: simulate reaches, split, fit, sample, evaluate, and traverse codes.
 
-Neurons belong to a network that moves an arm, so the true rates are known and the data need no download. LDNS learns
-them together with the hand's velocity and is asked for the paths of held-out trials, and for a circle that no trial
-ever went; GNOCCHI learns one code per trial, and its codes are moved along the target's x and y. Each step does what
-the command it names does, and leaves the files that command would; the sizes are chosen so that two cores need a few
-minutes.
+The neurons belong to a network that moves an arm, so the true rates are available and nothing is downloaded. An LDNS is
+trained on spikes conditioned on the hand velocity. It then generates trials for the hand paths of test trials, and for
+a circle that occurs in no trial. A GNOCCHI learns one code per trial, and its codes are moved along the x and y of the
+target. Each step prints the equivalent command and writes the same files. The sizes are chosen so that the demo takes
+a few minutes on two cores.
 """
 
 from collections.abc import Callable
@@ -29,27 +29,27 @@ TRIALS = 1500
 NEURONS = 64
 RECIPE, CODES = "ldns-demo", "gnocchi-demo"
 SERIES = "hand_velocity"
-"""What LDNS is told."""
+"""Series that the LDNS is conditioned on."""
 
 RADIUS, SECONDS = 0.04, 0.8
-"""Of the circle (m), and how long the hand takes for it."""
+"""Radius of the circle (m) and duration of one turn of the hand (s)."""
 
 STRENGTH = 3.0
-"""How strongly the circle is asked for: a path like none in training needs more than the plain model's 1."""
+"""Guidance strength for the circle: a path unlike the training paths needs more than 1."""
 
 SPAN = 0.06
-"""How far targets are moved either way, m."""
+"""Largest change of the target position in each direction, m."""
 
 Say = Callable[[str], object]
 
 
 def demo(out: Path, *, seed: int, say: Say) -> Path:
-    """Run the whole chain and leave data, runs and report in a folder.
+    """Run all steps and write data, runs and report to a folder.
 
     Args:
-        out: The folder. An interrupted demo resumes.
-        seed: Of the simulation, the split, the training and the samples.
-        say: Called with each line that the user should read.
+        out: Folder to write to. An interrupted demo resumes.
+        seed: Random seed of the simulation, the split, the training and the samples.
+        say: Function that prints a line of text.
 
     Returns:
         Path of the report.
@@ -79,7 +79,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
 
 
 def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
-    """Training and test trials, simulated."""
+    """Simulate trials and split them into training and test trials."""
     data, train, test = (folder / name for name in ("reaching.h5", "train.h5", "test.h5"))
     say(f"$ spikeloom simulate reaching --trials {TRIALS} --neurons {NEURONS} --seed {seed} --out {data}")
     trials = reaching(TRIALS, n_neurons=NEURONS, seed=seed)
@@ -92,24 +92,24 @@ def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
 
 
 def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trials:
-    """Trials of a hand that goes round once: a path like none in training."""
+    """Generate trials for a hand that moves around a circle once, a path unlike those of training."""
     path, out = folder / "circle.csv", folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
     turn = 2 * np.pi * time / SECONDS
     velocity = 2 * np.pi * RADIUS / SECONDS * np.stack([-np.sin(turn), np.cos(turn)], 1)
     rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
     atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())
-    asked = f"--condition {SERIES}={path} --guidance {STRENGTH:g}"
-    say(f"$ spikeloom sample {run} --trials 50 {asked} --seed {seed} --out {out}")
+    options = f"--condition {SERIES}={path} --guidance {STRENGTH:g}"
+    say(f"$ spikeloom sample {run} --trials 50 {options} --seed {seed} --out {out}")
     centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)
-    told = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
-    drawn = model.sample(50, n_bins=len(told), condition={SERIES: told}, guidance=STRENGTH, seed=seed)
+    velocities = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
+    drawn = model.sample(50, n_bins=len(velocities), condition={SERIES: velocities}, guidance=STRENGTH, seed=seed)
     drawn.save(out)
     return drawn
 
 
 def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:
-    """Figures of traversals along the target's x and y in the code space of a GNOCCHI."""
+    """Train a GNOCCHI and return figures of traversals of its codes along the target's x and y."""
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
     say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
     model = require_codes(read_recipe(CODES).build(seen.n_neurons).fit(seen, seed=seed, out=run))

@@ -1,12 +1,12 @@
-"""Faults a user can repair. Each message says what must hold, what came, and what to do.
+"""Errors that a user can correct. Each message states the rule, the actual value, and a remedy.
 
-The command line prints the message and exits with code 2; every other exception is a fault of ours
-and keeps its traceback. Three positional strings, so that an error survives being sent between processes.
+The command line prints the message and exits with code 2. Every other exception is a bug of spikeloom and keeps its
+traceback. Errors take three positional strings, so that they can be pickled and sent between processes.
 """
 
 
 class SpikeloomError(Exception):
-    """A fault the user can repair: what must hold, what came, what to do.
+    """An error that the user can correct, with three texts: the rule, the actual value, and a remedy.
 
     Example:
         >>> import spikeloom as sl
@@ -18,7 +18,7 @@ class SpikeloomError(Exception):
     """
 
     def __init__(self, must: str, got: str, do: str) -> None:
-        # not super(): OSError would keep two of the three as errno and strerror
+        # not super(): OSError would store two of the three as errno and strerror
         Exception.__init__(self, must, got, do)
 
     def __str__(self) -> str:
@@ -26,35 +26,35 @@ class SpikeloomError(Exception):
 
 
 class ShapeError(SpikeloomError, ValueError):
-    """An array whose axes are not the promised ones."""
+    """An array has the wrong axes."""
 
 
 class DataError(SpikeloomError, ValueError):
-    """Values that cannot be what they claim to be: negative counts, NaN spike times, an empty window."""
+    """Data have impossible values: negative counts, NaN spike times, an empty window."""
 
 
 class ConditionError(SpikeloomError, ValueError):
-    """A condition that the trials or the model do not know, or a value that it cannot take."""
+    """A condition does not exist in the trials or the model, or has an invalid value."""
 
 
 class SettingError(SpikeloomError, ValueError):
-    """A setting or recipe key that is unknown, or whose value is out of range."""
+    """A setting or recipe key is unknown, or its value is out of range."""
 
 
 class FileError(SpikeloomError, OSError):
-    """A file or folder that is missing, unreadable, not writable, or of another kind."""
+    """A file or folder is missing, unreadable, not writable, or of the wrong kind."""
 
 
 class CorruptFileError(FileError):
-    """A file whose content is damaged: truncated, empty, or with another hash than its manifest says."""
+    """The content of a file is damaged: truncated, empty, or different from the hash in its manifest."""
 
 
 class TrainingError(SpikeloomError, RuntimeError):
-    """A training run that cannot continue, or a model that was asked for samples before it was trained."""
+    """A training run cannot continue, or an untrained model was used."""
 
 
 class SpikeloomWarning(UserWarning):
-    """A note about a result that is right but may not be what the user expects.
+    """A note about a correct result that may be unexpected.
 
     Every warning of the package derives from this class. The command line shows each one as a line `note: ...`.
     """

@@ -1,9 +1,9 @@
-"""Files that are either whole or not there, and that notice damage.
+"""Write files atomically, and detect damaged ones.
 
-Writing goes to `.<name>.<pid>.part` in the same folder, is flushed to the disk, and only then takes the name it is
-meant for; a process killed at any moment leaves the old file or the new one, never half of one. A folder of several
-files ends with `manifest.json`, the SHA-256 of each, written last: a folder without a manifest is unfinished, and one
-whose hashes differ is damaged (safetensors, like plain HDF5, loads a flipped bit without a word).
+A file is written to `.<name>.<pid>.part` in the same folder, flushed to the disk, and then renamed. If the process is
+killed at any moment, either the old file or the complete new one exists. A folder of several files has a
+`manifest.json` with the SHA-256 of each file, written last: a folder without a manifest is unfinished, and one whose
+hashes differ is damaged (safetensors and plain HDF5 load a flipped bit without an error).
 """
 
 import contextlib
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 STALE_AFTER = 3600.0
-"""Seconds after which a `.part` file belongs to nobody; the process number alone means nothing on a shared disk."""
+"""Seconds after which a `.part` file counts as abandoned; process numbers are not unique on a shared disk."""
 
 
-# --- whole or not there --------------------------------------------------------------------------------------------
+# --- atomic writing ------------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Temporary path to write to; it takes the name `path` if the block succeeds, and vanishes if it fails.
+    """Return a context with a temporary path, which is renamed to `path` on success and deleted on failure.
 
     Args:
-        path: The file to write, in a folder that exists.
+        path: Path of the file to write, in an existing folder.
 
     Yields:
         Path in the same folder; write the file there and close it.
 
     Raises:
-        FileError: if the folder is missing or not writable, the disk is full, or `path` is a folder.
+        FileError: The folder is missing or not writable, the disk is full, or `path` is a folder.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -62,13 +62,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Temporary folder to fill; it takes the name `path` if the block succeeds, and vanishes if it fails.
+    """Return a context with a temporary folder, which is renamed to `path` on success and deleted on failure.
 
-    A folder of that name is replaced, after the new one is complete. Write the files inside with `atomic_write` and
-    its kin, so that they are on the disk before the folder has its name, and end with `write_manifest`.
+    An existing folder `path` is replaced when the new one is complete. Write the files inside with `atomic_write`,
+    `write_json` or `write_tensors`, so that they are on the disk before the renaming, and end with `write_manifest`.
 
     Raises:
-        FileError: if the folder above is missing or not writable, or the disk is full.
+        FileError: The parent folder is missing or not writable, or the disk is full.
     """
     target = Path(path)
     part, old = (target.with_name(f".{target.name}.{os.getpid()}.{ending}") for ending in ("part", "old.part"))
@@ -78,7 +78,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             part.mkdir()
             yield part
             sync_folder(part)
-            if target.exists():  # a folder that is not empty cannot be replaced in one go
+            if target.exists():  # a folder that is not empty cannot be replaced in one step
                 target.replace(old)
             part.replace(target)
             sync_folder(target.parent)
@@ -88,7 +88,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that it is whole or not there; FileError if it cannot be written."""
+    """Write a file atomically. Raise a FileError if it cannot be written."""
     with atomic_path(path) as part:
         part.write_bytes(content)
 
@@ -99,38 +99,39 @@ def refuse_foreign(
     """Raise a FileError if a file would be replaced that spikeloom did not write.
 
     Args:
-        path: The file to write.
+        path: Path of the file to write.
         written_source: Function that returns None for a file that spikeloom did not write.
-        overwrite: Replace it anyway.
+        overwrite: Permit replacing such a file.
     """
     target = Path(path)
     if not overwrite and target.is_file() and target.stat().st_size and written_source(target) is None:
         raise FileError(
-            f"{target} exists, and spikeloom did not write it.", "", "Choose another name, or give overwrite=True."
+            f"{target} exists, and spikeloom did not write it.", "", "Choose another name, or set overwrite=True."
         )
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder last through a power cut, where the system can (POSIX)."""
+    """Flush renames inside a folder to the disk, so that they survive a power cut (POSIX only)."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks refuse it; the rename stands
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks do not support it
             raise
     finally:
         os.close(handle)
 
 
 def ensure_folder(folder: str | os.PathLike[str]) -> Path:
-    """The folder, created if need be and tried by writing into it, so that hours of work do not end in "cannot write".
+    """Create a folder if necessary, check that it can be written to, and return it.
 
-    Forgotten `.part` files and folders older than an hour are removed.
+    The check prevents a write error after hours of work. Abandoned `.part` files and folders older than an hour are
+    removed.
 
     Raises:
-        FileError: if it cannot be created or written to.
+        FileError: The folder cannot be created or written to.
     """
     folder = Path(folder)
     with _explained(folder):
@@ -149,7 +150,7 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """Content of a file; FileError if it is not there or cannot be read."""
+    """Read the content of a file. Raise a FileError if it is missing or cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -157,23 +158,23 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write plain values (dict, list, text, numbers, NumPy's too) as readable JSON; NaN and infinities become null."""
+    """Write plain values (dict, list, text, numbers, NumPy values) as indented JSON; NaN and infinity become null."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     atomic_write(path, (text + "\n").encode())
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file; CorruptFileError if it is not JSON."""
+    """Read a JSON file. Raise a CorruptFileError if it is not JSON."""
     try:
         return json.loads(read_bytes(path))
     except ValueError as error:
         raise CorruptFileError(
-            "The file must hold JSON.", f"{path} does not: {error}.", "Restore it from a copy, or write it anew."
+            "The file must hold JSON.", f"{path} does not: {error}.", "Restore it from a copy, or write it again."
         ) from error
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: "Mapping[str, torch.Tensor]") -> None:
-    """Write named tensors as safetensors. Each is copied to the CPU, so tensors may share memory or be strided."""
+    """Write named tensors as safetensors. Each is copied to the CPU first, so they may share memory or be strided."""
     import torch
     from safetensors.torch import save
 
@@ -184,7 +185,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: "Mapping[str, torch.Ten
 
 
 def read_tensors(path: str | os.PathLike[str]) -> "dict[str, torch.Tensor]":
-    """Read named tensors (on the CPU) from a safetensors file; CorruptFileError if it is damaged or another kind."""
+    """Read named CPU tensors from a safetensors file. Raise a CorruptFileError if it is damaged or another format."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -201,7 +202,7 @@ def read_tensors(path: str | os.PathLike[str]) -> "dict[str, torch.Tensor]":
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content, 64 hexadecimal digits; FileError if it cannot be read."""
+    """Return the SHA-256 of a file as 64 hexadecimal digits. Raise a FileError if it cannot be read."""
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -210,19 +211,19 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def write_manifest(folder: str | os.PathLike[str], names: Sequence[str]) -> None:
-    """Write `manifest.json`, the SHA-256 of each named file of a folder; last of all, for it says "complete"."""
+    """Write `manifest.json` with the SHA-256 of each named file. Call it last: it marks the folder as complete."""
     folder = Path(folder)
     write_json(folder / MANIFEST, {name: sha256(folder / name) for name in names})
 
 
 def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
-    """Names of the files that a folder's manifest vouches for, after comparing every hash.
+    """Check the hashes in a folder's manifest and return the names of its files.
 
     Raises:
-        CorruptFileError: if the manifest or a file is missing, a hash differs, or a name leads out of the folder.
+        CorruptFileError: The manifest or a file is missing, a hash differs, or a name leads out of the folder.
     """
     folder = Path(folder)
-    again = "Restore the folder from a copy, or write it anew."
+    again = "Restore the folder from a copy, or write it again."
     if not (folder / MANIFEST).is_file():
         raise CorruptFileError(f"A complete folder must hold {MANIFEST}.", f"{folder} has none.", again)
     manifest = read_json(folder / MANIFEST)
@@ -234,14 +235,14 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
             raise CorruptFileError(
                 "A manifest must name files inside its folder.",
                 f"{folder / MANIFEST} names {name!r}.",
-                "Do not use this folder: somebody has changed it.",
+                "Do not use this folder: it was changed.",
             )
         if not (folder / name).is_file():
-            raise CorruptFileError("Every file of a manifest must be there.", f"{folder / name} is missing.", again)
+            raise CorruptFileError("Every file of a manifest must exist.", f"{folder / name} is missing.", again)
         if sha256(folder / name) != expected:
             raise CorruptFileError(
-                "A file must have the SHA-256 that its manifest gives.",
-                f"{folder / name} has another: it is damaged.",
+                "A file must have the SHA-256 in its manifest.",
+                f"{folder / name} has another one: it is damaged.",
                 again,
             )
     return list(manifest)
@@ -257,7 +258,7 @@ def _unreadable(path: str | os.PathLike[str], error: OSError) -> FileError:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turn the system's OSError about writing `path` into a FileError; ours pass."""
+    """Turn an OSError about writing `path` into a FileError; a FileError passes unchanged."""
     try:
         yield
     except FileError:
@@ -265,7 +266,7 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         raise FileError(
-            "It must be possible to write the file.",
+            "The file cannot be written.",
             f"{path}: {error.strerror or error}.",
             "Free some space or choose another disk."
             if full
@@ -274,7 +275,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _finite(value: Any) -> Any:
-    """The same value in Python's own types, with NaN and infinities as None, for JSON knows neither."""
+    """Convert a value to plain Python types, with None for NaN and infinity, which JSON does not have."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):

@@ -1,9 +1,9 @@
-"""Recipes: models and their settings as text; `spikeloom.settings` turns the words into objects.
+"""Recipes: models and their settings as TOML text. `spikeloom.settings` turns the text into objects.
 
-A recipe is TOML: which model, what it is about, and settings, whose keys are the arguments of the model's constructor.
-A setting that is itself an object is a table of that object's arguments; where a class is to be chosen (a noise
-schedule, a sampler, an observation model), `name` says which. What a recipe leaves out keeps the model's default, and
-"none" is Python's None.
+A recipe names a model, describes it and lists settings. The keys of the settings are the arguments of the model's
+constructor. A setting that is itself an object is a table of that object's arguments; its key `name` chooses the class
+if there are several (a noise schedule, a sampler, an observation model). A setting that the recipe omits keeps the
+model's default. "none" stands for Python's None.
 
     model = "ldns"
     latents = 16
@@ -11,8 +11,8 @@ schedule, a sampler, an observation model), `name` says which. What a recipe lea
     name = "LinearBeta"
     levels = 1000
 
-The constructors' signatures and annotations decide which keys exist and what each may hold, so a new setting or class
-needs no line here. A word can only choose among classes that exist; it never imports or calls anything of its own.
+The constructors' signatures and annotations define the keys and their types, so a new setting or class needs no code
+here. A recipe can only choose among existing classes; it never imports or calls anything else.
 """
 
 import tomllib
@@ -37,13 +37,13 @@ ABOUT = ("model", "about", "note")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which model, and its settings as plain values.
+    """A model and its settings as plain values.
 
     Args:
-        name: The recipe's name, or the path it was read from.
+        name: Name of the recipe, or the path of its file.
         model: Name of the model class in small letters, "ldns".
-        about: One line: what it is for.
-        note: Where the numbers come from, what it costs.
+        about: Purpose of the recipe in one line.
+        note: Source of the numbers, and cost of training.
         settings: Arguments of the model's constructor by name; nested tables for objects.
     """
 
@@ -54,15 +54,15 @@ class Recipe:
     settings: Mapping[str, Any]
 
     def build(self, n_neurons: int) -> Model:
-        """An untrained model for so many neurons.
+        """Return an untrained model for `n_neurons` neurons.
 
         Raises:
-            SettingError: if a key is unknown, a value is of the wrong kind or out of range, or a class is unknown.
+            SettingError: A key or a class is unknown, or a value has the wrong type or is out of range.
         """
         return _built(self.model, self.settings, n_neurons)
 
     def dumps(self) -> str:
-        """The recipe as TOML with every setting resolved; it gives the same model whatever the defaults become."""
+        """Return the recipe as TOML with all settings, so that later changes of the defaults do not affect it."""
         settings = describe(self.build(1))
         settings.pop("name")
         about = {"model": self.model, "about": self.about, "note": self.note}
@@ -70,7 +70,7 @@ class Recipe:
 
 
 def recipes() -> list[str]:
-    """Names of the recipes that come with the package.
+    """Return the names of the recipes that come with the package.
 
     Example:
         >>> import spikeloom as sl
@@ -81,16 +81,16 @@ def recipes() -> list[str]:
 
 
 def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, by name or from a TOML file.
+    """Read a recipe by name or from a TOML file.
 
     Args:
         source: Name of a recipe that comes with the package, or path of a `.toml` file.
-        overrides: Changes such as "n_latents=8" or "autoencoder_plan.updates=500": a dotted key and a TOML value; text
+        overrides: Changes such as "n_latents=8" or "autoencoder_plan.updates=500": a dotted key and a TOML value. Text
             needs no quotes.
 
     Raises:
-        FileError: if there is no such recipe; the message lists those there are.
-        SettingError: if it is not TOML, or an override has no key.
+        FileError: There is no such recipe. The message lists the existing ones.
+        SettingError: The text is not TOML, or an override has no key.
 
     Example:
         >>> import spikeloom as sl
@@ -117,9 +117,7 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     for change in overrides:
         _override(table, change)
     if not isinstance(table.get("model"), str):
-        raise SettingError(
-            "A recipe must say which model it sets up.", f"{words} does not.", 'Begin it with model = "ldns".'
-        )
+        raise SettingError("A recipe must name its model.", f"{words} does not.", 'Start it with model = "ldns".')
     settings = {key: value for key, value in table.items() if key not in ABOUT}
     return Recipe(words, table["model"], table.get("about", ""), table.get("note", ""), settings)
 
@@ -134,7 +132,7 @@ def fit(
     out: str | PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Model:
-    """Train a model by a recipe.
+    """Train the model of a recipe.
 
     Args:
         recipe: Name of a recipe that comes with the package (see `recipes`), or path of a `.toml` file.
@@ -144,16 +142,16 @@ def fit(
         seed: Random seed of the initial weights and of every draw.
         out: Run folder for checkpoints, log and the finished model. An interrupted run of the same recipe, trials and
             seed resumes; a finished one is loaded.
-        progress: Show progress; None shows it on a terminal.
+        progress: Show progress. `None` shows it on a terminal only.
 
     Returns:
-        The trained model, ready to sample and encode.
+        The trained model, which can sample and encode.
 
     Raises:
-        FileError: if there is no such recipe.
-        SettingError: if a setting is unknown or wrong, or `out` holds a run of other settings, trials or seed.
-        DataError: if there are too few trials or no spikes.
-        TrainingError: if the loss stays not finite.
+        FileError: There is no such recipe.
+        SettingError: A setting is unknown or wrong, or `out` holds a run with other settings, trials or seed.
+        DataError: There are too few trials or no spikes.
+        TrainingError: The loss remains NaN or infinite.
 
     Example:
         >>> import spikeloom as sl
@@ -171,14 +169,14 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
     """Load a trained model from its folder, or from the run folder that holds it.
 
     Args:
-        folder: The folder.
+        folder: Model folder or run folder.
         overrides: Changes of settings that need no training, such as "start=posterior", as in `read_recipe`.
 
     Raises:
-        FileError: if the folder holds no model.
-        TrainingError: if it holds a run that was not finished.
-        CorruptFileError: if a file is damaged.
-        SettingError: if a change is none, or would need other weights.
+        FileError: The folder holds no model.
+        TrainingError: The folder holds an unfinished run.
+        CorruptFileError: A file is damaged.
+        SettingError: A change is invalid, or would need other weights.
 
     Example:
         >>> import spikeloom as sl
@@ -187,65 +185,65 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
         >>> sl.load_model("run").sample(3, seed=1).counts.shape
         (3, 30, 6)
     """
-    place = model_folder(folder)
-    config = read_config(place)
+    path = model_folder(folder)
+    config = read_config(path)
     try:
         name, settings, neurons = config["model"], config["settings"], config["facts"]["n_neurons"]
     except (KeyError, TypeError) as error:
         raise CorruptFileError(
             "config.json of a model folder must hold model, settings and facts.",
-            f"That of {place} does not.",
+            f"The one in {path} does not.",
             "Restore the folder from a copy, or train again.",
         ) from error
     for change in overrides:
         _override(settings, change)
     model: Model = _built(name, settings, neurons)
     try:
-        return model.restore(place)
+        return model.restore(path)
     except CorruptFileError as error:
         if not overrides:
             raise
         raise SettingError(
-            "Settings of a trained model can only be changed where its weights stay as they are.",
-            f"With {', '.join(overrides)} the weights in {place} do not fit.",
-            "Train with that setting: `spikeloom fit RECIPE --set ...`.",
+            "Only settings that do not affect the weights of a trained model can be changed.",
+            f"With {', '.join(overrides)} the weights in {path} do not fit.",
+            "Train with this setting: `spikeloom fit RECIPE --set ...`.",
         ) from error
 
 
 def model_folder(folder: str | PathLike[str]) -> Path:
-    """The model folder that is meant: the folder itself, or `model` in a run folder; see `load_model` for errors."""
-    place = Path(folder)
-    for found in (place, place / "model"):
-        if (found / "config.json").exists() or (found / "manifest.json").exists():
-            return found
-    if (place / "run.json").exists():
+    """Return the model folder: the folder itself, or `model` in a run folder. `load_model` lists the errors."""
+    path = Path(folder)
+    for candidate in (path, path / "model"):
+        if (candidate / "config.json").exists() or (candidate / "manifest.json").exists():
+            return candidate
+    if (path / "run.json").exists():
         raise TrainingError(
             "A run must be finished before its model can be used.",
-            f"{place} holds a run that is not.",
-            "Give the same `spikeloom fit` command again: the run resumes.",
+            f"The run in {path} is not finished.",
+            "Repeat the same `spikeloom fit` command: the run resumes.",
         )
     raise FileError(
         "A model folder or run folder must hold a trained model.",
-        f"{place} {'holds none' if place.is_dir() else 'is not a folder'}.",
+        f"{path} {'holds none' if path.is_dir() else 'is not a folder'}.",
         "Train one with `spikeloom fit RECIPE --data train.h5 --out RUN`.",
     )
 
 
 def choose(base: type, words: str) -> Any:
-    """An object of a concrete subclass of `base`, by its name and, after a colon, its steps: "DDIM:50"."""
+    """Return an object of a subclass of `base` from its class name and optional number of steps, such as "DDIM:50"."""
     name, colon, steps = words.partition(":")
     table: dict[str, Any] = {"name": name}
     if colon:
         if not steps.isdigit():
             raise SettingError(
-                "After the colon there must be a number of steps.", f"It was {words!r}.", "Write DDIM:50."
+                "The text after the colon must be a number of steps.", f"It was {words!r}.", "Write DDIM:50."
             )
         table["steps"] = int(steps)
     return value_of(base, table, base.__name__.lower(), None)
 
 
 def _built(name: str, settings: Mapping[str, Any], n_neurons: int) -> Model:
-    """An untrained model of the class of that name."""
+    """Return an untrained model of the named class."""
     _refuse_nesting(settings.get("observation"))
     model: Model = construct(named(Model, name, "model"), settings, "", n_neurons=n_neurons)
     return model
@@ -258,11 +256,11 @@ NESTED = {
     "Refractory": '{counts = "Refractory", history = "none", noise = "none"}',
     "Regular": '{counts = "Regular", history = "none", noise = "none"}',
 }
-"""Observation models that were named by their outermost part, and what to write instead."""
+"""Maps the old names of observation models to the text that replaces them."""
 
 
 def _refuse_nesting(value: Any) -> None:
-    """Raise a SettingError for an observation model that is named by its outermost part."""
+    """Raise a SettingError for an observation model that is named in the old way."""
     where, value = "observation", {"name": value} if isinstance(value, str) and value != NONE else value
     if not isinstance(value, Mapping):
         return
@@ -270,8 +268,8 @@ def _refuse_nesting(value: Any) -> None:
         named = next((slots for name, slots in NESTED.items() if name.lower() == str(value.get("name")).lower()), None)
         words = ", ".join(f"{key} = {value[key]!r}" for key in ("name", "inner") if key in value)
         raise SettingError(
-            f"{where} has three slots, counts, history and noise, none of which wraps another.",
-            f"It got {words}.",
+            f"{where} has the three settings counts, history and noise.",
+            f"It had {words}.",
             f"Write {where} = {named or NESTED['Poisson']}.",
         )
 
@@ -284,7 +282,9 @@ def _override(table: dict[str, Any], change: str) -> None:
     path = [part.strip() for part in key.split(".")]
     if not equals or not all(path):
         raise SettingError(
-            "A change must be key=value.", f"It was {change!r}.", "Write --set autoencoder_plan.updates=500."
+            "A change of a setting must be key=value.",
+            f"It was {change!r}.",
+            "Write --set autoencoder_plan.updates=500.",
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
