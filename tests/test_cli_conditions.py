@@ -153,6 +153,6 @@ def test_a_path_drawn_by_hand_is_in_the_report(run, tmp_path):
     done = CliRunner().invoke(app, ["evaluate", *words, "--drawn", str(tmp_path / "ramp.h5")])
     assert done.exit_code == 0, done.output
     text = (page / "report.html").read_text()
-    assert "Directions asked and read" in text
-    assert "wave asked and read" in text
+    assert "Requested and decoded directions" in text
+    assert "wave, requested and decoded" in text
     assert "Drawn: ramp" in text

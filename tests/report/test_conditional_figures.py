@@ -36,7 +36,12 @@ def sets() -> list[Trials]:
 
 def test_directions_asked_and_read(sets):
     (figure,) = read_back(sets[1], sets[2], sets[0])
-    assert [chart.title for chart in figure.charts] == ["Asked and read", "Mean error", "Bias", "Share read right"]
+    assert [chart.title for chart in figure.charts] == [
+        "Requested and decoded",
+        "Mean error",
+        "Bias",
+        "Decoded correctly",
+    ]
     cloud = figure.charts[0].series
     assert [one.role for one in cloud] == ["real", "fake"]
     assert np.abs(cloud[1].y - cloud[1].x).max() < 185  # never across the circle
@@ -48,7 +53,7 @@ def test_behaviour_asked_and_read(sets):
     train, test, fake = (moving(trials, seed=k) for k, trials in enumerate(sets))
     bare = [Trials(t.counts, 0.005, behavior=dict(t.behavior), units=dict(t.units)) for t in (train, test, fake)]
     (figure,) = read_back(bare[1], bare[2], bare[0])
-    assert [chart.title for chart in figure.charts][:2] == ["Asked and read", "hand_vel, dimension 1"]
+    assert [chart.title for chart in figure.charts][:2] == ["Requested and decoded", "hand_vel, dimension 1"]
     assert figure.charts[-1].x_label == "x (m)"  # velocity summed up
     assert "R²" in figure.caption
     assert all(svg.draw(chart).startswith("<svg") for chart in figure.charts)

@@ -1,11 +1,11 @@
-"""What a figure shows, apart from the hand that draws it.
+"""`Chart` and `Figure`: the content of a figure, independent of the program that draws it.
 
 A `Chart` is one set of axes: series of points, lines, steps or spike ticks, each with a role. A `Figure` is a grid of
-charts with a title and a caption. Two hands draw the same figure: `figures.py` with matplotlib (SVG and PDF files) and
-`svg.py` as inline SVG with hover values (the page). A role, not a colour, says what a series means, so that each hand
-can choose colours for its paper: light, dark, or print. Hues are those of Okabe and Ito (2008); the blue of
-the recorded side is darker (lighter on a dark screen), so that the two sides stay apart for colour-blind readers and on
-a grey printer.
+charts with a title and a caption. Two back ends draw the same figure: `figures.py` with matplotlib (SVG and PDF files)
+and `svg.py` as inline SVG with hover values (the page). A series has a role instead of a colour, so that each back end
+can choose colours for its medium: light screen, dark screen or print. Hues are those of Okabe and Ito (2008); the blue
+of the recorded side is darker (lighter on a dark screen), so that colour-blind readers and readers of grey prints can
+distinguish the two sides.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ Role = Literal["real", "fake", "guide", "c0", "c1", "c2", "c3", "c4", "c5", "c6"
 """Recorded, generated, a guide line, or one of eight conditions."""
 
 Kind = Literal["line", "dashes", "steps", "points", "ticks"]
-"""How a series is drawn; ticks are spikes, one short upright stroke at (x, row)."""
+"""Kind of mark; ticks are spikes, drawn as short vertical strokes at (x, row)."""
 
 LIGHT: dict[str, str] = {
     "real": "#00568C",
@@ -49,7 +49,7 @@ DARK: dict[str, str] = LIGHT | {
 """Colours on a dark screen."""
 
 NAMES = {"real": "recorded", "fake": "generated"}
-"""How the two sides are called in legends and hover values."""
+"""Names of the two sides in legends and hover values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +57,12 @@ class Series:
     """One set of marks.
 
     Args:
-        kind: How it is drawn.
-        role: What it means.
+        kind: Kind of mark.
+        role: Meaning of the series, which decides its colour.
         x: Values along the first axis (point,), in the unit the chart's label names.
         y: Values along the second axis (point,); NaN breaks a line.
-        name: Word for legend and hover; the role's own word if empty.
-        labels: One word per point for the hover, such as "neuron 12".
+        name: Label in legend and hover; the label of the role if empty.
+        labels: One hover label per point, such as "neuron 12".
     """
 
     kind: Kind
@@ -74,12 +74,12 @@ class Series:
 
     @property
     def word(self) -> str:
-        """What legend and hover call it."""
+        """Label in legend and hover."""
         return self.name or NAMES.get(self.role, "")
 
 
 Size = Literal["full", "medium", "compact", "bare"]
-"""How much stands around the axes; see `Chart`."""
+"""Amount of labels around the axes; see `Chart`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +87,16 @@ class Chart:
     """One set of axes.
 
     Args:
-        title: Words above the axes.
-        series: What is drawn, back to front.
+        title: Title above the axes.
+        series: Series to draw, back to front.
         x_label: Name and unit of the first axis.
         y_label: Name and unit of the second axis.
-        diagonal: True for a scatter of two equal quantities: same limits on both axes and the line of equality.
-        log: Which axes are logarithmic.
-        limits: (x low, x high, y low, y high); the data's own where None.
+        diagonal: True for a scatter of the same quantity on both axes: equal limits and a line of equality.
+        log: Logarithmic axes.
+        limits: (x low, x high, y low, y high); `None` takes them from the data.
         rows: Names of 0, 1, 2, ... on the second axis: neurons of a raster (for the hover), or lines of a dot plot.
-        wide: Width over height of the axes.
-        size: "full" or "medium" with labels on both axes, "compact" with tick numbers only, "bare" with neither.
+        wide: Width of the axes divided by their height.
+        size: "full" and "medium" have labels on both axes, "compact" has tick numbers only, "bare" has neither.
     """
 
     title: str
@@ -112,11 +112,11 @@ class Chart:
 
     @property
     def names(self) -> Sequence[str]:
-        """Names of lines, to be written on the second axis; a raster has too many rows to name."""
+        """Row names written on the second axis; none for a raster, which has too many rows."""
         return () if any(one.kind == "ticks" for one in self.series) else self.rows
 
     def bounds(self) -> tuple[float, float, float, float]:
-        """Limits of both axes: those given, or the finite data with 4 % room; never empty."""
+        """Return the limits of both axes: `limits`, or the range of the finite data and 4 % margin; never empty."""
         if self.limits is not None:
             return self.limits
         drawn = [one for one in self.series if one.role != "guide"] or self.series
@@ -136,13 +136,13 @@ class Figure:
     """Several charts under one title.
 
     Args:
-        key: Short word for file names and tests.
-        title: What it shows.
-        caption: How to read it, one or two sentences.
-        charts: The axes, in reading order.
-        columns: How many stand beside each other on a wide page.
-        tab: Which part of the page it belongs to.
-        legend: Roles and their words.
+        key: Short key for file names and tests.
+        title: Title of the figure.
+        caption: One or two sentences that explain how to read the figure.
+        charts: Axes in reading order.
+        columns: Number of charts in one row of a wide page.
+        tab: Tab of the page that holds the figure.
+        legend: Roles and their labels.
     """
 
     key: str
@@ -155,7 +155,7 @@ class Figure:
 
 
 def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list[float]:
-    """Round numbers inside [low, high]: steps of 1, 2 or 5 times a power of ten, or whole decades."""
+    """Return round numbers inside [low, high]: steps of 1, 2 or 5 times a power of ten, or powers of ten."""
     if log:
         first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
         decades = [10.0**power for power in range(first, last + 1)]
@@ -170,7 +170,7 @@ def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list
 
 
 def _span(values: NDArray[np.float64], log: bool) -> tuple[float, float]:
-    """Lowest and highest finite value with a little room; (0, 1) where there is nothing to show."""
+    """Return the lowest and highest finite value with a small margin; (0, 1) if no value is finite."""
     good = values[np.isfinite(values) & ((values > 0) if log else True)]
     if not good.size:
         return (1.0, 10.0) if log else (0.0, 1.0)

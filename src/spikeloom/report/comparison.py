@@ -17,7 +17,7 @@ from spikeloom.report.standings import Standings
 from spikeloom.report.words import number, percent, spread
 
 ROLES: tuple[Role, ...] = ("c5", "c6", "c3", "c7", "c1", "c2", "c4", "c0")
-"""Colours of the models, in the order given."""
+"""Colours of the models, in their order."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -26,22 +26,22 @@ class Comparison(Standings):
 
     @property
     def figure(self) -> Figure:
-        """Share of the distance from the Poisson baseline to the noise floor that each model closes."""
+        """Distance closed by each model: 0 at the Poisson baseline, 1 at the noise floor."""
         return comparison_figure(self)
 
     def __repr__(self) -> str:
         return f"{self.summary} Models: {', '.join(self.names)}. comparison.table() shows every metric."
 
     def to_html(self) -> str:
-        """One self-contained page."""
+        """Return the comparison as one self-contained HTML page."""
         return page(self)
 
     def table(self) -> Table:
-        """The comparison for a terminal."""
+        """Return the comparison as a table for a terminal."""
         return comparison_table(self)
 
     def save(self, folder: str | PathLike[str]) -> Path:
-        """Write compare.json, compare.csv, compare.html and figures/comparison.svg and .pdf; returns the folder."""
+        """Write compare.json, compare.csv, compare.html and figures/comparison.svg and .pdf, and return the folder."""
         target = ensure_folder(folder)
         atomic_write(target / "compare.csv", self.to_csv().encode())
         atomic_write(target / "compare.html", self.to_html().encode())
@@ -51,7 +51,7 @@ class Comparison(Standings):
 
 
 def comparison_figure(standings: Standings) -> Figure:
-    """Share of the distance from baseline to noise floor that each model closes, one line per metric."""
+    """Draw the distance closed by each model, one line per metric."""
     first = standings.rows[standings.names[0]]
     shown = [metric for metric in standings.metrics if first[metric.name].discriminates][::-1]
     series = []
@@ -74,27 +74,27 @@ def comparison_figure(standings: Standings) -> Figure:
     )
     legend = tuple((ROLES[k % 8], name) for k, name in enumerate(standings.names))
     caption = (
-        "Values beyond -0.25 and 1.25 are drawn there. "
-        "Metrics that independent Poisson spikes pass as well are left out."
+        "Values below -0.25 and above 1.25 are drawn at these limits. "
+        "Metrics on which independent Poisson spikes also reach the noise floor are left out."
     )
     return Figure("comparison", "Distance closed by each model", caption, (chart,), columns=1, legend=legend)
 
 
 def page(standings: Standings) -> str:
-    """The whole page as text."""
+    """Return the page as HTML text."""
     names = standings.names
     head = ["metric", "noise floor", *names, "baseline", "winner"]
     kinds = ["", *[' class="n"'] * (len(head) - 2), ""]
     top = "".join(f"<th{kind}>{escape(word)}</th>" for kind, word in zip(kinds, head, strict=True))
     rows = []
     for metric in standings.metrics:
-        found = [standings.rows[name][metric.name] for name in names]
+        model_rows = [standings.rows[name][metric.name] for name in names]
         verdict = standings.verdicts[metric.name]
         words = [
             spread(row.value, row.sd) + _sampling(standings.models[name].sample_sd[metric.name])
-            for name, row in zip(names, found, strict=True)
+            for name, row in zip(names, model_rows, strict=True)
         ]
-        words = [spread(found[0].floor, found[0].floor_sd), *words, number(found[0].trivial)]
+        words = [spread(model_rows[0].floor, model_rows[0].floor_sd), *words, number(model_rows[0].trivial)]
         labels = ["noise floor", *names, "baseline"]
         cells = "".join(
             f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'
@@ -109,11 +109,12 @@ def page(standings: Standings) -> str:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in standings.facts.items())
     body = f"""<header><h1>Models compared</h1><p class="summary">{escape(standings.summary)}</p></header>
 <main>{figure_html(comparison_figure(standings))}
-<div class="card"><h2>Every metric</h2><p class="soft">± is the spread over runs with other training seeds, in
-brackets that over samples of one run.</p><div class="scroll"><table class="stack"><thead><tr>{top}</tr></thead>
+<div class="card"><h2>Every metric</h2><p class="soft">± is the standard deviation over runs with
+different training seeds; in brackets, the standard deviation over samples of one run.</p>
+<div class="scroll"><table class="stack"><thead><tr>{top}</tr></thead>
 <tbody>{"".join(rows)}</tbody></table></div></div>
 {_costs(standings)}<div class="card"><h2>What was compared</h2><dl>{facts}</dl></div></main>
-<footer>Made by spikeloom. All models met the same recorded trials in equal numbers.</footer>"""
+<footer>Made by spikeloom. All models were compared with the same recorded trials, in equal numbers.</footer>"""
     return document("spikeloom comparison", body)
 
 
@@ -122,8 +123,8 @@ def _sampling(sd: float | None) -> str:
 
 
 def _costs(standings: Standings) -> str:
-    """What each model costs, one column per model; empty where nothing is known."""
+    """Return a table of costs, one column per model; an empty text if no cost was recorded."""
     names = list(dict.fromkeys(name for model in standings.models.values() for name in model.cost))
     rows = [(word, *(model.cost.get(word, "–") for model in standings.models.values())) for word in names]
     table = plain_table(["", *standings.names], rows)
-    return f'<div class="card" id="cost"><h2>What it costs</h2>{table}</div>' if names else ""
+    return f'<div class="card" id="cost"><h2>Cost</h2>{table}</div>' if names else ""

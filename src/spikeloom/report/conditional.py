@@ -1,7 +1,7 @@
-"""Figures of conditional samples: what was asked for beside what a decoder of real spikes reads.
+"""Figures of conditional samples: the requested condition beside the condition decoded from the spikes.
 
-Both sides go through the same decoder, fitted to the recorded training trials, so the recorded side shows how well one
-can read at all. Nothing is drawn here; see `views.py`.
+Both sides go through the same decoder, fitted to the recorded training trials, so the recorded side shows the
+accuracy that decoding can reach. These functions only compute `Figure` objects; see `views.py`.
 """
 
 from typing import Any
@@ -20,39 +20,45 @@ from spikeloom.trials import Trials
 SIDES: tuple[tuple[str, Role], ...] = (("real", "real"), ("fake", "fake"))
 
 SHOWN = 4
-"""Trials whose courses are drawn."""
+"""Number of trials whose time courses are drawn."""
 
 MOST_POINTS = 1500
-"""Points of one side of a scatter plot."""
+"""Largest number of points of one side of a scatter plot."""
 
 
 def conditional_figures(directions: DirectionReading | str, behavior: BehaviorReading | str) -> tuple[Figure, ...]:
-    """Figures of what was read back: a direction, a behaviour series, both, or nothing."""
+    """Return the figures of the decoded direction and of the decoded behaviour series, where they exist."""
     figures = () if isinstance(directions, str) else (of_directions(directions),)
     return figures if isinstance(behavior, str) else (*figures, of_behavior(behavior))
 
 
-def of_directions(found: DirectionReading) -> Figure:
-    """Directions asked and read: each trial, and for each direction the error, the bias and the share read right."""
-    degrees, charts = f"{found.name}, degrees", []
+def of_directions(directions: DirectionReading) -> Figure:
+    """Draw requested and decoded directions: every trial, and error, bias and accuracy of each direction."""
+    degrees, charts = f"{directions.name}, degrees", []
     cloud = []
     for side, role in SIDES:
-        asked = found.asked[side] % 360
-        turned = asked + (found.read[side] - asked + 180) % 360 - 180  # beside the line of equality, not across it
-        keep = np.arange(len(asked)) % max(1, -(-len(asked) // MOST_POINTS)) == 0
+        requested = directions.asked[side] % 360
+        # shifted by multiples of 360 degrees to the line of equality
+        turned = requested + (directions.read[side] - requested + 180) % 360 - 180
+        keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
         apart = 2.5 if side == "fake" else -2.5
-        cloud.append(Series("points", role, asked[keep] + apart, turned[keep]))
-    charts.append(Chart("Asked and read", tuple(cloud), f"asked ({degrees})", "read (degrees)", diagonal=True))
-    values = found.values
-    means = {side: [_mean(found.error(side)[found.of(side, value)]) for value in values] for side, _ in SIDES}
-    biases = {side: [found.bias(side, value) for value in values] for side, _ in SIDES}
+        cloud.append(Series("points", role, requested[keep] + apart, turned[keep]))
+    charts.append(
+        Chart("Requested and decoded", tuple(cloud), f"requested ({degrees})", "decoded (degrees)", diagonal=True)
+    )
+    values = directions.values
+    means = {side: [_mean(directions.error(side)[directions.of(side, value)]) for value in values] for side, _ in SIDES}
+    biases = {side: [directions.bias(side, value) for value in values] for side, _ in SIDES}
     rows: list[tuple[str, str, dict[str, Any]]] = [
         ("Mean error", "degrees", means),
         ("Bias", "degrees", {side: [np.nan if b is None else b[0] for b in each] for side, each in biases.items()}),
     ]
-    if found.classified:
-        right = {side: [_mean(found.classified[side][found.of(side, value)]) for value in values] for side, _ in SIDES}
-        rows.append(("Share read right", "share of trials", right))
+    if directions.classified:
+        right = {
+            side: [_mean(directions.classified[side][directions.of(side, value)]) for value in values]
+            for side, _ in SIDES
+        }
+        rows.append(("Decoded correctly", "fraction of trials", right))
     for title, unit, by_side in rows:
         series = [
             Series(kind, role, values, np.array(by_side[side], float))
@@ -61,74 +67,81 @@ def of_directions(found: DirectionReading) -> Figure:
         ]
         charts.append(Chart(title, tuple(series), degrees, unit))
     words = [
-        f"{float(np.mean(found.error(side))):.3g}° {word}"
+        f"{float(np.mean(directions.error(side))):.3g}° {word}"
         for side, word in (("fake", "generated"), ("real", "recorded"))
     ]
     caption = (
-        f"A decoder fitted to recorded training trials reads the direction: mean error {words[0]}, {words[1]}. "
-        "Generated trials should be read as well as recorded ones, not better."
+        f"A decoder fitted to recorded training trials decodes the direction: mean error {words[0]}, {words[1]}. "
+        "The error of generated trials should equal that of recorded trials; a smaller error is a fault, too."
     )
-    return Figure("asked_direction", "Directions asked and read", caption, tuple(charts), columns=2, tab="Conditions")
+    return Figure(
+        "asked_direction", "Requested and decoded directions", caption, tuple(charts), columns=2, tab="Conditions"
+    )
 
 
 def _mean(values: NDArray[Any]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 
-def of_behavior(found: BehaviorReading) -> Figure:
-    """A behaviour series asked and read: all bins, the course of a few trials, and their paths."""
-    unit, charts, words = f" ({found.unit})" if found.unit else "", [], []
+def of_behavior(behavior: BehaviorReading) -> Figure:
+    """Draw the requested and the decoded behaviour series: all bins, a few time courses, and their paths."""
+    unit, charts, words = f" ({behavior.unit})" if behavior.unit else "", [], []
     cloud = []
     for side, role in SIDES:
-        good = np.isfinite(found.read[side])
-        asked, read = found.asked[side][good], found.read[side][good]
-        keep = np.arange(len(asked)) % max(1, -(-len(asked) // MOST_POINTS)) == 0
-        cloud.append(Series("points", role, asked[keep], read[keep]))
-        value = found.r_squared(side)
+        good = np.isfinite(behavior.read[side])
+        requested, read = behavior.asked[side][good], behavior.read[side][good]
+        keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
+        cloud.append(Series("points", role, requested[keep], read[keep]))
+        value = behavior.r_squared(side)
         words.append("unknown" if value is None else f"{value:.3g}")
-    charts.append(Chart("Asked and read", tuple(cloud), f"asked{unit}", f"read{unit}", diagonal=True))
-    trials = np.unique(np.linspace(0, len(found.read["fake"]) - 1, SHOWN).astype(int))
-    for dim in range(min(2, found.read["fake"].shape[2])):
-        charts.append(_course(found, "fake", int(trials[0]), dim, f"{found.name}, dimension {dim + 1}"))
-    charts += _paths(found, trials)
+    charts.append(Chart("Requested and decoded", tuple(cloud), f"requested{unit}", f"decoded{unit}", diagonal=True))
+    trials = np.unique(np.linspace(0, len(behavior.read["fake"]) - 1, SHOWN).astype(int))
+    for dim in range(min(2, behavior.read["fake"].shape[2])):
+        charts.append(_course(behavior, "fake", int(trials[0]), dim, f"{behavior.name}, dimension {dim + 1}"))
+    charts += _paths(behavior, trials)
     caption = (
-        f"{found.name} read by a decoder fitted to recorded training trials: R² {words[1]} of generated trials "
-        f"against what was asked for, {words[0]} of recorded ones. Dashed: asked for."
+        f"{behavior.name}, decoded by a decoder fitted to recorded training trials. R² between requested and decoded "
+        f"values: {words[1]} for generated trials, {words[0]} for recorded trials. Dashed: requested."
     )
     return Figure(
-        "asked_behaviour", f"{found.name} asked and read", caption, tuple(charts), columns=3, tab="Conditions"
+        "asked_behaviour",
+        f"{behavior.name}, requested and decoded",
+        caption,
+        tuple(charts),
+        columns=3,
+        tab="Conditions",
     )
 
 
-def _course(found: BehaviorReading, side: str, trial: int, dim: int, title: str) -> Chart:
-    time = (np.arange(found.read[side].shape[1]) + 0.5) * found.width
+def _course(behavior: BehaviorReading, side: str, trial: int, dim: int, title: str) -> Chart:
+    time = (np.arange(behavior.read[side].shape[1]) + 0.5) * behavior.width
     role: Role = "fake" if side == "fake" else "real"
-    asked = np.where(np.isfinite(found.read[side][trial, :, dim]), found.asked[side][trial, :, dim], np.nan)
+    requested = np.where(np.isfinite(behavior.read[side][trial, :, dim]), behavior.asked[side][trial, :, dim], np.nan)
     series = (
-        Series("dashes", "c0", time, asked, name="asked"),
-        Series("line", role, time, found.read[side][trial, :, dim], name="read"),
+        Series("dashes", "c0", time, requested, name="requested"),
+        Series("line", role, time, behavior.read[side][trial, :, dim], name="decoded"),
     )
-    return Chart(title, series, "time (s)", found.unit or "value")
+    return Chart(title, series, "time (s)", behavior.unit or "value")
 
 
-def _paths(found: BehaviorReading, trials: NDArray[np.int64]) -> list[Chart]:
-    """Paths of some generated trials in the plane; none for series of one dimension."""
-    if found.read["fake"].shape[2] < 2:
+def _paths(behavior: BehaviorReading, trials: NDArray[np.int64]) -> list[Chart]:
+    """Draw the paths of a few generated trials in the plane; nothing for series of one dimension."""
+    if behavior.read["fake"].shape[2] < 2:
         return []
-    asked, read = found.path("fake", trials)
+    requested, read = behavior.path("fake", trials)
     return [
-        _plane(asked[row], read[row][None], f"trial {trial}", found.unit.removesuffix("/s"))
+        _plane(requested[row], read[row][None], f"trial {trial}", behavior.unit.removesuffix("/s"))
         for row, trial in enumerate(trials.tolist())
     ]
 
 
-def _plane(asked: NDArray[np.float64], read: NDArray[np.float64], title: str, unit: str) -> Chart:
-    """One path in the plane, and what is read of it, on axes of equal length."""
-    both = np.concatenate([asked[None, :, :2], read[:, :, :2]])
+def _plane(requested: NDArray[np.float64], decoded: NDArray[np.float64], title: str, unit: str) -> Chart:
+    """Draw one requested path in the plane and its decoded paths, on axes of equal length."""
+    both = np.concatenate([requested[None, :, :2], decoded[:, :, :2]])
     low, high = np.nanmin(both, (0, 1)), np.nanmax(both, (0, 1))
     middle, reach = (low + high) / 2, 0.54 * float((high - low).max()) or 1.0
-    lines = [Series("line", "fake", path[:, 0], path[:, 1], name="read") for path in read]
-    lines.append(Series("dashes", "c0", asked[:, 0], asked[:, 1], name="asked"))
+    lines = [Series("line", "fake", path[:, 0], path[:, 1], name="decoded") for path in decoded]
+    lines.append(Series("dashes", "c0", requested[:, 0], requested[:, 1], name="requested"))
     (left, bottom), (right, top) = (middle - reach).tolist(), (middle + reach).tolist()
     label = f" ({unit})" if unit else ""
     return Chart(title, tuple(lines), f"x{label}", f"y{label}", limits=(left, right, bottom, top), wide=1.0)
@@ -137,49 +150,49 @@ def _plane(asked: NDArray[np.float64], read: NDArray[np.float64], title: str, un
 def drawn_figure(
     real: Trials, drawn: Trials, *, reference: Trials | None = None, name: str = "", seed: int = 0
 ) -> Figure:
-    """Generated trials of one path drawn by hand: a raster, the course of each dimension, and the path that is read.
+    """Draw generated trials of one requested path: a raster, the course of each dimension, and the decoded path.
 
     Args:
         real: Recorded trials with the same behaviour series.
-        drawn: Generated trials that were all asked for the same series.
+        drawn: Generated trials, all conditioned on the same series.
         reference: Training trials, to which the decoder is fitted.
-        name: What was drawn.
-        seed: Of the decoder's folds.
+        name: Name of the path, for the title.
+        seed: Random seed of the decoder's cross-validation folds.
 
     Raises:
-        DataError: if the series cannot be read; says why.
+        DataError: if the series cannot be decoded; the message gives the reason.
     """
-    found = read_behavior(Pair(real, drawn, reference=reference, seed=seed))
-    if isinstance(found, str):
+    behavior = read_behavior(Pair(real, drawn, reference=reference, seed=seed))
+    if isinstance(behavior, str):
         raise DataError(
-            "A drawn path needs trials with its series.", f"{found}.", "Sample them with --condition NAME=path.csv."
+            "A drawn path needs trials with its series.", f"{behavior}.", "Sample them with --condition NAME=path.csv."
         )
     title = f"Drawn: {name}" if name else "Drawn by hand"
     charts = []
     rows = np.arange(len(drawn))
-    asked, read = found.path("fake", rows)
-    mean = found.read["fake"].mean(0)
-    time = (np.arange(len(mean)) + 0.5) * found.width
+    requested, decoded = behavior.path("fake", rows)
+    mean = behavior.read["fake"].mean(0)
+    time = (np.arange(len(mean)) + 0.5) * behavior.width
     for dim in range(min(2, mean.shape[1])):
-        wanted = np.where(np.isfinite(mean[:, dim]), found.asked["fake"][0, :, dim], np.nan)
+        wanted = np.where(np.isfinite(mean[:, dim]), behavior.asked["fake"][0, :, dim], np.nan)
         series = (
-            Series("dashes", "c0", time, wanted, name="asked"),
-            Series("line", "c1", time, found.read["fake"][0, :, dim], name="one trial"),
+            Series("dashes", "c0", time, wanted, name="requested"),
+            Series("line", "c1", time, behavior.read["fake"][0, :, dim], name="one trial"),
             Series("line", "fake", time, mean[:, dim], name="mean"),
         )
-        charts.append(Chart(f"{found.name}, dimension {dim + 1}", series, "time (s)", found.unit or "value"))
+        charts.append(Chart(f"{behavior.name}, dimension {dim + 1}", series, "time (s)", behavior.unit or "value"))
     if mean.shape[1] > 1:
-        unit = found.unit.removesuffix("/s")
-        charts.append(_plane(asked[0], read.mean(0)[None], f"mean of {len(drawn)} trials", unit))
-        charts.append(_plane(asked[0], read[:1], "one trial", unit))
+        unit = behavior.unit.removesuffix("/s")
+        charts.append(_plane(requested[0], decoded.mean(0)[None], f"mean of {len(drawn)} trials", unit))
+        charts.append(_plane(requested[0], decoded[:1], "one trial", unit))
     order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
-    value, good = found.r_squared("fake"), np.isfinite(mean).all(1)
-    average = r_squared(found.asked["fake"][0][good], mean[good])
-    words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, found.r_squared("real"))]
+    value, good = behavior.r_squared("fake"), np.isfinite(mean).all(1)
+    average = r_squared(behavior.asked["fake"][0][good], mean[good])
+    words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, behavior.r_squared("real"))]
     caption = (
-        f"Dashed: asked for. {found.name} read by a decoder of recorded spikes: R² {words[0]} of single trials, "
-        f"{words[1]} of their mean; {words[2]} of recorded trials and their own movement."
+        f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {words[0]} for "
+        f"single trials, {words[1]} for their mean, {words[2]} for recorded trials and their movement."
     )
     key = "drawn_" + "".join(letter if letter.isalnum() else "_" for letter in name or "path")
     return Figure(
@@ -189,5 +202,5 @@ def drawn_figure(
         tuple(charts),
         columns=3,
         tab="Conditions",
-        legend=(("fake", "generated"), ("c0", "asked for")),
+        legend=(("fake", "generated"), ("c0", "requested")),
     )

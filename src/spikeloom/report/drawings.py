@@ -1,4 +1,4 @@
-"""The figures of a report, from what an evaluation found."""
+"""`figures_of`: all figures of a report."""
 
 from spikeloom.report import views
 from spikeloom.report.chart import Figure
@@ -7,7 +7,7 @@ from spikeloom.report.findings import Shown
 
 
 def figures_of(shown: Shown) -> tuple[Figure, ...]:
-    """Every figure, in the order of the page."""
+    """Return every figure, in the order of the page."""
     figures = views.all_figures(shown.real, shown.fake, shown.results, condition=shown.condition, aligned=shown.aligned)
     figures += conditional_figures(shown.directions, shown.behavior)
     if shown.closest is not None:

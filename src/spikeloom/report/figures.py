@@ -1,13 +1,13 @@
 """Figures with matplotlib: one function per panel, each taking an `Axes`, and the report's figures as SVG and PDF.
 
-The functions draw on the axes they are given and return nothing; none of them opens a window or keeps global state, so
-they fit into any figure of a paper:
+The functions draw on existing axes and return nothing. None of them opens a window or keeps global state, so they can
+be combined in any figure of a paper:
 
     fig, axes = plt.subplots(1, 2)
     figures.raster(axes[0], real)
     figures.population_counts(axes[1], real, fake)
 
-What is drawn is decided in `views.py`, for these files and for the page alike; here it only gets ink. matplotlib is an
+`views.py` computes the content of each figure, for these files and for the page; this module draws it. matplotlib is an
 extra (`pip install 'spikeloom[figures]'`) and is imported where it is needed.
 """
 
@@ -51,11 +51,11 @@ PAPER = {
 """Width of the axes, left margin, gap between columns, bottom margin, and gap between rows, in inches."""
 
 DOTS = ((60, 8.0, 0.85), (400, 4.5, 0.6), (math.inf, 2.2, 0.35))
-"""Most dots, their size in points, and how opaque they are."""
+"""Largest number of dots, their size in points, and their opacity."""
 
 
 def raster(axes: "Axes", trials: Trials, *, trial: int = 0) -> None:
-    """Spikes of one trial: time in seconds against neurons, the most active on top."""
+    """Draw the spikes of one trial: time in seconds against neurons, the most active on top."""
     time = int(trials.lengths[trial])
     draw(axes, views.one_raster(trials, trial=trial, order=views.in_raster(trials, time)))
 
@@ -63,57 +63,57 @@ def raster(axes: "Axes", trials: Trials, *, trial: int = 0) -> None:
 def psth(
     axes: "Axes", real: Trials, fake: Trials, *, neuron: int = 0, condition: str | None = None, value: Any = None
 ) -> None:
-    """Mean rate of one neuron over the trials of one condition value, smoothed (sd 20 ms), in spikes/s."""
+    """Draw the mean rate of one neuron over the trials of one condition value, in spikes/s (Gaussian, sd 20 ms)."""
     draw(axes, views.one_psth(real, fake, neuron=neuron, condition=condition, value=value))
 
 
 def population_counts(axes: "Axes", real: Trials, fake: Trials) -> None:
-    """Distribution of the number of spikes of all neurons in one bin."""
+    """Draw the distribution of the number of spikes of all neurons in one bin."""
     draw(axes, views.population_counts(real, fake).charts[0])
 
 
 def pairwise_correlations(axes: "Axes", real: Trials, fake: Trials) -> None:
-    """Correlation of each pair of neurons at 20 ms, recorded against generated."""
+    """Draw the correlation of each pair of neurons at 20 ms, recorded against generated."""
     draw(axes, views.from_metric("pairwise_correlation_r", real, fake))
 
 
 def noise_correlations(axes: "Axes", real: Trials, fake: Trials, *, condition: str | None = None) -> None:
-    """Correlation of each pair's trial counts around their condition means, recorded against generated."""
+    """Draw the correlation of each pair's trial counts around their condition means, recorded against generated."""
     draw(axes, views.from_metric("noise_correlation_r", real, fake, condition=condition))
 
 
 def interval_means(axes: "Axes", real: Trials, fake: Trials) -> None:
-    """Mean interval between spikes of each neuron, recorded against generated, in seconds."""
+    """Draw the mean interval between spikes of each neuron in seconds, recorded against generated."""
     draw(axes, views.from_metric("isi_mean_r", real, fake))
 
 
 def interval_variation(axes: "Axes", real: Trials, fake: Trials) -> None:
-    """Coefficient of variation of each neuron's intervals, recorded against generated."""
+    """Draw the coefficient of variation of each neuron's intervals, recorded against generated."""
     draw(axes, views.from_metric("isi_cv_r", real, fake))
 
 
 def fano_factors(axes: "Axes", real: Trials, fake: Trials, *, condition: str | None = None) -> None:
-    """Fano factor of each neuron, recorded against generated."""
+    """Draw the Fano factor of each neuron, recorded against generated."""
     draw(axes, views.from_metric("fano_median_ratio", real, fake, condition=condition))
 
 
 def autocorrelogram(axes: "Axes", real: Trials, fake: Trials, *, neuron: int | None = None) -> None:
-    """Autocorrelation against lag in seconds, of one neuron or of the population count."""
+    """Draw the autocorrelation of one neuron or of the population count against the lag in seconds."""
     draw(axes, views.one_autocorrelogram(real, fake, neuron=neuron))
 
 
 def trajectories(axes: "Axes", trials: Trials, *, condition: str | None = None, basis: Trials | None = None) -> None:
-    """Condition means on the first two principal components of `basis` (the trials themselves if absent)."""
+    """Draw condition means on the first two principal components of `basis`, or of the trials if it is absent."""
     draw(axes, views.trajectories(trials if basis is None else basis, trials, condition=condition).charts[1])
 
 
 def spectrum(axes: "Axes", real: Trials, fake: Trials) -> None:
-    """Power spectrum of the population count against frequency in Hz."""
+    """Draw the power spectrum of the population count against frequency in Hz."""
     draw(axes, views.spectra(real, fake).charts[0])
 
 
 def draw(axes: "Axes", chart: Chart) -> None:
-    """One chart on the given axes, in the colours for white paper."""
+    """Draw one chart on the axes, in the colours for white paper."""
     low_x, high_x, low_y, high_y = chart.bounds()
     if chart.diagonal:
         axes.plot([low_x, high_x], [low_y, high_y], color=LIGHT["guide"], lw=0.8, ls=(0, (4, 3)), zorder=0)
@@ -147,7 +147,7 @@ def _ink(axes: "Axes", one: Series) -> None:
 
 
 def save(figure: Figure, folder: Path) -> list[Path]:
-    """Write one figure as `<key>.svg` and `<key>.pdf`, each whole or not at all; returns the paths.
+    """Write one figure as `<key>.svg` and `<key>.pdf`, each atomically, and return the paths.
 
     Raises:
         SettingError: if matplotlib is not installed.

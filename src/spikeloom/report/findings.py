@@ -1,7 +1,7 @@
-"""`Findings`: what an evaluation found, before anything is drawn.
+"""`Findings`: the results of an evaluation, without figures.
 
-All numbers are here, and everything that figures show of them: the trials of both sides and the arrays behind the
-metrics. Figures are made from it on demand, by `report.drawings`.
+It holds all numbers and everything that figures need: the trials of both sides and the arrays behind the metrics.
+`report.drawings` makes figures from it when they are needed.
 """
 
 import csv
@@ -33,20 +33,20 @@ HEADLINE = (
 MEMORISED = {
     "clean": "No sign of memorised training trials.",
     "suspicious": "Generated trials lie closer to training trials than new data would.",
-    "swapped": "Generated trials lie closer to the held-out trials than to the training trials: were files swapped?",
+    "swapped": "Generated trials lie closer to held-out than to training trials. Check whether the files were swapped.",
     "copies": "Generated trials repeat training trials.",
 }
-"""The verdict on memorisation in a sentence."""
+"""One sentence for each verdict on memorisation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Closest:
-    """Generated trials with the training trials nearest to them.
+    """Generated trials and the training trials nearest to them.
 
     Args:
         fake: Generated trials.
         train: Training trials.
-        pairs: Number of the generated and of the training trial, the nearest pairs first (pair, 2).
+        pairs: Indices of the generated and of the training trial (pair, 2), the nearest pairs first.
     """
 
     fake: Trials
@@ -60,11 +60,11 @@ class Shown:
 
     Args:
         real: Recorded trials.
-        fake: The first set of generated trials, with labels that were decoded from its spikes where it had none.
+        fake: The first set of generated trials, with labels decoded from its spikes if it had none.
         condition: Name of the condition that labels trials; None without one.
         results: Results of one comparison, metric name -> result with the arrays behind it.
-        directions: Directions of the condition and those read from the spikes, or why there are none.
-        behavior: A behaviour series and what is read of it from the spikes, or why there is none.
+        directions: Requested and decoded directions, or the reason why there are none.
+        behavior: Requested and decoded behaviour series, or the reason why there is none.
         closest: Generated trials beside the nearest training trials; None without training trials.
         aligned: Whether trials begin at a common event. False for windows of a continuous recording, whose mean time
             course means nothing.
@@ -82,19 +82,18 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Findings:
-    """What an evaluation found: all numbers, and the trials and arrays that figures show.
+    """Results of an evaluation: all numbers, and the trials and arrays that figures show.
 
     Args:
-        rows: The panel, in the order of the metrics.
-        protocol: The published LDNS protocol, as a table of its own.
-        protocol_note: What it was computed against, and its faults.
-        memorisation: Whether generated trials are copies of training trials (the worst of several sets), or why that
-            could not be looked at.
-        facts: What was compared: files, trials, seeds, sampler; name -> words.
-        names: Names of the fakes.
-        cost: What training and sampling cost, name -> words; empty where only files are known.
-        shown: What figures show; None for findings without figures.
-        more_figures: Figures that were added to those of `shown`.
+        rows: One row per metric, in the order of the panel.
+        protocol: Rows of the published LDNS protocol, a separate table.
+        protocol_note: Trials that the protocol was computed against, and faults of the protocol.
+        memorisation: Comparison with the training trials (the worst of several sets), or the reason why it is missing.
+        facts: Facts about the comparison, name -> text: files, trials, seeds, sampler.
+        names: Names of the sets of generated trials.
+        cost: Costs of training and sampling, name -> text; empty if only files were compared.
+        shown: Data of the figures; `None` for findings without figures.
+        more_figures: Figures in addition to those of `shown`.
     """
 
     rows: tuple[Row, ...]
@@ -112,12 +111,12 @@ class Findings:
 
     @property
     def worst_first(self) -> list[Row]:
-        """Rows by the share closed, the smallest first; then those that cannot tell; then those without a value."""
+        """Rows sorted by distance closed, smallest first; then rows without it, then rows without a value."""
         return sorted(self.rows, key=lambda row: (row.value is None, row.closed is None, row.closed or 0.0))
 
     @property
     def in_order(self) -> list[Row]:
-        """Rows as a reader wants them: the headline metrics first, the others by the share closed."""
+        """Rows in the order of the report: the headline metrics, then the others sorted by distance closed."""
         first = [row for name in HEADLINE for row in self.rows if row.metric.name == name]
         return [*first, *[row for row in self.worst_first if row.metric.name not in HEADLINE]]
 
@@ -128,10 +127,10 @@ class Findings:
 
     @property
     def summary(self) -> str:
-        """The report in one sentence or three."""
+        """Summary of the report in one to three sentences."""
         judged = [row for row in self.worst_first if row.closed is not None]
         if not judged:
-            text = "No metric can tell generated from recorded trials here: there are too few trials or spikes."
+            text = "No metric can distinguish generated from recorded trials: there are too few trials or spikes."
         else:
             good = sum(bool(row.at_floor) for row in judged)
             middle = float(np.median([min(row.closed or 0.0, 1.0) for row in judged]))
@@ -146,7 +145,7 @@ class Findings:
         return text if isinstance(self.memorisation, str) else f"{text} {MEMORISED[self.memorisation.level]}"
 
     def to_dict(self) -> dict[str, object]:
-        """What metrics.json holds: plain numbers, words and None."""
+        """Return the content of metrics.json: plain numbers, texts and None."""
         extra = {
             row.metric.name: {"sd": row.sd, "values": dict(row.values), "baselines": dict(row.baselines)}
             for row in self.rows
@@ -167,25 +166,25 @@ class Findings:
         }
 
     def _copies(self) -> dict[str, object]:
-        found = self.memorisation
-        if isinstance(found, str):
-            return {"level": None, "verdict": found}
+        memorisation = self.memorisation
+        if isinstance(memorisation, str):
+            return {"level": None, "verdict": memorisation}
         return {
-            "level": found.level,
-            "verdict": found.verdict,
-            "share": found.share,
-            "share_sd": found.share_sd,
-            "quantile_ratio": found.quantile_ratio,
-            "duplicates": found.duplicates,
-            "trials": found.trials,
+            "level": memorisation.level,
+            "verdict": memorisation.verdict,
+            "share": memorisation.share,
+            "share_sd": memorisation.share_sd,
+            "quantile_ratio": memorisation.quantile_ratio,
+            "duplicates": memorisation.duplicates,
+            "trials": memorisation.trials,
             "closest": [
                 {"fake": int(fake), "train": int(train), "distance": float(distance)}
-                for (fake, train), distance in zip(found.closest, found.closest_distance, strict=True)
+                for (fake, train), distance in zip(memorisation.closest, memorisation.closest_distance, strict=True)
             ],
         }
 
     def to_csv(self) -> str:
-        """The panel as comma-separated text, one metric per line as on the page; a missing number is an empty cell."""
+        """Return the panel as comma-separated text, one metric per line; a missing number is an empty cell."""
         out = io.StringIO()
         columns = ["metric", "title", "unit", "ideal", "value", "sd", "floor", "floor_sd", "closed"]
         writer = csv.writer(out, lineterminator="\n")

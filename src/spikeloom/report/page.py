@@ -1,9 +1,9 @@
 """A `Report` as one self-contained HTML page that opens from a mail attachment.
 
-Everything is inside: styles, a small script for tabs and hover, figures as inline SVG. The page asks no network for
-anything, and its content security policy forbids it to; the policy also allows no script but ours, by its hash, so a
-neuron or condition named `<script>` could not run even if it were not escaped, which it is. Without scripts (some mail
-previews) and on paper all tabs stand below each other.
+The page holds its styles, a small script for tabs and hover, and figures as inline SVG. It makes no network requests,
+and its content security policy forbids them. The policy allows only the script of this page, by its hash. A neuron or
+condition named `<script>` is escaped, and the policy would block it in addition. Without scripts (some mail previews)
+and on paper, all tabs are shown below each other.
 """
 
 import base64
@@ -24,17 +24,17 @@ TABS = ("Numbers", *LOOKS, "Memorisation", "LDNS protocol", "About")
 
 
 def page(report: Findings, figures: Sequence[Figure]) -> str:
-    """The whole page as text, with the given figures."""
+    """Return the page as HTML text, with these figures."""
     body = f"""<header><h1>Generated against recorded spikes</h1>
 <p class="summary">{escape(report.summary)}</p>
 <div class="facts">{_facts_line(report)}</div></header>
 <main>{_tabs(_panels(report, figures))}</main>
-<footer>Made by spikeloom. Recorded blue, generated orange; point at a figure for its values.</footer>"""
+<footer>Made by spikeloom. Recorded: blue. Generated: orange. Point at a figure to see its values.</footer>"""
     return document("spikeloom report", body)
 
 
 def document(title: str, body: str) -> str:
-    """A page around a body: styles, script and the policy that allows nothing else."""
+    """Return a page around a body, with styles, script and content security policy."""
     script, style = _text("page.js"), _style()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -57,7 +57,7 @@ def document(title: str, body: str) -> str:
 
 
 def figure_html(figure: Figure) -> str:
-    """A figure with title, caption, legend and its charts."""
+    """Return a figure as HTML: title, caption, legend and charts."""
     keys = "".join(
         f'<span><i style="background:var(--{role})"></i>{escape(word)}</span>' for role, word in figure.legend
     )
@@ -76,7 +76,7 @@ def figure_html(figure: Figure) -> str:
 
 
 def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
-    """Content of each tab."""
+    """Return the content of each tab."""
     panels = {
         "Numbers": _panel_table(report),
         "Memorisation": _verdict(report),
@@ -103,19 +103,21 @@ def _facts_line(report: Findings) -> str:
 
 
 def _verdict(report: Findings) -> str:
-    """Memorisation, in words, with the closest pairs."""
-    found = report.memorisation
-    if isinstance(found, str):
-        return f'<div class="card verdict unclear" id="memorisation"><h2>Memorisation</h2><p>{escape(found)}</p></div>'
+    """Return the verdict on memorisation as HTML, with the closest pairs."""
+    memorisation = report.memorisation
+    if isinstance(memorisation, str):
+        words = escape(memorisation)
+        return f'<div class="card verdict unclear" id="memorisation"><h2>Memorisation</h2><p>{words}</p></div>'
     rows = [
-        (f"trial {fake}", f"trial {train}", number(float(distance)), number(float(found.to_held_out[fake])))
-        for (fake, train), distance in zip(found.closest, found.closest_distance, strict=True)
-        if fake < len(found.to_held_out)
+        (f"trial {fake}", f"trial {train}", number(float(distance)), number(float(memorisation.to_held_out[fake])))
+        for (fake, train), distance in zip(memorisation.closest, memorisation.closest_distance, strict=True)
+        if fake < len(memorisation.to_held_out)
     ]
     head = ("generated", "closest training trial", "distance", "distance to the closest held-out trial")
-    level = {"clean": "good", "suspicious": "unclear", "swapped": "unclear", "copies": "found"}[found.level]
+    level = {"clean": "good", "suspicious": "unclear", "swapped": "unclear", "copies": "found"}[memorisation.level]
+    verdict = escape(memorisation.verdict)
     return (
-        f'<div class="card verdict {level}" id="memorisation"><h2>Memorisation</h2><p>{escape(found.verdict)}</p>'
+        f'<div class="card verdict {level}" id="memorisation"><h2>Memorisation</h2><p>{verdict}</p>'
         f"<h3>Closest pairs</h3>{plain_table(head, rows)}</div>"
     )
 
@@ -127,11 +129,11 @@ def _panel_table(report: Findings) -> str:
         f"<th{'' if name == 'metric' or name == 'distance closed' else ' class=n'}>{escape(name)}</th>" for name in head
     )
     note = (
-        "First the metrics that matter most, then the others, those with the smallest distance closed first. The "
-        "<b>noise floor</b> compares one part of the recorded trials with another, with as many trials as the "
-        "comparison of the generated ones; no generator can be shown to be better. <b>Distance closed</b> runs from "
-        "independent Poisson spikes with the right mean rates (none) to the noise floor (all). Green: the difference "
-        "from the floor is within two standard deviations."
+        "The most important metrics come first, then the others, sorted by distance closed (smallest first). The "
+        "<b>noise floor</b> compares one half of the recorded trials with the other, with the same number of trials "
+        "as for the generated trials; no generator can be shown to be better. <b>Distance closed</b> is 0 % for "
+        "independent Poisson spikes with the right mean rates (shown as “none”) and 100 % at the noise floor (“all”). "
+        "Green: the value is within two standard deviations of the floor."
     )
     return (
         f'<div class="card" id="panel"><h2>Every metric beside its noise floor</h2><p class="soft">{note}</p>'
@@ -153,7 +155,7 @@ def _panel_row(report: Findings, row: Row) -> str:
 
 
 def _closed(row: Row) -> str:
-    """Share closed as words and a bar, or why there is none."""
+    """Return the distance closed as text and a bar, or the reason why it is missing."""
     if row.closed is None:
         if row.value is None:
             words = "not computed, see the reason"
@@ -162,7 +164,7 @@ def _closed(row: Row) -> str:
         elif row.at_floor is None:
             words = "no noise floor to compare with"
         else:
-            words = "at the floor, but so are Poisson spikes" if row.at_floor else "Poisson spikes are at the floor"
+            words = "at the floor, as are Poisson spikes" if row.at_floor else "Poisson spikes reach the floor"
         return f'<td class="closed soft" data-label="closed">{words}</td>'
     width = 100 * min(max(row.closed, 0.0), 1.0)
     good = " good" if row.at_floor else ""
@@ -191,12 +193,12 @@ def _protocol_cells(row: ProtocolRow, names: Sequence[str]) -> list[str]:
 def _about(report: Findings) -> str:
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in report.facts.items())
     cost = plain_table(["", ""], report.cost.items())
-    card = f'<div class="card" id="cost"><h2>What it costs</h2>{cost}</div>' if report.cost else ""
+    card = f'<div class="card" id="cost"><h2>Cost</h2>{cost}</div>' if report.cost else ""
     return f'{card}<div class="card" id="about"><h2>What was compared</h2><dl>{items}</dl></div>'
 
 
 def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A plain table: the first column text, the others numbers."""
+    """Return a plain HTML table: the first column holds text, the others numbers."""
 
     def cell(column: int) -> str:
         return "" if column == 0 else ' class="n"'
@@ -209,7 +211,7 @@ def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _pair(figure: Figure) -> str:
-    """Rasters: recorded trials on the left, generated ones on the right."""
+    """Return the rasters as HTML: recorded trials on the left, generated trials on the right."""
     sides = []
     for role, word in (("real", "Recorded"), ("fake", "Generated")):
         charts = [chart for chart in figure.charts if chart.series[0].role == role]
@@ -230,7 +232,7 @@ def _spread(value: float | None, sd: float | None) -> str:
 
 
 def _style() -> str:
-    """The style sheet with the palettes put in."""
+    """Return the style sheet with the palettes inserted."""
     light = "".join(f"--{role}:{color};" for role, color in LIGHT.items())
     dark = "".join(f"--{role}:{color};" for role, color in DARK.items())
     roles = "".join(f".chart .{role}{{stroke:var(--{role})}}" for role in get_args(Role))

@@ -1,7 +1,7 @@
-"""Figures for notebooks: `sl.plot.compare(real, fake)` and its kin, each made in one call.
+"""Figures for notebooks: `sl.plot.compare(real, fake)` and related functions, one call for each figure.
 
-Every function makes a matplotlib figure and returns it. For panels in a figure of your own, take the functions of
-`spikeloom.report.figures`, which draw on the axes they are given.
+Every function makes a matplotlib figure and returns it. The functions of
+`spikeloom.report.figures` draw single panels on existing axes.
 """
 
 from dataclasses import replace
@@ -29,17 +29,17 @@ Numbers = NDArray[np.float64]
 __all__ = ["compare", "decoded", "traversal", "trial"]
 
 SHOWN = 2
-"""Trials of each side whose spikes are drawn."""
+"""Number of trials of each side whose spikes are drawn."""
 
 THIN = 12
-"""Generated trials of one requested path whose decoded paths are drawn one by one."""
+"""Number of generated trials of one requested path whose decoded paths are drawn singly."""
 
 PANELS = 3
-"""Trials that get a panel of their own where the requested paths differ."""
+"""Number of trials that get separate panels if the requested paths differ."""
 
 
 def compare(real: Trials, fake: Trials) -> "Figure":
-    """Real trials (blue) beside generated ones (orange): spikes, population counts, pairwise correlations, intervals.
+    """Draw real (blue) and generated trials (orange): spikes, population counts, pairwise correlations, intervals.
 
     Args:
         real: Recorded trials.
@@ -60,7 +60,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
             seconds = max(int(part.lengths[:SHOWN].max()) * part.bin_width for part in (real, fake))
             axes.set(title="", xlim=(0, seconds), xlabel="time (s)" if row else "")
             axes.set_ylabel(f"{word}\nneuron" if not column else "")
-    population, pairs, intervals = (sheet.add_subplot(grid[2, 2 * place : 2 * place + 2]) for place in range(3))
+    population, pairs, intervals = (sheet.add_subplot(grid[2, 2 * column : 2 * column + 2]) for column in range(3))
     figures.population_counts(population, real, fake)
     figures.pairwise_correlations(pairs, real, fake)
     figures.interval_variation(intervals, real, fake)
@@ -70,7 +70,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
 
 
 def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Figure":
-    """Requested behaviour (grey) and the behaviour decoded from generated spikes (orange).
+    """Draw requested behaviour (grey) and the behaviour decoded from generated spikes (orange).
 
     A linear decoder is fitted to recorded trials. A series per second, such as a velocity, is summed to a path first.
 
@@ -78,7 +78,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
         fake: Generated trials that were conditioned on the series.
         name: Name of the series.
         reference: Recorded trials with that series; the decoder is fitted to them.
-        seed: Random seed of the decoder's folds.
+        seed: Random seed of the decoder's cross-validation folds.
 
     Raises:
         DataError: if the series is absent on one side, or cannot be decoded.
@@ -91,19 +91,19 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
                 f"The {word} trials have {', '.join(trials.behavior) or 'none'}.",
                 "Sample with condition=NAME, and keep the series when binning.",
             )
-    found = read_behavior(Pair(_only(reference, name), _only(fake, name), seed=seed))
-    if isinstance(found, str):
-        raise DataError("The series must be decodable.", f"It is not: {found}.", "Give more recorded trials.")
-    requested, read = found.path("fake", np.arange(len(fake)))
-    unit = found.unit.removesuffix("/s")
+    behavior = read_behavior(Pair(_only(reference, name), _only(fake, name), seed=seed))
+    if isinstance(behavior, str):
+        raise DataError("The series must be decodable.", f"It is not: {behavior}.", "Give more recorded trials.")
+    requested, read = behavior.path("fake", np.arange(len(fake)))
+    unit = behavior.unit.removesuffix("/s")
     same = np.allclose(requested, requested[:1], equal_nan=True)
     groups = [slice(None)] if same else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
     sheet, axes = panels.figure(1, width=3.6 * len(groups) + 0.4, row_inches=(3.4,), columns=len(groups))
     for one, rows in zip(axes, groups, strict=True):
-        _draw(one, requested[rows], read[rows], found.width, unit)
+        _draw(one, requested[rows], read[rows], behavior.width, unit)
         one.set_title("" if same else f"trial {rows.start}", loc="left", fontsize="medium")
         one.spines[["top", "right"]].set_visible(False)
-    value = found.r_squared("fake")
+    value = behavior.r_squared("fake")
     if value is not None:
         sheet.suptitle(f"decoded from generated spikes, R² of single trials {value:.2f}", fontsize="medium")
     axes[0].legend(frameon=False, fontsize="small")
@@ -111,7 +111,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
 
 
 def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float | None = None) -> "Figure":
-    """Mean behaviour decoded from the trials at each point of a traversal, a colour for each requested change.
+    """Draw the mean behaviour decoded from the trials at each point of a traversal, a colour for each requested change.
 
     Args:
         moved: Trials of a traversal, with the condition `traversal` (requested change).
@@ -127,8 +127,8 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     if AMOUNT not in moved.conditions:
         raise DataError("This needs the trials of a traversal.", f"These are trials of {moved.source!r}.", "")
     amounts = np.asarray(moved.conditions[AMOUNT], np.float64)
-    known = moved.rates is not None and reference.rates is not None
-    width = smoothing if smoothing is not None else None if known else 0.05
+    both_rates = moved.rates is not None and reference.rates is not None
+    width = smoothing if smoothing is not None else None if both_rates else 0.05
     paths = Readout.fit(reference, name, smoothing=width).decode(moved)
     sheet, axes = panels.figure(1, width=4.6, row_inches=(3.8,))
     import matplotlib as mpl
@@ -155,7 +155,7 @@ def _only(trials: Trials, name: str) -> Trials:
 
 
 def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: str) -> None:
-    """Requested and decoded courses of one or of several trials (trial, time, dim): paths, or values against time."""
+    """Draw requested and decoded courses of one or several trials (trial, time, dim): paths, or values against time."""
     plane = read.shape[2] > 1
     time = (np.arange(read.shape[1]) + 0.5) * width
 

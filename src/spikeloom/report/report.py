@@ -1,6 +1,6 @@
-"""`Report`: the answer to "how good are these generated trials?", as an object, a page, a table and files.
+"""`Report`: the comparison of generated with recorded trials, as an object, a page, a table and files.
 
-The numbers are those of `Findings`; here they are drawn and written. Nothing is drawn before somebody asks for it.
+`Findings` holds the numbers; `Report` draws and writes them. Figures are drawn at their first use.
 """
 
 from dataclasses import dataclass, replace
@@ -22,15 +22,15 @@ from spikeloom.report.screen import panel_table
 from spikeloom.report.words import number, percent
 
 ROWS = 7
-"""Rows that the short text of a report shows."""
+"""Number of rows in the short text of a report."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Report(Findings):
-    """How far generated trials are from recorded ones.
+    """Comparison of generated with recorded trials.
 
-    `print(report)` shows the verdict and the first rows, `report["isi_cv_r"]` is one row, `report.save("folder")`
-    writes everything.
+    `print(report)` shows the summary and the first rows, `report["isi_cv_r"]` is one row, and `report.save("folder")`
+    writes all files.
 
     Example:
         >>> import spikeloom as sl
@@ -42,11 +42,11 @@ class Report(Findings):
 
     @cached_property
     def figures(self) -> tuple[Figure, ...]:
-        """The figures, drawn from what was found when they are first asked for."""
+        """Figures of the report, computed at their first use."""
         return (*(figures_of(self.shown) if self.shown else ()), *self.more_figures)
 
     def with_figures(self, *more: Figure) -> "Report":
-        """This report with further figures."""
+        """Return a copy of this report with additional figures."""
         return replace(self, more_figures=(*self.more_figures, *more))
 
     def __repr__(self) -> str:
@@ -62,17 +62,17 @@ class Report(Findings):
         return "\n".join(lines)
 
     def to_html(self) -> str:
-        """The page: one self-contained HTML text that needs no network."""
+        """Return the report as one self-contained HTML page that needs no network."""
         return page(self, self.figures)
 
     def table(self) -> "Table":
-        """The panel for a terminal."""
+        """Return the panel as a table for a terminal."""
         return panel_table(self)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Write metrics.json, metrics.csv, ldns_protocol.csv, report.html, and figures/ as SVG and PDF.
 
-        Without matplotlib (an extra) there is no figures/; the page draws its own.
+        Without matplotlib (an extra), figures/ is left out; the page does not need it.
 
         Returns:
             The folder.
@@ -93,6 +93,6 @@ class Report(Findings):
         return target
 
     def _repr_html_(self) -> str:
-        """The page inside a notebook, in a frame of its own so that neither styles the other."""
+        """Return the page for a notebook, in a frame, so that page and notebook do not change each other's styles."""
         frame = 'sandbox="allow-scripts" style="width:100%;height:820px;border:0;border-radius:10px"'
         return f'<iframe {frame} srcdoc="{escape(self.to_html(), quote=True)}"></iframe>'

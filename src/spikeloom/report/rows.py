@@ -1,14 +1,14 @@
 """`Row`: one metric between its noise floor and its baselines.
 
-Every number stands between two others: what independent Poisson spikes with the right mean rates reach (the baseline),
-and what one part of the recorded trials reaches against another (the noise floor: no generator can be shown to be
-better). With the distance d of each from the ideal, the share of the distance that is closed is
+Every value is compared with two others: the value of independent Poisson spikes with the right mean rates (the
+baseline), and the value of one half of the recorded trials against the other (the noise floor: no generator can be
+shown to be better). With d, the distance from the ideal, the distance closed is
 
     closed = (d(baseline) - d(value)) / (d(baseline) - d(floor)),
 
-0 for a model no better than the baseline, 1 for one that is as close to real trials as they are to each other, negative
-for one that is worse than the baseline. Where baseline and floor do not differ by more than two standard deviations of
-the floor, the metric cannot tell models apart on these data, and no share is given.
+It is 0 for a model that equals the baseline, 1 for a model that is as close to real trials as they are to each other,
+and negative for a model that is worse than the baseline. If baseline and floor differ by less than two standard
+deviations of the floor, the metric cannot discriminate between models on these data, and the distance closed is None.
 """
 
 from collections.abc import Mapping
@@ -19,23 +19,23 @@ import numpy as np
 from spikeloom.metrics.panel import Metric
 
 AT_FLOOR = 2.0
-"""Standard deviations of value and floor together within which a value counts as being at the floor."""
+"""A value is at the floor within this multiple of the combined standard deviation of value and floor."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One metric of the panel with everything it is judged by.
+    """One metric of the panel with its value, noise floor and baselines.
 
     Args:
-        metric: What is measured.
-        values: Value of each fake, by its name; only those that could be computed.
-        value: Their mean; None where none could be computed.
-        sd: Spread of the fakes where there are several (seeds), else of the random splits; None without either.
-        floor: Real half against real half, mean over random splits.
-        floor_sd: Its standard deviation over the splits.
-        baselines: Value of each baseline, by its name, in the order of the columns; None where it has none.
-        trivial: The value of the baseline that `closed` is counted from.
-        note: Why there is no number, or how many neurons or pairs were used.
+        metric: The metric.
+        values: Name of each set of generated trials -> value; sets without a value are left out.
+        value: Mean of `values`; None if there is no value.
+        sd: Standard deviation over the sets if there are several (seeds), else over the splits; None without either.
+        floor: Noise floor: real half against real half, mean over the splits.
+        floor_sd: Standard deviation of the noise floor over the splits.
+        baselines: Name of each baseline -> value, in the order of the columns; None if it has no value.
+        trivial: Value of the baseline at which `closed` is 0.
+        note: Reason for a missing value, or the number of neurons or pairs used.
     """
 
     metric: Metric
@@ -52,7 +52,7 @@ class Row:
     def discriminates(self) -> bool:
         """True if baseline and floor differ by more than two standard deviations of the floor.
 
-        Never for memorisation: baselines do not copy training trials.
+        Always False for memorisation: baselines do not copy training trials.
         """
         if self.trivial is None or self.floor is None or self.metric.group == "memorisation":
             return False
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def closed(self) -> float | None:
-        """Share of the distance from baseline to floor that is closed; above 1 where the value is beyond the floor."""
+        """Distance closed: 0 at the baseline, 1 at the floor, above 1 if the value is better than the floor."""
         if self.value is None or not self.discriminates or self.trivial is None or self.floor is None:
             return None
         far = self.metric.distance(self.trivial)
@@ -69,14 +69,14 @@ class Row:
 
     @property
     def at_floor(self) -> bool | None:
-        """True if the value is beyond the floor or within two standard deviations of it; None if it cannot be said."""
+        """True if the value is better than the floor or within two standard deviations; None without value or floor."""
         if self.value is None or self.floor is None:
             return None
         room = AT_FLOOR * float(np.hypot(self.floor_sd or 0.0, self.sd or 0.0)) + 1e-12
         return self.metric.distance(self.value) <= self.metric.distance(self.floor) + room
 
     def entry(self) -> dict[str, float | str | None]:
-        """The row as it stands in metrics.json."""
+        """Return the entry of this row in metrics.json."""
         return {
             "value": self.value,
             "floor": self.floor,

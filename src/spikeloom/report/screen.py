@@ -10,7 +10,7 @@ from spikeloom.report.words import number, percent, short, spread
 
 
 def panel_table(report: Findings) -> Table:
-    """The panel: value, noise floor, baselines, ideal, and the distance closed; what matters most first."""
+    """Return the panel as a table: value, noise floor, baselines, ideal and distance closed of each metric."""
     table = Table(title="Generated against recorded trials", title_justify="left", pad_edge=False)
     table.add_column("metric")
     for name in ("generated", "noise floor", *report.baseline_names, "ideal", "closed"):
@@ -27,7 +27,7 @@ def panel_table(report: Findings) -> Table:
 
 
 def protocol_table(report: Findings) -> Table:
-    """The published LDNS protocol."""
+    """Return the results of the published LDNS protocol as a table."""
     table = Table(title="LDNS protocol, as published", title_justify="left", pad_edge=False)
     table.add_column("measure")
     names = list(dict.fromkeys(name for row in report.protocol for name in row.baselines))
@@ -40,16 +40,16 @@ def protocol_table(report: Findings) -> Table:
 
 
 def closed_words(row: Row) -> str:
-    """Share closed, or why there is none."""
+    """Return the distance closed as text, or the reason why it is missing."""
     if row.closed is not None:
         return percent(row.closed)
     if row.value is None or row.metric.group == "memorisation":
         return ""
-    return "at floor, cannot tell" if row.at_floor else "cannot tell" if row.trivial is not None else ""
+    return "at floor, as is the baseline" if row.at_floor else "baseline at floor" if row.trivial is not None else ""
 
 
 def comparison_table(standings: Standings) -> Table:
-    """Several models beside each other, one metric per line."""
+    """Return a table of several models, one metric per line."""
     table = Table(title="Models against recorded trials", title_justify="left", pad_edge=False)
     for name in ("metric", *standings.names, "noise floor", "baseline", "winner"):
         table.add_column(Text(name), justify="left" if name in ("metric", "winner") else "right")

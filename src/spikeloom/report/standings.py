@@ -1,4 +1,4 @@
-"""`Standings`: the numbers of several models beside each other, before anything is drawn."""
+"""`Standings`: the numbers of several models, without figures."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from spikeloom.report.rows import Row
 
 @dataclass(frozen=True)
 class Verdict:
-    """Winner of one metric, or why there is none."""
+    """Winner of one metric, or None and the reason."""
 
     winner: str | None
     reason: str
@@ -22,10 +22,10 @@ class Contender:
     """A model with its runs.
 
     Args:
-        rows: Metric name -> row; its value is the mean over runs of the mean over samples, its sd that over runs.
-        sample_sd: Metric name -> sd over the samples of one run, pooled over runs; None where each has one sample.
+        rows: Metric name -> row; its value is the mean over runs of the mean over samples, its sd the sd over runs.
+        sample_sd: Metric name -> sd over the samples of one run, pooled over runs; None if each run has one sample.
         runs: Number of runs.
-        cost: What training and sampling cost, name -> words.
+        cost: Costs of training and sampling, name -> text.
     """
 
     rows: Mapping[str, Row]
@@ -36,13 +36,13 @@ class Contender:
 
 @dataclass(frozen=True, eq=False)
 class Standings:
-    """Several models beside each other.
+    """Results of several models.
 
     Args:
-        metrics: What was measured, in the order of the panel.
-        models: Name -> what was found; floor and baseline values are the same for all models.
+        metrics: Metrics, in the order of the panel.
+        models: Name -> results; floor and baseline values are the same for all models.
         verdicts: Metric name -> winner.
-        facts: What was compared.
+        facts: Facts about the comparison, name -> text.
     """
 
     metrics: tuple[Metric, ...]
@@ -57,19 +57,19 @@ class Standings:
 
     @property
     def names(self) -> list[str]:
-        """The models, in the order given."""
+        """Names of the models, in their order."""
         return list(self.models)
 
     @property
     def summary(self) -> str:
-        """How many metrics each model wins, in a sentence."""
+        """Number of metrics that each model wins, as a sentence."""
         won = {name: sum(verdict.winner == name for verdict in self.verdicts.values()) for name in self.names}
         open_ = sum(verdict.winner is None for verdict in self.verdicts.values())
         wins = ", ".join(f"{name} wins {count}" for name, count in won.items())
         return f"Of {len(self.metrics)} metrics {wins}; for {open_} no winner can be named."
 
     def to_dict(self) -> dict[str, object]:
-        """What compare.json holds."""
+        """Return the content of compare.json."""
         return {
             "format": "spikeloom-comparison",
             "version": 1,
@@ -91,7 +91,7 @@ class Standings:
         }
 
     def to_csv(self) -> str:
-        """One line per metric and model."""
+        """Return comma-separated text with one line per metric and model."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         head = ["metric", "model", "value", "sd over runs", "sd over samples", "runs", "sets"]

@@ -2,8 +2,8 @@
 
 All marks of a series are one path, so that a scatter of 5,000 pairs or a raster of 1,000 spikes is a single element:
 a point is a stroke of length zero with round ends, a spike an upright stroke. Colours are CSS variables (`--real`,
-`--fake`, ...), so light, dark and print share the drawing. What the pointer should say travels beside the drawing as
-JSON in `data-hover`, with the scale of each axis as (offset, factor, logarithmic); `page.js` finds the nearest value.
+`--fake`, ...), so light, dark and print share the drawing. The hover values are stored as JSON in the
+attribute `data-hover`, with the scale of each axis as (offset, factor, logarithmic); `page.js` finds the nearest value.
 """
 
 import json
@@ -25,7 +25,7 @@ SIZES = {
 
 
 class Scale:
-    """Data -> pixels along one axis: pixel = offset + factor * value, of the value's log10 where logarithmic."""
+    """Map from data to pixels along one axis: pixel = offset + factor * value, or * log10(value) on a log axis."""
 
     def __init__(self, low: float, high: float, start: float, stop: float, *, log: bool) -> None:
         a, b = (math.log10(low), math.log10(high)) if log else (low, high)
@@ -34,7 +34,7 @@ class Scale:
         self.offset = start - self.factor * a
 
     def __call__(self, values: ArrayLike) -> NDArray[np.float64]:
-        """Pixels of the values; NaN where a logarithm does not exist."""
+        """Return the pixels of the values; NaN where a logarithm does not exist."""
         array = np.asarray(values, float)
         if self.log:
             array = np.log10(np.where(array > 0, array, np.nan))
@@ -47,9 +47,9 @@ class Scale:
 
 
 def draw(chart: Chart) -> str:
-    """The chart as one `<svg>` element, with `data-hover` for the page's script; all text is escaped."""
+    """Return the chart as one `<svg>` element, with `data-hover` for the page's script; all text is escaped."""
     width, (left, right, top, bottom), size = SIZES[chart.size]
-    if chart.names:  # a dot plot: room for them
+    if chart.names:  # a dot plot: leave a margin for the names
         width, left = 560, 210
     inner = width - left - right
     height = top + bottom + (inner if chart.diagonal else inner / chart.wide)
@@ -74,7 +74,7 @@ def draw(chart: Chart) -> str:
 
 
 def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> list[str]:
-    """Grid, tick labels and axis labels."""
+    """Return grid, tick labels and axis labels."""
     left, top, right, bottom = box
     low_x, high_x, low_y, high_y = chart.bounds()
     parts = []
@@ -97,14 +97,14 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
 
 
 def _places(low: float, high: float, scale: Scale, count: int) -> list[tuple[str, float]]:
-    """Tick labels and their pixels."""
+    """Return tick labels and their pixels."""
     values = ticks(low, high, count=count, log=scale.log)
     words = [f"{value:.4g}".replace("-", "\u2212") for value in values]
     return list(zip(words, scale(values).tolist(), strict=True))
 
 
 def _marks(one: Series, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> str:
-    """A series as one path; what falls outside the axes is left out."""
+    """Return a series as one path, without the marks outside the axes."""
     x, y = across(one.x), up(one.y)
     left, top, right, bottom = box
     inside = np.isfinite(x) & np.isfinite(y) & (x >= left - 1) & (x <= right + 1) & (y >= top - 1) & (y <= bottom + 1)
@@ -113,8 +113,8 @@ def _marks(one: Series, across: Scale, up: Scale, box: tuple[float, float, float
         tail = "h0" if one.kind == "points" else f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"
         y = y if one.kind == "points" else y - 0.45 * abs(up.factor)
         path = "".join(f"M{a:.1f} {b:.1f}{tail}" for a, b in zip(x, y, strict=True))
-        many = " many" if one.kind == "points" and len(x) > 400 else ""
-        return f'<path class="{one.kind}{many} {one.role}" d="{path}"/>'
+        dense = " many" if one.kind == "points" and len(x) > 400 else ""
+        return f'<path class="{one.kind}{dense} {one.role}" d="{path}"/>'
     y = np.clip(y, top, bottom)
     if one.kind == "steps":  # each value holds until the next
         x, y = np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
@@ -129,7 +129,7 @@ def _marks(one: Series, across: Scale, up: Scale, box: tuple[float, float, float
 
 
 def _hover(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> dict[str, object]:
-    """What the script needs to say which value lies under the pointer."""
+    """Return the data with which the script finds the value under the pointer."""
     words: dict[str, object] = {
         "ax": across.words,
         "ay": up.words,
@@ -150,7 +150,7 @@ def _hover(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, floa
 
 
 def _list(values: ArrayLike) -> list[float | None]:
-    """Numbers with three or four digits, None for what is not finite."""
+    """Return numbers with at most four digits, and None for values that are not finite."""
     return [_short(float(value)) if math.isfinite(value) else None for value in np.asarray(values).tolist()]
 
 

@@ -1,8 +1,8 @@
-"""Figures of codes and of traversals in code space: what moving one variable changed, in behaviour and in neurons.
+"""Figures of codes and of traversals: how behaviour and neurons change when a code moves along one variable.
 
-`traverse` of a model with codes returns trials point after point, with the conditions `traversal` (requested change, in
-the variable's unit), `traversal_trial` and `traversal_along`. Behaviour is read from generated activity by a linear
-decoder that was fitted to recorded trials.
+`traverse` of a model with codes returns the trials of one point after the other, with the conditions `traversal`
+(requested change, in the variable's unit), `traversal_trial` and `traversal_along`. A linear decoder fitted to
+recorded trials decodes behaviour from generated activity.
 """
 
 import re
@@ -26,19 +26,19 @@ COLORS: tuple[Role, ...] = get_args(Role)[3:]
 UNITS_SHOWN = 9
 GROUPS_SHOWN = len(COLORS)
 SMOOTHED = 0.03
-"""Sd of the Gaussian for responses drawn from spikes, where there are no rates, s."""
+"""Standard deviation (s) of the Gaussian that smooths spikes for the responses, if the trials have no rates."""
 
 
 def traversal_figures(
     traversal: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
 ) -> tuple[Figure, ...]:
-    """What a traversal changed: decoded behaviour (where there is a series to decode) and unit responses.
+    """Return the figures of a traversal: decoded behaviour, if there is a series to decode, and neuron responses.
 
     Args:
-        traversal: As `GNOCCHI.traverse` gives it.
-        real: Recorded trials on which the decoder is fitted, the training trials.
-        series: Behaviour to decode; one with "pos" in its name, else any, if absent.
-        smoothing: Of the spikes that the decoder reads, s; None: it reads rates.
+        traversal: Trials that `GNOCCHI.traverse` returned.
+        real: Recorded (training) trials; the decoder is fitted to them.
+        series: Behaviour series to decode; `None` takes one with "pos" in its name, or else the first.
+        smoothing: Standard deviation (s) of the Gaussian that smooths the spikes; `None` decodes from rates.
 
     Raises:
         DataError: if the trials are no traversal.
@@ -48,7 +48,7 @@ def traversal_figures(
         raise DataError(
             "Figures of a traversal need trials that `traverse` returned.",
             f"These are trials of {traversal.source!r}.",
-            "Use traverse first.",
+            "Call `traverse` first.",
         )
     name = (
         next((n for n in (*[n for n in real.behavior if "pos" in n], *real.behavior)), None)
@@ -67,7 +67,7 @@ def traversal_figures(
 def traversal_page(
     traversal: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
 ) -> str:
-    """The figures of a traversal as one self-contained HTML text; arguments as in `traversal_figures`."""
+    """Return the figures of a traversal as one self-contained HTML page; arguments as in `traversal_figures`."""
     along = str(traversal.conditions["traversal_along"][0]) if "traversal_along" in traversal.conditions else ""
     body = "".join(
         figure_html(figure) for figure in traversal_figures(traversal, real, series=series, smoothing=smoothing)
@@ -79,38 +79,38 @@ def traversal_page(
 def code_figure(
     encoded: Trials, names: tuple[str, str], groups: NDArray[np.generic], *, reference: Trials | None = None
 ) -> Figure:
-    """Where codes put trials: two variables as read from the codes, one colour per group.
+    """Draw two variables decoded from the codes of trials, one colour per group.
 
     Args:
         encoded: Trials with codes.
         names: The two variables; see `metrics.disentanglement.variable`.
-        groups: Group of each trial, such as its target (trial,); the first eight values have colours of their own.
-        reference: Trials with codes on which the directions are measured; `encoded` if absent.
+        groups: Group of each trial, such as its target (trial,); the first eight groups have different colours.
+        reference: Trials with codes on which the directions are fitted; `encoded` if absent.
     """
     directions = Directions.of(encoded if reference is None else reference, names)
     read, true = directions.predict(np.asarray(encoded.codes)), variables(encoded, names)
-    marks, dots, found = [], [], np.unique(groups)
-    for number, group in enumerate(found):
+    marks, dots, group_names = [], [], np.unique(groups)
+    for number, group in enumerate(group_names):
         rows, role = groups == group, COLORS[number % GROUPS_SHOWN]
         marks.append(Series("points", role, read[rows, 0], read[rows, 1], str(group)))
         middle = true[rows].mean(0, keepdims=True)
         dots.append(Series("points", "guide", middle[:, 0], middle[:, 1], f"{group}, true"))
-    x_label, y_label = (f"{name}, read from the code" for name in names)
+    x_label, y_label = (f"{name}, decoded from the code" for name in names)
     chart = Chart("", (*marks, *dots), x_label, y_label, wide=1.0)
     keys: tuple[tuple[Role, str], ...] = tuple((one.role, one.name) for one in marks[:GROUPS_SHOWN])
-    legend = (*keys, ("guide", "true mean")) if len(found) <= GROUPS_SHOWN else (("guide", "true mean"),)
-    caption = "Each dot is a trial, placed where its code says it went; grey dots are where it should be."
+    legend = (*keys, ("guide", "true mean")) if len(group_names) <= GROUPS_SHOWN else (("guide", "true mean"),)
+    caption = "Each dot is a trial at the values decoded from its code; grey dots are the true means of the groups."
     return Figure("codes", "Codes by target", caption, (chart,), columns=1, tab="Codes", legend=legend)
 
 
 def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Sequence[float], *, unit: str) -> Figure:
-    """Trade-off of the weight of the discrepancy: orthogonality of directions against error of held-out targets.
+    """Draw the trade-off of the discrepancy weight: orthogonality of directions against error of held-out targets.
 
     Args:
-        weights: Weights tried.
-        cosines: Mean absolute cosine of each.
-        errors: Held-out error of each.
-        unit: Of the errors.
+        weights: Weights of the discrepancy.
+        cosines: Mean absolute cosine at each weight.
+        errors: Held-out error at each weight.
+        unit: Unit of the errors.
     """
     x, y = np.asarray(cosines, float), np.asarray(errors, float)
     labels = [f"{weight:g}" for weight in weights]
@@ -123,7 +123,7 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
     caption = "Both axes are better near 0. A weight of 0 is an autoencoder of the same size without the discrepancy."
     return Figure(
         "mmd-weight",
-        "What the weight of the discrepancy buys",
+        "Effect of the discrepancy weight",
         caption,
         (chart,),
         columns=1,
@@ -133,7 +133,7 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
 
 
 def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
-    """Mean decoded paths, end points, and achieved against asked changes."""
+    """Draw mean decoded paths, end points, and achieved against requested changes."""
     amounts, along = _amounts(traversal), str(traversal.conditions["traversal_along"][0])
     last, roles = ends(decoded, traversal.lengths)[:, :2], _roles(len(amounts))
     shortest = int(traversal.lengths.min())
@@ -154,24 +154,24 @@ def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str,
         )
         for k, (kind, role, word) in enumerate(_AXES)
     ]
-    asked = Series("dashes", "guide", amounts, amounts, "as asked")
+    requested = Series("dashes", "guide", amounts, amounts, "as requested")
     x_label, y_label = (f"{axis} of {name} ({unit})" for axis in "xy")
     charts = (
         Chart("Mean path", tuple(paths), x_label, y_label, wide=1.0, limits=_square(paths)),
         Chart("End points", tuple(dots), x_label, y_label, wide=1.0, limits=_square(dots)),
         Chart(
             "Change of the end point",
-            (asked, *shares),
-            f"asked change of {along}",
+            (requested, *shares),
+            f"requested change of {along}",
             f"mean change ({unit})",
-            limits=_around_zero(amounts, [asked, *shares]),
+            limits=_around_zero(amounts, [requested, *shares]),
             wide=1.0,
         ),
     )
     legend: list[tuple[Role, str]] = [(role, f"{amount:+.3g}") for amount, role in zip(amounts, roles, strict=True)]
     caption = (
-        f"{name} decoded from generated activity by a decoder of recorded activity, at each point of the traversal "
-        f"along {along}. Right: x of the end point blue, y orange; the dashed line is what was asked of {along}."
+        f"{name} at each point of the traversal along {along}, decoded from generated activity by a decoder fitted to "
+        f"recorded trials. Right: x of the end point blue, y orange; dashed: the requested change of {along}."
     )
     return Figure(
         _key("traversal-behavior", along),
@@ -188,14 +188,14 @@ _AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), (
 
 
 def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple[float, float, float, float]:
-    """Limits that show every line whole, what was asked for included."""
+    """Return limits that hold every line, including the requested change."""
     x = 1.06 * float(np.abs(amounts).max(initial=0)) or 1.0
     y = 1.06 * max(float(np.nanmax(np.abs(np.asarray(one.y, float)), initial=0)) for one in drawn) or 1.0
     return -x, x, -y, y
 
 
 def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
-    """End points less that of the same trial where the least was asked for."""
+    """Return each end point minus the end point of the same trial at the smallest requested change."""
     amount, trial = np.asarray(traversal.conditions["traversal"], float), traversal.conditions["traversal_trial"]
     middle = amount == _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
     home = dict(zip(trial[middle].tolist(), last[middle], strict=True))
@@ -203,12 +203,12 @@ def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _unit_figure(traversal: Trials) -> Figure:
-    """Mean response at each point of the neurons that change most along the traversal."""
+    """Draw the mean response, at each point of the traversal, of the neurons that change most."""
     amounts, along = _amounts(traversal), str(traversal.conditions["traversal_along"][0])
     shortest = int(traversal.lengths.min())
-    given = traversal.rates
+    rates = traversal.rates
     activity = (
-        smooth(traversal.counts, sd=SMOOTHED / traversal.bin_width, mask=traversal.mask) if given is None else given
+        smooth(traversal.counts, sd=SMOOTHED / traversal.bin_width, mask=traversal.mask) if rates is None else rates
     )
     hz = np.asarray(activity, np.float64)[:, :shortest] / traversal.bin_width
     means = np.stack([hz[traversal.conditions["traversal"] == amount].mean(0) for amount in amounts])
@@ -230,11 +230,11 @@ def _unit_figure(traversal: Trials) -> Figure:
     )
     legend: tuple[tuple[Role, str], ...] = tuple((r, f"{a:+.3g}") for r, a in zip(roles, amounts, strict=True))
     caption = (
-        f"Mean rate (spikes/s) against time (s) at each point of the traversal along {along}; neurons that change most."
+        f"Mean rate (spikes/s) against time (s) at each point of the traversal along {along}: neurons that change most."
     )
     return Figure(
         _key("traversal-units", along),
-        f"Units along {along}",
+        f"Neurons along {along}",
         caption,
         charts,
         columns=3,
@@ -244,7 +244,7 @@ def _unit_figure(traversal: Trials) -> Figure:
 
 
 def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
-    """Limits that hold all marks and are equally wide on both axes, so that paths keep their shape."""
+    """Return limits that hold all marks and are equally wide on both axes, so that paths keep their shape."""
     x, y = (np.concatenate([getattr(one, axis) for one in series]) for axis in "xy")
     half = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)
     across, up = (float(values.min() + values.max()) / 2 for values in (x, y))
@@ -252,15 +252,15 @@ def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
 
 
 def _key(word: str, along: str) -> str:
-    """Word for file names and the page: letters and digits of the variable only."""
+    """Return a key for file names and the page, with only letters and digits of the variable."""
     return f"{word}-{re.sub(r'[^0-9a-zA-Z_]+', '-', along)}"
 
 
 def _amounts(traversal: Trials) -> NDArray[np.float64]:
-    """Changes asked for, rising, one per point."""
+    """Return the requested changes in ascending order, one per point."""
     return np.unique(np.asarray(traversal.conditions["traversal"], np.float64))
 
 
 def _roles(points: int) -> list[Role]:
-    """A colour for each point."""
+    """Return a colour for each point."""
     return [COLORS[int(k)] for k in np.linspace(0, len(COLORS) - 1, points).round()] if points > 1 else [COLORS[0]]

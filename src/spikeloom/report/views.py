@@ -1,8 +1,8 @@
-"""What to show of recorded and generated trials: from two `Trials` to a `Figure`.
+"""Content of the report's figures: functions from two `Trials` to a `Figure`.
 
 Nothing is drawn here. Both sides are always treated alike: the same neurons in the same order, the same smoothing, the
 same number of trials, the same limits on the axes, and components fitted to the recorded side only. Scatter plots
-show the very arrays behind the numbers of the panel (`Result.detail`), so figure and table cannot disagree.
+show the arrays from which the panel's numbers are computed (`Result.detail`), so figure and table always agree.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,16 +24,16 @@ PSTH_SD = 0.02
 """Standard deviation of the Gaussian that smooths a PSTH, seconds (METHODS 5.3)."""
 
 PATH_SD = 0.04
-"""The same for trajectories."""
+"""Standard deviation of the Gaussian that smooths trajectories, seconds."""
 
 RASTERS = 12
-"""Trials shown of each side."""
+"""Number of trials shown of each side."""
 
 MOST_SPIKES = 2500
-"""Spikes drawn in one raster; for denser trials fewer neurons are drawn, so that the page stays small."""
+"""Largest number of spikes in one raster; for denser trials fewer neurons are drawn, so that the page stays small."""
 
 MOST_ROWS = 200
-"""Neurons drawn in one raster."""
+"""Largest number of neurons in one raster."""
 
 CONDITIONS: tuple[Role, ...] = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
 
@@ -42,17 +42,17 @@ CONDITIONS: tuple[Role, ...] = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
 
 
 def sides_of(real: Trials, fake: Trials) -> tuple[tuple[Trials, Role], tuple[Trials, Role]]:
-    """Both sides with their roles."""
+    """Return both sides with their roles."""
     return (real, "real"), (fake, "fake")
 
 
 def by_rate(trials: Trials) -> NDArray[np.intp]:
-    """Neurons ordered by mean rate, the quietest first."""
+    """Return the neurons ordered by mean rate, lowest first."""
     return np.argsort(trials.mean_rates_hz(), kind="stable")
 
 
 def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
-    """Neurons of rasters of so many bins, the quietest of `trials` first: evenly chosen, few enough for all sides."""
+    """Return the neurons of rasters of `time` bins, evenly spaced in the order of mean rates, lowest first."""
     order = by_rate(trials)
     spikes = np.concatenate([np.count_nonzero(each.counts[:, :time], axis=1) for each in (trials, *others)])
     for rows in range(min(len(order), MOST_ROWS), 0, -1):
@@ -63,14 +63,14 @@ def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
 
 
 def neuron_word(trials: Trials, *neurons: int) -> str:
-    """Words for neurons, such as "neuron 12", by their names or unit ids where they have any."""
+    """Return a label for neurons, such as "neuron 12", with their names or unit ids if they have any."""
     names = identity(trials.neuron_table)
     words = ", ".join(str(neuron) if names is None else names[neuron] for neuron in neurons)
     return f"neuron{'s' if len(neurons) > 1 else ''} {words}"
 
 
 def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]:
-    """Trial numbers of each value of a condition; one group named "" without a condition or where trials lack it."""
+    """Return the trial indices of each condition value; one group named "" if the trials have no such condition."""
     if condition is None or condition not in trials.conditions:
         return {"": np.arange(len(trials))}
     values = trials.condition(condition)
@@ -78,15 +78,15 @@ def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]
 
 
 def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) -> NDArray[np.float64]:
-    """Mean over the given trials in spikes/s, Gaussian-smoothed (time, neuron); each bin by the trials that reach it.
+    """Return mean rates over trials in spikes/s, Gaussian-smoothed (time, neuron); bins beyond all trials are NaN.
 
-    NaN where no trial reaches. `time` is the number of bins wanted; what lies beyond the trials is NaN.
+    Each bin is the mean over the trials that are long enough to have it. `time` is the number of returned bins.
     """
     counts, lengths = trials.counts[rows][:, :time], trials.lengths[rows]
     reach = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
     sums = counts.sum(0, dtype=np.float64)
     width = sd / trials.bin_width
-    # smoothing sums and numbers of trials apart keeps the ends unbiased
+    # sums and numbers of trials are smoothed separately, so that the ends are unbiased
     weight = gaussian_filter1d(reach.astype(float), width, axis=0, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
         rates = gaussian_filter1d(sums, width, axis=0, mode="constant") / weight / trials.bin_width
@@ -95,14 +95,14 @@ def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) 
 
 
 def name_of(condition: str | None, value: Any) -> str:
-    """Words for one condition value, such as "angle_deg 30"."""
+    """Return a label for one condition value, such as "angle_deg 30"."""
     if condition is None or (isinstance(value, str) and value == ""):
         return "all trials"
     return f"{condition} {value:g}" if isinstance(value, int | float) else f"{condition} {value}"
 
 
 def common_time(real: Trials, fake: Trials) -> int:
-    """Bins that at least half of the recorded trials have, at most those of the generated ones."""
+    """Return the number of bins that half of the recorded trials have, at most that of the generated trials."""
     return int(min(float(np.median(np.asarray(real.lengths, float))), fake.n_bins))
 
 
@@ -113,11 +113,11 @@ def one_raster(
     trials: Trials, *, trial: int, order: NDArray[np.intp], role: Role = "real", title: str = "",
     time: int | None = None, size: Size = "bare",
 ) -> Chart:  # fmt: skip
-    """Spikes of one trial, one row per neuron in the given order, time in seconds from the trial's first bin."""
+    """Return the spikes of one trial, one row per neuron in `order`, time in seconds from the trial's first bin."""
     last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
     counts = trials.counts[trial, :last][:, order]
     bins, rows = np.nonzero(counts)
-    bins, rows = bins[:MOST_SPIKES], rows[:MOST_SPIKES]  # more only where one neuron has them, or others were chosen
+    bins, rows = bins[:MOST_SPIKES], rows[:MOST_SPIKES]  # more spikes only if one neuron alone has more
     span = (last if time is None else time) * trials.bin_width
     return Chart(
         title or f"trial {trial}",
@@ -132,7 +132,7 @@ def one_raster(
 
 
 def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
-    """Twelve trials of each side, the same conditions at the same places where both sides have them."""
+    """Return rasters of twelve trials of each side, in the same order of conditions if both sides have them."""
     shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
     matched = bool(shared) and shared != [""]
     time = max(common_time(real, fake), 1)
@@ -151,14 +151,14 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
             for row, title in zip(rows, titles, strict=True)
         ]
     caption = (
-        f"A box is one trial of {time * real.bin_width:g} s, each row one of {len(order)} neurons, in both halves in "
-        "order of the recorded mean rates, the most active on top. Look for silent or bursting trials of one side only."
+        f"Each box is one trial of {time * real.bin_width:g} s, each row one of {len(order)} neurons. On both sides, "
+        "neurons are sorted by recorded mean rate, highest on top. Silent or bursting trials on one side are faults."
     )
     return Figure("rasters", "Spikes of single trials", caption, tuple(charts), columns=6)
 
 
 def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
-    """Generated trials beside the training trials nearest to them; `pairs` (pair, 2) holds both trial numbers."""
+    """Return rasters of generated trials and their nearest training trials; `pairs` (pair, 2) holds both indices."""
     order, charts = in_raster(train, max(train.n_bins, fake.n_bins), fake), []
     for mine, theirs in pairs[:most].tolist():
         time = int(max(fake.lengths[mine], train.lengths[theirs]))
@@ -166,15 +166,15 @@ def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int 
         charts.append(one_raster(fake, trial=mine, order=order, role="fake", title=title, time=time))
         charts.append(one_raster(train, trial=theirs, order=order, title=f"training {theirs}", time=time))
     caption = (
-        "Each generated trial beside the training trial nearest to it, the most alike pairs first. Copies have the "
-        "same spikes at the same places; new trials of the same condition share their bursts, but not their spikes."
+        "Each generated trial beside its nearest training trial, the most similar pairs first. Copies have the same "
+        "spikes at the same times. New trials of the same condition share their bursts, but not single spikes."
     )
     legend: tuple[tuple[Role, str], ...] = (("fake", "generated"), ("real", "training"))
     return Figure("closest", "Closest pairs", caption, tuple(charts), columns=6, tab="Memorisation", legend=legend)
 
 
 def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: Any = None) -> Chart:
-    """Mean rate of one neuron (or of all, neuron=None) over the trials of one condition value, smoothed (sd 20 ms)."""
+    """Return the smoothed mean rate (sd 20 ms) of one neuron, or of all (`None`), for one condition value."""
     time, series, title = common_time(real, fake), [], "all neurons" if neuron is None else neuron_word(real, neuron)
     for trials, role in sides_of(real, fake):
         members = groups(trials, condition)
@@ -186,15 +186,15 @@ def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str |
 
 
 def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons: int = 3) -> Figure:
-    """Mean rates per condition: of all neurons together, and of those whose recorded mean changes most."""
-    members, own = groups(real, condition), groups(fake, condition)
-    if not set(members) <= set(own):  # the generated trials were not conditioned: compare over all trials
-        condition, members, own = None, groups(real, None), groups(fake, None)
+    """Return mean rates per condition: of all neurons together, and of those whose recorded mean rate changes most."""
+    members, fake_members = groups(real, condition), groups(fake, condition)
+    if not set(members) <= set(fake_members):  # the generated trials were not conditioned: compare over all trials
+        condition, members, fake_members = None, groups(real, None), groups(fake, None)
     values = list(members)[:: max(1, -(-len(members) // 8))]
     time, edge = common_time(real, fake), (np.arange(common_time(real, fake)) + 0.5) * real.bin_width
     sides = [
         {value: mean_rates(trials, where[value], sd=PSTH_SD, time=time) for value in values}
-        for trials, where in ((real, members), (fake, own))
+        for trials, where in ((real, members), (fake, fake_members))
     ]
     stack = np.stack(list(sides[0].values()))
     chosen = np.argsort(-np.nan_to_num(stack).std((0, 1)))[: n_neurons if condition else 2 * n_neurons + 1]
@@ -211,7 +211,7 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
             charts.append(Chart(title, series, "time (s)", "rate (spikes/s)", limits=limits, size="compact", wide=1.5))
     caption = (
         f"Spikes/s against seconds, mean over trials, Gaussian of {1000 * PSTH_SD:g} ms. First the mean of all "
-        "neurons, then the neurons whose recorded mean rate changes most. Poisson spikes pass here."
+        "neurons, then the neurons whose recorded mean rate changes most. Poisson spikes with these rates agree, too."
     )
     return Figure("psths", "Mean rates (PSTH)", caption, tuple(charts), columns=4)
 
@@ -220,7 +220,7 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
 
 
 def population_counts(real: Trials, fake: Trials) -> Figure:
-    """Distribution of the spikes of all neurons in one bin, on linear and logarithmic axes."""
+    """Return the distribution of the spikes of all neurons in one bin, on linear and logarithmic axes."""
     sums = [trials.counts.sum(2, dtype=np.int64)[trials.mask] for trials in (real, fake)]
     top = int(max(values.max(initial=0) for values in sums)) + 1
     shares = [np.bincount(values, minlength=top + 1) / max(len(values), 1) for values in sums]
@@ -231,15 +231,17 @@ def population_counts(real: Trials, fake: Trials) -> Figure:
             heights = np.where(share > 0, share, np.nan) if log else share
             series.append(Series("line" if log else "steps", role, values, heights))
         title = "Population count, tails" if log else "Population count"
-        charts.append(Chart(title, tuple(series), "spikes of all neurons in one bin", "share of bins", log=log))
-    caption = "How often all neurons together fire k spikes in one bin. Too narrow means missing shared fluctuations."
+        charts.append(Chart(title, tuple(series), "spikes of all neurons in one bin", "fraction of bins", log=log))
+    caption = (
+        "Fraction of bins in which all neurons together fire k spikes. A narrow distribution lacks shared fluctuations."
+    )
     return Figure("population_counts", "Population counts", caption, tuple(charts), columns=2, tab="Neurons")
 
 
 def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None, lags: int = 30) -> Chart:
-    """Autocorrelation of one neuron's counts, or of the count of all neurons, at lags of 1 to `lags` bins.
+    """Return the autocorrelation of one neuron's counts, or of the population count, at lags of 1 to `lags` bins.
 
-    Per trial without its mean, each lag divided by its number of overlapping bins and by the variance at lag 0.
+    The mean of each trial is subtracted. Each lag is divided by its number of overlapping bins and by the variance.
     """
     series = []
     lags = int(min(lags, common_time(real, fake) - 1))
@@ -259,18 +261,18 @@ def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None
 
 
 def autocorrelograms(real: Trials, fake: Trials) -> Figure:
-    """Autocorrelation of the population count and of the five most active neurons."""
+    """Return the autocorrelation of the population count and of the five most active neurons."""
     chosen: list[int | None] = [None, *by_rate(real)[::-1][:5].tolist()]
     caption = (
-        "How a count foretells later ones, from one bin on. A dip at the shortest lags is refractoriness, a bump "
-        "bursting; slow decay is drive shared over the trial."
+        "Correlation between counts of one trial against their lag, from one bin on. A dip at the shortest lags shows "
+        "refractoriness, a peak shows bursts, and a slow decay shows rates that vary slowly within the trial."
     )
     charts = tuple(one_autocorrelogram(real, fake, neuron=neuron) for neuron in chosen)
     return Figure("autocorrelograms", "Autocorrelograms", caption, charts, columns=3, tab="Neurons")
 
 
 def power(trials: Trials, *, time: int) -> NDArray[np.float64]:
-    """Power of the population count in spikes²/Hz, mean over trials of at least `time` bins; Hann window, no means."""
+    """Return the power of the population count in spikes²/Hz: Hann window, mean subtracted, mean over long trials."""
     counts = trials.counts[np.asarray(trials.lengths, np.int64) >= time][:, :time].sum(2, dtype=np.float64)
     if not len(counts):
         return np.full(time // 2 + 1, np.nan)
@@ -280,27 +282,27 @@ def power(trials: Trials, *, time: int) -> NDArray[np.float64]:
 
 
 def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = None) -> Figure:
-    """Power spectrum of the population count; with results also the variance that leading components explain."""
+    """Return the power spectrum of the population count and, with results, the variance of leading components."""
     time = max(common_time(real, fake), 3)
     frequency = np.fft.rfftfreq(time, real.bin_width)[1:]
     series = tuple(Series("line", role, frequency, power(side, time=time)[1:]) for side, role in sides_of(real, fake))
     charts = [Chart("Population spectrum", series, "frequency (Hz)", "power (spikes²/Hz)", log="xy")]
-    found = (results or {}).get("participation_ratio")
-    if found is not None and "dimension" in found.detail:
+    dimensions = (results or {}).get("participation_ratio")
+    if dimensions is not None and "dimension" in dimensions.detail:
         roles: tuple[Role, Role] = ("real", "fake")
-        lines = tuple(Series("line", role, found.detail["dimension"], found.detail[role]) for role in roles)
-        charts.append(Chart("Dimensionality", lines, "components", "share of variance explained"))
+        lines = tuple(Series("line", role, dimensions.detail["dimension"], dimensions.detail[role]) for role in roles)
+        charts.append(Chart("Dimensionality", lines, "components", "fraction of variance explained"))
     caption = (
-        "Rhythms and slow drifts of the count of all neurons, each trial without its mean; and how many dimensions the "
-        "activity has, each side on its own components."
+        "Left: power of the population count, with the mean of each trial subtracted, shows rhythms and slow drifts. "
+        "Right, if shown: variance explained by the leading components, fitted to each side separately."
     )
     return Figure("spectrum", "Spectrum and dimensions", caption, tuple(charts), columns=2, tab="Population")
 
 
 def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
-    """Condition means (single trials without conditions) on the first two principal components of the recorded ones."""
-    members, own = groups(real, condition), groups(fake, condition)
-    named = condition is not None and set(members) <= set(own)
+    """Return condition means (or single trials) on the first two principal components of the recorded side."""
+    members, fake_members = groups(real, condition), groups(fake, condition)
+    named = condition is not None and set(members) <= set(fake_members)
     values = list(members)[:: max(1, -(-len(members) // 8))] if named else list(range(min(8, len(real), len(fake))))
     time = common_time(real, fake)
 
@@ -308,9 +310,9 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
         rows = [where[value] if named else np.array([value]) for value in values]
         return np.nan_to_num(np.stack([mean_rates(trials, row, sd=PATH_SD, time=time) for row in rows]))
 
-    sides = [paths(real, members), paths(fake, own)]
+    sides = [paths(real, members), paths(fake, fake_members)]
     flat = sides[0].reshape(-1, real.n_neurons)
-    scale = np.sqrt(flat.mean(0) + 5.0)  # soft: quiet neurons must not fill the picture with their noise
+    scale = np.sqrt(flat.mean(0) + 5.0)  # the constant keeps the noise of quiet neurons small
     center = flat.mean(0)
     axes = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]
     if len(axes) < 2:
@@ -331,7 +333,9 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
         )
     legend = tuple((CONDITIONS[k % 8], name_of(condition, v) if named else f"trial {v}") for k, v in enumerate(values))
     kind = "mean of each condition" if named else "single trials"
-    caption = f"Activity ({kind}, Gaussian of 40 ms) on two components of the recorded side; dots are starts."
+    caption = (
+        f"Activity ({kind}, Gaussian of 40 ms) on two principal components of the recorded side; dots mark the start."
+    )
     return Figure("trajectories", "Trajectories", caption, tuple(charts), columns=2, tab="Population", legend=legend)
 
 
@@ -345,11 +349,11 @@ SCATTERS: dict[str, tuple[str, str]] = {
     "pairwise_correlation_r": ("Pairwise correlation", ""),
     "noise_correlation_r": ("Noise correlation", ""),
 }
-"""Metrics whose arrays are drawn as recorded against generated: title and unit."""
+"""Metrics that have a scatter plot of recorded against generated values: title and unit."""
 
 
 def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
-    """The arrays behind a metric, one point per neuron or pair; None where the metric has none."""
+    """Return a scatter plot of a metric's arrays, one point per neuron or pair; None if the metric has no arrays."""
     if "real" not in result.detail or "fake" not in result.detail:
         return None
     title, unit = SCATTERS[name]
@@ -367,14 +371,14 @@ def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
 
 
 def from_metric(name: str, real: Trials, fake: Trials, *, condition: str | None = None) -> Chart:
-    """Measure one metric and show its scatter; an empty chart whose title says why where it cannot be computed."""
+    """Compute one metric and return its scatter plot; without a value, an empty chart with the reason as title."""
     metrics = [metric for metric in METRICS if metric.name == name]
     result = measure(real, fake, condition=condition, metrics=metrics)[name]
     return scatter(name, result, real) or Chart(f"{SCATTERS[name][0]}: {result.note}", ())
 
 
 def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
-    """One figure for neurons, one for pairs of neurons, from the results of the panel."""
+    """Return one figure for neurons and one for pairs of neurons, from the results of the panel."""
 
     def gather(names: Sequence[str]) -> tuple[Chart, ...]:
         charts = [scatter(name, results[name], trials) for name in names if name in results]
@@ -385,11 +389,11 @@ def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
     legend: tuple[tuple[Role, str], ...] = ()
     figures = []
     if neurons:
-        caption = "One dot per neuron; on the dashed line both sides agree."
+        caption = "Each dot is one neuron. On the dashed line, both sides agree."
         neurons = tuple(replace(chart, size="medium") for chart in neurons)
         figures.append(Figure("neurons", "Neuron by neuron", caption, neurons, columns=4, tab="Neurons", legend=legend))
     if pairs:
-        caption = "One dot per pair of neurons. A cloud flatter than the dashed line means correlations are shrunk."
+        caption = "Each dot is one pair of neurons. In a cloud flatter than the dashed line, correlations are too weak."
         figures.append(Figure("pairs", "Correlations", caption, pairs, columns=2, tab="Population", legend=legend))
     return figures
 
@@ -397,7 +401,7 @@ def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
 def all_figures(
     real: Trials, fake: Trials, results: Mapping[str, Result], *, condition: str | None, aligned: bool = True
 ) -> tuple[Figure, ...]:
-    """Every figure of the report, in the order of the page; no PSTH unless trials are aligned to a common event."""
+    """Return every figure of the report, in the order of the page; PSTHs only if trials are aligned to an event."""
     return (
         rasters(real, fake, condition=condition),
         *([psths(real, fake, condition=condition)] if aligned else []),

@@ -1,17 +1,17 @@
-"""Numbers as words, for tables on a page and on a terminal."""
+"""Numbers as text, for tables on a page and on a terminal."""
 
 import numpy as np
 
 
 def percent(share: float | None) -> str:
-    """A share as words: "87 %", "none" below zero, "all" from one on; empty for None."""
+    """Return a fraction as text: "87 %", "none" for 0 and below, "all" for 1 and above; empty for None."""
     if share is None:
         return ""
     return "none" if share <= 0 else "all" if share >= 1 else f"{100 * share:.0f} %"
 
 
 def number(value: float | None, sd: float | None = None) -> str:
-    """A number for people, with a true minus sign and as many digits as its spread allows; a dash for None."""
+    """Return a number as text, with the digits that its spread allows and a typographic minus; a dash for None."""
     if value is None:
         return "–"
     digits = 3
@@ -25,15 +25,15 @@ def number(value: float | None, sd: float | None = None) -> str:
 
 
 def small(value: float, sd: float) -> str:
-    """A spread with one digit; 0 where it is nothing but rounding."""
+    """Return a spread with one digit; 0 if it is only rounding error."""
     return number(float(f"{sd:.1g}") if sd > 1e-9 * abs(value) else 0.0)
 
 
 def spread(value: float | None, sd: float | None) -> str:
-    """Value and spread as words, such as "0.86 ± 0.02"."""
+    """Return value and spread as text, such as "0.86 ± 0.02"."""
     return number(value) if value is None or sd is None else f"{number(value, sd)} ± {small(value, sd)}"
 
 
 def short(note: str) -> str:
-    """A note for a table: its first sentence where it is long."""
+    """Return a note for a table: of a long note, only the first sentence."""
     return note if len(note) <= 90 else note.split(". ")[0]

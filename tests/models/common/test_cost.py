@@ -27,6 +27,6 @@ def test_the_report_shows_what_the_model_costs():
     report = evaluate(real, fake, splits=1, cost={"network evaluations per sample": "20 <b>"})
     assert report.to_dict()["cost"] == {"network evaluations per sample": "20 <b>"}
     page = report.to_html()
-    assert "What it costs" in page
+    assert "<h2>Cost</h2>" in page
     assert "20 &lt;b&gt;" in page
-    assert "What it costs" not in replace(report, cost={}).to_html()
+    assert "<h2>Cost</h2>" not in replace(report, cost={}).to_html()
