@@ -95,7 +95,7 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     Example:
         >>> import spikeloom as sl
         >>> recipe = sl.read_recipe("ldns-tiny", ["n_latents=4"])
-        >>> recipe.model, recipe.settings["latents"]
+        >>> recipe.model, recipe.settings["n_latents"]
         ('ldns', 4)
     """
     words = fspath(source)
