@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints/constraints.txt
 
 # One thread per process and no spinning: test workers share the cores (see docs/speed.md).
-TEST_ENV := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive MPLBACKEND=Agg
+QUIET := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
+TEST_ENV := $(QUIET) MPLBACKEND=Agg
 
 .PHONY: install demo test lint docs clean
 
@@ -31,7 +32,7 @@ lint: install
 
 # Pages with code are executed; every warning and every broken link inside is an error.
 docs: install
-	$(TEST_ENV) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx -W --keep-going -j 2 -q -b html docs build/docs
+	env -u MPLBACKEND $(QUIET) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx -W --keep-going -j 2 -q -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) demo build

@@ -29,6 +29,7 @@ nb_execution_mode = "cache"
 nb_execution_timeout = 240
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = "remove"  # progress lines and warnings of libraries
 nb_execution_in_temp = True
 
 # --- Python API ----------------------------------------------------------------------------------------------------
