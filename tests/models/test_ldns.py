@@ -135,7 +135,7 @@ def test_a_finished_run_is_loaded_and_another_run_is_refused(tmp_path):
     again = toy_model().fit(toy_trials(), out=tmp_path, progress=False)
     assert torch.equal(first.readout.generated.calibration.match, again.readout.generated.calibration.match)
     for other, data in ((toy_model(updates=5), toy_trials()), (toy_model(), toy_trials(seed=1))):
-        with pytest.raises(SettingError, match="was started with something else"):
+        with pytest.raises(SettingError, match="was started with other"):
             other.fit(data, out=tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Training: the one loop, its plan, checkpoints and averages."""
+"""Training: the training loop, its plan, checkpoints, and averages of weights."""
 
 from spikeloom.training.plan import Plan
 

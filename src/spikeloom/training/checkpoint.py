@@ -1,10 +1,10 @@
-"""Checkpoints: what a run needs to resume after it was killed, at any moment.
+"""Checkpoints, from which a run resumes after it was killed at any moment.
 
 A checkpoint is a folder `<stage>-<update>` with `state.json` (update number, counts, best loss), the tensors in
-safetensors files, and the manifest, written last; the whole folder appears under its name in one step. No state of a
-random generator is kept: every draw is a function of the update number. A finished stage is `<stage>-finished`, with
-its final weights. The newest folder *whose hashes match* counts; damaged ones are named and passed over.
-`history.jsonl` is cut back to the checkpoint on resume, so that no line appears twice.
+safetensors files, and the manifest, written last. The folder gets its name in one step. No state of a random generator
+is stored: every random number is a function of the update number. A finished stage is `<stage>-finished`, with
+its final weights. A run resumes from the newest folder *whose hashes match*; damaged folders cause a warning. Then
+lines of `history.jsonl` after the checkpoint are removed, so that no line appears twice.
 """
 
 import json
@@ -33,12 +33,12 @@ from spikeloom.files import (
 )
 
 KEEP = 2
-"""Newest checkpoints of a stage that are kept, besides the best."""
+"""Number of newest checkpoints of a stage that are kept, besides the best one."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State of a stage (plain values) and its tensors: group -> name -> tensor; groups such as model, optimizer."""
+    """State of a stage as plain values, and its tensors: group (such as model, optimizer) -> name -> tensor."""
 
     state: dict[str, Any]
     tensors: dict[str, dict[str, Tensor]]
@@ -48,34 +48,34 @@ class Checkpoints:
     """The folder of a run's checkpoints.
 
     Args:
-        folder: Where they lie; created if need be.
+        folder: Path of the folder, which is created if it does not exist.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = ensure_folder(folder)
 
     def save(self, stage: str, update: int, checkpoint: Checkpoint, *, best: int) -> None:
-        """Write the checkpoint of an unfinished stage; of the older ones keep the newest and that of update `best`."""
+        """Write the checkpoint of an unfinished stage, and delete older ones except the newest and that of `best`."""
         self._write(self.folder / f"{stage}-{update}", checkpoint)
         for old in self._updates(stage)[KEEP:]:
             if old != best:
                 shutil.rmtree(self.folder / f"{stage}-{old}", ignore_errors=True)
 
     def finish(self, stage: str, checkpoint: Checkpoint) -> None:
-        """Write the final state of a stage and remove its checkpoints, which nobody needs any more."""
+        """Write the final state of a stage and delete its checkpoints."""
         self._write(self.folder / f"{stage}-finished", checkpoint)
         for old in self._updates(stage):
             shutil.rmtree(self.folder / f"{stage}-{old}", ignore_errors=True)
 
     def newest(self, stage: str, *, run: Mapping[str, Any]) -> tuple[bool, Checkpoint] | None:
-        """Whether the stage is finished, and its newest sound checkpoint; None if there is none.
+        """Return whether the stage is finished, and its newest undamaged checkpoint; None if there is none.
 
         Args:
             stage: Name of the stage.
-            run: What the run is (seed, plan, shapes); the checkpoint must say the same under "run".
+            run: Identity of the run (seed, plan, shapes), which must equal the entry "run" of the checkpoint.
 
         Raises:
-            SettingError: if the checkpoint belongs to a run with other settings.
+            SettingError: The checkpoint belongs to a run with other settings.
         """
         names = [f"{stage}-finished", *(f"{stage}-{update}" for update in self._updates(stage))]
         for name in names:
@@ -96,9 +96,9 @@ class Checkpoints:
         return None
 
     def _updates(self, stage: str) -> list[int]:
-        """Updates of the unfinished checkpoints of a stage, newest first."""
-        found = (re.fullmatch(re.escape(stage) + r"-(\d+)", path.name) for path in self.folder.iterdir())
-        return sorted((int(match[1]) for match in found if match), reverse=True)
+        """Return the updates of the unfinished checkpoints of a stage, newest first."""
+        matches = (re.fullmatch(re.escape(stage) + r"-(\d+)", path.name) for path in self.folder.iterdir())
+        return sorted((int(match[1]) for match in matches if match), reverse=True)
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
         with atomic_folder(folder) as part:
@@ -110,10 +110,10 @@ class Checkpoints:
 
 
 class History:
-    """Lines about the training, in memory and, given a path, in a file with one JSON object per line.
+    """Lines about the training, in memory and, with a path, in a file with one JSON object per line.
 
     Args:
-        path: `history.jsonl`; lines it already holds are read, a torn last one is dropped.
+        path: Path of `history.jsonl`. Existing lines are read; an incomplete last line is dropped.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -127,7 +127,7 @@ class History:
                     break
 
     def append(self, line: dict[str, Any], *, write: bool) -> None:
-        """Add a line; only the main process writes it. FileError if it cannot."""
+        """Add a line. Only the main process writes it; it raises a FileError if it cannot."""
         self.lines.append(line)
         if self.path is not None and write:
             try:
@@ -135,7 +135,7 @@ class History:
                     file.write(json.dumps(line) + "\n")
             except OSError as error:
                 raise FileError(
-                    "It must be possible to write the history of a run.",
+                    "The history of the run cannot be written.",
                     f"{self.path}: {error.strerror or error}.",
                     "Free some space and start the same run again: it resumes from its last checkpoint.",
                 ) from error
@@ -160,15 +160,15 @@ def _read(folder: Path) -> Checkpoint:
     )
 
 
-def _same(found: Mapping[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    """Refuse a checkpoint of another run, naming what differs."""
+def _same(stored: Mapping[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    """Raise a SettingError if the checkpoint belongs to another run; the message names the differences."""
     wanted = json.loads(json.dumps(wanted))
-    differ = [key for key in wanted if found.get(key) != wanted[key]]
+    differ = [key for key in wanted if stored.get(key) != wanted[key]]
     if differ:
         raise SettingError(
-            "A run can only be resumed with the settings and data it began with.",
+            "A run can only be resumed with the settings and data that it started with.",
             f"{folder} differs in "
-            + ", ".join(f"{key} ({found.get(key)!r} there, {wanted[key]!r} now)" for key in differ)
+            + ", ".join(f"{key} ({stored.get(key)!r} there, {wanted[key]!r} now)" for key in differ)
             + ".",
-            "Give the old settings, or another --out folder, or delete the old one.",
+            "Use the old settings, choose another --out folder, or delete the old one.",
         )

@@ -1,8 +1,8 @@
-"""Exponential average of the weights, which generates better than the weights themselves.
+"""Exponential moving average of the weights, which generates better samples than the weights themselves.
 
 After update n (from 0) the average is m_n = d_n m_{n-1} + (1 - d_n) theta_n with the warm-up form
-d_n = min(1 - (1 + n)^(-2/3), limit): d_0 = 0, so the random start is forgotten at once; d_7000 = 0.9973.
-Parameters are averaged; buffers (statistics, not weights) are never touched.
+d_n = min(1 - (1 + n)^(-2/3), limit): d_0 = 0, so the random initial weights have no influence; d_7000 = 0.9973.
+Only parameters are averaged, not buffers (which hold statistics).
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 def decay_at(update: int, limit: float) -> float:
-    """Decay d_n of the average at update n, counted from 0 (METHODS 2.5)."""
+    """Return the decay d_n of the average at update n, counted from 0 (METHODS 2.5)."""
     return min(1 - (1 + update) ** (-2 / 3), limit)
 
 
@@ -21,7 +21,7 @@ class Average:
     """Exponential average of the parameters of a module.
 
     Args:
-        module: Where the weights are; the average starts as a copy of them.
+        module: Module with the weights. The average starts as a copy of them.
         limit: Largest decay, in [0, 1).
     """
 
@@ -39,7 +39,7 @@ class Average:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Continue from saved averages."""
+        """Load saved averages."""
         for name, value in self.weights.items():
             value.copy_(weights[name])
 
@@ -51,7 +51,7 @@ class Average:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Put the average into the module while the block runs; the raw weights come back bit for bit."""
+        """Use the average in the module during a block. Afterwards the weights are restored exactly."""
         raw = {name: value.detach().clone() for name, value in self.live.items()}
         self.copy_to_module()
         try:

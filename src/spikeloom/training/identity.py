@@ -1,18 +1,18 @@
 """Identity of a run: everything that its training reads, one entry each, in `run.json` of the run folder.
 
-A run folder holds one run. Before a run is resumed, or its finished model is loaded, the entries in `run.json` are
-compared with those of the call; any difference is refused and named. Arrays are recorded by their SHA-256, other
-values as they are. Entries of trials:
+A run folder holds one run. Before a run resumes, or its finished model is loaded, the entries in `run.json` are
+compared with those of the call; any difference raises an error that names it. Arrays are stored as their SHA-256, other
+values unchanged. Entries of trials:
 
 ============================== ========================================================
-number of trials, bin width, s as they are
+number of trials, bin width, s unchanged
 lengths, counts                valid bins only, so padding does not matter
-rates, latents                 where the model learns from them
+rates, latents                 if the model learns from them
 condition NAME, behavior NAME  those that the model is conditioned on
 neurons                        the columns `id` and `name` of the neuron table
 ============================== ========================================================
 
-What training does not read (other columns and series, `source`) is not part of the identity.
+Data that training does not read (other columns and series, `source`) are not part of the identity.
 """
 
 import hashlib
@@ -36,25 +36,25 @@ VERSION = 2
 FILE = "run.json"
 
 NEURON_COLUMNS = ("id", "name")
-"""Columns of the neuron table that say which neurons these are."""
+"""Columns of the neuron table that identify the neurons."""
 
 SHOWN = 3
-"""Differences that a message names; the others are counted."""
+"""Number of differences that a message names; the others are counted."""
 
 ABSENT = "absent"
 
 Identity = dict[str, Any]
-"""Plain values by name, nested, as they stand in JSON."""
+"""Nested plain values by name, as in JSON."""
 
 
 def trials_identity(trials: Trials, *, signal: str = "counts", columns: Iterable[str] = ()) -> Identity:
-    """Return the identity of trials as a model reads them.
+    """Return the identity of the data in trials that a model reads.
 
     Args:
-        trials: The trials.
+        trials: Trials to identify.
         signal: Field that the model learns from besides the counts: counts, rates or latents.
-        columns: Names of the conditions and behaviour series that the model is conditioned on. A name that the trials
-            lack has no entry.
+        columns: Names of the conditions and behaviour series that the model is conditioned on. A name that is
+            missing in the trials has no entry.
     """
     identity: Identity = {
         "number of trials": len(trials),
@@ -91,11 +91,11 @@ def run_identity(
     Args:
         settings: Settings of the model as plain values.
         training: Identity of the training trials.
-        validation: Identity of the validation trials; None without any.
-        seed: Seed of the run.
-        start: SHA-256 of the weights that training starts from; None for random ones.
+        validation: Identity of the validation trials, or None.
+        seed: Random seed of the run.
+        start: SHA-256 of the initial weights; None for random ones.
         plans: Plan of each stage by name.
-        n_processes: Number of processes that train. It matters only where they cannot share a batch evenly.
+        n_processes: Number of processes that train. It matters only if a batch cannot be divided evenly among them.
     """
     n_trials = training["number of trials"]
     return {
@@ -111,19 +111,19 @@ def run_identity(
 
 
 def claim(folder: Path, identity: Identity, *, write: bool) -> None:
-    """Check that a run folder belongs to this run; an empty folder is marked as its own.
+    """Check that a run folder belongs to this run. An empty folder is marked as belonging to it.
 
     Args:
-        folder: The run folder.
+        folder: Path of the run folder.
         identity: Identity of this run.
-        write: Whether this process writes `run.json` into a folder that has none.
+        write: Write `run.json` into a folder that has none.
 
     Raises:
-        SettingError: if the folder belongs to another run; the message names what differs.
+        SettingError: The folder belongs to another run. The message names the differences.
     """
     path = folder / FILE
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in the file
-    again = "Choose another folder for --out, or give the run what it was started with."
+    again = "Choose another folder for --out, or use the data and settings that the run was started with."
     if not path.exists():
         if write:
             _refuse_unknown(folder)
@@ -133,31 +133,33 @@ def claim(folder: Path, identity: Identity, *, write: bool) -> None:
     if not isinstance(recorded, dict) or (recorded.get("format"), recorded.get("version")) != (FORMAT, VERSION):
         raise SettingError(
             f"The run in {folder} was started by another version of spikeloom.",
-            "It cannot be told whether its data and settings are the same.",
+            "Its data and settings cannot be compared.",
             "Choose another folder for --out, or use the version that started it.",
         )
-    found = list(differences(recorded, identity))
-    if found:
-        more = f", and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    different = list(differences(recorded, identity))
+    if different:
+        more = f", and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
         raise SettingError(
-            f"The run in {folder} was started with something else:", f"{'; '.join(found[:SHOWN])}{more}.", again
+            f"The run in {folder} was started with other data or settings:",
+            f"{'; '.join(different[:SHOWN])}{more}.",
+            again,
         )
 
 
 def _refuse_unknown(folder: Path) -> None:
-    """Raise a SettingError if the folder holds files that the run would replace although no run is recorded there."""
+    """Raise a SettingError if the folder has no `run.json` but files that the run would replace."""
     names = ("model", "checkpoints", "recipe.toml", "history.jsonl", "log.txt")
     existing = [name for name in names if (folder / name).exists()]
     if existing:
         raise SettingError(
-            f"{folder} holds {', '.join(existing)}, but no {FILE} that says what was trained there.",
+            f"{folder} holds {', '.join(existing)}, but no {FILE} that describes the run.",
             "",
             "Choose another folder for --out.",
         )
 
 
 def differences(recorded: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
-    """Describe each entry that differs, in words."""
+    """Describe each entry that differs."""
     for group in mine:
         before, now = recorded.get(group), mine[group]
         if isinstance(before, Mapping) and isinstance(now, Mapping):
@@ -184,7 +186,7 @@ def _short(value: Any) -> str:
 
 
 def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested mappings by dotted key."""
+    """Return the values of nested mappings by dotted key."""
     flat: dict[str, Any] = {}
     for key, item in value.items():
         flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
@@ -192,7 +194,7 @@ def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _hash_bins(values: Array, trials: Trials, unit: str = "") -> str:
-    """SHA-256 of the valid bins of an array (trial, time, ...) with its kind of number, width and unit."""
+    """Return the SHA-256 of the valid bins of an array (trial, time, ...) with its kind of number, width and unit."""
     digest = hashlib.sha256(f"{values.dtype.kind} {values.shape[2:]} {unit}".encode())
     for row, length in zip(values, trials.lengths, strict=True):
         digest.update(np.ascontiguousarray(row[:length]).tobytes())
@@ -200,7 +202,7 @@ def _hash_bins(values: Array, trials: Trials, unit: str = "") -> str:
 
 
 def _hash_values(values: Array) -> str:
-    """SHA-256 of one value per trial; whole numbers, floats and text differ, for a model treats them differently."""
+    """Return the SHA-256 of one value per trial. Integers, floats and text differ, as they do for a model."""
     return _hash_text(json.dumps(values.tolist()))
 
 

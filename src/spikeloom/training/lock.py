@@ -1,9 +1,9 @@
-"""A folder that one process at a time works in.
+"""A lock that lets only one process at a time work in a folder.
 
-The lock is the operating system's (`flock`) on the file `.lock` in the folder, so it ends with the process, however
-that ends: also with `kill -9` or a crash. The file holds the number and host of the process, which a message can name.
-Where a disk knows no locks (some network disks), what the file says decides: a process on this host that has ended is
-taken over from, one on another host is not, because nobody can tell from here whether it still runs.
+The operating system locks the file `.lock` in the folder (`flock`) and releases the lock when the process ends, also
+after `kill -9` or a crash. The file contains the number and host of the process, for error messages. Some network disks
+have no locks. There the content of the file decides: the lock of a process on this host that has ended is taken over,
+and the lock of a process on another host is kept, because it cannot be checked whether that process still runs.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ FILE = ".lock"
 
 @contextlib.contextmanager
 def only_process(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
-    """Context in which no other process works in this folder.
+    """Return a context in which no other process can work in this folder.
 
     Args:
-        folder: The folder; created if it does not exist.
-        what: What processes do there, as in "training".
+        folder: Path of the folder, which is created if it does not exist.
+        what: Activity for messages, such as "training".
 
     Raises:
-        FileError: if another process works there; the message names it.
+        FileError: Another process works there. The message names it.
     """
     path = ensure_folder(folder) / FILE
     with path.open("a+") as file:
@@ -54,7 +54,7 @@ def only_process(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def _lock(file: TextIO) -> bool | None:
-    """Lock an open file until it is closed: True if that worked, False if it is taken, None if locks do not exist."""
+    """Lock an open file until it is closed. Return True if locked, False if it is taken, None if there are no locks."""
     try:
         import fcntl
     except ImportError:  # Windows
@@ -69,7 +69,7 @@ def _lock(file: TextIO) -> bool | None:
 
 
 def _read(file: TextIO) -> dict[str, Any]:
-    """Process and host that a lock file names; empty if it names none."""
+    """Read process and host from a lock file. The result is empty if there are none."""
     file.seek(0)
     try:
         owner = json.loads(file.read())
@@ -91,7 +91,7 @@ def _is_mine(owner: dict[str, Any]) -> bool:
 
 
 def _ended(owner: dict[str, Any]) -> bool:
-    """Whether it is certain that the process has ended."""
+    """Return whether it is certain that the process has ended."""
     process = owner.get("process")
     if owner.get("host") != socket.gethostname() or not isinstance(process, int) or process <= 0:
         return False

@@ -1,7 +1,8 @@
-"""AdamW in two groups, and its state as named tensors.
+"""AdamW with two parameter groups, and its state as named tensors.
 
-Some parameters of a state space set time constants (`StateSpace.time_constants`: decay rates, frequencies and step).
-Weight decay would pull them towards arbitrary ones, and a large step destroys what they remember. They get neither.
+Some parameters of a state space set its time constants (`StateSpace.time_constants`: decay rates, frequencies, step).
+Weight decay would pull them towards arbitrary values, and large steps destroy the memory of the state space. These
+parameters have no weight decay and a limited learning rate.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ STATE_SPACE_RATE = 1e-3
 
 
 def adamw(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """AdamW over trained parameters; the learning rate of a group is its "share" times that of the plan."""
+    """Return AdamW for all trainable parameters. A group's learning rate is its "share" times that of the plan."""
     layers = [part for part in module.modules() if isinstance(part, StateSpace)]
     slow = {id(value) for layer in layers for value in layer.time_constants()}
     trained = [value for value in module.parameters() if value.requires_grad]
@@ -31,7 +32,7 @@ def adamw(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
-    """State of the optimiser, `<parameter>.<what>` -> tensor."""
+    """Return the state of the optimiser as tensors with the names `<parameter>.<entry>`."""
     return {
         f"{name}.{what}": value
         for name, parameter in module.named_parameters()
@@ -40,7 +41,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> di
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Continue from a saved state."""
+    """Load a saved state into the optimiser."""
     parameters = dict(module.named_parameters())
     for key, value in tensors.items():
         name, what = key.rsplit(".", 1)

@@ -1,8 +1,8 @@
-"""How long and how fast to train: the numbers of one stage.
+"""The plan of a training stage: updates, batch size, learning rate.
 
-The learning rate is a pure function of the update number k: it rises linearly to `learning_rate` over the first
+The learning rate depends only on the update number k. It rises linearly to `learning_rate` over the first
 `warmup` x `updates`, then follows half a cosine that would reach 0 at `horizon` x `updates`. With a horizon of 1.3
-it ends near 0.13 of its peak, so that the last updates still move.
+it ends near 0.13 of its peak, so that the last updates still change the weights.
 """
 
 import math
@@ -22,17 +22,18 @@ class Plan:
     r"""Settings of one training stage.
 
     Args:
-        updates: Steps of the optimiser.
-        batch: Trials per update, over all processes; all of them if the data set has fewer.
-        learning_rate: Peak learning rate of AdamW; at most 1e-3 for parameters of a state space.
-        warmup: Share of the updates during which the learning rate rises linearly, 0 to 1.
+        updates: Number of optimiser steps.
+        batch: Number of trials per update, over all processes. A smaller data set uses all its trials.
+        learning_rate: Peak learning rate of AdamW, at most 1e-3 for time constants of a state space.
+        warmup: Fraction of the updates during which the learning rate rises linearly, 0 to 1.
         horizon: The cosine reaches zero at `horizon` x `updates`, >= 1.
-        weight_decay: Decoupled weight decay of AdamW; none for parameters of a state space.
-        clip: Largest Euclidean norm of the gradient of all parameters together.
-        average: Largest decay of the exponential average of the weights, below 1; None trains without one.
-        precision: "bf16" runs what is safe in bfloat16 (autocast); weights and optimiser stay float32.
-        micro: Trials per forward pass, to bound memory; 0 for the whole batch. Changes results by rounding only.
-        validate_every: Updates between two validations (and two checkpoints); 0 for 20 looks in all.
+        weight_decay: Decoupled weight decay of AdamW. It does not apply to time constants of a state space.
+        clip: Largest Euclidean norm of the gradient over all parameters.
+        average: Largest decay of the exponential average of the weights, below 1. `None` trains without an average.
+        precision: "bf16" runs suitable operations in bfloat16 (autocast); weights and optimiser remain float32.
+        micro: Number of trials per forward pass, to limit memory; 0 means the full batch. It changes results by
+            rounding only.
+        validate_every: Number of updates between two validations (and checkpoints); 0 means 20 validations in total.
     """
 
     updates: Annotated[int, Field(ge=1)]
@@ -48,7 +49,7 @@ class Plan:
     validate_every: Count = 0
 
     def learning_rate_at(self, update: int) -> float:
-        r"""Learning rate of update k, counted from 0.
+        r"""Return the learning rate of update k, counted from 0.
 
         With :math:`w` warm-up updates and :math:`H` = horizon x updates: :math:`\rho\,(k+1)/w` while k < w, then
         :math:`\tfrac{\rho}{2}\,(1 + \cos(\pi\,(k - w)/(H - w)))`.
@@ -60,10 +61,10 @@ class Plan:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
 
     def validates(self, update: int) -> bool:
-        """Whether to validation once `update` updates are done; always after the last."""
+        """Return whether to validate after `update` updates. This is always true after the last one."""
         every = self.validate_every or max(1, math.ceil(self.updates / 20))
         return update % every == 0 or update == self.updates
 
     def logs(self, update: int) -> bool:
-        """Whether to write a line of history once `update` updates are done: some 200 in all, and at each look."""
+        """Return whether to write a line of history after `update` updates: about 200 times, and at each validation."""
         return update % max(1, self.updates // 200) == 0 or self.validates(update)

@@ -1,7 +1,7 @@
-"""What one sees and does while a stage trains: a bar or lines with the time left, and a polite stop.
+"""Progress of training on the screen, and a clean stop after Ctrl-C.
 
-On a terminal there is a bar; elsewhere a plain line about every ten seconds. Ctrl-C and SIGTERM set a flag that the
-loop reads at the next update, so that it can save first; a second Ctrl-C stops at once.
+A terminal shows a bar; other outputs get a line about every ten seconds. Ctrl-C and SIGTERM set a flag that the
+training loop reads at the next update, so that it can save first. A second Ctrl-C stops at once.
 """
 
 import signal
@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 LINE_EVERY = 10.0
-"""Seconds between two plain lines."""
+"""Seconds between two lines of text."""
 
 
 class Progress:
@@ -22,9 +22,9 @@ class Progress:
 
     Args:
         stage: Name of the stage.
-        updates: Updates in all.
-        done: Updates already done, by an earlier process.
-        show: False shows nothing.
+        updates: Total number of updates.
+        done: Number of updates that an earlier process has done.
+        show: Show the progress.
     """
 
     def __init__(self, stage: str, *, updates: int, done: int, show: bool) -> None:
@@ -46,7 +46,7 @@ class Progress:
             sys.stderr.flush()
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Close the bar and leave it on the screen."""
         if self.bar is not None:
             self.bar.close()
 

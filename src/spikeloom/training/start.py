@@ -1,7 +1,7 @@
-"""Training that begins at the weights of a trained model instead of at random ones.
+"""Start training from the weights of a trained model instead of random ones.
 
-Only parameters are taken, stage by stage, after whatever a model sets up before a stage; what it measures between
-stages (means, scales) it measures anew. The optimiser begins afresh.
+Only parameters are copied, stage by stage, after the model has prepared the stage. Statistics between stages (means,
+scales) are estimated again, and the optimiser starts with an empty state.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,21 +19,21 @@ WEIGHTS = "model.safetensors"
 
 
 def start_hash(start: str | PathLike[str] | None) -> str | None:
-    """SHA-256 of the weights in a model folder, which tells runs apart; None without one."""
+    """Return the SHA-256 of the weights in a model folder, which identifies the start; None without a folder."""
     return None if start is None else sha256(Path(start) / WEIGHTS)
 
 
 def begun(stages: Iterable[Stage], module: nn.Module, start: str | PathLike[str] | None) -> Iterator[Stage]:
-    """The stages, the parameters of each set to saved values just before its turn.
+    """Yield the stages, after setting the parameters of each stage to saved values.
 
     Args:
-        stages: Of the module.
-        module: The whole model.
-        start: Model folder; None changes nothing.
+        stages: Stages of the module.
+        module: Module with all parameters of the model.
+        start: Model folder. `None` changes nothing.
 
     Raises:
-        SettingError: if a parameter is missing in the folder, or has another shape there.
-        CorruptFileError: if the folder is damaged.
+        SettingError: A parameter is missing in the folder, or has another shape there.
+        CorruptFileError: The folder is damaged.
     """
     if start is not None:
         check_manifest(start)
@@ -52,7 +52,7 @@ def _take(value: nn.Parameter, saved: torch.Tensor | None, name: str, start: str
     if saved is None or saved.shape != value.shape:
         there = "is missing" if saved is None else f"is {tuple(saved.shape)}"
         raise SettingError(
-            "Weights to start from must be those of networks of the same shapes.",
+            "The weights to start from must have the shapes of this model's networks.",
             f"{name} is {tuple(value.shape)}; in {start} it {there}.",
             "Start from a model with the same sizes.",
         )

@@ -1,1 +1,1 @@
-"""Search for settings: what may vary, what is to be found, and how it is looked for."""
+"""Search for settings: the search space, the objective, and the search algorithms."""

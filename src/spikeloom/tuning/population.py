@@ -1,17 +1,19 @@
-"""Population-based training over Ray Tune: many models side by side, on one machine or a cluster.
+"""Population-based training with Ray Tune: many models in parallel, on one machine or a cluster.
 
-Members begin with settings drawn from the space. After each generation (so many epochs) the worst quarter of them is
-replaced by copies of members of the best quarter, weights and settings, and each setting of a copy is multiplied by 0.8
-or 1.2, or drawn anew, inside its range. So settings become a schedule, and nothing is trained from the start again.
-AutoLFADS (Keshtkaran et al. 2022) is an LFADS trained so: `searches/lfads-published.toml`.
+Members start with settings drawn from the space. A generation is a fixed number of epochs. After each generation the
+worst quarter of the members is replaced by copies of members of the best quarter, with their weights and settings. Each
+setting of a copy is multiplied by 0.8 or 1.2, or drawn again, within its range. Settings thus change during training,
+and no training restarts from random weights. AutoLFADS (Keshtkaran et al. 2022) trains an LFADS in this way:
+`searches/lfads-published.toml`.
 
-A generation is a fit that starts at the weights of the one before, with a seed of its own, so that no noise repeats;
-the optimiser begins afresh, and ramps and warm-up belong to the first generation only ([population.later]). A member
-that fails is the worst of its generation, and so becomes a copy of a good one.
+Each generation starts from the weights of the previous one, with a new seed, so that no noise repeats. The optimiser
+starts with an empty state; ramps and warm-up happen in the first generation only ([population.later]). A member that
+fails ranks last in its generation, and is replaced by a copy of a good one.
 
-Ray decides who is copied and where members run, by its public functions only. On one machine it listens on loopback
-alone. What it runs and passes between processes it pickles, so a cluster must be one's own, and OUT a disk that all of
-its machines see. Whom a member copies Ray draws from Python's global generator: a seed does not repeat a population.
+Ray chooses the members to copy and the machines; only its public functions are used. On one machine it listens on
+loopback only. Ray pickles the data that it passes between processes, so use only a cluster that you trust, and a folder
+OUT that all its machines can read and write. Ray draws the copied member from Python's global random generator, so a
+seed does not reproduce a population.
 """
 
 import json
@@ -36,19 +38,19 @@ from spikeloom.tuning.search import Attempt, Search, best, survivable
 from spikeloom.tuning.space import Setting, Space
 
 FAILED = -1e30
-"""Score of a member that failed: worse than any."""
+"""Score of a member that failed, below any other score."""
 
 KEPT = 4
-"""Models of each member that are kept: the best, besides the last."""
+"""Number of models of each member that are kept: the best ones and the last one."""
 
 LOCAL = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # Ray's word for "one machine only": it listens on loopback
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with this, Ray uses one machine only and listens on loopback
 }
-"""Environment of a Ray that is started here."""
+"""Environment variables of a Ray that is started on this machine."""
 
 QUIET = {"RAY_AIR_NEW_OUTPUT": "0"}
-"""Environment in which Ray leaves the screen to us."""
+"""Environment variables that stop Ray from printing."""
 
 
 def evolve(
@@ -62,19 +64,19 @@ def evolve(
     """Train a population, or resume an interrupted one.
 
     Args:
-        search: What is searched; `search.space.schedule` says how the population is trained.
-        members: Models side by side; the schedule's number if absent.
-        generations: As in the schedule if absent.
-        address: Ray cluster; that of RAY_ADDRESS if absent, and without one a Ray is started on this machine.
-        say: Told a line after each generation of a member.
+        search: The search. `search.space.schedule` sets how the population is trained.
+        members: Number of models in parallel. Default: that of the schedule.
+        generations: Number of generations. Default: that of the schedule.
+        address: Address of a Ray cluster. Default: RAY_ADDRESS if set, else Ray is started on this machine.
+        say: Function that prints a line after each generation of a member.
 
     Returns:
         Every generation of every member.
 
     Raises:
-        SettingError: if the folder holds another search, or a setting that varies changes the sizes of networks.
-        TrainingError: if every member fails.
-        KeyboardInterrupt: after Ctrl-C; everything is kept.
+        SettingError: The folder holds another search, or a varied setting changes the sizes of networks.
+        TrainingError: Every member fails.
+        KeyboardInterrupt: Ctrl-C was pressed. All results are kept.
     """
     schedule = search.space.schedule
     schedule = replace(schedule, members=members or schedule.members, generations=generations or schedule.generations)
@@ -87,16 +89,15 @@ def evolve(
         search.write(done, aim.unit)
         for one in results:
             if one.error is not None:
-                raise one.error  # a fault of ours: what a search survives never comes here
+                raise one.error  # a bug: errors that a search handles do not reach this line
             if (one.metrics or {}).get("generation", 0) < schedule.generations:
-                raise KeyboardInterrupt  # Ray took it for its own
-        models = [(cp, told["score"]) for one in results for cp, told in one.best_checkpoints]
-        found = best(done)
-        if found is None:
+                raise KeyboardInterrupt  # Ray caught Ctrl-C itself
+        models = [(cp, scores["score"]) for one in results for cp, scores in one.best_checkpoints]
+        if best(done) is None:
             raise TrainingError(
-                "Some members of a population must succeed.",
-                f"All failed, the last one so: {done[-1].message}",
-                "Try the recipe alone with `spikeloom fit`, or give milder settings.",
+                "All members of the population failed.",
+                f"The last one: {done[-1].message}",
+                "Try the recipe alone with `spikeloom fit`, or narrow the ranges of the settings.",
             )
         with max(models, key=lambda pair: pair[1])[0].as_directory() as folder:
             search.keep(Path(folder) / "model")
@@ -104,16 +105,16 @@ def evolve(
 
 
 def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str], object]) -> Any:
-    """Let Ray train the population; its results, one per member."""
+    """Train the population with Ray and return its results, one for each member."""
     ray = _connect(address)
     from ray import tune
 
     try:
         member = tune.with_parameters(_member, search=search, aim=aim)
         member = tune.with_resources(member, {"cpu": search.space.schedule.cpus, "gpu": search.space.schedule.gpus})
-        place, space = search.out / "population", {"start": tune.grid_search(_beginnings(search))}
-        if tune.Tuner.can_restore(str(place)):
-            tuner = tune.Tuner.restore(str(place), trainable=member, param_space=space, resume_errored=True)
+        folder, space = search.out / "population", {"start": tune.grid_search(_beginnings(search))}
+        if tune.Tuner.can_restore(str(folder)):
+            tuner = tune.Tuner.restore(str(folder), trainable=member, param_space=space, resume_errored=True)
         else:
             tuner = tune.Tuner(
                 member, param_space=space, tune_config=_scheduled(search), run_config=_run_config(search, say)
@@ -132,11 +133,11 @@ def _connect(address: str | None) -> Any:
     if address is not None:
         try:
             ray.init(address, logging_level="ERROR", log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:  # Ray's ways of not reaching a cluster
+        except (ConnectionError, ValueError, RuntimeError) as error:  # the errors of Ray if it cannot reach a cluster
             raise SettingError(
-                "--address must be that of a Ray cluster that runs and can be reached.",
+                "--address must be the address of a running Ray cluster.",
                 f"At {address}: {str(error).splitlines()[0]}.",
-                "Start one with `ray start --head`, give the address it names, or leave --address out.",
+                "Start one with `ray start --head` and use the address that it prints, or remove --address.",
             ) from error
         return ray
     ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False)
@@ -146,7 +147,7 @@ def _connect(address: str | None) -> Any:
         raise SettingError(
             "Ray on one machine must listen on loopback only.",
             f"It listens on {', '.join(sorted(open_at))}: it was imported before with other settings.",
-            "Run the search in a process of its own, `spikeloom tune`.",
+            "Run the search in a separate process, with `spikeloom tune`.",
         )
     return ray
 
@@ -162,13 +163,13 @@ def _scheduled(search: Search) -> Any:
         perturbation_interval=1,
         quantile_fraction=search.space.schedule.quantile,
         custom_explore_fn=_Explore(search.space, search.seed),
-        synch=True,  # all members of a generation are compared, however fast their machines are
+        synch=True,  # compare all members of a generation, also if their machines differ in speed
     )
     return tune.TuneConfig(scheduler=scheduler, trial_dirname_creator=_dirname, reuse_actors=True)
 
 
 def _dirname(trial: Any) -> str:
-    """A member's folder is named by its number: of its lineage, as long as it is no copy."""
+    """Return the folder name of a member, the number of its lineage."""
     return f"{trial.config['start']['lineage']:04d}"
 
 
@@ -176,7 +177,7 @@ def _run_config(search: Search, say: Callable[[str], object]) -> Any:
     from ray import tune
 
     class Teller(tune.Callback):
-        """Says a line after each generation of a member."""
+        """Callback that prints a line after each generation of a member."""
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
             """See `ray.tune.Callback`."""
@@ -197,7 +198,7 @@ def _run_config(search: Search, say: Callable[[str], object]) -> Any:
 
 
 class _Explore:
-    """Settings of a copy from those of the copied member."""
+    """Function that changes the settings of a copied member."""
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space, self.seed, self.copies = space, seed, 0
@@ -210,17 +211,17 @@ class _Explore:
 
 
 def _beginnings(search: Search) -> list[dict[str, Any]]:
-    """Settings at which each member begins, and its number."""
+    """Draw the initial settings of each member, with its number."""
     numbers = range(search.space.schedule.members)
     draw = [search.space.draw(generator(search.seed, Purpose.SEARCH, 2, number)) for number in numbers]
     return [{"lineage": number, "settings": settings} for number, settings in enumerate(draw)]
 
 
 def _member(config: dict[str, Any], *, search: Search, aim: Objective) -> None:
-    """One member, as Ray runs it: generation after generation, from its last checkpoint or that of whom it copies."""
+    """Train one member in Ray, generation by generation, from its last checkpoint or that of the copied member."""
     from ray import tune
 
-    keep_freed_memory()  # of the worker's own process
+    keep_freed_memory()  # in the worker process
     start, schedule = config["start"], search.space.schedule
     with ExitStack() as stack:
         checkpoint = tune.get_checkpoint()
@@ -228,13 +229,13 @@ def _member(config: dict[str, Any], *, search: Search, aim: Objective) -> None:
         done = 0 if before is None else int(json.loads((before / "generation.json").read_text()))
         while done < schedule.generations:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            told = generation(search, aim, start["settings"], start["lineage"], done, before=before, folder=folder)
+            result = generation(search, aim, start["settings"], start["lineage"], done, before=before, folder=folder)
             done, before = done + 1, folder
             (folder / "generation.json").write_text(json.dumps(done))
-            told |= {"member": int(Path(tune.get_context().get_trial_dir()).name), "generation": done}
-            row = told | {"lineage": start["lineage"], "settings": start["settings"]}
-            write_json(ensure_folder(search.out / "trials") / f"{told['member']:04d}-{done:04d}.json", row)
-            tune.report(told, checkpoint=tune.Checkpoint.from_directory(str(folder)))
+            result |= {"member": int(Path(tune.get_context().get_trial_dir()).name), "generation": done}
+            row = result | {"lineage": start["lineage"], "settings": start["settings"]}
+            write_json(ensure_folder(search.out / "trials") / f"{result['member']:04d}-{done:04d}.json", row)
+            tune.report(result, checkpoint=tune.Checkpoint.from_directory(str(folder)))
 
 
 def generation(
@@ -247,23 +248,23 @@ def generation(
     before: Path | None,
     folder: Path,
 ) -> dict[str, Any]:
-    """Train a member for one generation, and judge it.
+    """Train a member for one generation and score it.
 
     Args:
-        search: What is searched.
-        aim: Its objective.
-        settings: Of the member, in this generation.
-        lineage: Number of the member whose weights these once were.
-        number: Of the generation, from 0.
-        before: Folder whose `model` is trained on, if there is one.
-        folder: Where `model` is saved; a member that fails leaves there what it began with.
+        search: The search.
+        aim: Objective of the search.
+        settings: Settings of the member in this generation.
+        lineage: Number of the member from which the weights originate.
+        number: Number of the generation, from 0.
+        before: Folder whose `model` training starts from, or None.
+        folder: Folder to save `model` in. A member that fails saves its initial model there.
 
     Returns:
-        score, message and seconds.
+        A dict with score, message and seconds.
     """
     begin = None if before is None or not (before / "model").exists() else before / "model"
     seed = int(generator(search.seed, Purpose.SEARCH, 4, lineage, number).integers(2**31))
-    told = {"score": FAILED, "message": "", "seconds": 0.0}
+    result = {"score": FAILED, "message": "", "seconds": 0.0}
     try:
         model = search.build(_settings(search, settings, number))
         model.fit(search.train, validation=search.validation, seed=seed, start=begin, progress=False)
@@ -272,34 +273,34 @@ def generation(
         if not math.isfinite(score):
             raise TrainingError("A score must be finite.", f"By {search.aim} it was {score}.", "Try other settings.")
         model.save(folder / "model")
-        return told | {"score": score, "seconds": spent}
+        return result | {"score": score, "seconds": spent}
     except Exception as error:
         message = survivable(error)
         if message is None:
             raise
         if begin is not None:
             shutil.copytree(begin, folder / "model")
-        return told | {"message": message}
+        return result | {"message": message}
 
 
 def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict[str, Any]:
-    """Settings of one generation's fit: its own, how long it is, and what only the first one has."""
+    """Return the settings of one generation: those of the member, its duration, and changes after the first one."""
     schedule = search.space.schedule
-    own = {**settings, **(schedule.later if number else {})}
-    whole = search.build(own)
-    plan = getattr(whole, schedule.plan, None)
+    changed = {**settings, **(schedule.later if number else {})}
+    model = search.build(changed)
+    plan = getattr(model, schedule.plan, None)
     if plan is None or not hasattr(plan, "updates"):
         raise SettingError(
             "[population] plan must name the setting that holds a plan.",
-            f"{type(whole).__name__} has no {schedule.plan!r}.",
+            f"{type(model).__name__} has no {schedule.plan!r}.",
             'Write plan = "plan", or for an LDNS plan = "autoencoder_plan" in [population].',
         )
     trials = len(search.train)
-    return {**own, f"{schedule.plan}.updates": schedule.epochs * (trials // min(plan.batch, trials))}
+    return {**changed, f"{schedule.plan}.updates": schedule.epochs * (trials // min(plan.batch, trials))}
 
 
 def _check(search: Search, aim: Objective) -> None:
-    """Refuse models that cannot be judged, and settings that change networks: a copy could not take the weights."""
+    """Raise an error if the objective does not apply, or a setting changes the networks, as weights are copied."""
     aim.check(search.build({}))
     for key, values in search.space.vary.items():
         shapes = []
@@ -309,14 +310,14 @@ def _check(search: Search, aim: Objective) -> None:
             shapes.append({name: tensor.shape for name, tensor in model.named_parameters()})
         if any(shape != shapes[0] for shape in shapes):
             raise SettingError(
-                "A population may vary only settings that leave the networks' sizes as they are.",
+                "A population can only vary settings that do not change the sizes of networks.",
                 f"{key} changes them.",
-                "Leave it out, or search with --trials.",
+                "Remove it, or search with --trials.",
             )
 
 
 def _attempts(search: Search) -> list[Attempt]:
-    """Every generation of every member, as they wrote it down; Ray's own table lacks some that were copied over."""
+    """Read every generation of every member from the files of the members; Ray's table lacks replaced ones."""
     rows = [read_json(path) for path in (search.out / "trials").glob("*.json")]
     return [
         Attempt(

@@ -1,11 +1,11 @@
-"""A search: what is varied and looked for, on which trials, and the folder that remembers it.
+"""A search: the space, objective and trials, and the folder that stores it.
 
-OUT/search.json    what the search is; the same command resumes, another one is refused
-OUT/recipe.toml    the recipe, with every setting as it was when the search began
-OUT/trials/0007    run folder of an attempt, as of `spikeloom fit`
-OUT/trials.csv     what was tried, and what came of it
-OUT/best.toml      the best settings, a recipe
-OUT/model          the best model, so that OUT is a run folder, too
+OUT/search.json    description of the search; the same command resumes it, another one is an error
+OUT/recipe.toml    the recipe with all settings at the start of the search
+OUT/trials/0007    run folder of an attempt, as written by `spikeloom fit`
+OUT/trials.csv     table of all attempts and their results
+OUT/best.toml      recipe with the best settings
+OUT/model          the best model, so that OUT is also a run folder
 """
 
 import csv
@@ -37,7 +37,7 @@ from spikeloom.tuning.objective import Name
 from spikeloom.tuning.space import Setting, Space, changes
 
 OWN = ("recipe.toml", "trials.csv", "best.toml", "study.db", "population", "trials", "model")
-"""Files and folders of a search."""
+"""Files and folders that a search writes."""
 
 State = Literal["complete", "pruned", "failed", "running"]
 
@@ -47,13 +47,13 @@ class Attempt:
     """One set of settings that was tried.
 
     Args:
-        number: Which one, from 0.
-        settings: Key -> value of what varies.
+        number: Number of the attempt, from 0.
+        settings: Values of the varied settings by key.
         state: Complete, pruned (stopped early), failed, or running.
-        score: Of the objective, more is better; None without one.
-        message: Why it failed.
-        seconds: Spent on training.
-        more: Further columns of the table: generation and parent in a population.
+        score: Value of the objective (larger is better), or None.
+        message: Reason of a failure.
+        seconds: Training time in seconds.
+        more: Further columns of the table: generation and lineage in a population.
     """
 
     number: int
@@ -67,16 +67,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched.
+    """A search for the settings of a recipe.
 
     Args:
-        recipe: Where the search starts from.
-        space: What varies.
-        train: Trials that attempts are trained on.
-        validation: Trials that they are judged by.
+        recipe: Recipe that the search starts from.
+        space: Settings that vary, and their values.
+        train: Training trials.
+        validation: Validation trials, on which the objective is computed.
         aim: Name of the objective.
-        seed: Of the attempts' training, of proposals, and of the objective.
-        out: The search's folder.
+        seed: Random seed of training, proposals and objective.
+        out: Folder of the search.
     """
 
     recipe: Recipe
@@ -88,15 +88,15 @@ class Search:
     out: Path
 
     def claim(self, kind: str, check: Callable[[], object] = lambda: None) -> None:
-        """Make the folder ours.
+        """Check that the folder belongs to this search, or mark a new folder as belonging to it.
 
         Args:
             kind: "study" or "population".
-            check: Raises what else is wrong with a new search, before the folder remembers it.
+            check: Function that raises an error if a new search is invalid, before the folder is marked.
 
         Raises:
-            SettingError: if it holds another search, or the recipe can take none of the values of a setting.
-            FileError: if it cannot be written.
+            SettingError: The folder holds another search, or no value of a setting is valid for the recipe.
+            FileError: The folder cannot be written.
         """
         ensure_folder(self.out)
         mine = json.loads(
@@ -114,12 +114,12 @@ class Search:
                 }
             )
         )
-        place = self.out / "search.json"
-        if place.exists():
-            different = list(differences(read_json(place), mine))
+        path = self.out / "search.json"
+        if path.exists():
+            different = list(differences(read_json(path), mine))
             if different:
                 raise SettingError(
-                    f"The search in {self.out} was started with something else:",
+                    f"The search in {self.out} was started with other data or settings:",
                     f"{'; '.join(different)}.",
                     "Choose another folder for --out, or remove that one.",
                 )
@@ -127,7 +127,7 @@ class Search:
         existing = [name for name in OWN if (self.out / name).exists()]
         if existing:
             raise SettingError(
-                f"{self.out} holds {', '.join(existing)}, but no search.json that says what was searched there.",
+                f"{self.out} holds {', '.join(existing)}, but no search.json that describes the search.",
                 "",
                 "Choose another folder for --out.",
             )
@@ -138,15 +138,15 @@ class Search:
         except BaseException:
             (self.out / "recipe.toml").unlink()
             raise
-        write_json(place, mine)
+        write_json(path, mine)
 
     def _identity(self, trials: Trials) -> Identity:
-        """Identity of trials for a search, whose judging may read every column and series."""
+        """Return the identity of trials for a search, whose objective may read every column and series."""
         signal = self.recipe.build(self.train.n_neurons).reads
         return trials_identity(trials, signal=signal, columns=[*trials.conditions, *trials.behavior])
 
     def _check(self) -> None:
-        """Refuse keys that the recipe does not know: such of which no value can be taken."""
+        """Raise a SettingError if no value of a setting is valid for the recipe."""
         self.build({})
         for key, values in self.space.vary.items():
             faults = []
@@ -159,27 +159,27 @@ class Search:
                 raise faults[0]
 
     def resolved(self, settings: Mapping[str, Any]) -> Recipe:
-        """The recipe with these settings, from the folder, so that a recipe that was changed since does not matter."""
+        """Return the recipe in the folder with these settings. Later changes of the original recipe have no effect."""
         return read_recipe(self.out / "recipe.toml", changes({**self.space.fix, **settings}))
 
     def build(self, settings: Mapping[str, Any]) -> Model:
-        """An untrained model with these settings; SettingError if they do not go together."""
+        """Return an untrained model with these settings. Raise a SettingError if they are not compatible."""
         return self.resolved(settings).build(self.train.n_neurons)
 
     def own(self) -> dict[str, Setting] | None:
-        """What the recipe itself says of the settings that vary; None if a value lies outside the space."""
-        whole, own = describe(self.build({})), {}
+        """Return the recipe's own values of the varied settings; None if a value lies outside the space."""
+        settings, values_of_recipe = describe(self.build({})), {}
         for key, values in self.space.vary.items():
-            value = whole
+            value = settings
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
             if not values.holds(value):
                 return None
-            own[key] = value
-        return own
+            values_of_recipe[key] = value
+        return values_of_recipe
 
     def folder(self, number: int) -> Path:
-        """Run folder of an attempt."""
+        """Return the run folder of an attempt."""
         return self.out / "trials" / f"{number:04d}"
 
     def write(self, attempts: Sequence[Attempt], unit: str) -> None:
@@ -194,14 +194,14 @@ class Search:
             words = [*one.more.values(), one.state, score, f"{one.seconds:.1f}", *values, one.message]
             table.writerow([one.number, *words])
         atomic_write(self.out / "trials.csv", text.getvalue().encode())
-        found = best(attempts)
-        if found is not None:
+        leader = best(attempts)
+        if leader is not None:
             done = sum(one.state != "running" for one in attempts)
             note = (
-                f"Number {found.number} of {done} that were tried: {found.score:.6g} {unit} by {self.aim} on "
+                f"Attempt {leader.number} of {done}: {leader.score:.6g} {unit} by {self.aim} on "
                 f"{len(self.validation)} validation trials, seed {self.seed}."
             )
-            recipe = replace(self.resolved(found.settings), about=self.recipe.about, note=note)
+            recipe = replace(self.resolved(leader.settings), about=self.recipe.about, note=note)
             atomic_write(self.out / "best.toml", recipe.dumps().encode())
 
     def keep(self, model: Path) -> None:
@@ -212,31 +212,31 @@ class Search:
 
 
 def ranked(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """The complete attempts, the highest score first, the first of equals before the others."""
+    """Return the complete attempts by decreasing score; equal scores are sorted by number."""
     complete = [one for one in attempts if one.state == "complete" and one.score is not None]
     return sorted(complete, key=lambda one: (-(one.score or 0.0), one.number))
 
 
 def best(attempts: Sequence[Attempt]) -> Attempt | None:
-    """The complete attempt with the highest score; None if there is none."""
+    """Return the complete attempt with the highest score; None if there is none."""
     return next(iter(ranked(attempts)), None)
 
 
 def split_validation(trials: Trials, validation: Trials | None, *, seed: int) -> tuple[Trials, Trials]:
-    """Training and validation trials: a fifth of the trials is held out if no others are given."""
+    """Return training and validation trials. Without validation trials, a fifth of the trials is held out."""
     if validation is not None:
         return trials, trials.match(validation, mine="the training trials", theirs="the validation trials")
     return trials.split(0.8, seed=seed)
 
 
 def seconds(folder: Path) -> float:
-    """What the training in a run folder has taken so far, s."""
+    """Return the training time of a run folder so far, in seconds."""
     last = {line["stage"]: float(line["seconds"]) for line in History(folder / "history.jsonl").lines}
     return sum(last.values())
 
 
 def survivable(error: Exception) -> str | None:
-    """Why an attempt failed, if a search can go on after it: numbers, settings, memory; None for anything else."""
+    """Return the message of an error after which a search can continue (numbers, settings, memory), else None."""
     if isinstance(error, SpikeloomError) and not isinstance(error, FileError):
         return str(error)
     words = str(error)
