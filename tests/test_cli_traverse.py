@@ -26,7 +26,9 @@ def traversal(arm, tmp_path, *more, run_folder=None, data="train.h5", span=("-0.
 
 def test_held_out_targets_are_apart(arm):
     train, unseen = (Trials.load(arm / name) for name in ("train.h5", "unseen.h5"))
-    where = lambda trials: {(x, y) for x, y in zip(trials.conditions["target_x"], trials.conditions["target_y"])}  # noqa: B905, E731
+    where = lambda trials: {
+        (x, y) for x, y in zip(trials.conditions["target_x"], trials.conditions["target_y"], strict=True)
+    }
     assert len(train) + len(unseen) == 144
     assert len(where(train)) == 30
     assert len(where(unseen)) == 6

@@ -44,7 +44,7 @@ def test_discrepancy_is_unbiased_and_sees_a_shift():
 
 def test_discrepancy_is_the_sum_over_pairs():
     x, y = torch.randn(3, 2), torch.randn(4, 2)
-    kernel = lambda a, b: sum(4 * s / (4 * s + float((a - b).square().sum())) for s in SCALES) / len(SCALES)  # noqa: E731
-    inside = lambda z: sum(kernel(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j)  # noqa: E731
+    kernel = lambda a, b: sum(4 * s / (4 * s + float((a - b).square().sum())) for s in SCALES) / len(SCALES)
+    inside = lambda z: sum(kernel(a, b) for i, a in enumerate(z) for j, b in enumerate(z) if i != j)
     want = inside(x) / 6 + inside(y) / 12 - 2 * sum(kernel(a, b) for a in x for b in y) / 12
     assert float(mmd(x, y)) == pytest.approx(want, abs=1e-5)

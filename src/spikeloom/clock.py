@@ -210,7 +210,7 @@ def _refusal(what: str, came: str, error: type[SpikeloomError]) -> SpikeloomErro
 
 
 def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
-    unit, step = np.datetime_data(array.dtype)  # type: ignore[arg-type]  # the caller has looked at its kind
+    unit, step = np.datetime_data(np.dtype(array.dtype.str))
     if unit in ("generic", "Y", "M") and (unit == "generic" or array.dtype.kind == "m"):
         raise error(
             f"{what} must have a unit of time.", f"They are {array.dtype}.", "Give them as timedelta64[ms] or similar."

@@ -13,7 +13,7 @@ widths = st.sampled_from([0.001, 0.005, 0.01, 0.05, 0.1, 1 / 3, 0.02, 0.0333])
 
 def brute(spikes, starts, bins, width):
     """Counts by the definition, one comparison at a time."""
-    whole = lambda seconds: round(float(seconds) * 1e9)  # noqa: E731
+    whole = lambda seconds: round(float(seconds) * 1e9)
     out = np.zeros((len(starts), bins, len(spikes)), int)
     for trial, start in enumerate(starts):
         edges = [whole(start + k * width) for k in range(bins + 1)]
@@ -72,7 +72,7 @@ def test_an_event_on_an_edge_belongs_to_the_bin_it_begins(width):
 def test_moving_the_clock_by_whole_bins_changes_nothing():
     rng = np.random.default_rng(0)
     spikes = np.sort(rng.integers(0, 2000, 300)) * 1e-3  # on a millisecond grid, hence on edges
-    count = lambda shift: binning.count_spikes(  # noqa: E731
+    count = lambda shift: binning.count_spikes(
         [spikes + shift], binning.NANOSECONDS.edges(np.array([0.2 + shift]), 300, 0.005), np.array([300])
     )
     for shift in (0.005, 1.0, 86_400.0, 1e6):
@@ -95,7 +95,7 @@ def test_common_intervals_equal_brute_force(data):
         for _ in range(data.draw(st.integers(1, 3)))
     ]
     found = binning.common_intervals(sets)
-    inside = lambda rows, x: any(a < x < b for a, b in rows)  # noqa: E731
+    inside = lambda rows, x: any(a < x < b for a, b in rows)
     for x in np.arange(0.5, 12):
         assert inside(found, x) == all(inside(rows, x) for rows in sets)
     assert (found[1:, 0] > found[:-1, 1]).all()

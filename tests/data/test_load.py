@@ -87,7 +87,7 @@ def test_pynapple_groups_bring_their_time_support():
     class Group(dict):
         time_support = SimpleNamespace(start=np.array([0.0, 5.0]), end=np.array([2.0, 9.0]))
 
-    train = lambda times: SimpleNamespace(times=lambda: np.array(times))  # noqa: E731
+    train = lambda times: SimpleNamespace(times=lambda: np.array(times))
     recording = load(Group({3: train([0.5, 6.0]), 7: train([1.5])}), trial_table=TABLE)
     np.testing.assert_array_equal(recording.intervals, [[0, 2], [5, 9]])
     np.testing.assert_array_equal(recording.bin(1.0).neuron_table["name"], [3, 7])

@@ -67,7 +67,7 @@ def test_strength_goes_along_the_line_in_one_evaluation(given, strength):
     assert plain.calls == [8]
     # The same line between the estimates of the noise.
     signal, sigma = (x[:, None, None] for x in plain.schedule(level))
-    eps = lambda estimate: (noisy - signal * estimate) / sigma  # noqa: E731
+    eps = lambda estimate: (noisy - signal * estimate) / sigma
     torch.testing.assert_close(eps(found), eps(without) + strength * (eps(with_it) - eps(without)))
 
 
@@ -102,7 +102,7 @@ def test_a_network_is_guided_through_a_whole_draw(network):
     start = torch.randn(4, 5, 2, generator=draw)
     condition = Condition(torch.randn(4, 3, generator=draw), torch.randn(4, 5, 2, generator=draw))
     mask = torch.arange(5) < torch.tensor([5, 3, 2, 5])[:, None]
-    sample = lambda denoiser, told: UniPC(4).draw(denoiser, start.clone, condition=told, mask=mask)  # noqa: E731
+    sample = lambda denoiser, told: UniPC(4).draw(denoiser, start.clone, condition=told, mask=mask)
     plain, free = sample(network, condition), sample(network, None)
     assert (plain - free).abs().max() > 1e-3
     torch.testing.assert_close(sample(Guided(network, strength=1.0), condition), plain, rtol=0, atol=0)

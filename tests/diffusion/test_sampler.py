@@ -28,7 +28,7 @@ from spikeloom.seeds import Purpose, Streams
 
 SDS = [0.1, 0.5, 1.0, 2.0]
 SAMPLERS = [DDPM(20), DDIM(20), DPMSolver2M(20), SDEDPMSolver2M(20), Heun(20), UniPC(20)]
-name = lambda sampler: f"{type(sampler).__name__}-{sampler.steps}"  # noqa: E731
+name = lambda sampler: f"{type(sampler).__name__}-{sampler.steps}"
 
 
 def bias(sampler, sds=SDS, schedule=None):
@@ -163,7 +163,7 @@ def test_padding_never_matters(sampler):
     short = sampler.draw(Smearing(), normal([7], bins=3))
     mask = torch.tensor([[True, True, True, False, False]])
     streams = normal([7], bins=3)
-    padded = lambda: torch.cat([streams(), torch.full((1, 2, 2), math.nan)], 1)  # noqa: E731
+    padded = lambda: torch.cat([streams(), torch.full((1, 2, 2), math.nan)], 1)
     long = sampler.draw(Smearing(), padded, mask=mask)
     torch.testing.assert_close(long[:, :3], short)
     assert (long[:, 3:] == 0).all()

@@ -68,10 +68,10 @@ def test_a_curved_step_stays_on_a_bent_sheet():
     """Codes (x, y, x^2, xy): a straight step leaves the sheet, a curved one does not."""
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3000, 2))
-    sheet = lambda v: np.stack([v[:, 0], v[:, 1], v[:, 0] ** 2, v[:, 0] * v[:, 1]], 1)  # noqa: E731
+    sheet = lambda v: np.stack([v[:, 0], v[:, 1], v[:, 0] ** 2, v[:, 0] * v[:, 1]], 1)
     directions = Directions.fit(sheet(values) + 0.01 * rng.standard_normal((3000, 4)), values, NAMES)
     some, changes = values[:200], np.tile([[0.5, 0.0]], (200, 1))
-    off = lambda how: np.abs(directions.move(sheet(some), changes, how=how) - sheet(some + changes)).max()  # noqa: E731
+    off = lambda how: np.abs(directions.move(sheet(some), changes, how=how) - sheet(some + changes)).max()
     assert off("curved") < 0.1
     assert off("joint") > 0.5
 

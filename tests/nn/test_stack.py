@@ -88,7 +88,7 @@ def test_the_denoisers_backbone_ignores_padding_and_hears_level_and_conditions()
     vector, sequence = torch.randn(2, 2), torch.randn(2, 20, 3)
     y = net(x, level, Condition(vector, sequence))
     mask = torch.arange(25).expand(2, 25) < 20
-    pad = lambda a: torch.cat((a, torch.randn(2, 5, a.shape[-1])), 1)  # noqa: E731
+    pad = lambda a: torch.cat((a, torch.randn(2, 5, a.shape[-1])), 1)
     torch.testing.assert_close(
         net(pad(x), level, Condition(vector, pad(sequence)), mask)[:, :20], y, atol=1e-5, rtol=1e-4
     )

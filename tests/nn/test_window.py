@@ -41,7 +41,7 @@ def test_every_window_gets_its_part_of_the_condition():
 @settings(deadline=None, max_examples=60)
 def test_a_trial_is_the_same_in_any_batch(first, second, window):
     """With a network that hears everything valid in its window, the mean over it."""
-    network = lambda x, mask: ((x * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None].clamp(1)) + 0 * x  # noqa: E731
+    network = lambda x, mask: ((x * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None].clamp(1)) + 0 * x
     time = max(first, second)
     x = torch.randn(2, time, 1, generator=torch.Generator().manual_seed(0))
     mask = torch.arange(time) < torch.tensor([[first], [second]])

@@ -13,7 +13,7 @@ def test_the_gain_restores_shared_variance(paired):
     """Rates whose logarithm was shrunk by 1.25 come back with gain 1.25, to the sampling error of the counts."""
     rng = np.random.default_rng(0)
     weight = 0.5 * rng.uniform(0.5, 1.5, 20)
-    draw = lambda trials: -1.5 + np.repeat(rng.normal(size=(trials, 10, 1)), 4, 1) * weight  # noqa: E731
+    draw = lambda trials: -1.5 + np.repeat(rng.normal(size=(trials, 10, 1)), 4, 1) * weight
     log_rates = draw(400)
     trials = Trials(rng.poisson(np.exp(log_rates)), 0.005)
     shrunk = (log_rates if paired else draw(800)) / 1.25 - 1

@@ -9,7 +9,7 @@ from spikeloom.simulate.controller import _first_weights, _loss, train_controlle
 
 
 def test_training_brings_the_hand_nearer():
-    loss = lambda weights: float(_loss(weights, generator(0, Purpose.VALIDATION, 0)))  # noqa: E731
+    loss = lambda weights: float(_loss(weights, generator(0, Purpose.VALIDATION, 0)))
     trained = train_controller(seed=0, updates=12, progress=False)
     with torch.no_grad():
         assert loss(trained) < 0.9 * loss(_first_weights(0))

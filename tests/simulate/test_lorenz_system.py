@@ -24,7 +24,7 @@ def test_trajectories_agree_with_an_adaptive_solver():
 
 def test_runge_kutta_has_order_four():
     start = np.array([module.START])
-    end = lambda substeps: trajectories(start, n_bins=30, substeps=substeps)[0, -1]  # noqa: E731
+    end = lambda substeps: trajectories(start, n_bins=30, substeps=substeps)[0, -1]
     truth = end(128)
     coarse, fine = (np.abs(end(substeps) - truth).max() for substeps in (4, 8))
     assert 12 < coarse / fine < 22  # 2^4

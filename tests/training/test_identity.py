@@ -235,7 +235,7 @@ def test_processes_matter_where_they_cannot_share_a_batch():
     from spikeloom.training.identity import run_identity
 
     training = trials_identity(recording(7))
-    make = lambda plan, n: run_identity({}, training, None, seed=0, start=None, plans={"plan": plan}, n_processes=n)  # noqa: E731
+    make = lambda plan, n: run_identity({}, training, None, seed=0, start=None, plans={"plan": plan}, n_processes=n)
     assert make(Plan(updates=1, batch=4), 1) == make(Plan(updates=1, batch=4), 2)
     assert make(Plan(updates=1, batch=64), 1) != make(Plan(updates=1, batch=64), 2)
     json.dumps(make(PLAN, 1))

@@ -131,7 +131,7 @@ def test_load_shows_the_form_that_works():
 )
 def test_each_trial_counts_as_a_recording_of_its_own(seed, n_trials, n_neurons, width, first):
     rng = np.random.default_rng(seed)
-    draw = lambda: np.sort(np.round(rng.uniform(-1, 2, rng.integers(0, 30)), 3))  # noqa: E731
+    draw = lambda: np.sort(np.round(rng.uniform(-1, 2, rng.integers(0, 30)), 3))
     rows = [[draw() for _ in range(n_neurons)] for _ in range(n_trials)]
     rows[0][0] = np.array([0.5])
     window = (first * width, (first + 7) * width)

@@ -58,7 +58,7 @@ def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(populatio
     told = train(made, {"plan.learning_rate": 1e25}, 1, before=good, folder=bad)
     assert told["score"] == FAILED
     assert "must be finite" in told["message"]
-    read = lambda folder: (folder / "model" / "model.safetensors").read_bytes()  # noqa: E731
+    read = lambda folder: (folder / "model" / "model.safetensors").read_bytes()
     assert read(bad) == read(good)
     assert train(made, {"plan.learning_rate": 1e25}, 0, before=None, folder=worse)["score"] == FAILED
     assert not (worse / "model").exists()

@@ -180,7 +180,7 @@ def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
         with pytest.raises(Stop):
             study(broken, attempts=3)
     found = study(broken, attempts=3)
-    plain = lambda attempts: [(one.number, one.settings, one.state, one.score) for one in attempts]  # noqa: E731
+    plain = lambda attempts: [(one.number, one.settings, one.state, one.score) for one in attempts]
     assert plain(found) == plain(expected)
     assert reports(tmp_path / "broken") == reports(tmp_path / "whole")
     assert (tmp_path / "broken" / "best.toml").read_text() == (tmp_path / "whole" / "best.toml").read_text()

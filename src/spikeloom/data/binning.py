@@ -298,7 +298,10 @@ def _angle_means(
     inside = right - left
     rows = np.repeat(np.arange(len(left)), inside)
     event = np.arange(len(rows)) - np.repeat(np.cumsum(inside) - inside, inside) + np.repeat(left, inside)
-    total = lambda parts: np.bincount(rows, parts, len(left))  # noqa: E731
+
+    def total(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.bincount(rows, parts, len(left)), np.float64)
+
     turn = 2 * math.pi / period * samples[event]
     middle = np.arctan2(total(np.sin(turn)), total(np.cos(turn))) * period / (2 * math.pi)
     spread = total(angles.difference(samples[event], middle[rows], period)) / np.maximum(inside, 1)

@@ -164,6 +164,6 @@ def _together(value: Any, what: str) -> objects.Measured:
     parts = [objects.measured(each) for each in known]
     if any(part is None or part.unit != unit.unit for part in parts):
         raise DataError(f"{what} must have one unit.", "Its rows have different ones.", "Convert them to one.")
-    numbers = iter(known)
-    rows = [np.nan if objects.missing(each) else float(objects.measured(next(numbers)).numbers) for each in value]  # type: ignore[union-attr]
-    return objects.Measured(np.array(rows), unit.unit, None)
+    rows = np.full(len(value), np.nan)
+    rows[[not objects.missing(each) for each in value]] = [float(part.numbers) for part in parts if part is not None]
+    return objects.Measured(rows, unit.unit, None)

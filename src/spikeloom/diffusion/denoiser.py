@@ -52,11 +52,12 @@ class Denoiser(nn.Module, ABC):
             mask: Valid bins; None means all. The estimate in other bins is arbitrary and must not be used.
         """
 
-    def at_step(self, step: int) -> "Denoiser":  # noqa: ARG002 - most denoisers do not depend on it
+    def at_step(self, step: int) -> "Denoiser":
         """Return the denoiser that a sampler evaluates at a step, counted from 0 at the noisiest level.
 
         Most denoisers depend on the level only and return themselves. `Windowed` shifts its windows from step to step.
         """
+        del step
         return self
 
 
@@ -105,10 +106,11 @@ class ExactGaussian(Denoiser):
         self,
         x: Noisy,
         level: Level,
-        condition: Condition | None = None,  # noqa: ARG002 - the signature of every denoiser
-        mask: Mask | None = None,  # noqa: ARG002
+        condition: Condition | None = None,
+        mask: Mask | None = None,
     ) -> Noisy:
         """Return the posterior mean of the clean sample."""
+        del condition, mask  # the signature of every denoiser
         signal, noise = _scales(self.schedule, level)
         power = self.sd.to(x.dtype) ** 2
         return signal * power * x / (signal**2 * power + noise**2)

@@ -275,10 +275,16 @@ class GNOCCHI(Coded):
         condition = Condition(vector=codes)
         if self.activity.components:
             self._check_bins(lengths)
-            fresh = lambda: torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)  # noqa: E731
+
+            def fresh() -> Tensor:
+                return torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)
+
             x = sampler.draw(self.denoiser, fresh, condition=condition)
         else:
-            fresh = lambda: torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)  # noqa: E731
+
+            def fresh() -> Tensor:
+                return torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)
+
             x = sampler.draw(self.denoiser, fresh, condition=condition, mask=None if mask.all() else mask.to(device))
         latents = None
         if self.signal_settings.of == "latents":

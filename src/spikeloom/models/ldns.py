@@ -188,8 +188,8 @@ class LDNS(Model):
         """See `Model.size`."""
         return f"{self.n_latents} latents"
 
-    @property  # type: ignore[override]  # a module of the readout, not a second one of the model
-    def observation(self) -> ObservationModel:
+    @property
+    def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
         """The observation model as fitted to the training trials; samples have copies of their own in the readout."""
         return self.readout.observation
 

@@ -28,8 +28,8 @@ class Condition:
 
     def to(self, device: torch.device) -> "Condition":
         """Return the same condition on another device."""
-        move = lambda x: None if x is None else x.to(device)  # noqa: E731
-        return Condition(move(self.vector), move(self.sequence), move(self.present))
+        parts = (self.vector, self.sequence, self.present)
+        return Condition(*(None if part is None else part.to(device) for part in parts))
 
 
 class ConditionEmbedding(nn.Module):

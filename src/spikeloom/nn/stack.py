@@ -147,18 +147,22 @@ class Stack(nn.Module):
             h = block(h, keep, embedding)
         return self.leave(h).permute(1, 2, 0)
 
+    def residual_blocks(self) -> list[Block]:
+        """Return the blocks in their order."""
+        return [block for block in self.blocks if isinstance(block, Block)]
+
     # --- the same stack, one bin at a time -----------------------------------------------------------------------
 
     def start(self, batch: int) -> list[Tensor]:
         """Return the states of the blocks before the first bin."""
-        return [block.ssm.start(batch) for block in self.blocks]  # type: ignore[union-attr, operator]
+        return [block.ssm.start(batch) for block in self.residual_blocks()]
 
     def step(self, x: Float[Tensor, "batch channel"], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Return the output (batch, out) of one more bin and the next states; causal stacks without embedding only."""
         h = self.enter(x.T[..., None])[..., 0]
         after = []
-        for block, state in zip(self.blocks, states, strict=True):
-            h, state = block.step(h, state)  # type: ignore[operator]
+        for block, state in zip(self.residual_blocks(), states, strict=True):
+            h, state = block.step(h, state)
             after.append(state)
         return self.leave(h[..., None])[..., 0].T, after
 

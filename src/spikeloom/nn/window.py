@@ -58,9 +58,12 @@ class Windows:
         """Return the condition of every window."""
         if condition is None:
             return None
-        of = lambda change, x: None if x is None else change(x)  # noqa: E731
-        vector, present = of(self.repeat, condition.vector), of(self.repeat, condition.present)
-        return Condition(vector, of(self.cut, condition.sequence), present)
+        vector, sequence, present = condition.vector, condition.sequence, condition.present
+        return Condition(
+            None if vector is None else self.repeat(vector),
+            None if sequence is None else self.cut(sequence),
+            None if present is None else self.repeat(present),
+        )
 
     def blend(self, y: Float[Tensor, "rows bin channel"]) -> Float[Tensor, "batch time channel"]:
         """Return the weighted mean of the outputs of the windows at every bin."""

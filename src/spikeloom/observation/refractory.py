@@ -46,8 +46,9 @@ class Refractory(CountDistribution):
 
     q: Tensor  # probability of each neuron that a bin of several spikes keeps one
 
-    def build(self, n_neurons: int, bin_width: float) -> None:  # noqa: ARG002
+    def build(self, n_neurons: int, bin_width: float) -> None:
         """Make the buffer q; see `CountDistribution.build`."""
+        del bin_width
         self.register_buffer("q", torch.zeros(n_neurons))
 
     def log_prob(self, counts: Values, rates: Values) -> Values:

@@ -42,8 +42,9 @@ class Regular(CountDistribution):
 
     share: Tensor  # w of each neuron
 
-    def build(self, n_neurons: int, bin_width: float) -> None:  # noqa: ARG002
+    def build(self, n_neurons: int, bin_width: float) -> None:
         """Make the buffer w; see `CountDistribution.build`."""
+        del bin_width
         self.register_buffer("share", torch.zeros(n_neurons))
 
     def log_prob(self, counts: Values, rates: Values) -> Values:

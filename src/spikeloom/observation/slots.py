@@ -149,8 +149,9 @@ class History(nn.Module, abc.ABC):
             counts: Distribution of the counts, fitted to these rates without a history.
         """
 
-    def present(self, drive: Values, counts: CountDistribution) -> Values:  # noqa: ARG002
+    def present(self, drive: Values, counts: CountDistribution) -> Values:
         """Drive of a bin without the change by earlier counts: the drive plus the offset."""
+        del counts
         return drive + self.offset.to(drive)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:

@@ -59,8 +59,8 @@ def _first_weights(seed: int) -> dict[str, Tensor]:
 
 def _loss(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
     """Return the loss of one batch of movements."""
-    draw = lambda *shape: torch.tensor(rng.uniform(-BOX, BOX, shape), dtype=torch.float32)  # noqa: E731
-    start, target = draw(BATCH, 2), draw(BATCH, 2)
+    start = torch.tensor(rng.uniform(-BOX, BOX, (BATCH, 2)), dtype=torch.float32)
+    target = torch.tensor(rng.uniform(-BOX, BOX, (BATCH, 2)), dtype=torch.float32)
     go_at = torch.tensor(rng.integers(10, 25, (BATCH, 1)))
     noise = torch.tensor(rng.standard_normal((BINS, BATCH, arm.INPUTS + arm.UNITS)), dtype=torch.float32)
     state, total = arm.rest(start, xp=torch), torch.zeros(())

@@ -128,7 +128,8 @@ def _entries(trial: Any) -> Any:
     if isinstance(trial, Mapping):
         return trial
     if hasattr(trial, "keys") and hasattr(trial, "__getitem__") and hasattr(trial, "time_support"):  # pynapple TsGroup
-        return {key: trial[key] for key in trial.keys()}  # noqa: SIM118  # iterating a TsGroup is not promised
+        keys = trial.keys()  # iterating a TsGroup itself is not promised
+        return {key: trial[key] for key in keys}
     if isinstance(trial, np.ndarray) and trial.dtype == object:
         return list(trial.ravel()) if min(trial.shape, default=0) <= 1 or trial.ndim == 1 else list(trial)
     if isinstance(trial, list | tuple):

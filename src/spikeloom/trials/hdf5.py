@@ -71,14 +71,13 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
                 else:
                     _put(file, name, value, by_trial=True)
             columns.append({**fields, "counts": None, "rates": None, "latents": None})
-        join = lambda of: np.concatenate([of(part) for part in columns])  # noqa: E731
-        whole: dict[str, Any] = {**columns[0], "lengths": join(lambda part: part["lengths"])}
+        joined: dict[str, Any] = {**columns[0], "lengths": np.concatenate([part["lengths"] for part in columns])}
         for name in ("codes", "start_times"):
-            if whole[name] is not None:
-                whole[name] = join(lambda part, name=name: part[name])
-        names = whole["conditions"]
-        whole["conditions"] = {name: join(lambda part, name=name: part["conditions"][name]) for name in names}
-        _finish(file, whole)
+            if joined[name] is not None:
+                joined[name] = np.concatenate([part[name] for part in columns])
+        conditions = [part["conditions"] for part in columns]
+        joined["conditions"] = {name: np.concatenate([part[name] for part in conditions]) for name in conditions[0]}
+        _finish(file, joined)
 
 
 def _per_bin(fields: Mapping[str, Any]) -> dict[str, Array]:

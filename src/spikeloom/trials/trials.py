@@ -213,15 +213,14 @@ class Trials:
     def select(self, trials: slice | Sequence[int] | NDArray[Any]) -> "Trials":
         """The given trials (a slice, indices, or a mask of trials), in the order given."""
         rows = np.arange(len(self))[trials if isinstance(trials, slice) else np.asarray(trials)]
-        pick = lambda table: {name: value[rows] for name, value in table.items()}  # noqa: E731
         fields = (*PER_BIN, "codes", "start_times")
         keep = {name: value[rows] for name in fields if (value := getattr(self, name)) is not None}
         return replace(
             self,
             **keep,
             lengths=self.lengths[rows],
-            behavior=pick(self.behavior),
-            conditions=pick(self.conditions),
+            behavior={name: value[rows] for name, value in self.behavior.items()},
+            conditions={name: value[rows] for name, value in self.conditions.items()},
         )
 
     def select_neurons(self, neurons: slice | Sequence[int] | NDArray[Any]) -> "Trials":

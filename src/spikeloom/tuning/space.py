@@ -85,8 +85,9 @@ class Range:
 
     def holds(self, value: object) -> bool:
         """Whether a value lies in the range."""
-        plain = isinstance(value, int) if self.whole else isinstance(value, int | float)
-        return plain and not isinstance(value, bool) and self.low <= value <= self.high  # type: ignore[operator]
+        if isinstance(value, bool) or not isinstance(value, int | float) or (self.whole and isinstance(value, float)):
+            return False
+        return self.low <= value <= self.high
 
     def times(self, factor: float) -> "Range":
         """The range with all ends multiplied."""
@@ -181,7 +182,7 @@ class Space:
 
     vary: Mapping[str, Range | Choice]
     fix: Mapping[str, Any] = field(default_factory=dict)
-    schedule: Schedule = Schedule()  # noqa: RUF009  # frozen
+    schedule: Schedule = field(default_factory=Schedule)
 
     def of(self, trials: Trials) -> "Space":
         """The space with ranges per entry multiplied by the mean bins x neurons of these trials."""

@@ -1,7 +1,7 @@
 """Results of a model: arrays of generated or inferred trials, and how those of many batches are joined."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -62,7 +62,9 @@ def end_to_end(pieces: Sequence[Generated]) -> Generated:
 
 def arrays_of(result: object) -> dict[str, np.ndarray]:
     """Return name -> array of the fields of a result that are not None."""
-    named = {field.name: getattr(result, field.name) for field in fields(result)}  # type: ignore[arg-type]
+    assert is_dataclass(result)
+    assert not isinstance(result, type)
+    named = {field.name: getattr(result, field.name) for field in fields(result)}
     return {name: value for name, value in named.items() if value is not None}
 
 
