@@ -6,15 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikeloom.metrics import decoding
-from spikeloom.metrics.classifier import Classifier, ledoit_wolf
+from spikeloom.metrics.classifier import Classifier
 from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.trials import Trials
 
 
-def test_shrinkage_is_scikit_learns():
+@pytest.mark.parametrize("rows", [8, 30, 500])
+def test_shrinkage_is_scikit_learns(rows):
     from sklearn.covariance import ledoit_wolf as oracle
 
-    x = np.random.default_rng(0).standard_normal((30, 12)) @ np.diag(np.arange(1.0, 13))
+    x = np.random.default_rng(0).standard_normal((rows, 12)) @ np.diag(np.arange(1.0, 13))
     x -= x.mean(0)
     shrink, level = ledoit_wolf(x, x.T @ x / len(x))
     covariance, expected = oracle(x, assume_centered=True)

@@ -12,7 +12,6 @@ from spikeloom.metrics.disentanglement import (
     coverage,
     ends,
     group_snr,
-    ledoit_wolf,
     movement,
     orthogonality,
     point_error,
@@ -99,15 +98,6 @@ def test_cosines_of_known_directions():
     cosine = root[:, 0] @ root[:, 1] / np.linalg.norm(root[:, 0]) / np.linalg.norm(root[:, 1])
     for of in ("encode", "decode"):  # in white codes and independent variables both maps point the same way
         assert directions.cosines(of, whitened=True)[0, 1] == pytest.approx(cosine, abs=0.02)
-
-
-def test_ledoit_wolf_is_that_of_scikit_learn():
-    covariance = pytest.importorskip("sklearn.covariance")
-    for rows in (8, 500):
-        x = np.random.default_rng(0).normal(0, (1, 2, 3, 0.1, 5), (rows, 5))
-        x = x - x.mean(0)
-        want = covariance.LedoitWolf(assume_centered=True).fit(x).covariance_
-        np.testing.assert_allclose(ledoit_wolf(x), want, rtol=1e-9)
 
 
 def test_signal_to_noise_in_closed_form():

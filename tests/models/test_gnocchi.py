@@ -8,7 +8,7 @@ import torch
 
 from spikeloom.diffusion.schedule import LinearBeta
 from spikeloom.errors import DataError, SettingError, ShapeError
-from spikeloom.models.gnocchi import GNOCCHI, NetworkSettings, SignalSettings
+from spikeloom.models.gnocchi import GNOCCHI, GNOCCHINetworkSettings, SignalSettings
 from spikeloom.nn.codes import CodeRangeWarning
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.seeds import Purpose, Streams
@@ -41,7 +41,9 @@ def toy(trials=60, *, variable=False, seed=0, latents=False):
 def model(*, updates=6, signal=None, **settings):
     """A tiny GNOCCHI."""
     plan = Plan(updates=updates, batch=16, learning_rate=2e-3)
-    network = NetworkSettings(width=16, blocks=1, encoder_width=8, encoder_blocks=1, mmd=settings.pop("mmd", 1.0))
+    network = GNOCCHINetworkSettings(
+        width=16, blocks=1, encoder_width=8, encoder_blocks=1, mmd=settings.pop("mmd", 1.0)
+    )
     plain = dict(n_codes=3, signal_settings=signal or SignalSettings(components=6), network_settings=network)
     return GNOCCHI(NEURONS, **{**plain, "plan": plan, "prior_plan": plan, "head_plan": plan, **settings})
 

@@ -8,7 +8,7 @@ import torch
 
 from spikeloom.errors import SettingError
 from spikeloom.models.common.likelihood import bits_per_spike
-from spikeloom.models.lfads import LFADS, LossSettings, NetworkSettings
+from spikeloom.models.lfads import LFADS, LFADSNetworkSettings, LossSettings
 from spikeloom.observation.model import ObservationModel
 from spikeloom.recipe import load_model, read_recipe
 from spikeloom.seeds import Purpose, Streams
@@ -33,7 +33,7 @@ def toy(trials=60, *, variable=False, seed=0):
 
 def model(*, updates=6, inputs=0, loss=None, **settings):
     """A tiny LFADS."""
-    network = NetworkSettings(encoder=12, generator=16, factors=4, inputs=inputs, controller=8, dropout=0.1)
+    network = LFADSNetworkSettings(encoder=12, generator=16, factors=4, inputs=inputs, controller=8, dropout=0.1)
     plan = Plan(updates=updates, batch=16, learning_rate=1e-2, clip=5.0)
     plain = dict(n_codes=4, network_settings=network, loss_settings=loss or LossSettings(), plan=plan)
     return LFADS(NEURONS, **{**plain, **settings})
@@ -218,7 +218,7 @@ def test_spike_history_is_fitted_on_top():
         n_codes=2,
         observation=ObservationModel(noise=None),
         plan=plan,
-        network_settings=NetworkSettings(encoder=4, generator=6),
+        network_settings=LFADSNetworkSettings(encoder=4, generator=6),
     )
     one.fit(data, progress=False)
     fake = one.sample(80, seed=1, progress=False)

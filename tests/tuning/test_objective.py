@@ -9,9 +9,10 @@ import torch
 from spikeloom.errors import SettingError
 from spikeloom.evaluation.baselines import homogeneous_poisson
 from spikeloom.models.common.base import Model
+from spikeloom.models.common.likelihood import bits_per_hidden_spike
 from spikeloom.models.common.results import Generated, Inferred
 from spikeloom.recipe import read_recipe
-from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, bits_per_hidden_spike, objective
+from spikeloom.tuning.objective import HIDDEN, Bound, Reconstruction, objective
 from tests.helpers.toy_search import waves
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from spikeloom.errors import DataError
-from spikeloom.evaluation.evaluate import describe, panel_rows, splits_words, stationarity
+from spikeloom.evaluation.evaluate import panel_rows, size_in_words, splits_words, stationarity
 from spikeloom.evaluation.recorded import RecordedHalves
 from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
 from spikeloom.metrics.panel import Metric
@@ -93,9 +93,9 @@ def compare(
     }
     found = {name: _contender(halves, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()}
     verdicts = {metric.name: verdict(found, metric) for metric in halves.metrics}
-    facts = {"real": describe(real), "reference": "" if reference is None else describe(reference)}
+    facts = {"real": size_in_words(real), "reference": "" if reference is None else size_in_words(reference)}
     facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
-    facts |= {name: describe(*samples.values()) for name, samples in sets.items()}
+    facts |= {name: size_in_words(*samples.values()) for name, samples in sets.items()}
     return Comparison(tuple(halves.metrics), found, verdicts, {name: words for name, words in facts.items() if words})
 
 

@@ -108,10 +108,10 @@ def evaluate(
     copies = {name: memorisation(pair) for name, pair in pairs.items()}
     worst = max(copies, key=lambda name: severity(copies[name]))
     facts_found = {
-        "real": describe(real),
-        "fake": describe(*fakes.values()),
+        "real": size_in_words(real),
+        "fake": size_in_words(*fakes.values()),
         "figures": f"show {first}, the first of {len(fakes)} sets of generated trials" if len(fakes) > 1 else "",
-        "reference": "" if reference is None else describe(reference),
+        "reference": "" if reference is None else size_in_words(reference),
         "condition": condition_words(halves.condition, fakes[first]),
         "conditioned on": "" if conditioned_on is None else ", ".join(conditioned_on) or "nothing",
         "windows": "" if every is None else f"all trials were cut into windows of {every:g} s",
@@ -303,7 +303,7 @@ def condition_words(condition: str | None, fake: Trials) -> str:
     return condition if own else f"{condition}, read from the spikes of the generated trials, which carry no labels"
 
 
-def describe(*sets: Trials) -> str:
+def size_in_words(*sets: Trials) -> str:
     """Where trials come from and how many there are, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
     words: dict[str, int] = {}
     for trials in sets:

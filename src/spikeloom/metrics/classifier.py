@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
 from spikeloom.metrics.arrays import Numbers
+from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.metrics.statistics import Statistics
 
 MOST_FEATURES = 1500
@@ -53,21 +54,6 @@ class Classifier:
     def classify(self, features: Numbers) -> NDArray[np.int64]:
         """Most likely class of each trial (trial,)."""
         return (np.asarray(features, np.float64) @ self.weights + self.offset).argmax(1)
-
-
-def ledoit_wolf(centred: Numbers, covariance: Numbers) -> tuple[float, float]:
-    """Shrinkage of least expected error, in [0, 1], and the mean variance it shrinks towards.
-
-    Args:
-        centred: Data without their mean (row, feature).
-        covariance: Their covariance with denominator row (feature, feature).
-    """
-    rows, columns = centred.shape
-    level = float(np.trace(covariance)) / columns
-    square = float(np.vdot(covariance, covariance))
-    spread = square - columns * level**2  # squared distance of the covariance from its target
-    error = (float(np.sum(np.einsum("rf,rf->r", centred, centred) ** 2)) / rows - square) / rows
-    return (min(max(error, 0.0), spread) / spread if spread > 0 else 1.0), level
 
 
 def chunks_for(seconds: float, n_neurons: int) -> int:

@@ -28,6 +28,7 @@ from jaxtyping import Float, Integer
 from spikeloom.errors import ConditionError, DataError
 from spikeloom.metrics.arrays import Numbers, smooth
 from spikeloom.metrics.decoding import FOLDS, Ridge
+from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.trials import Trials
 
 How = Literal["curved", "joint", "encode", "decode"]
@@ -135,7 +136,9 @@ class Directions:
                 f"Of {', '.join(names)} one does not vary, or follows from the others.",
                 "Leave it out, or give trials in which it varies.",
             )
-        covariance = ledoit_wolf(c)
+        covariance = c.T @ c / len(c)
+        shrinkage, variance = ledoit_wolf(c, covariance)
+        covariance = (1 - shrinkage) * covariance + shrinkage * variance * np.eye(len(covariance))
         encode = np.linalg.lstsq(v, c, rcond=None)[0].T
         decode = np.linalg.solve(covariance, c.T @ v / len(c))
         both = np.concatenate([scaled, _products(scaled)], 1)
@@ -180,22 +183,6 @@ def _products(scaled: Numbers) -> Numbers:
     """Products of each two standardised variables, each with itself too, (trial, product)."""
     first, second = np.triu_indices(scaled.shape[1])
     return scaled[:, first] * scaled[:, second]
-
-
-def ledoit_wolf(centred: Float[np.ndarray, "row column"]) -> Float[np.ndarray, "column column"]:
-    r"""Shrunk covariance :math:`(1 - \rho) S + \rho\, \bar s I` of centred rows, with the least expected squared error.
-
-    :math:`\bar s` the mean variance, :math:`\rho = \min(1, n^{-2} \sum_i \|x_i x_i^\top - S\|^2 / \|S - \bar s I\|^2)`.
-
-    Source: Ledoit, Wolf 2004.
-    """
-    x = np.asarray(centred, np.float64)
-    covariance = x.T @ x / len(x)
-    target = np.trace(covariance) / len(covariance) * np.eye(len(covariance))
-    apart = np.square(covariance - target).sum()
-    noise = (np.square(np.square(x).sum(1)).sum() / len(x) - np.square(covariance).sum()) / len(x)
-    share = min(1.0, max(0.0, noise / apart)) if apart > 0 else 0.0
-    return (1 - share) * covariance + share * target
 
 
 def orthogonality(cosines: Numbers) -> float:

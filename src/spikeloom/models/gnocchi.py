@@ -81,7 +81,7 @@ class SignalSettings:
 
 
 @dataclass(frozen=True, config=STRICT)
-class NetworkSettings:
+class GNOCCHINetworkSettings:
     """Networks and losses.
 
     Args:
@@ -134,7 +134,7 @@ class GNOCCHI(Coded):
         *,
         n_codes: int = 48,
         signal_settings: SignalSettings = SignalSettings(),
-        network_settings: NetworkSettings = NetworkSettings(),
+        network_settings: GNOCCHINetworkSettings = GNOCCHINetworkSettings(),
         prior: Literal["normal", "gaussian", "diffusion"] = "diffusion",
         schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,

@@ -69,7 +69,7 @@ POSTERIOR_DRAWS = 64
 
 
 @dataclass(frozen=True, config=STRICT)
-class NetworkSettings:
+class LFADSNetworkSettings:
     """Sizes.
 
     Args:
@@ -155,7 +155,7 @@ class LFADS(Coded):
         n_neurons: int,
         *,
         n_codes: int = 64,
-        network_settings: NetworkSettings = NetworkSettings(),
+        network_settings: LFADSNetworkSettings = LFADSNetworkSettings(),
         loss_settings: LossSettings = LossSettings(),
         prior_variance: float = 0.1,
         learned_variance: bool = False,

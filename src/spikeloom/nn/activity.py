@@ -38,7 +38,7 @@ WIDER = 4
 NO_VARIANCE = 1e-10
 """Mean square of the standardised difference between trials below which it is rounding only."""
 
-SMALLEST = 1e-4
+LEAST_SHARE = 1e-4
 """Rates are at least this share of the neuron's mean rate, so that a spike is always possible."""
 
 
@@ -150,7 +150,7 @@ class Activity(nn.Module):
         """Return the rates, spikes/bin, of a diffused signal of smoothed spikes or rates."""
         raw = self.back(x)
         rates = (raw.clamp(max=10).exp() - SOFTENED) * self.level if self.log else raw
-        return torch.maximum(rates, SMALLEST * self.level)
+        return torch.maximum(rates, LEAST_SHARE * self.level)
 
     def _raw(self, signal: Tensor, mask: Tensor) -> Tensor:
         """Return the smoothed signal or its logarithm, not standardised."""

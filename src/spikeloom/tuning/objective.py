@@ -31,6 +31,7 @@ from spikeloom.evaluation.evaluate import panel_rows
 from spikeloom.evaluation.recorded import RecordedHalves
 from spikeloom.metrics.panel import METRICS
 from spikeloom.models.common.base import Model, as_float
+from spikeloom.models.common.likelihood import bits_per_hidden_spike
 from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
@@ -44,9 +45,6 @@ HIDDEN = 0.25
 
 BATCH = 64
 """Trials that are encoded at once."""
-
-SMALLEST = 1e-9
-"""Least rate, spikes/bin, so that a logarithm is finite."""
 
 SLOW = ("distance", "conditions", "memorisation")
 """Groups of metrics that a search leaves out: classifiers and searches for copies, minutes for each attempt."""
@@ -128,22 +126,6 @@ class Reconstruction(Objective):
                 "Write --objective samples.",
             )
         return rates
-
-
-def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndarray) -> float:
-    """Poisson bits per spike of some entries, against each neuron's mean over them; nan without spikes.
-
-    Args:
-        counts: Spikes in each bin (trial, time, neuron).
-        rates: Expected spikes/bin, same axes.
-        hidden: True where an entry is judged, same axes.
-    """
-    judged = np.where(hidden, counts, 0).astype(np.float64)
-    number = np.maximum(hidden.sum((0, 1)), 1)
-    mean = np.broadcast_to(np.maximum(judged.sum((0, 1)) / number, SMALLEST), counts.shape)
-    safe = np.maximum(rates.astype(np.float64), SMALLEST)
-    gain = judged * (np.log(safe) - np.log(mean)) - np.where(hidden, safe - mean, 0)
-    return float(gain.sum() / judged.sum() / math.log(2)) if judged.any() else math.nan
 
 
 @final

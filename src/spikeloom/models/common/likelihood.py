@@ -24,7 +24,7 @@ from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
 SMALLEST = 1e-9
-"""Mean count of a silent neuron, spikes/bin."""
+"""Least rate and least mean count, spikes/bin, so that a logarithm is finite."""
 
 
 MOST_PARTS = 10
@@ -78,3 +78,19 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
     null = counts * mean.log() - mean - torch.lgamma(counts + 1)
     gain: Tensor = torch.where(mask, log_prob - null, 0).sum()
     return float(gain / counts.sum() / math.log(2)) if counts.any() else math.nan
+
+
+def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndarray) -> float:
+    """Return the Poisson bits per spike of some entries, against each neuron's mean over them; nan without spikes.
+
+    Args:
+        counts: Spikes in each bin (trial, time, neuron).
+        rates: Expected spikes/bin, same axes.
+        hidden: True where an entry is judged, same axes.
+    """
+    judged = np.where(hidden, counts, 0).astype(np.float64)
+    number = np.maximum(hidden.sum((0, 1)), 1)
+    mean = np.broadcast_to(np.maximum(judged.sum((0, 1)) / number, SMALLEST), counts.shape)
+    safe = np.maximum(rates.astype(np.float64), SMALLEST)
+    gain = judged * (np.log(safe) - np.log(mean)) - np.where(hidden, safe - mean, 0)
+    return float(gain.sum() / judged.sum() / math.log(2)) if judged.any() else math.nan
