@@ -122,6 +122,8 @@ def _held_out(x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> Numbers:
 class BehaviorReading:
     """A behaviour series asked for and read, of real and of fake trials, in wide bins.
 
+    An angle is given by its cosine and sine, all cosines first.
+
     Args:
         name: Of the series.
         unit: Of the series.
@@ -162,4 +164,7 @@ def read_behavior(pair: Pair) -> BehaviorReading | str:
     sides = {"real": pair.real, "fake": pair.fake}
     both = {side: found.read(statistics) for side, statistics in sides.items()}
     asked, read = ({side: two[place] for side, two in both.items()} for place in (0, 1))
-    return BehaviorReading(found.name, pair.real_trials.units[found.name], pair.real.wide_width, asked, read)
+    name, unit = found.name, pair.real_trials.units[found.name]
+    if found.period is not None:
+        name, unit = f"{name} (cosine, sine)", ""
+    return BehaviorReading(name, unit, pair.real.wide_width, asked, read)

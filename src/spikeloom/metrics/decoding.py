@@ -7,7 +7,8 @@ trials.
 
 *Condition*: the linear classifier of `classifier.py`. *Behaviour*: ridge regression from smoothed activity in wide
 bins, now and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, the penalty chosen by cross-validation
-over trials; :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all dimensions of the series.
+over trials; :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all dimensions of the series. An angle is
+decoded on the circle: :math:`y` is its cosine and sine.
 """
 
 import re
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.angles import period_of
+from spikeloom.angles import cosine_sine, period_of
 from spikeloom.metrics.arrays import Numbers
 from spikeloom.metrics.classifier import Classifier
 from spikeloom.metrics.pair import Pair
@@ -202,21 +203,23 @@ class Reader:
 
     Args:
         name: Of the series.
+        period: Period of an angle, whose cosine and sine are read; None for other series.
         ridge: Fitted to the teacher's trials.
         project: From neurons to the inputs of the regression (neuron, input).
         rows: Inputs, behaviour and trial of the teacher's wide bins, as in `_rows`.
     """
 
     name: str
+    period: float | None
     ridge: Ridge
     project: Numbers
     rows: tuple[Numbers, Numbers, NDArray[np.int64]]
 
     def read(self, side: Statistics) -> tuple[Numbers, Numbers]:
         """Behaviour and what is read from the spikes in wide bins (trial, wide time, dim); NaN where it cannot be."""
-        series = wide_series(side, self.name)
+        series = wide_series(side, self.name, self.period)
         read = np.full_like(series, np.nan)
-        x, _, _ = _rows(side, self.name, self.project)
+        x, _, _ = _rows(side, self.name, self.project, self.period)
         read[_usable(side, series)] = self.ridge.predict(x) if len(x) else np.empty((0, series.shape[2]))
         return series, read
 
@@ -240,11 +243,14 @@ def reader(pair: Pair) -> "Reader | str":
     project = _inputs(teach, pair.active(1))
     if not project.shape[1]:
         return "no neuron fires on both sides"
-    rows = _rows(teach, name, project)
-    fewest = min(len(each) for each in (rows[0], *(_rows(side, name, project)[0] for side in (pair.real, pair.fake))))
+    taught = np.asarray(teacher.behavior[name], np.float64)
+    period = period_of(name, teacher.units[name], taught[teacher.mask])
+    rows = _rows(teach, name, project, period)
+    sides = [_rows(side, name, project, period)[0] for side in (pair.real, pair.fake)]
+    fewest = min(len(each) for each in (rows[0], *sides))
     if fewest < 10 or len(np.unique(rows[2])) < 2 * FOLDS:
         return f"too few trials with {name} that last longer than {HISTORY:g} s"
-    return Reader(name, Ridge.fit(rows[0], rows[1], _folds(len(teacher), pair)[rows[2]]), project, rows)
+    return Reader(name, period, Ridge.fit(rows[0], rows[1], _folds(len(teacher), pair)[rows[2]]), project, rows)
 
 
 def decode_back(pair: Pair) -> Result:
@@ -252,13 +258,13 @@ def decode_back(pair: Pair) -> Result:
     found = pair.once(reader)
     if isinstance(found, str):
         return Result(None, found)
-    x, y, _ = _rows(pair.fake, found.name, found.project)
+    x, y, _ = _rows(pair.fake, found.name, found.project, found.period)
     fake = r_squared(y, found.ridge.predict(x))
     if pair.reference is None:
         held_out = _held_out(*found.rows, _folds(len(pair.real_trials), pair))
         real = r_squared(found.rows[1], held_out)
     else:
-        x, y, _ = _rows(pair.real, found.name, found.project)
+        x, y, _ = _rows(pair.real, found.name, found.project, found.period)
         real = r_squared(y, found.ridge.predict(x))
     if real is None or fake is None or real < READABLE:
         words = real if real is None else round(real, 3)
@@ -285,9 +291,10 @@ def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
     return vectors[:, ::-1][:, :MOST_INPUTS].astype(np.float32)
 
 
-def wide_series(side: Statistics, name: str) -> Numbers:
-    """A behaviour series as its mean in wide bins (trial, wide time, dim)."""
+def wide_series(side: Statistics, name: str, period: float | None = None) -> Numbers:
+    """A behaviour series as its mean in wide bins (trial, wide time, dim); of an angle, that of cosine and sine."""
     behavior = np.asarray(side.trials.behavior[name], np.float64)
+    behavior = behavior if period is None else cosine_sine(behavior, period)
     wide = side.wide_mask.shape[1]
     return behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, behavior.shape[2]).mean(2)
 
@@ -304,9 +311,11 @@ def _usable(side: Statistics, series: Numbers) -> NDArray[np.bool_]:
     return usable
 
 
-def _rows(side: Statistics, name: str, project: Numbers) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
+def _rows(
+    side: Statistics, name: str, project: Numbers, period: float | None
+) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
     """Inputs now and up to 100 ms back, behaviour, and trial of each usable wide bin."""
-    activity, series = side.smoothed @ project, wide_series(side, name)
+    activity, series = side.smoothed @ project, wide_series(side, name, period)
     taps, usable = _taps(side), _usable(side, series)
     if series.shape[1] < taps:
         return np.empty((0, taps * project.shape[1])), np.empty((0, series.shape[2])), np.empty(0, np.int64)

@@ -137,9 +137,9 @@ class Pair:
         """Values of the labelling condition among real and reference trials, sorted; empty if there is none."""
         if self.label_name is None:
             return np.empty(0)
-        known = [self.real_trials.conditions[self.label_name]]
+        known = [self.real_trials.condition(self.label_name)]
         if self.reference is not None and self.label_name in self.reference.conditions:
-            known.append(self.reference.conditions[self.label_name].ravel())
+            known.append(self.reference.condition(self.label_name).ravel())
         return values_of(np.concatenate(known))
 
     @property
@@ -213,7 +213,7 @@ class Pair:
     def _labels(self, trials: Trials) -> NDArray[np.int64]:
         if self.label_name is None:
             return np.zeros(len(trials), np.int64)
-        return as_labels(trials.conditions[self.label_name], self.label_values)
+        return as_labels(trials.condition(self.label_name), self.label_values)
 
     def active(self, spikes: int) -> NDArray[np.int64]:
         """Neurons with at least this many spikes on both sides."""
@@ -250,9 +250,11 @@ def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) 
     `source`, which says which recording each pooled trial comes from, must be named to be used: it is no condition of
     an experiment, and generated trials come from no recording.
     """
-    sets = [real.conditions] if reference is None else [real.conditions, reference.conditions]
+    sets = [real] if reference is None else [real, reference]
     names = [name for name in real.conditions if name != SOURCE]
-    good = [name for name in names if any(name in table and _labels_trials(table[name]) for table in sets)]
+    good = [
+        name for name in names if any(name in one.conditions and _labels_trials(one.condition(name)) for one in sets)
+    ]
     return next((name for name in good if name in fake.conditions), good[0] if good else None)
 
 

@@ -1,9 +1,10 @@
-"""Labels of trials that come from several conditions together."""
+"""Labels of trials: of several conditions together, and of angles, which have one value on the circle."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
+from spikeloom import angles
 from spikeloom.errors import ConditionError
 from spikeloom.shapes import Array
 
@@ -34,6 +35,22 @@ def joint_label(columns: Mapping[str, Array]) -> Array:
             )
     words = np.array([_words(np.asarray(values)) for values in columns.values()]).T
     return np.array(["" if "" in row else ",".join(row) for row in words.tolist()], str)
+
+
+def on_one_turn(name: str, values: Array) -> Array:
+    """Values of a condition in which equal angles are equal numbers: -10 and 350 degrees are both 350.
+
+    Angles are known by the name of the condition, as `spikeloom.angles` describes. They are rounded to six decimals;
+    whole numbers from 0 to one turn and other conditions stay as they are.
+    """
+    period = angles.period_of(name)
+    if period is None or values.dtype.kind not in "iuf":
+        return values
+    numbers = values.astype(np.float64)
+    if values.dtype.kind in "iu" and not ((numbers < 0) | (numbers >= period)).any():
+        return values
+    turned = np.round(angles.wrap(numbers, period), DECIMALS)
+    return np.where(turned >= np.round(period, DECIMALS), 0.0, turned)
 
 
 def _words(values: Array) -> list[str]:

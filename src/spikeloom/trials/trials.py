@@ -32,7 +32,7 @@ from spikeloom.trials.checks import (
 )
 from spikeloom.trials.choose import rows_where, trial_columns
 from spikeloom.trials.identity import natural_order, note_order, order_like
-from spikeloom.trials.labels import joint_label
+from spikeloom.trials.labels import joint_label, on_one_turn
 from spikeloom.trials.padding import check_padding
 from spikeloom.trials.pooling import pooled
 
@@ -164,14 +164,18 @@ class Trials:
         return self.counts.sum((0, 1), dtype=np.float64) / (self.n_valid_bins * self.bin_width)
 
     def condition(self, name: str) -> Array:
-        """Values of one condition (trial, ...); a ConditionError lists the names there are."""
+        """Values of one condition (trial, ...); a ConditionError lists the names there are.
+
+        Angles are given in one turn from 0, so that -10 and 350 degrees are one value; `conditions` holds them as they
+        came.
+        """
         if name not in self.conditions:
             raise ConditionError(
                 f"The condition must be one of {sorted(self.conditions) or 'none: these trials have no conditions'}.",
                 f"It was {name!r}.",
                 "Keep a column of the recording with --condition NAME when binning.",
             )
-        return self.conditions[name]
+        return on_one_turn(name, self.conditions[name])
 
     def __repr__(self) -> str:
         lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
