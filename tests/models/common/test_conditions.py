@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -115,12 +116,12 @@ def test_speeds_of_turning_and_positions_on_a_screen_are_numbers():
 
 def test_no_warning_at_the_end_of_the_period_but_outside_the_arc(recwarn):
     full = NamedCondition.fit(trials(angle_deg=np.array([0.0, 90.0, 180.0, 270.0])), "angle_deg")
-    full.encode([359.0, -1.0, 720.0, 45.0])
+    full.note_range([359.0, -1.0, 720.0, 45.0])
     narrow = NamedCondition.fit(trials(angle_deg=np.array([350.0, 0.0, 20.0, 30.0])), "angle_deg")
-    narrow.encode([355.0, -5.0, 390.0])
+    narrow.note_range([355.0, -5.0, 390.0])
     assert not recwarn.list
     with pytest.warns(ConditionRangeWarning, match="such as 180; in training they were from 350 to 30"):
-        narrow.encode([10.0, 180.0])
+        narrow.note_range([10.0, 180.0])
 
 
 @pytest.mark.parametrize(
@@ -145,3 +146,27 @@ def test_a_path_of_angles_is_resampled_on_the_circle():
 def test_an_angle_without_a_unit_is_named():
     with pytest.warns(AngleUnitWarning, match="reach_angle_deg or reach_angle_rad"):
         NamedCondition.fit(trials(reach_angle=np.array([0.5, 90.0, 181.0, 359.0])), "reach_angle")
+
+
+def test_a_large_request_outside_the_range_is_said_once_and_batches_say_nothing():
+    data = trials(speed=np.array([0.0, 1.0, 2.0, 3.0]))
+    conditions = Conditions.fit(data, ["speed"])
+    with pytest.warns(ConditionRangeWarning, match="reaches from 4 to 103; in training it was 0 to 3") as caught:
+        values = conditions.values({"speed": np.arange(4.0, 104)}, None, np.full(100, 2), 0)
+        for batch in range(0, 100, 10):
+            conditions.encode({"speed": values["speed"][batch : batch + 10]})
+    assert len(caught) == 1
+
+
+def test_padding_of_a_series_is_not_outside_its_range():
+    condition = NamedCondition.fit(heading([[5.0, 6.0, 7.0]], unit="m"), "heading")
+    padded = np.array([[[5.0], [0.0]], [[6.0], [7.0]]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not condition.note_range(padded, np.array([1, 2]))
+
+
+def test_missing_text_is_no_category():
+    data = trials(kind=np.array(["left", "", "right", "left"]))
+    with pytest.raises(ConditionError, match="kind must have a value in every trial. It is missing in 1 of 4"):
+        NamedCondition.fit(data, "kind")

@@ -112,6 +112,12 @@ class NamedCondition:
                 "Keep it when binning, with --condition NAME or --behavior NAME.",
             )
         column = trials.conditions[name]
+        if column.dtype.kind == "U" and (column == "").any():
+            raise ConditionError(
+                f"{name} must have a value in every trial.",
+                f"It is missing in {int((column == '').sum())} of {len(column)} trials.",
+                f"Leave those trials out with `spikeloom select --where \"{name} != ''\"`, or choose another condition.",
+            )
         values = tuple(column.tolist())
         distinct = np.unique(column)
         few = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
@@ -201,7 +207,6 @@ class NamedCondition:
                 f"It had shape {np.shape(values)}" + ("." if finite else " and NaN or infinity."),
                 "Give one row per trial" + (" and bin." if self.per_bin else "."),
             )
-        self._warn_outside_range(numbers.reshape(-1, self.size))
         if self.kind == "circular":
             return angles.cosine_sine(numbers, self.period).astype(np.float32)
         return ((numbers - np.array(self.mean)) / np.array(self.sd)).astype(np.float32)
@@ -295,37 +300,51 @@ class NamedCondition:
                 f"{self.name} must be a number.", f"It was {values!r}.", "Write it like 45 or 0.3."
             ) from error
 
-    def _warn_outside_range(self, rows: NDArray[np.float64]) -> None:
-        """Warn if a value of (row, dim) lies outside the range of the training trials."""
+    def note_range(self, values: ArrayLike, lengths: Array | None = None) -> bool:
+        """Warn if a value lies outside the range of the training trials, and return whether one does.
+
+        Args:
+            values: Values as `encode` takes them.
+            lengths: Valid bins of each trial of a series (trial, time, dim); all bins if absent.
+        """
+        numbers = np.asarray(values)
+        if self.kind == "category" or numbers.dtype.kind not in "fiu" or not numbers.size:
+            return False
+        if self.per_bin and lengths is not None and numbers.ndim > 1:
+            numbers = numbers[np.arange(numbers.shape[1]) < np.asarray(lengths, np.int64)[:, None]]
+        if numbers.size % self.size or not np.isfinite(numbers).all():
+            return False  # `encode` refuses them
+        text = self._outside(numbers.astype(np.float64).reshape(-1, self.size))
+        if text:
+            warnings.warn(text, ConditionRangeWarning, stacklevel=4)
+        return bool(text)
+
+    def _outside(self, rows: NDArray[np.float64]) -> str:
+        """Return a sentence if a value of (row, dim) lies outside the range of the training trials."""
         if self.kind == "circular":
-            self._warn_outside_arc(rows)
-            return
+            return self._outside_arc(rows)
         below, above = rows < np.array(self.low) - RANGE_TOLERANCE, rows > np.array(self.high) + RANGE_TOLERANCE
         if not (below | above).any():
-            return
+            return ""
         span = ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))
-        warnings.warn(
+        return (
             f"{self.name} reaches from {rows.min():.4g} to {rows.max():.4g}; in training it was {span}"
-            f"{' ' + self.unit if self.unit else ''}. The model extrapolates.",
-            ConditionRangeWarning,
-            stacklevel=4,
+            f"{' ' + self.unit if self.unit else ''}. The model extrapolates."
         )
 
-    def _warn_outside_arc(self, rows: NDArray[np.float64]) -> None:
-        """Warn if an angle lies outside the arc of the training trials, where that is less than half a circle."""
+    def _outside_arc(self, rows: NDArray[np.float64]) -> str:
+        """Return a sentence if an angle lies outside the arc of training, where that is less than half a circle."""
         for column, low, high in zip(rows.T, self.low, self.high, strict=True):
             beyond = angles.wrap(column - low, self.period)
             near_begin = self.period - RANGE_TOLERANCE
             outside = (beyond > high - low + RANGE_TOLERANCE) & (beyond < near_begin)
             if high - low < self.period / 2 and outside.any():
                 begin, end = angles.wrap([low, high], self.period, low=self.origin)
-                warnings.warn(
+                return (
                     f"{self.name} has angles such as {column[outside][0]:.4g}; in training they were from {begin:.4g} "
-                    f"to {end:.4g}{' ' + self.unit if self.unit else ''}. The model extrapolates.",
-                    ConditionRangeWarning,
-                    stacklevel=5,
+                    f"to {end:.4g}{' ' + self.unit if self.unit else ''}. The model extrapolates."
                 )
-                return
+        return ""
 
 
 @dataclass(frozen=True)
@@ -389,13 +408,19 @@ class Conditions:
 
         Raises:
             ConditionError: if a name is unknown, or there is no value.
+
+        Warns:
+            ConditionRangeWarning: once for each condition that leaves the range of the training trials.
         """
         requested = self.requested(condition)
         if not requested:
             return {}
         uniform = Streams(seed, Purpose.SAMPLE, 2, range(len(lengths))).uniform()
         named = {condition.name: condition for condition in self.each}
-        return {name: named[name].of_trials(value, like, lengths, uniform) for name, value in requested.items()}
+        values = {name: named[name].of_trials(value, like, lengths, uniform) for name, value in requested.items()}
+        for name, value in values.items():
+            named[name].note_range(value, lengths)
+        return values
 
     def encode(self, values: Mapping[str, ArrayLike]) -> Condition:
         """Return the network's condition for a batch, from a value of every condition.

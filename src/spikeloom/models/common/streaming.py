@@ -49,6 +49,7 @@ class StreamConditions:
         self._pieces = {one.name: _pieces(one, requested[one.name]) for one in series}
         self._ahead = {one.name: np.zeros((0, one.size)) for one in series}  # read, not yet used by the model
         self._used = {one.name: np.zeros((0, one.size)) for one in series}  # used, not yet handed out
+        self._in_range = series  # those whose range may still be noted
 
     @property
     def present(self) -> bool:
@@ -77,6 +78,7 @@ class StreamConditions:
         part = {name: ahead[:length] for name, ahead in self._ahead.items()}
         self._ahead = {name: ahead[length:] for name, ahead in self._ahead.items()}
         self._used = {name: np.concatenate([used, part[name]]) for name, used in self._used.items()}
+        self._in_range = [one for one in self._in_range if not one.note_range(part[one.name])]
         return replace(self.series.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
 
     def labels(self, n_bins: int) -> Labels:
