@@ -1,11 +1,13 @@
 """What a binning says about itself: clocks that differ, and trials that are mostly padding."""
 
 import warnings
+from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from spikeloom.data.notes import FewSpikesWarning
+from spikeloom.data.notes import FewSpikesWarning, RepeatedIdsWarning
 from spikeloom.data.recording import Recording
 from spikeloom.errors import DataError
 from spikeloom.trials.padding import PaddingWarning
@@ -51,3 +53,31 @@ def test_moderate_padding_is_said_once():
     with pytest.warns(PaddingWarning, match="longest of 21 trials lasts 20 s") as caught:
         recording(starts, stops, end=100.0).bin(0.1)
     assert sum(isinstance(one.message, PaddingWarning) for one in caught) == 1
+
+
+def test_rates_are_those_of_the_valid_time_and_of_each_unit():
+    generator = np.random.default_rng(1)
+    spikes = [np.sort(generator.uniform(0, end, int(10 * end))) for end in (60.0, 60.0, 5.0)]
+    observed = [np.array([[0.0, end]]) for end in (60.0, 60.0, 5.0)]
+    lost = Recording(spikes, observed_each=observed)
+    np.testing.assert_allclose(lost.mean_rates_hz(), 10, rtol=1e-6)
+    spoiled = Recording(spikes[:2], invalid=[[10.0, 40.0]], observed=[[0.0, 60.0]])
+    np.testing.assert_allclose(spoiled.mean_rates_hz(), 10, rtol=0.15)
+    assert np.isnan(Recording(spikes[:1], invalid=[[-1.0, 70.0]]).mean_rates_hz()).all()
+
+
+def test_a_recording_that_is_all_invalid_says_so():
+    doubtful = replace(recording([0.0, 3.0], [2.0, 5.0]), invalid=np.array([[-10.0, 100.0]]), source="bad.nwb")
+    for settings in ({}, {"every": 2.0}):
+        with pytest.warns() if settings else nullcontext(), pytest.raises(DataError, match=r"All .* s of bad.nwb are"):
+            doubtful.bin(0.1, **settings)
+
+
+def test_ids_that_repeat_are_said():
+    doubtful = replace(recording([0.0, 3.0], [2.0, 5.0]), neuron_table={"id": np.array([0, 0, 1, 1, 2])})
+    with pytest.warns(RepeatedIdsWarning, match=r"same id \(0, 1\)"):
+        doubtful.bin(0.1)
+    named = replace(doubtful, neuron_table={"id": np.array([0, 0, 1, 1, 2]), "name": np.array(list("abcde"))})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        named.bin(0.1)

@@ -134,7 +134,8 @@ def test_what_else_nwb_files_hold(tmp_path):
     assert set(recording.behavior) == {"eye", "behavior/eye"}
     assert recording.behavior["eye"].values.max() == 49.5
     assert recording.behavior["behavior/eye"].times[0] == 1.0
-    assert set(recording.trial_table) == {"start_time", "stop_time", "side"}
+    assert set(recording.trial_table) == {"start_time", "stop_time", "side", "tags"}
+    assert list(recording.trial_table["tags"]) == ["a,b", ""]
     assert list(recording.neuron_table["quality"]) == ["good", "mua"]
     np.testing.assert_array_equal(recording.intervals, [[0, 4]])  # the second was observed by one neuron only
     with pytest.warns(DroppedTrialsWarning, match="1 because they leave the times observed"):

@@ -1,5 +1,6 @@
 """Text of `spikeloom inspect`: the kind of a file or folder, its contents, and warnings about the data."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,11 +53,7 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
 def _recording(recording: "Recording") -> list[str]:
     observed = float(np.diff(recording.intervals, axis=1).sum())
-    hz, binned = np.zeros(0), recording.binned
-    if recording.spikes is not None:
-        hz = np.array([len(times) for times in recording.spikes]) / (observed or np.nan)
-    elif binned is not None:
-        hz = binned.counts.sum(0, dtype=np.float64) / (observed or np.nan)
+    hz, binned = recording.mean_rates_hz(), recording.binned
     units = f"{recording.n_neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
     units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
     lines = [
@@ -73,12 +70,28 @@ def _recording(recording: "Recording") -> list[str]:
     if not hz.size:
         likely = [name for name, series in recording.behavior.items() if series.countlike]
         lines.append(f"beware        {_without_units(likely)}")
-    return lines + _warnings(hz, recording.n_trials, largest=0)
+    lines += [f"beware        {text}" for text in _recording_warnings(recording) if text]
+    return lines + _warnings(hz, recording.n_trials if recording.n_trials or not hz.size else None, largest=0)
+
+
+def _recording_warnings(recording: "Recording") -> list[str]:
+    from spikeloom.data.notes import repeated_ids, short_units
+
+    found = [repeated_ids(recording.neuron_table)]
+    if recording.observed_each is not None:
+        found.append(short_units(recording.observed_each, recording.neuron_names))
+    if recording.n_neurons and not recording.n_trials:
+        tables = [name for name in recording.tables if name != "invalid_times"]
+        use = f"name a table with --trials ({', '.join(tables)}), or " if tables else ""
+        found.append(f"there is no trial table: to bin, {use}cut pieces with --every")
+    return found
 
 
 def _observed(recording: "Recording", seconds: float) -> str:
     """Return a text about the observed times."""
     intervals = recording.intervals
+    if not len(intervals) and recording.invalid is not None and len(recording.invalid):
+        return "nothing, for all times are called invalid"
     if not len(intervals):
         return "no times"
     number = f" in {len(intervals)} intervals" if len(intervals) > 1 else ""
@@ -92,10 +105,10 @@ def _interval_tables(recording: "Recording") -> list[str]:
     """Return the lines about each table of intervals and its columns."""
     lines = []
     for name, table in recording.tables.items():
-        if table is recording.trial_table:
+        if name == "trials" and recording.trial_table:
             continue
         rows = len(next(iter(table.values()), ()))
-        lines += _table("intervals", f"{name}, {rows} rows (use it with --trials {name})", table)
+        lines += _table("intervals", f"{name}, {rows} rows (use it with --trials {shlex.quote(name)})", table)
     return lines
 
 
@@ -167,6 +180,7 @@ def _model(folder: Path) -> list[str]:
 
 
 def _rates_line(hz: NDArray[np.float64]) -> str:
+    hz = hz[np.isfinite(hz)]
     if not hz.size:
         return "rates         none"
     low, middle, high = np.quantile(hz, [0, 0.5, 1])
@@ -201,7 +215,7 @@ def _values(column: NDArray[Any]) -> str:
     return f"{distinct[0]} to {distinct[-1]}" if column.dtype.kind in "iu" else f"{len(distinct)} different values"
 
 
-def _warnings(hz: NDArray[np.float64], trials: int, *, largest: int) -> list[str]:
+def _warnings(hz: NDArray[np.float64], trials: int | None, *, largest: int) -> list[str]:
     texts = []
     silent, quiet = int((hz == 0).sum()), int(((hz > 0) & (hz < QUIET_HZ)).sum())
     if silent:
@@ -210,6 +224,6 @@ def _warnings(hz: NDArray[np.float64], trials: int, *, largest: int) -> list[str
         texts.append(f"{quiet} neurons fire below {QUIET_HZ:g} spikes/s")
     if largest >= CROWDED:
         texts.append(f"a bin holds {largest} spikes: are these counts, and is the bin width in seconds?")
-    if trials < FEW_TRIALS:
+    if trials is not None and trials < FEW_TRIALS:
         texts.append(f"there are only {trials} trials: the noise floors of an evaluation will be uncertain")
     return [f"beware        {text}" for text in texts]

@@ -1,6 +1,6 @@
 """What a user should know about trials that were cut from a recording: warnings, and the sentences in them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from spikeloom.data import binning
 from spikeloom.errors import SpikeloomWarning
+from spikeloom.shapes import Array
+from spikeloom.trials.identity import identity
 
 FEW = 0.01
 """Share of the recording's rate below which trials hold suspiciously few spikes."""
@@ -38,6 +40,10 @@ class FewSpikesWarning(SpikeloomWarning):
 
 class OverlappingTrialsWarning(SpikeloomWarning):
     """Trials overlap in time, so that the same spikes are in several of them."""
+
+
+class RepeatedIdsWarning(SpikeloomWarning):
+    """Several neurons have the same id or name, so that only their order says which is which."""
 
 
 class LeftOverWarning(SpikeloomWarning):
@@ -108,6 +114,22 @@ def few_spikes(
     )
 
 
+def repeated_ids(neuron_table: Mapping[str, Array]) -> str:
+    """A sentence if several neurons have the same id and none has a name of its own, else an empty text."""
+    ids = neuron_table.get("id")
+    if ids is None or identity(neuron_table) is not None:
+        return ""
+    values, number = np.unique(np.asarray(ids), return_counts=True)
+    repeated = values[number > 1]
+    if not len(repeated):
+        return ""
+    listed = ", ".join(map(str, repeated[:5])) + (f" and {len(repeated) - 5} more" if len(repeated) > 5 else "")
+    return (
+        f"Several neurons have the same id ({listed}): only their order says which is which, and they are not matched "
+        "by id with those of other trials."
+    )
+
+
 def overlap(spans: Float[np.ndarray, "trial 2"], slack: float) -> int:
     """Number of trials that share more than `slack` seconds with another one."""
     order = np.argsort(spans[:, 0], kind="stable")
@@ -161,6 +183,22 @@ def costly_units(
         f"{costly.size} of {len(observed)} units were observed in fewer trials than the others, and all units must be "
         f"observed in a trial: unit {listed}{more}; the others in {best}. Leave such units out with --units or --keep "
         "to keep the trials."
+    )
+
+
+def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[str]) -> str:
+    """A sentence that names units which were observed for a shorter time than others, else an empty text."""
+    seconds = np.array([np.diff(binning.joined(rows)).sum() if len(rows) else np.nan for rows in observed])
+    longest = float(np.nanmax(seconds, initial=0.0))
+    short = np.flatnonzero(seconds < (1 - 1e-6) * longest)
+    if not short.size:
+        return ""
+    short = short[np.argsort(seconds[short], kind="stable")]
+    listed = ", ".join(f"{names[unit]} for {seconds[unit]:.4g} s" for unit in short[:5])
+    more = f" and {short.size - 5} more" if short.size > 5 else ""
+    return (
+        f"some units were observed for a shorter time than the others ({longest:.4g} s): unit {listed}{more}; trials "
+        "must lie in the time of all units: leave such units out with --units or --keep"
     )
 
 

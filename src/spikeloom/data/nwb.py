@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom import objects
 from spikeloom.angles import period_of
 from spikeloom.data.hdf5 import DAMAGE, OnDemand, check_path, damaged, opened, text_list, text_of, values_of
 from spikeloom.data.recording import Recording
@@ -43,6 +44,9 @@ ANGLE_UNIT = re.compile(r"\b(deg|degrees?|rad|radians?)\b")
 """Unit of an angle in the description of a column."""
 NO_ANGLE = re.compile(r"visual|dva|celsius|per |/|velocity|speed|size|width|radius|freedom|temperature|cycles")
 """Words in a description that say that degrees or radians are not those of an angle."""
+
+NO_UNIT = ("n/a", "na", "none", "unknown", "unspecified")
+"""Attributes `unit` that say nothing."""
 
 
 class UnreadSeriesWarning(SpikeloomWarning):
@@ -135,7 +139,8 @@ def _units(file: h5py.File) -> Units:
     units = file.get("units")
     if not isinstance(units, h5py.Group) or "spike_times" not in units:
         return None, None, {}
-    spikes = _ragged(units, "spike_times")
+    scale = _seconds_in(units["spike_times"])
+    spikes = [objects.scaled(np.asarray(times, np.float64), scale) for times in _ragged(units, "spike_times")]
     table = {"id": values_of(units["id"])} if "id" in units else {}
     table |= {name: column for name, column in _plain_columns(units).items() if column.ndim == 1}
     lost = {name: len(column) for name, column in table.items() if len(column) != len(spikes)}
@@ -147,9 +152,30 @@ def _units(file: h5py.File) -> Units:
         )
     observed: list[NDArray[np.float64]] | None = None
     if "obs_intervals" in units:
-        rows = [np.asarray(each, np.float64).reshape(-1, 2) for each in _ragged(units, "obs_intervals")]
+        scale = _seconds_in(units["obs_intervals"])
+        intervals = [np.asarray(each, np.float64).reshape(-1, 2) for each in _ragged(units, "obs_intervals")]
+        rows = [objects.scaled(each, scale) for each in intervals]
         observed = rows if any(map(len, rows)) else None
-    return [np.asarray(times, np.float64) for times in spikes], observed, table
+    return spikes, observed, table
+
+
+def _seconds_in(times: h5py.Dataset) -> float:
+    """Seconds in one unit of some times: 1 unless an attribute of the data set says otherwise.
+
+    NWB times are seconds; some programs write other times and say so in an attribute `unit`.
+
+    Raises:
+        DataError: if the attribute names no unit of time.
+    """
+    unit = next((text_of(times.attrs[name]).strip() for name in ("unit", "units") if name in times.attrs), "")
+    scale = objects.TIME_UNITS.get(unit.lower(), None if unit and unit.lower() not in NO_UNIT else 1.0)
+    if scale is None:
+        raise DataError(
+            f"The times in {times.name} must be in seconds, or in another unit of time.",
+            f"Their unit is {unit!r}.",
+            "Convert them to seconds in the file.",
+        )
+    return scale
 
 
 def _ragged(table: h5py.Group, name: str) -> list[Array]:
@@ -296,14 +322,30 @@ def _plain_columns(table: h5py.Group) -> dict[str, Array]:
     found = {}
     for name in names:
         column = table.get(name)
-        if not isinstance(column, h5py.Dataset) or f"{name}_index" in table or "table" in column.attrs:
+        if not isinstance(column, h5py.Dataset) or "table" in column.attrs:
+            continue
+        if f"{name}_index" in table:
+            if h5py.check_string_dtype(column.dtype) is not None and column.ndim == 1:
+                found |= _joined_texts(table, name)
             continue
         values = values_of(column)
+        if name.endswith("_time") and values.dtype.kind in "iuf" and (scale := _seconds_in(column)) != 1:
+            values = objects.scaled(values.astype(np.float64), scale)
         if "elements" in column.attrs and values.dtype.kind in "iu":  # numbers that stand for entries of a list
             values = values_of(table.file[column.attrs["elements"]])[values]
         if values.dtype.kind in "iufbU" and 1 <= values.ndim <= 2:
             found[name] = values
     return found
+
+
+def _joined_texts(table: h5py.Group, name: str) -> dict[str, Array]:
+    """A column with several texts per row, such as the tags of epochs, as one text with commas; none if damaged."""
+    try:
+        rows = _ragged(table, name)
+    except CorruptFileError as error:
+        warnings.warn(f"The column {name} was left out. {error}", UnreadSeriesWarning, stacklevel=3)
+        return {}
+    return {name: np.array([",".join(map(text_of, row)) for row in rows], np.str_)}
 
 
 def _groups(file: h5py.File, place: str) -> Iterator[tuple[str, h5py.Group]]:
@@ -366,8 +408,13 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
     if "timestamps" in group:
         stamps = group["timestamps"]
         _check_stamps(stamps, len(data))
-        return replace(series, timestamps=str(stamps.name), start=float(stamps[0]), stop=float(stamps[len(data) - 1]))
-    start, rate = float(group["starting_time"][()]), float(group["starting_time"].attrs.get("rate", np.nan))
+        scale = _seconds_in(stamps)
+        ends = objects.scaled(np.array([stamps[0], stamps[len(data) - 1]], np.float64), scale)
+        start, stop = float(ends[0]), float(ends[1])
+        return replace(series, timestamps=str(stamps.name), start=start, stop=stop, seconds_in_stamp=scale)
+    scale = _seconds_in(group["starting_time"])
+    start = float(objects.scaled(np.array([group["starting_time"][()]], np.float64), scale)[0])
+    rate = float(group["starting_time"].attrs.get("rate", np.nan))
     if not (np.isfinite(start) and np.isfinite(rate) and rate > 0):
         raise DataError(
             "A series without time stamps needs a starting time and a rate.",

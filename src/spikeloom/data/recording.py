@@ -149,6 +149,25 @@ class Recording:
             return sum(map(len, self.spikes))
         return 0 if self.binned is None else int(self.binned.counts.sum(dtype=np.int64))
 
+    def mean_rates_hz(self) -> Float[np.ndarray, " neuron"]:
+        """Mean rate of each neuron in spikes/s, over the valid times in which it was observed; NaN where there are none."""
+        if self.binned is not None:
+            edges = self.binned.edges
+            valid = ~binning.overlapping(edges[:, 0], edges[:, 1], self.invalid_intervals())
+            seconds = float(np.diff(edges[valid]).sum())
+            return self.binned.counts[valid].sum(0, dtype=np.float64) / (seconds or np.nan)
+        together = self.intervals
+        valid_each = [together] * self.n_neurons
+        if self.observed is None and self.observed_each is not None:
+            own = [binning.joined(rows) if len(rows) else self.observed_intervals() for rows in self.observed_each]
+            valid_each = [binning.without(rows, self.invalid_intervals()) for rows in own]
+        rates = np.full(self.n_neurons, np.nan)
+        for neuron, (times, rows) in enumerate(zip(self.spikes or (), valid_each, strict=True)):
+            ends = np.searchsorted(times, rows[:, 1], side="right")  # the last spike may end the interval
+            inside = int((ends - np.searchsorted(times, rows[:, 0])).sum())
+            rates[neuron] = inside / (float(np.diff(rows).sum()) or np.nan)
+        return rates
+
     @property
     def intervals(self) -> Float[np.ndarray, "_ 2"]:
         """Observed times (interval, 2) in seconds, without invalid ones.
@@ -316,6 +335,7 @@ class Recording:
             DroppedTrialsWarning: if some trials were left out, with their number and the reasons.
             FewSpikesWarning: if the trials hold hardly any of the recording's spikes.
             OverlappingTrialsWarning: if trials share spikes.
+            RepeatedIdsWarning: if several neurons have the same id, so that only their order tells them apart.
             LeftOverWarning: if part of a continuous recording belongs to no piece.
         """
         return to_trials(

@@ -99,6 +99,7 @@ class StoredSeries:
         shape: Samples and values of each sample.
         unit: Unit of the values after scaling, as text.
         timestamps: Path of the time stamps inside the file; None for a series with a rate.
+        seconds_in_stamp: Seconds in one unit of the time stamps.
         start: First time in seconds.
         stop: Last time in seconds.
         rate: Samples per second; 0 for a series with time stamps.
@@ -112,6 +113,7 @@ class StoredSeries:
     shape: tuple[int, int]
     unit: str = ""
     timestamps: str | None = None
+    seconds_in_stamp: float = 1.0
     start: float = 0.0
     stop: float = 0.0
     rate: float = 0.0
@@ -179,14 +181,18 @@ class StoredSeries:
 
     @cached_property
     def _stamps(self) -> Float[np.ndarray, " event"]:
-        return self._read(str(self.timestamps), 0, self.n_samples).astype(np.float64)
+        return self._read_stamps(0, self.n_samples)
 
     def _times(self, first: int, last: int) -> Float[np.ndarray, " event"]:
         if self.rate:
             return self.start + np.arange(first, min(last, self.n_samples)) / self.rate
         if "_stamps" in self.__dict__:
             return self._stamps[first:last]
-        return self._read(str(self.timestamps), first, last).astype(np.float64)
+        return self._read_stamps(first, last)
+
+    def _read_stamps(self, first: int, last: int) -> Float[np.ndarray, " event"]:
+        stored = self._read(str(self.timestamps), first, last).astype(np.float64)
+        return stored if self.seconds_in_stamp == 1 else objects.scaled(stored, self.seconds_in_stamp)
 
     def _read(self, name: str, first: int, last: int) -> Array:
         try:

@@ -75,11 +75,7 @@ def rates_hz(data: Recording | Trials) -> Float[np.ndarray, " neuron"]:
     """Mean rate of each neuron over all observed times, in spikes/s; nan where nothing was observed."""
     if isinstance(data, Trials):
         return data.mean_rates_hz() if data.n_valid_bins else np.full(data.n_neurons, np.nan)
-    if data.binned is not None:
-        spikes = data.binned.counts.sum(0, dtype=np.float64)
-    else:
-        spikes = np.array([len(times) for times in data.spikes or ()], np.float64)
-    return spikes / (_duration(data) or np.nan)
+    return data.mean_rates_hz()
 
 
 def cautions(data: Recording | Trials) -> list[str]:

@@ -25,6 +25,7 @@ from spikeloom.data.notes import (
     FewSpikesWarning,
     LeftOverWarning,
     OverlappingTrialsWarning,
+    RepeatedIdsWarning,
 )
 from spikeloom.data.series import Series, StoredSeries
 from spikeloom.errors import DataError, SettingError
@@ -243,8 +244,16 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
         costly = notes.costly_units(layout.spans, tried, recording.observed_each, recording.neuron_names, slack)
         message = f"{message} {costly}".rstrip()
     if not len(kept.rows):
-        spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in recording.intervals[:3])
-        more = f" and {len(recording.intervals) - 3} more spans" if len(recording.intervals) > 3 else ""
+        usable = recording.intervals
+        spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in usable[:3])
+        more = f" and {len(usable) - 3} more spans" if len(usable) > 3 else ""
+        if not len(usable) and recording.invalid is not None and len(recording.invalid):
+            seconds = float(np.diff(recording.observed_intervals()).sum())
+            raise DataError(
+                "At least one trial must be left.",
+                f"All {seconds:g} s of {recording.source or 'this recording'} are called invalid.",
+                "Correct the table of invalid times in the file.",
+            )
         raise DataError(
             "At least one trial must be left.",
             message if kept.total else f"There are none in {recording.source or 'this recording'}.",
@@ -298,17 +307,19 @@ def _note_left_over(
 
 def _note_doubts(recording: "Recording", trials: Trials, spans: Float[np.ndarray, "trial 2"]) -> None:
     """Warn of trials that hold hardly any spikes, or share them."""
-    seconds = float(np.diff(recording.intervals).sum())
     text = notes.few_spikes(
         int(trials.counts.sum(dtype=np.int64)),
         trials.n_valid_bins * trials.bin_width,
-        recording.spike_count / seconds if seconds else math.inf,
+        float(np.nansum(recording.mean_rates_hz())),
         recording.spike_range(),
         spans,
         recording.n_neurons,
     )
     if text:
         warnings.warn(text, FewSpikesWarning, stacklevel=4)
+    text = notes.repeated_ids(recording.neuron_table)
+    if text:
+        warnings.warn(text, RepeatedIdsWarning, stacklevel=4)
     text = notes.overlap_note(spans, binning.SLACK * trials.bin_width)
     if text:
         warnings.warn(text, OverlappingTrialsWarning, stacklevel=4)
