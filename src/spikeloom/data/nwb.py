@@ -319,7 +319,7 @@ def _read_table(path: str, where: str) -> dict[str, Array]:
 def _plain_columns(table: h5py.Group) -> dict[str, Array]:
     """Columns with one number, text or vector per row; ragged ones and references are left out."""
     names = text_list(table.attrs.get("colnames", []))
-    found = {}
+    found: dict[str, Array] = {}
     for name in names:
         column = table.get(name)
         if not isinstance(column, h5py.Dataset) or "table" in column.attrs:
