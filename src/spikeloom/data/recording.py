@@ -150,7 +150,7 @@ class Recording:
         return 0 if self.binned is None else int(self.binned.counts.sum(dtype=np.int64))
 
     def mean_rates_hz(self) -> Float[np.ndarray, " neuron"]:
-        """Mean rate of each neuron in spikes/s, over the valid times in which it was observed; NaN where there are none."""
+        """Mean rate of each neuron in spikes/s, over the valid times in which it was observed; NaN without any."""
         if self.binned is not None:
             edges = self.binned.edges
             valid = ~binning.overlapping(edges[:, 0], edges[:, 1], self.invalid_intervals())

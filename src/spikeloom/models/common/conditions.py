@@ -116,7 +116,7 @@ class NamedCondition:
             raise ConditionError(
                 f"{name} must have a value in every trial.",
                 f"It is missing in {int((column == '').sum())} of {len(column)} trials.",
-                f"Leave those trials out with `spikeloom select --where \"{name} != ''\"`, or choose another condition.",
+                f"Leave them out with `spikeloom select --where \"{name} != ''\"`, or choose another condition.",
             )
         values = tuple(column.tolist())
         distinct = np.unique(column)
