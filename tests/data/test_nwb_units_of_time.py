@@ -35,7 +35,7 @@ def test_times_in_something_else_are_refused(tmp_path):
     path = session(tmp_path / "s.nwb")
     with h5py.File(path, "a") as file:
         file["units/spike_times"].attrs["unit"] = "samples"
-    with pytest.raises(DataError, match="another unit of time. Their unit is 'samples'"):
+    with pytest.raises(DataError, match=r"another unit of time\. Their unit is 'samples'"):
         load(path)
 
 
