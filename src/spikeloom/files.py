@@ -124,6 +124,29 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def check_is_here(path: str | os.PathLike[str], rule: str) -> None:
+    """Raise a FileError if a broken link or a pointer stands in place of a file that Git LFS or git-annex holds.
+
+    Args:
+        path: The file; nothing is said of one that does not exist.
+        rule: What must hold, the first sentence of the error.
+    """
+    if os.path.islink(path) and not os.path.exists(path):
+        target = os.readlink(path)
+        if "annex" in target:
+            raise FileError(rule, f"{path} is in git-annex and its content is not here.", f"Type: git annex get {path}")
+        raise FileError(rule, f"{path} is a link to {target}, which does not exist.", "Repair the link.")
+    try:
+        with open(path, "rb") as raw:
+            head = raw.read(200)
+    except OSError:
+        return  # whoever reads the file says why it cannot be read
+    if head.startswith(b"version https://git-lfs"):
+        raise FileError(rule, f"{path} is a pointer of Git LFS, not the file.", f"Type: git lfs pull --include {path}")
+    if b"/annex/objects/" in head or head.startswith((b"WORM-", b"MD5E-")):
+        raise FileError(rule, f"{path} is a pointer of git-annex, not the file.", f"Type: git annex get {path}")
+
+
 def ensure_folder(folder: str | os.PathLike[str]) -> Path:
     """Create a folder if necessary, check that it can be written to, and return it.
 

@@ -10,7 +10,7 @@ from spikeloom.errors import DataError
 from spikeloom.models.common.facts import check_fit
 from spikeloom.trials import Trials
 from spikeloom.trials.padding import LARGE, PaddingWarning, check_padding
-from spikeloom.trials.pooling import LeftOutWarning
+from spikeloom.trials.pooling import LeftOutWarning, PieceLengthWarning
 
 
 def part(number: int, *, time: int = 6, **fields) -> Trials:
@@ -130,3 +130,17 @@ def test_arrays_that_are_mostly_padding_come_in_with_a_warning():
         Trials.from_array(
             np.ones((10, 100, 1), int), axes="trial time neuron", bin_width=0.1, lengths=np.array([1] * 9 + [100])
         )
+
+
+def test_pooled_trials_name_all_their_sources():
+    parts = [Trials(np.ones((2, 3, 1), int), 0.1, source=source) for source in ("a.nwb", "b.nwb", "a.nwb")]
+    assert parts[0].concatenate(*parts[1:]).source == "a.nwb, b.nwb"
+
+
+def test_pieces_that_are_no_whole_number_of_bins_are_said():
+    trials = Trials(np.ones((2, 200, 1), int), 0.05)
+    with pytest.warns(PieceLengthWarning, match=r"Pieces last 2 s and not 2\.01 s"):
+        assert trials.cut(2.01).lengths[0] == 40
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trials.cut(2.0)

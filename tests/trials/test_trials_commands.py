@@ -83,6 +83,8 @@ def test_concatenate_refuses_what_does_not_belong_together(refused):
     assert "(12)" in message
     assert "two trials files" in refused("concatenate", "a.h5", "--out", "x.h5")
     assert "once" in refused("concatenate", "a.h5", "a.h5", "--out", "x.h5")
+    Path("link.h5").symlink_to("a.h5")
+    assert "once" in refused("concatenate", "a.h5", "link.h5", "--out", "x.h5")
     assert "is an input of this command" in refused("concatenate", "a.h5", "b.h5", "--out", "b.h5")
 
 

@@ -100,7 +100,7 @@ def concatenate(
     names = [path.stem for path in trials]
     if len(set(names)) < len(names):
         names = [str(path) for path in trials]
-    if len(set(names)) < len(names):
+    if len({path.resolve() for path in trials}) < len(trials):
         raise SettingError(
             "Each file can be pooled only once.", f"The files are {', '.join(names)}.", "Remove the repeated ones."
         )

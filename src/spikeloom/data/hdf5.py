@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from spikeloom.errors import CorruptFileError, FileError, SpikeloomError
+from spikeloom.files import check_is_here
 from spikeloom.shapes import Array
 
 Value = TypeVar("Value")
@@ -53,11 +54,7 @@ class OnDemand(Mapping[str, Value]):
 def check_path(path: str) -> None:
     """Raise a FileError that says what stands at the path, unless it is an HDF5 file that can be read."""
     rule = "The recording must be an NWB file (.nwb, HDF5) that can be read."
-    if os.path.islink(path) and not os.path.exists(path):
-        target = os.readlink(path)
-        if "annex" in target:
-            raise FileError(rule, f"{path} is in git-annex and its content is not here.", f"Type: git annex get {path}")
-        raise FileError(rule, f"{path} is a link to {target}, which does not exist.", "Repair the link.")
+    check_is_here(path, rule)
     if os.path.isdir(path):
         raise _folder(rule, path)
     try:
@@ -72,10 +69,6 @@ def check_path(path: str) -> None:
         ) from error
     if not head:
         raise CorruptFileError(rule, f"{path} is empty (0 bytes).", "Copy it again from where it came.")
-    if head.startswith(b"version https://git-lfs"):
-        raise FileError(rule, f"{path} is a pointer of Git LFS, not the file.", f"Type: git lfs pull --include {path}")
-    if b"/annex/objects/" in head or head.startswith((b"WORM-", b"MD5E-")):
-        raise FileError(rule, f"{path} is a pointer of git-annex, not the file.", f"Type: git annex get {path}")
     if not head.startswith(SIGNATURE) and not h5py.is_hdf5(path):
         raise FileError(rule, f"{path} is not HDF5.", "Give the .nwb file of a session.")
 

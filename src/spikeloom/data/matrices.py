@@ -28,6 +28,7 @@ from spikeloom import clock
 from spikeloom.data import arrays, tables
 from spikeloom.data.recording import Recording
 from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
+from spikeloom.files import check_is_here
 from spikeloom.trials import Trials
 
 SUFFIXES = (".npz", ".npy", ".mat")
@@ -69,7 +70,7 @@ def is_speech(path: str | os.PathLike[str]) -> bool:
 
     try:
         return any(name == "tx1" for name, _, _ in whosmat(os.fspath(path)))
-    except (OSError, ValueError, TypeError, NotImplementedError):  # missing, damaged, or of another version
+    except Exception:  # scipy has a dozen ways to fail on a file that is missing, damaged or of another version
         return False
 
 
@@ -80,6 +81,7 @@ def read_variables(path: str | os.PathLike[str]) -> list[Variable]:
         FileError: if there is no such file; CorruptFileError if it is damaged.
     """
     place = Path(path)
+    check_is_here(place, "The file must hold matrices (.npz, .npy or .mat).")
     if not place.exists():
         raise FileError("The file must exist.", f"There is no {place}.", "Check the path.")
     values = _of_matlab(place) if place.suffix.lower() == ".mat" else _of_numpy(place)

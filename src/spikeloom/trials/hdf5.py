@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from spikeloom.errors import CorruptFileError, DataError, FileError
-from spikeloom.files import atomic_path, atomic_write
+from spikeloom.files import atomic_path, atomic_write, check_is_here
 from spikeloom.shapes import Array
 
 FORMAT = "spikeloom-trials"
@@ -123,6 +123,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         CorruptFileError: if it is empty, truncated, or any part of it fails its checksum.
     """
     path = os.fspath(path)
+    check_is_here(path, "A trials file must be an .h5 written by spikeloom.")
     try:
         with open(path, "rb") as file:
             head = file.read(8)

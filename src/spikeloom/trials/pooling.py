@@ -28,6 +28,10 @@ class LeftOutWarning(SpikeloomWarning):
     """Something that only some of the pooled sets have, or have in another form, was left out."""
 
 
+class PieceLengthWarning(SpikeloomWarning):
+    """Trials were cut into pieces of a whole number of bins, which are shorter or longer than asked for."""
+
+
 def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str, Any]:
     """Fields of the trials of all parts, one part after the other.
 

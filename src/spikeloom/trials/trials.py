@@ -6,6 +6,7 @@ Trials of different length are padded at the end; the padding is zero and no los
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -34,7 +35,7 @@ from spikeloom.trials.choose import rows_where, trial_columns
 from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label, on_one_turn
 from spikeloom.trials.padding import check_padding
-from spikeloom.trials.pooling import pooled
+from spikeloom.trials.pooling import PieceLengthWarning, pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -299,7 +300,8 @@ class Trials:
             LeftOutWarning: if something that only some sets have was left out.
         """
         parts = (self, *(self.match(other) for other in others))
-        return replace(self, **pooled(parts, sources))
+        source = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
+        return replace(self, source=source, **pooled(parts, sources))
 
     def rebin(self, factor: int) -> "Trials":
         """Bins `factor` times as wide: counts and rates are summed, behaviour and latents averaged.
@@ -344,6 +346,9 @@ class Trials:
 
         Raises:
             DataError: if a piece would be shorter than one bin or longer than the longest trial.
+
+        Warns:
+            PieceLengthWarning: if `every` is no whole number of bins.
         """
         size = round(every / self.bin_width) if math.isfinite(every) else 0
         numbers = np.asarray(self.lengths, np.int64) // max(size, 1)
@@ -354,6 +359,12 @@ class Trials:
                 f"They were to last {every:g} s.",
                 "Give another length.",
             )
+        if abs(every / self.bin_width - size) > 1e-3:
+            message = (
+                f"Pieces last {size * self.bin_width:g} s and not {every:g} s, a whole number of bins of "
+                f"{self.bin_width:g} s."
+            )
+            warnings.warn(message, PieceLengthWarning, stacklevel=2)
         rows = np.repeat(np.arange(len(self)), numbers)
         pieces = np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
 
