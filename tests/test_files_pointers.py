@@ -24,5 +24,5 @@ def test_a_pointer_is_said_to_be_one(tmp_path, suffix):
 def test_a_broken_link_is_said_to_be_one(tmp_path, suffix):
     link = tmp_path / f"link{suffix}"
     link.symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FileError, match="is a link to .*nowhere, which does not exist"):
+    with pytest.raises(FileError, match=r"is a link to .*nowhere, which does not exist"):
         load(link)

@@ -154,8 +154,8 @@ def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
 
 def dated(value: Any) -> bool:
     """Check whether times are dates: moments of the calendar, and not seconds from some start."""
-    if isinstance(value, str | bytes | Mapping) or measured(value) is not None:
-        return False
+    if isinstance(value, str | bytes | Mapping) or measured(value) is not None or hasattr(value, "detach"):
+        return False  # tensors of torch hold numbers only
     if isinstance(value, datetime.date | np.datetime64):
         return True
     kind = getattr(getattr(value, "dtype", None), "kind", "O" if isinstance(value, Iterable) else "")

@@ -16,6 +16,7 @@ A new source is a function that returns one of the two, and one line here.
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,11 @@ def _load_file(path: Path, given: dict[str, Any]) -> Recording | Trials:
     kind = path.suffix.lower()
     if kind == ".nwb" or is_zarr(path):
         _only(given, "an NWB file", "counts", "trial_table")
-        recording = read_nwb(path, trial_table=given.get("trial_table") or "trials")
+        table = given.get("trial_table")
+        name = table if isinstance(table, str) else None
+        recording = read_nwb(path, trial_table=name or "trials")
+        if table is not None and name is None:  # columns, a DataFrame or another table in memory
+            recording = replace(recording, trial_table=table)
         return recording if given["counts"] is None else recording.counted(given["counts"])
     if kind in (".h5", ".hdf5"):
         _only(given, "a trials file")

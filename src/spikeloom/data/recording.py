@@ -69,7 +69,7 @@ class Recording:
     """
 
     # Annotated loosely, for what comes in may be of any library; what is kept are arrays and series, as said above.
-    spikes: Sequence[Any] | None = None
+    spikes: Sequence[Any] | NDArray[np.object_] | None = None
     binned: BinnedCounts | None = None
     behavior: Mapping[str, Any] = field(default_factory=dict)
     trial_table: Any = field(default_factory=dict)
@@ -104,7 +104,7 @@ class Recording:
 
     def _to_seconds(self) -> None:
         """Replace what came in by plain arrays, with all times in seconds."""
-        trains = list(self.spikes or ())
+        trains = [] if self.spikes is None else list(self.spikes)
         dates = next((times for times in trains if clock.dated(times)), trains[:1])
         sources = {"the spike times": dates} if trains else {}
         sources |= {f"{name} of the trials": times for name, times in raw_times(self.trial_table).items()}
