@@ -69,7 +69,7 @@ class Recording:
     """
 
     # Annotated loosely, for what comes in may be of any library; what is kept are arrays and series, as said above.
-    spikes: Sequence[Any] | NDArray[np.object_] | None = None
+    spikes: Any = None
     binned: BinnedCounts | None = None
     behavior: Mapping[str, Any] = field(default_factory=dict)
     trial_table: Any = field(default_factory=dict)

@@ -300,8 +300,7 @@ class Trials:
             LeftOutWarning: if something that only some sets have was left out.
         """
         parts = (self, *(self.match(other) for other in others))
-        source = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
-        return replace(self, source=source, **pooled(parts, sources))
+        return replace(self, **pooled(parts, sources))
 
     def rebin(self, factor: int) -> "Trials":
         """Bins `factor` times as wide: counts and rates are summed, behaviour and latents averaged.
