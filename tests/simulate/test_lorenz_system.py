@@ -79,4 +79,4 @@ def test_loadings_do_not_depend_on_the_trials():
 @pytest.mark.parametrize("wrong", [{"n_trials": 0}, {"n_neurons": 0}, {"n_bins": 1}, {"burn_in": -1}])
 def test_numbers_out_of_range(wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
-        lorenz(**{"trials": 1, **wrong})
+        lorenz(**{"n_trials": 1, **wrong})

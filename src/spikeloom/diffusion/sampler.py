@@ -239,7 +239,7 @@ class DDPM(Sampler):
     """
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """Draw from the posterior of the next level, given this one and the clean estimate."""
+        """Draw from the posterior of the next level, conditional on this one and on the clean estimate."""
         here, x, clean = state.past[-1]
         alpha = (here.signal / there.signal) ** 2
         kept = (there.noise / here.noise) ** 2

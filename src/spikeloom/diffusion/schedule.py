@@ -106,7 +106,7 @@ def _linear_beta_table(levels: int, start: float, end: float, device: torch.devi
     with torch.inference_mode(False), torch.no_grad():  # the cached tensor is used in training, too
         beta = torch.linspace(start, end, levels, dtype=torch.float64)
         gain = torch.log1p(-beta)
-        # No steeper than 2 gain, so that log a^2 never rises within a cell, however coarse the grid.
+        # At most 2 gain, so that log a^2 never rises within a cell of any grid.
         bend = (-(end - start) / (levels - 1) / (1 - beta)).clamp(min=2 * gain, max=-2 * gain)
         return torch.stack([torch.cumsum(gain, 0) - gain, gain, bend]).to(device)
 

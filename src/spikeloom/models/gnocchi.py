@@ -1,21 +1,21 @@
 r"""GNOCCHI: neural activity generated from disentangled codes (McCart, Sedler, Versteeg et al. 2024, arXiv 2407.21195).
 
-An encoder reads a trial's activity x and answers with one code c for the whole trial; a denoiser of x is told c. Noise
-enters as :math:`x_i = a x + \sigma\varepsilon`. Three losses in the paper, two here:
+An encoder maps a trial's activity x to one code c for the complete trial; a denoiser of x is conditioned on c. The
+noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the paper reduce to two:
 
 * score and reconstruction. With :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a`, their sum with equal weights is
   :math:`\|\varepsilon - \hat\varepsilon\|^2 (1 + \sigma^2 / a^2) = \|\varepsilon - \hat\varepsilon\|^2 / a^2
   = \|v - \hat v\|^2`, the velocity loss, so the network predicts v;
-* the discrepancy (MMD) between the batch's codes and N(0, I), unbiased: codes may tell all they want about their trial,
-  but together they must fill a round space, which keeps what they tell in independent directions.
+* the discrepancy (MMD) between the batch's codes and N(0, I), unbiased. A code may carry any information about its
+  trial, but all codes together must be distributed like N(0, I), which favours independent directions.
 
-Generation: a code (a trial's own, one from the prior, or a moved one), then noise -> activity -> rates -> counts.
+Generation starts from a code (of a trial, from the prior, or a changed one), then noise -> activity -> rates -> counts.
 
-What is diffused is smooth activity, from spikes by a Gaussian kernel in the model, from given rates, or from the
-latents of another model (`signal`); bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
+The diffused signal is smooth activity: spikes smoothed with a Gaussian kernel in the model, rates, or the latents of
+another model (`signal_settings`); bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
 principal components of whole trials (`form="components"`, equal lengths only, about ten times faster).
 
-The paper's hyperparameters are not available; those here were chosen by measurement (docs/results/choices.md).
+The paper's hyperparameters are not available; these were chosen by experiments (docs/results/choices.md).
 """
 
 import copy
@@ -54,22 +54,22 @@ from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
 PRIOR_DRAWS = 4
-"""Draws from N(0, I) for each code of a batch, in the discrepancy."""
+"""Number of draws from N(0, I) for each code of a batch, in the discrepancy."""
 
 READS: dict[str, Signal] = {"spikes": "counts", "rates": "rates", "latents": "latents"}
 
 
 @dataclass(frozen=True, config=STRICT)
 class SignalSettings:
-    """What is diffused.
+    """Settings of the diffused signal.
 
     Args:
-        of: Spikes, given rates, or given latents (of an LDNS, say) of the trials.
-        smoothing: Sd of the Gaussian that spikes are smoothed with, s; rates and latents are taken as they are.
+        of: Field of the trials that is diffused: spikes, rates, or latents (of an LDNS, for example).
+        smoothing: Standard deviation of the Gaussian that smooths spikes, s; rates and latents are not smoothed.
         form: Space-time components of whole trials, or the sequence of bins.
-        components: How many components, for that form; fewer where there are fewer training trials.
-        wiener: Whether the noise of Poisson counts is taken out; only read for components of spikes.
-        n_latents: Latents per bin of the trials; only read for a signal of latents.
+        components: Number of components, for that form; fewer where there are fewer training trials.
+        wiener: Whether Poisson noise is removed; only used for components of spikes.
+        n_latents: Latents per bin of the trials; only used for a signal of latents.
     """
 
     of: Literal["spikes", "rates", "latents"] = "spikes"
@@ -88,7 +88,7 @@ class GNOCCHINetworkSettings:
         width: Channels of the denoiser.
         blocks: Residual blocks of the denoiser.
         encoder_width: Channels of the encoder (components), or units of each direction (sequence).
-        encoder_blocks: Residual blocks of the encoder (components); without any it is linear.
+        encoder_blocks: Residual blocks of the encoder (components); with 0 the encoder is linear.
         mmd: Weight of the discrepancy between codes and N(0, I).
     """
 
@@ -106,16 +106,16 @@ class GNOCCHI(Coded):
     Args:
         n_neurons: Neurons of the recording, the last axis of the counts.
         n_codes: Numbers in a code.
-        signal_settings: What is diffused.
+        signal_settings: Settings of the diffused signal.
         network_settings: Networks and losses.
-        prior: Where codes of unconditional samples come from: N(0, I), a Gaussian with the training codes' mean and
+        prior: Distribution of the codes of unconditional samples: N(0, I), a Gaussian with the training codes' mean and
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into activity, level by level.
         observation: Rates to counts. The model keeps a copy.
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.
-        head_plan: Optimisation of the map from latents to rates; only read for a signal of latents.
+        head_plan: Optimisation of the map from latents to rates; only used for a signal of latents.
 
     Example:
         >>> import spikeloom as sl
@@ -148,7 +148,7 @@ class GNOCCHI(Coded):
             raise SettingError(
                 "GNOCCHI needs n_neurons >= 1 and n_codes >= 1.",
                 f"It got n_neurons={n_neurons}, n_codes={n_codes}.",
-                "Give n_codes=48.",
+                "Set n_codes=48.",
             )
         self.n_neurons, self.n_codes = n_neurons, n_codes
         self.signal_settings, self.network_settings, self.prior = signal_settings, network_settings, prior
@@ -160,7 +160,7 @@ class GNOCCHI(Coded):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Model.capabilities`. Guidance is none of its options: a code is no condition to exaggerate."""
+        """See `Model.capabilities`. There is no guidance, because every trial is trained with its code."""
         return Capabilities(options=("codes", "sampler"))
 
     @property
@@ -171,7 +171,7 @@ class GNOCCHI(Coded):
     # --- building and training ------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:
-        """Networks and buffers; see `Model.build`."""
+        """Make networks and buffers; see `Model.build`."""
         signal, network = self.signal_settings, self.network_settings
         by_trial = signal.form == "components"
         time = facts.longest if by_trial else 0
@@ -198,7 +198,7 @@ class GNOCCHI(Coded):
         self.space = CodeSpace(self.n_codes)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """Encoder with denoiser, then prior and head where there are any; see `Model.stages`."""
+        """Train encoder and denoiser, then the prior and the head if the model has them; see `Model.stages`."""
         if (
             self.signal_settings.form == "components"
             and len({*trials.lengths, *(() if validation is None else validation.lengths)}) > 1
@@ -211,8 +211,8 @@ class GNOCCHI(Coded):
         activity = as_float(signal_of(trials, self.reads))
         if activity.shape[2] != len(self.activity.mean):
             raise DataError(
-                "A model of latents must know how many there are per bin.",
-                f"It was set up for {len(self.activity.mean)}; these trials have {activity.shape[2]}.",
+                "The number of latents per bin must be that of the model.",
+                f"The model has {len(self.activity.mean)} and these trials have {activity.shape[2]}.",
                 f"Fit with --set signal_settings.n_latents={activity.shape[2]}.",
             )
         self.activity.measure(activity, torch.from_numpy(trials.mask))
@@ -227,7 +227,7 @@ class GNOCCHI(Coded):
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal_settings.of == "latents":
             mask = torch.from_numpy(trials.mask)
-            with torch.no_grad():  # what the components leave out of the latents, the head must do without
+            with torch.no_grad():  # the head reads latents without the part that the components lose
                 activity = torch.cat([self.activity.back(self.activity(*rows)) for rows in _rows(activity, mask)])
             data = {"latents": activity, **as_tensors(trials)}
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
@@ -235,7 +235,7 @@ class GNOCCHI(Coded):
             yield Stage("head", self.head, self.spiking, data, self.head_plan)
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Velocity loss, a sum over valid entries, plus the discrepancy of the batch's codes for each of them."""
+        """Return the velocity loss, summed over valid entries, plus the codes' discrepancy for each entry."""
         clean, mask = batch["activity"], batch.get("mask")
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
@@ -250,24 +250,26 @@ class GNOCCHI(Coded):
         return LossTerms(total, entries, parts)
 
     def prior_denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Velocity loss of the prior's diffusion model on whitened codes."""
+        """Return the velocity loss of the prior's diffusion model on whitened codes."""
         clean = batch["codes"]
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         return LossTerms(*denoising_loss(self.code_denoiser, clean, level=level, noise=noise))
 
     def spiking(self, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
-        """Poisson loss of the counts under the head's rates."""
+        """Return the Poisson loss of the counts under the rates of the head."""
         mask = batch["mask"]
         nll = -self.observation.log_prob(batch["counts"].float(), self._drive(batch["latents"]))
         return LossTerms((nll * mask[..., None]).sum(), mask.sum() * nll.shape[-1])
 
-    # --- speaking -------------------------------------------------------------------------------------------------
+    # --- sampling -------------------------------------------------------------------------------------------------
 
     def draw(self, request: Request) -> Generated:
-        """Code and noise -> activity -> rates -> counts; see `Model.draw`."""
+        """Generate activity, rates and counts from a code and noise; see `Model.draw`."""
         device, lengths = self.space.mean.device, request.lengths
-        free = torch.from_numpy(request.noise.normal(self.n_codes)).to(device)  # given codes change no other noise
+        free = torch.from_numpy(request.noise.normal(self.n_codes)).to(
+            device
+        )  # drawn in any case, so that requested codes change no other noise
         requested = request.codes
         codes = self._from_prior(free) if requested is None else torch.from_numpy(requested).to(device)
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
@@ -297,7 +299,7 @@ class GNOCCHI(Coded):
         return Generated(counts, rates, None if latents is None else latents.cpu().numpy(), codes.cpu().numpy())
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """One code per trial, of what the model reads (counts, rates or latents); see `Model.infer`."""
+        """Infer one code per trial from counts, rates or latents; see `Model.infer`."""
         device = self.space.mean.device
         if self.activity.components:
             self._check_bins(mask.sum(1).numpy())
@@ -312,20 +314,20 @@ class GNOCCHI(Coded):
         return codes
 
     def _drive(self, latents: Tensor) -> Tensor:
-        """Drive of each neuron, from latents in their own unit."""
+        """Return the drive of each neuron, from latents that are not standardised."""
         drive: Tensor = self.head((latents - self.activity.mean) / self.activity.sd)
         return drive
 
     def _from_prior(self, free: Tensor) -> Tensor:
-        """Codes of standard normal numbers (trial, code)."""
+        """Return codes of the prior from standard normal numbers (trial, code)."""
         if self.prior == "normal":
             return free
         if self.prior == "diffusion":
-            free = DEFAULT.draw(self.code_denoiser, lambda: free[:, None])[:, 0]  # asks for noise once
+            free = DEFAULT.draw(self.code_denoiser, lambda: free[:, None])[:, 0]  # calls for noise once
         return self.space.color(free)
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
-        """What encoder and denoiser learn from."""
+        """Return the signal and mask with which encoder and denoiser are trained."""
         mask = torch.from_numpy(trials.mask)
         with torch.no_grad():
             x = self.activity(as_float(signal_of(trials, self.reads)), mask)
@@ -334,12 +336,12 @@ class GNOCCHI(Coded):
     def _check_bins(self, lengths: np.ndarray) -> None:
         if (lengths != self.activity.time).any():
             raise SettingError(
-                f"This GNOCCHI knows whole trials of {self.activity.time} bins only.",
-                f"It was asked for {int(lengths[lengths != self.activity.time][0])}.",
+                f"This GNOCCHI samples and encodes whole trials of {self.activity.time} bins only.",
+                f"A trial has {int(lengths[lengths != self.activity.time][0])} bins.",
                 "Leave the bins out, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
 
 
 def _rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Some trials at a time."""
+    """Yield 64 trials at a time."""
     yield from zip(*(tensor.split(64) for tensor in tensors), strict=True)

@@ -1,30 +1,30 @@
 r"""LFADS: latent factor analysis via dynamical systems (Sussillo et al. 2016; Pandarinath et al. 2018).
 
-A sequential variational autoencoder. An encoder reads a trial s forwards and backwards and answers with a posterior of
-the initial condition z; a recurrent generator runs on from there, and its factors give the rates of all neurons:
+A sequential variational autoencoder. An encoder reads a trial s forwards and backwards and infers the posterior of the
+initial condition z; a recurrent generator starts from z, and its factors give the rates of all neurons:
 
 .. math:: q(z \mid s) = N(\mu, \mathrm{diag}\,\sigma^2), \quad g_0 = W z + b, \quad g_t = \mathrm{GRU}(u_t, g_{t-1}),
           \quad f_t = \hat W g_t, \quad s_t \sim \mathrm{Poisson}(e^{W_r f_t + b_r}).
 
-Inputs u are inferred by a controller, if there is one (`nn.generator`); priors are :math:`N(\mu_p, v I)` of z and an
-autoregression of u. The loss of a trial, in nats:
+A controller, if there is one, infers inputs u (`nn.generator`). The prior of z is :math:`N(\mu_p, v I)`, that of u an
+autoregression. The loss of a trial, in nats:
 
 .. math:: \sum_{t,n} \mathrm{nll} + \beta\,\mathrm{KL}(q(z) \| p(z)) + \beta_u \mathrm{KL}_u
           + \lambda \sum \|W_{hh}\|^2,
 
-sums over bins, neurons and dimensions, so that beta = 1 is the evidence lower bound. An implementation that averages
-the first term over bins x neurons and sums the second has a KL scale kappa = beta / (bins x neurons); published ones
-are 1e-7 to 1e-3 (`beta="published"` is 1e-7). Beta and lambda grow linearly over the first updates.
+with sums over bins, neurons and dimensions, so that beta = 1 is the evidence lower bound. An implementation that
+averages the first term over bins x neurons and sums the second has a KL scale kappa = beta / (bins x neurons);
+published values are 1e-7 to 1e-3 (`beta="published"` is 1e-7). Beta and lambda grow linearly over the first updates.
 
-Coordinated dropout (Keshtkaran & Pandarinath 2019): the encoder sees some entries, the likelihood is that of the
-others, divided by their share, so it stays that of a whole trial. (Then z cannot know the entries it is judged on; the
-bound is validated on complete trials.)
+Coordinated dropout (Keshtkaran & Pandarinath 2019): the encoder reads a random part of the entries. The
+likelihood is computed on the hidden entries and divided by their share, which estimates that of the complete trial. So
+z has no information from the entries in the likelihood. On validation trials the bound is that of complete trials.
 
 Rates of a trial are the mean of exp over draws from its posterior. Samples start from the prior, or from the aggregate
-posterior: a training trial is drawn, then z from its posterior; all other variability is Poisson's, or u's.
+posterior: a training trial is drawn, then z from its posterior. All other variability comes from Poisson counts and u.
 
-Written from the papers. Where they leave a detail open the choice is ours: torch's gated units; dropout of encoder and
-generator states; cosine decay of the rate; clipping at the norm of the gradient per valid entry.
+The implementation follows the papers. Choices where they leave a detail open: torch's gated units; dropout of encoder
+and generator states; cosine decay of the learning rate; clipping at the norm of the gradient per valid entry.
 """
 
 import copy
@@ -62,23 +62,23 @@ from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
 PUBLISHED_KAPPA = 1e-7
-"""KL scale of the published settings, of a likelihood averaged over bins and neurons."""
+"""KL scale of the published settings, for a likelihood averaged over bins and neurons."""
 
 POSTERIOR_DRAWS = 64
-"""Draws from a trial's posterior whose rates are averaged."""
+"""Number of draws from the posterior of a trial over which rates are averaged."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class LFADSNetworkSettings:
-    """Sizes.
+    """Sizes of the networks.
 
     Args:
         encoder: Units of each direction of each encoder.
         generator: Units of the generator.
         factors: Factors per bin.
-        inputs: Inferred inputs per bin; 0 for no controller.
-        controller: Units of the controller; only read with inputs.
-        dropout: Probability of a unit's silence, in what the encoder says and in what the factors see.
+        inputs: Inferred inputs per bin; 0 disables the controller.
+        controller: Units of the controller; only used with inputs.
+        dropout: Dropout probability of the output of the encoder and of the generator states that make the factors.
     """
 
     encoder: Annotated[int, Field(ge=1)] = 64
@@ -97,10 +97,11 @@ class LossSettings:
         beta: Weight of the KL of the initial condition, nats per trial; 1 is the evidence lower bound, "published" the
             scale kappa = 1e-7 times bins and neurons.
         beta_inputs: Weight of the KL of the inputs.
-        weight_penalty: Lambda, per trial, of the squared recurrent weights of generator and controller.
-        ramp: Share of the updates over which these three grow to their values.
-        hidden: Probability that coordinated dropout hides an entry from the encoder; 0: it sees and is judged on all.
-        validation: What the best weights are chosen by on the validation trials: the bound of complete trials, or the
+        weight_penalty: Weight lambda, per trial, of the squared recurrent weights of generator and controller.
+        ramp: Share of the updates over which these three weights grow to their values.
+        hidden: Probability that coordinated dropout hides an entry from the encoder. With 0, the encoder reads all
+            entries and the likelihood includes all of them.
+        validation: Loss on the validation trials that selects the best weights: the bound of complete trials, or the
             likelihood of hidden entries alone.
     """
 
@@ -127,13 +128,13 @@ class LFADS(Coded):
     Args:
         n_neurons: Neurons of the recording, the last axis of the counts.
         n_codes: Numbers in the initial condition z, the code of a trial.
-        network_settings: Sizes.
+        network_settings: Sizes of the networks.
         loss_settings: Weights of the loss.
         prior_variance: Variance v of the prior of z.
         learned_variance: Whether v is learned.
-        start: Where z of samples comes from: the prior, or the aggregate posterior of the training trials.
-        observation: Rates to counts. The model keeps a copy.
-        plan: Optimisation.
+        start: Distribution of z in samples: the prior, or the aggregate posterior of the training trials.
+        observation: Observation model, from rates to counts. The model keeps a copy.
+        plan: Optimisation of all networks.
 
     Example:
         >>> import spikeloom as sl
@@ -147,7 +148,7 @@ class LFADS(Coded):
 
     controller: Controller
     generator: Generator
-    posterior_mean: Tensor  # of each training trial (trial, code)
+    posterior_mean: Tensor  # means of the training trials (trial, code)
     posterior_sd: Tensor
 
     def __init__(
@@ -168,7 +169,7 @@ class LFADS(Coded):
             raise SettingError(
                 "LFADS needs n_neurons >= 1, n_codes >= 1 and a prior_variance > 0.",
                 f"It got n_neurons={n_neurons}, n_codes={n_codes}, prior_variance={prior_variance}.",
-                "Give n_codes=64, prior_variance=0.1.",
+                "Set n_codes=64, prior_variance=0.1.",
             )
         self.n_neurons, self.n_codes = n_neurons, n_codes
         self.network_settings, self.loss_settings = network_settings, loss_settings
@@ -190,7 +191,7 @@ class LFADS(Coded):
     # --- building and training ------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:
-        """Networks and buffers; see `Model.build`."""
+        """Make networks and buffers; see `Model.build`."""
         size, trials = self.network_settings, facts.n_trials
         self.encoder = TrialEncoder(facts.n_neurons, 2 * self.n_codes, width=size.encoder)
         self.opening = nn.Linear(self.n_codes, size.generator)
@@ -221,12 +222,12 @@ class LFADS(Coded):
 
     @property
     def _entries(self) -> float:
-        """Bins x neurons of a mean training trial."""
+        """Mean number of bins x neurons of a training trial."""
         facts = self.facts
         return self.n_neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """One stage; see `Model.stages`."""
+        """Train all networks in one stage; see `Model.stages`."""
         mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
@@ -243,7 +244,7 @@ class LFADS(Coded):
             self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """The loss, a sum over trials, and the number of valid entries; `loss.validation` chooses it in validation."""
+        """Return the loss, summed over trials, and the number of valid entries; see `LossSettings.validation`."""
         loss, counts, mask = self.loss_settings, batch["counts"].float(), batch["mask"]
         chosen = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
@@ -265,15 +266,15 @@ class LFADS(Coded):
         return LossTerms(total, mask.sum() * counts.shape[-1], {"nll": data, "kl": kl, "kl_inputs": kl_inputs})
 
     def posterior(self, seen: Tensor, mask: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance (batch, code) of the initial condition; with streams, dropout as in training."""
+        """Return mean and log-variance (batch, code) of the initial condition; dropout needs `streams`."""
         summary = self.encoder.read(seen, mask)
         if streams is not None:
             summary = summary * self._kept(streams, 2 * self.network_settings.encoder).to(summary)
         mean, log_variance = self.encoder.leave(summary).chunk(2, -1)
-        return self.prior_mean + mean, self.prior_log_variance + log_variance  # the prior, where nothing was learned
+        return self.prior_mean + mean, self.prior_log_variance + log_variance  # the prior, if nothing was learned
 
     def _run(self, z: Tensor, seen: Tensor, mask: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
-        """Factors (batch, time, factor) from a draw of z, and the divergence of the inputs, summed over trials."""
+        """Return factors (batch, time, factor) from a draw of z, and the summed divergence of the inputs."""
         bins, size = seen.shape[1], self.network_settings
         opening = self._open(z)
         kept = self._kept(streams, bins, size.generator).to(z) if self.training else None
@@ -290,34 +291,34 @@ class LFADS(Coded):
         return self.generator.factors(states if kept is None else states * kept), divergence
 
     def _kept(self, streams: Streams, *shape: int) -> Tensor:
-        """Dropout as a factor of 0 or 1 / (1 - p), while training."""
+        """Return dropout as a factor of 0 or 1 / (1 - p) in training, and 1 otherwise."""
         p = self.network_settings.dropout
         if not (self.training and p):
             return torch.ones(len(streams.generators), *shape)
         return (torch.from_numpy(streams.uniform(*shape)) >= p).float() / (1 - p)
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
-        """KL(q(z) || p(z)), summed over codes and trials."""
+        """Return KL(q(z) || p(z)), summed over the numbers of a code and over trials."""
         prior = self.prior_log_variance
         scaled = (log_variance.exp() + (mean - self.prior_mean).square()) / prior.exp()
         return 0.5 * (scaled - 1 - log_variance + prior).sum()
 
     def _grown(self, update: int) -> float:
-        """Share of their values that the weights of the divergences have at an update; all, on validation trials."""
+        """Return the factor of the weights of the divergences at an update; 1 on validation trials."""
         ramp = self.loss_settings.ramp * self.plan.updates
         return min(1.0, (update + 1) / ramp) if self.training and ramp else 1.0
 
     def _recurrent_energy(self) -> Tensor:
-        """Sum of the squared recurrent weights."""
+        """Return the sum of the squared recurrent weights."""
         units: list[Any] = [self.generator.units.weight_hh_l0]
         units += [self.controller.units.weight_hh] if self.network_settings.inputs else []
         return torch.stack([weight.square().sum() for weight in units]).sum()
 
-    # --- speaking -------------------------------------------------------------------------------------------------
+    # --- sampling -------------------------------------------------------------------------------------------------
 
     def draw(self, request: Request) -> Generated:
-        """Initial condition -> factors -> rates -> counts; see `Model.draw`."""
-        free = self._start(request.noise)  # given codes change no other noise
+        """Generate factors, rates and counts from an initial condition; see `Model.draw`."""
+        free = self._start(request.noise)  # drawn in any case, so that requested codes change no other noise
         z = (free if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
         inputs = torch.from_numpy(request.noise.series(request.lengths, self.network_settings.inputs)).to(z)
         if self.network_settings.inputs:
@@ -326,7 +327,7 @@ class LFADS(Coded):
         return dataclasses.replace(self._spiking(states, request.spikes), codes=z.cpu().numpy())
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
-        """The generator runs on; see `Model.unroll`."""
+        """Generate consecutive pieces of one trial from the state of the generator; see `Model.unroll`."""
         noise, spikes, memory = request.noise, request.spikes, Memory()
         with torch.no_grad():
             state = self._open(self._start(noise).to(self.prior_mean))
@@ -343,14 +344,14 @@ class LFADS(Coded):
             yield generated
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """Posterior mean of the initial condition, mean factors, mean rates; see `Model.infer`."""
+        """Infer the posterior mean of the initial condition, mean factors and mean rates; see `Model.infer`."""
         seen, mask = signal.to(self.prior_mean), mask.to(self.prior_mean.device)
         factors, rates = self._smoothed(seen, mask)
         codes, _ = self.posterior(seen, mask)
         return Inferred(rates.cpu().numpy(), factors.cpu().numpy(), codes.cpu().numpy())
 
     def _smoothed(self, seen: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Factors and rates (batch, time, ...), averaged over draws from the posterior, which are the same for all."""
+        """Return factors and rates (batch, time, ...), averaged over posterior draws with equal random numbers."""
         inputs = self.network_settings.inputs
         mean, log_variance = self.posterior(seen, mask)
         read = self.controller.read(seen, mask) if inputs else None
@@ -370,7 +371,7 @@ class LFADS(Coded):
         return factors, rates
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden."""
+        """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden."""
 
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
@@ -380,11 +381,11 @@ class LFADS(Coded):
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _open(self, z: Tensor) -> Tensor:
-        """State of the generator before the first bin."""
+        """Return the state of the generator before the first bin."""
         return self.opening(z).clamp(-LARGEST_STATE, LARGEST_STATE)
 
     def _start(self, noise: Streams) -> Tensor:
-        """Initial conditions (trial, code) from the prior or the aggregate posterior."""
+        """Draw initial conditions (trial, code) from the prior or the aggregate posterior."""
         free = torch.from_numpy(noise.normal(self.n_codes))
         which = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()
         if self.start == "prior":
@@ -392,7 +393,7 @@ class LFADS(Coded):
         return self.posterior_mean.cpu()[which] + self.posterior_sd.cpu()[which] * free
 
     def _spiking(self, states: Tensor, spikes: Streams, memory: Memory | None = None) -> Generated:
-        """Counts, rates and factors of states."""
+        """Return counts, rates and factors of generator states."""
         factors = self.generator.factors(states)
         drive = self.readout(factors)
         rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)

@@ -109,7 +109,7 @@ class Controller(nn.Module):
         state, control = start, self.start.expand(len(read), -1)
         factors = generator.factors(start)
         rows: list[tuple[Tensor, ...]] = []
-        for time, here in enumerate(read.unbind(1)):  # a slice per bin would be differentiated bins times bins
+        for time, here in enumerate(read.unbind(1)):  # the gradient of a slice per bin would cost bins x bins
             control = self.units(torch.cat((here, factors), -1), control)
             mean, log_variance = self.leave(control).chunk(2, -1)
             value = mean + torch.exp(0.5 * log_variance) * noise[:, time]

@@ -69,7 +69,7 @@ class _Block(nn.Module):
         if isinstance(self.modulation, nn.Parameter):
             values: Tensor = self.modulation
         else:
-            assert embedding is not None  # the perceptron was built for one
+            assert embedding is not None  # the perceptron was built with an embedding
             values = self.modulation(functional.gelu(embedding))
         shift, scale, gate = values.chunk(3, -1)
         return x + gate * self.down(functional.gelu(self.up(self.norm(x) * (1 + scale) + shift)))
@@ -95,7 +95,7 @@ class VectorBackbone(nn.Module):
         vector: Size of a condition's vector, 0 for none.
     """
 
-    sd: Tensor  # of each channel, over training trials
+    sd: Tensor  # sd of each channel over training trials
 
     def __init__(
         self,

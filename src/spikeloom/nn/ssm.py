@@ -158,7 +158,7 @@ class S4D(nn.Module, StateSpace):
         return kept[1]
 
     def _kernel(self, length: int) -> Tensor:
-        with torch.autocast(self.skip.device.type, enabled=False):  # half precision would blur slow modes
+        with torch.autocast(self.skip.device.type, enabled=False):  # half precision is too coarse for slow modes
             log_size, angle, re, im = self._modes()
             near = torch.arange(_STRIDE, device=angle.device)
             far = _STRIDE * torch.arange(-(-(length + 1) // _STRIDE), device=angle.device)

@@ -47,7 +47,7 @@ class GroupedLinear(nn.Module):
         """Map channels in every bin, (channel, batch, time) -> (out, batch, time)."""
         groups, _, inputs = self.weight.shape
         y = torch.bmm(self.weight, x.reshape(groups, inputs, -1)).to(x.dtype)  # autocast: half precision in, half out
-        # in place on the product itself: on a view of it, autograd would copy the gradient three times
+        # in place on the product: with a view of it, autograd would copy the gradient three times
         return y.add_(self.bias.to(x.dtype).view(groups, -1, 1)).view(-1, *x.shape[1:])
 
 

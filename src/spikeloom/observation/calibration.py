@@ -1,15 +1,15 @@
-r"""Calibration of rates: :math:`r_n \leftarrow m_n r_n^g`, one gain g, and a match m_n for each neuron.
+r"""Calibration of rates, :math:`r_n \leftarrow m_n r_n^g`, with one gain g and a factor m_n for each neuron.
 
-Complete trials through an encoder trained on thinned ones raise the mean rate, and samples of a diffusion that is still
-too narrow lower it; m restores each neuron's mean count. A reconstruction is a kind of posterior mean: it varies less
-from trial to trial than what it estimates. Counts that are independent given the rates have the covariances of the
-rates, so g restores the neurons' shared variance,
+The encoder is trained on counts with hidden entries, so complete trials raise the mean rate; samples of a diffusion
+model with too little variance lower it. The factor m restores each neuron's mean count. A reconstruction is similar to
+a posterior mean: it varies less from trial to trial than the true rates. Counts that are independent given the rates
+have the covariances of the rates, so g restores the neurons' shared variance,
 
 .. math:: \sum_{i \ne j} \mathrm{Cov}(r_i, r_j) = \sum_{i \ne j} \mathrm{Cov}(s_i, s_j),
 
-over trials and windows of 20 ms. An observation model with shared noise makes up for what is missing at its own short
-lags, and the gain must not do so twice: then the covariances are those at the lags beyond, for as long.
-Both are measured on training trials, in closed form up to a bisection.
+over trials and windows of 20 ms. The noise of an observation model adds the missing covariance at its short lags, and
+the gain must not add it again: with noise, the covariances are those at as large a range of lags beyond these. Gain and
+factors are fitted to training trials, in closed form except for a bisection.
 """
 
 from typing import final
@@ -24,14 +24,14 @@ from spikeloom.shapes import Array, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 SHARED_WINDOW = 0.02
-"""Seconds over which counts are summed when their shared variance is measured."""
+"""Window over which counts are summed for the shared variance, s."""
 
 GAIN_RANGE = (0.5, 2.0)
 
 
 @final
 class Calibration(nn.Module):
-    """Gain and match, at first both 1.
+    """Gain and factors of the rates, all 1 before fitting.
 
     Args:
         n_neurons: Number of neurons.
@@ -46,7 +46,7 @@ class Calibration(nn.Module):
         self.register_buffer("match", torch.ones(n_neurons))
 
     def forward(self, rates: Float[Tensor, "*axes neuron"]) -> Float[Tensor, "*axes neuron"]:
-        """Calibrated rates, spikes/bin."""
+        """Return the calibrated rates, spikes/bin."""
         return rates**self.gain * self.match
 
     def fit(self, trials: Trials, rates: TrialRates, *, lengths: Array, beyond: int = 0) -> None:
@@ -56,7 +56,8 @@ class Calibration(nn.Module):
             trials: Recorded trials.
             rates: Rates without calibration (trial, time, neuron), spikes/bin, of the same trials or of generated ones.
             lengths: Valid bins of each row of `rates`.
-            beyond: Lags below, in bins, are left to the noise of the observation model; 0 without noise.
+            beyond: First lag that is used, bins; shorter lags belong to the noise of the observation model. 0 if
+                there is no noise.
         """
         window = max(1, round(SHARED_WINDOW / trials.bin_width))
         mask = mask_of(lengths, rates.shape[1])[..., None]
@@ -79,21 +80,22 @@ class Calibration(nn.Module):
 
 
 def _shared_variance(values: Array, lengths: Array, window: int, beyond: int) -> float:
-    """Sum of the covariances of all pairs of neurons, over trials and time.
+    """Return the sum of the covariances of all pairs of neurons, over trials and time.
 
-    Without noise to leave out, of sums over windows of so many bins; else at as many lags from `beyond` on.
+    With `beyond=0` these are covariances of sums over windows of `window` bins; otherwise covariances at `window` lags,
+    the first of which is `beyond`.
     """
     if beyond:
         lags = range(beyond, min(beyond + window, values.shape[1]))
         return sum(_shared_at(values, lengths, lag) for lag in lags)
-    whole = values.shape[1] // window
-    wide = values[:, : whole * window].reshape(len(values), whole, window, -1).sum(2, dtype=np.float64)
-    rows = wide[mask_of(lengths // window, whole)]
+    windows = values.shape[1] // window
+    wide = values[:, : windows * window].reshape(len(values), windows, window, -1).sum(2, dtype=np.float64)
+    rows = wide[mask_of(lengths // window, windows)]
     return float(rows.sum(1).var() - rows.var(0).sum())
 
 
 def _shared_at(values: Array, lengths: Array, lag: int) -> float:
-    """Sum of the covariances of all pairs of neurons, one of them later by so many bins."""
+    """Return the sum of the covariances of all pairs of neurons, the second of them later by `lag` bins."""
     both = mask_of(np.maximum(lengths - lag, 0), values.shape[1] - lag)
     early, late = values[:, : values.shape[1] - lag][both], values[:, lag:][both]
     early, late = early - early.mean(0, dtype=np.float64), late - late.mean(0, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Covariances of counts over lags, their regression on known correlations, and their reduction to few directions."""
+"""Covariances of counts over lags, their regression on given correlations, and their reduction to few directions."""
 
 import numpy as np
 from jaxtyping import Float
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 from spikeloom.shapes import TrialCounts, TrialMask
 
 COMPLETIONS = 20
-"""Of the diagonal, which counts say nothing about."""
+"""Iterations that complete the diagonal of a covariance, which counts do not determine."""
 
 
 def lagged(counts: TrialCounts, mask: TrialMask, lags: NDArray[np.int64]) -> Float[np.ndarray, "lag neuron neuron"]:
-    """Covariances at each lag, the same forwards and backwards in time, about the mean over trials at each time."""
+    """Return covariances at each lag, about the mean over trials at each time, averaged over both directions."""
     valid = mask[..., None].astype(np.float32)
     values = counts * valid
     mean = values.sum(0) / np.maximum(valid.sum(0), 1)
     values = (values - mean) * valid
-    found = []
+    by_lag = []
     for lag in lags:
         early, late = values[:, : values.shape[1] - lag], values[:, lag:]
         pairs = max(1, int(mask[:, lag:].sum()))
         product = early.reshape(-1, early.shape[2]).T @ late.reshape(-1, late.shape[2]) / pairs
-        found.append((product + product.T) / 2)
-    return np.stack(found).astype(np.float64)
+        by_lag.append((product + product.T) / 2)
+    return np.stack(by_lag).astype(np.float64)
 
 
 def regressed(
@@ -30,9 +30,12 @@ def regressed(
     lags: NDArray[np.int64],
     correlation: Float[np.ndarray, "lag component"],
 ) -> tuple[Float[np.ndarray, "component neuron neuron"], Float[np.ndarray, " component"]]:
-    """What each component contributes to the covariances, beside a constant, and the error for errors of one at lag 0.
+    """Fit covariances by the correlations of components and a constant (regression over lags).
 
-    Covariances at lags above 0 are means of two and weigh twice as much.
+    Covariances at lags above 0 are means of two values and have twice the weight.
+
+    Returns:
+        The covariance of each component, and its standard error for entries with a standard error of 1 at lag 0.
     """
     design = np.concatenate((correlation, np.ones((len(lags), 1))), 1)
     weight = np.where(lags == 0, 1.0, 2.0)
@@ -45,23 +48,23 @@ def regressed(
 def low_rank(
     covariance: Float[np.ndarray, "neuron neuron"], *, rank: int, error: float
 ) -> Float[np.ndarray, "neuron rank"]:
-    """U whose U U' comes near the covariance off the diagonal; columns that do not stand out from the error are 0.
+    """Return U such that U U' approximates the covariance off the diagonal; columns within the error are 0.
 
     Args:
-        covariance: Symmetric; its diagonal is not looked at.
-        rank: Columns of U.
+        covariance: Symmetric matrix; its diagonal is not used.
+        rank: Number of columns of U.
         error: Standard error of every entry.
     """
     neurons = len(covariance)
     # The largest eigenvalue of a symmetric matrix of such errors; the second term is its 99 % quantile (Tracy, Widom).
     edge = error * np.sqrt(neurons) * (2 + 2 * neurons ** (-2 / 3))
-    whole = covariance - np.diag(np.diag(covariance))
-    found = np.zeros((neurons, rank))
+    completed = covariance - np.diag(np.diag(covariance))
+    columns = np.zeros((neurons, rank))
     for _ in range(COMPLETIONS):
-        value, vector = np.linalg.eigh(whole)
+        value, vector = np.linalg.eigh(completed)
         value, vector = value[::-1][:rank], vector[:, ::-1][:, :rank]
         kept = np.sqrt(np.where(value > edge, value**2 - edge**2, 0).clip(min=0))
-        found = np.zeros((neurons, rank))
-        found[:, : len(kept)] = vector * np.sqrt(kept)
-        np.fill_diagonal(whole, (found**2).sum(1))
-    return found
+        columns = np.zeros((neurons, rank))
+        columns[:, : len(kept)] = vector * np.sqrt(kept)
+        np.fill_diagonal(completed, (columns**2).sum(1))
+    return columns

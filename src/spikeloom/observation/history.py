@@ -1,23 +1,23 @@
-r"""Spike history: a neuron's own last 100 ms change its drive,
+r"""Spike history: a neuron's counts in the last 100 ms change its drive,
 
 .. math:: d'_t = d_t + b + \min\Big(\sum_{j=1}^{H} h_j s_{t-j},\; c\Big), \qquad \lambda_t = \log(1 + e^{d'_t}),
 
-s in spikes/bin; b and h of each neuron. With h = b = 0 counts do not depend on the past. The published form of LDNS has
-:math:`a \log r_t + b` in place of :math:`d_t + b`, which for h = b = 0, a = 1 is :math:`\log(1 + r)`, not r; its fitted
-a > 1 is a gain in disguise. It is available as `logarithmic=True`.
+with s in spikes/bin, and b and h fitted for each neuron. With h = b = 0 counts do not depend on the past. The published
+form of LDNS has :math:`a \log r_t + b` in place of :math:`d_t + b`, which for h = b = 0, a = 1 is :math:`\log(1 + r)`,
+not r, so a fitted a > 1 compensates for it as a gain. It is available as `logarithmic=True`.
 
 **Filters** are sums of a few raised cosines over the logarithm of the lag, or free in every bin.
 
 **Stability.** The link's slope is at most 1 and the sum at most c, so a rate never exceeds
-:math:`\log(1+e^{d_t+b}) + c` spikes/bin however often a neuron fired: rates cannot diverge. A neuron cannot keep itself
-firing at that bound either: one spike adds about :math:`\rho = \sum_j \max(h_j, 0)\, \sigma(d')` spikes, with the slope
-:math:`\sigma` of the link where it fires, and excitation with :math:`\rho > 0.95` is scaled down to it.
+:math:`\log(1+e^{d_t+b}) + c` spikes/bin however often a neuron fired. Rates cannot diverge, and a neuron cannot sustain
+firing at that bound by itself: one spike adds about :math:`\rho = \sum_j \max(h_j, 0)\, \sigma(d')` spikes, with the
+slope :math:`\sigma` of the link where it fires, and excitation with :math:`\rho > 0.95` is scaled down to 0.95.
 
-**Fit**, on rates that were inferred without the counts they predict: penalised likelihood by Fisher scoring, one neuron
-at a time, with the counts before each bin as recorded; bins without a complete past are left out. When a trial is
-drawn, a neuron is taken to have fired at its mean rate before. A neuron that is simulated meets its own past instead of
-the recorded one, so b is corrected by simulation until mean counts are those of the trials, and h at the
-shortest lags for quick repeats.
+**Fit.** Each rate is inferred with its own count hidden. The penalised likelihood is maximised by Fisher scoring, one
+neuron at a time, with the recorded counts before each bin; bins without a complete past are left out. When a trial is
+drawn, each neuron is assumed to have fired at its mean rate before the trial. A simulated neuron depends on its
+simulated past instead of the recorded one. So simulations correct b until mean counts are those of the trials, and h
+at the shortest lags until quick repeats are.
 """
 
 from typing import Literal, final
@@ -42,23 +42,23 @@ LARGEST_BRANCHING = 0.95
 """Most spikes that one spike of a neuron adds."""
 
 LOWEST = -8.0
-"""The sum is not lowered below; e^-8 of a rate is as good as none."""
+"""Lower bound of the sum: a rate is multiplied by at least about e^-8, which is almost 0."""
 
 RIDGE = {"cosine": 2.0, "bins": 8.0}
 """Weight of the squared coefficients, in nats: a prior of sd 0.7 per cosine, 0.35 per bin."""
 
 CORRECTION_RIDGE = 50.0
-"""The same for corrections of the shortest lags, which are small."""
+"""Weight of the prior of the corrections of the shortest lags, which are small."""
 
 
 @final
 class SpikeHistory(History):
-    """Filters of each neuron's own counts.
+    """History as one linear filter of each neuron's counts.
 
     Args:
         duration: Length of the filters in seconds.
-        basis: "cosine", eight raised cosines (never more than bins), or "bins", the published one, a weight per bin.
-        bound: Most that the past may add to the drive.
+        basis: "cosine", eight raised cosines (at most one per bin), or "bins", a weight per bin as published.
+        bound: Largest amount that earlier counts add to the drive.
         logarithmic: Use the published form of the drive, a log r + b with a fitted.
         ceiling: Counts above are lowered to it, spikes/bin. `None` disables the ceiling.
     """
@@ -96,18 +96,18 @@ class SpikeHistory(History):
         self.register_buffer("filters", torch.zeros(self.bins, n_neurons))
 
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
-        """Bounded sum over a neuron's own counts before each bin; see `History.past`."""
+        """Return the bounded sum over a neuron's counts before each bin; see `History.past`."""
         before, kernel = counts[:, :-1].transpose(1, 2), self.filters.to(counts).flip(0).T[:, None]
         return self._bounded(functional.conv1d(before, kernel, groups=counts.shape[2]).transpose(1, 2))
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
-        """Contribution of the rates alone: d + b, or a log r + b; see `History.present`."""
+        """Return the contribution of the rates alone: d + b, or a log r + b; see `History.present`."""
         if self.logarithmic and self.filters.any():  # before the fit, counts do not depend on the past
             drive = self.slope.to(drive) * counts.rates(drive).log()
         return drive + self.offset.to(drive)
 
     def draw(self, drive: Real, uniform: Real, counts: CountDistribution, memory: Memory) -> Whole:
-        """Draw counts from left to right, all trials and neurons at once; see `History.draw`.
+        """Draw counts in the order of time, all trials and neurons at once; see `History.draw`.
 
         Each spike is added to the past of the bins after it, which is quicker than a sum over lags for every bin.
         """
@@ -122,24 +122,24 @@ class SpikeHistory(History):
             count = counts.quantile(counts.rates(present[:, t] + self._bounded(past[:, t])), uniform[:, t])
             count = count if self.ceiling is None else count.clamp(max=self.ceiling)
             drawn[:, bins + t] = count
-            trial, neuron = torch.nonzero(count, as_tuple=True)  # few, for most counts are 0
+            trial, neuron = torch.nonzero(count, as_tuple=True)  # few, because most counts are 0
             past[trial, t + 1 : t + 1 + bins, neuron] += count[trial, neuron, None] * filters[:, neuron].T
         memory["history"] = drawn[:, time:].clone()
         return drawn[:, bins:].long()
 
     def branching(self, slope: PerNeuron) -> PerNeuron:
-        """Spikes that one spike of each neuron adds, where the link has this slope."""
+        """Return the number of spikes that one spike of each neuron adds, where the link has this slope."""
         return self.filters.clamp(min=0).sum(0).to(slope) * slope
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> None:
-        """Fit the filters, then the counts of bins whose past is known, then the filters again; see `History.fit`."""
+        """Fit the filters, then the counts with these filters, then the filters again; see `History.fit`."""
         self.slope.fill_(1)
         self.filters.zero_()
         recorded = torch.from_numpy(trials.counts.astype(np.float32))
         mask = torch.from_numpy(trials.mask)
-        drive = counts.drive(torch.from_numpy(rates).float())  # on the CPU, whatever the device of the model
+        drive = counts.drive(torch.from_numpy(rates).float())  # on the CPU
         self._fit(recorded, drive, mask, counts)
         expected = counts.rates(self.present(drive, counts) + self.effect(recorded))
         counts.fit(trials, expected.cpu().numpy())
@@ -150,8 +150,8 @@ class SpikeHistory(History):
         """Change b and the shortest lags towards the target's mean counts and quick repeats; see `History.correct`.
 
         Where spikes are rare, the chance of a spike j bins after another is proportional to :math:`e^{h_j}`, so the log
-        ratio of recorded to simulated pairs is the change of h_j. A ratio that later lags have as well is slow, and is
-        not the history's.
+        ratio of recorded to simulated pairs is the change of h_j. A ratio that also holds at later
+        lags is due to slower changes and is subtracted.
         """
         super().correct(target, drawn, share)
         half = 0.5 / min(target.bins, drawn.bins)
@@ -159,7 +159,9 @@ class SpikeHistory(History):
         if not short:
             return  # wide bins
         ratio = np.log((target.repeats + half) / (drawn.repeats + half))
-        pairs = 0.5 * min(target.bins, drawn.bins) * target.repeats[:short]  # both sides of the ratio err
+        pairs = (
+            0.5 * min(target.bins, drawn.bins) * target.repeats[:short]
+        )  # both sides of the ratio have sampling errors
         change = (ratio[:short] - ratio[late:].mean(0)).clip(-0.3, 0.3) * pairs / (pairs + CORRECTION_RIDGE)
         self.filters[:short] += torch.from_numpy(share * change).to(self.filters)
 
@@ -179,7 +181,7 @@ class SpikeHistory(History):
             self.offset[neuron], self.slope[neuron] = weights.offset, weights.slope
 
     def _limit(self, recorded: Real, drive: Real, counts: CountDistribution) -> None:
-        """Scale excitation down where a spike would add more than 0.95 spikes, at the slope where the neuron fires."""
+        """Scale excitation down where a spike would add more than 0.95 spikes, at the mean slope over spikes."""
         slope = link_slope(counts, self.present(drive, counts) + self.effect(recorded))
         fired = (slope * recorded).sum((0, 1)) / recorded.sum((0, 1)).clamp(min=1)
         scale = (LARGEST_BRANCHING / self.branching(fired).clamp(min=1e-9)).clamp(max=1).to(self.filters)
@@ -190,7 +192,7 @@ class SpikeHistory(History):
 
 
 def cosines(bins: int, number: int = COSINES) -> Float[Tensor, "bins base"]:
-    """Raised cosines over the logarithm of the lag, fine at short lags; free bins if there are no more than cosines."""
+    """Return raised cosines over the logarithm of the lag, fine at short lags; free bins if there are few of them."""
     if bins <= number:
         return torch.eye(bins)
     lag = torch.log(torch.arange(1, bins + 1, dtype=torch.float64) + 1)

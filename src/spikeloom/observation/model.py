@@ -6,19 +6,19 @@ A drive is a real number per bin and neuron, before the link; a rate is the expe
                                   factors that neurons share        a neuron's own earlier counts change
                                                                     its drive; `counts` draws each bin
 
-Every slot may be exchanged for another object of its contract (`observation.slots`), and `history` and `noise` may be
-None. The slots are fitted from the inside out: the counts to rates alone; the history, with the counts of bins whose
-past is known; the noise to what covariance remains. Afterwards simulations with everything in place are compared with
-the trials, and each slot corrects its statistics (`correct`) until mean counts, bins of several spikes and quick
-repeats agree.
+Every slot accepts any object of its contract (`observation.slots`), and `history` and `noise` may be None. The slots
+are fitted in turn: first the counts to the rates; then the history, with the counts fitted again; then the noise to the
+remaining covariance. Afterwards simulations of the complete model are compared with the trials, and each slot corrects
+its statistics (`correct`) until mean counts, bins of several spikes and quick repeats agree.
 
 **Sampling** turns uniform random numbers into counts. Every bin of a trial uses the same number of them, in the order
-of time, from the trial's own stream. So a trial is the same alone and in a batch, its first bins do not depend on how
-many follow, and a trial may be drawn in consecutive pieces: recent counts and recent noise are kept in a `memory`.
+of time, from the random stream of the trial. So a trial is the same alone and in a batch, and its first bins do not
+depend on the length of the trial. A trial may also be drawn in consecutive pieces: recent counts and recent noise are
+kept in a `memory`.
 
-**Likelihood.** Under noise, counts are not independent given the drive. `log_prob` has the probability of each count
-alone, averaged over the noise; its sum is **not** the log-probability of a trial. `log_likelihood` is, by sequential
-importance sampling.
+**Likelihood.** Under noise, counts are not independent given the drive. `log_prob` returns the log-probability of
+each count separately, averaged over the noise; its sum is **not** the log-probability of a trial. `log_likelihood`
+estimates the log-probability of a trial by sequential importance sampling.
 """
 
 import copy
@@ -41,13 +41,13 @@ from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
-"""Share of each correction that is applied; the falling ones average over the noise of the simulations."""
+"""Share of each correction that is applied. The falling shares average over the noise of the simulations."""
 
 QUADRATURE = 9
 """Nodes of the average over the noise in `log_prob`."""
 
 SMALLEST_UNIFORM = 1e-300
-"""Uniform numbers of the noise are raised to it, for the normal quantile of 0 is infinite."""
+"""Lower bound of the uniform numbers of the noise, because the normal quantile of 0 is infinite."""
 
 
 @final
@@ -55,9 +55,10 @@ class ObservationModel(nn.Module):
     """Distribution of counts given the drive. It keeps copies of the objects in its slots.
 
     Args:
-        counts: Distribution of a bin's count; None stands for `Poisson()`.
-        history: Change of a neuron's drive by its own earlier counts; None for counts that do not depend on these.
-        noise: Factors of the rates that neurons share; None for counts that are independent given their rates.
+        counts: Distribution of the count of a bin. `None` stands for `Poisson()`.
+        history: Change of a neuron's drive by its own earlier counts. `None` disables it.
+        noise: Factors of the rates that neurons share. `None` disables them, so that neurons are independent given
+            their rates.
     """
 
     counts: CountDistribution
@@ -82,21 +83,21 @@ class ObservationModel(nn.Module):
                 slot.build(n_neurons, bin_width)
 
     def rates(self, drive: Values) -> Values:
-        """Expected counts of a drive, spikes/bin; history and noise are fitted to keep them on average."""
+        """Return the expected counts of a drive, spikes/bin; history and noise are fitted to keep them on average."""
         return self.counts.rates(drive)
 
     def drive(self, rates: Values) -> Values:
-        """Drive of these rates: the inverse of the link."""
+        """Return the drive of these rates, the inverse of the link."""
         return self.counts.drive(rates)
 
     @property
     def plain(self) -> Poisson:
-        """Poisson counts with the same link, which have no statistics: networks are trained with them."""
+        """Poisson counts with the same link, without fitted statistics, with which networks are trained."""
         return Poisson(self.counts.link)
 
     @property
     def shared_bins(self) -> int:
-        """Lags, in bins, at which the noise makes neurons vary together beyond their rates; 0 without noise."""
+        """Number of lags, in bins, at which the noise adds to the covariances of the rates; 0 without noise."""
         return 0 if self.noise is None else self.noise.shared_bins
 
     # --- drawing ---------------------------------------------------------------------------------------------------
@@ -108,9 +109,9 @@ class ObservationModel(nn.Module):
 
         Args:
             drive: Drive of complete trials, or of a piece of each.
-            streams: One per trial; for pieces, the same object at every call.
-            memory: None for complete trials. For pieces, a dictionary: empty before the first, then as the last call
-                left it. The pieces are, number for number, those of the complete trial.
+            streams: Random streams, one per trial; for pieces, the same object at every call.
+            memory: `None` for complete trials. For pieces, a dictionary that is empty before the first piece and is
+                passed to every call. The pieces have exactly the numbers of the complete trial.
         """
         return self._sample(drive, streams, {} if memory is None else memory, noisy=True)
 
@@ -132,7 +133,7 @@ class ObservationModel(nn.Module):
     # --- probability -----------------------------------------------------------------------------------------------
 
     def log_prob(self, counts: Real, drive: Real) -> Real:
-        """Log-probability in nats of each count given the trial's counts before it, averaged over the noise.
+        """Return the log-probability in nats of each count given the earlier counts, averaged over the noise.
 
         The average is by Gauss-Hermite quadrature. With noise, entries are not independent; for complete trials see
         `log_likelihood`. Nothing is summed, and padding is not masked.
@@ -155,18 +156,18 @@ class ObservationModel(nn.Module):
     def log_likelihood(
         self, counts: Real, drive: Real, streams: Streams, *, particles: int = 256
     ) -> Float[Tensor, "batch time"]:
-        r"""Log-probability in nats of all counts of a bin given those of the bins before, by a particle filter.
+        r"""Return the log-probability in nats of all counts of a bin given those of earlier bins, by a particle filter.
 
         Each particle is a course of the noise. In every bin :math:`\hat p(s_t \mid s_{<t})` is the mean over particles
-        of :math:`\prod_n p(s_{tn} \mid \mathrm{noise})`, then particles are drawn anew in proportion. The product over
-        bins is an unbiased estimate of the trial's probability, so its logarithm is a little too low on average, the
-        less the more particles there are.
+        of :math:`\prod_n p(s_{tn} \mid \mathrm{noise})`, then particles are resampled in proportion. The product over
+        bins is an unbiased estimate of the trial's probability, so its logarithm is slightly too low on average. This
+        bias falls with the number of particles.
 
         Args:
             counts: Counts of complete trials.
             drive: Their drive.
-            streams: One per trial.
-            particles: Courses of the noise per trial; memory and time grow with them.
+            streams: Random streams, one per trial.
+            particles: Number of courses of the noise per trial; memory and time grow with it.
         """
         counts, drive = counts.double().cpu(), drive.double().cpu()
         noise = self.noise
@@ -188,23 +189,23 @@ class ObservationModel(nn.Module):
         return torch.stack(bins, 1)
 
     def _conditional(self, counts: Real, drive: Real, past: Real | None) -> Real:
-        """Log-probability of each count given its past, without noise."""
+        """Return the log-probability of each count given its past, without noise."""
         if self.history is not None and past is not None:
             drive = self.history.present(drive, self.counts) + past
         return self.counts.log_prob(counts, self.rates(drive))
 
     def _moved(self, drive: Tensor, noise: Noise, series: Tensor) -> Tensor:
-        """Drive under the noise, of any shapes that broadcast."""
+        """Return the drive under the noise, of any shapes that broadcast."""
         return self.drive(self.rates(drive) * noise.factor(series))
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, trials: Trials, rates: TrialRates, *, seed: int) -> None:
-        """Fit every slot anew to trials and their rates.
+        """Fit every slot to trials and their rates.
 
         Args:
             trials: Training trials.
-            rates: Their rates (trial, time, neuron), spikes/bin, each inferred without its own count.
+            rates: Their rates (trial, time, neuron), spikes/bin, each inferred with its own count hidden.
             seed: Random seed of the simulations.
         """
         self.counts.fit(trials, rates)
@@ -216,7 +217,7 @@ class ObservationModel(nn.Module):
             self.adapt(trials, rates, lengths=trials.lengths, seed=seed)
 
     def adapt(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
-        """Fit anew, to other rates, what needs no pairs of rate and count; after `fit`.
+        """Adapt the model to other rates, after `fit`: fit all statistics that need no pairs of rate and count.
 
         Generated rates are distributed a little differently from inferred ones, and counts drawn from them must have
         the moments of the trials.
@@ -255,14 +256,14 @@ class ObservationModel(nn.Module):
                 self.history.correct(target, drawn, share)
 
     def _driven(self, rates: TrialRates) -> Real:
-        """Drive of rates, on the device of the model's statistics."""
+        """Return the drive of rates, on the device of the model's statistics."""
         statistics = next(self.buffers(), None)
         values = torch.from_numpy(rates)
         return self.drive(values if statistics is None else values.to(statistics.device))
 
 
 def _resampled(weight: Float[Tensor, "batch particle"], uniform: Float[Tensor, " batch"]) -> Tensor:
-    """Rows (batch x particle) of particles drawn in proportion to their weights, evenly (systematic resampling)."""
+    """Return rows (batch x particle) of particles drawn in proportion to their weights (systematic resampling)."""
     batch, particles = weight.shape
     total = weight.softmax(1).cumsum(1).contiguous()
     wanted = (torch.arange(particles) + uniform[:, None]) / particles

@@ -1,4 +1,4 @@
-"""Moments: the statistics of counts that simulations of an observation model are matched to."""
+"""Moments: statistics of counts to which simulations of an observation model are matched."""
 
 from dataclasses import dataclass
 

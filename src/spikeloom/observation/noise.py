@@ -1,19 +1,20 @@
-r"""Shared near-instant noise: neurons that fire together within 10 ms more often than their rates predict,
+r"""Shared fast noise: neurons fire together within 10 ms more often than their rates predict,
 
 .. math:: r'_{tn} = r_{tn} \exp\Big(\sum_k U_{nk} e_{kt} - \tfrac12 \sum_k U_{nk}^2\Big),
 
-e Gaussian series of unit variance. Their correlation over lags is that of a **box** of 10 ms, and of slower series if
-these are switched on; see `observation.components`. Noise keeps the mean rate. Bins wider than two boxes do not resolve
-the box: there is none then, and what neurons share within a bin is left to the rates.
+with Gaussian series e of unit variance. Their correlation over lags is that of a **box** of 10 ms, and of slower series
+if these are enabled; see `observation.components`. Noise keeps the mean rate. Bins wider than two boxes do not resolve
+the box. Then there is no noise, and the rates alone explain what neurons share within a bin.
 
 **Fit by moment matching.** Let D(lag) be the covariance of the counts about their mean at each time of the trial, data
 minus simulation. Noise of covariance :math:`c(\mathrm{lag}) = \sum \rho(\mathrm{lag}) U U^\top` adds
-:math:`E[r_i r_j] (e^{c_{ij}} - 1)`. So D is regressed on the :math:`\rho` and a constant, which takes what is slower
-than any component and belongs to the rates. One coefficient has an error larger than its value, but together they have
-a few directions that stand out: in units where the sampling error of every pair is the same, s, eigenvalues below
-:math:`\epsilon \approx 2 s \sqrt N` are those of errors alone, and the others are shrunk to
-:math:`\sqrt{\lambda^2 - \epsilon^2}`. Few trials thus mean few directions, or none. Then trials are simulated with the
-noise, the remaining difference is added, and the fit repeated.
+:math:`E[r_i r_j] (e^{c_{ij}} - 1)`. So D is regressed on the :math:`\rho` and a constant. The constant stands for
+covariance that is slower than every component and belongs to the rates. A single coefficient has an error larger than
+its value, but together they have a few significant directions. In units in which the sampling error s of every pair is
+the same, eigenvalues below
+:math:`\epsilon \approx 2 s \sqrt N` come from errors alone, and the others are shrunk to
+:math:`\sqrt{\lambda^2 - \epsilon^2}`. With few trials there are few directions, or none. Then trials are simulated with
+the noise, the remaining difference is added, and the fit is repeated.
 """
 
 import math
@@ -34,7 +35,7 @@ from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 LARGEST_VARIANCE = 1.0
-"""Largest variance of one neuron's noise. The covariances of a neuron with few spikes may ask for much more."""
+"""Largest variance of one neuron's noise. The covariances of a neuron with few spikes may give a much larger one."""
 
 SLOWER_LAGS = 4
 """Number of lags beyond the box at which slower covariance is measured."""
@@ -72,7 +73,7 @@ class SharedNoise(Noise):
 
     def build(self, n_neurons: int, bin_width: float) -> None:
         """Choose the components that the bins resolve, and make the weights; see `Noise.build`."""
-        self.box_bins = math.floor(self.duration / bin_width + 0.5 + 1e-9)  # half a bin, but for rounding, is one
+        self.box_bins = math.floor(self.duration / bin_width + 0.5 + 1e-9)  # half a bin is rounded up to one
         box = [Box(self.box_bins, self.rank)] if self.box_bins else []
         slow = [Decay(math.exp(-bin_width / seconds), number) for seconds, number in self.slow]
         self.components: list[Component] = [*box, *slow]
@@ -80,7 +81,7 @@ class SharedNoise(Noise):
         self.register_buffer("weights", torch.zeros(n_neurons, self.n_numbers))
 
     def series(self, white: Float[Tensor, "batch time number"], memory: Memory) -> Real:
-        """Noise of a piece of each trial, continued from the memory; see `Noise.series`."""
+        """Return the noise of a piece of each trial, continued from the memory; see `Noise.series`."""
         parts, start = [white[..., :0]], 0
         for number, component in enumerate(self.components):
             numbers, name = white[..., start : start + component.rank], f"noise{number}"
@@ -90,12 +91,12 @@ class SharedNoise(Noise):
         return torch.cat(parts, 2) @ self.weights.to(white).T
 
     def variance(self) -> PerNeuron:
-        """Variance of each neuron's noise."""
+        """Return the variance of each neuron's noise."""
         return (self.weights**2).sum(1)
 
     @property
     def shared_bins(self) -> int:
-        """Lags, in bins, at which neurons vary together by the box; slow noise is not counted."""
+        """Number of lags, in bins, of covariances from the box; slow noise is not counted."""
         return self.box_bins
 
     # --- fitting ---------------------------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ class SharedNoise(Noise):
         valid = rates[mask]
         # Rows and columns are weighted so that the sampling error of every pair is about the same.
         unit = np.outer(root, root) / np.maximum(valid.T @ valid / len(valid), 1e-12)
-        spread = float(np.mean(np.diag(recorded[0]) / root**2))  # of a count, in units of its mean
+        spread = float(np.mean(np.diag(recorded[0]) / root**2))  # mean variance of a count, in units of its mean
         correlation = np.stack([component.correlation(lags) for component in self.components], 1)
         for number in range(ROUNDS):
             copies = [lagged(simulate(COPIES * number + copy), mask, lags) for copy in range(COPIES)]
@@ -132,7 +133,7 @@ class SharedNoise(Noise):
         self.weights /= excess[:, None]
 
     def _lags(self, time: int) -> NDArray[np.int64]:
-        """Lags of the box, a few beyond, and further ones for slower noise."""
+        """Return the lags of the box, a few beyond it, and further ones for slower noise."""
         slow = [-1 / math.log(component.factor) for component in self.components if isinstance(component, Decay)]
         box = max(1, self.box_bins)
         far = np.geomspace(box, max([2 * box, *(2 * bins for bins in slow)]), 8 if slow else 1)

@@ -1,6 +1,6 @@
 r"""Poisson counts: :math:`c \sim \mathrm{Poisson}(r)`, :math:`\log p(c \mid r) = c \log r - r - \log c!`.
 
-log c! is kept, so that values can be compared between models.
+log c! is included, so that values can be compared between models.
 """
 
 from typing import final
@@ -14,7 +14,7 @@ from torch import Tensor
 from spikeloom.observation.slots import CountDistribution, Values
 
 LARGEST_SUM = 50.0
-"""Rates above, spikes/bin, take their quantile from scipy, for e^-r would vanish."""
+"""Rate above which quantiles come from scipy, because e^-r would vanish, spikes/bin."""
 
 
 @final
@@ -26,16 +26,16 @@ class Poisson(CountDistribution):
     """
 
     def log_prob(self, counts: Values, rates: Values) -> Values:
-        """Log-probability of each count in nats, not summed."""
+        """Return the log-probability of each count in nats, not summed."""
         return counts * rates.log() - rates - torch.lgamma(counts + 1)
 
     def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Smallest count whose cumulative probability exceeds the uniform number."""
+        """Return the smallest count whose cumulative probability exceeds the uniform number."""
         return poisson_quantile(rates, uniform)
 
 
 def poisson_quantile(rates: Float[Tensor, "*axes"], uniform: Float[Tensor, "*axes"]) -> Int[Tensor, "*axes"]:
-    """Smallest k with P(count <= k) > u, from sums of probabilities; large rates are left to scipy."""
+    """Return the smallest k with P(count <= k) > u, from sums of probabilities; large rates use scipy."""
     flat, u = rates.double().flatten(), uniform.double().flatten()
     counts = torch.zeros(flat.shape, dtype=torch.int64)
     large = flat > LARGEST_SUM
@@ -47,7 +47,7 @@ def poisson_quantile(rates: Float[Tensor, "*axes"], uniform: Float[Tensor, "*axe
     term = torch.exp(-rate)
     total = term.clone()
     k = 0
-    while True:  # most counts are 0, and the loop continues with the others only
+    while True:  # the loop continues with counts above k only; most are 0
         more = torch.nonzero((u >= total) & (term > 0))[:, 0]
         if not len(more):
             return counts.reshape(rates.shape)

@@ -1,4 +1,4 @@
-r"""Bin refractoriness: bins with two spikes are rarer than Poisson counts have them.
+r"""Bin refractoriness: bins with two spikes are rarer than in Poisson counts.
 
 Draw k from a Poisson distribution of rate :math:`\lambda`. If k >= 2, replace it by 1 with the neuron's probability q:
 
@@ -24,27 +24,27 @@ from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 LARGEST_Q = 0.98
-"""At q = 1 no bin could hold two spikes, and rates above 1 would have no solution."""
+"""Largest q. With q = 1 no bin could hold two spikes, and rates above 1 would have no solution."""
 
 NEWTON_STEPS = 8
 """Largest number of Newton steps for the Poisson rate."""
 
 TOLERANCE = 1e-6
-"""Newton steps below, spikes/bin, end the iteration."""
+"""Newton steps below this size end the iteration, spikes/bin."""
 
 ROUNDS = 4
-"""Rounds of fitting q, whose prediction changes with the Poisson rate that q itself raises."""
+"""Rounds of fitting q. Each q changes the Poisson rate and so the predicted number of bins."""
 
 
 @final
 class Refractory(CountDistribution):
-    """Poisson counts, of which a fraction of those of two and more become one.
+    """Poisson counts in which a fraction of the counts of two and more is replaced by one.
 
     Args:
         link: Map from drive to rate, "softplus" or "exp".
     """
 
-    q: Tensor  # probability of each neuron that a bin of several spikes keeps one
+    q: Tensor  # probability, for each neuron, that a count of several spikes becomes one
 
     def build(self, n_neurons: int, bin_width: float) -> None:
         """Make the buffer q; see `CountDistribution.build`."""
@@ -52,32 +52,32 @@ class Refractory(CountDistribution):
         self.register_buffer("q", torch.zeros(n_neurons))
 
     def log_prob(self, counts: Values, rates: Values) -> Values:
-        """Log-probability of each count in nats, not summed."""
+        """Return the log-probability of each count in nats, not summed."""
         rate, q = self.raised(rates), self.q.to(rates)
         several = torch.log1p(-q) + counts * rate.log() - rate - torch.lgamma(counts + 1)
         one = torch.log(rate * torch.exp(-rate) + q * _several(rate))
         return torch.where(counts == 0, -rate, torch.where(counts == 1, one, several))
 
     def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Smallest count whose cumulative probability exceeds the uniform number."""
+        """Return the smallest count whose cumulative probability exceeds the uniform number."""
         rate, q = self.raised(rates), self.q.to(rates)
-        # The tail is thinned by 1 - q, so a number in it lies where the thinned tail reaches up to.
+        # The tail has 1 - q of its Poisson probability, so a uniform number in it is mapped to the Poisson tail.
         counts = poisson_quantile(rate, (1 - (1 - uniform) / (1 - q)).clamp(min=0))
         return torch.where(uniform < torch.exp(-rate), 0, counts.clamp(min=1))
 
     def raised(self, rates: Values) -> Values:
-        r"""Poisson rate :math:`\lambda` whose thinned counts have these expected counts."""
+        r"""Return the Poisson rate :math:`\lambda` whose counts, after the replacement, have these expected counts."""
         q = self.q.to(rates)
         if not q.any():
             return rates
         with torch.no_grad():
-            rate = rates + q * rates.clamp(max=1) ** 2 / 2  # to second order
+            rate = rates + q * rates.clamp(max=1) ** 2 / 2  # exact to second order in the rate
             for _ in range(NEWTON_STEPS):  # the mean is concave in the rate, so Newton's method converges
                 step = _step(rate, rates, q)
                 rate += step
                 if float(step.abs().max()) < TOLERANCE:
                     break
-        return rate + _step(rate, rates, q) if rates.requires_grad else rate  # once more, for the derivative
+        return rate + _step(rate, rates, q) if rates.requires_grad else rate  # one more step, for the derivative
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change q until the target's fraction of bins holds several spikes; see `CountDistribution.correct`."""
@@ -88,23 +88,23 @@ class Refractory(CountDistribution):
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
         """Fit q to the number of bins with several spikes; see `CountDistribution.fit`."""
         if mask is not None:
-            return  # `correct` does it, by simulation
+            return  # `correct` fits q by simulation
         valid = torch.from_numpy(rates[trials.mask])
         several = torch.from_numpy((trials.counts[trials.mask] >= 2).sum(0, dtype=np.float64))
         self.q.zero_()
         for _ in range(ROUNDS):
             expected = _several(self.raised(self.rates(self.drive(valid)))).sum(0, dtype=torch.float64)
-            # half a bin more on both sides: q stays near 0 for a neuron that can hardly have two spikes
+            # half a bin is added to both, so that q stays near 0 for a neuron with very few such bins
             self.q.copy_((1 - (several + 0.5) / (expected + 0.5)).clamp(0, LARGEST_Q))
 
 
 def _several(rate: Tensor) -> Tensor:
-    """P(k >= 2), by its series where rates are small and the difference of nearly equal numbers would be noise."""
+    """Return P(k >= 2), by its series where rates are small and a difference would lose precision."""
     series = rate**2 * (1 / 2 - rate / 3 + rate**2 / 8)
     return torch.where(rate < 0.01, series, 1 - torch.exp(-rate) * (1 + rate))
 
 
 def _step(rate: Tensor, rates: Tensor, q: Tensor) -> Tensor:
-    """Newton step of the Poisson rate towards the expected counts `rates`."""
+    """Return the Newton step of the Poisson rate towards the expected counts `rates`."""
     silent = torch.expm1(-rate)
     return (rates - rate + q * (rate + silent)) / (1 + q * silent)

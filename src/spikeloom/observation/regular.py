@@ -1,20 +1,20 @@
-r"""Regular counts: in wide bins, of several spikes each, counts vary less than Poisson says.
+r"""Regular counts: in wide bins, of several spikes each, counts vary less than Poisson counts.
 
 A neuron that fires on every K-th event of a Poisson process of rate :math:`K r` fires regularly, with r spikes a bin.
-Seen from a bin that begins anywhere, U of the K - 1 events between two spikes have passed already, so its count is
+When a bin begins at a random time, U of the K - 1 events between two spikes have already occurred, so its count is
 :math:`\lfloor (k + U) / K \rfloor`, k Poisson with mean K r and U uniform on 0, ..., K - 1. Its mean is r exactly,
 
 .. math:: P_K(n) = \frac{1}{K} \sum_{|m| < K} (K - |m|)\, p_{K r}(K n + m), \quad
           P_K(N \le n) = \frac{1}{K} \sum_{u=1}^{K} P_{K r}(k < K n + u),
 
-and its variance about r / K + 1/6 where r is large. A neuron does so in a share w of its bins and is Poisson in the
-others. For rates inferred without looking at the counts, w is fitted to the variance of counts around them. Generated
-rates vary like those that the encoder gives of complete trials, which saw the counts and hold a part of their noise. To
-add all of it again would be too much, so there w follows from the law of total variance,
+and its variance about r / K + 1/6 where r is large. A neuron has such counts in a share w of its bins and
+Poisson counts in the others. For rates that were inferred with their own counts hidden, w is fitted to the variance of
+counts around the rates. Generated rates vary like those inferred from complete trials, which contain a part of the
+noise of the counts. To avoid counting this noise twice, w for generated rates follows from the law of total variance,
 
 .. math:: \mathrm{Var}(s) = \mathrm{Var}(r) + w\,E[\mathrm{Var}_K(s \mid r)] + (1 - w)\,E[r].
 
-Where that asks for no less than Poisson's variance, w is 0 and nothing changes.
+Where the variance is not below that of Poisson counts, w is 0 and counts are Poisson.
 """
 
 from typing import final
@@ -34,7 +34,7 @@ EVERY = 4
 
 @final
 class Regular(CountDistribution):
-    """Poisson counts in some bins, regular ones in the others.
+    """Mixture of Poisson and regular counts.
 
     Args:
         link: Map from drive to rate, "softplus" or "exp".
@@ -48,21 +48,21 @@ class Regular(CountDistribution):
         self.register_buffer("share", torch.zeros(n_neurons))
 
     def log_prob(self, counts: Values, rates: Values) -> Values:
-        """Log-probability of each count in nats, not summed."""
+        """Return the log-probability of each count in nats, not summed."""
         share = self.share.to(rates)
         poisson = counts * rates.log() - rates - torch.lgamma(counts + 1)
         plain = torch.log1p(-share) + poisson
         return torch.where(share > 0, torch.logaddexp(plain, share.log() + _log_regular(counts, rates)), plain)
 
     def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Smallest count whose cumulative probability exceeds the uniform number."""
+        """Return the smallest count whose cumulative probability exceeds the uniform number."""
         shape = torch.broadcast_shapes(rates.shape, uniform.shape)
         flat = rates.double().expand(shape).flatten()
         share, u = self.share.to(flat).expand(shape).flatten(), uniform.double().expand(shape).flatten()
         counts = torch.zeros(flat.shape, dtype=torch.int64)
         rest = torch.arange(len(flat))
         n = 0
-        while len(rest):  # most counts are small, and the loop continues with the others only
+        while len(rest):  # the loop continues with counts above n only; most are small
             below = _cumulative(n, flat[rest], share[rest])
             rest = rest[(u[rest] >= below) & (below < 1)]
             n += 1
@@ -81,13 +81,13 @@ class Regular(CountDistribution):
         else:
             variance = counts.var(0, dtype=np.float64) - expected.var(0)
         spare = variance - expected.mean(0)
-        # Difference of the two variances, below 0, of which w is taken.
+        # Variance of regular counts minus that of Poisson counts, below 0; w is the share of it that is needed.
         possible = (_variance(torch.from_numpy(expected)).numpy() - expected).mean(0)
         self.share.copy_(torch.from_numpy(spare / np.minimum(possible, -1e-12)).clamp(0, 1))
 
 
 def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
-    """log P_K(n)."""
+    """Return log P_K(n)."""
     m = torch.arange(1 - EVERY, EVERY, dtype=rates.dtype, device=rates.device)
     events = EVERY * counts[..., None] + m
     rate = EVERY * rates[..., None]
@@ -96,7 +96,7 @@ def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
 
 
 def _cumulative(n: int, rates: Tensor, share: Tensor) -> Tensor:
-    """P(N <= n) of the mixture."""
+    """Return P(N <= n) of the mixture."""
     regular = torch.zeros_like(rates)
     for u in range(EVERY):
         regular += _at_most(EVERY * n + u, EVERY * rates)
@@ -104,12 +104,12 @@ def _cumulative(n: int, rates: Tensor, share: Tensor) -> Tensor:
 
 
 def _at_most(k: int, rate: Tensor) -> Tensor:
-    """P(count <= k) of a Poisson distribution."""
+    """Return P(count <= k) of a Poisson distribution."""
     return torch.special.gammaincc(torch.full_like(rate, k + 1.0), rate)
 
 
 def _variance(rates: Tensor) -> Tensor:
-    r"""Variance of P_K: r / K from the events, and :math:`E[f (1 - f)]` from the phase, f = (k mod K) / K."""
+    r"""Return the variance of P_K: r / K of events, and :math:`E[f (1 - f)]` from the phase, f = (k mod K) / K."""
     # E[e^{2 pi i j k / K}] = exp(K r (e^{2 pi i j / K} - 1)) gives the chances of k mod K
     turn = torch.exp(2j * torch.pi * torch.arange(EVERY) / EVERY).to(torch.complex128)
     waves = torch.exp(EVERY * rates[..., None].to(torch.complex128) * (turn - 1))

@@ -1,8 +1,8 @@
 r"""Fisher scoring of one neuron's history filter.
 
 The drive of a bin is :math:`d' = d + b + a x + \mathrm{clamp}(\sum_k w_k X_k)`, X the counts before it weighted by each
-basis function. The score g = d log p / d d' comes from the count distribution itself, so any one can be fitted; the
-expected information of a Poisson count, :math:`(\partial r / \partial d')^2 / r`, stands for the curvature.
+basis function. The score g = d log p / d d' comes from the count distribution itself, so any distribution can be
+fitted; the expected information of a Poisson count, :math:`(\partial r / \partial d')^2 / r`, replaces the curvature.
 Steps that do not raise the penalised likelihood are halved.
 """
 
@@ -22,7 +22,7 @@ HALVINGS = 8
 """Largest number of times that a step is halved."""
 
 TOLERANCE = 1e-3
-"""Gain in nats below which the fit ends."""
+"""Smallest gain of a step; the fit ends below it, nats."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +34,9 @@ class Design:
         drive: Drive from the rates.
         mask: Valid bins.
         basis: Basis functions over the lags.
-        extra: A term x whose weight a is fitted, too; None for a = 1 fixed.
-        highest: Most that the past may add.
-        lowest: Least that the past may add.
+        extra: A term x whose weight a is fitted, too. `None` fixes a = 1.
+        highest: Upper bound of the contribution of earlier counts.
+        lowest: Lower bound of this contribution.
     """
 
     counts: Float[Tensor, "trial time"]
@@ -48,7 +48,7 @@ class Design:
     lowest: float
 
     def columns(self) -> Float[Tensor, "rows base"]:
-        """Sum of the counts before each used bin, weighted by each basis function."""
+        """Return the sum of the counts before each used bin, weighted by each basis function."""
         bins = len(self.basis)
         before = functional.pad(self.counts[:, None], (bins, 0))[..., :-1]
         weighted = functional.conv1d(before, self.basis.flip(0).T[:, None])  # (trial, base, time)
@@ -91,7 +91,7 @@ def fisher_scoring(distribution: CountDistribution, design: Design, *, ridge: fl
     weights[base + 1 :] = 1
 
     def value(weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Penalised likelihood, score, drive of each bin, and 1 where the past is within its bounds."""
+        """Return penalised likelihood, score, drive of each bin, and 1 where the past is within its bounds."""
         total = past @ weights[:base]
         inside = (total > design.lowest) & (total < design.highest)
         driven = drive + total.clamp(design.lowest, design.highest) + matrix[:, base:] @ weights[base:]
@@ -125,7 +125,7 @@ def fisher_scoring(distribution: CountDistribution, design: Design, *, ridge: fl
 
 
 def link_slope(distribution: CountDistribution, drive: Values) -> Values:
-    """Derivative of the rates with respect to the drive."""
+    """Return the derivative of the rates with respect to the drive."""
     with torch.enable_grad():
         free = drive.detach().requires_grad_()
         (slope,) = torch.autograd.grad(distribution.rates(free).sum(), free)

@@ -1,16 +1,16 @@
 r"""The contracts of the three slots of an observation model: counts, history and noise.
 
-`ObservationModel` computes drive -> rates -> counts and asks each slot for one thing:
+`ObservationModel` computes drive -> rates -> counts. Each slot answers one question:
 
 =========  ========================  ==============================================================================
 slot       contract                  question that it answers
 =========  ========================  ==============================================================================
 `counts`   `CountDistribution`       How probable is each count of a bin, if r spikes are expected?
-`history`  `History`                 What do a neuron's own earlier counts add to its drive?
+`history`  `History`                 What do a neuron's earlier counts add to its drive?
 `noise`    `Noise`                   By what factor do the rates of all neurons vary together from bin to bin?
 =========  ========================  ==============================================================================
 
-A slot keeps what it is fitted to in buffers, which `build` makes and which are saved with the model. The last axis of
+The fitted statistics of a slot are buffers, which `build` makes and which are saved with the model. The last axis of
 every buffer of a count distribution is the neuron. `docs/develop/extend.md` has a complete example of each slot.
 """
 
@@ -50,10 +50,10 @@ LARGEST_NOISE = 2.5
 
 
 class CountDistribution(nn.Module, abc.ABC):
-    """Contract of the `counts` slot: the distribution of one bin's count, given the expected count.
+    """Contract of the `counts` slot: the distribution of the count of a bin, conditional on the expected count.
 
-    A distribution has two methods, `log_prob` and `quantile`. One with statistics of its own has `build` and `fit`,
-    too, and `correct` where simulations can improve them.
+    A distribution has two methods, `log_prob` and `quantile`. A distribution with fitted statistics also has `build`
+    and `fit`, and `correct` where simulations can improve them.
 
     Args:
         link: Map from drive to rate: "softplus", :math:`r = \\log(1 + e^d)`, or "exp", :math:`r = e^d`.
@@ -65,29 +65,30 @@ class CountDistribution(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def log_prob(self, counts: Values, rates: Values) -> Values:
-        """Log-probability of each count in nats, not summed.
+        """Return the log-probability of each count in nats, not summed.
 
         Args:
             counts: Counts, spikes/bin.
-            rates: Expected counts, spikes/bin, which the distribution keeps on average.
+            rates: Expected counts, spikes/bin, the mean of the distribution.
         """
 
     @abc.abstractmethod
     def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Smallest count whose cumulative probability exceeds a uniform number in [0, 1)."""
+        """Return the smallest count whose cumulative probability exceeds a uniform number in [0, 1)."""
 
     def build(self, n_neurons: int, bin_width: float) -> None:  # most distributions need none
         """Make the buffers for a number of neurons and a bin width in seconds, before fitting and before loading."""
 
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
-        """Fit the statistics anew.
+        """Fit the statistics to trials and rates.
 
         Args:
             trials: Training trials.
-            rates: Rates (trial, time, neuron), spikes/bin: those of the same bins, each inferred without its own count.
+            rates: Rates (trial, time, neuron), spikes/bin. Without `mask` they are the rates of the same bins, each
+                inferred with its own count hidden.
             mask: Valid bins of `rates`, if these are the rates of other trials, such as generated ones, from which
-                counts with the statistics of `trials` shall be drawn. A distribution that needs pairs of rate and count
-                leaves its statistics as they are. None if each rate belongs to a count.
+                counts with the statistics of `trials` will be drawn. A distribution that needs pairs of rate and count
+                then keeps its statistics. `None` if each rate belongs to a count.
         """
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
@@ -95,19 +96,19 @@ class CountDistribution(nn.Module, abc.ABC):
 
     @final
     def rates(self, drive: Values) -> Values:
-        """Expected counts of a drive, spikes/bin."""
+        """Return the expected counts of a drive, spikes/bin."""
         rates = functional.softplus(drive) if self.link == "softplus" else drive.clamp(max=LARGEST_DRIVE).exp()
         return rates.clamp(min=SMALLEST_RATE)
 
     @final
     def drive(self, rates: Values) -> Values:
-        r"""Drive of these rates: :math:`\log(e^r - 1)` or :math:`\log r`."""
+        r"""Return the drive of these rates, :math:`\log(e^r - 1)` or :math:`\log r`."""
         rates = rates.clamp(min=SMALLEST_RATE)
         return rates + torch.log(-torch.expm1(-rates)) if self.link == "softplus" else rates.log()
 
     @final
     def of(self, neuron: int) -> "CountDistribution":
-        """Distribution of a single neuron's counts."""
+        """Return the distribution of the counts of a single neuron."""
         single = copy.deepcopy(self)
         for name, value in self.named_buffers(recurse=False):
             setattr(single, name, value[..., neuron : neuron + 1].clone())
@@ -118,12 +119,12 @@ class History(nn.Module, abc.ABC):
     """Contract of the `history` slot: the change of a neuron's drive by its own earlier counts.
 
     A history has three methods: `build`, which sets `bins`, `past` and `fit`. The change is added to the drive together
-    with an offset, which keeps mean counts as recorded: every history has one, and `correct` finds it by simulation.
+    with an offset, which keeps mean counts as recorded; `correct` fits the offset by simulation.
     """
 
     bins: int  # bins before the present one that the history depends on, at least 1
     offset: Tensor  # added to the drive of each neuron
-    usual: Tensor  # mean count of each neuron: what it is taken to have fired before a trial begins
+    usual: Tensor  # mean count of each neuron, the assumed count of each bin before a trial begins
 
     @abc.abstractmethod
     def build(self, n_neurons: int, bin_width: float) -> None:
@@ -133,36 +134,36 @@ class History(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
-        """Change of the drive of each bin by the counts before it.
+        """Return the change of the drive of each bin by the counts before it.
 
         Args:
-            counts: Counts that begin `bins` bins before the first bin of the answer.
+            counts: Counts that begin `bins` bins before the first bin of the result.
         """
 
     @abc.abstractmethod
     def fit(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> None:
-        """Fit the history anew, and `counts` again where its statistics depend on the history.
+        """Fit the history, and `counts` again where its statistics depend on the history.
 
         Args:
             trials: Training trials.
-            rates: Their rates (trial, time, neuron), spikes/bin, each inferred without its own count.
+            rates: Their rates (trial, time, neuron), spikes/bin, each inferred with its own count hidden.
             counts: Distribution of the counts, fitted to these rates without a history.
         """
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
-        """Drive of a bin without the change by earlier counts: the drive plus the offset."""
+        """Return the drive of a bin without the change by earlier counts: the drive plus the offset."""
         del counts
         return drive + self.offset.to(drive)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
-        """Change the offset by a share of the step with which simulations would have the target's mean counts."""
+        """Change the offset by a share of the step to the target's mean counts."""
         half = 0.5 / min(target.bins, drawn.bins)
         step = np.log((target.mean + half) / (drawn.mean + half))
-        slope = target.mean / -np.expm1(-target.mean - 1e-9)  # of the drive for a change of the log rate, softplus
+        slope = target.mean / -np.expm1(-target.mean - 1e-9)  # change of the drive per change of the log rate, softplus
         self.offset += torch.from_numpy((share * step * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
     def draw(self, drive: Real, uniform: Real, counts: CountDistribution, memory: Memory) -> Whole:
-        """Draw counts from left to right.
+        """Draw counts in the order of time.
 
         Args:
             drive: Drive of a piece of each trial, double precision on the CPU.
@@ -187,19 +188,19 @@ class History(nn.Module, abc.ABC):
 
     @final
     def start(self, trials: Trials) -> None:
-        """Reset the offset, and measure the mean counts that are taken to precede a trial."""
+        """Reset the offset, and compute the mean counts that are assumed before a trial begins."""
         self.offset.zero_()
         self.usual.copy_(torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins))
 
     @final
     def effect(self, counts: Real) -> Real:
-        """Change of the drive of each bin of whole trials by the counts before it, in `past`'s sense."""
+        """Return the change of the drive of each bin of complete trials by the counts before it; see `past`."""
         before = self.usual.to(counts).expand(len(counts), self.bins, -1)
         return self.past(torch.cat((before, counts), 1))
 
 
 class Noise(nn.Module, abc.ABC):
-    r"""Contract of the `noise` slot: random factors of the rates, which neurons share,
+    r"""Contract of the `noise` slot: random factors of the rates, shared by neurons,
 
     :math:`r'_{tn} = r_{tn} \exp(e_{tn} - \mathrm{Var}(e_n) / 2)`, e Gaussian of mean zero. The factors keep mean rates.
 
@@ -214,7 +215,7 @@ class Noise(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def series(self, white: Float[Tensor, "batch time number"], memory: Memory) -> Real:
-        """Noise e of a piece of each trial.
+        """Return the noise e of a piece of each trial.
 
         Args:
             white: Standard normal numbers, `n_numbers` of them per bin.
@@ -223,26 +224,26 @@ class Noise(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def variance(self) -> PerNeuron:
-        """Variance of each neuron's noise e."""
+        """Return the variance of each neuron's noise e."""
 
     @abc.abstractmethod
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask, simulate: Callable[[int], TrialCounts]) -> None:
-        """Fit the noise anew.
+        """Fit the noise to trials and rates.
 
         Args:
             trials: Training trials.
             rates: Rates (trial, time, neuron), spikes/bin; not necessarily those of the same trials.
             mask: Valid bins of the rates.
-            simulate: Draws counts from the rates with the noise as it is at the time, zero beyond the mask. The
-                argument numbers the draw: equal numbers give equal random numbers.
+            simulate: Function that draws counts from the rates with the current noise, zero beyond the mask. Its
+                argument is the number of the draw: equal numbers give equal random numbers.
         """
 
     @property
     def shared_bins(self) -> int:
-        """Lags, in bins, at which neurons vary together by the noise; calibrations of rates leave these lags to it."""
+        """Number of lags, in bins, of covariances from the noise; calibrations of rates leave these lags out."""
         return 0
 
     @final
     def factor(self, noise: Values) -> Values:
-        """Factor of the rates under a noise e."""
+        """Return the factor of the rates under a noise e."""
         return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()

@@ -1,4 +1,4 @@
-"""Spikes from anybody's rates: an observation model as a tool of its own."""
+"""Spikes from the rates of any model: an observation model as a separate tool."""
 
 import copy
 import dataclasses
@@ -33,7 +33,7 @@ def spikes(
         like: Recorded trials. Where `rates` are theirs, lengths, conditions and behaviour are copied.
         like_rates: Rates of the trials of `like`, if `rates` are those of other trials, such as generated ones. The
             model is fitted to these, and then adapted to `rates`.
-        observation: Observation model to fit a copy of; `ObservationModel()` by default.
+        observation: Observation model, of which a copy is fitted; `ObservationModel()` by default.
         seed: Random seed of the fit and of the spikes.
 
     Returns:
@@ -67,7 +67,7 @@ def spikes(
 
 
 def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRates:
-    """Rates as float32, zero in the padding of paired trials, after a check of shape and values."""
+    """Return rates as float32, zero in the padding of paired trials, after a check of shape and values."""
     shape = np.shape(values)
     if shape != like.counts.shape if paired else len(shape) != 3 or shape[2] != like.n_neurons:
         wanted = str(like.counts.shape) if paired else f"(trial, time, {like.n_neurons})"

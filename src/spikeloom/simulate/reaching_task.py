@@ -11,8 +11,8 @@ with its mean and sd in this task:
 `rates` are the rates without Poisson noise, in spikes/bin. Trials to some targets may be marked `held_out`: a model is
 trained without them and later samples trials to these targets.
 
-The shipped controller was made by `spikeloom simulate controller --seed 0`. Source: METHODS 1.2 (our own choice; the
-settings of the GNOCCHI paper's task are not available).
+The shipped controller was made by `spikeloom simulate controller --seed 0`. Source: METHODS 1.2 (chosen for this
+package; the settings of the GNOCCHI paper's task are not available).
 """
 
 from collections.abc import Mapping, Sequence

@@ -34,7 +34,7 @@ def test_a_stream_is_the_first_trial_of_a_sample(plain, chunk):
     whole = plain.sample(1, n_bins=100, seed=3)
     chunks = list(plain.stream(n_bins=100, seed=3, chunk=chunk))
     assert {len(chunk) for chunk in chunks} == {1}
-    assert chunks[0].time == (chunk or 24)
+    assert chunks[0].n_bins == (chunk or 24)
     assert chunks[0].source == "LDNS"
     np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
     np.testing.assert_allclose(joined(chunks, "rates"), whole.rates[0], rtol=1e-3)

@@ -2,8 +2,8 @@
 
 Final here: fit, sample, stream, encode, save, restore. The model of a paper is one file in `models` with four methods:
 `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a batch,
-`infer` encodes one. Whatever else it can do (conditions, streams, codes, ...) it declares in `capabilities`; everything
-else is refused here, in one place. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths, bin
+`infer` encodes one. Further abilities (conditions, streams, codes, ...) are declared in `capabilities`; the base class
+raises an error for all others. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths, bin
 width) are part of the model: buffers, saved with the weights.
 """
 
@@ -60,10 +60,10 @@ Option = Literal["condition", "guidance", "sampler", "codes"]
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What a model can do besides fit, sample, encode, save and load.
+    """Abilities of a model besides fit, sample, encode, save and load.
 
     Args:
-        options: Options of `sample` that the model uses; the others are refused.
+        options: Options of `sample` that the model uses; the others raise an error.
         stream: Whether `unroll` generates a trial without end.
         unseen_rates: Whether `unseen_rates` infers rates of hidden counts, so that held-out spikes can be scored.
         latent_gaussian: Whether `gaussian` generates trials from a Gaussian fitted to the latents, a baseline.
@@ -83,9 +83,9 @@ class Model(nn.Module, abc.ABC):
     Attributes:
         n_neurons: Number of neurons, set by the constructor.
         condition: Names of the conditions that the model is trained with.
-        guidance: Strength of the conditions unless `sample` is given another.
-        reads: Field of the trials that `infer` is given.
-        observation: Rates to counts, of a model with unseen rates.
+        guidance: Strength of the conditions unless `sample` sets another.
+        reads: Field of the trials that `infer` reads.
+        observation: Observation model, from rates to counts, of a model with unseen rates.
         history: Lines of training history.
     """
 
@@ -100,7 +100,7 @@ class Model(nn.Module, abc.ABC):
         self._facts: Facts | None = None
         self.history: list[dict[str, Any]] = []
 
-    # --- what the file of a paper defines ------------------------------------------------------------------------
+    # --- methods that every model defines ------------------------------------------------------------------------
 
     @abc.abstractmethod
     def build(self, facts: Facts) -> None:
@@ -118,11 +118,11 @@ class Model(nn.Module, abc.ABC):
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Infer rates, latents or codes of one batch from what the model reads (trial, time, ...)."""
 
-    # --- what it may define ---------------------------------------------------------------------------------------
+    # --- methods that a model may define -------------------------------------------------------------------------
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this model can do besides fit, sample, encode, save and load."""
+        """Abilities of this model besides fit, sample, encode, save and load."""
         return Capabilities()
 
     @property
@@ -141,7 +141,9 @@ class Model(nn.Module, abc.ABC):
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
         """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden, spikes/bin."""
-        raise self._refusal("infers no rates of hidden counts", f"{trials!r} were given.", "Use an LDNS or LFADS.")
+        raise self._refusal(
+            "infers no rates of hidden counts", f"They were requested for {trials!r}.", "Use an LDNS or LFADS."
+        )
 
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
         """Generate trials from a Gaussian fitted to the latents of reference trials, a baseline.
@@ -230,15 +232,16 @@ class Model(nn.Module, abc.ABC):
 
         Args:
             n_trials: Number of trials; that of `like` or of the codes, if one of these is given.
-            n_bins: Length of every trial; drawn from the lengths of the training trials if absent.
+            n_bins: Length of every trial. `None` draws lengths from those of the training trials.
             like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
             condition: Names of conditions (values from `like`, or drawn from the training trials), or name -> value
-                for all trials or one per trial. None samples without conditions.
-            guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it; the model's own if absent.
+                for all trials or one per trial. `None` samples without conditions.
+            guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it. `None` uses that of the
+                model.
             codes: Code of each trial (trial, code), for models that have codes.
             rows: Generate only these of the trials, by number: a large request in parts, or on several machines.
             seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
-            sampler: Sampler to use instead of the model's own.
+            sampler: Sampler that replaces the model's sampler.
             max_batch: Largest number of trials in memory at once.
             progress: Show progress; None shows it on a terminal.
 
@@ -299,22 +302,22 @@ class Model(nn.Module, abc.ABC):
         seed: int = 0,
         sampler: Sampler | None = None,
     ) -> Iterator[Trials]:
-        """Generate one trial without end, a chunk at a time, in constant memory; for LDNS see `diffusion.stream`.
+        """Generate one trial without end in chunks, in constant memory; for LDNS see `diffusion.stream`.
 
         Args:
-            n_bins: Bins after which it ends. `None` ends it with the series of `condition`, or never.
+            n_bins: Bins after which the trial ends. `None` ends it with the series of `condition`, or never.
             condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim).
-            guidance: Strength of the condition, the model's own if absent.
-            chunk: Bins of each chunk; those of the longest training trial if absent.
+            guidance: Strength of the condition. `None` uses the model's guidance.
+            chunk: Bins of each chunk. `None` uses the length of the longest training trial.
             seed: Random seed. With the default sampler the stream is the first trial of `sample` with that seed, to
                 rounding.
-            sampler: Sampler to use instead of the model's own; it must evaluate the network once per step.
+            sampler: Sampler that replaces the model's sampler; it must evaluate the network once per step.
 
         Returns:
             `Trials` of one trial each: the next chunk, with its conditions and behaviour.
 
         Raises:
-            ConditionError: as `sample`; for series of pieces when the bad piece is read.
+            ConditionError: as in `sample`; for series in pieces, when the wrong piece is read.
             SettingError: if a number makes no sense, the model generates no streams or does not use an option, or the
                 sampler evaluates the network more than once per step.
         """
@@ -328,7 +331,7 @@ class Model(nn.Module, abc.ABC):
 
     @final
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:
-        """Return the same trials with what the model infers from them: rates, and latents or codes.
+        """Return the same trials with the rates, latents or codes that the model infers from them.
 
         Neurons with names or ids may come in any order; the rates come in the order of these trials.
 
@@ -392,7 +395,7 @@ class Model(nn.Module, abc.ABC):
         self.history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
         return self.eval()
 
-    # --- what it is ----------------------------------------------------------------------------------------------
+    # --- state ----------------------------------------------------------------------------------------------
 
     @property
     def facts(self) -> Facts:
@@ -407,7 +410,7 @@ class Model(nn.Module, abc.ABC):
 
     @property
     def is_trained(self) -> bool:
-        """Whether the model has been fitted or loaded."""
+        """True if the model has been fitted or loaded."""
         return self._facts is not None
 
     def __repr__(self) -> str:
@@ -426,11 +429,11 @@ class Model(nn.Module, abc.ABC):
     # --- inside --------------------------------------------------------------------------------------------------
 
     def checked_codes(self, codes: np.ndarray) -> np.ndarray:
-        """Return codes (trial, code) of a caller if the model can use them; only models with codes are asked."""
+        """Return codes (trial, code) of a caller after a check; only called for models with codes."""
         return codes
 
     def _check_options(self, **options: object) -> None:
-        """Refuse the options that this model does not use: the one place where it is decided."""
+        """Raise a SettingError for options that this model does not use."""
         unused = [
             name for name, value in options.items() if value is not None and name not in self.capabilities.options
         ]
@@ -444,7 +447,7 @@ class Model(nn.Module, abc.ABC):
             raise SettingError(
                 "guidance is the strength of a condition.",
                 f"It was {options['guidance']}, but there is no condition.",
-                "Give a condition, or leave guidance out.",
+                "Pass a condition, or leave guidance out.",
             )
 
     def _refusal(self, what: str, got: str, do: str) -> SettingError:
@@ -466,12 +469,12 @@ class Model(nn.Module, abc.ABC):
         self.load_state_dict(tensors)
 
     def _lock(self, folder: Path) -> contextlib.AbstractContextManager[None]:
-        """Context in which this run alone trains in the folder; of several processes of a run the main one locks."""
+        """Return a context that locks the folder for this run; of several processes of a run the main one locks."""
         main = accelerator().is_main_process
         return only_process(folder, "training") if main else contextlib.nullcontext()
 
     def _claim(self, folder: Path, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> bool:
-        """Mark the run folder as this run's; True if it holds the finished model already."""
+        """Mark the run folder as this run's, and return whether it already holds the finished model."""
         process = accelerator()
         signal, columns = self.reads, self.condition
         identity = run_identity(
@@ -514,10 +517,10 @@ def _log(folder: Path, line: str) -> None:
 
 
 def as_float(counts: np.ndarray) -> Tensor:
-    """Counts of any integer type as a float32 tensor."""
+    """Return counts of any integer type as a float32 tensor."""
     return torch.from_numpy(counts.astype(np.float32))
 
 
 def as_tensors(trials: Trials) -> dict[str, Tensor]:
-    """Counts and mask, as a stage that learns from counts takes them."""
+    """Return counts and mask as the data of a training stage."""
     return {"counts": torch.from_numpy(trials.counts.copy()), "mask": torch.from_numpy(trials.mask)}

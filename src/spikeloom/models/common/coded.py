@@ -1,7 +1,7 @@
 """`Coded`: a model with one code per trial, and what can be done with codes: reconstruct, find directions, traverse.
 
-Final here, so that traversals of two models mean the same. The file of a paper sets `codes`, makes `space` in `build`,
-fits it in `stages`, returns codes from `infer`, and generates from `request.codes` where there are any.
+These methods are final, so that traversals of two models mean the same. A model sets `n_codes`, makes `space` in
+`build`, fits it in `stages`, returns codes from `infer`, and generates from `request.codes` if there are any.
 """
 
 import abc
@@ -24,7 +24,7 @@ class Coded(Model, abc.ABC):
 
     Attributes:
         n_codes: Numbers in a code.
-        space: Where the codes of the training trials lie.
+        space: Distribution of the codes of the training trials.
         smoothing: Standard deviation of the Gaussian that spikes are smoothed with before they are compared with the
             activity of this model, s; None if the model learns from rates.
     """
@@ -40,7 +40,7 @@ class Coded(Model, abc.ABC):
         fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
         behavior = {
             name: value[:, : fake.n_bins] for name, value in trials.behavior.items()
-        }  # it may be padded further
+        }  # the recorded trials may be padded further
         return replace(fake, conditions=trials.conditions, behavior=behavior, units=trials.units)
 
     @final
@@ -63,12 +63,12 @@ class Coded(Model, abc.ABC):
     ) -> Trials:
         """Traverse code space: move one variable of each trial, keep the others, and generate at every point.
 
-        All points of a trial start from the same noise, so only the change of the code makes a difference.
+        All points of a trial start from the same noise, so they differ by the change of the code only.
 
         Args:
             trials: Trials whose codes are moved.
             along: Variable to move: a condition of numbers, or "series.0", the last bin of a behaviour series.
-            span: Smallest and largest change, in the variable's own unit.
+            span: Smallest and largest change, in the unit of the variable.
             points: Number of points, evenly spaced over the span.
             keep: Further variables that stay as they are; all conditions of single numbers if none are named.
             how: Curved or straight, and along which direction; see `metrics.disentanglement`.
@@ -84,7 +84,7 @@ class Coded(Model, abc.ABC):
             raise SettingError(
                 "A traversal needs points >= 1 and a finite span.",
                 f"It got points={points}, span={span}.",
-                "Give span=(-1, 1).",
+                "Set span=(-1, 1).",
             )
         source = trials if reference is None else reference
         kept = list(keep) or [name for name in source.conditions if source.conditions[name].dtype.kind == "f"]
@@ -92,7 +92,7 @@ class Coded(Model, abc.ABC):
         directions = self.directions(source, names)
         codes = np.asarray(self.encode(trials, progress=False).codes)
         changes = np.linspace(*span, points)
-        only = np.eye(1, len(names)).repeat(len(codes), 0)  # of all variables, only the first moves
+        only = np.eye(1, len(names)).repeat(len(codes), 0)  # only the first variable moves
         moved = np.stack([directions.move(codes, change * only, how=how) for change in changes])
         self.checked_codes(moved.reshape(-1, self.n_codes).astype(np.float32))  # warns once, for all points
         parts = []

@@ -66,11 +66,11 @@ class NamedCondition:
 
     Args:
         name: Name of the column or behaviour series.
-        kind: See the module.
+        kind: Kind of the condition; see the module.
         per_bin: True for a behaviour series, one value per bin; False for a column, one value per trial.
         size: Numbers per trial or bin before encoding; 1 for single values.
         unit: Unit of a series.
-        period: Period of a circular condition in its own unit; 0 for the others.
+        period: Period of a circular condition in the unit of its values; 0 for the others.
         categories: Values of a category, in order.
         mean: Mean of each dimension over the training trials; empty unless continuous.
         sd: Standard deviation of each dimension, likewise.
@@ -138,7 +138,7 @@ class NamedCondition:
         per_bin: bool = False,
         values: tuple[Category | list[float], ...] = (),
     ) -> "NamedCondition":
-        """Return the condition of some numbers (row, dim), an angle or standardised."""
+        """Return the condition of numbers (row, dim), which are angles or are standardised."""
         finite = np.isfinite(rows).all(-1)
         if not finite.all():
             raise ConditionError(
@@ -252,8 +252,8 @@ class NamedCondition:
             if self.per_bin or like is not None:
                 raise ConditionError(
                     f"{self.name} needs values.",
-                    "Only its name was given" + (", and the trials of `like` do not have it." if like else "."),
-                    "Give condition={name: values}, or like=trials that have it.",
+                    "`condition` has only its name" + (", and the trials of `like` do not have it." if like else "."),
+                    "Pass condition={name: values}, or like=trials that have it.",
                 )
             training = np.array(self.values)
             return training[(uniform * len(training)).astype(int)]
@@ -374,7 +374,7 @@ class Conditions:
         return sum(condition.width for condition in self.each if condition.per_bin)
 
     def requested(self, condition: ConditionArgument) -> dict[str, ArrayLike | Iterable[ArrayLike] | None]:
-        """Return name -> value of the argument `condition`; None where only a name was given.
+        """Return name -> value of the argument `condition`; None where the argument has only a name.
 
         Raises:
             ConditionError: if the model was not trained with one of the names.

@@ -1,7 +1,7 @@
 """Cost of a model: training time from its history, and sampling time measured on this machine.
 
 *Network evaluations per sample* counts the calls of the denoiser while one trial is sampled. It is the same on every
-machine. Seconds are given with the device and the number of threads with which they were measured.
+machine. Seconds are reported with the device and the number of threads of the measurement.
 """
 
 import os

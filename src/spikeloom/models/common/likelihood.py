@@ -1,11 +1,12 @@
-r"""Bits per spike: how much better a model predicts counts than each neuron's mean does.
+r"""Bits per spike: the advantage of a model's prediction of counts over each neuron's mean.
 
 .. math:: \frac{\log p_{\mathrm{model}}(s) - \log p_{\mathrm{null}}(s)}{\log 2\, \sum s},
 
-in the sum over trials, valid bins and neurons; null is a Poisson of each neuron's mean count in these trials, with the
-factorial. Every rate is inferred with its own count hidden from the encoder (coordinated dropout, turn by turn), and
-the observation model adds what the neuron's earlier counts say. Where the model has shared noise, each count is judged
-alone, the noise averaged out: see `observation.model`.
+with sums over trials, valid bins and neurons. The null model is Poisson with each neuron's mean count in these trials,
+and log-probabilities include the factorial. Every rate is inferred with its own count hidden from the encoder
+(coordinated dropout in several passes), and the observation model adds the effect of the neuron's earlier counts. Where
+the model has shared noise, the probability of each count is averaged over the noise separately: see
+`observation.model`.
 
 Source: the Neural Latents Benchmark's definition (METHODS 5.5), without held-out neurons.
 """
@@ -28,13 +29,13 @@ SMALLEST = 1e-9
 
 
 MOST_PARTS = 10
-"""Most passes in which entries are hidden in turn; more would hide too few of them to be worth their time."""
+"""Largest number of passes in which entries are hidden in turn. More passes take longer and hide few entries each."""
 
 
 def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float) -> np.ndarray:
     """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden.
 
-    Entries are dealt at random into parts, each about `share` of all entries, and the parts are hidden in turn.
+    Entries are assigned at random to parts, each about `share` of all entries, and the parts are hidden in turn.
 
     Args:
         rates: Function from counts without the hidden ones, raised by the share that was hidden, and mask to rates,
@@ -67,7 +68,7 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
 
     Args:
         observation: Observation model of a trained model.
-        unseen: Rates of these trials, each inferred without its own count, spikes/bin; `unseen_rates` of the model.
+        unseen: Rates of these trials, each inferred with its own count hidden, spikes/bin; see `Model.unseen_rates`.
         trials: Trials with the neurons and bins of the training.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))

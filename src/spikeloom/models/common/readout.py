@@ -1,4 +1,4 @@
-r"""The readout: everything between the latents of a model and spikes.
+r"""The readout: the map from the latents of a model to spikes.
 
 ::
 
@@ -10,18 +10,18 @@ r"""The readout: everything between the latents of a model and spikes.
        v
     drive(latents, source) --- observation model: history, noise, counts ---> counts
 
-Latents come from three sources, whose rates vary differently. Each has a calibration and an observation model of its
-own (`SourceStatistics`):
+Latents come from three sources, whose rates vary differently. Each source has a separate calibration and observation
+model (`SourceStatistics`):
 
 =============  =========================================================================================================
-inferred       from recorded trials, by the encoder, which saw the counts
+inferred       from recorded trials, by the encoder, from complete counts
 generated      from the diffusion, unconditionally
-conditional    from the diffusion under conditions, as strongly as the model's `guidance` says
+conditional    from the diffusion under conditions, with the strength `guidance` of the model
 =============  =========================================================================================================
 
 After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model to the training
-trials. `fit_generated` calibrates the rates of the other sources, and adapts to each a copy of that fitted model. So
-what one source gets does not depend on the others, nor on their order.
+trials. `fit_generated` calibrates the rates of the other sources, and adapts a copy of that fitted model to each. So
+the result for one source does not depend on the other sources or their order.
 """
 
 import copy
@@ -43,18 +43,18 @@ from spikeloom.shapes import TrialLatents, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 Source = Literal["inferred", "generated", "conditional"]
-"""Where latents come from."""
+"""Source of latents; see the module."""
 
 SOURCES: tuple[Source, ...] = ("inferred", "generated", "conditional")
 
 GeneratedSource = Literal["generated", "conditional"]
-"""Sources whose latents the diffusion makes."""
+"""Sources whose latents come from the diffusion."""
 
 Latents = Float[Tensor, "batch time latent"]
 Drive = Float[Tensor, "batch time neuron"]
 
 MOST_ENTRIES = 2**23
-"""Most bins x neurons that the observation model is fitted to: what time and memory allow on a laptop."""
+"""Largest number of bins x neurons to which the observation model is fitted, for the memory of a laptop."""
 
 SMALLEST_SD = 1e-6
 """Smallest sd of a latent, for one that does not vary."""
@@ -65,7 +65,7 @@ class SourceStatistics(nn.Module):
     """Calibration and observation model of one source.
 
     Args:
-        observation: Rates to counts. A copy is kept.
+        observation: Observation model, from rates to counts, of which a copy is kept.
     """
 
     calibration: Calibration
@@ -82,16 +82,16 @@ class SourceStatistics(nn.Module):
 
 @final
 class Readout(nn.Module):
-    """Latents -> rates -> counts; see the module for the parts.
+    """Map from latents to rates and counts; see the module for its parts.
 
     Args:
-        observation: Rates to counts. The readout keeps a copy for each source.
+        observation: Observation model, from rates to counts. The readout keeps a copy for each source.
         calibrated: Whether rates are calibrated and the observation model is adapted to generated rates; the paper does
             neither.
     """
 
     decoder: Decoder
-    mean: Tensor  # of each latent, over training trials and bins
+    mean: Tensor  # mean of each latent over training trials and bins
     sd: Tensor
 
     def __init__(self, observation: ObservationModel, *, calibrated: bool = True) -> None:
@@ -110,7 +110,7 @@ class Readout(nn.Module):
             self.of(source).build(n_neurons, bin_width)
 
     def of(self, source: Source) -> SourceStatistics:
-        """Calibration and observation model of a source."""
+        """Return the calibration and the observation model of a source."""
         return {"inferred": self.inferred, "generated": self.generated, "conditional": self.conditional}[source]
 
     @property
@@ -121,11 +121,11 @@ class Readout(nn.Module):
     # --- from latents to spikes ------------------------------------------------------------------------------------
 
     def standardised(self, latents: Latents) -> Latents:
-        """Return latents as the encoder gives them, less their mean and divided by their sd."""
+        """Return latents of the encoder, less their mean and divided by their sd."""
         return (latents - self.mean) / self.sd
 
     def drive(self, latents: Latents, source: Source) -> Drive:
-        """Return the drive of standardised latents, calibrated as rates of this source are."""
+        """Return the drive of standardised latents, with the calibration of this source."""
         statistics = self.of(source)
         rates = self._expected(latents * self.sd + self.mean)
         return statistics.observation.drive(statistics.calibration(rates))
@@ -142,15 +142,15 @@ class Readout(nn.Module):
         return Generated(counts, rates, latents.cpu().numpy())
 
     def uncalibrated(self, latents: Latents) -> Drive:
-        """Expected counts, spikes/bin, of latents as the encoder gives them, without a calibration."""
+        """Return expected counts, spikes/bin, of latents of the encoder (not standardised), without calibration."""
         return self.observation.rates(self.observation.drive(self._expected(latents)))
 
     def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
-        """Return the log-probability in nats of each count, as Poisson, under latents as the encoder gives them."""
+        """Return the log-probability in nats of each count, as Poisson, under latents of the encoder."""
         return self.observation.plain.log_prob(counts, self._expected(latents))
 
     def unseen(self, latents: Latents) -> Drive:
-        """Expected counts of latents as the encoder gives them, straight from the decoder, for `hidden_in_turn`."""
+        """Return expected counts of latents of the encoder, directly from the decoder, for `hidden_in_turn`."""
         return self._expected(latents)
 
     def _expected(self, latents: Latents) -> Drive:
@@ -159,12 +159,12 @@ class Readout(nn.Module):
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def start(self, trials: Trials) -> None:
-        """Let the decoder begin at the mean counts of the training trials."""
+        """Set the bias of the decoder so that training begins at the mean counts of the training trials."""
         mean = torch.from_numpy(trials.counts.sum((0, 1)).astype(np.float32)) / trials.n_valid_bins
         self.decoder.start_at(self.observation.drive(mean))
 
     def fit_scale(self, latents: TrialLatents, mask: TrialMask) -> None:
-        """Set mean and sd of each latent, as the encoder gives them, over the valid bins of the training trials."""
+        """Set mean and sd of each latent of the encoder over the valid bins of the training trials."""
         valid = latents[mask].astype(np.float64)
         self.mean.copy_(torch.from_numpy(valid.mean(0)))
         self.sd.copy_(torch.from_numpy(valid.std(0).clip(min=SMALLEST_SD)))
@@ -175,20 +175,20 @@ class Readout(nn.Module):
         Args:
             trials: Training trials.
             rates: Their uncalibrated rates (trial, time, neuron), spikes/bin.
-            unseen: Rates of trials, each inferred without its own count.
+            unseen: Rates of trials, each inferred with its own count hidden.
         """
         if self.calibrated:
             self._calibrate(self.inferred.calibration, trials, rates, trials.lengths)
         self.fit_observation(trials, unseen)
 
     def fit_observation(self, trials: Trials, unseen: Callable[[Trials], TrialRates]) -> None:
-        """Fit the observation model to rates that were inferred without the counts they predict.
+        """Fit the observation model to rates that were inferred with their own counts hidden.
 
-        Counts vary less around rates that saw them than around the true ones.
+        Counts vary less around rates that were inferred from them than around the true rates.
 
         Args:
             trials: Training trials.
-            unseen: Rates of trials, each inferred without its own count.
+            unseen: Rates of trials, each inferred with its own count hidden.
         """
         if not any(True for _ in self.observation.buffers()):
             return  # the observation model has nothing to fit
@@ -223,7 +223,7 @@ class Readout(nn.Module):
 
     @torch.no_grad()
     def _uncalibrated_of(self, trials: Trials) -> TrialRates:
-        """Uncalibrated rates of generated trials, some trials at a time."""
+        """Return the uncalibrated rates of generated trials, in batches."""
         latents = torch.from_numpy(np.array(trials.latents)) * self.sd.cpu() + self.mean.cpu()
         rates = np.zeros(trials.counts.shape, np.float32)
         size = batch_size(trials.n_bins)

@@ -1,4 +1,4 @@
-"""What a model is asked to generate: `Request`, and the lengths and codes of the trials of a sample."""
+"""`Request`, one batch of trials to generate, and the lengths and labels of the trials of a sample."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +28,7 @@ class Request:
         spikes: Random streams of each trial for the counts.
         condition: Encoded condition of each trial; None samples without conditions.
         guidance: Strength of the condition; 1 is the plain conditional model.
-        sampler: Sampler to use instead of the model's own, or None.
+        sampler: Sampler that replaces the model's sampler, or None.
         codes: Code of each trial (trial, code), or None to let the model draw codes.
     """
 
@@ -48,7 +48,7 @@ def signal_of(trials: Trials, field: Signal) -> np.ndarray:
         raise DataError(
             f"This model reads the {field} of trials.",
             f"Trials from {trials.source or 'an unknown source'} have none.",
-            "Give trials that have them (a simulation, or what another model encoded), or fit to spikes.",
+            "Use trials that have them (a simulation, or the output of `encode` of another model), or fit to spikes.",
         )
     return values
 
@@ -60,7 +60,7 @@ def trial_lengths(
 
     Args:
         facts: Facts of the model.
-        n_trials: Number of trials; None where `like` or the codes say it.
+        n_trials: Number of trials; None where `like` or the codes determine it.
         n_bins: Bins of every trial, or None.
         like: Trials whose lengths are copied.
         codes: Codes, one for each trial.
@@ -83,8 +83,8 @@ def trial_lengths(
         n_trials = len(codes)
     if n_trials is None or n_trials < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
-            "sample needs a number of trials >= 1, and bins >= 1 if given.",
-            f"It got trials={n_trials}, bins={n_bins}.",
+            "sample needs a number of trials, n_trials >= 1, and n_bins >= 1 or None.",
+            f"It got n_trials={n_trials}, n_bins={n_bins}.",
             "Write model.sample(n_trials=100).",
         )
     if n_bins is not None:
@@ -99,15 +99,15 @@ def trial_lengths(
 def _lengths_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | None) -> np.ndarray:
     if n_trials not in (None, len(like)) or n_bins is not None:
         raise SettingError(
-            "`like` already says how many trials there are and how long each is.",
-            f"It came with trials={n_trials}, bins={n_bins}.",
-            "Leave trials and bins out, or select the trials you want from like.",
+            "`like` determines the number of trials and the length of each.",
+            f"It came with n_trials={n_trials}, n_bins={n_bins}.",
+            "Leave n_trials and n_bins out, or select trials of `like`.",
         )
     if not np.isclose(like.bin_width, facts.bin_width):
         raise SettingError(
             f"`like` has bins of {1000 * like.bin_width:g} ms, but the model was trained on bins of "
             f"{1000 * facts.bin_width:g} ms.",
-            "Lengths in bins mean another time.",
+            "The same number of bins would be another duration.",
             f"Bin the recording again with --bin-width {facts.bin_width:g}.",
         )
     return np.asarray(like.lengths)
@@ -125,7 +125,7 @@ class Labels:
 def labels_of(
     conditions: Conditions, values: dict[str, np.ndarray], like: Trials | None, rows: np.ndarray, n_bins: int
 ) -> Labels:
-    """Return the labels of generated trials: their condition values, and whatever else `like` has.
+    """Return the labels of generated trials: their condition values, and the other columns and series of `like`.
 
     Args:
         conditions: Conditions of the model.

@@ -1,4 +1,4 @@
-"""Results of a model: arrays of generated or inferred trials, and how those of many batches are joined."""
+"""Results of a model: arrays of generated or inferred trials, and functions that join batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -39,7 +39,7 @@ class Generated:
 
 @dataclass(frozen=True, eq=False)
 class Inferred:
-    """What a model infers from recorded trials; see `Generated` for the fields."""
+    """Results that a model infers from recorded trials; see `Generated` for the fields."""
 
     rates: TrialRates | None = None
     latents: TrialLatents | None = None
@@ -69,7 +69,7 @@ def arrays_of(result: object) -> dict[str, np.ndarray]:
 
 
 def batch_size(n_bins: int, *, largest: int = 64) -> int:
-    """Return how many trials of that many bins are in memory at once."""
+    """Return the number of trials of `n_bins` bins that are in memory at once."""
     return max(1, min(largest, BINS_AT_ONCE // n_bins))
 
 

@@ -1,8 +1,8 @@
-"""Streams: one trial without end, handed out in chunks, and the conditions that it follows.
+"""Streams: one trial without end, generated in chunks, and its conditions.
 
-A stream is one trial; its reader holds a chunk at a time. Conditions with one value per trial are fixed for the whole
-stream. Series are read as the stream goes on, from an array, after which the stream ends, or from an iterator of
-pieces, which may be endless; they are read no further ahead than the model needs.
+A stream is one trial; one chunk at a time is in memory. Conditions with one value per trial are fixed for the whole
+stream. Series are read while the stream is generated: from an array, whose end is the end of the stream, or from an
+iterator of pieces, which may be endless. They are read only as far ahead as the model needs.
 """
 
 from collections.abc import Iterable, Iterator
@@ -53,7 +53,7 @@ class StreamConditions:
 
     @property
     def present(self) -> bool:
-        """Whether the stream follows a condition at all."""
+        """True if the stream has a condition."""
         return self.vector is not None or bool(self._pieces)
 
     def read(self, n_bins: int) -> Condition | None:
@@ -71,7 +71,7 @@ class StreamConditions:
         if len(set(lengths.values())) > 1:
             raise ConditionError(
                 "All series of a stream must be equally long.",
-                f"Of the next {n_bins} bins they have {lengths}.",
+                f"They have {lengths} of the next {n_bins} bins.",
                 "Cut the longer one, or extend the shorter one.",
             )
         length = min(lengths.values())
@@ -82,7 +82,7 @@ class StreamConditions:
         return replace(self.series.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
 
     def labels(self, n_bins: int) -> Labels:
-        """Return the labels of the next bins that are handed out."""
+        """Return the labels of the next bins that are returned."""
         series = {name: used[None, :n_bins] for name, used in self._used.items()}
         self._used = {name: used[n_bins:] for name, used in self._used.items()}
         units = {condition.name: condition.unit for condition in self.series.each}
@@ -94,8 +94,8 @@ def _pieces(condition: NamedCondition, value: ArrayLike | Iterable[ArrayLike] | 
     if value is None:
         raise ConditionError(
             f"{condition.name} needs values.",
-            "Only its name was given.",
-            "Give condition={name: values}, one row per bin or an iterator of rows.",
+            "`condition` has only its name.",
+            "Pass condition={name: values}, one row per bin or an iterator of rows.",
         )
     if isinstance(value, str | bytes) or not isinstance(value, Iterable):
         raise ConditionError(
@@ -129,9 +129,9 @@ class StreamRequest:
     Args:
         seed: Random seed. The trial begins like `sample(1, seed=seed)`, unless the sampler draws fresh noise.
         conditions: Conditions that the stream follows.
-        n_bins: Bins after which it ends; None for the end of its series, or no end.
+        n_bins: Bins after which the trial ends. `None` ends it with its series, or never.
         guidance: Strength of the condition.
-        sampler: Sampler to use instead of the model's own, or None.
+        sampler: Sampler that replaces the model's sampler, or None.
     """
 
     seed: int
@@ -160,8 +160,8 @@ def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:
     size = facts.longest if chunk is None else chunk
     if size < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
-            "A stream needs chunks of at least one bin, and bins >= 1 if it is to end.",
-            f"It got bins={n_bins}, chunk={chunk}.",
+            "A stream needs chunks of at least one bin, chunk >= 1, and n_bins >= 1 or None.",
+            f"It got n_bins={n_bins}, chunk={chunk}.",
             "Write model.stream(seed=1, chunk=1000).",
         )
     return size
