@@ -6,7 +6,7 @@ if there are several (a noise schedule, a sampler, an observation model). A sett
 model's default. "none" stands for Python's None.
 
     model = "ldns"
-    latents = 16
+    n_latents = 16
     [schedule]
     name = "LinearBeta"
     levels = 1000

@@ -1,17 +1,17 @@
-"""The layout of the Neural Latents Benchmark: monkey reaches (MC_Maze and others) as the LDNS paper prepares them.
+"""The layout of the Neural Latents Benchmark: monkey reaches (MC_Maze and others), prepared as in the LDNS paper.
 
 An NLB session is an NWB file whose units table has a column `heldout`, whose trials table has a column `split`
-("train", "val"; "test" in the file of test trials, "none" for what is not used), and whose behaviour lies in the
+("train", "val"; "test" in the file of test trials, "none" for unused trials), and whose behaviour is in the
 processing module `behavior`, in millimetres. Here
 
-- spikes of held-in and held-out units are counted together in bins of 5 ms, `heldout` says which is which;
+- spikes of held-in and held-out units are counted in bins of 5 ms; the column `heldout` distinguishes them;
 - a trial is the window from 250 ms before to 450 ms after movement onset, 140 bins;
-- behaviour is read later than the spikes beside which it is put: 100 ms for MC_Maze (120 ms for its small versions,
+- behaviour is read later than the spikes of the same bin: by 100 ms for MC_Maze (120 ms for its small versions,
   140 ms MC_RTT, -20 ms Area2_Bump), in metres and m/s;
 - `angle_deg` is the direction of that velocity in the bin of movement onset, not the direction of the target.
 
 The paper trains on the benchmark's training trials and the first half of its validation trials, in the order of the
-file; a random quarter of the rest is held out for validation, and the others are for tests.
+file. A random quarter of the other validation trials is used for validation, the rest for tests.
 
 Source: Pei et al. 2021 (NLB); METHODS of Kapoor et al. 2024 (LDNS), whose release shifts and splits like this.
 """
@@ -51,21 +51,21 @@ def read_nlb(
     lag: float = MAZE_LAG,
     behavior: Sequence[str] = ("hand_vel",),
 ) -> Trials:
-    """Trials of an NLB session, training and validation trials in the order of the file.
+    """Read the training and validation trials of an NLB session, in the order of the file.
 
     Args:
-        path: The NWB file of training and validation trials.
-        bin_width: Seconds.
-        align: Column of the trial table with the time that is 0.
-        window: From and to, seconds around it.
-        lag: Seconds by which behaviour is read later than spikes; kept in the trials' `source`.
-        behavior: Series to keep, in metres and m/s. With the velocity `hand_vel` there is a condition `angle_deg`.
+        path: Path of the NWB file of training and validation trials.
+        bin_width: Width of a bin in seconds.
+        align: Column of the trial table with the time of the event that becomes time 0.
+        window: Start and end in seconds relative to this event.
+        lag: Seconds by which behaviour is read later than spikes. The `source` of the trials contains it.
+        behavior: Series to keep, in metres and m/s. The velocity `hand_vel` adds a condition `angle_deg`.
 
     Returns:
         Trials with the condition `split`, and `heldout` in the neuron table.
 
     Raises:
-        DataError: if the file has not this layout.
+        DataError: The file has another layout.
     """
     recording = metric(read_nwb(path))
     missing = [
@@ -96,10 +96,10 @@ def read_nlb(
 
 
 def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Trials]:
-    """Training, validation and test trials, as the LDNS paper divides MC_Maze (2008, 71 and 216).
+    """Return training, validation and test trials, divided as MC_Maze in the LDNS paper (2008, 71 and 216).
 
     Raises:
-        DataError: if there is no column `split` with training and validation trials.
+        DataError: There is no column `split` with training and validation trials.
     """
     split = trials.conditions.get("split", np.zeros(len(trials)))
     first, second = (np.flatnonzero(split == word) for word in USED)
@@ -109,7 +109,7 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
         raise DataError(
             "The paper's split needs training trials and at least eight validation trials.",
             f"There are {len(first)} and {len(second)}.",
-            "Give the NLB file of training trials, or divide other trials with `spikeloom split`.",
+            "Use the NLB file of training trials, or divide other trials with `spikeloom split`.",
         )
     order = generator(seed, Purpose.SPLIT).permutation(rest)
     held_out = len(rest) // 4
@@ -119,7 +119,7 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
 
 
 def metric(recording: Recording) -> Recording:
-    """The recording with behaviour in metres instead of mm or cm."""
+    """Convert behaviour in mm or cm to metres."""
     behavior = {}
     for name, series in recording.behavior.items():
         length, _, per = series.unit.strip().partition("/")

@@ -1,9 +1,9 @@
-"""Attempted speech of one person (Willett et al. 2023, Dryad `competitionData`), as the LDNS paper prepares it.
+"""Attempted speech of one person (Willett et al. 2023, Dryad `competitionData`), prepared as in the LDNS paper.
 
 A partition is a folder of MATLAB files, one per day, such as `train/t12.2022.04.28.mat`. `tx1` holds one array (bin,
 channel) per sentence: threshold crossings in bins of 20 ms, of 256 channels, of which the first 128 lie in area 6v.
-Sentences longer than 512 bins are left out; the others keep their own length, and models mask what lies beyond. Days
-are read in the order of their names and pooled; which day and which sentence a trial was are kept as conditions.
+Sentences longer than 512 bins are removed; the others keep their lengths, and models mask the padding. Days are read in
+the order of their names and pooled. Day and sentence of each trial are conditions.
 
 The paper validates on the first quarter of the partition `test`, and tests on the rest.
 """
@@ -20,37 +20,38 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 CHANNELS = 128
-"""Channels of area 6v."""
+"""Number of channels of area 6v."""
 
 LONGEST = 512
-"""Bins of the longest sentence that is kept."""
+"""Number of bins of the longest sentence that is kept."""
 
 BIN_WIDTH = 0.02
-"""Seconds."""
+"""Width of a bin in seconds."""
 
 
 def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, longest: int = LONGEST) -> Trials:
-    """Sentences of one partition, a folder of `.mat` files, or of one such file.
+    """Read the sentences of one partition, a folder of `.mat` files, or of one such file.
 
     Args:
-        folder: Such as `competitionData/train`.
-        channels: The first so many are kept.
-        longest: Sentences of more bins are left out.
+        folder: Folder such as `competitionData/train`, or a file.
+        channels: Number of channels to keep, from the first one.
+        longest: Largest number of bins of a sentence. Longer sentences are removed.
 
     Returns:
         Trials of different length, with the conditions `day` (name of the file) and `sentence`.
 
     Raises:
-        FileError: if there are no such files; CorruptFileError if one is damaged.
-        DataError: if a file has not this layout, or no sentence is left.
+        FileError: There are no such files.
+        CorruptFileError: A file is damaged.
+        DataError: A file has another layout, or no sentence remains.
     """
-    place = Path(folder)
-    paths = sorted(place.glob("*.mat")) if place.is_dir() else [place]
+    location = Path(folder)
+    paths = sorted(location.glob("*.mat")) if location.is_dir() else [location]
     if not paths or not paths[0].exists():
         raise FileError(
             "Speech data must be a folder of .mat files.",
-            f"{place} {'holds none' if place.is_dir() else 'does not exist'}.",
-            "Give the folder of one partition, such as competitionData/train.",
+            f"{location} {'holds none' if location.is_dir() else 'does not exist'}.",
+            "Name the folder of one partition, such as competitionData/train.",
         )
     counts, days, sentences = list[Array](), list[str](), list[str]()
     for path in paths:
@@ -61,22 +62,24 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
                 sentences.append(words)
     if not counts:
         raise DataError(
-            f"Speech data must hold sentences of at most {longest} bins.", f"{place} holds none.", "Raise longest."
+            f"Speech data must hold sentences of at most {longest} bins.", f"{location} holds none.", "Raise longest."
         )
     conditions = {"day": np.array(days), "sentence": np.array(sentences)}
-    return from_counts(counts, bin_width=BIN_WIDTH, conditions=conditions, source=f"{place.name} (speech)")
+    return from_counts(counts, bin_width=BIN_WIDTH, conditions=conditions, source=f"{location.name} (speech)")
 
 
 def paper_split(trials: Trials) -> tuple[Trials, Trials]:
-    """Validation and test trials: the first quarter of the partition `test`, and the rest (213 and 640)."""
+    """Return validation and test trials: the first quarter of the partition `test`, and the rest (213 and 640)."""
     quarter = len(trials) // 4
     if not quarter:
-        raise DataError("The partition must hold at least four sentences.", f"It holds {len(trials)}.", "Give more.")
+        raise DataError(
+            "The partition must hold at least four sentences.", f"It holds {len(trials)}.", "Use more sentences."
+        )
     return trials.select(slice(quarter)), trials.select(slice(quarter, None))
 
 
 def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
-    """Counts (bin, channel) and words of each sentence of a file."""
+    """Return counts (bin, channel) and words of each sentence of a file."""
     held = _read(path)
     if "tx1" not in held:
         names = ", ".join(name for name in held if not name.startswith("__"))
@@ -104,7 +107,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         held: dict[str, Any] = loadmat(path, variable_names=["tx1", "sentenceText"])
         return held
-    except Exception as error:  # scipy has a dozen ways to fail on a damaged file
+    except Exception as error:  # scipy raises many different errors for a damaged file
         raise CorruptFileError(
             "Speech data must be MATLAB files (version 5 to 7.2).",
             f"{path} is not: {' '.join(str(error).split())[:150] or type(error).__name__}.",

@@ -1,4 +1,4 @@
-"""What is in a recording or in trials, as plain values, and what to beware of before a model is fitted to it."""
+"""Summary of a recording or of trials as plain values, with warnings about data that could spoil a fit."""
 
 from typing import Any
 
@@ -12,28 +12,28 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 QUIET_HZ = 0.1
-"""Mean rate below which most statistics of a neuron cannot be estimated, spikes/s."""
+"""Mean rate, spikes/s, below which most statistics of a neuron cannot be estimated."""
 
 IMPOSSIBLE_HZ = 300.0
-"""Mean rate above which counts are more likely rates in Hz, spikes/s."""
+"""Mean rate, spikes/s, above which counts are probably rates in Hz."""
 
 COINCIDENCE = 0.001
-"""Two spikes in one bin of this many seconds count as the same spike seen twice."""
+"""Width of a bin, s, in which spikes of two neurons count as the same spike detected twice."""
 
 ALIKE = 0.5
-"""Share of coincident spikes (or correlation of counts) from which two neurons look like one sorted twice."""
+"""Fraction of coincident spikes, or correlation of counts, above which two neurons look like one sorted twice."""
 
 SHORT = 10
-"""Bins below which a trial is too short for most statistics."""
+"""Number of bins below which a trial is too short for most statistics."""
 
 SHOWN = 12
-"""Distinct values of a condition that are listed one by one."""
+"""Largest number of distinct values of a condition that are listed individually."""
 
 
 def summarise(data: Recording | Trials) -> dict[str, Any]:
-    """Shapes, units, rates, conditions, behaviour and cautions as plain values, ready for JSON.
+    """Return shapes, units, rates, conditions, behaviour and cautions as plain values for JSON.
 
-    Rates are the least, quartiles and largest of the neurons' mean rates in spikes/s.
+    Rates are the smallest, the quartiles and the largest of the neurons' mean rates in spikes/s.
     """
     facts: dict[str, Any] = {"kind": type(data).__name__, "source": data.source, "neurons": data.n_neurons}
     if isinstance(data, Recording):
@@ -72,16 +72,16 @@ def summarise(data: Recording | Trials) -> dict[str, Any]:
 
 
 def rates_hz(data: Recording | Trials) -> Float[np.ndarray, " neuron"]:
-    """Mean rate of each neuron over all observed times, in spikes/s; nan where nothing was observed."""
+    """Return the mean rate of each neuron over all observed times, in spikes/s; NaN if nothing was observed."""
     if isinstance(data, Trials):
         return data.mean_rates_hz() if data.n_valid_bins else np.full(data.n_neurons, np.nan)
     return data.mean_rates_hz()
 
 
 def cautions(data: Recording | Trials) -> list[str]:
-    """What could spoil a fit, one sentence each; an empty list if nothing was found."""
+    """Return sentences about data that could spoil a fit; an empty list if there are none."""
     rates = rates_hz(data)
-    found = [
+    texts = [
         _neurons(rates == 0, "never fire"),
         _neurons((rates > 0) & (rates < QUIET_HZ), f"fire below {QUIET_HZ:g} spikes/s"),
         _neurons(rates > IMPOSSIBLE_HZ, f"fire above {IMPOSSIBLE_HZ:g} spikes/s: are these rates in Hz, not counts?"),
@@ -89,25 +89,26 @@ def cautions(data: Recording | Trials) -> list[str]:
     if isinstance(data, Recording):
         if data.spikes is not None:
             twice = np.array([int((np.diff(times) == 0).sum()) for times in data.spikes])
-            found.append(_neurons(twice > 0, f"have several spikes at the same time ({twice.sum()} in all)"))
+            texts.append(_neurons(twice > 0, f"have several spikes at the same time ({twice.sum()} in all)"))
         if not data.n_neurons:
-            found.append("There are no spike times; choose a series of counts with --counts.")
+            texts.append("There are no spike times; choose a series of counts with --counts.")
         for name, series in data.behavior.items():
-            found.append(_missing(name, series.values))
+            texts.append(_missing(name, series.values))
     else:
         for name, values in data.behavior.items():
-            found.append(_missing(name, values[data.mask]))
+            texts.append(_missing(name, values[data.mask]))
         short = int(np.count_nonzero(np.asarray(data.lengths, np.int64) < SHORT))
-        found.append(f"{short} trials are shorter than {SHORT} bins." if short else "")
-    found += [f"Neurons {a} and {b} share {share:.0%} of their spikes." for a, b, share in alike(data)]
-    return [text for text in found if text]
+        texts.append(f"{short} trials are shorter than {SHORT} bins." if short else "")
+    texts += [f"Neurons {a} and {b} share {share:.0%} of their spikes." for a, b, share in alike(data)]
+    return [text for text in texts if text]
 
 
 def alike(data: Recording | Trials) -> list[tuple[int, int, float]]:
-    """Pairs of neurons that look like one neuron sorted twice, and how alike they are.
+    """Return pairs of neurons that look like one neuron sorted twice, with their similarity.
 
-    With spike times: the share of the quieter neuron's spikes that have a partner in the same millisecond. With counts:
-    the correlation over bins. Pairs from one half upward are listed, neurons with fewer than 20 spikes left out.
+    For spike times, similarity is the fraction of the quieter neuron's spikes that have a partner in the same
+    millisecond. For counts it is the correlation over bins. Pairs with at least one half are listed, without neurons
+    with fewer than 20 spikes.
     """
     if isinstance(data, Recording) and data.spikes is not None:
         rows = np.repeat(np.arange(data.n_neurons), [len(times) for times in data.spikes])
@@ -115,20 +116,20 @@ def alike(data: Recording | Trials) -> list[tuple[int, int, float]]:
         _, column = np.unique(when, return_inverse=True)
         seen = sparse.csr_matrix((np.ones(len(rows)), (rows, column)))
         seen.data[:] = 1.0  # several spikes of one neuron in a millisecond are one
-        many = np.asarray(seen.sum(1)).ravel()
-        likeness = (seen @ seen.T).toarray() / np.maximum(np.minimum.outer(many, many), 1)
+        spikes = np.asarray(seen.sum(1)).ravel()
+        likeness = (seen @ seen.T).toarray() / np.maximum(np.minimum.outer(spikes, spikes), 1)
     else:
         counts = _bins_of(data)
-        many = counts.sum(0, dtype=np.float64)
+        spikes = counts.sum(0, dtype=np.float64)
         centred = counts - counts.mean(0) if len(counts) else np.zeros((1, data.n_neurons))
         sd = np.sqrt((centred**2).sum(0))
         likeness = centred.T @ centred / np.maximum(np.outer(sd, sd), 1e-12)
-    pairs = np.argwhere(np.triu(likeness >= ALIKE, 1) & (np.minimum.outer(many, many) >= 20))
+    pairs = np.argwhere(np.triu(likeness >= ALIKE, 1) & (np.minimum.outer(spikes, spikes) >= 20))
     return [(int(a), int(b), float(likeness[a, b])) for a, b in pairs]
 
 
 def _bins_of(data: Recording | Trials) -> NDArray[np.float32]:
-    """Counts (bin, neuron) of all valid bins, at most the first 50,000."""
+    """Return the counts (bin, neuron) of the valid bins, at most about the first 50,000."""
     if isinstance(data, Trials):
         upto = int(np.searchsorted(np.cumsum(data.lengths), 50_000)) + 1
         return data.counts[:upto][data.mask[:upto]].astype(np.float32)
@@ -154,7 +155,7 @@ def _missing(name: str, values: Array) -> str:
 
 
 def _values(column: Array) -> dict[str, Any]:
-    """Distinct values with their numbers of trials, or the range of many."""
+    """Return distinct values with their numbers of trials, or the range if there are too many."""
     if column.ndim > 1:
         return {"shape": list(column.shape)}
     values, counts = np.unique(column, return_counts=True)
@@ -164,5 +165,5 @@ def _values(column: Array) -> dict[str, Any]:
 
 
 def _range(values: Array) -> dict[str, Any]:
-    known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    return {"range": [float(known.min()), float(known.max())] if known.size else []}
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    return {"range": [float(finite.min()), float(finite.max())] if finite.size else []}

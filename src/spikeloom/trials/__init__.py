@@ -1,4 +1,4 @@
-"""`Trials`, the noun that everything takes and gives, and its two file formats."""
+"""`Trials`, the data structure of the package, and its two file formats."""
 
 from spikeloom.trials.checks import whole_counts
 from spikeloom.trials.trials import Trials

@@ -1,6 +1,6 @@
-"""Spike times that are cut by trial -> counts.
+"""Convert spike times that are cut by trial to counts.
 
-Every trial has a clock of its own, on which zero is the event that the trials are aligned to. Bin k of a window that
+Every trial has its own clock, on which zero is the event that the trials are aligned to. Bin k of a window that
 begins at b holds the events of [b + k w, b + (k + 1) w) for bins of width w; events and edges are rounded to whole
 nanoseconds first, as in recordings.
 """
@@ -40,7 +40,7 @@ class ByTrial(NamedTuple):
 
 
 def count_by_trial(times: Any, *, window: Any, bin_width: Any, axes: str) -> tuple[dict[str, Any], NDArray[np.int64]]:
-    """Arguments of `Trials` for all trials, and the trials that were observed for the whole window.
+    """Return arguments of `Trials` for all trials, and the trials that were observed for the full window.
 
     Raises:
         SettingError: if the window does not hold a whole number of bins.
@@ -72,7 +72,7 @@ def count_by_trial(times: Any, *, window: Any, bin_width: Any, axes: str) -> tup
 
 
 def nested(times: Any, *, axes: str = "trial neuron") -> ByTrial:
-    """Spike times as trials of neurons, from a nested list, cells, dicts, or a neo Block with one segment per trial.
+    """Return spike times by trial and neuron, from a nested list, cells, dicts, or a neo Block of one segment a trial.
 
     Args:
         times: x[trial][neuron], or x[neuron][trial] if `axes` says so; trials may be dicts of the neurons' times.
@@ -122,7 +122,7 @@ def nested(times: Any, *, axes: str = "trial neuron") -> ByTrial:
 
 
 def _entries(trial: Any) -> Any:
-    """What one trial holds: a list of the neurons' times, or a mapping."""
+    """Return the contents of one trial: a list of the neurons' times, or a mapping."""
     if hasattr(trial, "spiketrains"):  # neo Segment
         return list(trial.spiketrains)
     if isinstance(trial, Mapping):
@@ -150,13 +150,13 @@ def _shape(rows: list[list[Any]]) -> str:
 
 
 def _names(trial: Sequence[Any]) -> list[str] | None:
-    """Names of neo spike trains, where they have different ones."""
+    """Return the names of neo spike trains if they are different."""
     names = [str(getattr(train, "name", None) or "") for train in trial]
     return names if all(names) and len(set(names)) == len(names) else None
 
 
 def _span(trial: Sequence[Any]) -> tuple[float, float]:
-    """From when to when all neurons of a trial were observed, as far as they say so."""
+    """Return the start and end of the time in which all neurons of a trial were observed, if available."""
     known = [train for train in trial if hasattr(train, "t_start") and hasattr(train, "t_stop")]
     starts = [clock.duration(train.t_start, what="The start of a spike train") for train in known]
     stops = [clock.duration(train.t_stop, what="The end of a spike train") for train in known]
@@ -177,7 +177,7 @@ def _whole_bins(start: float, stop: float, width: float) -> int:
 
 
 def _count(times: list[list[Any]], edges: NDArray[np.floating]) -> TrialCounts:
-    """Spikes of each neuron in each bin; times need not be sorted."""
+    """Count the spikes of each neuron in each bin. Times may be unsorted."""
     n_trials, n_bins, n_neurons = len(times), len(edges) - 1, len(times[0])
     limits = np.rint(edges * 1e9)  # whole numbers, exact in float64 for any window below 97 days
     counts = np.zeros((n_trials, n_bins, n_neurons), np.int64)

@@ -10,11 +10,11 @@ from spikeloom.errors import DataError, ShapeError
 from spikeloom.shapes import Array, TrialCounts, TrialMask
 
 ROUNDING = 1e-6
-"""Distance from a whole number up to which a count in floating point is that number: what arithmetic leaves behind."""
+"""Largest distance of a floating-point count from a whole number, as rounding errors leave it."""
 
 
 def whole_counts(counts: Any) -> TrialCounts:
-    """Counts as the smallest unsigned integers that hold them.
+    """Convert counts to the smallest unsigned integer type that holds them.
 
     Raises:
         ShapeError: if there are not three axes (trial, time, neuron).
@@ -53,7 +53,7 @@ def whole_counts(counts: Any) -> TrialCounts:
 
 
 def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
-    """Counts and lengths where padding of NaN or masked bins has become zero and is said by the lengths.
+    """Replace padding of NaN or masked bins by zeros, and return counts and lengths.
 
     Without lengths, the bins at the end of a trial that are NaN for all neurons are padding. With lengths, whatever
     lies beyond them is.
@@ -83,7 +83,7 @@ def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
 
 
 def whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
-    """Lengths as integers; all of them `time` if there are none."""
+    """Return lengths as integers. By default all are `time`."""
     if lengths is None:
         return np.full(trials, time, np.int64)
     array = np.asarray(lengths)
@@ -97,7 +97,7 @@ def whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
 
 
 def start_seconds(start_times: Any, trials: int) -> NDArray[np.float64]:
-    """Start times as float64 seconds, finite or NaN."""
+    """Return start times as float64 seconds, finite or NaN."""
     array = expect("start_times", np.asarray(start_times), (trials,))
     if array.dtype.kind not in "uif" or np.isinf(array).any():
         raise DataError(
@@ -109,7 +109,7 @@ def start_seconds(start_times: Any, trials: int) -> NDArray[np.float64]:
 
 
 def column(name: str, value: Any) -> Array:
-    """A condition or neuron column as numbers or text."""
+    """Return a condition or neuron column as numbers or text."""
     try:
         return objects.column(value)
     except DataError as error:
@@ -121,21 +121,21 @@ def column(name: str, value: Any) -> Array:
 
 
 def blank(array: Array, mask: TrialMask) -> Array:
-    """Zero what lies beyond each trial's length."""
+    """Set the padding after each trial to zero."""
     if mask.all():
         return array
     return np.where(mask[:, :, None], array, np.zeros((), array.dtype))
 
 
 def frozen(array: Array) -> Array:
-    """A read-only view."""
+    """Return a read-only view."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def expect(name: str, array: Array, shape: tuple[Any, ...]) -> Array:
-    """The array, if it has this shape; -1 stands for any size, a last ... for any further axes."""
+    """Return the array if it has this shape; -1 stands for any size, a final ... for any further axes."""
     wanted = shape[:-1] if shape[-1] is ... else shape
     same = all(want in (-1, size) for want, size in zip(wanted, array.shape, strict=False))
     if not same or array.ndim < len(wanted) or (array.ndim > len(wanted) and shape[-1] is not ...):

@@ -83,7 +83,7 @@ class Rule:
 
 
 def _values(text: str) -> tuple[str, ...]:
-    """The values of a rule, which commas divide, without their quotation marks."""
+    """Return the values of a rule, separated by commas, without quotation marks."""
     values: list[str] = []
     place = 0
     while place < len(text) or text[place - 1 : place] == ",":
@@ -241,7 +241,7 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
 
 
 def _listed(column: Array) -> str:
-    """The distinct values of a column in words, the first few of them."""
+    """Return a text with the first few distinct values of a column."""
     column = np.asarray(column)
     values = list(dict.fromkeys(column.tolist())) if column.ndim == 1 else []
     if len(values) > MOST_LISTED and column.dtype.kind in "uif" and np.isfinite(column).any():

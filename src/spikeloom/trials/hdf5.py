@@ -1,11 +1,11 @@
-"""Trials files (`.h5`): the arrays of `Trials` in HDF5, whole or not there, and refused when damaged.
+"""Trials files (`.h5`): the arrays of `Trials` in HDF5, written atomically and checked for damage.
 
 Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`; datasets `counts`
 (trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes` and `start_times` (trial,; in
 seconds); groups `behavior/<name>` (trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...),
 `neurons/<column>` (neuron,).
 
-Plain HDF5 reads a flipped bit without a word. Hence every dataset carries a checksum (fletcher32), text has a fixed
+Plain HDF5 reads a flipped bit without an error. Hence every dataset carries a checksum (fletcher32), text has a fixed
 length (text of any length lies in a heap that has none), and the structure uses the format of HDF5 1.10, which
 checksums its own headers. Nothing in the file is a Python object, so opening one runs nothing.
 """
@@ -28,11 +28,11 @@ TABLES = {"behavior": "behavior", "conditions": "conditions", "neurons": "neuron
 """Groups of the file and the field of `Trials` each one holds."""
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
-"""What h5py is known to raise on a damaged file."""
+"""Errors that h5py raises for a damaged file."""
 
 
 def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
-    """Write a trials file, whole or not at all.
+    """Write a trials file atomically.
 
     Args:
         path: The file to write, in a folder that exists; an older file of that name is replaced.
@@ -173,7 +173,7 @@ def _fields(file: h5py.File, path: str) -> dict[str, Any]:
 
 
 def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.Dataset:
-    """One dataset with checksum; chunks hold one trial, or everything."""
+    """Write one dataset with a checksum. A chunk holds one trial, or everything."""
     if not name or "/" in name.removeprefix("behavior/") or name in (".", "..") or "\0" in name:
         raise DataError(
             'A name in a trials file must be text without "/".', f"It was {name!r}.", "Rename the condition or series."
@@ -212,7 +212,7 @@ def _text(value: Any) -> str:
 
 def _corrupt(path: str, what: str) -> CorruptFileError:
     return CorruptFileError(
-        "A trials file must be whole.", f"{path} is damaged: {what}.", "Copy it again, or make it anew."
+        "A trials file must be complete.", f"{path} is damaged: {what}.", "Copy it or create it again."
     )
 
 

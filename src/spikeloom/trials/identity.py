@@ -1,8 +1,8 @@
-"""Which neurons these are: neurons have an identity, and sets of trials meet neuron by neuron.
+"""Identity of neurons, by which two sets of trials are matched neuron by neuron.
 
-A neuron is known by its `name`, if the neuron table has that column and the names are unique; else by its unit `id`;
+A neuron is identified by its `name`, if the neuron table has unique names; else by its unit `id`;
 else by its position alone. Two sets of trials, or trials and a model, are compared by the first of these that both
-have. Equal sets in another order are brought into one order, with a `NeuronOrderWarning`; different sets are refused.
+have. Equal sets in another order are brought into one order, with a `NeuronOrderWarning`; different sets are an error.
 """
 
 import re
@@ -17,7 +17,7 @@ from spikeloom.errors import ShapeError, SpikeloomWarning
 from spikeloom.shapes import Array
 
 COLUMNS = ("name", "id")
-"""Columns of the neuron table that say which neuron it is, the stronger one first."""
+"""Columns of the neuron table that identify a neuron, the more important one first."""
 
 MOST_NAMED = 5
 """Most neurons that a message names."""
@@ -28,7 +28,7 @@ class NeuronOrderWarning(SpikeloomWarning):
 
 
 def identity(neuron_table: Mapping[str, Array]) -> tuple[str, ...] | None:
-    """What each neuron is called: its unique names, else its unique ids, else None."""
+    """Return the unique names of the neurons, else their unique ids, else None."""
     return next((labels for column in COLUMNS if (labels := _labels(neuron_table, column)) is not None), None)
 
 
@@ -39,20 +39,20 @@ def order_like(
     mine: str = "these trials",
     theirs: str = "the others",
 ) -> NDArray[np.int64] | None:
-    """Positions of the neurons of `like` among those of a neuron table.
+    """Return the positions of the neurons of `like` among those of a neuron table.
 
     Args:
         neuron_table: Columns of the neurons to put in order.
         like: Columns of the neurons whose order is wanted.
-        mine: What the first set is called in messages.
-        theirs: What the second set is called in messages.
+        mine: Name of the first set in messages.
+        theirs: Name of the second set in messages.
 
     Returns:
         The position of each neuron of `like` in the first table (neuron,). None if nothing needs to move: the order is
         the same, or the neurons of one side have neither names nor ids.
 
     Raises:
-        ShapeError: if both sides know their neurons and the sets differ; the message names some that differ.
+        ShapeError: Both sides identify their neurons and the sets differ. The message names examples.
     """
     for column in COLUMNS:
         names, wanted = _labels(neuron_table, column), _labels(like, column)
@@ -75,7 +75,7 @@ def order_like(
 
 
 def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None:
-    """Positions that sort neurons by name or id, numbers by size; None if they are sorted or have neither."""
+    """Return positions that sort neurons by name or id, numbers by size; None if sorted or if there is neither."""
     names = identity(neuron_table)
     if names is None:
         return None
@@ -90,7 +90,7 @@ def note_order(mine: str, theirs: str) -> None:
 
 
 def _labels(neuron_table: Mapping[str, Array], column: str) -> tuple[str, ...] | None:
-    """A column as unique text, None if it is absent, has repeated or missing values, or several values per neuron."""
+    """Return a column as unique texts; None if it is absent, has repeated or missing values, or several per neuron."""
     values = np.asarray(neuron_table[column]) if column in neuron_table else None
     if values is None or values.ndim != 1:
         return None
@@ -103,7 +103,7 @@ def _labels(neuron_table: Mapping[str, Array], column: str) -> tuple[str, ...] |
 
 
 def _sortable(name: str) -> list[Any]:
-    """A key that puts "unit2" before "unit10": text at even places, whole numbers at odd ones."""
+    """Return a sort key that puts "unit2" before "unit10": text at even positions, integers at odd ones."""
     return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
 
 

@@ -13,7 +13,7 @@ DECIMALS = 6
 
 
 def joint_label(columns: Mapping[str, Array]) -> Array:
-    """One text label per trial that is equal where all columns are equal, such as "0.5,0".
+    """Return one text label per trial, which is equal where all columns are equal, such as "0.5,0".
 
     Args:
         columns: Conditions by name, one value per trial (trial,), numbers or text.

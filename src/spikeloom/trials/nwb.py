@@ -37,7 +37,7 @@ TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "s
 
 
 def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
-    """Write an NWB file, whole or not at all.
+    """Write an NWB file atomically.
 
     Args:
         path: The file to write, in a folder that exists.
@@ -72,7 +72,7 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
 
 
 def _session(pynwb: Any, fields: Mapping[str, Any]) -> Any:
-    """The NWB file in memory."""
+    """Return the NWB file in memory."""
     counts, lengths, width = fields["counts"], fields["lengths"], fields["bin_width"]
     source = fields["source"] or "unknown"
     file = pynwb.NWBFile(
@@ -101,7 +101,7 @@ def _session(pynwb: Any, fields: Mapping[str, Any]) -> Any:
 
 
 def import_pynwb() -> Any:
-    """The module pynwb, or an error that names the extra."""
+    """Return the module pynwb, or raise an error that names the extra."""
     try:
         import pynwb
     except ImportError as error:
@@ -112,7 +112,7 @@ def import_pynwb() -> Any:
 
 
 def trial_starts(lengths: Integer[np.ndarray, " trial"], bin_width: float) -> Float[np.ndarray, " trial"]:
-    """Begin of each trial on the artificial clock in seconds (trial,), a whole number."""
+    """Return the start of each trial on the artificial clock in seconds (trial,), a whole number."""
     spans = np.ceil(lengths * bin_width + GAP)
     return np.cumsum(spans) - spans
 
@@ -120,7 +120,7 @@ def trial_starts(lengths: Integer[np.ndarray, " trial"], bin_width: float) -> Fl
 def spike_times(
     counts: Integer[np.ndarray, "trial time neuron"], starts: Float[np.ndarray, " trial"], bin_width: float
 ) -> tuple[Float[np.ndarray, " spike"], Integer[np.ndarray, " neuron"]]:
-    """Spike times in seconds, neuron after neuron and sorted inside each, and where each neuron's end."""
+    """Return spike times in seconds, neuron by neuron and sorted within each, and the end index of each neuron."""
     neuron, trial, place = np.nonzero(counts.transpose(2, 0, 1))
     many = counts[trial, place, neuron].astype(np.int64)
     before = np.cumsum(many) - many

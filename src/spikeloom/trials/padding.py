@@ -1,8 +1,8 @@
-"""What padding costs: trials of unequal length fill an array as long as the longest one.
+"""Limits of padding: all trials fill an array as long as the longest one.
 
 One trial a thousand times as long as the others multiplies the memory of all of them by a thousand. Padding of up to
-`MOST_PADDING` bins per valid bin passes without a word, more is said in a `PaddingWarning`, and arrays that would also
-be large are refused before they are made.
+`MOST_PADDING` bins per valid bin is silent. More causes a `PaddingWarning`, and an error before the array is made if
+the array would also be large.
 """
 
 import warnings

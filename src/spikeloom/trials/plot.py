@@ -1,4 +1,4 @@
-"""A picture of one trial: spikes, firing rates where they are known, and each behaviour series, on one time axis.
+"""Figure of one trial: spikes, firing rates (if available) and each behaviour series, on one time axis.
 
 The functions draw on the axes they are given and return nothing, so they fit into any figure. matplotlib is an extra
 (`pip install 'spikeloom[figures]'`) and is imported when a figure is made.
@@ -52,7 +52,7 @@ def figure(
 
 
 def times(trials: "Trials", trial: int) -> Float[np.ndarray, " time"]:
-    """Centre of each valid bin of a trial, in seconds from the trial's first edge.
+    """Return the centre of each valid bin of a trial, in seconds from the start of the trial.
 
     Raises:
         DataError: if there is no such trial.
@@ -67,7 +67,7 @@ def times(trials: "Trials", trial: int) -> Float[np.ndarray, " time"]:
 
 
 def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15") -> None:
-    """Spikes of one trial, a row per neuron; several spikes of one bin are spread evenly inside it."""
+    """Draw the spikes of one trial, one row per neuron. Several spikes in a bin are spread evenly inside it."""
     time = times(trials, trial)
     counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
     place, neuron = np.nonzero(counts)
@@ -85,13 +85,13 @@ def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15
 
 
 def rates(axes: "Axes", trials: "Trials", *, trial: int = 0) -> None:
-    """Firing rates of one trial as an image, in spikes/s.
+    """Draw the firing rates of one trial as an image, in spikes/s.
 
     Raises:
         DataError: if the trials have no rates.
     """
     if trials.rates is None:
-        raise DataError("These trials have no rates.", "Only counts are known.", "Encode them with a model first.")
+        raise DataError("These trials have no rates.", "There are only counts.", "Encode them with a model first.")
     time = times(trials, trial)
     image = np.asarray(trials.rates[trial, : len(time)], np.float64).T / trials.bin_width
     extent = (0.0, len(time) * trials.bin_width, -0.5, image.shape[0] - 0.5)
@@ -102,7 +102,7 @@ def rates(axes: "Axes", trials: "Trials", *, trial: int = 0) -> None:
 
 
 def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None:
-    """One behaviour series of one trial, a line per dimension.
+    """Draw one behaviour series of one trial, one line per dimension.
 
     Raises:
         DataError: if the trials have no such series.
@@ -124,7 +124,7 @@ def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None
 
 
 def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
-    """Raster of one trial, with its firing rates (where they are known) and behaviour below, on one time axis.
+    """Draw a raster of one trial, with firing rates (if available) and behaviour below, on one time axis.
 
     Args:
         trials: The trials.

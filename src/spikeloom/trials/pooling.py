@@ -1,7 +1,7 @@
 """Pool several sets of trials into the fields of one.
 
 The result keeps what all sets have in the same form: a condition or behaviour series that one set lacks, or has with
-another number of values, as text instead of numbers, or in another unit, is left out, and so are rates, latents and
+another number of values, as text instead of numbers, or in another unit, is removed, and so are rates, latents and
 codes that one set lacks. A neuron column stays unless two sets disagree about it. Whatever is left out is named in a
 `LeftOutWarning`. Start times are kept, unknown (NaN) for the trials of sets that have none.
 """
@@ -33,7 +33,7 @@ class PieceLengthWarning(SpikeloomWarning):
 
 
 def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str, Any]:
-    """Fields of the trials of all parts, one part after the other.
+    """Return the fields of the trials of all parts, one part after the other.
 
     Args:
         parts: Trials of the same neurons, in the same order, and the same bin width.
@@ -87,7 +87,7 @@ class _LeftOut:
         self.words.append(f"{kind} {name!r} ({why})" if name else f"{kind} ({why})")
 
     def check(self, values: Sequence[Array | None], kind: str, join: Any, name: str = "") -> Array | None:
-        """The joined values, or None if a part lacks them or has them in another form, which is noted."""
+        """Return the joined values, or None and a note if a part lacks them or has them in another form."""
         there = [value for value in values if value is not None]
         if not there:
             return None
@@ -110,14 +110,14 @@ class _LeftOut:
 
 
 def _shared(tables: Sequence[Mapping[str, Array]], left_out: _LeftOut, kind: str, join: Any) -> dict[str, Array]:
-    """The columns that all tables have in the same form, joined."""
+    """Join the columns that all tables have in the same form."""
     names = dict.fromkeys(name for table in tables for name in table)
     joined = {name: left_out.check([table.get(name) for table in tables], kind, join, name) for name in names}
     return {name: value for name, value in joined.items() if value is not None}
 
 
 def _neuron_table(tables: Sequence[Mapping[str, Array]], left_out: _LeftOut) -> dict[str, Array]:
-    """The columns about which no two tables disagree."""
+    """Return the columns that do not differ between tables."""
     columns: dict[str, Array] = {}
     for name in dict.fromkeys(name for table in tables for name in table):
         first, *others = [table[name] for table in tables if name in table]
@@ -143,7 +143,7 @@ def _padded(values: Sequence[Array | None], time: int, left_out: _LeftOut, name:
 
 
 def _joined_in_time(values: Sequence[Array], time: int) -> Array:
-    """Arrays (trial, time, ...) as one, padded with zeros to `time` bins; every array is copied once."""
+    """Join arrays (trial, time, ...), padded with zeros to `time` bins. Every array is copied once."""
     shape = (sum(len(value) for value in values), time, *values[0].shape[2:])
     joined = np.zeros(shape, np.result_type(*values))
     place = 0

@@ -31,7 +31,7 @@ class OverlapWarning(SpikeloomWarning):
 
 
 def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Rows of two disjoint random parts, the first with `fraction` of the trials; each in rising order.
+    """Return the rows of two disjoint random parts, the first with `fraction` of the trials, each in increasing order.
 
     Raises:
         DataError: if a part would be empty.
@@ -42,7 +42,7 @@ def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
 
 
 def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Rows, Rows]:
-    """Rows of two parts made of blocks of time; each in rising order.
+    """Return the rows of two parts made of blocks of time, each in increasing order.
 
     Trials are ordered by their start times, or as they come if a start time is unknown. Trials that were pooled from
     several recordings are divided recording by recording. Of each boundary, trials of the larger part that share spikes
@@ -159,12 +159,12 @@ def _in_time(trials: "Trials", rows: Rows) -> Rows:
 
 
 def _first_part(n_trials: int, fraction: float) -> int:
-    """Number of trials in the first part; DataError if a part would be empty."""
+    """Return the number of trials in the first part. Raise a DataError if a part would be empty."""
     first = round(fraction * n_trials) if np.isfinite(fraction) else 0
     if not 0 < first < n_trials:
         raise DataError(
             "A split must leave at least one trial on each side.",
             f"Fraction {fraction} of {n_trials} trials is {first}.",
-            "Give a fraction between 0 and 1, such as 0.75.",
+            "Choose a fraction between 0 and 1, such as 0.75.",
         )
     return first

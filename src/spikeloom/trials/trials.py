@@ -1,6 +1,6 @@
 """`Trials`: binned spikes of many neurons over many trials, and what the animal did.
 
-Everything in the package takes and gives this one noun: a recording is binned into `Trials`, a model is fitted to
+All parts of the package use this class: a recording is binned into `Trials`, a model is fitted to
 `Trials`, `sample` returns `Trials`, and a metric compares two of them. Axis order is (trial, time, neuron), always.
 Trials of different length are padded at the end; the padding is zero and no loss, statistic or metric sees it.
 """
@@ -59,12 +59,12 @@ class Trials:
             have one, such as "deg".
         conditions: One value per trial, name -> (trial, ...); numbers or text.
         neuron_table: One value per neuron, name -> (neuron,).
-        rates: Expected spikes/bin (trial, time, neuron), where they are known (simulation, model).
-        latents: (trial, time, latent), where they are known.
-        codes: (trial, code), where they are known.
-        start_times: When each trial's first bin begins (trial,), in seconds on the recording's clock; NaN where it is
+        rates: Expected spikes/bin (trial, time, neuron), if available (simulation, model).
+        latents: Latents (trial, time, latent), if available.
+        codes: Codes (trial, code), if available.
+        start_times: Start of each trial's first bin (trial,), in seconds on the recording's clock; NaN where it is
             unknown, absent if it is unknown for all. Trials cut from one recording may overlap in time.
-        source: Where the trials come from: a file, "lorenz", "LDNS".
+        source: Origin of the trials: a file, "lorenz", "LDNS".
 
     Raises:
         DataError: if counts are negative, fractional or not finite, or the bin width is not positive.
@@ -161,7 +161,7 @@ class Trials:
         return int(self.lengths.sum())
 
     def mean_rates_hz(self) -> NDArray[np.float64]:
-        """Mean rate of each neuron over all valid bins (neuron,), in spikes/s."""
+        """Return the mean rate of each neuron over all valid bins (neuron,), in spikes/s."""
         return self.counts.sum((0, 1), dtype=np.float64) / (self.n_valid_bins * self.bin_width)
 
     def condition(self, name: str) -> Array:
@@ -199,7 +199,7 @@ class Trials:
         return html.table("Trials", {name: text for name, text in rows.items() if text})
 
     def plot(self, *, trial: int = 0) -> "Figure":
-        """Draw one trial: spikes, firing rates where they are known, and behaviour, on one time axis.
+        """Draw one trial: spikes, firing rates (if available) and behaviour, on one time axis.
 
         Args:
             trial: Number of the trial, from 0.
@@ -216,7 +216,7 @@ class Trials:
     # --- new trials from these -----------------------------------------------------------------------------------
 
     def select(self, trials: slice | Sequence[int] | NDArray[Any]) -> "Trials":
-        """The given trials (a slice, indices, or a mask of trials), in the order given."""
+        """Return a subset of the trials (a slice, indices, or a mask of trials), in the order of the indices."""
         rows = np.arange(len(self))[trials if isinstance(trials, slice) else np.asarray(trials)]
         fields = (*PER_BIN, "codes", "start_times")
         keep = {name: value[rows] for name in fields if (value := getattr(self, name)) is not None}
@@ -229,7 +229,7 @@ class Trials:
         )
 
     def select_neurons(self, neurons: slice | Sequence[int] | NDArray[Any]) -> "Trials":
-        """The given neurons (a slice, indices, or a mask of neurons), in the order given."""
+        """Return a subset of the neurons (a slice, indices, or a mask of neurons), in the order of the indices."""
         columns = np.arange(self.n_neurons)[neurons if isinstance(neurons, slice) else np.asarray(neurons)]
         return replace(
             self,
@@ -239,7 +239,7 @@ class Trials:
         )
 
     def split(self, fraction: float, *, seed: int = 0, n_stretches: int | None = None) -> tuple["Trials", "Trials"]:
-        """Two disjoint parts, the first with `fraction` of the trials; inside each the order stays.
+        """Return two disjoint parts, the first with `fraction` of the trials. The order within each is kept.
 
         Args:
             fraction: Share of the trials in the first part.
@@ -262,7 +262,7 @@ class Trials:
         return self.select(one), self.select(two)
 
     def split_by(self, rule: str) -> tuple["Trials", "Trials"]:
-        """Trials for which an expression such as "split == train" holds, and the others; see `trials.choose`.
+        """Return the trials that satisfy an expression such as "split == train", and the others; see `trials.choose`.
 
         The expression compares a condition, or `start_time` in seconds on the recording's clock.
 
@@ -284,7 +284,7 @@ class Trials:
         return self.select(holds), self.select(~holds)
 
     def concatenate(self, *others: "Trials", sources: Sequence[str] | None = None) -> "Trials":
-        """These trials followed by others of the same neurons and bin width; see `trials.pooling` for what is kept.
+        """Return these trials followed by others of the same neurons and bin width; see `trials.pooling`.
 
         Args:
             others: Trials of the same neurons, matched by name or id where both have them.
@@ -303,7 +303,7 @@ class Trials:
         return replace(self, **pooled(parts, sources))
 
     def rebin(self, factor: int) -> "Trials":
-        """Bins `factor` times as wide: counts and rates are summed, behaviour and latents averaged.
+        """Return trials with bins `factor` times as wide. Counts and rates are summed, behaviour and latents averaged.
 
         Bins at the end of a trial that do not fill a wide one are dropped.
 
@@ -314,7 +314,7 @@ class Trials:
             raise DataError(
                 "A rebin factor must be a whole number from 1 to the bins of the shortest trial.",
                 f"It was {factor}; the shortest trial has {self.lengths.min() if len(self) else 0} bins.",
-                "Give a smaller factor, or drop short trials with select.",
+                "Choose a smaller factor, or remove short trials with select.",
             )
         wide = self.n_bins // factor
 
@@ -384,7 +384,7 @@ class Trials:
         )
 
     def with_joint_condition(self, names: Sequence[str]) -> "Trials":
-        """These trials with one more condition, the joint label of several columns.
+        """Return these trials with one more condition, the joint label of several columns.
 
         The new condition is called after its columns, "contrast_left,contrast_right", and is text: two trials have the
         same label where they agree in every column, as in "0.5,0". A trial for which one of the columns is missing
@@ -404,17 +404,17 @@ class Trials:
         return replace(self, conditions={**self.conditions, ",".join(names): label})
 
     def batches(self, size: int) -> Iterator["Trials"]:
-        """Consecutive parts of at most `size` trials."""
+        """Yield consecutive parts of at most `size` trials."""
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
 
     def match(self, other: "Trials", *, mine: str = "the first trials", theirs: str = "the others") -> "Trials":
-        """The other trials with their neurons in the order of these ones; see `trials.identity`.
+        """Return the other trials with their neurons in the order of these ones; see `trials.identity`.
 
         Args:
             other: Trials of the same neurons in bins of the same width.
-            mine: What these trials are called in messages.
-            theirs: What the others are called in messages.
+            mine: Name of these trials in messages.
+            theirs: Name of the others in messages.
 
         Raises:
             ShapeError: if bin widths, numbers of neurons, or the neurons' names or ids differ.
@@ -436,7 +436,7 @@ class Trials:
         return other.select_neurons(order)
 
     def sort_neurons(self) -> "Trials":
-        """These trials with their neurons sorted by name or id ("unit2" before "unit10"); unchanged without either."""
+        """Return these trials with neurons sorted by name or id ("unit2" before "unit10"); unchanged without either."""
         order = natural_order(self.neuron_table)
         return self if order is None else self.select_neurons(order)
 
@@ -444,7 +444,7 @@ class Trials:
 
     @classmethod
     def from_array(cls, array: Any, *, axes: str, bin_width: Any, **fields: Any) -> "Trials":
-        """Trials from an array whose axes are named, in any order.
+        """Return trials from an array whose axes are named, in any order.
 
         Args:
             array: Counts in an array of NumPy, torch, SciPy, pandas or xarray; (time, neuron) is one trial.
@@ -472,7 +472,7 @@ class Trials:
     def from_spike_times(
         cls, times: Any, *, window: Any, bin_width: Any, axes: str = "trial neuron", **fields: Any
     ) -> "Trials":
-        """Trials from spike times that are cut by trial, each trial on its own clock.
+        """Return trials from spike times that are cut by trial, each trial on its own clock.
 
         Args:
             times: x[trial][neuron], the times of one neuron in one trial, in seconds or with a unit. A nested list, an
@@ -499,11 +499,11 @@ class Trials:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trials":
-        """Read a trials file (`.h5`); damaged files raise CorruptFileError."""
+        """Read a trials file (`.h5`). A damaged file raises a CorruptFileError."""
         return cls(**hdf5.read(path))
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a trials file (`.h5`), whole or not at all.
+        """Write a trials file (`.h5`) atomically.
 
         Args:
             path: The file. A trials file of that name is replaced.
@@ -531,5 +531,5 @@ class Trials:
         nwb.write(path, self.fields())
 
     def fields(self) -> dict[str, Any]:
-        """The constructor's arguments by name."""
+        """Return the constructor's arguments by name."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}

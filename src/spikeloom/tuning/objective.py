@@ -1,18 +1,19 @@
-r"""What a search looks for, measured on validation trials that no attempt is trained on; more is better.
+r"""Objectives of a search, computed on validation trials. A larger value is better.
 
-- **reconstruction**: bits per spike of a quarter of the entries of the validation trials, drawn once and hidden from
-  the encoder, the others raised by 4/3 as in coordinated dropout:
+- **reconstruction**: bits per spike of a quarter of the entries of the validation trials. These are drawn once and
+  hidden from the encoder; the others are multiplied by 4/3, as in coordinated dropout:
   :math:`\sum_{hidden} \log p(s \mid r) - \log p(s \mid \bar r)` over :math:`\log 2 \sum_{hidden} s`, both Poisson, with
-  :math:`\bar r` each neuron's mean count. It means the same whatever share the training hides and whatever it
-  penalises, which a loss does not.
-- **bound**: the evidence lower bound, nats per validation trial: log-likelihood minus the whole divergence, whatever
-  weight the training gives it; for variational models.
-- **samples**: as many generated trials as there are validation trials, judged by the panel of `spikeloom evaluate`: the
-  share of the distance from independent Poisson spikes to the noise floor that is closed, mean over all metrics that
-  can tell the two apart. A metric counts from -1 to 1, so that one alone does not decide; one without a value -1.
+  :math:`\bar r` each neuron's mean count. Unlike a loss, it can be compared between attempts that hide different
+  fractions or use different penalties in training.
+- **bound**: the evidence lower bound in nats per validation trial, for variational models: log-likelihood minus the
+  full divergence, without the weight that it has in training.
+- **samples**: the distance closed between independent Poisson spikes (0) and the noise floor (1), for one
+  generated trial per validation trial. It is the mean over all metrics of `spikeloom evaluate` that distinguish Poisson
+  spikes from the noise floor. Each metric is limited to -1 to 1, so that no single one dominates; without a
+  value it counts as -1.
 
-The first two can be measured at every validation, so that a hopeless attempt is stopped early; samples
-can only be drawn from a model that is trained to the end.
+The first two are computed at every validation, so that a bad attempt can be stopped early. Samples need a model that is
+trained to the end.
 """
 
 import abc
@@ -41,46 +42,46 @@ Line = Mapping[str, Any]
 """A line of history."""
 
 HIDDEN = 0.25
-"""Share of the entries of the validation trials that reconstruction is judged on."""
+"""Fraction of the entries of the validation trials that reconstruction is computed on."""
 
 BATCH = 64
-"""Trials that are encoded at once."""
+"""Number of trials that are encoded at once."""
 
 SLOW = ("distance", "conditions", "memorisation")
-"""Groups of metrics that a search leaves out: classifiers and searches for copies, minutes for each attempt."""
+"""Groups of metrics that a search omits: classifiers and searches for copies take minutes for each attempt."""
 
 SPLITS = 3
-"""Random splits of the validation trials behind a noise floor."""
+"""Number of random splits of the validation trials for the noise floor."""
 
 
 class Objective(abc.ABC):
-    """What a search maximises."""
+    """The quantity that a search maximises."""
 
     unit: str
-    early: bool  # whether it can be measured while the first stage is being trained
+    early: bool  # true if it can be computed during the first stage of training
 
     @abc.abstractmethod
     def check(self, model: Model) -> None:
-        """Raise a SettingError if a model of this kind, trained or not, cannot be judged so."""
+        """Raise a SettingError if the objective does not apply to a model of this kind, trained or not."""
 
     @abc.abstractmethod
     def score(self, model: Model, history: Sequence[Line]) -> float:
-        """How good the model is; nan where it cannot be said.
+        """Return the score of a model; NaN if it is undefined.
 
         Args:
-            model: Trained, or at a validation.
-            history: Lines of the training, or that of the look alone.
+            model: Model that is trained or at a validation.
+            history: Lines of the training, or only the line of this validation.
         """
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Reconstruction(Objective):
-    """Bits per spike of hidden entries; see the module.
+    """Objective "reconstruction": bits per spike of hidden entries (see the module).
 
     Args:
-        validation: Trials to judge by.
-        seed: Of the choice of entries.
+        validation: Validation trials.
+        seed: Random seed of the choice of entries.
     """
 
     validation: Trials
@@ -92,7 +93,7 @@ class Reconstruction(Objective):
         """See `Objective.check`."""
         if model.reads != "counts":
             raise SettingError(
-                "Only a model that reads counts can be searched by reconstruction: some are hidden from it.",
+                "The objective reconstruction needs a model that reads counts, because it hides counts from the model.",
                 f"{type(model).__name__} reads {model.reads}.",
                 "Write --objective samples.",
             )
@@ -114,14 +115,14 @@ class Reconstruction(Objective):
         return drawn & self.validation.mask[..., None]
 
     def _rates(self, model: Model, start: int) -> np.ndarray:
-        """Rates of a batch of trials, their hidden entries not seen."""
+        """Return the rates of a batch of trials, inferred without the hidden entries."""
         rows = slice(start, start + BATCH)
         seen = as_float(np.where(self.hidden[rows], 0, self.validation.counts[rows])) / (1 - HIDDEN)
         mask: Tensor = torch.from_numpy(self.validation.mask[rows])
         rates = model.infer(seen, mask).rates
         if rates is None:
             raise SettingError(
-                "To search by reconstruction a model must infer rates.",
+                "The objective reconstruction needs a model that infers rates.",
                 f"{type(model).__name__} infers none.",
                 "Write --objective samples.",
             )
@@ -131,7 +132,7 @@ class Reconstruction(Objective):
 @final
 @dataclass(frozen=True, eq=False)
 class Bound(Objective):
-    """Evidence lower bound of the validation trials, from the loss on them at the look whose weights are kept."""
+    """Objective "bound": evidence lower bound of the validation trials, from the validation with the smallest loss."""
 
     validation: Trials
     unit = "nats/trial"
@@ -141,9 +142,9 @@ class Bound(Objective):
         """See `Objective.check`."""
         if not model.capabilities.bound:
             raise SettingError(
-                "To search by bound a model must be validated by its evidence lower bound.",
+                "The objective bound needs a model whose validation loss is its evidence lower bound.",
                 f"This {type(model).__name__} is not.",
-                "Search an LFADS, with --set loss_settings.validation=bound; or write --objective samples.",
+                "Use an LFADS with --set loss_settings.validation=bound, or write --objective samples.",
             )
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
@@ -161,11 +162,11 @@ class Bound(Objective):
 @final
 @dataclass(frozen=True, eq=False)
 class Samples(Objective):
-    """Share of the distance from independent Poisson spikes to the noise floor that samples close.
+    """Objective "samples": distance closed between independent Poisson spikes and the noise floor.
 
     Args:
-        validation: Trials to judge by.
-        bench: The validation trials prepared for judging.
+        validation: Validation trials.
+        bench: Validation trials prepared for evaluation.
     """
 
     validation: Trials
@@ -174,7 +175,7 @@ class Samples(Objective):
     early = False
 
     def check(self, model: Model) -> None:
-        """See `Objective.check`; every model generates."""
+        """See `Objective.check`. It applies to every model."""
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """See `Objective.score`."""
@@ -189,13 +190,13 @@ class Samples(Objective):
 
 
 def objective(name: Name, *, train: Trials, validation: Trials, seed: int = 0) -> Objective:
-    """The objective of that name.
+    """Return the objective with this name.
 
     Args:
-        name: What is looked for.
+        name: Name of the objective.
         train: Training trials.
-        validation: Trials that no attempt is trained on; nor are they test trials.
-        seed: Of hidden entries, generated trials and random splits.
+        validation: Validation trials, disjoint from training and test trials.
+        seed: Random seed of hidden entries, generated trials and random splits.
     """
     if name == "reconstruction":
         return Reconstruction(validation, seed)

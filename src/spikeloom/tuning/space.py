@@ -1,21 +1,21 @@
-"""What a search may vary: settings of a recipe by their dotted keys, each in a range or among given values.
+"""The space of a search: settings of a recipe by their dotted keys, each with a range or a list of values.
 
-A search is TOML, beside the recipes in `searches/`; the command line says the same in words.
+A space is a TOML file, such as those in `searches/`. The command line accepts the same as text.
 
     about = "..."
     [vary]
     network_settings.dropout = { low = 0.0, high = 0.6 }
     plan.learning_rate = { low = 1e-5, high = 5e-3, log = true }
-    latents = { among = [8, 16, 32] }
+    n_latents = { among = [8, 16, 32] }
     loss_settings.beta = { low = 1e-6, high = 1e-3, log = true, per_entry = true }
     [fix]
     plan.horizon = 1000.0
     [population]
     members = 20
 
-A range whose ends are whole numbers holds whole numbers. `per_entry` says that the ends count per bin and neuron of a
-trial, as kappa does of beta = kappa x bins x neurons; they are multiplied once the data are known. `start` narrows the
-range in which a population begins. `[fix]` are changes of the recipe that every attempt shares.
+A range between integers contains integers only. With `per_entry` the ends are values per bin and neuron of a trial,
+such as kappa in beta = kappa x bins x neurons; they are multiplied by bins x neurons of the training trials.
+`start` narrows the range of the initial values of a population. `[fix]` changes the recipe for all attempts.
 """
 
 import json
@@ -39,7 +39,7 @@ from spikeloom.trials import Trials
 
 Setting = bool | int | float | str
 SEARCH = ConfigDict(**STRICT, strict=True)
-"""A search file may not convert types either: "5" is not 5."""
+"""Configuration that does not convert types: "5" is not 5."""
 HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'n_latents=8|16|32', or [vary] in a search."
 
 
@@ -48,11 +48,11 @@ class Range:
     """Numbers from `low` to `high`, both included.
 
     Args:
-        low: Least value.
-        high: Largest value; whole numbers are drawn if both ends are whole.
-        log: Whether equal ratios, not equal differences, are equally likely; then `low` is positive.
-        start: Ends of the range in which a population begins; the whole range if absent.
-        per_entry: Whether the ends are to be multiplied by the bins x neurons of a trial.
+        low: Smallest value.
+        high: Largest value. Integers are drawn if both ends are integers.
+        log: Draw uniformly on a logarithmic scale. Then `low` must be positive.
+        start: Ends of the range of initial values of a population. Default: the full range.
+        per_entry: Multiply the ends by the bins x neurons of a trial.
     """
 
     low: int | float
@@ -70,27 +70,27 @@ class Range:
 
     @property
     def begin(self) -> tuple[int | float, int | float]:
-        """Ends of the range in which a population begins."""
+        """Ends of the range of the initial values of a population."""
         return (self.low, self.high) if self.start is None else self.start
 
     @property
     def whole(self) -> bool:
-        """Whether the values are whole numbers."""
+        """True if the values are integers."""
         return isinstance(self.low, int) and isinstance(self.high, int) and not self.per_entry
 
     @property
     def samples(self) -> tuple[Setting, ...]:
-        """Values by which one can tell whether a recipe takes this setting at all: the ends."""
+        """Values for testing whether a recipe accepts this setting: the ends."""
         return self.low, self.high
 
     def holds(self, value: object) -> bool:
-        """Whether a value lies in the range."""
+        """Return whether a value lies in the range."""
         if isinstance(value, bool) or not isinstance(value, int | float) or (self.whole and isinstance(value, float)):
             return False
         return self.low <= value <= self.high
 
     def times(self, factor: float) -> "Range":
-        """The range with all ends multiplied."""
+        """Return the range with all ends multiplied by a factor."""
         low, high = self.begin
         begin = (low * factor, high * factor)
         return replace(self, low=self.low * factor, high=self.high * factor, start=begin, per_entry=False)
@@ -102,11 +102,11 @@ class Range:
         return self.clipped(math.exp(value) if self.log else value, *self.begin)
 
     def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
-        """The value times one of the factors, inside the range."""
+        """Return the value times a random one of the factors, limited to the range."""
         return self.clipped(float(value) * factors[int(rng.integers(2))], self.low, self.high)
 
     def clipped(self, value: float, low: float, high: float) -> Setting:
-        """The value between the ends, whole if the range is."""
+        """Limit a value to the ends, and round it in a range of integers."""
         inside = min(max(value, low), high)
         return round(inside) if self.whole else inside
 
@@ -116,18 +116,18 @@ class Choice:
     """One of several values.
 
     Args:
-        among: The values, at least two; text, numbers, true or false.
+        among: At least two values: text, numbers, true or false.
     """
 
     among: Annotated[tuple[Setting, ...], Field(min_length=2)]
 
     @property
     def samples(self) -> tuple[Setting, ...]:
-        """Values by which one can tell whether a recipe takes this setting at all: each of them."""
+        """Values for testing whether a recipe accepts this setting: all of them."""
         return self.among
 
     def holds(self, value: object) -> bool:
-        """Whether a value is one of them."""
+        """Return whether a value is one of them."""
         return value in self.among
 
     def draw(self, rng: np.random.Generator) -> Setting:
@@ -135,26 +135,26 @@ class Choice:
         return self.among[int(rng.integers(len(self.among)))]
 
     def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
-        """The value before or after in the list."""
+        """Return the previous or the next value in the list."""
         del factors
-        place = self.among.index(value) + (1 if rng.integers(2) else -1)
-        return self.among[min(max(place, 0), len(self.among) - 1)]
+        index = self.among.index(value) + (1 if rng.integers(2) else -1)
+        return self.among[min(max(index, 0), len(self.among) - 1)]
 
 
 @checked_dataclass(frozen=True, config=SEARCH)
 class Schedule:
-    """How a population is trained.
+    """Settings of the training of a population.
 
     Args:
-        members: Models that are trained side by side.
-        generations: How often they are trained on, compared, and partly replaced.
-        epochs: Passes over the training trials in one generation.
-        plan: The setting that holds the plan of the stage that is trained, such as "plan".
-        quantile: Share of the members that is replaced by copies of as many of the best.
-        factors: A copy's setting is multiplied by one of these two.
-        resample: Probability that a copy's setting is drawn anew instead.
-        cpus: Processors that a member takes.
-        gpus: Graphics processors that a member takes; 0.25 lets four share one.
+        members: Number of models that are trained in parallel.
+        generations: Number of rounds of training, comparison and partial replacement.
+        epochs: Number of passes over the training trials in one generation.
+        plan: Name of the setting with the plan of the trained stage, such as "plan".
+        quantile: Fraction of the members that is replaced by copies of the same number of the best.
+        factors: Two factors, one of which multiplies each setting of a copy.
+        resample: Probability that a setting of a copy is drawn again instead.
+        cpus: Number of CPUs for each member.
+        gpus: Number of GPUs for each member; with 0.25, four members share one.
         later: Changes of the recipe from the second generation on, key -> value: no ramps, no warm-up.
     """
 
@@ -172,12 +172,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Space:
-    """What a search may vary, and what it keeps fixed.
+    """The settings that a search varies, and those that it fixes.
 
     Args:
-        vary: Key of a setting -> its values.
-        fix: Key -> value of settings that all attempts share.
-        schedule: How a population is trained, for searches by one.
+        vary: Values of each varied setting by key.
+        fix: Value of each fixed setting by key.
+        schedule: Settings of population-based training.
     """
 
     vary: Mapping[str, Range | Choice]
@@ -185,7 +185,7 @@ class Space:
     schedule: Schedule = field(default_factory=Schedule)
 
     def of(self, trials: Trials) -> "Space":
-        """The space with ranges per entry multiplied by the mean bins x neurons of these trials."""
+        """Return the space with its `per_entry` ranges multiplied by the mean bins x neurons of these trials."""
         entries = trials.n_valid_bins / len(trials) * trials.n_neurons
         scaled = {
             key: values.times(entries) if isinstance(values, Range) and values.per_entry else values
@@ -194,11 +194,11 @@ class Space:
         return replace(self, vary=scaled)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Setting]:
-        """Settings at which a member of a population begins."""
+        """Draw the initial settings of a member of a population."""
         return {key: values.draw(rng) for key, values in self.vary.items()}
 
     def perturbed(self, settings: Mapping[str, Setting], rng: np.random.Generator) -> dict[str, Setting]:
-        """Settings of a copy: each times a factor, or drawn anew; always inside its range."""
+        """Return the settings of a copy: each is multiplied by a factor or drawn again, within its range."""
         plan = self.schedule
         return {
             key: values.draw(rng)
@@ -209,26 +209,26 @@ class Space:
 
 
 def changes(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as changes of a recipe, "key=value" with a TOML value, as `read_recipe` takes them."""
+    """Return settings as changes for `read_recipe`: "key=value" with a TOML value."""
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
 def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) -> Space:
-    """A search from its name or TOML file, with more settings in words.
+    """Read a search space from its name or TOML file, and add settings as text.
 
     Args:
         source: Name of a search that comes with the package, path of a `.toml` file, or None.
-        words: Such as "network_settings.dropout=0..0.6", "plan.learning_rate=1e-5..5e-3 log", "n_latents=8|16|32".
+        words: Settings such as "plan.warmup=0..0.6", "plan.learning_rate=1e-5..5e-3 log", "n_latents=8|16|32".
 
     Raises:
-        FileError: if there is no such search; the message lists those there are.
-        SettingError: if nothing varies, or a range makes no sense.
+        FileError: There is no such search. The message lists the existing ones.
+        SettingError: No setting varies, or a range is invalid.
     """
     table = {} if source is None else _read(source)
     unknown = [key for key in table if key not in ("about", "note", "vary", "fix", "population")]
     if unknown:
         raise SettingError(
-            "A search must have only about, note, [vary], [fix] and [population].",
+            "A search can only have about, note, [vary], [fix] and [population].",
             f"{source} has {unknown[0]!r}.",
             "Move settings that vary under [vary], others under [fix].",
         )
@@ -237,7 +237,7 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
         key, values = _from_words(word)
         vary[key] = values
     if not vary:
-        raise SettingError("A search must vary at least one setting.", "None was given.", HINT)
+        raise SettingError("A search must vary at least one setting.", "There was none.", HINT)
     plan: dict[str, Any] = _with_tuples(table.get("population", {}))
     plan["later"] = _flat(plan.get("later", {}))
     try:
@@ -248,7 +248,7 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
 
 
 def searches() -> list[str]:
-    """Names of the searches that come with the package."""
+    """Return the names of the searches that come with the package."""
     return sorted(entry.name.removesuffix(".toml") for entry in _home().iterdir() if entry.name.endswith(".toml"))
 
 
@@ -269,7 +269,7 @@ def _read(source: str | PathLike[str]) -> dict[str, Any]:
 
 
 def _flat(table: Any, above: str = "") -> dict[str, Any]:
-    """Dotted key -> value; a table with `low` or `among` is a value."""
+    """Return nested tables as values by dotted key. A table with `low`, `high` or `among` is a value."""
     if not isinstance(table, Mapping):
         raise SettingError("[vary] and [fix] must be tables.", f"{above or 'One'} was {table!r}.", HINT)
     flat: dict[str, Any] = {}
@@ -283,7 +283,7 @@ def _flat(table: Any, above: str = "") -> dict[str, Any]:
 
 def _values(key: str, table: Any) -> Range | Choice:
     if not isinstance(table, Mapping):
-        raise SettingError(f"{key} must say low and high, or among.", f"It was {table!r}.", HINT)
+        raise SettingError(f"{key} must have low and high, or among.", f"It was {table!r}.", HINT)
     plain: dict[str, Any] = _with_tuples(table)
     try:
         return Choice(**plain) if "among" in plain else Range(**plain)
@@ -292,7 +292,7 @@ def _values(key: str, table: Any) -> Range | Choice:
 
 
 def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
-    """TOML has lists where settings are tuples."""
+    """Replace the lists of TOML by tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
