@@ -100,7 +100,7 @@ def test_the_same_command_again_does_nothing_and_a_larger_number_goes_on(whole):
 def test_a_folder_holds_one_search(whole, change, said):
     folder = whole[0]
     vary = change.pop("vary", ("network_settings.dropout=0..0.5",))
-    with pytest.raises(SettingError, match=f"other {said}"):
+    with pytest.raises(SettingError, match=f"other data or settings: {said}"):
         study(search(folder, RATES, *vary, **change), attempts=7)
 
 
