@@ -37,6 +37,18 @@ def test_pooled_trials_with_both_ways_to_write_angles_have_one_label_each():
     assert len(np.unique(two.conditions["angle_deg,angle_deg"])) == 8
 
 
+def test_a_condition_whose_unit_says_that_it_is_an_angle_is_one():
+    counts = np.ones((4, 3, 1), int)
+    target = {"target": np.array([-10.0, 350.0, 10.0, 370.0])}
+    assert Trials(counts, 0.1, conditions=target).condition("target").tolist() == [-10, 350, 10, 370]
+    assert Trials(counts, 0.1, conditions=target, units={"target": "deg"}).condition("target").tolist() == [
+        350,
+        350,
+        10,
+        10,
+    ]
+
+
 def heading(seed: int, turn: float, unit: str) -> Trials:
     """Twelve neurons that are tuned to a heading that turns around several times, 200 bins of 20 ms."""
     generator = np.random.default_rng(seed)

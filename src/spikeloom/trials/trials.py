@@ -176,7 +176,7 @@ class Trials:
                 f"It was {name!r}.",
                 "Keep a column of the recording with --condition NAME when binning.",
             )
-        return on_one_turn(name, self.conditions[name])
+        return on_one_turn(name, self.conditions[name], self.units.get(name, ""))
 
     def __repr__(self) -> str:
         lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
