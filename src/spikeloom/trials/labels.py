@@ -40,8 +40,8 @@ def joint_label(columns: Mapping[str, Array]) -> Array:
 def on_one_turn(name: str, values: Array, unit: str = "") -> Array:
     """Values of a condition in which equal angles are equal numbers: -10 and 350 degrees are both 350.
 
-    Angles are known by the unit of the condition or else by its name, as `spikeloom.angles` describes. They are rounded to six decimals;
-    whole numbers from 0 to one turn and other conditions stay as they are.
+    Angles are known by the unit of the condition or else by its name, as `spikeloom.angles` describes. They are rounded
+    to six decimals; whole numbers from 0 to one turn and other conditions stay as they are.
     """
     period = angles.period_of(name, unit)
     if period is None or values.dtype.kind not in "iuf":
