@@ -79,7 +79,8 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
 
 def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
     """A model after a few updates on four trials: all that is needed to know how long things take."""
-    from spikeloom.models.ldns import LDNS, AutoencoderSettings, DenoiserSettings
+    from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
+    from spikeloom.models.ldns import LDNS
     from spikeloom.observation import ObservationModel, Poisson
     from spikeloom.training.plan import Plan
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from spikeloom.models.ldns import LDNS, AutoencoderSettings, DenoiserSettings
+from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
+from spikeloom.models.ldns import LDNS
 from spikeloom.seeds import Purpose, generator
 from spikeloom.training.plan import Plan
 from spikeloom.trials import Trials

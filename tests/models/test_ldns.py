@@ -12,7 +12,8 @@ import torch
 from spikeloom.diffusion.sampler import DDIM
 from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
 from spikeloom.models.common.conditions import ConditionRangeWarning
-from spikeloom.models.ldns import LDNS, AutoencoderSettings
+from spikeloom.models.common.latent_settings import AutoencoderSettings
+from spikeloom.models.ldns import LDNS
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.recipe import load_model

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from spikeloom.errors import SettingError
 from spikeloom.files import read_json, sha256, write_json
+from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
 from spikeloom.models.gnocchi import GNOCCHI
-from spikeloom.models.ldns import LDNS, AutoencoderSettings, DenoiserSettings
+from spikeloom.models.ldns import LDNS
 from spikeloom.training.identity import trials_identity
 from spikeloom.training.plan import Plan
 from spikeloom.trials import Trials

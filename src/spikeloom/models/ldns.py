@@ -22,97 +22,37 @@ model, optionally some loss on entries that were not hidden, and a calibration o
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, final
+from typing import final
 
 import numpy as np
 import torch
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from spikeloom.diffusion.denoiser import Denoiser, NetworkDenoiser, denoising_loss
 from spikeloom.diffusion.guidance import Guided
 from spikeloom.diffusion.sampler import DEFAULT, Sampler
-from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule, Prediction
-from spikeloom.diffusion.stream import Stream
+from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.diffusion.windowed import Windowed
 from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout, energy, smoothness
-from spikeloom.models.common.base import Capabilities, Model, as_float, as_tensors
+from spikeloom.models.common.base import Capabilities, Model, as_tensors
+from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
 from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.latent_gaussian import latent_gaussian
+from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
 from spikeloom.models.common.likelihood import hidden_in_turn
-from spikeloom.models.common.readout import GeneratedSource, Readout, Source
+from spikeloom.models.common.readout import Readout, Source
 from spikeloom.models.common.request import Request
-from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
-from spikeloom.models.common.streaming import StreamRequest
+from spikeloom.models.common.results import Generated, Inferred
+from spikeloom.models.common.streaming import StreamRequest, latent_stream
 from spikeloom.nn.condition import Condition
-from spikeloom.nn.encoder import Decoder, Encoder
-from spikeloom.nn.stack import Backbone
 from spikeloom.nn.window import in_windows
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
-from spikeloom.seeds import Purpose, Streams, generator
-from spikeloom.settings import STRICT
+from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
-
-CALIBRATION_TRIALS = 400
-"""Most trials that are generated to calibrate generated rates."""
-
-CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
-"""Random seed of these trials, which no caller gives by accident."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class AutoencoderSettings:
-    """Networks and losses of the first stage.
-
-    Args:
-        width: Channels of encoder and decoder; a multiple of the latents.
-        blocks: Residual blocks of the encoder.
-        bidirectional: Whether latents may depend on later bins; False makes the encoder causal.
-        mixed: Whether latents interact in the decoder; False is the additive decoder of the paper.
-        dropout: Probability p that coordinated dropout hides an entry.
-        kept: Weight of the loss on entries that were not hidden; 0 in the paper.
-        energy: Weight beta_1 of the squared latents.
-        smoothness: Weight beta_2 of the change of the latents within five bins.
-        calibrate: Whether inferred and generated rates are calibrated; False is the paper.
-    """
-
-    width: Annotated[int, Field(ge=1)] = 64
-    blocks: Annotated[int, Field(ge=0)] = 4
-    bidirectional: bool = True
-    mixed: bool = False
-    dropout: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    kept: Annotated[float, Field(ge=0)] = 0.0
-    energy: Annotated[float, Field(ge=0)] = 0.001
-    smoothness: Annotated[float, Field(ge=0)] = 0.02
-    calibrate: bool = True
-
-
-@dataclass(frozen=True, config=STRICT)
-class DenoiserSettings:
-    """Network and loss of the second stage.
-
-    Args:
-        width: Channels.
-        blocks: Residual blocks.
-        bidirectional: Whether the state-space layers read both directions.
-        prediction: What the network predicts.
-        huber: Width of the smooth L1 loss, in units of the target's sd; None for the squared error.
-        clip: Standardised latents are clipped to this many sd before the diffusion learns them; None: not.
-        drop: Share of trials whose condition is withheld in training, so that one model also samples unconditionally
-            and with guidance.
-    """
-
-    width: Annotated[int, Field(ge=1)] = 64
-    blocks: Annotated[int, Field(ge=1)] = 4
-    bidirectional: bool = True
-    prediction: Prediction = "velocity"
-    huber: Annotated[float | None, Field(gt=0)] = None
-    clip: Annotated[float | None, Field(gt=0)] = None
-    drop: Annotated[float, Field(gt=0, lt=1)] = 0.15
 
 
 @final
@@ -197,24 +137,11 @@ class LDNS(Model):
         """Networks and buffers; see `Model.build`."""
         autoencoder, denoiser = self.autoencoder_settings, self.denoiser_settings
         self.longest = facts.longest  # longer trials are read and generated in windows of it
-        self.encoder = Encoder(
-            facts.n_neurons,
-            n_latents=self.n_latents,
-            width=autoencoder.width,
-            blocks=autoencoder.blocks,
-            bidirectional=autoencoder.bidirectional,
-        )
-        decoder = Decoder(self.n_latents, facts.n_neurons, width=autoencoder.width, mixed=autoencoder.mixed)
+        self.encoder = autoencoder.encoder(facts.n_neurons, self.n_latents)
+        decoder = autoencoder.decoder(facts.n_neurons, self.n_latents)
         self.readout.build(decoder, n_latents=self.n_latents, n_neurons=facts.n_neurons, bin_width=facts.bin_width)
-        backbone = Backbone(
-            self.n_latents,
-            width=denoiser.width,
-            blocks=denoiser.blocks,
-            bidirectional=denoiser.bidirectional,
-            vector=facts.conditions.vector_size,
-            sequence=facts.conditions.sequence_size,
-        )
-        self.diffusion = NetworkDenoiser(backbone, schedule=self.schedule, prediction=denoiser.prediction)
+        network = denoiser.network(self.n_latents, facts.conditions.vector_size, facts.conditions.sequence_size)
+        self.diffusion = NetworkDenoiser(network, schedule=self.schedule, prediction=denoiser.prediction)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """Autoencoder, diffusion, observation model; see `Model.stages`."""
@@ -223,17 +150,16 @@ class LDNS(Model):
         networks = nn.ModuleList((self.encoder, self.readout.decoder))
         yield Stage("autoencoder", networks, self.reconstruction, data, self.autoencoder_plan, held_out)
 
-        encoded = self._encoded(trials)
-        assert encoded.latents is not None  # an encoder gives latents and rates
-        self.readout.fit_scale(encoded.latents, trials.mask)
+        self.eval()
+        self.readout.fit_scale(self.readout.encoded(trials, self._read).latents, trials.mask)
         data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
 
-        encoded = self._encoded(trials)
-        assert encoded.rates is not None
-        self.readout.fit_inferred(trials, encoded.rates, self.unseen_rates)
+        self.eval()
+        self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
         if self.autoencoder_settings.calibrate:
-            self.readout.fit_generated(trials, self._samples(trials), seed=CALIBRATION_SEED)
+            samples = calibration_samples(self, trials)
+            self.readout.fit_generated(trials, samples, seed=CALIBRATION_SEED)
 
     # --- losses --------------------------------------------------------------------------------------------------
 
@@ -291,30 +217,16 @@ class LDNS(Model):
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """Noise -> latents -> rates -> counts of one trial without end; see `Model.unroll` and `diffusion.stream`."""
-        device, starting, spikes = self.readout.mean.device, request.noise, request.spikes
-        streams_of_level: dict[int, Streams] = {}
-
-        def noise(bins: int, streams: Streams) -> Tensor:
-            return torch.from_numpy(streams.normal(bins, self.n_latents)).to(device)
-
-        def fresh(level: int, bins: int) -> Tensor:
-            return noise(bins, streams_of_level.setdefault(level, request.fresh(level)))
-
-        def condition(bins: int) -> Condition | None:
-            values = request.conditions.read(bins)
-            return None if values is None else values.to(device)
-
-        stream = Stream(
+        stream = latent_stream(
+            request,
             Guided(self.diffusion, strength=request.guidance),
             request.sampler or self.sampler,
             window=self.longest,
-            noise=lambda bins: noise(bins, starting),
-            fresh=fresh,
-            condition=condition,
-            bins=request.n_bins,
+            n_latents=self.n_latents,
+            device=self.readout.mean.device,
         )
         source: Source = "conditional" if request.conditions.present else "generated"
-        memory: Memory = {}
+        spikes, memory = request.spikes, Memory()
         for latents in stream:
             with torch.no_grad():
                 piece = self.readout.draw(latents, source, spikes, memory)
@@ -336,24 +248,14 @@ class LDNS(Model):
 
     @torch.no_grad()
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
-        r"""Trials of a Gaussian fitted to the latents of recorded trials: the baseline that the diffusion must beat.
+        """Trials of a Gaussian fitted to the latents of recorded trials: the baseline that the diffusion must beat.
 
-        :math:`z_t = \bar z_t + \sum_i w_i (z_{it} - \bar z_t) / \sqrt{n_t - 1}`, w standard normal, i over the n_t
-        reference trials that reach bin t: a Gaussian with their mean and covariance over bins and latents.
-
-        Args:
-            reference: Training trials, at least as long as the longest trial of `like`.
-            like: Trials whose lengths are copied.
-            seed: Of the draws.
+        See `Model.gaussian` and `latent_gaussian`.
         """
-        time = int(like.lengths.max())
-        mask = reference.mask[:, :time, None]
-        inferred = np.asarray(self.encode(reference, progress=False).latents)[:, :time]
-        number = mask.sum(0)
-        mean = inferred.sum(0) / np.maximum(number, 1)
-        spread = (inferred - mean) * mask / np.sqrt(np.maximum(number - 1, 1))
-        weights = Streams(seed, Purpose.SAMPLE, 0, range(len(like))).normal(len(reference))
-        latents = torch.from_numpy((mean + np.einsum("bi,itk->btk", weights, spread)).astype(np.float32))
+        inferred = np.asarray(self.encode(reference, progress=False).latents)
+        n_bins = int(like.lengths.max())
+        drawn = latent_gaussian(inferred[:, :n_bins], reference.mask[:, :n_bins], n_trials=len(like), seed=seed)
+        latents = torch.from_numpy(drawn.astype(np.float32))
         spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))
         counts = self.readout.draw(latents.to(self.readout.mean.device), "inferred", spikes).counts
         return Trials(
@@ -371,18 +273,6 @@ class LDNS(Model):
         device = self.readout.mean.device
         return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
 
-    def _encoded(self, trials: Trials) -> Inferred:
-        """Latents of trials as the encoder gives them, and uncalibrated rates."""
-
-        def compute(rows: np.ndarray) -> Inferred:
-            batch = trials.select(rows)
-            time = int(batch.lengths.max())
-            latents = self._read(as_float(batch.counts[:, :time]), torch.from_numpy(batch.mask[:, :time]))
-            return Inferred(self.readout.uncalibrated(latents).cpu().numpy(), latents.cpu().numpy())
-
-        self.eval()
-        return in_batches(compute, len(trials), trials.n_bins, batch=batch_size(trials.n_bins), description="encode")
-
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """Data of the second stage: standardised latents of complete trials, mask, and conditions."""
         latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
@@ -396,20 +286,3 @@ class LDNS(Model):
             parts = {"vector": condition.vector, "sequence": condition.sequence}
             data |= {name: value for name, value in parts.items() if value is not None}
         return data
-
-    def _samples(self, trials: Trials) -> dict[GeneratedSource, Trials]:
-        """Generated trials of each source, one for each training trial up to a few hundred.
-
-        Conditional ones follow the conditions of training trials, as strongly as samples will.
-        """
-        number = min(len(trials), CALIBRATION_TRIALS)
-        samples: dict[GeneratedSource, Trials] = {
-            "generated": self.sample(number, seed=CALIBRATION_SEED, progress=False)
-        }
-        if self.condition:
-            rows = generator(CALIBRATION_SEED, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]
-            like = trials.select(np.sort(rows))
-            samples["conditional"] = self.sample(
-                like=like, condition=self.condition, seed=CALIBRATION_SEED, progress=False
-            )
-        return samples

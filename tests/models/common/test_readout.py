@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.models.ldns import CALIBRATION_SEED
+from spikeloom.models import ldns
+from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
 from spikeloom.observation import ObservationModel, Poisson, Refractory, Regular, SharedNoise, SpikeHistory
 from tests.helpers.small_ldns import toy_model, toy_trials
 
@@ -39,7 +40,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def refitted(model, sources):
     """The model with its readout fitted to samples of these sources, in this order, from the fitted state on."""
     again = copy.deepcopy(model)
-    samples = model._samples(toy_trials(40))
+    samples = calibration_samples(model, toy_trials(40))
     with torch.no_grad():
         for source in sources:
             again.readout.fit_generated(toy_trials(40), {source: samples[source]}, seed=CALIBRATION_SEED)
@@ -56,8 +57,8 @@ def test_the_order_of_fitting_does_not_matter(model):
 def test_unconditional_samples_do_not_depend_on_conditional_ones(model, monkeypatch):
     trials = toy_trials(40)
     only = toy_model(condition=("angle_deg",), observation=model.observation)
-    original = only._samples
-    monkeypatch.setattr(only, "_samples", lambda trials: {"generated": original(trials)["generated"]})
+    unconditional = lambda model, trials: {"generated": calibration_samples(model, trials)["generated"]}  # noqa: E731
+    monkeypatch.setattr(ldns, "calibration_samples", unconditional)
     only.fit(trials, progress=False)
     assert not same(only.readout.conditional.state_dict(), model.readout.conditional.state_dict())
     expected, found = (one.sample(12, seed=3, progress=False) for one in (model, only))

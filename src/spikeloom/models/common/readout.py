@@ -26,6 +26,7 @@ the result for one source does not depend on the other sources or their order.
 
 import copy
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal, final
 
 import numpy as np
@@ -33,7 +34,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikeloom.models.common.results import Generated, batch_size
+from spikeloom.models.common.results import Generated, batch_size, in_batches
 from spikeloom.nn.encoder import Decoder
 from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.model import ObservationModel
@@ -58,6 +59,14 @@ MOST_ENTRIES = 2**23
 
 SMALLEST_SD = 1e-6
 """Smallest sd of a latent, for one that does not vary."""
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Latents of trials as the encoder gives them, and their uncalibrated rates, spikes/bin."""
+
+    latents: TrialLatents
+    rates: TrialRates
 
 
 @final
@@ -144,6 +153,24 @@ class Readout(nn.Module):
     def uncalibrated(self, latents: Latents) -> Drive:
         """Return expected counts, spikes/bin, of latents of the encoder (not standardised), without calibration."""
         return self.observation.rates(self.observation.drive(self._expected(latents)))
+
+    def encoded(self, trials: Trials, encode: Callable[[Tensor, Tensor], Latents]) -> Encoded:
+        """Encode trials, and compute their rates without a calibration.
+
+        Args:
+            trials: Recorded trials.
+            encode: Function from counts and mask of a batch to its latents.
+        """
+
+        def compute(rows: np.ndarray) -> Encoded:
+            batch = trials.select(rows)
+            n_bins = int(batch.lengths.max())
+            counts = torch.from_numpy(batch.counts[:, :n_bins].astype(np.float32))
+            latents = encode(counts, torch.from_numpy(batch.mask[:, :n_bins]))
+            return Encoded(latents.cpu().numpy(), self.uncalibrated(latents).cpu().numpy())
+
+        size = batch_size(trials.n_bins)
+        return in_batches(compute, len(trials), trials.n_bins, batch=size, description="encode")
 
     def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
         """Return the log-probability in nats of each count, as Poisson, under latents of the encoder."""

@@ -9,9 +9,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
+from torch import Tensor
 
+from spikeloom.diffusion.denoiser import Denoiser
 from spikeloom.diffusion.sampler import Sampler
+from spikeloom.diffusion.stream import Stream
 from spikeloom.errors import ConditionError, SettingError
 from spikeloom.models.common.conditions import ConditionArgument, Conditions, NamedCondition
 from spikeloom.models.common.facts import Facts
@@ -153,6 +157,43 @@ class StreamRequest:
     def fresh(self, level: int) -> Streams:
         """Return the random stream of the fresh noise that a sampler draws below a level."""
         return Streams(self.seed, Purpose.SAMPLE, 1000 + level, [0])
+
+
+def latent_stream(
+    request: StreamRequest, denoiser: Denoiser, sampler: Sampler, *, window: int, n_latents: int, device: torch.device
+) -> Stream:
+    """Denoise the latents of one trial without end, from the noise and under the conditions of a request.
+
+    Args:
+        request: Trial to generate.
+        denoiser: Denoiser of latents.
+        sampler: Sampler that denoises them.
+        window: Bins that the denoiser sees at once.
+        n_latents: Latents per bin.
+        device: Device of the denoiser.
+    """
+    starting = request.noise
+    streams_of_level: dict[int, Streams] = {}
+
+    def noise(bins: int, streams: Streams) -> Tensor:
+        return torch.from_numpy(streams.normal(bins, n_latents)).to(device)
+
+    def fresh(level: int, bins: int) -> Tensor:
+        return noise(bins, streams_of_level.setdefault(level, request.fresh(level)))
+
+    def condition(bins: int) -> Condition | None:
+        values = request.conditions.read(bins)
+        return None if values is None else values.to(device)
+
+    return Stream(
+        denoiser,
+        sampler,
+        window=window,
+        noise=lambda bins: noise(bins, starting),
+        fresh=fresh,
+        condition=condition,
+        bins=request.n_bins,
+    )
 
 
 def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:

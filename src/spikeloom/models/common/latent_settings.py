@@ -1,0 +1,83 @@
+"""Settings of the networks of a latent diffusion model, the autoencoder and the denoiser of its latents."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from spikeloom.diffusion.schedule import Prediction
+from spikeloom.nn.encoder import Decoder, Encoder
+from spikeloom.nn.stack import Backbone
+from spikeloom.settings import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class AutoencoderSettings:
+    """Networks and losses of the first stage.
+
+    Args:
+        width: Channels of encoder and decoder; a multiple of the latents.
+        blocks: Residual blocks of the encoder.
+        bidirectional: Whether latents may depend on later bins; False makes the encoder causal.
+        mixed: Whether latents interact in the decoder; False is the additive decoder of the paper.
+        dropout: Probability p that coordinated dropout hides an entry.
+        kept: Weight of the loss on entries that were not hidden; 0 in the paper.
+        energy: Weight beta_1 of the squared latents.
+        smoothness: Weight beta_2 of the change of the latents within five bins.
+        calibrate: Whether inferred and generated rates are calibrated; False is the paper.
+    """
+
+    width: Annotated[int, Field(ge=1)] = 64
+    blocks: Annotated[int, Field(ge=0)] = 4
+    bidirectional: bool = True
+    mixed: bool = False
+    dropout: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    kept: Annotated[float, Field(ge=0)] = 0.0
+    energy: Annotated[float, Field(ge=0)] = 0.001
+    smoothness: Annotated[float, Field(ge=0)] = 0.02
+    calibrate: bool = True
+
+    def encoder(self, n_neurons: int, n_latents: int) -> Encoder:
+        """Make the encoder, counts -> latents."""
+        return Encoder(
+            n_neurons, n_latents=n_latents, width=self.width, blocks=self.blocks, bidirectional=self.bidirectional
+        )
+
+    def decoder(self, n_neurons: int, n_latents: int) -> Decoder:
+        """Make the decoder, latents -> drive of each neuron."""
+        return Decoder(n_latents, n_neurons, width=self.width, mixed=self.mixed)
+
+
+@dataclass(frozen=True, config=STRICT)
+class DenoiserSettings:
+    """Network and loss of the second stage.
+
+    Args:
+        width: Channels.
+        blocks: Residual blocks.
+        bidirectional: Whether the state-space layers read both directions.
+        prediction: What the network predicts.
+        huber: Width of the smooth L1 loss, in units of the target's sd; None for the squared error.
+        clip: Standardised latents are clipped to this many sd before the diffusion learns them; None: not.
+        drop: Share of trials whose condition is withheld in training, so that one model also samples unconditionally
+            and with guidance.
+    """
+
+    width: Annotated[int, Field(ge=1)] = 64
+    blocks: Annotated[int, Field(ge=1)] = 4
+    bidirectional: bool = True
+    prediction: Prediction = "velocity"
+    huber: Annotated[float | None, Field(gt=0)] = None
+    clip: Annotated[float | None, Field(gt=0)] = None
+    drop: Annotated[float, Field(gt=0, lt=1)] = 0.15
+
+    def network(self, n_latents: int, vector_size: int, sequence_size: int) -> Backbone:
+        """Make the network, with the sizes of a condition of each trial and of each bin, 0 for none."""
+        return Backbone(
+            n_latents,
+            width=self.width,
+            blocks=self.blocks,
+            bidirectional=self.bidirectional,
+            vector=vector_size,
+            sequence=sequence_size,
+        )
