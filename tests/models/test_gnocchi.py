@@ -272,3 +272,22 @@ def test_reconstructions_of_trials_padded_further_keep_their_behaviour(fitted):
     )
     again = fitted.reconstruct(padded)
     assert again.behavior["x"].shape == (6, TIME, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "chosen"),
+    [
+        ("observation.history=SpikeHistory", "counts=Poisson, history=SpikeHistory"),
+        ("observation.noise=SharedNoise", "counts=Poisson, noise=SharedNoise"),
+        ("observation.counts=Refractory", "counts=Refractory"),
+        ("observation.counts=Regular", "counts=Regular"),
+    ],
+)
+def test_an_observation_model_that_must_be_fitted_is_refused(change, chosen):
+    """GNOCCHI has no rates that were inferred without their own count, so nothing could be fitted to them."""
+    with pytest.raises(SettingError, match=rf"draws Poisson counts.*Its observation model has {chosen}\."):
+        read_recipe("gnocchi-tiny", [change]).build(5)
+
+
+def test_the_link_of_its_poisson_counts_may_be_chosen():
+    assert read_recipe("gnocchi-tiny", ["observation.counts.link=exp"]).build(5).observation.counts.link == "exp"

@@ -112,7 +112,7 @@ class GNOCCHI(Coded):
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into activity, level by level.
-        observation: Rates to counts. The model keeps a copy.
+        observation: Rates to counts, Poisson without history and noise. The model keeps a copy.
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.
         head_plan: Optimisation of the map from latents to rates; only used for a signal of latents.
@@ -149,6 +149,14 @@ class GNOCCHI(Coded):
                 "GNOCCHI needs n_neurons >= 1 and n_codes >= 1.",
                 f"It got n_neurons={n_neurons}, n_codes={n_codes}.",
                 "Set n_codes=48.",
+            )
+        slots = {"counts": observation.counts, "history": observation.history, "noise": observation.noise}
+        if not isinstance(observation.counts, Poisson) or slots["history"] is not None or slots["noise"] is not None:
+            chosen = ", ".join(f"{name}={type(slot).__name__}" for name, slot in slots.items() if slot is not None)
+            raise SettingError(
+                "GNOCCHI draws Poisson counts without history and noise, for it infers no rates to fit others to.",
+                f"Its observation model has {chosen}.",
+                "Leave observation out, or use an LDNS or LFADS.",
             )
         self.n_neurons, self.n_codes = n_neurons, n_codes
         self.signal_settings, self.network_settings, self.prior = signal_settings, network_settings, prior
