@@ -57,7 +57,7 @@ def test_the_order_of_fitting_does_not_matter(model):
 def test_unconditional_samples_do_not_depend_on_conditional_ones(model, monkeypatch):
     trials = toy_trials(40)
     only = toy_model(condition=("angle_deg",), observation=model.observation)
-    unconditional = lambda model, trials: {"generated": calibration_samples(model, trials)["generated"]}  # noqa: E731
+    unconditional = lambda model, trials: {"generated": calibration_samples(model, trials)["generated"]}
     monkeypatch.setattr(ldns, "calibration_samples", unconditional)
     only.fit(trials, progress=False)
     assert not same(only.readout.conditional.state_dict(), model.readout.conditional.state_dict())
