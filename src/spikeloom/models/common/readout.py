@@ -154,19 +154,19 @@ class Readout(nn.Module):
         """Return expected counts, spikes/bin, of latents of the encoder (not standardised), without calibration."""
         return self.observation.rates(self.observation.drive(self._expected(latents)))
 
-    def encoded(self, trials: Trials, encoder: Callable[[Tensor, Tensor], Latents]) -> Encoded:
+    def encoded(self, trials: Trials, to_latents: Callable[[Tensor, Tensor], Latents]) -> Encoded:
         """Encode trials, and compute their rates without a calibration.
 
         Args:
             trials: Recorded trials.
-            encoder: Function from counts and mask of a batch to its latents.
+            to_latents: Function from counts and mask of a batch to its latents.
         """
 
         def compute(rows: np.ndarray) -> Encoded:
             batch = trials.select(rows)
             n_bins = int(batch.lengths.max())
             counts = torch.from_numpy(batch.counts[:, :n_bins].astype(np.float32))
-            latents = encoder(counts, torch.from_numpy(batch.mask[:, :n_bins]))
+            latents = to_latents(counts, torch.from_numpy(batch.mask[:, :n_bins]))
             return Encoded(latents.cpu().numpy(), self.uncalibrated(latents).cpu().numpy())
 
         size = batch_size(trials.n_bins)
