@@ -52,7 +52,7 @@ class StreamConditions:
         self.vector = columns.encode(values).vector if values else None
         self._pieces = {one.name: _pieces(one, requested[one.name]) for one in series}
         self._ahead = {one.name: np.zeros((0, one.size)) for one in series}  # read, not yet used by the model
-        self._used = {one.name: np.zeros((0, one.size)) for one in series}  # used, not yet handed out
+        self._used = {one.name: np.zeros((0, one.size)) for one in series}  # used, not yet returned
         self._in_range = series  # those whose range may still be noted
 
     @property
