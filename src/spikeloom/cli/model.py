@@ -150,7 +150,7 @@ def sample(
     real = None if like is None else Trials.load(like)
     if values is not None and bins is None and real is None:
         bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
-    request: dict[str, Any] = dict(bins=bins, like=real, condition=values, guidance=guidance)
+    request: dict[str, Any] = dict(n_bins=bins, like=real, condition=values, guidance=guidance)
     draw = partial(model.sample, trials, **request, seed=seed, sampler=chosen, max_batch=max_batch)
     number = len(real) if real is not None else trials
     ensure_folder(out.parent)
