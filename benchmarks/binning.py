@@ -1,4 +1,4 @@
-"""Speed and memory of binning: spikes per second of `Recording.bin`, beside a copy of the same bytes.
+"""Measure speed and memory of binning: spikes per second of `Recording.bin`, beside a copy of the same bytes.
 
 Run `OMP_NUM_THREADS=1 python benchmarks/binning.py` (half a minute on an idle core). Each line is the best of seven
 runs. The limit is a copy of the spike times and of the counts, measured in the same run.
@@ -17,7 +17,7 @@ RUNS = 7
 
 
 def session(n_neurons: int, seconds: float, rate_hz: float, n_trials: int) -> Recording:
-    """Poisson neurons, trials at random times, and a position at 100 Hz."""
+    """Return a recording of Poisson neurons, with trials at random times and a position at 100 Hz."""
     rng = np.random.default_rng(0)
     spikes = [np.sort(rng.uniform(0, seconds, rng.poisson(rate_hz * seconds))) for _ in range(n_neurons)]
     times = np.arange(0, seconds, 0.01)
@@ -30,7 +30,7 @@ def session(n_neurons: int, seconds: float, rate_hz: float, n_trials: int) -> Re
 
 
 def best(call: Callable[[], object]) -> float:
-    """Fewest wall seconds of several calls."""
+    """Return the shortest wall time of several calls, in seconds."""
     seconds = []
     for _ in range(RUNS):
         start = time.perf_counter()

@@ -1,10 +1,10 @@
-"""What codes are worth on simulated reaching, for any model that has them; `gnocchi.py` and its page use it.
+"""Measures of codes on simulated reaching, for any model with codes; used by `gnocchi.py`.
 
-A model that reads rates (noiseless units) is judged by its rates. Any other is judged three times: "spikes" is a
-decoder of the hand fitted to real spikes, reading generated ones; "expected spikes" the same decoder reading rates in
-their place, which leaves the noise of drawing spikes out; "rates" a decoder fitted to the noiseless units that only a
-simulation has, reading the model's rates. A decoder of noisy spikes falls short of the target on real trials, too:
-"slope on real trials" says how much of the way it sees.
+A model of rates (noiseless units) is evaluated by its rates. Any other model is evaluated with three decoders of the
+hand: "spikes" is fitted to real spikes and decodes generated spikes; "expected spikes" is the same decoder applied to
+rates, which removes the noise of drawing spikes; "rates" is fitted to the noiseless units, which only a simulation has,
+and decodes the model's rates. A decoder of noisy spikes underestimates the target on real trials, too: "slope on real
+trials" is the decoded fraction of the movement.
 """
 
 import time
@@ -39,25 +39,25 @@ from spikeloom.trials import Trials
 NAMES = ("target_x", "target_y", "start_x", "start_y")
 TRAVERSAL = dict(span=(-0.06, 0.06), points=5)
 EDGE = 0.10
-"""Targets reach so far from the centre; traversals inside the grid ask for none beyond."""
+"""Largest distance of targets from the centre; traversals inside the grid request no target beyond it."""
 
 NEAR = 0.041
-"""Targets nearer to each other than this are neighbours, m."""
+"""Largest distance between neighbouring targets, m."""
 
 HOWS = ("curved", "joint", "encode", "decode")
 
 WINDOWS = 6
-"""Windows whose spike counts a ridge regression reads."""
+"""Number of windows whose spike counts are inputs of a ridge regression."""
 
 INNER = ((2, 1), (1, 2), (3, 4), (4, 3), (2, 4), (3, 1))
-"""Targets held out once more, from training, for choices: (row, column)."""
+"""Targets held out of the training trials for the choice of settings: (row, column)."""
 
 
 # --- data and models -------------------------------------------------------------------------------------------------
 
 
 def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
-    """Training, validation, test and held-out trials."""
+    """Return training, validation, test and held-out trials."""
     every = reaching(trials, seed=0)
     out = every.conditions["held_out"]
     train, rest = every.select(~out).split(0.8, seed=0)
@@ -66,7 +66,7 @@ def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
 
 
 def chosen_on() -> tuple[Trials, Trials, Trials]:
-    """Training, validation and inner held-out trials; test trials and the held-out targets are not looked at."""
+    """Return training, validation and inner held-out trials; test trials and the held-out targets are not used."""
     train, validation, _, _ = arm_data()
     points = np.array([[(column - 2.5) * 0.04, (row - 2.5) * 0.04] for row, column in INNER])
     apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, validation)]
@@ -82,7 +82,7 @@ def fitted(
     validation: Trials | None = None,
     out: Path | None,
 ) -> Coded:
-    """A trained model, with its training time printed; from the run folder `out` if it is finished there."""
+    """Train a model and print its training time; a finished run in the folder `out` is loaded."""
     start, cpu = time.perf_counter(), time.process_time()
     model = read_recipe(recipe, settings).build(train.n_neurons)
     model.fit(train, validation=validation, seed=seed, out=out, progress=False)
@@ -91,7 +91,7 @@ def fitted(
 
 
 def with_latents(run: Path | None, parts: Sequence[Trials]) -> list[Trials]:
-    """The trials with the latents that a trained model infers; as they are if there is no run."""
+    """Return the trials with the latents that a trained model infers; unchanged if there is no run."""
     if run is None:
         return list(parts)
     coder = load_model(run)
@@ -105,11 +105,11 @@ def with_latents(run: Path | None, parts: Sequence[Trials]) -> list[Trials]:
 # --- one model -------------------------------------------------------------------------------------------------------
 
 Reader = Callable[[Trials], np.ndarray]
-"""Where the hand ends and starts as read from activity (trial, 4), cm."""
+"""Function that decodes end and start of the hand from activity (trial, 4), cm."""
 
 
 def readers(model: Coded, train: Trials) -> dict[str, Reader]:
-    """Decoders of the hand by what they read, fitted to real trials; the first reads what the model is judged by."""
+    """Fit decoders of the hand to real trials, by the name of their inputs; the first evaluates the model."""
     noiseless = Readout.fit(train, "hand_position", smoothing=None)
     exact: dict[str, Reader] = {"rates": lambda trials: 100 * ends(noiseless.decode(trials), trials.lengths)}
     if model.reads == "rates":
@@ -131,7 +131,7 @@ def measure(
     scores: bool = False,
     hows: Sequence[str] = HOWS[:1],
 ) -> dict[str, float]:
-    """Every number of one model on simulated reaching; lengths in cm."""
+    """Compute every number of one model on simulated reaching; lengths in cm."""
     coded, tested, held = (with_codes(model, part) for part in (train, test, unseen))
     directions = Directions.of(coded, NAMES)
     codes, values = np.asarray(tested.codes), variables(test, NAMES)
@@ -164,20 +164,20 @@ def measure(
 
 
 def with_codes(model: Coded, trials: Trials) -> Trials:
-    """The trials with their codes, and otherwise as they were: some models infer rates, too."""
+    """Return the trials with their codes and all else unchanged, although some models infer rates, too."""
     fields = {name: getattr(trials, name) for name in trials.__dataclass_fields__}
     return Trials(**{**fields, "codes": model.encode(trials, progress=False).codes})
 
 
 def from_codes(model: Coded, like: Trials, codes: np.ndarray, *, seed: int) -> Trials:
-    """Trials generated from codes; those far from the training codes are measured like all others."""
+    """Generate trials from codes; codes far from the training codes are included."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CodeRangeWarning)
         return model.sample(like=like, codes=codes, seed=seed, progress=False)
 
 
 def _read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, float]:
-    """Target error of a ridge regression from the spikes of six windows: what codes of spikes can be held against."""
+    """Compute the target error of a ridge regression from the spikes of six windows, a reference for codes."""
 
     def inputs(trials: Trials) -> np.ndarray:
         parts = np.array_split(np.asarray(trials.counts, np.float64), WINDOWS, 1)
@@ -192,7 +192,7 @@ def _read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, 
 
 
 def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
-    """What codes say of the variables, and how far apart they keep them."""
+    """Compute the accuracy of variables decoded from codes, and the angles between their directions."""
     rng, found = np.random.default_rng(0), {}
     dealt = Directions.fit(rng.permutation(np.asarray(coded.codes)), variables(coded, NAMES), NAMES)
     target = np.unique(values[:, :2], axis=0, return_inverse=True)[1].ravel()
@@ -214,7 +214,7 @@ def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.n
 def _end_points(
     model: Coded, directions: Directions, coded: Trials, reading: dict[str, Reader], unseen: Trials
 ) -> dict[str, float]:
-    """How far decoded end points of trials for held-out targets are from those targets."""
+    """Compute the distance of decoded end points of trials for held-out targets from these targets."""
     goal, known = variables(unseen, NAMES[:2]), variables(coded, NAMES[:2])
     codes, rng = np.asarray(coded.codes), np.random.default_rng(1)
     made = {"generated from their codes": from_codes(model, unseen, np.asarray(unseen.codes), seed=1)}
@@ -243,7 +243,7 @@ def _far(read: np.ndarray, goal: np.ndarray) -> float:
 def _traversals(
     model: Coded, directions: Directions, tested: Trials, reading: dict[str, Reader], hows: Sequence[str]
 ) -> dict[str, float]:
-    """Gain and unintended movement along target x and y, mean of both; the traversals of `Coded.traverse`."""
+    """Compute gain and unintended movement of traversals along target x and y (mean of both), by `Coded.traverse`."""
     found, changes = {}, np.linspace(*TRAVERSAL["span"], TRAVERSAL["points"])
     for how, where in (*((how, "inside the grid") for how in hows), ("curved", "anywhere")):
         parts: dict[str, list[Movement]] = {of: [] for of in reading}
@@ -266,7 +266,7 @@ def _traversals(
 
 
 def axis_table(train: tuple, test: tuple) -> dict[str, float]:
-    """DCI, MIG and SAP by name; arguments as those of `axis_scores`."""
+    """Compute DCI, MIG and SAP by name; arguments as in `axis_scores`."""
     found = {}
     for regressor in ("trees", "lasso"):
         for name, score in axis_scores(train, test, regressor=regressor).items():
@@ -279,7 +279,7 @@ def axis_table(train: tuple, test: tuple) -> dict[str, float]:
 
 
 def show(title: str, tables: Iterable[dict[str, float]]) -> None:
-    """Mean, spread over seeds, and each value."""
+    """Print the mean, the standard deviation over seeds, and each value."""
     tables = list(tables)
     print(f"\n{title}")
     for name in tables[0]:

@@ -1,4 +1,4 @@
-"""What codes say of the angle of recorded reaches, one angle left out of training, and a traversal through it."""
+"""Decode the angle of recorded reaches from codes, with one angle left out of training, and traverse through it."""
 
 from itertools import pairwise
 
@@ -17,19 +17,19 @@ from spikeloom.models.common.coded import Coded
 from spikeloom.trials import Trials
 
 WINDOWS = 6
-"""Windows whose spike counts a decoder of angles reads."""
+"""Number of windows whose spike counts are inputs of a decoder of angles."""
 
 SMOOTHED = 0.05
-"""Sd of the Gaussian of the smoothed spikes that units are compared with, s."""
+"""Standard deviation (s) of the Gaussian that smooths the spikes with which rates are compared."""
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Points of the traversal from the angle before the one left out to the angle after it."""
+"""Number of points of the traversal from the angle before the held-out one to the angle after it."""
 
 
 class AngleDecoder:
     """Ridge regression from the roots of spike counts in six windows to cosine and sine of an angle.
 
-    Windows are equal parts of each trial; in a short one they are short, too, so counts are counts per bin.
+    Windows are equal parts of each trial and shorter in short trials, so counts are counts per bin.
     """
 
     def __init__(self, trials: Trials, angle: np.ndarray) -> None:
@@ -37,7 +37,7 @@ class AngleDecoder:
         self.ridge = Ridge.fit(inputs, np.stack([np.cos(turn), np.sin(turn)], 1), np.arange(len(trials)) % FOLDS)
 
     def __call__(self, activity: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Angle of each trial, degrees, from counts (trial, time, neuron), or from rates in their place."""
+        """Decode the angle of each trial in degrees, from counts (trial, time, neuron) or from rates."""
         x, y = self.ridge.predict(self._inputs(np.asarray(activity), lengths)).T
         return np.rad2deg(np.arctan2(y, x))
 
@@ -51,7 +51,7 @@ class AngleDecoder:
 
 
 def left_out(train: Trials, test: Trials, name: str, leave: float) -> tuple[Trials, Trials, Trials]:
-    """Training trials without an angle, test trials without it, and all trials of that angle."""
+    """Return training and test trials without one angle, and all trials of that angle."""
     seen, held_in = (part.select(part.conditions[name] != leave) for part in (train, test))
     unseen = [part.select(part.conditions[name] == leave) for part in (train, test)]
     return seen, held_in, unseen[0].concatenate(unseen[1])
@@ -60,7 +60,7 @@ def left_out(train: Trials, test: Trials, name: str, leave: float) -> tuple[Tria
 def measure_angles(
     model: Coded, name: str, leave: float, seen: Trials, held_in: Trials, unseen: Trials
 ) -> dict[str, float]:
-    """Every number of one model; angles in degrees."""
+    """Compute every number of one model; angles in degrees."""
     turns = (f"{name}.cos", f"{name}.sin")
     decoder = AngleDecoder(seen, seen.conditions[name])
     coded, tested, left = (model.encode(part, progress=False) for part in (seen, held_in, unseen))
@@ -94,7 +94,7 @@ def measure_angles(
 def _said(
     directions: Directions, coded: Trials, tested: Trials, left: Trials, name: str, leave: float
 ) -> dict[str, float]:
-    """What codes say about the angle."""
+    """Compute the accuracy of angles decoded from codes."""
     codes, values = np.asarray(tested.codes), variables(tested, directions.names)
     shuffled = np.random.default_rng(0).permutation(np.asarray(coded.codes))
     dealt = Directions.fit(shuffled, variables(coded, directions.names), directions.names)
@@ -112,7 +112,7 @@ def _said(
 
 
 def _activity(seen: Trials, held_in: Trials, rebuilt: Trials, name: str) -> dict[str, float]:
-    """How well rates of reconstructions tell the smoothed spikes of test trials, beside the mean of their angle."""
+    """Compute R2 of reconstructed rates for the smoothed spikes of test trials, beside the mean of their angle."""
     real, rates = _smoothed(held_in.counts, held_in), _smoothed(rebuilt.rates, rebuilt)
     before, means = _smoothed(seen.counts, seen), {}
     for angle in np.unique(seen.conditions[name]):
@@ -138,5 +138,5 @@ def _smoothed(values: np.ndarray, trials: Trials) -> np.ndarray:
 
 
 def apart(read: np.ndarray, asked: np.ndarray | float) -> float:
-    """Mean angle between two directions, degrees; 90 by chance."""
+    """Return the mean angle between two directions in degrees; the chance level is 90."""
     return float(circular_error_deg(np.asarray(asked, float), np.asarray(read)).mean())

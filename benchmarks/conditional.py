@@ -1,12 +1,12 @@
-"""Do generated trials do what they were asked for? A decoder of real spikes reads it back.
+"""Check that generated trials follow their condition, with a decoder fitted to real spikes.
 
     python benchmarks/conditional.py runs/direction0 --data train.h5 --test test.h5 --out conditional
     python benchmarks/conditional.py runs/velocity --data train.h5 --test test.h5 --guidance 2 --out conditional
 
-Samples one trial for each test trial, with its condition; prints what a decoder fitted to the training trials reads of
-real test trials and of generated ones, value by value; and writes the figures. A model that is told the hand's velocity
-is also asked for a circle and a figure eight, drawn here. `--only NAME=VALUE` looks at trials of one value, such as a
-direction that was left out of training.
+Samples one trial for each test trial, with its condition. Prints the accuracy of a decoder fitted to the training
+trials, on real test trials and on generated trials, for each value of the condition, and writes the figures. A model
+conditioned on the hand's velocity is also sampled with a circle and a figure eight. `--only NAME=VALUE` selects trials
+of one value, such as a direction that was left out of training.
 """
 
 import argparse
@@ -30,20 +30,20 @@ VELOCITY = "hand_vel"
 
 
 def circle(bins: int, speed: float) -> np.ndarray:
-    """Velocity (bin, 2) of once around a circle at constant speed, m/s."""
+    """Return the velocity (bin, 2) of one turn around a circle at constant speed, m/s."""
     phase = 2 * np.pi * (np.arange(bins) + 0.5) / bins
     return speed * np.stack([-np.sin(phase), np.cos(phase)], 1)
 
 
 def eight(bins: int, speed: float) -> np.ndarray:
-    """Velocity (bin, 2) of once through a lying eight with the given highest speed, m/s."""
+    """Return the velocity (bin, 2) of one turn through a horizontal figure eight with this highest speed, m/s."""
     phase = 2 * np.pi * (np.arange(bins) + 0.5) / bins
     velocity = np.stack([np.cos(phase), np.cos(2 * phase)], 1)
     return speed * velocity / np.linalg.norm(velocity, axis=1).max()
 
 
 def say_directions(found: DirectionReading) -> None:
-    """Accuracy, error and bias of all trials and of each direction."""
+    """Print accuracy, error and bias of all trials and of each direction."""
     for side in ("real", "fake"):
         right = f", {found.classified[side].mean():.3f} classified rightly" if found.classified else ""
         print(f"{side}: mean error {found.error(side).mean():.2f} deg{right}")
@@ -60,7 +60,7 @@ def say_directions(found: DirectionReading) -> None:
 
 
 def draw_by_hand(model: Model, train: Trials, test: Trials, words: argparse.Namespace) -> None:
-    """Sample a circle and an eight, print how well they are read, and write their figures."""
+    """Sample a circle and an eight, print R2 of the decoded paths, and write their figures."""
     speed = np.linalg.norm(train.behavior[VELOCITY], axis=2)[train.mask]
     bins = int(np.median(train.lengths))
     for name, path in (("circle", circle), ("figure eight", eight)):
@@ -73,15 +73,15 @@ def draw_by_hand(model: Model, train: Trials, test: Trials, words: argparse.Name
 
 
 def main() -> None:
-    """Print everything, write the figures."""
+    """Print all results and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
-    parser.add_argument("--data", required=True, help="training trials, for the decoders")
+    parser.add_argument("--data", required=True, help="training trials, to which the decoders are fitted")
     parser.add_argument("--test", required=True)
-    parser.add_argument("--guidance", type=float, help="the model's own, for which it was calibrated, if absent")
-    parser.add_argument("--sampler", help="NAME:STEPS")
+    parser.add_argument("--guidance", type=float, help="guidance strength; the calibrated one of the model by default")
+    parser.add_argument("--sampler", help="sampler and number of denoising steps, NAME:STEPS")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", help="NAME=VALUE")
+    parser.add_argument("--only", help="use only trials of one condition value, NAME=VALUE")
     parser.add_argument("--out", required=True)
     words = parser.parse_args()
     model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)

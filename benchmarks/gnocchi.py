@@ -1,4 +1,4 @@
-"""What GNOCCHI's codes are worth: every number of docs/results/arm.md.
+"""Evaluate GNOCCHI's codes: every number of docs/results/arm.md.
 
     python benchmarks/gnocchi.py arm                   # simulated reaching, three training seeds, beside no MMD
     python benchmarks/gnocchi.py scores                # DCI, MIG and SAP only
@@ -7,14 +7,14 @@
     python benchmarks/gnocchi.py speed                 # training gnocchi-small, sampling 1,000 trials
     python benchmarks/gnocchi.py recording TRIALS.h5 --angle angle_deg --leave 150
 
-`--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` and `--out` do
-what they say. `--latents RUN ...` first encodes all trials with trained LDNS runs (one, or one per seed), for
-`--set signal.of=latents`. `--choose` looks at validation trials and at targets held out within training, never at test
-trials: what the settings were chosen on. `--runs FOLDER` keeps what `arm` trained and takes it from there; `--trained
-RUN ...` measures finished runs, one per seed.
+`--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` sets the
+training seeds, and `--out` the output folder. `--latents RUN ...` first encodes all trials with trained LDNS runs (one,
+or one per seed), for `--set signal.of=latents`. `--choose` evaluates on validation trials and on targets held out
+within training instead of test trials; the settings were chosen in this way. `--runs FOLDER` stores the runs of `arm`
+and loads finished ones; `--trained RUN ...` evaluates finished runs, one per seed.
 
-Data of the arm: 3,600 trials of `simulate reaching --seed 0`, six targets held out of everything; of the others 80 % to
-train, 10 % to validate (choices are made on these) and 10 % to test.
+Data of the arm: 3,600 trials of `simulate reaching --seed 0`. Six targets are held out. Of the other trials, 80 % are
+training, 10 % validation (for choices) and 10 % test trials.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from spikeloom.trials import Trials
 
 
 def arm(words: argparse.Namespace) -> None:
-    """Simulated reaching, with MMD and, where there is one, without."""
+    """Evaluate on simulated reaching, with and (if the recipe has it) without MMD."""
     parts = chosen_on() if words.choose else arm_data()
     train, validation, *tested = (parts[0], None, *parts[1:]) if words.choose else parts
     titles = [("as the recipe says", ())]
@@ -70,7 +70,7 @@ def arm(words: argparse.Namespace) -> None:
 
 
 def scores(words: argparse.Namespace) -> None:
-    """DCI, MIG and SAP of codes on simulated reaching, test trials."""
+    """Compute DCI, MIG and SAP of codes on test trials of simulated reaching."""
     train, _, test, _ = arm_data()
     tables = []
     for place, seed in enumerate(words.seeds):
@@ -84,7 +84,7 @@ def scores(words: argparse.Namespace) -> None:
 def trained(
     words: argparse.Namespace, place: int, title: str, settings: list[str], train: Trials, validation: Trials | None
 ) -> Coded:
-    """The model of a seed, by its place among the seeds: trained here, or before."""
+    """Return the model of a seed, by its index among the seeds: load it, or train it."""
     if words.trained:
         return load_model(words.trained[place])
     seed = words.seeds[place]
@@ -93,12 +93,12 @@ def trained(
 
 
 def latents_of(words: argparse.Namespace, place: int) -> Path | None:
-    """The run that infers latents for a seed, by its place among the seeds; None where none is wanted."""
+    """Return the run that infers latents for a seed, by its index among the seeds; None without `--latents`."""
     return words.latents[place % len(words.latents)] if words.latents else None
 
 
 def weight(words: argparse.Namespace) -> None:
-    """Trade-off curve of the MMD weight, on validation trials."""
+    """Compute the trade-off curve of the MMD weight, on validation trials."""
     train, validation, unseen = chosen_on()
     found = []
     for value in words.weights:
@@ -115,11 +115,11 @@ def weight(words: argparse.Namespace) -> None:
 
 
 def prior(words: argparse.Namespace) -> None:
-    """Coverage and spread of codes from each prior; the encoder is the same."""
+    """Compute coverage and spread of codes from each prior, with the same encoder."""
     train, validation, _ = chosen_on()
     model = fitted(words.recipe, [*words.set, "prior=diffusion"], train, seed=words.seeds[0], out=None)
     for kind in ("normal", "gaussian", "diffusion"):
-        model.prior = kind  # all that they need has been measured
+        model.prior = kind  # all priors have been fitted
         real = np.asarray(model.encode(validation, progress=False).codes)
         fakes = [model.sample(len(validation), seed=seed, progress=False) for seed in (1, 2, 3)]
         each = [coverage(real, np.asarray(fake.codes)) for fake in fakes]
@@ -134,7 +134,7 @@ def prior(words: argparse.Namespace) -> None:
 
 
 def speed(words: argparse.Namespace) -> None:
-    """Training time of the recipe on simulated spikes, and sampling 1,000 trials."""
+    """Measure the training time of the recipe on simulated spikes, and the time of sampling 1,000 trials."""
     train, _, _, _ = arm_data()
     model = fitted(words.recipe, words.set, train, seed=0, out=None)
     start, cpu = time.perf_counter(), time.process_time()
@@ -143,7 +143,7 @@ def speed(words: argparse.Namespace) -> None:
 
 
 def recording(words: argparse.Namespace) -> None:
-    """Angles in codes of recorded reaches, one angle left out, and a traversal through it."""
+    """Evaluate angles in codes of recorded reaches, with one angle left out, and a traversal through it."""
     every, tables = Trials.load(words.recording), []
     train, test = every.split(0.75, seed=0)
     if words.choose:
@@ -165,7 +165,7 @@ COMMANDS = {"arm": arm, "scores": scores, "weight": weight, "prior": prior, "spe
 
 
 def main() -> None:
-    """Print what was asked for."""
+    """Run the chosen benchmark and print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=list(COMMANDS))
     parser.add_argument("recording", nargs="?", type=Path)
@@ -173,17 +173,17 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", default="", help="one of the titles of `arm`")
-    parser.add_argument("--scores", action="store_true", help="DCI, MIG and SAP, too")
-    parser.add_argument("--hows", action="store_true", help="straight traversals, too")
-    parser.add_argument("--choose", action="store_true", help="look at validation trials, not at test trials")
+    parser.add_argument("--scores", action="store_true", help="also compute DCI, MIG and SAP")
+    parser.add_argument("--hows", action="store_true", help="also evaluate straight traversals")
+    parser.add_argument("--choose", action="store_true", help="evaluate on validation trials instead of test trials")
     parser.add_argument(
         "--validation", action="store_true", help="keep the weights that are best on the validation trials"
     )
     parser.add_argument(
-        "--latents", type=Path, nargs="+", default=[], help="runs that infer latents, one or one a seed"
+        "--latents", type=Path, nargs="+", default=[], help="runs that infer latents: one, or one per seed"
     )
-    parser.add_argument("--trained", type=Path, nargs="+", default=[], help="finished runs, one a seed")
-    parser.add_argument("--runs", type=Path, help="folder of the runs of `arm`; finished ones are taken from there")
+    parser.add_argument("--trained", type=Path, nargs="+", default=[], help="finished runs, one per seed")
+    parser.add_argument("--runs", type=Path, help="folder of the runs of `arm`; finished runs are loaded")
     parser.add_argument("--angle", default="angle_deg", help="condition of a recording, degrees")
     parser.add_argument("--leave", type=float, default=150.0, help="angle left out of training")
     parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.3, 1, 3, 10])

@@ -1,11 +1,11 @@
-"""How strongly should a condition be followed? Accuracy against diversity over guidance strengths.
+"""Compare guidance strengths: accuracy of the condition against diversity of the trials.
 
     python benchmarks/guidance.py runs/direction0 --data train.h5 --test test.h5 --out guidance
 
-For each strength one generated trial per test trial, with its condition. *Follows*: share of directions classified
-rightly and mean error, by decoders fitted to training trials (or R2 of behaviour read back). *Differs*: Fano factor and
-noise correlations over the real ones, and the variance of the latents around the mean of each condition over that at
-strength 1. Prints a table and writes a figure.
+For each strength, one trial is generated per test trial, with its condition. Accuracy: fraction of correctly classified
+directions and mean error, with decoders fitted to training trials (or R2 of decoded behaviour). Diversity: Fano factor
+and noise correlations relative to real trials, and variance of the latents around the mean of each condition relative
+to strength 1. Prints a table and writes a figure.
 """
 
 import argparse
@@ -28,7 +28,7 @@ SHOWN = ("fano_median_ratio", "noise_correlation_slope", "noise_correlation_r", 
 
 
 def spread(fake: Trials, name: str | None) -> float:
-    """Variance of the latents around the mean course of each condition, over trials and bins."""
+    """Return the variance of the latents around the mean course of each condition, over trials and bins."""
     labels = np.zeros(len(fake)) if name is None or name not in fake.conditions else fake.conditions[name]
     latents = np.asarray(fake.latents, np.float64)
     total, freedom = 0.0, 0
@@ -42,7 +42,7 @@ def spread(fake: Trials, name: str | None) -> float:
 
 
 def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -> dict[str, float]:
-    """Everything measured at one strength."""
+    """Compute all measures at one strength."""
     names = model.facts.conditions.names
     fake = model.sample(like=test, condition=names, guidance=strength, seed=seed)
     found = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
@@ -62,7 +62,7 @@ def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -
 
 
 def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) -> Figure:
-    """What the table says, over strengths in rising order."""
+    """Draw the table over increasing strengths."""
     order = np.argsort(strengths)
     table = [table[place] for place in order]
     x = np.array(strengths, float)[order]
@@ -89,14 +89,14 @@ def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) 
 
 
 def main() -> None:
-    """Print the table, write the figure."""
+    """Print the table and write the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--data", required=True)
     parser.add_argument("--test", required=True)
     parser.add_argument("--strengths", type=float, nargs="+", default=[0, 0.5, 1, 1.5, 2, 3, 5])
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--trials", type=int, help="only so many test trials")
+    parser.add_argument("--trials", type=int, help="number of test trials; all by default")
     parser.add_argument("--out", required=True)
     words = parser.parse_args()
     model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)

@@ -1,12 +1,12 @@
-"""What the forms of LFADS's recurrent parts cost: an update in three forms, beside a matrix product of the same work.
+"""Time three forms of LFADS's recurrent networks, beside matrix products of the same floating-point work.
 
     OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive python benchmarks/lfads.py
 
 Forward and backward pass of encoder and generator, and of the controller's loop, medians of interleaved repeats:
 
-* *cells*: one `nn.GRUCell` per bin and direction, which projects its input there;
+* *cells*: one `nn.GRUCell` per bin and direction, which projects its input in each bin;
 * *hoisted*: inputs of all bins projected by one product, both directions as one batch, `gru_step` per bin;
-* *fused*: `nn.GRU`, which spikeloom uses wherever inputs are known beforehand; in the controller's loop it uses cells.
+* *fused*: `nn.GRU`, which spikeloom uses if inputs do not depend on earlier states; the controller's loop uses cells.
 """
 
 import argparse
@@ -24,7 +24,7 @@ SIZES = dict(batch=64, time=140, neurons=97, encoder=64, generator=100, factors=
 
 
 def gru_step(drive: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """One bin of a gated recurrent unit in torch's form, whose input has been projected (`drive`, bias included)."""
+    """Compute one bin of a gated recurrent unit as torch does, from the projected input (`drive`, bias included)."""
     reset_in, keep_in, new_in = drive.chunk(3, -1)
     reset_by, keep_by, new_by = functional.linear(state, weight, bias).chunk(3, -1)
     new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
@@ -32,7 +32,7 @@ def gru_step(drive: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tens
 
 
 def reader_cells(gru: nn.GRU, x: Tensor) -> Tensor:
-    """Last states of both directions, each bin projected where it is read."""
+    """Return the last states of both directions; the input of each bin is projected in its step."""
     last = []
     for suffix, order in (("", range(x.shape[1])), ("_reverse", reversed(range(x.shape[1])))):
         weights = [getattr(gru, f"{name}_l0{suffix}") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
@@ -44,7 +44,7 @@ def reader_cells(gru: nn.GRU, x: Tensor) -> Tensor:
 
 
 def reader_hoisted(gru: nn.GRU, x: Tensor) -> Tensor:
-    """The same with all bins projected beforehand and both directions as one batch."""
+    """Return the last states with all bins projected in advance and both directions as one batch."""
     ends = ("", "_reverse")
     weight_in, weight, bias_in, bias = (
         torch.stack([getattr(gru, f"{name}_l0{end}") for end in ends])
@@ -62,13 +62,13 @@ def reader_hoisted(gru: nn.GRU, x: Tensor) -> Tensor:
 
 
 def reader_fused(gru: nn.GRU, x: Tensor) -> Tensor:
-    """As `nn.recurrent.TrialEncoder` does it."""
+    """Return the last states as `nn.recurrent.TrialEncoder` computes them."""
     _, last = gru(x)
     return torch.cat((last[0], last[1]), -1)
 
 
 def generator_cells(generator: Generator, start: Tensor, bins: int) -> Tensor:
-    """States of a generator without inputs, a cell per bin."""
+    """Return the states of a generator without inputs, one cell per bin."""
     gates, state, rows = generator.units, start, []
     nothing = start.new_zeros(len(start), 1)
     for _ in range(bins):
@@ -79,7 +79,7 @@ def generator_cells(generator: Generator, start: Tensor, bins: int) -> Tensor:
 
 
 def controlled_hoisted(controller: Controller, generator: Generator, x: Tensor, start: Tensor, noise: Tensor) -> Tensor:
-    """States under the controller; what the encoder says is projected for all bins at once."""
+    """Return the states under the controller; the encoder's output is projected for all bins at once."""
     read, cell, gates = controller.encoder(x)[0], controller.units, generator.units
     seen = read.shape[-1]
     driven = functional.linear(read, cell.weight_ih[:, :seen], cell.bias_ih)
@@ -98,7 +98,7 @@ def controlled_hoisted(controller: Controller, generator: Generator, x: Tensor, 
 
 
 def medians(forms: dict[str, Callable[[], Tensor]], repeats: int) -> dict[str, float]:
-    """Seconds of forward and backward pass, median; forms take turns."""
+    """Return the median seconds of forward and backward pass; the repeats of the forms alternate."""
     taken: dict[str, list[float]] = {name: [] for name in forms}
     for _ in range(repeats):
         for name, form in forms.items():
@@ -111,7 +111,7 @@ def medians(forms: dict[str, Callable[[], Tensor]], repeats: int) -> dict[str, f
 
 
 def product(flop: float) -> Callable[[], Tensor]:
-    """Matrix products of so much floating-point work, forward and backward pass together."""
+    """Return a function of matrix products with this floating-point work, forward and backward pass together."""
     a = torch.randn(1024, 1024)
     times = max(1, round(3 * flop / (2 * 1024**3)))
 

@@ -1,4 +1,4 @@
-"""How well a model knows the Lorenz system: rates, statistics of samples, and statistics along a long sample.
+"""Evaluate a model of the Lorenz system: rates, statistics of samples, and statistics along a long sample.
 
     spikeloom simulate lorenz --trials 5000 --seed 42 --out lorenz.h5
     spikeloom split lorenz.h5 --fraction 0.7 --seed 42 --out train.h5 test.h5
@@ -22,24 +22,24 @@ SHOWN = [metric for metric in METRICS if metric.name in ("mean_rate_r", "isi_mea
 
 
 def r_squared(rates: np.ndarray, truth: np.ndarray) -> float:
-    """1 - residual / total variance over trials, bins and neurons, about each neuron's mean."""
+    """Return 1 - residual / total variance over trials, bins and neurons, about each neuron's mean."""
     return float(1 - np.square(rates - truth).sum() / np.square(truth - truth.mean((0, 1))).sum())
 
 
 def statistics(real: Trials, fake: Trials) -> str:
-    """One value per shown metric."""
+    """Return the value of each shown metric."""
     found = measure(real, fake, metrics=SHOWN)
     pieces = (f"{name} {result.value:.4f}" for name, result in found.items() if result.value is not None)
     return ", ".join(pieces) + f", mean count {fake.counts.mean():.4f} (real {real.counts.mean():.4f})"
 
 
 def main() -> None:
-    """Print everything."""
+    """Print all results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--train", required=True)
     parser.add_argument("--test", required=True)
-    parser.add_argument("--long", type=int, default=60, help="trials of 16 times the training length")
+    parser.add_argument("--long", type=int, default=60, help="number of trials of 16 times the training length")
     words = parser.parse_args()
     model, train, test = load_model(words.run), Trials.load(words.train), Trials.load(words.test)
     print(f"R2 of inferred rates, {len(test)} test trials: {r_squared(model.encode(test).rates, test.rates):.4f}")

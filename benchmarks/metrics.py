@@ -1,4 +1,4 @@
-"""Time and memory of the metric panel: a whole evaluation with its floor, one comparison, and how it grows.
+"""Measure time and memory of the metric panel: an evaluation with noise floor, one comparison, and larger sizes.
 
 Run `OMP_NUM_THREADS=1 python benchmarks/metrics.py` (about a minute on an idle core; `--full` adds the largest sizes).
 Limits, measured in the same run: copying the counts once, and the matrix product of the pairwise correlations.
@@ -17,7 +17,7 @@ from spikeloom.trials import Trials
 
 
 def simulate(trials: int, time_bins: int, neurons: int, *, seed: int) -> Trials:
-    """Trials of eight directions with a shared gain, about 10 spikes/s in bins of 5 ms."""
+    """Return trials of eight directions with a shared gain, about 10 spikes/s in bins of 5 ms."""
     rng = np.random.default_rng(seed)
     tuning = np.random.default_rng(0).gamma(2, 0.025, (8, 1, neurons)).astype(np.float32)
     direction = np.arange(trials) % 8
@@ -29,21 +29,21 @@ def simulate(trials: int, time_bins: int, neurons: int, *, seed: int) -> Trials:
 
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
-    """Wall and CPU seconds of a call."""
+    """Return wall and CPU seconds of a call."""
     wall, cpu = time.perf_counter(), time.process_time()
     call()
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def peak_gb() -> float:
-    """Largest resident memory of this process so far, in GB."""
+    """Return the largest resident memory of this process until now, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--whole", action="store_true", help="only the whole evaluation")
+    parser.add_argument("--whole", action="store_true", help="run only the evaluation of 2,000 trials")
     parser.add_argument("--full", action="store_true", help="also 8,000 trials and 1,000 neurons with 2,000 trials")
     asked = parser.parse_args()
     measure(simulate(80, 40, 10, seed=1), simulate(80, 40, 10, seed=2))  # imports
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def panel(full: bool) -> None:
-    """One comparison: growth, and the time of each metric."""
+    """Time one comparison of several sizes, and each metric."""
     print("growth: one panel, real against fake of the same size")
     print(f"{'trials':>8} {'bins':>6} {'neurons':>8} {'wall s':>8} {'CPU s':>8} {'peak GB':>8}")
     sizes = [(250, 140, 180), (500, 140, 180), (1000, 140, 180), (500, 70, 180), (500, 280, 180), (500, 140, 90)]
@@ -78,7 +78,7 @@ def panel(full: bool) -> None:
 
 
 def evaluation() -> None:
-    """A whole evaluation of 2,000 trials."""
+    """Time an evaluation of 2,000 trials."""
     whole = [simulate(2000, 140, 180, seed=seed) for seed in (1, 2, 3)]
     wall, cpu = timed(lambda: evaluate(whole[0], whole[1], reference=whole[2], progress=False).to_html())
     print(f"\nevaluate() with floor, trivial models, memorisation, figures and page: {wall:.1f} s by the clock,")

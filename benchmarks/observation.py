@@ -1,13 +1,13 @@
-"""What each part of the observation model adds, on the frozen autoencoder and diffusion of a trained LDNS.
+"""Evaluate each part of the observation model, on the frozen autoencoder and diffusion of a trained LDNS.
 
     spikeloom fit ldns-small --data train.h5 --out runs/reach
     python benchmarks/observation.py runs/reach --train train.h5 --test test.h5
 
 Fits Poisson, + history (H), + bin refractoriness (B), + shared noise (N) on the training trials, then draws counts from
 the rates inferred for the test trials, from generated rates, and, with all parts, from those of a Gaussian fitted to
-the latents of the training trials (`LDNS.gaussian`), which the diffusion must beat. Rows of "real" are training trials
-against the test trials, as many, with the same conditions: the floor. Everything is compared with all test trials; mean
-over draws.
+the latents of the training trials (`LDNS.gaussian`), which the diffusion must beat. Rows of "real" compare training
+trials with the test trials, in equal numbers and with the same conditions: the noise floor. All rows are compared with
+all test trials and are means over draws.
 """
 
 import argparse
@@ -61,7 +61,7 @@ OTHERS: dict[str, ObservationModel] = {
 
 
 def row(real: Trials, fakes: Sequence[Trials], reference: Trials) -> list[float]:
-    """Mean of the shown metrics over several sets of generated trials; nan where a metric does not apply."""
+    """Return the mean of the shown metrics over several sets of generated trials; NaN if a metric does not apply."""
     chosen = [metric for metric in METRICS if metric.name in SHOWN]
     values = []
     for seed, fake in enumerate(fakes):
@@ -72,12 +72,12 @@ def row(real: Trials, fakes: Sequence[Trials], reference: Trials) -> list[float]
 
 
 def show(name: str, values: Sequence[float]) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     print(f"{name:34s}" + "".join(f"{value:10.4f}" for value in values), flush=True)
 
 
 def fit(model: LDNS, kind: ObservationModel, train: Trials) -> None:
-    """Fit an observation model to the frozen autoencoder; the model keeps it."""
+    """Fit an observation model to the frozen autoencoder and store it in the model."""
     for source in SOURCES:
         statistics = model.readout.of(source)
         statistics.observation = copy.deepcopy(kind)
@@ -95,7 +95,7 @@ def adapt(model: LDNS, coded: Trials, train: Trials) -> None:
 
 
 def counts(model: LDNS, coded: Trials, seed: int) -> Trials:
-    """Trials with counts drawn anew from their latents, as the last `adapt` left the readout."""
+    """Return trials with new counts drawn from their latents, with the readout of the last `adapt`."""
     streams = Streams(seed, Purpose.SPIKES, 0, range(len(coded)))
     with torch.no_grad():
         drawn = model.readout.draw(torch.from_numpy(np.array(coded.latents, np.float32)), "generated", streams).counts
@@ -109,8 +109,8 @@ def main() -> None:
     parser.add_argument("--train", required=True)
     parser.add_argument("--test", required=True)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--others", action="store_true", help="also raw-bin filters and slower noise")
-    parser.add_argument("--only", nargs="*", default=[], help="names of rows")
+    parser.add_argument("--others", action="store_true", help="also evaluate raw-bin filters and slower noise")
+    parser.add_argument("--only", nargs="*", default=[], help="names of the rows to compute; all by default")
     given = parser.parse_args()
     train, test = Trials.load(given.train), Trials.load(given.test)
     model = load_model(given.run)

@@ -1,14 +1,14 @@
-"""Long streams: is their end like their beginning, is there a seam, does memory stay flat?
+"""Test long streams for drift, for jumps between chunks, and for growing memory.
 
     python benchmarks/stream.py runs/reach --bins 100000 --seeds 1 2 3
 
-Prints resident memory as a stream goes on, and how far latents and counts jump where two chunks or two blocks meet,
-beside all other steps. Then the end: the stream is cut into tenths, these into trials as long as the training trials,
-and pairs of tenths that lie far apart are compared. If a stream forgets when it began, its first and last tenth are a
-pair like any other: its distance from the ideal has a rank among all pairs that is uniform, for each metric and seed.
-The table shows first against last beside the other pairs, and the share of these that are less alike; what is far
-below 0.5 for all seeds is drift. The last line adds up all metrics: the mean share of each seed, and the probability
-that a pair drawn at random has a mean share as small.
+Prints resident memory during a stream, and the size of steps of latents and counts at the borders of chunks and blocks,
+beside all other steps. To test for drift, the stream is cut into tenths, and these into trials of the training length;
+distant tenths are compared. Without drift, the pair of first and last tenth is like all other pairs: the rank of its
+distance from the ideal among all pairs is uniform, for each metric and seed. The table shows first against last beside
+the other pairs, and the fraction of pairs that are less similar; values far below 0.5 for all seeds show drift. The
+last line combines all metrics: the mean fraction of each seed, and the probability that the mean fraction of a random
+pair is not larger.
 """
 
 import argparse
@@ -30,26 +30,26 @@ SHOWN = (
 CHUNK = 1000
 TENTHS = 10
 APART = 4
-"""Tenths that are compared lie at least so far apart: neighbours share slow states."""
+"""Smallest distance between compared tenths, because neighbours share slow states."""
 
 PAIRS = [(k, other) for k in range(TENTHS) for other in range(k + APART, TENTHS)]
 ENDS = PAIRS.index((0, TENTHS - 1))
 
 
 def resident() -> float:
-    """Resident memory of this process, MB."""
+    """Return the resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 1e6
 
 
 def cut(counts: np.ndarray, length: int, bin_width: float) -> Trials:
-    """A long series (time, neuron) as trials."""
+    """Cut a long series (time, neuron) into trials."""
     whole = len(counts) // length
     return Trials(counts[: whole * length].reshape(whole, length, -1), bin_width)
 
 
 def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts and latents (time, ...) of a stream; says how memory goes on the way."""
+    """Return counts and latents (time, ...) of a stream, and print its memory."""
     counts, latents, start, done = [], [], time.perf_counter(), 0
     print(f"\nseed {seed}; resident before: {resident():.0f} MB")
     for chunk in model.stream(n_bins=bins, chunk=CHUNK, seed=seed):
@@ -64,7 +64,7 @@ def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 def compared(series: np.ndarray, length: int, bin_width: float, metrics: list[Metric]) -> np.ndarray:
-    """Value of each metric for each pair of tenths (pair, metric); nan where there is none."""
+    """Return the value of each metric for each pair of tenths (pair, metric); NaN without a value."""
     part = len(series) // TENTHS
     tenths = [cut(series[k * part : (k + 1) * part], length, bin_width) for k in range(TENTHS)]
     rows = []
@@ -76,14 +76,14 @@ def compared(series: np.ndarray, length: int, bin_width: float, metrics: list[Me
 
 
 def less_alike(values: np.ndarray, metrics: list[Metric]) -> np.ndarray:
-    """Share of the other pairs that are less alike than each pair, equal ones half (pair, metric)."""
+    """Return the fraction of other pairs that are less similar than each pair; ties count half (pair, metric)."""
     gap = np.array([[metric.distance(x) for metric, x in zip(metrics, row, strict=True)] for row in values])
     beyond, equal = gap[None] > gap[:, None], gap[None] == gap[:, None]
     return (beyond.sum(1) + (equal.sum(1) - 1) / 2) / (len(values) - 1)
 
 
 def say(values: list[np.ndarray], metrics: list[Metric]) -> None:
-    """The table over seeds and its sum."""
+    """Print the table over seeds and its summary."""
     shares = [less_alike(each, metrics) for each in values]
     print(f"\n{'metric':28s} first/last tenth (by seed), other pairs (mean, sd), share of these less alike (by seed)")
     for number, metric in enumerate(metrics):
@@ -92,13 +92,13 @@ def say(values: list[np.ndarray], metrics: list[Metric]) -> None:
         share = " ".join(f"{each[ENDS, number]:5.2f}" for each in shares)
         print(f"{metric.name:28s} {ends}   {others.mean():8.4f} {others.std(ddof=1):7.4f}   {share}")
     for seed, each in enumerate(shares):
-        mean = each.mean(1)  # metrics depend on one another: a pair is compared with pairs, not with a formula
+        mean = each.mean(1)  # metrics are dependent, so there is no formula: pairs are compared with pairs
         chance = (mean <= mean[ENDS]).mean()
         print(f"stream {seed}: mean share {mean[ENDS]:.2f}; of all {len(PAIRS)} pairs {chance:.2f} have as little")
 
 
 def main() -> None:
-    """Print everything."""
+    """Print all results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
     parser.add_argument("--bins", type=int, default=100_000)
@@ -122,9 +122,9 @@ def main() -> None:
 
 
 def tied(series: np.ndarray, every: int) -> float:
-    """Share of the variance of a series (time, channel) that its place in blocks of so many bins explains.
+    """Return the fraction of variance of a series (time, channel) explained by the position in blocks of `every` bins.
 
-    Corrected for what means of so many blocks vary by chance.
+    It is corrected for the chance variance of means over blocks.
     """
     whole = len(series) // every
     rows = series[: whole * every].reshape(whole, every, -1).astype(np.float64)
@@ -133,9 +133,9 @@ def tied(series: np.ndarray, every: int) -> float:
 
 
 def seam(step: np.ndarray, every: int) -> str:
-    """Mean squared step at borders and elsewhere, with the standard error of their difference.
+    """Return the mean squared step at borders and elsewhere, with the standard error of their difference.
 
-    Steps are compared within blocks of as many bins as lie between borders, so that slow states cancel.
+    Steps are compared within blocks between two borders, so that slow states cancel.
     """
     whole = (len(step) - (every - 1)) // every
     rows = step[every - 1 :][: whole * every].reshape(whole, every)

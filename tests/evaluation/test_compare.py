@@ -34,7 +34,7 @@ def test_the_closer_model_wins_when_the_gap_exceeds_both_spreads() -> None:
         ({"a": row(0.5, sd=0.06), "b": row(0.6, sd=0.05)}, "less than their spread"),
         ({"a": row(0.5, seeds=2), "b": row(0.6)}, "fewer than 3 training seeds of a"),
         ({"a": row(0.5), "b": row(0.6, seeds=1)}, "fewer than 3 training seeds of b"),
-        ({"a": row(0.1), "b": row(0.11)}, "several models are at the floor"),
+        ({"a": row(0.1), "b": row(0.11)}, "several models are at the noise floor"),
         ({"a": row(0.5)}, "fewer than two models"),
     ],
 )

@@ -1,1 +1,1 @@
-"""Judging generated trials: every metric between its noise floor and its baselines, as a report or a comparison."""
+"""Evaluation of generated trials: every metric with its noise floor and baselines, as a report or a comparison."""

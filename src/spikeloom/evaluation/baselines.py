@@ -1,8 +1,8 @@
-r"""Trivial generators, which every model must beat: Poisson spikes without any latent.
+r"""Baselines that every model must beat: Poisson spikes without latents.
 
-*Homogeneous Poisson*: each neuron fires at its mean rate, always. *Poisson PSTH*: each neuron fires, independently of
-all others, at the smoothed mean rate of the trial's condition. The second one passes every test of rates and PSTHs;
-that is why those tests alone mean little.
+*Homogeneous Poisson*: each neuron fires at its constant mean rate. *Poisson PSTH*: each neuron fires, independently of
+all others, at the smoothed mean rate of the trial's condition. The second baseline passes every test
+of rates and PSTHs, so these tests alone cannot show that a model is good.
 """
 
 import numpy as np
@@ -16,19 +16,19 @@ from spikeloom.shapes import TrialCounts
 from spikeloom.trials import Trials
 
 FEW = 100.0
-"""Expected spikes per bin below which counts are drawn by comparing with the distribution count by count."""
+"""Below this number of expected spikes per bin, counts are drawn by comparison with the cumulative distribution."""
 
 SMOOTHING = 0.030
 """Standard deviation of the Gaussian that smooths the condition means, in seconds."""
 
 
 def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Trials:
-    """Poisson spikes at each neuron's mean rate.
+    """Draw Poisson spikes at each neuron's mean rate.
 
     Args:
-        reference: Trials that the rates come from (training trials).
-        like: Trials to imitate: lengths, conditions and behaviour are copied.
-        seed: Of the spikes.
+        reference: Trials from which the rates are computed (training trials).
+        like: Trials whose lengths, conditions and behaviour are copied.
+        seed: Random seed of the spikes.
     """
     reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
     rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.n_valid_bins
@@ -37,14 +37,14 @@ def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Tr
 
 
 def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = None, seed: int = 0) -> Trials:
-    """Independent Poisson spikes at the smoothed mean rates (Gaussian, sd 30 ms) of each trial's condition.
+    """Draw independent Poisson spikes at the smoothed mean rates (Gaussian, sd 30 ms) of each trial's condition.
 
     Args:
-        reference: Trials that the means come from (training trials).
-        like: Trials to imitate: lengths, conditions and behaviour are copied. Trials without a known condition get the
-            mean over all trials, and bins later than all reference trials their last mean.
-        condition: Name of the condition; found as in `Pair` if absent, all trials are one if there is none.
-        seed: Of the spikes.
+        reference: Trials from which the means are computed (training trials).
+        like: Trials whose lengths, conditions and behaviour are copied. Trials of an unknown condition get the mean
+            over all trials, and bins later than all reference trials get the last mean.
+        condition: Name of the condition; `None` chooses one as `Pair` does. Without any, all trials form one group.
+        seed: Random seed of the spikes.
     """
     reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
     pair = Pair(reference, like, condition=condition)
@@ -58,7 +58,7 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
 
 
 def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
-    """Smoothed mean count in each bin over the trials that have it (time, neuron); the last known one beyond."""
+    """Return the smoothed mean count of each bin over the trials that have it (time, neuron); later bins repeat it."""
     total = trials.counts[rows].sum(0, dtype=np.float64)
     number = trials.mask[rows].sum(0)
     last = int(np.flatnonzero(number)[-1]) + 1 if number.any() else 0
@@ -68,7 +68,7 @@ def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
 
 
 def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int, source: str) -> Trials:
-    """Poisson counts at the rates of each trial's label (label, time, neuron), in trials like the given ones."""
+    """Draw Poisson counts at the rates of each trial's label (label, time, neuron), and copy all else from `like`."""
     largest = float(rates.max(initial=0.0))
     counts = np.zeros(like.counts.shape, np.uint8 if largest < FEW else np.int64)
     for label in np.unique(labels):
@@ -90,7 +90,7 @@ def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int,
 
 
 def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
-    """Draw the counts of some trials by inverting the distribution: how many of F(0), F(1), ... a uniform exceeds."""
+    """Draw the counts of these trials by inversion: the number of F(0), F(1), ... that a uniform number exceeds."""
     steps = []
     for count in range(255):
         below = pdtr(count, rates).astype(np.float32)
@@ -107,7 +107,7 @@ def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: in
 
 
 def _fill_many(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
-    """Draw the counts of some trials from the same uniforms by the inverse distribution, for large rates."""
+    """Draw the counts of these trials from the same uniform numbers by the inverse distribution, for large rates."""
     for row in rows.tolist():
         uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0].astype(np.float64)
         real = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)

@@ -1,13 +1,13 @@
-"""`compare`: several models, or anybody's files, against the same recorded trials in one table and one figure.
+"""`compare`: several models, or files, against the same recorded trials in one table and one figure.
 
     comparison = compare({"LDNS": {"a": [one, two], "b": [one, two]}, "LFADS": ...}, real=test, reference=train)
     comparison.save("comparison")
 
-All models meet the same halves of the recorded trials, the same number of trials, the same floor. Two spreads are told
-apart: over *runs* (the same recipe trained again with another seed) and over *samples* of one run. A winner of a metric
-is named only where the first allows it: all models have at least three runs, the best is not merely one of several at
-the floor, and it is closer to the ideal than every other model by more than their two standard deviations together.
-Everywhere else the table says that no winner can be named, and why.
+All models are compared with the same halves of the recorded trials, with the same number of trials and the same noise
+floor. There are two spreads: over *runs* (the same recipe trained again with another seed) and over *samples* of one
+run. A metric has a winner only if all models have at least three runs, if at most one model is at the noise floor, and
+if the best model is closer to the ideal than every other model by more than the sum of their two standard deviations.
+Otherwise the table gives the reason why there is no winner.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from spikeloom.report.standings import Contender, Verdict
 from spikeloom.trials import Trials
 
 RUNS = 3
-"""Training seeds that a model needs before it can win."""
+"""Smallest number of runs (training seeds) with which a model can win."""
 
 Runs = Fakes | Mapping[str, Sequence[Trials]]
 """Generated trials of a model: one set, one per run, or several samples for each run by its name."""
@@ -43,7 +43,7 @@ def compare(
     costs: Mapping[str, Mapping[str, str]] | None = None,
     progress: bool | None = None,
 ) -> Comparison:
-    """Several models, or files, against the same recorded trials.
+    """Compare several models, or files, against the same recorded trials.
 
     Args:
         models: Name -> generated trials: one set, a list or mapping with one set per run, or a mapping from each run
@@ -51,15 +51,15 @@ def compare(
         real: Held-out recorded trials.
         reference: Training trials.
         condition: Name of the condition that labels trials, or several names whose values together are the label;
-            found by itself if absent.
+            `None` chooses one (see `metrics.Pair`).
         every: Cut all trials into windows of this length in seconds; `None` compares whole trials.
-        splits: Splits of the recorded trials.
+        splits: Number of splits of the recorded trials.
         seed: Random seed.
-        costs: Model -> what it costs, name -> words.
-        progress: True or False to show a progress bar or not; on a terminal only if absent.
+        costs: Costs of each model, model -> name -> text.
+        progress: Show a progress bar; `None` shows it only on a terminal.
 
     Raises:
-        DataError: if no model is given, or as `evaluate`.
+        DataError: if there is no model, or for the reasons of `evaluate`.
 
     Example:
         >>> import spikeloom as sl
@@ -91,45 +91,49 @@ def compare(
     sets = {
         name: {(run, k): sides.fakes[f"{name}, {run}, {k}"] for run, k in samples} for name, samples in sets.items()
     }
-    found = {name: _contender(halves, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()}
-    verdicts = {metric.name: verdict(found, metric) for metric in halves.metrics}
+    contenders = {
+        name: _contender(halves, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()
+    }
+    verdicts = {metric.name: verdict(contenders, metric) for metric in halves.metrics}
     facts = {"real": size_in_words(real), "reference": "" if reference is None else size_in_words(reference)}
     facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
     facts |= {name: size_in_words(*samples.values()) for name, samples in sets.items()}
-    return Comparison(tuple(halves.metrics), found, verdicts, {name: words for name, words in facts.items() if words})
+    return Comparison(
+        tuple(halves.metrics), contenders, verdicts, {name: words for name, words in facts.items() if words}
+    )
 
 
 def verdict(models: Mapping[str, Contender], metric: Metric) -> Verdict:
-    """Who wins a metric, if the spread over runs allows to say so."""
-    known = {name: row for name, model in models.items() if (row := model.rows[metric.name]).value is not None}
+    """Return the winner of a metric, or the reason why there is none."""
+    judged = {name: row for name, model in models.items() if (row := model.rows[metric.name]).value is not None}
     if metric.group == "memorisation":
-        return Verdict(None, "copying is a fault, not a contest")
-    if len(known) < 2:
+        return Verdict(None, "memorisation is a fault, so it has no winner")
+    if len(judged) < 2:
         return Verdict(None, "fewer than two models have a value")
-    away = {name: metric.distance(row.value or 0.0) for name, row in known.items()}
-    best, *others = sorted(known, key=lambda name: away[name])
-    if known[best].at_floor and known[others[0]].at_floor:
-        return Verdict(None, "several models are at the floor")
+    away = {name: metric.distance(row.value or 0.0) for name, row in judged.items()}
+    best, *others = sorted(judged, key=lambda name: away[name])
+    if judged[best].at_floor and judged[others[0]].at_floor:
+        return Verdict(None, "several models are at the noise floor")
     few = [name for name in (best, *others) if models[name].runs < RUNS]
     if few:
         return Verdict(None, f"fewer than {RUNS} training seeds of {', '.join(few)}")
     for other in others:
-        if away[other] - away[best] <= (known[best].sd or 0.0) + (known[other].sd or 0.0):
+        if away[other] - away[best] <= (judged[best].sd or 0.0) + (judged[other].sd or 0.0):
             return Verdict(None, f"{best} and {other} differ by less than their spread")
     return Verdict(best, "closer to the ideal than all others by more than their spread")
 
 
 def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
-    """Every set of generated trials by its run and number."""
+    """Return every set of generated trials by its run and number."""
     each: Mapping[str, Trials | Sequence[Trials]] = runs if isinstance(runs, Mapping) else named(runs)
-    several = {run: [found] if isinstance(found, Trials) else found for run, found in each.items()}
-    return {(run, k): trials for run, found in several.items() for k, trials in enumerate(found)}
+    several = {run: [sets] if isinstance(sets, Trials) else sets for run, sets in each.items()}
+    return {(run, k): trials for run, sets in several.items() for k, trials in enumerate(sets)}
 
 
 def _contender(
     halves: RecordedHalves, name: str, samples: Mapping[tuple[str, int], Trials], cost: Mapping[str, str]
 ) -> Contender:
-    """Judge every sample of a model, and take the spread over runs and over samples apart."""
+    """Evaluate every sample of a model, and compute the spreads over runs and over samples."""
     results = {f"{run}, {k}": halves.judge(trials, word=f"{name}, {run}, {k}") for (run, k), trials in samples.items()}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows, sample_sd = {}, {}

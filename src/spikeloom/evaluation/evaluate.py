@@ -1,11 +1,11 @@
-"""`evaluate`: recorded and generated trials in, a `Report` out.
+"""`evaluate`: compare generated with recorded trials and return a `Report`.
 
     report = evaluate(real=test, fake=model.sample(like=test, seed=1), reference=train)
     report.save("report")
 
-Real trials are held-out ones, never those a model was trained on: against its training trials a model that only copies
-them is perfect. Training trials are the `reference`: decoders are fitted to them, rates of the baselines come from
-them, copies are looked for among them, and the published LDNS protocol compares with them.
+`real` must be held-out trials, because a model that only copies its training trials would be perfect by comparison
+with them. Training trials are the `reference`: decoders and the rates of the baselines are fitted to them, copies are
+searched among them, and the published LDNS protocol compares with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.trials import Trials
 
 GAUSSIAN = "Gaussian on the latents"
-"""A Gaussian fitted to a model's latents, decoded by the same model: what its diffusion must beat."""
+"""Baseline that the diffusion must beat: a Gaussian fitted to a model's latents, decoded by the same model."""
 
 
 def evaluate(
@@ -43,25 +43,25 @@ def evaluate(
     cost: Mapping[str, str] | None = None,
     progress: bool | None = None,
 ) -> Report:
-    """Judge generated trials: every metric beside its noise floor and baselines, the LDNS protocol, and memorisation.
+    """Evaluate generated trials: every metric with noise floor and baselines, the LDNS protocol, and memorisation.
 
     Args:
         real: Held-out recorded trials.
-        fake: Generated trials; or several sets, from several seeds, in a list or by name: then their spread is given.
+        fake: Generated trials, or several sets from several seeds (list, or name -> trials), which also give a spread.
         reference: Training trials.
         condition: Name of the condition that labels trials, or several names whose values together are the label;
-            found by itself if absent (see `metrics.Pair`).
+            `None` chooses one (see `metrics.Pair`).
         every: Cut all trials into windows of this length in seconds before they are compared; `None` compares whole
-            trials. For continuous recordings, and for trials of a few minutes.
-        splits: Splits of the recorded trials behind the noise floor and its spread: random halves, or blocks of time
-            (at most 3 splits) where the trials are windows of a continuous recording.
+            trials. Use it for continuous recordings and for trials of a few minutes.
+        splits: Number of splits of the recorded trials for the noise floor and its spread: random halves, or blocks of
+            time (at most 3 splits) if the trials are windows of a continuous recording.
         seed: Random seed; the same seed gives the same report.
-        conditioned_on: Names of the conditions and series that the generated trials were conditioned on: only these are
-            read back from their spikes. `None` reads back whatever the generated trials carry.
-        latent_gaussian: Trials of a Gaussian fitted to the model's latents, as a further baseline.
-        facts: More words about what is compared, such as file names, seeds and sampler.
-        cost: What training and sampling cost, name -> words (see `models.cost`).
-        progress: True or False to show a progress bar or not; on a terminal only if absent.
+        conditioned_on: Names of the conditions and series of which the generated trials were sampled: only these are
+            decoded from their spikes. `None` decodes all that the generated trials hold.
+        latent_gaussian: Trials of a Gaussian fitted to the model's latents, as an additional baseline.
+        facts: More facts about the comparison, name -> text, such as file names, seeds and sampler.
+        cost: Costs of training and sampling, name -> text (see `models.cost`).
+        progress: Show a progress bar; `None` shows it only on a terminal.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
@@ -140,7 +140,7 @@ def evaluate(
 
 
 def labelled(pair: Pair) -> Trials:
-    """Generated trials with the condition that is read from their spikes, where they have none of their own."""
+    """Return the generated trials, with labels decoded from their spikes if they have none."""
     fake = pair.fake_trials
     if not pair.labels_decoded or pair.label_name is None:
         return fake
@@ -148,7 +148,7 @@ def labelled(pair: Pair) -> Trials:
 
 
 def closest(fake: Trials, reference: Trials | None, copies: Memorisation | str) -> Closest | None:
-    """Generated trials beside the training trials nearest to them; None where these were not looked for."""
+    """Return the generated trials and their nearest training trials; None if copies were not searched."""
     if reference is None or isinstance(copies, str):
         return None
     return Closest(fake, reference, copies.closest)
@@ -162,7 +162,7 @@ def panel_rows(
     results: Mapping[str, Sequence[Results]],
     more: Mapping[str, Sequence[Results]] | None = None,
 ) -> tuple[Row, ...]:
-    """One row per metric from the results of each fake, one per split; `more` are further baselines."""
+    """Return one row per metric from the results of each set and split; `more` are additional baselines."""
     columns = {**halves.trivial, **(more or {})}
     return tuple(_row(metric, halves, results, columns) for metric in halves.metrics)
 
@@ -173,9 +173,9 @@ def _row(
     results: Mapping[str, Sequence[Results]],
     columns: Mapping[str, Sequence[Results]],
 ) -> Row:
-    found = {name: _values(metric, one) for name, one in results.items()}
-    values = {name: float(np.mean(one)) for name, one in found.items() if one}
-    over = list(values.values()) if len(results) > 1 else next(iter(found.values()))
+    values_of = {name: _values(metric, one) for name, one in results.items()}
+    values = {name: float(np.mean(one)) for name, one in values_of.items() if one}
+    over = list(values.values()) if len(results) > 1 else next(iter(values_of.values()))
     floor = _values(metric, halves.floor)
     baselines = {name: _mean(_values(metric, one)) for name, one in columns.items()}
     notes = [one[metric.name].note for part in (*results.values(), halves.floor) for one in part[:1]]
@@ -193,8 +193,8 @@ def _row(
 
 
 def _values(metric: Metric, results: Sequence[Results]) -> list[float]:
-    found = (one[metric.name].value for one in results if metric.name in one)
-    return [float(value) for value in found if value is not None]
+    values = (one[metric.name].value for one in results if metric.name in one)
+    return [float(value) for value in values if value is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -219,7 +219,7 @@ HELD_OUT = "held-out real trials"
 
 
 def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int) -> tuple[ProtocolRow, ...]:
-    """The published LDNS table; held-out real trials stand in for the paper's leaky half split where there are both."""
+    """Compute the published LDNS table; with a reference, held-out real trials are the row of real against real."""
     train = real if reference is None else reference
     sets = {"": fake} if reference is None else {"": fake, HELD_OUT: real}
     largest = max(int(trials.counts.sum(2, dtype=np.int64).max()) for trials in (train, *sets.values()))
@@ -238,33 +238,35 @@ def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int)
 
 
 def protocol_note(real: Trials, fake: Trials, reference: Trials | None) -> str:
-    """What the published numbers were computed against, where that differs from the paper, and their faults."""
+    """Return a note on the protocol: its reference trials, differences from the paper, and faults."""
     train = real if reference is None else reference
-    kind = "training trials, as published" if reference else "recorded trials, since no training trials were given"
+    kind = "training trials, as published" if reference else "recorded trials, because there are no training trials"
     note = f"Computed against {len(train)} {kind}; ± is the spread over 5 resamples of the generated trials. "
     if len(fake) != len(train):
         note += f"The paper generates as many trials as it trains on; here there are {len(fake)}. "
-    return note + "Only for comparison with papers. Its faults: " + FAULTS[0].lower() + FAULTS[1:]
+    return note + "Use it only for comparison with papers. Faults of the protocol: " + FAULTS[0].lower() + FAULTS[1:]
 
 
-def severity(found: Memorisation | str) -> tuple[int, float]:
-    """Order of findings: the worst is the largest."""
-    if isinstance(found, str):
+def severity(memorised: Memorisation | str) -> tuple[int, float]:
+    """Return a sort key of verdicts on memorisation: the worst is the largest."""
+    if isinstance(memorised, str):
         return (-1, 0.0)
-    return (("clean", "swapped", "suspicious", "copies").index(found.level), found.share)
+    return (("clean", "swapped", "suspicious", "copies").index(memorised.level), memorised.share)
 
 
 # --- words ---------------------------------------------------------------------------------------------------------
 
 
 def splits_words(halves: RecordedHalves) -> str:
-    """How the recorded trials were split, in words."""
+    """Return a description of the splits of the recorded trials."""
     if not halves.by_time:
         return f"{len(halves.splits)} random splits"
     first = halves.real.lengths.max() * halves.real.bin_width
     number = len(halves.splits)
     splits = "one split into blocks" if number == 1 else f"{number} splits into blocks"
-    spread = "one split gives no spread" if number == 1 else "so few splits tell only roughly the spread"
+    spread = (
+        "one split gives no spread" if number == 1 else "with so few splits, this is a rough estimate of the spread"
+    )
     return (
         f"{splits} of time, early against late{'' if number == 1 else ' first'}; windows of {first:g} s at the border "
         f"of two blocks are left out; {spread} of the noise floor"
@@ -272,7 +274,7 @@ def splits_words(halves: RecordedHalves) -> str:
 
 
 def stationarity(halves: RecordedHalves) -> str:
-    """Whether early and late windows of a continuous recording differ by more than random halves do."""
+    """Return a sentence on differences between early and late windows of a continuous recording, or an empty text."""
     if not halves.by_time:
         return ""
     judged, changed = 0, []
@@ -296,15 +298,15 @@ def stationarity(halves: RecordedHalves) -> str:
 
 
 def condition_words(condition: str | None, fake: Trials) -> str:
-    """Which condition labels the trials, and whether the generated ones brought it along."""
+    """Return the condition that labels the trials, and the source of the labels of generated trials."""
     if condition is None:
-        return "none: all trials count as one, so differences between stimuli are part of every correlation"
-    own = condition in fake.conditions
-    return condition if own else f"{condition}, read from the spikes of the generated trials, which carry no labels"
+        return "none: all trials form one group, so every correlation includes differences between stimuli"
+    labelled = condition in fake.conditions
+    return condition if labelled else f"{condition}, read from the spikes of the generated trials, which have no labels"
 
 
 def size_in_words(*sets: Trials) -> str:
-    """Where trials come from and how many there are, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
+    """Return source and size of trials, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
     words: dict[str, int] = {}
     for trials in sets:
         kind = f"{len(trials)} trials, {trials.n_neurons} neurons, {1000 * trials.bin_width:g} ms bins"

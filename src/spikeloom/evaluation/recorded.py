@@ -3,11 +3,12 @@
 The recorded trials are split into disjoint halves A and B, several times: at random, or, where they are windows of a
 continuous recording, in blocks of time (see `splits.time_blocks`). In each split
 
-- the **noise floor** compares B with A: what a perfect generator reaches,
-- the **generated trials** are compared with the same A, with as many trials as B and the same number of each condition,
-- the **baselines** are compared with A too. Their rates come from the training trials, or from B without any.
+- the **noise floor** compares B with A; it is the value of a perfect generator,
+- the **generated trials** are compared with the same A, with the same number of trials of each condition as B,
+- the **baselines** are compared with A, too. Their rates are fitted to the training trials, or else to B.
 
-So all numbers of a row differ in nothing but what is compared, and the spread over splits is the spread of the row.
+All values of a row therefore differ only in the trials that are compared with A. The standard deviation over splits is
+the spread of the row.
 """
 
 import os
@@ -32,19 +33,19 @@ MEANS, CONSTANT = "Poisson, condition means", "Poisson, constant rates"
 """Names of the baselines: the smoothed mean of each condition, and one rate per neuron."""
 
 FEWEST = 4
-"""Recorded trials below which nothing can be split."""
+"""Smallest number of recorded trials that can be split."""
 
 WORKERS = 2
-"""Comparisons at the same time; NumPy lets threads share the work, and each holds a few hundred megabytes."""
+"""Number of comparisons at the same time, in threads; each needs a few hundred megabytes."""
 
 MEMORY_SPLITS = 3
-"""Splits in which copies of training trials are looked for; all generated trials are searched once besides."""
+"""Number of splits in which copies of training trials are searched; all generated trials are searched once more."""
 
 FEW_TRIALS = 16
-"""Trials below which windows are divided by time and not by trial."""
+"""Smallest number of trials for a division by trial; windows of fewer trials are divided by time."""
 
 SLOW_SPLITS = 2
-"""Splits in which classifiers and distances judge the baselines, which they tell apart with ease."""
+"""Number of splits in which classifiers and distances are computed for the baselines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +53,10 @@ class Split:
     """One split of the recorded trials.
 
     Args:
-        number: Which one; also the key of its random draws.
-        base: The half everything is compared with.
+        number: Index of the split, which is also the key of its random draws.
+        base: Half with which everything is compared.
         other: The other half, with as many trials of each condition as the base.
-        trivial: Trials of the baselines, by name, made like the base.
+        trivial: Trials of the baselines, by name, with lengths and conditions of the base.
     """
 
     number: int
@@ -66,21 +67,21 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RecordedHalves:
-    """The recorded side, split, with its noise floor and its baselines measured.
+    """The splits of the recorded trials, with noise floor and baselines.
 
     Args:
         real: Held-out recorded trials.
-        reference: Training trials, if there are any.
+        reference: Training trials; None without any.
         condition: Name of the condition that labels trials; None without one.
         seed: Random seed.
-        splits: The splits of the recorded trials.
+        splits: Splits of the recorded trials.
         floor: Results of real half against real half, one per split.
         trivial: Results of each baseline, name -> one for each of the first splits.
-        metrics: What is measured.
-        progress: Whether a bar is shown.
+        metrics: Metrics.
+        progress: Show a progress bar; None shows it only on a terminal.
         by_time: True if the splits are blocks of time of continuous recordings, early against late first.
-        conditioned_on: What the generated trials were conditioned on; None if it is not known.
-        random_floor: Where the splits are blocks of time, the results of random halves, to compare with.
+        conditioned_on: Conditions and series of which the generated trials were sampled; None if unknown.
+        random_floor: Results of random halves, for comparison, if the splits are blocks of time.
     """
 
     real: Trials
@@ -111,22 +112,22 @@ class RecordedHalves:
         progress: bool | None = None,
         conditioned_on: Sequence[str] | None = None,
     ) -> "RecordedHalves":
-        """Split the recorded trials and measure noise floor and baselines.
+        """Split the recorded trials and compute noise floor and baselines.
 
         Args:
             real: Held-out recorded trials.
-            fakes: All sets of generated trials that will be judged; halves are cut down until each set has as many
-                trials, and as many of each condition, as a half.
+            fakes: All sets of generated trials that will be evaluated; halves are reduced so that each set has enough
+                trials of each condition.
             reference: Training trials, if there are any.
-            condition: Name of the condition that labels trials; found as in `Pair` if absent.
-            every: Cut the recorded trials into windows of this length, in seconds; `None` leaves them whole. Fakes and
-                reference must be cut already.
+            condition: Name of the condition that labels trials; `None` chooses one as `Pair` does.
+            every: Cut the recorded trials into windows of this length, in seconds; `None` does not cut them. Fakes and
+                reference must already be cut.
             splits: Number of splits, at most 3 for blocks of time.
             seed: Random seed.
-            metrics: What is measured; the whole panel if absent.
-            progress: True or False to show a progress bar or not; on a terminal only if absent.
-            conditioned_on: What the generated trials were conditioned on: only that is read back. `None` reads back
-                what they carry.
+            metrics: Metrics to compute; the panel if absent.
+            progress: Show a progress bar; `None` shows it only on a terminal.
+            conditioned_on: Conditions and series of which the generated trials were sampled: only these are decoded.
+                `None` decodes all that they hold.
 
         Raises:
             DataError: if there are too few trials to split, or `splits` is below one.
@@ -136,7 +137,7 @@ class RecordedHalves:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",
                 f"There are {len(real)} trials and {splits} splits.",
-                "Give more held-out trials, or cut those of a continuous recording into windows with --every.",
+                "Use more held-out trials, or cut those of a continuous recording into windows with --every.",
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name
         by_time = continuous(real) or (every is not None and len(trials) < FEW_TRIALS)
@@ -146,8 +147,8 @@ class RecordedHalves:
         if by_time:
             pairs = time_blocks(real, condition=condition, splits=splits)
         elif every is not None:  # windows of one trial stay on one side
-            whole = halves(trials, condition=condition, splits=splits, seed=seed)
-            pairs = [(first.cut(every), second.cut(every)) for first, second in whole]
+            uncut = halves(trials, condition=condition, splits=splits, seed=seed)
+            pairs = [(first.cut(every), second.cut(every)) for first, second in uncut]
         made = []
         for k, (base, other) in enumerate(pairs):
             base, other = _cut(base, other, fakes, condition, seed + k)
@@ -165,14 +166,14 @@ class RecordedHalves:
         return replace(bare, floor=floor, trivial=trivial, random_floor=random_floor)
 
     def judge(self, fake: Trials, *, word: str = "generated trials") -> list[Results]:
-        """The panel for one set of generated trials, one result per split."""
+        """Compute the panel for one set of generated trials, one result per split."""
         pairs = []
         for split in self.splits:
             pairs.append(matched(split.base, fake, condition=self.condition, seed=self.seed + split.number))
         return self._measure(pairs, word)
 
     def _metrics(self, split: int, *, quick: bool) -> list[Metric]:
-        """What is measured in a split: everything in the first ones, less of what is slow in later ones."""
+        """Return the metrics of a split: all in the first splits, fewer of the slow ones in later splits."""
         left_out = set()
         if quick or split >= MEMORY_SPLITS:
             left_out.add("memorisation")  # baselines do not copy
@@ -181,7 +182,7 @@ class RecordedHalves:
         return [metric for metric in self.metrics if metric.group not in left_out]
 
     def _measure(self, pairs: Sequence[tuple[Trials, Trials]], word: str, *, quick: bool = False) -> list[Results]:
-        """One comparison per split, in the order of the splits."""
+        """Compute one comparison per split, in the order of the splits."""
         workers, limit = threads()
         one = partial(
             measure,
@@ -205,11 +206,11 @@ class RecordedHalves:
 
 
 def threads() -> tuple[int, AbstractContextManager[object]]:
-    """How many comparisons run at once, and a context in which each of them keeps to one thread.
+    """Return the number of concurrent comparisons, and a context that limits each of them to one thread.
 
-    Our threads times those of the linear algebra library would be more than there are cores, and its threads wait by
-    spinning: on a busy machine that was ten times slower. Without threadpoolctl (it comes with scikit-learn) the
-    library is left its threads, and comparisons run one after the other.
+    Without the limit, comparisons times threads of the linear algebra library would exceed the number of cores. Its
+    threads wait by spinning, which was ten times slower on a busy machine. Without threadpoolctl (which scikit-learn
+    installs) the library keeps its threads, and comparisons run one after the other.
     """
     try:
         from threadpoolctl import threadpool_limits
@@ -221,7 +222,7 @@ def threads() -> tuple[int, AbstractContextManager[object]]:
 def _cut(
     base: Trials, other: Trials, fakes: Sequence[Trials], condition: str | None, seed: int
 ) -> tuple[Trials, Trials]:
-    """Both halves with as many trials of each condition as every set of generated trials can answer with."""
+    """Reduce both halves so that every set of generated trials has enough trials of each condition."""
     for fake in fakes:
         base, _ = matched(base, fake, condition=condition, seed=seed)
     return matched(base, other, condition=condition, seed=seed)
@@ -230,7 +231,7 @@ def _cut(
 def _split(
     number: int, base: Trials, other: Trials, reference: Trials | None, condition: str | None, seed: int
 ) -> Split:
-    """A split with the trials of its baselines."""
+    """Return a split with the trials of its baselines."""
     source = other if reference is None else reference
     named = condition if condition is not None and condition in source.conditions else None
     first, second = (int(word) for word in generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=2))

@@ -1,7 +1,7 @@
-"""`Sides`: the trials of an evaluation, made comparable before anything is measured.
+"""`Sides`: the trials of an evaluation, prepared for comparison.
 
-Neurons are brought into one order, windows are cut on every side alike, conditions of several columns become one label,
-and each set is checked.
+Neurons are sorted into the same order, all sides are cut into the same windows, several conditions are joined to one
+label, and each set is checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from spikeloom.errors import DataError, SpikeloomError
 from spikeloom.trials import Trials
 
 MODELS = ("LDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
-"""First words of `source` that say: these trials were generated."""
+"""First words of `source` that mark generated trials."""
 
 Fakes = Trials | Sequence[Trials] | Mapping[str, Trials]
 
@@ -25,7 +25,7 @@ class Sides:
 
     Args:
         real: Held-out recorded trials, not cut.
-        fakes: Sets of generated trials by name, cut into windows if asked for.
+        fakes: Sets of generated trials by name, cut into windows if `every` was set.
         reference: Training trials, cut in the same way; None without any.
         condition: Name of the condition that labels trials; None to find one.
     """
@@ -45,7 +45,7 @@ class Sides:
         condition: Condition = None,
         every: float | None = None,
     ) -> "Sides":
-        """Check the trials, bring their neurons into one order, join conditions, and cut windows.
+        """Check the trials, sort their neurons into the same order, join conditions, and cut windows.
 
         Raises:
             ShapeError: if neurons or bin widths differ.
@@ -69,14 +69,14 @@ class Sides:
 
 
 def _joined(trials: Trials, names: Sequence[str]) -> Trials:
-    """Trials with the joint label, if they have all of its columns."""
+    """Return trials with the joint label, if they have all of its conditions."""
     if not set(names) <= set(trials.conditions):
         return trials
     return trials.with_joint_condition(names)
 
 
 def _windows(name: str, trials: Trials, every: float) -> Trials:
-    """Windows of trials; an error names the set that is too short for them."""
+    """Cut trials into windows; an error names the set that is too short."""
     try:
         return trials.cut(every)
     except DataError as error:
@@ -85,7 +85,7 @@ def _windows(name: str, trials: Trials, every: float) -> Trials:
 
 
 def named(fake: Fakes) -> dict[str, Trials]:
-    """Sets of generated trials by name; one alone is called "fake", a list "seed 1", "seed 2", ...
+    """Return sets of generated trials by name: "fake" for one set, "seed 1", "seed 2", ... for a list.
 
     Raises:
         DataError: if there is none.
@@ -94,16 +94,16 @@ def named(fake: Fakes) -> dict[str, Trials]:
         return {"fake": fake}
     fakes = dict(fake) if isinstance(fake, Mapping) else {f"seed {k}": trials for k, trials in enumerate(fake, 1)}
     if not fakes:
-        raise DataError("There must be generated trials to judge.", "None were given.", "Give at least one set.")
+        raise DataError("There must be generated trials to evaluate.", "There is no set.", "Pass at least one set.")
     return fakes
 
 
 def comparable(
     real: Trials, fakes: Mapping[str, Trials], reference: Trials | None
 ) -> tuple[Trials, dict[str, Trials], Trials | None]:
-    """Real, generated and reference trials with their neurons in one order.
+    """Return real, generated and reference trials with their neurons in the same order.
 
-    Neurons with names or ids are matched by them and sorted by them, so that their order in a file changes no number.
+    Neurons with names or ids are matched and sorted by them, so that results do not depend on their order in a file.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
@@ -126,16 +126,16 @@ def comparable(
     for name, trials in recorded.items():
         if trials.source.split(" ")[0] in MODELS:
             raise DataError(
-                f"The {name} trials must be recorded ones.",
-                f"Their source says that {trials.source!r} generated them.",
-                "Swap --real and --fake. To compare two generated sets on purpose, blank the source of one.",
+                f"The {name} trials must be recorded trials.",
+                f"According to their source, {trials.source!r} generated them.",
+                "Swap --real and --fake. To compare two generated sets, remove the source of one set.",
             )
     for name, trials in sets.items():
         if name != "real" and trials.counts.shape == real.counts.shape and (trials.counts == real.counts).all():
             raise DataError(
-                "The real trials must be others than those they are compared with.",
+                "The real trials must differ from the trials with which they are compared.",
                 f"{name!r} holds exactly the same spikes as the real trials.",
-                "Check that the same file was not given twice; real must be held-out trials.",
+                "Check that the same file is not used twice; the real trials must be held-out trials.",
             )
     return real, {name: sets[name] for name in fakes}, reference
 
@@ -145,4 +145,4 @@ def _like(real: Trials, trials: Trials, name: str) -> Trials:
         return real.match(trials, mine="the real trials", theirs=f"{name!r}")
     except SpikeloomError as error:
         must, got, do = error.args
-        raise type(error)(must, f"{name!r} is of another kind than the real trials: {got}", do) from error
+        raise type(error)(must, f"{name!r} does not match the real trials: {got}", do) from error

@@ -1,8 +1,8 @@
-"""Which trials to compare: disjoint real halves for the noise floor, and equal, matched sets for a fair row.
+"""Selection of trials to compare: disjoint real halves for the noise floor, and matched sets of equal size.
 
-Every distance between finite samples is above zero, and shrinks as samples grow. So a number means something only
-beside the same number for real against real, from disjoint trials, as many on each side, with each condition as often
-on both sides.
+Every distance between finite samples is above zero, and decreases with the sample size. A value must therefore be
+compared with the same metric for real against real trials: disjoint sets of equal size, with the same number of trials
+of each condition.
 """
 
 import math
@@ -20,15 +20,15 @@ from spikeloom.trials import Trials
 def halves(
     trials: Trials, *, size: int | None = None, condition: str | None = None, splits: int = 5, seed: int = 0
 ) -> Iterator[tuple[Trials, Trials]]:
-    """Disjoint pairs of equally many trials, drawn at random, each condition split evenly.
+    """Yield random disjoint pairs of sets of equal size, with each condition split evenly.
 
     Args:
-        trials: Real trials; put train and test trials together when both came from one recording, for a floor as large
-            as the model row.
-        size: Trials on each side; half of the trials if absent or if there are fewer than twice as many.
-        condition: Name of the condition to split evenly; found as in `Pair` if absent, none if there is none.
-        splits: How many pairs.
-        seed: Of the draw.
+        trials: Real trials; join train and test trials of one recording for a floor with the number of trials of the
+            model row.
+        size: Number of trials on each side, at most half of the trials; half of them if absent.
+        condition: Name of the condition to split evenly; `None` chooses one as `Pair` does, if there is one.
+        splits: Number of pairs.
+        seed: Random seed of the draw.
 
     Raises:
         DataError: with fewer than two trials.
@@ -37,7 +37,7 @@ def halves(
         raise DataError(
             "A noise floor needs at least two trials.",
             f"There are {len(trials)}.",
-            "Give more real trials, or no floor.",
+            "Use more real trials, or do not compute a noise floor.",
         )
     half = min(size or len(trials), len(trials) // 2)
     name = condition or find_condition(trials, trials)
@@ -51,9 +51,9 @@ def halves(
 
 
 def _dealt(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Random order in which any stretch of even start holds pairs of one condition, so that dealing in turn is fair.
+    """Return a random order in which trials 2k and 2k + 1 have the same condition, to split conditions evenly.
 
-    The trials of each condition are shuffled and paired; the pairs are shuffled; left-over single trials come last.
+    The trials of each condition are shuffled and paired; the pairs are shuffled; unpaired trials come last.
     """
     pairs, single = [], []
     for label in np.unique(labels):
@@ -65,24 +65,24 @@ def _dealt(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.in
 
 
 BLOCKS = 4
-"""Blocks of time that a continuous recording is divided into."""
+"""Number of blocks of time into which a continuous recording is divided."""
 
 PARTITIONS = (((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2)))
 """Ways to divide four blocks into two pairs: early against late first, then mixed."""
 
 FEWEST_IN_BLOCK = 4
-"""Windows of a block below which a recording is divided into two blocks instead of four."""
+"""Smallest number of windows per block for four blocks; shorter recordings are divided into two."""
 
 GAP = 1.0
-"""Time left out where a block of one side meets a block of the other, in seconds; at least one window."""
+"""Time in seconds left out between neighbouring blocks of different sides; at least one window."""
 
 
 def continuous(trials: Trials) -> bool:
-    """Whether these trials are consecutive windows of a continuous recording, or a part of them.
+    """Return True if these trials are consecutive windows of continuous recordings, or some of these windows.
 
-    They are if all have one length and a start time, each starts a whole number of lengths after the one before (four
-    fifths of them, since a recording may have gaps), and a tenth or more follow the one before without a break. Start
-    times that jump back begin another recording.
+    All trials must have the same length and a start time. At least four fifths must start an integer number of lengths
+    after the trial before (a recording may have gaps), and at least one tenth directly after it. A start time before
+    that of the previous trial begins another recording.
     """
     if trials.start_times is None or len(trials) < 2 or trials.lengths.min() < trials.lengths.max():
         return False
@@ -91,22 +91,22 @@ def continuous(trials: Trials) -> bool:
     if not len(steps):
         return False
     near = np.abs(steps - np.round(steps)) < 0.5 / trials.n_bins
-    whole = near & (np.round(steps) >= 1)
-    return bool(whole.mean() >= 0.8 and (whole & (np.round(steps) == 1)).mean() >= 0.1)
+    aligned = near & (np.round(steps) >= 1)
+    return bool(aligned.mean() >= 0.8 and (aligned & (np.round(steps) == 1)).mean() >= 0.1)
 
 
 def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3) -> list[tuple[Trials, Trials]]:
-    """Disjoint pairs of parts of continuous recordings: blocks of time against other blocks, early against late first.
+    """Return disjoint pairs of blocks of time of continuous recordings; the first pair is early against late.
 
-    Neighbouring windows share slow activity, so random halves of them are more alike than two independent recordings
-    would be. Here each recording, and in it each condition, is divided into four blocks of consecutive windows (two if
-    there are few), and the blocks are paired in three ways. Where a block of one side meets one of the other, windows
-    within `GAP` seconds of the border are left out.
+    Neighbouring windows share slow activity, so random halves are more similar than two independent recordings. Each
+    condition of each recording is therefore divided into four blocks of consecutive windows (two if there are few), and
+    the blocks are paired in three ways. Between neighbouring blocks of different sides, windows within `GAP` seconds of
+    the border are left out.
 
     Args:
         trials: Windows in the order of time, one recording after the other.
-        condition: Name of the condition whose values are divided alike; None without one.
-        splits: At most this many pairs.
+        condition: Name of the condition whose values are divided evenly; None without one.
+        splits: Largest number of pairs.
     """
     recording = np.zeros(len(trials), np.int64)
     if trials.start_times is not None:
@@ -146,14 +146,14 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
 def matched(
     real: Trials, fake: Trials, *, size: int | None = None, condition: str | None = None, seed: int = 0
 ) -> tuple[Trials, Trials]:
-    """As many real as fake trials, and each condition as often on both sides where both have it.
+    """Return equal numbers of real and fake trials, with equal numbers of each shared condition.
 
     Args:
         real: Recorded trials.
         fake: Generated trials.
-        size: At most this many trials on each side.
-        condition: Name of the condition to match; found as in `Pair` if absent.
-        seed: Of the draw; nothing is drawn from a side that is kept whole.
+        size: Largest number of trials on each side.
+        condition: Name of the condition to match; `None` chooses one as `Pair` does.
+        seed: Random seed of the draw; there is no draw from a side of which all trials are kept.
 
     Raises:
         DataError: if the two sides share no condition value.
@@ -165,13 +165,13 @@ def matched(
         return _some(real, np.zeros(len(real), np.int64), [wanted], rng), _some(
             fake, np.zeros(len(fake), np.int64), [wanted], rng
         )
-    known = values_of(real.condition(name))
-    sides = [as_labels(trials.condition(name), known) for trials in (real, fake)]
-    shared = np.minimum(*(np.bincount(labels[labels >= 0], minlength=len(known)) for labels in sides))
+    values = values_of(real.condition(name))
+    sides = [as_labels(trials.condition(name), values) for trials in (real, fake)]
+    shared = np.minimum(*(np.bincount(labels[labels >= 0], minlength=len(values)) for labels in sides))
     if not shared.sum():
         raise DataError(
             f"Real and fake trials must share at least one value of {name!r}.",
-            f"Real trials have {known[:5].tolist()} ..., fake ones {np.unique(fake.condition(name))[:5].tolist()} ...",
+            f"Real trials have {values[:5].tolist()} ..., fake ones {np.unique(fake.condition(name))[:5].tolist()} ...",
             "Generate trials for the conditions of the real ones, or name another condition.",
         )
     if size is not None and size < shared.sum():
@@ -180,7 +180,7 @@ def matched(
 
 
 def _thinned(sizes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Whole numbers that sum to `size`, in proportion, by largest remainder."""
+    """Return integers that sum to `size`, in proportion to `sizes`, by largest remainder."""
     exact = sizes * size / sizes.sum()
     out = np.floor(exact).astype(np.int64)
     out[np.argsort(out - exact, kind="stable")[: size - out.sum()]] += 1
@@ -190,7 +190,7 @@ def _thinned(sizes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
 def _some(
     trials: Trials, labels: NDArray[np.int64], wanted: NDArray[np.int64] | list[int], rng: np.random.Generator
 ) -> Trials:
-    """That many trials of each label, in their order; the trials themselves if all are wanted."""
+    """Draw `wanted` trials of each label, in their order; return `trials` itself if all are wanted."""
     rows = []
     for label, number in enumerate(wanted):
         mine = np.flatnonzero(labels == label)

@@ -1,4 +1,4 @@
-"""Metrics: how far generated trials are from real ones. Pure functions of two `Trials`, NumPy and SciPy only."""
+"""Metrics that compare generated with real trials: pure functions of two `Trials`, with NumPy and SciPy only."""
 
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.panel import METRICS, Metric, measure

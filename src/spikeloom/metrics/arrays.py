@@ -1,6 +1,6 @@
-"""Small numerical helpers: smoothing that knows padding, correlations that know silence, principal components.
+"""Small numerical functions: smoothing with padding, correlations with missing values, principal components.
 
-None of them knows of trials or metrics; none returns NaN where it can say None.
+They are independent of trials and metrics. Scalars that cannot be computed are None, not NaN.
 """
 
 from typing import Any
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 Numbers = NDArray[Any]
-"""Any numbers: the metrics check meaning, not dtype."""
+"""Array of any dtype."""
 
 
 def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    r"""Gaussian smoothing along time (axis 1) that neither sees padding nor darkens the ends.
+    r"""Smooth along time (axis 1) with a Gaussian that ignores padding and is unbiased at the ends of trials.
 
     :math:`y_t = \sum_u w_{t-u} m_u x_u / \sum_u w_{t-u} m_u`, w a Gaussian cut at four standard deviations.
 
     Args:
-        values: (trial, time, ...); what lies outside the mask must be zero.
+        values: Values (trial, time, ...), zero outside the mask.
         sd: Standard deviation in bins; 0 leaves the values as they are.
-        mask: True where a bin counts (trial, time).
+        mask: True for valid bins (trial, time).
 
     Returns:
-        Same axes; zero outside the mask.
+        Smoothed values with the same axes; zero outside the mask.
     """
     values = np.asarray(values, np.float32)
     if sd <= 0 or not values.size:
@@ -38,7 +38,7 @@ def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np
 
 
 def pearson(x: Numbers, y: Numbers) -> float | None:
-    """Correlation of two vectors over the entries where both are finite; None with fewer than 3 or without variance."""
+    """Return Pearson's r over the entries where both are finite; None with fewer than 3 or without variance."""
     x, y = _finite_pairs(x, y)
     if len(x) < 3:
         return None
@@ -48,7 +48,7 @@ def pearson(x: Numbers, y: Numbers) -> float | None:
 
 
 def slope(x: Numbers, y: Numbers) -> float | None:
-    """Least-squares slope of y on x over the entries where both are finite; None as in `pearson`."""
+    """Return the least-squares slope of y on x over the entries where both are finite; None as in `pearson`."""
     x, y = _finite_pairs(x, y)
     if len(x) < 3:
         return None
@@ -57,7 +57,7 @@ def slope(x: Numbers, y: Numbers) -> float | None:
 
 
 def rmse(x: Numbers, y: Numbers) -> float | None:
-    """Root mean square difference over the entries where both are finite; None if there are none."""
+    """Return the root mean square difference over the entries where both are finite; None if there are none."""
     x, y = _finite_pairs(x, y)
     return float(np.sqrt(np.mean((x - y) ** 2))) if len(x) else None
 
@@ -69,13 +69,13 @@ def _finite_pairs(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
 
 
 def ratio(above: Numbers, below: Numbers) -> Numbers:
-    """Quotient, NaN where the denominator is not positive (inside arrays NaN marks what is left out)."""
+    """Return the quotient; NaN where the denominator is not positive."""
     above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
     return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
 
 
 def correlation_matrix(second_moment: Numbers, mean: Numbers) -> Numbers:
-    """Pearson coefficients from E[x x'] and E[x]; rows and columns of constant variables are NaN."""
+    """Return Pearson coefficients from E[x x'] and E[x]; rows and columns of constant variables are NaN."""
     covariance = second_moment - np.outer(mean, mean)
     variance = np.diag(covariance).copy()
     variance[variance <= 1e-10 * np.maximum(1e-30, np.diag(second_moment))] = np.nan
@@ -84,31 +84,31 @@ def correlation_matrix(second_moment: Numbers, mean: Numbers) -> Numbers:
 
 
 def above_diagonal(matrix: Numbers, items: Numbers) -> Numbers:
-    """Entries (i, j), i < j, of the given rows and columns, as one vector; ordered as `pairs_of`."""
+    """Return the entries (i, j), i < j, of these rows and columns as one vector, in the order of `pairs_of`."""
     first, second = np.triu_indices(len(items), 1)
     items = np.asarray(items)
     return matrix[items[first], items[second]]
 
 
 def pairs_of(items: Numbers) -> Numbers:
-    """Pairs (i, j), i < j, of the given items (pair, 2)."""
+    """Return the pairs (i, j), i < j, of these items (pair, 2)."""
     first, second = np.triu_indices(len(items), 1)
     return np.stack([np.asarray(items)[first], np.asarray(items)[second]], axis=1)
 
 
 def principal_components(x: Numbers, *, components: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """Scores on the leading principal components, and the mean that was taken off.
+    """Return the directions of the leading principal components, and the mean.
 
     Randomised range finder with four power iterations (Halko, Martinsson, Tropp 2011), exact when there are few rows or
     columns. Signs are fixed so that the largest entry of each direction is positive.
 
     Args:
-        x: (row, feature).
-        components: How many; fewer come back when the data have fewer.
-        rng: For the random start.
+        x: Data (row, feature).
+        components: Number of components; fewer are returned if the data have fewer.
+        rng: Random generator of the random start.
 
     Returns:
-        Directions (feature, component), orthonormal, by falling variance; mean (feature,).
+        Directions (feature, component), orthonormal, in order of decreasing variance; mean (feature,).
     """
     mean = x.mean(0)
     centred = x - mean

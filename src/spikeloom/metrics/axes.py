@@ -1,8 +1,8 @@
-r"""Scores that ask whether single numbers of a code stand for single variables: DCI, MIG, SAP.
+r"""Scores of the alignment of single entries of a code with single variables: DCI, MIG, SAP.
 
-All three reward codes whose axes are the variables. A model that fills N(0, I) knows its codes up to a rotation only,
-so each score is given three times: raw, after a varimax rotation fitted on training codes, and after a random rotation,
-the control; and once with codes dealt to the wrong trials, the floor.
+All three scores are high if the axes of code space are the variables. The codes of a model with the prior N(0, I) are
+determined only up to a rotation. Each score is therefore computed three times: raw, after a varimax rotation fitted to
+training codes, and after a random rotation (the control); and once with codes shuffled over trials (the floor).
 
 * DCI: a regressor per variable k gives importances :math:`R_{jk} \ge 0` of code j. Disentanglement
   :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, w the share of code j in all importance;
@@ -23,10 +23,10 @@ from spikeloom.errors import SettingError
 from spikeloom.metrics.arrays import Numbers
 
 BINS = 20
-"""Bins of equal mass in the mutual information; fewer where a variable has fewer values."""
+"""Number of bins of equal mass in the mutual information; fewer if a variable has fewer values."""
 
 MOST_TRIALS = 1000
-"""Trials that the boosted trees learn from: more cost minutes and change little."""
+"""Largest number of trials to which the boosted trees are fitted: more take minutes and change little."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +54,23 @@ def axis_scores(
     regressor: Literal["trees", "lasso"] = "trees",
     seed: int = 0,
 ) -> dict[str, AxisScores]:
-    """The scores "raw", after "varimax", after a "random" rotation, and of codes dealt to wrong trials ("floor").
+    """Compute the scores "raw", after "varimax", after a "random" rotation, and of shuffled codes ("floor").
 
     Args:
         train: Codes (trial, code) and variables (trial, variable) to fit regressors and rotation on.
-        test: Others, on which informativeness, MIG and SAP are measured.
-        regressor: What gives DCI its importances.
-        seed: Of the random rotation and of the dealing.
+        test: Codes and variables of other trials, for informativeness, MIG and SAP.
+        regressor: Regressor from which DCI takes its importances.
+        seed: Random seed of the random rotation and of the shuffling.
     """
     rng = np.random.default_rng(seed)
     size = train[0].shape[1]
     random, _ = np.linalg.qr(rng.standard_normal((size, size)))
     turns = {"raw": np.eye(size), "varimax": varimax(train[0] - train[0].mean(0)), "random": random}
-    found = {}
+    scores = {}
     for name, turn in turns.items():
-        found[name] = _scores((train[0] @ turn, train[1]), (test[0] @ turn, test[1]), regressor, seed)
+        scores[name] = _scores((train[0] @ turn, train[1]), (test[0] @ turn, test[1]), regressor, seed)
     dealt = [(codes[rng.permutation(len(codes))], values) for codes, values in (train, test)]
-    return found | {"floor": _scores(dealt[0], dealt[1], regressor, seed)}
+    return scores | {"floor": _scores(dealt[0], dealt[1], regressor, seed)}
 
 
 def _scores(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], regressor: str, seed: int) -> AxisScores:
@@ -80,7 +80,7 @@ def _scores(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], regre
 
 
 def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, float]:
-    """Disentanglement and completeness of a table of importances."""
+    """Compute disentanglement and completeness from a table of importances."""
     total = importances.sum()
     if total <= 0:
         return 0.0, 0.0
@@ -95,34 +95,34 @@ def _entropy(shares: Numbers, axis: int) -> Any:
 
 
 def mig(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
-    """Mutual information gap: the best code's lead over the second best, as a share of the variable's entropy."""
+    """Compute the mutual information gap: (best - second best code) / entropy of the variable, averaged."""
     gaps = []
     for value in values.T:
         factor = _binned(value)
         entropy = _entropy(np.bincount(factor) / len(factor), 0)
-        known = np.sort([_information(_binned(code), factor) for code in codes.T])
-        second = known[-2] if len(known) > 1 else 0.0
-        gaps.append((known[-1] - second) / entropy if entropy > 0 else 0.0)
+        information = np.sort([_information(_binned(code), factor) for code in codes.T])
+        second = information[-2] if len(information) > 1 else 0.0
+        gaps.append((information[-1] - second) / entropy if entropy > 0 else 0.0)
     return float(np.mean(gaps))
 
 
 def _binned(values: Numbers) -> Numbers:
-    """Bin of each value, bins of equal mass; equal values share a bin."""
+    """Return the bin of each value for bins of equal mass; equal values share a bin."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1]))
     return np.searchsorted(edges, values, side="right")
 
 
 def _information(first: Numbers, second: Numbers) -> float:
-    """Mutual information of two discrete variables, nats."""
+    """Return the mutual information of two discrete variables in nats."""
     table = np.zeros((first.max() + 1, second.max() + 1))
     np.add.at(table, (first, second), 1 / len(first))
     apart = table.sum(1, keepdims=True) * table.sum(0, keepdims=True)
-    some = table > 0
-    return float((table[some] * np.log(table[some] / apart[some])).sum())
+    occupied = table > 0
+    return float((table[occupied] * np.log(table[occupied] / apart[occupied])).sum())
 
 
 def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
-    """Separated attribute predictability: squared correlation of the best single code minus the second best."""
+    """Compute the separated attribute predictability: squared correlation of the best minus the second best code."""
     c, v = codes - codes.mean(0), values - values.mean(0)
     scale = np.sqrt(np.outer(np.square(c).sum(0), np.square(v).sum(0)))
     squared = np.sort(np.square(c.T @ v / np.where(scale > 0, scale, np.inf)), 0)
@@ -131,7 +131,7 @@ def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial
 
 
 def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> Float[np.ndarray, "code code"]:
-    """Rotation after which the squared codes vary most within each code: few large values, many small ones.
+    """Return the varimax rotation, which maximises the variance of the squared codes: few large and many small values.
 
     Source: Kaiser 1958; the usual singular-value iteration.
     """
@@ -148,7 +148,7 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
 
 
 def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: int) -> tuple[Numbers, float]:
-    """Importances (code, variable) of gradient-boosted trees, and their mean R^2 on other trials."""
+    """Return importances (code, variable) of gradient-boosted trees, and their mean R^2 on other trials."""
     ensemble = _sklearn("sklearn.ensemble")
     codes, values = (side[:MOST_TRIALS] for side in train)
     columns, r2 = [], []
@@ -160,7 +160,7 @@ def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: 
 
 
 def _lasso(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> tuple[Numbers, float]:
-    """Importances (code, variable): absolute weights of a lasso on standardised codes; and its mean R^2."""
+    """Return importances (code, variable), the absolute weights of a lasso on standardised codes, and its mean R^2."""
     linear = _sklearn("sklearn.linear_model")
     mean, sd = train[0].mean(0), train[0].std(0) + 1e-12
     columns, r2 = [], []

@@ -1,10 +1,10 @@
-r"""Reading a condition from spikes: linear discriminant analysis with Ledoit-Wolf shrinkage, in plain NumPy.
+r"""Decoding a condition from spikes: linear discriminant analysis with Ledoit-Wolf shrinkage, in NumPy and SciPy.
 
 With class means :math:`\mu_c`, class shares :math:`\pi_c` and one covariance :math:`\Sigma` for all classes, a trial x
-belongs to the class of largest :math:`x' \Sigma^{-1} \mu_c - \frac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c`. Features
-outnumber trials easily, so the covariance of the standardised features is shrunk, :math:`(1 - s) S + s
+belongs to the class of largest :math:`x' \Sigma^{-1} \mu_c - \frac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c`. There are
+often more features than trials, so the covariance of the standardised features is shrunk, :math:`(1 - s) S + s
 \frac{\mathrm{tr} S}{p} I`, with the s of least expected error (Ledoit and Wolf 2004). It has no setting to tune and
-reads reach directions as well as larger models do.
+decodes reach directions with the accuracy of larger models.
 """
 
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.metrics.statistics import Statistics
 
 MOST_FEATURES = 1500
-"""Features above which the pieces of a trial become fewer: solving grows with the third power."""
+"""Largest number of features: the time of the fit grows with their third power. More neurons mean fewer pieces."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """A fitted linear classifier of trials; `weights` (feature, class), `offset` (class,)."""
+    """Fitted linear classifier of trials; `weights` (feature, class), `offset` (class,)."""
 
     weights: Numbers
     offset: Numbers
 
     @classmethod
     def fit(cls, features: Numbers, labels: NDArray[np.int64], classes: int) -> "Classifier":
-        """Fit to features (trial, feature) with labels 0 ... classes - 1; a class without trials is never answered."""
+        """Fit to features (trial, feature) with labels 0 ... classes - 1; a class without trials is never predicted."""
         x = np.asarray(features, np.float64)
         centre, scale = x.mean(0), x.std(0)
-        scale[scale == 0] = np.inf  # a feature that never changes says nothing
+        scale[scale == 0] = np.inf  # a constant feature gets the weight 0
         x = (x - centre) / scale
         sizes = np.bincount(labels, minlength=classes)
         means = np.zeros((classes, x.shape[1]))
@@ -52,20 +52,20 @@ class Classifier:
         return cls(weights, offset - centre @ weights)
 
     def classify(self, features: Numbers) -> NDArray[np.int64]:
-        """Most likely class of each trial (trial,)."""
+        """Return the most likely class of each trial (trial,)."""
         return (np.asarray(features, np.float64) @ self.weights + self.offset).argmax(1)
 
 
 def chunks_for(seconds: float, n_neurons: int) -> int:
-    """Pieces a trial is cut into: about 100 ms each, at most 7, fewer with many neurons."""
+    """Return the number of pieces of a trial: about 100 ms each, at most 7, fewer with many neurons."""
     return int(np.clip(min(round(seconds / 0.1), MOST_FEATURES // max(1, n_neurons)), 1, 7))
 
 
 def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:
-    """Square root of each neuron's mean wide count in equal pieces of the trial (trial, chunk * neuron).
+    """Return the square root of each neuron's mean wide count in equal pieces of the trial (trial, chunk * neuron).
 
-    Each trial is cut by its own length, so that trials of different length have the same features; the root evens out
-    the variance of counts.
+    Each trial is divided into the same number of pieces, so that trials of different length have the same features. The
+    square root stabilises the variance of counts.
     """
     wide, lengths = statistics.wide, statistics.wide_mask.sum(1)
     running = np.concatenate(

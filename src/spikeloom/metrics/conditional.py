@@ -1,14 +1,14 @@
-r"""What was asked for and what is read from the spikes, condition by condition.
+r"""Requested conditions and conditions decoded from the spikes, trial by trial.
 
-`decoding.py` answers with one number; here is what lies behind it, for figures and for conditions that no recorded
-trial has.
+`decoding.py` reduces this comparison to one number. This module keeps single trials, for figures and for conditions
+that no recorded trial has.
 
 *Direction*: ridge regression from each neuron's root mean count in pieces of a trial to :math:`(\cos\theta,
-\sin\theta)`, fitted to real training trials; the direction read is the angle of the answer. It knows no classes, so
-directions that were never recorded can be read, too. Where the direction has few values, the linear classifier of the
-panel is asked as well.
+\sin\theta)`, fitted to real training trials; the decoded direction is the angle of the prediction. The regression has
+no classes, so it can also decode directions that were never recorded. If the direction has few values, the linear
+classifier of the panel is used, too.
 
-*Behaviour*: the reader of `decoding.decode_back`, bin by bin.
+*Behaviour*: the decoder of `decoding.decode_back`, bin by bin.
 """
 
 from collections.abc import Mapping
@@ -23,18 +23,18 @@ from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.statistics import Statistics
 
 FEWEST = 3
-"""Trials of a value below which nothing is said of it alone."""
+"""Smallest number of trials of one value for statistics of that value."""
 
 
 @dataclass(frozen=True, eq=False)
 class DirectionReading:
-    """Directions asked for and read, of real and of fake trials.
+    """Requested and decoded directions of real and of fake trials.
 
     Args:
-        name: Of the condition.
-        asked: Degrees, side -> (trial,).
-        read: Degrees, from 0 to 360, side -> (trial,).
-        classified: Whether the classifier's answer is right, side -> (trial,); empty without one.
+        name: Name of the condition.
+        asked: Requested directions in degrees, side -> (trial,).
+        read: Decoded directions in degrees from 0 to 360, side -> (trial,).
+        classified: True where the classifier is correct, side -> (trial,); empty without classifier.
     """
 
     name: str
@@ -48,15 +48,15 @@ class DirectionReading:
         return np.unique(np.round(np.concatenate([*self.asked.values()]) % 360, 6))
 
     def of(self, side: str, value: float) -> NDArray[np.int64]:
-        """Trials of one direction."""
+        """Return the indices of the trials of one direction."""
         return np.flatnonzero(np.abs(circular_error_deg(self.asked[side], np.array(value))) < 1e-4)
 
     def error(self, side: str) -> Numbers:
-        """Angle between asked and read, each trial, degrees from 0 to 180."""
+        """Return the angle between requested and decoded direction of each trial, in degrees from 0 to 180."""
         return circular_error_deg(self.asked[side], self.read[side])
 
     def bias(self, side: str, value: float) -> tuple[float, float] | None:
-        """Mean of the read directions of one asked direction minus it, and their circular sd; degrees."""
+        """Return mean decoded minus requested direction for one direction, and the circular sd, in degrees."""
         rows = self.of(side, value)
         if len(rows) < FEWEST:
             return None
@@ -65,7 +65,7 @@ class DirectionReading:
 
 
 def read_directions(pair: Pair) -> DirectionReading | str:
-    """Directions read from both sides, or a sentence that says why there are none."""
+    """Decode directions from both sides, or return the reason why this is impossible."""
     teacher = pair.real_trials if pair.reference is None else pair.reference
     names = (pair.condition or "", *pair.fake_trials.conditions)  # the label need not be the direction
     name = next((name for name in names if to_degrees(name) is not None), "")
@@ -73,30 +73,30 @@ def read_directions(pair: Pair) -> DirectionReading | str:
     sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
     if factor is None or not all(name in trials.conditions for trials in sets.values()):
         return "real and generated trials have no direction in common"
-    asked = {side: factor * np.asarray(trials.conditions[name], np.float64) for side, trials in sets.items()}
-    if any(values.ndim != 1 for values in asked.values()) or len(asked["teacher"]) < 2 * FOLDS:
+    requested = {side: factor * np.asarray(trials.conditions[name], np.float64) for side, trials in sets.items()}
+    if any(values.ndim != 1 for values in requested.values()) or len(requested["teacher"]) < 2 * FOLDS:
         return f"{name} is not one direction per trial, or there are too few trials"
     sides = {"real": pair.real, "fake": pair.fake}
     sides["teacher"] = pair.real if teacher is pair.real_trials else _statistics(pair)
     features = {side: pair.chunk_features(statistics) for side, statistics in sides.items()}
     fold = pair.rng(7).permutation(np.arange(len(teacher)) % FOLDS)
-    target = _circle(asked["teacher"])
+    target = _circle(requested["teacher"])
     ridge = Ridge.fit(features["teacher"], target, fold)
     answers = {side: ridge.predict(features[side]) for side in ("real", "fake")}
     if teacher is pair.real_trials:
         answers["real"] = _held_out(features["real"], target, fold)
     read = {side: np.degrees(np.arctan2(answer[:, 1], answer[:, 0])) % 360 for side, answer in answers.items()}
-    return DirectionReading(name, {side: asked[side] for side in answers}, read, _classified(pair, name, features))
+    return DirectionReading(name, {side: requested[side] for side in answers}, read, _classified(pair, name, features))
 
 
 def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[str, NDArray[np.bool_]]:
-    """Whether the classifier is right of each trial; nothing where the direction is no label, or teaches itself."""
+    """Return True where the classifier is correct; nothing if it was not fitted to this condition of other trials."""
     if pair.label_name != name or pair.labels_decoded or pair.reference is None:
         return {}
-    known = {"real": pair.real.labels, "fake": pair.fake.labels}
-    if any((labels < 0).any() for labels in known.values()):
+    labels_of = {"real": pair.real.labels, "fake": pair.fake.labels}
+    if any((labels < 0).any() for labels in labels_of.values()):
         return {}
-    return {side: pair.classifier.classify(features[side]) == labels for side, labels in known.items()}
+    return {side: pair.classifier.classify(features[side]) == labels for side, labels in labels_of.items()}
 
 
 def _statistics(pair: Pair) -> Statistics:
@@ -120,16 +120,16 @@ def _held_out(x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class BehaviorReading:
-    """A behaviour series asked for and read, of real and of fake trials, in wide bins.
+    """Requested and decoded behaviour series of real and of fake trials, in wide bins.
 
-    An angle is given by its cosine and sine, all cosines first.
+    An angle is represented by its cosine and sine, all cosines first.
 
     Args:
-        name: Of the series.
-        unit: Of the series.
-        width: Of a wide bin, s.
-        asked: Side -> (trial, wide time, dim).
-        read: Side -> the same, NaN where it cannot be read.
+        name: Name of the series.
+        unit: Unit of the series.
+        width: Width of a wide bin in seconds.
+        asked: Requested series, side -> (trial, wide time, dim).
+        read: Decoded series, side -> (trial, wide time, dim); NaN where decoding is impossible.
     """
 
     name: str
@@ -139,32 +139,32 @@ class BehaviorReading:
     read: Mapping[str, Numbers]
 
     def r_squared(self, side: str) -> float | None:
-        """R^2 over all trials, bins and dimensions of a side."""
+        """Return R^2 over all trials, bins and dimensions of a side."""
         good = np.isfinite(self.read[side]).all(2)
         return r_squared(self.asked[side][good], self.read[side][good])
 
     def path(self, side: str, trials: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-        """Paths asked for and read (trial, wide time, dim): a velocity summed up over the bins that are read.
+        """Return requested and decoded paths (trial, wide time, dim): a velocity is summed over its decoded bins.
 
-        A series whose unit is not "per second" is a path already.
+        A series whose unit does not end in "/s" is returned as it is.
         """
-        asked, read = self.asked[side][trials], self.read[side][trials]
-        asked = np.where(np.isfinite(read), asked, np.nan)
+        requested, read = self.asked[side][trials], self.read[side][trials]
+        requested = np.where(np.isfinite(read), requested, np.nan)
         if not self.unit.endswith("/s"):
-            return asked, read
-        summed = [np.where(np.isfinite(x), np.nancumsum(x, axis=1) * self.width, np.nan) for x in (asked, read)]
+            return requested, read
+        summed = [np.where(np.isfinite(x), np.nancumsum(x, axis=1) * self.width, np.nan) for x in (requested, read)]
         return summed[0], summed[1]
 
 
 def read_behavior(pair: Pair) -> BehaviorReading | str:
-    """The behaviour read from both sides, or a sentence that says why there is none."""
-    found = pair.once(reader)
-    if isinstance(found, str):
-        return found
+    """Decode behaviour from both sides, or return the reason why this is impossible."""
+    decoder = pair.once(reader)
+    if isinstance(decoder, str):
+        return decoder
     sides = {"real": pair.real, "fake": pair.fake}
-    both = {side: found.read(statistics) for side, statistics in sides.items()}
-    asked, read = ({side: two[place] for side, two in both.items()} for place in (0, 1))
-    name, unit = found.name, pair.real_trials.units[found.name]
-    if found.period is not None:
+    both = {side: decoder.read(statistics) for side, statistics in sides.items()}
+    requested, read = ({side: two[index] for side, two in both.items()} for index in (0, 1))
+    name, unit = decoder.name, pair.real_trials.units[decoder.name]
+    if decoder.period is not None:
         name, unit = f"{name} (cosine, sine)", ""
-    return BehaviorReading(name, unit, pair.real.wide_width, asked, read)
+    return BehaviorReading(name, unit, pair.real.wide_width, requested, read)

@@ -1,12 +1,13 @@
 r"""Correlations between neurons, fast and slow.
 
-*Pairwise correlation*: Pearson r of the counts in 20 ms bins, over all bins. It holds what stimuli, states and fast
-common input add up to. *Noise correlation*: Pearson r over trials of the trial counts, each minus the mean of its
-condition: what two neurons share beyond the stimulus, which a model without trial-to-trial latents cannot have.
+*Pairwise correlation*: Pearson r of the counts in 20 ms bins, over all bins. It combines the effects of
+stimuli, states and fast common input. *Noise correlation*: Pearson r over trials of the trial counts, each minus the
+mean of its condition. It measures variability that two neurons share beyond the stimulus. A model without
+trial-to-trial latents cannot have it.
 
-Both are compared pair by pair (i < j): their correlation across pairs, the slope of fake on real (below 1: shrunk),
-and how large they are. Neurons with fewer than 50 spikes on either side are left out. A correlation estimated from
-finite data is noisy, so even real data do not reach r = 1 or slope 1; the floor says how far they come.
+Both are compared pair by pair (i < j): their correlation across pairs, the slope of fake on real (below 1: too weak),
+and their mean size. Neurons with fewer than 50 spikes on either side are left out. A correlation estimated from finite
+data is noisy, so even real data do not reach r = 1 or slope 1; the noise floor shows the values that they reach.
 """
 
 import numpy as np
@@ -16,11 +17,11 @@ from spikeloom.metrics.pair import ENOUGH_SPIKES, Pair
 from spikeloom.metrics.result import Result
 
 FEWEST_TRIALS = 10
-"""Trials below which a correlation over trials says nothing."""
+"""Smallest number of trials for a correlation over trials."""
 
 
 def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
-    """Coefficients of all pairs on both sides; the neurons used; the note that counts them."""
+    """Return the coefficients of all pairs on both sides, the neurons used, and a note with their number."""
     used = pair.active(ENOUGH_SPIKES)
     real, fake = getattr(pair.real, kind), getattr(pair.fake, kind)
     used = used[np.isfinite(np.diag(real)[used]) & np.isfinite(np.diag(fake)[used])]
@@ -30,9 +31,9 @@ def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
 
 
 def _wide(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
-    found, used, note = _pairs(pair, "correlation")
+    coefficients, used, note = _pairs(pair, "correlation")
     width = pair.real.wide_width
-    return found, used, note + (f"; bins of {1000 * width:g} ms" if abs(width - 0.02) > 1e-6 else "")
+    return coefficients, used, note + (f"; bins of {1000 * width:g} ms" if abs(width - 0.02) > 1e-6 else "")
 
 
 def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
@@ -42,62 +43,66 @@ def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
         return (
             {"real": empty, "fake": empty},
             empty,
-            f"{trials} trials with a condition of their own, {FEWEST_TRIALS} needed",
+            f"{trials} trials whose condition has at least two trials, {FEWEST_TRIALS} needed",
         )
-    found, used, note = _pairs(pair, "noise_correlation")
-    return found, used, "; ".join(filter(None, (note, pair.window_note, pair.label_note)))
+    coefficients, used, note = _pairs(pair, "noise_correlation")
+    return coefficients, used, "; ".join(filter(None, (note, pair.window_note, pair.label_note)))
 
 
-def _across_pairs(found: dict[str, Numbers], note: str, measure: str) -> Result:
-    if len(found["real"]) < 3:
+def _across_pairs(coefficients: dict[str, Numbers], note: str, measure: str) -> Result:
+    if len(coefficients["real"]) < 3:
         return Result(None, f"too few pairs of neurons: {note}")
-    value = pearson(found["real"], found["fake"]) if measure == "r" else slope(found["real"], found["fake"])
-    return Result(value, note if value is not None else f"the coefficients do not vary: {note}", found)
+    value = (
+        pearson(coefficients["real"], coefficients["fake"])
+        if measure == "r"
+        else slope(coefficients["real"], coefficients["fake"])
+    )
+    return Result(value, note if value is not None else f"the coefficients do not vary: {note}", coefficients)
 
 
 def pairwise_correlation_r(pair: Pair) -> Result:
-    """Correlation across pairs of the pairwise correlation in 20 ms bins."""
-    found, _, note = pair.once(_wide)
-    return _across_pairs(found, note, "r")
+    """Compute the correlation across pairs of the pairwise correlation in 20 ms bins."""
+    coefficients, _, note = pair.once(_wide)
+    return _across_pairs(coefficients, note, "r")
 
 
 def pairwise_correlation_slope(pair: Pair) -> Result:
-    """Slope across pairs of the fake on the real pairwise correlation; below 1 the generated ones are shrunk."""
-    found, _, note = pair.once(_wide)
-    return _across_pairs(found, note, "slope")
+    """Compute the slope across pairs of the fake on the real pairwise correlation; below 1, fake ones are too weak."""
+    coefficients, _, note = pair.once(_wide)
+    return _across_pairs(coefficients, note, "slope")
 
 
 def pairwise_correlation_rmse(pair: Pair) -> Result:
-    r"""Difference of pairwise correlations beyond sampling noise.
+    r"""Compute the difference of pairwise correlations beyond sampling noise.
 
     :math:`\sqrt{\max(0, \overline{\Delta r^2} - \bar v_{real} - \bar v_{fake})}`, v the variance of a coefficient over
     resampled trials (see `Statistics.correlation_variance`): 0 for two halves of one recording, unlike the plain RMSE.
     """
-    found, used, note = pair.once(_wide)
-    if len(found["real"]) < 3:
+    coefficients, used, note = pair.once(_wide)
+    if len(coefficients["real"]) < 3:
         return Result(None, f"too few pairs of neurons: {note}")
     if min(len(pair.real_trials), len(pair.fake_trials)) < FEWEST_TRIALS:
         return Result(None, f"the sampling noise needs at least {FEWEST_TRIALS} trials on both sides")
     noise = pair.real.correlation_variance(used) + pair.fake.correlation_variance(used)
-    square = float(np.mean((found["real"] - found["fake"]) ** 2))
-    detail = {**found, "squared_difference": np.array(square), "sampling_variance": np.array(noise)}
+    square = float(np.mean((coefficients["real"] - coefficients["fake"]) ** 2))
+    detail = {**coefficients, "squared_difference": np.array(square), "sampling_variance": np.array(noise)}
     return Result(float(np.sqrt(max(0.0, square - noise))), note, detail)
 
 
 def noise_correlation_r(pair: Pair) -> Result:
-    """Correlation across pairs of the noise correlation of trial counts."""
-    found, _, note = pair.once(_noise)
-    return _across_pairs(found, note, "r")
+    """Compute the correlation across pairs of the noise correlation of trial counts."""
+    coefficients, _, note = pair.once(_noise)
+    return _across_pairs(coefficients, note, "r")
 
 
 def noise_correlation_slope(pair: Pair) -> Result:
-    """Slope across pairs of the fake on the real noise correlation."""
-    found, _, note = pair.once(_noise)
-    return _across_pairs(found, note, "slope")
+    """Compute the slope across pairs of the fake on the real noise correlation."""
+    coefficients, _, note = pair.once(_noise)
+    return _across_pairs(coefficients, note, "slope")
 
 
 def noise_correlation_abs_ratio(pair: Pair) -> Result:
-    r"""Mean absolute noise correlation, fake / real.
+    r"""Compute the mean absolute noise correlation, fake / real.
 
     Sampling noise alone gives :math:`\sqrt{2 / (\pi K)}` with K trials, so compare sets of equal size.
     """
@@ -105,15 +110,17 @@ def noise_correlation_abs_ratio(pair: Pair) -> Result:
 
 
 def noise_correlation_mean_difference(pair: Pair) -> Result:
-    """Mean noise correlation over pairs, fake minus real: does the population fluctuate together enough?"""
+    """Compute the mean noise correlation over pairs, fake minus real: below 0, the shared fluctuations are too weak."""
     return _size(pair, absolute=False)
 
 
 def _size(pair: Pair, *, absolute: bool) -> Result:
-    found, _, note = pair.once(_noise)
-    if not len(found["real"]):
+    coefficients, _, note = pair.once(_noise)
+    if not len(coefficients["real"]):
         return Result(None, f"too few pairs of neurons: {note}")
-    real, fake = (float(np.mean(np.abs(found[side]) if absolute else found[side])) for side in ("real", "fake"))
+    real, fake = (
+        float(np.mean(np.abs(coefficients[side]) if absolute else coefficients[side])) for side in ("real", "fake")
+    )
     if absolute and real <= 0:
         return Result(None, f"real trial counts do not vary: {note}")
-    return Result(fake / real if absolute else fake - real, f"{fake:.3g} against {real:.3g}; {note}", found)
+    return Result(fake / real if absolute else fake - real, f"{fake:.3g} against {real:.3g}; {note}", coefficients)

@@ -3,9 +3,9 @@ r"""Auto- and cross-correlograms of many trials at once.
 With :math:`x_{kt}` the counts of a neuron minus their mean in trial k, and :math:`T_k` its bins, the autocorrelogram is
 :math:`\frac{\sum_k \sum_t x_{kt} x_{k,t+l} / \sum_k (T_k - l)}{\sum_k \sum_t x_{kt}^2 / \sum_k T_k}`. The
 cross-correlogram of two neurons is the same with two neurons and :math:`\sqrt{\mathrm{var}_i \mathrm{var}_j}` below,
-minus its expectation when the trials of the second neuron are shuffled, which is known in closed form: the average
-over all pairs of different trials. All sums are taken in the frequency domain, over trials before going back to lags,
-so that one transform per trial is enough.
+minus its expectation for shuffled trials of the second neuron, which has a closed form: the average over all pairs of
+different trials. All sums over trials are taken in the frequency domain, before the transform back to lags, so that one
+transform per trial is sufficient.
 """
 
 import numpy as np
@@ -15,21 +15,21 @@ from spikeloom.metrics.arrays import Numbers, ratio
 from spikeloom.trials import Trials
 
 BLOCK = 1_000_000
-"""Numbers transformed at once: few enough to stay in cache, which is worth a quarter of the time."""
+"""Numbers transformed at once: they fit into the cache, which saves a quarter of the time."""
 
 
 def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers, Numbers]:
-    """Auto- and cross-correlograms over trials, as the first lines of this file define them.
+    """Compute auto- and cross-correlograms over trials, as defined at the top of this module.
 
     Args:
-        trials: The trials; short ones simply have no long lags.
+        trials: The trials; short ones contribute only short lags.
         pairs: Pairs of neurons (pair, 2).
         lags: Longest lag, in bins.
 
     Returns:
         Autocorrelograms of lags 0 ... lags (lag, neuron), and cross-correlograms of lags -lags ... lags (lag, pair),
-        where a positive lag means that the second neuron fires later. NaN for neurons without variance and lags no
-        trial has.
+        where a positive lag means that the second neuron fires later. NaN for neurons without variance and for
+        lags that no trial has.
     """
     lengths, neurons = trials.lengths, trials.n_neurons
     size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)
@@ -60,7 +60,7 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
 
 
 def _overlaps(lengths: Numbers, time: int, size: int, shift: Numbers) -> tuple[Numbers, Numbers]:
-    """Overlapping bins of a trial and a shifted one: over equal trials, and over ordered pairs of different ones."""
+    """Return the overlapping bins at each shift, of each trial with itself and of ordered pairs of different trials."""
     same = np.maximum(0, lengths[:, None] - np.abs(shift)[None]).sum(0).astype(np.float64)
     there = scipy.fft.rfft((np.arange(time)[:, None] < lengths[None]).sum(1).astype(np.float64), size)
     return same, np.maximum(0, np.round(scipy.fft.irfft(np.abs(there) ** 2, size)[shift]) - same)

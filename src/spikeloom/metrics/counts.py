@@ -1,9 +1,9 @@
-r"""Counts: how many spikes, of one neuron or of all together.
+r"""Spike counts of single neurons and of the population: mean rates, population count, Fano factor.
 
 The *population count* of a bin is the number of spikes of all neurons in it. It is a whole number, so its distribution
-is a histogram, p for real and q for fake bins, and needs no smoothing; a floor of 1e-6 before normalising keeps the
+is a histogram, p for real and q for fake bins, and needs no smoothing; adding 1e-6 before normalising keeps the
 divergences finite. The *Fano factor* of a neuron under one condition is Var/mean of its trial counts: 1 for a Poisson
-neuron with one rate, more when trials differ.
+neuron with one rate, larger if the rate varies over trials.
 """
 
 import numpy as np
@@ -31,20 +31,20 @@ def _rates(pair: Pair) -> tuple[Numbers, Numbers]:
 
 
 def mean_rate_r(pair: Pair) -> Result:
-    """Correlation over neurons of the mean rate."""
+    """Compute the correlation over neurons of the mean rate."""
     real, fake = _rates(pair)
     value = pearson(real, fake)
     return Result(value, _why(value, f"{pair.n_neurons} neurons"), _per_neuron(real, fake))
 
 
 def mean_rate_rmse(pair: Pair) -> Result:
-    """Root mean square difference over neurons of the mean rate, in spikes/s."""
+    """Compute the root mean square difference over neurons of the mean rate, in spikes/s."""
     real, fake = _rates(pair)
     return Result(rmse(real, fake), f"{pair.n_neurons} neurons", _per_neuron(real, fake))
 
 
 def mean_rate_log_r(pair: Pair) -> Result:
-    """Correlation of the logarithm of the mean rate, over neurons that fire on both sides; slow ones count as well."""
+    """Compute the correlation of the logarithm of the mean rate, over neurons that fire on both sides."""
     real, fake = _rates(pair)
     used = np.flatnonzero((real > 0) & (fake > 0))
     real, fake = np.log10(real[used]), np.log10(fake[used])
@@ -64,14 +64,14 @@ def _why(value: float | None, note: str) -> str:
 
 
 def histograms(pair: Pair) -> tuple[Numbers, Numbers]:
-    """Shares of valid bins with 0, 1, 2, ... spikes, of real and of fake trials (count,)."""
+    """Return the fractions of valid bins with 0, 1, 2, ... spikes, of real and of fake trials (count,)."""
     real, fake = pair.real.population_in_bins, pair.fake.population_in_bins
     top = int(max(real.max(), fake.max())) + 1
     return np.bincount(real, minlength=top) / len(real), np.bincount(fake, minlength=top) / len(fake)
 
 
 def divergence(p: Numbers, q: Numbers) -> float:
-    """Kullback-Leibler divergence KL(p || q) of two histograms, in nats, each with 1e-6 added and normalised again."""
+    """Compute KL(p || q) of two histograms in nats, each with 1e-6 added and normalised again."""
     p, q = (p + FLOOR) / (p + FLOOR).sum(), (q + FLOOR) / (q + FLOOR).sum()
     return float(np.sum(p * np.log(p / q)))
 
@@ -82,19 +82,19 @@ def _count_result(pair: Pair, value: float) -> Result:
 
 
 def population_count_kl(pair: Pair) -> Result:
-    """KL(real || fake) of the population count, in nats: heavy where the generator never goes but the brain does."""
+    """Compute KL(real || fake) of the population count in nats: large if fake trials lack counts of real trials."""
     real, fake = pair.once(histograms)
     return _count_result(pair, divergence(real, fake))
 
 
 def population_count_kl_reverse(pair: Pair) -> Result:
-    """KL(fake || real) of the population count, in nats: heavy where the generator goes but the brain never does."""
+    """Compute KL(fake || real) of the population count in nats: large if fake trials have counts that never occur."""
     real, fake = pair.once(histograms)
     return _count_result(pair, divergence(fake, real))
 
 
 def population_count_js(pair: Pair) -> Result:
-    """Jensen-Shannon divergence of the population count, in nats; at most ln 2."""
+    """Compute the Jensen-Shannon divergence of the population count in nats; at most ln 2."""
     real, fake = pair.once(histograms)
     p, q = (real + FLOOR) / (real + FLOOR).sum(), (fake + FLOOR) / (fake + FLOOR).sum()
     middle = (p + q) / 2
@@ -103,7 +103,7 @@ def population_count_js(pair: Pair) -> Result:
 
 
 def population_count_w1(pair: Pair) -> Result:
-    """Wasserstein distance of the population count, in spikes/bin: the area between the cumulative distributions."""
+    """Compute the Wasserstein distance of the population count in spikes/bin: the area between cumulative curves."""
     real, fake = pair.once(histograms)
     return _count_result(pair, float(np.abs(np.cumsum(real - fake)).sum()))
 
@@ -112,17 +112,17 @@ def population_count_w1(pair: Pair) -> Result:
 
 
 def fano(counts: Numbers, labels: Numbers, conditions: int) -> Numbers:
-    r"""Variance over mean of trial counts, averaged over conditions.
+    r"""Compute variance over mean of trial counts, averaged over conditions.
 
     :math:`F_n = \mathrm{mean}_c \mathrm{Var}_{k \in c}[y_{kn}] / \mathrm{E}_{k \in c}[y_{kn}]`, variance with ddof 1.
 
     Args:
         counts: Trial counts (trial, ...), any further axes.
         labels: Condition of each trial; -1 is left out.
-        conditions: How many conditions there are.
+        conditions: Number of conditions.
 
     Returns:
-        One value for each of the further axes; NaN where no condition has two trials and a mean above 0.3.
+        One value for each entry of the further axes; NaN where no condition has two trials and a mean above 0.3.
     """
     cells = np.full((conditions, *counts.shape[1:]), np.nan)
     for condition in range(conditions):
@@ -149,7 +149,7 @@ def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
 
 
 def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
-    """Median over neurons of the Fano factor in windows of 100 ms that slide by half: centres (s), values."""
+    """Return centres (s) and median Fano factor over neurons of windows of 100 ms that overlap by half."""
     width = max(1, round(FANO_WINDOW / statistics.trials.bin_width))
     starts = range(0, statistics.window - width + 1, max(1, width // 2))
     values = []
@@ -161,26 +161,26 @@ def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
 
 
 def fano_median_ratio(pair: Pair) -> Result:
-    """Median Fano factor over neurons, fake / real. Details hold both, per neuron and over time."""
-    found, note = pair.once(_fano_pair)
-    if not len(found["neuron"]):
+    """Compute the median Fano factor over neurons, fake / real; details hold both sides, per neuron and over time."""
+    factors, note = pair.once(_fano_pair)
+    if not len(factors["neuron"]):
         return Result(None, f"no neuron and condition with two trials and enough spikes: {note}")
-    real, fake = np.median(found["real"]), np.median(found["fake"])
+    real, fake = np.median(factors["real"]), np.median(factors["fake"])
     time, real_time = fano_over_time(pair.real)
     over_time = {"time": time, "real_over_time": real_time, "fake_over_time": fano_over_time(pair.fake)[1]}
     medians = {"real_median": np.array(real), "fake_median": np.array(fake)}
     value = float(fake / real) if real > 0 else None
-    return Result(value, f"{fake:.3g} against {real:.3g}; {note}", {**found, **over_time, **medians})
+    return Result(value, f"{fake:.3g} against {real:.3g}; {note}", {**factors, **over_time, **medians})
 
 
 def fano_rmse(pair: Pair) -> Result:
-    """Root mean square difference over neurons of the Fano factor."""
-    found, note = pair.once(_fano_pair)
-    return Result(rmse(found["real"], found["fake"]), note, found)
+    """Compute the root mean square difference over neurons of the Fano factor."""
+    factors, note = pair.once(_fano_pair)
+    return Result(rmse(factors["real"], factors["fake"]), note, factors)
 
 
 def fano_r(pair: Pair) -> Result:
-    """Correlation over neurons of the Fano factor."""
-    found, note = pair.once(_fano_pair)
-    value = pearson(found["real"], found["fake"])
-    return Result(value, _why(value, note), found)
+    """Compute the correlation over neurons of the Fano factor."""
+    factors, note = pair.once(_fano_pair)
+    value = pearson(factors["real"], factors["fake"])
+    return Result(value, _why(value, note), factors)

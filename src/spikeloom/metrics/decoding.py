@@ -1,9 +1,9 @@
-r"""Reading the condition back: does a decoder of real spikes find condition and movement in fake ones?
+r"""Decoding of condition and behaviour from fake spikes, with decoders fitted to real spikes.
 
 Decoders are fitted to the reference (real training trials) and applied to real test trials and to fake trials; the
-fake trials should be read as well as the real ones, no worse and no better (better means less variable than the
-brain). Without a reference the real trials themselves teach, and what they score is cross-validated over five folds of
-trials.
+accuracy on fake trials should equal that on real trials. A higher accuracy means that fake trials vary less than real
+ones. Without a reference, decoders are fitted to the real trials, and their accuracy is cross-validated over five folds
+of trials.
 
 *Condition*: the linear classifier of `classifier.py`. *Behaviour*: ridge regression from smoothed activity in wide
 bins, now and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, the penalty chosen by cross-validation
@@ -26,34 +26,34 @@ from spikeloom.metrics.statistics import Statistics
 
 FOLDS = 5
 HISTORY = 0.100
-"""How far back the ridge regression looks, in seconds."""
+"""Longest lag of the inputs of the ridge regression, in seconds."""
 MOST_INPUTS = 150
-"""Neurons above which their leading principal components stand for them in the ridge regression."""
+"""Largest number of inputs of the ridge regression; more neurons are reduced to principal components."""
 PENALTIES = 10.0 ** np.arange(-5, 3)
-"""Penalties tried, as shares of the mean variance of an input."""
+"""Candidate penalties, relative to the mean variance of an input."""
 READABLE = 0.1
-"""R^2 below which real trials do not tell the behaviour, so that fake ones cannot be judged by it."""
+"""Smallest R^2 on real trials: below it, behaviour cannot be decoded and fake trials cannot be judged."""
 
 
 # --- condition ----------------------------------------------------------------------------------------------------
 
 
 def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
-    """Conditions read from the real and from the fake trials; a sentence where there is nothing to read."""
+    """Decode the conditions of the real and of the fake trials, or return the reason why this is impossible."""
     if pair.label_name is None:
         return "the trials have no condition with at most 40 values and at least 5 trials of each"
     real = pair.chunk_features(pair.real)
     fake = pair.classifier.classify(pair.chunk_features(pair.fake))
     if pair.teacher is not pair.real:
         return pair.classifier.classify(real), fake
-    fold, known = _folds(len(real), pair), pair.real.labels >= 0
-    found = np.full(len(real), -1)
+    fold, labelled = _folds(len(real), pair), pair.real.labels >= 0
+    decoded = np.full(len(real), -1)
     for part in range(FOLDS):
-        train = known & (fold != part)
+        train = labelled & (fold != part)
         if train.any() and (fold == part).any():
             one = Classifier.fit(real[train], pair.real.labels[train], len(pair.label_values))
-            found[fold == part] = one.classify(real[fold == part])
-    return found, fake
+            decoded[fold == part] = one.classify(real[fold == part])
+    return decoded, fake
 
 
 def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
@@ -61,45 +61,48 @@ def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
 
 
 def condition_accuracy(pair: Pair) -> Result:
-    """Share of fake trials whose condition is read back rightly, divided by the same share of real trials."""
-    found = pair.once(_decoded)
-    if isinstance(found, str):
-        return Result(None, found)
+    """Compute the accuracy of the decoded condition, fake / real trials."""
+    predictions = pair.once(_decoded)
+    if isinstance(predictions, str):
+        return Result(None, predictions)
     if pair.labels_decoded or not pair.was_condition(pair.label_name or ""):
         return Result(None, f"the generated trials were not conditioned on {pair.label_name}")
-    asked = (pair.real.labels, pair.fake.labels)
-    shares = [_agreement(labels, decoded) for labels, decoded in zip(asked, found, strict=True)]
+    requested = (pair.real.labels, pair.fake.labels)
+    shares = [_agreement(labels, decoded) for labels, decoded in zip(requested, predictions, strict=True)]
     if shares[1] is None or not shares[0]:
         return Result(None, f"no value of {pair.label_name} on both sides can be read from the real trials")
-    tables = [_confusion(labels, decoded, len(pair.label_values)) for labels, decoded in zip(asked, found, strict=True)]
+    tables = [
+        _confusion(labels, decoded, len(pair.label_values))
+        for labels, decoded in zip(requested, predictions, strict=True)
+    ]
     chance = 1 / len(pair.label_values)
     note = f"{shares[1]:.3g} against {shares[0]:.3g} of {pair.label_name} right (chance {chance:.2g})"
     return Result(shares[1] / shares[0], note, {"real": tables[0], "fake": tables[1], "value": pair.label_values})
 
 
 def _agreement(labels: NDArray[np.int64], decoded: NDArray[np.int64]) -> float | None:
-    known = labels >= 0
-    return float(np.mean(labels[known] == decoded[known])) if known.any() else None
+    labelled = labels >= 0
+    return float(np.mean(labels[labelled] == decoded[labelled])) if labelled.any() else None
 
 
 def _confusion(labels: NDArray[np.int64], decoded: NDArray[np.int64], classes: int) -> Numbers:
-    """Trials of each condition (row) that were read as each condition (column)."""
-    known = (labels >= 0) & (decoded >= 0)
-    table = np.bincount(labels[known] * classes + decoded[known], minlength=classes**2)
+    """Count the trials of each condition (row) that were decoded as each condition (column)."""
+    labelled = (labels >= 0) & (decoded >= 0)
+    table = np.bincount(labels[labelled] * classes + decoded[labelled], minlength=classes**2)
     return table.reshape(classes, classes)
 
 
 def condition_spread(pair: Pair) -> Result:
-    r"""Total variation between the conditions read from fake trials and those they should have.
+    r"""Compute the total variation between decoded and requested conditions of fake trials.
 
-    :math:`\frac12 \sum_c |q_c - p_c|`, q the shares read from fake trials; p the shares of their conditions, or, for
-    trials without conditions, the shares among the real trials. Large where a generator forgets some conditions.
+    :math:`\frac12 \sum_c |q_c - p_c|`, with q the fractions of decoded conditions, and p the fractions of requested
+    conditions, or for unconditional trials those of the real trials. It is large if the generator omits conditions.
     """
-    found = pair.once(_decoded)
-    if isinstance(found, str):
-        return Result(None, found)
+    decoded = pair.once(_decoded)
+    if isinstance(decoded, str):
+        return Result(None, decoded)
     wanted = pair.real.labels if pair.labels_decoded else pair.fake.labels
-    shares = [_shares(labels, len(pair.label_values)) for labels in (wanted, found[1])]
+    shares = [_shares(labels, len(pair.label_values)) for labels in (wanted, decoded[1])]
     value = 0.5 * float(np.abs(shares[0] - shares[1]).sum())
     return Result(value, pair.label_name or "", {"real": shares[0], "fake": shares[1], "value": pair.label_values})
 
@@ -109,15 +112,15 @@ def _shares(labels: NDArray[np.int64], classes: int) -> Numbers:
     return sizes / max(1, sizes.sum())
 
 
-def circular_error_deg(asked: Numbers, decoded: Numbers) -> Numbers:
-    """Smallest angle between two directions, elementwise, in degrees from 0 to 180."""
-    return np.abs((np.asarray(decoded, np.float64) - np.asarray(asked, np.float64) + 180) % 360 - 180)
+def circular_error_deg(requested: Numbers, decoded: Numbers) -> Numbers:
+    """Return the smallest angle between two directions, elementwise, in degrees from 0 to 180."""
+    return np.abs((np.asarray(decoded, np.float64) - np.asarray(requested, np.float64) + 180) % 360 - 180)
 
 
 def to_degrees(name: str) -> float | None:
     """Return the factor from a condition's unit to degrees, or None if the condition is not an angle.
 
-    The last word of the name says the unit, as in "angle_deg" and "phase_rad". A name with the word "angle" and no unit
+    The last word of the name is the unit, as in "angle_deg" and "phase_rad". A name with the word "angle" and no unit
     is in degrees.
     """
     period = period_of(name)
@@ -127,21 +130,21 @@ def to_degrees(name: str) -> float | None:
 
 
 def condition_angle_error(pair: Pair) -> Result:
-    """Mean angle between the condition and the direction read from fake trials, minus that of real trials (deg).
+    """Compute the mean angle between condition and decoded direction in degrees, fake minus real trials.
 
-    Only where the condition is an angle, in degrees or radians: see `to_degrees`.
+    The condition must be an angle in degrees or radians; see `to_degrees`.
     """
-    found = pair.once(_decoded)
+    both = pair.once(_decoded)
     name = pair.label_name or ""
     factor = to_degrees(name)
-    if isinstance(found, str) or factor is None or pair.label_values.dtype.kind not in "iuf":
-        return Result(None, found if isinstance(found, str) else f"{name} is not an angle")
+    if isinstance(both, str) or factor is None or pair.label_values.dtype.kind not in "iuf":
+        return Result(None, both if isinstance(both, str) else f"{name} is not an angle")
     if pair.labels_decoded or not pair.was_condition(name):
         return Result(None, f"the generated trials were not conditioned on {name}")
     angles, errors = factor * pair.label_values.astype(np.float64), []
-    for labels, decoded in zip((pair.real.labels, pair.fake.labels), found, strict=True):
-        known = (labels >= 0) & (decoded >= 0)
-        errors.append(circular_error_deg(angles[labels[known]], angles[decoded[known]]))
+    for labels, decoded in zip((pair.real.labels, pair.fake.labels), both, strict=True):
+        labelled = (labels >= 0) & (decoded >= 0)
+        errors.append(circular_error_deg(angles[labels[labelled]], angles[decoded[labelled]]))
     if not (len(errors[0]) and len(errors[1])):
         return Result(None, f"no value of {name} on both sides")
     real, fake = float(errors[0].mean()), float(errors[1].mean())
@@ -153,19 +156,19 @@ def condition_angle_error(pair: Pair) -> Result:
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """Linear regression with a penalty; `weights` (input, output), `offset` (output,)."""
+    """Fitted ridge regression; `weights` (input, output), `offset` (output,)."""
 
     weights: Numbers
     offset: Numbers
 
     @classmethod
     def fit(cls, x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> "Ridge":
-        """Fit, with the penalty of least squared error over held-out folds.
+        """Fit with the penalty that has the smallest squared error on held-out folds.
 
         Args:
-            x: (row, input).
-            y: (row, output).
-            fold: Which fold each row belongs to, so that rows of one trial stay together.
+            x: Inputs (row, input).
+            y: Outputs (row, output).
+            fold: Fold of each row; rows of one trial should share a fold.
         """
         mean_x, mean_y = x.mean(0, dtype=np.float64), y.mean(0, dtype=np.float64)
         x, y = x - mean_x.astype(x.dtype), y - mean_y
@@ -175,13 +178,13 @@ class Ridge:
         penalties = PENALTIES * max(float(np.trace(gram)) / len(gram), 1e-12)
         error = np.zeros(len(penalties))
         for own_gram, own_cross in grams:
-            for place, weights in enumerate(_solve(gram - own_gram, cross - own_cross, penalties)):
-                error[place] += np.vdot(weights, own_gram @ weights) - 2 * np.vdot(weights, own_cross)
+            for index, weights in enumerate(_solve(gram - own_gram, cross - own_cross, penalties)):
+                error[index] += np.vdot(weights, own_gram @ weights) - 2 * np.vdot(weights, own_cross)
         weights = _solve(gram, cross, penalties[[error.argmin()]])[0]
         return cls(weights, mean_y - mean_x @ weights)
 
     def predict(self, x: Numbers) -> Numbers:
-        """Expected output of each row (row, output)."""
+        """Return the expected output of each row (row, output)."""
         return x @ self.weights + self.offset
 
 
@@ -192,21 +195,21 @@ def _solve(gram: Numbers, cross: Numbers, penalties: Numbers) -> list[Numbers]:
 
 
 def r_squared(y: Numbers, predicted: Numbers) -> float | None:
-    """Share of the variance explained, all outputs together; None where y does not vary."""
+    """Return the fraction of variance explained, over all outputs; None if y does not vary."""
     total = float(np.sum((y - y.mean(0)) ** 2)) if len(y) else 0.0
     return 1 - float(np.sum((y - predicted) ** 2)) / total if total > 0 else None
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Reads one behaviour series from spikes.
+    """Decoder of one behaviour series from spikes.
 
     Args:
-        name: Of the series.
-        period: Period of an angle, whose cosine and sine are read; None for other series.
-        ridge: Fitted to the teacher's trials.
-        project: From neurons to the inputs of the regression (neuron, input).
-        rows: Inputs, behaviour and trial of the teacher's wide bins, as in `_rows`.
+        name: Name of the series.
+        period: Period of an angle, whose cosine and sine are decoded; None for other series.
+        ridge: Regression, fitted to the trials of `Pair.teacher`.
+        project: Matrix from neurons to the inputs of the regression (neuron, input).
+        rows: Inputs, behaviour and trial index of the fitted wide bins, as in `_rows`.
     """
 
     name: str
@@ -216,7 +219,7 @@ class Reader:
     rows: tuple[Numbers, Numbers, NDArray[np.int64]]
 
     def read(self, side: Statistics) -> tuple[Numbers, Numbers]:
-        """Behaviour and what is read from the spikes in wide bins (trial, wide time, dim); NaN where it cannot be."""
+        """Return requested and decoded behaviour in wide bins (trial, wide time, dim), with NaN in undecodable bins."""
         series = wide_series(side, self.name, self.period)
         read = np.full_like(series, np.nan)
         x, _, _ = _rows(side, self.name, self.project, self.period)
@@ -225,9 +228,9 @@ class Reader:
 
 
 def reader(pair: Pair) -> "Reader | str":
-    """The reader of the behaviour that real and fake trials have in common, or a sentence that says why there is none.
+    """Fit a decoder of a behaviour series that both sides have, or return the reason why this is impossible.
 
-    Of several series, one whose name holds "vel" comes first. Bins without a number (NaN) are left out.
+    Of several series, one with "vel" in its name is preferred. Bins without a number (NaN) are left out.
     """
     teacher = pair.real_trials if pair.reference is None else pair.reference
     names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in teacher.behavior]
@@ -254,26 +257,26 @@ def reader(pair: Pair) -> "Reader | str":
 
 
 def decode_back(pair: Pair) -> Result:
-    """R^2 of behaviour decoded from fake spikes against the condition, divided by the R^2 on real trials."""
-    found = pair.once(reader)
-    if isinstance(found, str):
-        return Result(None, found)
-    x, y, _ = _rows(pair.fake, found.name, found.project, found.period)
-    fake = r_squared(y, found.ridge.predict(x))
+    """Compute R^2 of behaviour decoded from fake spikes against the condition, divided by the R^2 on real trials."""
+    decoder = pair.once(reader)
+    if isinstance(decoder, str):
+        return Result(None, decoder)
+    x, y, _ = _rows(pair.fake, decoder.name, decoder.project, decoder.period)
+    fake = r_squared(y, decoder.ridge.predict(x))
     if pair.reference is None:
-        held_out = _held_out(*found.rows, _folds(len(pair.real_trials), pair))
-        real = r_squared(found.rows[1], held_out)
+        held_out = _held_out(*decoder.rows, _folds(len(pair.real_trials), pair))
+        real = r_squared(decoder.rows[1], held_out)
     else:
-        x, y, _ = _rows(pair.real, found.name, found.project, found.period)
-        real = r_squared(y, found.ridge.predict(x))
+        x, y, _ = _rows(pair.real, decoder.name, decoder.project, decoder.period)
+        real = r_squared(y, decoder.ridge.predict(x))
     if real is None or fake is None or real < READABLE:
         words = real if real is None else round(real, 3)
-        return Result(None, f"{found.name} cannot be read from the real trials (R2 {words})")
-    return Result(fake / real, f"{found.name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
+        return Result(None, f"{decoder.name} cannot be decoded from the real trials (R2 {words})")
+    return Result(fake / real, f"{decoder.name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
 
 
 def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[np.int64]) -> Numbers:
-    """Predictions of each fold from the others."""
+    """Predict each fold with a regression fitted to the other folds."""
     out, fold = np.empty_like(y), folds[trial]
     for part in range(FOLDS):
         train = fold != part
@@ -283,7 +286,7 @@ def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[n
 
 
 def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
-    """Matrix from neurons to inputs: the given neurons, or their 150 leading principal components."""
+    """Return the matrix from neurons to inputs: these neurons, or their 150 leading principal components."""
     if len(neurons) <= MOST_INPUTS:
         return np.eye(side.trials.n_neurons, dtype=np.float32)[:, neurons]
     flat = side.smoothed[side.wide_mask]
@@ -292,7 +295,7 @@ def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
 
 
 def wide_series(side: Statistics, name: str, period: float | None = None) -> Numbers:
-    """A behaviour series as its mean in wide bins (trial, wide time, dim); of an angle, that of cosine and sine."""
+    """Return the mean of a series, or of an angle's cosine and sine, in wide bins (trial, wide time, dim)."""
     behavior = np.asarray(side.trials.behavior[name], np.float64)
     behavior = behavior if period is None else cosine_sine(behavior, period)
     wide = side.wide_mask.shape[1]
@@ -300,12 +303,12 @@ def wide_series(side: Statistics, name: str, period: float | None = None) -> Num
 
 
 def _taps(side: Statistics) -> int:
-    """Wide bins that the regression looks at: now, and up to 100 ms back."""
+    """Return the number of wide bins that are inputs of the regression: the current one and up to 100 ms back."""
     return max(1, round(HISTORY / side.wide_width)) + 1
 
 
 def _usable(side: Statistics, series: Numbers) -> NDArray[np.bool_]:
-    """Wide bins of trials with enough past and a finite series (trial, wide time)."""
+    """Return True for wide bins with enough earlier bins and a finite series (trial, wide time)."""
     usable = side.wide_mask & np.isfinite(series).all(2)
     usable[:, : _taps(side) - 1] = False
     return usable
@@ -314,7 +317,7 @@ def _usable(side: Statistics, series: Numbers) -> NDArray[np.bool_]:
 def _rows(
     side: Statistics, name: str, project: Numbers, period: float | None
 ) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
-    """Inputs now and up to 100 ms back, behaviour, and trial of each usable wide bin."""
+    """Return inputs (current and up to 100 ms back), behaviour, and trial index of each usable wide bin."""
     activity, series = side.smoothed @ project, wide_series(side, name, period)
     taps, usable = _taps(side), _usable(side, series)
     if series.shape[1] < taps:

@@ -1,19 +1,18 @@
-r"""How well codes (one vector per trial) keep behavioural variables apart, and what moving a code changes.
+r"""Directions of behavioural variables in code space, and the effect of moving codes (one vector per trial) along them.
 
 With codes c and variables v (columns of numbers, one per trial), centred, two linear maps:
 
-* encode, :math:`c = D v`: column :math:`D_j` is where codes go when variable j alone changes;
+* encode, :math:`c = D v`: column :math:`D_j` is the change of the code if only variable j changes;
 * decode, :math:`\hat v = W^\top c`, with the shrunk covariance :math:`\Sigma` of Ledoit and Wolf,
-  :math:`W = \Sigma^{-1} \mathrm{Cov}(c, v)`: plain least squares where there are many trials.
+  :math:`W = \Sigma^{-1} \mathrm{Cov}(c, v)`: close to least squares if there are many trials.
 
-Moving one variable by one unit of its own and no other, as the maps predict it, is the step
-:math:`D (W^\top D)^{-1} e_j`. Codes are seldom linear in what they tell, though, and a straight step leaves behind what
-should have bent with it. The curved step follows :math:`E[c \mid v] \approx g(v)`, a polynomial of second degree:
-:math:`c' = c + g(\hat v + \delta) - g(\hat v)`, its linear part raised to gain 1, which keeps what the variables do not
-explain.
+The step :math:`D (W^\top D)^{-1} e_j` moves variable j by one unit, and no other variable, as the maps predict it. But
+codes are seldom linear functions of the variables. The curved step therefore follows :math:`E[c \mid v] \approx g(v)`,
+a polynomial of second degree: :math:`c' = c + g(\hat v + \delta) - g(\hat v)`, with its linear part scaled to gain 1.
+It keeps the part of the code that the variables do not explain.
 
-Linear subspaces do not depend on the axes of code space, so these measures are fair to a model whose codes are known up
-to a rotation only; scores that look at single axes are in `metrics.axes`. Values of v keep their own unit throughout.
+Linear subspaces do not depend on the axes of code space, so these measures also suit models whose codes are
+determined only up to a rotation; `metrics.axes` has scores of single axes. Values of v keep their units throughout.
 
 Source: METHODS 5.4, our operational definitions of what the GNOCCHI paper (arXiv 2407.21195) shows.
 """
@@ -32,17 +31,17 @@ from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.trials import Trials
 
 How = Literal["curved", "joint", "encode", "decode"]
-"""How a variable moves: the curved step, the straight one, the column of D, or that of W; all of predicted gain 1."""
+"""Step that moves a variable: curved, straight, the column of D, or the column of W; all have predicted gain 1."""
 
 START_BINS = 5
-"""Bins at the beginning of a trial whose mean is where the hand starts."""
+"""Number of bins at the beginning of a trial whose mean is the start of a series."""
 
 
 # --- variables -----------------------------------------------------------------------------------------------------
 
 
 def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
-    """One number per trial, by name.
+    """Return one number per trial, by name.
 
     `name` is a condition of single numbers; "name.1" the second number of a vector condition, or of a behaviour series
     in each trial's last bin; "name.cos" and "name.sin" those of an angle whose name ends in `_deg` or `_rad`.
@@ -73,7 +72,7 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
 
 
 def variables(trials: Trials, names: Sequence[str]) -> Float[np.ndarray, "trial variable"]:
-    """The named variables as columns."""
+    """Return the named variables as columns."""
     return np.stack([variable(trials, name) for name in names], 1)
 
 
@@ -82,18 +81,19 @@ def variables(trials: Trials, names: Sequence[str]) -> Float[np.ndarray, "trial 
 
 @dataclass(frozen=True, eq=False)
 class Directions:
-    """Linear maps between codes and variables, measured on trials.
+    """Linear maps between codes and variables, fitted to trials.
 
     Args:
-        names: Of the variables.
-        code_mean: (code,).
-        variable_mean: (variable,), each in its own unit.
+        names: Names of the variables.
+        code_mean: Mean code (code,).
+        variable_mean: Mean of each variable, in its unit (variable,).
         encode: D, change of the code per unit of each variable (code, variable).
         decode: W, change of each variable per unit of the code (code, variable).
         covariance: Shrunk covariance of the codes (code, code).
         bent: Change of the code per unit of each product of two standardised variables (code, product).
-        flat: Change of the code per unit of each variable where those products are accounted for (code, variable).
-        variable_sd: (variable,).
+        flat: Change of the code per unit of each variable, in the regression that includes the products (code,
+            variable).
+        variable_sd: Standard deviation of each variable (variable,).
     """
 
     names: tuple[str, ...]
@@ -108,7 +108,7 @@ class Directions:
 
     @classmethod
     def of(cls, encoded: Trials, names: Sequence[str]) -> "Directions":
-        """Measure the directions of the named variables on trials with codes.
+        """Fit the directions of the named variables to trials with codes.
 
         Raises:
             DataError: if the trials have no codes, or a variable does not vary by itself.
@@ -125,7 +125,7 @@ class Directions:
     def fit(
         cls, codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"], names: Sequence[str]
     ) -> "Directions":
-        """Measure the directions on codes and variables; see `of`."""
+        """Fit the directions to codes and variables; see `of`."""
         mean_code, mean_value = codes.mean(0, dtype=np.float64), values.mean(0)
         c, v = codes - mean_code, values - mean_value
         sd = np.where(v.std(0) > 0, v.std(0), 1)
@@ -149,14 +149,14 @@ class Directions:
         return cls(tuple(names), mean_code, mean_value, encode, decode, covariance, bent, flat, sd)
 
     def steps(self, how: How = "joint") -> Float[np.ndarray, "code variable"]:
-        """Change of the code that moves each variable by one unit, as the maps predict it; straight ones only."""
+        """Return the change of the code that moves each variable by one unit, as predicted; straight steps only."""
         if how in ("joint", "curved"):
             return self.encode @ np.linalg.inv(self.decode.T @ self.encode)
         column = self.encode if how == "encode" else self.decode
         return column / (self.decode * column).sum(0)
 
     def move(self, codes: Numbers, changes: Numbers, *, how: How = "curved") -> Float[np.ndarray, "trial code"]:
-        """Codes after changes (trial, variable) of the variables, each in its own unit."""
+        """Return codes moved by changes (trial, variable) of the variables, each in its unit."""
         if how != "curved":
             return codes + changes @ self.steps(how).T
         gain = self.decode.T @ self.flat  # below 1 where codes are noisy
@@ -165,11 +165,11 @@ class Directions:
         return codes + changes @ np.linalg.inv(gain).T @ self.flat.T + bend @ self.bent.T
 
     def predict(self, codes: Numbers) -> Float[np.ndarray, "trial variable"]:
-        """Variables as read from codes."""
+        """Return the variables decoded from codes."""
         return (codes - self.code_mean) @ self.decode + self.variable_mean
 
     def cosines(self, of: Literal["encode", "decode"] = "encode", *, whitened: bool = False) -> Numbers:
-        """Cosine of the directions of each two variables; `whitened`: in codes turned to unit covariance."""
+        """Return cosines of the directions of each pair of variables; `whitened` first gives codes unit covariance."""
         columns = self.encode if of == "encode" else self.decode
         if whitened:
             values, vectors = np.linalg.eigh(self.covariance)
@@ -180,22 +180,22 @@ class Directions:
 
 
 def _products(scaled: Numbers) -> Numbers:
-    """Products of each two standardised variables, each with itself too, (trial, product)."""
+    """Return the products of all pairs of standardised variables, squares included (trial, product)."""
     first, second = np.triu_indices(scaled.shape[1])
     return scaled[:, first] * scaled[:, second]
 
 
 def orthogonality(cosines: Numbers) -> float:
-    """Mean absolute cosine over pairs of variables; 0 is ideal, sqrt(2 / (pi L)) that of chance directions."""
+    """Compute the mean absolute cosine over pairs of variables; 0 is ideal, random directions have sqrt(2 / (pi L))."""
     first, second = np.triu_indices(len(cosines), 1)
     return float(np.abs(cosines[first, second]).mean())
 
 
-# --- what codes say ------------------------------------------------------------------------------------------------
+# --- variables decoded from codes ----------------------------------------------------------------------------------
 
 
 def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[np.ndarray, " variable"]:
-    """Variance of what the codes predict over that of what remains, for each variable, on trials not used to fit."""
+    """Compute explained over residual variance of each variable, for codes of trials not used for the fit."""
     predicted = directions.predict(codes)
     return predicted.var(0) / np.maximum((values - predicted).var(0), 1e-300)
 
@@ -203,30 +203,31 @@ def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[n
 def group_snr(
     directions: Directions, codes: Numbers, groups: Integer[np.ndarray, " trial"]
 ) -> Float[np.ndarray, " variable"]:
-    """Variance between groups (targets) over mean variance within, of the codes along each decode direction."""
+    """Compute the variance between groups (targets) over the mean variance within, along each decode direction."""
     along = directions.predict(codes)
-    found = np.unique(groups)
-    means = np.stack([along[groups == group].mean(0) for group in found])
-    within = np.stack([along[groups == group].var(0) for group in found])
+    group_values = np.unique(groups)
+    means = np.stack([along[groups == group].mean(0) for group in group_values])
+    within = np.stack([along[groups == group].var(0) for group in group_values])
     return means.var(0) / np.maximum(within.mean(0), 1e-300)
 
 
 def point_error(directions: Directions, codes: Numbers, points: Numbers) -> float:
-    """Mean Euclidean distance between the points (trial, axis) and where codes say they are: the first variables."""
+    """Compute the mean distance between points (trial, axis) and the first variables decoded from the codes."""
     return float(np.linalg.norm(directions.predict(codes)[:, : points.shape[1]] - points, axis=1).mean())
 
 
 def unit_r2(real: Numbers, fake: Numbers, mask: Numbers) -> Float[np.ndarray, " neuron"]:
-    """Share of each neuron's variance over trials and bins that activity generated from own codes explains."""
-    truth, found = (np.asarray(x, np.float64)[mask] for x in (real, fake))
+    """Compute the fraction of each neuron's variance that activity generated from the same trials' codes explains."""
+    truth, generated = (np.asarray(x, np.float64)[mask] for x in (real, fake))
     total = np.square(truth - truth.mean(0)).sum(0)
-    return np.where(total > 0, 1 - np.square(found - truth).sum(0) / np.where(total > 0, total, 1), np.nan)
+    return np.where(total > 0, 1 - np.square(generated - truth).sum(0) / np.where(total > 0, total, 1), np.nan)
 
 
 def coverage(real: Numbers, fake: Numbers, *, neighbours: int = 5) -> float:
-    """Share of real codes that have a generated one nearer than their fifth nearest real one; about 0.97 for equals.
+    """Compute the fraction of real codes with a generated code nearer than their fifth nearest real code.
 
-    Expected for equal distributions and numbers: 1 - 2^-5. Source: Naeem, Oh, Uh, Choi, Yoo 2020.
+    The expected value for equal distributions and numbers is about 0.97: 1 - 2^-5. Source: Naeem, Oh, Uh, Choi, Yoo
+    2020.
     """
     radius = np.sort(_distances(real, real), 1)[:, neighbours]  # the first is the code itself
     return float((_distances(real, fake).min(1) < radius).mean())
@@ -237,7 +238,7 @@ def _distances(x: Numbers, y: Numbers) -> Numbers:
     return np.sqrt(np.maximum(square, 0))
 
 
-# --- what moving a code does ---------------------------------------------------------------------------------------
+# --- effect of moving a code ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,8 +247,8 @@ class Readout:
 
     Args:
         ridge: The fitted map.
-        history: Bins back.
-        sd: Of the Gaussian that spikes are smoothed with, bins; None reads rates (their root).
+        history: Number of earlier bins that are inputs.
+        sd: Standard deviation (bins) of the Gaussian that smooths the spikes; `None` uses the square root of the rates.
     """
 
     ridge: Ridge
@@ -260,9 +261,9 @@ class Readout:
 
         Args:
             trials: Real training trials with that behaviour series.
-            name: Of the series.
-            history: Seconds back.
-            smoothing: Seconds; None reads the trials' rates instead of their spikes.
+            name: Name of the series.
+            history: Longest lag of the inputs in seconds.
+            smoothing: Standard deviation of the Gaussian in seconds; `None` uses the trials' rates instead of spikes.
         """
         blank = cls(
             Ridge(np.zeros(0), np.zeros(0)),
@@ -275,18 +276,18 @@ class Readout:
         return cls(Ridge.fit(inputs[mask], series, trial % FOLDS), blank.history, blank.sd)
 
     def decode(self, trials: Trials, *, expected: bool = False) -> Float[np.ndarray, "trial time dim"]:
-        """The series as read from the trials' activity; padding holds arbitrary numbers.
+        """Decode the series from the trials' activity; padding holds arbitrary numbers.
 
         Args:
-            trials: Real or generated, with the neurons and bins of those it was fitted to.
-            expected: Give a readout of spikes the rates, which are expected spikes, so that what it says of generated
-                trials is free of the noise of their spikes.
+            trials: Real or generated trials with the neurons and bins of the fitted trials.
+            expected: Decode from rates, which are expected spikes, with a decoder fitted to spikes. The result is free
+                of the noise of generated spikes.
         """
         inputs = self._inputs(trials, expected=expected)
         return self.ridge.predict(inputs.reshape(-1, inputs.shape[2])).reshape(*inputs.shape[:2], -1)
 
     def _inputs(self, trials: Trials, *, expected: bool = False) -> Numbers:
-        """Activity now and before (trial, time, lag x neuron); before the first bin, that of the first bin."""
+        """Return current and earlier activity (trial, time, lag x neuron); the first bin stands for bins before it."""
         if self.sd is not None and not expected:
             x = smooth(np.asarray(trials.counts), sd=self.sd, mask=trials.mask)
         elif trials.rates is None:
@@ -299,20 +300,21 @@ class Readout:
 
 
 def ends(series: Float[np.ndarray, "trial time dim"], lengths: Integer[np.ndarray, " trial"]) -> Numbers:
-    """Where each trial's series ends (its last bin) and starts (mean of its first five), (trial, 2 dim), ends first."""
+    """Return the last bin of each trial's series, and the mean of its first five bins (trial, 2 dim), in this order."""
     last = series[np.arange(len(series)), lengths - 1]
     return np.concatenate([last, series[:, :START_BINS].mean(1)], 1)
 
 
 @dataclass(frozen=True)
 class Movement:
-    """What a traversal along one variable did.
+    """Effect of a traversal along one variable.
 
     Args:
-        gain: Achieved over asked change of the variable, least squares through all points of all trials; 1 is ideal.
+        gain: Achieved over requested change of the variable, least squares through all points of all trials; 1 is
+            ideal.
         unintended: Sum of the absolute changes of the other variables, per unit of achieved change; 0 is ideal.
         unintended_total: The same sum for a traversal of mean size, in the variables' unit.
-        floor: Of `unintended`: the same code with new noise, nothing moved, per unit of the same achieved change.
+        floor: Noise floor of `unintended`: unmoved codes with new noise, per unit of the same achieved change.
     """
 
     gain: float
@@ -328,15 +330,15 @@ def movement(
     moved: int,
     still: Float[np.ndarray, "trial variable"] | None = None,
 ) -> Movement:
-    """Gain and unintended movement of a traversal.
+    """Compute gain and unintended movement of a traversal.
 
-    Changes are counted from each trial's point where the least is asked for, which should be none at all.
+    Changes are relative to the point with the smallest requested change, which should be 0.
 
     Args:
-        asked: Change that was asked for at each point.
-        achieved: Variables that were read back at each point.
-        moved: Which of them should have moved.
-        still: Variables read back from the unmoved codes with new noise, for the floor.
+        asked: Requested change at each point.
+        achieved: Variables decoded at each point.
+        moved: Index of the variable that should move.
+        still: Variables decoded from the unmoved codes with new noise, for the floor.
     """
     middle = np.abs(asked).mean(1).argmin()
     wanted = np.delete(asked - asked[middle], middle, 0)

@@ -1,12 +1,12 @@
 r"""Distances between two sets of trials, each trial a point in the spaces of `Features`.
 
 *Dimensionality* compares covariances over bins. *Sliced Wasserstein*: the distance :math:`W_2` of one-dimensional
-projections, which is the distance of sorted values, root mean square over 500 fixed random directions. *MMD*: with the
+projections (the distance of their sorted values), root mean square over 500 random directions. *MMD*: with the
 kernel :math:`k(x, y) = \mathrm{mean}_s\, s / (s + |x - y|^2)`, s from 0.1 to 10 times the median squared distance,
-:math:`\overline{k(x, x')} + \overline{k(y, y')} - 2 \overline{k(x, y)}` over different points: zero in the mean when
-both sets come from one distribution, hence slightly negative at times. *Classifier two-sample test*: how often a
-classifier, trained on four fifths of both sets, tells real from fake in the rest. No single one is enough: each looks
-at another side of the data.
+:math:`\overline{k(x, x')} + \overline{k(y, y')} - 2 \overline{k(x, y)}` over different points: its mean is 0 if both
+sets come from one distribution, so single values can be slightly negative. *Classifier two-sample test*: accuracy of a
+classifier that is trained on four fifths of both sets and separates real from fake trials in the rest. These metrics
+are sensitive to different properties of the data.
 """
 
 from typing import Any, Literal
@@ -23,11 +23,11 @@ PERMUTATIONS = 199
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 FOLDS = 5
 FEWEST_TRIALS = 40
-"""Trials on each side below which the accuracy of a classifier is known worse than to 0.06."""
+"""Smallest number of trials on each side: with fewer, the accuracy of a classifier has an error above 0.06."""
 NEEDS_SKLEARN = "this needs scikit-learn: pip install 'spikeloom[decoders]'"
 
 STILL = 1e-9
-"""Variance, in units of the real one, below which generated activity counts as constant."""
+"""Generated activity with a smaller variance, relative to the real one, counts as constant."""
 NEVER_VARIES = "the generated activity never varies"
 
 
@@ -35,7 +35,7 @@ NEVER_VARIES = "the generated activity never varies"
 
 
 def participation_ratio_ratio(pair: Pair) -> Result:
-    """Participation ratio of smoothed activity, fake / real; details hold both cumulative spectra."""
+    """Compute the participation ratio of smoothed activity, fake / real; details hold both cumulative spectra."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     covariances = pair.features.covariances
@@ -49,7 +49,7 @@ def participation_ratio_ratio(pair: Pair) -> Result:
 
 
 def subspace_captured(pair: Pair) -> Result:
-    """Share of the fake variance in the 10 leading real components, divided by the real share in them."""
+    """Compute the fraction of variance in the 10 leading real components, fake / real."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     real, fake = pair.features.covariances
@@ -65,11 +65,11 @@ def subspace_captured(pair: Pair) -> Result:
 
 
 def sliced_wasserstein_distance(first: Numbers, second: Numbers, *, directions: Numbers) -> float:
-    """Root mean square over directions of the distance W2 of the projections.
+    """Compute the root mean square over directions of the distance W2 of the projections.
 
     Args:
-        first: Points (point, feature).
-        second: As many points.
+        first: Points of one set (point, feature).
+        second: Points of the other set, in the same number.
         directions: Unit vectors (feature, direction).
     """
     x, y = (np.sort((points @ directions).T, axis=1) for points in (first, second))
@@ -77,7 +77,7 @@ def sliced_wasserstein_distance(first: Numbers, second: Numbers, *, directions: 
 
 
 def sliced_wasserstein(pair: Pair) -> Result:
-    """Sliced Wasserstein distance of whitened trajectories, in standard deviations of a feature."""
+    """Compute the sliced Wasserstein distance of whitened trajectories, in standard deviations of a feature."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     real, fake = pair.features.trajectories
@@ -87,12 +87,12 @@ def sliced_wasserstein(pair: Pair) -> Result:
 
 
 def kernel(points: Numbers) -> Numbers:
-    """Mean of seven inverse multiquadrics, 0.1 to 10 times the median squared distance, with zeros on the diagonal."""
+    """Compute the mean of seven inverse multiquadric kernels (0.1 to 10 times the median), with a zero diagonal."""
     points = np.asarray(points, np.float32)
     square = np.einsum("pf,pf->p", points, points)
     distance = np.maximum(0, square[:, None] + square[None] - 2 * points @ points.T)
     above = distance[np.triu_indices(len(points), 1)]
-    median = float(np.median(above[:: max(1, len(above) // 100_000)])) or 1.0  # a sample of 100,000 pairs will do
+    median = float(np.median(above[:: max(1, len(above) // 100_000)])) or 1.0  # median of about 100,000 pairs
     total = np.zeros_like(distance)
     for scale in SCALES:
         total += scale * median / (scale * median + distance)
@@ -102,7 +102,7 @@ def kernel(points: Numbers) -> Numbers:
 
 
 def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
-    """Unbiased squared MMD for each choice of the first set.
+    """Compute the unbiased squared MMD for each choice of the first set.
 
     Args:
         gram: Kernel between all points, zero on the diagonal (point, point).
@@ -119,7 +119,7 @@ def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
 
 
 def mmd(pair: Pair) -> Result:
-    """Unbiased squared maximum mean discrepancy of whitened trajectories; the note gives a permutation p value."""
+    """Compute the unbiased squared maximum mean discrepancy of whitened trajectories, with a permutation p value."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     points = np.concatenate(pair.features.trajectories)
@@ -138,15 +138,16 @@ Kind = Literal["logistic", "rbf", "network"]
 
 
 def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: bool, seed: int) -> Numbers:
-    """Accuracy of telling two sets apart in each of five folds (fold,).
+    """Compute the accuracy of a classifier that separates two sets, in each of five folds (fold,).
 
     Args:
-        first: (trial, feature).
-        second: As many trials.
+        first: Trials of one set (trial, feature).
+        second: Trials of the other set, in the same number.
         kind: Logistic regression; a support vector machine with a Gaussian kernel (C = 1, gamma = "scale"); or a
-            network with one hidden layer of 32 units, L2 penalty 1, trained until its loss rests.
-        scaled: Standardise the features inside each fold; components keep their variances, since late ones are noise.
-        seed: Of the folds, and of the network's weights.
+            network with one hidden layer of 32 units, L2 penalty 1, trained until its loss stops falling.
+        scaled: Standardise the features inside each fold. Principal components keep their variances, since the last
+            ones are noise.
+        seed: Random seed of the folds and of the network's weights.
 
     Raises:
         ImportError: without scikit-learn.
@@ -158,7 +159,7 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    rest: Any = dict(learning_rate_init=0.01, tol=1e-3, n_iter_no_change=5)  # stop once the loss has rested
+    rest: Any = dict(learning_rate_init=0.01, tol=1e-3, n_iter_no_change=5)  # stop when the loss no longer falls
     classifiers = {
         "logistic": lambda: LogisticRegression(C=0.1, max_iter=1000),
         "rbf": lambda: SVC(C=1.0, gamma="scale", cache_size=400),
@@ -172,22 +173,22 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
 
 
 def c2st_rbf(pair: Pair) -> Result:
-    """Accuracy of a Gaussian-kernel classifier on 40 principal components of whole trials, both sets pooled."""
+    """Compute the accuracy of a Gaussian-kernel classifier on 40 principal components of trials of both sets."""
     return _c2st(pair, "components", "rbf")
 
 
 def c2st_logistic(pair: Pair) -> Result:
-    """Accuracy of a logistic classifier on the same components."""
+    """Compute the accuracy of a logistic classifier on the same components."""
     return _c2st(pair, "components", "logistic")
 
 
 def c2st_network(pair: Pair) -> Result:
-    """Accuracy of a small network (one hidden layer) on the same components."""
+    """Compute the accuracy of a small network (one hidden layer) on the same components."""
     return _c2st(pair, "components", "network")
 
 
 def c2st_population(pair: Pair) -> Result:
-    """Accuracy of a Gaussian-kernel classifier on features of the population count."""
+    """Compute the accuracy of a Gaussian-kernel classifier on features of the population count."""
     return _c2st(pair, "population", "rbf")
 
 
@@ -203,7 +204,7 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
     except ImportError:
         return Result(None, NEEDS_SKLEARN)
     value = float(folds.mean())
-    twins = "worse than guessing, as happens when a trial and its copy are on both sides; " if value < 0.4 else ""
+    twins = "worse than chance, which happens if both sides hold copies of the same trials; " if value < 0.4 else ""
     return Result(value, twins + _size(pair), {"folds": folds})
 
 

@@ -11,7 +11,7 @@ REFRACTORY_LAGS = 3
 SEGMENT = 1.0
 """Longest segment of the spectrum, in seconds."""
 BAND = (1.0, 50.0)
-"""Frequencies compared, in Hz."""
+"""Lowest and highest compared frequency, in Hz."""
 
 UNALIGNED = "windows of a continuous recording have no common beginning, so a mean time course means nothing"
 """Reason for the absence of PSTHs."""
@@ -21,7 +21,7 @@ UNALIGNED = "windows of a continuous recording have no common beginning, so a me
 
 
 def psth_r(pair: Pair) -> Result:
-    """Correlation of smoothed PSTHs over all cells (condition, time, neuron); rate differences of neurons dominate."""
+    """Compute the correlation of smoothed PSTHs over (condition, time, neuron), dominated by rates of neurons."""
     if not pair.aligned:
         return Result(None, UNALIGNED)
     real, fake, note = _psths(pair)
@@ -30,20 +30,20 @@ def psth_r(pair: Pair) -> Result:
 
 
 def psth_neuron_r(pair: Pair) -> Result:
-    """Median over neurons of the correlation over (condition, time): mean rates removed, so shape and tuning count."""
+    """Compute the median over neurons of the PSTH correlation over (condition, time), which ignores mean rates."""
     if not pair.aligned:
         return Result(None, UNALIGNED)
     real, fake, note = _psths(pair)
     neuron, both = pair.active(ENOUGH_SPIKES), np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))
     values = [pearson(real[both][:, :, n], fake[both][:, :, n]) for n in neuron]
-    found = np.array([np.nan if value is None else value for value in values], np.float64)
-    good = np.isfinite(found)
+    correlations = np.array([np.nan if value is None else value for value in values], np.float64)
+    good = np.isfinite(correlations)
     note = f"{good.sum()} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides); {note}".rstrip(
         "; "
     )
     if not good.any():
         return Result(None, f"no neuron has enough spikes: {note}")
-    return Result(float(np.median(found[good])), note, {"r": found[good], "neuron": neuron[good]})
+    return Result(float(np.median(correlations[good])), note, {"r": correlations[good], "neuron": neuron[good]})
 
 
 def _psths(pair: Pair) -> tuple[Numbers, Numbers, str]:
@@ -54,12 +54,12 @@ def _psths(pair: Pair) -> tuple[Numbers, Numbers, str]:
 
 
 def autocorrelation_rmse(pair: Pair) -> Result:
-    """Root mean square difference of autocorrelograms, over lags 1 to 30 bins and neurons."""
+    """Compute the root mean square difference of autocorrelograms, over lags 1 to 30 bins and neurons."""
     return _auto(pair, LAGS)
 
 
 def refractory_rmse(pair: Pair) -> Result:
-    """The same over lags 1 to 3 bins: the dip after a spike, and bursts."""
+    """Compute the root mean square difference of autocorrelograms over lags 1 to 3 bins: refractoriness and bursts."""
     return _auto(pair, REFRACTORY_LAGS)
 
 
@@ -75,7 +75,7 @@ def _auto(pair: Pair, lags: int) -> Result:
 
 
 def cross_correlogram_rmse(pair: Pair) -> Result:
-    """Root mean square difference of cross-correlograms, lags -30 to 30 bins, of the 200 most co-active real pairs."""
+    """Compute the RMS difference of cross-correlograms, lags -30 to 30 bins, of the 200 most co-active real pairs."""
     pairs, ((_, real), (_, fake)) = pair.coactive, pair.correlograms
     value = rmse(real, fake)
     if value is None:
@@ -90,13 +90,14 @@ def cross_correlogram_rmse(pair: Pair) -> Result:
 def population_spectrum(
     population: Numbers, lengths: Numbers, *, segment: int, bin_width: float
 ) -> tuple[Numbers, Numbers]:
-    """Mean periodogram of the population count over half-overlapping segments of all trials (Welch).
+    """Compute the mean periodogram of the population count over half-overlapping segments of all trials (Welch).
 
     Args:
         population: Population counts (trial, time).
         lengths: Valid bins of each trial.
-        segment: Bins of a segment; each has its mean removed and a Hann window; shorter trials are left out.
-        bin_width: In seconds.
+        segment: Number of bins of a segment; its mean is subtracted and a Hann window applied. Shorter trials are left
+            out.
+        bin_width: Bin width in seconds.
 
     Returns:
         Frequencies (Hz), and power in (spikes/bin)^2/Hz.
@@ -111,7 +112,7 @@ def population_spectrum(
 
 
 def spectral_distance_db(pair: Pair) -> Result:
-    r"""Log-spectral distance of the population count, 1 to 50 Hz.
+    r"""Compute the log-spectral distance of the population count, 1 to 50 Hz.
 
     :math:`\sqrt{\mathrm{mean}_f (10 \log_{10} P_q/P_p)^2}`, p real and q fake.
     Segments are 1 s long, or as long as the shortest trial of both sides.

@@ -1,12 +1,12 @@
-r"""Features: each trial as one point, for distances between two sets of trials.
+r"""Features: one vector per trial, for distances between two sets of trials.
 
 *Trajectories*: smoothed activity, z-scored by the real trials, projected on the 10 leading principal components of the
 real bins and divided by their standard deviation there, one vector per 20 ms, laid end to end. *Components*: the
 square root of smoothed activity, all bins and neurons laid end to end, projected on the leading principal components
-of both sets pooled; a basis from one set alone would tell the two apart by itself. *Population features*: what the
-summed activity does, without asking which neuron did it.
+of both sets pooled; a basis from one set alone would separate the two sets by itself. *Population features*: statistics
+of the summed activity, independent of single neurons.
 
-Sets are reduced to equal size, and to at most 1000 trials, by a draw that the seed fixes.
+Sets are reduced to equal size, and to at most 1000 trials, by a random draw (see `seed`).
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ from spikeloom.seeds import Purpose, generator
 
 MOST_TRIALS = 1000
 STATES = 10
-"""Principal components of the trajectories."""
+"""Number of principal components of the trajectories."""
 COMPONENTS = 40
-"""Principal components of whole trials that classifiers see."""
+"""Number of principal components of trials that classifiers use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Features:
         real: Statistics of the real trials.
         fake: Statistics of the fake trials.
         neurons: Neurons used (neuron,); those that never vary are left out.
-        seed: Of the draw that makes both sides equally large, and of random directions.
+        seed: Random seed of the draw that makes both sides equally large, and of random directions.
     """
 
     real: Statistics
@@ -43,20 +43,20 @@ class Features:
     seed: int
 
     def rng(self, *key: int) -> np.random.Generator:
-        """Generator of one purpose of the features."""
+        """Return the random generator of one purpose of the features."""
         return generator(self.seed, int(Purpose.EVALUATE), 1, *key)
 
     @property
     def trials(self) -> int:
-        """Trials on each side."""
+        """Number of trials on each side."""
         return min(len(self.real.whole), len(self.fake.whole), MOST_TRIALS)
 
     def rows(self, statistics: Statistics, key: int) -> NDArray[np.int64]:
-        """The trials drawn of one side, in order."""
-        whole = statistics.whole
-        if len(whole) == self.trials:
-            return whole
-        return np.sort(self.rng(key).choice(whole, self.trials, replace=False))
+        """Return the trials drawn from one side, in order."""
+        complete = statistics.whole
+        if len(complete) == self.trials:
+            return complete
+        return np.sort(self.rng(key).choice(complete, self.trials, replace=False))
 
     @cached_property
     def sides(self) -> tuple[tuple[Statistics, NDArray[np.int64]], tuple[Statistics, NDArray[np.int64]]]:
@@ -65,7 +65,7 @@ class Features:
 
     @cached_property
     def varying(self) -> NDArray[np.int64]:
-        """Those of the neurons whose real smoothed activity varies (neuron,)."""
+        """Neurons whose real smoothed activity varies (neuron,)."""
         if not len(self.neurons):
             return self.neurons
         mean, covariance = _moments(self.real, self.neurons)
@@ -74,7 +74,7 @@ class Features:
 
     @cached_property
     def shortage(self) -> str:
-        """Why there are no features, or an empty text."""
+        """Reason why there are no features, or an empty text."""
         if self.trials < 10:
             return f"{self.trials} trials on the smaller side fill the window; at least 10 are needed"
         if self.real.wide_window < 2 or len(self.varying) < 2:
@@ -116,7 +116,7 @@ class Features:
 
     @cached_property
     def components(self) -> tuple[Numbers, Numbers]:
-        """Scores of whole trials on the 40 leading components of both sides pooled (trial, component)."""
+        """Scores of trials on the 40 leading components of both sides pooled (trial, component)."""
         real, fake = (trial_vectors(side, rows) for side, rows in self.sides)
         return pooled_components(real, fake, components=COMPONENTS, rng=self.rng(3))
 
@@ -128,21 +128,21 @@ class Features:
 
 
 def _moments(side: Statistics, neurons: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-    """Mean and covariance over valid wide bins of the smoothed activity."""
+    """Return mean and covariance over valid wide bins of the smoothed activity."""
     smoothed, bins = side.smoothed[:, :, neurons], max(1, int(side.wide_mask.sum()))
     mean = smoothed.sum((0, 1), dtype=np.float64) / bins
     return mean, second_moment(smoothed) / bins - np.outer(mean, mean)
 
 
 def trial_vectors(side: Statistics, rows: NDArray[np.int64]) -> Numbers:
-    """Root of the smoothed activity in the window, all bins and neurons end to end (trial, wide time * neuron)."""
+    """Return the square root of the smoothed activity in the window as vectors (trial, wide time * neuron)."""
     return np.sqrt(side.smoothed[rows, : side.wide_window]).reshape(len(rows), -1)
 
 
 def pooled_components(
     first: Numbers, second: Numbers, *, components: int, rng: np.random.Generator
 ) -> tuple[Numbers, Numbers]:
-    """Scores of two sets on the leading principal components of both together."""
+    """Return the scores of two sets on the leading principal components of both together."""
     pooled = np.concatenate([first, second])
     directions, mean = principal_components(pooled, components=components, rng=rng)
     scores = (pooled - mean) @ directions
@@ -150,12 +150,12 @@ def pooled_components(
 
 
 def population_features(side: Statistics, rows: NDArray[np.int64]) -> Numbers:
-    """What the population count of each trial does inside the window (trial, feature).
+    """Compute features of the population count of each trial inside the window (trial, feature).
 
-    Mean count in ten equal pieces of the window; standard deviation of the count in bins of 1, 4 and 20 times the bin
-    width; autocovariance of the count at lags 1 to 5 bins; share of neurons that fired at all; variance over neurons
-    of the trial count; share of non-empty bins of a neuron with more than one spike; share of its spikes followed by
-    another one in the next, second and third bin.
+    They are: mean count in ten equal pieces of the window; standard deviation of the count in bins of 1, 4 and 20 times
+    the bin width; autocovariance of the count at lags 1 to 5 bins; fraction of neurons that fired; variance over
+    neurons of the trial count; fraction of non-empty bins of a neuron with more than one spike; fraction of its spikes
+    with another spike in the next, second and third bin.
     """
     window = side.window
     counts: Numbers = side.trials.counts[rows, :window]
@@ -175,11 +175,11 @@ def population_features(side: Statistics, rows: NDArray[np.int64]) -> Numbers:
 
 
 def _blocks(values: Numbers, factor: int) -> Numbers:
-    """Sums of `factor` consecutive bins (trial, block)."""
-    whole = values.shape[1] // factor
-    return values[:, : whole * factor].reshape(len(values), whole, factor).sum(2)
+    """Return the sums of `factor` consecutive bins (trial, block)."""
+    blocks = values.shape[1] // factor
+    return values[:, : blocks * factor].reshape(len(values), blocks, factor).sum(2)
 
 
 def participation_ratio(covariance: Numbers) -> float:
-    r"""How many dimensions hold the variance: :math:`(\sum \lambda)^2 / \sum \lambda^2`, 1 to the neurons."""
+    r"""Compute the effective number of dimensions :math:`(\sum \lambda)^2 / \sum \lambda^2`, from 1 to the neurons."""
     return float(np.trace(covariance) ** 2 / max(np.vdot(covariance, covariance), 1e-300))

@@ -1,13 +1,14 @@
-r"""The four numbers of the LDNS paper, computed as published, so that they can be put beside published ones.
+r"""The four numbers of the LDNS paper, computed as published, for comparison with published values.
 
-Compare the generated trials with as many *training* trials (the paper: 2008 trials of 140 bins of 5 ms, 182 neurons).
-Each number is the mean over five bootstrap resamples of the generated trials, and its +- their standard deviation.
+Compare the generated trials with the same number of *training* trials (the paper: 2008 trials of 140 bins of 5 ms, 182
+neurons). Each number is the mean over five bootstrap resamples of the generated trials, and its +- their standard
+deviation.
 
-Its faults, which is why the panel exists: the correlation RMSE is saturated (sampling noise alone gives 0.0023, all
-published models 0.0024 to 0.0031, and zeros above the diagonal hide a factor 0.7); the smoothed count KL blurs a
+The protocol has faults, which the panel avoids: the correlation RMSE is saturated (sampling noise alone gives 0.0023,
+all published models 0.0024 to 0.0031, and zeros above the diagonal hide a factor 0.7); the smoothed count KL blurs a
 discrete distribution and depends on the largest count of the methods compared; intervals within short trials are cut
-off and nearly a function of the rate; the training set as reference rewards memorising it; and the +- is the noise of
-resampling, not the spread over seeds.
+off and follow almost entirely from the rate; the training set as reference rewards memorising it; and the +- is the
+noise of resampling instead of the spread over seeds.
 
 Source: METHODS 5.1, from the released code of Kapoor et al. 2024 (arXiv 2407.08751) as described there.
 """
@@ -26,21 +27,21 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
 MOST_COUNTS = 4096
-"""Population counts up to which their density is computed in one table."""
+"""Largest population count for which the density is computed in one table."""
 
 MOST_CELLS = 4_000_000
-"""Numbers of that table that are computed at once for larger counts: 32 MB."""
+"""Number of table entries that are computed at once for larger counts: 32 MB."""
 
 FAULTS = (
     "Saturated correlation RMSE (a perfect generator reaches 0.0023), smoothed counts, intervals cut by short trials, "
     "training trials as reference, and a +- that is resampling noise only."
 )
-"""One sentence for reports, to stand below the table."""
+"""One sentence for reports, shown below the table."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """Mean over the resamples, and their standard deviation; None where the data do not determine it."""
+    """Mean and standard deviation over the resamples; None if the data do not determine them."""
 
     value: float | None
     sd: float | None
@@ -55,15 +56,15 @@ def ldns_protocol(
     resamples: int = 5,
     seed: int = 0,
 ) -> Mapping[str, Score]:
-    """The LDNS table: "population_count_kl" (nats), "correlation_rmse", "mean_isi_rmse" (s), "std_isi_rmse" (s).
+    """Compute "population_count_kl" (nats), "correlation_rmse", "mean_isi_rmse" (s), "std_isi_rmse" (s) as published.
 
     Args:
         train: Training trials, the reference; not resampled.
-        fake: Generated trials; the paper draws as many as there are training trials.
+        fake: Generated trials; the paper generates the number of its training trials.
         largest: Largest population count of the histogram, over all methods compared; of these two sets if absent.
         cap: Cut counts at this value on both sides (the paper: 5 for rows with spike history).
-        resamples: How many bootstrap resamples.
-        seed: Of the resamples.
+        resamples: Number of bootstrap resamples.
+        seed: Random seed of the resamples.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
@@ -95,15 +96,15 @@ def ldns_protocol(
 
 
 def _score(values: tuple[float | None, ...]) -> Score:
-    known = [value for value in values if value is not None and np.isfinite(value)]
-    if len(known) < len(values):
+    finite = [value for value in values if value is not None and np.isfinite(value)]
+    if len(finite) < len(values):
         return Score(None, None)
-    return Score(float(np.mean(known)), float(np.std(known)))
+    return Score(float(np.mean(finite)), float(np.std(finite)))
 
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """What one set of trials contributes, such that resampled trials need no second look at the spikes."""
+    """Statistics of one set of trials, from which statistics of resampled trials follow without its spikes."""
 
     counts: Numbers
     valid: Numbers  # bins of each trial
@@ -117,7 +118,7 @@ class _Side:
 
     @classmethod
     def of(cls, trials: Trials, cap: int | None) -> "_Side":
-        """Summarise trials, counts cut at `cap` if it is given."""
+        """Summarise trials, with counts clipped at `cap` unless it is None."""
         counts = trials.counts if cap is None else np.minimum(trials.counts, cap)
         population = counts.sum(2, dtype=np.int64)
         most = int(population.max()) + 1
@@ -127,12 +128,12 @@ class _Side:
         return cls(counts, trials.lengths, flat.reshape(len(counts), most).astype(np.float64), sums)
 
     def density(self, weight: Numbers | None, top: int) -> Numbers:
-        """Gaussian density estimate of the population count at 0 ... top, normalised to sum 1."""
+        """Return the Gaussian density estimate of the population count at 0 ... top, normalised to sum 1."""
         weight = np.ones(len(self.counts)) if weight is None else weight
         return count_density(weight @ self.histogram, top=top)
 
     def correlation(self, weight: Numbers | None) -> Numbers:
-        """Pearson correlation of counts over all bins of all (resampled) trials."""
+        """Return the Pearson correlation of counts over all bins of all (resampled) trials."""
         once = np.ones(len(self.counts)) if weight is None else weight
         bins = float(once @ self.valid)
         mean = once @ self.counts.sum(1, dtype=np.int64) / bins
@@ -140,41 +141,41 @@ class _Side:
 
 
 def count_density(histogram: Numbers, *, top: int) -> Numbers:
-    """Kernel density estimate of whole numbers, at the whole numbers 0 ... top, normalised to sum 1.
+    """Compute the kernel density estimate of integers at 0 ... top, normalised to sum 1.
 
-    Equal to `scipy.stats.gaussian_kde` on the numbers themselves (Scott's bandwidth, n^(-1/5) standard deviations),
-    but summed over distinct values. A single distinct value gives all weight to it.
+    It equals `scipy.stats.gaussian_kde` on the numbers (Scott's bandwidth, n^(-1/5) standard deviations), but is summed
+    over distinct values. If there is one distinct value only, it gets all weight.
 
     Args:
-        histogram: How often 0, 1, 2, ... occurred.
-        top: Last number asked for.
+        histogram: Number of occurrences of 0, 1, 2, ...
+        top: Last integer of the result.
     """
     value, number = np.arange(len(histogram)), float(histogram.sum())
     mean = histogram @ value / number
     variance = histogram @ (value - mean) ** 2 / max(1.0, number - 1)
-    asked = np.arange(top + 1)
+    points = np.arange(top + 1)
     if variance <= 0:
-        return (asked == round(float(mean))).astype(np.float64)
+        return (points == round(float(mean))).astype(np.float64)
     width = number ** (-1 / 5) * np.sqrt(variance)
     if (
         top > MOST_COUNTS
     ):  # a whole table would not fit into memory: only counts that occur, and a few numbers at a time
         value = np.flatnonzero(histogram)
-        parts = np.array_split(asked, math.ceil(len(asked) * len(value) / MOST_CELLS))
+        parts = np.array_split(points, math.ceil(len(points) * len(value) / MOST_CELLS))
         rows = [np.exp(-0.5 * ((part[:, None] - value[None]) / width) ** 2) @ histogram[value] for part in parts]
         density = np.concatenate(rows)
         return density / density.sum()
-    density = np.exp(-0.5 * ((asked[:, None] - value[None]) / width) ** 2) @ histogram
+    density = np.exp(-0.5 * ((points[:, None] - value[None]) / width) ** 2) @ histogram
     return density / density.sum()
 
 
 def _divergence(p: Numbers, q: Numbers) -> float:
-    """KL(p || q) in nats; infinite where q is 0 and p is not."""
+    """Compute KL(p || q) in nats; infinite if q is 0 where p is not."""
     there = p > 0
     with np.errstate(divide="ignore"):
         return float(np.sum(p[there] * np.log(p[there] / q[there])))
 
 
 def _triangle_rmse(first: Numbers, second: Numbers) -> float | None:
-    """Root mean square difference of whole matrices whose diagonal and upper triangle were set to zero (sic)."""
+    """Compute the RMS difference of full matrices whose diagonal and upper triangle are set to zero, as published."""
     return rmse(np.tril(first, -1), np.tril(second, -1))

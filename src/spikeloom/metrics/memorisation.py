@@ -1,9 +1,9 @@
 r"""Memorisation: are generated trials closer to the training trials than new real trials would be?
 
-Each generated trial looks for its nearest neighbour among training trials and among as many held-out trials. A
-generator that learned the distribution is as close to the one as to the other: a share of one half is closer to
-training. One that copies is closer to training nearly always, and its smallest distances (1 % quantile) are smaller
-than to held-out trials.
+The nearest neighbour of each generated trial is searched among the training trials and among the same number of
+held-out trials. If the generator has learned the distribution, half of the generated trials are closer to a training
+trial. If it copies, nearly all are, and the smallest distances to training trials (1 % quantile) are smaller than those
+to held-out trials.
 
 Distances are Euclidean between square roots of smoothed activity, on 50 principal components of training and held-out
 trials pooled, so that the basis favours neither.
@@ -28,7 +28,7 @@ FEWEST_TRIALS = 20
 
 @dataclass(frozen=True, eq=False)
 class Memorisation:
-    """What the comparison with the training trials found.
+    """Result of the comparison with the training trials.
 
     Args:
         share: Share of generated trials that are closer to training than to held-out trials; ideal 0.5.
@@ -38,8 +38,8 @@ class Memorisation:
         trials: Generated trials compared.
         to_training: Distance of each of them to its nearest training trial.
         to_held_out: Distance of each of them to its nearest held-out trial.
-        closest: The ten pairs nearest to each other, (pair, 2): number of the generated and of the training trial.
-        closest_distance: Their distances (pair,).
+        closest: Ten nearest pairs (pair, 2): indices of the generated and of the training trial.
+        closest_distance: Distances of these pairs (pair,).
     """
 
     share: float
@@ -56,9 +56,10 @@ class Memorisation:
     def level(self) -> str:
         """One of "copies", "suspicious", "swapped" and "clean".
 
-        Copies: a duplicate, or smallest distances below half, or three quarters and more than four standard deviations
-        closer to training. Suspicious: more than four standard deviations above one half, or smallest distances below
-        0.8. The limits are ours.
+        "copies": there is a duplicate, or `quantile_ratio` is below 0.5, or `share` is above 0.75 and more than four
+        standard deviations above 0.5. "swapped": `share` is more than four standard deviations below 0.5. "suspicious":
+        it is more than four standard deviations above 0.5, or `quantile_ratio` is below 0.8. Else "clean". The limits
+        are defined by spikeloom.
         """
         away = (self.share - 0.5) / self.share_sd
         if self.duplicates or self.quantile_ratio < 0.5 or (self.share > 0.75 and away > 4):
@@ -69,28 +70,28 @@ class Memorisation:
 
     @property
     def verdict(self) -> str:
-        """One or two sentences in plain words."""
+        """Verdict in one or two sentences."""
         numbers = (
             f"{100 * self.share:.0f} % of generated trials are closer to a training trial than to a held-out one "
             f"(50 ± {100 * self.share_sd:.0f} % expected), the smallest distances are {self.quantile_ratio:.2f} times "
             f"those to held-out trials, and {self.duplicates} trials are exact copies."
         )
         lead = {
-            "copies": "The generator repeats training trials: do not share its output as if it were new data.",
-            "suspicious": "Generated trials are closer to training trials than new data: look at the closest pairs.",
-            "swapped": "Generated trials are closer to held-out trials than to training trials: were files swapped?",
+            "copies": "The generator repeats training trials. Do not share its samples as new data.",
+            "suspicious": "Generated trials are closer to training trials than new data. Inspect the closest pairs.",
+            "swapped": "Generated trials are closer to held-out than to training trials. Check for swapped files.",
             "clean": "No sign of memorised training trials.",
         }
         return f"{lead[self.level]} {numbers}"
 
 
 def memorisation(pair: Pair) -> Memorisation | str:
-    r"""Compare the generated trials with training and held-out trials; a sentence says why where it cannot be done.
+    r"""Compare the generated trials with training and held-out trials, or return the reason why this is impossible.
 
-    The share is that of generated trials whose nearest recorded trial is a training trial. A generator that has
-    memorised nothing does not know which recorded trials those are: labels are exchangeable, and with w_j the share of
-    generated trials whose nearest is recorded trial j, the share has the standard deviation
-    :math:`\frac12 \sqrt{\sum_j w_j^2}`. A few trials are often nearest to many, so this is far above the binomial one.
+    `share` is the fraction of generated trials whose nearest recorded trial is a training trial. For a generator that
+    has memorised nothing, the labels "training" and "held-out" are exchangeable. With w_j, the fraction of generated
+    trials whose nearest trial is recorded trial j, the standard deviation of the share is :math:`\frac12 \sqrt{\sum_j
+    w_j^2}`. A few recorded trials are often the nearest of many, so this is far above the binomial standard deviation.
     """
     if pair.reference is None:
         return "no training trials were given (reference)"
@@ -99,14 +100,14 @@ def memorisation(pair: Pair) -> Memorisation | str:
     size = min(len(train.whole), len(pair.real.whole), MOST_TRIALS)
     if min(size, len(pair.fake.whole)) < FEWEST_TRIALS or train.wide_window < 2:
         return f"at least {FEWEST_TRIALS} trials of each kind must fill the window of {pair.window} bins"
-    rows = [_draw(side, size, pair.rng(4, place)) for place, side in enumerate(sides[:2])]
+    rows = [_draw(side, size, pair.rng(4, index)) for index, side in enumerate(sides[:2])]
     rows.append(_draw(pair.fake, MOST_TRIALS, pair.rng(4, 2)))
     vectors = [trial_vectors(side, chosen) for side, chosen in zip(sides, rows, strict=True)]
     directions, mean = principal_components(np.concatenate(vectors[:2]), components=COMPONENTS, rng=pair.rng(5))
-    known, held_out, fake = ((part - mean) @ directions for part in vectors)
-    near, twin = _nearest(fake, known)
+    training, held_out, fake = ((part - mean) @ directions for part in vectors)
+    near, twin = _nearest(fake, training)
     other, stranger = _nearest(fake, held_out)
-    nearest = np.where(near < other, twin, len(known) + stranger)
+    nearest = np.where(near < other, twin, len(training) + stranger)
     weight = np.bincount(nearest) / len(fake)
     small = 1e-3 * float(np.median(np.concatenate([near, other]))) + 1e-12  # keeps the ratio finite among copies
     best = np.argsort(near, kind="stable")[:10]
@@ -128,7 +129,7 @@ def _draw(side: Statistics, size: int, rng: np.random.Generator) -> NDArray[np.i
 
 
 def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
-    """Distance to, and number of, the nearest other point."""
+    """Return the distance to the nearest other point, and its index."""
     x, y = points.astype(np.float64), others.astype(np.float64)
     square = np.sum(x**2, 1)[:, None] + np.sum(y**2, 1)[None] - 2 * x @ y.T
     best = square.argmin(1)
@@ -136,9 +137,9 @@ def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int6
 
 
 def duplicates(fake: Trials, train: Trials) -> NDArray[np.bool_]:
-    """True for generated trials that are, bin by bin, a training trial; trials without spikes never are."""
-    known = set(_prints(train))
-    same = np.array([print_ in known for print_ in _prints(fake)], bool)
+    """Return True for generated trials with exactly the counts of a training trial; trials without spikes are False."""
+    prints = set(_prints(train))
+    same = np.array([print_ in prints for print_ in _prints(fake)], bool)
     return same & (fake.counts.sum((1, 2), dtype=np.int64) > 0)
 
 
@@ -150,22 +151,22 @@ def _prints(trials: Trials) -> list[bytes]:
 
 
 def memorisation_share(pair: Pair) -> Result:
-    """Share of generated trials that are closer to training than to held-out trials."""
-    found = pair.once(memorisation)
-    if isinstance(found, str):
-        return Result(None, found)
-    detail = {"real": found.to_held_out, "fake": found.to_training, "closest": found.closest}
-    return Result(found.share, found.verdict, detail)
+    """Compute the fraction of generated trials that are closer to training than to held-out trials."""
+    copies = pair.once(memorisation)
+    if isinstance(copies, str):
+        return Result(None, copies)
+    detail = {"real": copies.to_held_out, "fake": copies.to_training, "closest": copies.closest}
+    return Result(copies.share, copies.verdict, detail)
 
 
 def memorisation_quantile_ratio(pair: Pair) -> Result:
-    """1 % quantile of the distances to the nearest training trial, over the one to the nearest held-out trial."""
-    found = pair.once(memorisation)
-    return Result(None, found) if isinstance(found, str) else Result(found.quantile_ratio, f"{found.trials} trials")
+    """Compute the 1 % quantile of distances to the nearest training trial, divided by that to held-out trials."""
+    copies = pair.once(memorisation)
+    return Result(None, copies) if isinstance(copies, str) else Result(copies.quantile_ratio, f"{copies.trials} trials")
 
 
 def duplicate_trials(pair: Pair) -> Result:
-    """Generated trials that are exact copies of a training trial."""
+    """Count the generated trials that are exact copies of a training trial."""
     if pair.reference is None:
         return Result(None, "no training trials were given (reference)")
     same = duplicates(pair.fake_trials, pair.reference)

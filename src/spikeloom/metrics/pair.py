@@ -1,18 +1,18 @@
-"""`Pair`: two sets of trials that are compared, with everything both sides must agree on.
+"""`Pair`: two sets of trials to compare, with their common window, neurons and condition labels.
 
-**Window.** Trials of different length are compared as wholes inside a window: the bins that at least nine tenths of all
-trials have, counted over both sides. With trials of one length that is the trial.
+**Window.** Comparisons of complete trials use a window: the first bins, which at least nine tenths of all trials of
+both sides have. With trials of equal length, the window is the trial.
 
 **Neurons.** Neurons with names or ids are matched by them and sorted by them on both sides, so that the order in which
 a file holds them changes no number.
 
-**Condition.** "Per condition" needs one label per trial. It is the condition named by the caller; else the first one
+**Condition.** "Per condition" needs one label per trial. It is the condition that the caller names; else the first one
 that both sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of
-each); else the first such one of the real trials. Fake trials without labels (an unconditional model) get the label
-that a classifier fitted to real trials, the reference where there is one, reads from their spikes; that is what noise
-correlation and Fano factor need, since leaving the labels out would count the difference between conditions as noise.
-Every result that used decoded labels says so. Without any condition all trials form one, and the results say that
-signal is included.
+each); else the first such condition of the real trials. Fake trials without labels (an unconditional model) get the
+label that a classifier fitted to real trials, the reference where there is one, decodes from their spikes. Noise
+correlation and Fano factor need these labels, because without them the difference between conditions would count as
+noise. The note of every result that used decoded labels says so. Without any condition, all trials form one group, and
+the notes say that differences between stimuli are included.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,23 +45,23 @@ LAGS = 30
 """Longest lag of the correlograms, in bins."""
 
 COACTIVE_PAIRS = 200
-"""Pairs of neurons whose cross-correlograms are compared."""
+"""Number of pairs of neurons whose cross-correlograms are compared."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """Real and fake trials, and what comparing them needs.
+    """Real and fake trials, and the quantities that several metrics share.
 
     Args:
         real_trials: Held-out recorded trials.
         fake_trials: Trials to judge.
-        reference: Training trials, where there are any.
-        condition: Name of the condition that defines "per condition"; found by itself if absent.
-        seed: Random seed of every draw the metrics make.
-        aligned: False for windows cut from a continuous recording: the same bin of two windows has nothing in common,
+        reference: Training trials; None without any.
+        condition: Name of the condition that defines "per condition"; `None` chooses one as described above.
+        seed: Random seed of all draws of the metrics.
+        aligned: False for windows cut from a continuous recording: bins of different windows do not correspond,
             so mean time courses are not compared.
-        conditioned_on: Names of what the fake trials were conditioned on: only these are read back from their spikes.
-            `None` reads back whatever they carry.
+        conditioned_on: Names of the conditions and series of which the fake trials were generated; only these are
+            decoded from their spikes. `None` decodes all that the fake trials hold.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
@@ -110,26 +110,26 @@ class Pair:
         return self.real_trials.n_neurons
 
     def once(self, compute: Callable[["Pair"], T]) -> T:
-        """What `compute(pair)` gives, computed the first time only, since several metrics read one comparison."""
+        """Return `compute(pair)`, which is computed once and stored, because several metrics use it."""
         if compute not in self._found:
             self._found[compute] = compute(self)
         return self._found[compute]
 
     def rng(self, *key: int) -> np.random.Generator:
-        """Generator of one purpose of the comparison."""
+        """Return the random generator of one purpose of the comparison."""
         return generator(self.seed, int(Purpose.EVALUATE), *key)
 
-    # --- what both sides agree on ---------------------------------------------------------------------------------
+    # --- common to both sides -------------------------------------------------------------------------------------
 
     @cached_property
     def window(self) -> int:
-        """Bins that at least nine tenths of all trials have."""
+        """Number of bins that at least nine tenths of all trials have."""
         lengths = np.concatenate([self.real_trials.lengths, self.fake_trials.lengths])
         return int(np.quantile(lengths, 0.1, method="lower"))
 
     @cached_property
     def label_name(self) -> str | None:
-        """Name of the condition that labels the trials, None if there is none."""
+        """Name of the condition that labels the trials; None if there is none."""
         return self.condition or find_condition(self.real_trials, self.fake_trials, self.reference)
 
     @cached_property
@@ -137,32 +137,32 @@ class Pair:
         """Values of the labelling condition among real and reference trials, sorted; empty if there is none."""
         if self.label_name is None:
             return np.empty(0)
-        known = [self.real_trials.condition(self.label_name)]
+        values = [self.real_trials.condition(self.label_name)]
         if self.reference is not None and self.label_name in self.reference.conditions:
-            known.append(self.reference.condition(self.label_name).ravel())
-        return values_of(np.concatenate(known))
+            values.append(self.reference.condition(self.label_name).ravel())
+        return values_of(np.concatenate(values))
 
     @property
     def labels_decoded(self) -> bool:
-        """True if the fake trials have no labels of their own."""
+        """True if the labels of the fake trials were decoded from their spikes."""
         return self.label_name is not None and self.label_name not in self.fake_trials.conditions
 
     def was_condition(self, name: str) -> bool:
-        """Whether the fake trials were generated under this condition or series, as far as it is known."""
+        """Return True if the fake trials were conditioned on this condition or series, or if that is unknown."""
         if self.conditioned_on is None:
             return True
         return name in self.conditioned_on or all(part in self.conditioned_on for part in name.split(","))
 
     @property
     def label_note(self) -> str:
-        """What a reader must know about the labels behind a number; empty when they are plain."""
+        """Note on the labels behind a number; empty if the fake trials hold their labels."""
         if self.label_name is None:
             return "no conditions: all trials count as one, so differences between stimuli are included"
         return f"{self.label_name} of the generated trials was decoded from their spikes" if self.labels_decoded else ""
 
     @property
     def window_note(self) -> str:
-        """Says how much of the trials was compared, when their lengths differ; empty otherwise."""
+        """Note on the compared part of the trials; empty if all trials have the same length."""
         lengths = np.concatenate([self.real_trials.lengths, self.fake_trials.lengths])
         if lengths.min() == lengths.max():
             return ""
@@ -189,21 +189,21 @@ class Pair:
 
     @cached_property
     def teacher(self) -> Statistics:
-        """Statistics of the trials that decoders are fitted to: the reference, or else the real trials."""
+        """Statistics of the trials to which decoders are fitted: the reference, or else the real trials."""
         if self.reference is None or (self.label_name and self.label_name not in self.reference.conditions):
             return self.real
         return self._statistics(self.reference, self._labels(self.reference))
 
     @cached_property
     def classifier(self) -> Classifier:
-        """Reads the condition from a trial's spikes; fitted to the teacher's trials."""
-        known = self.teacher.labels >= 0
+        """Classifier that decodes the condition from the spikes of a trial, fitted to the trials of `teacher`."""
+        labelled = self.teacher.labels >= 0
         return Classifier.fit(
-            self.chunk_features(self.teacher)[known], self.teacher.labels[known], len(self.label_values)
+            self.chunk_features(self.teacher)[labelled], self.teacher.labels[labelled], len(self.label_values)
         )
 
     def chunk_features(self, statistics: Statistics) -> Numbers:
-        """Features that the classifier reads (trial, feature)."""
+        """Return the input features of the classifier (trial, feature)."""
         seconds = float(self.real_trials.lengths.mean()) * self.real_trials.bin_width
         return chunk_features(statistics, chunks=chunks_for(seconds, self.n_neurons))
 
@@ -216,19 +216,19 @@ class Pair:
         return as_labels(trials.condition(self.label_name), self.label_values)
 
     def active(self, spikes: int) -> NDArray[np.int64]:
-        """Neurons with at least this many spikes on both sides."""
+        """Return the neurons with at least `spikes` spikes on both sides."""
         return np.flatnonzero((self.real.totals >= spikes) & (self.fake.totals >= spikes))
 
     @cached_property
     def features(self) -> Features:
-        """Feature vectors of both sides; of the neurons with at least 50 real spikes."""
+        """Feature vectors of both sides, from the neurons with at least 50 real spikes."""
         return Features(self.real, self.fake, np.flatnonzero(self.real.totals >= ENOUGH_SPIKES), self.seed)
 
     # --- correlograms, shared by several metrics ------------------------------------------------------------------
 
     @cached_property
     def coactive(self) -> NDArray[np.int64]:
-        """The pairs of neurons that fire together most in the real trials, by mean product of wide counts (pair, 2)."""
+        """Pairs of neurons (pair, 2) with the largest mean product of wide counts in the real trials."""
         pairs = pairs_of(self.active(ENOUGH_SPIKES))
         together = self.real.products[pairs[:, 0], pairs[:, 1]]
         return pairs[np.argsort(-together, kind="stable")[:COACTIVE_PAIRS]]
@@ -244,11 +244,11 @@ class Pair:
 
 
 def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) -> str | None:
-    """First condition that labels the real trials; one that both sides have comes before one of the real side only.
+    """Return the first condition that labels the real trials, preferring conditions that both sides have.
 
-    Where there is a reference, a condition that labels its trials will do, too: test sets may be small. The condition
-    `source`, which says which recording each pooled trial comes from, must be named to be used: it is no condition of
-    an experiment, and generated trials come from no recording.
+    With a reference, a condition that labels the reference trials is accepted, too, because test sets may be small. The
+    condition `source`, which says which recording each pooled trial comes from, must be named to be used: it is no
+    condition of an experiment, and generated trials come from no recording.
     """
     sets = [real] if reference is None else [real, reference]
     names = [name for name in real.conditions if name != SOURCE]
@@ -266,17 +266,19 @@ def _labels_trials(values: Numbers) -> bool:
 
 
 def values_of(labels: Numbers) -> Numbers:
-    """Distinct values of a condition, sorted, without missing ones (NaN or empty text)."""
+    """Return the distinct values of a condition, sorted, without missing ones (NaN or empty text)."""
     distinct = np.unique(labels)
     return distinct[distinct != ""] if distinct.dtype.kind == "U" else distinct[distinct == distinct]
 
 
-def as_labels(values: Numbers, known: Numbers) -> NDArray[np.int64]:
-    """Place of each value among the known ones (trial,), -1 for a value that is not among them."""
+def as_labels(values: Numbers, distinct: Numbers) -> NDArray[np.int64]:
+    """Return the index of each value in `distinct` (trial,); -1 for a value that is not in it."""
     values = np.asarray(values)
     if values.ndim != 1:
         return np.full(len(values), -1)
-    if "f" in (values.dtype.kind, known.dtype.kind):  # files may round angles
-        values, known = np.round(values.astype(float), 6), np.round(known.astype(float), 6)
-    place = np.clip(np.searchsorted(known, values), 0, max(0, len(known) - 1))
-    return np.where(known[place] == values, place, -1).astype(np.int64) if len(known) else np.full(len(values), -1)
+    if "f" in (values.dtype.kind, distinct.dtype.kind):  # files may round angles
+        values, distinct = np.round(values.astype(float), 6), np.round(distinct.astype(float), 6)
+    index = np.clip(np.searchsorted(distinct, values), 0, max(0, len(distinct) - 1))
+    return (
+        np.where(distinct[index] == values, index, -1).astype(np.int64) if len(distinct) else np.full(len(values), -1)
+    )

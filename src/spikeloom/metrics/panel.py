@@ -1,7 +1,7 @@
-"""The panel: every metric in one table, and the one call that measures them all.
+"""The panel: a table of all metrics, and `measure`, which computes them.
 
-A metric is a pure function of a pair of trial sets, with a name, a unit and an ideal value. Its answer is one number
-with the arrays behind it, or no number and a sentence that says why: a metric never answers NaN.
+A metric is a pure function of a pair of trial sets, with a name, a unit and an ideal value. Its result is one
+number with the arrays behind it, or None and a note with the reason; it is never NaN.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,18 +18,19 @@ __all__ = ["METRICS", "Metric", "Pair", "Result", "measure"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One line of the panel.
+    """One metric of the panel.
 
     Args:
         name: Key in metrics.json, such as "population_count_kl".
-        title: For people, such as "Population count, KL".
-        unit: Such as "nats" or "spikes/s"; empty for a number without one.
-        ideal: Value of a perfect generator with endless data.
-        better: Which side of the ideal is worse: "lower" (above it), "higher" (below it), "ideal" (both).
-        group: Heading it stands under: "rates", "counts", "intervals", "correlations", "dynamics", "distance",
+        title: Title in reports, such as "Population count, KL".
+        unit: Unit, such as "nats" or "spikes/s"; empty for a number without unit.
+        ideal: Value of a perfect generator with infinite data.
+        better: Direction of better values: "lower" (down to the ideal), "higher" (up to the ideal), or "ideal" (both
+            sides of the ideal are worse).
+        group: Group of metrics: "rates", "counts", "intervals", "correlations", "dynamics", "distance",
             "conditions", "memorisation".
-        measure: From a `Pair` to a `Result`.
-        why: One sentence for a reader of the report: what a bad value says about the generated trials.
+        measure: Function from a `Pair` to a `Result`.
+        why: One sentence for the report: meaning of a bad value.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Metric:
     why: str
 
     def distance(self, value: float) -> float:
-        """How far a value is from the ideal, in the metric's unit, >= 0; 0 beyond the ideal on the good side."""
+        """Return the distance of a value from the ideal, in the metric's unit; 0 for values better than the ideal."""
         gap = value - self.ideal
         if self.better == "ideal":
             return abs(gap)
@@ -54,133 +55,133 @@ class Metric:
 METRICS: tuple[Metric, ...] = (
     Metric("mean_rate_r", "Mean rate, r over neurons", "", 1.0, "higher", "rates",
            counts.mean_rate_r,
-           "Neurons must fire as much as they do; any model passes, so a low value is a fault."),
+           "Generated mean rates must match real ones. Every model should pass; a low value shows a fault."),
     Metric("mean_rate_log_r", "Mean rate (log), r over neurons", "", 1.0, "higher", "rates",
            counts.mean_rate_log_r,
-           "As above with slow neurons counting as much as fast ones."),
+           "Mean rates on a logarithmic scale, which gives slow and fast neurons the same weight."),
     Metric("mean_rate_rmse", "Mean rate, RMSE", "spikes/s", 0.0, "lower", "rates",
            counts.mean_rate_rmse,
-           "How far single neurons are off, in spikes per second."),
+           "Error of the mean rate of single neurons."),
     Metric("psth_r", "PSTH, r over all cells", "", 1.0, "higher", "rates",
            dynamics.psth_r,
-           "Mean time courses per condition, dominated by rate differences between neurons."),
+           "Agreement of mean time courses per condition; differences in rate between neurons dominate it."),
     Metric("psth_neuron_r", "PSTH, median r per neuron", "", 1.0, "higher", "rates",
            dynamics.psth_neuron_r,
-           "Shape and tuning of single neurons; low when the generator ignores the condition or blurs time."),
+           "Time course and tuning of single neurons. Low if the generator ignores the condition or blurs time."),
     Metric("population_count_kl", "Population count, KL(real, fake)", "nats", 0.0, "lower", "counts",
            counts.population_count_kl,
-           "Large when whole-population bursts or silences are missing from the generated trials."),
+           "Large if the generated trials lack bursts or silences of the whole population."),
     Metric("population_count_kl_reverse", "Population count, KL(fake, real)", "nats", 0.0, "lower", "counts",
            counts.population_count_kl_reverse,
-           "Large when generated bins hold more or fewer spikes than real ones ever do."),
+           "Large if generated bins have population counts that real bins never have."),
     Metric("population_count_js", "Population count, Jensen-Shannon", "nats", 0.0, "lower", "counts",
            counts.population_count_js,
-           "The two divergences in one bounded number."),
+           "Symmetric, bounded combination of the two divergences above."),
     Metric("population_count_w1", "Population count, Wasserstein", "spikes/bin", 0.0, "lower", "counts",
            counts.population_count_w1,
-           "How many spikes per bin would have to be moved to make the distributions equal."),
+           "Mean number of spikes per bin that must be added or removed to make the distributions equal."),
     Metric("fano_median_ratio", "Fano factor, median, fake / real", "", 1.0, "ideal", "counts",
            counts.fano_median_ratio,
-           "Below 1 the generated trials vary less from trial to trial than real ones."),
+           "Below 1, generated spike counts vary less from trial to trial than real ones."),
     Metric("fano_rmse", "Fano factor, RMSE over neurons", "", 0.0, "lower", "counts",
            counts.fano_rmse,
-           "Whether the right neurons are variable."),
+           "Error of the trial-to-trial variability of single neurons."),
     Metric("fano_r", "Fano factor, r over neurons", "", 1.0, "higher", "counts",
            counts.fano_r,
-           "Whether variable neurons are variable in the generated trials, too."),
+           "High if neurons with variable counts in real trials also vary in generated trials."),
     Metric("isi_mean_r", "ISI mean, r over neurons", "", 1.0, "higher", "intervals",
            intervals.isi_mean_r,
-           "Nearly a function of the rate; low values are a fault."),
+           "Mean intervals follow almost entirely from mean rates. A low value shows a fault."),
     Metric("isi_mean_rmse", "ISI mean, RMSE", "s", 0.0, "lower", "intervals",
            intervals.isi_mean_rmse,
-           "How far the mean interval between spikes is off."),
+           "Error of the mean interval between spikes."),
     Metric("isi_cv_r", "ISI CV, r over neurons", "", 1.0, "higher", "intervals",
            intervals.isi_cv_r,
-           "Regular neurons must be regular and bursting ones must burst."),
+           "Regularly firing neurons must fire regularly, and bursting neurons must burst."),
     Metric("isi_cv_rmse", "ISI CV, RMSE", "", 0.0, "lower", "intervals",
            intervals.isi_cv_rmse,
-           "How far the regularity of spiking is off."),
+           "Error of the regularity of spiking."),
     Metric("isi_cv_error", "ISI CV, mean error, busy neurons", "", 0.0, "lower", "intervals",
            intervals.isi_cv_error,
-           "The same for neurons whose regularity is well known."),
+           "Error of the regularity of spiking, for neurons with enough spikes to estimate it precisely."),
     Metric("refractory_rmse", "Autocorrelation, lags 1-3 bins, RMSE", "", 0.0, "lower", "intervals",
            dynamics.refractory_rmse,
-           "The dip or burst right after a spike, which rates alone cannot make."),
+           "Error of the dip or burst just after a spike, which independent Poisson spikes cannot show."),
     Metric("pairwise_correlation_r", "Pairwise correlation, r over pairs", "", 1.0, "higher", "correlations",
            correlation.pairwise_correlation_r,
-           "Which neurons fire together, within 20 ms, for whatever reason."),
+           "Agreement of correlations between neurons in 20 ms bins, from all sources together."),
     Metric("pairwise_correlation_slope", "Pairwise correlation, slope", "", 1.0, "ideal", "correlations",
            correlation.pairwise_correlation_slope,
-           "Below 1 generated correlations are shrunk."),
+           "Below 1, generated correlations are too weak."),
     Metric("pairwise_correlation_rmse", "Pairwise correlation, RMSE beyond noise", "", 0.0, "lower", "correlations",
            correlation.pairwise_correlation_rmse,
-           "How far correlations are off once sampling noise is taken away."),
+           "Error of the correlations after subtraction of sampling noise."),
     Metric("noise_correlation_r", "Noise correlation, r over pairs", "", 1.0, "higher", "correlations",
            correlation.noise_correlation_r,
-           "Which neurons share trial-to-trial variability; zero for every model without latents."),
+           "Agreement of shared trial-to-trial variability; 0 for models without shared latents."),
     Metric("noise_correlation_slope", "Noise correlation, slope", "", 1.0, "ideal", "correlations",
            correlation.noise_correlation_slope,
-           "Below 1 shared trial-to-trial variability is too weak."),
+           "Below 1, shared trial-to-trial variability is too weak."),
     Metric("noise_correlation_abs_ratio", "Noise correlation, mean size, fake / real", "", 1.0, "ideal", "correlations",
            correlation.noise_correlation_abs_ratio,
-           "How strong shared variability is, whichever pairs have it."),
+           "Ratio of the strength of shared variability, regardless of its distribution over pairs."),
     Metric("noise_correlation_mean_difference", "Noise correlation, mean difference", "", 0.0, "ideal", "correlations",
            correlation.noise_correlation_mean_difference,
-           "Whether the population fluctuates together as much as it should."),
+           "Below 0, the population fluctuates together less than in real trials; above 0, more."),
     Metric("autocorrelation_rmse", "Autocorrelation, RMSE", "", 0.0, "lower", "dynamics",
            dynamics.autocorrelation_rmse,
-           "Time scales of single neurons up to 30 bins."),
+           "Error of the time scales of single neurons, up to 30 bins."),
     Metric("cross_correlogram_rmse", "Cross-correlogram, RMSE", "", 0.0, "lower", "dynamics",
            dynamics.cross_correlogram_rmse,
-           "Timing between the neurons that fire together most."),
+           "Error of the relative spike timing of the pairs that fire together most."),
     Metric("spectral_distance_db", "Population spectrum, log distance", "dB", 0.0, "lower", "dynamics",
            dynamics.spectral_distance_db,
-           "Rhythms and slow waves of the whole population, 1 to 50 Hz."),
+           "Error of rhythms and slow fluctuations of the population count, 1 to 50 Hz."),
     Metric("participation_ratio", "Dimensionality, fake / real", "", 1.0, "ideal", "dynamics",
            distance.participation_ratio_ratio,
-           "Above 1 activity spreads over too many dimensions (independent noise), below 1 over too few."),
+           "Above 1, activity has too many dimensions (independent noise); below 1, too few."),
     Metric("subspace_captured", "Variance in the real subspace, fake / real", "", 1.0, "ideal", "dynamics",
            distance.subspace_captured,
-           "Whether generated activity lives in the dimensions that real activity uses."),
+           "Below 1, generated activity varies outside the leading dimensions of real activity."),
     Metric("sliced_wasserstein", "Sliced Wasserstein, trajectories", "sd", 0.0, "lower", "distance",
            distance.sliced_wasserstein,
-           "Distance of whole trajectories, feature by feature."),
+           "Distance between the distributions of trajectories, along random directions."),
     Metric("mmd", "MMD^2, trajectories", "", 0.0, "lower", "distance",
            distance.mmd,
-           "Distance of the distributions of trajectories, with a p value."),
+           "Distance between the distributions of trajectories, with a p value."),
     Metric("c2st_rbf", "Classifier, components, RBF", "", 0.5, "lower", "distance",
            distance.c2st_rbf,
-           "How often a classifier tells a generated trial from a real one; half is guessing."),
+           "Accuracy of a classifier that separates generated from real trials; 0.5 is chance."),
     Metric("c2st_logistic", "Classifier, components, logistic", "", 0.5, "lower", "distance",
            distance.c2st_logistic,
-           "The same for a classifier that sees only differences of means."),
+           "Accuracy of a linear classifier, which detects only differences between means."),
     Metric("c2st_network", "Classifier, components, small network", "", 0.5, "lower", "distance",
            distance.c2st_network,
-           "The same for a network, which finds other differences than the Gaussian kernel."),
+           "Accuracy of a small network, which detects other differences than a Gaussian kernel."),
     Metric("c2st_population", "Classifier, population features", "", 0.5, "lower", "distance",
            distance.c2st_population,
-           "The same from the summed activity alone."),
+           "Accuracy of a classifier that uses only the summed activity of all neurons."),
     Metric("condition_accuracy", "Condition read back, fake / real", "", 1.0, "ideal", "conditions",
            decoding.condition_accuracy,
-           "Below 1 generated trials follow their condition less than real ones; above 1 they are too clean."),
+           "Below 1, generated trials follow their condition less than real ones; above 1, they vary too little."),
     Metric("condition_angle_error", "Angle read back, error, fake - real", "deg", 0.0, "lower", "conditions",
            decoding.condition_angle_error,
-           "How many degrees further off the direction read from generated spikes is."),
+           "Angular error of directions decoded from generated spikes, minus the error for real spikes."),
     Metric("condition_spread", "Spread over conditions", "", 0.0, "lower", "conditions",
            decoding.condition_spread,
-           "Large when the generator forgets some conditions and prefers others."),
+           "Large if the generator produces some conditions too rarely and others too often."),
     Metric("decode_back", "Behaviour read back, R2, fake / real", "", 1.0, "ideal", "conditions",
            decoding.decode_back,
-           "Whether a decoder of real spikes finds the movement that the generated trials were conditioned on."),
+           "Below 1, generated spikes follow the requested behaviour less than real spikes do."),
     Metric("memorisation_share", "Closer to training than to held-out", "", 0.5, "lower", "memorisation",
            memorisation.memorisation_share,
-           "Above one half the generator repeats trials it was trained on."),
+           "Above 0.5, generated trials resemble training trials more than new real trials do."),
     Metric("memorisation_quantile_ratio", "Smallest distances, training / held-out", "", 1.0, "higher", "memorisation",
            memorisation.memorisation_quantile_ratio,
-           "Well below 1 some generated trials are near copies of training trials."),
+           "Well below 1, some generated trials are near copies of training trials."),
     Metric("duplicate_trials", "Exact copies of training trials", "trials", 0.0, "lower", "memorisation",
            memorisation.duplicate_trials,
-           "Any exact copy is a fault of privacy and of science."),
+           "Generated trials with exactly the spikes of a training trial; there should be none."),
 )
 # fmt: on
 """Every metric, in the order of the report."""
@@ -197,17 +198,17 @@ def measure(
     aligned: bool = True,
     conditioned_on: Sequence[str] | None = None,
 ) -> dict[str, Result]:
-    """Every metric of the panel, name -> result, in the order of the table.
+    """Compute every metric of the panel and return name -> result, in the order of the table.
 
     Args:
         real: Held-out recorded trials.
         fake: Trials to judge: generated ones, a baseline, or another real half (the noise floor).
-        reference: Training trials: decoders are fitted to them, and memorisation looks for them.
-        condition: Name of the condition that defines "per condition"; found by itself if absent (see `Pair`).
-        metrics: Which ones; all of them by default.
+        reference: Training trials, to which decoders are fitted and in which memorisation searches for copies.
+        condition: Name of the condition that defines "per condition"; `None` chooses one (see `Pair`).
+        metrics: Metrics to compute; all by default.
         seed: Random seed of permutations, folds and random directions; the same seed gives the same numbers.
-        conditioned_on: What the fake trials were conditioned on: only that is read back. `None` reads back what they
-            carry.
+        conditioned_on: Names of the conditions and series of which the fake trials were generated; only these are
+            decoded. `None` decodes all that the fake trials hold.
         aligned: False for windows cut from a continuous recording, whose time courses have no common beginning.
 
     Raises:

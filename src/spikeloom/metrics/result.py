@@ -1,4 +1,4 @@
-"""`Result`: what a metric answers: one number with the arrays behind it, or no number and a sentence that says why."""
+"""`Result`: the value of a metric with the arrays behind it, or no value and the reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from spikeloom.metrics.arrays import Numbers
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Answer of a metric.
+    """Result of a metric.
 
     Args:
-        value: The scalar; None where it cannot be computed.
-        note: Why there is none, or how many neurons, pairs or trials were used ("83 of 97 neurons").
+        value: Value of the metric; None if it cannot be computed.
+        note: Reason for a missing value, or the number of neurons, pairs or trials used ("83 of 97 neurons").
         detail: Arrays behind the scalar, for figures: "real" and "fake" (one entry per neuron, pair, bin or lag, of
-            equal shape), and what indexes them: "neuron", "pair" (pair, 2), "lag" (s), "frequency" (Hz), "count",
+            equal shape), and their indices: "neuron", "pair" (pair, 2), "lag" (s), "frequency" (Hz), "count",
             "time" (s).
     """
 

@@ -1,8 +1,8 @@
-"""`Statistics`: what many metrics need of one set of trials, computed once and only when asked for.
+"""`Statistics`: intermediate results of one set of trials that several metrics share, computed at their first use.
 
-Three time scales serve all metrics: the bins of the recording; *wide* bins of 20 ms (or the recording's own, when they
-are wider), on which correlations and trajectories live; and the *window*, the first bins that (nearly) all trials of
-both sides have, in which trials of different length can be compared as wholes (trial counts, PSTHs, feature vectors).
+Three time scales serve all metrics: the bins of the recording; *wide* bins of 20 ms (or the recording's bins, if they
+are wider), for correlations and trajectories; and the *window*, the first bins, which at least nine tenths of the
+trials of both sides have, for comparisons of complete trials (trial counts, PSTHs, feature vectors).
 """
 
 from dataclasses import dataclass
@@ -26,21 +26,21 @@ PSTH_SMOOTHING = 0.020
 """Standard deviation of smoothed PSTHs, in seconds."""
 
 LARGE = 64
-"""Counts above which products are summed in double precision: their variance is small beside their square."""
+"""Larger counts are summed in double precision, because their variance is small relative to their square."""
 
 CHUNK = 1_000_000
-"""Counts that are turned into floats at once: 4 MB, so that temporaries stay in cache and memory stays flat."""
+"""Number of counts converted to floats at once: 4 MB, so that temporaries fit into the cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Shared intermediates of one set of trials.
+    """Shared intermediate results of one set of trials.
 
     Args:
         trials: The trials.
-        labels: Condition of each trial as a whole number (trial,), -1 where it is unknown; all 0 without conditions.
-        conditions: How many conditions there are.
-        window: The bins in which trials are compared as wholes; shorter trials are left out of such comparisons.
+        labels: Condition of each trial as an integer (trial,), -1 if it is unknown; all 0 without conditions.
+        conditions: Number of conditions.
+        window: Number of bins of the window; shorter trials are left out of comparisons of complete trials.
     """
 
     trials: Trials
@@ -50,11 +50,11 @@ class Statistics:
 
     @cached_property
     def _sums(self) -> type[np.int32] | type[np.int64]:
-        """Integers that hold a sum over one trial or over all neurons: 32 bits are faster and nearly always enough."""
+        """Integer type of sums over one trial or over all neurons: 32 bits if they suffice, because they are faster."""
         counts = self.trials.counts
         return np.int32 if int(counts.max(initial=0)) * max(counts.shape[1:]) < 2**31 else np.int64
 
-    # --- the recording's own bins ---------------------------------------------------------------------------------
+    # --- bins of the recording ------------------------------------------------------------------------------------
 
     @cached_property
     def population(self) -> NDArray[np.int64]:
@@ -80,7 +80,7 @@ class Statistics:
 
     @cached_property
     def whole(self) -> NDArray[np.int64]:
-        """Numbers of the trials that fill the window."""
+        """Indices of the trials that fill the window."""
         return np.flatnonzero(np.asarray(self.trials.lengths, np.int64) >= self.window)
 
     @cached_property
@@ -99,7 +99,7 @@ class Statistics:
         return np.bincount(self.whole_labels[self.whole_labels >= 0], minlength=self.conditions)
 
     def _indicator(self) -> Numbers:
-        """1 where a whole trial has a condition (condition, whole trial)."""
+        """Return 1 where a trial has a condition (condition, trial), for trials that fill the window."""
         return (self.whole_labels[None] == np.arange(self.conditions)[:, None]).astype(np.float64)
 
     @cached_property
@@ -111,14 +111,15 @@ class Statistics:
     def residual_counts(self) -> Numbers:
         """Trial counts minus their condition's mean (trial, neuron), over whole trials of known condition.
 
-        Scaled by sqrt(n / (n - 1)) with n trials of the condition, since a mean of few trials swallows variance.
+        Scaled by sqrt(n / (n - 1)) with n trials of the condition, because subtracting a mean of few trials reduces
+        variance.
         """
-        known = self.whole_labels >= 0
-        labels = self.whole_labels[known]
+        labelled = self.whole_labels >= 0
+        labels = self.whole_labels[labelled]
         keep = self.sizes[labels] >= 2
         labels = labels[keep]
         scale = np.sqrt(self.sizes[labels] / (self.sizes[labels] - 1))
-        return (self.trial_counts[known][keep] - self.condition_means[labels]) * scale[:, None]
+        return (self.trial_counts[labelled][keep] - self.condition_means[labels]) * scale[:, None]
 
     @cached_property
     def noise_correlation(self) -> Numbers:
@@ -144,7 +145,7 @@ class Statistics:
 
     @property
     def factor(self) -> int:
-        """Bins of the recording in a wide bin; at most the window, so that short trials have one."""
+        """Number of bins in a wide bin; at most the window, so that short trials have one wide bin."""
         return max(1, min(round(WIDE / self.trials.bin_width), self.window))
 
     @property
@@ -154,7 +155,7 @@ class Statistics:
 
     @property
     def wide_window(self) -> int:
-        """Wide bins in the window."""
+        """Number of wide bins in the window."""
         return self.window // self.factor
 
     @cached_property
@@ -168,8 +169,8 @@ class Statistics:
         counts, factor = self.trials.counts, self.factor
         time = counts.shape[1] // factor
         out = np.zeros((len(counts), time, counts.shape[2]), np.float32)
-        for place in range(factor):
-            out += counts[:, place : time * factor : factor]
+        for offset in range(factor):
+            out += counts[:, offset : time * factor : factor]
         if not self.wide_mask.all():
             out *= self.wide_mask[:, :, None]
         return out
@@ -195,12 +196,12 @@ class Statistics:
         return second_moment(self.wide) / max(1, int(self.wide_mask.sum()))
 
     def correlation_variance(self, neurons: NDArray[np.int64]) -> float:
-        r"""Mean over pairs of neurons of the sampling variance of the pairwise correlation, trials being the units.
+        r"""Compute the mean over pairs of neurons of the sampling variance of the pairwise correlation over trials.
 
-        The limit of a bootstrap over trials for many resamples, to first order (infinitesimal jackknife): with
-        z-scored wide counts z, trial k pulls :math:`r_{ij}` by :math:`u_k = \frac1n \sum_{t \in k} (z_i z_j - r_{ij}
-        (z_i^2 + z_j^2)/2)`, and :math:`v = \frac{K}{K-1} \sum_k u_k^2`. Of more than 300 neurons, 300 evenly spaced
-        ones stand for all.
+         It is the first-order limit of a bootstrap over trials (infinitesimal jackknife): with z-scored wide
+        counts z, the influence of trial k on :math:`r_{ij}` is :math:`u_k = \frac1n \sum_{t \in k} (z_i z_j - r_{ij}
+        (z_i^2 + z_j^2)/2)`, and :math:`v = \frac{K}{K-1} \sum_k u_k^2`. With more than 300 neurons, 300 evenly
+        spaced ones are used.
         """
         neurons = neurons[np.linspace(0, len(neurons) - 1, min(len(neurons), 300)).astype(int)]
         count, valid = len(neurons), self.wide_mask
@@ -212,22 +213,22 @@ class Statistics:
             part = slice(start, start + step)
             z = ((self.wide[part][:, :, neurons] - mean) / sd).astype(np.float32) * valid[part][:, :, None]
             gram = z.transpose(0, 2, 1) @ z
-            own = np.diagonal(gram, axis1=1, axis2=2) / 2
-            gram -= r * (own[:, :, None] + own[:, None, :])
+            squares = np.diagonal(gram, axis1=1, axis2=2) / 2
+            gram -= r * (squares[:, :, None] + squares[:, None, :])
             total += float(np.vdot(gram, gram)) - float(np.sum(np.diagonal(gram, axis1=1, axis2=2) ** 2))
         trials = len(valid)
         return total * trials / max(1, trials - 1) / max(1, int(valid.sum())) ** 2 / max(1, count * (count - 1))
 
 
 def second_moment(counts: NDArray[np.generic], weight: Numbers | None = None) -> Numbers:
-    """Sum over trials and bins of x x' (neuron, neuron).
+    """Compute the sum over trials and bins of x x' (neuron, neuron).
 
-    Products of small counts are whole numbers, so blocks summed in float32 and added up in float64 are exact. Blocks
+    Products of small counts are integers, so blocks summed in float32 and added up in float64 are exact. Blocks
     with counts above `LARGE` are summed in float64.
 
     Args:
         counts: (trial, time, neuron).
-        weight: How often each trial counts, whole numbers (trial,); once if absent.
+        weight: Number of times that each trial counts, integers (trial,); 1 if absent.
     """
     trials, time, neurons = counts.shape
     total = np.zeros((neurons, neurons))
