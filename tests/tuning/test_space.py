@@ -59,8 +59,8 @@ def test_a_search_needs_something_to_vary():
 
 def test_toml_says_the_same_as_words(tmp_path):
     (tmp_path / "a.toml").write_text(
-        "[vary]\nnetwork.dropout = { low = 0.0, high = 0.6, start = [0.1, 0.2] }\n"
-        '"plan.learning_rate" = { low = 1e-5, high = 5e-3, log = true }\nlatents = { among = [8, 16] }\n'
+        "[vary]\nnetwork_settings.dropout = { low = 0.0, high = 0.6, start = [0.1, 0.2] }\n"
+        '"plan.learning_rate" = { low = 1e-5, high = 5e-3, log = true }\nn_latents = { among = [8, 16] }\n'
         "[fix]\nplan.horizon = 1000.0\n[population]\nmembers = 7\n[population.later]\nplan.warmup = 0.0\n"
     )
     space = read_space(tmp_path / "a.toml", ["n_codes=4..8"])
