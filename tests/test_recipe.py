@@ -46,8 +46,8 @@ def build(*changes):
 
 
 def test_overrides_reach_plain_values_and_objects():
-    assert build("n_latents=4").latents == 4
-    assert build("autoencoder_settings.bidirectional=false").autoencoder.bidirectional is False
+    assert build("n_latents=4").n_latents == 4
+    assert build("autoencoder_settings.bidirectional=false").autoencoder_settings.bidirectional is False
     assert build("autoencoder_plan.precision=bf16").autoencoder_plan.precision == "bf16"
     assert build("schedule=Cosine").schedule == Cosine()
     assert build("schedule.name=cosine", "schedule.offset=0.01").schedule == Cosine(offset=0.01)
@@ -60,14 +60,14 @@ def test_overrides_reach_plain_values_and_objects():
 
 
 def test_an_override_keeps_what_the_recipe_says():
-    assert build("autoencoder_settings.blocks=3").autoencoder.width == build().autoencoder.width
+    assert build("autoencoder_settings.blocks=3").autoencoder_settings.width == build().autoencoder_settings.width
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ("smothness=1", "smothness"),
-        ("latent=4", "Did you mean latents?"),
+        ("latent=4", "Did you mean n_latents?"),
         ("autoencoder_settings.smothness=1", "Did you mean smoothness?"),
         ("autoencoder_plan.update=3", "Did you mean updates?"),
         ("n_neurons=4", "n_neurons"),
@@ -105,7 +105,7 @@ def test_unknown_recipes_and_broken_files(tmp_path):
     with pytest.raises(SettingError, match="must be TOML"):
         read_recipe(broken)
     broken.write_text("latents = 3\n")
-    with pytest.raises(SettingError, match="which model"):
+    with pytest.raises(SettingError, match="name its model"):
         read_recipe(broken)
 
 

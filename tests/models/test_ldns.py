@@ -88,7 +88,7 @@ def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(told, tmp_path)
     value = {"angle_deg": 45, "side": "left", "speed": 0.5, "wave": np.zeros((10, 1)).tolist()}
     code = (
         "import sys, json; from spikeloom.recipe import load_model; m = load_model(sys.argv[1]);"
-        "f = m.sample(3, bins=10, condition=json.loads(sys.argv[2]), seed=5); print(json.dumps(f.counts.tolist()))"
+        "f = m.sample(3, n_bins=10, condition=json.loads(sys.argv[2]), seed=5); print(json.dumps(f.counts.tolist()))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "model"), json.dumps(value)],

@@ -18,11 +18,7 @@ Keep = Annotated[
 ]
 Units = Annotated[str | None, typer.Option(help="Keep the neurons with these unit ids or names, such as 3,5-9.")]
 
-SPLIT = (
-    "Examples: spikeloom split trials.h5 --fraction 0.75 --seed 0 --out train.h5 test.h5; "
-    "spikeloom split trials.h5 --blocks --out early.h5 late.h5; "
-    "spikeloom split trials.h5 --by split=train --out train.h5 rest.h5"
-)
+SPLIT = "Example: spikeloom split trials.h5 --fraction 0.75 --seed 0 --out train.h5 test.h5"
 
 
 def split(
