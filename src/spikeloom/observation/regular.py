@@ -28,6 +28,12 @@ from spikeloom.observation.slots import CountDistribution, Values
 from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
+LARGEST_SUM = 50.0
+"""Rates above, spikes/bin, have their quantile found by bisection instead of in steps of one count."""
+
+TAIL = 10.0
+"""Counts are at most this many standard deviations of Poisson counts above such a rate."""
+
 EVERY = 4
 """K: one spike for every K events. Counts of a few spikes a bin can then have half the variance of Poisson counts."""
 
@@ -60,7 +66,9 @@ class Regular(CountDistribution):
         flat = rates.double().expand(shape).flatten()
         share, u = self.share.to(flat).expand(shape).flatten(), uniform.double().expand(shape).flatten()
         counts = torch.zeros(flat.shape, dtype=torch.int64)
-        rest = torch.arange(len(flat))
+        large = flat > LARGEST_SUM
+        counts[large] = _bisected(flat[large], share[large], u[large])
+        rest = torch.nonzero(~large)[:, 0]
         n = 0
         while len(rest):  # the loop continues with counts above n only; most are small
             below = _cumulative(n, flat[rest], share[rest])
@@ -95,7 +103,18 @@ def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
     return torch.where(events < 0, -torch.inf, logs).logsumexp(-1)
 
 
-def _cumulative(n: int, rates: Tensor, share: Tensor) -> Tensor:
+def _bisected(rates: Tensor, share: Tensor, uniform: Tensor) -> Tensor:
+    """Return the count of the quantile by bisection, for rates so large that steps of one count are slow."""
+    low = torch.full(rates.shape, -1, dtype=torch.int64)  # its cumulative probability, 0, does not exceed the number
+    high = (rates + TAIL * rates.sqrt()).ceil().long()
+    while (high - low > 1).any():
+        middle = (low + high) // 2
+        above = _cumulative(middle, rates, share) > uniform
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    return high
+
+
+def _cumulative(n: int | Tensor, rates: Tensor, share: Tensor) -> Tensor:
     """Return P(N <= n) of the mixture."""
     regular = torch.zeros_like(rates)
     for u in range(EVERY):
@@ -103,9 +122,9 @@ def _cumulative(n: int, rates: Tensor, share: Tensor) -> Tensor:
     return (1 - share) * _at_most(n, rates) + share * (regular / EVERY)
 
 
-def _at_most(k: int, rate: Tensor) -> Tensor:
+def _at_most(k: int | Tensor, rate: Tensor) -> Tensor:
     """Return P(count <= k) of a Poisson distribution."""
-    return torch.special.gammaincc(torch.full_like(rate, k + 1.0), rate)
+    return torch.special.gammaincc(torch.zeros_like(rate) + k + 1.0, rate)
 
 
 def _variance(rates: Tensor) -> Tensor:
