@@ -185,7 +185,7 @@ def test_variable_lengths_in_the_form_that_takes_them(sequential):
     np.testing.assert_allclose(sequential.encode(padded).codes, coded.codes, atol=1e-5)
     fake = sequential.sample(like=data, seed=1)
     np.testing.assert_array_equal(fake.lengths, data.lengths)
-    with pytest.raises(DataError, match=r"signal\.form=sequence"):
+    with pytest.raises(DataError, match=r"signal_settings\.form=sequence"):
         model().fit(data, progress=False)
 
 
