@@ -228,7 +228,7 @@ def test_every_setting_survives_the_folder(tmp_path):
     made = model(prior="diffusion", mmd=0.3)
     made.fit(toy(), progress=False).save(tmp_path)
     again = load_model(tmp_path)
-    assert (again.prior, again.network, again.signal) == (made.prior, made.network, made.signal)
+    assert (again.prior, again.network_settings, again.signal_settings) == (made.prior, made.network_settings, made.signal_settings)
     np.testing.assert_array_equal(again.sample(4, seed=0).counts, made.sample(4, seed=0).counts)
 
 

@@ -117,7 +117,7 @@ def test_beta_in_nats_and_in_published_scales(tmp_path):
     assert one.beta == pytest.approx(1e-7 * NEURONS * TIME)
     assert "kappa 1e-07" in one.notes["KL scale"]
     one.save(tmp_path)
-    assert load_model(tmp_path).loss.beta == "published"
+    assert load_model(tmp_path).loss_settings.beta == "published"
 
 
 def test_rates_follow_the_true_ones(fitted):
@@ -159,7 +159,7 @@ def test_a_trial_is_the_same_alone_and_in_any_batch(name, request):
     data = toy(9, variable=True, seed=4)
     coded = one.encode(data, progress=False)
     alone = one.encode(data.select([3]), progress=False)
-    np.testing.assert_allclose(alone.rates[0], coded.rates[3][: alone.time], rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(alone.rates[0], coded.rates[3][: alone.n_bins], rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["fitted", "controlled"])
@@ -203,7 +203,7 @@ def test_every_parameter_learns():
 def test_every_setting_survives_the_folder(tmp_path, controlled):
     controlled.save(tmp_path)
     again = load_model(tmp_path)
-    assert (again.network, again.loss, again.start) == (controlled.network, controlled.loss, controlled.start)
+    assert (again.network_settings, again.loss_settings, again.start) == (controlled.network_settings, controlled.loss_settings, controlled.start)
     np.testing.assert_array_equal(
         again.sample(4, seed=0, progress=False).counts, controlled.sample(4, seed=0, progress=False).counts
     )
