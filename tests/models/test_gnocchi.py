@@ -228,7 +228,8 @@ def test_every_setting_survives_the_folder(tmp_path):
     made = model(prior="diffusion", mmd=0.3)
     made.fit(toy(), progress=False).save(tmp_path)
     again = load_model(tmp_path)
-    assert (again.prior, again.network_settings, again.signal_settings) == (made.prior, made.network_settings, made.signal_settings)
+    for name in ("prior", "network_settings", "signal_settings"):
+        assert getattr(again, name) == getattr(made, name)
     np.testing.assert_array_equal(again.sample(4, seed=0).counts, made.sample(4, seed=0).counts)
 
 

@@ -84,7 +84,10 @@ def test_a_change_of_one_slot_keeps_the_others_of_the_model():
         (["observation.counts=SharedNoise"], "must name one of Poisson, Refractory"),
         (["observation.history.basis=square"], "observation.history.basis"),
         (["observation.noise.rank=0"], "SharedNoise needs"),
-        (["observation=Poisson"], 'three settings.*Write observation = {counts = "Poisson", history = "none", noise = "n'),
+        (
+            ["observation=Poisson"],
+            'three settings.*Write observation = {counts = "Poisson", history = "none", noise = "n',
+        ),
         (["observation.name=SpikeHistory"], 'three settings.*Write observation = {history = "SpikeHistory"'),
         (["observation=SharedNoise"], 'three settings.*Write observation = {noise = "SharedNoise"}'),
         (["observation.inner=Poisson"], "three settings"),

@@ -203,7 +203,8 @@ def test_every_parameter_learns():
 def test_every_setting_survives_the_folder(tmp_path, controlled):
     controlled.save(tmp_path)
     again = load_model(tmp_path)
-    assert (again.network_settings, again.loss_settings, again.start) == (controlled.network_settings, controlled.loss_settings, controlled.start)
+    for name in ("network_settings", "loss_settings", "start"):
+        assert getattr(again, name) == getattr(controlled, name)
     np.testing.assert_array_equal(
         again.sample(4, seed=0, progress=False).counts, controlled.sample(4, seed=0, progress=False).counts
     )

@@ -117,6 +117,6 @@ def test_series_must_end_together():
 
 
 def test_bad_requests_are_refused_at_once(plain):
-    for words in ({"chunk": 0}, {"bins": 0}):
+    for words in ({"chunk": 0}, {"n_bins": 0}):
         with pytest.raises(SettingError, match="at least one bin"):
             plain.stream(**words)
