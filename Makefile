@@ -32,7 +32,7 @@ lint: install
 
 # Pages with code are executed; every warning and every broken link inside is an error.
 docs: install
-	env -u MPLBACKEND $(QUIET) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx -W --keep-going -j 2 -q -b html docs build/docs
+	env -u MPLBACKEND $(QUIET) PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 
 clean:
 	rm -rf $(VENV) demo build
