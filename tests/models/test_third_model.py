@@ -30,15 +30,15 @@ class GLM(Model):
     """Poisson GLM: the drive of a neuron is linear in bumps over the trial and in the encoded condition.
 
     Args:
-        neurons: Neurons of the recording.
+        n_neurons: Neurons of the recording.
         bumps: Gaussian bumps over the longest trial.
         condition: Names of conditions with one value per trial.
         plan: Optimisation.
     """
 
-    def __init__(self, neurons: int, *, bumps: int = 6, condition: tuple[str, ...] = (), plan: Plan = PLAN):
+    def __init__(self, n_neurons: int, *, bumps: int = 6, condition: tuple[str, ...] = (), plan: Plan = PLAN):
         super().__init__()
-        self.n_neurons, self.bumps, self.condition, self.plan = neurons, bumps, tuple(condition), plan
+        self.n_neurons, self.bumps, self.condition, self.plan = n_neurons, bumps, tuple(condition), plan
         self.observation = ObservationModel(Poisson("exp"), history=None, noise=None)
 
     @property
@@ -50,8 +50,8 @@ class GLM(Model):
         self.time_weights = nn.Linear(self.bumps, facts.n_neurons)
         self.condition_weights = nn.Linear(facts.conditions.vector_size, facts.n_neurons, bias=False)
 
-    def stages(self, trials, watch):
-        yield Stage("glm", self, self.loss, self.data(trials), self.plan, watch and self.data(watch))
+    def stages(self, trials, validation):
+        yield Stage("glm", self, self.loss, self.data(trials), self.plan, validation and self.data(validation))
 
     def data(self, trials):
         vector = (
