@@ -83,9 +83,7 @@ class GLM(Model):
 
 # --- the file of the model: end --------------------------------------------------------------------------------------
 
-RECIPE = (
-    'model = "glm"\nabout = "A GLM."\nnote = ""\ncondition = ["side"]\n[plan]\nupdates = 150\nbatch = 16\nrate = 3e-2\n'
-)
+RECIPE = 'model = "glm"\nabout = "A GLM."\nnote = ""\ncondition = ["side"]\n[plan]\nupdates = 150\nbatch = 16\nlearning_rate = 3e-2\n'
 
 
 @pytest.fixture(scope="module")
