@@ -83,7 +83,15 @@ class GLM(Model):
 
 # --- the file of the model: end --------------------------------------------------------------------------------------
 
-RECIPE = 'model = "glm"\nabout = "A GLM."\nnote = ""\ncondition = ["side"]\n[plan]\nupdates = 150\nbatch = 16\nlearning_rate = 3e-2\n'
+RECIPE = """model = "glm"
+about = "A GLM."
+note = ""
+condition = ["side"]
+[plan]
+updates = 150
+batch = 16
+learning_rate = 3e-2
+"""
 
 
 @pytest.fixture(scope="module")
