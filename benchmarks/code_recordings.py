@@ -87,7 +87,7 @@ def measure_angles(
         found[f"traversal from {before:g} deg, asked for {asked % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
         found[f"traversal, asked for {asked % 360:g}: length of the mean vector"] = abs(mean)
         off.append(apart(np.rad2deg(np.angle(mean)), asked))
-    found["traversal: mean direction off what was asked for"] = float(np.mean(off))
+    found["traversal: mean direction off the requested one"] = float(np.mean(off))
     return found
 
 
