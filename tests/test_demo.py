@@ -6,6 +6,7 @@ import numpy as np
 
 from spikeloom import cli, demo
 from spikeloom.cli import conditions
+from spikeloom.models.common.conditions import NamedCondition
 from spikeloom.recipe import read_recipe
 from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
@@ -38,10 +39,11 @@ def test_demo_leaves_a_report_and_says_what_it_did(tmp_path, monkeypatch):
 
 
 def test_the_circle_is_the_one_in_the_file(tmp_path):
-    """What the demo asks for is what the command that it names would read from circle.csv."""
-    asked = {}
+    """The demo samples with the path that its command would read from circle.csv."""
+    request = {}
     model = read_recipe("ldns-tiny").build(4)
-    model.sample = lambda _trials, **how: asked.update(how) or reaching(1)
+    model.sample = lambda _trials, **how: request.update(how) or reaching(1)
     demo._circle(tmp_path, model, tmp_path, 0, lambda _line: None)
-    read = conditions._drawn_path(tmp_path / "circle.csv", 2, "m/s", 0.02, None)
-    np.testing.assert_allclose(asked["condition"]["hand_velocity"], read, atol=1e-6)
+    velocity = NamedCondition("hand_velocity", "continuous", per_bin=True, size=2, unit="m/s")
+    read = conditions._drawn_path(tmp_path / "circle.csv", velocity, 0.02, None)
+    np.testing.assert_allclose(request["condition"]["hand_velocity"], read, atol=1e-6)
