@@ -65,7 +65,6 @@ REDRAW = 1000
 Row = Mapping[str, float]
 
 
-
 def copy_of(trials: Trials, counts: np.ndarray) -> Trials:
     """Return trials with other counts, and without rates and latents."""
     return Trials(
