@@ -219,7 +219,7 @@ def test_intervals():
     np.testing.assert_array_equal(clock.intervals((0, 5), what="Times observed"), [[0, 5]])
     with pytest.raises(DataError, match="Interval 1 goes from 3 to 2 s"):
         clock.intervals([(0, 1), (3, 2)], what="Times observed")
-    with pytest.raises(ShapeError, match="two times each"):
+    with pytest.raises(ShapeError, match="intervals of two times"):
         clock.intervals([1.0, 2.0, 3.0], what="Times observed")
 
 

@@ -1,4 +1,4 @@
-"""The one place through which times enter: anything with or without a unit -> seconds as float64.
+"""Convert times of any kind, with or without a unit, to seconds as float64. All times enter the package through here.
 
 | comes in | is read as |
 |---|---|
@@ -10,8 +10,7 @@
 | None, NaN, NaT, `pandas.NA`, masked | NaN, for missing |
 | text, booleans, complex numbers | refused |
 
-Times with a unit are divided where the unit is a fraction of a second: 300 ms are 0.3 s, the very float that one would
-have typed.
+If the unit is a fraction of a second, the numbers are divided, not multiplied: 300 ms become exactly the float 0.3.
 """
 
 import datetime
@@ -36,15 +35,15 @@ BOUNDS = (("start", "end"), ("start_time", "stop_time"), ("start", "stop"), ("st
 
 
 def seconds(times: Any, *, what: str, error: type[SpikeloomError] = DataError) -> NDArray[np.float64]:
-    """Times in seconds, of the same shape; NaN where they are missing.
+    """Convert times to seconds, in an array of the same shape; missing times are NaN.
 
     Args:
-        times: Anything of the table at the top of the module, or a list of such things.
+        times: Any value that the table at the top of the module lists, or a list of such values.
         what: Name of the times for messages, such as "Spike times of neuron 3".
-        error: Kind of error to raise.
+        error: Class of the error to raise.
 
     Raises:
-        DataError: or the kind given, if the values are no times: text, booleans, or numbers with another unit.
+        DataError: or `error`, if the values are not times: text, booleans, or numbers with another unit.
     """
     quantity = measured(times)
     if quantity is not None:
@@ -52,7 +51,7 @@ def seconds(times: Any, *, what: str, error: type[SpikeloomError] = DataError) -
             raise error(
                 f"{what} must be in seconds or in another unit of time.",
                 f"The unit is {quantity.unit}.",
-                "Give the times, in seconds or as quantities such as ms.",
+                "Give times in seconds, or with a unit of time such as ms.",
             )
         return scaled(_numbers(quantity.numbers, what, error), quantity.seconds)
     if callable(getattr(times, "times", None)) and hasattr(times, "time_support"):  # pynapple keeps seconds
@@ -67,11 +66,11 @@ def seconds(times: Any, *, what: str, error: type[SpikeloomError] = DataError) -
 
 
 def train(times: Any, *, what: str) -> Float[np.ndarray, " spike"]:
-    """Spike times of one neuron in seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
+    """Convert the spike times of one neuron to seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
 
     Raises:
         ShapeError: if there are several axes.
-        DataError: if the values are no times.
+        DataError: if the values are not times.
     """
     array = seconds(times, what=what)
     if array.ndim == 1:
@@ -84,7 +83,7 @@ def train(times: Any, *, what: str) -> Float[np.ndarray, " spike"]:
 
 
 def duration(value: Any, *, what: str) -> float:
-    """One number of seconds: of a number, a quantity, a timedelta.
+    """Convert a number, quantity or timedelta to one number of seconds.
 
     Raises:
         SettingError: if it is anything else.
@@ -100,7 +99,7 @@ def duration(value: Any, *, what: str) -> float:
 
 
 def window(value: Any, *, what: str = "A window") -> tuple[float, float]:
-    """Two numbers of seconds, from and to.
+    """Convert a pair of times to two numbers of seconds, from and to.
 
     Raises:
         SettingError: if it is anything else.
@@ -111,20 +110,22 @@ def window(value: Any, *, what: str = "A window") -> tuple[float, float]:
         ends = [value]
     if isinstance(value, str) or len(ends) != 2:
         raise SettingError(
-            f"{what} must be two numbers of seconds, from and to.", f"It was {value!r}.", "Give such as (-0.2, 0.5)."
+            f"{what} must be two numbers of seconds, from and to.", f"It was {value!r}.", "Write, e.g., (-0.2, 0.5)."
         )
     start, stop = (duration(end, what=f"Each end of {what[0].lower()}{what[1:]}") for end in ends)
     return start, stop
 
 
 def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
-    """Intervals (interval, 2) in seconds, of rows of two times, a table with start and end, an Epoch, an IntervalSet.
+    """Convert intervals to an array (interval, 2) in seconds.
 
-    One pair is one interval.
+    Args:
+        value: Rows of two times, one pair, a table with start and end, a neo `Epoch`, or a pynapple `IntervalSet`.
+        what: Name of the intervals for messages.
 
     Raises:
         ShapeError: if there are not two times per interval.
-        DataError: if an interval ends before it begins, or the values are no times.
+        DataError: if an interval ends before it begins, or the values are not times.
     """
     if hasattr(value, "durations") and hasattr(value, "rescale"):  # neo Epoch
         start = seconds(value, what=what)
@@ -137,7 +138,7 @@ def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
     rows = rows.reshape(0, 2) if not rows.size else rows
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise ShapeError(
-            f"{what} must be intervals, two times each.",
+            f"{what} must be intervals of two times.",
             f"The shape is {rows.shape}.",
             "Give rows such as [(0, 60), (75, 120)].",
         )
@@ -153,7 +154,7 @@ def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
 
 
 def dated(value: Any) -> bool:
-    """Check whether times are dates: moments of the calendar, and not seconds from some start."""
+    """Return whether times are calendar dates instead of seconds from the start of a session."""
     if isinstance(value, str | bytes | Mapping) or measured(value) is not None or hasattr(value, "detach"):
         return False  # tensors of torch hold numbers only
     if isinstance(value, datetime.date | np.datetime64):
@@ -178,7 +179,7 @@ def check_one_clock(sources: Mapping[str, Any]) -> None:
 
 
 def _bounds(value: Any) -> tuple[Any, Any] | None:
-    """The two ends of intervals in a table or in a pynapple IntervalSet; None for anything else."""
+    """Return the starts and ends of intervals in a table or a pynapple IntervalSet, or None for anything else."""
     for first, last in BOUNDS:
         if isinstance(value, Mapping) or hasattr(value, "columns"):
             if first in value and last in value:
@@ -189,7 +190,7 @@ def _bounds(value: Any) -> tuple[Any, Any] | None:
 
 
 def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
-    """Seconds of a plain array: numbers as they are, dates and differences of dates converted."""
+    """Convert a plain array to seconds. Numbers are seconds already; dates and differences of dates are converted."""
     kind = array.dtype.kind
     if kind in "iuf":
         return array.astype(np.float64)
@@ -205,7 +206,7 @@ def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np
 
 
 def _refusal(what: str, came: str, error: type[SpikeloomError]) -> SpikeloomError:
-    convert = "Convert text with np.asarray(times, float)." if came.startswith("text") else "Give such as [0.1, 1.5]."
+    convert = "Convert text with np.asarray(times, float)." if came.startswith("text") else "Write, e.g., [0.1, 1.5]."
     return error(f"{what} must be numbers of seconds.", f"They are {came}.", convert)
 
 
@@ -219,13 +220,13 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
     if ticks is None:  # minutes to weeks, and dates by day, month or year
         array = array.astype(f"{array.dtype.kind}8[s]")
         step, ticks = 1, 1
-    # in two parts, for 1.7e18 ns are more than a float64 tells apart
-    whole, rest = np.divmod(array.astype(np.int64), max(ticks // step, 1))
-    return np.where(np.isnat(array), np.nan, whole + rest * step / ticks)
+    # in two parts, because a float64 cannot resolve nanoseconds at 1.7e18 ns
+    integral, rest = np.divmod(array.astype(np.int64), max(ticks // step, 1))
+    return np.where(np.isnat(array), np.nan, integral + rest * step / ticks)
 
 
 def _single(value: Any, what: str, error: type[SpikeloomError]) -> Any:
-    """One entry of a list or object array, in seconds."""
+    """Convert one entry of a list or object array to seconds."""
     if missing(value):
         return np.nan
     if isinstance(value, datetime.timedelta):

@@ -128,8 +128,8 @@ def check_is_here(path: str | os.PathLike[str], rule: str) -> None:
     """Raise a FileError if a broken link or a pointer stands in place of a file that Git LFS or git-annex holds.
 
     Args:
-        path: The file; nothing is said of one that does not exist.
-        rule: What must hold, the first sentence of the error.
+        path: Path of the file. A missing file raises no error here.
+        rule: First sentence of the error, which states the rule.
     """
     if os.path.islink(path) and not os.path.exists(path):
         target = os.readlink(path)
@@ -140,7 +140,7 @@ def check_is_here(path: str | os.PathLike[str], rule: str) -> None:
         with open(path, "rb") as raw:
             head = raw.read(200)
     except OSError:
-        return  # whoever reads the file says why it cannot be read
+        return  # the code that reads the file raises an error with the reason
     if head.startswith(b"version https://git-lfs"):
         raise FileError(rule, f"{path} is a pointer of Git LFS, not the file.", f"Type: git lfs pull --include {path}")
     if b"/annex/objects/" in head or head.startswith((b"WORM-", b"MD5E-")):

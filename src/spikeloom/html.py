@@ -1,11 +1,11 @@
-"""Small HTML tables with which objects show themselves in a notebook."""
+"""Small HTML tables, as which objects are displayed in a notebook."""
 
 from collections.abc import Mapping
 from html import escape
 
 
 def table(title: str, rows: Mapping[str, str]) -> str:
-    """A table with a heading and one row per fact; every text is escaped.
+    """Return an HTML table with a heading and one row per entry. Every text is escaped.
 
     Args:
         title: Heading.

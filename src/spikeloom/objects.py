@@ -1,8 +1,8 @@
-"""Arrays of other libraries -> plain NumPy arrays, with what they know about units and missing values.
+"""Convert arrays of other libraries to plain NumPy arrays, and keep their units and missing values.
 
-Objects are known by what they can do; nothing of pandas, torch, SciPy, quantities, pint, astropy, pynapple or neo is
-imported. What a plain array cannot say is never dropped: a unit is split off and returned (`measured`), and masked or
-missing entries become NaN in numbers and None in text (`plain`).
+Objects are recognised by their attributes; pandas, torch, SciPy, quantities, pint, astropy, pynapple and neo are not
+imported. A unit is split off and returned (`measured`). Masked or missing entries become NaN among numbers and None
+among text (`plain`).
 """
 
 import math
@@ -27,7 +27,7 @@ TIME_UNITS = {
 
 
 class Measured(NamedTuple):
-    """Numbers, their unit as text, and the seconds in one unit (None where it is no unit of time)."""
+    """Numbers, their unit as text, and the seconds in one unit (None unless it is a unit of time)."""
 
     numbers: Array
     unit: str
@@ -35,10 +35,12 @@ class Measured(NamedTuple):
 
 
 def measured(value: Any) -> Measured | None:
-    """Numbers and unit of a quantity of quantities, neo, pint, astropy, Brian or xarray; None for what has no unit.
+    """Return numbers and unit of a quantity, or None if the value has no unit.
+
+    Quantities of quantities, neo, pint, astropy, Brian and xarray are recognised.
 
     Raises:
-        DataError: if the value carries a unit in a way that is not known here.
+        DataError: if the value has a unit that is stored in another way.
     """
     if hasattr(value, "rescale") and hasattr(value, "magnitude"):  # quantities, neo
         unit = value.dimensionality.string
@@ -65,7 +67,7 @@ def measured(value: Any) -> Measured | None:
 
 
 def _seconds_in(one: Callable[[], Any]) -> float | None:
-    """Seconds in one unit, or None where the library refuses to convert it."""
+    """Return the seconds in one unit, or None if the library refuses to convert it."""
     try:
         return float(one())
     except (ValueError, TypeError):  # what quantities, pint and astropy raise for units of another kind
@@ -73,9 +75,9 @@ def _seconds_in(one: Callable[[], Any]) -> float | None:
 
 
 def scaled(numbers: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Numbers times a factor, correctly rounded where the factor is a fraction such as 1/1000.
+    """Multiply numbers by a factor, correctly rounded if the factor is a fraction such as 1/1000.
 
-    The float nearest to 1/1000 is not 1/1000; dividing by 1000 gives the number that a user would have typed.
+    The float nearest to 1/1000 is not exactly 1/1000, so the numbers are divided by 1000 instead.
     """
     inverse = 1 / factor
     if factor < 1 and math.isclose(inverse, round(inverse), rel_tol=1e-12):
@@ -84,7 +86,7 @@ def scaled(numbers: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
 
 
 def missing(value: Any) -> bool:
-    """Check for None, NaN, NaT, pandas.NA and masked entries."""
+    """Return whether a value is None, NaN, NaT, pandas.NA or masked."""
     if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return True
     if isinstance(value, np.datetime64 | np.timedelta64):
@@ -93,9 +95,9 @@ def missing(value: Any) -> bool:
 
 
 def plain(value: Any) -> Array:
-    """A NumPy array of the same values: of a torch tensor, SciPy sparse matrix, pandas or xarray object, list.
+    """Convert a torch tensor, SciPy sparse matrix, pandas or xarray object, or list to a NumPy array.
 
-    Masked entries become NaN in numbers, NaT in times, and None in anything else. Units must have been split off.
+    Masked entries become NaN among numbers, NaT among times, and None otherwise. Units must have been split off.
     """
     if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray):
         return np.asarray(value)
@@ -118,7 +120,7 @@ def plain(value: Any) -> Array:
 
 
 def object_array(values: Iterable[Any]) -> NDArray[np.object_]:
-    """One axis of anything, such as arrays of different length."""
+    """Return an object array with one axis, for entries of any kind such as arrays of different length."""
     listed = list(values)
     array = np.empty(len(listed), object)
     array[:] = listed
@@ -143,7 +145,7 @@ NO_VALUE = ("nan", "NaN", "<NA>", "NaT")
 
 
 def column(value: Any) -> Array:
-    """One value per row as numbers or text; missing values are NaN among numbers and "" among text.
+    """Return one value per row as numbers or text. Missing values become NaN among numbers and "" among text.
 
     Rows that are vectors of one length become an array (row, dim). Units must have been split off.
 
@@ -167,12 +169,12 @@ def column(value: Any) -> Array:
     if array.dtype.kind == "U":
         array = np.where(np.isin(array, NO_VALUE), "", array)
     if array.dtype.kind not in "iufbU":
-        raise DataError("A column must hold numbers or text.", f"It holds {array.dtype}.", "Convert it.")
+        raise DataError("A column must hold numbers or text.", f"It holds {array.dtype}.", "")
     return array
 
 
 def _of_objects(array: Array) -> Array:
-    """An object array as text if any entry is text, else as numbers or rows of them."""
+    """Convert an object array to text if any entry is text, else to numbers or rows of numbers."""
     entries = [plain(each).tolist() if hasattr(each, "__array__") else each for each in array.ravel()]
     gone = [missing(each) for each in entries]
     present = [each for each, none in zip(entries, gone, strict=True) if not none]
@@ -183,7 +185,7 @@ def _of_objects(array: Array) -> Array:
     if not all(isinstance(each, int | float | list | np.number) for each in present):
         strange = next(each for each in present if not isinstance(each, int | float | list | np.number))
         raise DataError(
-            "A column must hold numbers or text.", f"It holds {type(strange).__name__}, {strange!r:.60}.", "Convert it."
+            "A column must hold numbers or text.", f"It holds {type(strange).__name__}, {strange!r:.60}.", ""
         )
     filled_numbers = [np.nan if none else each for each, none in zip(entries, gone, strict=True)]
     try:

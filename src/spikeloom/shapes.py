@@ -1,7 +1,7 @@
 """Types of the arrays, with axes and units.
 
 Arrays of public functions have the axes `(trial, time, neuron)`; inside `nn` and `diffusion` the axes are
-`(batch, time, channel)`. Tests check the annotations (jaxtyping with beartype); they cost users no time.
+`(batch, time, channel)`. The annotations are checked in tests only (jaxtyping with beartype).
 """
 
 import numpy as np

@@ -67,7 +67,7 @@ def test_reversed_names_are_matched_with_a_note():
     one, two = whole.select(slice(0, 100)), whole.select(slice(100, 200)).select_neurons(slice(None, None, -1))
     right = measure(one, whole.select(slice(100, 200)), metrics=METRICS)["pairwise_correlation_r"].value
     bare = measure(*(replace(part, neuron_table={}) for part in (one, two)))["pairwise_correlation_r"].value
-    with pytest.warns(NeuronOrderWarning, match="generated trials come in another order"):
+    with pytest.warns(NeuronOrderWarning, match="generated trials are ordered differently"):
         found = measure(one, two)["pairwise_correlation_r"].value
     assert found == right
     assert bare < right - 0.2

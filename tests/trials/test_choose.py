@@ -97,7 +97,7 @@ def test_a_value_that_does_not_occur_is_named():
     with pytest.raises(DataError, match="holds good, mua, noise"):
         rows_where(TABLE, ["quality == god"], 5)
     for rule in ("quality != god", "quality == good,god"):
-        with pytest.warns(ChoiceWarning, match="'god' for no neuron"):
+        with pytest.warns(ChoiceWarning, match="No neuron has quality 'god'"):
             rows_where(TABLE, [rule], 5)
 
 

@@ -139,7 +139,7 @@ def test_pooled_trials_name_all_their_sources():
 
 def test_pieces_that_are_no_whole_number_of_bins_are_said():
     trials = Trials(np.ones((2, 200, 1), int), 0.05)
-    with pytest.warns(PieceLengthWarning, match=r"Pieces last 2 s and not 2\.01 s"):
+    with pytest.warns(PieceLengthWarning, match=r"Pieces last 2 s instead of 2\.01 s"):
         assert trials.cut(2.01).lengths[0] == 40
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -53,7 +53,7 @@ def test_unknown_start_times_share_nothing():
 
 def test_a_random_split_of_overlapping_windows_says_how_many_share_spikes():
     trials = windows([*np.arange(48) * 1.0, 500.0], [20] * 49)  # windows of 2 s, one each second, and one alone
-    with pytest.warns(OverlapWarning, match="48 of 49 trials share spikes with another one.*--blocks"):
+    with pytest.warns(OverlapWarning, match="48 of 49 trials share spikes with another trial.*--blocks"):
         trials.split(0.8, seed=0)
     apart = windows(np.arange(49) * 2.0, [20] * 49)
     with warnings.catch_warnings():

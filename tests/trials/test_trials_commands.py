@@ -98,7 +98,7 @@ def test_split_by_a_column(done, refused):
 
 def test_split_in_blocks(done, refused):
     notes = done("split", "close.h5", "--out", "x.h5", "y.h5")
-    assert "note: 20 of 20 trials share spikes with another one" in notes
+    assert "note: 20 of 20 trials share spikes with another trial" in notes
     assert "--blocks" in notes
     notes = done("split", "close.h5", "--blocks", "--out", "x.h5", "y.h5")
     assert "note: 1 of 20 trials were left out" in notes

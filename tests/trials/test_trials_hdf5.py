@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
 
 def test_names_and_values_that_hdf5_cannot_hold(tmp_path):
     counts = np.zeros((1, 2, 1), int)
-    with pytest.raises(DataError, match="without"):
+    with pytest.raises(DataError, match="cannot be a name"):
         Trials(counts, 0.1, conditions={"a/b": np.zeros(1)}).save(tmp_path / "t.h5")
     with pytest.raises(DataError, match="numbers or text"):
         Trials(counts, 0.1, conditions={"day": np.zeros(1, "datetime64[D]")}).save(tmp_path / "t.h5")

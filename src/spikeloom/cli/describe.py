@@ -77,14 +77,14 @@ def _recording(recording: "Recording") -> list[str]:
 def _recording_warnings(recording: "Recording") -> list[str]:
     from spikeloom.data.notes import repeated_ids, short_units
 
-    found = [repeated_ids(recording.neuron_table)]
+    warnings = [repeated_ids(recording.neuron_table)]
     if recording.observed_each is not None:
-        found.append(short_units(recording.observed_each, recording.neuron_names))
+        warnings.append(short_units(recording.observed_each, recording.neuron_names))
     if recording.n_neurons and not recording.n_trials:
         tables = [name for name in recording.tables if name != "invalid_times"]
         use = f"name a table with --trials ({', '.join(tables)}), or " if tables else ""
-        found.append(f"there is no trial table: to bin, {use}cut pieces with --every")
-    return found
+        warnings.append(f"there is no trial table: to bin, {use}cut pieces with --every")
+    return warnings
 
 
 def _observed(recording: "Recording", seconds: float) -> str:

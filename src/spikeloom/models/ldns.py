@@ -1,24 +1,23 @@
 r"""LDNS: latent diffusion for neural spiking data (Kapoor, Schulz, Vetter, Pei, Gao, Macke; NeurIPS 2024).
 
-Three stages, nothing joint:
+Training has three separate stages:
 
-1. an autoencoder, counts s -> latents z (one vector per bin) -> rates r, trained with coordinated dropout: it sees
-   s k / (1 - p), k ~ Bernoulli(1 - p), and is judged on the hidden entries,
+1. an autoencoder, counts s -> latents z (one vector per bin) -> rates r, trained with coordinated dropout: its input is
+   s k / (1 - p), k ~ Bernoulli(1 - p), and its loss covers the hidden entries,
    :math:`\frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`, M valid entries of the batch;
 2. a diffusion model of the standardised latents;
 3. an observation model on the rates (`observation`), fitted to rates that the encoder inferred without the count of
-   the same bin, and copies of it that are adapted to generated rates, without and with conditions.
+   the same bin. Two copies of it are adapted to generated rates, one without and one with conditions.
 
-Everything between latents and spikes is the readout (`models.common.readout`).
+The readout (`models.common.readout`) holds everything between latents and spikes.
 
 Sampling: noise -> latents of any length -> rates -> counts.
 
 Trials longer than the training trials are generated and encoded in overlapping windows (`nn.window`).
 
-Where we differ from the release: normalisation per bin, masks before every temporal operator, statistics inside the
-model, optionally some loss on entries that were not hidden, and a calibration of the rates
-(`observation.calibration`).
+Differences from the published code: normalisation per bin, masks before every temporal operator, statistics stored in
+the model, an optional loss on entries that were not hidden, and a calibration of the rates (`observation.calibration`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -66,10 +65,10 @@ class LDNS(Model):
         denoiser_settings: Network and loss of the second stage.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into latents, level by level.
-        observation: Rates to counts: distribution of a bin's count, spike history, shared noise.
+        observation: Observation model, rates -> counts: distribution of a bin's count, spike history, shared noise.
             The model keeps a copy.
-        condition: Names of the conditions and behaviour series that the diffusion is told.
-        guidance: How strongly samples follow them unless asked otherwise; see `diffusion.guidance`.
+        condition: Names of the conditions and behaviour series on which the diffusion is conditioned.
+        guidance: Default strength with which samples follow the condition; see `diffusion.guidance`.
         autoencoder_plan: Optimisation of the first stage.
         diffusion_plan: Optimisation of the second stage.
 
@@ -130,11 +129,11 @@ class LDNS(Model):
 
     @property
     def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
-        """The observation model as fitted to the training trials; samples have copies of their own in the readout."""
+        """The observation model fitted to the training trials. The readout has adapted copies for samples."""
         return self.readout.observation
 
     def build(self, facts: Facts) -> None:
-        """Networks and buffers; see `Model.build`."""
+        """Make networks and buffers; see `Model.build`."""
         autoencoder, denoiser = self.autoencoder_settings, self.denoiser_settings
         self.longest = facts.longest  # longer trials are read and generated in windows of it
         self.encoder = autoencoder.encoder(facts.n_neurons, self.n_latents)
@@ -144,7 +143,7 @@ class LDNS(Model):
         self.diffusion = NetworkDenoiser(network, schedule=self.schedule, prediction=denoiser.prediction)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """Autoencoder, diffusion, observation model; see `Model.stages`."""
+        """Yield autoencoder and diffusion, then fit the observation model; see `Model.stages`."""
         self.readout.start(trials)
         data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
         networks = nn.ModuleList((self.encoder, self.readout.decoder))
@@ -164,7 +163,7 @@ class LDNS(Model):
     # --- losses --------------------------------------------------------------------------------------------------
 
     def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Loss of the first stage, a sum over the valid entries, and how many there are."""
+        """Compute the loss of the first stage, summed over the valid entries, and their number."""
         settings, counts, mask = self.autoencoder_settings, batch["counts"].float(), batch["mask"]
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
@@ -177,7 +176,7 @@ class LDNS(Model):
         return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": data.detach()})
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Loss of the second stage, a sum over the valid entries, and how many there are."""
+        """Compute the loss of the second stage, summed over the valid entries, and their number."""
         clean = batch["latents"]
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
@@ -199,7 +198,7 @@ class LDNS(Model):
     # --- generating and inferring --------------------------------------------------------------------------------
 
     def draw(self, request: Request) -> Generated:
-        """Noise -> latents -> rates -> counts; see `Model.draw`."""
+        """Generate noise -> latents -> rates -> counts; see `Model.draw`."""
         device, lengths = self.readout.mean.device, request.lengths
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
         condition = None if request.condition is None else request.condition.to(device)
@@ -216,7 +215,7 @@ class LDNS(Model):
         return self.readout.draw(latents, "generated" if condition is None else "conditional", request.spikes)
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
-        """Noise -> latents -> rates -> counts of one trial without end; see `Model.unroll` and `diffusion.stream`."""
+        """Generate one endless trial; see `Model.unroll` and `diffusion.stream`."""
         stream = latent_stream(
             request,
             Guided(self.diffusion, strength=request.guidance),
@@ -233,13 +232,13 @@ class LDNS(Model):
             yield piece
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """Counts -> standardised latents and rates; see `Model.infer`."""
+        """Infer standardised latents and rates from counts; see `Model.infer`."""
         latents = self.readout.standardised(self._read(signal, mask))
         rates = self.readout.rates(latents, "inferred")
         return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Rates (trial, time, neuron) of trials, each inferred with its own count hidden; not calibrated."""
+        """Infer rates (trial, time, neuron), each with its own count hidden. They are not calibrated."""
 
         def rates(thinned: Tensor, mask: Tensor) -> Tensor:
             return self.readout.unseen(self._read(thinned, mask))
@@ -248,7 +247,7 @@ class LDNS(Model):
 
     @torch.no_grad()
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
-        """Trials of a Gaussian fitted to the latents of recorded trials: the baseline that the diffusion must beat.
+        """Draw trials from a Gaussian fitted to the latents of recorded trials, the baseline of the diffusion.
 
         See `Model.gaussian` and `latent_gaussian`.
         """
@@ -269,12 +268,12 @@ class LDNS(Model):
     # --- what the stages learn from ------------------------------------------------------------------------------
 
     def _read(self, counts: Tensor, mask: Tensor) -> Tensor:
-        """Latents of one batch of counts as the encoder gives them."""
+        """Encode one batch of counts; the latents are not standardised."""
         device = self.readout.mean.device
         return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
-        """Data of the second stage: standardised latents of complete trials, mask, and conditions."""
+        """Return the data of the second stage: standardised latents of complete trials, mask, and conditions."""
         latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
         clip = self.denoiser_settings.clip
         data = {

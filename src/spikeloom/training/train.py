@@ -309,7 +309,7 @@ class _StageRun:
             return loss(batch, Streams(self.seed, purpose, update, rows))
 
     def sum_over_processes(self, losses: list[LossTerms], *, stop: bool) -> dict[str, float]:
-        """Sum over micro-batches and processes: total, weight, stop (> 0 if any process must stop), and each part."""
+        """Add up losses over micro-batches and processes: total, weight, stop (> 0 if any must stop), and each part."""
         device = self.accelerator.device
         wide = torch.float32 if device.type == "mps" else torch.float64
         names = ["total", "weight", "stop", *(f"part {name}" for name in sorted(losses[0].parts))] if losses else []

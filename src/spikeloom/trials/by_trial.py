@@ -1,7 +1,7 @@
 """Convert spike times that are cut by trial to counts.
 
-Every trial has its own clock, on which zero is the event that the trials are aligned to. Bin k of a window that
-begins at b holds the events of [b + k w, b + (k + 1) w) for bins of width w; events and edges are rounded to whole
+Every trial has its own clock, whose zero is the event that the trials are aligned to. Bin k of a window that begins
+at b holds the spikes of [b + k w, b + (k + 1) w) for bins of width w. Spike times and edges are rounded to whole
 nanoseconds first, as in recordings.
 """
 
@@ -18,7 +18,7 @@ from spikeloom.errors import DataError, SettingError, ShapeError, SpikeloomWarni
 from spikeloom.shapes import TrialCounts
 
 SLACK = 1e-3
-"""Part of a bin by which a window may miss a whole number of bins, or the end of what was observed."""
+"""Fraction of a bin by which a window may deviate from a whole number of bins or exceed the observed time."""
 
 FORM = "Give x[trial][neuron], an array of seconds each: [[[0.1, 0.2], [0.3]], [[0.1], [0.2, 0.5]]]."
 
@@ -32,7 +32,7 @@ class MissingTimesWarning(SpikeloomWarning):
 
 
 class ByTrial(NamedTuple):
-    """Spike times by trial and neuron, names of the neurons, and the time in which each trial was observed."""
+    """Spike times by trial and neuron, names of the neurons, and the observed time span of each trial."""
 
     times: list[list[Any]]
     names: list[str] | None
@@ -45,7 +45,7 @@ def count_by_trial(times: Any, *, window: Any, bin_width: Any, axes: str) -> tup
     Raises:
         SettingError: if the window does not hold a whole number of bins.
         ShapeError: if trials have different neurons, or the times are not nested by trial and neuron.
-        DataError: if times are no times, or no trial is left.
+        DataError: if the values are not times, or no trial is left.
 
     Warns:
         UnobservedTrialsWarning: if trials were left out.
@@ -72,14 +72,14 @@ def count_by_trial(times: Any, *, window: Any, bin_width: Any, axes: str) -> tup
 
 
 def nested(times: Any, *, axes: str = "trial neuron") -> ByTrial:
-    """Return spike times by trial and neuron, from a nested list, cells, dicts, or a neo Block of one segment a trial.
+    """Return spike times by trial and neuron from a nested list, cells, dicts, or a neo Block with a segment per trial.
 
     Args:
-        times: x[trial][neuron], or x[neuron][trial] if `axes` says so; trials may be dicts of the neurons' times.
+        times: x[trial][neuron], or x[neuron][trial] with the other `axes`. Trials may be dicts neuron -> times.
         axes: "trial neuron" or "neuron trial".
 
     Raises:
-        ShapeError: if trials have different neurons, or the times are not nested so.
+        ShapeError: if trials have different neurons, or the times are not nested by trial and neuron.
     """
     if axes.split() not in (["trial", "neuron"], ["neuron", "trial"]):
         raise SettingError('axes must be "trial neuron" or "neuron trial".', f"It was {axes!r}.", FORM)
@@ -157,9 +157,9 @@ def _names(trial: Sequence[Any]) -> list[str] | None:
 
 def _span(trial: Sequence[Any]) -> tuple[float, float]:
     """Return the start and end of the time in which all neurons of a trial were observed, if available."""
-    known = [train for train in trial if hasattr(train, "t_start") and hasattr(train, "t_stop")]
-    starts = [clock.duration(train.t_start, what="The start of a spike train") for train in known]
-    stops = [clock.duration(train.t_stop, what="The end of a spike train") for train in known]
+    observed = [train for train in trial if hasattr(train, "t_start") and hasattr(train, "t_stop")]
+    starts = [clock.duration(train.t_start, what="The start of a spike train") for train in observed]
+    stops = [clock.duration(train.t_stop, what="The end of a spike train") for train in observed]
     return max(starts, default=-math.inf), min(stops, default=math.inf)
 
 
@@ -186,8 +186,8 @@ def _count(times: list[list[Any]], edges: NDArray[np.floating]) -> TrialCounts:
         for neuron, each in enumerate(row):
             seconds = clock.train(each, what=f"Spike times of trial {trial}, neuron {neuron}")
             missing += int(np.isnan(seconds).sum())
-            place = np.searchsorted(limits, np.rint(seconds * 1e9), side="right") - 1
-            inside = place[(place >= 0) & (place < n_bins) & np.isfinite(seconds)]
+            bins = np.searchsorted(limits, np.rint(seconds * 1e9), side="right") - 1
+            inside = bins[(bins >= 0) & (bins < n_bins) & np.isfinite(seconds)]
             counts[trial, :, neuron] = np.bincount(inside, minlength=n_bins)
     if missing:
         warnings.warn(f"{missing} missing spike times were left out.", MissingTimesWarning, stacklevel=4)

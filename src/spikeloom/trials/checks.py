@@ -37,9 +37,9 @@ def whole_counts(counts: Any) -> TrialCounts:
     if array.dtype.kind in "if":
         bad = array < 0
         if array.dtype.kind == "f":
-            whole = np.rint(array)
-            bad = ~(np.isfinite(array) & (np.abs(array - whole) <= ROUNDING) & (whole >= 0))
-            array = array if bad.any() else whole
+            rounded = np.rint(array)
+            bad = ~(np.isfinite(array) & (np.abs(array - rounded) <= ROUNDING) & (rounded >= 0))
+            array = array if bad.any() else rounded
         if bad.any():
             trial, time, neuron = np.argwhere(bad)[0]
             raise DataError(
@@ -55,8 +55,8 @@ def whole_counts(counts: Any) -> TrialCounts:
 def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
     """Replace padding of NaN or masked bins by zeros, and return counts and lengths.
 
-    Without lengths, the bins at the end of a trial that are NaN for all neurons are padding. With lengths, whatever
-    lies beyond them is.
+    Without lengths, bins at the end of a trial that are NaN for all neurons are padding. With lengths, all bins beyond
+    them are padding.
 
     Raises:
         DataError: if a trial has no bin that is not NaN.
@@ -70,16 +70,16 @@ def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
         return array, lengths
     if lengths is None:
         valid = np.asarray(~np.isnan(array).all(2))
-        found = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
-        if not found.all():
+        valid_bins = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
+        if not valid_bins.all():
             raise DataError(
                 "Every trial must have at least one bin that is not NaN.",
-                f"Trial {int(np.flatnonzero(found == 0)[0])} has none.",
+                f"Trial {int(np.flatnonzero(valid_bins == 0)[0])} has none.",
                 "Leave it out.",
             )
     else:
-        found = whole_lengths(lengths, array.shape[0], array.shape[1])
-    return np.where((np.arange(array.shape[1]) < found[:, None])[:, :, None], array, 0), found
+        valid_bins = whole_lengths(lengths, array.shape[0], array.shape[1])
+    return np.where((np.arange(array.shape[1]) < valid_bins[:, None])[:, :, None], array, 0), valid_bins
 
 
 def whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
@@ -115,7 +115,7 @@ def column(name: str, value: Any) -> Array:
     except DataError as error:
         raise DataError(
             "A condition or neuron column must hold numbers or text.",
-            f"Of {name!r}: {error.args[1]}",
+            f"The column is {name!r}. {error.args[1]}",
             "Convert it, for instance dates to seconds.",
         ) from error
 
@@ -135,7 +135,10 @@ def frozen(array: Array) -> Array:
 
 
 def expect(name: str, array: Array, shape: tuple[Any, ...]) -> Array:
-    """Return the array if it has this shape; -1 stands for any size, a final ... for any further axes."""
+    """Return the array if it has this shape, else raise a ShapeError.
+
+    In the shape, -1 stands for any size, and a final ... for any further axes.
+    """
     wanted = shape[:-1] if shape[-1] is ... else shape
     same = all(want in (-1, size) for want, size in zip(wanted, array.shape, strict=False))
     if not same or array.ndim < len(wanted) or (array.ndim > len(wanted) and shape[-1] is not ...):

@@ -1,10 +1,10 @@
 """Choose rows of a table by a small expression: `COLUMN OP VALUE`, such as `quality == good` or `depth < 800`.
 
 The rows are neurons (columns of the neuron table) or trials (conditions). The operators are ==, != (both take several
-values with commas between them), <, <=, > and >=; a single = means ==. A value that holds a comma or spaces at its ends
-stands in quotation marks; `area in CA1,CA3` means `area == CA1,CA3`. An expression is compared with the column and
-never evaluated as code. Trials can also be chosen by `start_time`, the second at which they begin on the recording's
-clock, where it is known.
+values, separated by commas), <, <=, > and >=; a single = means ==, and `area in CA1,CA3` means `area == CA1,CA3`.
+Put a value in quotation marks if it contains a comma, or spaces at its ends. An expression is compared with the column
+and never evaluated as code. Trials can also be chosen by `start_time`, in seconds on the recording's clock, if it is
+available.
 """
 
 import difflib
@@ -52,7 +52,7 @@ class Rule:
     Args:
         column: Name of the column.
         comparison: One of ==, !=, <, <=, >, >=.
-        values: Values as text; one for the comparisons of size.
+        values: Values as text; a single one for <, <=, > and >=.
     """
 
     column: str
@@ -64,7 +64,7 @@ class Rule:
         """Read a rule from text such as "brain_area == MOs,MOp".
 
         Raises:
-            SettingError: if it is not COLUMN OP VALUE, or compares sizes with several values.
+            SettingError: if it is not COLUMN OP VALUE, or has several values for <, <=, > or >=.
         """
         parts = RULE.fullmatch(text)
         values = _values(parts["values"]) if parts else ()
@@ -76,24 +76,22 @@ class Rule:
             )
         comparison = "==" if parts["comparison"] in ("=", "in") else parts["comparison"]
         if comparison in ORDER and len(values) > 1:
-            raise SettingError(
-                f"{comparison} compares with one value.", f"{text!r} names {len(values)}.", "Give one number."
-            )
+            raise SettingError(f"{comparison} takes one value.", f"{text!r} names {len(values)}.", "Give one number.")
         return cls(parts["column"], comparison, values)
 
 
 def _values(text: str) -> tuple[str, ...]:
     """Return the values of a rule, separated by commas, without quotation marks."""
     values: list[str] = []
-    place = 0
-    while place < len(text) or text[place - 1 : place] == ",":
-        match = VALUE.match(text, place)
+    position = 0
+    while position < len(text) or text[position - 1 : position] == ",":
+        match = VALUE.match(text, position)
         if match is None:
             return ()
         values.append(next((value for value in match.groups() if value is not None), ""))
-        if match.end() == place:  # an empty value at the end, behind a comma
+        if match.end() == position:  # an empty value at the end, behind a comma
             break
-        place = match.end()
+        position = match.end()
     return tuple(values)
 
 
@@ -114,7 +112,7 @@ def rows_where(
         Mask of the rows (row,), with at least one True.
 
     Raises:
-        SettingError: if a rule cannot be read, names an unknown column, or compares text by size or with a number.
+        SettingError: if a rule cannot be read, names an unknown column, or compares text with < or with a number.
         DataError: if no row is left.
 
     Warns:
@@ -159,7 +157,7 @@ def _holds(rule: Rule, column: Array, noun: str) -> NDArray[np.bool_]:
     each = [_equal(rule, column, value) for value in rule.values]
     for value, hits in zip(rule.values, each, strict=True):
         if not hits.any() and (len(each) > 1 or rule.comparison == "!="):
-            message = f"{rule.column} is {value!r} for no {noun}. It holds {_listed(column)}."
+            message = f"No {noun} has {rule.column} {value!r}. The column holds {_listed(column)}."
             warnings.warn(message, ChoiceWarning, stacklevel=3)
     equal = np.any(each, axis=0)
     return ~equal if rule.comparison == "!=" else equal
@@ -199,7 +197,8 @@ def _number(rule: Rule, value: str) -> int | float:
 def trial_columns(trials: "Trials") -> dict[str, Array]:
     """Return the columns by which trials can be chosen: the conditions, and `start_time` in seconds.
 
-    There is no `start_time` if no start is known. A condition of that name comes before the trials' own start times.
+    There is no `start_time` if all starts are unknown. A condition called `start_time` replaces the starts of the
+    trials.
     """
     columns = dict(trials.conditions)
     if trials.start_times is not None:
@@ -210,8 +209,8 @@ def trial_columns(trials: "Trials") -> dict[str, Array]:
 def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDArray[np.bool_]:
     """Mark the neurons that a list such as "3,5-9" or "a1,b7" names.
 
-    Entries are unit ids where the table has the column `id`, or names where it has `name`; without either they are
-    positions that count from 0. A range such as 5-9 holds both ends and needs ids or positions.
+    Entries are unit ids if the table has the column `id`, or names if it has `name`; without either they are
+    positions, counted from 0. A range such as 5-9 includes both ends and needs ids or positions.
 
     Raises:
         SettingError: if an entry names no neuron.

@@ -1,13 +1,13 @@
 """Trials files (`.h5`): the arrays of `Trials` in HDF5, written atomically and checked for damage.
 
 Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`; datasets `counts`
-(trial, time, neuron), `lengths` (trial,), and where known `rates`, `latents`, `codes` and `start_times` (trial,; in
+(trial, time, neuron), `lengths` (trial,), and, if available, `rates`, `latents`, `codes` and `start_times` (trial,; in
 seconds); groups `behavior/<name>` (trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...),
 `neurons/<column>` (neuron,).
 
-Plain HDF5 reads a flipped bit without an error. Hence every dataset carries a checksum (fletcher32), text has a fixed
-length (text of any length lies in a heap that has none), and the structure uses the format of HDF5 1.10, which
-checksums its own headers. Nothing in the file is a Python object, so opening one runs nothing.
+Plain HDF5 reads a flipped bit without an error. Therefore every dataset has a checksum (fletcher32), text has a fixed
+length (HDF5 stores text of variable length in a heap without checksums), and the file uses the format of HDF5 1.10,
+whose headers have checksums. The file holds no Python objects, so opening it cannot run code.
 """
 
 import io
@@ -39,7 +39,7 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
         fields: The fields of `Trials` by name.
 
     Raises:
-        FileError: if the folder is missing or not writable, or the disk is full; nothing half-written is left.
+        FileError: if the folder is missing or not writable, or the disk is full; no partial file is left.
         DataError: if a name of a table cannot be a name in HDF5, or a table holds something other than numbers or text.
     """
     image = io.BytesIO()  # not straight to the disk: HDF5 that meets a full one prints a page of its own when closed
@@ -51,7 +51,7 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
 
 
 def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]) -> None:
-    """Write trials that come in parts with the same neurons, bins and columns; memory holds one part at a time.
+    """Write trials in parts that have the same neurons, bins and columns. Memory holds one part at a time.
 
     Args:
         path: The file to write, in a folder that exists.
@@ -61,7 +61,7 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
         FileError: as `write`.
     """
     columns: list[Mapping[str, Any]] = []  # one value per trial: small enough to keep
-    with atomic_path(path) as place, h5py.File(place, "w", libver=("v110", "v110")) as file:
+    with atomic_path(path) as part_path, h5py.File(part_path, "w", libver=("v110", "v110")) as file:
         for fields in parts:
             for name, value in _per_bin(fields).items():
                 value = value.astype(np.uint16) if name == "counts" else value  # later parts may hold larger counts
@@ -81,13 +81,13 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
 
 
 def _per_bin(fields: Mapping[str, Any]) -> dict[str, Array]:
-    """Arrays (trial, time, ...) by their name in the file."""
+    """Return the arrays (trial, time, ...) by their name in the file."""
     arrays = {name: fields[name] for name in ("counts", "rates", "latents") if fields[name] is not None}
     return arrays | {f"behavior/{name}": np.asarray(value) for name, value in fields["behavior"].items()}
 
 
 def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
-    """Everything but the arrays per bin, which are there already."""
+    """Write all other fields after the arrays per bin."""
     for name, value in {"format": FORMAT, "source": fields["source"]}.items():
         _put_text(file, name, value)
     file.attrs["version"] = VERSION
@@ -103,7 +103,7 @@ def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
 
 
 def written_source(path: str | os.PathLike[str]) -> str | None:
-    """Return the source that a trials file names; None if the file is no trials file."""
+    """Return the source stored in a trials file, or None if the file is not a trials file."""
     try:
         with h5py.File(path, "r") as file:
             same = _text(file.attrs.get("format", "")) == FORMAT
@@ -163,7 +163,7 @@ def _fields(file: h5py.File, path: str) -> dict[str, Any]:
     for name in ("rates", "latents", "codes", "start_times"):
         fields[name] = file[name][()] if name in there else None
     for group, field in TABLES.items():
-        # list(file) and file[...], for `get` and `in` call a damaged group an absent one
+        # list(file) and file[...], because `get` and `in` report a damaged group as absent
         fields[field] = {name: _get(data) for name, data in file[group].items()} if group in there else {}
     fields["units"] = {name: _text(file["behavior"][name].attrs["unit"]) for name in fields["behavior"]}
     for name in fields["conditions"]:
@@ -176,7 +176,9 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
     """Write one dataset with a checksum. A chunk holds one trial, or everything."""
     if not name or "/" in name.removeprefix("behavior/") or name in (".", "..") or "\0" in name:
         raise DataError(
-            'A name in a trials file must be text without "/".', f"It was {name!r}.", "Rename the condition or series."
+            f'{name!r} cannot be a name in a trials file, because it is empty or contains "/".',
+            "",
+            "Rename the condition or series.",
         )
     array = np.asarray(value)
     if array.dtype.kind in "OU":  # fixed length, in bytes of UTF-8
@@ -186,7 +188,7 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
         raise DataError(
             "A table of trials must hold numbers or text.",
             f"{name!r} holds {array.dtype}.",
-            "Convert it, for instance dates to seconds.",
+            "Convert it; for instance, dates to seconds.",
         )
     if not array.size:
         return group.create_dataset(name, data=array)  # an empty dataset cannot be chunked
@@ -201,9 +203,9 @@ def _get(data: h5py.Dataset) -> Array:
     return data[()] if text is None else np.char.decode(data[()].astype(bytes), "utf-8")
 
 
-def _put_text(place: h5py.File | h5py.Dataset, name: str, text: str) -> None:
+def _put_text(target: h5py.File | h5py.Dataset, name: str, text: str) -> None:
     raw = str(text).encode()
-    place.attrs.create(name, np.array(raw, h5py.string_dtype("utf-8", max(len(raw), 1))))
+    target.attrs.create(name, np.array(raw, h5py.string_dtype("utf-8", max(len(raw), 1))))
 
 
 def _text(value: Any) -> str:
@@ -211,9 +213,7 @@ def _text(value: Any) -> str:
 
 
 def _corrupt(path: str, what: str) -> CorruptFileError:
-    return CorruptFileError(
-        "A trials file must be complete.", f"{path} is damaged: {what}.", "Copy it or create it again."
-    )
+    return CorruptFileError(f"{path} is damaged: {what}.", "", "Copy it or create it again.")
 
 
 def _other_kind(path: str, what: str) -> FileError:

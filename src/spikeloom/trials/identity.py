@@ -1,8 +1,8 @@
 """Identity of neurons, by which two sets of trials are matched neuron by neuron.
 
-A neuron is identified by its `name`, if the neuron table has unique names; else by its unit `id`;
-else by its position alone. Two sets of trials, or trials and a model, are compared by the first of these that both
-have. Equal sets in another order are brought into one order, with a `NeuronOrderWarning`; different sets are an error.
+A neuron is identified by its `name`, if the neuron table has unique names; else by its unit `id`; else by its position
+alone. Two sets of trials, or trials and a model, are compared by the first of these that both have. If they hold the
+same neurons in different orders, one is reordered, with a `NeuronOrderWarning`. If the neurons differ, it is an error.
 """
 
 import re
@@ -24,7 +24,7 @@ MOST_NAMED = 5
 
 
 class NeuronOrderWarning(SpikeloomWarning):
-    """Two sets hold the same neurons in another order, and one was brought into the order of the other."""
+    """Two sets hold the same neurons in different orders, and one was reordered like the other."""
 
 
 def identity(neuron_table: Mapping[str, Array]) -> tuple[str, ...] | None:
@@ -42,17 +42,17 @@ def order_like(
     """Return the positions of the neurons of `like` among those of a neuron table.
 
     Args:
-        neuron_table: Columns of the neurons to put in order.
-        like: Columns of the neurons whose order is wanted.
+        neuron_table: Neuron table of the set to reorder.
+        like: Neuron table with the required order.
         mine: Name of the first set in messages.
         theirs: Name of the second set in messages.
 
     Returns:
-        The position of each neuron of `like` in the first table (neuron,). None if nothing needs to move: the order is
-        the same, or the neurons of one side have neither names nor ids.
+        The position of each neuron of `like` in the first table (neuron,). None if the order is the same, or if the
+        neurons of one side have neither names nor ids.
 
     Raises:
-        ShapeError: Both sides identify their neurons and the sets differ. The message names examples.
+        ShapeError: Both sides identify their neurons, and the sets differ. The message names examples.
     """
     for column in COLUMNS:
         names, wanted = _labels(neuron_table, column), _labels(like, column)
@@ -62,20 +62,23 @@ def order_like(
             return None
         if set(names) != set(wanted):
             only_mine, only_theirs = _listed(set(names) - set(wanted)), _listed(set(wanted) - set(names))
-            found = [f"only {mine} have ({only_mine})"] * bool(only_mine)
-            found += [f"only {theirs} have ({only_theirs})"] * bool(only_theirs)
+            differences = [f"only {mine} have ({only_mine})"] * bool(only_mine)
+            differences += [f"only {theirs} have ({only_theirs})"] * bool(only_theirs)
             raise ShapeError(
                 f"Both sides must hold the same neurons, by {column}.",
-                f"There are neurons that {' and neurons that '.join(found)}.",
+                f"There are neurons that {' and neurons that '.join(differences)}.",
                 "Choose the neurons that both have with `spikeloom select --units`, or bin both from the same units.",
             )
-        place = {name: position for position, name in enumerate(names)}
-        return np.array([place[name] for name in wanted], np.int64)
+        positions = {name: position for position, name in enumerate(names)}
+        return np.array([positions[name] for name in wanted], np.int64)
     return None
 
 
 def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None:
-    """Return positions that sort neurons by name or id, numbers by size; None if sorted or if there is neither."""
+    """Return positions that sort neurons by name or id, numbers by size.
+
+    Returns None if they are sorted already, or if there are neither names nor ids.
+    """
     names = identity(neuron_table)
     if names is None:
         return None
@@ -84,8 +87,8 @@ def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None
 
 
 def note_order(mine: str, theirs: str) -> None:
-    """Warn that one set was brought into the order of another."""
-    message = f"The neurons of {mine} come in another order than those of {theirs}: they were matched one by one."
+    """Warn that the neurons of one set were reordered like those of another."""
+    message = f"The neurons of {mine} are ordered differently from those of {theirs}: they were matched one by one."
     warnings.warn(message, NeuronOrderWarning, stacklevel=3)
 
 
@@ -104,7 +107,7 @@ def _labels(neuron_table: Mapping[str, Array], column: str) -> tuple[str, ...] |
 
 def _sortable(name: str) -> list[Any]:
     """Return a sort key that puts "unit2" before "unit10": text at even positions, integers at odd ones."""
-    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))]
+    return [int(part) if position % 2 else part for position, part in enumerate(re.split(r"([0-9]+)", name))]
 
 
 def _listed(names: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""Labels of trials: of several conditions together, and of angles, which have one value on the circle."""
+"""Labels of trials: joint labels of several conditions, and angles reduced to one turn."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ def joint_label(columns: Mapping[str, Array]) -> Array:
         ConditionError: if there is no column, or one has several values per trial.
     """
     if not columns:
-        raise ConditionError("A joint label needs at least one condition.", "None was named.", "Name some.")
+        raise ConditionError("A joint label needs at least one condition.", "None was named.", "")
     for name, values in columns.items():
         if np.ndim(values) != 1:
             raise ConditionError(
@@ -38,10 +38,10 @@ def joint_label(columns: Mapping[str, Array]) -> Array:
 
 
 def on_one_turn(name: str, values: Array, unit: str = "") -> Array:
-    """Values of a condition in which equal angles are equal numbers: -10 and 350 degrees are both 350.
+    """Return the values of a condition with angles reduced to one turn: -10 and 350 degrees both become 350.
 
-    Angles are known by the unit of the condition or else by its name, as `spikeloom.angles` describes. They are rounded
-    to six decimals; whole numbers from 0 to one turn and other conditions stay as they are.
+    Angles are recognised by the unit of the condition or else by its name, as `spikeloom.angles` describes, and rounded
+    to six decimals. Whole numbers from 0 to one turn, and conditions that are not angles, stay unchanged.
     """
     period = angles.period_of(name, unit)
     if period is None or values.dtype.kind not in "iuf":
@@ -54,7 +54,7 @@ def on_one_turn(name: str, values: Array, unit: str = "") -> Array:
 
 
 def _words(values: Array) -> list[str]:
-    """Each value as text; equal numbers of any type give equal text, a missing value gives ""."""
+    """Return each value as text. Equal numbers of any type give equal text; a missing value gives ""."""
     if values.dtype.kind != "f":
         return [str(value) for value in values.tolist()]
     rounded = np.round(values.astype(float), DECIMALS) + 0.0  # -0.0 becomes 0.0

@@ -1,10 +1,10 @@
-"""`Trials` -> NWB: spike times that fall back into the same counts, with trial table, conditions and behaviour.
+"""Write `Trials` as NWB: spike times that bin to the same counts, with trial table, conditions and behaviour.
 
 Trials lie end to end on an artificial clock: each begins at a whole second, at least one second after the end of the
-one before. A count c in bin k of a trial that begins at b becomes c spikes spread evenly inside the bin,
+previous one. A count c in bin k of a trial that begins at b becomes c spikes spread evenly inside the bin,
 t_j = b + (k + (j + 1) / (c + 1)) w for j = 0..c-1, none of them on an edge. Behaviour is sampled at the bins' centres.
 Binning the file with the same width gives the same counts, lengths, conditions and behaviour. Rates, latents and codes
-have no place in it; they stay in trials files.
+are not written; a trials file keeps them.
 """
 
 import datetime
@@ -27,13 +27,13 @@ GAP = 1.0
 """Least time between two trials, in seconds."""
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-"""Start of the artificial session; NWB wants a date, and there is none."""
+"""Start of the artificial session. NWB requires a date, and trials have none."""
 
 CLOCK = "laid end to end on an artificial clock"
-"""Words in the description of the session, by which a file is recognised as written here."""
+"""Words in the session description that mark a file as written by this module."""
 
 TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "spike_times", "obs_intervals"}
-"""Columns of our tables that a condition or neuron column cannot be called."""
+"""Columns that this module or NWB writes; no condition or neuron column can have these names."""
 
 
 def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
@@ -41,19 +41,19 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
 
     Args:
         path: The file to write, in a folder that exists.
-        fields: The fields of `Trials` by name. The trials table gets `start_time`, `stop_time`, `align_time` (the
-            first bin's beginning) and the conditions; the units table the columns of the neuron table, and its column
-            `id`, whole numbers, as the ids of the units.
+        fields: The fields of `Trials` by name. The trials table gets `start_time`, `stop_time`, `align_time` (start of
+            the first bin) and the conditions. The units table gets the columns of the neuron table; whole numbers in
+            its column `id` become the ids of the units.
 
     Raises:
-        DataError: if there are no trials, or a name has a meaning of its own in NWB.
-        FileError: if it cannot be written; nothing half-written is left.
+        DataError: if there are no trials, or NWB reserves a name.
+        FileError: if the file cannot be written; no partial file is left.
     """
     pynwb = import_pynwb()
     _check_names(fields)
     image = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # hdmf's about column names such as "name"; nothing a user can do
+        warnings.simplefilter("ignore")  # hdmf warns of column names such as "name", which are valid
         file = _session(pynwb, fields)
         with h5py.File(image, "w") as raw, pynwb.NWBHDF5IO(file=raw, mode="w") as out:
             out.write(file)
@@ -61,7 +61,7 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
 
 
 def written_source(path: str | os.PathLike[str]) -> str | None:
-    """Return the source of the trials in an NWB file that `write` made; None if the file has another origin."""
+    """Return the source of the trials in an NWB file that `write` made, or None for any other file."""
     try:
         with h5py.File(path, "r") as file:
             said = file["session_description"].asstr()[()]
@@ -121,13 +121,13 @@ def spike_times(
     counts: Integer[np.ndarray, "trial time neuron"], starts: Float[np.ndarray, " trial"], bin_width: float
 ) -> tuple[Float[np.ndarray, " spike"], Integer[np.ndarray, " neuron"]]:
     """Return spike times in seconds, neuron by neuron and sorted within each, and the end index of each neuron."""
-    neuron, trial, place = np.nonzero(counts.transpose(2, 0, 1))
-    many = counts[trial, place, neuron].astype(np.int64)
-    before = np.cumsum(many) - many
-    rank = np.arange(int(many.sum())) - np.repeat(before, many)
-    inside = (rank + 1) / (np.repeat(many, many) + 1)
-    times = np.repeat(starts[trial], many) + (np.repeat(place, many) + inside) * bin_width
-    ends = np.cumsum(np.bincount(neuron, weights=many, minlength=counts.shape[2])).astype(np.int64)
+    neuron, trial, bins = np.nonzero(counts.transpose(2, 0, 1))
+    number = counts[trial, bins, neuron].astype(np.int64)
+    before = np.cumsum(number) - number
+    rank = np.arange(int(number.sum())) - np.repeat(before, number)
+    inside = (rank + 1) / (np.repeat(number, number) + 1)
+    times = np.repeat(starts[trial], number) + (np.repeat(bins, number) + inside) * bin_width
+    ends = np.cumsum(np.bincount(neuron, weights=number, minlength=counts.shape[2])).astype(np.int64)
     return times, ends
 
 
@@ -140,7 +140,7 @@ def _check_names(fields: Mapping[str, Any]) -> None:
                 continue  # it becomes the ids of the units
             if name in taken or not name or "/" in name or ":" in name:
                 raise DataError(
-                    f'A name in {group} must not contain "/" or ":", nor be one that NWB uses itself.',
+                    f'A name in {group} must not contain "/" or ":", and NWB must not reserve it.',
                     f"It was {name!r}.",
                     "Rename it, or write a trials file (.h5).",
                 )

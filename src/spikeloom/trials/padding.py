@@ -1,8 +1,8 @@
-"""Limits of padding: all trials fill an array as long as the longest one.
+"""Limits of padding. All trials are stored in one array, padded to the longest trial.
 
-One trial a thousand times as long as the others multiplies the memory of all of them by a thousand. Padding of up to
-`MOST_PADDING` bins per valid bin is silent. More causes a `PaddingWarning`, and an error before the array is made if
-the array would also be large.
+One trial that is a thousand times longer than the others multiplies the memory of all of them by a thousand. Up to
+`MOST_PADDING` bins of padding per valid bin are accepted silently. More cause a `PaddingWarning`, or an error if the
+array would also be large.
 """
 
 import warnings
@@ -16,7 +16,7 @@ MOST_PADDING = 4
 """Bins of padding per valid bin that need no warning."""
 
 LARGE = 2**27
-"""Entries of an array (trial, time, neuron) from which on more padding is refused: 128 MiB in the smallest type."""
+"""Entries of an array (trial, time, neuron) above which more padding is refused: 128 MiB in the smallest type."""
 
 
 class PaddingWarning(SpikeloomWarning):
@@ -30,7 +30,7 @@ def check_padding(lengths: NDArray[np.int64], n_neurons: int, bin_width: float, 
         lengths: Valid bins of each trial (trial,).
         n_neurons: Number of neurons, or of other values in each bin.
         bin_width: Width of a bin in seconds.
-        large: Entries (trial, time, neuron) that an array which is mostly padding may have.
+        large: Most entries (trial, time, neuron) of an array that is mostly padding.
 
     Raises:
         DataError: if most entries are padding and there are more than `large`.
@@ -44,13 +44,13 @@ def check_padding(lengths: NDArray[np.int64], n_neurons: int, bin_width: float, 
     padded = longest * len(lengths)
     if padded - valid <= MOST_PADDING * valid:
         return
-    found = (
+    lengths_text = (
         f"The longest of {len(lengths)} trials lasts {longest * bin_width:g} s, the median "
         f"{float(np.median(lengths)) * bin_width:g} s: {1 - valid / padded:.1%} of the array would be padding"
     )
     cure = "Cut long trials into pieces (--every SECONDS, Trials.cut), or leave them out."
     if padded * n_neurons > large:
         raise DataError(
-            "Trials are padded to the longest one.", f"{found}, {padded * n_neurons:.2g} entries in all.", cure
+            "Trials are padded to the longest one.", f"{lengths_text}, {padded * n_neurons:.2g} entries in all.", cure
         )
-    warnings.warn(f"{found}. {cure}", PaddingWarning, stacklevel=3)
+    warnings.warn(f"{lengths_text}. {cure}", PaddingWarning, stacklevel=3)

@@ -1,6 +1,6 @@
 """Figure of one trial: spikes, firing rates (if available) and each behaviour series, on one time axis.
 
-The functions draw on the axes they are given and return nothing, so they fit into any figure. matplotlib is an extra
+The functions draw on the axes that are passed to them, so they fit into any figure. matplotlib is an extra
 (`pip install 'spikeloom[figures]'`) and is imported when a figure is made.
 """
 
@@ -29,7 +29,7 @@ def figure(
     Args:
         rows: Rows of axes.
         width: Width in inches.
-        row_inches: Height of each row in inches; 1.6 for each if absent.
+        row_inches: Height of each row in inches; 1.6 by default.
         columns: Columns of axes.
 
     Raises:
@@ -70,11 +70,11 @@ def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15
     """Draw the spikes of one trial, one row per neuron. Several spikes in a bin are spread evenly inside it."""
     time = times(trials, trial)
     counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
-    place, neuron = np.nonzero(counts)
-    number = counts[place, neuron]
+    bins, neuron = np.nonzero(counts)
+    number = counts[bins, neuron]
     rank = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
     inside = (rank + 1) / (np.repeat(number, number) + 1)
-    when = (np.repeat(place, number) + inside) * trials.bin_width
+    when = (np.repeat(bins, number) + inside) * trials.bin_width
     axes.eventplot(
         [when[np.repeat(neuron, number) == row] for row in range(counts.shape[1])],
         colors=color,
@@ -138,13 +138,15 @@ def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
         SettingError: if matplotlib is not installed.
     """
     times(trials, trial)
-    known = trials.rates is not None
+    has_rates = trials.rates is not None
     names = list(trials.behavior)
-    sheet, axes = figure(1 + known + len(names), row_inches=(2.4, *((1.8,) if known else ()), *(1.4 for _ in names)))
+    sheet, axes = figure(
+        1 + has_rates + len(names), row_inches=(2.4, *((1.8,) if has_rates else ()), *(1.4 for _ in names))
+    )
     raster(axes[0], trials, trial=trial)
-    if known:
+    if has_rates:
         rates(axes[1], trials, trial=trial)
-    for one, name in zip(axes[1 + known :], names, strict=True):
+    for one, name in zip(axes[1 + has_rates :], names, strict=True):
         series(one, trials, name, trial=trial)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)

@@ -1,9 +1,9 @@
 """Pool several sets of trials into the fields of one.
 
-The result keeps what all sets have in the same form: a condition or behaviour series that one set lacks, or has with
-another number of values, as text instead of numbers, or in another unit, is removed, and so are rates, latents and
-codes that one set lacks. A neuron column stays unless two sets disagree about it. Whatever is left out is named in a
-`LeftOutWarning`. Start times are kept, unknown (NaN) for the trials of sets that have none.
+The result keeps every condition and behaviour series that all sets have with the same number of values, the same kind
+(text or numbers) and the same unit. Rates, latents and codes are kept if all sets have them, and neuron columns unless
+two sets disagree. A `LeftOutWarning` names everything that is left out. Start times are kept; they are NaN for the
+trials of sets without start times.
 """
 
 import warnings
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 SOURCE = "source"
-"""Condition that says which set each pooled trial comes from. It is no condition of an experiment."""
+"""Condition with the name of the set that each pooled trial comes from. It is not an experimental condition."""
 
 
 class LeftOutWarning(SpikeloomWarning):
-    """Something that only some of the pooled sets have, or have in another form, was left out."""
+    """Pooled trials lack a field that only some sets have, or that the sets have in different forms."""
 
 
 class PieceLengthWarning(SpikeloomWarning):
-    """Trials were cut into pieces of a whole number of bins, which are shorter or longer than asked for."""
+    """Trials were cut into pieces of a whole number of bins, which are shorter or longer than requested."""
 
 
 def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str, Any]:
@@ -37,14 +37,14 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str
 
     Args:
         parts: Trials of the same neurons, in the same order, and the same bin width.
-        sources: Name of each part for the condition `source`; None adds no such condition. Trials that have that
-            condition already keep their values.
+        sources: Name of each part for the condition `source`. `None` adds no condition. Trials that already have the
+            condition keep their values.
 
     Raises:
         DataError: if the parts are so unequal in length that a large array would be mostly padding.
 
     Warns:
-        LeftOutWarning: if not all of the parts' fields could be kept.
+        LeftOutWarning: if a field of a part could not be kept.
     """
     lengths = np.concatenate([part.lengths for part in parts])
     check_padding(lengths, parts[0].n_neurons, parts[0].bin_width)
@@ -76,14 +76,14 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str
 
 
 class _LeftOut:
-    """Collects what is left out, for one warning."""
+    """Collect the fields that are left out, for one warning."""
 
     def __init__(self, n_parts: int) -> None:
         self.n_parts = n_parts
         self.words: list[str] = []
 
     def add(self, kind: str, name: str, why: str) -> None:
-        """Note one thing that is left out."""
+        """Add one field that is left out, and the reason."""
         self.words.append(f"{kind} {name!r} ({why})" if name else f"{kind} ({why})")
 
     def check(self, values: Sequence[Array | None], kind: str, join: Any, name: str = "") -> Array | None:
@@ -103,7 +103,7 @@ class _LeftOut:
         return None
 
     def warn(self) -> None:
-        """Say in one warning what was left out, if anything was."""
+        """Give one warning that names all fields that were left out, if any."""
         if self.words:
             message = f"Pooled trials keep what all {self.n_parts} sets have. Left out: {'; '.join(self.words)}."
             warnings.warn(message, LeftOutWarning, stacklevel=4)
@@ -146,8 +146,8 @@ def _joined_in_time(values: Sequence[Array], time: int) -> Array:
     """Join arrays (trial, time, ...), padded with zeros to `time` bins. Every array is copied once."""
     shape = (sum(len(value) for value in values), time, *values[0].shape[2:])
     joined = np.zeros(shape, np.result_type(*values))
-    place = 0
+    start = 0
     for value in values:
-        joined[place : place + len(value), : value.shape[1]] = value
-        place += len(value)
+        joined[start : start + len(value), : value.shape[1]] = value
+        start += len(value)
     return joined

@@ -1,11 +1,11 @@
-"""Divide trials into two parts: at random, in blocks of time, or by a condition; and find trials that share spikes.
+"""Divide trials into two parts (at random, in blocks of time, or by a condition), and find trials that share spikes.
 
-Windows around back-to-back events overlap, so the same spikes can lie in several trials. A random split puts many of
-them into both parts, and a model is then tested on spikes that it was trained on. **Blocks** keep neighbouring trials
-together. Time is divided into one or more stretches with equally many trials. In each stretch the first trials go to
-the first part and the later ones to the second. One stretch gives early against late: the two parts meet at one moment
-only, but a recording that drifts differs between them. Several stretches interleave the parts, which balances drift and
-costs more boundaries. Trials at a boundary that share spikes with the other part are left out.
+Windows around closely spaced events overlap, so the same spikes can lie in several trials. A random split puts many of
+these spikes into both parts, and a model is then tested on spikes that it was trained on. **Blocks** keep neighbouring
+trials together. Time is divided into one or more stretches with equal numbers of trials. In each stretch the first
+trials go to the first part and the later ones to the second. One stretch has a single boundary, but if the recording
+drifts, the two parts differ. Several stretches balance the drift and have more boundaries. Trials at a boundary that
+share spikes with the other part are left out.
 """
 
 import warnings
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 
 TOLERANCE = 1e-3
-"""Share of a bin by which windows may overlap without sharing a spike; clocks have finite precision."""
+"""Fraction of a bin by which windows may overlap without counting as sharing spikes; clocks have finite precision."""
 
 
 class OverlapWarning(SpikeloomWarning):
-    """Trials of the two parts of a split share spikes because they overlap in time, or were left out for that."""
+    """Trials of the two parts of a split share spikes because they overlap in time, or were therefore left out."""
 
 
 def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
@@ -44,13 +44,13 @@ def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
 def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Rows, Rows]:
     """Return the rows of two parts made of blocks of time, each in increasing order.
 
-    Trials are ordered by their start times, or as they come if a start time is unknown. Trials that were pooled from
-    several recordings are divided recording by recording. Of each boundary, trials of the larger part that share spikes
+    Trials are ordered by their start times, or kept in order if a start time is unknown. Trials that were pooled from
+    several recordings are divided recording by recording. At each boundary, trials of the larger part that share spikes
     with the other part are left out.
 
     Args:
         trials: The trials.
-        fraction: Share of the trials of each stretch that go to the first part.
+        fraction: Fraction of the trials of each stretch that goes to the first part.
         n_stretches: Number of stretches of time, each of which is divided.
 
     Raises:
@@ -93,7 +93,7 @@ def note_overlaps(trials: "Trials", one: Rows, two: Rows) -> None:
     if any(shared.any() for shared in both):
         every = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
         message = (
-            f"{every} of {len(trials)} trials share spikes with another one, since their windows overlap in time, and "
+            f"{every} of {len(trials)} trials share spikes with another trial because their windows overlap in time, "
             f"{int(sum(shared.sum() for shared in both))} of them with a trial of the other part. Split in blocks "
             "(--blocks) to keep neighbouring trials together."
         )
@@ -101,7 +101,7 @@ def note_overlaps(trials: "Trials", one: Rows, two: Rows) -> None:
 
 
 def sharing(trials: "Trials", rows: Rows) -> NDArray[np.bool_]:
-    """Mark the trials of one recording that overlap in time with another one of it (row,)."""
+    """Mark the trials of one recording that overlap in time with another trial of the same recording (row,)."""
     starts, ends = _spans(trials, rows)
     order = np.argsort(starts, kind="stable")
     starts, ends = starts[order], ends[order]
@@ -135,16 +135,16 @@ def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_
 
 
 def _spans(trials: "Trials", rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Start and end of each trial in seconds, less a tolerance; infinitely late where unknown, so nothing overlaps."""
-    known = np.full(len(trials), np.nan) if trials.start_times is None else np.asarray(trials.start_times, float)
-    starts = known[rows]
+    """Return the start and end of each trial in seconds, minus a tolerance. Unknown trials overlap with nothing."""
+    all_starts = np.full(len(trials), np.nan) if trials.start_times is None else np.asarray(trials.start_times, float)
+    starts = all_starts[rows]
     ends = starts + np.asarray(trials.lengths, np.int64)[rows] * trials.bin_width - TOLERANCE * trials.bin_width
     missing = np.isnan(starts)
     return np.where(missing, np.inf, starts), np.where(missing, -np.inf, ends)
 
 
 def _recordings(trials: "Trials") -> list[Rows]:
-    """Rows of each recording that the trials were pooled from: those of one value of the condition `source`."""
+    """Return the rows of each recording, by the condition `source` of pooled trials."""
     source = trials.conditions.get("source")
     if source is None or source.ndim != 1:
         return [np.arange(len(trials))]
@@ -152,7 +152,7 @@ def _recordings(trials: "Trials") -> list[Rows]:
 
 
 def _in_time(trials: "Trials", rows: Rows) -> Rows:
-    """The rows in the order of their start times; as they come if one is unknown."""
+    """Return the rows in the order of their start times, or unchanged if a start time is unknown."""
     if trials.start_times is None or not np.isfinite(np.asarray(trials.start_times, float)[rows]).all():
         return rows
     return rows[np.argsort(trials.start_times[rows], kind="stable")]

@@ -1,8 +1,8 @@
-"""`Trials`: binned spikes of many neurons over many trials, and what the animal did.
+"""`Trials`: binned spikes of many neurons over many trials, with behaviour and conditions.
 
 All parts of the package use this class: a recording is binned into `Trials`, a model is fitted to
-`Trials`, `sample` returns `Trials`, and a metric compares two of them. Axis order is (trial, time, neuron), always.
-Trials of different length are padded at the end; the padding is zero and no loss, statistic or metric sees it.
+`Trials`, `sample` returns `Trials`, and a metric compares two of them. The axes are always (trial, time, neuron).
+Trials of different length are padded with zeros at the end. Losses, statistics and metrics ignore the padding.
 """
 
 import math
@@ -52,8 +52,8 @@ class Trials:
         counts: Spikes in each bin (trial, time, neuron); whole numbers >= 0, of any integer type or whole floats;
             stored as the smallest unsigned type that holds them.
         bin_width: Width of a bin in seconds.
-        lengths: Valid bins of each trial (trial,). If absent, the bins before those at the end of a trial that are NaN
-            or masked for all neurons, which are padding; all of them where there is none.
+        lengths: Valid bins of each trial (trial,). By default, bins at the end of a trial that are NaN or masked for
+            all neurons are padding, and all other bins are valid.
         behavior: Series sampled at the bins, name -> (trial, time, dim).
         units: Unit of each behaviour series, name -> text such as "m/s"; also of conditions that
             have one, such as "deg".
@@ -62,8 +62,8 @@ class Trials:
         rates: Expected spikes/bin (trial, time, neuron), if available (simulation, model).
         latents: Latents (trial, time, latent), if available.
         codes: Codes (trial, code), if available.
-        start_times: Start of each trial's first bin (trial,), in seconds on the recording's clock; NaN where it is
-            unknown, absent if it is unknown for all. Trials cut from one recording may overlap in time.
+        start_times: Start of each trial's first bin (trial,), in seconds on the recording's clock; NaN if unknown.
+            Trials cut from one recording may overlap in time.
         source: Origin of the trials: a file, "lorenz", "LDNS".
 
     Raises:
@@ -79,7 +79,7 @@ class Trials:
         (8, 2)
     """
 
-    # Annotated loosely, for what comes in may be of any shape and type; what is kept has the axes said above.
+    # Annotated loosely, because arguments may have any shape and type; the stored arrays have the axes named above.
     counts: Array
     bin_width: float
     lengths: Array = None  # type: ignore[assignment]  # filled below; never None afterwards
@@ -152,12 +152,12 @@ class Trials:
 
     @property
     def mask(self) -> TrialMask:
-        """True where a bin counts, (trial, time)."""
+        """Valid bins: True for bins before the end of their trial (trial, time)."""
         return mask_of(self.lengths, self.n_bins)
 
     @property
     def n_valid_bins(self) -> int:
-        """Valid bins of all trials together."""
+        """Number of valid bins of all trials together."""
         return int(self.lengths.sum())
 
     def mean_rates_hz(self) -> NDArray[np.float64]:
@@ -165,10 +165,13 @@ class Trials:
         return self.counts.sum((0, 1), dtype=np.float64) / (self.n_valid_bins * self.bin_width)
 
     def condition(self, name: str) -> Array:
-        """Values of one condition (trial, ...); a ConditionError lists the names there are.
+        """Return the values of one condition (trial, ...).
 
-        Angles are given in one turn from 0, so that -10 and 350 degrees are one value; `conditions` holds them as they
-        came.
+        Angles are reduced to one turn from 0, so that -10 and 350 degrees are one value. `conditions` holds the
+        original values.
+
+        Raises:
+            ConditionError: if there is no such condition; the message lists all names.
         """
         if name not in self.conditions:
             raise ConditionError(
@@ -193,7 +196,7 @@ class Trials:
             "neurons": str(self.n_neurons),
             "conditions": ", ".join(self.conditions) or "none",
             "behavior": ", ".join(f"{name} ({self.units[name] or 'no unit'})" for name in self.behavior) or "none",
-            "also known": ", ".join(name for name in ("rates", "latents", "codes") if getattr(self, name) is not None),
+            "with": ", ".join(name for name in ("rates", "latents", "codes") if getattr(self, name) is not None),
             "source": self.source or "unknown",
         }
         return html.table("Trials", {name: text for name, text in rows.items() if text})
@@ -242,9 +245,9 @@ class Trials:
         """Return two disjoint parts, the first with `fraction` of the trials. The order within each is kept.
 
         Args:
-            fraction: Share of the trials in the first part.
+            fraction: Fraction of the trials in the first part.
             seed: Random seed of the choice.
-            n_stretches: None chooses trials at random. A number divides time into that many stretches and splits each
+            n_stretches: `None` chooses trials at random. A number divides time into that many stretches and splits each
                 into an early and a late block, so that neighbouring trials stay together; see `trials.splits`.
 
         Raises:
@@ -288,8 +291,8 @@ class Trials:
 
         Args:
             others: Trials of the same neurons, matched by name or id where both have them.
-            sources: A name for each set, these trials first: adds the condition `source` with the name of the set that
-                each trial comes from. Trials that have this condition already keep their values.
+            sources: Name of each set, beginning with these trials. The names are stored in the condition `source` of
+                each trial. Trials that already have this condition keep their values.
 
         Raises:
             ShapeError: if neurons or bin widths differ.
@@ -297,7 +300,7 @@ class Trials:
 
         Warns:
             NeuronOrderWarning: if neurons come in different orders.
-            LeftOutWarning: if something that only some sets have was left out.
+            LeftOutWarning: if a field that only some sets have was left out.
         """
         parts = (self, *(self.match(other) for other in others))
         return replace(self, **pooled(parts, sources))
@@ -305,7 +308,7 @@ class Trials:
     def rebin(self, factor: int) -> "Trials":
         """Return trials with bins `factor` times as wide. Counts and rates are summed, behaviour and latents averaged.
 
-        Bins at the end of a trial that do not fill a wide one are dropped.
+        Bins at the end of a trial that do not fill a wide bin are dropped.
 
         Raises:
             DataError: if a trial is shorter than one wide bin.
@@ -333,11 +336,11 @@ class Trials:
         )
 
     def cut(self, every: float) -> "Trials":
-        """Consecutive pieces of `every` seconds of each trial, in the order of the trials.
+        """Cut each trial into consecutive pieces of `every` seconds, in the order of the trials.
 
-        Pieces have equal length, the whole number of bins that is nearest to `every`, so nothing is padded. What is
-        left at the end of a trial and does not fill a piece is left out, as are trials shorter than a piece. Each piece
-        keeps the conditions of its trial, and its start time where that of the trial is known. Codes describe whole
+        All pieces have the same length, the whole number of bins nearest to `every`, so nothing is padded. Bins at the
+        end of a trial that do not fill a piece are left out, and so are trials shorter than a piece. Each piece keeps
+        the conditions of its trial and gets its own start time, if that of the trial is known. Codes describe whole
         trials and are left out.
 
         Args:
@@ -355,13 +358,13 @@ class Trials:
             longest = int(self.lengths.max()) * self.bin_width if len(self) else 0
             raise DataError(
                 f"Pieces must last from one bin, {self.bin_width:g} s, to the longest trial, {longest:g} s.",
-                f"They were to last {every:g} s.",
-                "Give another length.",
+                f"{every:g} s were requested.",
+                "",
             )
         if abs(every / self.bin_width - size) > 1e-3:
             message = (
-                f"Pieces last {size * self.bin_width:g} s and not {every:g} s, a whole number of bins of "
-                f"{self.bin_width:g} s."
+                f"Pieces last {size * self.bin_width:g} s instead of {every:g} s, because they must be a whole number "
+                f"of bins of {self.bin_width:g} s."
             )
             warnings.warn(message, PieceLengthWarning, stacklevel=2)
         rows = np.repeat(np.arange(len(self)), numbers)
@@ -386,10 +389,10 @@ class Trials:
     def with_joint_condition(self, names: Sequence[str]) -> "Trials":
         """Return these trials with one more condition, the joint label of several columns.
 
-        The new condition is called after its columns, "contrast_left,contrast_right", and is text: two trials have the
-        same label where they agree in every column, as in "0.5,0". A trial for which one of the columns is missing
-        (NaN or empty text) has the empty label "". Numbers are rounded to six decimals, so that integers and floats,
-        and files that store floats in single precision, agree. One name alone changes nothing.
+        The new condition is named after its columns, such as "contrast_left,contrast_right". Its values are text such
+        as "0.5,0": two trials have the same label if they agree in every column. The label is "" if one of the columns
+        is missing (NaN or empty text). Numbers are rounded to six decimals, so that integers, floats, and floats in
+        single precision agree. A single name changes nothing.
 
         Args:
             names: Conditions with one value per trial.
@@ -444,7 +447,7 @@ class Trials:
 
     @classmethod
     def from_array(cls, array: Any, *, axes: str, bin_width: Any, **fields: Any) -> "Trials":
-        """Return trials from an array whose axes are named, in any order.
+        """Return trials from an array with named axes in any order.
 
         Args:
             array: Counts in an array of NumPy, torch, SciPy, pandas or xarray; (time, neuron) is one trial.
@@ -456,7 +459,7 @@ class Trials:
         if sorted(names) not in (["neuron", "time", "trial"], ["neuron", "time"]) or counts.ndim != len(names):
             raise ShapeError(
                 'axes must name each axis of the array once, with the words "trial", "time" and "neuron".',
-                f"It was {axes!r} for an array of shape {counts.shape}.",
+                f"It was {axes!r}, and the array has shape {counts.shape}.",
                 'For (neuron, trial, time) give axes="neuron trial time".',
             )
         if "trial" not in names:
@@ -475,18 +478,18 @@ class Trials:
         """Return trials from spike times that are cut by trial, each trial on its own clock.
 
         Args:
-            times: x[trial][neuron], the times of one neuron in one trial, in seconds or with a unit. A nested list, an
-                object array (a cell array of MATLAB), a list of dicts by neuron, or a neo `Block` with one segment per
-                trial, whose trials are left out where they do not cover the window.
-            window: From and to, on the clock of each trial, such as (0, 1).
+            times: x[trial][neuron] holds the times of one neuron in one trial, in seconds or with a unit. Nested lists,
+                object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo `Block` with one segment per
+                trial are accepted. Segments that do not cover the window are left out.
+            window: Start and end on the clock of each trial, such as (0, 1).
             bin_width: Width of a bin, in seconds or with a unit.
             axes: "neuron trial" for x[neuron][trial].
             fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, one row for each trial of `times`.
 
         Raises:
             SettingError: if the window does not hold a whole number of bins.
-            ShapeError: if trials have different neurons, or the times are not nested so.
-            DataError: if times are no times, or no trial is left.
+            ShapeError: if trials have different neurons, or the times are not nested by trial and neuron.
+            DataError: if the values are not times, or no trial is left.
 
         Examples:
             >>> trials = Trials.from_spike_times([[[0.1, 0.2], [0.3]], [[0.1], []]], window=(0, 0.5), bin_width=0.25)
@@ -516,7 +519,7 @@ class Trials:
         hdf5.write(path, self.fields())
 
     def to_nwb(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write an NWB file: spike times that re-bin to the same counts, trial table, conditions and behaviour.
+        """Write an NWB file with spike times that bin to the same counts, trial table, conditions and behaviour.
 
         Args:
             path: The file. An NWB file that this method wrote is replaced.

@@ -96,7 +96,7 @@ class Range:
         return replace(self, low=self.low * factor, high=self.high * factor, start=begin, per_entry=False)
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """A value at which a member of a population begins."""
+        """Draw a value at which a member of a population begins."""
         low, high = (math.log(end) if self.log else end for end in self.begin)
         value = float(rng.uniform(low, high))
         return self.clipped(math.exp(value) if self.log else value, *self.begin)
@@ -131,7 +131,7 @@ class Choice:
         return value in self.among
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """A value at which a member of a population begins."""
+        """Draw a value at which a member of a population begins."""
         return self.among[int(rng.integers(len(self.among)))]
 
     def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:

@@ -56,11 +56,11 @@ class DenoiserSettings:
         width: Channels.
         blocks: Residual blocks.
         bidirectional: Whether the state-space layers read both directions.
-        prediction: What the network predicts.
-        huber: Width of the smooth L1 loss, in units of the target's sd; None for the squared error.
-        clip: Standardised latents are clipped to this many sd before the diffusion learns them; None: not.
-        drop: Share of trials whose condition is withheld in training, so that one model also samples unconditionally
-            and with guidance.
+        prediction: Target of the network: "noise", "clean" or "velocity".
+        huber: Width of the smooth L1 loss, in units of the target's sd. `None` selects the squared error.
+        clip: Clip standardised latents to ± this many sd before training. `None` disables clipping.
+        drop: Fraction of trials whose condition is withheld in training, so that one model also samples
+            unconditionally and with guidance.
     """
 
     width: Annotated[int, Field(ge=1)] = 64
