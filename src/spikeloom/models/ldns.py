@@ -2,10 +2,7 @@ r"""LDNS: latent diffusion for neural spiking data (Kapoor, Schulz, Vetter, Pei,
 
 Training has three separate stages:
 
-1. an autoencoder, counts s -> latents z (one vector per bin) -> rates r, trained with coordinated dropout: its input is
-   s k / (1 - p), k ~ Bernoulli(1 - p), and its loss covers the hidden entries,
-   :math:`\frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
-   + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`, M valid entries of the batch;
+1. an autoencoder, counts s -> latents z (one vector per bin) -> rates r (`models.common.latent_autoencoder`);
 2. a diffusion model of the standardised latents;
 3. an observation model on the rates (`observation`), fitted to rates that the encoder inferred without the count of
    the same bin. Two copies of it are adapted to generated rates, one without and one with conditions.
@@ -23,39 +20,33 @@ the model, an optional loss on entries that were not hidden, and a calibration o
 from collections.abc import Iterator, Mapping
 from typing import final
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spikeloom.diffusion.denoiser import Denoiser, NetworkDenoiser, denoising_loss
 from spikeloom.diffusion.guidance import Guided
 from spikeloom.diffusion.sampler import DEFAULT, Sampler
 from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.diffusion.windowed import Windowed
-from spikeloom.errors import SettingError
-from spikeloom.losses import coordinated_dropout, energy, smoothness
-from spikeloom.models.common.base import Capabilities, Model, as_tensors
-from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
+from spikeloom.models.common.base import Capabilities
 from spikeloom.models.common.facts import Facts
-from spikeloom.models.common.latent_gaussian import latent_gaussian
+from spikeloom.models.common.latent_autoencoder import LatentModel
 from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
-from spikeloom.models.common.likelihood import hidden_in_turn
-from spikeloom.models.common.readout import Readout, Source
+from spikeloom.models.common.readout import Source
 from spikeloom.models.common.request import Request
-from spikeloom.models.common.results import Generated, Inferred
+from spikeloom.models.common.results import Generated
 from spikeloom.models.common.streaming import StreamRequest, latent_stream
 from spikeloom.nn.condition import Condition
-from spikeloom.nn.window import in_windows
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
-from spikeloom.seeds import Purpose, Streams
+from spikeloom.seeds import Streams
 from spikeloom.training.plan import Plan
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
 
 @final
-class LDNS(Model):
+class LDNS(LatentModel):
     """Latent diffusion of neural spiking; see the module for the method.
 
     Args:
@@ -101,19 +92,16 @@ class LDNS(Model):
         autoencoder_plan: Plan = Plan(updates=3000, batch=48, learning_rate=2e-3),
         diffusion_plan: Plan = Plan(updates=3000, batch=48, learning_rate=2e-3, average=0.9999),
     ) -> None:
-        super().__init__()
-        if n_neurons < 1 or n_latents < 1 or autoencoder_settings.width % n_latents:
-            raise SettingError(
-                "LDNS needs n_neurons >= 1, and n_latents >= 1 that divide the width of the autoencoder.",
-                f"It got n_neurons={n_neurons}, n_latents={n_latents} and a width of {autoencoder_settings.width}.",
-                f"For {n_latents} latents choose a width such as {max(1, n_latents) * 4}.",
-            )
-        self.n_neurons, self.n_latents = n_neurons, n_latents
-        self.autoencoder_settings, self.denoiser_settings = autoencoder_settings, denoiser_settings
+        super().__init__(
+            n_neurons,
+            n_latents=n_latents,
+            autoencoder_settings=autoencoder_settings,
+            autoencoder_plan=autoencoder_plan,
+            observation=observation,
+        )
+        self.denoiser_settings, self.diffusion_plan = denoiser_settings, diffusion_plan
         self.schedule, self.sampler = schedule, sampler
-        self.readout = Readout(observation, calibrated=autoencoder_settings.calibrate)
         self.condition, self.guidance = tuple(condition), guidance
-        self.autoencoder_plan, self.diffusion_plan = autoencoder_plan, diffusion_plan
 
     @property
     def capabilities(self) -> Capabilities:
@@ -122,58 +110,20 @@ class LDNS(Model):
             options=("condition", "guidance", "sampler"), stream=True, unseen_rates=True, latent_gaussian=True
         )
 
-    @property
-    def size(self) -> str:
-        """See `Model.size`."""
-        return f"{self.n_latents} latents"
-
-    @property
-    def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
-        """The observation model fitted to the training trials. The readout has adapted copies for samples."""
-        return self.readout.observation
-
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
-        autoencoder, denoiser = self.autoencoder_settings, self.denoiser_settings
-        self.longest = facts.longest  # longer trials are read and generated in windows of it
-        self.encoder = autoencoder.encoder(facts.n_neurons, self.n_latents)
-        decoder = autoencoder.decoder(facts.n_neurons, self.n_latents)
-        self.readout.build(decoder, n_latents=self.n_latents, n_neurons=facts.n_neurons, bin_width=facts.bin_width)
+        self.build_autoencoder(facts)
+        denoiser = self.denoiser_settings
         network = denoiser.network(self.n_latents, facts.conditions.vector_size, facts.conditions.sequence_size)
         self.diffusion = NetworkDenoiser(network, schedule=self.schedule, prediction=denoiser.prediction)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
         """Yield autoencoder and diffusion, then fit the observation model; see `Model.stages`."""
-        self.readout.start(trials)
-        data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
-        networks = nn.ModuleList((self.encoder, self.readout.decoder))
-        yield Stage("autoencoder", networks, self.reconstruction, data, self.autoencoder_plan, held_out)
-
-        self.eval()
-        self.readout.fit_scale(self.readout.encoded(trials, self._read).latents, trials.mask)
+        yield self.autoencoder_stage(trials, validation)
+        self.fit_scale(trials)
         data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
-
-        self.eval()
-        self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
-        if self.autoencoder_settings.calibrate:
-            samples = calibration_samples(self, trials)
-            self.readout.fit_generated(trials, samples, seed=CALIBRATION_SEED)
-
-    # --- losses --------------------------------------------------------------------------------------------------
-
-    def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Compute the loss of the first stage, summed over the valid entries, and their number."""
-        settings, counts, mask = self.autoencoder_settings, batch["counts"].float(), batch["mask"]
-        uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
-        seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
-        latents = self.encoder(seen, mask)
-        nll = -self.readout.training_log_prob(counts, latents)
-        valid = mask.float()
-        counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
-        data = (counted * nll).sum()
-        total = data + settings.energy * energy(latents, valid) + settings.smoothness * smoothness(latents, valid)
-        return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": data.detach()})
+        self.fit_readout(trials)
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Compute the loss of the second stage, summed over the valid entries, and their number."""
@@ -195,7 +145,7 @@ class LDNS(Model):
         )
         return LossTerms(total, entries)
 
-    # --- generating and inferring --------------------------------------------------------------------------------
+    # --- generating -----------------------------------------------------------------------------------------------
 
     def draw(self, request: Request) -> Generated:
         """Generate noise -> latents -> rates -> counts; see `Model.draw`."""
@@ -231,57 +181,9 @@ class LDNS(Model):
                 piece = self.readout.draw(latents, source, spikes, memory)
             yield piece
 
-    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """Infer standardised latents and rates from counts; see `Model.infer`."""
-        latents = self.readout.standardised(self._read(signal, mask))
-        rates = self.readout.rates(latents, "inferred")
-        return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
-
-    def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Infer rates (trial, time, neuron), each with its own count hidden. They are not calibrated."""
-
-        def rates(thinned: Tensor, mask: Tensor) -> Tensor:
-            return self.readout.unseen(self._read(thinned, mask))
-
-        return hidden_in_turn(rates, trials, share=self.autoencoder_settings.dropout)
-
-    @torch.no_grad()
-    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
-        """Draw trials from a Gaussian fitted to the latents of recorded trials, the baseline of the diffusion.
-
-        See `Model.gaussian` and `latent_gaussian`.
-        """
-        inferred = np.asarray(self.encode(reference, progress=False).latents)
-        n_bins = int(like.lengths.max())
-        drawn = latent_gaussian(inferred[:, :n_bins], reference.mask[:, :n_bins], n_trials=len(like), seed=seed)
-        latents = torch.from_numpy(drawn.astype(np.float32))
-        spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))
-        counts = self.readout.draw(latents.to(self.readout.mean.device), "inferred", spikes).counts
-        return Trials(
-            counts,
-            like.bin_width,
-            lengths=like.lengths,
-            neuron_table=self.facts.neuron_table,
-            source="Gaussian on the latents of LDNS",
-        )
-
-    # --- what the stages learn from ------------------------------------------------------------------------------
-
-    def _read(self, counts: Tensor, mask: Tensor) -> Tensor:
-        """Encode one batch of counts; the latents are not standardised."""
-        device = self.readout.mean.device
-        return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
+    # --- inside ---------------------------------------------------------------------------------------------------
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
-        """Return the data of the second stage: standardised latents of complete trials, mask, and conditions."""
-        latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
-        clip = self.denoiser_settings.clip
-        data = {
-            "latents": latents if clip is None else latents.clamp(-clip, clip),
-            "mask": torch.from_numpy(trials.mask),
-        }
-        if self.condition:
-            condition = self.facts.conditions.encode({**trials.conditions, **trials.behavior})
-            parts = {"vector": condition.vector, "sequence": condition.sequence}
-            data |= {name: value for name, value in parts.items() if value is not None}
-        return data
+        """Return the data of the second stage: standardised latents, clipped if that is set, mask, and conditions."""
+        data, clip = self.latents_of(trials), self.denoiser_settings.clip
+        return data if clip is None else {**data, "latents": data["latents"].clamp(-clip, clip)}

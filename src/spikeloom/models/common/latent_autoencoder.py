@@ -1,0 +1,194 @@
+r"""The autoencoder of LDNS, for every model that generates its latents: counts s -> latents z -> rates r.
+
+It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)`, :math:`k \sim
+\mathrm{Bernoulli}(1 - p)`, and the loss is that of the hidden entries,
+
+.. math:: \frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
+   + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2,
+
+with M valid entries in the batch. Everything between latents and spikes is the readout (`models.common.readout`).
+
+A model of the latents is a `LatentModel` with three phases in `stages`: `autoencoder_stage`, then `fit_scale` and its
+own stages, which learn from `latents_of`, and at the end `fit_readout`.
+
+Trials longer than the training trials are encoded in overlapping windows (`nn.window`).
+
+Source: Kapoor, Schulz, Vetter, Pei, Gao, Macke 2024 (LDNS).
+"""
+
+import abc
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikeloom.errors import SettingError
+from spikeloom.losses import coordinated_dropout, energy, smoothness
+from spikeloom.models.common.base import Model, as_tensors
+from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.latent_gaussian import latent_gaussian
+from spikeloom.models.common.latent_settings import AutoencoderSettings
+from spikeloom.models.common.likelihood import hidden_in_turn
+from spikeloom.models.common.readout import Readout
+from spikeloom.models.common.results import Inferred
+from spikeloom.nn.window import in_windows
+from spikeloom.observation.model import ObservationModel
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.training.plan import Plan
+from spikeloom.training.train import LossTerms, Stage
+from spikeloom.trials import Trials
+
+
+class LatentModel(Model, abc.ABC):
+    """A generative model of the latents of an autoencoder; see the module.
+
+    Args:
+        n_neurons: Neurons of the recording, the last axis of the counts.
+        n_latents: Latents per bin.
+        autoencoder_settings: Networks and losses of the autoencoder.
+        autoencoder_plan: Optimisation of the autoencoder.
+        observation: Observation model, from rates to counts. The model keeps a copy for each source of latents.
+
+    Raises:
+        SettingError: if the latents do not divide the autoencoder's width.
+    """
+
+    def __init__(
+        self,
+        n_neurons: int,
+        *,
+        n_latents: int,
+        autoencoder_settings: AutoencoderSettings,
+        autoencoder_plan: Plan,
+        observation: ObservationModel,
+    ) -> None:
+        super().__init__()
+        if n_neurons < 1 or n_latents < 1 or autoencoder_settings.width % n_latents:
+            raise SettingError(
+                f"{type(self).__name__} needs n_neurons >= 1, and n_latents >= 1 that divide the width of the "
+                "autoencoder.",
+                f"It got n_neurons={n_neurons}, n_latents={n_latents} and a width of {autoencoder_settings.width}.",
+                f"For {n_latents} latents choose a width such as {max(1, n_latents) * 4}.",
+            )
+        self.n_neurons, self.n_latents = n_neurons, n_latents
+        self.autoencoder_settings, self.autoencoder_plan = autoencoder_settings, autoencoder_plan
+        self.readout = Readout(observation, calibrated=autoencoder_settings.calibrate)
+
+    @property
+    def size(self) -> str:
+        """See `Model.size`."""
+        return f"{self.n_latents} latents"
+
+    @property
+    def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
+        """The observation model as fitted to the training trials; samples use the copies in the readout."""
+        return self.readout.observation
+
+    # --- the first stage ------------------------------------------------------------------------------------------
+
+    @final
+    def build_autoencoder(self, facts: Facts) -> None:
+        """Make encoder, decoder and the buffers of the readout; see `Model.build`."""
+        self.longest = facts.longest  # longer trials are encoded in windows of this length
+        settings = self.autoencoder_settings
+        self.encoder = settings.encoder(facts.n_neurons, self.n_latents)
+        decoder = settings.decoder(facts.n_neurons, self.n_latents)
+        self.readout.build(decoder, n_latents=self.n_latents, n_neurons=facts.n_neurons, bin_width=facts.bin_width)
+
+    @final
+    def autoencoder_stage(self, trials: Trials, validation: Trials | None) -> Stage:
+        """Return the training stage of the autoencoder, which begins at the mean counts of the training trials."""
+        self.readout.start(trials)
+        data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
+        networks = nn.ModuleList((self.encoder, self.readout.decoder))
+        return Stage("autoencoder", networks, self.reconstruction, data, self.autoencoder_plan, held_out)
+
+    @final
+    def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
+        """Return the loss of the autoencoder, a sum over the valid entries, and the number of these."""
+        settings, counts, mask = self.autoencoder_settings, batch["counts"].float(), batch["mask"]
+        uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
+        seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
+        latents = self.encoder(seen, mask)
+        nll = -self.readout.training_log_prob(counts, latents)
+        valid = mask.float()
+        counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
+        data = (counted * nll).sum()
+        total = data + settings.energy * energy(latents, valid) + settings.smoothness * smoothness(latents, valid)
+        return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": data.detach()})
+
+    # --- between the stages ---------------------------------------------------------------------------------------
+
+    @final
+    def fit_scale(self, trials: Trials) -> None:
+        """Fit mean and sd of each latent to the training trials, once the autoencoder is trained."""
+        self.eval()
+        self.readout.fit_scale(self.readout.encoded(trials, self._read).latents, trials.mask)
+
+    @final
+    def latents_of(self, trials: Trials) -> dict[str, Tensor]:
+        """Return standardised latents of complete trials, their mask, and the encoded conditions of the model."""
+        latents = torch.from_numpy(np.array(self.encode(trials, progress=False).latents))
+        data = {"latents": latents, "mask": torch.from_numpy(trials.mask)}
+        if self.condition:
+            condition = self.facts.conditions.encode({**trials.conditions, **trials.behavior})
+            parts = {"vector": condition.vector, "sequence": condition.sequence}
+            data |= {name: value for name, value in parts.items() if value is not None}
+        return data
+
+    @final
+    def fit_readout(self, trials: Trials) -> None:
+        """Fit observation model and calibrations, once the model can generate latents; see `Readout`."""
+        self.eval()
+        self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
+        if self.autoencoder_settings.calibrate:
+            samples = calibration_samples(self, trials)
+            self.readout.fit_generated(trials, samples, seed=CALIBRATION_SEED)
+
+    # --- inferring ------------------------------------------------------------------------------------------------
+
+    @final
+    def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
+        """Infer standardised latents and rates from counts; see `Model.infer`."""
+        latents = self.readout.standardised(self._read(signal, mask))
+        rates = self.readout.rates(latents, "inferred")
+        return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
+
+    @final
+    def unseen_rates(self, trials: Trials) -> np.ndarray:
+        """Return rates (trial, time, neuron), each inferred with its own count hidden; not calibrated."""
+
+        def rates(thinned: Tensor, mask: Tensor) -> Tensor:
+            return self.readout.unseen(self._read(thinned, mask))
+
+        return hidden_in_turn(rates, trials, share=self.autoencoder_settings.dropout)
+
+    @final
+    @torch.no_grad()
+    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
+        """Generate trials from a Gaussian fitted to the latents of recorded trials, a baseline.
+
+        See `Model.gaussian` and `latent_gaussian`.
+        """
+        inferred = np.asarray(self.encode(reference, progress=False).latents)
+        n_bins = int(like.lengths.max())
+        drawn = latent_gaussian(inferred[:, :n_bins], reference.mask[:, :n_bins], n_trials=len(like), seed=seed)
+        latents = torch.from_numpy(drawn.astype(np.float32))
+        spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))
+        counts = self.readout.draw(latents.to(self.readout.mean.device), "inferred", spikes).counts
+        return Trials(
+            counts,
+            like.bin_width,
+            lengths=like.lengths,
+            neuron_table=self.facts.neuron_table,
+            source=f"Gaussian on the latents of {type(self).__name__}",
+        )
+
+    @final
+    def _read(self, counts: Tensor, mask: Tensor) -> Tensor:
+        """Return latents of one batch of counts as the encoder gives them."""
+        device = self.readout.mean.device
+        return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)
