@@ -224,7 +224,7 @@ def test_trials_that_share_spikes_are_noted(tmp_path, capsys):
     words = ["--bin-width", 0.05, "--align", "start_time", "--window", -0.5, 1.5, "--out", tmp_path / "t.h5"]
     assert run("bin", path, *words) == 0
     err = capsys.readouterr().err
-    assert "49 of 49 trials share spikes with another one" in err
+    assert "49 of 49 trials share spikes with another trial" in err
     assert "split --blocks" in err
     apart = np.array([1.0, 5.0, 9.0, 10.0])
     with pytest.warns(OverlappingTrialsWarning, match="2 of 4 trials"):
@@ -315,7 +315,7 @@ def test_a_file_that_went_away_says_so(tmp_path):
     path = session(tmp_path / "x.nwb", more=series)
     recording = read_nwb(path)
     path.unlink()
-    with pytest.raises(CorruptFileError, match="Leave the file in its place"):
+    with pytest.raises(CorruptFileError, match="Keep the file where it is"):
         recording.bin(0.1, behavior="good")
 
 

@@ -175,7 +175,7 @@ def test_counts_are_a_series_until_chosen():
         recording.bin(0.05)
     for name in ("counts_50ms", "ecephys/counts_50ms"):
         assert recording.bin(0.05, counts=name).counts.sum() == sum(range(8))
-    with pytest.raises(DataError, match="There are counts_50ms"):
+    with pytest.raises(DataError, match="The series are counts_50ms"):
         recording.counted("ecephys/other")
 
 

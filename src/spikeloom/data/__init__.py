@@ -1,1 +1,1 @@
-"""Recordings and simulations: from a file or an array to `Recording` and `Trials`."""
+"""Read recordings from files and arrays, as `Recording` or `Trials`."""

@@ -1,12 +1,12 @@
-"""What users already hold in memory -> `Recording` or `Trials`, known by what it can do, not by its type.
+"""Convert objects in memory to `Recording` or `Trials`. Objects are recognised by their attributes, not by their type.
 
-- spike times of each neuron: a list or dict of them, of arrays, quantities, neo `SpikeTrain` or pynapple `Ts`; a cell
-  array (an object array, as MATLAB's come); a pynapple `TsGroup`; a neo `Segment` or `Block`;
+- spike times of each neuron: a list or dict of arrays, quantities, neo `SpikeTrain` or pynapple `Ts`; an object array
+  (a cell array of MATLAB); a pynapple `TsGroup`; a neo `Segment` or `Block`;
 - counts: one array with named axes (NumPy, torch, SciPy sparse, pandas, xarray), or a ragged list of (time, neuron)
   arrays, one per trial.
 
-Nothing of these libraries is imported. Objects that know the times in which they were observed pass them on as the
-recording's `observed`. Spike times cut by trial have a door of their own, `Trials.from_spike_times`.
+These libraries are not imported. If an object states the times in which it was observed, they become the recording's
+`observed`. `Trials.from_spike_times` reads spike times that are cut by trial.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,16 +22,16 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 BY_TRIAL = "Use sl.Trials.from_spike_times(x, window=(0, 1), bin_width=0.01), x[trial][neuron] from each trial's zero."
-"""What to do with spike times that are cut by trial."""
+"""Remedy for spike times that are cut by trial."""
 
 
 def from_spike_times(times: Mapping[Any, Any] | Iterable[Any], **fields: Any) -> Recording:
-    """A recording of the spike times of each neuron; a dict's keys become the neuron column "name".
+    """Return a recording of the spike times of each neuron. The keys of a dict become the neuron column "name".
 
-    Spike trains that know when they begin and end (neo, pynapple) say what was observed: the times common to all.
+    If all spike trains state their start and end (neo, pynapple), the time common to all of them is `observed`.
 
     Raises:
-        DataError: if the times are cut by trial, or are no times.
+        DataError: if the times are cut by trial, or the values are not times.
     """
     if isinstance(times, Mapping):
         fields = {"neuron_table": {"name": np.array([str(key) for key in times])}, **fields}
@@ -51,7 +51,7 @@ def from_spike_times(times: Mapping[Any, Any] | Iterable[Any], **fields: Any) ->
 
 
 def _span(train: Any) -> Array | None:
-    """Intervals (interval, 2) in which a spike train was observed, if it says so."""
+    """Return the intervals (interval, 2) in which a spike train was observed, or None if it does not state them."""
     if hasattr(train, "t_start") and hasattr(train, "t_stop"):  # neo
         ends = [clock.duration(end, what="The ends of a spike train") for end in (train.t_start, train.t_stop)]
         return np.array([ends])
@@ -60,7 +60,7 @@ def _span(train: Any) -> Array | None:
 
 
 def _holds_trains(value: Any) -> bool:
-    """Check for a list or cell of arrays of times, where one array of times is due."""
+    """Return whether a value is a list or cell of several arrays of times, instead of one array of times."""
     if isinstance(value, np.ndarray):
         return value.dtype == object and any(np.size(each) > 1 for each in value.ravel())
     if hasattr(value, "rescale") or not isinstance(value, list | tuple):
@@ -69,7 +69,7 @@ def _holds_trains(value: Any) -> bool:
 
 
 def from_counts(counts: Sequence[Any], *, bin_width: Any, **fields: Any) -> Trials:
-    """Trials from a ragged list of counts (time, neuron), one array per trial."""
+    """Return trials from a ragged list of counts (time, neuron), one array per trial."""
     parts = [objects.plain(each) for each in counts]
     neurons = {part.shape[1] if part.ndim == 2 else None for part in parts}
     if len(neurons) != 1 or None in neurons:
@@ -87,7 +87,7 @@ def from_counts(counts: Sequence[Any], *, bin_width: Any, **fields: Any) -> Tria
 
 
 def from_pynapple(group: Any, **fields: Any) -> Recording:
-    """A recording from a pynapple `TsGroup`: its time support is what was observed, its columns the neuron table."""
+    """Return a recording from a pynapple `TsGroup`. Its time support becomes `observed`, its columns the neuron table."""
     keys = list(group.keys())
     columns = [name for name in getattr(group, "metadata_columns", ()) if name != "rate"]  # pynapple's own mean rate
     table = {"name": np.array(keys), **{str(name): group[name] for name in columns}}
@@ -96,52 +96,52 @@ def from_pynapple(group: Any, **fields: Any) -> Recording:
     return Recording([np.asarray(group[key].times()) for key in keys], **fields)
 
 
-def from_neo(thing: Any, **fields: Any) -> Recording:
-    """A recording from neo spike trains, or the `Segment` or `Block` that holds them, in seconds.
+def from_neo(value: Any, **fields: Any) -> Recording:
+    """Return a recording from neo spike trains, or from the `Segment` or `Block` that holds them.
 
     Raises:
-        DataError: if a Block holds several segments, which have clocks of their own.
+        DataError: if a Block holds several segments, because each segment has its own clock.
     """
-    if hasattr(thing, "segments"):
-        if len(thing.segments) != 1:
+    if hasattr(value, "segments"):
+        if len(value.segments) != 1:
             raise DataError(
-                "load takes a neo Block of one segment, for each segment has a clock of its own.",
-                f"This one holds {len(thing.segments)} segments.",
+                "load takes a neo Block of one segment, because each segment has its own clock.",
+                f"This one holds {len(value.segments)} segments.",
                 "If each is a trial: sl.Trials.from_spike_times(block, window=(0, 1), bin_width=0.01). Otherwise load "
                 "one of them: sl.load(block.segments[0]).",
             )
-        thing = thing.segments[0]
-    trains = list(thing.spiketrains if hasattr(thing, "spiketrains") else thing)
+        value = value.segments[0]
+    trains = list(value.spiketrains if hasattr(value, "spiketrains") else value)
     names = [getattr(train, "name", None) for train in trains]
     if all(names) and len(set(names)) == len(names):
         fields = {"neuron_table": {"name": np.array(names)}, **fields}
     return from_spike_times(trains, **{"source": "neo", **fields})
 
 
-def is_pynapple(thing: Any) -> bool:
-    """Check whether it behaves like a pynapple TsGroup."""
-    return hasattr(thing, "time_support") and hasattr(thing, "keys") and hasattr(thing, "__getitem__")
+def is_pynapple(value: Any) -> bool:
+    """Return whether a value has the attributes of a pynapple TsGroup."""
+    return hasattr(value, "time_support") and hasattr(value, "keys") and hasattr(value, "__getitem__")
 
 
-def is_neo(thing: Any) -> bool:
-    """Check whether it behaves like a neo Block or Segment, or a list of SpikeTrain."""
-    if hasattr(thing, "segments") or hasattr(thing, "spiketrains"):
+def is_neo(value: Any) -> bool:
+    """Return whether a value has the attributes of a neo Block or Segment, or is a list of SpikeTrain."""
+    if hasattr(value, "segments") or hasattr(value, "spiketrains"):
         return True
-    return isinstance(thing, list | tuple) and bool(thing) and all(map(is_neo_train, thing))
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_neo_train, value))
 
 
-def is_neo_train(thing: Any) -> bool:
-    """Check whether it behaves like a neo SpikeTrain."""
-    return hasattr(thing, "rescale") and hasattr(thing, "t_stop")
+def is_neo_train(value: Any) -> bool:
+    """Return whether a value has the attributes of a neo SpikeTrain."""
+    return hasattr(value, "rescale") and hasattr(value, "t_stop")
 
 
-def is_cells(thing: Any) -> bool:
-    """Check for an object array, as MATLAB's cell arrays come."""
-    return isinstance(thing, np.ndarray) and thing.dtype == object
+def is_cells(value: Any) -> bool:
+    """Return whether a value is an object array, which is how cell arrays of MATLAB are read."""
+    return isinstance(value, np.ndarray) and value.dtype == object
 
 
 def from_cells(cells: Array, **fields: Any) -> Recording:
-    """A recording from an object array of spike times, one cell per neuron, (neuron,), (neuron, 1) or (1, neuron).
+    """Return a recording from an object array of spike times: one cell per neuron, in one row or column.
 
     Raises:
         DataError: if there are several rows and columns of cells.
@@ -157,23 +157,27 @@ def from_cells(cells: Array, **fields: Any) -> Recording:
 
 
 def is_ragged_counts(things: Sequence[Any]) -> bool:
-    """Check whether a list holds arrays with two axes, hence counts of trials, and not times of neurons."""
+    """Return whether a list holds arrays with two axes, which are counts of trials and not times of neurons."""
     return len(things) > 0 and all(getattr(each, "ndim", 0) == 2 for each in things)
 
 
 def is_columns(things: Sequence[Any]) -> bool:
-    """Check whether a list holds columns (n, 1) or rows (1, n) only, as MATLAB gives lists of times."""
+    """Return whether a list holds only columns (n, 1) or rows (1, n), the form of a list of times in MATLAB."""
     return is_ragged_counts(things) and all(min(each.shape) <= 1 for each in things)
 
 
 def from_array(counts: Any, *, axes: str | None, bin_width: Any, **fields: Any) -> Trials:
-    """Trials from one array of counts, whose axes and bin width must be said."""
+    """Return trials from one array of counts.
+
+    Raises:
+        DataError: if the names of the axes or the bin width are missing.
+    """
     if axes is None:
         axes = named_axes(counts)
     if axes is None or bin_width is None:
         raise DataError(
             "An array of counts needs the names of its axes and the bin width in seconds.",
-            f"There was axes={axes!r}, bin_width={bin_width!r}.",
+            f"It has axes={axes!r} and bin_width={bin_width!r}.",
             'Give, for instance, axes="trial time neuron", bin_width=0.005. For spike times give a list, one array per '
             "neuron.",
         )
@@ -181,7 +185,7 @@ def from_array(counts: Any, *, axes: str | None, bin_width: Any, **fields: Any) 
 
 
 def named_axes(counts: Any) -> str | None:
-    """Names of the axes of an xarray DataArray, singular and in the order that it has; None for anything else."""
+    """Return the names of the axes of an xarray DataArray, in the singular and in order, or None for other values."""
     dims = getattr(counts, "dims", None)
     if not isinstance(dims, tuple) or not all(isinstance(name, str) for name in dims):
         return None

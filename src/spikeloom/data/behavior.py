@@ -1,4 +1,4 @@
-"""Behaviour as people hold it -> times in seconds, values, and their unit.
+"""Read a behaviour series from common objects: times in seconds, values, and their unit.
 
 A series is a pair `(times, values)` or a triple with the unit, a dict with these three, a pynapple `Tsd` or `TsdFrame`,
 a neo `AnalogSignal` or `IrregularlySampledSignal`, a pandas Series or DataFrame whose index holds the times, an xarray
@@ -19,13 +19,13 @@ VALUES = ("values", "data")
 
 
 def read_series(name: str, value: Any) -> Any:
-    """A behaviour series of any of the kinds at the top of the module; one that is a series already comes back.
+    """Convert a behaviour series of any kind listed at the top of the module. A `Series` is returned unchanged.
 
     Raises:
-        DataError: if the object is no series, its values are no numbers, or its times are no times.
+        DataError: if the object is not a series, its values are not numbers, or its times are not times.
         ShapeError: if there is not one time per sample.
     """
-    if hasattr(type(value), "countlike"):  # a series of ours, in memory or in a file
+    if hasattr(type(value), "countlike"):  # `Series` or `StoredSeries`
         return value
     times, values, unit = parts_of(name, value)
     quantity = objects.measured(values)
@@ -42,10 +42,10 @@ def read_series(name: str, value: Any) -> Any:
 
 
 def parts_of(name: str, value: Any) -> tuple[Any, Any, str]:
-    """Times, values and unit of a series as they come.
+    """Return times, values and unit of a series, unconverted.
 
     Raises:
-        DataError: if the object is no series.
+        DataError: if the object is not a series.
     """
     if isinstance(value, Mapping):
         times, values = (next((key for key in keys if key in value), None) for keys in (TIMES, VALUES))
@@ -66,12 +66,12 @@ def parts_of(name: str, value: Any) -> tuple[Any, Any, str]:
     raise DataError(
         f"Behaviour {name!r} needs a time for every sample.",
         f"It is {type(value).__name__}.",
-        "Give (times, values), times in seconds, such as (np.arange(len(x)) / 1000, x) for 1 kHz.",
+        "Give (times, values) with times in seconds, such as (np.arange(len(x)) / 1000, x) for 1 kHz.",
     )
 
 
 def _index(name: str, value: Any) -> Any:
-    """The index of a pandas object as times; row numbers are refused."""
+    """Return the index of a pandas object as times. Row numbers are refused."""
     index = value.index
     if hasattr(index, "step") and index.start == 0 and index.step == 1:  # RangeIndex
         raise DataError(

@@ -1,17 +1,17 @@
-"""Events in seconds -> counts in bins, exactly; series in seconds -> values at bins.
+"""Count spikes in bins exactly, and average behaviour series over bins.
 
 Bin k of a trial that begins at b (seconds) is the half-open interval [e_k, e_{k+1}) with e_k = b + k w for bins of
-width w, and an event at exactly an edge belongs to the bin that the edge begins. Binary fractions spoil this rule as it
-stands: 3 * 0.1 > 0.3, so an event at 0.3 would fall before the edge it lies on. Hence all times, of events and of
-edges, are first rounded to whole ticks and compared as integers; no comparison of floats and no tolerance is left.
+width w. A spike exactly on an edge belongs to the bin that begins there. With floats this rule fails: 3 * 0.1 > 0.3, so
+a spike at 0.3 would fall before the edge on which it lies. Therefore all times of spikes and edges are first rounded to
+whole ticks and compared as integers.
 
-A tick is a nanosecond, finer than any acquisition clock. On clocks that count beyond 97 days (Unix time) float64 itself
-is coarser than that, 0.24 us in the year 2026: there a tick is the next power of ten above four steps of float64, 1 us
-for Unix time in seconds, and events closer to an edge than half a tick count as lying on it. Ticks are counted from a
-reference near the earliest time, so no integer overflows whatever the clock.
+A tick is one nanosecond, finer than any acquisition clock. On clocks that count beyond 97 days (such as Unix time),
+float64 is coarser than that, 0.24 us in the year 2026. There a tick is the next power of ten above four steps of
+float64, 1 us for Unix time in seconds, and a spike closer to an edge than half a tick lies on the edge. Ticks are
+counted from a reference near the earliest time, so that integers do not overflow.
 
 A series (hand velocity at 1 kHz, position at 60 Hz) becomes one value per bin: the mean of the samples inside the bin,
-or, where a bin holds none, the straight line between the samples on both sides, read at the bin's centre. Angles are
+or, if a bin holds none, the linear interpolation between the neighbouring samples at the bin's centre. Angles are
 averaged and interpolated on the circle (`spikeloom.angles`).
 """
 
@@ -28,19 +28,19 @@ from spikeloom import angles
 LONGEST_IN_NANOSECONDS = float(2**23)
 """Seconds up to which float64 resolves a nanosecond."""
 SLACK = 1e-3
-"""Part of a bin by which a trial or window may overshoot: stop times are often rounded to 0.1 ms or to float32."""
+"""Fraction of a bin by which a trial or window may overshoot: stop times are often rounded to 0.1 ms or to float32."""
 
 Edges = Int64[np.ndarray, "trial edge"]
-"""Bin edges of each trial in ticks; one more than its longest trial has bins."""
+"""Bin edges of each trial in ticks, one more than the bins of the longest trial."""
 
 
 @dataclass(frozen=True)
 class Ticks:
-    """Seconds as whole ticks after a reference.
+    """A conversion from seconds to whole ticks after a reference.
 
     Args:
-        reference: The time in seconds that is tick 0.
-        per_second: Ticks in a second.
+        reference: Time of tick 0 in seconds.
+        per_second: Ticks per second.
     """
 
     reference: float = 0.0
@@ -48,7 +48,7 @@ class Ticks:
 
     @classmethod
     def between(cls, low: float, high: float) -> "Ticks":
-        """Ticks for times from `low` to `high` seconds: nanoseconds, or coarser where float64 is."""
+        """Return ticks for times from `low` to `high` seconds: nanoseconds, or coarser if float64 is coarser."""
         largest = max(abs(low), abs(high))
         if not largest > LONGEST_IN_NANOSECONDS:
             return cls()
@@ -57,15 +57,15 @@ class Ticks:
 
     @property
     def length(self) -> float:
-        """Seconds of a tick."""
+        """Length of a tick in seconds."""
         return 1 / self.per_second
 
     def of(self, seconds: NDArray[np.floating] | float) -> NDArray[np.int64]:
-        """Seconds as ticks."""
+        """Convert seconds to ticks."""
         return np.array(np.rint((np.asarray(seconds, np.float64) - self.reference) * self.per_second), np.int64)
 
     def edges(self, starts: Float[np.ndarray, " trial"], n_bins: int, bin_width: float) -> Edges:
-        """Edges e_k = start + k w of every trial (trial, n_bins + 1)."""
+        """Return the edges e_k = start + k w of every trial (trial, n_bins + 1)."""
         return self.of(starts[:, None] + np.arange(n_bins + 1) * bin_width)
 
 
@@ -75,7 +75,7 @@ NANOSECONDS = Ticks()
 def bins_between(
     starts: Float[np.ndarray, " trial"], stops: Float[np.ndarray, " trial"], bin_width: float
 ) -> Int64[np.ndarray, " trial"]:
-    """Whole bins from start to stop (trial,); a last bin may overshoot by a thousandth of its width."""
+    """Return the number of whole bins from start to stop (trial,). The last may overshoot by a thousandth of a bin."""
     return np.floor((stops - starts) / bin_width + SLACK).astype(np.int64)
 
 
@@ -85,13 +85,13 @@ def count_spikes(
     lengths: Integer[np.ndarray, " trial"],
     ticks: Ticks = NANOSECONDS,
 ) -> Integer[np.ndarray, "trial time neuron"]:
-    """Spikes of each neuron in each bin, in unsigned integers as small as hold them.
+    """Count the spikes of each neuron in each bin, in the smallest unsigned integer type that holds the counts.
 
     Args:
         spikes: Spike times of each neuron in seconds, sorted.
         edges: Bin edges (trial, time + 1) in ticks, from `Ticks.edges`. Trials may overlap.
-        lengths: Valid bins of each trial; nothing is counted beyond them.
-        ticks: Conversion of the spike times, that of the edges.
+        lengths: Valid bins of each trial; counts beyond them are zero.
+        ticks: Conversion of seconds to ticks, the same as for the edges.
     """
     n_trials, n_bins = edges.shape[0], edges.shape[1] - 1
     counts = np.zeros((n_trials * n_bins, len(spikes)), np.uint8)
@@ -102,19 +102,19 @@ def count_spikes(
         inside = np.searchsorted(when, last, side="left") - first
         trial = np.repeat(np.arange(n_trials), inside)
         event = when[np.arange(len(trial)) - np.repeat(np.cumsum(inside) - inside, inside) + np.repeat(first, inside)]
-        place = trial * n_bins + _bin_of(event, edges, trial)  # rises, as trials and the events of each do
-        begins = np.flatnonzero(np.diff(place, prepend=-1))
-        number = np.diff(begins, append=len(place))
+        bins = trial * n_bins + _bin_of(event, edges, trial)  # in increasing order
+        begins = np.flatnonzero(np.diff(bins, prepend=-1))
+        number = np.diff(begins, append=len(bins))
         if number.max(initial=0) > np.iinfo(counts.dtype).max:
             counts = counts.astype(np.min_scalar_type(number.max()))
-        counts[place[begins], neuron] = number
+        counts[bins[begins], neuron] = number
     return counts.reshape(n_trials, n_bins, len(spikes))
 
 
 def _bin_of(
     event: Int64[np.ndarray, " event"], edges: Edges, trial: Integer[np.ndarray, " event"]
 ) -> Int64[np.ndarray, " event"]:
-    """Bin of each event within its trial: a guess by division, then corrected against the edges themselves."""
+    """Return the bin of each event within its trial: estimated by division, then corrected with the exact edges."""
     time = edges.shape[1] - 1
     width = np.maximum(edges[:, -1] - edges[:, 0], 1) / max(time, 1)
     guess = ((event - edges[trial, 0]) / width[trial]).astype(np.int64).clip(0, time - 1)
@@ -130,15 +130,15 @@ def covered(
     *,
     slack: float,
 ) -> Bool[np.ndarray, " trial"]:
-    """Whether each span [start, stop] lies inside one of the disjoint, sorted intervals, give or take `slack` s."""
+    """Return whether each span [start, stop] lies inside one of the disjoint, sorted intervals, up to `slack` s."""
     if not len(intervals):
         return np.zeros(len(starts), bool)
-    place = np.searchsorted(intervals[:, 0], starts + slack, side="right") - 1
-    return (place >= 0) & (stops <= intervals[place.clip(0), 1] + slack)
+    interval = np.searchsorted(intervals[:, 0], starts + slack, side="right") - 1
+    return (interval >= 0) & (stops <= intervals[interval.clip(0), 1] + slack)
 
 
 def joined(intervals: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
-    """The same times as sorted intervals that neither overlap nor touch; empty ones are dropped."""
+    """Merge intervals into sorted ones that neither overlap nor touch. Empty intervals are dropped."""
     rows = np.asarray(intervals, np.float64)
     rows = rows[rows[:, 1] > rows[:, 0]]
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
@@ -150,7 +150,7 @@ def joined(intervals: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
 
 
 def common_intervals(intervals: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.ndarray, "_ 2"]:
-    """Times in which every neuron was observed: the intersection of the neurons' intervals."""
+    """Return the intervals in which every neuron was observed, the intersection of the neurons' intervals."""
     distinct = list({each.tobytes(): joined(each) for each in intervals}.values())  # mostly one, shared by all
     at = np.concatenate([each.T.ravel() for each in distinct])
     by = np.concatenate([np.repeat([1, -1], len(each)) for each in distinct])
@@ -165,7 +165,7 @@ def overlapping(
     stops: Float[np.ndarray, " trial"],
     intervals: Float[np.ndarray, "interval 2"],
 ) -> Bool[np.ndarray, " trial"]:
-    """Whether each span [start, stop) shares any time with one of the disjoint, sorted intervals."""
+    """Return whether each span [start, stop) shares any time with one of the disjoint, sorted intervals."""
     if not len(intervals):
         return np.zeros(len(starts), bool)
     after = np.searchsorted(intervals[:, 1], starts, side="right").clip(max=len(intervals) - 1)
@@ -175,7 +175,7 @@ def overlapping(
 def without(
     intervals: Float[np.ndarray, "interval 2"], removed: Float[np.ndarray, "gap 2"]
 ) -> Float[np.ndarray, "_ 2"]:
-    """The times of `intervals` that lie in none of `removed`."""
+    """Return the parts of `intervals` that lie outside `removed`."""
     if not len(removed):
         return intervals
     left = np.r_[-np.inf, removed[:, 1]]
@@ -184,7 +184,7 @@ def without(
 
 
 def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
-    """The times that lie in both sets of intervals."""
+    """Return the intersection of two sets of intervals."""
     first, second = joined(first), joined(second)
     if not len(first) or not len(second):
         return np.zeros((0, 2))
@@ -208,22 +208,22 @@ def resample(
     step: float | None = None,
     period: float = 0.0,
 ) -> Float[np.ndarray, "trial time dim"]:
-    """A series at the bins: mean of the samples in [e_k, e_{k+1}), or the line between neighbours at the bin's centre.
+    """Sample a series at the bins: the mean of the samples in [e_k, e_{k+1}), or interpolation at the bin's centre.
 
     Args:
-        times: When each sample was taken, in seconds, sorted.
-        values: The samples; a row with a NaN counts as no sample.
+        times: Time of each sample in seconds, sorted.
+        values: The samples; rows that contain NaN are ignored.
         edges: Bin edges (trial, time + 1) in ticks.
         lengths: Valid bins of each trial.
-        ticks: Conversion of the times, that of the edges.
-        lag: Seconds by which the series is read later than the spikes beside which it is put; 0.1 puts the velocity at
-            1.1 s beside the spikes at 1.0 s (the neurons lead).
-        step: Median time between samples in seconds; that of `times` if absent.
+        ticks: Conversion of seconds to ticks, the same as for the edges.
+        lag: Seconds by which the series is read later than the spikes of the same bin. With 0.1, the spikes at 1.0 s
+            are paired with the velocity at 1.1 s (the neurons lead).
+        step: Median time between samples in seconds; by default, that of `times`.
         period: Period of an angle in its unit; 0 for other quantities.
 
     Returns:
-        One row per bin; zero in the padding. NaN where no sample is near: neighbours more than two sampling intervals
-        (or two bins) apart are not connected, and beyond the first and last sample nothing is known.
+        One row per bin; zero in the padding. NaN if no sample is near: samples more than two sampling intervals (or two
+        bins) apart are not interpolated, and there are no values before the first or after the last sample.
     """
     finite = np.isfinite(values).all(1)
     when, samples = ticks.of(times[finite]), np.asarray(values, np.float64)[finite]
@@ -256,12 +256,12 @@ def _between(
     reach: float,
     period: float,
 ) -> Float[np.ndarray, "bin dim"]:
-    """Straight line between the samples on both sides of each centre; NaN where they are more than `reach` apart."""
+    """Interpolate linearly between the samples around each centre; NaN if they are more than `reach` apart."""
     after = np.searchsorted(when, centres).clip(1, max(len(when) - 1, 1))
     before, after = after - 1, np.minimum(after, len(when) - 1)
     gap = when[after] - when[before]
-    known = (gap > 0) & (gap <= reach) & (when[before] <= centres) & (centres <= when[after])
-    part = np.where(known, (centres - when[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
+    bracketed = (gap > 0) & (gap <= reach) & (when[before] <= centres) & (centres <= when[after])
+    part = np.where(bracketed, (centres - when[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
     if not period:
         return samples[before] * (1 - part) + samples[after] * part
     turned = samples[before] + part * angles.difference(samples[after], samples[before], period)
@@ -275,7 +275,7 @@ def _means(
     *,
     otherwise: Float[np.ndarray, " bin"],
 ) -> Float[np.ndarray, " bin"]:
-    """Mean of samples[left:right] for each bin; `otherwise` where that is empty. A lone sample comes back exactly."""
+    """Return the mean of samples[left:right] for each bin, or `otherwise` if it is empty. One sample is kept exactly."""
     ranges = np.stack([left, right], 1).ravel()
     sums = np.add.reduceat(np.append(samples, 0.0), ranges)[::2]
     inside = right - left
@@ -289,10 +289,10 @@ def _angle_means(
     otherwise: Float[np.ndarray, " bin"],
     period: float,
 ) -> Float[np.ndarray, " bin"]:
-    """Mean on the circle of samples[left:right] for each bin; `otherwise` where that is empty.
+    """Return the circular mean of samples[left:right] for each bin, or `otherwise` if it is empty.
 
-    It is v + mean(d_i) with v the direction of the mean unit vector and d_i the differences of the samples from v on
-    the shorter way round. Samples that do not wrap around thus have their ordinary mean. A lone sample comes back
+    It is v + mean(d_i), where v is the direction of the mean unit vector and d_i are the shortest signed differences
+    between the samples and v. Samples that do not wrap around thus have their ordinary mean. A single sample is kept
     exactly.
     """
     inside = right - left

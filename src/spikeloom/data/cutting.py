@@ -1,8 +1,8 @@
-"""Which spans of a recording become trials: whole trials, windows around an event, pieces of a continuous recording.
+"""Find the spans of a recording that become trials: whole trials, windows around an event, or consecutive pieces.
 
-Pieces are laid end to end from the beginning of each observed interval; where a table is named, from the beginning of
-each of its rows, as far as they were observed. No piece crosses a gap; what remains at the end of an interval and is
-shorter than a piece is left out.
+Consecutive pieces begin at the start of each observed interval or, if a table is named, at the start of the observed
+part of each of its rows. No piece crosses a gap. A remainder at the end of an interval that is shorter than a piece is
+left out.
 """
 
 import math
@@ -21,10 +21,10 @@ class Spans:
     """Spans that become trials.
 
     Args:
-        starts: Begin of each in seconds; NaN where it has none.
-        stops: End of each in seconds.
-        bins: Bins of every span; None where they differ.
-        rows: Row of the table that each span belongs to; None if they belong to none.
+        starts: Start of each span in seconds; NaN if it is missing.
+        stops: End of each span in seconds.
+        bins: Number of bins of every span; None if they differ.
+        rows: Row of the table to which each span belongs; None without a table.
     """
 
     starts: Float[np.ndarray, " trial"]
@@ -42,7 +42,7 @@ def check_bin_width(bin_width: float) -> None:
 
 
 def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
-    """Number of bins of a window; SettingError if it is not whole."""
+    """Return the number of bins of a window. Raise a SettingError if it is not a whole number."""
     start, stop = window
     bins = (stop - start) / bin_width
     if not (math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK):
@@ -56,14 +56,14 @@ def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
 
 
 def bins_of_piece(bin_width: float, every: float) -> int:
-    """Number of bins of a piece; SettingError if it is not whole."""
+    """Return the number of bins of a piece. Raise a SettingError if it is not a whole number."""
     bins = every / bin_width
     if not (math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK):
-        whole = max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
+        longer = max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
         raise SettingError(
             "A piece must hold a whole number of bins.",
             f"{every:g} s are {bins:.6g} bins of {bin_width:g} s.",
-            f"Give --every {whole:.6g}." if math.isfinite(whole) and whole > 0 else "Give a number of seconds.",
+            f"Give --every {longer:.6g}." if math.isfinite(longer) and longer > 0 else "Give a number of seconds.",
         )
     return round(bins)
 
@@ -74,11 +74,11 @@ def pieces(
     bins: int,
     bin_width: float,
 ) -> tuple[Spans, float]:
-    """Consecutive pieces of the observed times, and the seconds at ends of intervals that belong to none.
+    """Return consecutive pieces of the observed times, and the seconds at ends of intervals that fill no piece.
 
     Args:
         observed: Disjoint, sorted intervals in seconds.
-        inside: Begin and end of each row of a table, inside which pieces must lie; None for all observed times.
+        inside: Start and end of each row of a table, inside which pieces must lie. `None` uses all observed times.
         bins: Bins of a piece.
         bin_width: Width of a bin in seconds.
     """
@@ -109,14 +109,14 @@ def check_alignment(
 
     Args:
         name: Name of the column.
-        at: Its times in seconds on the recording's clock.
-        starts: Begin of each trial.
+        at: Times in the column, in seconds on the recording's clock.
+        starts: Start of each trial.
         stops: End of each trial.
-        relative: Whether the trials' starts were added to the column; None if that was left open.
+        relative: Whether the trials' starts were added to the column; None by default.
     """
-    known = np.isfinite(at) & np.isfinite(starts) & np.isfinite(stops)
-    outside = known & ((at < starts) | (at > stops))
-    if not known.any() or outside.sum() <= known.sum() / 2:
+    timed = np.isfinite(at) & np.isfinite(starts) & np.isfinite(stops)
+    outside = timed & ((at < starts) | (at > stops))
+    if not timed.any() or outside.sum() <= timed.sum() / 2:
         return
     first = int(np.flatnonzero(outside)[0])
     where = f"trial {first} lasts from {starts[first]:g} to {stops[first]:g} s"
@@ -124,18 +124,18 @@ def check_alignment(
         value = at[first] - starts[first]
         raise DataError(
             f"Times of {name!r}, relative to their trials, must lie inside them.",
-            f"{int(outside.sum())} of {int(known.sum())} do not: {where}, {name} is {value:g} after its start.",
+            f"{int(outside.sum())} of {int(timed.sum())} do not: {where}, {name} is {value:g} after its start.",
             "Check the unit of the column (seconds?), or leave --relative out.",
         )
     raise DataError(
         f"Times of the alignment column {name!r} must be on the clock of the recording.",
-        f"{int(outside.sum())} of {int(known.sum())} lie outside their own trial: {where}, and its {name} is "
+        f"{int(outside.sum())} of {int(timed.sum())} lie outside their own trial: {where}, and its {name} is "
         f"{at[first]:g}.",
-        "If the column counts from the start of each trial, add --relative (in Python relative=True); "
-        "if it is right as it is, --absolute (relative=False).",
+        "If the column counts from the start of each trial, add --relative (in Python relative=True). "
+        "If the column is correct as it is, add --absolute (relative=False).",
     )
 
 
 def drop_without(kept: Kept, spans: Spans, why: str) -> None:
-    """Drop the spans that have no begin or end."""
+    """Drop the spans without a start or an end."""
     kept.drop(~(np.isfinite(spans.starts) & np.isfinite(spans.stops)), why)

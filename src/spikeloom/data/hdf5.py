@@ -1,8 +1,8 @@
-"""HDF5 files of recordings: opened so that a fault has one plain sentence, and read column by column.
+"""Open HDF5 files of recordings with clear errors, and read them column by column.
 
-What stands at a path is looked at before a library is asked: a folder, a Zarr store, a broken link, the pointer of a
-file that git-annex or Git LFS has not fetched. Files are opened without a lock, so that one that another program holds
-open can be read.
+A path is checked before the file is opened: it may be a folder, a Zarr store, a broken link, or the pointer of a file
+that git-annex or Git LFS has not fetched. Files are opened without a lock, so that a file that another program has open
+can be read.
 """
 
 import os
@@ -22,13 +22,13 @@ Value = TypeVar("Value")
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
-"""Exceptions that h5py is known to raise on a damaged file."""
+"""Exceptions that h5py raises on a damaged file."""
 
 ZARR = (".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 
 
 class OnDemand(Mapping[str, Value]):
-    """A mapping whose names are known and whose values are read when they are asked for, once."""
+    """A mapping with fixed names that reads each value once, when it is first used."""
 
     def __init__(self, names: list[str], read: Callable[[str], Value]) -> None:
         self._names, self._read = dict.fromkeys(names), read
@@ -52,7 +52,7 @@ class OnDemand(Mapping[str, Value]):
 
 
 def check_path(path: str) -> None:
-    """Raise a FileError that says what stands at the path, unless it is an HDF5 file that can be read."""
+    """Raise a FileError unless the path is a readable HDF5 file."""
     rule = "The recording must be an NWB file (.nwb, HDF5) that can be read."
     check_is_here(path, rule)
     if os.path.isdir(path):
@@ -78,7 +78,7 @@ def _folder(rule: str, path: str) -> FileError:
         target = re.sub(r"(\.nwb)?(\.zarr)?/*$", "", path) + ".exported.nwb"
         return FileError(
             rule,
-            f"{path} is a folder: an NWB file stored as Zarr, which is not read here.",
+            f"{path} is a folder: an NWB file stored as Zarr, which spikeloom does not read.",
             "Export it to HDF5 in Python (pip install hdmf-zarr):\n"
             "  from hdmf_zarr import NWBZarrIO; from pynwb import NWBHDF5IO\n"
             f'  with NWBZarrIO("{path}", "r") as source, NWBHDF5IO("{target}", "w") as file: '
@@ -92,17 +92,17 @@ def _folder(rule: str, path: str) -> FileError:
 
 
 def is_zarr(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder is a Zarr store."""
+    """Return whether a folder is a Zarr store."""
     return os.path.isdir(path) and any(os.path.exists(os.path.join(path, name)) for name in ZARR)
 
 
 @contextmanager
 def opened(path: str) -> Iterator[h5py.File]:
-    """An HDF5 file, open for reading and without a lock.
+    """Open an HDF5 file for reading, without a lock.
 
     Raises:
         FileError: if there is no such file or it is of another kind.
-        CorruptFileError: if it is damaged, now or while it is read.
+        CorruptFileError: if it turns out to be damaged, also later while it is read.
     """
     check_path(path)
     try:
@@ -115,7 +115,7 @@ def opened(path: str) -> Iterator[h5py.File]:
 
 
 def damaged(path: str, error: BaseException) -> FileError:
-    """What an exception of h5py means for the user."""
+    """Convert an exception of h5py to an error with a plain message."""
     text = " ".join(str(error).split())
     if "already open for write" in text or "lock file" in text:
         return FileError(
@@ -126,29 +126,29 @@ def damaged(path: str, error: BaseException) -> FileError:
         )
     cut = re.search(r"truncated file: eof = (\d+),.*stored_eof = (\d+)", text)
     if cut:
-        what = f"it is cut short, {cut[1]} of {cut[2]} bytes are there"
+        what = f"it is truncated, {cut[1]} of {cut[2]} bytes are there"
     else:
         inner = re.search(r"\(([^()]*)\)?$", text)
         what = (inner[1] if inner else text)[:120] or type(error).__name__
     return CorruptFileError(
-        "An NWB file must be whole.",
         f"{path} is damaged: {what}.",
+        "",
         "Copy it again from where it came; `pip install nwbinspector` checks a file in full.",
     )
 
 
 def text_of(value: object) -> str:
-    """An attribute or entry as text."""
+    """Convert an attribute or entry to text."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def text_list(value: object) -> list[str]:
-    """An attribute that holds several texts."""
+    """Convert an attribute that holds several texts to a list."""
     return [text_of(entry) for entry in np.atleast_1d(np.asarray(value)).ravel()]
 
 
 def values_of(data: h5py.Dataset) -> Array:
-    """All entries of a dataset as numbers or text; what is neither comes back with its own dtype."""
+    """Return all entries of a dataset as numbers or text. Other types keep their dtype."""
     values = np.asarray(data[()])
     if values.dtype.kind == "O" and all(isinstance(value, str | bytes) for value in values.flat):
         return np.array([text_of(value) for value in values.flat], np.str_).reshape(values.shape)

@@ -1,7 +1,7 @@
-"""Where the bins of each trial lie on the recording's clock, and which trials have none.
+"""Place the bins of each trial on the recording's clock, and drop trials that were not fully observed.
 
-A trial begins at a start b and has L bins. With spike times, its edges are b + k w. With binned counts, its bins are
-bins of the recording, and the edges are the times of those. A trial whose bins are not all observed is dropped.
+A trial begins at time b and has L bins. With spike times, its edges are b + k w. With binned counts, its bins are bins
+of the recording, with the same edges.
 """
 
 import os
@@ -23,7 +23,7 @@ SHORT = "they are shorter than one bin"
 
 @dataclass
 class Kept:
-    """Which of the trials are still in, and why the others are not."""
+    """The trials that are kept, and the reasons why the others were dropped."""
 
     total: int
     alive: NDArray[np.bool_] = field(init=False)
@@ -33,32 +33,32 @@ class Kept:
         self.alive = np.ones(self.total, bool)
 
     def drop(self, bad: Bool[np.ndarray, " trial"], why: str) -> None:
-        """Leave out the bad ones; a trial is counted under its first reason only."""
+        """Drop the marked trials. A trial is counted under its first reason only."""
         if number := int((bad & self.alive).sum()):
             self.dropped[why] = self.dropped.get(why, 0) + number
             self.alive &= ~bad
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """Trials still in, by their number in the trial table."""
+        """Indices of the kept trials in the trial table."""
         return np.flatnonzero(self.alive)
 
     def reasons(self) -> str:
-        """Such as "3 because they leave the times observed, 1 because of no value of condition 'angle'"."""
+        """Return the reasons as text, such as "3 because they leave the times observed, 1 because they have no angle"."""
         return ", ".join(f"{number} because {why}" for why, number in self.dropped.items())
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Bins of every trial; those of dropped trials mean nothing and have length 0.
+    """The bins of every trial. Dropped trials have length 0, and their edges are meaningless.
 
     Args:
-        edges: Ticks (trial, time + 1).
-        lengths: Bins of each trial.
-        spans: Begin and end of each trial in seconds (trial, 2); of dropped trials, those they would have had.
+        edges: Bin edges in ticks (trial, time + 1).
+        lengths: Number of bins of each trial.
+        spans: Start and end of each trial in seconds (trial, 2), also of dropped trials.
         ticks: Conversion from seconds to ticks.
-        first: Number of each trial's first bin among the recording's own, where it has any.
-        factor: How many of the recording's bins make one bin of the trials.
+        first: Index of each trial's first bin among the recording's bins, for a recording of binned counts.
+        factor: Number of the recording's bins in one bin of the trials.
     """
 
     edges: binning.Edges
@@ -71,13 +71,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class Times:
-    """Times in which trials may lie, and how they are counted.
+    """Times in which trials may lie.
 
     Args:
         observed: Disjoint, sorted intervals (interval, 2) in seconds.
-        invalid: Likewise, of times that must not be used.
+        invalid: Disjoint, sorted intervals (gap, 2) in seconds that must not be used.
         ticks: Conversion from seconds to ticks.
-        n_neurons: Number of neurons, to know the memory that counts will take.
+        n_neurons: Number of neurons, from which the memory of the counts is estimated.
     """
 
     observed: Float[np.ndarray, "interval 2"]
@@ -95,9 +95,9 @@ def lay_on_spikes(
     bins: int | None,
     kept: Kept,
 ) -> Layout:
-    """Bins of trials from start to stop in seconds: a fixed number (a window), or all that fit (None).
+    """Place bins on trials from start to stop in seconds: a fixed number (a window), or all that fit (`bins=None`).
 
-    Drops those that are shorter than a bin, leave the observed intervals or overlap invalid ones.
+    Trials that are shorter than a bin, leave the observed intervals or overlap invalid ones are dropped.
 
     Raises:
         SettingError: if bins are finer than the clock, or the counts would not fit into memory.
@@ -121,7 +121,7 @@ def lay_on_spikes(
 
 
 def check_width(bin_width: float, ticks: Ticks) -> None:
-    """Raise SettingError if a bin is finer than what the recording's clock can tell apart."""
+    """Raise SettingError if a bin is finer than the resolution of the recording's clock."""
     fine = ticks.per_second >= binning.NANOSECONDS.per_second
     if bin_width >= ticks.length * (1 if fine else 100):
         return
@@ -135,19 +135,19 @@ def check_width(bin_width: float, ticks: Ticks) -> None:
         "Times must be seconds, in numbers that resolve the bins.",
         f"They lie around {ticks.reference:.3g}, where float64 resolves {ticks.length / 4:.1g} s, and a bin has "
         f"{bin_width:g} s{_scale_of(ticks.reference)}.",
-        "Convert the times to seconds, and take the time of the first one from all of them.",
+        "Convert the times to seconds, and subtract the first time from all of them.",
     )
 
 
 def _scale_of(reference: float) -> str:
-    """Guess at the unit of a clock, as the end of a sentence."""
+    """Return the end of a sentence that guesses the unit of a clock."""
     scales = (("milliseconds", 1e11, 1e13), ("microseconds", 1e13, 1e16), ("nanoseconds", 1e16, 1e19))
     unit = next((name for name, low, high in scales if low <= abs(reference) < high), "")
     return f"; they are probably {unit} since 1970" if unit else ""
 
 
 def check_memory(n_trials: int, n_bins: int, n_neurons: int, bin_width: float) -> None:
-    """Raise SettingError if the counts of so many bins cannot fit into this machine's memory."""
+    """Raise SettingError if the counts cannot fit into this machine's memory."""
     needed = n_trials * n_bins * (n_neurons + 16)  # bytes: counts of one byte, bin edges, and a mask
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 36
     if needed > there:
@@ -162,19 +162,20 @@ def check_memory(n_trials: int, n_bins: int, n_neurons: int, bin_width: float) -
 def lay_on_bins(
     starts: Float[np.ndarray, " trial"],
     stops: Float[np.ndarray, " trial"],
-    own: Float[np.ndarray, "bin 2"],
+    bin_spans: Float[np.ndarray, "bin 2"],
     times: Times,
     *,
     factor: int,
     bins: int | None,
     kept: Kept,
 ) -> Layout:
-    """Bins of trials among the recording's own bins, each [begin, end) in seconds, `factor` of which make one.
+    """Assign the bins of a recording of counts, each [begin, end) in seconds, to trials.
 
-    A whole trial (bins=None) has the bins that begin in [start, stop). A window of a fixed number of bins begins with
-    the bin that begins nearest, so its alignment is good to half a bin; no closer one exists.
+    `factor` bins of the recording make one bin of the trials. A whole trial (`bins=None`) has the bins that begin in
+    [start, stop). A window of a fixed number of bins begins with the bin whose beginning is nearest, so its alignment
+    has an error of up to half a bin.
     """
-    begins, ends, count = own[:, 0], own[:, 1], len(own)
+    begins, ends, count = bin_spans[:, 0], bin_spans[:, 1], len(bin_spans)
     width = float(np.median(ends - begins))
     starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
     slack = binning.SLACK * width
@@ -198,6 +199,6 @@ def lay_on_bins(
     longest = int(lengths.max(initial=0))
     check_padding(lengths[kept.alive], times.n_neurons, width * factor)
     check_memory(len(starts), longest, times.n_neurons, width * factor)
-    place = first[:, None] + np.arange(1, longest + 1) * factor - 1
-    edges = np.concatenate([begins[first][:, None], ends[place.clip(max=count - 1)]], 1)
+    last_bins = first[:, None] + np.arange(1, longest + 1) * factor - 1
+    edges = np.concatenate([begins[first][:, None], ends[last_bins.clip(max=count - 1)]], 1)
     return Layout(times.ticks.of(edges), lengths, spans, times.ticks, first, factor)

@@ -1,6 +1,6 @@
-"""`load`: the one door. A file or an object in memory -> `Recording` (events in seconds) or `Trials` (binned).
+"""`load` reads a file or an object in memory, as `Recording` (spike times in seconds) or `Trials` (binned).
 
-| comes in | comes out |
+| source | result |
 |---|---|
 | `.nwb` | `Recording` |
 | `.h5` written by spikeloom | `Trials` |
@@ -11,7 +11,7 @@
 | array of counts (also of torch, SciPy, pandas, xarray) with `axes` and `bin_width` | `Trials` |
 | ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
 
-A new source is a function that returns one of the two, and one line here.
+A new kind of source needs a function that returns one of the two, and one branch in `load`.
 """
 
 import os
@@ -39,22 +39,23 @@ def load(
     window: Any = None,
     **fields: Any,
 ) -> Recording | Trials:
-    """Read a recording or trials from a file, or take them from an object in memory.
+    """Read a recording or trials from a file, or convert an object in memory.
 
     Args:
-        source: A path, or an object as in the table at the top of the module.
-        counts: For recordings without spike times: the time series that holds binned counts, "ecephys/counts_50ms".
-        axes: For an array of counts: its axes as words, such as "neuron trial time".
-        bin_width: For counts: the width of a bin, in seconds or with a unit.
-        variable: For a file of matrices: the name of the variable, if several can be counts or spike times.
-        window: For a file of spike times that are cut by trial: from and to, on the clock of each trial.
-        fields: For objects in memory: further fields of `Recording` (such as `trial_table`, `behavior`) or `Trials`.
-            For an NWB file: `trial_table`, the name of the interval table whose rows are the trials.
+        source: A path, or an object of the table at the top of the module.
+        counts: For recordings without spike times, the time series that holds binned counts: "ecephys/counts_50ms".
+        axes: For an array of counts, its axes as words, such as "neuron trial time".
+        bin_width: For counts, the width of a bin, in seconds or with a unit.
+        variable: For a file of matrices, the name of the variable, if several can be counts or spike times.
+        window: For a file of spike times that are cut by trial, start and end on the clock of each trial.
+        fields: For objects in memory, further fields of `Recording` (such as `trial_table`, `behavior`) or `Trials`.
+            For an NWB file, `trial_table` is the name of the interval table whose rows are the trials.
 
     Raises:
-        FileError: if there is no such file or it is of no known kind; CorruptFileError if it is damaged.
-        DataError: if the values are not what they must be, or the object is of no known kind.
-        SettingError: if an argument is given that this source does not read.
+        FileError: if there is no such file, or it has an unsupported format.
+        CorruptFileError: if the file is damaged.
+        DataError: if the values are invalid, or the type of the object is not supported.
+        SettingError: if an argument does not apply to this source.
 
     Example:
         >>> import spikeloom as sl
@@ -63,37 +64,44 @@ def load(
         >>> sl.load(counts, axes="neuron trial time", bin_width=0.01).counts.shape
         (40, 12, 6)
     """
-    given = {"counts": counts, "axes": axes, "bin_width": bin_width, "variable": variable, "window": window, **fields}
+    arguments = {
+        "counts": counts,
+        "axes": axes,
+        "bin_width": bin_width,
+        "variable": variable,
+        "window": window,
+        **fields,
+    }
     if isinstance(source, Recording | Trials):
         return source
     if isinstance(source, str | os.PathLike):
-        return _load_file(Path(source), given)
+        return _load_file(Path(source), arguments)
     if arrays.is_pynapple(source):
-        _only(given, "a pynapple object", *fields)
+        _only(arguments, "a pynapple object", *fields)
         return arrays.from_pynapple(source, **fields)
     if arrays.is_neo(source):
-        _only(given, "a neo object", *fields)
+        _only(arguments, "a neo object", *fields)
         return arrays.from_neo(source, **fields)
     if hasattr(source, "__next__"):
         source = list(source)
     if arrays.is_cells(source):
-        _only(given, "cells of spike times", *fields)
+        _only(arguments, "cells of spike times", *fields)
         return arrays.from_cells(source, **fields)
     columns = isinstance(source, list | tuple) and bin_width is None and arrays.is_columns(source)
     if isinstance(source, list | tuple) and arrays.is_ragged_counts(source) and not columns:
-        _only(given, "a list of counts", "bin_width", *fields)
+        _only(arguments, "a list of counts", "bin_width", *fields)
         if bin_width is None:
             raise DataError(
                 "A list of arrays with two axes holds counts (time, neuron) of trials, and needs a bin width.",
-                f"There was none, for shapes {', '.join(str(each.shape) for each in source[:3])}.",
+                f"The arrays have shapes {', '.join(str(each.shape) for each in source[:3])}, without a bin width.",
                 "Give bin_width in seconds; for spike times, give one array with one axis per neuron.",
             )
         return arrays.from_counts(source, bin_width=bin_width, **fields)
     if isinstance(source, list | tuple | Mapping):
-        _only(given, "spike times", *fields)
+        _only(arguments, "spike times", *fields)
         return arrays.from_spike_times(source, **fields)
     if hasattr(source, "__array__") or hasattr(source, "toarray"):
-        _only(given, "an array", "axes", "bin_width", *fields)
+        _only(arguments, "an array", "axes", "bin_width", *fields)
         return arrays.from_array(source, axes=axes, bin_width=bin_width, **fields)
     raise DataError(
         "load takes a path, spike times, or counts.",
@@ -102,39 +110,39 @@ def load(
     )
 
 
-def _load_file(path: Path, given: dict[str, Any]) -> Recording | Trials:
+def _load_file(path: Path, arguments: dict[str, Any]) -> Recording | Trials:
     kind = path.suffix.lower()
     if kind == ".nwb" or is_zarr(path):
-        _only(given, "an NWB file", "counts", "trial_table")
-        table = given.get("trial_table")
+        _only(arguments, "an NWB file", "counts", "trial_table")
+        table = arguments.get("trial_table")
         name = table if isinstance(table, str) else None
         recording = read_nwb(path, trial_table=name or "trials")
         if table is not None and name is None:  # columns, a DataFrame or another table in memory
             recording = replace(recording, trial_table=table)
-        return recording if given["counts"] is None else recording.counted(given["counts"])
+        return recording if arguments["counts"] is None else recording.counted(arguments["counts"])
     if kind in (".h5", ".hdf5"):
-        _only(given, "a trials file")
+        _only(arguments, "a trials file")
         return Trials.load(path)
-    if path.is_dir() or (kind == ".mat" and given["variable"] is None and matrices.is_speech(path)):
-        _only(given, "speech data")
+    if path.is_dir() or (kind == ".mat" and arguments["variable"] is None and matrices.is_speech(path)):
+        _only(arguments, "speech data")
         return read_speech(path)
     if kind in matrices.SUFFIXES:
         options = ("variable", "axes", "bin_width", "window")
-        _only(given, "a file of matrices", *options)
-        return matrices.read_matrix(path, **{name: given[name] for name in options})
+        _only(arguments, "a file of matrices", *options)
+        return matrices.read_matrix(path, **{name: arguments[name] for name in options})
     raise FileError(
         "spikeloom reads .nwb, its own .h5, .npz, .npy and .mat.",
         f"{path} is none of them.",
-        "Convert it to NWB, or load the arrays yourself and give them to load().",
+        "Convert it to NWB, or load the arrays yourself and pass them to load().",
     )
 
 
-def _only(given: dict[str, Any], what: str, *allowed: str) -> None:
-    """Refuse arguments that nobody would read."""
-    extra = [name for name, value in given.items() if value is not None and name not in allowed]
+def _only(arguments: dict[str, Any], what: str, *allowed: str) -> None:
+    """Raise a SettingError for arguments that this kind of source does not use."""
+    extra = [name for name, value in arguments.items() if value is not None and name not in allowed]
     if extra:
         raise SettingError(
             f"load reads {' and '.join(allowed) or 'no further arguments'} with {what}.",
             f"It got {', '.join(extra)}.",
-            "Leave it out.",
+            "",
         )

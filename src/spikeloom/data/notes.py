@@ -1,4 +1,4 @@
-"""What a user should know about trials that were cut from a recording: warnings, and the sentences in them."""
+"""Warnings about trials that were cut from a recording, and the sentences in them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from spikeloom.shapes import Array
 from spikeloom.trials.identity import identity
 
 FEW = 0.01
-"""Share of the recording's rate below which trials hold suspiciously few spikes."""
+"""Fraction of the recording's rate below which trials hold suspiciously few spikes."""
 
 HARDLY_HZ = 0.1
 """Mean rate of neurons, in spikes/s, below which spike times may be too large by a factor."""
@@ -23,7 +23,7 @@ SCALES = (
     (1e5, 3e7, "microseconds", "divide them by 1e6"),
     (3e7, 3e10, "nanoseconds", "divide them by 1e9"),
 )
-"""Ratios of two clocks, the likely unit of the one with the larger numbers, and how to make seconds of it."""
+"""Ratios of two clocks, the likely unit of the clock with the larger numbers, and its conversion to seconds."""
 
 
 class DroppedTrialsWarning(SpikeloomWarning):
@@ -43,7 +43,7 @@ class OverlappingTrialsWarning(SpikeloomWarning):
 
 
 class RepeatedIdsWarning(SpikeloomWarning):
-    """Several neurons have the same id or name, so that only their order says which is which."""
+    """Several neurons have the same id or name, so that only their order distinguishes them."""
 
 
 class LeftOverWarning(SpikeloomWarning):
@@ -51,16 +51,16 @@ class LeftOverWarning(SpikeloomWarning):
 
 
 class AngleWarning(SpikeloomWarning):
-    """A series without a unit was taken for an angle; the message says in which unit."""
+    """A series without a unit is treated as an angle; the message names the unit."""
 
 
 def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> str:
-    """Why trials hold hardly any spikes, from the first and last time of both in seconds."""
+    """Return a likely reason why trials hold hardly any spikes, from the first and last time of both in seconds."""
     apart = spikes[1] < trials[0] or trials[1] < spikes[0]
     if apart and 0.01 * (trials[1] - trials[0]) < spikes[1] - spikes[0] < 100 * (trials[1] - trials[0]):
         shift = trials[0] - spikes[0]
         where = f"{abs(shift):.10g} s {'after' if shift > 0 else 'before'} the first spike"
-        return f"Probably they are on two clocks: the trials begin {where}."
+        return f"Probably they are on different clocks: the trials begin {where}."
     largest = max(abs(spikes[0]), abs(spikes[1])), max(abs(trials[0]), abs(trials[1]))
     for (one, other), what in ((largest, "the spike times"), (largest[::-1], "the times of the trials")):
         ratio = one / other if other > 0 else np.inf
@@ -80,19 +80,19 @@ def few_spikes(
     spans: Float[np.ndarray, "trial 2"],
     n_neurons: int,
 ) -> str:
-    """A sentence if trials hold less than a hundredth of the recording's rate, else an empty text.
+    """Return a warning if the trials seem to miss the spikes, else an empty text.
 
-    Spike times that are too large by a factor also make the recording's rate too small. So there is a sentence, too, if
-    neurons hardly fire and spikes go on three hundred times as long as trials. Trial times that are too large by a
-    factor leave the spikes in the first trials. So there is a sentence, too, if most trials lie before the first or
-    after the last spike.
+    There is a warning in three cases. The rate in the trials is below a hundredth of the recording's rate. Or neurons
+    hardly fire and the last spike comes three hundred times later than the last trial: spike times that are too large
+    by a factor also lower the recording's rate. Or most trials lie before the first or after the last spike: with trial
+    times that are too large by a factor, all spikes fall into the first trials.
 
     Args:
         counted: Spikes in all trials.
         seconds: Duration of all trials together.
         expected_hz: Spikes per second of the recording, of all neurons together.
         spikes: Times of the first and last spike in seconds.
-        spans: Begin and end of each trial in seconds.
+        spans: Start and end of each trial in seconds.
         n_neurons: Number of neurons.
     """
     trials = float(spans[:, 0].min()), float(spans[:, 1].max())
@@ -109,13 +109,13 @@ def few_spikes(
         )
     number = f"{counted} spikes ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
     return (
-        f"The trials hold {number if counted else 'no spike'}: they lie between {trials[0]:g} and {trials[1]:g} s, the "
-        f"spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
+        f"The trials hold {number if counted else 'no spikes'}: they lie between {trials[0]:g} and {trials[1]:g} s, "
+        f"the spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
     )
 
 
 def repeated_ids(neuron_table: Mapping[str, Array]) -> str:
-    """A sentence if several neurons have the same id and none has a name of its own, else an empty text."""
+    """Return a warning if several neurons have the same id and names do not distinguish them, else an empty text."""
     ids = neuron_table.get("id")
     if ids is None or identity(neuron_table) is not None:
         return ""
@@ -125,13 +125,13 @@ def repeated_ids(neuron_table: Mapping[str, Array]) -> str:
         return ""
     listed = ", ".join(map(str, repeated[:5])) + (f" and {len(repeated) - 5} more" if len(repeated) > 5 else "")
     return (
-        f"Several neurons have the same id ({listed}): only their order says which is which, and they are not matched "
-        "by id with those of other trials."
+        f"Several neurons have the same id ({listed}). Only their order distinguishes them, and they cannot be matched "
+        "by id with the neurons of other trials."
     )
 
 
 def overlap(spans: Float[np.ndarray, "trial 2"], slack: float) -> int:
-    """Number of trials that share more than `slack` seconds with another one."""
+    """Count the trials that share more than `slack` seconds with another trial."""
     order = np.argsort(spans[:, 0], kind="stable")
     starts, stops = spans[order, 0], spans[order, 1]
     if len(starts) < 2:
@@ -144,12 +144,12 @@ def overlap(spans: Float[np.ndarray, "trial 2"], slack: float) -> int:
 
 
 def overlap_note(spans: Float[np.ndarray, "trial 2"], slack: float) -> str:
-    """A sentence if trials overlap, else an empty text."""
+    """Return a warning if trials overlap, else an empty text."""
     shared = overlap(spans, slack)
     if not shared:
         return ""
     return (
-        f"{shared} of {len(spans)} trials share spikes with another one, because their times overlap: a random split "
+        f"{shared} of {len(spans)} trials share spikes with another trial because their times overlap. A random split "
         "puts the same spikes into both parts. Split with `spikeloom split --blocks`, or cut shorter windows."
     )
 
@@ -161,33 +161,33 @@ def costly_units(
     names: Sequence[str],
     slack: float,
 ) -> str:
-    """A sentence that names the units that were observed in fewer trials than others, else an empty text.
+    """Return a warning that names units observed in fewer trials than the others, else an empty text.
 
     Args:
-        spans: Begin and end of each trial in seconds.
-        tried: Trials that are asked about.
-        observed: Intervals in which each unit was observed; an empty set says nothing about its unit.
+        spans: Start and end of each trial in seconds.
+        tried: Mask of the trials to check.
+        observed: Intervals in which each unit was observed. Units without intervals are ignored.
         names: Name of each unit.
         slack: Seconds by which a trial may leave the intervals.
     """
     number = seen_in(spans[tried], observed, slack)
-    known = np.array([len(rows) > 0 for rows in observed])
-    best = int(number[known].max(initial=0))
-    costly = np.flatnonzero(known & (number < best))
+    has_intervals = np.array([len(rows) > 0 for rows in observed])
+    best = int(number[has_intervals].max(initial=0))
+    costly = np.flatnonzero(has_intervals & (number < best))
     if not costly.size:
         return ""
     costly = costly[np.argsort(number[costly], kind="stable")]
     listed = ", ".join(f"{names[unit]} in {number[unit]} of {int(tried.sum())}" for unit in costly[:5])
     more = f" and {costly.size - 5} more" if costly.size > 5 else ""
     return (
-        f"{costly.size} of {len(observed)} units were observed in fewer trials than the others, and all units must be "
-        f"observed in a trial: unit {listed}{more}; the others in {best}. Leave such units out with --units or --keep "
-        "to keep the trials."
+        f"{costly.size} of {len(observed)} units were observed in fewer trials than the others, but in each trial all "
+        f"units must be observed: unit {listed}{more}; the others in {best}. To keep the trials, leave such units out "
+        "with --units or --keep."
     )
 
 
 def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[str]) -> str:
-    """A sentence that names units which were observed for a shorter time than others, else an empty text."""
+    """Return a warning that names units observed for a shorter time than the others, else an empty text."""
     seconds = np.array([np.diff(binning.joined(rows)).sum() if len(rows) else np.nan for rows in observed])
     longest = float(np.nanmax(seconds, initial=0.0))
     short = np.flatnonzero(seconds < (1 - 1e-6) * longest)
@@ -197,21 +197,21 @@ def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[st
     listed = ", ".join(f"{names[unit]} for {seconds[unit]:.4g} s" for unit in short[:5])
     more = f" and {short.size - 5} more" if short.size > 5 else ""
     return (
-        f"some units were observed for a shorter time than the others ({longest:.4g} s): unit {listed}{more}; trials "
-        "must lie in the time of all units: leave such units out with --units or --keep"
+        f"some units were observed for a shorter time than the others ({longest:.4g} s): unit {listed}{more}; in each "
+        "trial all units must be observed: leave such units out with --units or --keep"
     )
 
 
 def seen_in(
     spans: Float[np.ndarray, "trial 2"], observed: Sequence[Float[np.ndarray, "_ 2"]], slack: float
 ) -> Int64[np.ndarray, " unit"]:
-    """Number of spans in which each unit was observed from begin to end."""
-    known: dict[bytes, int] = {}  # most units share their intervals
+    """Count the spans in which each unit was observed from start to end."""
+    numbers: dict[bytes, int] = {}  # most units share their intervals
     number: NDArray[np.int64] = np.zeros(len(observed), np.int64)
     for unit, rows in enumerate(observed):
         key = rows.tobytes()
-        if key not in known:
+        if key not in numbers:
             inside = binning.covered(spans[:, 0], spans[:, 1], binning.joined(rows), slack=slack)
-            known[key] = int(inside.sum())
-        number[unit] = known[key]
+            numbers[key] = int(inside.sum())
+        number[unit] = numbers[key]
     return number

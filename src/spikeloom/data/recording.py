@@ -1,10 +1,9 @@
-"""`Recording`: events in seconds, as the file has them; `bin` makes `Trials` of it.
+"""`Recording`: the spike times, behaviour and trial tables of one session, in seconds. `bin` converts it to `Trials`.
 
-A recording is what happened when: the spike times of each neuron (or, in some files, only counts in bins of a fixed
-width), behaviour series with their own time stamps, tables with one row per trial or other interval, and the times in
-which anything was observed at all. Nothing is aligned or binned until `bin` is called, and what cannot be binned is
-named, never guessed: trials whose window leaves the observed times, or that lack an alignment time, a condition or
-behaviour, are left out with a `DroppedTrialsWarning` that counts them and says why.
+A recording holds the spike times of each neuron (or, in some files, only counts in bins of a fixed width), behaviour
+series with their own time stamps, tables with one row per trial or other interval, and the observed times. Nothing is
+aligned or binned until `bin` is called. Trials whose window leaves the observed times, or that lack an alignment time,
+a condition or behaviour, are left out with a `DroppedTrialsWarning` that gives their number and the reasons.
 """
 
 import math
@@ -34,26 +33,26 @@ from spikeloom.trials.choose import rows_of_units, rows_where
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """Events of one session, in seconds on one clock.
+    """Spikes, behaviour and trials of one session, in seconds on one clock.
 
-    Times may come with a unit, as `spikeloom.clock` describes, and are kept in seconds.
+    Times may have a unit, as `spikeloom.clock` describes, and are stored in seconds.
 
     Args:
-        spikes: Spike times of each neuron, sorted; None when there are none. Times before zero are allowed
-            from the earliest time on that `observed`, the trial table or a behaviour series states.
+        spikes: Spike times of each neuron, sorted; None if there are none. Spikes before time zero are allowed if
+            `observed`, the trial table or a behaviour series begins at least as early.
         binned: Counts in bins, in place of spike times.
         behavior: Series by name, of any kind that `spikeloom.data.behavior` describes.
         trial_table: Columns by name, one row per trial (trial, ...); `start_time` and `stop_time` as in NWB. A
             DataFrame or another table that `spikeloom.data.tables` describes is turned into columns.
         tables: Further tables of intervals by name, such as epochs or stimuli, each like the trial table.
-        trial_units: Units of columns of the trial table that hold other quantities than times.
+        trial_units: Units of columns of the trial table that hold quantities other than times.
         neuron_table: Columns by name, one row per neuron (neuron,).
-        observed: Intervals (interval, 2) in seconds in which all neurons were observed; if absent, everything from the
-            first event of any kind to the last.
+        observed: Intervals (interval, 2) in seconds in which all neurons were observed. By default, one interval from
+            the first to the last spike, behaviour sample or trial.
         observed_each: Intervals (interval, 2) in seconds in which each neuron was observed, in place of `observed`. A
-            neuron without intervals is taken to be observed whenever the others are.
+            neuron without intervals counts as observed whenever the others are.
         invalid: Intervals (interval, 2) in seconds that must not be used.
-        source: Where it comes from.
+        source: Origin of the recording, such as the name of its file.
 
     Raises:
         DataError: if neurons have no spikes at all, or times are NaN, infinite, unsorted or before the earliest stated.
@@ -68,7 +67,7 @@ class Recording:
         (2, 3, 2)
     """
 
-    # Annotated loosely, for what comes in may be of any library; what is kept are arrays and series, as said above.
+    # Annotated loosely, because arguments may be of any library; arrays and series are stored.
     spikes: Any = None
     binned: BinnedCounts | None = None
     behavior: Mapping[str, Any] = field(default_factory=dict)
@@ -83,7 +82,7 @@ class Recording:
 
     def __post_init__(self) -> None:
         if self.spikes is not None and self.binned is not None:
-            raise DataError("A recording has spike times or binned counts.", "It has both.", "Leave one of them out.")
+            raise DataError("A recording has spike times or binned counts.", "It got both.", "Leave one of them out.")
         self._to_seconds()
         rows = {name: len(column) for name, column in self.trial_table.items()}
         if len(set(rows.values())) > 1:
@@ -98,12 +97,12 @@ class Recording:
         if self.spike_count == 0 and (self.spikes is not None or self.binned is not None):
             raise DataError(
                 "A recording must hold at least one spike.",
-                f"{self.source or 'It'} has {self.n_neurons} neurons and none.",
+                f"{self.source or 'It'} has {self.n_neurons} neurons and no spikes.",
                 "Check that this is the right file, and that its units were exported with their spike times.",
             )
 
     def _to_seconds(self) -> None:
-        """Replace what came in by plain arrays, with all times in seconds."""
+        """Replace the arguments by plain arrays, with all times in seconds."""
         trains = [] if self.spikes is None else list(self.spikes)
         dates = next((times for times in trains if clock.dated(times)), trains[:1])
         sources = {"the spike times": dates} if trains else {}
@@ -144,13 +143,13 @@ class Recording:
 
     @property
     def spike_count(self) -> int:
-        """Spikes of all neurons together."""
+        """Number of spikes of all neurons together."""
         if self.spikes is not None:
             return sum(map(len, self.spikes))
         return 0 if self.binned is None else int(self.binned.counts.sum(dtype=np.int64))
 
     def mean_rates_hz(self) -> Float[np.ndarray, " neuron"]:
-        """Mean rate of each neuron in spikes/s, over the valid times in which it was observed; NaN without any."""
+        """Return the mean rate of each neuron in spikes/s, over the valid times in which it was observed, or NaN."""
         if self.binned is not None:
             edges = self.binned.edges
             valid = ~binning.overlapping(edges[:, 0], edges[:, 1], self.invalid_intervals())
@@ -159,8 +158,10 @@ class Recording:
         together = self.intervals
         valid_each = [together] * self.n_neurons
         if self.observed is None and self.observed_each is not None:
-            own = [binning.joined(rows) if len(rows) else self.observed_intervals() for rows in self.observed_each]
-            valid_each = [binning.without(rows, self.invalid_intervals()) for rows in own]
+            observed_each = [
+                binning.joined(rows) if len(rows) else self.observed_intervals() for rows in self.observed_each
+            ]
+            valid_each = [binning.without(rows, self.invalid_intervals()) for rows in observed_each]
         rates = np.full(self.n_neurons, np.nan)
         for neuron, (times, rows) in enumerate(zip(self.spikes or (), valid_each, strict=True)):
             ends = np.searchsorted(times, rows[:, 1], side="right")  # the last spike may end the interval
@@ -172,13 +173,14 @@ class Recording:
     def intervals(self) -> Float[np.ndarray, "_ 2"]:
         """Observed times (interval, 2) in seconds, without invalid ones.
 
-        Those given, or those that all neurons have in common, or from the first event of any kind to the last.
+        They are `observed`, or else the common part of `observed_each`, or else the span of all spikes, behaviour and
+        trials.
         """
         return binning.without(self.observed_intervals(), self.invalid_intervals())
 
     @property
     def neuron_names(self) -> list[str]:
-        """Name of each neuron for messages: its id or name where there is one, else its position."""
+        """Name of each neuron for messages: its id or name, else its position."""
         column = next((self.neuron_table[name] for name in ("id", "name") if name in self.neuron_table), None)
         return [str(name) for name in (range(self.n_neurons) if column is None else column)]
 
@@ -211,7 +213,7 @@ class Recording:
         return np.zeros((0, 2)) if self.invalid is None else self.invalid
 
     def _earliest(self) -> float:
-        """Earliest time that something other than spikes states, or 0 where that is later."""
+        """Return the earliest time that anything other than spikes states, or 0 if that is later."""
         stated = [series.span[0] for series in self.behavior.values()]
         stated += [float(rows[:, 0].min()) for rows in (self.observed, *(self.observed_each or ())) if _some(rows)]
         column = np.asarray(self.trial_table.get("start_time", ()))
@@ -222,22 +224,22 @@ class Recording:
     # --- other recordings from this one --------------------------------------------------------------------------
 
     def counted(self, counts: str) -> "Recording":
-        """The same recording with one of its series, such as "ecephys/counts_50ms", as binned counts of its neurons.
+        """Return the recording with one of its series, such as "ecephys/counts_50ms", as binned counts of neurons.
 
         Raises:
             DataError: if there is no such series, or its values are not counts.
         """
-        found = [
+        names = [
             name for name in self.behavior if f"/{counts}".endswith(f"/{name}") or f"/{name}".endswith(f"/{counts}")
         ]
-        if not found:
+        if not names:
             raise DataError(
                 "Counts must be a time series of the recording.",
                 f"It was {counts!r}, in {self.source or 'this recording'}.",
-                f"There are {', '.join(self.behavior)}." if self.behavior else "There is no time series.",
+                f"The series are {', '.join(self.behavior)}." if self.behavior else "There is no time series.",
             )
-        rest = {name: series for name, series in self.behavior.items() if name != found[0]}
-        binned = BinnedCounts.of(self.behavior[found[0]])
+        rest = {name: series for name, series in self.behavior.items() if name != names[0]}
+        binned = BinnedCounts.of(self.behavior[names[0]])
         return replace(
             self, spikes=None, binned=binned, behavior=rest, neuron_table={}, observed=None, observed_each=None
         )
@@ -245,16 +247,16 @@ class Recording:
     def choose(
         self, *, units: str | Sequence[int] | Sequence[str] | None = None, keep: str | Sequence[str] = ()
     ) -> "Recording":
-        """The same recording with only some of its neurons.
+        """Return the recording with a subset of its neurons.
 
         Args:
-            units: Ids of neurons, such as "3,5-9" or [3, 5]. They are names where neurons have no ids, and positions
-                from 0 where they have neither.
-            keep: Conditions on columns of the neuron table, such as "quality == good"; several must all hold.
+            units: Ids of neurons, such as "3,5-9" or [3, 5]; names if neurons have no ids, and positions from 0 if they
+                have neither.
+            keep: Rules on columns of the neuron table, such as "quality == good"; all must hold.
 
         Raises:
-            SettingError: if an id or column is not there, or a condition cannot be read.
-            DataError: if no neuron fulfils the conditions.
+            SettingError: if an id or column does not exist, or a rule cannot be read.
+            DataError: if no neuron satisfies the rules.
         """
         self.check_neurons()
         kept = rows_where(self.neuron_table, as_names(keep), self.n_neurons)
@@ -264,8 +266,8 @@ class Recording:
         if not kept.any():
             raise SettingError(
                 "At least one neuron must be left.",
-                f"None of the units {units} fulfils {' and '.join(map(repr, as_names(keep)))}.",
-                "Loosen the condition, or name other units.",
+                f"None of the units {units} satisfies {' and '.join(map(repr, as_names(keep)))}.",
+                "Loosen the rule, or name other units.",
             )
         rows = np.flatnonzero(kept)
         chosen = {name: np.asarray(column)[rows] for name, column in self.neuron_table.items()}
@@ -293,50 +295,50 @@ class Recording:
         units: str | Sequence[int] | Sequence[str] | None = None,
         keep: str | Sequence[str] = (),
     ) -> Trials:
-        """Spike counts of every trial, with the conditions and behaviour asked for.
+        """Count the spikes of every trial in bins, and sample conditions and behaviour.
 
-        With `align` and `window`, trials are equally long: bins from `window[0]` to `window[1]` around the time in the
-        column. With `every`, the observed times are cut into consecutive pieces of equal length; pieces do not cross
-        gaps, and what is shorter than a piece at the end of an observed interval is left out. Without these, a trial
-        lasts from its `start_time` to its `stop_time`, in all whole bins that fit.
+        With `align` and `window`, all trials have the same length: bins from `window[0]` to `window[1]` around the time
+        in the column. With `every`, the observed times are cut into consecutive pieces of equal length. Pieces do not
+        cross gaps, and a remainder shorter than a piece at the end of an observed interval is left out. Without these,
+        a trial lasts from its `start_time` to its `stop_time`, in all whole bins that fit.
 
-        Bin k holds the events of [start + k w, start + (k + 1) w); see `spikeloom.data.binning` for events on edges.
-        A recording of binned counts keeps its own bins: a window begins at the bin that begins nearest, a whole trial
-        has the bins that begin inside it, and wider bins are sums of neighbours.
+        Bin k holds the spikes of [start + k w, start + (k + 1) w); see `spikeloom.data.binning` for spikes on edges.
+        A recording of binned counts keeps its bins: a window begins at the bin whose beginning is nearest, a whole
+        trial has the bins that begin inside it, and wider bins are sums of neighbouring bins.
 
         Args:
-            bin_width: In seconds, or with a unit, as all times here may be; for binned counts, theirs or a whole
-                multiple.
+            bin_width: Width of a bin in seconds or with a unit, like all times here. For binned counts, their bin width
+                or a whole multiple of it.
             align: Column of the trial table with a time in seconds, such as "target_on_time".
-            window: From and to, in seconds relative to it, such as (-0.2, 0.5); a whole number of bins.
+            window: Start and end in seconds relative to that time, such as (-0.2, 0.5); a whole number of bins.
             every: Length of the pieces of a continuous recording in seconds; a whole number of bins.
-            trials: Table whose rows are the trials, such as "epochs"; the trial table if absent. With `every`, the
-                table inside whose rows the pieces lie; all observed times if absent.
-            relative: Whether the times in the alignment column count from the start of each trial. By default they
-                are times on the recording's clock, and refused if most lie outside their trial; False uses them as
-                they are.
+            trials: Table whose rows are the trials, such as "epochs"; by default, the trial table. With `every`, the
+                table inside whose rows the pieces lie; by default, pieces fill all observed times.
+            relative: `True` if the times in the alignment column count from the start of each trial. By default they
+                are times on the recording's clock, with an error if most of them lie outside their trial. `False`
+                disables this check.
             conditions: Columns of the trial table to keep.
-            behavior: Series to keep, sampled at the bins: the mean of the samples in a bin, else the line between
-                neighbouring samples; both on the circle for angles.
-            angles: Series and columns among these that are angles although their unit does not say so.
-            lag: Seconds by which behaviour is read later than the spikes beside which it is put.
+            behavior: Series to keep, sampled at the bins: the mean of the samples in a bin, else linear interpolation
+                between neighbouring samples; both on the circle for angles.
+            angles: Series and columns to treat as angles even if their unit is not one of angles.
+            lag: Seconds by which behaviour is read later than the spikes of the same bin.
             counts: Series of binned counts to use in place of spike times, such as "ecephys/counts_50ms".
-            units: Ids of the neurons to keep, such as "3,5-9"; all if absent. See `choose`.
-            keep: Conditions on columns of the neuron table, such as "quality == good"; several must all hold.
+            units: Ids of the neurons to keep, such as "3,5-9"; by default, all. See `choose`.
+            keep: Rules on columns of the neuron table, such as "quality == good"; all must hold.
 
         Returns:
-            Trials with the start of each on the recording's clock in `start_times`.
+            Trials, with the start of each trial on the recording's clock in `start_times`.
 
         Raises:
-            SettingError: if a bin width, window, id or condition is not possible, or settings do not go together.
+            SettingError: if a bin width, window, id or rule is invalid, or settings contradict each other.
             DataError: if there are no neurons, a column or series is missing, or no trial is left.
 
         Warns:
             DroppedTrialsWarning: if some trials were left out, with their number and the reasons.
             FewSpikesWarning: if the trials hold hardly any of the recording's spikes.
             OverlappingTrialsWarning: if trials share spikes.
-            RepeatedIdsWarning: if several neurons have the same id, so that only their order tells them apart.
-            LeftOverWarning: if part of a continuous recording belongs to no piece.
+            RepeatedIdsWarning: if several neurons have the same id, so that only their order distinguishes them.
+            LeftOverWarning: if parts of a continuous recording were left out.
         """
         return to_trials(
             self,
@@ -362,7 +364,7 @@ class Recording:
         busy = [times for times in self.spikes or () if len(times)]
         return min(float(times[0]) for times in busy), max(float(times[-1]) for times in busy)
 
-    # --- what is said about it -----------------------------------------------------------------------------------
+    # --- checks --------------------------------------------------------------------------------------------------
 
     def check_neurons(self) -> None:
         """Raise a DataError if the recording has no neurons."""
@@ -379,7 +381,7 @@ class Recording:
     # --- parts by name -------------------------------------------------------------------------------------------
 
     def alignment_columns(self) -> str:
-        """Return the columns of the trial table that one can align to, as text for messages."""
+        """Return the columns of the trial table to which trials can be aligned, as text for messages."""
         plain = [name for name, column in self.trial_table.items() if column.ndim == 1 and column.dtype.kind in "iuf"]
         timed = [name for name in plain if "time" in name]
         return "there are " + ", ".join(timed or plain) if plain else "there is none"
@@ -391,7 +393,7 @@ class Recording:
         return f"There are the tables {', '.join(self.tables)}."
 
     def table(self, name: str) -> Mapping[str, Array]:
-        """Return a table of intervals by its name; a DataError if there is none of that name."""
+        """Return a table of intervals by its name. Raise a DataError if there is no such table."""
         if name in self.tables:
             return self.tables[name]
         if name == "trials" and self.trial_table:
@@ -403,7 +405,7 @@ class Recording:
         )
 
     def column(self, name: str, role: str) -> Array:
-        """Return a column of the trial table, which serves as `role`; a DataError if there is none."""
+        """Return a column of the trial table, or raise a DataError. `role` names the column in the message."""
         if name in self.trial_table:
             return np.asarray(self.trial_table[name])
         where = self.source or "this recording"
@@ -422,7 +424,7 @@ class Recording:
         )
 
     def times(self, name: str) -> Float[np.ndarray, " trial"]:
-        """Return a column of times of the trial table, in seconds; a DataError if it holds something else."""
+        """Return a column of times of the trial table, in seconds. Raise a DataError if it does not hold times."""
         role = "column" if name in ("start_time", "stop_time") else "alignment column"
         column = self.column(name, role)
         if column.ndim != 1 or column.dtype.kind not in "iuf":
@@ -440,7 +442,7 @@ class Recording:
         return column.astype(np.float64)
 
     def series(self, name: str) -> Series | StoredSeries:
-        """Return a behaviour series by its name; a DataError if there is none."""
+        """Return a behaviour series by its name. Raise a DataError if there is no such series."""
         if name not in self.behavior:
             raise DataError(
                 "Behaviour must be one of the recording's series.",
@@ -455,7 +457,7 @@ def _some(rows: Array | None) -> bool:
 
 
 def _train(neuron: int, times: Any) -> NDArray[np.float64]:
-    """Spike times of one neuron in seconds; masked ones are left out with a note."""
+    """Convert the spike times of one neuron to seconds. Masked ones are left out with a warning."""
     if isinstance(times, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(times))):
         times = times.compressed()
         warnings.warn(

@@ -1,6 +1,6 @@
-"""Series of a recording at the bins of trials, read in parts, and whether a series is an angle.
+"""Sample the series of a recording at the bins of trials, and recognise series that are angles.
 
-A long series is read for a few trials at a time, so memory is bounded whatever its length.
+A long series is read for a few trials at a time, so that memory is bounded.
 """
 
 import re
@@ -20,20 +20,20 @@ MOST = 2_000_000
 """Values of a series that are read at a time."""
 
 LOOKED_AT = 100_000
-"""Samples of a long series that are looked at to describe it."""
+"""Number of samples of a long series from which it is described."""
 
 PARTS = 50
-"""Parts of a long series that these samples are taken from."""
+"""Number of parts of a long series from which these samples are taken."""
 
 WITHOUT_UNIT = {"", "unknown", "unspecified", "n/a", "a.u.", "none"}
 ANGULAR = re.compile(r"\b(angles?|heading|head[ _-]?direction|azimuth|orientation|yaw)\b")
 """Words in the name or description of an angle."""
 DERIVED = re.compile(r"velocity|speed|acceleration|rate\b|per second|/ ?s\b|cos|sin|index|number|label")
-"""Words that say that a quantity is derived from an angle and does not wrap around."""
+"""Words that mark a quantity that is derived from an angle and does not wrap around."""
 
 
 def glance(series: Series | StoredSeries) -> Array:
-    """Values (event, dim) of a series, or of fifty parts of it if it is long."""
+    """Return the values (event, dim) of a series, or of fifty parts of it if it is long."""
     if series.n_samples <= LOOKED_AT:
         return series.values
     size = LOOKED_AT // PARTS
@@ -42,17 +42,17 @@ def glance(series: Series | StoredSeries) -> Array:
 
 
 def is_whole_glance(series: Series | StoredSeries) -> bool:
-    """Whether `glance` looks at every sample."""
+    """Return whether `glance` reads every sample."""
     return series.n_samples <= LOOKED_AT
 
 
 def angle_unit(name: str, series: Series | StoredSeries, *, chosen: bool = False) -> str:
-    """Unit of a series, "deg" or "rad" where it has none but is an angle by its name, description or by choice.
+    """Return the unit of a series, which is "deg" or "rad" for an angle without a unit.
 
     Args:
         name: Name of the series.
         series: The series.
-        chosen: Whether the user says that it is an angle.
+        chosen: Treat the series as an angle even if neither its name nor its description names one.
     """
     unit = series.unit.strip()
     if angles.period_of(name, unit) is not None:
@@ -66,7 +66,7 @@ def angle_unit(name: str, series: Series | StoredSeries, *, chosen: bool = False
 
 
 def unit_of_angles(values: Array) -> str:
-    """Unit of angles that state none: "rad" if all of them lie within a turn in radians, else "deg"."""
+    """Return the likely unit of angles: "rad" if all of them lie within one turn in radians, else "deg"."""
     values = values.astype(np.float64)
     largest = float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
     return "rad" if largest <= 2 * np.pi * (1 + 1e-6) else "deg"
@@ -75,14 +75,14 @@ def unit_of_angles(values: Array) -> str:
 def sample(
     name: str, series: Series | StoredSeries, layout: Layout, *, lag: float, unit: str
 ) -> Float[np.ndarray, "trial time dim"]:
-    """A series at the bins of all trials, read in parts; see `binning.resample`.
+    """Sample a series at the bins of all trials, reading it in parts; see `binning.resample`.
 
     Args:
         name: Name of the series.
         series: The series.
         layout: The bins.
         lag: Seconds by which the series is read later than the spikes.
-        unit: Unit of the values, which says whether they are angles.
+        unit: Unit of the values. With a unit of angles, values are averaged on the circle.
     """
     period = angles.period_of(name, unit)
     if period is not None:
@@ -107,7 +107,7 @@ def sample(
 def _portions(
     series: Series | StoredSeries, layout: Layout, lag: float, step: float
 ) -> Iterator[tuple[NDArray[np.int64], int, int]]:
-    """Trials that are sampled together, and the samples that they need."""
+    """Yield trials that are sampled together, and the range of samples that they need."""
     trials = np.flatnonzero(layout.lengths > 0)
     if not trials.size:
         return
@@ -118,8 +118,8 @@ def _portions(
     last = (series.index(layout.spans[trials, 1] + lag + margin) + 1).clip(max=series.n_samples)
     most = max(MOST // series.n_dims, 1)
     begin = 0
-    for place in range(1, len(trials) + 1):
-        if place == len(trials) or max(last[begin : place + 1].max() - first[begin], 0) > most:
-            low, high = int(first[begin]), int(last[begin:place].max())
-            yield trials[begin:place], low, max(low, high)
-            begin = place
+    for position in range(1, len(trials) + 1):
+        if position == len(trials) or max(last[begin : position + 1].max() - first[begin], 0) > most:
+            low, high = int(first[begin]), int(last[begin:position].max())
+            yield trials[begin:position], low, max(low, high)
+            begin = position

@@ -1,7 +1,7 @@
-"""Series in time: behaviour with time stamps and a unit, and spike counts in bins that a file came with.
+"""Series in time: behaviour with time stamps and a unit, and spike counts that a file holds in bins.
 
-A series is in memory (`Series`) or still in its file (`StoredSeries`, of which only what is asked for is read). Both
-have the same properties, and `part` gives some of the samples of either as a `Series`.
+A series is in memory (`Series`) or in its file (`StoredSeries`, which reads only the required part). Both have the same
+properties, and `part` returns a range of samples as a `Series`.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from spikeloom.shapes import Array
 from spikeloom.trials import whole_counts
 
 HEAD = 1000
-"""Samples that are read to see whether a series could be spike counts."""
+"""Number of samples from which a series is recognised as possible spike counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,10 +27,10 @@ class Series:
     """A behaviour series in memory.
 
     Args:
-        times: When each sample was taken (event,), in seconds, sorted.
-        values: The samples (event, dim) or (event,); NaN where missing.
+        times: Time of each sample (event,), in seconds, sorted.
+        values: The samples (event, dim) or (event,); NaN if missing.
         unit: Unit of the values as text, such as "m/s".
-        description: What it is, in words.
+        description: Description of the series in words.
 
     Raises:
         ShapeError: if there is not one time per sample.
@@ -77,15 +77,15 @@ class Series:
 
     @property
     def countlike(self) -> bool:
-        """Whether it could be spike counts: at least two columns, and the first rows are whole numbers >= 0."""
+        """True if the series could be spike counts: it has several columns and begins with whole numbers >= 0."""
         return countlike(self)
 
     def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
-        """Number of samples before each time."""
+        """Return the number of samples before each time."""
         return np.searchsorted(self.times, seconds)
 
     def part(self, first: int, last: int) -> "Series":
-        """Samples `first` to `last` - 1."""
+        """Return the samples `first` to `last` - 1."""
         return replace(self, times=self.times[first:last], values=self.values[first:last])
 
 
@@ -104,8 +104,8 @@ class StoredSeries:
         stop: Last time in seconds.
         rate: Samples per second; 0 for a series with time stamps.
         conversion: Factor from stored values to `unit`.
-        offset: Summand after the factor.
-        description: What it is, in words.
+        offset: Offset that is added after the factor.
+        description: Description of the series in words.
     """
 
     path: str
@@ -145,21 +145,21 @@ class StoredSeries:
 
     @property
     def countlike(self) -> bool:
-        """Whether it could be spike counts: at least two columns, and the first rows are whole numbers >= 0."""
+        """True if the series could be spike counts: it has several columns and begins with whole numbers >= 0."""
         return countlike(self)
 
     @property
     def times(self) -> Float[np.ndarray, " event"]:
-        """All times in seconds, read now."""
+        """All times in seconds; each access reads the file."""
         return self._times(0, self.n_samples)
 
     @property
     def values(self) -> Array:
-        """All values (event, dim), read now."""
+        """All values (event, dim); each access reads the file."""
         return self.part(0, self.n_samples).values
 
     def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
-        """Number of samples before each time, to one sample."""
+        """Return the number of samples before each time, which may be off by one sample."""
         if not self.rate:
             return np.searchsorted(self._stamps, seconds)
         return np.ceil((seconds - self.start) * self.rate).clip(0, self.n_samples).astype(np.int64)
@@ -200,14 +200,14 @@ class StoredSeries:
                 return np.asarray(file[name][first:last])
         except (OSError, KeyError, RuntimeError) as error:
             raise CorruptFileError(
-                "A series is read from its file when it is asked for.",
                 f"{name} in {self.path} could not be read.",
-                "Leave the file in its place; if it is there, copy it again, because it is damaged.",
+                "A series is read from its file when it is first used.",
+                "Keep the file where it is until then. If it is there, it is damaged: copy it again.",
             ) from error
 
 
 def countlike(series: Series | StoredSeries) -> bool:
-    """Whether a series could be spike counts: at least two columns, and the first rows are whole numbers >= 0."""
+    """Return whether a series could be spike counts: it has several columns and begins with whole numbers >= 0."""
     if series.n_dims < 2:
         return False
     head = series.part(0, HEAD).values.astype(np.float64)
@@ -235,8 +235,8 @@ class BinnedCounts:
 
     @property
     def edges(self) -> Float[np.ndarray, "bin 2"]:
-        """Begin and end of each bin in seconds; a bin ends where the next begins, unless there is a gap between."""
-        # the next time stamp, not begin + width: stamps are often rounded, and behaviour has the same ones
+        """Start and end of each bin in seconds. A bin ends where the next begins, unless there is a gap."""
+        # the next time stamp, not start + width: stamps are often rounded, and behaviour has the same stamps
         times = self.times.astype(np.float64)
         gap = np.diff(times) > 1.5 * self.bin_width
         ends = np.where(gap, times[:-1] + self.bin_width, times[1:])
@@ -244,7 +244,7 @@ class BinnedCounts:
 
     @classmethod
     def of(cls, series: Series | StoredSeries) -> "BinnedCounts":
-        """A series of counts (event, neuron) as bins; their width is the median step between time stamps, to 1 ns."""
+        """Convert a series of counts (event, neuron). The bin width is the median step of the time stamps, to 1 ns."""
         if len(series.times) < 2:
             raise ShapeError(
                 "Binned counts must have at least two bins.",
@@ -255,7 +255,7 @@ class BinnedCounts:
 
 
 def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np.inf) -> None:
-    """DataError unless times are finite, sorted and not before the earliest one that is possible."""
+    """Raise a DataError unless times are finite, sorted and not before `earliest`."""
     if times.ndim != 1:
         raise ShapeError(f"{what} must have one axis.", f"The shape is {times.shape}.", "Give one array per neuron.")
     faults = {
@@ -270,7 +270,7 @@ def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np
                 f"{what} must be {must} seconds.",
                 f"{int(bad.sum())} of {len(times)} are not; number {first} is {times[first]:g}"
                 + (f" after {times[first - 1]:g}." if must == "sorted" else "."),
-                "If the recording began before zero, say so with observed=[(start, stop)]."
+                "If the recording began before zero, pass observed=[(start, stop)]."
                 if must.startswith(">=") and earliest == 0
                 else "Repair them in the file, or leave out what is damaged.",
             )
