@@ -87,7 +87,7 @@ def from_counts(counts: Sequence[Any], *, bin_width: Any, **fields: Any) -> Tria
 
 
 def from_pynapple(group: Any, **fields: Any) -> Recording:
-    """Return a recording from a pynapple `TsGroup`. Its time support becomes `observed`, its columns the neuron table."""
+    """Return a recording from a pynapple `TsGroup`: time support as `observed`, columns as the neuron table."""
     keys = list(group.keys())
     columns = [name for name in getattr(group, "metadata_columns", ()) if name != "rate"]  # pynapple's own mean rate
     table = {"name": np.array(keys), **{str(name): group[name] for name in columns}}

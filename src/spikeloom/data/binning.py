@@ -275,7 +275,7 @@ def _means(
     *,
     otherwise: Float[np.ndarray, " bin"],
 ) -> Float[np.ndarray, " bin"]:
-    """Return the mean of samples[left:right] for each bin, or `otherwise` if it is empty. One sample is kept exactly."""
+    """Return the mean of samples[left:right] for each bin, or `otherwise` if it is empty. One sample stays exact."""
     ranges = np.stack([left, right], 1).ravel()
     sums = np.add.reduceat(np.append(samples, 0.0), ranges)[::2]
     inside = right - left

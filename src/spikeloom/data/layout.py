@@ -44,7 +44,7 @@ class Kept:
         return np.flatnonzero(self.alive)
 
     def reasons(self) -> str:
-        """Return the reasons as text, such as "3 because they leave the times observed, 1 because they have no angle"."""
+        """Return the reasons as text: "3 because they leave the times observed, 1 because they have no angle"."""
         return ", ".join(f"{number} because {why}" for why, number in self.dropped.items())
 
 
