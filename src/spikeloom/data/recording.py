@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from spikeloom import clock, objects
+from spikeloom import clock, html, objects
 from spikeloom.data import binning
 from spikeloom.data.behavior import read_series
 from spikeloom.data.notes import (
@@ -189,6 +189,25 @@ class Recording:
         return (
             f"Recording({what}{self.n_neurons} neurons, {self.spike_count} spikes, {self.n_trials} trials, "
             f"behavior {sorted(self.behavior)}, source {self.source!r})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = self.intervals
+        pieces = "" if len(rows) == 1 else f" in {len(rows)} intervals"
+        binned = "" if self.binned is None else f", in bins of {1000 * self.binned.bin_width:g} ms"
+        return html.table(
+            "Recording",
+            {
+                "neurons": str(self.n_neurons),
+                "spikes": f"{self.spike_count:,}{binned}",
+                "observed": f"{np.diff(rows).sum():,.6g} s{pieces}",
+                "trials": str(self.n_trials) if self.n_trials else "none",
+                "trial table": ", ".join(self.trial_table),
+                "behavior": ", ".join(f"{name} ({one.unit or 'no unit'})" for name, one in self.behavior.items()),
+                "other tables": ", ".join(self.tables),
+                "neuron table": ", ".join(self.neuron_table),
+                "source": self.source or "unknown",
+            },
         )
 
     def observed_intervals(self) -> Float[np.ndarray, "_ 2"]:

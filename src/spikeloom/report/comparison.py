@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from spikeloom import html
 from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.report import figures
 from spikeloom.report.chart import Chart, Figure, Role, Series
@@ -31,6 +32,9 @@ class Comparison(Standings):
 
     def __repr__(self) -> str:
         return f"{self.summary} Models: {', '.join(self.names)}. comparison.table() shows every metric."
+
+    def _repr_html_(self) -> str:
+        return html.frame(self.to_html())
 
     def to_html(self) -> str:
         """Return the comparison as one self-contained HTML page."""

@@ -5,13 +5,13 @@
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from html import escape
 from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 
 from rich.table import Table
 
+from spikeloom import html
 from spikeloom.files import atomic_write, ensure_folder, write_json
 from spikeloom.report import figures
 from spikeloom.report.chart import Figure
@@ -93,6 +93,4 @@ class Report(Findings):
         return target
 
     def _repr_html_(self) -> str:
-        """Return the page for a notebook, in a frame, so that page and notebook do not change each other's styles."""
-        frame = 'sandbox="allow-scripts" style="width:100%;height:820px;border:0;border-radius:10px"'
-        return f'<iframe {frame} srcdoc="{escape(self.to_html(), quote=True)}"></iframe>'
+        return html.frame(self.to_html())

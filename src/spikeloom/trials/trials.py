@@ -199,7 +199,7 @@ class Trials:
             "with": ", ".join(name for name in ("rates", "latents", "codes") if getattr(self, name) is not None),
             "source": self.source or "unknown",
         }
-        return html.table("Trials", {name: text for name, text in rows.items() if text})
+        return html.table("Trials", rows)
 
     def plot(self, *, trial: int = 0) -> "Figure":
         """Draw one trial: spikes, firing rates (if available) and behaviour, on one time axis.

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
+from spikeloom import html
 from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import CorruptFileError, SettingError, TrainingError
 from spikeloom.files import (
@@ -418,6 +419,16 @@ class Model(nn.Module, abc.ABC):
         if self.condition:
             size.append(f"conditions {', '.join(self.condition)}")
         return f"{type(self).__name__}({', '.join(size)}; {self._training_in_words()})"
+
+    def _repr_html_(self) -> str:
+        parameters = f"{sum(one.numel() for one in self.parameters()):,} parameters" if self.is_trained else ""
+        rows = {
+            "neurons": str(self.n_neurons),
+            "size": ", ".join(part for part in (self.size, parameters) if part),
+            "conditions": ", ".join(self.condition) or "none",
+            "training": self._training_in_words(),
+        }
+        return html.table(type(self).__name__, rows | (dict(self.notes) if self.is_trained else {}))
 
     def _training_in_words(self) -> str:
         if self._facts is None:
