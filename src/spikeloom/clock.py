@@ -17,14 +17,13 @@ import datetime
 import decimal
 import numbers
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from spikeloom.errors import DataError, SettingError, ShapeError, SpikeloomError
-from spikeloom.objects import measured, missing, plain, scaled
+from spikeloom.objects import Foreign, measured, missing, plain, scaled
 from spikeloom.shapes import Array
 
 PLAIN = {int, float, np.float64, np.float32, np.int64, np.int32}
@@ -34,11 +33,11 @@ BOUNDS = (("start", "end"), ("start_time", "stop_time"), ("start", "stop"), ("st
 """Names under which tables hold the two ends of intervals."""
 
 
-def seconds(times: Any, *, what: str, error: type[SpikeloomError] = DataError) -> NDArray[np.float64]:
+def seconds(times: Foreign, *, what: str, error: type[SpikeloomError] = DataError) -> NDArray[np.float64]:
     """Convert times to seconds, in an array of the same shape; missing times are NaN.
 
     Args:
-        times: Any value that the table at the top of the module lists, or a list of such values.
+        times: object value that the table at the top of the module lists, or a list of such values.
         what: Name of the times for messages, such as "Spike times of neuron 3".
         error: Class of the error to raise.
 
@@ -65,7 +64,7 @@ def seconds(times: Any, *, what: str, error: type[SpikeloomError] = DataError) -
     return _numbers(plain(times), what, error)
 
 
-def train(times: Any, *, what: str) -> Float[np.ndarray, " spike"]:
+def train(times: object, *, what: str) -> Float[np.ndarray, " spike"]:
     """Convert the spike times of one neuron to seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
 
     Raises:
@@ -82,7 +81,7 @@ def train(times: Any, *, what: str) -> Float[np.ndarray, " spike"]:
     return array.ravel()
 
 
-def duration(value: Any, *, what: str) -> float:
+def duration(value: object, *, what: str) -> float:
     """Convert a number, quantity or timedelta to one number of seconds.
 
     Raises:
@@ -98,7 +97,7 @@ def duration(value: Any, *, what: str) -> float:
     return float(array.reshape(()))
 
 
-def window(value: Any, *, what: str = "A window") -> tuple[float, float]:
+def window(value: Foreign, *, what: str = "A window") -> tuple[float, float]:
     """Convert a pair of times to two numbers of seconds, from and to.
 
     Raises:
@@ -116,7 +115,7 @@ def window(value: Any, *, what: str = "A window") -> tuple[float, float]:
     return start, stop
 
 
-def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
+def intervals(value: object, *, what: str) -> Float[np.ndarray, "interval 2"]:
     """Convert intervals to an array (interval, 2) in seconds.
 
     Args:
@@ -153,7 +152,7 @@ def intervals(value: Any, *, what: str) -> Float[np.ndarray, "interval 2"]:
     return rows
 
 
-def dated(value: Any) -> bool:
+def dated(value: Foreign) -> bool:
     """Return whether times are calendar dates instead of seconds from the start of a session."""
     if isinstance(value, str | bytes | Mapping) or measured(value) is not None or hasattr(value, "detach"):
         return False  # tensors of torch hold numbers only
@@ -166,7 +165,7 @@ def dated(value: Any) -> bool:
     return first is not value and first is not None and dated(first)
 
 
-def check_one_clock(sources: Mapping[str, Any]) -> None:
+def check_one_clock(sources: Mapping[str, object]) -> None:
     """Raise a DataError if some of the named times are dates while others are seconds."""
     dates = [name for name, times in sources.items() if dated(times)]
     numbers = [name for name in sources if name not in dates]
@@ -178,7 +177,7 @@ def check_one_clock(sources: Mapping[str, Any]) -> None:
         )
 
 
-def _bounds(value: Any) -> tuple[Any, Any] | None:
+def _bounds(value: Foreign) -> tuple[object, object] | None:
     """Return the starts and ends of intervals in a table or a pynapple IntervalSet, or None for anything else."""
     for first, last in BOUNDS:
         if isinstance(value, Mapping) or hasattr(value, "columns"):
@@ -225,7 +224,7 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
     return np.where(np.isnat(array), np.nan, integral + rest * step / ticks)
 
 
-def _single(value: Any, what: str, error: type[SpikeloomError]) -> Any:
+def _single(value: object, what: str, error: type[SpikeloomError]) -> object:
     """Convert one entry of a list or object array to seconds."""
     if missing(value):
         return np.nan
@@ -241,7 +240,7 @@ def _single(value: Any, what: str, error: type[SpikeloomError]) -> Any:
     raise _refusal(what, f"objects of type {type(value).__name__}", error)
 
 
-def _stacked(parts: list[Any], what: str) -> NDArray[np.float64]:
+def _stacked(parts: list[object], what: str) -> NDArray[np.float64]:
     arrays = [np.asarray(part, np.float64) for part in parts]
     if len({array.shape for array in arrays}) > 1:
         if all(array.size == 1 for array in arrays):

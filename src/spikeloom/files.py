@@ -15,7 +15,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spikeloom.errors import CorruptFileError, FileError
 
@@ -180,20 +180,25 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise _unreadable(path, error) from error
 
 
-def write_json(path: str | os.PathLike[str], value: Any) -> None:
+def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write plain values (dict, list, text, numbers, NumPy values) as indented JSON; NaN and infinity become null."""
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False)
     atomic_write(path, (text + "\n").encode())
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file. Raise a CorruptFileError if it is not JSON."""
+def read_json(path: str | os.PathLike[str]) -> dict[str, object]:
+    """Read a file that holds a JSON object. Raise a CorruptFileError if it holds something else."""
     try:
-        return json.loads(read_bytes(path))
+        content = json.loads(read_bytes(path))
     except ValueError as error:
         raise CorruptFileError(
             "The file must hold JSON.", f"{path} does not: {error}.", "Restore it from a copy, or write it again."
         ) from error
+    if not isinstance(content, dict):
+        raise CorruptFileError(
+            "The file must hold a JSON object.", f"{path} does not.", "Restore it from a copy, or write it again."
+        )
+    return content
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: "Mapping[str, torch.Tensor]") -> None:
@@ -250,7 +255,7 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
     if not (folder / MANIFEST).is_file():
         raise CorruptFileError(f"A complete folder must hold {MANIFEST}.", f"{folder} has none.", again)
     manifest = read_json(folder / MANIFEST)
-    if not isinstance(manifest, dict) or not all(isinstance(value, str) for value in manifest.values()):
+    if not all(isinstance(value, str) for value in manifest.values()):
         raise CorruptFileError("A manifest must map file names to hashes.", f"{folder / MANIFEST} does not.", again)
     for name, expected in manifest.items():
         pure = PurePosixPath(name)
@@ -297,7 +302,7 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: object) -> object:
     """Convert a value to plain Python types, with None for NaN and infinity, which JSON does not have."""
     if hasattr(value, "tolist"):
         value = value.tolist()

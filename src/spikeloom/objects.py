@@ -7,13 +7,16 @@ among text (`plain`).
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.errors import DataError
 from spikeloom.shapes import Array
+
+Foreign = Any  # recognised by its attributes, because the types of other libraries are not imported
+"""Object of another library."""
 
 TIME_UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -34,7 +37,7 @@ class Measured(NamedTuple):
     seconds: float | None
 
 
-def measured(value: Any) -> Measured | None:
+def measured(value: Foreign) -> Measured | None:
     """Return numbers and unit of a quantity, or None if the value has no unit.
 
     Quantities of quantities, neo, pint, astropy, Brian and xarray are recognised.
@@ -66,7 +69,7 @@ def measured(value: Any) -> Measured | None:
     return None
 
 
-def _seconds_in(one: Callable[[], Any]) -> float | None:
+def _seconds_in(one: Callable[[], SupportsFloat]) -> float | None:
     """Return the seconds in one unit, or None if the library refuses to convert it."""
     try:
         return float(one())
@@ -85,7 +88,7 @@ def scaled(numbers: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
     return np.asarray(numbers * factor)
 
 
-def missing(value: Any) -> bool:
+def missing(value: object) -> bool:
     """Return whether a value is None, NaN, NaT, pandas.NA or masked."""
     if value is None or value is np.ma.masked or type(value).__name__ in ("NAType", "NaTType"):
         return True
@@ -94,7 +97,7 @@ def missing(value: Any) -> bool:
     return isinstance(value, float | np.floating) and bool(np.isnan(value))
 
 
-def plain(value: Any) -> Array:
+def plain(value: Foreign) -> Array:
     """Convert a torch tensor, SciPy sparse matrix, pandas or xarray object, or list to a NumPy array.
 
     Masked entries become NaN among numbers, NaT among times, and None otherwise. Units must have been split off.
@@ -119,7 +122,7 @@ def plain(value: Any) -> Array:
         return object_array(value)
 
 
-def object_array(values: Iterable[Any]) -> NDArray[np.object_]:
+def object_array(values: Iterable[object]) -> NDArray[np.object_]:
     """Return an object array with one axis, for entries of any kind such as arrays of different length."""
     listed = list(values)
     array = np.empty(len(listed), object)
@@ -127,7 +130,7 @@ def object_array(values: Iterable[Any]) -> NDArray[np.object_]:
     return array
 
 
-def _unmasked(value: "np.ma.MaskedArray[Any, Any]") -> Array:
+def _unmasked(value: "np.ma.MaskedArray") -> Array:
     data, mask = np.array(value.data), np.ma.getmaskarray(value)
     if not mask.any():
         return data
@@ -144,7 +147,7 @@ NO_VALUE = ("nan", "NaN", "<NA>", "NaT")
 """Text that other libraries write for a missing value."""
 
 
-def column(value: Any) -> Array:
+def column(value: Foreign) -> Array:
     """Return one value per row as numbers or text. Missing values become NaN among numbers and "" among text.
 
     Rows that are vectors of one length become an array (row, dim). Units must have been split off.

@@ -19,17 +19,20 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from importlib.resources.abc import Traversable
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import tomli_w
 
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
 from spikeloom.files import read_bytes
 from spikeloom.models.common.base import Model, read_config
-from spikeloom.settings import NONE, construct, describe, hint, named, value_of, with_words
+from spikeloom.settings import NONE, construct, describe, hint, named, with_words
 from spikeloom.trials import Trials
+
+T = TypeVar("T")
 
 ABOUT = ("model", "about", "note")
 """Keys of a recipe that are not settings."""
@@ -51,7 +54,7 @@ class Recipe:
     model: str
     about: str
     note: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
     def build(self, n_neurons: int) -> Model:
         """Return an untrained model for `n_neurons` neurons.
@@ -187,17 +190,10 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
     """
     path = model_folder(folder)
     config = read_config(path)
-    try:
-        name, settings, neurons = config["model"], config["settings"], config["facts"]["n_neurons"]
-    except (KeyError, TypeError) as error:
-        raise CorruptFileError(
-            "config.json of a model folder must hold model, settings and facts.",
-            f"The one in {path} does not.",
-            "Restore the folder from a copy, or train again.",
-        ) from error
+    settings = config["settings"]
     for change in overrides:
         _override(settings, change)
-    model: Model = _built(name, settings, neurons)
+    model = _built(config["model"], settings, config["facts"]["n_neurons"])
     try:
         return model.restore(path)
     except CorruptFileError as error:
@@ -229,24 +225,24 @@ def model_folder(folder: str | PathLike[str]) -> Path:
     )
 
 
-def choose(base: type, words: str) -> Any:
+def choose(base: type[T], words: str) -> T:
     """Return an object of a subclass of `base` from its class name and optional number of steps, such as "DDIM:50"."""
     name, colon, steps = words.partition(":")
-    table: dict[str, Any] = {"name": name}
+    table = {}
     if colon:
         if not steps.isdigit():
             raise SettingError(
                 "The text after the colon must be a number of steps.", f"It was {words!r}.", "Write DDIM:50."
             )
         table["steps"] = int(steps)
-    return value_of(base, table, base.__name__.lower(), None)
+    where = base.__name__.lower()
+    return construct(named(base, name, where), table, where)
 
 
-def _built(name: str, settings: Mapping[str, Any], n_neurons: int) -> Model:
+def _built(name: str, settings: Mapping[str, object], n_neurons: int) -> Model:
     """Return an untrained model of the named class."""
     _refuse_nesting(settings.get("observation"))
-    model: Model = construct(named(Model, name, "model"), settings, "", n_neurons=n_neurons)
-    return model
+    return construct(named(Model, name, "model"), settings, "", n_neurons=n_neurons)
 
 
 NESTED = {
@@ -259,7 +255,7 @@ NESTED = {
 """Maps the old names of observation models to the text that replaces them."""
 
 
-def _refuse_nesting(value: Any) -> None:
+def _refuse_nesting(value: object) -> None:
     """Raise a SettingError for an observation model that is named in the old way."""
     where, value = "observation", {"name": value} if isinstance(value, str) and value != NONE else value
     if not isinstance(value, Mapping):
@@ -277,7 +273,7 @@ def _refuse_nesting(value: Any) -> None:
 # --- the text --------------------------------------------------------------------------------------------------------
 
 
-def _override(table: dict[str, Any], change: str) -> None:
+def _override(table: dict[str, object], change: str) -> None:
     key, equals, text = change.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not equals or not all(path):
@@ -301,5 +297,5 @@ def _override(table: dict[str, Any], change: str) -> None:
     table[path[-1]] = value
 
 
-def _home() -> Any:
+def _home() -> Traversable:
     return resources.files("spikeloom") / "recipes"

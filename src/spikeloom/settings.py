@@ -14,12 +14,14 @@ import pkgutil
 import types
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import tomli_w
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from spikeloom.errors import SettingError
+
+T = TypeVar("T")
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Configuration of all settings objects."""
@@ -44,40 +46,46 @@ RENAMED = {
 # --- from objects to words -------------------------------------------------------------------------------------------
 
 
-def describe(settings: Any) -> Any:
-    """Return settings as plain values: an object becomes the arguments of its constructor.
+def describe(settings: object) -> dict[str, object]:
+    """Return a settings object as plain values: the arguments of its constructor, by name.
 
     If there are several classes to choose from (a sampler, a schedule), the class name comes first.
     """
-    if isinstance(settings, Mapping):
-        return {key: describe(value) for key, value in settings.items()}
-    if isinstance(settings, str | int | float | bool) or settings is None:
-        return settings
-    if isinstance(settings, Sequence):
-        return [describe(value) for value in settings]
     kind = type(settings)
     names = [name for name in inspect.signature(kind).parameters if name != "n_neurons"]
     chosen = {"name": kind.__name__} if any(inspect.isabstract(base) for base in kind.__mro__) else {}
-    return {**chosen, **{name: describe(getattr(settings, name)) for name in names}}
+    return {**chosen, **{name: _plain(getattr(settings, name)) for name in names}}
 
 
-def recipe_text(model: Any) -> str:
+def _plain(value: object) -> object:
+    """Return a setting as text, a number, None, a list or a dict."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, str | int | float | bool) or value is None:
+        return value
+    if isinstance(value, Sequence):
+        return [_plain(item) for item in value]
+    return describe(value)
+
+
+def recipe_text(model: object) -> str:
     """Return the settings of a model as the TOML text of a recipe."""
     settings = describe(model)
-    return tomli_w.dumps({"model": settings.pop("name").lower(), **with_words(settings)})
+    return tomli_w.dumps({"model": str(settings.pop("name")).lower(), **with_words(settings)})
 
 
-def with_words(value: Any) -> Any:
+def with_words(settings: Mapping[str, object]) -> dict[str, object]:
     """Replace None by the text "none": TOML has no null, and a missing key would mean the default."""
-    if isinstance(value, Mapping):
-        return {key: with_words(item) for key, item in value.items()}
-    return NONE if value is None else value
+    return {
+        key: with_words(value) if isinstance(value, Mapping) else NONE if value is None else value
+        for key, value in settings.items()
+    }
 
 
 # --- from words to objects -------------------------------------------------------------------------------------------
 
 
-def construct(kind: type, table: Mapping[str, Any], where: str, **fixed: Any) -> Any:
+def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: object) -> T:
     """Call a class with the arguments in a table; `fixed` are arguments that no table may contain."""
     label = f"[{where}]" if where else f"a recipe for {kind.__name__}"
     signature = inspect.signature(kind, eval_str=True)
@@ -109,14 +117,14 @@ def construct(kind: type, table: Mapping[str, Any], where: str, **fixed: Any) ->
         raise setting_error(error, label) from error
 
 
-def value_of(annotation: Any, value: Any, where: str, default: Any) -> Any:
+def value_of(annotation: object, value: object, where: str, default: object) -> object:
     """Convert a plain value to the annotated type."""
     options = _options(annotation)
     if type(None) in options and value in (None, NONE):
         return None
     kind = next((option for option in options if inspect.isclass(option) and _has_settings(option)), None)
     if kind is None:
-        return _plain(annotation, value, where)
+        return _validated(annotation, value, where)
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping):
@@ -132,22 +140,22 @@ def value_of(annotation: Any, value: Any, where: str, default: Any) -> Any:
     return construct(kind, table, where)
 
 
-def _merged(default: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(default: Mapping[str, object], value: Mapping[str, object]) -> dict[str, object]:
     """Merge changes into settings, table by table. If the changes name another class, its defaults apply."""
     if value.get("name", default.get("name")) != default.get("name"):
         return dict(value)
     return {
         **default,
         **{
-            key: _merged(default[key], item)
-            if isinstance(item, Mapping) and isinstance(default.get(key), Mapping)
+            key: _merged(before, item)
+            if isinstance(item, Mapping) and isinstance(before := default.get(key), Mapping)
             else item
             for key, item in value.items()
         },
     }
 
 
-def _plain(annotation: Any, value: Any, where: str) -> Any:
+def _validated(annotation: Any, value: object, where: str) -> object:  # no type stands for all annotations
     try:
         return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)  # strict: "5" is not 5
     except ValidationError as error:
@@ -173,7 +181,7 @@ def setting_error(error: ValidationError, label: str) -> SettingError:
     return SettingError(f"{what} must be {wanted}.", f"It was {first['input']!r}.", "Correct the value.")
 
 
-def _options(annotation: Any) -> tuple[Any, ...]:
+def _options(annotation: object) -> tuple[object, ...]:
     if typing.get_origin(annotation) is typing.Annotated:
         return _options(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -185,7 +193,7 @@ def _has_settings(kind: type) -> bool:
     return kind.__module__.startswith("spikeloom.")
 
 
-def named(base: type, name: Any, where: str) -> type:
+def named(base: type[T], name: object, where: str) -> type[T]:
     """Return the concrete subclass with this name, ignoring case, after importing the packages of the base."""
     parents = base.__module__.split(".")
     for depth in range(2, len(parents)):  # spikeloom.models and spikeloom.models.common, for a base in the latter
@@ -203,8 +211,8 @@ def named(base: type, name: Any, where: str) -> type:
     )
 
 
-def _below(base: type) -> list[type]:
-    below: list[type] = base.__subclasses__()
+def _below(base: type[T]) -> list[type[T]]:
+    below: list[type[T]] = base.__subclasses__()
     return below + [kind for child in below for kind in _below(child)]
 
 

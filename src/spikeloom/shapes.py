@@ -4,11 +4,17 @@ Arrays of public functions have the axes `(trial, time, neuron)`; inside `nn` an
 `(batch, time, channel)`. The annotations are checked in tests only (jaxtyping with beartype).
 """
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Integer, Num
 from numpy.typing import NDArray
 
 Array = NDArray[np.generic]
+"""Array of any type of entry: numbers, text, objects. Nothing is computed with it."""
+
+Numbers = NDArray[Any]  # with a type of number here, numpy's own types refuse arithmetic between two of them
+"""Array of numbers of any type."""
 
 TrialCounts = Integer[np.ndarray, "trial time neuron"]
 """Spikes in each bin: whole numbers >= 0, spikes/bin."""

@@ -1,12 +1,15 @@
 """Commands that make and read data: simulate, bin, inspect."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spikeloom.cli.paths import Overwrite, different_files, output_file
 from spikeloom.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from spikeloom.trials import Trials
 
 TrialsOut = Annotated[Path, typer.Option("--out", help="Trials file to write, .h5.")]
 Counts = Annotated[
@@ -184,7 +187,7 @@ def bin_recording(
     from spikeloom.data.recording import Recording
 
     matrices = is_matrix_file(recording)
-    session: Any
+    session: Recording | Trials
     if matrices:
         unread = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
         unread |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
@@ -254,7 +257,7 @@ def inspect(
     typer.echo(describe(file, counts=counts))
 
 
-def write_trials(trials: Any, path: Path) -> None:
+def write_trials(trials: "Trials", path: Path) -> None:
     """Write a trials file and print a summary of it."""
     from spikeloom.files import ensure_folder
 

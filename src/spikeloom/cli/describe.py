@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.cli.matrices import describe_matrices
+from spikeloom.shapes import Numbers
 
 if TYPE_CHECKING:
     from spikeloom.data.recording import Recording
@@ -196,7 +197,7 @@ def _table(title: str, more: str, table: "Mapping[str, Array]") -> list[str]:
     ]
 
 
-def _values(column: NDArray[Any]) -> str:
+def _values(column: Numbers) -> str:
     """Summarise the values of a column."""
     if column.dtype.kind == "f" and column.ndim == 1:
         finite = column[np.isfinite(column)]

@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from spikeloom.cli.paths import Overwrite, output_file, output_folder
 from spikeloom.errors import SettingError
 
 if TYPE_CHECKING:
-    from spikeloom.models.common.base import Model
+    from collections.abc import Callable, Iterator
+
+    from spikeloom.trials import Trials
 
 Run = Annotated[Path, typer.Argument(help="Run folder of `spikeloom fit`, or a model folder.")]
 
@@ -144,14 +146,24 @@ def sample(
     if stream:
         size = bins or model.facts.longest
         values = None if condition is None else read_conditions(condition, model, (trials or 0) * size)
-        _write_stream(model, trials, size, like, out, condition=values, guidance=guidance, seed=seed, sampler=chosen)
+        pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen)
+        _write_stream(pieces, trials, size, like, out)
         return
     values = None if condition is None else read_conditions(condition, model, bins)
     real = None if like is None else Trials.load(like)
     if values is not None and bins is None and real is None:
         bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
-    request: dict[str, Any] = dict(n_bins=bins, like=real, condition=values, guidance=guidance)
-    draw = partial(model.sample, trials, **request, seed=seed, sampler=chosen, max_batch=max_batch)
+    draw = partial(
+        model.sample,
+        trials,
+        n_bins=bins,
+        like=real,
+        condition=values,
+        guidance=guidance,
+        seed=seed,
+        sampler=chosen,
+        max_batch=max_batch,
+    )
     number = len(real) if real is not None else trials
     ensure_folder(out.parent)
     if out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY:
@@ -165,7 +177,9 @@ def sample(
     typer.echo(f"{out}: {fake!r}")
 
 
-def _write_stream(model: "Model", trials: int | None, size: int, like: Path | None, out: Path, **request: Any) -> None:
+def _write_stream(
+    stream: "Callable[..., Iterator[Trials]]", trials: int | None, size: int, like: Path | None, out: Path
+) -> None:
     """Write consecutive pieces of one long trial, one at a time."""
     if trials is None or like is not None or out.suffix != ".h5":
         raise SettingError(
@@ -177,7 +191,7 @@ def _write_stream(model: "Model", trials: int | None, size: int, like: Path | No
     from spikeloom.trials.hdf5 import write_parts
 
     ensure_folder(out.parent)
-    pieces = model.stream(n_bins=trials * size, chunk=size, **request)
+    pieces = stream(n_bins=trials * size, chunk=size)
     write_parts(out, (piece.fields() for piece in pieces))
     typer.echo(f"{out}: {trials} pieces of {size} bins of one trial")
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import pdtr, pdtrik
 
-from spikeloom.metrics.arrays import Numbers, ratio, smooth
+from spikeloom.metrics.arrays import ratio, smooth
 from spikeloom.metrics.pair import Pair
 from spikeloom.seeds import Purpose, Streams
-from spikeloom.shapes import TrialCounts
+from spikeloom.shapes import Numbers, TrialCounts
 from spikeloom.trials import Trials
 
 FEW = 100.0

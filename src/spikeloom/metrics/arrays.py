@@ -3,14 +3,11 @@
 They are independent of trials and metrics. Scalars that cannot be computed are None, not NaN.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-Numbers = NDArray[Any]
-"""Array of any dtype."""
+from spikeloom.shapes import Numbers
 
 
 def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np.float32]:

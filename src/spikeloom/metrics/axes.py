@@ -14,13 +14,15 @@ Sources: Eastwood, Williams 2018; Chen, Li, Grosse, Duvenaud 2018; Kumar, Sattig
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
+from numpy.typing import NDArray
 
 from spikeloom.errors import SettingError
-from spikeloom.metrics.arrays import Numbers
+from spikeloom.shapes import Numbers
 
 BINS = 20
 """Number of bins of equal mass in the mutual information; fewer if a variable has fewer values."""
@@ -90,7 +92,7 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
     return float((per_code / total * codes).sum()), float(named[per_variable > 0].mean())
 
 
-def _entropy(shares: Numbers, axis: int) -> Any:
+def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis)
 
 
@@ -171,7 +173,7 @@ def _lasso(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> tup
     return np.stack(columns, 1), float(np.mean(r2))
 
 
-def _sklearn(part: str) -> Any:
+def _sklearn(part: str) -> ModuleType:
     from importlib import import_module
 
     try:

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from spikeloom.metrics.arrays import Numbers
 from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.metrics.statistics import Statistics
+from spikeloom.shapes import Numbers
 
 MOST_FEATURES = 1500
 """Largest number of features: the time of the fit grows with their third power. More neurons mean fewer pieces."""

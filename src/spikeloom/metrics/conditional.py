@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.arrays import Numbers
 from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg, r_squared, reader, to_degrees
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.statistics import Statistics
+from spikeloom.shapes import Numbers
 
 FEWEST = 3
 """Smallest number of trials of one value for statistics of that value."""

@@ -12,9 +12,10 @@ data is noisy, so even real data do not reach r = 1 or slope 1; the noise floor 
 
 import numpy as np
 
-from spikeloom.metrics.arrays import Numbers, above_diagonal, pairs_of, pearson, slope
+from spikeloom.metrics.arrays import above_diagonal, pairs_of, pearson, slope
 from spikeloom.metrics.pair import ENOUGH_SPIKES, Pair
 from spikeloom.metrics.result import Result
+from spikeloom.shapes import Numbers
 
 FEWEST_TRIALS = 10
 """Smallest number of trials for a correlation over trials."""

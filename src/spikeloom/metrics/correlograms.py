@@ -11,7 +11,8 @@ transform per trial is sufficient.
 import numpy as np
 import scipy.fft
 
-from spikeloom.metrics.arrays import Numbers, ratio
+from spikeloom.metrics.arrays import ratio
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 BLOCK = 1_000_000

@@ -8,10 +8,11 @@ neuron with one rate, larger if the rate varies over trials.
 
 import numpy as np
 
-from spikeloom.metrics.arrays import Numbers, pearson, ratio, rmse
+from spikeloom.metrics.arrays import pearson, ratio, rmse
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
+from spikeloom.shapes import Numbers
 
 FLOOR = 1e-6
 """Added to each share of a histogram before it is normalised again."""

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.angles import cosine_sine, period_of
-from spikeloom.metrics.arrays import Numbers
 from spikeloom.metrics.classifier import Classifier
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
+from spikeloom.shapes import Numbers
 
 FOLDS = 5
 HISTORY = 0.100

@@ -25,9 +25,10 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from spikeloom.errors import ConditionError, DataError
-from spikeloom.metrics.arrays import Numbers, smooth
+from spikeloom.metrics.arrays import smooth
 from spikeloom.metrics.decoding import FOLDS, Ridge
 from spikeloom.metrics.shrinkage import ledoit_wolf
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 How = Literal["curved", "joint", "encode", "decode"]

@@ -9,14 +9,14 @@ classifier that is trained on four fifths of both sets and separates real from f
 are sensitive to different properties of the data.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from spikeloom.metrics.arrays import Numbers
 from spikeloom.metrics.features import STATES, participation_ratio
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
+from spikeloom.shapes import Numbers
 
 DIRECTIONS = 500
 PERMUTATIONS = 199
@@ -159,11 +159,18 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    rest: Any = dict(learning_rate_init=0.01, tol=1e-3, n_iter_no_change=5)  # stop when the loss no longer falls
     classifiers = {
         "logistic": lambda: LogisticRegression(C=0.1, max_iter=1000),
         "rbf": lambda: SVC(C=1.0, gamma="scale", cache_size=400),
-        "network": lambda: MLPClassifier((32,), alpha=1.0, max_iter=1000, random_state=seed, **rest),
+        "network": lambda: MLPClassifier(
+            (32,),
+            alpha=1.0,
+            max_iter=1000,
+            random_state=seed,
+            learning_rate_init=0.01,
+            tol=1e-3,
+            n_iter_no_change=5,  # stop when the loss no longer falls
+        ),
     }
     classifier = classifiers[kind]()
     points, side = np.concatenate([first, second]), np.repeat([0, 1], [len(first), len(second)])

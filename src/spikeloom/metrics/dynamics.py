@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.signal import periodogram
 
-from spikeloom.metrics.arrays import Numbers, pearson, rmse
+from spikeloom.metrics.arrays import pearson, rmse
 from spikeloom.metrics.pair import ENOUGH_SPIKES, LAGS, Pair
 from spikeloom.metrics.result import Result
+from spikeloom.shapes import Numbers
 
 REFRACTORY_LAGS = 3
 SEGMENT = 1.0

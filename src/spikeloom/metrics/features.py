@@ -15,9 +15,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.arrays import Numbers, principal_components
+from spikeloom.metrics.arrays import principal_components
 from spikeloom.metrics.statistics import Statistics, second_moment
 from spikeloom.seeds import Purpose, generator
+from spikeloom.shapes import Numbers
 
 MOST_TRIALS = 1000
 STATES = 10

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.arrays import Numbers, ratio
-from spikeloom.shapes import TrialCounts
+from spikeloom.metrics.arrays import ratio
+from spikeloom.shapes import Numbers, TrialCounts
 
 MOST_SPIKES = 20_000_000
 """Largest number of spikes that are listed singly; beyond it, intervals are summed per bin to save memory."""

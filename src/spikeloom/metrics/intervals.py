@@ -9,9 +9,10 @@ short trials, which cut off long intervals; therefore both sides must have trial
 
 import numpy as np
 
-from spikeloom.metrics.arrays import Numbers, pearson, ratio, rmse
+from spikeloom.metrics.arrays import pearson, ratio, rmse
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
+from spikeloom.shapes import Numbers
 
 ENOUGH_INTERVALS = 50
 """Neurons with fewer intervals on either side are left out."""

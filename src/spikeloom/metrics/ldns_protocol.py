@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from spikeloom.errors import SettingError
-from spikeloom.metrics.arrays import Numbers, correlation_matrix, rmse
+from spikeloom.metrics.arrays import correlation_matrix, rmse
 from spikeloom.metrics.interval_sums import IntervalSums, interval_sums
 from spikeloom.metrics.statistics import second_moment
 from spikeloom.seeds import Purpose, generator
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 MOST_COUNTS = 4096

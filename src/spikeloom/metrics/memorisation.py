@@ -15,11 +15,12 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.arrays import Numbers, principal_components
+from spikeloom.metrics.arrays import principal_components
 from spikeloom.metrics.features import MOST_TRIALS, trial_vectors
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 COMPONENTS = 50

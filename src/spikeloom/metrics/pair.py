@@ -18,18 +18,19 @@ the notes say that differences between stimuli are included.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.errors import ConditionError, DataError
-from spikeloom.metrics.arrays import Numbers, pairs_of
+from spikeloom.metrics.arrays import pairs_of
 from spikeloom.metrics.classifier import Classifier, chunk_features, chunks_for
 from spikeloom.metrics.correlograms import correlograms
 from spikeloom.metrics.features import Features
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.seeds import Purpose, generator
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 from spikeloom.trials.pooling import SOURCE
 
@@ -76,7 +77,7 @@ class Pair:
     seed: int = 0
     aligned: bool = True
     conditioned_on: Sequence[str] | None = None
-    _found: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False)
+    _found: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, trials in (("real", self.real_trials), ("fake", self.fake_trials), ("reference", self.reference)):
@@ -113,7 +114,7 @@ class Pair:
         """Return `compute(pair)`, which is computed once and stored, because several metrics use it."""
         if compute not in self._found:
             self._found[compute] = compute(self)
-        return self._found[compute]
+        return cast("T", self._found[compute])
 
     def rng(self, *key: int) -> np.random.Generator:
         """Return the random generator of one purpose of the comparison."""

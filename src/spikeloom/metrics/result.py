@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spikeloom.metrics.arrays import Numbers
+from spikeloom.shapes import Numbers
 
 
 @dataclass(frozen=True, eq=False)

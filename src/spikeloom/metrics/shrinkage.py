@@ -8,7 +8,7 @@ Source: Ledoit, Wolf 2004.
 
 import numpy as np
 
-from spikeloom.metrics.arrays import Numbers
+from spikeloom.shapes import Numbers
 
 
 def ledoit_wolf(centred: Numbers, covariance: Numbers) -> tuple[float, float]:

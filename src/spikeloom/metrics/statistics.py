@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.arrays import Numbers, correlation_matrix, ratio, smooth
+from spikeloom.metrics.arrays import correlation_matrix, ratio, smooth
 from spikeloom.metrics.interval_sums import IntervalSums, interval_sums
-from spikeloom.shapes import mask_of
+from spikeloom.shapes import Numbers, mask_of
 from spikeloom.trials import Trials
 
 WIDE = 0.020

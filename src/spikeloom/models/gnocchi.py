@@ -20,7 +20,7 @@ The paper's hyperparameters are not available; these were chosen by experiments 
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Literal, final
 
 import numpy as np
 import torch
@@ -186,17 +186,25 @@ class GNOCCHI(Coded):
         channels = signal.n_latents if signal.of == "latents" else facts.n_neurons
         components = min(signal.components, facts.n_trials - 1, time * channels) if by_trial else 0
         smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
-        parts: dict[str, Any] = dict(time=time, components=components)
-        parts |= dict(log=signal.of == "rates", wiener=by_trial and signal.wiener and signal.of == "spikes")
-        self.activity = Activity(channels, sd=smoothing, **parts)
-        size: dict[str, Any] = dict(width=network.width, blocks=network.blocks, vector=self.n_codes)
+        self.activity = Activity(
+            channels,
+            sd=smoothing,
+            time=time,
+            components=components,
+            log=signal.of == "rates",
+            wiener=by_trial and signal.wiener and signal.of == "spikes",
+        )
+        width, blocks = network.width, network.blocks
         if by_trial:
-            inner: dict[str, Any] = dict(width=network.encoder_width, blocks=network.encoder_blocks)
-            self.encoder: nn.Module = Perceptron(components, self.n_codes, **inner)
-            backbone: nn.Module = VectorBackbone(components, schedule=self.schedule, **size)
+            self.encoder: nn.Module = Perceptron(
+                components, self.n_codes, width=network.encoder_width, blocks=network.encoder_blocks
+            )
+            backbone: nn.Module = VectorBackbone(
+                components, schedule=self.schedule, width=width, blocks=blocks, vector=self.n_codes
+            )
         else:
             self.encoder = TrialEncoder(channels, self.n_codes, width=network.encoder_width)
-            backbone = Backbone(channels, grouped=False, **size)
+            backbone = Backbone(channels, grouped=False, width=width, blocks=blocks, vector=self.n_codes)
         self.denoiser = NetworkDenoiser(backbone, schedule=self.schedule, prediction="velocity")
         if self.prior == "diffusion":
             small = VectorBackbone(self.n_codes, schedule=self.schedule, width=128, blocks=3)

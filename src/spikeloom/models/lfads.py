@@ -31,7 +31,7 @@ import copy
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Literal, final
 
 import numpy as np
 import torch
@@ -201,8 +201,9 @@ class LFADS(Coded):
         log_variance = torch.full((), math.log(self.prior_variance))
         self.prior_log_variance = nn.Parameter(log_variance, requires_grad=self.learned_variance)
         if size.inputs:
-            inner: dict[str, Any] = dict(reader=size.encoder, width=size.controller, factors=size.factors)
-            self.controller = Controller(facts.n_neurons, size.inputs, **inner)
+            self.controller = Controller(
+                facts.n_neurons, size.inputs, reader=size.encoder, width=size.controller, factors=size.factors
+            )
             self.input_prior = Autoregressive(size.inputs)
         self.space = CodeSpace(self.n_codes)
         self.register_buffer("posterior_mean", torch.zeros(trials, self.n_codes))
@@ -310,9 +311,10 @@ class LFADS(Coded):
 
     def _recurrent_energy(self) -> Tensor:
         """Return the sum of the squared recurrent weights."""
-        units: list[Any] = [self.generator.units.weight_hh_l0]
-        units += [self.controller.units.weight_hh] if self.network_settings.inputs else []
-        return torch.stack([weight.square().sum() for weight in units]).sum()
+        weights: list[Tensor] = [self.generator.units.get_parameter("weight_hh_l0")]
+        if self.network_settings.inputs:
+            weights.append(self.controller.units.weight_hh)
+        return torch.stack([weight.square().sum() for weight in weights]).sum()
 
     # --- sampling -------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,6 @@ A state of such a unit lies between the previous state and a tanh, so a state th
 Source: Pandarinath et al. 2018; METHODS 4.1.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -105,7 +103,7 @@ class Controller(nn.Module):
         Returns:
             States of the generator, inputs, and mean and log-variance of q(u), all (batch, time, ...).
         """
-        weights: Any = generator.units.all_weights[0]
+        weights = generator.units.all_weights[0]
         state, control = start, self.start.expand(len(read), -1)
         factors = generator.factors(start)
         rows: list[tuple[Tensor, ...]] = []

@@ -14,12 +14,12 @@ read main memory about fifteen times for it. Here a few trials at a time stay in
 twice as fast for large batches.
 """
 
-from typing import Any
+from typing import Any  # the types of torch have no `saved_tensors`, and refuse None in `save_for_backward`
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from spikeloom.nn.portions import portions, working_type
 
@@ -79,7 +79,7 @@ class _ModulatedNorm(torch.autograd.Function):
 
 class _GatedSum(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
         ctx.save_for_backward(y, gate)
         total = torch.empty_like(x)
         for rows in _trials(x):

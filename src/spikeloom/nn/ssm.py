@@ -24,13 +24,13 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any  # the types of torch have no `saved_tensors` of a context
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional
 
 from spikeloom.nn.portions import portions, working_type
@@ -218,7 +218,7 @@ class _ByMatrix(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, kernel: Tensor) -> Tensor:
         """Convolve x (channel, batch, T) with kernels (channel, 2T - 1); the result has the type of x."""
         ctx.save_for_backward(x, kernel)
         y = torch.empty_like(x)

@@ -14,7 +14,6 @@ Source: LDNS (Kapoor, Schulz et al. 2024); modulation as in diffusion transforme
 """
 
 import math
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -217,10 +216,18 @@ class Backbone(nn.Module):
         super().__init__()
         embedding = max(width // 4, 32)
         groups = channels if grouped and width % channels == 0 else 1
-        settings: dict[str, Any] = dict(groups_in=groups, groups_out=groups, embedding=embedding)
         self.level = LevelEmbedding(embedding)
         self.condition = ConditionEmbedding(vector=vector, sequence=sequence, embedding=embedding, width=width)
-        self.stack = Stack(channels, channels, width=width, blocks=blocks, bidirectional=bidirectional, **settings)
+        self.stack = Stack(
+            channels,
+            channels,
+            width=width,
+            blocks=blocks,
+            bidirectional=bidirectional,
+            groups_in=groups,
+            groups_out=groups,
+            embedding=embedding,
+        )
         with torch.no_grad():
             self.stack.leave.weight.mul_(scale_out)
             self.stack.leave.bias.mul_(scale_out)

@@ -4,8 +4,6 @@ Both sides go through the same decoder, fitted to the recorded training trials, 
 accuracy that decoding can reach. These functions only compute `Figure` objects; see `views.py`.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +13,7 @@ from spikeloom.metrics.decoding import r_squared
 from spikeloom.metrics.pair import Pair
 from spikeloom.report.chart import Chart, Figure, Role, Series
 from spikeloom.report.views import in_raster, one_raster
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 SIDES: tuple[tuple[str, Role], ...] = (("real", "real"), ("fake", "fake"))
@@ -49,7 +48,7 @@ def of_directions(directions: DirectionReading) -> Figure:
     values = directions.values
     means = {side: [_mean(directions.error(side)[directions.of(side, value)]) for value in values] for side, _ in SIDES}
     biases = {side: [directions.bias(side, value) for value in values] for side, _ in SIDES}
-    rows: list[tuple[str, str, dict[str, Any]]] = [
+    rows: list[tuple[str, str, dict[str, list[float]]]] = [
         ("Mean error", "degrees", means),
         ("Bias", "degrees", {side: [np.nan if b is None else b[0] for b in each] for side, each in biases.items()}),
     ]
@@ -79,7 +78,7 @@ def of_directions(directions: DirectionReading) -> Figure:
     )
 
 
-def _mean(values: NDArray[Any]) -> float:
+def _mean(values: Numbers) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
 

@@ -26,7 +26,7 @@ from spikeloom.trials import Trials
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {  # the types of matplotlib list the names of all its settings
     "font.size": 8,
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
@@ -61,7 +61,7 @@ def raster(axes: "Axes", trials: Trials, *, trial: int = 0) -> None:
 
 
 def psth(
-    axes: "Axes", real: Trials, fake: Trials, *, neuron: int = 0, condition: str | None = None, value: Any = None
+    axes: "Axes", real: Trials, fake: Trials, *, neuron: int = 0, condition: str | None = None, value: object = None
 ) -> None:
     """Draw the mean rate of one neuron over the trials of one condition value, in spikes/s (Gaussian, sd 20 ms)."""
     draw(axes, views.one_psth(real, fake, neuron=neuron, condition=condition, value=value))
@@ -192,7 +192,7 @@ def save(figure: Figure, folder: Path) -> list[Path]:
             axes.axis("off")
         keys = [Line2D([], [], color=LIGHT[role], lw=2, label=word) for role, word in figure.legend]
         sheet.legend(handles=keys, loc="upper right", ncols=max(1, min(len(keys), 4)), frameon=False)
-        dateless: list[dict[str, Any]] = [{"Date": None}, {"CreationDate": None}]
+        dateless: list[dict[str, None]] = [{"Date": None}, {"CreationDate": None}]
         for path, metadata in zip(paths, dateless, strict=True):
             with atomic_path(path) as temporary:
                 sheet.savefig(temporary, format=path.suffix[1:], metadata=metadata)

@@ -5,10 +5,9 @@ Every function makes a matplotlib figure and returns it. The functions of
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spikeloom.errors import DataError
 from spikeloom.metrics.conditional import read_behavior
@@ -16,6 +15,7 @@ from spikeloom.metrics.disentanglement import Readout
 from spikeloom.metrics.pair import Pair
 from spikeloom.report import figures
 from spikeloom.report.chart import LIGHT
+from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 from spikeloom.trials import plot as panels
 from spikeloom.trials.plot import plot as trial
@@ -23,8 +23,6 @@ from spikeloom.trials.plot import plot as trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Numbers = NDArray[np.float64]
 
 __all__ = ["compare", "decoded", "traversal", "trial"]
 
@@ -159,16 +157,17 @@ def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: s
     plane = read.shape[2] > 1
     time = (np.arange(read.shape[1]) + 0.5) * width
 
-    def line(values: Numbers, **look: Any) -> None:
-        axes.plot(*((values[:, 0], values[:, 1]) if plane else (time, values[:, 0])), **look)
+    def course(values: Numbers) -> tuple[Numbers, Numbers]:
+        return (values[:, 0], values[:, 1]) if plane else (time, values[:, 0])
 
     decodable = np.asarray(np.isfinite(read).all((0, 2)))
     if len(read) > 1:
         for one in read[:THIN]:
-            line(one, color=LIGHT["fake"], lw=0.6, alpha=0.5)
-    line(requested[0], color="0.5", lw=3, label="requested", zorder=2)
+            axes.plot(*course(one), color=LIGHT["fake"], lw=0.6, alpha=0.5)
+    axes.plot(*course(requested[0]), color="0.5", lw=3, label="requested", zorder=2)
     mean = np.where(decodable[:, None], read.mean(0), np.nan)
-    line(mean, color=LIGHT["fake"], lw=2, label="decoded, mean" if len(read) > 1 else "decoded", zorder=3)
+    label = "decoded, mean" if len(read) > 1 else "decoded"
+    axes.plot(*course(mean), color=LIGHT["fake"], lw=2, label=label, zorder=3)
     axes.set_xlabel((f"x ({unit})" if unit else "x") if plane else "time (s)")
     axes.set_ylabel((f"y ({unit})" if unit else "y") if plane else unit)
     if plane:

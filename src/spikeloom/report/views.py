@@ -7,7 +7,6 @@ show the arrays from which the panel's numbers are computed (`Result.detail`), s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +68,7 @@ def neuron_word(trials: Trials, *neurons: int) -> str:
     return f"neuron{'s' if len(neurons) > 1 else ''} {words}"
 
 
-def groups(trials: Trials, condition: str | None) -> dict[Any, NDArray[np.intp]]:
+def groups(trials: Trials, condition: str | None) -> dict[object, NDArray[np.intp]]:
     """Return the trial indices of each condition value; one group named "" if the trials have no such condition."""
     if condition is None or condition not in trials.conditions:
         return {"": np.arange(len(trials))}
@@ -94,7 +93,7 @@ def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) 
     return np.pad(rates, ((0, time - len(rates)), (0, 0)), constant_values=np.nan)
 
 
-def name_of(condition: str | None, value: Any) -> str:
+def name_of(condition: str | None, value: object) -> str:
     """Return a label for one condition value, such as "angle_deg 30"."""
     if condition is None or (isinstance(value, str) and value == ""):
         return "all trials"
@@ -173,7 +172,7 @@ def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int 
     return Figure("closest", "Closest pairs", caption, tuple(charts), columns=6, tab="Memorisation", legend=legend)
 
 
-def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: Any = None) -> Chart:
+def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: object = None) -> Chart:
     """Return the smoothed mean rate (sd 20 ms) of one neuron, or of all (`None`), for one condition value."""
     time, series, title = common_time(real, fake), [], "all neurons" if neuron is None else neuron_word(real, neuron)
     for trials, role in sides_of(real, fake):
@@ -306,7 +305,7 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
     values = list(members)[:: max(1, -(-len(members) // 8))] if named else list(range(min(8, len(real), len(fake))))
     time = common_time(real, fake)
 
-    def paths(trials: Trials, where: Mapping[Any, NDArray[np.intp]]) -> NDArray[np.float64]:
+    def paths(trials: Trials, where: Mapping[object, NDArray[np.intp]]) -> NDArray[np.float64]:
         rows = [where[value] if named else np.array([value]) for value in values]
         return np.nan_to_num(np.stack([mean_rates(trials, row, sd=PATH_SD, time=time) for row in rows]))
 

@@ -17,7 +17,11 @@ Source: METHODS 1.2; no published simulator is copied.
 """
 
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any, NamedTuple
+
+Values = Any  # arrays of NumPy or of torch, which have no type in common
+"""Array of the library `xp`, (trial, ...)."""
 
 LINKS = (0.30, 0.33)
 INERTIA = (0.025, 0.045)
@@ -64,14 +68,14 @@ SHAPES = {
 class State(NamedTuple):
     """State of arm and controller: hidden units, muscle activity, joint angles, their velocities, last hand."""
 
-    hidden: Any
-    activity: Any
-    angle: Any
-    speed: Any
-    felt: Any
+    hidden: Values
+    activity: Values
+    angle: Values
+    speed: Values
+    felt: Values
 
 
-def rest(start: Any, *, xp: Any) -> State:
+def rest(start: Values, *, xp: ModuleType) -> State:
     """Return the state of an arm that rests with its hand at `start` (trial, 2), m from the workspace centre."""
     x, y = start[:, 0] + WORKSPACE[0], start[:, 1] + WORKSPACE[1]
     first, second = LINKS
@@ -83,7 +87,7 @@ def rest(start: Any, *, xp: Any) -> State:
     return State(xp.concatenate([wide] * UNITS, -1), xp.concatenate([wide] * MUSCLES, -1), angle, none, start)
 
 
-def hand(angle: Any, *, xp: Any) -> Any:
+def hand(angle: Values, *, xp: ModuleType) -> Values:
     """Return the position of the fingertip (trial, 2), m from the centre of the workspace."""
     shoulder, both = angle[:, 0], angle[:, 0] + angle[:, 1]
     x = LINKS[0] * xp.cos(shoulder) + LINKS[1] * xp.cos(both) - WORKSPACE[0]
@@ -91,7 +95,9 @@ def hand(angle: Any, *, xp: Any) -> Any:
     return xp.stack([x, y], -1)
 
 
-def step(weights: Mapping[str, Any], state: State, target: Any, go: Any, noise: Any, *, xp: Any) -> State:
+def step(
+    weights: Mapping[str, Values], state: State, target: Values, go: Values, noise: Values, *, xp: ModuleType
+) -> State:
     """Return the state one bin later.
 
     Args:
@@ -111,7 +117,7 @@ def step(weights: Mapping[str, Any], state: State, target: Any, go: Any, noise: 
     return State(hidden, activity, state.angle + BIN_WIDTH * speed, speed, hand(state.angle, xp=xp))
 
 
-def _gated(weights: Mapping[str, Any], hidden: Any, seen: Any, xp: Any) -> Any:
+def _gated(weights: Mapping[str, Values], hidden: Values, seen: Values, xp: ModuleType) -> Values:
     """Return the hidden units after one step of the GRU."""
     outside = seen @ weights["input"] + weights["input_bias"]
     inside = hidden @ weights["recurrent"] + weights["recurrent_bias"]
@@ -121,7 +127,7 @@ def _gated(weights: Mapping[str, Any], hidden: Any, seen: Any, xp: Any) -> Any:
     return candidate + update * (hidden - candidate)
 
 
-def _acceleration(angle: Any, speed: Any, activity: Any, xp: Any) -> Any:
+def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType) -> Values:
     """Return the angular acceleration of the joints, rad/s^2 (trial, 2)."""
     one = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
     two, three = MASS * LINKS[0] * CENTRE_OF_MASS, INERTIA[1]
@@ -141,5 +147,5 @@ def _acceleration(angle: Any, speed: Any, activity: Any, xp: Any) -> Any:
     return xp.stack([scale * (m22 * push[0] - m12 * push[1]), scale * (m11 * push[1] - m12 * push[0])], -1)
 
 
-def _sigmoid(x: Any, xp: Any) -> Any:
+def _sigmoid(x: Values, xp: ModuleType) -> Values:
     return 0.5 + 0.5 * xp.tanh(0.5 * x)

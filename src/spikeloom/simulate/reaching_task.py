@@ -18,7 +18,6 @@ package; the settings of the GNOCCHI paper's task are not available).
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from os import PathLike
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from spikeloom.errors import CorruptFileError, SettingError
 from spikeloom.files import read_bytes
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.shapes import Numbers
 from spikeloom.simulate import arm
 from spikeloom.trials import Trials
 
@@ -54,7 +54,7 @@ def reaching(
     n_neurons: int = arm.UNITS,
     seed: int = 0,
     held_out: Sequence[tuple[int, int]] = HELD_OUT,
-    controller: Mapping[str, NDArray[Any]] | None = None,
+    controller: Mapping[str, Numbers] | None = None,
 ) -> Trials:
     """Simulate reaches with true rates, hand and muscles.
 
@@ -112,15 +112,15 @@ def reaching(
 
 
 def movements(
-    weights: Mapping[str, NDArray[Any]],
+    weights: Mapping[str, Numbers],
     start: Float[np.ndarray, "trial 2"],
     target: Float[np.ndarray, "trial 2"],
     noise: Float[np.ndarray, "trial bin noise"],
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+) -> tuple[Numbers, Numbers, Numbers]:
     """Return hidden units, muscle activity and hand (trial, bin, ...) of movements from start to target, in metres."""
     plain = {name: np.asarray(weights[name], np.float64) for name in arm.SHAPES}
     state = arm.rest(start, xp=np)
-    series_by_bin: list[tuple[Any, Any, Any]] = []
+    series_by_bin: list[tuple[Numbers, Numbers, Numbers]] = []
     for time in range(noise.shape[1]):
         go = np.full((len(start), 1), float(time >= GO_AT))
         state = arm.step(plain, state, target * (time >= arm.TARGET_AT), go, noise[:, time], xp=np)
@@ -129,7 +129,7 @@ def movements(
     return hidden, activity, position
 
 
-def measured(weights: Mapping[str, NDArray[Any]], *, n_trials: int = 720) -> tuple[dict[str, NDArray[Any]], float]:
+def measured(weights: Mapping[str, Numbers], *, n_trials: int = 720) -> tuple[dict[str, Numbers], float]:
     """Return the weights with mean and sd of each hidden unit in this task, and the mean final error of the hand, m."""
     start, target = (_position(cells) for cells in _places(n_trials, 0))
     noise = Streams(0, Purpose.CALIBRATE, 0, range(n_trials)).normal(BINS, arm.INPUTS + arm.UNITS)
@@ -140,7 +140,7 @@ def measured(weights: Mapping[str, NDArray[Any]], *, n_trials: int = 720) -> tup
     return {name: np.asarray(value, np.float32) for name, value in {**weights, **scale}.items()}, error
 
 
-def read_controller(path: str | PathLike[str] | None = None) -> dict[str, NDArray[Any]]:
+def read_controller(path: str | PathLike[str] | None = None) -> dict[str, Numbers]:
     """Read the weights of a controller from a safetensors file; without a path, those of the shipped one.
 
     Raises:
@@ -201,12 +201,12 @@ def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int
     return ((target + shift) % cells)[:n_trials], target[:n_trials]
 
 
-def _position(cells: NDArray[np.int64]) -> NDArray[Any]:
+def _position(cells: NDArray[np.int64]) -> Numbers:
     """Return the position of cells (trial, 2), m from the centre of the workspace: x by column, y by row."""
     return (np.stack([cells % GRID, cells // GRID], 1) - (GRID - 1) / 2) * SPACING
 
 
-def _rates(hidden: NDArray[Any], weights: Mapping[str, NDArray[Any]], n_neurons: int, seed: int) -> NDArray[Any]:
+def _rates(hidden: Numbers, weights: Mapping[str, Numbers], n_neurons: int, seed: int) -> Numbers:
     """Return the rates, spikes/bin, of neurons that each follow a hidden unit."""
     rng = generator(seed, Purpose.SIMULATE, 3)
     unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-n_neurons // arm.UNITS))])[:n_neurons]

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -36,11 +36,27 @@ KEEP = 2
 """Number of newest checkpoints of a stage that are kept, besides the best one."""
 
 
+class Line(TypedDict):
+    """A line of the history of training, after an update of a stage; `train` describes the entries."""
+
+    stage: str
+    update: int
+    loss: float | None
+    parts: dict[str, float | None]
+    learning_rate: float
+    gradient_norm: float | None
+    skipped: int
+    seconds: float
+    memory_gb: NotRequired[float]
+    validation: NotRequired[float | None]
+    validation_parts: NotRequired[dict[str, float | None]]
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """State of a stage as plain values, and its tensors: group (such as model, optimizer) -> name -> tensor."""
 
-    state: dict[str, Any]
+    state: dict[str, object]
     tensors: dict[str, dict[str, Tensor]]
 
 
@@ -67,7 +83,7 @@ class Checkpoints:
         for old in self._updates(stage):
             shutil.rmtree(self.folder / f"{stage}-{old}", ignore_errors=True)
 
-    def newest(self, stage: str, *, run: Mapping[str, Any]) -> tuple[bool, Checkpoint] | None:
+    def newest(self, stage: str, *, run: Mapping[str, object]) -> tuple[bool, Checkpoint] | None:
         """Return whether the stage is finished, and its newest undamaged checkpoint; None if there is none.
 
         Args:
@@ -91,7 +107,7 @@ class Checkpoints:
                     stacklevel=2,
                 )
                 continue
-            _same(checkpoint.state.get("run", {}), dict(run), folder)
+            _same(checkpoint.state.get("run"), run, folder)
             return name.endswith("-finished"), checkpoint
         return None
 
@@ -118,7 +134,7 @@ class History:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.lines: list[dict[str, Any]] = []
+        self.lines: list[Line] = []
         if path is not None and path.exists():
             for text in read_bytes(path).splitlines():
                 try:
@@ -126,7 +142,7 @@ class History:
                 except ValueError:
                     break
 
-    def append(self, line: dict[str, Any], *, write: bool) -> None:
+    def append(self, line: Line, *, write: bool) -> None:
         """Add a line. Only the main process writes it; it raises a FileError if it cannot."""
         self.lines.append(line)
         if self.path is not None and write:
@@ -160,9 +176,10 @@ def _read(folder: Path) -> Checkpoint:
     )
 
 
-def _same(stored: Mapping[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+def _same(stored: object, wanted: Mapping[str, object], folder: Path) -> None:
     """Raise a SettingError if the checkpoint belongs to another run; the message names the differences."""
-    wanted = json.loads(json.dumps(wanted))
+    stored = stored if isinstance(stored, Mapping) else {}
+    wanted = json.loads(json.dumps(dict(wanted)))
     differ = [key for key in wanted if stored.get(key) != wanted[key]]
     if differ:
         raise SettingError(

@@ -20,7 +20,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import numpy as np
 
@@ -43,7 +42,7 @@ SHOWN = 3
 
 ABSENT = "absent"
 
-Identity = dict[str, Any]
+Identity = dict[str, object]
 """Nested plain values by name, as in JSON."""
 
 
@@ -77,7 +76,7 @@ def trials_identity(trials: Trials, *, signal: str = "counts", columns: Iterable
 
 
 def run_identity(
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
     training: Identity,
     validation: Identity | None,
     *,
@@ -98,6 +97,7 @@ def run_identity(
         n_processes: Number of processes that train. It matters only if a batch cannot be divided evenly among them.
     """
     n_trials = training["number of trials"]
+    assert isinstance(n_trials, int)
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -130,7 +130,7 @@ def claim(folder: Path, identity: Identity, *, write: bool) -> None:
             write_json(path, identity)
         return
     recorded = read_json(path)
-    if not isinstance(recorded, dict) or (recorded.get("format"), recorded.get("version")) != (FORMAT, VERSION):
+    if (recorded.get("format"), recorded.get("version")) != (FORMAT, VERSION):
         raise SettingError(
             f"The run in {folder} was started by another version of spikeloom.",
             "Its data and settings cannot be compared.",
@@ -158,7 +158,7 @@ def _refuse_unknown(folder: Path) -> None:
         )
 
 
-def differences(recorded: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterator[str]:
+def differences(recorded: Mapping[str, object], mine: Mapping[str, object]) -> Iterator[str]:
     """Describe each entry that differs."""
     for group in mine:
         before, now = recorded.get(group), mine[group]
@@ -171,11 +171,11 @@ def differences(recorded: Mapping[str, Any], mine: Mapping[str, Any]) -> Iterato
             yield _words(group, before, now)
 
 
-def _words(name: str, before: Any, now: Any) -> str:
+def _words(name: str, before: object, now: object) -> str:
     return f"{name} ({_short(before)} in the folder, {_short(now)} now)"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, Mapping):
         return f"{value['number of trials']} trials" if "number of trials" in value else "others"
     if value is None:
@@ -185,9 +185,9 @@ def _short(value: Any) -> str:
     return shorten(str(value), 60, placeholder=" ...")
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Return the values of nested mappings by dotted key."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, item in value.items():
         flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
     return flat

@@ -14,12 +14,20 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO, TypedDict
 
 from spikeloom.errors import FileError, StaleLockWarning
 from spikeloom.files import ensure_folder
 
 FILE = ".lock"
+
+
+class Owner(TypedDict, total=False):
+    """Content of a lock file: number, host and start of the process that holds the lock."""
+
+    process: int
+    host: str
+    since: str
 
 
 @contextlib.contextmanager
@@ -68,17 +76,17 @@ def _lock(file: TextIO) -> bool | None:
     return True
 
 
-def _read(file: TextIO) -> dict[str, Any]:
+def _read(file: TextIO) -> Owner:
     """Read process and host from a lock file. The result is empty if there are none."""
     file.seek(0)
     try:
-        owner = json.loads(file.read())
+        owner: Owner = json.loads(file.read())
     except ValueError:
         return {}
     return owner if isinstance(owner, dict) else {}
 
 
-def _write(file: TextIO, owner: dict[str, Any] | None) -> None:
+def _write(file: TextIO, owner: Owner | None) -> None:
     file.seek(0)
     file.truncate()
     if owner is not None:
@@ -86,11 +94,11 @@ def _write(file: TextIO, owner: dict[str, Any] | None) -> None:
     file.flush()
 
 
-def _is_mine(owner: dict[str, Any]) -> bool:
+def _is_mine(owner: Owner) -> bool:
     return (owner.get("process"), owner.get("host")) == (os.getpid(), socket.gethostname())
 
 
-def _ended(owner: dict[str, Any]) -> bool:
+def _ended(owner: Owner) -> bool:
     """Return whether it is certain that the process has ended."""
     process = owner.get("process")
     if owner.get("host") != socket.gethostname() or not isinstance(process, int) or process <= 0:
@@ -106,7 +114,7 @@ def _ended(owner: dict[str, Any]) -> bool:
     return False
 
 
-def _busy(path: Path, owner: dict[str, Any], what: str, *, certain: bool) -> FileError:
+def _busy(path: Path, owner: Owner, what: str, *, certain: bool) -> FileError:
     who = f"Process {owner['process']} on {owner.get('host')}" if "process" in owner else "Another process"
     wait = "Wait for it, stop it, or choose another --out."
     if not certain:

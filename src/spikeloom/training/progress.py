@@ -8,13 +8,16 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
 
 from tqdm import tqdm
 
 LINE_EVERY = 10.0
 """Seconds between two lines of text."""
+
+Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""Handler of a signal in `signal.signal`: a function, or a number for the default or for ignoring the signal."""
 
 
 class Progress:
@@ -31,7 +34,7 @@ class Progress:
         self.stage, self.updates, self.first, self.show = stage, updates, done, show
         self.started = self.said = time.monotonic()
         terminal = show and sys.stderr.isatty()
-        self.bar: Any = tqdm(desc=stage, total=updates, initial=done, unit="update") if terminal else None
+        self.bar = tqdm(desc=stage, total=updates, initial=done, unit="update") if terminal else None
 
     def show_update(self, done: int, loss: float) -> None:
         """Show how many updates are done, and the loss (per valid entry)."""
@@ -56,7 +59,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        self.before: dict[signal.Signals, Any] = {}
+        self.before: dict[signal.Signals, Handler] = {}
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():

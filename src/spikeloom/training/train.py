@@ -19,17 +19,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, write_json
 from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, Streams, generator
-from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History
+from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History, Line
 from spikeloom.training.ema import Average
 from spikeloom.training.memory import peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
@@ -47,7 +47,7 @@ BAD_IN_A_ROW = 10
 """Updates without a finite loss and gradient after which a run stops."""
 
 
-AfterValidation = Callable[[dict[str, Any], float], None]
+AfterValidation = Callable[[Line, float], None]
 """Called with a line of history and the share of the stage's updates that are done; may raise to stop the training."""
 
 
@@ -58,7 +58,7 @@ def train(
     out: Path | None = None,
     progress: bool | None = None,
     after_validation: AfterValidation | None = None,
-) -> list[dict[str, Any]]:
+) -> list[Line]:
     """Train each stage in turn; at the end its module holds the final weights and is in evaluation mode.
 
     Final weights are the averaged ones if the plan averages, the raw ones otherwise; of those that were looked at,
@@ -247,7 +247,7 @@ class _StageRun:
         state = self.state
         mean = means(state.sums)
         state.sums = {}
-        line: dict[str, Any] = {
+        line: Line = {
             "stage": self.stage.name,
             "update": state.update,
             "loss": mean.get("total"),
@@ -261,7 +261,8 @@ class _StageRun:
         validation = self.stage.validation if self.plan.validates(state.update) else None
         if validation is not None:
             mean = self.validate(validation)
-            line |= {"validation": mean.get("total"), "validation_parts": parts_of(mean)}
+            line["validation"] = mean.get("total")
+            line["validation_parts"] = parts_of(mean)
         self.history.append(line, write=self.accelerator.is_main_process)
         if self.after_validation is not None and validation is not None:
             with self.averaged_weights():
@@ -353,7 +354,7 @@ class _StageRun:
         done, checkpoint = newest or (False, Checkpoint({}, {}))
         if newest is not None:
             values = {name: value for name, value in checkpoint.state.items() if name != "run"}
-            self.state = _State(**values)
+            self.state = TypeAdapter(_State).validate_python(values)
             tensors = checkpoint.tensors
             _load_weights(self.module, tensors["model"])
             if not done:

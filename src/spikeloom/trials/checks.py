@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spikeloom import objects
 from spikeloom.errors import DataError, ShapeError
-from spikeloom.shapes import Array, TrialCounts, TrialMask
+from spikeloom.shapes import Array, Numbers, TrialCounts, TrialMask
 
 ROUNDING = 1e-6
 """Largest distance of a floating-point count from a whole number, as rounding errors leave it."""
@@ -23,7 +23,7 @@ def whole_counts(counts: Any) -> TrialCounts:
     quantity = objects.measured(counts)
     if quantity is not None and quantity.unit != "dimensionless":
         raise DataError("Counts must be spikes per bin.", f"Their unit is {quantity.unit}.", "Give spike counts.")
-    array: NDArray[Any] = objects.plain(counts) if quantity is None else quantity.numbers
+    array: Numbers = objects.plain(counts) if quantity is None else quantity.numbers
     if array.dtype.kind == "O" and array.ndim == 3:
         array = objects.column(array)
     if array.ndim != 3:

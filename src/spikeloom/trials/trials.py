@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from spikeloom import clock, html, objects
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.files import refuse_foreign
-from spikeloom.shapes import Array, TrialMask, mask_of
+from spikeloom.shapes import Array, Numbers, TrialMask, mask_of
 from spikeloom.trials import hdf5, plot, splits
 from spikeloom.trials.by_trial import count_by_trial
 from spikeloom.trials.checks import (
@@ -218,7 +218,7 @@ class Trials:
 
     # --- new trials from these -----------------------------------------------------------------------------------
 
-    def select(self, trials: slice | Sequence[int] | NDArray[Any]) -> "Trials":
+    def select(self, trials: slice | Sequence[int] | Numbers) -> "Trials":
         """Return a subset of the trials (a slice, indices, or a mask of trials), in the order of the indices."""
         rows = np.arange(len(self))[trials if isinstance(trials, slice) else np.asarray(trials)]
         fields = (*PER_BIN, "codes", "start_times")
@@ -231,7 +231,7 @@ class Trials:
             conditions={name: value[rows] for name, value in self.conditions.items()},
         )
 
-    def select_neurons(self, neurons: slice | Sequence[int] | NDArray[Any]) -> "Trials":
+    def select_neurons(self, neurons: slice | Sequence[int] | Numbers) -> "Trials":
         """Return a subset of the neurons (a slice, indices, or a mask of neurons), in the order of the indices."""
         columns = np.arange(self.n_neurons)[neurons if isinstance(neurons, slice) else np.asarray(neurons)]
         return replace(

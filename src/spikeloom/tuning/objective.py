@@ -18,10 +18,10 @@ trained to the end.
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -35,11 +35,10 @@ from spikeloom.models.common.base import Model, as_float
 from spikeloom.models.common.likelihood import bits_per_hidden_spike
 from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, generator
+from spikeloom.training.checkpoint import Line
 from spikeloom.trials import Trials
 
 Name = Literal["reconstruction", "bound", "samples"]
-Line = Mapping[str, Any]
-"""A line of history."""
 
 HIDDEN = 0.25
 """Fraction of the entries of the validation trials that reconstruction is computed on."""
@@ -150,13 +149,14 @@ class Bound(Objective):
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """See `Objective.score`."""
         del model
-        looks = [line for line in history if line.get("validation") is not None]
-        if not looks:
+        losses = {row: loss for row, line in enumerate(history) if (loss := line.get("validation")) is not None}
+        if not losses:
             return math.nan
-        parts = min(looks, key=lambda line: line["validation"])["validation_parts"]
-        spent = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
+        parts = history[min(losses, key=losses.__getitem__)]["validation_parts"]
+        terms = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
+        finite = [value for value in terms if value is not None]
         entries = self.validation.n_valid_bins / len(self.validation) * self.validation.n_neurons
-        return -sum(spent) * entries if None not in spent else math.nan
+        return -sum(finite) * entries if len(finite) == len(terms) else math.nan
 
 
 @final

@@ -25,7 +25,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, read_json, write_json
@@ -36,6 +37,10 @@ from spikeloom.training.memory import keep_freed_memory
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, best, survivable
 from spikeloom.tuning.space import Setting, Space
+
+if TYPE_CHECKING:
+    from ray.tune import ResultGrid, RunConfig, TuneConfig
+    from ray.tune.experiment import Trial
 
 FAILED = -1e30
 """Score of a member that failed, below any other score."""
@@ -51,6 +56,38 @@ LOCAL = {
 
 QUIET = {"RAY_AIR_NEW_OUTPUT": "0"}
 """Environment variables that stop Ray from printing."""
+
+
+class Start(TypedDict):
+    """Settings of a member, and the number of the member from which its weights originate."""
+
+    lineage: int
+    settings: dict[str, Setting]
+
+
+class Config(TypedDict):
+    """Configuration that Ray holds for each member."""
+
+    start: Start
+
+
+class Score(TypedDict):
+    """Result of training a member for one generation."""
+
+    score: float
+    message: str
+    seconds: float
+
+
+class Reported(Score):
+    """What a member reports to Ray after a generation."""
+
+    member: int
+    generation: int
+
+
+class Row(Reported, Start):
+    """Content of the file of one generation of one member."""
 
 
 def evolve(
@@ -104,7 +141,7 @@ def evolve(
     return done
 
 
-def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str], object]) -> Any:
+def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str], object]) -> "ResultGrid":
     """Train the population with Ray and return its results, one for each member."""
     ray = _connect(address)
     from ray import tune
@@ -124,7 +161,7 @@ def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str
         ray.shutdown()
 
 
-def _connect(address: str | None) -> Any:
+def _connect(address: str | None) -> ModuleType:
     """Join a Ray cluster, or start one that only this machine can reach."""
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.update(QUIET if address else QUIET | LOCAL)  # before Ray is imported
@@ -152,7 +189,7 @@ def _connect(address: str | None) -> Any:
     return ray
 
 
-def _scheduled(search: Search) -> Any:
+def _scheduled(search: Search) -> "TuneConfig":
     from ray import tune
     from ray.tune.schedulers import PopulationBasedTraining
 
@@ -168,18 +205,20 @@ def _scheduled(search: Search) -> Any:
     return tune.TuneConfig(scheduler=scheduler, trial_dirname_creator=_dirname, reuse_actors=True)
 
 
-def _dirname(trial: Any) -> str:
+def _dirname(trial: "Trial") -> str:
     """Return the folder name of a member, the number of its lineage."""
     return f"{trial.config['start']['lineage']:04d}"
 
 
-def _run_config(search: Search, say: Callable[[str], object]) -> Any:
+def _run_config(search: Search, say: Callable[[str], object]) -> "RunConfig":
     from ray import tune
 
     class Teller(tune.Callback):
         """Callback that prints a line after each generation of a member."""
 
-        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        def on_trial_result(
+            self, iteration: int, trials: "list[Trial]", trial: "Trial", result: Reported, **info: object
+        ) -> None:
             """See `ray.tune.Callback`."""
             del iteration, trials, trial, info
             score = "failed" if result["score"] == FAILED else f"{result['score']:.4g}"
@@ -203,21 +242,22 @@ class _Explore:
     def __init__(self, space: Space, seed: int) -> None:
         self.space, self.seed, self.copies = space, seed, 0
 
-    def __call__(self, config: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, config: Config) -> Config:
         rng = generator(self.seed, Purpose.SEARCH, 3, self.copies)
         self.copies += 1
         start = config["start"]
-        return {**config, "start": {**start, "settings": self.space.perturbed(start["settings"], rng)}}
+        settings = self.space.perturbed(start["settings"], rng)
+        return {**config, "start": {"lineage": start["lineage"], "settings": settings}}
 
 
-def _beginnings(search: Search) -> list[dict[str, Any]]:
+def _beginnings(search: Search) -> list[Start]:
     """Draw the initial settings of each member, with its number."""
     numbers = range(search.space.schedule.members)
     draw = [search.space.draw(generator(search.seed, Purpose.SEARCH, 2, number)) for number in numbers]
     return [{"lineage": number, "settings": settings} for number, settings in enumerate(draw)]
 
 
-def _member(config: dict[str, Any], *, search: Search, aim: Objective) -> None:
+def _member(config: Config, *, search: Search, aim: Objective) -> None:
     """Train one member in Ray, generation by generation, from its last checkpoint or that of the copied member."""
     from ray import tune
 
@@ -232,10 +272,11 @@ def _member(config: dict[str, Any], *, search: Search, aim: Objective) -> None:
             result = generation(search, aim, start["settings"], start["lineage"], done, before=before, folder=folder)
             done, before = done + 1, folder
             (folder / "generation.json").write_text(json.dumps(done))
-            result |= {"member": int(Path(tune.get_context().get_trial_dir()).name), "generation": done}
-            row = result | {"lineage": start["lineage"], "settings": start["settings"]}
-            write_json(ensure_folder(search.out / "trials") / f"{result['member']:04d}-{done:04d}.json", row)
-            tune.report(result, checkpoint=tune.Checkpoint.from_directory(str(folder)))
+            member = int(Path(tune.get_context().get_trial_dir()).name)
+            reported: Reported = {**result, "member": member, "generation": done}
+            row: Row = {**reported, "lineage": start["lineage"], "settings": start["settings"]}
+            write_json(ensure_folder(search.out / "trials") / f"{member:04d}-{done:04d}.json", row)
+            tune.report(reported, checkpoint=tune.Checkpoint.from_directory(str(folder)))
 
 
 def generation(
@@ -247,7 +288,7 @@ def generation(
     *,
     before: Path | None,
     folder: Path,
-) -> dict[str, Any]:
+) -> Score:
     """Train a member for one generation and score it.
 
     Args:
@@ -260,11 +301,11 @@ def generation(
         folder: Folder to save `model` in. A member that fails saves its initial model there.
 
     Returns:
-        A dict with score, message and seconds.
+        Score, message and seconds.
     """
     begin = None if before is None or not (before / "model").exists() else before / "model"
     seed = int(generator(search.seed, Purpose.SEARCH, 4, lineage, number).integers(2**31))
-    result = {"score": FAILED, "message": "", "seconds": 0.0}
+    failed: Score = {"score": FAILED, "message": "", "seconds": 0.0}
     try:
         model = search.build(_settings(search, settings, number))
         model.fit(search.train, validation=search.validation, seed=seed, start=begin, progress=False)
@@ -273,17 +314,17 @@ def generation(
         if not math.isfinite(score):
             raise TrainingError("A score must be finite.", f"By {search.aim} it was {score}.", "Try other settings.")
         model.save(folder / "model")
-        return result | {"score": score, "seconds": spent}
+        return {"score": score, "message": "", "seconds": spent}
     except Exception as error:
         message = survivable(error)
         if message is None:
             raise
         if begin is not None:
             shutil.copytree(begin, folder / "model")
-        return result | {"message": message}
+        return {**failed, "message": message}
 
 
-def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict[str, Any]:
+def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict[str, object]:
     """Return the settings of one generation: those of the member, its duration, and changes after the first one."""
     schedule = search.space.schedule
     changed = {**settings, **(schedule.later if number else {})}
@@ -318,7 +359,7 @@ def _check(search: Search, aim: Objective) -> None:
 
 def _attempts(search: Search) -> list[Attempt]:
     """Read every generation of every member from the files of the members; Ray's table lacks replaced ones."""
-    rows = [read_json(path) for path in (search.out / "trials").glob("*.json")]
+    rows = [cast("Row", read_json(path)) for path in (search.out / "trials").glob("*.json")]
     return [
         Attempt(
             number=row["member"],

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from spikeloom.errors import FileError, SettingError, SpikeloomError
 from spikeloom.files import (
@@ -158,19 +158,20 @@ class Search:
             if len(faults) == len(values.samples):
                 raise faults[0]
 
-    def resolved(self, settings: Mapping[str, Any]) -> Recipe:
+    def resolved(self, settings: Mapping[str, object]) -> Recipe:
         """Return the recipe in the folder with these settings. Later changes of the original recipe have no effect."""
         return read_recipe(self.out / "recipe.toml", changes({**self.space.fix, **settings}))
 
-    def build(self, settings: Mapping[str, Any]) -> Model:
+    def build(self, settings: Mapping[str, object]) -> Model:
         """Return an untrained model with these settings. Raise a SettingError if they are not compatible."""
         return self.resolved(settings).build(self.train.n_neurons)
 
     def own(self) -> dict[str, Setting] | None:
         """Return the recipe's own values of the varied settings; None if a value lies outside the space."""
-        settings, values_of_recipe = describe(self.build({})), {}
+        settings = describe(self.build({}))
+        values_of_recipe: dict[str, Setting] = {}
         for key, values in self.space.vary.items():
-            value = settings
+            value: object = settings
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
             if not values.holds(value):

@@ -24,9 +24,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
+from importlib.resources.abc import Traversable
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard  # pydantic checks the values of a table
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
@@ -83,7 +84,7 @@ class Range:
         """Values for testing whether a recipe accepts this setting: the ends."""
         return self.low, self.high
 
-    def holds(self, value: object) -> bool:
+    def holds(self, value: object) -> TypeGuard[Setting]:
         """Return whether a value lies in the range."""
         if isinstance(value, bool) or not isinstance(value, int | float) or (self.whole and isinstance(value, float)):
             return False
@@ -126,7 +127,7 @@ class Choice:
         """Values for testing whether a recipe accepts this setting: all of them."""
         return self.among
 
-    def holds(self, value: object) -> bool:
+    def holds(self, value: object) -> TypeGuard[Setting]:
         """Return whether a value is one of them."""
         return value in self.among
 
@@ -167,7 +168,7 @@ class Schedule:
     resample: Annotated[float, Field(ge=0, le=1)] = 0.25
     cpus: Annotated[float, Field(gt=0)] = 1.0
     gpus: Annotated[float, Field(ge=0)] = 0.0
-    later: Mapping[str, Any] = field(default_factory=dict)
+    later: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Space:
     """
 
     vary: Mapping[str, Range | Choice]
-    fix: Mapping[str, Any] = field(default_factory=dict)
+    fix: Mapping[str, object] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
 
     def of(self, trials: Trials) -> "Space":
@@ -208,7 +209,7 @@ class Space:
         }
 
 
-def changes(settings: Mapping[str, Any]) -> list[str]:
+def changes(settings: Mapping[str, object]) -> list[str]:
     """Return settings as changes for `read_recipe`: "key=value" with a TOML value."""
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
@@ -238,7 +239,10 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
         vary[key] = values
     if not vary:
         raise SettingError("A search must vary at least one setting.", "There was none.", HINT)
-    plan: dict[str, Any] = _with_tuples(table.get("population", {}))
+    population = table.get("population", {})
+    if not isinstance(population, Mapping):
+        raise SettingError("[population] must be a table.", f"It was {population!r}.", "Write [population].")
+    plan = _with_tuples(population)
     plan["later"] = _flat(plan.get("later", {}))
     try:
         schedule = Schedule(**plan)
@@ -252,7 +256,7 @@ def searches() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _home().iterdir() if entry.name.endswith(".toml"))
 
 
-def _read(source: str | PathLike[str]) -> dict[str, Any]:
+def _read(source: str | PathLike[str]) -> dict[str, object]:
     words = fspath(source)
     if words in searches():
         text = (_home() / f"{words}.toml").read_text()
@@ -268,11 +272,11 @@ def _read(source: str | PathLike[str]) -> dict[str, Any]:
         raise SettingError("A search must be TOML.", f"{words}: {error}.", "Correct that line.") from error
 
 
-def _flat(table: Any, above: str = "") -> dict[str, Any]:
+def _flat(table: object, above: str = "") -> dict[str, object]:
     """Return nested tables as values by dotted key. A table with `low`, `high` or `among` is a value."""
     if not isinstance(table, Mapping):
         raise SettingError("[vary] and [fix] must be tables.", f"{above or 'One'} was {table!r}.", HINT)
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and not {"low", "high", "among"} & value.keys():
             flat |= _flat(value, f"{above}{key}.")
@@ -281,10 +285,10 @@ def _flat(table: Any, above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _values(key: str, table: Any) -> Range | Choice:
+def _values(key: str, table: object) -> Range | Choice:
     if not isinstance(table, Mapping):
         raise SettingError(f"{key} must have low and high, or among.", f"It was {table!r}.", HINT)
-    plain: dict[str, Any] = _with_tuples(table)
+    plain = _with_tuples(table)
     try:
         return Choice(**plain) if "among" in plain else Range(**plain)
     except ValidationError as error:
@@ -310,12 +314,12 @@ def _from_words(word: str) -> tuple[str, Range | Choice]:
     return key, _values(key, {"low": _plain(low), "high": _plain(high), "log": bool(more)})
 
 
-def _plain(text: str) -> Any:
+def _plain(text: str) -> object:
     try:
         return tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
 
 
-def _home() -> Any:
+def _home() -> Traversable:
     return resources.files("spikeloom") / "searches"

@@ -10,7 +10,6 @@ attempt resumes from its checkpoint.
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -18,6 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from spikeloom.errors import TrainingError
 from spikeloom.models.common.base import Model
 from spikeloom.seeds import Purpose, generator
+from spikeloom.training.checkpoint import Line
 from spikeloom.training.lock import only_process
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, State, best, seconds, survivable
@@ -163,7 +163,7 @@ class _Judge:
         frozen = trial.study.get_trials(deepcopy=False)[trial.number]
         self.known = set(frozen.intermediate_values)  # steps reported before an interruption
 
-    def __call__(self, line: dict[str, Any], done: float) -> None:
+    def __call__(self, line: Line, done: float) -> None:
         if self.stage is None:
             self.stage = line["stage"]
             self.trial.set_user_attr("stage", self.stage)

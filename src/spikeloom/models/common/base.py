@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Literal, TypedDict, cast, final
 
 import numpy as np
 import torch
@@ -36,13 +36,14 @@ from spikeloom.files import (
     write_tensors,
 )
 from spikeloom.models.common.conditions import ConditionArgument
-from spikeloom.models.common.facts import Facts, check_fit
+from spikeloom.models.common.facts import Facts, StoredFacts, check_fit
 from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
 from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import describe, recipe_text
+from spikeloom.training.checkpoint import Line
 from spikeloom.training.identity import claim, run_identity, trials_identity
 from spikeloom.training.lock import only_process
 from spikeloom.training.plan import Plan
@@ -99,7 +100,7 @@ class Model(nn.Module, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self._facts: Facts | None = None
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Line] = []
 
     # --- methods that every model defines ------------------------------------------------------------------------
 
@@ -505,7 +506,15 @@ class Model(nn.Module, abc.ABC):
         return finished
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+class Config(TypedDict):
+    """Content of config.json of a model folder, besides format and version."""
+
+    model: str
+    settings: dict[str, object]
+    facts: StoredFacts
+
+
+def read_config(folder: Path) -> Config:
     """Read and check config.json of a model folder, whose files must have the hashes of its manifest.
 
     Raises:
@@ -519,7 +528,13 @@ def read_config(folder: Path) -> dict[str, Any]:
             f"{folder} has format {config.get('format')!r}, version {config.get('version')!r}.",
             "Fit the model again, or use the spikeloom that wrote it.",
         )
-    return config
+    if not Config.__required_keys__ <= config.keys():
+        raise CorruptFileError(
+            "config.json of a model folder must hold model, settings and facts.",
+            f"The one in {folder} holds {', '.join(config)}.",
+            "Restore the folder from a copy, or train again.",
+        )
+    return cast("Config", config)
 
 
 def _log(folder: Path, line: str) -> None:

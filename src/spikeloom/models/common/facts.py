@@ -1,15 +1,17 @@
 """`Facts`: what a model keeps of the recording it was fitted to, in its config.json."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from spikeloom.errors import CorruptFileError, DataError, ShapeError
-from spikeloom.models.common.conditions import Conditions, NamedCondition
+from spikeloom.models.common.conditions import Conditions
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 from spikeloom.trials.identity import note_order, order_like
@@ -20,6 +22,20 @@ TRAINING = "the model's training trials"
 
 BATCH, CHANNELS = 64, 256
 """Trials of a usual batch and values per bin of a usual layer: what padding costs in training."""
+
+_CONDITIONS = TypeAdapter(Conditions)
+
+
+class StoredFacts(TypedDict):
+    """The facts as the plain values of config.json."""
+
+    n_neurons: int
+    bin_width: float
+    lengths: dict[str, int]
+    source: str
+    data: str
+    conditions: Mapping[str, object]
+    neuron_table: dict[str, list[float | str | None]]
 
 
 @dataclass(frozen=True)
@@ -54,21 +70,23 @@ class Facts:
         return cls(trials.n_neurons, trials.bin_width, lengths, trials.source, content.hexdigest(), conditions, neurons)
 
     @classmethod
-    def read(cls, plain: Mapping[str, Any]) -> "Facts":
+    def read(cls, plain: StoredFacts) -> "Facts":
         """Return the facts that config.json holds as plain values.
 
         Raises:
-            CorruptFileError: if a fact is missing or unknown.
+            CorruptFileError: if a fact is missing or wrong.
         """
         try:
-            conditions = Conditions(tuple(_condition(row) for row in plain["conditions"]["each"]))
+            conditions = _CONDITIONS.validate_json(json.dumps(plain["conditions"]), strict=True)  # lists become tuples
             lengths = {int(length): int(count) for length, count in plain["lengths"].items()}
-            neurons = {name: _column(values) for name, values in plain.get("neuron_table", {}).items()}
-            return cls(**{**plain, "lengths": lengths, "conditions": conditions, "neuron_table": neurons})
-        except (KeyError, TypeError) as error:
+            neurons = {name: _column(values) for name, values in plain["neuron_table"].items()}
+            return cls(
+                plain["n_neurons"], plain["bin_width"], lengths, plain["source"], plain["data"], conditions, neurons
+            )
+        except (KeyError, TypeError, ValidationError) as error:
             raise CorruptFileError(
                 "The facts in config.json must be those of this version of spikeloom.",
-                f"Missing or unknown: {error}.",
+                f"Missing or wrong: {error}.",
                 "Fit the model again, or use the version of spikeloom that wrote the folder.",
             ) from error
 
@@ -112,13 +130,7 @@ class Facts:
         return max(self.lengths)
 
 
-def _condition(row: Mapping[str, Any]) -> NamedCondition:
-    """Return a condition from its plain values, in which JSON has turned tuples into lists."""
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
-    return NamedCondition(**values)
-
-
-def _column(values: Sequence[Any]) -> Array:
+def _column(values: Sequence[object]) -> Array:
     """Return a column of the neuron table, in which JSON has null for NaN."""
     return np.array([np.nan if value is None else value for value in values])
 
