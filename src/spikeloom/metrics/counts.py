@@ -180,6 +180,24 @@ def fano_rmse(pair: Pair) -> Result:
     return Result(rmse(factors["real"], factors["fake"]), note, factors)
 
 
+def fano_rmse_below(pair: Pair) -> Result:
+    """Compute the root mean square difference of the Fano factor over neurons whose recorded one is below 1."""
+    return _fano_rmse_of(pair, below=True)
+
+
+def fano_rmse_above(pair: Pair) -> Result:
+    """Compute the root mean square difference of the Fano factor over neurons whose recorded one is 1 or above."""
+    return _fano_rmse_of(pair, below=False)
+
+
+def _fano_rmse_of(pair: Pair, *, below: bool) -> Result:
+    factors, _ = pair.once(_fano_pair)
+    chosen = (factors["real"] < 1) == below
+    note = f"{chosen.sum()} of {pair.n_neurons} neurons"
+    detail = {name: values[chosen] for name, values in factors.items()}
+    return Result(rmse(detail["real"], detail["fake"]) if chosen.any() else None, note, detail)
+
+
 def fano_r(pair: Pair) -> Result:
     """Compute the correlation over neurons of the Fano factor."""
     factors, note = pair.once(_fano_pair)

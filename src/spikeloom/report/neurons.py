@@ -1,0 +1,87 @@
+r"""The neurons that a model reproduces worst, as a figure.
+
+For each of mean rate, Fano factor and ISI CV, the error of neuron n is :math:`e_n = |\log(x_n^{fake} / x_n^{real})|`,
+divided by the median error over neurons, so that the three count alike. Neurons are ordered by the sum of the three.
+The error of a neuron whose value is missing on one side counts as 1, the median.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.metrics.panel import Result
+from spikeloom.report.chart import Chart, Figure
+from spikeloom.report.views import neuron_word, one_autocorrelogram, one_psth
+from spikeloom.trials import Trials
+
+JUDGED = {"mean_rate_r": "rate in spikes/s", "fano_median_ratio": "Fano", "isi_cv_r": "ISI CV"}
+"""Metrics whose arrays hold one value per neuron on each side, with the word for the caption."""
+
+SHOWN = 4
+"""Number of neurons in the figure."""
+
+Sides = tuple[float, float]
+
+
+def values_of(results: Mapping[str, Result], n_neurons: int) -> dict[str, NDArray[np.float64]]:
+    """Return the recorded and the generated value of each neuron (neuron, side), by metric; NaN if there is none."""
+    values = {}
+    for name in JUDGED:
+        detail = results[name].detail if name in results else {}
+        if "neuron" in detail:
+            table = np.full((n_neurons, 2), np.nan)
+            table[detail["neuron"].astype(int)] = np.stack([detail["real"], detail["fake"]], 1)
+            values[name] = table
+    return values
+
+
+def errors(values: Mapping[str, NDArray[np.float64]], n_neurons: int) -> NDArray[np.float64]:
+    """Return the summed relative error of each neuron (neuron,); see the module."""
+    total = np.zeros(n_neurons)
+    for table in values.values():
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.abs(np.log(table[:, 1] / table[:, 0]))
+        error[~np.isfinite(error)] = np.nan
+        middle = np.nanmedian(error) if np.isfinite(error).any() else np.nan
+        if middle > 0:
+            total += np.nan_to_num(error / middle, nan=1.0)
+    return total
+
+
+def worst_neurons(
+    real: Trials, fake: Trials, results: Mapping[str, Result], *, aligned: bool = True, n_neurons: int = SHOWN
+) -> Figure | None:
+    """Return mean rates and autocorrelations of the neurons with the largest errors; None without such arrays.
+
+    Args:
+        real: Recorded trials.
+        fake: Generated trials.
+        results: Results of the panel, with the values of each neuron.
+        aligned: False for windows of a continuous recording, which have no common time course.
+        n_neurons: Number of neurons to show.
+    """
+    values = values_of(results, real.n_neurons)
+    if not values:
+        return None
+    chosen = np.argsort(-errors(values, real.n_neurons), kind="stable")[:n_neurons].tolist()
+    courses: list[Chart] = []
+    if aligned:
+        courses = [one_psth(real, fake, neuron=neuron, condition=None) for neuron in chosen]
+    charts = [*courses, *[one_autocorrelogram(real, fake, neuron=neuron) for neuron in chosen]]
+    words = "; ".join(f"{neuron_word(real, neuron)}: {_words(values, neuron)}" for neuron in chosen)
+    caption = (
+        "The neurons with the largest errors of mean rate, Fano factor and ISI CV together, the worst first. Recorded "
+        f"/ generated values are: {words}."
+    )
+    return Figure("worst_neurons", "Worst neurons", caption, tuple(charts), columns=len(chosen), tab="Neurons")
+
+
+def _words(values: Mapping[str, NDArray[np.float64]], neuron: int) -> str:
+    """Return the values of one neuron, such as "Fano 2.9 / 1.7"."""
+    parts = []
+    for name, table in values.items():
+        if np.isfinite(table[neuron]).all():
+            recorded, generated = table[neuron].tolist()
+            parts.append(f"{JUDGED[name]} {recorded:.3g} / {generated:.3g}")
+    return ", ".join(parts)
