@@ -164,7 +164,7 @@ def test_bin_widths_of_the_file_and_of_the_command(tmp_path):
     assert load(tmp_path / "c.npz").lengths.tolist() == [6, 6, 5, 6]
     wide = load(tmp_path / "c.npz", bin_width=0.02)
     assert (wide.n_bins, wide.bin_width) == (3, 0.02)
-    with pytest.raises(SettingError, match=r"bins of 0\.01 s; asked for was 0\.015 s"):
+    with pytest.raises(SettingError, match=r"bins of 0\.01 s; 0\.015 s were requested"):
         load(tmp_path / "c.npz", bin_width=0.015)
 
 
@@ -188,8 +188,8 @@ def test_one_message_for_each_mistake(tmp_path, capsys):
         ("o.npz", {}, DataError, "does not unpickle"),
         ("c.mat", {}, SettingError, "3 by 2 cells.*neuron trial"),
         ("c.mat", {"axes": "trial neuron"}, SettingError, "--window START END"),
-        ("bad.mat", {}, CorruptFileError, "one of MATLAB"),
-        ("cut.mat", {}, CorruptFileError, "one of MATLAB"),
+        ("bad.mat", {}, CorruptFileError, "not a readable MATLAB file"),
+        ("cut.mat", {}, CorruptFileError, "not a readable MATLAB file"),
         ("gone.mat", {}, FileError, "There is no"),
         ("gone.npz", {}, FileError, "There is no"),
     ]

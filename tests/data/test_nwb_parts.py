@@ -121,10 +121,10 @@ def test_invalid_times_are_honoured_and_said(tmp_path, capsys):
         tmp_path / "x.nwb", more=lambda file: file.add_invalid_time_interval(start_time=10.0, stop_time=13.5)
     )
     recording = read_nwb(path)
-    with pytest.warns(DroppedTrialsWarning, match="2 because they overlap times that the recording calls invalid"):
+    with pytest.warns(DroppedTrialsWarning, match="2 because they overlap times that the recording marks as invalid"):
         trials = recording.bin(0.02)
     np.testing.assert_array_equal(trials.start_times, np.delete(STARTS, [3, 4]))
-    with pytest.warns(LeftOverWarning, match="3.5 s are left out because the recording calls them invalid"):
+    with pytest.warns(LeftOverWarning, match="3.5 s are left out because the recording marks them as invalid"):
         starts = recording.bin(0.02, every=0.5).start_times
     assert not ((starts > 9.5) & (starts < 13.5)).any()
     assert run("inspect", path) == 0
@@ -208,7 +208,7 @@ def test_pieces_inside_a_table_have_its_columns(tmp_path):
         ({"every": -1.0}, "whole number of bins"),
         ({"every": float("nan")}, "whole number of bins"),
         ({"every": 1.0, "align": "start_time", "window": (0, 1)}, "no alignment and no window"),
-        ({"relative": True}, "relative says how to read an alignment column"),
+        ({"relative": True}, "relative applies to an alignment column"),
     ],
 )
 def test_settings_that_do_not_go_together(tmp_path, words, rule):
@@ -275,7 +275,7 @@ def test_a_cut_column_of_spike_times_is_refused_with_its_numbers(tmp_path):
         read_nwb(path)
     with h5py.File(path, "a") as file:
         del file["units/spike_times_index"]
-    with pytest.raises(CorruptFileError, match="needs an index"):
+    with pytest.raises(CorruptFileError, match="needs the index"):
         read_nwb(path)
 
 

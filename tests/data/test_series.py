@@ -96,7 +96,7 @@ def test_a_unit_name_or_description_says_what_is_an_angle(name, unit, descriptio
 
 
 def test_an_angle_without_a_unit_gets_one_with_a_note():
-    with pytest.warns(AngleWarning, match="theta has no unit and is taken for an angle in deg"):
+    with pytest.warns(AngleWarning, match="theta has no unit. It is treated as an angle in deg"):
         trials = binned(TURNING % 360, name="theta", angles=["theta"])
     assert trials.units["theta"] == "deg"
     with pytest.warns(AngleWarning, match="in rad"):

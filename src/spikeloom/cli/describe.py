@@ -92,7 +92,7 @@ def _observed(recording: "Recording", seconds: float) -> str:
     """Return a text about the observed times."""
     intervals = recording.intervals
     if not len(intervals) and recording.invalid is not None and len(recording.invalid):
-        return "nothing, for all times are called invalid"
+        return "nothing, because all times are marked as invalid"
     if not len(intervals):
         return "no times"
     number = f" in {len(intervals)} intervals" if len(intervals) > 1 else ""

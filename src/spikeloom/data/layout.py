@@ -17,7 +17,7 @@ from spikeloom.errors import SettingError
 from spikeloom.trials.padding import check_padding
 
 OUTSIDE = "they leave the times observed"
-INVALID = "they overlap times that the recording calls invalid"
+INVALID = "they overlap times that the recording marks as invalid"
 SHORT = "they are shorter than one bin"
 
 

@@ -1,4 +1,4 @@
-"""Ordinary files of matrices, .npz, .npy and MATLAB's .mat -> `Recording` or `Trials`.
+"""Read files of matrices (.npz, .npy and MATLAB's .mat) as `Recording` or `Trials`.
 
 | a variable of the file | is read as |
 |---|---|
@@ -9,9 +9,9 @@
 | `spike_times` with `spike_times_index` (ends of each neuron) or `spike_clusters` (its neuron) | spike times |
 | rows of times padded with NaN | spike times, one row per neuron |
 
-Files of MATLAB are read up to version 7.2 by SciPy and from 7.3 on by h5py, whose arrays are turned back to the axis
-order that MATLAB shows. Nothing is ever unpickled, so object arrays of NumPy are named and left where they are.
-Variables with one entry per trial beside spike times, such as start_time, become the trial table.
+SciPy reads files of MATLAB up to version 7.2, and h5py later ones; the arrays have the axis order that MATLAB shows.
+Nothing is unpickled: object arrays of NumPy cause an error. Variables with one entry per trial beside spike times, such
+as start_time, become the trial table.
 """
 
 import os
@@ -34,10 +34,10 @@ from spikeloom.trials import Trials
 SUFFIXES = (".npz", ".npy", ".mat")
 
 INDEX = "_index"
-"""Ending of the variable that says where the spike times of each neuron end, as in NWB."""
+"""Ending of the variable with the end index of each neuron's spike times, as in NWB."""
 
 OWNERS = ("spike_clusters", "spike_units", "spike_neurons", "clusters", "units")
-"""Variables that say to which neuron each spike belongs."""
+"""Variables that can hold the neuron of each spike."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Variable:
     """A variable of a file.
 
     Args:
-        name: Its name.
-        value: An array, or an object array of cells; None where it cannot be read.
+        name: Name in the file.
+        value: An array, or an object array of cells; None if it cannot be read.
         what: Shape and type, in words.
         role: "counts", "cells of counts", "cells of spike times", "spike times cut by trial", "spike times" or "rows of
-            spike times"; "" for what can be none of these.
+            spike times"; "" if it can be none of these.
     """
 
     name: str
@@ -59,32 +59,32 @@ class Variable:
 
 
 def is_matrix_file(path: str | os.PathLike[str]) -> bool:
-    """Check the ending of a file's name: .npz, .npy or .mat."""
-    place = Path(path)
-    return place.suffix.lower() in SUFFIXES and not place.is_dir()
+    """Return whether a file is named .npz, .npy or .mat."""
+    file = Path(path)
+    return file.suffix.lower() in SUFFIXES and not file.is_dir()
 
 
 def is_speech(path: str | os.PathLike[str]) -> bool:
-    """Check whether a file of MATLAB (before 7.3) has the layout of the speech data, whose counts are called tx1."""
+    """Return whether a MATLAB file (before 7.3) has the layout of the speech data, with counts in tx1."""
     from scipy.io import whosmat  # scipy.io is slow to import
 
     try:
         return any(name == "tx1" for name, _, _ in whosmat(os.fspath(path)))
-    except Exception:  # scipy has a dozen ways to fail on a file that is missing, damaged or of another version
+    except Exception:  # scipy raises many different errors for a file that is missing, damaged or of another version
         return False
 
 
 def read_variables(path: str | os.PathLike[str]) -> list[Variable]:
-    """All variables of a file, with what each could be.
+    """Read all variables of a file, with the possible role of each.
 
     Raises:
         FileError: if there is no such file; CorruptFileError if it is damaged.
     """
-    place = Path(path)
-    check_is_here(place, "The file must hold matrices (.npz, .npy or .mat).")
-    if not place.exists():
-        raise FileError("The file must exist.", f"There is no {place}.", "Check the path.")
-    values = _of_matlab(place) if place.suffix.lower() == ".mat" else _of_numpy(place)
+    file = Path(path)
+    check_is_here(file, "The file must hold matrices (.npz, .npy or .mat).")
+    if not file.exists():
+        raise FileError("The file must exist.", f"There is no {file}.", "Check the path.")
+    values = _of_matlab(file) if file.suffix.lower() == ".mat" else _of_numpy(file)
     return [_variable(name, value, values) for name, value in values.items()]
 
 
@@ -96,24 +96,24 @@ def read_matrix(
     bin_width: Any = None,
     window: Any = None,
 ) -> Recording | Trials:
-    """Trials or a recording from one variable of a file.
+    """Read trials or a recording from one variable of a file.
 
     Args:
         path: The file, .npz, .npy or .mat.
-        variable: Name of the variable; may be absent where only one can be counts or spike times.
-        axes: The variable's axes as words: "neuron trial time" for counts, "neuron trial" for cells of spike times.
-        bin_width: Width of a bin of counts, or of the bins to count in where spike times are cut by trial.
-        window: For spike times that are cut by trial, from and to on the clock of each trial.
+        variable: Name of the variable; optional if only one variable can be counts or spike times.
+        axes: Axes of the variable as words: "neuron trial time" for counts, "neuron trial" for cells of spike times.
+        bin_width: Width of a bin: of the stored counts, or for counting spike times that are cut by trial.
+        window: For spike times that are cut by trial, start and end on the clock of each trial.
 
     Raises:
         DataError: if there is no such variable, several are possible, or its values are neither counts nor times.
         SettingError: if axes, bin width or window are missing.
         FileError: if there is no such file; CorruptFileError if it is damaged.
     """
-    place = Path(path)
-    every = {each.name: each for each in read_variables(place)}
-    chosen = _choose(place, every, variable)
-    source = place.name
+    file = Path(path)
+    every = {each.name: each for each in read_variables(file)}
+    chosen = _choose(file, every, variable)
+    source = file.name
     if chosen.role in ("counts", "cells of counts"):
         return _counts(chosen, every, axes=axes, bin_width=bin_width, source=source)
     if chosen.role == "spike times cut by trial":
@@ -124,20 +124,20 @@ def read_matrix(
     return Recording(trains, trial_table=table, neuron_table=neurons, source=source)
 
 
-def _choose(place: Path, every: Mapping[str, Variable], variable: str | None) -> Variable:
+def _choose(file: Path, every: Mapping[str, Variable], variable: str | None) -> Variable:
     candidates = [each for each in every.values() if each.role]
     listed = "; ".join(f"{each.name}: {each.what}, could be {each.role}" for each in candidates[:6])
     if variable is not None:
         if variable not in every:
             raise DataError(
                 "The variable must be one of the file.",
-                f"There is no {variable!r} in {place.name}.",
+                f"There is no {variable!r} in {file.name}.",
                 f"There are {', '.join(every) or 'none'}.",
             )
         if not every[variable].role:
             raise DataError(
                 "The variable must hold counts or spike times.",
-                f"{variable!r} of {place.name} is {every[variable].what}.",
+                f"{variable!r} of {file.name} is {every[variable].what}.",
                 f"Choose from {listed}." if listed else "No variable of the file can be counts or spike times.",
             )
         return every[variable]
@@ -147,14 +147,14 @@ def _choose(place: Path, every: Mapping[str, Variable], variable: str | None) ->
         return candidates[0]
     if candidates:
         raise DataError(
-            "It must be clear which variable holds counts or spike times.",
-            f"In {place.name} there are {len(candidates)}: {listed}.",
+            f"Several variables of {file.name} could be counts or spike times.",
+            f"They are {listed}.",
             f"Choose one with --variable {candidates[0].name} (in Python variable={candidates[0].name!r}).",
         )
-    found = "; ".join(f"{each.name}: {each.what}" for each in list(every.values())[:8])
+    contents = "; ".join(f"{each.name}: {each.what}" for each in list(every.values())[:8])
     raise DataError(
         "A file of matrices must hold counts of spikes, or spike times.",
-        f"{place.name} holds {found or 'nothing'}.",
+        f"{file.name} holds {contents or 'nothing'}.",
         "Counts are whole numbers with two or three axes, spike times a cell with one array of times per neuron.",
     )
 
@@ -200,7 +200,7 @@ def _counts(
     if factor < 1 or not np.isclose(factor * stored_width, wanted, rtol=1e-6):
         raise SettingError(
             "The bin width must be that of the counts or a whole multiple.",
-            f"The counts of {source} are in bins of {stored_width:g} s; asked for was {wanted:g} s.",
+            f"The counts of {source} are in bins of {stored_width:g} s; {wanted:g} s were requested.",
             f"Give --bin-width {max(factor, 1) * stored_width:g}.",
         )
     return trials if factor == 1 else trials.rebin(factor)
@@ -232,7 +232,7 @@ def _by_trial(chosen: Variable, *, axes: str | None, bin_width: Any, window: Any
 
 
 def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Any], Any]:
-    """Spike times of each neuron, and their ids where the file has them."""
+    """Return the spike times of each neuron, and the ids of the neurons if the file has them."""
     if chosen.role == "cells of spike times":
         return [cell if np.size(cell) else np.zeros(0) for cell in chosen.value.ravel()], None
     if chosen.role == "rows of spike times":
@@ -244,7 +244,7 @@ def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Any],
             raise DataError(
                 f"{chosen.name}{INDEX} must rise and end at the number of spike times.",
                 f"There are {len(times)} spike times, the index ends at {ends[-1] if len(ends) else 0}.",
-                "Save both arrays anew.",
+                "Save both arrays again.",
             )
         return np.split(times, ends[:-1]), None
     owner = next(every[name] for name in OWNERS if name in every)
@@ -253,7 +253,7 @@ def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Any],
 
 
 def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, Any]:
-    """Variables with one entry per trial, if one of them is a time."""
+    """Return the variables with one entry per trial, if one of them is a time."""
     used = {chosen.name, chosen.name + INDEX, *OWNERS}
     flat = {
         name: each.value.ravel()
@@ -261,8 +261,8 @@ def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, A
         if name not in used and isinstance(each.value, np.ndarray) and each.value.dtype.kind in "iufbU"
         if each.value.size > 1 and sum(size > 1 for size in each.value.shape) == 1
     }
-    known = (tables.START, tables.STOP, *tables.ALIASES[tables.START], *tables.ALIASES[tables.STOP])
-    timed = [name for name in flat if name in known or name.endswith("_time")]
+    time_names = (tables.START, tables.STOP, *tables.ALIASES[tables.START], *tables.ALIASES[tables.STOP])
+    timed = [name for name in flat if name in time_names or name.endswith("_time")]
     rows = len(flat[timed[0]]) if timed else -1
     return {name: column for name, column in flat.items() if len(column) == rows}
 
@@ -271,7 +271,7 @@ def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, A
 
 
 def _variable(name: str, value: Any, values: Mapping[str, Any]) -> Variable:
-    if isinstance(value, str):  # why it cannot be read
+    if isinstance(value, str):  # the reason why it cannot be read
         return Variable(name, None, value, "")
     shape = " by ".join(map(str, value.shape)) or "1"
     if value.dtype == object:
@@ -292,8 +292,8 @@ def _role_of_array(name: str, value: Any, values: Mapping[str, Any]) -> str:
     if value.ndim not in (2, 3):
         return ""
     numbers = np.asarray(value, np.float64)
-    known = numbers[~np.isnan(numbers)]
-    if known.size and (known >= 0).all() and (np.abs(known - np.rint(known)) < 1e-6).all():
+    finite = numbers[~np.isnan(numbers)]
+    if finite.size and (finite >= 0).all() and (np.abs(finite - np.rint(finite)) < 1e-6).all():
         return "counts"
     padded = value.ndim == 2 and np.isnan(numbers).any() and not (np.diff(numbers, axis=1) < 0).any()
     gone = np.isnan(numbers)
@@ -322,23 +322,23 @@ def _role_of_cells(cells: Any) -> str:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _of_numpy(place: Path) -> dict[str, Any]:
+def _of_numpy(file: Path) -> dict[str, Any]:
     try:
-        content = np.load(place, allow_pickle=False)
+        content = np.load(file, allow_pickle=False)
         if isinstance(content, np.ndarray):
-            return {place.stem: content}
+            return {file.stem: content}
         with content:
             return {name: _entry(content, name) for name in content.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         if "allow_pickle" in str(error):
             raise CorruptFileError(
-                "The file must hold plain NumPy arrays, for spikeloom unpickles nothing.",
-                f"{place} holds Python objects.",
+                "The file must hold plain NumPy arrays, because spikeloom unpickles nothing.",
+                f"{file} holds Python objects.",
                 "Save spike times of several neurons as np.savez(path, spike_times=np.concatenate(times), "
                 "spike_times_index=np.cumsum([len(t) for t in times])).",
             ) from error
         raise CorruptFileError(
-            "The file must hold plain NumPy arrays.", f"{place} does not: {error}.", "Save it anew with np.savez."
+            "The file must hold plain NumPy arrays.", f"{file} does not: {error}.", "Save it again with np.savez."
         ) from error
 
 
@@ -349,20 +349,20 @@ def _entry(content: Any, name: str) -> Any:
         return "Python objects, which spikeloom does not unpickle"
 
 
-def _of_matlab(place: Path) -> dict[str, Any]:
-    with open(place, "rb") as raw:
+def _of_matlab(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as raw:
         head = raw.read(520)
     if head.startswith(b"\x89HDF") or head[512:516] == b"\x89HDF":
-        return _of_matlab_hdf5(place)
+        return _of_matlab_hdf5(path)
     from scipy.io import loadmat  # scipy.io is slow to import
 
     try:
-        content = loadmat(place)
-    except Exception as error:  # scipy has a dozen ways to fail on a damaged file
+        content = loadmat(path)
+    except Exception as error:  # scipy raises many different errors for a damaged file
         raise CorruptFileError(
-            "The file must be one of MATLAB.",
-            f"{place} is not: {' '.join(str(error).split())[:150] or type(error).__name__}.",
-            "Copy it again, or save it anew in MATLAB: save('data.mat', 'x').",
+            f"{path} is not a readable MATLAB file: {' '.join(str(error).split())[:150] or type(error).__name__}.",
+            "",
+            "Copy it again, or save it again in MATLAB: save('data.mat', 'x').",
         ) from error
     return {name: _scipy_value(value) for name, value in content.items() if not name.startswith("__")}
 
@@ -375,20 +375,20 @@ def _scipy_value(value: Any) -> Any:
     return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
 
 
-def _of_matlab_hdf5(place: Path) -> dict[str, Any]:
+def _of_matlab_hdf5(path: Path) -> dict[str, Any]:
     try:
-        with h5py.File(place, "r") as file:
+        with h5py.File(path, "r") as file:
             return {name: _hdf5_value(file, item) for name, item in file.items() if not name.startswith("#")}
     except (OSError, RuntimeError, KeyError) as error:
         raise CorruptFileError(
-            "The file must be one of MATLAB.",
-            f"{place} is HDF5, but cannot be read: {' '.join(str(error).split())[:150]}.",
-            "Copy it again, or save it anew in MATLAB: save('data.mat', 'x', '-v7').",
+            f"{path} is not a readable MATLAB file: {' '.join(str(error).split())[:150]}.",
+            "",
+            "Copy it again, or save it again in MATLAB: save('data.mat', 'x', '-v7').",
         ) from error
 
 
 def _hdf5_value(file: h5py.File, item: Any) -> Any:
-    """A variable in the axis order that MATLAB shows; cells become an object array."""
+    """Read a variable in the axis order that MATLAB shows. Cells become an object array."""
     if not isinstance(item, h5py.Dataset):
         return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
     kind = item.attrs.get("MATLAB_class", b"")

@@ -1,14 +1,13 @@
-"""NWB files (version 2, in HDF5) -> `Recording`, read with h5py.
+"""Read NWB files (version 2, in HDF5) as `Recording`, with h5py.
 
-Read at once are the units (spike times, ids, observation intervals, plain columns) and the trials. Every other interval
-table, and every time series of acquisition and of the processing modules that has one or two axes, is listed and read
-when it is asked for; raw voltages and images are left where they are. The parts of a file are read one by one, so a
-damaged series or a type of an unknown extension does not make the spikes unreadable: it is left out, with a note.
-(pynwb, which writes our NWB files, builds the whole file or nothing.)
+The units (spike times, ids, observation intervals, plain columns) and the trials are read at once. All other interval
+tables, and all time series of acquisition and of the processing modules with one or two axes, are listed and read when
+they are first used. Raw voltages and images are ignored. The parts of a file are read one by one: a damaged series, or
+a type of an unknown extension, is left out with a warning, and the spikes remain readable. (pynwb reads the whole file
+or fails.)
 
-A file without spike times may hold counts in bins as a time series; which one is the user's choice, because many series
-are whole numbers. NWB does not say whether a time stamp is the beginning or the middle of a bin; here it is the
-beginning.
+A file without spike times may hold counts in bins as a time series. The user names the series, because many series are
+whole numbers. NWB does not define whether a time stamp is the start or the middle of a bin; here it is the start.
 """
 
 import os
@@ -30,7 +29,7 @@ from spikeloom.errors import CorruptFileError, DataError, FileError, SpikeloomWa
 from spikeloom.shapes import Array
 
 BULKY = {"ElectricalSeries", "SpikeEventSeries", "ImageSeries", "TwoPhotonSeries", "OnePhotonSeries", "IndexSeries"}
-"""Kinds of series that are raw data, not behaviour; reading them could fill the memory."""
+"""Types of series that hold raw data, not behaviour. Reading them could fill the memory."""
 
 SERIES_IN = ("acquisition", "processing")
 """Groups of a file whose time series are behaviour."""
@@ -43,24 +42,24 @@ INVALID = "invalid_times"
 ANGLE_UNIT = re.compile(r"\b(deg|degrees?|rad|radians?)\b")
 """Unit of an angle in the description of a column."""
 NO_ANGLE = re.compile(r"visual|dva|celsius|per |/|velocity|speed|size|width|radius|freedom|temperature|cycles")
-"""Words in a description that say that degrees or radians are not those of an angle."""
+"""Words in a description next to degrees or radians that do not measure an angle."""
 
 NO_UNIT = ("n/a", "na", "none", "unknown", "unspecified")
-"""Attributes `unit` that say nothing."""
+"""Values of the attribute `unit` that mean no unit."""
 
 
 class UnreadSeriesWarning(SpikeloomWarning):
-    """A behaviour series or table of a file is damaged and was left out; the message names it and says why."""
+    """A behaviour series or table of a file is damaged and was left out; the message names it and the reason."""
 
 
 class DamagedUnitsWarning(SpikeloomWarning):
-    """Units or spike times of a file cannot be right and were left out; the message names them and says why."""
+    """Units or spike times of a file are invalid and were left out; the message names them and the reason."""
 
 
 def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Recording:
     """Read an NWB file.
 
-    A file without spike times gives a recording without neurons, whose series may hold counts; see
+    A file without spike times gives a recording without neurons. One of its series may hold counts; see
     `Recording.counted`.
 
     Args:
@@ -110,20 +109,20 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
 
 
 def _check_version(file: h5py.File, path: str) -> None:
-    found = file.attrs.get("nwb_version", file["nwb_version"][()] if "nwb_version" in file else None)
-    if found is None:
+    stated = file.attrs.get("nwb_version", file["nwb_version"][()] if "nwb_version" in file else None)
+    if stated is None:
         raise FileError(
             "A recording must be an NWB file.",
             f"{path} is HDF5, but it has no nwb_version.",
             "Give the .nwb file of a session, or read the arrays with h5py and give them to sl.load.",
         )
-    version = text_of(found).removeprefix("NWB-")
+    version = text_of(stated).removeprefix("NWB-")
     if version.startswith(("0.", "1.")):
         raise FileError(
             "spikeloom reads NWB files of version 2.",
-            f"{path} has version {version}, whose layout is another.",
-            "Look for a newer version of the data set (DANDI holds version 2), or read the spike times with h5py, from "
-            "/processing/MODULE/UnitTimes/UNIT/times, and give the list of them to sl.load.",
+            f"{path} has version {version}, with another layout.",
+            "Look for a newer version of the data set (DANDI holds version 2). Or read the spike times with h5py, from "
+            "/processing/MODULE/UnitTimes/UNIT/times, and pass the list of them to sl.load.",
         )
 
 
@@ -135,7 +134,7 @@ Units = tuple[Sequence[NDArray[np.float64]] | None, Sequence[NDArray[np.float64]
 
 
 def _units(file: h5py.File) -> Units:
-    """Spike times and observation intervals of each unit, and plain columns; None where there are none."""
+    """Read spike times and observation intervals of each unit, and plain columns; None if there are none."""
     units = file.get("units")
     if not isinstance(units, h5py.Group) or "spike_times" not in units:
         return None, None, {}
@@ -148,7 +147,7 @@ def _units(file: h5py.File) -> Units:
         raise CorruptFileError(
             "Every column of the units table must have one entry per unit.",
             f"spike_times has {len(spikes)} units, but {', '.join(f'{name} {rows}' for name, rows in lost.items())}.",
-            "Copy the file again, or export its units anew.",
+            "Copy the file again, or export its units again.",
         )
     observed: list[NDArray[np.float64]] | None = None
     if "obs_intervals" in units:
@@ -160,12 +159,12 @@ def _units(file: h5py.File) -> Units:
 
 
 def _seconds_in(times: h5py.Dataset) -> float:
-    """Seconds in one unit of some times: 1 unless an attribute of the data set says otherwise.
+    """Return the seconds in one unit of a dataset of times: 1, unless its attribute `unit` names another unit.
 
-    NWB times are seconds; some programs write other times and say so in an attribute `unit`.
+    NWB times are seconds, but some programs write other units and add the attribute.
 
     Raises:
-        DataError: if the attribute names no unit of time.
+        DataError: if the attribute is not a unit of time.
     """
     unit = next((text_of(times.attrs[name]).strip() for name in ("unit", "units") if name in times.attrs), "")
     scale = objects.TIME_UNITS.get(unit.lower(), None if unit and unit.lower() not in NO_UNIT else 1.0)
@@ -179,16 +178,16 @@ def _seconds_in(times: h5py.Dataset) -> float:
 
 
 def _ragged(table: h5py.Group, name: str) -> list[Array]:
-    """Rows of an indexed column.
+    """Return the rows of an indexed column.
 
     Raises:
         CorruptFileError: if the index does not fit the entries.
     """
     if f"{name}_index" not in table:
         raise CorruptFileError(
-            f"The column {name} needs an index that says which entries belong to which unit.",
-            f"{table.file.filename} has no {name}_index.",
-            "Export the units anew.",
+            f"The column {name} needs the index {name}_index, which assigns its entries to units.",
+            f"{table.file.filename} has none.",
+            "Export the units again.",
         )
     entries, ends = len(table[name]), np.asarray(table[f"{name}_index"][:], np.int64)
     falls = np.flatnonzero(np.diff(ends, prepend=0) < 0)
@@ -205,7 +204,7 @@ def _ragged(table: h5py.Group, name: str) -> list[Array]:
     raise CorruptFileError(
         f"The index of {name} must rise and end at the number of entries.",
         f"In {table.file.filename} {name} has {entries} entries, {fault}.",
-        "The file is cut or was written wrongly: copy it again, or export its units anew.",
+        "The file is truncated or was written incorrectly: copy it again, or export its units again.",
     )
 
 
@@ -214,7 +213,7 @@ def _earliest(
     behavior: Mapping[str, StoredSeries],
     observed: Sequence[NDArray[np.float64]] | None,
 ) -> float:
-    """The earliest time that the file itself states, or 0 where that is later."""
+    """Return the earliest time that the file states, or 0 if that is later."""
     stated = [series.span[0] for series in behavior.values()]
     stated += [float(rows[:, 0].min()) for rows in observed or () if len(rows)]
     starts = trials.get("start_time")
@@ -229,7 +228,7 @@ def _usable(
     table: dict[str, Array],
     earliest: float,
 ) -> Units:
-    """Without times that are none, and without units whose times are not sorted; one note says which."""
+    """Leave out invalid spike times, and units whose times are not sorted, with one warning."""
     if spikes is None:
         return spikes, observed, table
     kept, cleaned, notes = [], [], []
@@ -275,11 +274,11 @@ def _usable(
 
 
 def _tables(file: h5py.File) -> dict[str, str]:
-    """Interval tables of the file, by their own names, or by their paths where two have the same name."""
+    """Return the paths of the interval tables by name, or by path if two have the same name."""
     paths = [
         path
-        for place in TABLES_IN
-        for path, group in _groups(file, place)
+        for parent in TABLES_IN
+        for path, group in _groups(file, parent)
         if {"start_time", "stop_time"} <= set(group) and "colnames" in group.attrs
     ]
     names = [path.rsplit("/", 1)[-1] for path in paths]
@@ -287,8 +286,8 @@ def _tables(file: h5py.File) -> dict[str, str]:
 
 
 def _column_units(file: h5py.File, tables: list[str]) -> dict[str, str]:
-    """Columns of tables that are angles, by their attribute `unit` or because their description names one."""
-    found = {}
+    """Return the units of columns that are angles, from their attribute `unit` or their description."""
+    units = {}
     for table in tables:
         for name, column in file[table].items():
             if not isinstance(column, h5py.Dataset) or column.dtype.kind not in "iuf" or name.endswith("_index"):
@@ -299,8 +298,8 @@ def _column_units(file: h5py.File, tables: list[str]) -> dict[str, str]:
             if not unit and word and not NO_ANGLE.search(text):
                 unit = word[0]
             if unit and period_of(name, unit) is not None:
-                found[name] = unit
-    return found
+                units[name] = unit
+    return units
 
 
 def _read_table(path: str, where: str) -> dict[str, Array]:
@@ -311,22 +310,22 @@ def _read_table(path: str, where: str) -> dict[str, Array]:
         raise CorruptFileError(
             "Every column of a table must have one entry per row.",
             f"In {where} of {path} the rows are {rows}.",
-            "Copy the file again, or export the table anew.",
+            "Copy the file again, or export the table again.",
         )
     return columns
 
 
 def _plain_columns(table: h5py.Group) -> dict[str, Array]:
-    """Columns with one number, text or vector per row; ragged ones and references are left out."""
+    """Read the columns with one number, text or vector per row. Ragged columns and references are left out."""
     names = text_list(table.attrs.get("colnames", []))
-    found: dict[str, Array] = {}
+    columns: dict[str, Array] = {}
     for name in names:
         column = table.get(name)
         if not isinstance(column, h5py.Dataset) or "table" in column.attrs:
             continue
         if f"{name}_index" in table:
             if h5py.check_string_dtype(column.dtype) is not None and column.ndim == 1:
-                found |= _joined_texts(table, name)
+                columns |= _joined_texts(table, name)
             continue
         values = values_of(column)
         if name.endswith("_time") and values.dtype.kind in "iuf" and (scale := _seconds_in(column)) != 1:
@@ -334,12 +333,15 @@ def _plain_columns(table: h5py.Group) -> dict[str, Array]:
         if "elements" in column.attrs and values.dtype.kind in "iu":  # numbers that stand for entries of a list
             values = values_of(table.file[column.attrs["elements"]])[values]
         if values.dtype.kind in "iufbU" and 1 <= values.ndim <= 2:
-            found[name] = values
-    return found
+            columns[name] = values
+    return columns
 
 
 def _joined_texts(table: h5py.Group, name: str) -> dict[str, Array]:
-    """A column with several texts per row, such as the tags of epochs, as one text with commas; none if damaged."""
+    """Read a column with several texts per row, such as the tags of epochs, and join each row with commas.
+
+    Returns no column, with a warning, if it is damaged.
+    """
     try:
         rows = _ragged(table, name)
     except CorruptFileError as error:
@@ -348,9 +350,9 @@ def _joined_texts(table: h5py.Group, name: str) -> dict[str, Array]:
     return {name: np.array([",".join(map(text_of, row)) for row in rows], np.str_)}
 
 
-def _groups(file: h5py.File, place: str) -> Iterator[tuple[str, h5py.Group]]:
-    """All groups below a place, each once; links to other groups are not followed."""
-    group = file.get(place)
+def _groups(file: h5py.File, parent: str) -> Iterator[tuple[str, h5py.Group]]:
+    """Yield all groups below a group, each once. Links to other groups are not followed."""
+    group = file.get(parent)
     if not isinstance(group, h5py.Group):
         return
     for name in group:
@@ -358,18 +360,18 @@ def _groups(file: h5py.File, place: str) -> Iterator[tuple[str, h5py.Group]]:
             continue
         inner = group.get(name)
         if isinstance(inner, h5py.Group):
-            yield f"{place}/{name}", inner
-            yield from _groups(file, f"{place}/{name}")
+            yield f"{parent}/{name}", inner
+            yield from _groups(file, f"{parent}/{name}")
 
 
 # --- series ----------------------------------------------------------------------------------------------------------
 
 
 def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
-    """Series under their own names, or under their paths where two have the same name; a note for those left out."""
+    """Return all series by name, or by path if two have the same name, with a warning for those left out."""
     listed: dict[str, StoredSeries] = {}
-    for place in SERIES_IN:
-        for where, group in _groups(file, place):
+    for parent in SERIES_IN:
+        for where, group in _groups(file, parent):
             if "data" not in group or not ({"timestamps", "starting_time"} & set(group)):
                 continue
             name = where.partition("/")[2]
@@ -389,7 +391,7 @@ def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
 
 
 def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
-    """One series of the file; None if it is raw data, text, an image, or empty."""
+    """Return one series of the file, or None if it is raw data, text, an image, or empty."""
     data = group["data"]
     if text_of(group.attrs.get("neurodata_type", "")) in BULKY:
         return None

@@ -1,9 +1,9 @@
-"""Trial tables as people hold them -> columns by name, times in seconds.
+"""Read trial tables of common types as columns by name, with times in seconds.
 
 A table is a dict of columns, a pandas or polars DataFrame, a NumPy structured array, a list of dicts (one per row), a
 pynapple `IntervalSet`, a neo `Epoch` or `Event`, a pynwb table, or an array of two times per row. Columns of dates,
 differences of dates and quantities of time become seconds. Other quantities keep their numbers, and their unit is
-returned beside them. Missing values are NaN among numbers and "" among text.
+returned separately. Missing values become NaN among numbers and "" among text.
 """
 
 import warnings
@@ -19,20 +19,20 @@ from spikeloom.shapes import Array
 START, STOP = "start_time", "stop_time"
 
 ALIASES = {START: ("start", "t_start", "onset"), STOP: ("end", "stop", "end_time", "t_stop", "offset")}
-"""Names under which other libraries hold the two columns that NWB calls start_time and stop_time."""
+"""Names that other libraries use for the columns start_time and stop_time of NWB."""
 
 
 class UnreadColumnWarning(SpikeloomWarning):
-    """A column of a table holds neither numbers nor text and was left out; the message names it and says why."""
+    """A column of a table holds neither numbers nor text and was left out; the message names it and the reason."""
 
 
 def read_table(table: Any) -> tuple[dict[str, Array], dict[str, str]]:
-    """Columns of a table by name, and the units of those that carry one other than time.
+    """Return the columns of a table by name, and the units of columns with a unit other than time.
 
-    The columns start_time and stop_time are added where the table calls them otherwise, such as start and end.
+    Columns such as start and end are also returned as start_time and stop_time.
 
     Raises:
-        DataError: if the object is no table, or one of its columns of times holds something else.
+        DataError: if the object is not a table, or one of its columns of times does not hold times.
         ShapeError: if an array does not have two times per row.
 
     Warns:
@@ -54,7 +54,7 @@ def read_table(table: Any) -> tuple[dict[str, Array], dict[str, str]]:
 
 
 def read_column(name: str, value: Any) -> tuple[Array, str]:
-    """One column as numbers or text, and its unit; times of any kind become seconds, whose unit is "".
+    """Return one column as numbers or text, and its unit. Times of any kind become seconds, with the unit "".
 
     Raises:
         DataError: if it holds neither numbers nor text.
@@ -79,13 +79,13 @@ def read_column(name: str, value: Any) -> tuple[Array, str]:
 
 
 def raw_times(table: Any) -> dict[str, Any]:
-    """The columns start_time and stop_time as they come, for a look at their clock."""
+    """Return the columns start_time and stop_time unconverted, for a check of their clock."""
     raw = _raw_columns(table)
     return {name: raw[name] for name in (START, STOP) if name in raw}
 
 
 def _raw_columns(table: Any) -> dict[str, Any]:
-    """Columns as they come, with start_time and stop_time under these names."""
+    """Return the columns unconverted, with start_time and stop_time under these names."""
     columns = _columns_of(table)
     for name, others in ALIASES.items():
         alias = next((other for other in others if other in columns), None)
@@ -95,7 +95,7 @@ def _raw_columns(table: Any) -> dict[str, Any]:
 
 
 def _pairs(columns: Mapping[str, Any]) -> bool:
-    """Check whether both ends of trials are there, under any of their names."""
+    """Return whether both ends of trials are there, under any of their names."""
     return all(any(each in columns for each in (name, *others)) for name, others in ALIASES.items())
 
 
@@ -125,17 +125,17 @@ def _columns_of(table: Any) -> dict[str, Any]:
     raise DataError(
         "A trial table must be a dict of columns, a DataFrame, or rows of start and stop times.",
         f"It is {type(table).__name__}.",
-        'Give such as {"start_time": [0.0, 2.0], "stop_time": [1.5, 3.5]}.',
+        'Write, for instance, {"start_time": [0.0, 2.0], "stop_time": [1.5, 3.5]}.',
     )
 
 
 def _labels(table: Any) -> dict[str, Any]:
-    found = {"label": np.asarray(table.labels)} if len(table.labels) else {}
-    return found | {str(name): value for name, value in getattr(table, "array_annotations", {}).items()}
+    label = {"label": np.asarray(table.labels)} if len(table.labels) else {}
+    return label | {str(name): value for name, value in getattr(table, "array_annotations", {}).items()}
 
 
 def _first(value: Any) -> Any:
-    """First entry of a list or object array that is not missing; None for what has a plain type."""
+    """Return the first entry of a list or object array that is not missing, or None for arrays of plain types."""
     if isinstance(value, str | bytes) or getattr(getattr(value, "dtype", None), "kind", "O") != "O":
         return None
     try:
@@ -147,7 +147,7 @@ def _first(value: Any) -> Any:
 
 
 def _is_time(value: Any, first: Any) -> bool:
-    """Check for dates, differences of dates, and pynapple's times."""
+    """Return whether a value holds dates, differences of dates, or pynapple's times."""
     kind = getattr(getattr(value, "dtype", None), "kind", "O")
     clocked = kind in "mM" or (callable(getattr(value, "times", None)) and hasattr(value, "time_support"))
     apart = hasattr(first, "total_seconds") or isinstance(first, np.timedelta64)
@@ -155,13 +155,13 @@ def _is_time(value: Any, first: Any) -> bool:
 
 
 def _together(value: Any, what: str) -> objects.Measured:
-    """A list of single quantities in the unit of the first; NaN where one is missing."""
-    known = [each for each in value if not objects.missing(each)]
-    unit = objects.measured(known[0])
-    assert unit is not None  # the caller has looked
+    """Return a list of single quantities as numbers in the unit of the first; NaN if one is missing."""
+    present = [each for each in value if not objects.missing(each)]
+    unit = objects.measured(present[0])
+    assert unit is not None  # the caller has checked
     if unit.seconds is not None:
         return objects.Measured(clock.seconds(list(value), what=what), "s", 1.0)
-    parts = [objects.measured(each) for each in known]
+    parts = [objects.measured(each) for each in present]
     if any(part is None or part.unit != unit.unit for part in parts):
         raise DataError(f"{what} must have one unit.", "Its rows have different ones.", "Convert them to one.")
     rows = np.full(len(value), np.nan)

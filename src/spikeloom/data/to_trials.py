@@ -1,7 +1,7 @@
-"""Cutting a recording into trials: where the trials lie, what they keep, and what is said about those left out.
+"""Cut a recording into trials.
 
-`to_trials` is what `Recording.bin` does: it finds the spans of the trials, lays bins on them, counts spikes, samples
-behaviour, and names every trial that had to be left out.
+`to_trials` implements `Recording.bin`: it finds the spans of the trials, places bins on them, counts spikes, samples
+behaviour, and reports all trials that were left out.
 """
 
 import math
@@ -53,13 +53,13 @@ def to_trials(
     units: str | Sequence[int] | Sequence[str] | None = None,
     keep: str | Sequence[str] = (),
 ) -> Trials:
-    """Bin a recording; arguments, result and errors as of `Recording.bin`."""
+    """Bin a recording. Arguments, result and errors are those of `Recording.bin`."""
     bin_width = clock.duration(bin_width, what="A bin width")
     cutting.check_bin_width(bin_width)
     if every is not None and trials is None and conditions:
         raise SettingError(
             "Pieces of a continuous recording have conditions only inside the intervals of a table.",
-            f"Asked for were {', '.join(as_names(conditions))}, without a table.",
+            f"{', '.join(as_names(conditions))} was requested without a table.",
             f"Add --trials NAME (in Python trials=). {recording.known_tables()}",
         )
     lag = clock.duration(lag, what="A lag")
@@ -67,7 +67,7 @@ def to_trials(
     every = None if every is None else clock.duration(every, what="The length of pieces")
     _check_together(align, window, every, relative)
     if counts is not None:
-        recording = recording.counted(counts)  # everything below is the same for both kinds
+        recording = recording.counted(counts)  # the rest is the same for both kinds
     recording.check_neurons()
     if units is not None or keep:
         recording = recording.choose(units=units, keep=keep)
@@ -105,24 +105,24 @@ def to_trials(
 def _check_together(
     align: str | None, window: tuple[float, float] | None, every: float | None, relative: bool | None
 ) -> None:
-    """Raise SettingError if settings do not go together."""
+    """Raise SettingError if settings contradict each other."""
     if every is not None and (align is not None or window is not None):
         raise SettingError(
             "Pieces of a continuous recording have no alignment and no window.",
-            f"There was every={every:g} with {'align' if align is not None else 'window'}.",
+            f"It got every={every:g} and {'align' if align is not None else 'window'}.",
             "Leave one of them out.",
         )
     if (align is None) != (window is None):
         raise SettingError(
             "An alignment column and a window belong together.",
-            f"There was only {'a window' if align is None else 'an alignment column'}.",
+            f"It got only {'a window' if align is None else 'an alignment column'}.",
             "Give both, such as align='start_time', window=(0, 0.5), or neither for whole trials.",
         )
     if relative is not None and align is None:
         raise SettingError(
-            "relative says how to read an alignment column.",
-            "There is none.",
-            "Give align and window, or leave it out.",
+            "relative applies to an alignment column, and there is none.",
+            "",
+            "Give align and window, or leave relative out.",
         )
 
 
@@ -135,7 +135,7 @@ def _spans(
     inside_table: bool,
     relative: bool | None,
 ) -> Spans:
-    """The spans that become trials."""
+    """Return the spans that become trials."""
     if every is not None:
         bins = cutting.bins_of_piece(bin_width, every)
         table = np.stack([recording.times("start_time"), recording.times("stop_time")], 1) if inside_table else None
@@ -157,7 +157,7 @@ def _spans(
 
 
 def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept: Kept) -> dict[str, Array]:
-    """Columns of the trial table, one entry per span; spans that lack one are dropped."""
+    """Return columns of the trial table, one entry per span. Spans with a missing entry are dropped."""
     table = {}
     for name in names:
         column = recording.column(name, "condition")
@@ -170,7 +170,7 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
 
 
 def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
-    """Where the bins of each trial lie."""
+    """Place the bins of each trial."""
     cutting.drop_without(kept, spans, f"they have no {align or 'start_time or stop_time'}")
     times = Times(
         recording.observed_intervals(), recording.invalid_intervals(), _ticks(recording, spans), recording.n_neurons
@@ -178,19 +178,19 @@ def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str |
     starts, stops, bins = spans.starts, spans.stops, spans.bins
     if recording.binned is None:
         return lay_on_spikes(starts, stops, bin_width, times, bins=bins, kept=kept)
-    own = recording.binned.bin_width
-    factor = round(bin_width / own)
-    if factor < 1 or not math.isclose(factor * own, bin_width, rel_tol=1e-3):
+    width = recording.binned.bin_width
+    factor = round(bin_width / width)
+    if factor < 1 or not math.isclose(factor * width, bin_width, rel_tol=1e-3):
         raise SettingError(
-            f"This recording holds counts in bins of {own:g} s; the bin width must be that or a whole multiple.",
+            f"This recording holds counts in bins of {width:g} s; the bin width must be that or a whole multiple.",
             f"It was {bin_width:g}.",
-            f"Give --bin-width {max(factor, 1) * own:g}.",
+            f"Give --bin-width {max(factor, 1) * width:g}.",
         )
     return lay_on_bins(starts, stops, recording.binned.edges, times, factor=factor, bins=bins, kept=kept)
 
 
 def _ticks(recording: "Recording", spans: Spans) -> binning.Ticks:
-    """Ticks that are fine enough for the bins and coarse enough for the times of trials and spikes."""
+    """Return ticks that are fine enough for the bins and coarse enough for the times of trials and spikes."""
     ends = [*recording.spike_range(), *spans.starts[np.isfinite(spans.starts)], *spans.stops[np.isfinite(spans.stops)]]
     return binning.Ticks.between(min(ends), max(ends))
 
@@ -201,9 +201,9 @@ def _counts(
     if recording.binned is None or layout.first is None:
         return binning.count_spikes(recording.spikes or (), layout.edges[rows], layout.lengths[rows], layout.ticks)
     time = layout.edges.shape[1] - 1
-    place = layout.first[rows, None] + np.arange(time * layout.factor)
-    own = recording.binned.counts
-    counts = own[place.clip(max=len(own) - 1)]  # Trials blank what is too long
+    bins = layout.first[rows, None] + np.arange(time * layout.factor)
+    recorded = recording.binned.counts
+    counts = recorded[bins.clip(max=len(recorded) - 1)]  # `Trials` sets padding to zero
     return counts.reshape(len(rows), time, layout.factor, recording.n_neurons).sum(2, dtype=np.int64)
 
 
@@ -213,7 +213,7 @@ def _angle_units(
     conditions: Sequence[str],
     chosen: Sequence[str],
 ) -> dict[str, str]:
-    """Units of the series and columns that are kept; angles without one get theirs, with a note."""
+    """Return the units of the series and columns that are kept. Angles without a unit get one, with a warning."""
     absent = [name for name in chosen if name not in series and name not in conditions]
     if absent:
         raise SettingError(
@@ -223,20 +223,20 @@ def _angle_units(
         )
     before = {name: one.unit.strip() for name, one in series.items()}
     before |= {name: recording.trial_units.get(name, "") for name in conditions}
-    found = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
+    units = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
     for name in conditions:
-        found[name] = before[name]
+        units[name] = before[name]
         if name in chosen and period_of(name, before[name]) is None:
-            found[name] = sampling.unit_of_angles(recording.column(name, "condition"))
-    for name, unit in found.items():
+            units[name] = sampling.unit_of_angles(recording.column(name, "condition"))
+    for name, unit in units.items():
         if unit != before[name]:
-            text = f"{name} has no unit and is taken for an angle in {unit}, which wraps around."
+            text = f"{name} has no unit. It is treated as an angle in {unit}, which wraps around."
             warnings.warn(text, AngleWarning, stacklevel=4)
-    return found
+    return units
 
 
 def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | None, bin_width: float) -> None:
-    """Warn of the trials that were left out; a DataError if none is left."""
+    """Warn of the trials that were left out. Raise a DataError if none is left."""
     message = f"{kept.total - len(kept.rows)} of {kept.total} trials were left out: {kept.reasons()}."
     if OUTSIDE in kept.dropped and recording.observed is None and recording.observed_each is not None:
         tried = np.isfinite(layout.spans).all(1) & (layout.spans[:, 1] > layout.spans[:, 0])
@@ -251,13 +251,13 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
             seconds = float(np.diff(recording.observed_intervals()).sum())
             raise DataError(
                 "At least one trial must be left.",
-                f"All {seconds:g} s of {recording.source or 'this recording'} are called invalid.",
+                f"All {seconds:g} s of {recording.source or 'this recording'} are marked as invalid.",
                 "Correct the table of invalid times in the file.",
             )
         raise DataError(
             "At least one trial must be left.",
             message if kept.total else f"There are none in {recording.source or 'this recording'}.",
-            f"{_remedy(recording, kept, align)}Observed were {spans}{more}.",
+            f"{_remedy(recording, kept, align)}The observed times are {spans}{more}.",
         )
     if kept.dropped:
         warnings.warn(message, DroppedTrialsWarning, stacklevel=4)
@@ -279,13 +279,13 @@ def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
 def _note_left_over(
     recording: "Recording", spans: Spans, rest: float, every: float, table: Float[np.ndarray, "row 2"] | None
 ) -> None:
-    """Say which part of a continuous recording belongs to no piece."""
+    """Warn of the parts of a continuous recording that belong to no piece."""
     said = []
     if rest > 1e-6 * every:
         said.append(f"{rest:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
     if recording.invalid is not None and len(recording.invalid):
         lost = float(np.diff(recording.observed_intervals()).sum() - np.diff(recording.intervals).sum())
-        said.append(f"{lost:.4g} s are left out because the recording calls them invalid")
+        said.append(f"{lost:.4g} s are left out because the recording marks them as invalid")
     if recording.observed is None and recording.observed_each is not None:
         each = [rows for rows in recording.observed_each if len(rows)]
         seconds = np.array([np.diff(binning.joined(rows)).sum() for rows in each])
@@ -306,7 +306,7 @@ def _note_left_over(
 
 
 def _note_doubts(recording: "Recording", trials: Trials, spans: Float[np.ndarray, "trial 2"]) -> None:
-    """Warn of trials that hold hardly any spikes, or share them."""
+    """Warn of trials that hold hardly any spikes, share spikes, or have neurons with the same id."""
     text = notes.few_spikes(
         int(trials.counts.sum(dtype=np.int64)),
         trials.n_valid_bins * trials.bin_width,
