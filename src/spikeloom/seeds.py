@@ -42,7 +42,7 @@ class Streams:
     Args:
         seed: Random seed, a whole number >= 0.
         purpose: Purpose of the numbers.
-        update: Number of the optimiser update, 0 where there is none.
+        update: Number of the optimiser update, 0 if there is no update.
         trials: Trials of the batch, by their number in the data set or in the request.
     """
 

@@ -59,7 +59,7 @@ def test_behaviour_agrees_with_the_panel(make):
     assert np.isfinite(found.read["fake"][short, 5:last]).all()
     assert np.isnan(found.read["fake"][short, last:]).all()
     assert np.isnan(found.read["fake"][short, :5]).all()  # no 100 ms of past
-    np.testing.assert_allclose(found.asked["fake"][0, 2], fake.behavior["hand_vel"][0, 8:12].mean(0), rtol=1e-6)
+    np.testing.assert_allclose(found.requested["fake"][0, 2], fake.behavior["hand_vel"][0, 8:12].mean(0), rtol=1e-6)
 
 
 def test_velocity_is_summed_to_a_path(make):

@@ -98,7 +98,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
     units = {column.partition("(")[2].rstrip(")") for column in columns[1:] if "(" in column}
     if units - {unit}:
         raise ConditionError(
-            f"The path must be in {unit or 'the unit of training'}.", f"{path} says {sorted(units)}.", "Convert it."
+            f"The path must be in {unit or 'the unit of training'}.", f"{path} is in {sorted(units)}.", ""
         )
 
 

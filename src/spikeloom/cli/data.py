@@ -22,8 +22,8 @@ LORENZ = "Example: spikeloom simulate lorenz --trials 5000 --seed 42 --out loren
 
 def lorenz(
     *,
-    trials: Annotated[int, typer.Option(min=1, help="How many trials.")] = 5000,
-    neurons: Annotated[int, typer.Option(min=1, help="How many neurons.")] = 128,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 5000,
+    neurons: Annotated[int, typer.Option(min=1, help="Number of neurons.")] = 128,
     bins: Annotated[int, typer.Option(min=2, help="Number of bins of each trial.")] = 256,
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -41,8 +41,8 @@ REACHING = "Example: spikeloom simulate reaching --trials 3600 --seed 0 --out tr
 
 def reaching(
     *,
-    trials: Annotated[int, typer.Option(min=1, help="How many trials.")] = 3600,
-    neurons: Annotated[int, typer.Option(min=1, help="How many neurons.")] = 64,
+    trials: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 3600,
+    neurons: Annotated[int, typer.Option(min=1, help="Number of neurons.")] = 64,
     seed: Seed = 0,
     held_out: Annotated[
         list[str] | None,

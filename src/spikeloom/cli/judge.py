@@ -27,7 +27,7 @@ Label = Annotated[
 Every = Annotated[
     float | None,
     typer.Option(
-        help="For continuous recordings: cut all trials into windows of this length, s. The noise floor then compares "
+        help="Cut all trials of a continuous recording into windows of this length, s. The noise floor then compares "
         "blocks of time.",
         metavar="SECONDS",
     ),

@@ -72,7 +72,7 @@ class Series:
 
     @property
     def step(self) -> float:
-        """Median time between samples in seconds; 0 where there are fewer than two."""
+        """Median time between samples in seconds; 0 with fewer than two samples."""
         return float(np.median(np.diff(self.times))) if len(self.times) > 1 else 0.0
 
     @property
@@ -138,7 +138,7 @@ class StoredSeries:
 
     @property
     def step(self) -> float:
-        """Median time between samples in seconds; 0 where there are fewer than two."""
+        """Median time between samples in seconds; 0 with fewer than two samples."""
         if self.rate:
             return 1 / self.rate
         return float(np.median(np.diff(self._stamps))) if self.n_samples > 1 else 0.0

@@ -32,28 +32,28 @@ class DirectionReading:
 
     Args:
         name: Name of the condition.
-        asked: Requested directions in degrees, side -> (trial,).
+        requested: Requested directions in degrees, side -> (trial,).
         read: Decoded directions in degrees from 0 to 360, side -> (trial,).
         classified: True where the classifier is correct, side -> (trial,); empty without classifier.
     """
 
     name: str
-    asked: Mapping[str, Numbers]
+    requested: Mapping[str, Numbers]
     read: Mapping[str, Numbers]
     classified: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def values(self) -> Numbers:
         """Directions that either side has, in degrees."""
-        return np.unique(np.round(np.concatenate([*self.asked.values()]) % 360, 6))
+        return np.unique(np.round(np.concatenate([*self.requested.values()]) % 360, 6))
 
     def of(self, side: str, value: float) -> NDArray[np.int64]:
         """Return the indices of the trials of one direction."""
-        return np.flatnonzero(np.abs(circular_error_deg(self.asked[side], np.array(value))) < 1e-4)
+        return np.flatnonzero(np.abs(circular_error_deg(self.requested[side], np.array(value))) < 1e-4)
 
     def error(self, side: str) -> Numbers:
         """Return the angle between requested and decoded direction of each trial, in degrees from 0 to 180."""
-        return circular_error_deg(self.asked[side], self.read[side])
+        return circular_error_deg(self.requested[side], self.read[side])
 
     def bias(self, side: str, value: float) -> tuple[float, float] | None:
         """Return mean decoded minus requested direction for one direction, and the circular sd, in degrees."""
@@ -128,27 +128,27 @@ class BehaviorReading:
         name: Name of the series.
         unit: Unit of the series.
         width: Width of a wide bin in seconds.
-        asked: Requested series, side -> (trial, wide time, dim).
+        requested: Requested series, side -> (trial, wide time, dim).
         read: Decoded series, side -> (trial, wide time, dim); NaN where decoding is impossible.
     """
 
     name: str
     unit: str
     width: float
-    asked: Mapping[str, Numbers]
+    requested: Mapping[str, Numbers]
     read: Mapping[str, Numbers]
 
     def r_squared(self, side: str) -> float | None:
         """Return R^2 over all trials, bins and dimensions of a side."""
         good = np.isfinite(self.read[side]).all(2)
-        return r_squared(self.asked[side][good], self.read[side][good])
+        return r_squared(self.requested[side][good], self.read[side][good])
 
     def path(self, side: str, trials: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
         """Return requested and decoded paths (trial, wide time, dim): a velocity is summed over its decoded bins.
 
         A series whose unit does not end in "/s" is returned as it is.
         """
-        requested, read = self.asked[side][trials], self.read[side][trials]
+        requested, read = self.requested[side][trials], self.read[side][trials]
         requested = np.where(np.isfinite(read), requested, np.nan)
         if not self.unit.endswith("/s"):
             return requested, read

@@ -325,7 +325,7 @@ class Movement:
 
 
 def movement(
-    asked: Float[np.ndarray, "point trial"],
+    requested: Float[np.ndarray, "point trial"],
     achieved: Float[np.ndarray, "point trial variable"],
     *,
     moved: int,
@@ -336,13 +336,13 @@ def movement(
     Changes are relative to the point with the smallest requested change, which should be 0.
 
     Args:
-        asked: Requested change at each point.
+        requested: Requested change at each point.
         achieved: Variables decoded at each point.
         moved: Index of the variable that should move.
         still: Variables decoded from the unmoved codes with new noise, for the floor.
     """
-    middle = np.abs(asked).mean(1).argmin()
-    wanted = np.delete(asked - asked[middle], middle, 0)
+    middle = np.abs(requested).mean(1).argmin()
+    wanted = np.delete(requested - requested[middle], middle, 0)
     change = np.delete(achieved - achieved[middle], middle, 0)
     others = np.abs(np.delete(change, moved, 2)).sum(2).mean()
     reached = np.abs(change[..., moved]).mean()

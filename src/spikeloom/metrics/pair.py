@@ -8,11 +8,11 @@ a file holds them changes no number.
 
 **Condition.** "Per condition" needs one label per trial. It is the condition that the caller names; else the first one
 that both sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of
-each); else the first such condition of the real trials. Fake trials without labels (an unconditional model) get the
-label that a classifier fitted to real trials, the reference where there is one, decodes from their spikes. Noise
-correlation and Fano factor need these labels, because without them the difference between conditions would count as
-noise. The note of every result that used decoded labels says so. Without any condition, all trials form one group, and
-the notes say that differences between stimuli are included.
+each); else the first such condition of the real trials. Fake trials without labels (from an unconditional model) get
+labels decoded from their spikes, by a classifier fitted to the reference trials or, without them, to the real trials.
+Noise correlation and Fano factor need these labels, because without them the difference between conditions would count
+as noise. Results that used decoded labels have a note. Without any condition, all trials form one group, and a note
+says that differences between stimuli are included.
 """
 
 from collections.abc import Callable, Sequence

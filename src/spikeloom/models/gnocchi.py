@@ -67,7 +67,7 @@ class SignalSettings:
         of: Field of the trials that is diffused: spikes, rates, or latents (of an LDNS, for example).
         smoothing: Standard deviation of the Gaussian that smooths spikes, s; rates and latents are not smoothed.
         form: Space-time components of whole trials, or the sequence of bins.
-        components: Number of components, for that form; fewer where there are fewer training trials.
+        components: Number of space-time components; at most the number of training trials.
         wiener: Whether Poisson noise is removed; only used for components of spikes.
         n_latents: Latents per bin of the trials; only used for a signal of latents.
     """

@@ -92,7 +92,7 @@ class VectorBackbone(nn.Module):
         schedule: Level (batch,) -> scales of signal a and noise sigma.
         width: Channels inside.
         blocks: Residual blocks.
-        vector: Size of a condition's vector, 0 for none.
+        vector: Size of a condition's vector; 0 without one.
     """
 
     sd: Tensor  # sd of each channel over training trials

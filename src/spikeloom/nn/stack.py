@@ -105,7 +105,7 @@ class Stack(nn.Module):
         width: Channels inside.
         blocks: Residual blocks.
         bidirectional: Whether the state-space layers read the future too.
-        embedding: Size of the embedding that modulates the blocks; 0 for none.
+        embedding: Size of the embedding that modulates the blocks; 0 without modulation.
         groups_in: Groups of the linear map in; each group of outputs reads one group of inputs only.
         groups_out: Groups of the linear map out.
     """
@@ -194,8 +194,8 @@ class Backbone(nn.Module):
         width: Channels inside.
         blocks: Residual blocks.
         bidirectional: Whether the state-space layers read the future too.
-        vector: Size of a condition's vector, 0 for none.
-        sequence: Size of a condition's sequence, 0 for none.
+        vector: Size of a condition's vector; 0 without one.
+        sequence: Size of a condition's sequence; 0 without one.
         grouped: In the linear maps in and out, give each diffused channel a separate group of inner channels, where the
             width is a multiple of the channels.
         scale_out: Factor on the initial weights of the linear map out.

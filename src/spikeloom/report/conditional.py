@@ -36,7 +36,7 @@ def of_directions(directions: DirectionReading) -> Figure:
     degrees, charts = f"{directions.name}, degrees", []
     cloud = []
     for side, role in SIDES:
-        requested = directions.asked[side] % 360
+        requested = directions.requested[side] % 360
         # shifted by multiples of 360 degrees to the line of equality
         turned = requested + (directions.read[side] - requested + 180) % 360 - 180
         keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
@@ -74,7 +74,7 @@ def of_directions(directions: DirectionReading) -> Figure:
         "The error of generated trials should equal that of recorded trials; a smaller error is a fault, too."
     )
     return Figure(
-        "asked_direction", "Requested and decoded directions", caption, tuple(charts), columns=2, tab="Conditions"
+        "requested_direction", "Requested and decoded directions", caption, tuple(charts), columns=2, tab="Conditions"
     )
 
 
@@ -88,7 +88,7 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
     cloud = []
     for side, role in SIDES:
         good = np.isfinite(behavior.read[side])
-        requested, read = behavior.asked[side][good], behavior.read[side][good]
+        requested, read = behavior.requested[side][good], behavior.read[side][good]
         keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
         cloud.append(Series("points", role, requested[keep], read[keep]))
         value = behavior.r_squared(side)
@@ -103,7 +103,7 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
         f"values: {words[1]} for generated trials, {words[0]} for recorded trials. Dashed: requested."
     )
     return Figure(
-        "asked_behaviour",
+        "requested_behaviour",
         f"{behavior.name}, requested and decoded",
         caption,
         tuple(charts),
@@ -115,7 +115,9 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
 def _course(behavior: BehaviorReading, side: str, trial: int, dim: int, title: str) -> Chart:
     time = (np.arange(behavior.read[side].shape[1]) + 0.5) * behavior.width
     role: Role = "fake" if side == "fake" else "real"
-    requested = np.where(np.isfinite(behavior.read[side][trial, :, dim]), behavior.asked[side][trial, :, dim], np.nan)
+    requested = np.where(
+        np.isfinite(behavior.read[side][trial, :, dim]), behavior.requested[side][trial, :, dim], np.nan
+    )
     series = (
         Series("dashes", "c0", time, requested, name="requested"),
         Series("line", role, time, behavior.read[side][trial, :, dim], name="decoded"),
@@ -173,7 +175,7 @@ def drawn_figure(
     mean = behavior.read["fake"].mean(0)
     time = (np.arange(len(mean)) + 0.5) * behavior.width
     for dim in range(min(2, mean.shape[1])):
-        wanted = np.where(np.isfinite(mean[:, dim]), behavior.asked["fake"][0, :, dim], np.nan)
+        wanted = np.where(np.isfinite(mean[:, dim]), behavior.requested["fake"][0, :, dim], np.nan)
         series = (
             Series("dashes", "c0", time, wanted, name="requested"),
             Series("line", "c1", time, behavior.read["fake"][0, :, dim], name="one trial"),
@@ -187,7 +189,7 @@ def drawn_figure(
     order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
     value, good = behavior.r_squared("fake"), np.isfinite(mean).all(1)
-    average = r_squared(behavior.asked["fake"][0][good], mean[good])
+    average = r_squared(behavior.requested["fake"][0][good], mean[good])
     words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, behavior.r_squared("real"))]
     caption = (
         f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {words[0]} for "

@@ -18,10 +18,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Set glibc's allocator to keep freed memory for the rest of this process; return True where that worked.
+    """Set glibc's allocator to keep freed memory for the rest of this process, and return whether that worked.
 
-    The setting concerns the whole process, so only the command line and its workers make it. A Python program that
-    trains models may call this once. Does nothing where there is no glibc (macOS, Windows, musl).
+    The setting affects the whole process, so only the command line and its workers make it. A Python program that
+    trains models may call this once. The function does nothing on systems without glibc (macOS, Windows, musl).
     """
     if not sys.platform.startswith("linux"):
         return False

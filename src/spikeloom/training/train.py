@@ -61,9 +61,9 @@ def train(
 ) -> list[Line]:
     """Train each stage in turn; at the end its module holds the final weights and is in evaluation mode.
 
-    Final weights are the averaged ones if the plan averages, the raw ones otherwise; of those that were looked at,
-    the best on the validation trials if there are any. Stages are asked for lazily: what stands between two yields runs
-    once the first is trained, and again after a resume, so it must be idempotent.
+    Final weights are the averaged ones if the plan averages, else the raw ones. With validation trials, they are those
+    with the lowest validation loss. Stages are requested one by one: code between two yields runs after the first stage
+    is trained, and again after a resume, so it must be idempotent.
 
     Args:
         stages: The stages, in order.

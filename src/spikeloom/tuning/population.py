@@ -80,7 +80,7 @@ class Score(TypedDict):
 
 
 class Reported(Score):
-    """What a member reports to Ray after a generation."""
+    """Report of a member to Ray after a generation."""
 
     member: int
     generation: int

@@ -72,7 +72,7 @@ class DenoiserSettings:
     drop: Annotated[float, Field(gt=0, lt=1)] = 0.15
 
     def network(self, n_latents: int, vector_size: int, sequence_size: int) -> Backbone:
-        """Make the network, with the sizes of a condition of each trial and of each bin, 0 for none."""
+        """Make the network, for conditions of these sizes per trial and per bin; 0 means no condition."""
         return Backbone(
             n_latents,
             width=self.width,

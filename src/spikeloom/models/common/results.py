@@ -86,7 +86,7 @@ def in_batches(
 
     Args:
         compute: Function from the rows of a batch (trial,) to a dataclass of arrays, (trial, time, ...) or (trial, ...)
-            with fewer axes; None where there is no such array.
+            with fewer axes. Absent arrays are None.
         n_trials: Number of trials.
         n_bins: Number of bins to which arrays with a time axis are padded.
         batch: Trials of a batch.
