@@ -5,7 +5,7 @@ import inspect
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -38,6 +38,7 @@ def test_all_settings_are_strict(kind):
         kind(no_such_setting=1)
 
 
+@settings(deadline=None)
 @given(
     updates=st.integers(1, 10**6),
     batch=st.integers(1, 10**4),

@@ -16,6 +16,9 @@ Array = NDArray[np.generic]
 Numbers = NDArray[Any]  # with a type of number here, numpy's own types refuse arithmetic between two of them
 """Array of numbers of any type."""
 
+Fields = dict[str, Any]  # each value has the type of its argument
+"""Arguments of `Trials` by name."""
+
 TrialCounts = Integer[np.ndarray, "trial time neuron"]
 """Spikes in each bin: whole numbers >= 0, spikes/bin."""
 

@@ -10,7 +10,6 @@ These libraries are not imported. If an object states the times in which it was 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from spikeloom import clock, objects
 from spikeloom.data.binning import common_intervals
 from spikeloom.data.recording import Recording
 from spikeloom.errors import DataError, ShapeError
+from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
@@ -25,7 +25,7 @@ BY_TRIAL = "Use sl.Trials.from_spike_times(x, window=(0, 1), bin_width=0.01), x[
 """Remedy for spike times that are cut by trial."""
 
 
-def from_spike_times(times: Mapping[Any, Any] | Iterable[Any], **fields: Any) -> Recording:
+def from_spike_times(times: Mapping[Foreign, Foreign] | Iterable[Foreign], **fields: Foreign) -> Recording:
     """Return a recording of the spike times of each neuron. The keys of a dict become the neuron column "name".
 
     If all spike trains state their start and end (neo, pynapple), the time common to all of them is `observed`.
@@ -50,7 +50,7 @@ def from_spike_times(times: Mapping[Any, Any] | Iterable[Any], **fields: Any) ->
     return Recording(trains, **{"source": "spike times", **fields})
 
 
-def _span(train: Any) -> Array | None:
+def _span(train: object) -> Array | None:
     """Return the intervals (interval, 2) in which a spike train was observed, or None if it does not state them."""
     if hasattr(train, "t_start") and hasattr(train, "t_stop"):  # neo
         ends = [clock.duration(end, what="The ends of a spike train") for end in (train.t_start, train.t_stop)]
@@ -59,7 +59,7 @@ def _span(train: Any) -> Array | None:
     return None if support is None else clock.intervals(support, what="The time support")
 
 
-def _holds_trains(value: Any) -> bool:
+def _holds_trains(value: object) -> bool:
     """Return whether a value is a list or cell of several arrays of times, instead of one array of times."""
     if isinstance(value, np.ndarray):
         return value.dtype == object and any(np.size(each) > 1 for each in value.ravel())
@@ -68,7 +68,7 @@ def _holds_trains(value: Any) -> bool:
     return any(np.ndim(each) > 0 and not isinstance(each, str | bytes) for each in value)
 
 
-def from_counts(counts: Sequence[Any], *, bin_width: Any, **fields: Any) -> Trials:
+def from_counts(counts: Sequence[Foreign], *, bin_width: Foreign, **fields: Foreign) -> Trials:
     """Return trials from a ragged list of counts (time, neuron), one array per trial."""
     parts = [objects.plain(each) for each in counts]
     neurons = {part.shape[1] if part.ndim == 2 else None for part in parts}
@@ -86,7 +86,7 @@ def from_counts(counts: Sequence[Any], *, bin_width: Any, **fields: Any) -> Tria
     return Trials(padded, bin_width, lengths=lengths, **{"source": "array", **fields})
 
 
-def from_pynapple(group: Any, **fields: Any) -> Recording:
+def from_pynapple(group: Foreign, **fields: Foreign) -> Recording:
     """Return a recording from a pynapple `TsGroup`: time support as `observed`, columns as the neuron table."""
     keys = list(group.keys())
     columns = [name for name in getattr(group, "metadata_columns", ()) if name != "rate"]  # pynapple's own mean rate
@@ -96,7 +96,7 @@ def from_pynapple(group: Any, **fields: Any) -> Recording:
     return Recording([np.asarray(group[key].times()) for key in keys], **fields)
 
 
-def from_neo(value: Any, **fields: Any) -> Recording:
+def from_neo(value: Foreign, **fields: Foreign) -> Recording:
     """Return a recording from neo spike trains, or from the `Segment` or `Block` that holds them.
 
     Raises:
@@ -118,29 +118,29 @@ def from_neo(value: Any, **fields: Any) -> Recording:
     return from_spike_times(trains, **{"source": "neo", **fields})
 
 
-def is_pynapple(value: Any) -> bool:
+def is_pynapple(value: object) -> bool:
     """Return whether a value has the attributes of a pynapple TsGroup."""
     return hasattr(value, "time_support") and hasattr(value, "keys") and hasattr(value, "__getitem__")
 
 
-def is_neo(value: Any) -> bool:
+def is_neo(value: object) -> bool:
     """Return whether a value has the attributes of a neo Block or Segment, or is a list of SpikeTrain."""
     if hasattr(value, "segments") or hasattr(value, "spiketrains"):
         return True
     return isinstance(value, list | tuple) and bool(value) and all(map(is_neo_train, value))
 
 
-def is_neo_train(value: Any) -> bool:
+def is_neo_train(value: object) -> bool:
     """Return whether a value has the attributes of a neo SpikeTrain."""
     return hasattr(value, "rescale") and hasattr(value, "t_stop")
 
 
-def is_cells(value: Any) -> bool:
+def is_cells(value: object) -> bool:
     """Return whether a value is an object array, which is how cell arrays of MATLAB are read."""
     return isinstance(value, np.ndarray) and value.dtype == object
 
 
-def from_cells(cells: Array, **fields: Any) -> Recording:
+def from_cells(cells: Array, **fields: object) -> Recording:
     """Return a recording from an object array of spike times: one cell per neuron, in one row or column.
 
     Raises:
@@ -156,17 +156,17 @@ def from_cells(cells: Array, **fields: Any) -> Recording:
     return from_spike_times(list(cells.ravel()), **fields)
 
 
-def is_ragged_counts(things: Sequence[Any]) -> bool:
+def is_ragged_counts(things: Sequence[object]) -> bool:
     """Return whether a list holds arrays with two axes, which are counts of trials and not times of neurons."""
     return len(things) > 0 and all(getattr(each, "ndim", 0) == 2 for each in things)
 
 
-def is_columns(things: Sequence[Any]) -> bool:
+def is_columns(things: Sequence[Foreign]) -> bool:
     """Return whether a list holds only columns (n, 1) or rows (1, n), the form of a list of times in MATLAB."""
     return is_ragged_counts(things) and all(min(each.shape) <= 1 for each in things)
 
 
-def from_array(counts: Any, *, axes: str | None, bin_width: Any, **fields: Any) -> Trials:
+def from_array(counts: object, *, axes: str | None, bin_width: object, **fields: object) -> Trials:
     """Return trials from one array of counts.
 
     Raises:
@@ -184,7 +184,7 @@ def from_array(counts: Any, *, axes: str | None, bin_width: Any, **fields: Any) 
     return Trials.from_array(counts, axes=axes, bin_width=bin_width, **fields)
 
 
-def named_axes(counts: Any) -> str | None:
+def named_axes(counts: object) -> str | None:
     """Return the names of the axes of an xarray DataArray, in the singular and in order, or None for other values."""
     dims = getattr(counts, "dims", None)
     if not isinstance(dims, tuple) or not all(isinstance(name, str) for name in dims):

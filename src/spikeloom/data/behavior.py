@@ -6,19 +6,19 @@ DataArray with the times as coordinate, or a pynwb `TimeSeries`.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from spikeloom import clock, objects
 from spikeloom.data.series import Series
 from spikeloom.errors import DataError
+from spikeloom.objects import Foreign
 
 TIMES = ("times", "timestamps", "time", "t")
 VALUES = ("values", "data")
 
 
-def read_series(name: str, value: Any) -> Any:
+def read_series(name: str, value: object) -> object:
     """Convert a behaviour series of any kind listed at the top of the module. A `Series` is returned unchanged.
 
     Raises:
@@ -41,7 +41,7 @@ def read_series(name: str, value: Any) -> Any:
     return Series(clock.train(times, what=f"The times of {name!r}"), array, "" if unit == "dimensionless" else unit)
 
 
-def parts_of(name: str, value: Any) -> tuple[Any, Any, str]:
+def parts_of(name: str, value: Foreign) -> tuple[Foreign, Foreign, str]:
     """Return times, values and unit of a series, unconverted.
 
     Raises:
@@ -70,7 +70,7 @@ def parts_of(name: str, value: Any) -> tuple[Any, Any, str]:
     )
 
 
-def _index(name: str, value: Any) -> Any:
+def _index(name: str, value: Foreign) -> Foreign:
     """Return the index of a pandas object as times. Row numbers are refused."""
     index = value.index
     if hasattr(index, "step") and index.start == 0 and index.step == 1:  # RangeIndex

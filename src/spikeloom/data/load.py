@@ -18,7 +18,6 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from spikeloom.data import arrays, matrices
 from spikeloom.data.hdf5 import is_zarr
@@ -26,18 +25,19 @@ from spikeloom.data.nwb import read_nwb
 from spikeloom.data.recording import Recording
 from spikeloom.data.speech import read_speech
 from spikeloom.errors import DataError, FileError, SettingError
+from spikeloom.objects import Foreign
 from spikeloom.trials import Trials
 
 
 def load(
-    source: Any,
+    source: Foreign,
     *,
     counts: str | None = None,
     axes: str | None = None,
-    bin_width: Any = None,
+    bin_width: Foreign = None,
     variable: str | None = None,
-    window: Any = None,
-    **fields: Any,
+    window: Foreign = None,
+    **fields: Foreign,
 ) -> Recording | Trials:
     """Read a recording or trials from a file, or convert an object in memory.
 
@@ -110,7 +110,7 @@ def load(
     )
 
 
-def _load_file(path: Path, arguments: dict[str, Any]) -> Recording | Trials:
+def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
     kind = path.suffix.lower()
     if kind == ".nwb" or is_zarr(path):
         _only(arguments, "an NWB file", "counts", "trial_table")
@@ -137,7 +137,7 @@ def _load_file(path: Path, arguments: dict[str, Any]) -> Recording | Trials:
     )
 
 
-def _only(arguments: dict[str, Any], what: str, *allowed: str) -> None:
+def _only(arguments: dict[str, object], what: str, *allowed: str) -> None:
     """Raise a SettingError for arguments that this kind of source does not use."""
     extra = [name for name, value in arguments.items() if value is not None and name not in allowed]
     if extra:

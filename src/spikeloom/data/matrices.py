@@ -19,7 +19,6 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -29,6 +28,7 @@ from spikeloom.data import arrays, tables
 from spikeloom.data.recording import Recording
 from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
 from spikeloom.files import check_is_here
+from spikeloom.objects import Foreign
 from spikeloom.trials import Trials
 
 SUFFIXES = (".npz", ".npy", ".mat")
@@ -53,7 +53,7 @@ class Variable:
     """
 
     name: str
-    value: Any
+    value: Foreign
     what: str
     role: str
 
@@ -93,8 +93,8 @@ def read_matrix(
     *,
     variable: str | None = None,
     axes: str | None = None,
-    bin_width: Any = None,
-    window: Any = None,
+    bin_width: object = None,
+    window: object = None,
 ) -> Recording | Trials:
     """Read trials or a recording from one variable of a file.
 
@@ -160,7 +160,7 @@ def _choose(file: Path, every: Mapping[str, Variable], variable: str | None) -> 
 
 
 def _counts(
-    chosen: Variable, every: Mapping[str, Variable], *, axes: str | None, bin_width: Any, source: str
+    chosen: Variable, every: Mapping[str, Variable], *, axes: str | None, bin_width: object, source: str
 ) -> Trials:
     stored = every.get("bin_width")
     stored_width = float(stored.value.ravel()[0]) if stored is not None and np.size(stored.value) == 1 else None
@@ -210,7 +210,7 @@ def _axes_example(n_axes: int) -> str:
     return '"neuron trial time" if they are in this order' if n_axes == 3 else '"time neuron" if they are in this order'
 
 
-def _by_trial(chosen: Variable, *, axes: str | None, bin_width: Any, window: Any, source: str) -> Trials:
+def _by_trial(chosen: Variable, *, axes: str | None, bin_width: object, window: object, source: str) -> Trials:
     cells = chosen.value
     deep = _is_cells_of_cells(cells)
     if axes is None and not deep:
@@ -231,7 +231,7 @@ def _by_trial(chosen: Variable, *, axes: str | None, bin_width: Any, window: Any
     )
 
 
-def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Any], Any]:
+def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Foreign], Foreign]:
     """Return the spike times of each neuron, and the ids of the neurons if the file has them."""
     if chosen.role == "cells of spike times":
         return [cell if np.size(cell) else np.zeros(0) for cell in chosen.value.ravel()], None
@@ -252,7 +252,7 @@ def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Any],
     return [np.sort(times[which == neuron]) for neuron in range(len(ids))], ids
 
 
-def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, Any]:
+def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, object]:
     """Return the variables with one entry per trial, if one of them is a time."""
     used = {chosen.name, chosen.name + INDEX, *OWNERS}
     flat = {
@@ -270,7 +270,7 @@ def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, A
 # --- what a variable could be ----------------------------------------------------------------------------------------
 
 
-def _variable(name: str, value: Any, values: Mapping[str, Any]) -> Variable:
+def _variable(name: str, value: Foreign, values: Mapping[str, Foreign]) -> Variable:
     if isinstance(value, str):  # the reason why it cannot be read
         return Variable(name, None, value, "")
     shape = " by ".join(map(str, value.shape)) or "1"
@@ -281,7 +281,7 @@ def _variable(name: str, value: Any, values: Mapping[str, Any]) -> Variable:
     return Variable(name, value, what, _role_of_array(name, value, values))
 
 
-def _role_of_array(name: str, value: Any, values: Mapping[str, Any]) -> str:
+def _role_of_array(name: str, value: Foreign, values: Mapping[str, Foreign]) -> str:
     if value.dtype.kind not in "iufb" or not value.size:
         return ""
     wide = sum(size > 1 for size in value.shape)
@@ -300,11 +300,11 @@ def _role_of_array(name: str, value: Any, values: Mapping[str, Any]) -> str:
     return "rows of spike times" if padded and not (gone[:, :-1] & ~gone[:, 1:]).any() else ""
 
 
-def _is_cells_of_cells(cells: Any) -> bool:
+def _is_cells_of_cells(cells: Foreign) -> bool:
     return bool(cells.size) and all(isinstance(cell, np.ndarray) and cell.dtype == object for cell in cells.ravel())
 
 
-def _role_of_cells(cells: Any) -> str:
+def _role_of_cells(cells: Foreign) -> str:
     parts = list(cells.ravel())
     if not parts:
         return ""
@@ -322,7 +322,7 @@ def _role_of_cells(cells: Any) -> str:
 # --- files -----------------------------------------------------------------------------------------------------------
 
 
-def _of_numpy(file: Path) -> dict[str, Any]:
+def _of_numpy(file: Path) -> dict[str, object]:
     try:
         content = np.load(file, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -342,14 +342,14 @@ def _of_numpy(file: Path) -> dict[str, Any]:
         ) from error
 
 
-def _entry(content: Any, name: str) -> Any:
+def _entry(content: Foreign, name: str) -> Foreign:
     try:
         return content[name]
     except ValueError:
         return "Python objects, which spikeloom does not unpickle"
 
 
-def _of_matlab(path: Path) -> dict[str, Any]:
+def _of_matlab(path: Path) -> dict[str, object]:
     with open(path, "rb") as raw:
         head = raw.read(520)
     if head.startswith(b"\x89HDF") or head[512:516] == b"\x89HDF":
@@ -367,7 +367,7 @@ def _of_matlab(path: Path) -> dict[str, Any]:
     return {name: _scipy_value(value) for name, value in content.items() if not name.startswith("__")}
 
 
-def _scipy_value(value: Any) -> Any:
+def _scipy_value(value: object) -> object:
     if hasattr(value, "toarray"):
         return value.toarray()
     if isinstance(value, np.ndarray) and not value.dtype.names:
@@ -375,7 +375,7 @@ def _scipy_value(value: Any) -> Any:
     return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
 
 
-def _of_matlab_hdf5(path: Path) -> dict[str, Any]:
+def _of_matlab_hdf5(path: Path) -> dict[str, object]:
     try:
         with h5py.File(path, "r") as file:
             return {name: _hdf5_value(file, item) for name, item in file.items() if not name.startswith("#")}
@@ -387,7 +387,7 @@ def _of_matlab_hdf5(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _hdf5_value(file: h5py.File, item: Any) -> Any:
+def _hdf5_value(file: h5py.File, item: object) -> object:
     """Read a variable in the axis order that MATLAB shows. Cells become an object array."""
     if not isinstance(item, h5py.Dataset):
         return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"

@@ -10,7 +10,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -26,6 +25,7 @@ from spikeloom.data.series import BinnedCounts, Series, StoredSeries, check_time
 from spikeloom.data.tables import raw_times, read_table
 from spikeloom.data.to_trials import as_names, to_trials
 from spikeloom.errors import DataError, SettingError, ShapeError
+from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 from spikeloom.trials.choose import rows_of_units, rows_where
@@ -68,16 +68,16 @@ class Recording:
     """
 
     # Annotated loosely, because arguments may be of any library; arrays and series are stored.
-    spikes: Any = None
+    spikes: Foreign = None
     binned: BinnedCounts | None = None
-    behavior: Mapping[str, Any] = field(default_factory=dict)
-    trial_table: Any = field(default_factory=dict)
-    tables: Mapping[str, Any] = field(default_factory=dict)
+    behavior: Mapping[str, Foreign] = field(default_factory=dict)
+    trial_table: Foreign = field(default_factory=dict)
+    tables: Mapping[str, Foreign] = field(default_factory=dict)
     trial_units: Mapping[str, str] = field(default_factory=dict)
-    neuron_table: Mapping[str, Any] = field(default_factory=dict)
-    observed: Any = None
-    observed_each: Sequence[Any] | None = None
-    invalid: Any = None
+    neuron_table: Mapping[str, Foreign] = field(default_factory=dict)
+    observed: Foreign = None
+    observed_each: Sequence[Foreign] | None = None
+    invalid: Foreign = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -109,7 +109,7 @@ class Recording:
         sources |= {f"{name} of the trials": times for name, times in raw_times(self.trial_table).items()}
         clock.check_one_clock(sources if self.observed is None else {**sources, "the times observed": self.observed})
         table, units = read_table(self.trial_table)
-        fields: dict[str, Any] = {
+        fields: dict[str, object] = {
             "trial_table": table,
             "trial_units": {**self.trial_units, **units},
             "behavior": {str(name): read_series(name, series) for name, series in self.behavior.items()},
@@ -299,17 +299,17 @@ class Recording:
 
     def bin(
         self,
-        bin_width: Any,
+        bin_width: object,
         *,
         align: str | None = None,
-        window: Any = None,
-        every: Any = None,
+        window: object = None,
+        every: object = None,
         trials: str | None = None,
         relative: bool | None = None,
         conditions: Sequence[str] = (),
         behavior: Sequence[str] = (),
         angles: Sequence[str] = (),
-        lag: Any = 0.0,
+        lag: object = 0.0,
         counts: str | None = None,
         units: str | Sequence[int] | Sequence[str] | None = None,
         keep: str | Sequence[str] = (),
@@ -475,7 +475,7 @@ def _some(rows: Array | None) -> bool:
     return rows is not None and len(rows) > 0
 
 
-def _train(neuron: int, times: Any) -> NDArray[np.float64]:
+def _train(neuron: int, times: object) -> NDArray[np.float64]:
     """Convert the spike times of one neuron to seconds. Masked ones are left out with a warning."""
     if isinstance(times, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(times))):
         times = times.compressed()

@@ -6,7 +6,6 @@ properties, and `part` returns a range of samples as a `Series`.
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from spikeloom import clock, objects
 from spikeloom.errors import CorruptFileError, DataError, ShapeError
+from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 from spikeloom.trials import whole_counts
 
@@ -37,8 +37,8 @@ class Series:
         DataError: if times are not finite and sorted.
     """
 
-    times: Any
-    values: Any
+    times: Foreign
+    values: Foreign
     unit: str = ""
     description: str = ""
 

@@ -10,7 +10,6 @@ The paper validates on the first quarter of the partition `test`, and tests on t
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -82,7 +81,7 @@ def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
     """Return counts (bin, channel) and words of each sentence of a file."""
     held = _read(path)
     if "tx1" not in held:
-        names = ", ".join(name for name in held if not name.startswith("__"))
+        names = ", ".join(held)
         raise DataError(
             "A file of speech data must hold the threshold crossings tx1.", f"{path} holds {names}.", "Check the file."
         )
@@ -101,12 +100,12 @@ def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
     return sentences
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Array]:
     from scipy.io import loadmat  # scipy.io is slow to import
 
     try:
-        held: dict[str, Any] = loadmat(path, variable_names=["tx1", "sentenceText"])
-        return held
+        held = loadmat(path, variable_names=["tx1", "sentenceText"])
+        return {name: value for name, value in held.items() if not name.startswith("__")}
     except Exception as error:  # scipy raises many different errors for a damaged file
         raise CorruptFileError(
             "Speech data must be MATLAB files (version 5 to 7.2).",

@@ -1,7 +1,5 @@
 """Summary of a recording or of trials as plain values, with warnings about data that could spoil a fit."""
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
@@ -30,12 +28,12 @@ SHOWN = 12
 """Largest number of distinct values of a condition that are listed individually."""
 
 
-def summarise(data: Recording | Trials) -> dict[str, Any]:
+def summarise(data: Recording | Trials) -> dict[str, object]:
     """Return shapes, units, rates, conditions, behaviour and cautions as plain values for JSON.
 
     Rates are the smallest, the quartiles and the largest of the neurons' mean rates in spikes/s.
     """
-    facts: dict[str, Any] = {"kind": type(data).__name__, "source": data.source, "neurons": data.n_neurons}
+    facts: dict[str, object] = {"kind": type(data).__name__, "source": data.source, "neurons": data.n_neurons}
     if isinstance(data, Recording):
         plain = {name: column for name, column in data.trial_table.items() if column.ndim == 1}
         facts |= {
@@ -154,7 +152,7 @@ def _missing(name: str, values: Array) -> str:
     return f"{name} is missing (NaN) in {bad.mean():.1%} of its samples." if bad.any() else ""
 
 
-def _values(column: Array) -> dict[str, Any]:
+def _values(column: Array) -> dict[str, object]:
     """Return distinct values with their numbers of trials, or the range if there are too many."""
     if column.ndim > 1:
         return {"shape": list(column.shape)}
@@ -164,6 +162,6 @@ def _values(column: Array) -> dict[str, Any]:
     return {"distinct": len(values)} | (_range(column) if column.dtype.kind in "iuf" else {})
 
 
-def _range(values: Array) -> dict[str, Any]:
+def _range(values: Array) -> dict[str, object]:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     return {"range": [float(finite.min()), float(finite.max())] if finite.size else []}

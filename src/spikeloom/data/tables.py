@@ -8,12 +8,12 @@ returned separately. Missing values become NaN among numbers and "" among text.
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from spikeloom import clock, objects
 from spikeloom.errors import DataError, ShapeError, SpikeloomWarning
+from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 
 START, STOP = "start_time", "stop_time"
@@ -26,7 +26,7 @@ class UnreadColumnWarning(SpikeloomWarning):
     """A column of a table holds neither numbers nor text and was left out; the message names it and the reason."""
 
 
-def read_table(table: Any) -> tuple[dict[str, Array], dict[str, str]]:
+def read_table(table: object) -> tuple[dict[str, Array], dict[str, str]]:
     """Return the columns of a table by name, and the units of columns with a unit other than time.
 
     Columns such as start and end are also returned as start_time and stop_time.
@@ -53,7 +53,7 @@ def read_table(table: Any) -> tuple[dict[str, Array], dict[str, str]]:
     return columns, units
 
 
-def read_column(name: str, value: Any) -> tuple[Array, str]:
+def read_column(name: str, value: object) -> tuple[Array, str]:
     """Return one column as numbers or text, and its unit. Times of any kind become seconds, with the unit "".
 
     Raises:
@@ -78,13 +78,13 @@ def read_column(name: str, value: Any) -> tuple[Array, str]:
     return np.asarray(quantity.numbers), "" if quantity.unit == "dimensionless" else quantity.unit
 
 
-def raw_times(table: Any) -> dict[str, Any]:
+def raw_times(table: object) -> dict[str, object]:
     """Return the columns start_time and stop_time unconverted, for a check of their clock."""
     raw = _raw_columns(table)
     return {name: raw[name] for name in (START, STOP) if name in raw}
 
 
-def _raw_columns(table: Any) -> dict[str, Any]:
+def _raw_columns(table: object) -> dict[str, object]:
     """Return the columns unconverted, with start_time and stop_time under these names."""
     columns = _columns_of(table)
     for name, others in ALIASES.items():
@@ -94,12 +94,12 @@ def _raw_columns(table: Any) -> dict[str, Any]:
     return columns
 
 
-def _pairs(columns: Mapping[str, Any]) -> bool:
+def _pairs(columns: Mapping[str, object]) -> bool:
     """Return whether both ends of trials are there, under any of their names."""
     return all(any(each in columns for each in (name, *others)) for name, others in ALIASES.items())
 
 
-def _columns_of(table: Any) -> dict[str, Any]:
+def _columns_of(table: Foreign) -> dict[str, Foreign]:
     if isinstance(table, Mapping):
         return {str(name): value for name, value in table.items()}
     if hasattr(table, "durations") and hasattr(table, "labels"):  # neo Epoch
@@ -129,12 +129,12 @@ def _columns_of(table: Any) -> dict[str, Any]:
     )
 
 
-def _labels(table: Any) -> dict[str, Any]:
+def _labels(table: Foreign) -> dict[str, Foreign]:
     label = {"label": np.asarray(table.labels)} if len(table.labels) else {}
     return label | {str(name): value for name, value in getattr(table, "array_annotations", {}).items()}
 
 
-def _first(value: Any) -> Any:
+def _first(value: Foreign) -> Foreign:
     """Return the first entry of a list or object array that is not missing, or None for arrays of plain types."""
     if isinstance(value, str | bytes) or getattr(getattr(value, "dtype", None), "kind", "O") != "O":
         return None
@@ -146,7 +146,7 @@ def _first(value: Any) -> Any:
         ) from error
 
 
-def _is_time(value: Any, first: Any) -> bool:
+def _is_time(value: object, first: object) -> bool:
     """Return whether a value holds dates, differences of dates, or pynapple's times."""
     kind = getattr(getattr(value, "dtype", None), "kind", "O")
     clocked = kind in "mM" or (callable(getattr(value, "times", None)) and hasattr(value, "time_support"))
@@ -154,7 +154,7 @@ def _is_time(value: Any, first: Any) -> bool:
     return clocked or apart or (first is not None and clock.dated([first]))
 
 
-def _together(value: Any, what: str) -> objects.Measured:
+def _together(value: Foreign, what: str) -> objects.Measured:
     """Return a list of single quantities as numbers in the unit of the first; NaN if one is missing."""
     present = [each for each in value if not objects.missing(each)]
     unit = objects.measured(present[0])

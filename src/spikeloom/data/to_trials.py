@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 def to_trials(
     recording: "Recording",
-    bin_width: Any,
+    bin_width: object,
     *,
     align: str | None = None,
-    window: Any = None,
-    every: Any = None,
+    window: object = None,
+    every: object = None,
     trials: str | None = None,
     relative: bool | None = None,
     conditions: Sequence[str] = (),
     behavior: Sequence[str] = (),
     angles: Sequence[str] = (),
-    lag: Any = 0.0,
+    lag: object = 0.0,
     counts: str | None = None,
     units: str | Sequence[int] | Sequence[str] | None = None,
     keep: str | Sequence[str] = (),

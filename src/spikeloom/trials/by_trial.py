@@ -8,14 +8,15 @@ nanoseconds first, as in recordings.
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom import clock
 from spikeloom.errors import DataError, SettingError, ShapeError, SpikeloomWarning
-from spikeloom.shapes import TrialCounts
+from spikeloom.objects import Foreign
+from spikeloom.shapes import Fields, TrialCounts
 
 SLACK = 1e-3
 """Fraction of a bin by which a window may deviate from a whole number of bins or exceed the observed time."""
@@ -34,12 +35,12 @@ class MissingTimesWarning(SpikeloomWarning):
 class ByTrial(NamedTuple):
     """Spike times by trial and neuron, names of the neurons, and the observed time span of each trial."""
 
-    times: list[list[Any]]
+    times: list[list[Foreign]]
     names: list[str] | None
     observed: NDArray[np.float64]
 
 
-def count_by_trial(times: Any, *, window: Any, bin_width: Any, axes: str) -> tuple[dict[str, Any], NDArray[np.int64]]:
+def count_by_trial(times: object, *, window: object, bin_width: object, axes: str) -> tuple[Fields, NDArray[np.int64]]:
     """Return arguments of `Trials` for all trials, and the trials that were observed for the full window.
 
     Raises:
@@ -71,7 +72,7 @@ def count_by_trial(times: Any, *, window: Any, bin_width: Any, axes: str) -> tup
     return {"counts": counts, "bin_width": width, "source": "spike times", **table}, kept
 
 
-def nested(times: Any, *, axes: str = "trial neuron") -> ByTrial:
+def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
     """Return spike times by trial and neuron from a nested list, cells, dicts, or a neo Block with a segment per trial.
 
     Args:
@@ -121,7 +122,7 @@ def nested(times: Any, *, axes: str = "trial neuron") -> ByTrial:
     return ByTrial(rows, names, np.array([_span(row) for row in rows]))
 
 
-def _entries(trial: Any) -> Any:
+def _entries(trial: Foreign) -> Foreign:
     """Return the contents of one trial: a list of the neurons' times, or a mapping."""
     if hasattr(trial, "spiketrains"):  # neo Segment
         return list(trial.spiketrains)
@@ -143,19 +144,19 @@ def _entries(trial: Any) -> Any:
     )
 
 
-def _shape(rows: list[list[Any]]) -> str:
+def _shape(rows: list[list[object]]) -> str:
     if not any(rows):
         return f"There are {len(rows)} trials without neurons."
     return f"There are {len(rows)} lists of plain numbers."
 
 
-def _names(trial: Sequence[Any]) -> list[str] | None:
+def _names(trial: Sequence[object]) -> list[str] | None:
     """Return the names of neo spike trains if they are different."""
     names = [str(getattr(train, "name", None) or "") for train in trial]
     return names if all(names) and len(set(names)) == len(names) else None
 
 
-def _span(trial: Sequence[Any]) -> tuple[float, float]:
+def _span(trial: Sequence[object]) -> tuple[float, float]:
     """Return the start and end of the time in which all neurons of a trial were observed, if available."""
     observed = [train for train in trial if hasattr(train, "t_start") and hasattr(train, "t_stop")]
     starts = [clock.duration(train.t_start, what="The start of a spike train") for train in observed]
@@ -176,7 +177,7 @@ def _whole_bins(start: float, stop: float, width: float) -> int:
     return round(bins)
 
 
-def _count(times: list[list[Any]], edges: NDArray[np.floating]) -> TrialCounts:
+def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCounts:
     """Count the spikes of each neuron in each bin. Times may be unsorted."""
     n_trials, n_bins, n_neurons = len(times), len(edges) - 1, len(times[0])
     limits = np.rint(edges * 1e9)  # whole numbers, exact in float64 for any window below 97 days

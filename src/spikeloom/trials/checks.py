@@ -1,7 +1,5 @@
 """Checks and conversions of the arrays that `Trials` are made from."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +11,7 @@ ROUNDING = 1e-6
 """Largest distance of a floating-point count from a whole number, as rounding errors leave it."""
 
 
-def whole_counts(counts: Any) -> TrialCounts:
+def whole_counts(counts: object) -> TrialCounts:
     """Convert counts to the smallest unsigned integer type that holds them.
 
     Raises:
@@ -52,7 +50,7 @@ def whole_counts(counts: Any) -> TrialCounts:
     return array.astype(np.min_scalar_type(top), copy=False)
 
 
-def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
+def without_padding(counts: object, lengths: object) -> tuple[object, object]:
     """Replace padding of NaN or masked bins by zeros, and return counts and lengths.
 
     Without lengths, bins at the end of a trial that are NaN for all neurons are padding. With lengths, all bins beyond
@@ -82,7 +80,7 @@ def without_padding(counts: Any, lengths: Any) -> tuple[Any, Any]:
     return np.where((np.arange(array.shape[1]) < valid_bins[:, None])[:, :, None], array, 0), valid_bins
 
 
-def whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
+def whole_lengths(lengths: object, trials: int, time: int) -> NDArray[np.int64]:
     """Return lengths as integers. By default all are `time`."""
     if lengths is None:
         return np.full(trials, time, np.int64)
@@ -96,7 +94,7 @@ def whole_lengths(lengths: Any, trials: int, time: int) -> NDArray[np.int64]:
     return array.astype(np.int64)
 
 
-def start_seconds(start_times: Any, trials: int) -> NDArray[np.float64]:
+def start_seconds(start_times: object, trials: int) -> NDArray[np.float64]:
     """Return start times as float64 seconds, finite or NaN."""
     array = expect("start_times", np.asarray(start_times), (trials,))
     if array.dtype.kind not in "uif" or np.isinf(array).any():
@@ -108,7 +106,7 @@ def start_seconds(start_times: Any, trials: int) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
-def column(name: str, value: Any) -> Array:
+def column(name: str, value: object) -> Array:
     """Return a condition or neuron column as numbers or text."""
     try:
         return objects.column(value)
@@ -134,7 +132,7 @@ def frozen(array: Array) -> Array:
     return view
 
 
-def expect(name: str, array: Array, shape: tuple[Any, ...]) -> Array:
+def expect(name: str, array: Array, shape: tuple[object, ...]) -> Array:
     """Return the array if it has this shape, else raise a ShapeError.
 
     In the shape, -1 stands for any size, and a final ... for any further axes.

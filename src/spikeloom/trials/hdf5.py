@@ -12,15 +12,14 @@ whose headers have checksums. The file holds no Python objects, so opening it ca
 
 import io
 import os
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import h5py
 import numpy as np
 
 from spikeloom.errors import CorruptFileError, DataError, FileError
 from spikeloom.files import atomic_path, atomic_write, check_is_here
-from spikeloom.shapes import Array
+from spikeloom.shapes import Array, Fields
 
 FORMAT = "spikeloom-trials"
 VERSION = 1
@@ -31,7 +30,7 @@ DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError
 """Errors that h5py raises for a damaged file."""
 
 
-def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+def write(path: str | os.PathLike[str], fields: Fields) -> None:
     """Write a trials file atomically.
 
     Args:
@@ -50,7 +49,7 @@ def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
     atomic_write(path, image.getvalue())
 
 
-def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]) -> None:
+def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
     """Write trials in parts that have the same neurons, bins and columns. Memory holds one part at a time.
 
     Args:
@@ -60,7 +59,7 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
     Raises:
         FileError: as `write`.
     """
-    columns: list[Mapping[str, Any]] = []  # one value per trial: small enough to keep
+    columns: list[Fields] = []  # one value per trial: small enough to keep
     with atomic_path(path) as part_path, h5py.File(part_path, "w", libver=("v110", "v110")) as file:
         for fields in parts:
             for name, value in _per_bin(fields).items():
@@ -71,7 +70,7 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
                 else:
                     _put(file, name, value, by_trial=True)
             columns.append({**fields, "counts": None, "rates": None, "latents": None})
-        joined: dict[str, Any] = {**columns[0], "lengths": np.concatenate([part["lengths"] for part in columns])}
+        joined: Fields = {**columns[0], "lengths": np.concatenate([part["lengths"] for part in columns])}
         for name in ("codes", "start_times"):
             if joined[name] is not None:
                 joined[name] = np.concatenate([part[name] for part in columns])
@@ -80,13 +79,13 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Mapping[str, Any]]
         _finish(file, joined)
 
 
-def _per_bin(fields: Mapping[str, Any]) -> dict[str, Array]:
+def _per_bin(fields: Fields) -> dict[str, Array]:
     """Return the arrays (trial, time, ...) by their name in the file."""
     arrays = {name: fields[name] for name in ("counts", "rates", "latents") if fields[name] is not None}
     return arrays | {f"behavior/{name}": np.asarray(value) for name, value in fields["behavior"].items()}
 
 
-def _finish(file: h5py.File, fields: Mapping[str, Any]) -> None:
+def _finish(file: h5py.File, fields: Fields) -> None:
     """Write all other fields after the arrays per bin."""
     for name, value in {"format": FORMAT, "source": fields["source"]}.items():
         _put_text(file, name, value)
@@ -112,7 +111,7 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
         return None
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read(path: str | os.PathLike[str]) -> Fields:
     """Read a trials file.
 
     Returns:
@@ -146,7 +145,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise _corrupt(path, str(error) or type(error).__name__) from error
 
 
-def _fields(file: h5py.File, path: str) -> dict[str, Any]:
+def _fields(file: h5py.File, path: str) -> Fields:
     kind = _text(file.attrs.get("format", ""))
     if kind != FORMAT:
         raise _other_kind(path, "it is an NWB file" if "nwb_version" in file.attrs else f"its format is {kind!r}")
@@ -156,7 +155,7 @@ def _fields(file: h5py.File, path: str) -> dict[str, Any]:
             f"{path} has version {file.attrs['version']}.",
             "Update spikeloom: pip install -U spikeloom.",
         )
-    fields: dict[str, Any] = {"bin_width": float(file.attrs["bin_width"]), "source": _text(file.attrs["source"])}
+    fields: Fields = {"bin_width": float(file.attrs["bin_width"]), "source": _text(file.attrs["source"])}
     there = list(file)
     for name in ("counts", "lengths"):
         fields[name] = file[name][()]
@@ -194,8 +193,16 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
         return group.create_dataset(name, data=array)  # an empty dataset cannot be chunked
     chunks = (1, *array.shape[1:]) if by_trial else array.shape
     most = (None, *array.shape[1:]) if by_trial else array.shape
-    packed: dict[str, Any] = dict(compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)
-    return group.create_dataset(name, data=array, chunks=chunks, maxshape=most, **packed)
+    return group.create_dataset(
+        name,
+        data=array,
+        chunks=chunks,
+        maxshape=most,
+        compression="gzip",
+        compression_opts=1,
+        shuffle=True,
+        fletcher32=True,
+    )
 
 
 def _get(data: h5py.Dataset) -> Array:
@@ -208,7 +215,7 @@ def _put_text(target: h5py.File | h5py.Dataset, name: str, text: str) -> None:
     target.attrs.create(name, np.array(raw, h5py.string_dtype("utf-8", max(len(raw), 1))))
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 

@@ -8,7 +8,6 @@ same neurons in different orders, one is reordered, with a `NeuronOrderWarning`.
 import re
 import warnings
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,7 +104,7 @@ def _labels(neuron_table: Mapping[str, Array], column: str) -> tuple[str, ...] |
     return labels if len(set(labels)) == len(labels) and "" not in labels else None
 
 
-def _sortable(name: str) -> list[Any]:
+def _sortable(name: str) -> list[object]:
     """Return a sort key that puts "unit2" before "unit10": text at even positions, integers at odd ones."""
     return [int(part) if position % 2 else part for position, part in enumerate(re.split(r"([0-9]+)", name))]
 

@@ -13,7 +13,8 @@ import io
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -21,7 +22,12 @@ from jaxtyping import Float, Integer
 
 from spikeloom.errors import DataError, SpikeloomError
 from spikeloom.files import atomic_write
-from spikeloom.shapes import Array
+from spikeloom.shapes import Array, Fields
+
+if TYPE_CHECKING:
+    from hdmf.common import VectorData
+    from pynwb import NWBFile
+    from pynwb.misc import Units
 
 GAP = 1.0
 """Least time between two trials, in seconds."""
@@ -36,7 +42,7 @@ TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "s
 """Columns that this module or NWB writes; no condition or neuron column can have these names."""
 
 
-def write(path: str | os.PathLike[str], fields: Mapping[str, Any]) -> None:
+def write(path: str | os.PathLike[str], fields: Fields) -> None:
     """Write an NWB file atomically.
 
     Args:
@@ -71,7 +77,7 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
     return notes.partition("source=")[2] if CLOCK in said and notes.startswith("bin_width=") else None
 
 
-def _session(pynwb: Any, fields: Mapping[str, Any]) -> Any:
+def _session(pynwb: ModuleType, fields: Fields) -> "NWBFile":
     """Return the NWB file in memory."""
     counts, lengths, width = fields["counts"], fields["lengths"], fields["bin_width"]
     source = fields["source"] or "unknown"
@@ -100,7 +106,7 @@ def _session(pynwb: Any, fields: Mapping[str, Any]) -> Any:
     return file
 
 
-def import_pynwb() -> Any:
+def import_pynwb() -> ModuleType:
     """Return the module pynwb, or raise an error that names the extra."""
     try:
         import pynwb
@@ -131,7 +137,7 @@ def spike_times(
     return times, ends
 
 
-def _check_names(fields: Mapping[str, Any]) -> None:
+def _check_names(fields: Fields) -> None:
     if not len(fields["counts"]) or not fields["counts"].shape[2]:
         raise DataError("An NWB file needs at least one trial and neuron.", "There are none.", "Write a trials file.")
     for group, taken in (("conditions", TAKEN), ("neuron_table", TAKEN), ("behavior", set())):
@@ -147,12 +153,12 @@ def _check_names(fields: Mapping[str, Any]) -> None:
 
 
 def _units(
-    pynwb: Any,
+    pynwb: ModuleType,
     times: Float[np.ndarray, " spike"],
     ends: Integer[np.ndarray, " neuron"],
     observed: Float[np.ndarray, "trial 2"],
     neuron_table: Mapping[str, Array],
-) -> Any:
+) -> "Units":
     from hdmf.common import VectorData, VectorIndex
 
     spikes = VectorData(name="spike_times", description="seconds", data=times)
@@ -172,7 +178,7 @@ def _units(
     )
 
 
-def _columns(table: Mapping[str, Array]) -> list[Any]:
+def _columns(table: Mapping[str, Array]) -> "list[VectorData]":
     from hdmf.common import VectorData
 
     # text as a list of str, which is what hdmf writes as UTF-8

@@ -7,13 +7,13 @@ trials of sets without start times.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spikeloom.errors import SpikeloomWarning
-from spikeloom.shapes import Array
+from spikeloom.shapes import Array, Fields
 from spikeloom.trials.padding import check_padding
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class PieceLengthWarning(SpikeloomWarning):
     """Trials were cut into pieces of a whole number of bins, which are shorter or longer than requested."""
 
 
-def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str, Any]:
+def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
     """Return the fields of the trials of all parts, one part after the other.
 
     Args:
@@ -49,7 +49,7 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> dict[str
     lengths = np.concatenate([part.lengths for part in parts])
     check_padding(lengths, parts[0].n_neurons, parts[0].bin_width)
     time, left_out = max(part.n_bins for part in parts), _LeftOut(len(parts))
-    arrays: dict[str, Any] = {"lengths": lengths}
+    arrays: Fields = {"lengths": lengths}
     for name in ("counts", "rates", "latents"):
         arrays[name] = _padded([getattr(part, name) for part in parts], time, left_out, name)
     arrays["codes"] = left_out.check([part.codes for part in parts], "codes", _join)
@@ -86,7 +86,9 @@ class _LeftOut:
         """Add one field that is left out, and the reason."""
         self.words.append(f"{kind} {name!r} ({why})" if name else f"{kind} ({why})")
 
-    def check(self, values: Sequence[Array | None], kind: str, join: Any, name: str = "") -> Array | None:
+    def check(
+        self, values: Sequence[Array | None], kind: str, join: Callable[[Sequence[Array]], Array], name: str = ""
+    ) -> Array | None:
         """Return the joined values, or None and a note if a part lacks them or has them in another form."""
         there = [value for value in values if value is not None]
         if not there:
@@ -109,7 +111,9 @@ class _LeftOut:
             warnings.warn(message, LeftOutWarning, stacklevel=4)
 
 
-def _shared(tables: Sequence[Mapping[str, Array]], left_out: _LeftOut, kind: str, join: Any) -> dict[str, Array]:
+def _shared(
+    tables: Sequence[Mapping[str, Array]], left_out: _LeftOut, kind: str, join: Callable[[Sequence[Array]], Array]
+) -> dict[str, Array]:
     """Join the columns that all tables have in the same form."""
     names = dict.fromkeys(name for table in tables for name in table)
     joined = {name: left_out.check([table.get(name) for table in tables], kind, join, name) for name in names}

@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from spikeloom import clock, html, objects
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.files import refuse_foreign
-from spikeloom.shapes import Array, Numbers, TrialMask, mask_of
+from spikeloom.objects import Foreign
+from spikeloom.shapes import Array, Fields, Numbers, TrialMask, mask_of
 from spikeloom.trials import hdf5, plot, splits
 from spikeloom.trials.by_trial import count_by_trial
 from spikeloom.trials.checks import (
@@ -106,7 +107,7 @@ class Trials:
             )
         lengths = whole_lengths(lengths, trials, time)
         mask = mask_of(lengths, time)
-        kept: dict[str, Any] = {"bin_width": bin_width, "lengths": lengths, "counts": blank(counts, mask)}
+        kept: Fields = {"bin_width": bin_width, "lengths": lengths, "counts": blank(counts, mask)}
         for name, shape in (
             ("rates", (trials, time, neurons)),
             ("latents", (trials, time, -1)),
@@ -374,7 +375,7 @@ class Trials:
             parts = [value[row, piece * size : (piece + 1) * size] for row, piece in zip(rows, pieces, strict=True)]
             return np.stack(parts)
 
-        arrays: dict[str, Any] = {name: cut(value) for name in PER_BIN if (value := getattr(self, name)) is not None}
+        arrays: Fields = {name: cut(value) for name in PER_BIN if (value := getattr(self, name)) is not None}
         if self.start_times is not None:
             arrays["start_times"] = np.asarray(self.start_times[rows], float) + pieces * (size * self.bin_width)
         return replace(
@@ -446,7 +447,7 @@ class Trials:
     # --- in and out ----------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_array(cls, array: Any, *, axes: str, bin_width: Any, **fields: Any) -> "Trials":
+    def from_array(cls, array: Foreign, *, axes: str, bin_width: object, **fields: Foreign) -> "Trials":
         """Return trials from an array with named axes in any order.
 
         Args:
@@ -473,7 +474,7 @@ class Trials:
 
     @classmethod
     def from_spike_times(
-        cls, times: Any, *, window: Any, bin_width: Any, axes: str = "trial neuron", **fields: Any
+        cls, times: Foreign, *, window: object, bin_width: object, axes: str = "trial neuron", **fields: Foreign
     ) -> "Trials":
         """Return trials from spike times that are cut by trial, each trial on its own clock.
 
@@ -533,6 +534,6 @@ class Trials:
         refuse_foreign(path, nwb.written_source, overwrite=overwrite)
         nwb.write(path, self.fields())
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self) -> Fields:
         """Return the constructor's arguments by name."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
