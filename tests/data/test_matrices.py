@@ -10,7 +10,7 @@ from scipy.io import savemat
 from spikeloom.data.load import load
 from spikeloom.data.matrices import read_matrix, read_variables
 from spikeloom.data.recording import Recording
-from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
+from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError, ShapeError
 from spikeloom.trials import Trials
 from tests.helpers.command import run
 
@@ -96,7 +96,11 @@ def test_cells_of_times_by_trial(tmp_path, save):
     for trial, row in enumerate(TIMES):
         deep[trial, 0] = cells([row])
     nested = save(tmp_path / "d.mat", spikes=deep)
-    assert load(nested, window=(0, 0.5), bin_width=0.25).counts.tolist() == BINNED
+    assert load(nested, axes="trial neuron", window=(0, 0.5), bin_width=0.25).counts.tolist() == BINNED
+    turned = load(nested, axes="neuron trial", window=(0, 0.5), bin_width=0.25).counts
+    np.testing.assert_array_equal(turned, np.transpose(BINNED, (2, 1, 0)))
+    with pytest.raises(SettingError, match="the names of their axes"):
+        load(nested, window=(0, 0.5), bin_width=0.25)
 
 
 @mat
@@ -168,6 +172,45 @@ def test_bin_widths_of_the_file_and_of_the_command(tmp_path):
         load(tmp_path / "c.npz", bin_width=0.015)
 
 
+def save_npz(path, **variables):
+    np.savez(path.with_suffix(".npz"), **variables)
+    return path.with_suffix(".npz")
+
+
+@pytest.mark.parametrize("save", [save_npz, save_v5, save_v73])
+def test_axes_are_never_guessed_from_the_name_of_the_variable(tmp_path, capsys, save):
+    turned = COUNTS.transpose(2, 0, 1)  # as many labs keep counts: neuron, trial, time
+    path = save(tmp_path / "c.mat", counts=turned, bin_width=np.array([0.01]))
+    assert run("bin", path, "--bin-width", 0.01, "--out", tmp_path / "t.h5") == 2
+    assert "Counts need the names of their axes" in " ".join(capsys.readouterr().err.split())
+    assert run("bin", path, "--bin-width", 0.01, "--axes", "neuron trial time", "--out", tmp_path / "t.h5") == 0
+    np.testing.assert_array_equal(Trials.load(tmp_path / "t.h5").counts, COUNTS)
+
+
+@pytest.mark.parametrize("save", [save_npz, save_v5])
+def test_a_file_may_name_the_axes_of_its_counts(tmp_path, save):
+    turned = COUNTS.transpose(2, 0, 1)
+    for number, axes in enumerate(("neuron trial time", np.array(["neuron", "trial", "time"], object))):
+        axes = axes if save is save_v5 else np.asarray(axes, str)
+        path = save(tmp_path / f"{number}.mat", x=turned, bin_width=0.01, axes=axes)
+        np.testing.assert_array_equal(load(path).counts, COUNTS)
+        with pytest.raises(ShapeError, match="axes must name each axis"):
+            load(path, axes="time neuron")
+
+
+def test_lengths_determine_the_axes_if_they_fit_one_order_only(tmp_path):
+    np.savez(tmp_path / "a.npz", counts=COUNTS.transpose(1, 2, 0), bin_width=0.01, lengths=[6, 6, 5, 6])
+    trials = load(tmp_path / "a.npz")
+    assert trials.lengths.tolist() == [6, 6, 5, 6]
+    np.testing.assert_array_equal(trials.counts[0], COUNTS[0])
+    np.savez(tmp_path / "b.npz", counts=COUNTS[:, :, [0, 1, 2, 0, 1, 2]], bin_width=0.01, lengths=[6, 6, 5, 6])
+    with pytest.raises(SettingError, match="Counts need the names of their axes"):
+        load(tmp_path / "b.npz")
+    np.savez(tmp_path / "c.npz", counts=COUNTS, bin_width=0.01, lengths=[5, 5, 5, 5])
+    with pytest.raises(SettingError, match="Counts need the names of their axes"):
+        load(tmp_path / "c.npz")
+
+
 def test_one_message_for_each_mistake(tmp_path, capsys):
     np.savez(tmp_path / "two.npz", a=COUNTS, b=COUNTS)
     np.save(tmp_path / "one.npy", COUNTS)
@@ -205,6 +248,8 @@ def test_one_message_for_each_mistake(tmp_path, capsys):
             tmp_path / "ok.npz",
             "--bin-width",
             0.1,
+            "--axes",
+            "trial time neuron",
             "--align",
             "go",
             "--window",

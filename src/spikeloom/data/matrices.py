@@ -2,7 +2,7 @@
 
 | a variable of the file | is read as |
 |---|---|
-| array of whole numbers with two or three axes | counts, whose axes and bin width must be said |
+| array of whole numbers with two or three axes | counts, whose axes and bin width must be said (see below) |
 | cells, one array (time, neuron) per trial | counts of trials of different length |
 | cells (neuron,) of times | spike times of a whole recording |
 | cells (trial, neuron) or cells of cells, of times | spike times cut by trial; axes and a window must be said |
@@ -12,8 +12,13 @@
 SciPy reads files of MATLAB up to version 7.2, and h5py later ones; the arrays have the axis order that MATLAB shows.
 Nothing is unpickled: object arrays of NumPy cause an error. Variables with one entry per trial beside spike times, such
 as start_time, become the trial table.
+
+Axes and bin width of counts may stand in the file itself, as the variables `axes` ("neuron trial time") and
+`bin_width`. The variable `lengths`, the valid bins of each trial, determines the axes if it fits only one order of
+them. Otherwise axes must be given: a file does not show which of its axes is time.
 """
 
+import itertools
 import os
 import zipfile
 from collections.abc import Mapping
@@ -29,6 +34,7 @@ from spikeloom.data.recording import Recording
 from spikeloom.errors import CorruptFileError, DataError, FileError, SettingError
 from spikeloom.files import check_is_here
 from spikeloom.objects import Foreign
+from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 SUFFIXES = (".npz", ".npy", ".mat")
@@ -184,15 +190,15 @@ def _counts(
             [part.T if axes.split()[0] == "neuron" else part for part in parts], bin_width=width, source=source
         )
     else:
-        axes = "trial time neuron" if axes is None and chosen.name == "counts" and chosen.value.ndim == 3 else axes
+        lengths = _lengths(every)
+        axes = axes or _stored_axes(every) or _axes_of_lengths(chosen.value.shape, lengths)
         if axes is None:
             raise SettingError(
                 "Counts need the names of their axes.",
                 f"There were none for {chosen.name!r} of {source}, {chosen.what}.",
                 f"Give --axes (in Python axes=), such as {_axes_example(chosen.value.ndim)}.",
             )
-        lengths = every.get("lengths")
-        more = {} if lengths is None or lengths.value is None else {"lengths": lengths.value.ravel()}
+        more = {} if lengths is None else {"lengths": lengths}
         trials = Trials.from_array(chosen.value, axes=axes, bin_width=width, source=source, **more)
     if wanted is None or stored_width is None:
         return trials
@@ -206,6 +212,33 @@ def _counts(
     return trials if factor == 1 else trials.rebin(factor)
 
 
+def _lengths(every: Mapping[str, Variable]) -> Array | None:
+    """Return the variable `lengths`, valid bins of each trial (trial,), if the file has it."""
+    stored = every.get("lengths")
+    return None if stored is None or stored.value is None else np.asarray(stored.value).ravel()
+
+
+def _stored_axes(every: Mapping[str, Variable]) -> str | None:
+    """Return the axes that the file itself names, in the variable `axes`: one text, or one word per axis."""
+    stored = every.get("axes")
+    if stored is None or stored.value is None or stored.value.dtype.kind not in "UO":
+        return None
+    return " ".join(str(np.squeeze(word)) for word in stored.value.ravel())
+
+
+def _axes_of_lengths(shape: tuple[int, ...], lengths: Array | None) -> str | None:
+    """Return the only order of axes that fits the lengths (trial,), whose longest fills the time axis, or None."""
+    if lengths is None or len(shape) != 3 or not lengths.size:
+        return None
+    sizes = {"trial": lengths.size, "time": lengths.max()}
+    orders = [
+        order
+        for order in itertools.permutations(("trial", "time", "neuron"))
+        if all(sizes.get(name, size) == size for name, size in zip(order, shape, strict=True))
+    ]
+    return " ".join(orders[0]) if len(orders) == 1 else None
+
+
 def _axes_example(n_axes: int) -> str:
     return '"neuron trial time" if they are in this order' if n_axes == 3 else '"time neuron" if they are in this order'
 
@@ -213,7 +246,7 @@ def _axes_example(n_axes: int) -> str:
 def _by_trial(chosen: Variable, *, axes: str | None, bin_width: object, window: object, source: str) -> Trials:
     cells = chosen.value
     deep = _is_cells_of_cells(cells)
-    if axes is None and not deep:
+    if axes is None:
         raise SettingError(
             "Cells of spike times need the names of their axes.",
             f"There were none for {chosen.name!r} of {source}, {chosen.what}.",
@@ -226,9 +259,7 @@ def _by_trial(chosen: Variable, *, axes: str | None, bin_width: object, window: 
             "Give --window START END, in seconds on the clock of each trial, and --bin-width.",
         )
     nested = [list(cell.ravel()) for cell in cells.ravel()] if deep else cells
-    return Trials.from_spike_times(
-        nested, axes=axes or "trial neuron", window=window, bin_width=bin_width, source=source
-    )
+    return Trials.from_spike_times(nested, axes=axes, window=window, bin_width=bin_width, source=source)
 
 
 def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Foreign], Foreign]:
