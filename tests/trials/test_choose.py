@@ -58,6 +58,34 @@ def test_a_rule_keeps_its_rows(rule, rows):
     np.testing.assert_array_equal(np.flatnonzero(rows_where(TABLE, [rule], 5)), rows)
 
 
+ANGLES = {
+    "angle_deg": np.array([-10, 10, 350, 370, 90]),
+    "phase_rad": np.array([-np.pi / 2, 0.0, 1.5 * np.pi, np.nan, 2 * np.pi], np.float32),
+    "heading": np.array([-180.0, 180.0, 0.0, 540.0, 90.0]),
+    "depth": np.array([-10, 350, 350, 10, 0]),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [
+        ("angle_deg == 350", [0, 2]),
+        ("angle_deg == -10", [0, 2]),
+        ("angle_deg == 730,-270", [1, 3, 4]),
+        ("angle_deg != 10", [0, 2, 4]),
+        ("angle_deg < 0", [0]),
+        (f"phase_rad == {1.5 * np.pi}", [0, 2]),
+        ("phase_rad == 0", [1, 4]),
+        ("phase_rad == nan", [3]),
+        ("heading == 180", [0, 1, 3]),
+        ("depth == 350", [1, 2]),
+    ],
+)
+def test_angles_that_differ_by_whole_turns_are_equal(rule, rows):
+    hits = rows_where(ANGLES, [rule], 5, units={"heading": "deg"})
+    np.testing.assert_array_equal(np.flatnonzero(hits), rows)
+
+
 def test_several_rules_must_all_hold():
     np.testing.assert_array_equal(rows_where(TABLE, ["quality == good", "depth < 800"], 5), [1, 0, 0, 0, 0])
     with pytest.raises(DataError, match=r"No trial is left after 'quality == mua'"):

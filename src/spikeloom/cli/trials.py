@@ -139,12 +139,12 @@ def select(
             "Write --keep, --units, --min-rate, --where or --every.",
         )
     from spikeloom.trials import Trials
-    from spikeloom.trials.choose import rows_of_units, rows_where, trial_columns
+    from spikeloom.trials.choose import rows_of_units, rows_where, trials_where
 
     chosen = Trials.load(trials)
     before = chosen.n_neurons
     if where:
-        chosen = chosen.select(rows_where(trial_columns(chosen), where, len(chosen), noun="trial"))
+        chosen = chosen.select(trials_where(chosen, where))
     if every:
         chosen = chosen.cut(every)
     kept = rows_where(chosen.neuron_table, keep or (), chosen.n_neurons)

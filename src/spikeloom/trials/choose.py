@@ -5,9 +5,13 @@ values, separated by commas), <, <=, > and >=; a single = means ==, and `area in
 Put a value in quotation marks if it contains a comma, or spaces at its ends. An expression is compared with the column
 and never evaluated as code. Trials can also be chosen by `start_time`, in seconds on the recording's clock, if it is
 available.
+
+Angles (`spikeloom.angles`) are equal if they differ by whole turns: `angle_deg == 350` holds for -10. The comparisons
+of size take angles as they are written in the column.
 """
 
 import difflib
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from spikeloom import angles
 from spikeloom.errors import DataError, SettingError, SpikeloomWarning
 from spikeloom.shapes import Array
 
@@ -95,7 +100,12 @@ def _values(text: str) -> tuple[str, ...]:
 
 
 def rows_where(
-    table: Mapping[str, Array], rules: Sequence[str], n_rows: int, *, noun: str = "neuron"
+    table: Mapping[str, Array],
+    rules: Sequence[str],
+    n_rows: int,
+    *,
+    noun: str = "neuron",
+    units: Mapping[str, str] | None = None,
 ) -> NDArray[np.bool_]:
     """Mark the rows for which every rule holds.
 
@@ -106,6 +116,7 @@ def rows_where(
         rules: Expressions such as "quality == good"; all must hold.
         n_rows: Number of rows of the table.
         noun: The kind of a row, for messages: "neuron" or "trial".
+        units: Units of columns, name -> text such as "deg". The unit of an angle may also be the end of its name.
 
     Returns:
         Mask of the rows (row,), with at least one True.
@@ -126,7 +137,7 @@ def rows_where(
                 f"The columns are {', '.join(sorted(table))}." if table else "There are no columns.",
                 _close(rule.column, list(table)) or "Name one of them. `spikeloom inspect` shows what they hold.",
             )
-        keep &= _holds(rule, np.asarray(table[rule.column]), noun)
+        keep &= _holds(rule, np.asarray(table[rule.column]), noun, (units or {}).get(rule.column, ""))
         if not keep.any():
             raise DataError(
                 f"No {noun} is left after {text!r}.",
@@ -136,7 +147,7 @@ def rows_where(
     return keep
 
 
-def _holds(rule: Rule, column: Array, noun: str) -> NDArray[np.bool_]:
+def _holds(rule: Rule, column: Array, noun: str, unit: str) -> NDArray[np.bool_]:
     """Mark the rows for which one rule holds (row,)."""
     if column.ndim != 1:
         raise SettingError(
@@ -153,7 +164,7 @@ def _holds(rule: Rule, column: Array, noun: str) -> NDArray[np.bool_]:
             )
         with np.errstate(invalid="ignore"):
             return np.asarray(ORDER[rule.comparison](column, _number(rule, rule.values[0])))
-    each = [_equal(rule, column, value) for value in rule.values]
+    each = [_equal(rule, column, value, unit) for value in rule.values]
     for value, hits in zip(rule.values, each, strict=True):
         if not hits.any() and (len(each) > 1 or rule.comparison == "!="):
             message = f"No {noun} has {rule.column} {value!r}. The column holds {_listed(column)}."
@@ -162,8 +173,8 @@ def _holds(rule: Rule, column: Array, noun: str) -> NDArray[np.bool_]:
     return ~equal if rule.comparison == "!=" else equal
 
 
-def _equal(rule: Rule, column: Array, value: str) -> NDArray[np.bool_]:
-    """Mark the rows that equal one value; floats are equal to the precision of their type."""
+def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_]:
+    """Mark the rows that equal one value; floats are equal to the precision of their type, angles up to whole turns."""
     if column.dtype.kind == "U":
         return np.asarray(column == value)
     if column.dtype.kind == "b":
@@ -172,9 +183,12 @@ def _equal(rule: Rule, column: Array, value: str) -> NDArray[np.bool_]:
             raise SettingError(f"{rule.column!r} holds True and False.", f"The value was {value!r}.", "Write true.")
         return np.asarray(column == words[value.lower()])
     number = _number(rule, value)
+    precision = 1e-6 if column.dtype.itemsize < 8 else 1e-9
+    period = angles.period_of(rule.column, unit)
+    if period is not None and math.isfinite(number):
+        return np.asarray(np.abs(angles.difference(column, number, period)) <= precision * period)
     if column.dtype.kind in "ui":
         return np.asarray(column == number)
-    precision = 1e-6 if column.dtype.itemsize < 8 else 1e-9
     return np.isclose(column, number, rtol=precision, atol=1e-12, equal_nan=True)
 
 
@@ -193,8 +207,8 @@ def _number(rule: Rule, value: str) -> int | float:
         ) from None
 
 
-def trial_columns(trials: "Trials") -> dict[str, Array]:
-    """Return the columns by which trials can be chosen: the conditions, and `start_time` in seconds.
+def trials_where(trials: "Trials", rules: Sequence[str]) -> NDArray[np.bool_]:
+    """Mark the trials for which every rule about their conditions, or `start_time` in seconds, holds; see `rows_where`.
 
     There is no `start_time` if all starts are unknown. A condition called `start_time` replaces the starts of the
     trials.
@@ -202,7 +216,7 @@ def trial_columns(trials: "Trials") -> dict[str, Array]:
     columns = dict(trials.conditions)
     if trials.start_times is not None:
         columns.setdefault(START_TIME, np.asarray(trials.start_times, float))
-    return columns
+    return rows_where(columns, rules, len(trials), noun="trial", units=trials.units)
 
 
 def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDArray[np.bool_]:
