@@ -128,6 +128,7 @@ def test_a_stream_is_one_trial_in_pieces(run, tmp_path):
     np.testing.assert_array_equal(np.concatenate(pieces.counts), whole.counts[0])
     np.testing.assert_allclose(np.concatenate(pieces.behavior["wave"]), whole.behavior["wave"][0], atol=1e-12)
     assert pieces.conditions["side"].tolist() == ["left"] * 3
+    assert set(pieces.conditioned_on) == set(whole.conditioned_on) == {"angle_deg", "side", "wave"}
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,10 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     traversals = _traversals(folder, seen, unseen, seed, say)
 
     say(
-        f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} --conditioned-on {SERIES} "
+        f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} "
         f"--drawn {folder / 'circle.h5'} --seed {seed} --out {folder}"
     )
-    judged = evaluate(unseen, generated, reference=seen, conditioned_on=[SERIES], seed=seed, cost=cost(model))
+    judged = evaluate(unseen, generated, reference=seen, seed=seed, cost=cost(model))
     drawn = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
     judged.with_figures(drawn, *traversals).save(folder)
     say(judged.summary)

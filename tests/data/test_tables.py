@@ -130,3 +130,22 @@ def test_the_real_interval_set():
     nap = pytest.importorskip("pynapple")
     trials = load(SPIKES, trial_table=nap.IntervalSet([1.0, 3.0], [2.0, 4.0])).bin(0.5)
     np.testing.assert_array_equal(trials.counts[:, :, 0], [[5, 5], [5, 5]])
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "words"),
+    [
+        (
+            {"cue_time": [1.0, 3.0]},
+            {},
+            "no column start_time, the time at which each trial begins.*--align COLUMN.*cue",
+        ),
+        ({"start_time": [1.0, 3.0]}, {}, "no column stop_time, the time at which each trial ends.*Rename the column"),
+        ({"cue_time": [0.1, 0.1]}, {"align": "cue_time", "window": (0, 1), "relative": True}, "no column start_time"),
+        ({"kind": ["a", "b"]}, {}, "no column start_time.*there is none"),
+    ],
+)
+def test_a_trial_table_without_times_of_trials_is_named(table, options, words):
+    recording = load([[0.5, 1.5, 3.5]], trial_table=table)
+    with pytest.raises(DataError, match=words):
+        recording.bin(0.1, **options)

@@ -141,6 +141,19 @@ def test_only_what_was_a_condition_is_read_back() -> None:
     assert other["noise_correlation_r"].value == conditioned["noise_correlation_r"].value  # labels are still used
 
 
+def test_trials_themselves_say_what_they_were_conditioned_on() -> None:
+    real, fake, other = toy(1), replace(toy(3), conditioned_on=["direction"]), replace(toy(4), conditioned_on=())
+    read_back = [one for one in METRICS if one.name == "condition_accuracy"]
+    bench = RecordedHalves.build(real, fakes=[fake, other], reference=toy(2, trials=80), splits=2, metrics=read_back)
+    rows = {name: panel_rows(bench, {"": bench.judge(one)})[0] for name, one in (("fake", fake), ("other", other))}
+    assert rows["fake"].value is not None
+    assert rows["fake"].floor is not None
+    assert rows["other"].value is None
+    assert "not conditioned on direction" in rows["other"].note
+    unknown = RecordedHalves.build(real, fakes=[other, toy(3)], splits=2, metrics=read_back)
+    assert unknown.real.conditioned_on is None
+
+
 def test_labels_of_several_columns_keep_conditions_apart() -> None:
     """Two columns of two values each shift all rates; a joint label takes the shifts out of the noise correlation."""
     rng = np.random.default_rng(0)

@@ -79,6 +79,13 @@ def test_what_only_some_sets_have_is_left_out_and_named(change, words, first):
     assert "new" not in both.conditions
 
 
+def test_pooled_trials_know_their_conditions_if_all_sets_agree():
+    conditional, plain = part(1, conditioned_on=["angle"]), part(2, conditioned_on=())
+    assert conditional.concatenate(part(3, conditioned_on=["angle"])).conditioned_on == ("angle",)
+    assert conditional.concatenate(plain).conditioned_on is None
+    assert conditional.select([0]).rebin(2).conditioned_on == ("angle",)
+
+
 def test_later_sets_may_hold_larger_counts_and_longer_words():
     one = part(1)
     two = replace(part(2), counts=part(2).counts.astype(int) + 300)

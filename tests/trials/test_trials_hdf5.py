@@ -193,6 +193,7 @@ def test_parts_make_the_file_of_the_whole(tmp_path):
         rates=np.ones((7, 4, 2), np.float32),
         codes=np.arange(14.0).reshape(7, 2),
         start_times=np.arange(7) / 3,
+        conditioned_on=["word", "v"],
         source="x",
     )
     hdf5.write_parts(tmp_path / "parts.h5", (part.fields() for part in whole.batches(3)))

@@ -26,7 +26,7 @@ def some_trials(seed: int, trials: int, time: int, neurons: int, bin_width: floa
             "reward": rng.integers(0, 9, (trials, time, 1)),
             "small": rng.normal(size=(trials, time, 3)).astype(np.float32),
         },
-        units={"hand_vel": "m/s", "reward": "µl"},
+        units={"hand_vel": "m/s", "reward": "µl", "angle": "deg", "target": "m", "number": "ms", "name": "a word"},
         conditions={
             "angle": rng.integers(0, 8, trials) * 45.0,
             "target": rng.normal(size=(trials, 2)),
@@ -34,6 +34,7 @@ def some_trials(seed: int, trials: int, time: int, neurons: int, bin_width: floa
             "number": np.arange(trials),
             "go": rng.random(trials) < 0.5,
         },
+        conditioned_on=[["angle", "hand_vel"], [], None][seed % 3],
         neuron_table={"tetrode": rng.integers(0, 9, neurons), "area": rng.choice(["M1", "PMd"], neurons)},
         source="a test",
     )
@@ -62,6 +63,7 @@ def test_binning_the_file_gives_the_same_trials(seed, shape, bin_width, rate, tm
     for name, value in trials.neuron_table.items():
         np.testing.assert_array_equal(again.neuron_table[name], value)
     assert again.units == trials.units
+    assert again.conditioned_on == trials.conditioned_on
     shortest = int(trials.lengths.min())
     aligned = recording.bin(trials.bin_width, align="align_time", window=(0.0, shortest * trials.bin_width))
     np.testing.assert_array_equal(aligned.counts, trials.counts[:, :shortest])

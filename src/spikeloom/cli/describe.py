@@ -151,6 +151,8 @@ def _trials(trials: "Trials") -> list[str]:
     if trials.start_times is not None and np.isfinite(trials.start_times).any():
         first, last = np.nanmin(trials.start_times), np.nanmax(trials.start_times)
         lines.append(f"start_time    trials begin at {first:g} to {last:g} s of the recording")
+    if trials.conditioned_on is not None:
+        lines.append(f"generated     conditioned on {trials.conditioned_on_in_words()}")
     lines += _table("conditions", "", trials.conditions)
     lines += _table("neuron table", "", trials.neuron_table)
     for name, values in trials.behavior.items():

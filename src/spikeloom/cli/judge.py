@@ -58,7 +58,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="Condition or series that the generated trials were conditioned on: only these are decoded. "
-            "Repeatable. Default: all conditions and series of the generated trials."
+            "Repeatable. Default: those that the trials file records; without a record, all conditions and series."
         ),
     ] = None,
     model: Annotated[

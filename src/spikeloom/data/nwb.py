@@ -10,6 +10,7 @@ A file without spike times may hold counts in bins as a time series. The user na
 whole numbers. NWB does not define whether a time stamp is the start or the middle of a bin; here it is the start.
 """
 
+import json
 import os
 import re
 import warnings
@@ -21,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom import objects
-from spikeloom.angles import period_of
 from spikeloom.data.hdf5 import DAMAGE, OnDemand, check_path, damaged, opened, text_list, text_of, values_of
 from spikeloom.data.recording import Recording
 from spikeloom.data.series import StoredSeries
 from spikeloom.errors import CorruptFileError, DataError, FileError, SpikeloomWarning
 from spikeloom.shapes import Array
+from spikeloom.trials.nwb import CONDITIONED_ON
 
 BULKY = {"ElectricalSeries", "SpikeEventSeries", "ImageSeries", "TwoPhotonSeries", "OnePhotonSeries", "IndexSeries"}
 """Types of series that hold raw data, not behaviour. Reading them could fill the memory."""
@@ -89,6 +90,7 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
         trials = tables[trial_table] if trial_table in where else {}
         behavior = _series(file, path)
         column_units = _column_units(file, list(where.values()))
+        conditioned_on = _conditioned_on(file[where[trial_table]]) if trial_table in where else None
         spikes, observed, neuron_table = _units(file)
     invalid = None
     if INVALID in where:
@@ -104,6 +106,7 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
         neuron_table=neuron_table,
         observed_each=observed,
         invalid=invalid,
+        conditioned_on=conditioned_on,
         source=os.path.basename(path),
     )
 
@@ -286,20 +289,30 @@ def _tables(file: h5py.File) -> dict[str, str]:
 
 
 def _column_units(file: h5py.File, tables: list[str]) -> dict[str, str]:
-    """Return the units of columns that are angles, from their attribute `unit` or their description."""
+    """Return the units of columns: their attribute `unit`, or the unit of an angle that their description names.
+
+    Columns called `*_time` are left out, for they are read in seconds.
+    """
     units = {}
     for table in tables:
         for name, column in file[table].items():
-            if not isinstance(column, h5py.Dataset) or column.dtype.kind not in "iuf" or name.endswith("_index"):
+            if not isinstance(column, h5py.Dataset) or name.endswith(("_index", "_time")):
                 continue
-            unit = text_of(column.attrs.get("unit", ""))
+            unit = text_of(column.attrs.get("unit", "")).strip()
+            if unit and unit.lower() not in NO_UNIT:
+                units[name] = unit
+                continue
             text = text_of(column.attrs.get("description", "")).lower()
             word = ANGLE_UNIT.search(text)
-            if not unit and word and not NO_ANGLE.search(text):
-                unit = word[0]
-            if unit and period_of(name, unit) is not None:
-                units[name] = unit
+            if column.dtype.kind in "iuf" and word and not NO_ANGLE.search(text):
+                units[name] = word[0]
     return units
+
+
+def _conditioned_on(table: h5py.Group) -> list[str] | None:
+    """Return the conditions of generated trials that spikeloom wrote; None for a recording."""
+    names = table.attrs.get(CONDITIONED_ON)
+    return None if names is None else list(json.loads(text_of(names)))
 
 
 def _read_table(path: str, where: str) -> dict[str, Array]:

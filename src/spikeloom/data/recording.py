@@ -22,12 +22,11 @@ from spikeloom.data.notes import (
     MaskedTimesWarning,
 )
 from spikeloom.data.series import BinnedCounts, Series, StoredSeries, check_times
-from spikeloom.data.tables import raw_times, read_table
+from spikeloom.data.tables import START, STOP, raw_times, read_table
 from spikeloom.data.to_trials import as_names, to_trials
 from spikeloom.errors import DataError, SettingError, ShapeError
 from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
-from spikeloom.trials import Trials
 from spikeloom.trials.choose import rows_of_units, rows_where
 
 
@@ -52,6 +51,7 @@ class Recording:
         observed_each: Intervals (interval, 2) in seconds in which each neuron was observed, in place of `observed`. A
             neuron without intervals counts as observed whenever the others are.
         invalid: Intervals (interval, 2) in seconds that must not be used.
+        conditioned_on: Conditions of generated trials, as in `Trials`; None for a recording.
         source: Origin of the recording, such as the name of its file.
 
     Raises:
@@ -78,6 +78,7 @@ class Recording:
     observed: Foreign = None
     observed_each: Sequence[Foreign] | None = None
     invalid: Foreign = None
+    conditioned_on: Sequence[str] | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -297,84 +298,7 @@ class Recording:
 
     # --- to trials -----------------------------------------------------------------------------------------------
 
-    def bin(
-        self,
-        bin_width: object,
-        *,
-        align: str | None = None,
-        window: object = None,
-        every: object = None,
-        trials: str | None = None,
-        relative: bool | None = None,
-        conditions: Sequence[str] = (),
-        behavior: Sequence[str] = (),
-        angles: Sequence[str] = (),
-        lag: object = 0.0,
-        counts: str | None = None,
-        units: str | Sequence[int] | Sequence[str] | None = None,
-        keep: str | Sequence[str] = (),
-    ) -> Trials:
-        """Count the spikes of every trial in bins, and sample conditions and behaviour.
-
-        With `align` and `window`, all trials have the same length: bins from `window[0]` to `window[1]` around the time
-        in the column. With `every`, the observed times are cut into consecutive pieces of equal length. Pieces do not
-        cross gaps, and a remainder shorter than a piece at the end of an observed interval is left out. Without these,
-        a trial lasts from its `start_time` to its `stop_time`, in all whole bins that fit.
-
-        Bin k holds the spikes of [start + k w, start + (k + 1) w); see `spikeloom.data.binning` for spikes on edges.
-        A recording of binned counts keeps its bins: a window begins at the bin whose beginning is nearest, a whole
-        trial has the bins that begin inside it, and wider bins are sums of neighbouring bins.
-
-        Args:
-            bin_width: Width of a bin in seconds or with a unit, like all times here. For binned counts, their bin width
-                or a whole multiple of it.
-            align: Column of the trial table with a time in seconds, such as "target_on_time".
-            window: Start and end in seconds relative to that time, such as (-0.2, 0.5); a whole number of bins.
-            every: Length of the pieces of a continuous recording in seconds; a whole number of bins.
-            trials: Table whose rows are the trials, such as "epochs"; by default, the trial table. With `every`, the
-                table inside whose rows the pieces lie; by default, pieces fill all observed times.
-            relative: `True` if the times in the alignment column count from the start of each trial. By default they
-                are times on the recording's clock, with an error if most of them lie outside their trial. `False`
-                disables this check.
-            conditions: Columns of the trial table to keep.
-            behavior: Series to keep, sampled at the bins: the mean of the samples in a bin, else linear interpolation
-                between neighbouring samples; both on the circle for angles.
-            angles: Series and columns to treat as angles even if their unit is not one of angles.
-            lag: Seconds by which behaviour is read later than the spikes of the same bin.
-            counts: Series of binned counts to use in place of spike times, such as "ecephys/counts_50ms".
-            units: Ids of the neurons to keep, such as "3,5-9"; by default, all. See `choose`.
-            keep: Rules on columns of the neuron table, such as "quality == good"; all must hold.
-
-        Returns:
-            Trials, with the start of each trial on the recording's clock in `start_times`.
-
-        Raises:
-            SettingError: if a bin width, window, id or rule is invalid, or settings contradict each other.
-            DataError: if there are no neurons, a column or series is missing, or no trial is left.
-
-        Warns:
-            DroppedTrialsWarning: if some trials were left out, with their number and the reasons.
-            FewSpikesWarning: if the trials hold hardly any of the recording's spikes.
-            OverlappingTrialsWarning: if trials share spikes.
-            RepeatedIdsWarning: if several neurons have the same id, so that only their order distinguishes them.
-            LeftOverWarning: if parts of a continuous recording were left out.
-        """
-        return to_trials(
-            self,
-            bin_width,
-            align=align,
-            window=window,
-            every=every,
-            trials=trials,
-            relative=relative,
-            conditions=conditions,
-            behavior=behavior,
-            angles=angles,
-            lag=lag,
-            counts=counts,
-            units=units,
-            keep=keep,
-        )
+    bin = to_trials  # its signature and docstring are those of the method
 
     def spike_range(self) -> tuple[float, float]:
         """Return the times of the first and the last spike in seconds; for binned counts, of the first and last bin."""
@@ -403,7 +327,7 @@ class Recording:
         """Return the columns of the trial table to which trials can be aligned, as text for messages."""
         plain = [name for name, column in self.trial_table.items() if column.ndim == 1 and column.dtype.kind in "iuf"]
         timed = [name for name in plain if "time" in name]
-        return "there are " + ", ".join(timed or plain) if plain else "there is none"
+        return ", ".join(timed or plain) if plain else "there is none"
 
     def known_tables(self) -> str:
         """Return the names of all tables of intervals, as text for messages."""
@@ -436,6 +360,14 @@ class Recording:
                 f"There is no trial table in {where}.",
                 f"{use}Or cut the whole recording into pieces, such as --every 2.",
             )
+        if name in (START, STOP):
+            raise DataError(
+                f"The trial table has no column {name}, the time at which each trial "
+                f"{'begins' if name == START else 'ends'}.",
+                f"Its columns are {', '.join(self.trial_table)}, in {where}.",
+                f"Rename the column that holds this time to {name}, or cut around an event that has a time: "
+                f"--align COLUMN --window START END ({self.alignment_columns()}).",
+            )
         raise DataError(
             f"The {role} must be a column of the trial table.",
             f"It was {name!r}, in {where}.",
@@ -444,7 +376,7 @@ class Recording:
 
     def times(self, name: str) -> Float[np.ndarray, " trial"]:
         """Return a column of times of the trial table, in seconds. Raise a DataError if it does not hold times."""
-        role = "column" if name in ("start_time", "stop_time") else "alignment column"
+        role = "column" if name in (START, STOP) else "alignment column"
         column = self.column(name, role)
         if column.ndim != 1 or column.dtype.kind not in "iuf":
             raise DataError(
@@ -452,13 +384,15 @@ class Recording:
                 f"{name!r} holds {'text' if column.dtype.kind == 'U' else column.dtype} of shape {column.shape}.",
                 f"Choose another: {self.alignment_columns()}.",
             )
-        if name in self.trial_units:
+        unit = self.trial_units.get(name, "")
+        scale = objects.TIME_UNITS.get(unit.lower(), None if unit else 1.0)
+        if scale is None:
             raise DataError(
                 "An alignment column must hold times.",
-                f"{name!r} holds {self.trial_units[name]}.",
+                f"{name!r} holds {unit}.",
                 f"Choose another: {self.alignment_columns()}.",
             )
-        return column.astype(np.float64)
+        return np.asarray(objects.scaled(column.astype(np.float64), scale))
 
     def series(self, name: str) -> Series | StoredSeries:
         """Return a behaviour series by its name. Raise a DataError if there is no such series."""

@@ -1,6 +1,6 @@
 """Cut a recording into trials.
 
-`to_trials` implements `Recording.bin`: it finds the spans of the trials, places bins on them, counts spikes, samples
+`to_trials` is the method `Recording.bin`: it finds the spans of the trials, places bins on them, counts spikes, samples
 behaviour, and reports all trials that were left out.
 """
 
@@ -53,7 +53,52 @@ def to_trials(
     units: str | Sequence[int] | Sequence[str] | None = None,
     keep: str | Sequence[str] = (),
 ) -> Trials:
-    """Bin a recording. Arguments, result and errors are those of `Recording.bin`."""
+    """Count the spikes of every trial in bins, and sample conditions and behaviour.
+
+    With `align` and `window`, all trials have the same length: bins from `window[0]` to `window[1]` around the time
+    in the column. With `every`, the observed times are cut into consecutive pieces of equal length. Pieces do not
+    cross gaps, and a remainder shorter than a piece at the end of an observed interval is left out. Without these,
+    a trial lasts from its `start_time` to its `stop_time`, in all whole bins that fit.
+
+    Bin k holds the spikes of [start + k w, start + (k + 1) w); see `spikeloom.data.binning` for spikes on edges.
+    A recording of binned counts keeps its bins: a window begins at the bin whose beginning is nearest, a whole
+    trial has the bins that begin inside it, and wider bins are sums of neighbouring bins.
+
+    Args:
+        recording: The recording; `recording.bin(...)` calls this function with it.
+        bin_width: Width of a bin in seconds or with a unit, like all times here. For binned counts, their bin width
+            or a whole multiple of it.
+        align: Column of the trial table with a time in seconds, such as "target_on_time".
+        window: Start and end in seconds relative to that time, such as (-0.2, 0.5); a whole number of bins.
+        every: Length of the pieces of a continuous recording in seconds; a whole number of bins.
+        trials: Table whose rows are the trials, such as "epochs"; by default, the trial table. With `every`, the
+            table inside whose rows the pieces lie; by default, pieces fill all observed times.
+        relative: `True` if the times in the alignment column count from the start of each trial. By default they
+            are times on the recording's clock, with an error if most of them lie outside their trial. `False`
+            disables this check.
+        conditions: Columns of the trial table to keep.
+        behavior: Series to keep, sampled at the bins: the mean of the samples in a bin, else linear interpolation
+            between neighbouring samples; both on the circle for angles.
+        angles: Series and columns to treat as angles even if their unit is not one of angles.
+        lag: Seconds by which behaviour is read later than the spikes of the same bin.
+        counts: Series of binned counts to use in place of spike times, such as "ecephys/counts_50ms".
+        units: Ids of the neurons to keep, such as "3,5-9"; by default, all. See `choose`.
+        keep: Rules on columns of the neuron table, such as "quality == good"; all must hold.
+
+    Returns:
+        Trials, with the start of each trial on the recording's clock in `start_times`.
+
+    Raises:
+        SettingError: if a bin width, window, id or rule is invalid, or settings contradict each other.
+        DataError: if there are no neurons, a column or series is missing, or no trial is left.
+
+    Warns:
+        DroppedTrialsWarning: if some trials were left out, with their number and the reasons.
+        FewSpikesWarning: if the trials hold hardly any of the recording's spikes.
+        OverlappingTrialsWarning: if trials share spikes.
+        RepeatedIdsWarning: if several neurons have the same id, so that only their order distinguishes them.
+        LeftOverWarning: if parts of a continuous recording were left out.
+    """
     bin_width = clock.duration(bin_width, what="A bin width")
     cutting.check_bin_width(bin_width)
     if every is not None and trials is None and conditions:
@@ -96,6 +141,7 @@ def to_trials(
         conditions={name: column[rows] for name, column in table.items()},
         neuron_table=recording.neuron_table,
         start_times=layout.spans[rows, 0],
+        conditioned_on=recording.conditioned_on,
         source=recording.source,
     )
     _note_doubts(recording, result, layout.spans[rows])
@@ -231,7 +277,7 @@ def _angle_units(
     for name, unit in units.items():
         if unit != before[name]:
             text = f"{name} has no unit. It is treated as an angle in {unit}, which wraps around."
-            warnings.warn(text, AngleWarning, stacklevel=4)
+            warnings.warn(text, AngleWarning, stacklevel=3)
     return units
 
 
@@ -260,7 +306,7 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
             f"{_remedy(recording, kept, align)}The observed times are {spans}{more}.",
         )
     if kept.dropped:
-        warnings.warn(message, DroppedTrialsWarning, stacklevel=4)
+        warnings.warn(message, DroppedTrialsWarning, stacklevel=3)
 
 
 def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
@@ -302,7 +348,7 @@ def _note_left_over(
     if said:
         where = "" if table is None else f" inside {len(table)} intervals"
         text = f"{len(spans.starts)} pieces{where}; " + "; ".join(said) + "."
-        warnings.warn(text, LeftOverWarning, stacklevel=5)
+        warnings.warn(text, LeftOverWarning, stacklevel=4)
 
 
 def _note_doubts(recording: "Recording", trials: Trials, spans: Float[np.ndarray, "trial 2"]) -> None:
@@ -316,13 +362,13 @@ def _note_doubts(recording: "Recording", trials: Trials, spans: Float[np.ndarray
         recording.n_neurons,
     )
     if text:
-        warnings.warn(text, FewSpikesWarning, stacklevel=4)
+        warnings.warn(text, FewSpikesWarning, stacklevel=3)
     text = notes.repeated_ids(recording.neuron_table)
     if text:
-        warnings.warn(text, RepeatedIdsWarning, stacklevel=4)
+        warnings.warn(text, RepeatedIdsWarning, stacklevel=3)
     text = notes.overlap_note(spans, binning.SLACK * trials.bin_width)
     if text:
-        warnings.warn(text, OverlappingTrialsWarning, stacklevel=4)
+        warnings.warn(text, OverlappingTrialsWarning, stacklevel=3)
 
 
 def as_names(names: Sequence[str]) -> tuple[str, ...]:

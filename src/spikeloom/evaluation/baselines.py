@@ -85,6 +85,7 @@ def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int,
         units=like.units,
         conditions=like.conditions,
         neuron_table=like.neuron_table,
+        conditioned_on=like.conditioned_on,
         source=source,
     )
 

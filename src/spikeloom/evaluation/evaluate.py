@@ -56,8 +56,9 @@ def evaluate(
         splits: Number of splits of the recorded trials for the noise floor and its spread: random halves, or blocks of
             time (at most 3 splits) if the trials are windows of a continuous recording.
         seed: Random seed; the same seed gives the same report.
-        conditioned_on: Names of the conditions and series of which the generated trials were sampled: only these are
-            decoded from their spikes. `None` decodes all that the generated trials hold.
+        conditioned_on: Names of the conditions and series that the generated trials were conditioned on: only these are
+            decoded from their spikes. `None` uses what the trials themselves record, and decodes everything that they
+            hold if they record nothing.
         latent_gaussian: Trials of a Gaussian fitted to the model's latents, as an additional baseline.
         facts: More facts about the comparison, name -> text, such as file names, seeds and sampler.
         cost: Costs of training and sampling, name -> text (see `models.cost`).
@@ -76,6 +77,8 @@ def evaluate(
         True
     """
     everything = named(fake) | ({} if latent_gaussian is None else {GAUSSIAN: latent_gaussian})
+    if conditioned_on is not None:
+        everything = {name: replace(trials, conditioned_on=conditioned_on) for name, trials in everything.items()}
     sides = Sides.of(real, everything, reference, condition=condition, every=every)
     fakes, reference = dict(sides.fakes), sides.reference
     halves = RecordedHalves.build(
@@ -87,7 +90,6 @@ def evaluate(
         splits=splits,
         seed=seed,
         progress=progress,
-        conditioned_on=conditioned_on,
     )
     real, gaussian = halves.real, fakes.pop(GAUSSIAN, None)
     results = {name: halves.judge(trials, word=name) for name, trials in fakes.items()}
@@ -101,7 +103,6 @@ def evaluate(
             condition=halves.condition,
             seed=seed,
             aligned=not halves.by_time,
-            conditioned_on=conditioned_on,
         )
         for name, trials in fakes.items()
     }
@@ -113,7 +114,7 @@ def evaluate(
         "figures": f"show {first}, the first of {len(fakes)} sets of generated trials" if len(fakes) > 1 else "",
         "reference": "" if reference is None else size_in_words(reference),
         "condition": condition_words(halves.condition, fakes[first]),
-        "conditioned on": "" if conditioned_on is None else ", ".join(conditioned_on) or "nothing",
+        "conditioned on": fakes[first].conditioned_on_in_words(),
         "windows": "" if every is None else f"all trials were cut into windows of {every:g} s",
         "trials compared": f"{len(halves.splits[0].base)} on each side, in {splits_words(halves)} (seed {seed})",
         "stationarity": stationarity(halves),

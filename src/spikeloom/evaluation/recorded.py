@@ -80,7 +80,6 @@ class RecordedHalves:
         metrics: Metrics.
         progress: Show a progress bar; None shows it only on a terminal.
         by_time: True if the splits are blocks of time of continuous recordings, early against late first.
-        conditioned_on: Conditions and series of which the generated trials were sampled; None if unknown.
         random_floor: Results of random halves, for comparison, if the splits are blocks of time.
     """
 
@@ -95,7 +94,6 @@ class RecordedHalves:
     progress: bool | None
     by_time: bool = False
     random_floor: Sequence[Results] = ()
-    conditioned_on: Sequence[str] | None = None
 
     @classmethod
     def build(
@@ -110,7 +108,6 @@ class RecordedHalves:
         seed: int = 0,
         metrics: Sequence[Metric] | None = None,
         progress: bool | None = None,
-        conditioned_on: Sequence[str] | None = None,
     ) -> "RecordedHalves":
         """Split the recorded trials and compute noise floor and baselines.
 
@@ -126,12 +123,11 @@ class RecordedHalves:
             seed: Random seed.
             metrics: Metrics to compute; the panel if absent.
             progress: Show a progress bar; `None` shows it only on a terminal.
-            conditioned_on: Conditions and series of which the generated trials were sampled: only these are decoded.
-                `None` decodes all that they hold.
 
         Raises:
             DataError: if there are too few trials to split, or `splits` is below one.
         """
+        real = replace(real, conditioned_on=conditions_of(fakes))  # halves and baselines stand in for generated trials
         trials, real = real, real if every is None else real.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
@@ -154,9 +150,7 @@ class RecordedHalves:
             base, other = _cut(base, other, fakes, condition, seed + k)
             made.append(_split(k, base, other, reference, condition, seed))
         chosen = METRICS if metrics is None else metrics
-        bare = cls(
-            real, reference, condition, seed, made, (), {}, chosen, progress, by_time, conditioned_on=conditioned_on
-        )
+        bare = cls(real, reference, condition, seed, made, (), {}, chosen, progress, by_time)
         floor = bare._measure([(split.base, split.other) for split in made], "real against real")
         random_floor = bare._measure(at_random, "random halves", quick=True) if by_time else ()
         trivial = {
@@ -190,7 +184,6 @@ class RecordedHalves:
             condition=self.condition,
             seed=self.seed,
             aligned=not self.by_time,
-            conditioned_on=self.conditioned_on,
         )
         with limit, ThreadPoolExecutor(workers) as pool:
             jobs = [
@@ -203,6 +196,13 @@ class RecordedHalves:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+
+def conditions_of(fakes: Sequence[Trials]) -> tuple[str, ...] | None:
+    """Return all that any set of generated trials was conditioned on; None if that is nothing, or unknown for a set."""
+    records = [fake.conditioned_on for fake in fakes]
+    names = dict.fromkeys(name for record in records for name in record or ())
+    return None if None in records or not names else tuple(names)
 
 
 def threads() -> tuple[int, AbstractContextManager[object]]:

@@ -68,7 +68,7 @@ def read_directions(pair: Pair) -> DirectionReading | str:
     """Decode directions from both sides, or return the reason why this is impossible."""
     teacher = pair.real_trials if pair.reference is None else pair.reference
     names = (pair.condition or "", *pair.fake_trials.conditions)  # the label need not be the direction
-    name = next((name for name in names if to_degrees(name) is not None), "")
+    name = next((name for name in names if to_degrees(name) is not None and pair.was_condition(name)), "")
     factor = to_degrees(name)
     sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
     if factor is None or not all(name in trials.conditions for trials in sets.values()):

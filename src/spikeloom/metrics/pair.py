@@ -15,7 +15,7 @@ as noise. Results that used decoded labels have a note. Without any condition, a
 says that differences between stimuli are included.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar, cast
@@ -61,8 +61,6 @@ class Pair:
         seed: Random seed of all draws of the metrics.
         aligned: False for windows cut from a continuous recording: bins of different windows do not correspond,
             so mean time courses are not compared.
-        conditioned_on: Names of the conditions and series of which the fake trials were generated; only these are
-            decoded from their spikes. `None` decodes all that the fake trials hold.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
@@ -76,7 +74,6 @@ class Pair:
     condition: str | None = None
     seed: int = 0
     aligned: bool = True
-    conditioned_on: Sequence[str] | None = None
     _found: dict[object, object] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -150,9 +147,8 @@ class Pair:
 
     def was_condition(self, name: str) -> bool:
         """Return True if the fake trials were conditioned on this condition or series, or if that is unknown."""
-        if self.conditioned_on is None:
-            return True
-        return name in self.conditioned_on or all(part in self.conditioned_on for part in name.split(","))
+        conditions = self.fake_trials.conditioned_on
+        return conditions is None or name in conditions or all(part in conditions for part in name.split(","))
 
     @property
     def label_note(self) -> str:

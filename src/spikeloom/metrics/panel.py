@@ -202,7 +202,6 @@ def measure(
     metrics: Sequence[Metric] = METRICS,
     seed: int = 0,
     aligned: bool = True,
-    conditioned_on: Sequence[str] | None = None,
 ) -> dict[str, Result]:
     """Compute every metric of the panel and return name -> result, in the order of the table.
 
@@ -213,8 +212,6 @@ def measure(
         condition: Name of the condition that defines "per condition"; `None` chooses one (see `Pair`).
         metrics: Metrics to compute; all by default.
         seed: Random seed of permutations, folds and random directions; the same seed gives the same numbers.
-        conditioned_on: Names of the conditions and series of which the fake trials were generated; only these are
-            decoded. `None` decodes all that the fake trials hold.
         aligned: False for windows cut from a continuous recording, whose time courses have no common beginning.
 
     Raises:
@@ -222,13 +219,5 @@ def measure(
         DataError: if a set holds no trials.
         ConditionError: if the condition is not among those of the real trials.
     """
-    pair = Pair(
-        real,
-        fake,
-        reference=reference,
-        condition=condition,
-        seed=seed,
-        aligned=aligned,
-        conditioned_on=conditioned_on,
-    )
+    pair = Pair(real, fake, reference=reference, condition=condition, seed=seed, aligned=aligned)
     return {metric.name: metric.measure(pair) for metric in metrics}

@@ -1,9 +1,9 @@
 """Trials files (`.h5`): the arrays of `Trials` in HDF5, written atomically and checked for damage.
 
-Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`; datasets `counts`
-(trial, time, neuron), `lengths` (trial,), and, if available, `rates`, `latents`, `codes` and `start_times` (trial,; in
-seconds); groups `behavior/<name>` (trial, time, dim; attribute `unit`), `conditions/<name>` (trial, ...),
-`neurons/<column>` (neuron,).
+Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`, and for generated
+trials `conditioned_on` (names in JSON); datasets `counts` (trial, time, neuron), `lengths` (trial,), and, if available,
+`rates`, `latents`, `codes` and `start_times` (trial,; in seconds); groups `behavior/<name>` (trial, time, dim;
+attribute `unit`), `conditions/<name>` (trial, ...; attribute `unit`), `neurons/<column>` (neuron,).
 
 Plain HDF5 reads a flipped bit without an error. Therefore every dataset has a checksum (fletcher32), text has a fixed
 length (HDF5 stores text of variable length in a heap without checksums), and the file uses the format of HDF5 1.10,
@@ -11,6 +11,7 @@ whose headers have checksums. The file holds no Python objects, so opening it ca
 """
 
 import io
+import json
 import os
 from collections.abc import Iterable
 
@@ -91,6 +92,8 @@ def _finish(file: h5py.File, fields: Fields) -> None:
         _put_text(file, name, value)
     file.attrs["version"] = VERSION
     file.attrs["bin_width"] = float(fields["bin_width"])
+    if fields["conditioned_on"] is not None:
+        _put_text(file, "conditioned_on", json.dumps(fields["conditioned_on"]))
     for name in ("lengths", "codes", "start_times"):
         if fields[name] is not None:
             _put(file, name, fields[name], by_trial=False)
@@ -156,6 +159,8 @@ def _fields(file: h5py.File, path: str) -> Fields:
             "Update spikeloom: pip install -U spikeloom.",
         )
     fields: Fields = {"bin_width": float(file.attrs["bin_width"]), "source": _text(file.attrs["source"])}
+    if "conditioned_on" in file.attrs:
+        fields["conditioned_on"] = json.loads(_text(file.attrs["conditioned_on"]))
     there = list(file)
     for name in ("counts", "lengths"):
         fields[name] = file[name][()]

@@ -3,13 +3,15 @@
 Trials lie end to end on an artificial clock: each begins at a whole second, at least one second after the end of the
 previous one. A count c in bin k of a trial that begins at b becomes c spikes spread evenly inside the bin,
 t_j = b + (k + (j + 1) / (c + 1)) w for j = 0..c-1, none of them on an edge. Behaviour is sampled at the bins' centres.
-Binning the file with the same width gives the same counts, lengths, conditions and behaviour. Rates, latents and codes
-are not written; a trials file keeps them.
+Binning the file with the same width gives the same counts, lengths, conditions and behaviour, and their units. Rates,
+latents and codes are not written; a trials file keeps them. Two things that NWB does not know are attributes of
+the HDF5 file: `unit` of a column of the trial table, and `conditioned_on` of that table (names in JSON).
 """
 
 import datetime
 import hashlib
 import io
+import json
 import os
 import warnings
 from collections.abc import Mapping
@@ -38,6 +40,9 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 CLOCK = "laid end to end on an artificial clock"
 """Words in the session description that mark a file as written by this module."""
 
+CONDITIONED_ON = "conditioned_on"
+"""Attribute of the trial table with the names of the conditions that generated trials were conditioned on."""
+
 TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "spike_times", "obs_intervals"}
 """Columns that this module or NWB writes; no condition or neuron column can have these names."""
 
@@ -63,7 +68,17 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         file = _session(pynwb, fields)
         with h5py.File(image, "w") as raw, pynwb.NWBHDF5IO(file=raw, mode="w") as out:
             out.write(file)
+            _put_attributes(raw["intervals/trials"], fields)
     atomic_write(path, image.getvalue())
+
+
+def _put_attributes(table: h5py.Group, fields: Fields) -> None:
+    """Add the units of conditions, and the conditions of generated trials, to the trial table of a file."""
+    for name in fields["conditions"]:
+        if name in fields["units"]:
+            table[name].attrs["unit"] = fields["units"][name]
+    if fields["conditioned_on"] is not None:
+        table.attrs[CONDITIONED_ON] = json.dumps(fields["conditioned_on"])
 
 
 def written_source(path: str | os.PathLike[str]) -> str | None:

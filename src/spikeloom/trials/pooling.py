@@ -69,6 +69,8 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
                 table.pop(name, None)
     arrays["behavior"] = _shared(behavior, left_out, "behaviour", lambda values: _joined_in_time(values, time))
     arrays["units"] = {name: parts[0].units[name] for name in arrays["behavior"]}
+    conditioned = {part.conditioned_on for part in parts}
+    arrays["conditioned_on"] = conditioned.pop() if len(conditioned) == 1 else None
     arrays["source"] = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
     arrays["neuron_table"] = _neuron_table([part.neuron_table for part in parts], left_out)
     left_out.warn()

@@ -32,7 +32,7 @@ from spikeloom.trials.checks import (
     whole_lengths,
     without_padding,
 )
-from spikeloom.trials.choose import rows_where, trial_columns
+from spikeloom.trials.choose import trials_where
 from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label, on_one_turn
 from spikeloom.trials.padding import check_padding
@@ -65,6 +65,8 @@ class Trials:
         codes: Codes (trial, code), if available.
         start_times: Start of each trial's first bin (trial,), in seconds on the recording's clock; NaN if unknown.
             Trials cut from one recording may overlap in time.
+        conditioned_on: Names of the conditions and series that generated trials were conditioned on; empty for trials
+            generated without conditions, None for recorded trials and where it is unknown.
         source: Origin of the trials: a file, "lorenz", "LDNS".
 
     Raises:
@@ -92,6 +94,7 @@ class Trials:
     latents: Array | None = None
     codes: Array | None = None
     start_times: Array | None = None
+    conditioned_on: Sequence[str] | None = None
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -119,6 +122,8 @@ class Trials:
                 kept[name] = array if name == "codes" else blank(array, mask)
         if self.start_times is not None:
             kept["start_times"] = start_seconds(self.start_times, trials)
+        if self.conditioned_on is not None:
+            kept["conditioned_on"] = tuple(self.conditioned_on)
         kept["behavior"], units = {}, dict[str, str]()
         for name, value in self.behavior.items():
             quantity = objects.measured(value)
@@ -198,9 +203,14 @@ class Trials:
             "conditions": ", ".join(self.conditions) or "none",
             "behavior": ", ".join(f"{name} ({self.units[name] or 'no unit'})" for name in self.behavior) or "none",
             "with": ", ".join(name for name in ("rates", "latents", "codes") if getattr(self, name) is not None),
+            "conditioned on": self.conditioned_on_in_words(),
             "source": self.source or "unknown",
         }
         return html.table("Trials", rows)
+
+    def conditioned_on_in_words(self) -> str:
+        """Return the conditions of generated trials as text, "nothing" without any, or "" where this is unknown."""
+        return "" if self.conditioned_on is None else ", ".join(self.conditioned_on) or "nothing"
 
     def plot(self, *, trial: int = 0) -> "Figure":
         """Draw one trial: spikes, firing rates (if available) and behaviour, on one time axis.
@@ -277,7 +287,7 @@ class Trials:
         Warns:
             OverlapWarning: if the two parts share spikes because their trials overlap in time.
         """
-        holds = rows_where(trial_columns(self), [rule], len(self), noun="trial")
+        holds = trials_where(self, [rule])
         if holds.all():
             raise DataError(
                 "A split must leave at least one trial on each side.",

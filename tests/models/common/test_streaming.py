@@ -36,6 +36,7 @@ def test_a_stream_is_the_first_trial_of_a_sample(plain, chunk):
     assert {len(chunk) for chunk in chunks} == {1}
     assert chunks[0].n_bins == (chunk or 24)
     assert chunks[0].source == "LDNS"
+    assert chunks[0].conditioned_on == whole.conditioned_on == ()
     np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
     np.testing.assert_allclose(joined(chunks, "rates"), whole.rates[0], rtol=1e-3)
     np.testing.assert_array_equal(joined(chunks, "counts"), whole.counts[0])
@@ -56,6 +57,7 @@ def test_a_stream_follows_a_path_and_ends_with_it(told, how, guidance):
     words = dict(condition={**FIXED, "wave": ways[how]}, guidance=guidance, chunk=40, seed=2)
     chunks = list(told.stream(**words))
     assert [chunk.n_bins for chunk in chunks] == [40, 40, 40, 10]
+    assert set(chunks[0].conditioned_on) == set(whole.conditioned_on) == {"angle_deg", "side", "wave"}
     np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
     np.testing.assert_allclose(np.concatenate([c.behavior["wave"][0] for c in chunks]), path, atol=1e-12)
     assert chunks[-1].units == {"wave": "m"}

@@ -290,6 +290,7 @@ class Model(nn.Module, abc.ABC):
             conditions=labels.conditions,
             behavior=labels.behavior,
             units=labels.units,
+            conditioned_on=tuple(values) if codes is None else None,  # what codes hold is unknown
         )
         return fake if order is None else fake.select_neurons(np.argsort(order))
 

@@ -184,6 +184,7 @@ class LatentModel(Model, abc.ABC):
             like.bin_width,
             lengths=like.lengths,
             neuron_table=self.facts.neuron_table,
+            conditioned_on=(),
             source=f"Gaussian on the latents of {type(self).__name__}",
         )
 

@@ -60,6 +60,11 @@ class StreamConditions:
         """True if the stream has a condition."""
         return self.vector is not None or bool(self._pieces)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of the conditions that the stream follows."""
+        return [*self.columns, *self._pieces]
+
     def read(self, n_bins: int) -> Condition | None:
         """Return the condition of the next bins, or None without conditions. Fewer than `n_bins` bins end the stream.
 
@@ -232,6 +237,7 @@ def chunks(
             conditions=labels.conditions,
             behavior=labels.behavior,
             units=labels.units,
+            conditioned_on=conditions.names,
             source=source,
         )
 
