@@ -116,7 +116,7 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingError("A recipe must be TOML.", f"{words}: {error}.", "Correct that line.") from error
+        raise SettingError("A recipe must be TOML.", f"{words}: {error}.", "") from error
     for change in overrides:
         _override(table, change)
     if not isinstance(table.get("model"), str):
@@ -278,9 +278,9 @@ def _override(table: dict[str, object], change: str) -> None:
     path = [part.strip() for part in key.split(".")]
     if not equals or not all(path):
         raise SettingError(
-            "A change of a setting must be key=value.",
-            f"It was {change!r}.",
-            "Write --set autoencoder_plan.updates=500.",
+            f"{change!r} is not a change of a setting, key=value.",
+            "",
+            "Write, for instance, --set autoencoder_plan.updates=500.",
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]

@@ -173,12 +173,12 @@ def setting_error(error: ValidationError, label: str) -> SettingError:
     what = f"{key} of {label}" if key else label
     if first["type"] == "value_error":  # a rule about several settings, with the message of the class
         return SettingError(
-            f"The values of {what} must agree with each other.",
+            f"The values of {what} contradict each other.",
             f"{str(first['ctx']['error']).rstrip('.')}.",
-            "Correct the values.",
+            "",
         )
     wanted = first["msg"].removeprefix("Input should be ")
-    return SettingError(f"{what} must be {wanted}.", f"It was {first['input']!r}.", "Correct the value.")
+    return SettingError(f"{what} must be {wanted}.", f"It was {first['input']!r}.", "")
 
 
 def _options(annotation: object) -> tuple[object, ...]:

@@ -59,7 +59,7 @@ def test_a_series_that_one_side_lacks_is_named():
 
 def test_a_traversal_is_drawn_point_by_point():
     real = moving()
-    with pytest.raises(DataError, match="needs the trials of a traversal"):
+    with pytest.raises(DataError, match="needs trials that `traverse` returned"):
         plot.traversal(real, "hand_vel", reference=real)
     moved = replace(real.select(slice(30)), conditions={plot.AMOUNT: np.repeat([-1.0, 0.0, 1.0], 10)})
     (axes,) = plot.traversal(moved, "hand_vel", reference=real).axes

@@ -68,10 +68,10 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
         table = np.array(rows[1:], float)
     except OSError as error:
         raise FileError(
-            "The path must be a readable CSV file.", f"{path}: {error.strerror}.", "Check its name."
+            f"The path {path} cannot be read: {error.strerror}.", "", "Write NAME=PATH with an existing CSV file."
         ) from error
     except ValueError as error:
-        raise ConditionError("A path file must hold numbers.", f"{path}: {error}.", "Check the rows.") from error
+        raise ConditionError("A path file must hold numbers below its header.", f"{path}: {error}.", "") from error
     columns = [column.strip() for column in rows[0]] if rows else []
     _check_columns(path, columns, table, condition)
     _check_rows(path, table)
@@ -105,9 +105,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
 def _check_rows(path: Path, table: np.ndarray) -> None:
     """Raise a ConditionError unless there are two rows of finite numbers, at rising times."""
     if len(table) < 2:
-        raise ConditionError(
-            "A path must have at least two points.", f"{path} has {len(table)}.", "Add the point where it ends."
-        )
+        raise ConditionError("A path must have at least two points.", f"{path} has {len(table)}.", "Add its end point.")
     finite = np.isfinite(table).all(1)
     if not finite.all():
         raise ConditionError(

@@ -150,7 +150,7 @@ def bin_recording(
     behavior: Annotated[list[str] | None, typer.Option(help="Behaviour series to keep. Repeatable.")] = None,
     angle: Annotated[
         list[str] | None,
-        typer.Option(help="Behaviour series or condition that is an angle, if its unit does not say so. Repeatable."),
+        typer.Option(help="Behaviour series or condition to treat as an angle, whatever its unit. Repeatable."),
     ] = None,
     keep: Annotated[
         list[str] | None,

@@ -43,7 +43,7 @@ def speech(
     overwrite: Overwrite = False,
     out: Outputs,
 ) -> None:
-    """Read attempted speech (Willett et al. 2023) and divide it as in the LDNS paper."""
+    """Read the attempted speech of Willett and colleagues (2023) and divide it as in the LDNS paper."""
     for path in out:
         output_file(path, ".h5", inputs=[folder], overwrite=overwrite)
     different_files(*out)

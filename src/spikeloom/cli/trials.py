@@ -92,7 +92,7 @@ def concatenate(
     """
     output_file(out, ".h5", inputs=trials, overwrite=overwrite)
     if len(trials) < 2:
-        raise SettingError("At least two trials files are needed.", f"There is {len(trials)}.", "Name several.")
+        raise SettingError("Pooling needs at least two trials files.", "There is only one.", "")
     names = [path.stem for path in trials]
     if len(set(names)) < len(names):
         names = [str(path) for path in trials]
@@ -135,7 +135,7 @@ def select(
     if not (keep or units or min_rate or where or every):
         raise SettingError(
             "No neurons or trials were chosen.",
-            "There was no option.",
+            "",
             "Write --keep, --units, --min-rate, --where or --every.",
         )
     from spikeloom.trials import Trials

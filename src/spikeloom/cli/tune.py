@@ -62,7 +62,7 @@ def tune(
     if (trials is None) == (population is None):
         raise SettingError(
             "A search needs either --trials (number of settings to try) or --population (number of models to train).",
-            "There were both." if trials else "There was neither.",
+            "It got both." if trials else "It got neither.",
             "Write --trials 40.",
         )
     if trials is not None and (generations is not None or address is not None):

@@ -41,7 +41,7 @@ class Guided(Denoiser):
     def __init__(self, denoiser: Denoiser, *, strength: float) -> None:
         super().__init__()
         if not abs(strength) < float("inf"):
-            raise SettingError("The guidance strength must be a finite number.", f"It was {strength}.", "Try 1.5.")
+            raise SettingError("The guidance strength must be a finite number.", f"It was {strength}.", "")
         self.denoiser = denoiser
         self.schedule = denoiser.schedule
         self.strength = strength

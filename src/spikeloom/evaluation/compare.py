@@ -71,7 +71,7 @@ def compare(
         'Comparison'
     """
     if not models:
-        raise DataError("There must be at least one model to compare.", "None was given.", "Name one or more.")
+        raise DataError("There is no model to compare.", "", "Name one or more.")
     sets = {name: _samples(runs) for name, runs in models.items()}
     everything = {
         f"{name}, {run}, {k}": trials for name, samples in sets.items() for (run, k), trials in samples.items()

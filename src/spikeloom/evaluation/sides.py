@@ -94,7 +94,7 @@ def named(fake: Fakes) -> dict[str, Trials]:
         return {"fake": fake}
     fakes = dict(fake) if isinstance(fake, Mapping) else {f"seed {k}": trials for k, trials in enumerate(fake, 1)}
     if not fakes:
-        raise DataError("There must be generated trials to evaluate.", "There is no set.", "Pass at least one set.")
+        raise DataError("There are no generated trials to evaluate.", "", "Pass at least one set of trials.")
     return fakes
 
 

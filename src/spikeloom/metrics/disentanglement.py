@@ -133,9 +133,9 @@ class Directions:
         scaled = v / sd
         if np.linalg.matrix_rank(scaled, tol=1e-6 * np.sqrt(len(v))) < v.shape[1]:
             raise DataError(
-                "Each variable must vary by itself over the trials.",
-                f"Of {', '.join(names)} one does not vary, or follows from the others.",
-                "Leave it out, or give trials in which it varies.",
+                "The variables must vary independently over the trials.",
+                f"One of {', '.join(names)} is constant, or follows from the others.",
+                "Leave it out, or use trials in which it varies.",
             )
         covariance = c.T @ c / len(c)
         shrinkage, variance = ledoit_wolf(c, covariance)
@@ -292,7 +292,7 @@ class Readout:
         if self.sd is not None and not expected:
             x = smooth(np.asarray(trials.counts), sd=self.sd, mask=trials.mask)
         elif trials.rates is None:
-            raise DataError("These trials must have rates.", "They have none.", "Give smoothing=0.05 to read spikes.")
+            raise DataError("These trials have no rates.", "", "Pass smoothing=0.05 to use smoothed spikes instead.")
         else:
             rates = np.asarray(trials.rates)
             x = np.sqrt(rates) if self.sd is None else smooth(rates, sd=self.sd, mask=trials.mask)

@@ -74,7 +74,7 @@ def ldns_protocol(
     fake = train.match(fake, mine="the training trials", theirs="the generated trials").sort_neurons()
     train = train.sort_neurons()
     if resamples < 1:
-        raise SettingError("There must be at least one resample.", f"It was {resamples}.", "The paper has 5.")
+        raise SettingError("There must be at least one resample.", f"It was {resamples}.", "The paper uses 5.")
     real, model = _Side.of(train, cap), _Side.of(fake, cap)
     top = max(largest or 0, real.top, model.top)
     rng = generator(seed, int(Purpose.EVALUATE), 3)

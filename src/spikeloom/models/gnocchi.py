@@ -154,7 +154,7 @@ class GNOCCHI(Coded):
         if not isinstance(observation.counts, Poisson) or slots["history"] is not None or slots["noise"] is not None:
             chosen = ", ".join(f"{name}={type(slot).__name__}" for name, slot in slots.items() if slot is not None)
             raise SettingError(
-                "GNOCCHI draws Poisson counts without history and noise, for it infers no rates to fit others to.",
+                "GNOCCHI supports only Poisson counts without history and noise, because it infers no rates.",
                 f"Its observation model has {chosen}.",
                 "Leave observation out, or use an LDNS or LFADS.",
             )
@@ -354,7 +354,7 @@ class GNOCCHI(Coded):
             raise SettingError(
                 f"This GNOCCHI samples and encodes whole trials of {self.activity.time} bins only.",
                 f"A trial has {int(lengths[lengths != self.activity.time][0])} bins.",
-                "Leave the bins out, or fit with --set signal_settings.form=sequence, which takes any length.",
+                "Leave n_bins (--bins) out, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
 
 

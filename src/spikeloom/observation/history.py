@@ -80,7 +80,7 @@ class SpikeHistory(History):
             raise SettingError(
                 "SpikeHistory needs duration > 0, bound between 0 and 10, and ceiling >= 1 if there is one.",
                 f"It got duration={duration}, bound={bound}, ceiling={ceiling}.",
-                "Leave them out for 0.1 s, 1.5 and no ceiling.",
+                "The defaults are 0.1 s, 1.5 and no ceiling.",
             )
         self.duration = duration
         self.basis = basis

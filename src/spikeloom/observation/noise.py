@@ -65,7 +65,7 @@ class SharedNoise(Noise):
             raise SettingError(
                 "SharedNoise needs durations > 0 and ranks >= 1.",
                 f"It got duration={duration}, rank={rank}, slow={slow}.",
-                "Leave them out for a box of 0.01 s and rank 8.",
+                "The defaults are a box of 0.01 s and rank 8.",
             )
         self.duration = duration
         self.rank = rank

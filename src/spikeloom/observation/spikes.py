@@ -72,9 +72,11 @@ def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRa
     if shape != like.counts.shape if paired else len(shape) != 3 or shape[2] != like.n_neurons:
         wanted = str(like.counts.shape) if paired else f"(trial, time, {like.n_neurons})"
         raise ShapeError(
-            f"{name} must have the shape {wanted}, the axes trial, time and neuron of the recorded trials.",
+            f"{name} must have the shape {wanted} (trial, time, neuron) of the recorded trials.",
             f"Its shape is {shape}.",
-            "To draw from rates of other trials, give like_rates, those of the recorded ones." if paired else "",
+            "If these are rates of other trials, pass the rates of the recorded trials as like_rates."
+            if paired
+            else "",
         )
     rates = np.asarray(values, np.float32)
     if paired:
@@ -84,6 +86,6 @@ def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRa
         raise DataError(
             f"{name} must be finite and at least 0, spikes/bin.",
             f"It is {rates[trial, time, neuron]} at trial {trial}, bin {time}, neuron {neuron}.",
-            "Correct the rates.",
+            "",
         )
     return rates

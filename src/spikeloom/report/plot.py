@@ -91,7 +91,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
             )
     behavior = read_behavior(Pair(_only(reference, name), _only(fake, name), seed=seed))
     if isinstance(behavior, str):
-        raise DataError("The series must be decodable.", f"It is not: {behavior}.", "Give more recorded trials.")
+        raise DataError("The series cannot be decoded.", f"The reason: {behavior}.", "Use more recorded trials.")
     requested, read = behavior.path("fake", np.arange(len(fake)))
     unit = behavior.unit.removesuffix("/s")
     same = np.allclose(requested, requested[:1], equal_nan=True)
@@ -115,15 +115,17 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
         moved: Trials of a traversal, with the condition `traversal` (requested change).
         name: Behaviour series with at least two dimensions, such as "hand_position".
         reference: Recorded trials with that series; the decoder is fitted to them.
-        smoothing: Standard deviation in seconds of the Gaussian that smooths the spikes; `None` decodes from rates
-            where both sides have them, and smooths spikes with 0.05 s otherwise.
+        smoothing: Standard deviation in seconds of the Gaussian that smooths the spikes. `None` decodes from rates if
+            both sides have them, and else smooths spikes with 0.05 s.
 
     Raises:
-        DataError: if these trials are no traversal.
+        DataError: if `moved` is not a traversal.
         SettingError: if matplotlib is not installed.
     """
     if AMOUNT not in moved.conditions:
-        raise DataError("This needs the trials of a traversal.", f"These are trials of {moved.source!r}.", "")
+        raise DataError(
+            "This figure needs trials that `traverse` returned.", f"These are trials of {moved.source!r}.", ""
+        )
     amounts = np.asarray(moved.conditions[AMOUNT], np.float64)
     both_rates = moved.rates is not None and reference.rates is not None
     width = smoothing if smoothing is not None else None if both_rates else 0.05

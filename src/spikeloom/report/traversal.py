@@ -48,7 +48,7 @@ def traversal_figures(
         raise DataError(
             "Figures of a traversal need trials that `traverse` returned.",
             f"These are trials of {traversal.source!r}.",
-            "Call `traverse` first.",
+            "",
         )
     name = (
         next((n for n in (*[n for n in real.behavior if "pos" in n], *real.behavior)), None)
@@ -56,7 +56,7 @@ def traversal_figures(
         else series
     )
     if name is not None and name not in real.behavior:
-        raise ConditionError(f"The series must be one of {sorted(real.behavior)}.", f"It was {name!r}.", "Choose one.")
+        raise ConditionError(f"The series must be one of {sorted(real.behavior)}.", f"It was {name!r}.", "")
     units = _unit_figure(traversal)
     if name is None or real.behavior[name].shape[2] < 2:
         return (units,)

@@ -395,7 +395,7 @@ def _load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:
         raise SettingError(
-            "A run can only be resumed with the settings it began with.",
+            "A run can only be resumed with the settings that it started with.",
             f"The weights in the checkpoint do not fit the module: {error}.",
-            "Give the old settings, or another --out folder, or delete the old one.",
+            "Use the old settings, choose another --out folder, or delete the old one.",
         ) from error

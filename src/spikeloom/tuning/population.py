@@ -133,7 +133,7 @@ def evolve(
         if best(done) is None:
             raise TrainingError(
                 "All members of the population failed.",
-                f"The last one: {done[-1].message}",
+                f"The last error: {done[-1].message}",
                 "Try the recipe alone with `spikeloom fit`, or narrow the ranges of the settings.",
             )
         with max(models, key=lambda pair: pair[1])[0].as_directory() as folder:
@@ -312,7 +312,7 @@ def generation(
         spent = sum({line["stage"]: line["seconds"] for line in model.history}.values())
         score = aim.score(model, model.history)
         if not math.isfinite(score):
-            raise TrainingError("A score must be finite.", f"By {search.aim} it was {score}.", "Try other settings.")
+            raise TrainingError("The score is not finite.", f"The objective {search.aim} is {score}.", "")
         model.save(folder / "model")
         return {"score": score, "message": "", "seconds": spent}
     except Exception as error:

@@ -238,7 +238,7 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
         key, values = _from_words(word)
         vary[key] = values
     if not vary:
-        raise SettingError("A search must vary at least one setting.", "There was none.", HINT)
+        raise SettingError("A search must vary at least one setting.", "", HINT)
     population = table.get("population", {})
     if not isinstance(population, Mapping):
         raise SettingError("[population] must be a table.", f"It was {population!r}.", "Write [population].")

@@ -78,8 +78,8 @@ def study(
             search.keep(search.folder(leader.number) / "model")
     if leader is None:
         raise TrainingError(
-            "At least one attempt must be complete.",
-            f"None of {len(done)} is.",
+            f"None of {len(done)} attempts is complete.",
+            "",
             f"See {search.out / 'trials.csv'}. Allow more attempts, or narrow the ranges of the settings.",
         )
     return done
@@ -141,7 +141,7 @@ def _try(opened: optuna.Study, trial: Trial, search: Search, aim: Objective, *, 
         model.fit(search.train, validation=search.validation, seed=search.seed, out=folder, after_validation=judge)
         score = aim.score(model, model.history)
         if not math.isfinite(score):
-            raise TrainingError("A score must be finite.", f"By {search.aim} it was {score}.", "Try other settings.")
+            raise TrainingError("The score is not finite.", f"The objective {search.aim} is {score}.", "")
     except optuna.TrialPruned:
         opened.tell(trial, state=TrialState.PRUNED)
     except Exception as error:
@@ -211,6 +211,6 @@ def _give_up_if_hopeless(done: Sequence[Attempt]) -> None:
     if len(failed) == len(done) >= HOPELESS:
         raise TrainingError(
             "All attempts of the search failed.",
-            f"The last of {len(failed)}: {failed[-1].message}",
+            f"The last of {len(failed)} errors: {failed[-1].message}",
             "Try the recipe alone with `spikeloom fit`, or narrow the ranges of the settings.",
         )

@@ -85,7 +85,7 @@ class Facts:
             )
         except (KeyError, TypeError, ValidationError) as error:
             raise CorruptFileError(
-                "The facts in config.json must be those of this version of spikeloom.",
+                "config.json of the model folder does not fit this version of spikeloom.",
                 f"Missing or wrong: {error}.",
                 "Fit the model again, or use the version of spikeloom that wrote the folder.",
             ) from error
