@@ -24,7 +24,6 @@ from spikeloom.models.common.readout import SOURCES
 from spikeloom.models.ldns import LDNS
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
 from spikeloom.recipe import load_model
@@ -55,8 +54,6 @@ FULL = "+ H + B + N"
 OTHERS: dict[str, ObservationModel] = {
     "+ H, raw bins, published form": ObservationModel(Poisson(), SpikeHistory(basis="bins", logarithmic=True), None),
     "+ H + B, raw bins": ObservationModel(Refractory(), SpikeHistory(basis="bins"), None),
-    "+ H + B + N, with 25 ms noise": ObservationModel(noise=SharedNoise(slow=((0.025, 2),))),
-    "+ H + B + N, with 100 ms noise": ObservationModel(noise=SharedNoise(slow=((0.1, 3),))),
 }
 
 

@@ -61,8 +61,8 @@ def test_a_recipe_fills_the_slots(tmp_path):
         ('observation={counts="Regular", history="none"}', (Regular, None, SharedNoise)),
     ):
         assert kinds(read_recipe(tmp_path / "published.toml", [change]).build(5)) == expected
-    noisy = read_recipe("ldns-tiny", ["observation.noise.slow=[[0.1, 2]]"]).build(5)
-    assert noisy.observation.noise.slow == ((0.1, 2),)
+    noisy = read_recipe("ldns-tiny", ["observation.noise.rank=3"]).build(5)
+    assert noisy.observation.noise.rank == 3
     assert kinds(noisy) == kinds(toy_model())
 
 

@@ -69,7 +69,7 @@ OBSERVATIONS = {
     "published history": lambda: ObservationModel(
         Poisson(), SpikeHistory(basis="bins", logarithmic=True, ceiling=5), None
     ),
-    "slow noise": lambda: ObservationModel(Poisson(), None, SharedNoise(slow=((0.1, 2),))),
+    "noise alone": lambda: ObservationModel(Poisson(), None, SharedNoise(rank=2)),
     "exponential link": lambda: ObservationModel(Refractory("exp")),
 }
 

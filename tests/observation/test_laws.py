@@ -25,7 +25,7 @@ KINDS = {
     "history of Regular": (Regular(), SpikeHistory(), None),
     "history, published": (Poisson(), PUBLISHED, None),
     "noise": (Refractory(), SpikeHistory(), SharedNoise()),
-    "noise without history, slower too": (Poisson(), None, SharedNoise(rank=2, slow=((0.05, 1), (0.5, 2)))),
+    "noise without history": (Poisson(), None, SharedNoise(rank=2)),
 }
 """Counts, history and noise: every slot with every other, or empty."""
 

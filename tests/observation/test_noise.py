@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from spikeloom.errors import SettingError
-from spikeloom.observation.components import Box, Decay
 from spikeloom.observation.covariance import lagged, low_rank, regressed
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.noise import SharedNoise
+from spikeloom.observation.noise import SharedNoise, box_correlation, box_series
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
@@ -47,12 +46,12 @@ def recorded(
     return Trials(model.sample(model.drive(rates), streams(trials)), bin_width), rates.numpy()
 
 
-@pytest.mark.parametrize("component", [Box(1, 2), Box(3, 2), Decay(0.8, 2)])
-def test_series_have_unit_variance_and_the_correlation_they_say(component):
+@pytest.mark.parametrize("bins", [1, 3])
+def test_box_series_have_unit_variance_and_their_correlation(bins):
     white = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 12, 2)))
-    series, _ = component.series(white, white[:, :0])
+    series, _ = box_series(white, white[:, :0], bins)
     found = np.einsum("btr,bsr->ts", series, series) / (4000 * 2)
-    wanted = component.correlation(np.arange(12))
+    wanted = box_correlation(np.arange(12), bins)
     np.testing.assert_allclose(np.diag(found), 1, atol=0.06)  # sd of a variance of 8,000 numbers: 0.016
     steady = found[4:, 4:]  # a box that is not yet full correlates otherwise
     for lag in range(5):
@@ -101,10 +100,6 @@ def test_bins_that_do_not_resolve_the_box_have_none():
     torch.testing.assert_close(model.log_prob(counts, drive), alone)
     whole = model.log_likelihood(counts[:3], drive[:3], streams(3), particles=2)
     torch.testing.assert_close(whole.float(), alone[:3].sum(2))
-    slower = around(slow=((0.1, 2),))
-    slower.build(NEURONS, wide.bin_width)
-    slower.fit(wide, rates, seed=0)
-    assert slower.noise.weights.shape == (NEURONS, 2)  # slow noise alone
 
 
 def test_slow_covariance_is_left_to_the_rates():
@@ -161,14 +156,14 @@ def test_few_directions_of_an_uncertain_covariance():
     assert not low_rank(error, rank=5, error=0.1).any()
 
 
-def test_lags_are_told_apart():
+def test_the_box_is_separated_from_a_constant():
     lags = np.arange(6)
-    design = np.stack([Box(2, 1).correlation(lags), Decay(0.7, 1).correlation(lags)], 1)
-    truth = np.random.default_rng(0).normal(size=(3, 3, 3))
-    seen = np.einsum("lc,cij->lij", np.c_[design, np.ones(6)], truth)
-    found, error = regressed(seen, lags, design)
-    np.testing.assert_allclose(found, truth[:2], atol=1e-10)
-    assert (error > 0).all()
+    correlation = box_correlation(lags, 2)
+    truth = np.random.default_rng(0).normal(size=(2, 3, 3))
+    seen = np.einsum("lc,cij->lij", np.stack([correlation, np.ones(6)], 1), truth)
+    fitted, error = regressed(seen, lags, correlation)
+    np.testing.assert_allclose(fitted, truth[0], atol=1e-10)
+    assert error > 0
 
 
 def test_lagged_covariances_are_numpys():
@@ -182,6 +177,6 @@ def test_lagged_covariances_are_numpys():
 
 
 def test_wrong_numbers_are_refused():
-    for wrong in (dict(duration=0.0), dict(rank=0), dict(slow=((0.1, 0),)), dict(slow=((-1.0, 2),))):
+    for wrong in (dict(duration=0.0), dict(rank=0)):
         with pytest.raises(SettingError, match="SharedNoise needs"):
             SharedNoise(**wrong)

@@ -1,4 +1,4 @@
-"""Covariances of counts over lags, their regression on given correlations, and their reduction to few directions."""
+"""Covariances of counts over lags, their regression on a given correlation, and their reduction to few directions."""
 
 import numpy as np
 from jaxtyping import Float
@@ -28,21 +28,21 @@ def lagged(counts: TrialCounts, mask: TrialMask, lags: NDArray[np.int64]) -> Flo
 def regressed(
     covariances: Float[np.ndarray, "lag neuron neuron"],
     lags: NDArray[np.int64],
-    correlation: Float[np.ndarray, "lag component"],
-) -> tuple[Float[np.ndarray, "component neuron neuron"], Float[np.ndarray, " component"]]:
-    """Fit covariances by the correlations of components and a constant (regression over lags).
+    correlation: Float[np.ndarray, " lag"],
+) -> tuple[Float[np.ndarray, "neuron neuron"], float]:
+    """Fit covariances by a correlation over lags and a constant (regression over lags).
 
     Covariances at lags above 0 are means of two values and have twice the weight.
 
     Returns:
-        The covariance of each component, and its standard error for entries with a standard error of 1 at lag 0.
+        The covariance that follows the correlation, and its standard error for entries with a standard error of 1 at
+        lag 0.
     """
-    design = np.concatenate((correlation, np.ones((len(lags), 1))), 1)
+    design = np.stack((correlation, np.ones(len(lags))), 1)
     weight = np.where(lags == 0, 1.0, 2.0)
     inverse = np.linalg.pinv(design.T @ (design * weight[:, None]))
     solve = inverse @ (design * weight[:, None]).T
-    components = correlation.shape[1]
-    return np.einsum("cl,lij->cij", solve, covariances)[:components], np.sqrt(np.diag(inverse))[:components]
+    return np.einsum("l,lij->ij", solve[0], covariances), float(np.sqrt(inverse[0, 0]))
 
 
 def low_rank(
