@@ -10,9 +10,9 @@ bin.
 **Fit by moment matching.** Let D(lag) be the covariance of the counts about their mean at each time of the trial, data
 minus simulation. Noise of covariance :math:`c(\mathrm{lag}) = \rho(\mathrm{lag}) U U^\top` adds
 :math:`E[r_i r_j] (e^{c_{ij}} - 1)`. So D is regressed on :math:`\rho` and a constant. The constant stands for
-covariance that is slower than the box and belongs to the rates. A single coefficient has an error larger than its value, but
-together they have a few significant directions. In units in which the sampling error s of every pair is the same,
-eigenvalues below :math:`\epsilon \approx 2 s \sqrt N` come from errors alone, and the others are shrunk to
+covariance that is slower than the box and belongs to the rates. A single coefficient has an error larger than its
+value, but together they have a few significant directions. In units in which the sampling error s of every pair is the
+same, eigenvalues below :math:`\epsilon \approx 2 s \sqrt N` come from errors alone, and the others are shrunk to
 :math:`\sqrt{\lambda^2 - \epsilon^2}`. With few trials there are few directions, or none. Then trials are simulated
 with the noise, the remaining difference is added, and the fit is repeated.
 """
