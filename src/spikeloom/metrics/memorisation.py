@@ -115,7 +115,7 @@ def memorisation(pair: Pair) -> Memorisation | str:
     return Memorisation(
         share=float(np.mean(near < other) + 0.5 * np.mean(near == other)),
         quantile_ratio=float((np.quantile(near, 0.01) + small) / (np.quantile(other, 0.01) + small)),
-        duplicates=int(duplicates(pair.fake_trials, pair.reference).sum()),
+        duplicates=int(pair.once(_copies).sum()),
         share_sd=float(0.5 * np.sqrt(np.square(weight).sum())),
         trials=len(fake),
         to_training=near,
@@ -144,6 +144,13 @@ def duplicates(fake: Trials, train: Trials) -> NDArray[np.bool_]:
     return same & (fake.counts.sum((1, 2), dtype=np.int64) > 0)
 
 
+def _copies(pair: Pair) -> NDArray[np.bool_]:
+    """Return True for generated trials of a pair that copy a trial of the reference."""
+    if pair.reference is None:
+        return np.zeros(len(pair.fake_trials), bool)
+    return duplicates(pair.fake_trials, pair.reference)
+
+
 def _prints(trials: Trials) -> list[bytes]:
     return [
         blake2b(trials.counts[row, :length].astype(np.uint32).tobytes(), digest_size=16).digest()
@@ -170,5 +177,5 @@ def duplicate_trials(pair: Pair) -> Result:
     """Count the generated trials that are exact copies of a training trial."""
     if pair.reference is None:
         return Result(None, "no training trials were given (reference)")
-    same = duplicates(pair.fake_trials, pair.reference)
+    same = pair.once(_copies)
     return Result(float(same.sum()), f"of {len(same)} trials", {"trial": np.flatnonzero(same)})
