@@ -40,7 +40,12 @@ def save_v73(path, **variables):
         refs, number = file.create_group("#refs#"), itertools.count()
 
         def write(group, name, value):
-            if isinstance(value, np.ndarray) and value.dtype == object:
+            if isinstance(value, dict):
+                made = group.create_group(name)
+                for field, inner in value.items():
+                    write(made, field, inner)
+                made.attrs["MATLAB_class"] = np.bytes_(b"struct")
+            elif isinstance(value, np.ndarray) and value.dtype == object:
                 pointers = np.empty(value.shape[::-1], h5py.ref_dtype)
                 for index in np.ndindex(value.shape):
                     inner = f"r{next(number)}"
@@ -142,6 +147,36 @@ def test_cells_of_counts(tmp_path, save):
     np.testing.assert_array_equal(trials.counts[1, :4], COUNTS[1, :4])
     with pytest.raises(SettingError, match="--axes"):
         load(path, bin_width=0.01)
+
+
+@mat
+def test_fields_of_structs_are_variables(tmp_path, capsys, save):
+    table = {"start_time": np.array([1.0, 3.0]), "cue": np.array([7.0, 8.0])}
+    path = save(tmp_path / "s.mat", session={"unit": {"spikes": cell_row(TRAINS)}, "trials": table}, fs=np.array([3e4]))
+    recording = load(path)
+    np.testing.assert_array_equal(recording.spikes[1], TRAINS[1])
+    assert recording.trial_table["cue"].tolist() == [7, 8]
+    assert load(path, variable="session.unit.spikes").n_neurons == 2
+    assert run("inspect", path) == 0
+    assert "--variable session.unit.spikes" in capsys.readouterr().out
+    lengths = np.array([6, 6, 5, 6])
+    counted = save(
+        tmp_path / "c.mat", a={"x": COUNTS, "lengths": lengths, "bin_width": np.array([0.01])}, b={"x": COUNTS}
+    )
+    with pytest.raises(DataError, match=r"a\.x: .*b\.x: .*--variable a\.x"):
+        load(counted)
+    trials = load(counted, variable="a.x")
+    assert trials.lengths.tolist() == lengths.tolist()
+    with pytest.raises(SettingError, match="axes"):
+        load(save(tmp_path / "n.mat", cut={"spikes": cells(TIMES)}), window=(0, 0.5), bin_width=0.25)
+
+
+def test_a_struct_array_with_one_unit_per_element(tmp_path):
+    units = np.zeros((1, 2), [("spikes", object), ("name", object)])
+    for column, times in enumerate(TRAINS):
+        units[0, column] = (times[:, None], f"u{column}")
+    savemat(tmp_path / "u.mat", {"unit": units})
+    np.testing.assert_array_equal(load(tmp_path / "u.mat").spikes[0], TRAINS[0])
 
 
 def test_arrays_of_spike_times(tmp_path):

@@ -10,8 +10,8 @@
 | rows of times padded with NaN | spike times, one row per neuron |
 
 SciPy reads files of MATLAB up to version 7.2, and h5py later ones; the arrays have the axis order that MATLAB shows.
-Nothing is unpickled: object arrays of NumPy cause an error. Variables with one entry per trial beside spike times, such
-as start_time, become the trial table.
+Fields of structs are variables with dotted names, such as "session.spikes". Nothing is unpickled: object arrays of
+NumPy cause an error. Variables with one entry per trial beside spike times, such as start_time, become the trial table.
 
 Axes and bin width of counts may stand in the file itself, as the variables `axes` ("neuron trial time") and
 `bin_width`. The variable `lengths`, the valid bins of each trial, determines the axes if it fits only one order of
@@ -22,7 +22,7 @@ import itertools
 import os
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -38,6 +38,9 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 SUFFIXES = (".npz", ".npy", ".mat")
+
+OPAQUE = "an object of MATLAB; save its contents as arrays or cells"
+"""Description of a variable that cannot be read, such as a table or a function."""
 
 INDEX = "_index"
 """Ending of the variable with the end index of each neuron's spike times, as in NWB."""
@@ -119,6 +122,7 @@ def read_matrix(
     file = Path(path)
     every = {each.name: each for each in read_variables(file)}
     chosen = _choose(file, every, variable)
+    every, chosen = _beside(chosen, every)
     source = file.name
     if chosen.role in ("counts", "cells of counts"):
         return _counts(chosen, every, axes=axes, bin_width=bin_width, source=source)
@@ -128,6 +132,19 @@ def read_matrix(
     table = _trial_table(every, chosen)
     neurons = {} if ids is None else {"id": ids}
     return Recording(trains, trial_table=table, neuron_table=neurons, source=source)
+
+
+def _beside(chosen: Variable, every: Mapping[str, Variable]) -> tuple[dict[str, Variable], Variable]:
+    """Return the variables by their own names, without those of structs, and the chosen one.
+
+    If two fields have the same name, the one in the same struct as the chosen variable counts, then the outer one.
+    """
+    struct, _, name = chosen.name.rpartition(".")
+    nearest = sorted(every.values(), key=lambda each: (each.name.rpartition(".")[0] != struct, each.name.count(".")))
+    named: dict[str, Variable] = {}
+    for each in nearest:
+        named.setdefault(each.name.rpartition(".")[2], each)
+    return named, replace(chosen, name=name)
 
 
 def _choose(file: Path, every: Mapping[str, Variable], variable: str | None) -> Variable:
@@ -395,21 +412,34 @@ def _of_matlab(path: Path) -> dict[str, object]:
             "",
             "Copy it again, or save it again in MATLAB: save('data.mat', 'x').",
         ) from error
-    return {name: _scipy_value(value) for name, value in content.items() if not name.startswith("__")}
+    values: dict[str, object] = {}
+    for name, value in content.items():
+        if not name.startswith("__"):
+            values |= _scipy_values(name, value)
+    return values
 
 
-def _scipy_value(value: object) -> object:
+def _scipy_values(name: str, value: object) -> dict[str, object]:
+    """Return a variable, or the fields of a struct as "struct.field"; a field of a struct array becomes cells."""
     if hasattr(value, "toarray"):
-        return value.toarray()
-    if isinstance(value, np.ndarray) and not value.dtype.names:
-        return value
-    return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
+        return {name: value.toarray()}
+    if not isinstance(value, np.ndarray):
+        return {name: OPAQUE}
+    values: dict[str, object] = {}
+    for field in value.dtype.names or ():
+        cells = value[field]
+        values |= _scipy_values(f"{name}.{field}", cells.ravel()[0] if cells.size == 1 else cells)
+    return values if value.dtype.names else {name: value}
 
 
 def _of_matlab_hdf5(path: Path) -> dict[str, object]:
     try:
         with h5py.File(path, "r") as file:
-            return {name: _hdf5_value(file, item) for name, item in file.items() if not name.startswith("#")}
+            values: dict[str, object] = {}
+            for name, item in file.items():
+                if not name.startswith("#"):
+                    values |= _hdf5_values(file, name, item)
+            return values
     except (OSError, RuntimeError, KeyError) as error:
         raise CorruptFileError(
             f"{path} is not a readable MATLAB file: {' '.join(str(error).split())[:150]}.",
@@ -418,10 +448,20 @@ def _of_matlab_hdf5(path: Path) -> dict[str, object]:
         ) from error
 
 
+def _hdf5_values(file: h5py.File, name: str, item: object) -> dict[str, object]:
+    """Read a variable, or the fields of a struct as "struct.field"; a field of a struct array becomes cells."""
+    if not isinstance(item, h5py.Group):
+        return {name: _hdf5_value(file, item)}
+    values: dict[str, object] = {}
+    for field, inner in item.items():
+        values |= _hdf5_values(file, f"{name}.{field}", inner)
+    return values
+
+
 def _hdf5_value(file: h5py.File, item: object) -> object:
     """Read a variable in the axis order that MATLAB shows. Cells become an object array."""
     if not isinstance(item, h5py.Dataset):
-        return "a struct, whose fields must be saved as variables: save('data.mat', '-struct', 'x')"
+        return OPAQUE
     kind = item.attrs.get("MATLAB_class", b"")
     kind = kind.decode() if isinstance(kind, bytes) else str(kind)
     if "MATLAB_empty" in item.attrs:
