@@ -117,7 +117,7 @@ def test_a_nan_is_recorded_and_the_search_goes_on(tmp_path):
 
 
 def test_a_search_in_which_everything_fails_stops_and_says_why(tmp_path):
-    with pytest.raises(TrainingError, match=r"The last of 5 errors.*not finite"):
+    with pytest.raises(TrainingError, match=r"The last of 5 errors.*must be finite"):
         study(search(tmp_path, "plan.learning_rate=1e25|1e26"), attempts=40, prune=False)
     assert len(table(tmp_path)) == 5
 
