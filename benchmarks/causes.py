@@ -117,13 +117,13 @@ def rows_of(model: LDNS, train: Trials, test: Trials, condition: str | None, see
         fakes["generated, conditional"] = model.sample(like=test, condition=names, seed=seed, progress=False)
     rows = {name: compare(test, fake, train, condition, seed) for name, fake in fakes.items()}
     rows["test trials, redrawn"] = compare(seen, redrawn(model, test, seed=seed + REDRAW), train, condition, seed)
-    own = fakes.get("generated, conditional", fakes["generated, unconditional"])
+    mine = fakes.get("generated, conditional", fakes["generated, unconditional"])
     if names:
         other = model.sample(like=test, condition=names, seed=seed + 1, progress=False)
     else:
         other = model.sample(len(test), n_bins=test.n_bins, seed=seed + 1, progress=False)
-    rows["own samples, redrawn"] = compare(own, redrawn(model, other, seed=seed + REDRAW), train, condition, seed)
-    rows["own samples"] = compare(own, other, train, condition, seed)
+    rows["own samples, redrawn"] = compare(mine, redrawn(model, other, seed=seed + REDRAW), train, condition, seed)
+    rows["own samples"] = compare(mine, other, train, condition, seed)
     return rows
 
 

@@ -135,32 +135,32 @@ def measure(
     coded, tested, held = (with_codes(model, part) for part in (train, test, unseen))
     directions = Directions.of(coded, NAMES)
     codes, values = np.asarray(tested.codes), variables(test, NAMES)
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     rebuilt = from_codes(model, tested, codes, seed=1)
     r2 = unit_r2(test.rates, rebuilt.rates, test.mask)
     low, middle, high = np.nanquantile(r2, (0.25, 0.5, 0.75))
-    found |= {"unit R2": middle, "unit R2, lower quartile": low, "unit R2, upper quartile": high}
+    result |= {"unit R2": middle, "unit R2, lower quartile": low, "unit R2, upper quartile": high}
     spread = [np.asarray(part.rates)[test.mask].var(0) for part in (test, rebuilt)]
-    found["variance of rates over that of noiseless units"] = float(np.median(spread[1] / spread[0]))
+    result["variance of rates over that of noiseless units"] = float(np.median(spread[1] / spread[0]))
     inferred = model.encode(test, progress=False).rates
     if inferred is not None and model.reads != "rates" and not np.array_equal(inferred, test.rates):
-        found["unit R2, inferred rates"] = float(np.nanmedian(unit_r2(test.rates, inferred, test.mask)))
-    found |= _said(directions, coded, codes, values)
-    found["target error, held in"] = 100 * point_error(directions, codes, values[:, :2])
+        result["unit R2, inferred rates"] = float(np.nanmedian(unit_r2(test.rates, inferred, test.mask)))
+    result |= _said(directions, coded, codes, values)
+    result["target error, held in"] = 100 * point_error(directions, codes, values[:, :2])
     goals = variables(unseen, NAMES)[:, :2]
-    found["target error, held out"] = 100 * point_error(directions, np.asarray(held.codes), goals)
+    result["target error, held out"] = 100 * point_error(directions, np.asarray(held.codes), goals)
     if model.reads != "rates":
-        found |= _read_from_spikes(train, test, unseen)
+        result |= _read_from_spikes(train, test, unseen)
     reading = readers(model, train)
-    found |= _end_points(model, directions, coded, reading, held)
-    found |= _traversals(model, directions, tested, reading, hows)
+    result |= _end_points(model, directions, coded, reading, held)
+    result |= _traversals(model, directions, tested, reading, hows)
     fresh = model.sample(len(test), seed=2, progress=False).codes
     if fresh is not None:
-        found["coverage of the prior"] = coverage(codes, np.asarray(fresh))
-        found["coverage, floor (training codes)"] = coverage(codes, np.asarray(coded.codes)[: len(test)])
+        result["coverage of the prior"] = coverage(codes, np.asarray(fresh))
+        result["coverage, floor (training codes)"] = coverage(codes, np.asarray(coded.codes)[: len(test)])
     if scores:
-        found |= axis_table((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
-    return found
+        result |= axis_table((np.asarray(coded.codes), variables(train, NAMES)), (codes, values))
+    return result
 
 
 def with_codes(model: Coded, trials: Trials) -> Trials:
@@ -193,47 +193,47 @@ def _read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, 
 
 def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
     """Compute the accuracy of variables decoded from codes, and the angles between their directions."""
-    rng, found = np.random.default_rng(0), {}
+    rng, result = np.random.default_rng(0), {}
     dealt = Directions.fit(rng.permutation(np.asarray(coded.codes)), variables(coded, NAMES), NAMES)
     target = np.unique(values[:, :2], axis=0, return_inverse=True)[1].ravel()
     for k, name in enumerate(NAMES):
-        found[f"code SNR {name}"] = code_snr(directions, codes, values)[k]
-        found[f"code SNR {name}, floor"] = code_snr(dealt, codes, values)[k]
+        result[f"code SNR {name}"] = code_snr(directions, codes, values)[k]
+        result[f"code SNR {name}, floor"] = code_snr(dealt, codes, values)[k]
     for k, name in enumerate(NAMES[:2]):
-        found[f"SNR between targets {name}"] = group_snr(directions, codes, target)[k]
+        result[f"SNR between targets {name}"] = group_snr(directions, codes, target)[k]
     for of in ("encode", "decode"):
         for whitened in (False, True):
             cosines = directions.cosines(of, whitened=whitened)
             word = f"|cos| {of}{', whitened' if whitened else ''}"
-            found[f"{word}: target x, y"] = abs(cosines[0, 1])
-            found[f"{word}: all pairs"] = orthogonality(cosines)
-    found["|cos| of chance directions"] = np.sqrt(2 / (np.pi * codes.shape[1]))
-    return found
+            result[f"{word}: target x, y"] = abs(cosines[0, 1])
+            result[f"{word}: all pairs"] = orthogonality(cosines)
+    result["|cos| of chance directions"] = np.sqrt(2 / (np.pi * codes.shape[1]))
+    return result
 
 
 def _end_points(
     model: Coded, directions: Directions, coded: Trials, reading: dict[str, Reader], unseen: Trials
 ) -> dict[str, float]:
     """Compute the distance of decoded end points of trials for held-out targets from these targets."""
-    goal, known = variables(unseen, NAMES[:2]), variables(coded, NAMES[:2])
+    goal, expected = variables(unseen, NAMES[:2]), variables(coded, NAMES[:2])
     codes, rng = np.asarray(coded.codes), np.random.default_rng(1)
     made = {"generated from their codes": from_codes(model, unseen, np.asarray(unseen.codes), seed=1)}
-    near = [np.flatnonzero(np.linalg.norm(known - point, axis=1) < NEAR) for point in goal]
+    near = [np.flatnonzero(np.linalg.norm(expected - point, axis=1) < NEAR) for point in goal]
     anywhere = np.arange(len(coded))
     for word, choices in (("a neighbouring target", near), ("any target", [anywhere] * len(goal))):
         rows = np.array([rng.choice(rows) for rows in choices])
         changes = np.zeros((len(goal), len(NAMES)))
-        changes[:, :2] = goal - known[rows]
+        changes[:, :2] = goal - expected[rows]
         made[f"codes moved from {word}"] = from_codes(model, unseen, directions.move(codes[rows], changes), seed=1)
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     for of, read in reading.items():
         if of != "expected spikes":  # real trials have spikes, and in a simulation noiseless units
-            found[f"end point, real trials to held-out targets, {of}"] = _far(read(unseen), goal)
-            ways = [np.polyfit(known[:, k], read(coded)[:, k] / 100, 1)[0] for k in (0, 1)]
-            found[f"slope on real trials, {of}"] = float(np.mean(ways))
+            result[f"end point, real trials to held-out targets, {of}"] = _far(read(unseen), goal)
+            ways = [np.polyfit(expected[:, k], read(coded)[:, k] / 100, 1)[0] for k in (0, 1)]
+            result[f"slope on real trials, {of}"] = float(np.mean(ways))
     for word, trials in made.items():
-        found |= {f"end point, {word}, {of}": _far(read(trials), goal) for of, read in reading.items()}
-    return found
+        result |= {f"end point, {word}, {of}": _far(read(trials), goal) for of, read in reading.items()}
+    return result
 
 
 def _far(read: np.ndarray, goal: np.ndarray) -> float:
@@ -244,38 +244,38 @@ def _traversals(
     model: Coded, directions: Directions, tested: Trials, reading: dict[str, Reader], hows: Sequence[str]
 ) -> dict[str, float]:
     """Compute gain and unintended movement of traversals along target x and y (mean of both), by `Coded.traverse`."""
-    found, changes = {}, np.linspace(*TRAVERSAL["span"], TRAVERSAL["points"])
+    result, changes = {}, np.linspace(*TRAVERSAL["span"], TRAVERSAL["points"])
     for how, where in (*((how, "inside the grid") for how in hows), ("curved", "anywhere")):
         parts: dict[str, list[Movement]] = {of: [] for of in reading}
         for moved, name in enumerate(NAMES[:2]):
             inside = np.abs(variables(tested, [name])[:, 0]) <= EDGE - TRAVERSAL["span"][1] + 1e-9
-            some = tested.select(inside if where == "inside the grid" else slice(100))
-            codes, only = np.asarray(some.codes), np.eye(len(NAMES))[[moved] * len(some)]
+            subset = tested.select(inside if where == "inside the grid" else slice(100))
+            codes, only = np.asarray(subset.codes), np.eye(len(NAMES))[[moved] * len(subset)]
             points = [directions.move(codes, change * only, how=how) for change in changes]
-            traversal = [from_codes(model, some, point, seed=3) for point in points]
-            again = from_codes(model, some, codes, seed=4)
-            asked = 100 * np.repeat(changes[:, None], len(some), 1)
+            traversal = [from_codes(model, subset, point, seed=3) for point in points]
+            again = from_codes(model, subset, codes, seed=4)
+            requested = 100 * np.repeat(changes[:, None], len(subset), 1)
             for of, read in reading.items():
                 achieved = np.stack([read(point) for point in traversal])
-                parts[of].append(movement(asked, achieved, moved=moved, still=read(again)))
+                parts[of].append(movement(requested, achieved, moved=moved, still=read(again)))
         for of, each in parts.items():
             for word in ("gain", "unintended", "unintended_total", "floor"):
                 mean = float(np.mean([getattr(part, word) for part in each]))
-                found[f"traversal, {how}, {where}, {of}: {word}"] = mean
-    return found
+                result[f"traversal, {how}, {where}, {of}: {word}"] = mean
+    return result
 
 
 def axis_table(train: tuple, test: tuple) -> dict[str, float]:
     """Compute DCI, MIG and SAP by name; arguments as in `axis_scores`."""
-    found = {}
+    result = {}
     for regressor in ("trees", "lasso"):
         for name, score in axis_scores(train, test, regressor=regressor).items():
-            found[f"DCI {regressor}, {name}: disentanglement"] = score.dci.disentanglement
-            found[f"DCI {regressor}, {name}: completeness"] = score.dci.completeness
-            found[f"DCI {regressor}, {name}: informativeness"] = score.dci.informativeness
+            result[f"DCI {regressor}, {name}: disentanglement"] = score.dci.disentanglement
+            result[f"DCI {regressor}, {name}: completeness"] = score.dci.completeness
+            result[f"DCI {regressor}, {name}: informativeness"] = score.dci.informativeness
             if regressor == "trees":
-                found |= {f"MIG {name}": score.mig, f"SAP {name}": score.sap}
-    return found
+                result |= {f"MIG {name}": score.mig, f"SAP {name}": score.sap}
+    return result
 
 
 def show(title: str, tables: Iterable[dict[str, float]]) -> None:

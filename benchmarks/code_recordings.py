@@ -65,30 +65,32 @@ def measure_angles(
     decoder = AngleDecoder(seen, seen.conditions[name])
     coded, tested, left = (model.encode(part, progress=False) for part in (seen, held_in, unseen))
     directions = Directions.of(coded, turns)
-    found = _said(directions, coded, tested, left, name, leave)
+    result = _said(directions, coded, tested, left, name, leave)
     rebuilt, truth = model.reconstruct(held_in, seed=1), held_in.conditions[name]
-    found["decoded angle of test trials, error"] = apart(decoder(held_in.counts, held_in.lengths), truth)
-    found["decoded angle of their reconstructions, error"] = apart(decoder(rebuilt.counts, rebuilt.lengths), truth)
-    found["decoded angle of their expected spikes, error"] = apart(decoder(rebuilt.rates, rebuilt.lengths), truth)
-    found[f"decoded angle of real {leave:g} deg trials, error"] = apart(decoder(unseen.counts, unseen.lengths), leave)
+    result["decoded angle of test trials, error"] = apart(decoder(held_in.counts, held_in.lengths), truth)
+    result["decoded angle of their reconstructions, error"] = apart(decoder(rebuilt.counts, rebuilt.lengths), truth)
+    result["decoded angle of their expected spikes, error"] = apart(decoder(rebuilt.rates, rebuilt.lengths), truth)
+    result[f"decoded angle of real {leave:g} deg trials, error"] = apart(decoder(unseen.counts, unseen.lengths), leave)
     if len({*seen.lengths, *held_in.lengths}) == 1:  # else there is no mean over trials
-        found |= _activity(seen, held_in, rebuilt, name)
+        result |= _activity(seen, held_in, rebuilt, name)
     angles = np.unique(seen.conditions[name])
     before, after = angles[np.searchsorted(angles, leave) - 1], angles[np.searchsorted(angles, leave) % len(angles)]
     start = np.asarray(coded.select(coded.conditions[name] == before).codes)
     off = []
     for share in SHARES:
-        asked = before + share * ((after - before) % 360)
-        turn = np.deg2rad([before, asked])
+        requested = before + share * ((after - before) % 360)
+        turn = np.deg2rad([before, requested])
         change = np.array([[np.cos(turn[1]) - np.cos(turn[0]), np.sin(turn[1]) - np.sin(turn[0])]])
         moved = directions.move(start, np.repeat(change, len(start), 0))
         made = model.sample(codes=moved, seed=1, progress=False)
         mean = np.exp(1j * np.deg2rad(decoder(made.counts, made.lengths))).mean()
-        found[f"traversal from {before:g} deg, asked for {asked % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
-        found[f"traversal, asked for {asked % 360:g}: length of the mean vector"] = abs(mean)
-        off.append(apart(np.rad2deg(np.angle(mean)), asked))
-    found["traversal: mean direction off the requested one"] = float(np.mean(off))
-    return found
+        result[f"traversal from {before:g} deg, requested {requested % 360:g}: decoded"] = (
+            np.rad2deg(np.angle(mean)) % 360
+        )
+        result[f"traversal, requested {requested % 360:g}: length of the mean vector"] = abs(mean)
+        off.append(apart(np.rad2deg(np.angle(mean)), requested))
+    result["traversal: mean direction off the requested one"] = float(np.mean(off))
+    return result
 
 
 def _said(
@@ -137,6 +139,6 @@ def _smoothed(values: np.ndarray, trials: Trials) -> np.ndarray:
     return smooth(np.asarray(values), sd=SMOOTHED / trials.bin_width, mask=trials.mask)
 
 
-def apart(read: np.ndarray, asked: np.ndarray | float) -> float:
+def apart(read: np.ndarray, requested: np.ndarray | float) -> float:
     """Return the mean angle between two directions in degrees; the chance level is 90."""
-    return float(circular_error_deg(np.asarray(asked, float), np.asarray(read)).mean())
+    return float(circular_error_deg(np.asarray(requested, float), np.asarray(read)).mean())

@@ -42,20 +42,19 @@ def eight(bins: int, speed: float) -> np.ndarray:
     return speed * velocity / np.linalg.norm(velocity, axis=1).max()
 
 
-def say_directions(found: DirectionReading) -> None:
+def say_directions(reading: DirectionReading) -> None:
     """Print accuracy, error and bias of all trials and of each direction."""
     for side in ("real", "fake"):
-        right = f", {found.classified[side].mean():.3f} classified rightly" if found.classified else ""
-        print(f"{side}: mean error {found.error(side).mean():.2f} deg{right}")
-    for value in found.values:
+        right = f", {reading.classified[side].mean():.3f} classified rightly" if reading.classified else ""
+        print(f"{side}: mean error {reading.error(side).mean():.2f} deg{right}")
+    for value in reading.values:
         line = f"  {value:6.1f} deg:"
         for side in ("real", "fake"):
-            rows, bias = found.of(side, value), found.bias(side, value)
+            rows, bias = reading.of(side, value), reading.bias(side, value)
             if bias is not None:
-                right = f", right {found.classified[side][rows].mean():.3f}" if found.classified else ""
-                line += (
-                    f"  {side} ({len(rows)}) error {found.error(side)[rows].mean():5.1f}, bias {bias[0]:+6.1f}{right};"
-                )
+                right = f", right {reading.classified[side][rows].mean():.3f}" if reading.classified else ""
+                error = reading.error(side)[rows].mean()
+                line += f"  {side} ({len(rows)}) error {error:5.1f}, bias {bias[0]:+6.1f}{right};"
         print(line)
 
 
@@ -65,8 +64,8 @@ def draw_by_hand(model: Model, train: Trials, test: Trials, words: argparse.Name
     bins = int(np.median(train.lengths))
     for name, path in (("circle", circle), ("figure eight", eight)):
         velocity = path(bins, 0.6 * float(np.quantile(speed, 0.99)))
-        asked = {VELOCITY: velocity}
-        drawn = model.sample(DRAWN_TRIALS, n_bins=bins, condition=asked, guidance=words.guidance, seed=words.seed)
+        condition = {VELOCITY: velocity}
+        drawn = model.sample(DRAWN_TRIALS, n_bins=bins, condition=condition, guidance=words.guidance, seed=words.seed)
         figure = drawn_figure(test, drawn, reference=train, name=name)
         print(f"{name}, {bins} bins: {figure.caption}")
         figures.save(figure, Path(words.out))
@@ -93,17 +92,17 @@ def main() -> None:
         test = test.select(np.isclose(test.conditions[name].astype(float), float(value)))
     fake = model.sample(like=test, condition=names, guidance=words.guidance, seed=words.seed, sampler=sampler)
     pair = Pair(test, fake, reference=train)
-    print(f"{words.run}: {len(fake)} trials told {names}, guidance {words.guidance:g}, seed {words.seed}")
-    found = read_directions(pair)
-    if isinstance(found, DirectionReading):
-        say_directions(found)
+    print(f"{words.run}: {len(fake)} trials conditioned on {names}, guidance {words.guidance:g}, seed {words.seed}")
+    directions = read_directions(pair)
+    if isinstance(directions, DirectionReading):
+        say_directions(directions)
     read = read_behavior(pair)
     if not isinstance(read, str) and read.name in names:
         real, made = read.r_squared("real"), read.r_squared("fake")
         share = decoding.decode_back(pair).value
         print(f"{read.name}: R2 {made:.4f} against {real:.4f} of real trials; {share:.3f} of it")
     ensure_folder(words.out)
-    for figure in conditional_figures(found, read):
+    for figure in conditional_figures(directions, read):
         figures.save(figure, Path(words.out))
     if VELOCITY in names and len(names) == 1:
         draw_by_hand(model, train, test, words)

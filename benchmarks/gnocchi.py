@@ -55,16 +55,16 @@ def arm(words: argparse.Namespace) -> None:
     if words.recipe.startswith("gnocchi") and not words.trained:
         titles.append(("no MMD", ("network.mmd=0",)))
     tables: dict[str, list[dict[str, float]]] = {}
-    for place, seed in enumerate(words.seeds):
-        data = with_latents(latents_of(words, place), (train, *tested))
+    for index, seed in enumerate(words.seeds):
+        data = with_latents(latents_of(words, index), (train, *tested))
         for title, more in titles:
             if words.only in title:
                 model = trained(
-                    words, place, title, [*words.set, *more], data[0], validation if words.validation else None
+                    words, index, title, [*words.set, *more], data[0], validation if words.validation else None
                 )
-                found = measure(model, *data, scores=words.scores, hows=HOWS if words.hows else HOWS[:1])
-                print(f"{title}, seed {seed}: {json.dumps({name: round(value, 4) for name, value in found.items()})}")
-                tables.setdefault(title, []).append(found)
+                result = measure(model, *data, scores=words.scores, hows=HOWS if words.hows else HOWS[:1])
+                print(f"{title}, seed {seed}: {json.dumps({name: round(value, 4) for name, value in result.items()})}")
+                tables.setdefault(title, []).append(result)
     for title, each in tables.items():
         show(title, each)
 
@@ -73,8 +73,8 @@ def scores(words: argparse.Namespace) -> None:
     """Compute DCI, MIG and SAP of codes on test trials of simulated reaching."""
     train, _, test, _ = arm_data()
     tables = []
-    for place, seed in enumerate(words.seeds):
-        model = trained(words, place, "as the recipe says", words.set, train, None)
+    for index, seed in enumerate(words.seeds):
+        model = trained(words, index, "as the recipe says", words.set, train, None)
         sides = [(np.asarray(with_codes(model, part).codes), variables(part, NAMES)) for part in (train, test)]
         tables.append(axis_table(*sides))
         print(f"seed {seed} done")
@@ -82,33 +82,33 @@ def scores(words: argparse.Namespace) -> None:
 
 
 def trained(
-    words: argparse.Namespace, place: int, title: str, settings: list[str], train: Trials, validation: Trials | None
+    words: argparse.Namespace, index: int, title: str, settings: list[str], train: Trials, validation: Trials | None
 ) -> Coded:
     """Return the model of a seed, by its index among the seeds: load it, or train it."""
     if words.trained:
-        return load_model(words.trained[place])
-    seed = words.seeds[place]
+        return load_model(words.trained[index])
+    seed = words.seeds[index]
     out = None if words.runs is None else words.runs / f"{words.recipe} {title} {seed}".replace(" ", "-")
     return fitted(words.recipe, settings, train, seed=seed, validation=validation, out=out)
 
 
-def latents_of(words: argparse.Namespace, place: int) -> Path | None:
+def latents_of(words: argparse.Namespace, index: int) -> Path | None:
     """Return the run that infers latents for a seed, by its index among the seeds; None without `--latents`."""
-    return words.latents[place % len(words.latents)] if words.latents else None
+    return words.latents[index % len(words.latents)] if words.latents else None
 
 
 def weight(words: argparse.Namespace) -> None:
     """Compute the trade-off curve of the MMD weight, on validation trials."""
     train, validation, unseen = chosen_on()
-    found = []
+    result = []
     for value in words.weights:
         settings = [*words.set, f"network.mmd={value}"]
         models = [fitted(words.recipe, settings, train, seed=seed, out=None) for seed in words.seeds]
         tables = [measure(model, train, validation, unseen) for model in models]
         show(f"MMD weight {value:g}", tables)
         keys = ("|cos| encode: target x, y", "|cos| encode: all pairs", "target error, held out")
-        found.append([float(np.mean([table[key] for table in tables])) for key in keys])
-    pairs = list(zip(*found, strict=True))
+        result.append([float(np.mean([table[key] for table in tables])) for key in keys])
+    pairs = list(zip(*result, strict=True))
     figure = weight_figure(words.weights, pairs[1], pairs[2], unit="cm")
     for path in figures.save(figure, ensure_folder(words.out)):
         print(path)
@@ -148,16 +148,16 @@ def recording(words: argparse.Namespace) -> None:
     train, test = every.split(0.75, seed=0)
     if words.choose:
         train, test = train.split(0.8, seed=0)
-    for place, seed in enumerate(words.seeds):
-        data = with_latents(latents_of(words, place), left_out(train, test, words.angle, words.leave))
+    for index, seed in enumerate(words.seeds):
+        data = with_latents(latents_of(words, index), left_out(train, test, words.angle, words.leave))
         model = fitted(words.recipe, words.set, data[0], seed=seed, out=None)
         tables.append(measure_angles(model, words.angle, words.leave, *data))
     show(f"{words.recording}, {words.leave:g} degrees left out", tables)
-    (whole,) = with_latents(latents_of(words, place), (every,))
-    whole, coded = (model.encode(part, progress=False) for part in (whole, data[0]))
-    groups = np.array([f"{value:g} deg" for value in whole.conditions[words.angle]])
+    (full,) = with_latents(latents_of(words, index), (every,))
+    full, coded = (model.encode(part, progress=False) for part in (full, data[0]))
+    groups = np.array([f"{value:g} deg" for value in full.conditions[words.angle]])
     turns = (f"{words.angle}.cos", f"{words.angle}.sin")
-    for path in figures.save(code_figure(whole, turns, groups, reference=coded), ensure_folder(words.out)):
+    for path in figures.save(code_figure(full, turns, groups, reference=coded), ensure_folder(words.out)):
         print(path)
 
 

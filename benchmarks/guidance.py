@@ -34,10 +34,10 @@ def spread(fake: Trials, name: str | None) -> float:
     total, freedom = 0.0, 0
     time = int(fake.lengths.min())
     for value in np.unique(labels):
-        some = latents[labels == value][:, :time]
-        if len(some) > 1:
-            total += float(np.square(some - some.mean(0)).mean((1, 2)).sum())
-            freedom += len(some) - 1
+        subset = latents[labels == value][:, :time]
+        if len(subset) > 1:
+            total += float(np.square(subset - subset.mean(0)).mean((1, 2)).sum())
+            freedom += len(subset) - 1
     return total / max(1, freedom)
 
 
@@ -45,26 +45,29 @@ def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -
     """Compute all measures at one strength."""
     names = model.facts.conditions.names
     fake = model.sample(like=test, condition=names, guidance=strength, seed=seed)
-    found = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
+    result = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
     pair = Pair(test, fake, reference=train)
-    told, read = read_directions(pair), read_behavior(pair)
-    if isinstance(told, DirectionReading) and told.name in names:
-        found |= {"error": float(told.error("fake").mean()), "real error": float(told.error("real").mean())}
-        if told.classified:
-            found |= {
-                "right": float(told.classified["fake"].mean()),
-                "real right": float(told.classified["real"].mean()),
+    directions, read = read_directions(pair), read_behavior(pair)
+    if isinstance(directions, DirectionReading) and directions.name in names:
+        result |= {
+            "error": float(directions.error("fake").mean()),
+            "real error": float(directions.error("real").mean()),
+        }
+        if directions.classified:
+            result |= {
+                "right": float(directions.classified["fake"].mean()),
+                "real right": float(directions.classified["real"].mean()),
             }
     if not isinstance(read, str) and read.name in names:
-        found |= {"r2": read.r_squared("fake") or np.nan, "real r2": read.r_squared("real") or np.nan}
+        result |= {"r2": read.r_squared("fake") or np.nan, "real r2": read.r_squared("real") or np.nan}
     results = measure(test, fake, reference=train, metrics=[metric for metric in METRICS if metric.name in SHOWN])
-    return found | {name: np.nan if one.value is None else one.value for name, one in results.items()}
+    return result | {name: np.nan if one.value is None else one.value for name, one in results.items()}
 
 
 def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) -> Figure:
     """Draw the table over increasing strengths."""
     order = np.argsort(strengths)
-    table = [table[place] for place in order]
+    table = [table[position] for position in order]
     x = np.array(strengths, float)[order]
     charts = []
     titles = {
@@ -74,11 +77,11 @@ def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) 
     }
     for name, title in titles.items():
         if name in table[0]:
-            series = [Series("line", "fake", x, np.array([found[name] for found in table]))]
-            series.append(Series("dashes", "real", x, np.array([found[f"real {name}"] for found in table])))
+            series = [Series("line", "fake", x, np.array([result[name] for result in table]))]
+            series.append(Series("dashes", "real", x, np.array([result[f"real {name}"] for result in table])))
             charts.append(Chart(title, tuple(series), "guidance strength", title))
     for name in ("fano_median_ratio", "noise_correlation_slope", "spread"):
-        values = np.array([found[name] for found in table])
+        values = np.array([result[name] for result in table])
         series = [Series("line", "fake", x, values)]
         if name == "fano_median_ratio":
             series.append(Series("dashes", "real", x, np.ones(len(x))))

@@ -178,10 +178,10 @@ def main() -> None:
     }
     print(", ".join(f"{name} {value}" for name, value in size.items()), f"; {torch.get_num_threads()} thread(s)")
     for title, (flop, forms) in tables.items():
-        found = medians({**forms, "matrix product": product(flop)}, repeats)
-        limit = found.pop("matrix product")
+        result = medians({**forms, "matrix product": product(flop)}, repeats)
+        limit = result.pop("matrix product")
         print(f"{title}: {3 * flop / 1e9:.2f} GFLOP, as matrix products {1000 * limit:.1f} ms")
-        for name, seconds in found.items():
+        for name, seconds in result.items():
             print(f"  {name:<10s}{1000 * seconds:8.1f} ms  {seconds / limit:5.1f} x the products")
 
 

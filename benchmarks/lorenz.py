@@ -28,8 +28,8 @@ def r_squared(rates: np.ndarray, truth: np.ndarray) -> float:
 
 def statistics(real: Trials, fake: Trials) -> str:
     """Return the value of each shown metric."""
-    found = measure(real, fake, metrics=SHOWN)
-    pieces = (f"{name} {result.value:.4f}" for name, result in found.items() if result.value is not None)
+    outcome = measure(real, fake, metrics=SHOWN)
+    pieces = (f"{name} {result.value:.4f}" for name, result in outcome.items() if result.value is not None)
     return ", ".join(pieces) + f", mean count {fake.counts.mean():.4f} (real {real.counts.mean():.4f})"
 
 

@@ -45,10 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--whole", action="store_true", help="run only the evaluation of 2,000 trials")
     parser.add_argument("--full", action="store_true", help="also 8,000 trials and 1,000 neurons with 2,000 trials")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     measure(simulate(80, 40, 10, seed=1), simulate(80, 40, 10, seed=2))  # imports
-    if not asked.whole:
-        panel(asked.full)
+    if not options.whole:
+        panel(options.full)
     evaluation()
 
 
@@ -79,9 +79,9 @@ def panel(full: bool) -> None:
 
 def evaluation() -> None:
     """Time an evaluation of 2,000 trials."""
-    whole = [simulate(2000, 140, 180, seed=seed) for seed in (1, 2, 3)]
-    wall, cpu = timed(lambda: evaluate(whole[0], whole[1], reference=whole[2], progress=False).to_html())
-    print(f"\nevaluate() with floor, trivial models, memorisation, figures and page: {wall:.1f} s by the clock,")
+    complete = [simulate(2000, 140, 180, seed=seed) for seed in (1, 2, 3)]
+    wall, cpu = timed(lambda: evaluate(complete[0], complete[1], reference=complete[2], progress=False).to_html())
+    print(f"\nevaluate() with floor, baselines, memorisation, figures and page: {wall:.1f} s by the clock,")
     print(f"CPU {cpu:.1f} s, {peak_gb():.2f} GB")
 
 

@@ -62,8 +62,8 @@ def row(real: Trials, fakes: Sequence[Trials], reference: Trials) -> list[float]
     chosen = [metric for metric in METRICS if metric.name in SHOWN]
     values = []
     for seed, fake in enumerate(fakes):
-        found = measure(real, fake, reference=reference, metrics=chosen, seed=seed)
-        value = {name: np.nan if result.value is None else result.value for name, result in found.items()}
+        outcome = measure(real, fake, reference=reference, metrics=chosen, seed=seed)
+        value = {name: np.nan if result.value is None else result.value for name, result in outcome.items()}
         values.append([value[name] for name in SHOWN])
     return [float(x) for x in np.mean(values, 0)]
 
@@ -108,28 +108,30 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--others", action="store_true", help="also evaluate raw-bin filters and slower noise")
     parser.add_argument("--only", nargs="*", default=[], help="names of the rows to compute; all by default")
-    given = parser.parse_args()
-    train, test = Trials.load(given.train), Trials.load(given.test)
-    model = load_model(given.run)
+    options = parser.parse_args()
+    train, test = Trials.load(options.train), Trials.load(options.test)
+    model = load_model(options.run)
     assert isinstance(model, LDNS)
-    told = list(model.condition) or None
+    condition = list(model.condition) or None
     print(" " * 34 + "".join(f"{word:>10s}" for word in SHOWN.values()))
-    floor = [matched(test, train.select(np.random.default_rng(k).permutation(len(train)))) for k in range(given.draws)]
+    floor = [
+        matched(test, train.select(np.random.default_rng(k).permutation(len(train)))) for k in range(options.draws)
+    ]
     show("real", row(test, [other for _, other in floor], train))
     inferred, learned = model.encode(test, progress=False), model.encode(train, progress=False)
-    fakes = [model.sample(like=test, condition=told, seed=100 + k, progress=False) for k in range(given.draws)]
-    many = model.sample(min(400, 2 * len(train)), seed=99, condition=told, progress=False)
-    for name, kind in {**LADDER, **(OTHERS if given.others else {})}.items():
-        if given.only and name not in given.only:
+    fakes = [model.sample(like=test, condition=condition, seed=100 + k, progress=False) for k in range(options.draws)]
+    several = model.sample(min(400, 2 * len(train)), seed=99, condition=condition, progress=False)
+    for name, kind in {**LADDER, **(OTHERS if options.others else {})}.items():
+        if options.only and name not in options.only:
             continue
         fit(model, kind, train)
         adapt(model, learned, train)
-        sets = [counts(model, inferred, 200 + k) for k in range(given.draws)]
+        sets = [counts(model, inferred, 200 + k) for k in range(options.draws)]
         show(f"inferred   {name}", row(test, sets, train))
         if name == FULL:
-            sets = [model.gaussian(train, like=test, seed=400 + k) for k in range(given.draws)]
+            sets = [model.gaussian(train, like=test, seed=400 + k) for k in range(options.draws)]
             show(f"Gaussian   {name}", row(test, sets, train))
-        adapt(model, many, train)
+        adapt(model, several, train)
         print(f"# generated gain {float(model.readout.generated.calibration.gain):.3f}")
         sets = [counts(model, fake, 300 + k) for k, fake in enumerate(fakes)]
         show(f"generated  {name}", row(test, sets, train))

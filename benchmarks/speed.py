@@ -47,17 +47,17 @@ COPIES = 27
 
 def cases(size: str) -> list[dict[str, Any]]:
     """What is timed, in order."""
-    found = [
+    result = [
         dict(size=size, what=what, precision=precision, threads=threads, keep=True)
         for what in ("autoencoder", "denoiser")
         for precision in ("float32", "bf16")
         for threads in (1, 2)
     ]
-    found += [
+    result += [
         dict(size=size, what=what, precision="float32", threads=2, keep=False) for what in ("autoencoder", "denoiser")
     ]
     drawn = [("float32", 1), ("float32", 2), ("bf16", 2)]
-    return found + [dict(size=size, what="sampling", precision=kind, threads=n, keep=True) for kind, n in drawn]
+    return result + [dict(size=size, what="sampling", precision=kind, threads=n, keep=True) for kind, n in drawn]
 
 
 # --- one case, in its own process --------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
 
     clock: list[tuple[float, float, int]] = []
 
-    def watched(batch: Any, streams: Any) -> Any:
+    def measured(batch: Any, streams: Any) -> Any:
         clock.append((time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
         return loss(batch, streams)
 
@@ -127,7 +127,7 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
         data = {"latents": torch.randn(*shape, size["latents"]), "mask": torch.ones(shape, dtype=torch.bool)}
         loss, modules = model.denoising, [model.diffusion]
     plan = model.autoencoder_plan if case["what"] == "autoencoder" else model.diffusion_plan
-    train([Stage("timed", torch.nn.ModuleList(modules), watched, data, plan)], seed=0, progress=False)
+    train([Stage("timed", torch.nn.ModuleList(modules), measured, data, plan)], seed=0, progress=False)
     steps = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(clock)][1:]
     wall, cpu, faults = (statistics.median(column) for column in zip(*steps, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -153,10 +153,10 @@ def limits(modules: list[Any], case: dict[str, Any], size: dict[str, int]) -> di
     mix = 4 * width * width * columns / seconds(lambda: weight @ x.view(width, -1))
     toeplitz = 2 * width * columns * bins / seconds(lambda: torch.bmm(x, matrices, out=y))
     copies = COPIES * len(layers) * seconds(lambda: y.copy_(x))
-    found = dict(
+    result = dict(
         mixing_gflop=mixing / 1e9, toeplitz_gflop=along / 1e9, mixing_rate=mix / 1e9, toeplitz_rate=toeplitz / 1e9
     )
-    return found | dict(products=mixing / mix + along / toeplitz, copies=copies)
+    return result | dict(products=mixing / mix + along / toeplitz, copies=copies)
 
 
 def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
@@ -174,12 +174,12 @@ def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
 def seconds(call: Callable[[], object], *, times: int = 7) -> float:
     """Median wall time of a call."""
     call()
-    found = []
+    result = []
     for _ in range(times):
         began = time.perf_counter()
         call()
-        found.append(time.perf_counter() - began)
-    return statistics.median(found)
+        result.append(time.perf_counter() - began)
+    return statistics.median(result)
 
 
 # --- all cases, and the page ---------------------------------------------------------------------------------------
@@ -256,16 +256,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only two threads and kept memory")
     parser.add_argument("--only", choices=["autoencoder", "denoiser", "sampling"], help="one kind of case")
     parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.case:
-        print(json.dumps(run(given.case)))
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(run(options.case)))
         return
     import torch
 
     began, rows = os.getloadavg()[0], []
-    chosen = [case for size in SIZES if given.size in (size, "all") for case in cases(size)]
-    chosen = [case for case in chosen if given.only in (None, case["what"])]
-    for case in [case for case in chosen if not given.quick or (case["threads"] == 2 and case["keep"])]:
+    chosen = [case for size in SIZES if options.size in (size, "all") for case in cases(size)]
+    chosen = [case for case in chosen if options.only in (None, case["what"])]
+    for case in [case for case in chosen if not options.quick or (case["threads"] == 2 and case["keep"])]:
         rows.append(child(case))
         print(
             json.dumps({key: round(value, 4) if isinstance(value, float) else value for key, value in rows[-1].items()})
@@ -273,8 +273,8 @@ def main() -> None:
     load = f"{began:.1f} at the start, {os.getloadavg()[0]:.1f} at the end; on {os.cpu_count()} cores"
     about = {"hardware": hardware(), "torch": torch.__version__, "load": load}
     slug = "".join(letter if letter.isalnum() else "-" for letter in about["hardware"].lower()).strip("-")
-    name = f"speed-{slug}" + ("" if given.size == "all" else f"-{given.size}") + ("-quick" if given.quick else "")
-    name += f"-{given.only}" if given.only else ""
+    name = f"speed-{slug}" + ("" if options.size == "all" else f"-{options.size}") + ("-quick" if options.quick else "")
+    name += f"-{options.only}" if options.only else ""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(page(rows, about))

@@ -44,8 +44,8 @@ def resident() -> float:
 
 def cut(counts: np.ndarray, length: int, bin_width: float) -> Trials:
     """Cut a long series (time, neuron) into trials."""
-    whole = len(counts) // length
-    return Trials(counts[: whole * length].reshape(whole, length, -1), bin_width)
+    full = len(counts) // length
+    return Trials(counts[: full * length].reshape(full, length, -1), bin_width)
 
 
 def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,8 +69,8 @@ def compared(series: np.ndarray, length: int, bin_width: float, metrics: list[Me
     tenths = [cut(series[k * part : (k + 1) * part], length, bin_width) for k in range(TENTHS)]
     rows = []
     for first, second in PAIRS:
-        found = measure(tenths[first], tenths[second], metrics=metrics)
-        values = [found[metric.name].value for metric in metrics]
+        result = measure(tenths[first], tenths[second], metrics=metrics)
+        values = [result[metric.name].value for metric in metrics]
         rows.append([np.nan if value is None else value for value in values])
     return np.array(rows)
 
@@ -117,8 +117,8 @@ def main() -> None:
                 print(f"{what}, squared step at borders of {where}: {seam(step, every)}")
             print(f"{what}, share of the variance that the place between two windows explains: {tied(course, hop):.4f}")
         values.append(compared(series, length, model.facts.bin_width, metrics))
-    known = [number for number in range(len(metrics)) if np.isfinite([each[:, number] for each in values]).all()]
-    say([each[:, known] for each in values], [metrics[number] for number in known])
+    expected = [number for number in range(len(metrics)) if np.isfinite([each[:, number] for each in values]).all()]
+    say([each[:, expected] for each in values], [metrics[number] for number in expected])
 
 
 def tied(series: np.ndarray, every: int) -> float:
@@ -126,9 +126,9 @@ def tied(series: np.ndarray, every: int) -> float:
 
     It is corrected for the chance variance of means over blocks.
     """
-    whole = len(series) // every
-    rows = series[: whole * every].reshape(whole, every, -1).astype(np.float64)
-    chance = rows.var(0, ddof=1).mean(0) / whole
+    full = len(series) // every
+    rows = series[: full * every].reshape(full, every, -1).astype(np.float64)
+    chance = rows.var(0, ddof=1).mean(0) / full
     return float(((rows.mean(0).var(0, ddof=1) - chance) / rows.var((0, 1))).mean())
 
 
@@ -137,12 +137,12 @@ def seam(step: np.ndarray, every: int) -> str:
 
     Steps are compared within blocks between two borders, so that slow states cancel.
     """
-    whole = (len(step) - (every - 1)) // every
-    rows = step[every - 1 :][: whole * every].reshape(whole, every)
+    full = (len(step) - (every - 1)) // every
+    rows = step[every - 1 :][: full * every].reshape(full, every)
     difference = rows[:, 0] - rows[:, 1:].mean(1)
-    error = difference.std(ddof=1) / np.sqrt(whole)
+    error = difference.std(ddof=1) / np.sqrt(full)
     ratio = rows[:, 0].mean() / rows[:, 1:].mean()
-    return f"{ratio:.4f} of the others, difference {difference.mean() / error:+.2f} s.e. of {whole} borders"
+    return f"{ratio:.4f} of the others, difference {difference.mean() / error:+.2f} s.e. of {full} borders"
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def recordings() -> Callable[[str], Path]:
 
 @pytest.fixture(scope="session")
 def make() -> Callable[..., Trials]:
-    """Function that simulates trials with tuning to a direction, a shared gain and, if asked, unequal lengths."""
+    """Function that simulates trials with tuning to a direction, a shared gain and, by choice, unequal lengths."""
 
     def simulate(
         trials=80, time=60, neurons=12, *, seed=0, gain=0.4, ragged=False, width=0.005, conditions=True

@@ -57,8 +57,8 @@ def test_the_mean_of_359_and_3_is_1():
 
 
 def test_angles_are_interpolated_across_the_end_of_the_period():
-    found = angles.interpolate(np.array([0, 0.25, 0.5, 1]), np.array([0.0, 1]), [350, 30], 360)
-    np.testing.assert_allclose(found, [350, 0, 10, 30], atol=1e-9)
+    result = angles.interpolate(np.array([0, 0.25, 0.5, 1]), np.array([0.0, 1]), [350, 30], 360)
+    np.testing.assert_allclose(result, [350, 0, 10, 30], atol=1e-9)
     np.testing.assert_allclose(
         angles.interpolate(np.array([0.5]), np.array([0.0, 1]), [-170, 170], 360, low=-180), [-180]
     )

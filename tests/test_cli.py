@@ -99,7 +99,7 @@ def test_a_finished_run_is_loaded_and_another_recipe_refused(house, capsys):
 def test_a_killed_fit_goes_on_to_the_same_weights(house, tmp_path):
     words = ["fit", "ldns-tiny", "--data", str(house / "train.h5"), "--set", "diffusion_plan.updates=6"]
     words += ["--set", "autoencoder_plan.updates=60", "--set", "autoencoder_plan.validate_every=3"]
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed, complete = tmp_path / "killed", tmp_path / "whole"
     program = [sys.executable, "-m", "spikeloom", *words, "--out"]
     process = subprocess.Popen([*program, str(killed)], env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
@@ -111,8 +111,8 @@ def test_a_killed_fit_goes_on_to_the_same_weights(house, tmp_path):
     assert not (killed / "model").exists()
     assert run("sample", killed, "--trials", 2, "--out", tmp_path / "fake.h5") == 2  # says that the run is unfinished
     subprocess.run([*program, str(killed)], env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
-    assert run(*words, "--out", whole) == 0
-    names = [folder / "model" / "model.safetensors" for folder in (killed, whole)]
+    assert run(*words, "--out", complete) == 0
+    names = [folder / "model" / "model.safetensors" for folder in (killed, complete)]
     assert files.sha256(names[0]) == files.sha256(names[1])
 
 
@@ -176,12 +176,12 @@ def mistake(tmp_path, capsys):
         capsys.readouterr()
         before = sorted(tmp_path.rglob("*"))
         assert run(*words) == 2
-        told = capsys.readouterr()
-        assert not told.out
-        assert "Traceback" not in told.err
-        assert len(re.findall(r"^spikeloom: |^Error: ", told.err, re.M)) == 1
+        output = capsys.readouterr()
+        assert not output.out
+        assert "Traceback" not in output.err
+        assert len(re.findall(r"^spikeloom: |^Error: ", output.err, re.M)) == 1
         assert sorted(tmp_path.rglob("*")) == before
-        return told.err
+        return output.err
 
     return call
 
@@ -224,7 +224,7 @@ def test_quiet_neurons_can_be_left_out(session, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--bin-width", 0], "positive"),
         (["--bin-width", -0.005], "positive"),
@@ -240,12 +240,12 @@ def test_quiet_neurons_can_be_left_out(session, tmp_path, capsys):
         ([], "bin-width"),
     ],
 )
-def test_mistakes_of_binning(session, tmp_path, mistake, words, told):
-    assert told in mistake("bin", session, *words, "--out", tmp_path / "t.h5")
+def test_mistakes_of_binning(session, tmp_path, mistake, words, message):
+    assert message in mistake("bin", session, *words, "--out", tmp_path / "t.h5")
 
 
 @pytest.mark.parametrize(
-    ("spikes", "told"),
+    ("spikes", "message"),
     [
         ((), "spike times"),
         (((), ()), "spike"),
@@ -254,9 +254,9 @@ def test_mistakes_of_binning(session, tmp_path, mistake, words, told):
         (((-1.0,),), "left out: they are -1"),
     ],
 )
-def test_recordings_with_impossible_spikes(tmp_path, mistake, spikes, told):
+def test_recordings_with_impossible_spikes(tmp_path, mistake, spikes, message):
     session = recording(tmp_path / "bad.nwb", spikes=spikes)
-    assert told in mistake("bin", session, "--bin-width", 0.5, "--out", tmp_path / "t.h5")
+    assert message in mistake("bin", session, "--bin-width", 0.5, "--out", tmp_path / "t.h5")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_impossible_counts(tmp_path, mistake, counts):
 
 
 def test_damaged_and_foreign_files(session, house, tmp_path, mistake):
-    whole = {"nwb": session.read_bytes(), "h5": (house / "test.h5").read_bytes()}
+    complete = {"nwb": session.read_bytes(), "h5": (house / "test.h5").read_bytes()}
     wrong = {"empty": b"", "cut": None, "text": b"these are not spikes\n" * 50}
     for ending, command in {
         "nwb": ["bin", "--bin-width", "0.1", "--out", tmp_path / "t.h5"],
@@ -278,7 +278,7 @@ def test_damaged_and_foreign_files(session, house, tmp_path, mistake):
     }.items():
         for name, content in wrong.items():
             path = tmp_path / f"{name}.{ending}"
-            path.write_bytes(whole[ending][: len(whole[ending]) // 2] if content is None else content)
+            path.write_bytes(complete[ending][: len(complete[ending]) // 2] if content is None else content)
             assert path.name in mistake(*command, path)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = 1
@@ -344,8 +344,8 @@ def test_outputs_are_tried_before_the_work(house, tmp_path, mistake, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    told = mistake("split", house / "test.h5", "--fraction", 0.5, "--out", tmp_path / "a.h5", tmp_path / "b.h5")
-    assert "No space left" in told
+    message = mistake("split", house / "test.h5", "--fraction", 0.5, "--out", tmp_path / "a.h5", tmp_path / "b.h5")
+    assert "No space left" in message
 
 
 def folder_named(folder):

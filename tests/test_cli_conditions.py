@@ -11,7 +11,7 @@ from spikeloom.errors import SpikeloomError
 from spikeloom.trials import Trials
 from tests.helpers.small_ldns import toy_model, toy_trials
 
-TOLD = ["--condition", "angle_deg=45", "--condition", "side=left"]
+CONDITIONS = ["--condition", "angle_deg=45", "--condition", "side=left"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def path(folder: Path, text: str) -> str:
 
 def test_a_drawn_path_is_resampled_to_bins_and_sets_the_length(run, tmp_path):
     drawn = path(tmp_path, "time,x (m)\n1.0,0\n1.2,1\n")
-    done = sample(run, tmp_path / "f.h5", *TOLD, "--condition", drawn)
+    done = sample(run, tmp_path / "f.h5", *CONDITIONS, "--condition", drawn)
     assert done.exit_code == 0, done.output
     fake = Trials.load(tmp_path / "f.h5")
     np.testing.assert_allclose(fake.behavior["wave"][1, :, 0], (np.arange(20) + 0.5) / 20, atol=1e-6)  # 10 ms bins
@@ -65,26 +65,26 @@ def test_a_wrong_path_gets_one_message(run, tmp_path, text, message):
 
 
 def test_many_trials_are_written_in_parts(run, tmp_path, monkeypatch):
-    words = [*TOLD, "--condition", path(tmp_path, "time,x\n0,0\n0.1,1\n"), "--seed", "4"]
+    words = [*CONDITIONS, "--condition", path(tmp_path, "time,x\n0,0\n0.1,1\n"), "--seed", "4"]
     assert sample(run, tmp_path / "whole.h5", *words).exit_code == 0
     monkeypatch.setattr("spikeloom.cli.model.TRIALS_IN_MEMORY", 2)
     assert sample(run, tmp_path / "parts.h5", *words).exit_code == 0
-    whole, parts = (Trials.load(tmp_path / name) for name in ("whole.h5", "parts.h5"))
-    np.testing.assert_array_equal(parts.counts, whole.counts)
-    assert parts.conditions["side"].tolist() == whole.conditions["side"].tolist()
+    full, parts = (Trials.load(tmp_path / name) for name in ("whole.h5", "parts.h5"))
+    np.testing.assert_array_equal(parts.counts, full.counts)
+    assert parts.conditions["side"].tolist() == full.conditions["side"].tolist()
 
 
 WRONG = [
     (["--condition", "angle_deg=45"], "There is no value for ['side', 'wave']"),
-    ([*TOLD, "--condition", "wave"], "needs values"),
+    ([*CONDITIONS, "--condition", "wave"], "needs values"),
     (["--condition", "angle_deg=45", "--condition", "side=up", "PATH"], "must be one of ['left', 'right']"),
     (["--condition", "angle_deg=east", "--condition", "side=left", "PATH"], "angle_deg must be 1 number"),
     (["--condition", "angle_deg=nan", "--condition", "side=left", "PATH"], "NaN"),
     (["--condition", "angle_deg=1,2", "--condition", "side=left", "PATH"], "angle_deg must be 1 number"),
-    ([*TOLD, "--condition", "colour=3", "PATH"], "names ['colour']"),
-    ([*TOLD, "PATH", "--bins", "40"], "lasts 0.2 s, 20 bins"),
-    ([*TOLD, "--condition", "wave=absent.csv"], "No such file"),
-    ([*TOLD, "PATH", "--guidance", "nan"], "guidance strength must be a finite number"),
+    ([*CONDITIONS, "--condition", "colour=3", "PATH"], "names ['colour']"),
+    ([*CONDITIONS, "PATH", "--bins", "40"], "lasts 0.2 s, 20 bins"),
+    ([*CONDITIONS, "--condition", "wave=absent.csv"], "No such file"),
+    ([*CONDITIONS, "PATH", "--guidance", "nan"], "guidance strength must be a finite number"),
 ]
 
 
@@ -100,7 +100,7 @@ def test_a_wrong_condition_gets_one_message(run, tmp_path, words, message):
 
 def test_a_path_longer_than_the_trials_is_cut(run, tmp_path):
     drawn = ["--condition", path(tmp_path, "time,x (m)\n0,0\n0.2,0.8\n"), "--bins", "5"]
-    assert sample(run, tmp_path / "f.h5", *TOLD, *drawn).exit_code == 0
+    assert sample(run, tmp_path / "f.h5", *CONDITIONS, *drawn).exit_code == 0
     wave = Trials.load(tmp_path / "f.h5").behavior["wave"][0, :, 0]
     np.testing.assert_allclose(wave, (np.arange(5) + 0.5) / 25, atol=1e-6)
 
@@ -108,27 +108,27 @@ def test_a_path_longer_than_the_trials_is_cut(run, tmp_path):
 def test_a_path_shorter_than_the_trials_to_be_like_is_refused(run, tmp_path):
     toy_trials().save(tmp_path / "like.h5")
     drawn = path(tmp_path, "time,x (m)\n0,0\n0.2,0.5\n")
-    words = [*TOLD, "--condition", drawn, "--like", str(tmp_path / "like.h5"), "--out", str(tmp_path / "f.h5")]
+    words = [*CONDITIONS, "--condition", drawn, "--like", str(tmp_path / "like.h5"), "--out", str(tmp_path / "f.h5")]
     done = CliRunner().invoke(app, ["sample", str(run), *words])
     assert "24 bins" in str(done.exception)
 
 
 def test_a_stream_is_one_trial_in_pieces(run, tmp_path):
     drawn = ["--condition", path(tmp_path, "time,x (m)\n0,0\n2,0.5\n"), "--seed", "3"]
-    done = sample(run, tmp_path / "s.h5", *TOLD, *drawn, "--stream", "--bins", "50")
+    done = sample(run, tmp_path / "s.h5", *CONDITIONS, *drawn, "--stream", "--bins", "50")
     assert done.exit_code == 0, done.output
     pieces = Trials.load(tmp_path / "s.h5")
     assert pieces.counts.shape == (3, 50, 6)
     one = CliRunner().invoke(
         app,
-        ["sample", str(run), "--trials", "1", "--bins", "150", *TOLD, *drawn, "--out", str(tmp_path / "one.h5")],
+        ["sample", str(run), "--trials", "1", "--bins", "150", *CONDITIONS, *drawn, "--out", str(tmp_path / "one.h5")],
     )
     assert one.exit_code == 0, one.output
-    whole = Trials.load(tmp_path / "one.h5")
-    np.testing.assert_array_equal(np.concatenate(pieces.counts), whole.counts[0])
-    np.testing.assert_allclose(np.concatenate(pieces.behavior["wave"]), whole.behavior["wave"][0], atol=1e-12)
+    full = Trials.load(tmp_path / "one.h5")
+    np.testing.assert_array_equal(np.concatenate(pieces.counts), full.counts[0])
+    np.testing.assert_allclose(np.concatenate(pieces.behavior["wave"]), full.behavior["wave"][0], atol=1e-12)
     assert pieces.conditions["side"].tolist() == ["left"] * 3
-    assert set(pieces.conditioned_on) == set(whole.conditioned_on) == {"angle_deg", "side", "wave"}
+    assert set(pieces.conditioned_on) == set(full.conditioned_on) == {"angle_deg", "side", "wave"}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_path_drawn_by_hand_is_in_the_report(run, tmp_path):
     done = CliRunner().invoke(app, ["sample", str(run), *copied, "--out", str(tmp_path / "fake.h5")])
     assert done.exit_code == 0, done.output
     drawn = path(tmp_path, "time,x (m)\n0,0\n0.24,0.9\n")
-    assert sample(run, tmp_path / "ramp.h5", *TOLD, "--condition", drawn).exit_code == 0
+    assert sample(run, tmp_path / "ramp.h5", *CONDITIONS, "--condition", drawn).exit_code == 0
     words = ["--real", real, "--fake", str(tmp_path / "fake.h5"), "--reference", train, "--out", str(page)]
     done = CliRunner().invoke(app, ["evaluate", *words, "--drawn", str(tmp_path / "ramp.h5")])
     assert done.exit_code == 0, done.output

@@ -42,10 +42,12 @@ def test_compare_changes_settings_by_name(house, tmp_path):
     models = [f"prior={house / 'run'}", f"posterior={house / 'run'}"]
     words = ["--data", house / "test.h5", "--samples", 1, "--set", "posterior:start=posterior", "--out", tmp_path / "c"]
     assert run("compare", *models, *words) == 0
-    found = json.loads((tmp_path / "c" / "compare.json").read_text())
-    values = {name: found["panel"]["population_count_w1"]["models"][name]["value"] for name in ("prior", "posterior")}
+    comparison = json.loads((tmp_path / "c" / "compare.json").read_text())
+    values = {
+        name: comparison["panel"]["population_count_w1"]["models"][name]["value"] for name in ("prior", "posterior")
+    }
     assert values["prior"] != values["posterior"]
-    assert "held-out bits/spike" in found["cost"]["prior"]
+    assert "held-out bits/spike" in comparison["cost"]["prior"]
 
 
 def test_traversals_of_lfads(house, tmp_path, capsys):
@@ -77,6 +79,6 @@ def test_evaluate_takes_the_cost_of_any_model(house, tmp_path):
 )
 def test_mistakes(house, tmp_path, capsys, words, said):
     places = {"RUN": house / "run", "TEST": house / "test.h5", "OUT": tmp_path}
-    filled = [re.sub("RUN|TEST|OUT", lambda found: str(places[found.group()]), word) for word in words]
+    filled = [re.sub("RUN|TEST|OUT", lambda match: str(places[match.group()]), word) for word in words]
     assert run(*filled) == 2
     assert said in " ".join(capsys.readouterr().err.split())

@@ -56,7 +56,7 @@ def test_warnings_of_libraries_are_hidden(warner, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_python_shows_them_again_when_asked(tmp_path):
+def test_python_shows_them_again_by_choice(tmp_path):
     program = (
         "import warnings; from spikeloom import cli, recipe;"
         "recipe.recipes = lambda: warnings.warn('from a library') or []; cli.main(['recipes'])"
@@ -87,11 +87,11 @@ def test_a_real_command_says_it_in_one_line(tmp_path, capsys):
 
 
 def test_every_warning_of_the_package_has_the_same_base():
-    for found in pkgutil.walk_packages(spikeloom.__path__, "spikeloom."):
-        if not found.name.endswith("__main__"):
-            for name, value in vars(importlib.import_module(found.name)).items():
+    for result in pkgutil.walk_packages(spikeloom.__path__, "spikeloom."):
+        if not result.name.endswith("__main__"):
+            for name, value in vars(importlib.import_module(result.name)).items():
                 if inspect.isclass(value) and issubclass(value, Warning) and value.__module__.startswith("spikeloom"):
-                    assert issubclass(value, SpikeloomWarning), f"{found.name}.{name}"
+                    assert issubclass(value, SpikeloomWarning), f"{result.name}.{name}"
 
 
 @pytest.mark.parametrize("words", [["--watch", "v.h5"], ["--watch=v.h5"]])

@@ -160,8 +160,8 @@ def test_python_refuses_files_of_others_too(room):
 def test_a_folder_named_after_its_settings_can_be_compared(room):
     for name in ("lr=0.01,seed=1", "lr=0.01,seed=2"):
         Path(name).mkdir()
-    found = _contenders(["lr=0.01,seed=1", "B=lr=0.01,seed=2", "C=t.h5,hard.h5"])
-    assert found == {
+    result = _contenders(["lr=0.01,seed=1", "B=lr=0.01,seed=2", "C=t.h5,hard.h5"])
+    assert result == {
         "lr=0.01,seed=1": [Path("lr=0.01,seed=1")],
         "B": [Path("lr=0.01,seed=2")],
         "C": [Path("t.h5"), Path("hard.h5")],

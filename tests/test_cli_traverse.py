@@ -20,8 +20,8 @@ def arm(tmp_path_factory):
 
 
 def traversal(arm, tmp_path, *more, run_folder=None, data="train.h5", span=("-0.02", "0.02")):
-    given = ["--data", arm / data, "--along", "target_x", "--span", *span, "--out", tmp_path / "traversal.h5"]
-    return run("traverse", run_folder or arm / "run", *given, *more)
+    options = ["--data", arm / data, "--along", "target_x", "--span", *span, "--out", tmp_path / "traversal.h5"]
+    return run("traverse", run_folder or arm / "run", *options, *more)
 
 
 def test_held_out_targets_are_apart(arm):

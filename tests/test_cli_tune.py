@@ -47,7 +47,7 @@ def rows(folder):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(house, tmp_path, capsys):
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    killed, full = tmp_path / "killed", tmp_path / "whole"
     program = [sys.executable, "-m", "spikeloom", *command(house, killed, "--trials", 2)]
     process = subprocess.Popen(program, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     under_way, deadline = killed / "trials" / "0001" / "history.jsonl", time.monotonic() + 120
@@ -61,15 +61,15 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(house, tmp_path, c
     out = capsys.readouterr().out
     assert "2 complete, 0 pruned, 0 failed" in out
     assert "best.toml" in out
-    assert run(*command(house, whole, "--trials", 2)) == 0
-    assert rows(killed) == rows(whole)
+    assert run(*command(house, full, "--trials", 2)) == 0
+    assert rows(killed) == rows(full)
     for name in ("best.toml", "model/model.safetensors"):
-        assert files.sha256(killed / name) == files.sha256(whole / name)
-    assert run("sample", whole, "--trials", 2, "--out", tmp_path / "fake.h5") == 0
+        assert files.sha256(killed / name) == files.sha256(full / name)
+    assert run("sample", full, "--trials", 2, "--out", tmp_path / "fake.h5") == 0
     words = ["--data", house / "train.h5", "--validation", house / "validation.h5", "--out", tmp_path / "best"]
-    assert run("fit", whole / "best.toml", *words) == 0
+    assert run("fit", full / "best.toml", *words) == 0
     name = "model/model.safetensors"
-    assert files.sha256(tmp_path / "best" / name) == files.sha256(whole / name)
+    assert files.sha256(tmp_path / "best" / name) == files.sha256(full / name)
 
 
 def test_ctrl_c_says_how_to_go_on(house, tmp_path, capsys, monkeypatch):

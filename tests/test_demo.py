@@ -30,8 +30,8 @@ def test_demo_leaves_a_report_and_says_what_it_did(tmp_path, monkeypatch):
     assert json.loads((page.parent / "metrics.json").read_text())["format"] == "spikeloom-metrics"
     steps = [line.split()[2] for line in said if line.startswith("$ spikeloom ")]
     assert steps == ["simulate", "split", "fit", "sample", "sample", "fit", "traverse", "traverse", "evaluate"]
-    known = {command.name for command in cli.app.registered_commands} | {"simulate"}
-    assert set(steps) <= known
+    expected = {command.name for command in cli.app.registered_commands} | {"simulate"}
+    assert set(steps) <= expected
     parts = [Trials.load(tmp_path / "demo" / name) for name in ("reaching.h5", "train.h5", "test.h5", "fake.h5")]
     assert [len(part) for part in parts] == [120, 84, 36, 36]
     traversal = Trials.load(tmp_path / "demo" / "target_x.h5")

@@ -21,8 +21,8 @@ GENERATED = {"api.md", "command-line.md", "metrics.md", "recipes.md"}
 
 def blocks(page, language):
     """Contents of a page's code blocks of one language."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)
-    return [content for word, content in found if word == language]
+    result = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.M | re.S)
+    return [content for word, content in result if word == language]
 
 
 def session(path):
@@ -95,14 +95,14 @@ def test_commands_of_contributing_exist():
 
 def test_commands_on_the_pages_exist():
     """Every `spikeloom COMMAND` in a shell block names a command, and options that it has."""
-    known = {command.name: command for command in cli.app.registered_commands}
+    expected = {command.name: command for command in cli.app.registered_commands}
     groups = {group.name for group in cli.app.registered_groups}
     for page in PAGES:
         for block in blocks(page, ""):
             for line in block.replace("\\\n", " ").split("\n"):
                 words = line.strip().split()
                 if words[:1] == ["spikeloom"] and len(words) > 1 and not words[1].startswith("-"):
-                    assert words[1] in known or words[1] in groups, f"{page.name}: {line}"
+                    assert words[1] in expected or words[1] in groups, f"{page.name}: {line}"
 
 
 def test_every_page_stands_in_a_table_of_contents():

@@ -27,10 +27,10 @@ def made():
 @pytest.fixture(scope="module")
 def stored(made):
     """Fingerprints stored for this machine; skips where there are none."""
-    known = json.loads(fingerprints.STORED.read_text())
-    if made["machine"] not in known:
+    expected = json.loads(fingerprints.STORED.read_text())
+    if made["machine"] not in expected:
         pytest.skip(f"no fingerprints are stored for {made['machine']}; see tests/fingerprints.py")
-    return known[made["machine"]]
+    return expected[made["machine"]]
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_language import BANNED_NAMES
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "spikeloom"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -344,7 +346,7 @@ def one_apart(first: str, second: str) -> bool:
     short, long = sorted((first, second), key=len)
     if len(long) - len(short) > 1:
         return False
-    same = next((place for place, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]), len(short))
+    same = next((k for k, pair in enumerate(zip(short, long, strict=False)) if pair[0] != pair[1]), len(short))
     return short[same + (len(short) == len(long)) :] == long[same + 1 :]
 
 
@@ -372,17 +374,54 @@ def test_one_version_everywhere():
     assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_no_paths_of_one_machine():
+def tracked(*suffixes: str) -> list[str]:
+    """Return the names of the tracked files with one of these suffixes, or of all."""
     if not (ROOT / ".git").exists():
         pytest.skip("the tracked files are only known in a git checkout")
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-        "\n"
-    )
+    done = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.split("\n") if name.endswith(suffixes or "") and (ROOT / name).is_file()]
+
+
+def lines_with(pattern: re.Pattern[str], names: list[str]) -> list[str]:
+    """Return each line of these files that a pattern matches, after its file and number."""
+    return [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name in names
+        for number, line in enumerate((ROOT / name).read_text().split("\n"), 1)
+        if pattern.search(line)
+    ]
+
+
+def test_no_paths_of_one_machine():
     homes = re.compile("/" + r"(?:work|root|Users|home/\w+)" + "/")
+    binary = (".png", ".h5", ".npz", ".safetensors")
+    assert not lines_with(homes, [name for name in tracked() if not name.endswith(binary)])
+
+
+def test_one_word_has_one_meaning():
+    """Words of several meanings stay out of names and prose; docs/develop/writing.md lists the words to write."""
+    about = {"docs/develop/writing.md", "docs/reference/glossary.md", "tests/test_house.py", "tests/test_language.py"}
+    names = [name for name in tracked(".py", ".md", ".toml", ".js", ".css") if name not in about | {"CHANGELOG.md"}]
+    several = re.compile(
+        r"trivial|(?<![A-Za-z])(asked|told|heard|(?<!ast\.)walk(s|ed|ing)?(?!_packages)|watch(ed|ing|es)?)(?![A-Za-z])",
+        re.I,
+    )
+    renamed = re.compile(r"[\"-]watch\b|`--watch`|watch_every|\.watch=")  # old names; messages answer with the new ones
+    wrong = [line for line in lines_with(several, names) if not renamed.search(line)]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_local_names_are_nouns():
     wrong = []
-    for name in filter(None, tracked):
-        path = ROOT / name
-        if path.suffix in (".png", ".h5", ".npz", ".safetensors") or not path.is_file():
-            continue
-        wrong += [f"{name}:{n}" for n, line in enumerate(path.read_text().split("\n"), 1) if homes.search(line)]
-    assert not wrong, wrong
+    for name in tracked(".py"):
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            word = node.arg if isinstance(node, ast.arg) else getattr(node, "id", "")
+            if word in BANNED_NAMES and not isinstance(getattr(node, "ctx", None), ast.Load):
+                wrong.append(f"{name}:{node.lineno}: {word}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_any_is_rare():
+    """`Any` switches the checks of types off: a settings tree is dict[str, object], an object of a library Foreign."""
+    lines = lines_with(re.compile(r"\bAny\b"), [name for name in tracked(".py") if name.startswith("src/")])
+    assert len(lines) < 40, "\n".join(lines)

@@ -45,14 +45,14 @@ def rows(shown: str) -> dict[str, str]:
 def recording(**fields) -> Recording:
     """Two neurons and two trials, with names that try to inject a script."""
     times = np.arange(0, 10, 0.01)
-    whole = {
+    full = {
         "spikes": [np.arange(0.05, 10, 0.1), np.array([1.0, 4.2])],
         "behavior": {"hand": Series(times, np.stack([times, -times], 1), "m/s"), SCRIPT: Series(times, times)},
         "trial_table": {"start_time": [1.0, 3.0], SCRIPT: ["a", "b"]},
         "observed": np.array([[0.0, 6.0], [7.0, 10.0]]),
         "source": SCRIPT,
     }
-    return Recording(**(whole | fields))
+    return Recording(**(full | fields))
 
 
 def test_a_table_escapes_every_text_and_sets_no_color():
@@ -66,12 +66,12 @@ def test_a_frame_holds_the_page_as_one_escaped_attribute():
     page = f'<p class="a">{SCRIPT}</p>'
     shown = html.frame(page)
     parser = HTMLParser()
-    found = []
-    parser.handle_starttag = lambda tag, attrs: found.append((tag, dict(attrs)))
+    result = []
+    parser.handle_starttag = lambda tag, attrs: result.append((tag, dict(attrs)))
     parser.feed(shown)
-    assert [tag for tag, _ in found] == ["iframe"]
-    assert found[0][1]["srcdoc"] == page
-    assert found[0][1]["sandbox"] == "allow-scripts"
+    assert [tag for tag, _ in result] == ["iframe"]
+    assert result[0][1]["srcdoc"] == page
+    assert result[0][1]["sandbox"] == "allow-scripts"
 
 
 def test_a_recording_shows_what_the_file_holds():

@@ -6,7 +6,7 @@ import torch
 from spikeloom.losses import SCALES, coordinated_dropout, energy, mmd, smoothness
 
 
-def test_coordinated_dropout_hides_the_asked_share_and_keeps_the_mean():
+def test_coordinated_dropout_hides_the_requested_share_and_keeps_the_mean():
     counts = torch.poisson(torch.full((40, 100, 20), 2.0))
     seen, hidden = coordinated_dropout(counts, torch.rand_like(counts), probability=0.3)
     assert abs(hidden.float().mean() - 0.3) < 0.01  # sd 0.0016

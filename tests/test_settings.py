@@ -20,15 +20,15 @@ from spikeloom.training.plan import Plan
 
 def settings_objects() -> list[type]:
     """Every class of settings that a model's constructor names."""
-    found: dict[str, type] = {}
+    result: dict[str, type] = {}
     waiting = [LDNS, GNOCCHI, LFADS]
     while waiting:
         for spec in inspect.signature(waiting.pop(), eval_str=True).parameters.values():
             kind = type(spec.default)
-            if dataclasses.is_dataclass(kind) and kind.__name__ not in found:
-                found[kind.__name__] = kind
+            if dataclasses.is_dataclass(kind) and kind.__name__ not in result:
+                result[kind.__name__] = kind
                 waiting.append(kind)
-    return list(found.values())
+    return list(result.values())
 
 
 @pytest.mark.parametrize("kind", settings_objects(), ids=lambda kind: kind.__name__)

@@ -74,9 +74,9 @@ def recipes_page() -> str:
     ]
     lines[1] += "of them; see [choose a recipe and a budget](../guides/choose-a-recipe.md).\n"
     lines += ["| recipe | for |", "|---|---|"]
-    known = {name: recipe.read_recipe(name) for name in recipe.recipes()}
-    lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in known.items()]
-    for name, one in known.items():
+    expected = {name: recipe.read_recipe(name) for name in recipe.recipes()}
+    lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in expected.items()]
+    for name, one in expected.items():
         lines += [f"\n## {name}\n", one.about + "\n", inspect.cleandoc(one.note or "") + "\n"]
         lines += ["```toml", one.dumps().rstrip(), "```"]
     return "\n".join(lines)

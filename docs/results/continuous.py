@@ -59,9 +59,9 @@ def stretches(counts: NDArray[np.int64], bin_width: float) -> list[NDArray[np.in
 def print_rhythm(name: str, parts: list[NDArray[np.int64]], bin_width: float) -> None:
     """Print the rhythm and the rate of several stretches of equal length."""
     rates = [population_rate(part, bin_width, 1.0) for part in parts]
-    found = np.array([rhythm(rate, bin_width) for rate in rates])
-    clear = np.isfinite(found[:, 0])
-    periods, heights = found[clear, 0], found[clear, 1]
+    result = np.array([rhythm(rate, bin_width) for rate in rates])
+    clear = np.isfinite(result[:, 0])
+    periods, heights = result[clear, 0], result[clear, 1]
     spread = np.mean([rate.std() / rate.mean() for rate in rates])
     words = (
         f"{name}: {len(parts)} stretches of {STRETCH:g} s, population rate {np.mean([r.mean() for r in rates]):.0f} "

@@ -13,12 +13,12 @@ widths = st.sampled_from([0.001, 0.005, 0.01, 0.05, 0.1, 1 / 3, 0.02, 0.0333])
 
 def brute(spikes, starts, bins, width):
     """Counts by the definition, one comparison at a time."""
-    whole = lambda seconds: round(float(seconds) * 1e9)
+    full = lambda seconds: round(float(seconds) * 1e9)
     out = np.zeros((len(starts), bins, len(spikes)), int)
     for trial, start in enumerate(starts):
-        edges = [whole(start + k * width) for k in range(bins + 1)]
+        edges = [full(start + k * width) for k in range(bins + 1)]
         for neuron, times in enumerate(spikes):
-            for time in map(whole, times):
+            for time in map(full, times):
                 for k in range(bins):
                     out[trial, k, neuron] += edges[k] <= time < edges[k + 1]
     return out
@@ -94,11 +94,11 @@ def test_common_intervals_equal_brute_force(data):
         np.array(data.draw(st.lists(row, max_size=4)), float).reshape(-1, 2)
         for _ in range(data.draw(st.integers(1, 3)))
     ]
-    found = binning.common_intervals(sets)
+    result = binning.common_intervals(sets)
     inside = lambda rows, x: any(a < x < b for a, b in rows)
     for x in np.arange(0.5, 12):
-        assert inside(found, x) == all(inside(rows, x) for rows in sets)
-    assert (found[1:, 0] > found[:-1, 1]).all()
+        assert inside(result, x) == all(inside(rows, x) for rows in sets)
+    assert (result[1:, 0] > result[:-1, 1]).all()
 
 
 def test_covered_knows_the_edges():

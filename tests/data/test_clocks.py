@@ -83,8 +83,8 @@ def test_negative_times_count_where_something_states_that_start():
     for fields in stated:
         trials = Recording(spikes, trial_table=table, **fields).bin(0.1, **window)
         np.testing.assert_array_equal(np.argwhere(trials.counts[0]), [[2, 1], [3, 0], [6, 0]])
-    whole = {"start_time": np.array([-0.5]), "stop_time": np.array([0.5])}
-    assert Recording(spikes, trial_table=whole).bin(0.1).counts.sum() == 3
+    full = {"start_time": np.array([-0.5]), "stop_time": np.array([0.5])}
+    assert Recording(spikes, trial_table=full).bin(0.1).counts.sum() == 3
     with pytest.raises(DataError, match=r"neuron 0 must be >= 0 seconds.*-0\.2"):
         Recording(spikes, trial_table=table)
 
@@ -143,8 +143,8 @@ def test_an_alignment_column_relative_to_its_trial_is_refused_and_relative_reads
         recording.bin(0.02, align="go_cue_time", window=(-0.2, 0.4))
     trials = recording.bin(0.02, align="go_cue_time", window=(-0.2, 0.4), relative=True)
     np.testing.assert_allclose(trials.start_times, STARTS + GO_CUE - 0.2)
-    whole = recording.bin(0.02)
-    np.testing.assert_array_equal(trials.counts[0], whole.counts[0, 15:45])
+    full = recording.bin(0.02)
+    np.testing.assert_array_equal(trials.counts[0], full.counts[0, 15:45])
     assert len(recording.bin(0.02, align="go_cue_time", window=(-0.2, 0.4), relative=False)) == 20
 
 

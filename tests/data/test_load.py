@@ -103,8 +103,8 @@ def test_neo_objects_come_in_seconds():
     segment.spiketrains.extend(trains)
     block = neo.Block()
     block.segments.append(segment)
-    for thing in (trains, segment, block):
-        recording = load(thing, trial_table=TABLE)
+    for item in (trains, segment, block):
+        recording = load(item, trial_table=TABLE)
         np.testing.assert_array_equal(recording.bin(1.0).counts[0], [[1, 1], [1, 0]])
         np.testing.assert_allclose(recording.intervals, [[0, 2.5]])
     block.segments.append(neo.Segment())

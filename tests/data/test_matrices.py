@@ -190,8 +190,8 @@ def test_arrays_of_spike_times(tmp_path):
     np.save(tmp_path / "r.npy", rows)
     for name in ("i.npz", "c.npz", "r.npy"):
         spikes = load(tmp_path / name).spikes
-        for found, expected in zip(spikes, TRAINS, strict=True):
-            np.testing.assert_array_equal(found, expected)
+        for result, expected in zip(spikes, TRAINS, strict=True):
+            np.testing.assert_array_equal(result, expected)
     assert load(tmp_path / "c.npz").neuron_table["id"].tolist() == [4, 9]
     np.savez(tmp_path / "cut.npz", spike_times=flat[:-1], spike_times_index=ends)
     with pytest.raises(DataError, match="There are 62 spike times, the index ends at 63"):

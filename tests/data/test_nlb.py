@@ -81,7 +81,7 @@ def test_the_papers_split(session):
         TRAIN + 5,
         1,
         3,
-    )  # 9 validation trials: 5 train; of 4, 1 is watched
+    )  # 9 validation trials: 5 train; of 4, 1 is for validation
     assert set(train.conditions["split"]) == {"train", "val"}
     assert (np.sort(train.conditions["angle_deg"][train.conditions["split"] == "val"])).tolist() == pytest.approx(
         sorted(trials.conditions["angle_deg"][trials.conditions["split"] == "val"][:5].tolist())

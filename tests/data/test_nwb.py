@@ -149,8 +149,8 @@ def test_what_else_nwb_files_hold(tmp_path):
 
 @pytest.mark.parametrize("part", [0.0, 0.01, 0.5, 0.95])
 def test_truncated_or_empty_files(written, part):
-    whole = written.read_bytes()
-    written.write_bytes(whole[: int(part * len(whole))])
+    full = written.read_bytes()
+    written.write_bytes(full[: int(part * len(full))])
     with pytest.raises(CorruptFileError, match=r"t\.nwb is (damaged: it is cut short|damaged|empty)"):
         read_nwb(written)
 

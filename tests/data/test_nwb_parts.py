@@ -57,7 +57,7 @@ def test_neurons_are_chosen_on_the_command_line(tmp_path, words, ids):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--keep", "quality == great"], "good, mua, noise"),
         (["--keep", "area == CA1"], "quality"),
@@ -67,10 +67,10 @@ def test_neurons_are_chosen_on_the_command_line(tmp_path, words, ids):
         (["--units", "5", "--keep", "quality == good"], "None of the units 5"),
     ],
 )
-def test_a_choice_that_is_not_there_lists_what_is(tmp_path, capsys, words, told):
+def test_a_choice_that_is_not_there_lists_what_is(tmp_path, capsys, words, message):
     path = session(tmp_path / "x.nwb", ids=IDS, unit_columns=COLUMNS)
     assert run("bin", path, "--bin-width", 0.02, *words, "--out", tmp_path / "t.h5") == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "t.h5").exists()
 
 
@@ -263,12 +263,12 @@ def test_a_cut_column_of_spike_times_is_refused_with_its_numbers(tmp_path):
     with pytest.raises(CorruptFileError, match=f"spike_times has 700 entries, its index goes to {len(times)}"):
         read_nwb(path)
     replace_data(path, "units/spike_times", times)
-    for wrong, told in (
+    for wrong, message in (
         (ends[[0, 2, 1, 3, 4]], rf"its index falls from {ends[2]} to {ends[1]} at unit 2"),
         (np.minimum(ends, 700), rf"has {len(times)} entries, its index ends at 700"),
     ):
         replace_data(path, "units/spike_times_index", wrong)
-        with pytest.raises(CorruptFileError, match=told):
+        with pytest.raises(CorruptFileError, match=message):
             read_nwb(path)
     replace_data(path, "units/spike_times_index", np.array([700, len(times)]))
     with pytest.raises(CorruptFileError, match="spike_times has 2 units, but id 5"):
@@ -301,7 +301,7 @@ def test_a_bad_series_is_named_and_the_others_are_read(tmp_path, capsys):
     assert "builder" not in err.lower()
 
 
-def test_a_series_that_is_bad_in_the_middle_is_refused_when_asked_for(tmp_path):
+def test_a_series_that_is_bad_in_the_middle_is_refused_when_read(tmp_path):
     path = session(tmp_path / "x.nwb", more=series)
     with h5py.File(path, "a") as file:
         file["processing/behavior/bad/timestamps"][300] = np.nan
@@ -335,7 +335,7 @@ def test_zarr_is_recognised_and_its_export_shown(tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "message"),
     [
         (lambda p: p.symlink_to("nowhere.nwb"), "link to nowhere.nwb, which does not exist"),
         (lambda p: p.symlink_to(".git/annex/objects/Xx/MD5E-s1--0.nwb"), "git annex get"),
@@ -346,11 +346,11 @@ def test_zarr_is_recognised_and_its_export_shown(tmp_path, capsys, name):
         (lambda p: p.mkdir(), "is a folder"),
     ],
 )
-def test_what_stands_in_place_of_a_file_is_said(tmp_path, capsys, make, told):
+def test_what_stands_in_place_of_a_file_is_said(tmp_path, capsys, make, message):
     path = tmp_path / "x.nwb"
     make(path)
     assert run("bin", path, "--bin-width", 0.1, "--out", tmp_path / "t.h5") == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -26,9 +26,9 @@ def test_an_attribute_with_the_unit_of_times_is_honoured_everywhere(tmp_path, un
         for name in [*places, "intervals/trials/stop_time", "acquisition/position/timestamps"]:
             file[name][...] = file[name][...] * factor
             file[name].attrs["unit"] = unit
-    found = load(path).bin(0.02, behavior="position")
-    np.testing.assert_array_equal(found.counts, expected.counts)
-    np.testing.assert_allclose(found.behavior["position"], expected.behavior["position"], atol=1e-9)
+    result = load(path).bin(0.02, behavior="position")
+    np.testing.assert_array_equal(result.counts, expected.counts)
+    np.testing.assert_allclose(result.behavior["position"], expected.behavior["position"], atol=1e-9)
 
 
 def test_times_in_something_else_are_refused(tmp_path):

@@ -18,7 +18,7 @@ few = settings(deadline=None, max_examples=30)
 def session(**fields) -> Recording:
     """Two neurons, three trials of 1, 2 and 0.5 s, with a 100 Hz series."""
     times = np.arange(0, 10, 0.01)
-    given = {
+    defaults = {
         "spikes": [np.arange(0.05, 10, 0.1), np.array([1.0, 1.5, 4.2])],
         "behavior": {"pos": Series(times, np.stack([times, -times], 1), "m")},
         "trial_table": {
@@ -32,7 +32,7 @@ def session(**fields) -> Recording:
         "observed": np.array([[0.0, 10.0]]),
         "source": "a session",
     }
-    return Recording(**{**given, **fields})
+    return Recording(**{**defaults, **fields})
 
 
 # --- windows and whole trials --------------------------------------------------------------------------------------

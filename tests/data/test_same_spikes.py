@@ -46,16 +46,16 @@ def timedelta(times):
 def through_every_door(trains, table, ends, folder):
     """Recordings by the name of the door."""
     start, stop = ends
-    known = {"trial_table": table, "observed": [ends]}
+    reference = {"trial_table": table, "observed": [ends]}
     frame = pd.DataFrame(table)
-    yield "list", load(trains, **known)
-    yield "dict", load({f"n{k}": times for k, times in enumerate(trains)}, **known)
-    yield "lists of floats", load([times.tolist() for times in trains], **known)
-    yield "generator", load((times for times in trains), **known)
-    yield "columns", load([times[:, None] for times in trains], **known)
-    yield "big-endian", load([times.astype(">f8") for times in trains], **known)
+    yield "list", load(trains, **reference)
+    yield "dict", load({f"n{k}": times for k, times in enumerate(trains)}, **reference)
+    yield "lists of floats", load([times.tolist() for times in trains], **reference)
+    yield "generator", load((times for times in trains), **reference)
+    yield "columns", load([times[:, None] for times in trains], **reference)
+    yield "big-endian", load([times.astype(">f8") for times in trains], **reference)
     for unit, factor in (("ms", 1e3), ("us", 1e6), ("s", 1)):
-        yield f"quantities in {unit}", load([times * factor * getattr(pq, unit) for times in trains], **known)
+        yield f"quantities in {unit}", load([times * factor * getattr(pq, unit) for times in trains], **reference)
         neo = [neo_train(times, unit, start, stop) for times in trains]
         yield f"neo in {unit}", load(neo, trial_table=table)
         yield f"dict of neo in {unit}", load(dict(enumerate(neo)), trial_table=frame)
@@ -104,12 +104,12 @@ def test_the_same_spikes_give_the_same_counts(tmp_path_factory, seed, offset, n_
     folder, rng = tmp_path_factory.mktemp("doors"), np.random.default_rng(seed)
     stop = 2.0 * N_TRIALS + 2
     # between 10 and 90 % of a bin, so that the rounding of large clocks moves no spike into another bin
-    place = [np.sort(rng.choice(int(stop / WIDTH), 25, replace=False)) for _ in range(n_neurons)]
-    trains = [(slots + rng.uniform(0.1, 0.9, 25)) * WIDTH for slots in place]
+    position = [np.sort(rng.choice(int(stop / WIDTH), 25, replace=False)) for _ in range(n_neurons)]
+    trains = [(slots + rng.uniform(0.1, 0.9, 25)) * WIDTH for slots in position]
     starts = STARTS + 2.0 * np.arange(N_TRIALS)
     expected = np.array(
         [
-            [[np.isin(round((begin + k * WIDTH) / WIDTH), slots).sum() for slots in place] for k in range(10)]
+            [[np.isin(round((begin + k * WIDTH) / WIDTH), slots).sum() for slots in position] for k in range(10)]
             for begin in starts
         ]
     )

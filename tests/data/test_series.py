@@ -1,4 +1,4 @@
-"""Series of a file: read when asked for, in parts, and on the circle where they are angles."""
+"""Series of a file: read when needed, in parts, and on the circle where they are angles."""
 
 import resource
 import subprocess
@@ -127,7 +127,7 @@ def test_angles_of_a_file_and_the_option(tmp_path):
     assert around(trials.behavior["theta"][0, :, 0], truth, 360.0).max() < 1e-9
 
 
-# --- read when asked for --------------------------------------------------------------------------------------------
+# --- read when needed --------------------------------------------------------------------------------------------
 
 
 def test_reading_in_parts_gives_the_same_as_at_once(monkeypatch, tmp_path):
@@ -147,12 +147,12 @@ def test_reading_in_parts_gives_the_same_as_at_once(monkeypatch, tmp_path):
     plain = Recording(recording.spikes, behavior=memory, trial_table=recording.trial_table)
     for lag in (0.0, 0.15):
         words = {"behavior": list(memory), "lag": lag}
-        whole = plain.bin(0.02, **words)
+        full = plain.bin(0.02, **words)
         monkeypatch.setattr(sampling, "MOST", 500)
         parts = recording.bin(0.02, **words)
         monkeypatch.undo()
         for name in memory:
-            np.testing.assert_array_equal(parts.behavior[name], whole.behavior[name])
+            np.testing.assert_array_equal(parts.behavior[name], full.behavior[name])
 
 
 HOUR = """

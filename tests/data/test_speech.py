@@ -16,13 +16,13 @@ def write_day(path, lengths, *, channels=256, seed=0):
     """A day as the release has it: cells of counts (bin, channel), sentences, and much else that is not read."""
     rng = np.random.default_rng(seed)
     cells = np.empty((1, len(lengths)), object)
-    for place, length in enumerate(lengths):
-        cells[0, place] = rng.poisson(0.3, (length, channels)).astype(np.uint8)
-    sentences = [f"sentence {place} of {path.stem}" for place in range(len(lengths))]
+    for position, length in enumerate(lengths):
+        cells[0, position] = rng.poisson(0.3, (length, channels)).astype(np.uint8)
+    sentences = [f"sentence {position} of {path.stem}" for position in range(len(lengths))]
     words = dict(tx1=cells, tx2=cells, spikePow=cells, blockIdx=np.ones((len(lengths), 1)))
     path.parent.mkdir(parents=True, exist_ok=True)
     savemat(path, {**words, "sentenceText": np.array(sentences)})
-    return [cells[0, place] for place in range(len(lengths))]
+    return [cells[0, position] for position in range(len(lengths))]
 
 
 @pytest.fixture

@@ -97,9 +97,9 @@ def test_padding_is_never_seen(prediction, huber):
 def test_sums_add_up_over_micro_batches():
     clean, noise, level = batch()
     denoiser = network("velocity")
-    whole, number = denoising_loss(denoiser, clean, level=level, noise=noise, huber=0.1)
+    full, number = denoising_loss(denoiser, clean, level=level, noise=noise, huber=0.1)
     parts = [denoising_loss(denoiser, clean[k], level=level[k], noise=noise[k], huber=0.1) for k in ([0], [1, 2, 3])]
-    assert whole.item() == pytest.approx(sum(total.item() for total, _ in parts))
+    assert full.item() == pytest.approx(sum(total.item() for total, _ in parts))
     assert number.item() == sum(n.item() for _, n in parts) == clean.numel()
 
 

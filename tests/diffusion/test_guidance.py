@@ -34,52 +34,52 @@ class Shifted(Denoiser):
 
 
 @pytest.fixture
-def given():
+def inputs():
     draw = torch.Generator().manual_seed(0)
     noisy, sequence = torch.randn(2, 4, 5, 2, generator=draw)
     mask = torch.arange(5) < torch.tensor([5, 3, 2, 5])[:, None]
     return noisy, torch.rand(4, generator=draw), Condition(torch.randn(4, 2, generator=draw), sequence), mask
 
 
-def test_one_is_the_denoiser_itself_and_costs_no_more(given):
-    noisy, level, condition, mask = given
+def test_one_is_the_denoiser_itself_and_costs_no_more(inputs):
+    noisy, level, condition, mask = inputs
     plain = Shifted()
     guided = Guided(plain, strength=1.0)
     assert torch.equal(guided(noisy, level, condition, mask), plain(noisy, level, condition, mask))
     assert plain.calls == [4, 4]
 
 
-def test_zero_forgets_the_condition(given):
-    noisy, level, condition, mask = given
+def test_zero_forgets_the_condition(inputs):
+    noisy, level, condition, mask = inputs
     plain = Shifted()
     assert torch.equal(Guided(plain, strength=0.0)(noisy, level, condition, mask), plain(noisy, level, None, mask))
     assert plain.calls == [4, 4]
 
 
 @pytest.mark.parametrize("strength", [-1.0, 0.5, 2.0])
-def test_strength_goes_along_the_line_in_one_evaluation(given, strength):
-    noisy, level, condition, mask = given
+def test_strength_goes_along_the_line_in_one_evaluation(inputs, strength):
+    noisy, level, condition, mask = inputs
     plain = Shifted()
     without, with_it = plain(noisy, level, None, mask), plain(noisy, level, condition, mask)
     plain.calls.clear()
-    found = Guided(plain, strength=strength)(noisy, level, condition, mask)
-    torch.testing.assert_close(found, without + strength * (with_it - without))
+    result = Guided(plain, strength=strength)(noisy, level, condition, mask)
+    torch.testing.assert_close(result, without + strength * (with_it - without))
     assert plain.calls == [8]
     # The same line between the estimates of the noise.
     signal, sigma = (x[:, None, None] for x in plain.schedule(level))
     eps = lambda estimate: (noisy - signal * estimate) / sigma
-    torch.testing.assert_close(eps(found), eps(without) + strength * (eps(with_it) - eps(without)))
+    torch.testing.assert_close(eps(result), eps(without) + strength * (eps(with_it) - eps(without)))
 
 
-def test_trials_without_a_condition_are_not_guided(given):
-    noisy, level, condition, mask = given
+def test_trials_without_a_condition_are_not_guided(inputs):
+    noisy, level, condition, mask = inputs
     plain = Shifted()
     guided = Guided(plain, strength=3.0)
     assert torch.equal(guided(noisy, level, None, mask), plain(noisy, level, None, mask))
-    some = Condition(condition.vector, condition.sequence, torch.tensor([True, False, True, False]))
-    found = guided(noisy, level, some, mask)
-    torch.testing.assert_close(found[1::2], plain(noisy, level, None, mask)[1::2])
-    torch.testing.assert_close(found[::2], guided(noisy, level, condition, mask)[::2])
+    subset = Condition(condition.vector, condition.sequence, torch.tensor([True, False, True, False]))
+    result = guided(noisy, level, subset, mask)
+    torch.testing.assert_close(result[1::2], plain(noisy, level, None, mask)[1::2])
+    torch.testing.assert_close(result[::2], guided(noisy, level, condition, mask)[::2])
 
 
 def test_strength_must_be_a_number():
@@ -102,7 +102,7 @@ def test_a_network_is_guided_through_a_whole_draw(network):
     start = torch.randn(4, 5, 2, generator=draw)
     condition = Condition(torch.randn(4, 3, generator=draw), torch.randn(4, 5, 2, generator=draw))
     mask = torch.arange(5) < torch.tensor([5, 3, 2, 5])[:, None]
-    sample = lambda denoiser, told: UniPC(4).draw(denoiser, start.clone, condition=told, mask=mask)
+    sample = lambda denoiser, condition: UniPC(4).draw(denoiser, start.clone, condition=condition, mask=mask)
     plain, free = sample(network, condition), sample(network, None)
     assert (plain - free).abs().max() > 1e-3
     torch.testing.assert_close(sample(Guided(network, strength=1.0), condition), plain, rtol=0, atol=0)

@@ -100,8 +100,8 @@ def test_default_keeps_two_clusters():
             return (0.1**2 * z + tau**2 * torch.tanh(z / power)) / power
 
     quantiles = torch.special.ndtri((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000)
-    found = DEFAULT.draw(Clusters(), lambda: quantiles[:, None, None]).flatten().sort().values
-    low, high = found.chunk(2)
+    result = DEFAULT.draw(Clusters(), lambda: quantiles[:, None, None]).flatten().sort().values
+    low, high = result.chunk(2)
     assert low.mean().item() == pytest.approx(-1, abs=0.01)
     assert high.mean().item() == pytest.approx(1, abs=0.01)
     assert low.std().item() == pytest.approx(0.1, rel=0.07)  # many steps give 0.1; 20 steps of DDIM 0.113
@@ -120,9 +120,9 @@ def test_measured_order_is_the_declared_order(make, order):
         sampler = make(steps, spacing="log_snr", span=(high, low))
         signal = LinearBeta()(sampler.levels(LinearBeta())[:1])[0].item()
         ones = torch.ones(1, 1, len(sd), dtype=torch.float64)
-        found = sampler.draw(ExactGaussian(sd.tolist(), LinearBeta()), lambda: ones)
+        result = sampler.draw(ExactGaussian(sd.tolist(), LinearBeta()), lambda: ones)
         flow = torch.sqrt((sd**2 + low**2) / (sd**2 + high**2)) / signal
-        return (found / (flow * sd**2 / (sd**2 + low**2)) - 1).norm().item()
+        return (result / (flow * sd**2 / (sd**2 + low**2)) - 1).norm().item()
 
     assert math.log2(error(65) / error(129)) == pytest.approx(order, abs=0.15)  # 64 and 128 intervals
 
@@ -135,11 +135,11 @@ def normal(trials, bins=5, channels=2, seed=0):
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=name)
 def test_a_trial_is_the_same_alone_and_in_a_batch(sampler):
     denoiser = ExactGaussian(0.5, LinearBeta())
-    many = sampler.draw(denoiser, normal(range(4)))
+    several = sampler.draw(denoiser, normal(range(4)))
     alone = sampler.draw(denoiser, normal([2]))
-    assert many.dtype == torch.float32
-    assert not many.requires_grad
-    torch.testing.assert_close(many[2:3], alone)
+    assert several.dtype == torch.float32
+    assert not several.requires_grad
+    torch.testing.assert_close(several[2:3], alone)
 
 
 class Smearing(Denoiser):

@@ -79,8 +79,8 @@ def test_every_answer_gives_back_the_clean_sample(prediction):
     signal, sigma = (x[:, None, None] for x in LinearBeta()(torch.linspace(0, 1, 5, dtype=torch.float64)))
     answer = target(prediction, clean=clean, noise=noise, signal_scale=signal, noise_scale=sigma)
     noisy = signal * clean + sigma * noise
-    found = clean_from(prediction, answer, x=noisy, signal_scale=signal, noise_scale=sigma)
-    torch.testing.assert_close(found, clean)
+    result = clean_from(prediction, answer, x=noisy, signal_scale=signal, noise_scale=sigma)
+    torch.testing.assert_close(result, clean)
 
 
 def test_settings_are_frozen_and_checked():

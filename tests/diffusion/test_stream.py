@@ -24,13 +24,13 @@ def normal(seed: int):
     return lambda bins: torch.from_numpy(rng.standard_normal((1, bins, CHANNELS), dtype=np.float32))
 
 
-def told_piecewise(vector, sequence):
+def condition_by_piece(vector, sequence):
     """Reads a condition so many bins at a time."""
-    place = [0]
+    position = [0]
 
     def read(bins):
-        start = place[0]
-        place[0] += bins
+        start = position[0]
+        position[0] += bins
         return Condition(vector, None if sequence is None else sequence[:, start : start + bins])
 
     return read
@@ -41,26 +41,28 @@ def told_piecewise(vector, sequence):
 def test_it_is_the_windowed_trial(window, bins):
     net, sampler = network(), UniPC(5)
     windowed = Windowed(net, window=window)
-    whole = sampler.draw(windowed, lambda: normal(1)(bins))
+    full = sampler.draw(windowed, lambda: normal(1)(bins))
     stream = Stream(net, sampler, window=window, noise=normal(1), fresh=lambda _, n: normal(2)(n), bins=bins)
     # rows of another batch: float32 sums in another order
-    torch.testing.assert_close(torch.cat(list(stream), 1), whole, atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(torch.cat(list(stream), 1), full, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sampler", [DDIM(4), DPMSolver2M(4), UniPC(4, order=1)], ids=str)
 @pytest.mark.parametrize("strength", [0.0, 1.0, 2.0])
-def test_it_is_told_what_the_windowed_trial_is_told(sampler: Sampler, strength):
+def test_its_conditions_are_those_of_the_windowed_trial(sampler: Sampler, strength):
     net, bins = network(), 37
     vector, sequence = torch.randn(1, 2), torch.randn(1, bins, 1)
     windowed = Windowed(net, window=10)
     guided = Guided(windowed, strength=strength)
-    whole = sampler.draw(guided, lambda: normal(1)(bins), condition=Condition(vector, sequence))
+    full = sampler.draw(guided, lambda: normal(1)(bins), condition=Condition(vector, sequence))
     words = dict(window=10, noise=normal(1), fresh=lambda _, n: normal(2)(n))
-    told = told_piecewise(vector, sequence)
-    parts = list(Stream(Guided(net, strength=strength), sampler, condition=told, **words))  # ends where it is told
-    torch.testing.assert_close(torch.cat(parts, 1), whole, atol=2e-5, rtol=1e-4)
+    condition = condition_by_piece(vector, sequence)
+    parts = list(
+        Stream(Guided(net, strength=strength), sampler, condition=condition, **words)
+    )  # ends with its condition
+    torch.testing.assert_close(torch.cat(parts, 1), full, atol=2e-5, rtol=1e-4)
     alone = sampler.draw(windowed, lambda: normal(1)(bins))
-    assert torch.allclose(whole, alone, atol=1e-3) == (strength == 0)
+    assert torch.allclose(full, alone, atol=1e-3) == (strength == 0)
 
 
 def test_it_goes_on_without_end_and_holds_little():

@@ -13,8 +13,8 @@ from tests.helpers.small_denoiser import SCHEDULE, network
 
 def test_short_trials_go_straight_through():
     net, x, level = network(), torch.randn(2, 12, 3), torch.tensor([0.3, 0.6])
-    told = Condition(torch.randn(2, 2), torch.randn(2, 12, 1))
-    assert torch.equal(Windowed(net, window=12)(x, level, told), net(x, level, told))
+    condition = Condition(torch.randn(2, 2), torch.randn(2, 12, 1))
+    assert torch.equal(Windowed(net, window=12)(x, level, condition), net(x, level, condition))
 
 
 def test_samples_of_an_exact_gaussian_do_not_change():
@@ -68,8 +68,8 @@ def test_windows_cover_every_bin_wherever_they_begin(window, time):
     same.forward = lambda x, *_: x
     x, mask = torch.randn(2, time, 3), torch.arange(time) < torch.tensor([[time], [max(1, time - 5)]])
     for step in range(8):
-        found = Windowed(same, window=window).at_step(step)(x, torch.full((2,), 0.5), None, mask)
-        torch.testing.assert_close(found[mask], x[mask])
+        result = Windowed(same, window=window).at_step(step)(x, torch.full((2,), 0.5), None, mask)
+        torch.testing.assert_close(result[mask], x[mask])
     assert len({first_hop(number, window) for number in range(8)}) == min(4, max(1, window // 2))
 
 
@@ -86,10 +86,10 @@ def test_each_trial_keeps_its_level_and_condition():
 
 def test_windows_a_few_at_a_time_are_the_same(monkeypatch):
     net, x, level = Windowed(network(), window=10), torch.randn(2, 33, 3), torch.tensor([0.3, 0.6])
-    told = Condition(torch.randn(2, 2), torch.randn(2, 33, 1), torch.tensor([True, False]))
-    whole = net(x, level, told)
+    condition = Condition(torch.randn(2, 2), torch.randn(2, 33, 1), torch.tensor([True, False]))
+    full = net(x, level, condition)
     monkeypatch.setattr("spikeloom.diffusion.windowed.BINS_AT_ONCE", 30)
-    torch.testing.assert_close(net(x, level, told), whole, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(net(x, level, condition), full, atol=1e-5, rtol=1e-4)
 
 
 def test_guidance_and_samplers_pass_the_number_of_the_step_on():

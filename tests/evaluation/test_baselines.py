@@ -1,4 +1,4 @@
-"""Trivial generators have the rates they promise and nothing else."""
+"""Baselines have the rates they promise and nothing else."""
 
 import numpy as np
 import pytest
@@ -36,8 +36,8 @@ def test_baselines_copy_lengths_and_depend_on_the_seed_alone(make, baseline):
     assert not fake.counts[~fake.mask].any()
     np.testing.assert_array_equal(fake.counts, baseline(reference, like, seed=4).counts)
     assert (fake.counts != baseline(reference, like, seed=5).counts).any()
-    some = baseline(reference, like.select(slice(0, 8)), seed=4)
-    np.testing.assert_array_equal(some.counts[:, : some.n_bins], fake.counts[:8, : some.n_bins])
+    subset = baseline(reference, like.select(slice(0, 8)), seed=4)
+    np.testing.assert_array_equal(subset.counts[:, : subset.n_bins], fake.counts[:8, : subset.n_bins])
 
 
 def test_silent_neurons_stay_silent_and_bare_trials_get_the_overall_mean(make):

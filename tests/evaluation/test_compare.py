@@ -19,8 +19,8 @@ METRIC = Metric("m", "M", "", 0.0, "lower", "counts", lambda pair: Result(None),
 
 
 def row(value: float, *, sd: float = 0.01, seeds: int = 3) -> Contender:
-    found = Row(METRIC, {f"seed {k}": value for k in range(seeds)}, value, sd, 0.1, 0.01, {"t": 1.0}, 1.0)
-    return Contender({"m": found}, {"m": None}, seeds)
+    result = Row(METRIC, {f"seed {k}": value for k in range(seeds)}, value, sd, 0.1, 0.01, {"t": 1.0}, 1.0)
+    return Contender({"m": result}, {"m": None}, seeds)
 
 
 def test_the_closer_model_wins_when_the_gap_exceeds_both_spreads() -> None:
@@ -39,9 +39,9 @@ def test_the_closer_model_wins_when_the_gap_exceeds_both_spreads() -> None:
     ],
 )
 def test_no_winner_otherwise_with_the_reason(rows: dict[str, Contender], reason: str) -> None:
-    found = verdict(rows, METRIC)
-    assert found.winner is None
-    assert reason in found.reason
+    result = verdict(rows, METRIC)
+    assert result.winner is None
+    assert reason in result.reason
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def comparison() -> Comparison:
 
 def test_the_panel_finds_the_better_model(comparison: Comparison) -> None:
     assert comparison.verdicts["mean_rate_r"].winner == "good"
-    assert all(found.winner != NASTY for found in comparison.verdicts.values())
+    assert all(result.winner != NASTY for result in comparison.verdicts.values())
     assert "no winner can be named" in comparison.summary
 
 
@@ -66,8 +66,8 @@ def test_a_comparison_is_saved_shown_and_escaped(comparison: Comparison, tmp_pat
     assert names == {
         "compare.json", "compare.csv", "compare.html", "figures/comparison.svg", "figures/comparison.pdf"
     }  # fmt: skip
-    found = json.loads((folder / "compare.json").read_text())
-    assert found["panel"]["mean_rate_r"]["winner"] == "good"
+    result = json.loads((folder / "compare.json").read_text())
+    assert result["panel"]["mean_rate_r"]["winner"] == "good"
     assert NASTY not in (folder / "compare.html").read_text()
     console = Console(width=200, file=io.StringIO())
     console.print(comparison.table())
@@ -79,7 +79,7 @@ def test_nothing_to_compare_is_a_clear_error() -> None:
         compare({}, toy(1))
 
 
-def test_the_spread_over_runs_and_over_samples_are_told_apart() -> None:
+def test_the_spread_over_runs_and_over_samples_are_distinguished() -> None:
     real = toy(1, trials=120)
     runs = {
         "run 1": [toy(3, trials=120), toy(4, trials=120)],

@@ -23,7 +23,7 @@ def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
     for split in bench.splits:
         sizes = [np.unique(side.condition("direction"), return_counts=True)[1] for side in (split.base, split.other)]
         assert np.array_equal(*sizes)
-        assert all(len(trials) == len(split.base) for trials in split.trivial.values())
+        assert all(len(trials) == len(split.base) for trials in split.baselines.values())
         held = [{row.tobytes() for row in side.counts} for side in (split.base, split.other)]
         assert not held[0] & held[1]
 
@@ -31,7 +31,7 @@ def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
 def test_a_perfect_generator_is_at_the_floor_and_poisson_is_not() -> None:
     real, train, perfect = toy(1, trials=240), toy(2, trials=240), toy(3, trials=240)
     bench = RecordedHalves.build(real, fakes=[perfect], reference=train, splits=5, metrics=CHEAP)
-    poisson = bench.splits[0].trivial[MEANS]
+    poisson = bench.splits[0].baselines[MEANS]
     good = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(perfect)})}
     bad = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(poisson)})}
     for name in ("population_count_kl", "noise_correlation_slope", "fano_median_ratio"):

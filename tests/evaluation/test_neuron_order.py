@@ -63,13 +63,13 @@ def test_any_order_of_named_neurons_gives_the_same_evaluation(first, second):
 
 def test_reversed_names_are_matched_with_a_note():
     """Without names the reversed half has other pairwise correlations; with names it has its own."""
-    whole = named(1, trials=200)
-    one, two = whole.select(slice(0, 100)), whole.select(slice(100, 200)).select_neurons(slice(None, None, -1))
-    right = measure(one, whole.select(slice(100, 200)), metrics=METRICS)["pairwise_correlation_r"].value
+    full = named(1, trials=200)
+    one, two = full.select(slice(0, 100)), full.select(slice(100, 200)).select_neurons(slice(None, None, -1))
+    right = measure(one, full.select(slice(100, 200)), metrics=METRICS)["pairwise_correlation_r"].value
     bare = measure(*(replace(part, neuron_table={}) for part in (one, two)))["pairwise_correlation_r"].value
     with pytest.warns(NeuronOrderWarning, match="generated trials are ordered differently"):
-        found = measure(one, two)["pairwise_correlation_r"].value
-    assert found == right
+        outcome = measure(one, two)["pairwise_correlation_r"].value
+    assert outcome == right
     assert bare < right - 0.2
 
 

@@ -1,4 +1,4 @@
-"""On the reach recording: perfect, copying, trivial and shuffled generators are told for what they are.
+"""Perfect, copying, shuffled and baseline generators of the reach recording get the right verdicts.
 
 Files of 364 trials (train and test halves of the recording); the halves that are compared hold about 180.
 """
@@ -43,8 +43,8 @@ def rows(bench: RecordedHalves, fake: Trials) -> dict[str, Row]:
 def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tuple[Trials, Trials]) -> None:
     train, test = halves
     perfect, seen = train.split(0.5, seed=3)  # recorded trials that are in no other set
-    found = rows(RecordedHalves.build(test, fakes=[perfect], reference=seen, splits=3), perfect)
-    for name, row in found.items():
+    result = rows(RecordedHalves.build(test, fakes=[perfect], reference=seen, splits=3), perfect)
+    for name, row in result.items():
         if row.value is None:
             assert name == "decode_back"  # these trials carry no behaviour
             continue
@@ -52,7 +52,7 @@ def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tup
         room = 4 * np.hypot(row.floor_sd or 0.0, row.sd or 0.0)
         gap = row.metric.distance(row.value) - row.metric.distance(row.floor)
         assert gap <= room + 1e-9 or (row.closed or 0) > 0.85, (name, row.value, row.floor, row.floor_sd)
-    judged = [row for row in found.values() if row.closed is not None]
+    judged = [row for row in result.values() if row.closed is not None]
     assert sum(bool(row.at_floor) for row in judged) >= 0.85 * len(judged)
     verdict = memorisation(Pair(test, perfect, reference=seen))
     assert isinstance(verdict, Memorisation)
@@ -66,25 +66,25 @@ def test_training_trials_given_as_generated_are_found(halves: tuple[Trials, Tria
     assert verdict.level == "copies"
     assert verdict.duplicates == len(train)
     assert (verdict.closest[:, 0] == verdict.closest[:, 1]).all()
-    found = rows(bench, train)
-    assert not found["duplicate_trials"].at_floor
+    result = rows(bench, train)
+    assert not result["duplicate_trials"].at_floor
 
 
-def test_trivial_spikes_close_next_to_nothing(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
+def test_the_baseline_closes_next_to_nothing(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, test = halves
-    found = rows(bench, poisson_psth(train, test, seed=99))
-    shares = {name: row.closed for name, row in found.items() if row.closed is not None}
+    result = rows(bench, poisson_psth(train, test, seed=99))
+    shares = {name: row.closed for name, row in result.items() if row.closed is not None}
     assert len(shares) >= 25
     assert abs(np.median(list(shares.values()))) < 0.05
     for name in ("population_count_kl", "noise_correlation_r", "fano_median_ratio", "pairwise_correlation_r"):
         assert shares[name] == pytest.approx(0, abs=0.15), name
-        assert not found[name].at_floor
+        assert not result[name].at_floor
 
 
 def test_shuffled_neurons_are_noticed(halves: tuple[Trials, Trials], bench: RecordedHalves) -> None:
     train, _ = halves
-    found = rows(bench, train.select_neurons(np.random.default_rng(0).permutation(train.n_neurons)))
+    result = rows(bench, train.select_neurons(np.random.default_rng(0).permutation(train.n_neurons)))
     for name in ("mean_rate_r", "psth_r", "isi_mean_r", "pairwise_correlation_r", "noise_correlation_r"):
-        assert not found[name].at_floor, name
-        assert found[name].value < 0.5
-    assert found["population_count_kl"].at_floor  # the sum over neurons does not know their order
+        assert not result[name].at_floor, name
+        assert result[name].value < 0.5
+    assert result["population_count_kl"].at_floor  # the sum over neurons does not know their order

@@ -12,13 +12,13 @@ NASTY = '<script>alert("x")</script> & "quotes"'
 
 def toy(seed: int, *, trials: int = 64, time: int = 40, neurons: int = 10, condition: str = "direction") -> Trials:
     """Poisson spikes whose rates share one gain per trial and are tuned to four directions; 10 ms bins."""
-    own, fixed = generator(seed, 1), generator(0, 2)
+    mine, fixed = generator(seed, 1), generator(0, 2)
     direction = np.arange(trials) % 4
     base = fixed.gamma(3.0, 0.08, neurons)
     tuning = fixed.normal(0, 0.5, (4, 1, neurons))
     course = 1 + 0.6 * np.sin(np.linspace(0, 3, time))[:, None]
-    gain = np.exp(own.normal(0, 0.5, (trials, 1, 1)))
-    counts = own.poisson(base * np.exp(tuning[direction]) * course * gain)
+    gain = np.exp(mine.normal(0, 0.5, (trials, 1, 1)))
+    counts = mine.poisson(base * np.exp(tuning[direction]) * course * gain)
     return Trials(counts, 0.01, conditions={condition: direction * 90.0}, source=f"toy {seed}")
 
 

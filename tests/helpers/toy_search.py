@@ -15,11 +15,11 @@ QUICK = (*SMALL, "plan.updates=20", "plan.batch=8", "plan.learning_rate=0.02", "
 
 def waves(trials=24, time=16, *, seed=0):
     """Poisson counts of sine waves whose phase differs from trial to trial, seen by five neurons; 10 ms bins."""
-    own, fixed = generator(seed, 1), generator(0, 2)
-    phase = own.uniform(0, 2 * np.pi, trials)
+    mine, fixed = generator(seed, 1), generator(0, 2)
+    phase = mine.uniform(0, 2 * np.pi, trials)
     wave = np.sin(2 * np.pi * np.arange(time) / time + phase[:, None])
     rates = 0.4 * np.exp(1.5 * wave[..., None] * fixed.normal(size=NEURONS))
-    return Trials(own.poisson(rates), 0.01, rates=rates, source=f"waves {seed}")
+    return Trials(mine.poisson(rates), 0.01, rates=rates, source=f"waves {seed}")
 
 
 def search(out, *vary, space=None, aim="reconstruction", changes=QUICK, recipe="lfads-tiny", seed=0):

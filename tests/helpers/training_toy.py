@@ -70,10 +70,10 @@ def data(trials=37, seed=3):
 
 def stages(modules, *, plan=PLAN, validation=True, before=None):
     """Two stages; the second learns what the first one gets wrong."""
-    given, held = data(), data(trials=9, seed=4)
-    yield Stage("first", modules[0], regression(modules[0], before=before), given, plan, held if validation else None)
+    options, held = data(), data(trials=9, seed=4)
+    yield Stage("first", modules[0], regression(modules[0], before=before), options, plan, held if validation else None)
     with torch.no_grad():
-        left = given | {"y": given["y"] - modules[0](given["x"])}
+        left = options | {"y": options["y"] - modules[0](options["x"])}
     yield Stage("second", modules[1], regression(modules[1], before=before), left, plan)
 
 
@@ -140,9 +140,9 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     engine.SAVE_PAUSE = 0.0  # save at each look
     if sys.argv[1:2] == ["once"]:
-        found, _ = run(Path(sys.argv[2]), plan=replace(PLAN, micro=3))  # 4 trials for each of two: 3 and 1
+        result, _ = run(Path(sys.argv[2]), plan=replace(PLAN, micro=3))  # 4 trials for each of two: 3 and 1
         if int(os.environ.get("RANK", "0")) == 0:
-            files.write_tensors(Path(sys.argv[2]) / "weights.safetensors", found)
+            files.write_tensors(Path(sys.argv[2]) / "weights.safetensors", result)
             files.write_json(Path(sys.argv[2]) / "world.json", int(os.environ.get("WORLD_SIZE", "1")))
     else:
         run(None)  # what is slow the first time is done before the forks

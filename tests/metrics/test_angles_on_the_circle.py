@@ -61,11 +61,11 @@ def heading(seed: int, turn: float, unit: str) -> Trials:
 @pytest.mark.parametrize(("turn", "unit"), [(360.0, "deg"), (2 * np.pi, "rad")])
 def test_a_heading_is_decoded_on_the_circle(turn, unit):
     train, test, fake = (heading(seed, turn, unit) for seed in (1, 2, 3))
-    found = decoding.decode_back(Pair(test, fake, reference=train))
-    assert found.detail["r2"].min() > 0.9  # 0.95; as a number, in which 359 and 1 are far apart, 0.69
+    result = decoding.decode_back(Pair(test, fake, reference=train))
+    assert result.detail["r2"].min() > 0.9  # 0.95; as a number, in which 359 and 1 are far apart, 0.69
     drawn = read_behavior(Pair(test, fake, reference=train))
     assert drawn.name == "heading (cosine, sine)"
     assert np.nanmax(np.abs(drawn.requested["fake"])) <= 1
     plain = heading(1, turn, "a.u."), heading(2, turn, "a.u."), heading(3, turn, "a.u.")
     flat = decoding.decode_back(Pair(plain[1], plain[2], reference=plain[0]))
-    assert flat.value is None or flat.detail["r2"].min() < found.detail["r2"].min() - 0.1
+    assert flat.value is None or flat.detail["r2"].min() < result.detail["r2"].min() - 0.1

@@ -13,9 +13,9 @@ from spikeloom.shapes import mask_of
 def dense_smooth(values, sd, mask):
     """The formula of the docstring, term by term."""
     time, out = values.shape[1], np.zeros(values.shape)
-    place = np.arange(time)
-    weight = np.exp(-0.5 * ((place[:, None] - place[None]) / sd) ** 2)
-    weight[np.abs(place[:, None] - place[None]) > int(4 * sd + 0.5)] = 0
+    position = np.arange(time)
+    weight = np.exp(-0.5 * ((position[:, None] - position[None]) / sd) ** 2)
+    weight[np.abs(position[:, None] - position[None]) > int(4 * sd + 0.5)] = 0
     for trial in range(len(values)):
         w = weight * mask[trial][None]
         out[trial] = (w @ values[trial]) / np.where(mask[trial], w.sum(1), np.inf)[:, None]
@@ -37,11 +37,11 @@ def test_smoothing_is_its_formula_and_keeps_constants(lengths, sd):
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=3, max_size=9))
 def test_pearson_is_scipys_or_none(points):
     x, y = np.array(points).T
-    found = arrays.pearson(x, y)
-    if found is None:
+    result = arrays.pearson(x, y)
+    if result is None:
         assert x.std() < 1e-4 or y.std() < 1e-4
     else:
-        assert found == pytest.approx(np.clip(stats.pearsonr(x, y).statistic, -1, 1), abs=1e-6)
+        assert result == pytest.approx(np.clip(stats.pearsonr(x, y).statistic, -1, 1), abs=1e-6)
         assert arrays.slope(x, y) is None or arrays.slope(x, y) == pytest.approx(
             np.polyfit(x, y, 1)[0], rel=1e-4, abs=1e-5
         )

@@ -7,7 +7,7 @@ from spikeloom.metrics.axes import axis_scores, dci_of, mig, sap, varimax
 
 
 def world(trials, seed):
-    """Four codes, the first two of which are the variables (uniform, so that their axes can be told)."""
+    """Four codes, the first two of which are the variables (uniform, so that their axes are defined)."""
     rng = np.random.default_rng(seed)
     values = rng.uniform(-1, 1, (trials, 2))
     return np.concatenate([values, rng.uniform(-1, 1, (trials, 2))], 1), values
@@ -44,21 +44,21 @@ def test_varimax_finds_sparse_axes():
     sparse = rng.laplace(size=(20000, 4)) ** 3
     sparse = (sparse - sparse.mean(0)) / sparse.std(0)
     turn, _ = np.linalg.qr(rng.standard_normal((4, 4)))
-    found = turn @ varimax(sparse @ turn)
-    np.testing.assert_allclose(np.abs(found).max(0), 1, atol=0.02)  # each axis is one of the old ones
-    np.testing.assert_allclose(found.T @ found, np.eye(4), atol=1e-10)
+    result = turn @ varimax(sparse @ turn)
+    np.testing.assert_allclose(np.abs(result).max(0), 1, atol=0.02)  # each axis is one of the old ones
+    np.testing.assert_allclose(result.T @ result, np.eye(4), atol=1e-10)
 
 
 @pytest.mark.parametrize("regressor", ["trees", "lasso"])
 def test_scores_of_the_variables_themselves_and_of_a_rotation(regressor):
     pytest.importorskip("sklearn")
     train, test = world(1200, 0), world(800, 1)
-    found = axis_scores(train, test, regressor=regressor)
-    assert found["raw"].dci.disentanglement > 0.9
-    assert found["raw"].dci.completeness > 0.9
-    assert found["raw"].dci.informativeness > 0.95
-    assert found["raw"].sap > 0.9
-    assert found["random"].sap < 0.7
-    assert found["random"].dci.disentanglement < found["raw"].dci.disentanglement - 0.1
-    assert found["floor"].dci.informativeness < 0.05
-    assert found["floor"].sap < 0.05
+    result = axis_scores(train, test, regressor=regressor)
+    assert result["raw"].dci.disentanglement > 0.9
+    assert result["raw"].dci.completeness > 0.9
+    assert result["raw"].dci.informativeness > 0.95
+    assert result["raw"].sap > 0.9
+    assert result["random"].sap < 0.7
+    assert result["random"].dci.disentanglement < result["raw"].dci.disentanglement - 0.1
+    assert result["floor"].dci.informativeness < 0.05
+    assert result["floor"].sap < 0.05

@@ -13,53 +13,53 @@ from tests.helpers.tuned import every, tuned
 @pytest.mark.parametrize("name", ["angle_deg", "reach_rad", "angle"])
 def test_directions_are_read_on_both_sides(name):
     train, test, fake = (tuned(every(45), seed=seed, name=name) for seed in (1, 2, 3))
-    found = read_directions(Pair(test, fake, reference=train))
-    assert found.values.tolist() == [0, 45, 90, 135, 180, 225, 270, 315]
+    result = read_directions(Pair(test, fake, reference=train))
+    assert result.values.tolist() == [0, 45, 90, 135, 180, 225, 270, 315]
     for side in ("real", "fake"):
-        assert found.error(side).mean() < 15
-        assert found.classified[side].mean() > 0.7
-    assert abs(found.bias("fake", 90.0)[0]) < 15
+        assert result.error(side).mean() < 15
+        assert result.classified[side].mean() > 0.7
+    assert abs(result.bias("fake", 90.0)[0]) < 15
 
 
 def test_a_turned_condition_shows_as_bias():
     train, test = tuned(every(45), seed=1), tuned(every(45), seed=2)
     turned = tuned((every(45) + 30) % 360, seed=3)
     fake = Trials(turned.counts, 0.005, conditions={"angle_deg": every(45)})
-    found = read_directions(Pair(test, fake, reference=train))
-    biases = [found.bias("fake", value)[0] for value in found.values]
+    result = read_directions(Pair(test, fake, reference=train))
+    biases = [result.bias("fake", value)[0] for value in result.values]
     assert np.mean(biases) == pytest.approx(30, abs=6)
-    assert found.error("fake").mean() > found.error("real").mean() + 10
+    assert result.error("fake").mean() > result.error("real").mean() + 10
 
 
 def test_directions_that_nobody_recorded_are_read():
     train, test, fake = tuned(every(45), seed=1), tuned(every(45), seed=2), tuned(every(45) + 22.5, seed=3)
-    found = read_directions(Pair(test, fake, reference=train))
-    assert found.error("fake").mean() < 15
-    assert not found.classified  # the classifier has no name for them
-    assert found.bias("real", 22.5) is None
-    assert abs(found.bias("fake", 22.5)[0]) < 12
+    result = read_directions(Pair(test, fake, reference=train))
+    assert result.error("fake").mean() < 15
+    assert not result.classified  # the classifier has no name for them
+    assert result.bias("real", 22.5) is None
+    assert abs(result.bias("fake", 22.5)[0]) < 12
 
 
 def test_without_a_reference_real_trials_are_held_out():
     noise = np.random.default_rng(0).poisson(0.2, (100, 60, 12))
     blind = Trials(noise, 0.005, conditions={"angle_deg": every(45, 100)})
-    found = read_directions(Pair(blind, tuned(every(45), seed=3)))
-    assert found.error("real").mean() > 70  # nothing can be read; a decoder that saw the trials would pretend it could
+    result = read_directions(Pair(blind, tuned(every(45), seed=3)))
+    assert result.error("real").mean() > 70  # nothing can be read; a decoder that saw the trials would pretend it could
 
 
 def test_behaviour_agrees_with_the_panel(make):
     train, test, fake = (make(trials=150, neurons=20, seed=seed, ragged=True) for seed in (1, 2, 3))
     pair = Pair(test, fake, reference=train)
-    found = read_behavior(pair)
+    result = read_behavior(pair)
     real, made = decoding.decode_back(pair).detail["r2"]
-    assert found.r_squared("real") == pytest.approx(real)
-    assert found.r_squared("fake") == pytest.approx(made)
+    assert result.r_squared("real") == pytest.approx(real)
+    assert result.r_squared("fake") == pytest.approx(made)
     short = int(np.argmin(fake.lengths))
     last = fake.lengths[short] // 4  # wide bins of 20 ms
-    assert np.isfinite(found.read["fake"][short, 5:last]).all()
-    assert np.isnan(found.read["fake"][short, last:]).all()
-    assert np.isnan(found.read["fake"][short, :5]).all()  # no 100 ms of past
-    np.testing.assert_allclose(found.requested["fake"][0, 2], fake.behavior["hand_vel"][0, 8:12].mean(0), rtol=1e-6)
+    assert np.isfinite(result.read["fake"][short, 5:last]).all()
+    assert np.isnan(result.read["fake"][short, last:]).all()
+    assert np.isnan(result.read["fake"][short, :5]).all()  # no 100 ms of past
+    np.testing.assert_allclose(result.requested["fake"][0, 2], fake.behavior["hand_vel"][0, 8:12].mean(0), rtol=1e-6)
 
 
 def test_velocity_is_summed_to_a_path(make):
@@ -69,9 +69,9 @@ def test_velocity_is_summed_to_a_path(make):
         for t in (train, test, fake)
     ]
     sets[0] = Trials(train.counts, 0.005, behavior={"hand_vel": train.behavior["hand_vel"]}, units={"hand_vel": "m/s"})
-    found = read_behavior(Pair(sets[1], sets[2], reference=sets[0]))
-    asked, _ = found.path("fake", np.array([0]))
-    np.testing.assert_allclose(asked[0, -1], [0.2, 0.2])  # 10 readable wide bins of 20 ms at 1 m/s
+    result = read_behavior(Pair(sets[1], sets[2], reference=sets[0]))
+    requested, _ = result.path("fake", np.array([0]))
+    np.testing.assert_allclose(requested[0, -1], [0.2, 0.2])  # 10 readable wide bins of 20 ms at 1 m/s
 
 
 def test_nothing_to_read_is_said(make):
@@ -91,6 +91,6 @@ def test_names_of_angles():
 
 def test_angles_in_radians_are_read_back_on_the_circle():
     sets = [tuned(every(45), seed=seed, name="reach_rad") for seed in (1, 2, 3)]
-    found = decoding.condition_angle_error(Pair(sets[1], sets[2], reference=sets[0], condition="reach_rad"))
-    assert found.value is not None
-    assert abs(found.value) < 10
+    result = decoding.condition_angle_error(Pair(sets[1], sets[2], reference=sets[0], condition="reach_rad"))
+    assert result.value is not None
+    assert abs(result.value) < 10

@@ -14,8 +14,8 @@ def wide_bins(trials, factor=4):
     """Wide counts of all trials, one after the other, by a loop."""
     rows = []
     for counts, length in zip(trials.counts, trials.lengths, strict=True):
-        whole = length // factor
-        rows.append(counts[: whole * factor].reshape(whole, factor, -1).sum(1))
+        full = length // factor
+        rows.append(counts[: full * factor].reshape(full, factor, -1).sum(1))
     return np.concatenate(rows)
 
 
@@ -88,9 +88,9 @@ def test_sampling_variance_is_the_bootstraps(make):
     for _ in range(800):
         rows = wide[rng.integers(60, size=60)].reshape(-1, 6)
         draws.append(np.corrcoef(rows.T)[np.triu_indices(6, 1)])
-    found = statistics.correlation_variance(np.arange(6))
+    outcome = statistics.correlation_variance(np.arange(6))
     # 800 resamples give a variance to sqrt(2 / 800) = 5 %; the first-order limit is low by about 1 / trials
-    assert found == pytest.approx(np.var(draws, axis=0).mean(), rel=0.15)
+    assert outcome == pytest.approx(np.var(draws, axis=0).mean(), rel=0.15)
 
 
 def test_noise_corrected_rmse_is_zero_for_two_halves_and_right_for_a_known_shift(make):

@@ -40,21 +40,21 @@ def test_disjoint_histograms_stay_finite_and_bounded():
 @pytest.mark.filterwarnings("ignore")
 def test_fano_factor_is_elephants(make):
     trials = make(trials=12, conditions=False, time=30)
-    found = counts.fano(trials.counts.sum(1).astype(float), np.zeros(12, int), 1)
+    outcome = counts.fano(trials.counts.sum(1).astype(float), np.zeros(12, int), 1)
     y = trials.counts.sum(1)
     for neuron in range(trials.n_neurons):
         # elephant divides by n; the panel by n - 1
         trains = [list(np.arange(count)) for count in y[:, neuron]]
-        assert found[neuron] == pytest.approx(elephant.statistics.fanofactor(trains) * 12 / 11)
+        assert outcome[neuron] == pytest.approx(elephant.statistics.fanofactor(trains) * 12 / 11)
 
 
 def test_fano_factor_of_known_trials():
     y = np.array([[2.0, 0, 1], [4, 0, 0], [6, 0, 0], [1, 0, 0], [3, 0, 0]])
     labels = np.array([0, 0, 0, 1, 1])
-    found = counts.fano(y, labels, 2)
-    assert found[0] == pytest.approx((4 / 4 + 2 / 2) / 2)
-    assert np.isnan(found[1])  # silent
-    assert found[2] == pytest.approx((1 / 3) / (1 / 3))  # the second condition has too few spikes
+    outcome = counts.fano(y, labels, 2)
+    assert outcome[0] == pytest.approx((4 / 4 + 2 / 2) / 2)
+    assert np.isnan(outcome[1])  # silent
+    assert outcome[2] == pytest.approx((1 / 3) / (1 / 3))  # the second condition has too few spikes
     assert np.isnan(counts.fano(y[:1], labels[:1], 2)).all()
 
 

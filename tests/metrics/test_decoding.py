@@ -1,4 +1,4 @@
-"""Decoders against scikit-learn, and what they say of trials that do or do not do as asked."""
+"""Decoders against scikit-learn, and what they say of trials that do or do not follow their condition."""
 
 import numpy as np
 import pytest
@@ -49,24 +49,24 @@ def test_ridge_is_scikit_learns():
     rng = np.random.default_rng(3)
     x = rng.standard_normal((200, 6)) + 2
     y = x @ rng.standard_normal((6, 2)) + 3 + rng.standard_normal((200, 2))
-    found = decoding.Ridge.fit(x, y, np.arange(200) % 5)
+    outcome = decoding.Ridge.fit(x, y, np.arange(200) % 5)
     centred = x - x.mean(0)
     scale = np.trace(centred.T @ centred) / 6
     fits = [Ridge(alpha=penalty * scale).fit(x, y).predict(x) for penalty in decoding.PENALTIES]
-    assert min(np.abs(found.predict(x) - fit).max() for fit in fits) < 1e-6
-    assert decoding.r_squared(y, found.predict(x)) > 0.5
+    assert min(np.abs(outcome.predict(x) - fit).max() for fit in fits) < 1e-6
+    assert decoding.r_squared(y, outcome.predict(x)) > 0.5
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.floats(-720, 720), st.floats(-720, 720))
-def test_circular_error_is_the_angle_between_unit_vectors(asked, decoded):
-    a, b = np.exp(1j * np.radians([asked, decoded]))
-    found = float(decoding.circular_error_deg(np.array([asked]), np.array([decoded]))[0])
-    assert 0 <= found <= 180
-    assert np.cos(np.radians(found)) == pytest.approx((a * b.conjugate()).real, abs=1e-6)
+def test_circular_error_is_the_angle_between_unit_vectors(requested, decoded):
+    a, b = np.exp(1j * np.radians([requested, decoded]))
+    outcome = float(decoding.circular_error_deg(np.array([requested]), np.array([decoded]))[0])
+    assert 0 <= outcome <= 180
+    assert np.cos(np.radians(outcome)) == pytest.approx((a * b.conjugate()).real, abs=1e-6)
 
 
-def test_trials_that_do_as_asked_are_read_and_others_are_not(make):
+def test_trials_that_follow_their_condition_are_read_and_others_are_not(make):
     train, test, good = make(trials=200, seed=1), make(trials=200, seed=2), make(trials=200, seed=3)
     bad = Trials(good.counts, 0.005, conditions={"angle_deg": np.roll(good.conditions["angle_deg"], 1)})
     pair = Pair(test, good, reference=train)
@@ -123,6 +123,6 @@ def test_nothing_to_read_is_said(make):
 
 def test_trials_shorter_than_a_wide_bin_have_no_behaviour_to_read():
     short = Trials(np.ones((1, 1, 1), int), 0.001, behavior={"hand": np.zeros((1, 1, 1))}, units={"hand": "m"})
-    found = decoding.decode_back(Pair(short, short))
-    assert found.value is None
-    assert found.note
+    outcome = decoding.decode_back(Pair(short, short))
+    assert outcome.value is None
+    assert outcome.note

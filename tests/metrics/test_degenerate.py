@@ -111,12 +111,12 @@ def judged(real: Trials, fake: Trials, reference: Trials | None) -> None:
     """Measure the panel: every metric has a finite value, or none and a reason."""
     results = measure(real, fake, reference=reference)
     for metric in METRICS:
-        found = results[metric.name]
-        if found.value is None:
-            assert len(found.note) > 10, metric.name
-            assert "nan" not in found.note, metric.name
+        result = results[metric.name]
+        if result.value is None:
+            assert len(result.note) > 10, metric.name
+            assert "nan" not in result.note, metric.name
         else:
-            assert np.isfinite(found.value), metric.name
+            assert np.isfinite(result.value), metric.name
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -200,10 +200,10 @@ def test_intervals_of_many_spikes_are_those_laid_out_one_by_one(monkeypatch: pyt
 
 def test_density_of_large_counts_is_that_of_the_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
     histogram = np.random.default_rng(0).poisson(2.0, 300).astype(float)
-    whole = count_density(histogram, top=400)
+    full = count_density(histogram, top=400)
     monkeypatch.setattr("spikeloom.metrics.ldns_protocol.MOST_COUNTS", 10)
     monkeypatch.setattr("spikeloom.metrics.ldns_protocol.MOST_CELLS", 1000)
-    np.testing.assert_allclose(count_density(histogram, top=400), whole, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(count_density(histogram, top=400), full, rtol=1e-9, atol=1e-15)
 
 
 @pytest.mark.parametrize("rate", [150.0, 4000.0])

@@ -45,7 +45,7 @@ def test_encode_finds_the_map_and_decode_its_inverse(world):
 
 
 @pytest.mark.parametrize("how", ["curved", "joint", "encode", "decode"])
-def test_every_step_is_predicted_to_move_by_what_was_asked(world, how):
+def test_every_step_is_predicted_to_move_by_the_requested_change(world, how):
     directions, codes, _, _ = world
     changes = np.tile([[0.7, 0.0]], (50, 1))
     moved = directions.predict(directions.move(codes[:50], changes, how=how)) - directions.predict(codes[:50])
@@ -69,8 +69,8 @@ def test_a_curved_step_stays_on_a_bent_sheet():
     values = rng.normal(size=(3000, 2))
     sheet = lambda v: np.stack([v[:, 0], v[:, 1], v[:, 0] ** 2, v[:, 0] * v[:, 1]], 1)
     directions = Directions.fit(sheet(values) + 0.01 * rng.standard_normal((3000, 4)), values, NAMES)
-    some, changes = values[:200], np.tile([[0.5, 0.0]], (200, 1))
-    off = lambda how: np.abs(directions.move(sheet(some), changes, how=how) - sheet(some + changes)).max()
+    subset, changes = values[:200], np.tile([[0.5, 0.0]], (200, 1))
+    off = lambda how: np.abs(directions.move(sheet(subset), changes, how=how) - sheet(subset + changes)).max()
     assert off("curved") < 0.1
     assert off("joint") > 0.5
 
@@ -109,9 +109,9 @@ def test_signal_to_noise_in_closed_form():
     directions = Directions.fit(codes[:20000], v[:20000], ("v",))
     assert code_snr(directions, codes[20000:], v[20000:])[0] == pytest.approx(1 / noise, rel=0.05)
     groups = np.repeat(np.arange(4), 5000)
-    known = groups[:, None] + 0.5 * rng.standard_normal((20000, 1))
-    found = group_snr(Directions.fit(known, groups[:, None].astype(float), ("g",)), known, groups)
-    assert found[0] == pytest.approx(np.var(np.arange(4)) / 0.25, rel=0.05)
+    expected = groups[:, None] + 0.5 * rng.standard_normal((20000, 1))
+    result = group_snr(Directions.fit(expected, groups[:, None].astype(float), ("g",)), expected, groups)
+    assert result[0] == pytest.approx(np.var(np.arange(4)) / 0.25, rel=0.05)
 
 
 def test_codes_of_other_trials_say_nothing(world):
@@ -150,14 +150,14 @@ def test_coverage_of_equals_and_of_a_corner():
 
 
 def test_movement_in_closed_form():
-    asked = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])[:, None] * np.ones((1, 3))
-    achieved = np.stack([0.8 * asked, 0.2 * asked, np.zeros_like(asked)], 2) + np.array([10.0, 20.0, 30.0])
+    requested = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])[:, None] * np.ones((1, 3))
+    achieved = np.stack([0.8 * requested, 0.2 * requested, np.zeros_like(requested)], 2) + np.array([10.0, 20.0, 30.0])
     still = np.broadcast_to(np.array([10.0, 20.6, 30.0]), (3, 3))
-    found = movement(asked, achieved, moved=0, still=still)
-    assert found.gain == pytest.approx(0.8)
-    assert found.unintended == pytest.approx(0.25)
-    assert found.unintended_total == pytest.approx(0.2 * 1.5)
-    assert found.floor == pytest.approx(0.6 / (0.8 * 1.5))
+    result = movement(requested, achieved, moved=0, still=still)
+    assert result.gain == pytest.approx(0.8)
+    assert result.unintended == pytest.approx(0.25)
+    assert result.unintended_total == pytest.approx(0.2 * 1.5)
+    assert result.floor == pytest.approx(0.6 / (0.8 * 1.5))
 
 
 def toy(**fields):
@@ -174,17 +174,17 @@ def test_a_readout_finds_a_linear_map_and_ends_are_the_last_valid_bins():
     readout = Readout.fit(trials, "hand", smoothing=None)
     read = readout.decode(trials)
     np.testing.assert_allclose(read[trials.mask], trials.behavior["hand"][trials.mask], atol=1e-2)  # a small penalty
-    found = ends(np.asarray(trials.behavior["hand"]), trials.lengths)
-    np.testing.assert_allclose(found[7, :2], trials.behavior["hand"][7, trials.lengths[7] - 1])
-    np.testing.assert_allclose(found[7, 2:], trials.behavior["hand"][7, :5].mean(0))
+    result = ends(np.asarray(trials.behavior["hand"]), trials.lengths)
+    np.testing.assert_allclose(result[7, :2], trials.behavior["hand"][7, trials.lengths[7] - 1])
+    np.testing.assert_allclose(result[7, 2:], trials.behavior["hand"][7, :5].mean(0))
     assert Readout.fit(trials, "hand").decode(trials).shape == (60, 30, 2)  # from spikes, too
 
 
 def test_a_readout_of_spikes_takes_rates_for_expected_spikes():
     trials = toy()
     readout = Readout.fit(trials, "hand")
-    whole = toy(rates=np.asarray(trials.counts, float))  # rates that are spikes
-    np.testing.assert_allclose(readout.decode(whole, expected=True), readout.decode(trials), atol=1e-6)
+    full = toy(rates=np.asarray(trials.counts, float))  # rates that are spikes
+    np.testing.assert_allclose(readout.decode(full, expected=True), readout.decode(trials), atol=1e-6)
     assert np.abs(readout.decode(trials, expected=True) - readout.decode(trials)).max() > 0.1
     with pytest.raises(DataError, match="must have rates"):
         readout.decode(toy(rates=None), expected=True)
@@ -205,7 +205,7 @@ def test_variables_by_name():
             variable(trials, name)
 
 
-def test_directions_refuse_what_cannot_be_told_apart():
+def test_directions_refuse_what_cannot_be_distinguished():
     codes, values, _ = linear_world(100)
     with pytest.raises(DataError, match="follows from the others"):
         Directions.fit(codes, np.stack([values[:, 0], 2 * values[:, 0]], 1), NAMES)

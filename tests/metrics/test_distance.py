@@ -29,8 +29,8 @@ def test_mmd_is_its_definition():
     off = ~np.eye(15, dtype=bool)
     inside = k[np.outer(first, first) & off].mean() + k[np.outer(~first, ~first) & off].mean()
     expected = inside - 2 * k[first][:, ~first].mean()
-    found = distance.unbiased_mmd(distance.kernel(points), first[:, None])
-    assert found[0] == pytest.approx(expected, abs=1e-5)
+    outcome = distance.unbiased_mmd(distance.kernel(points), first[:, None])
+    assert outcome[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_mmd_has_mean_zero_and_a_fair_p_value(make):

@@ -33,22 +33,22 @@ def test_correlograms_are_those_of_a_loop(make, ragged):
         for lag in range(5):
             total, bins = np.sum([lagged(k[:, neuron], k[:, neuron], lag) for k in x], axis=0)
             assert auto[lag, neuron] == pytest.approx(total / bins / variance[neuron], abs=1e-5)
-    for place, (i, j) in enumerate(pairs):
+    for position, (i, j) in enumerate(pairs):
         for lag in range(-4, 5):
             same = np.sum([lagged(k[:, i], k[:, j], lag) for k in x], axis=0)
             other = np.sum(
                 [lagged(a[:, i], b[:, j], lag) for m, a in enumerate(x) for n, b in enumerate(x) if m != n], 0
             )
             expected = (same[0] / same[1] - other[0] / other[1]) / np.sqrt(variance[i] * variance[j])
-            assert cross[lag + 4, place] == pytest.approx(expected, abs=1e-5)
+            assert cross[lag + 4, position] == pytest.approx(expected, abs=1e-5)
 
 
 def test_correlograms_do_not_depend_on_blocks(make, monkeypatch):
     trials = make(trials=9, time=20, neurons=4, ragged=True)
     pairs = np.array([[0, 1]])
-    whole = correlograms(trials, pairs=pairs, lags=6)
+    full = correlograms(trials, pairs=pairs, lags=6)
     monkeypatch.setattr("spikeloom.metrics.correlograms.BLOCK", 1)
-    for one, other in zip(whole, correlograms(trials, pairs=pairs, lags=6), strict=True):
+    for one, other in zip(full, correlograms(trials, pairs=pairs, lags=6), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
@@ -105,12 +105,12 @@ def test_psth_is_the_smoothed_mean(make):
     from scipy.ndimage import gaussian_filter1d
 
     trials = make(trials=40, time=50)
-    found = Pair(trials, trials).real.psth
+    outcome = Pair(trials, trials).real.psth
     for angle in range(4):
         mean = trials.counts[angle::4].mean(0) / 0.005
         weight = gaussian_filter1d(np.ones(50), 4, mode="constant")
         expected = gaussian_filter1d(mean, 4, axis=0, mode="constant") / weight[:, None]
-        np.testing.assert_allclose(found[angle], expected, rtol=1e-4)
+        np.testing.assert_allclose(outcome[angle], expected, rtol=1e-4)
 
 
 def test_swapped_conditions_spoil_psths(make):

@@ -16,13 +16,13 @@ def loop(counts, bin_width, spread):
     """Intervals of each neuron, pooled over trials, one by one."""
     out = []
     for neuron in range(counts.shape[2]):
-        found = []
+        outcome = []
         for trial in counts[:, :, neuron]:
             times = [t for t, c in enumerate(trial) if c]
             if spread:
                 times = [t + (j + 1) / (c + 1) for t, c in enumerate(trial) for j in range(c)]
-            found += list(np.diff(times) * bin_width)
-        out.append(np.array(found))
+            outcome += list(np.diff(times) * bin_width)
+        out.append(np.array(outcome))
     return out
 
 
@@ -63,7 +63,7 @@ def test_cv_is_elephants(make):
         assert value == pytest.approx(elephant.statistics.cv(pooled[neuron]))
 
 
-def test_clocks_and_coins_are_told_apart():
+def test_clocks_and_coins_are_distinguished():
     clock, rng = np.zeros((20, 100, 4), np.uint8), np.random.default_rng(0)
     for neuron, period in enumerate((3, 4, 5, 6)):
         clock[:, ::period, neuron] = 1

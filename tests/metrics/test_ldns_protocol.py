@@ -20,11 +20,11 @@ def literal(real, fake, bin_width):
     for x in (fake, real):
         pooled = []
         for neuron in range(x.shape[2]):
-            found = []
+            result = []
             for trial in x[:, :, neuron]:
                 times = [t + (j + 1) / (c + 1) for t, c in enumerate(trial) for j in range(c)]
-                found += list(np.diff(times) * bin_width)
-            pooled.append((np.mean(found), np.std(found)))
+                result += list(np.diff(times) * bin_width)
+            pooled.append((np.mean(result), np.std(result)))
         moments.append(np.array(pooled))
     off = np.sqrt(np.mean((moments[0] - moments[1]) ** 2, axis=0))
     return np.sum(p * np.log(p / q)), np.sqrt(np.mean((a - b) ** 2)), off[0], off[1]
@@ -32,8 +32,8 @@ def literal(real, fake, bin_width):
 
 def test_protocol_is_the_literal_one(make):
     real, fake = make(trials=15, time=40, neurons=5, seed=1), make(trials=12, time=40, neurons=5, seed=2)
-    found = ldns_protocol(real, fake, seed=3)
-    assert list(found) == ["population_count_kl", "correlation_rmse", "mean_isi_rmse", "std_isi_rmse"]
+    result = ldns_protocol(real, fake, seed=3)
+    assert list(result) == ["population_count_kl", "correlation_rmse", "mean_isi_rmse", "std_isi_rmse"]
     rng, rows = generator(3, int(Purpose.EVALUATE), 3), []
     tops = max(real.counts.sum(2).max(), fake.counts.sum(2).max())
     for _ in range(5):
@@ -45,7 +45,7 @@ def test_protocol_is_the_literal_one(make):
         )
         p, q = p / p.sum(), q / q.sum()
         rows[-1] = (np.sum(p * np.log(p / q)), *rows[-1][1:])
-    for score, column in zip(found.values(), zip(*rows, strict=True), strict=True):
+    for score, column in zip(result.values(), zip(*rows, strict=True), strict=True):
         assert score.value == pytest.approx(np.mean(column), rel=1e-6)
         assert score.sd == pytest.approx(np.std(column), rel=1e-5)
 
@@ -53,8 +53,8 @@ def test_protocol_is_the_literal_one(make):
 def test_density_is_scipys():
     counts = np.random.default_rng(0).poisson(6, 500)
     expected = stats.gaussian_kde(counts.astype(float))(np.arange(30))
-    found = count_density(np.bincount(counts), top=29)
-    np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-9)
+    result = count_density(np.bincount(counts), top=29)
+    np.testing.assert_allclose(result, expected / expected.sum(), rtol=1e-9)
     np.testing.assert_array_equal(count_density(np.array([0, 0, 4]), top=3), [0, 0, 1, 0])
 
 

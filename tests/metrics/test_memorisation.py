@@ -10,13 +10,13 @@ from spikeloom.trials import Trials
 
 def test_a_perfect_generator_is_clean(make):
     train, test, fake = (make(trials=120, seed=seed) for seed in (1, 2, 3))
-    found = m.memorisation(Pair(test, fake, reference=train))
+    outcome = m.memorisation(Pair(test, fake, reference=train))
     # sd of the share is about 0.05 with 120 trials
-    assert found.share == pytest.approx(0.5, abs=0.2)
-    assert found.quantile_ratio == pytest.approx(1, abs=0.25)
-    assert found.duplicates == 0
-    assert found.level == "clean"
-    assert "No sign" in found.verdict
+    assert outcome.share == pytest.approx(0.5, abs=0.2)
+    assert outcome.quantile_ratio == pytest.approx(1, abs=0.25)
+    assert outcome.duplicates == 0
+    assert outcome.level == "clean"
+    assert "No sign" in outcome.verdict
 
 
 def test_the_spread_of_the_share_is_that_of_random_labels(make):
@@ -25,9 +25,9 @@ def test_the_spread_of_the_share_is_that_of_random_labels(make):
     rng, shares, spreads = np.random.default_rng(0), [], []
     for _ in range(40):
         order = rng.permutation(120)
-        found = m.memorisation(Pair(pool.select(order[60:]), fake, reference=pool.select(order[:60])))
-        shares.append(found.share)
-        spreads.append(found.share_sd)
+        outcome = m.memorisation(Pair(pool.select(order[60:]), fake, reference=pool.select(order[:60])))
+        shares.append(outcome.share)
+        spreads.append(outcome.share_sd)
     assert np.std(shares) / np.mean(spreads) == pytest.approx(1, abs=0.35)  # sd of an sd of 40: 11 %
     assert np.mean(spreads) > 0.5 / np.sqrt(100)  # some trials are nearest to many
 
@@ -35,26 +35,26 @@ def test_the_spread_of_the_share_is_that_of_random_labels(make):
 def test_training_trials_are_found_and_named(make):
     train, test = make(trials=120, seed=1), make(trials=120, seed=2)
     fake = make(trials=120, seed=3).concatenate(train.select([17, 5]))
-    found = m.memorisation(Pair(test, fake, reference=train))
-    assert found.duplicates == 2
-    assert found.level == "copies"
-    assert {tuple(pair) for pair in found.closest[:2].tolist()} == {(120, 17), (121, 5)}
-    np.testing.assert_allclose(found.closest_distance[:2], 0, atol=1e-5)
-    whole = Pair(test, train, reference=train)
-    assert m.memorisation_share(whole).value == 1
-    assert m.memorisation_quantile_ratio(whole).value < 0.01
-    assert m.duplicate_trials(whole).value == 120
-    assert "copies" in m.memorisation(whole).verdict
+    outcome = m.memorisation(Pair(test, fake, reference=train))
+    assert outcome.duplicates == 2
+    assert outcome.level == "copies"
+    assert {tuple(pair) for pair in outcome.closest[:2].tolist()} == {(120, 17), (121, 5)}
+    np.testing.assert_allclose(outcome.closest_distance[:2], 0, atol=1e-5)
+    full = Pair(test, train, reference=train)
+    assert m.memorisation_share(full).value == 1
+    assert m.memorisation_quantile_ratio(full).value < 0.01
+    assert m.duplicate_trials(full).value == 120
+    assert "copies" in m.memorisation(full).verdict
 
 
 def test_noisy_copies_are_found(make):
     train, test = make(trials=120, seed=1, neurons=20), make(trials=120, seed=2, neurons=20)
     rng = np.random.default_rng(0)
     noisy = Trials(rng.binomial(train.counts, 0.95), 0.005)  # one spike in twenty is lost
-    found = m.memorisation(Pair(test, noisy, reference=train))
-    assert found.duplicates == 0
-    assert found.share > 0.9
-    assert found.level == "copies"
+    outcome = m.memorisation(Pair(test, noisy, reference=train))
+    assert outcome.duplicates == 0
+    assert outcome.share > 0.9
+    assert outcome.level == "copies"
 
 
 def test_swapped_files_are_noticed(make):

@@ -41,16 +41,16 @@ def test_every_metric_finds_its_ideal_on_identical_trials(three):
     for metric in METRICS:
         value = measure(test, test, reference=train, metrics=[metric])[metric.name].value
         if metric.name not in MEMORY and value is not None:
-            # a decoder may misread real trials, and those asked for are what they are
+            # a decoder may misread real trials, and requested values are exact
             slack = 0.1 if metric.name in ("condition_spread",) else 1e-6
             assert metric.distance(value) <= slack, metric.name
 
 
 def test_every_metric_has_a_number_on_good_trials(three):
     train, test, fake = three
-    found = measure(test, fake, reference=train)
-    assert list(found) == [metric.name for metric in METRICS]
-    missing = [name for name, result in found.items() if result.value is None]
+    outcome = measure(test, fake, reference=train)
+    assert list(outcome) == [metric.name for metric in METRICS]
+    missing = [name for name, result in outcome.items() if result.value is None]
     assert missing in ([], ["isi_cv_error"])
 
 
@@ -128,8 +128,8 @@ def test_a_metric_answers_with_a_number_or_says_why(data):
 
     reference = draw() if data.draw(st.booleans()) else None
     with np.errstate(all="raise", under="ignore"):
-        found = measure(draw(), draw(), reference=reference)
-    for name, result in found.items():
+        outcome = measure(draw(), draw(), reference=reference)
+    for name, result in outcome.items():
         assert result.value is None or math.isfinite(result.value), name
         assert result.value is not None or result.note, name
 
@@ -146,9 +146,9 @@ def test_wrong_sets_get_one_clear_message(make):
         measure(trials, trials.select(slice(0, 0)))
     with pytest.raises(ConditionError, match="angle_deg"):
         measure(trials, trials, condition="colour")
-    many = Trials(trials.counts, 0.005, conditions={"speed": np.arange(80.0)})
+    several = Trials(trials.counts, 0.005, conditions={"speed": np.arange(80.0)})
     with pytest.raises(ConditionError, match="distinct"):
-        measure(many, many, condition="speed")
+        measure(several, several, condition="speed")
 
 
 def test_text_conditions_and_unknown_values(make):
@@ -156,6 +156,6 @@ def test_text_conditions_and_unknown_values(make):
     words = np.array(["up", "down", "left", "right"])[(real.conditions["angle_deg"] // 90).astype(int)]
     named = Trials(real.counts, 0.005, conditions={"way": words})
     odd = Trials(real.counts, 0.005, conditions={"way": np.where(words == "up", "sideways", words)})
-    found = measure(named, odd)
-    assert found["condition_accuracy"].value is not None
-    assert found["noise_correlation_r"].value > 0.9
+    outcome = measure(named, odd)
+    assert outcome["condition_accuracy"].value is not None
+    assert outcome["noise_correlation_r"].value > 0.9

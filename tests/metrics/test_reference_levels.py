@@ -43,8 +43,8 @@ def rows(reach):
 
 @pytest.mark.parametrize("name", LEVELS)
 def test_published_levels(rows, name):
-    for place, (row, level) in enumerate(zip(rows, LEVELS[name], strict=True)):
-        assert row[name].value == pytest.approx(level, abs=SLACK[name][min(place, 1)]), place
+    for position, (row, level) in enumerate(zip(rows, LEVELS[name], strict=True)):
+        assert row[name].value == pytest.approx(level, abs=SLACK[name][min(position, 1)]), position
 
 
 def test_fano_and_size_of_noise_correlations(rows):
@@ -78,9 +78,9 @@ def test_real_trials_are_closer_than_poisson_on_what_tells_models_apart(rows):
 
 def test_training_trials_as_fake_are_found(reach):
     train, test = reach.split(0.5, seed=0)
-    found = measure(test, train, reference=train, metrics=[m for m in METRICS if m.group == "memorisation"])
-    assert found["memorisation_share"].value == 1
-    assert found["duplicate_trials"].value == 364
+    result = measure(test, train, reference=train, metrics=[m for m in METRICS if m.group == "memorisation"])
+    assert result["memorisation_share"].value == 1
+    assert result["duplicate_trials"].value == 364
     clean = measure(test.select(slice(0, None, 2)), test.select(slice(1, None, 2)), reference=train)
     assert "No sign" in clean["memorisation_share"].note
     # the decoder is fitted to 364 trials, METHODS has 728 and reads .974 to .985 of the directions

@@ -126,9 +126,9 @@ def test_every_prior_draws_codes(prior):
     if prior == "normal":
         np.testing.assert_allclose(np.cov(codes.T), np.eye(3), atol=0.25)  # 400 draws: sd of a variance 0.07
     elif prior == "gaussian":
-        own = np.asarray(trained.encode(data).codes)
-        np.testing.assert_allclose(codes.mean(0), own.mean(0), atol=4 * own.std(0).max() / np.sqrt(400))
-        np.testing.assert_allclose(np.cov(codes.T), np.cov(own.T), atol=0.25 * own.var(0).max())
+        mine = np.asarray(trained.encode(data).codes)
+        np.testing.assert_allclose(codes.mean(0), mine.mean(0), atol=4 * mine.std(0).max() / np.sqrt(400))
+        np.testing.assert_allclose(np.cov(codes.T), np.cov(mine.T), atol=0.25 * mine.var(0).max())
     assert np.isfinite(codes).all()
 
 
@@ -143,7 +143,7 @@ def test_the_discrepancy_rounds_the_codes():
     assert distance[30.0] < 0.5
 
 
-def test_a_traversal_moves_what_was_asked_from_the_same_noise(fitted):
+def test_a_traversal_moves_the_requested_variable_from_the_same_noise(fitted):
     data = toy(seed=2)
     start = data.select(slice(10))
     traversal = fitted.traverse(start, "gain", span=(-0.2, 0.2), points=3, reference=data, seed=5)

@@ -31,16 +31,16 @@ def plain() -> LDNS:
 
 
 @pytest.fixture(scope="module")
-def told() -> LDNS:
+def conditioned() -> LDNS:
     return toy_model(condition=ALL).fit(toy_trials(), progress=False)
 
 
 def test_samples_are_trials_with_rates_and_latents(plain):
     fake = plain.sample(30, seed=1)
-    known = set(toy_trials(variable=True).lengths.tolist())
+    reference = set(toy_trials(variable=True).lengths.tolist())
     assert fake.counts.shape[0] == 30
     assert fake.n_neurons == NEURONS
-    assert set(fake.lengths.tolist()) <= known  # drawn from the training lengths
+    assert set(fake.lengths.tolist()) <= reference  # drawn from the training lengths
     assert len(set(fake.lengths.tolist())) > 3
     assert (fake.rates[fake.mask] > 0).all()
     assert fake.latents.shape[2] == 4
@@ -55,13 +55,13 @@ def test_a_trial_is_the_same_alone_and_in_any_batch(plain):
     assert not np.array_equal(plain.sample(9, n_bins=30, seed=4).counts, together.counts)
 
 
-def test_rows_are_the_same_trials_of_a_larger_request(told):
+def test_rows_are_the_same_trials_of_a_larger_request(conditioned):
     trials = toy_trials()
     words = dict(like=trials, condition=ALL, seed=3)
-    whole, some = told.sample(**words), told.sample(**words, rows=[5, 17])
-    np.testing.assert_array_equal(some.counts, whole.counts[[5, 17]])
-    np.testing.assert_array_equal(some.behavior["wave"], whole.behavior["wave"][[5, 17]])
-    assert some.conditions["side"].tolist() == whole.conditions["side"][[5, 17]].tolist()
+    full, subset = conditioned.sample(**words), conditioned.sample(**words, rows=[5, 17])
+    np.testing.assert_array_equal(subset.counts, full.counts[[5, 17]])
+    np.testing.assert_array_equal(subset.behavior["wave"], full.behavior["wave"][[5, 17]])
+    assert subset.conditions["side"].tolist() == full.conditions["side"][[5, 17]].tolist()
 
 
 def test_trials_of_different_length_do_not_disturb_each_other(plain):
@@ -83,8 +83,8 @@ def test_any_length_and_any_sampler(plain):
     assert not np.allclose(slow.latents, plain.sample(2, n_bins=20, seed=1).latents)
 
 
-def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(told, tmp_path):
-    told.save(tmp_path / "model")
+def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(conditioned, tmp_path):
+    conditioned.save(tmp_path / "model")
     value = {"angle_deg": 45, "side": "left", "speed": 0.5, "wave": np.zeros((10, 1)).tolist()}
     code = (
         "import sys, json; from spikeloom.recipe import load_model; m = load_model(sys.argv[1]);"
@@ -96,7 +96,7 @@ def test_saved_and_loaded_in_a_fresh_process_it_samples_the_same(told, tmp_path)
         text=True,
         check=True,
     )
-    here = told.sample(3, n_bins=10, condition=value, seed=5)
+    here = conditioned.sample(3, n_bins=10, condition=value, seed=5)
     np.testing.assert_array_equal(json.loads(done.stdout.splitlines()[-1]), here.counts)
 
 
@@ -156,16 +156,18 @@ def test_generated_mean_counts_are_matched_too(plain):
     np.testing.assert_allclose(fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1)  # 24 trials measured it
 
 
-def test_what_follows_conditions_is_calibrated_by_itself(told, plain):
+def test_what_follows_conditions_is_calibrated_by_itself(conditioned, plain):
     """Mean counts hold with conditions and without, though the two kinds of samples need different matches."""
     trials = toy_trials()
     counted = trials.counts.sum((0, 1)) / trials.n_valid_bins
     for condition in (None, ALL):
-        fake = told.sample(like=trials, condition=condition, seed=9)
+        fake = conditioned.sample(like=trials, condition=condition, seed=9)
         np.testing.assert_allclose(
             fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1
         )  # 24 trials measured it
-    assert not torch.equal(told.readout.conditional.calibration.match, told.readout.generated.calibration.match)
+    assert not torch.equal(
+        conditioned.readout.conditional.calibration.match, conditioned.readout.generated.calibration.match
+    )
     assert (plain.readout.conditional.calibration.match == 1).all()  # it has no conditions
 
 
@@ -178,36 +180,36 @@ def test_calibration_can_be_left_out():
         assert (calibration.match == 1).all()
 
 
-def test_every_weight_is_trained(told):
+def test_every_weight_is_trained(conditioned):
     """No parameter is left at its initial value: nothing is built that the losses do not reach."""
     before = toy_model(condition=ALL)
     with torch.random.fork_rng(devices=[]):
         from spikeloom.seeds import generator
 
         torch.manual_seed(int(generator(0, Purpose.INIT).integers(2**62)))
-        before.build(told.facts)
+        before.build(conditioned.facts)
     start = dict(before.named_parameters())
-    same = [name for name, p in told.named_parameters() if torch.equal(p, start[name])]
+    same = [name for name, p in conditioned.named_parameters() if torch.equal(p, start[name])]
     assert not same
 
 
-def test_conditions_are_heard_and_copied(told):
+def test_samples_follow_and_hold_their_conditions(conditioned):
     trials = toy_trials()
-    fake = told.sample(like=trials, condition=ALL, seed=1)
+    fake = conditioned.sample(like=trials, condition=ALL, seed=1)
     assert set(fake.conditions) == set(trials.conditions)
     np.testing.assert_array_equal(fake.behavior["wave"], trials.behavior["wave"])
     assert fake.units["wave"] == "m"
-    without = told.sample(like=trials, seed=1)
+    without = conditioned.sample(like=trials, seed=1)
     assert not without.conditions
-    strong = told.sample(like=trials, condition=ALL, guidance=3.0, seed=1)
+    strong = conditioned.sample(like=trials, condition=ALL, guidance=3.0, seed=1)
     for other in (without, strong):
         assert not np.allclose(other.latents, fake.latents, atol=1e-4)
     np.testing.assert_allclose(
-        told.sample(like=trials, condition=ALL, guidance=0.0, seed=1).latents, without.latents, atol=1e-5
+        conditioned.sample(like=trials, condition=ALL, guidance=0.0, seed=1).latents, without.latents, atol=1e-5
     )
 
 
-def test_trials_to_be_like_may_be_padded_further_than_they_last(told):
+def test_trials_to_be_like_may_be_padded_further_than_they_last(conditioned):
     trials = toy_trials()
     short = Trials(
         trials.counts,
@@ -216,14 +218,14 @@ def test_trials_to_be_like_may_be_padded_further_than_they_last(told):
         behavior=dict(trials.behavior),
         conditions=dict(trials.conditions),
     )
-    fake = told.sample(like=short, condition=ALL, seed=1)
+    fake = conditioned.sample(like=short, condition=ALL, seed=1)
     np.testing.assert_array_equal(fake.behavior["wave"], trials.behavior["wave"][:, :17])
 
 
-def test_trials_to_be_like_must_have_the_same_bins(told):
+def test_trials_to_be_like_must_have_the_same_bins(conditioned):
     """24 bins of 25 ms are not 24 bins of 10 ms."""
     with pytest.raises(SettingError, match=r"has bins of 25 ms, but the model was trained on bins of 10 ms"):
-        told.sample(like=Trials(toy_trials().counts, 0.025), seed=1)
+        conditioned.sample(like=Trials(toy_trials().counts, 0.025), seed=1)
 
 
 def test_an_unknown_category_is_named_as_it_was_written():
@@ -234,7 +236,7 @@ def test_an_unknown_category_is_named_as_it_was_written():
         model.sample(2, condition={"target": 9})
 
 
-def test_a_condition_asked_by_name_alone_is_drawn_from_training():
+def test_a_condition_without_values_is_drawn_from_training():
     model = toy_model(condition=("side", "angle_deg")).fit(toy_trials(), progress=False)
     fake = model.sample(50, condition=["side", "angle_deg"])
     assert set(fake.conditions["side"]) == {"left", "right"}
@@ -254,18 +256,18 @@ BAD = [
 
 
 @pytest.mark.parametrize(("condition", "message"), BAD)
-def test_wrong_conditions_are_refused(told, condition, message):
+def test_wrong_conditions_are_refused(conditioned, condition, message):
     with pytest.raises(ConditionError, match=message):
-        told.sample(2, n_bins=8, condition=condition)
+        conditioned.sample(2, n_bins=8, condition=condition)
 
 
-def test_a_condition_outside_the_training_range_is_allowed_with_a_warning(told):
+def test_a_condition_outside_the_training_range_is_allowed_with_a_warning(conditioned):
     value = {"angle_deg": 10, "side": "left", "speed": 40.0, "wave": [[0.0]] * 8}
     with pytest.warns(ConditionRangeWarning, match="speed reaches from 40 to 40"):
-        told.sample(2, n_bins=8, condition=value)
+        conditioned.sample(2, n_bins=8, condition=value)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        told.sample(2, n_bins=8, condition={**value, "speed": 0.1})
+        conditioned.sample(2, n_bins=8, condition={**value, "speed": 0.1})
 
 
 def test_bad_requests_say_what_to_do(plain):
@@ -309,9 +311,9 @@ def test_training_learns():
     assert fitted > flat + 0.02
 
 
-def test_a_model_follows_conditions_as_strongly_as_its_recipe_says_unless_asked():
+def test_a_model_follows_conditions_as_strongly_as_its_recipe_says_by_default():
     model = toy_model(condition=("angle_deg",), guidance=3.0).fit(toy_trials())
-    own = model.sample(4, condition={"angle_deg": 90.0}, seed=1).latents
-    np.testing.assert_array_equal(own, model.sample(4, condition={"angle_deg": 90.0}, guidance=3.0, seed=1).latents)
+    mine = model.sample(4, condition={"angle_deg": 90.0}, seed=1).latents
+    np.testing.assert_array_equal(mine, model.sample(4, condition={"angle_deg": 90.0}, guidance=3.0, seed=1).latents)
     plain = model.sample(4, condition={"angle_deg": 90.0}, guidance=1.0, seed=1).latents
-    assert not np.allclose(own, plain)
+    assert not np.allclose(mine, plain)

@@ -155,8 +155,8 @@ def test_generated_counts_have_the_mean_of_the_trials(fitted):
     trials, fake = toy_trials(40, variable=True), fitted.sample(400, seed=8)
     assert fake.n_neurons == NEURONS
     wanted = trials.counts.sum((0, 1)) / trials.n_valid_bins
-    found = fake.counts.sum((0, 1)) / fake.n_valid_bins
-    np.testing.assert_allclose(found, wanted, rtol=0.12)  # 40 trials measured it, 40 generated ones matched it
+    result = fake.counts.sum((0, 1)) / fake.n_valid_bins
+    np.testing.assert_allclose(result, wanted, rtol=0.12)  # 40 trials measured it, 40 generated ones matched it
 
 
 def test_without_calibration_the_published_model_is_plain():

@@ -60,9 +60,9 @@ def test_the_divergence_is_that_of_two_gaussians(fitted):
     rng = np.random.default_rng(0)
     mean, log_variance = (torch.from_numpy(rng.normal(size=(5, 4))).float() for _ in range(2))
     prior = torch.distributions.Normal(fitted.prior_mean, torch.exp(0.5 * fitted.prior_log_variance))
-    own = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+    mine = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
     torch.testing.assert_close(
-        fitted._divergence(mean, log_variance), torch.distributions.kl_divergence(own, prior).sum()
+        fitted._divergence(mean, log_variance), torch.distributions.kl_divergence(mine, prior).sum()
     )
 
 
@@ -74,14 +74,14 @@ def test_the_bound_lies_below_the_likelihood(fitted):
     rng = np.random.default_rng(0)
     with torch.no_grad():
         mean, log_variance = fitted.posterior(counts, mask)
-        own = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
+        mine = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance))
         prior = torch.distributions.Normal(fitted.prior_mean, torch.exp(0.5 * fitted.prior_log_variance))
         weights = []
         for _ in range(2000):
-            z = mean + own.scale * torch.from_numpy(rng.standard_normal(mean.shape)).float()
+            z = mean + mine.scale * torch.from_numpy(rng.standard_normal(mean.shape)).float()
             drive = fitted.readout(fitted.generator.factors(fitted.generator(fitted._open(z), counts[..., :0])))
-            found = fitted.observation.log_prob(counts, drive).sum((1, 2))
-            weights.append(found + (prior.log_prob(z) - own.log_prob(z)).sum(1))
+            result = fitted.observation.log_prob(counts, drive).sum((1, 2))
+            weights.append(result + (prior.log_prob(z) - mine.log_prob(z)).sum(1))
         exact = (torch.stack(weights).logsumexp(0) - np.log(2000)).sum()
         bounds = torch.stack(weights).mean(0).sum()
     assert bounds < exact
@@ -92,11 +92,11 @@ def test_the_bound_lies_below_the_likelihood(fitted):
 def test_coordinated_dropout_keeps_the_scale_of_the_likelihood(fitted):
     """Judged on hidden entries only, divided by their share, the data term is that of whole trials on average."""
     data = toy(200, seed=6)
-    whole = loss_of(fitted, data).parts["nll"].item()
+    full = loss_of(fitted, data).parts["nll"].item()
     hidden = loss_of(fitted, data, training=True).parts["nll"].item()
     fitted.eval()
-    assert hidden == pytest.approx(whole, rel=0.12)  # 8 entries of 128 fewer seen, and dropout of units
-    assert hidden > 0.85 * whole
+    assert hidden == pytest.approx(full, rel=0.12)  # 8 entries of 128 fewer seen, and dropout of units
+    assert hidden > 0.85 * full
 
 
 def test_the_divergence_grows_and_is_whole_on_validation_trials():
@@ -172,9 +172,9 @@ def test_given_codes_change_no_other_noise(name, request):
 @pytest.mark.parametrize("name", ["fitted", "controlled"])
 def test_a_stream_is_the_trial_that_goes_on(name, request):
     one = request.getfixturevalue(name)
-    whole = one.sample(1, n_bins=50, seed=7, progress=False)
+    full = one.sample(1, n_bins=50, seed=7, progress=False)
     pieces = list(one.stream(n_bins=50, chunk=12, seed=7))
-    np.testing.assert_array_equal(np.concatenate([piece.counts for piece in pieces], 1), whole.counts)
+    np.testing.assert_array_equal(np.concatenate([piece.counts for piece in pieces], 1), full.counts)
     endless = list(islice(one.stream(seed=7, chunk=20), 4))
     assert [piece.n_bins for piece in endless] == [20] * 4
 

@@ -33,11 +33,11 @@ def model() -> LDNS:
 def test_rates_come_in_the_order_of_the_trials(model, order):
     expected, mixed = model.encode(named(1)), named(1).select_neurons(order)
     with pytest.warns(NeuronOrderWarning, match="model's training trials"):
-        found = model.encode(mixed)
-    np.testing.assert_array_equal(found.counts, mixed.counts)
-    np.testing.assert_array_equal(found.neuron_table["name"], mixed.neuron_table["name"])
-    np.testing.assert_array_equal(found.rates, expected.rates[:, :, order])
-    np.testing.assert_array_equal(found.latents, expected.latents)
+        result = model.encode(mixed)
+    np.testing.assert_array_equal(result.counts, mixed.counts)
+    np.testing.assert_array_equal(result.neuron_table["name"], mixed.neuron_table["name"])
+    np.testing.assert_array_equal(result.rates, expected.rates[:, :, order])
+    np.testing.assert_array_equal(result.latents, expected.latents)
 
 
 def test_samples_carry_the_neurons_also_through_files(model, tmp_path):
@@ -62,10 +62,10 @@ def test_samples_like_trials_come_in_their_order(model):
 
 
 def test_validation_trials_are_brought_into_the_order_of_training():
-    watched = [named(1), named(1).select_neurons(REVERSED)]
-    one = toy_model().fit(named(), validation=watched[0], progress=False)
+    validation_trials = [named(1), named(1).select_neurons(REVERSED)]
+    one = toy_model().fit(named(), validation=validation_trials[0], progress=False)
     with pytest.warns(NeuronOrderWarning, match="validation trials"):
-        other = toy_model().fit(named(), validation=watched[1], progress=False)
+        other = toy_model().fit(named(), validation=validation_trials[1], progress=False)
     assert [row.get("validation") for row in one.history] == [row.get("validation") for row in other.history]
     np.testing.assert_array_equal(one.sample(2, seed=0).counts, other.sample(2, seed=0).counts)
 

@@ -60,8 +60,8 @@ class GLM(Model):
         return as_tensors(trials) | {"vector": vector}
 
     def drive(self, n_bins, vector):
-        place = torch.linspace(0, 1, self.bumps) - torch.arange(n_bins)[:, None] / self.longest
-        bumps = torch.exp(-0.5 * (place * self.bumps).square())
+        position = torch.linspace(0, 1, self.bumps) - torch.arange(n_bins)[:, None] / self.longest
+        bumps = torch.exp(-0.5 * (position * self.bumps).square())
         return self.time_weights(bumps) + self.condition_weights(vector)[:, None]
 
     def loss(self, batch, streams):

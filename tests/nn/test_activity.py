@@ -32,11 +32,11 @@ def test_smoothing_is_a_normalised_gaussian():
 def test_smoothing_sees_no_padding():
     x = counts(3)
     mask = torch.arange(20) < torch.tensor([20, 11, 4])[:, None]
-    whole = smooth(x * mask[..., None], mask, sd=2.0)
+    full = smooth(x * mask[..., None], mask, sd=2.0)
     for row, length in enumerate((20, 11, 4)):
         part = x[row : row + 1, :length]
-        torch.testing.assert_close(whole[row, :length], smooth(part, everywhere(part), sd=2.0)[0], atol=1e-6, rtol=1e-5)
-    assert not whole[~mask].any()
+        torch.testing.assert_close(full[row, :length], smooth(part, everywhere(part), sd=2.0)[0], atol=1e-6, rtol=1e-5)
+    assert not full[~mask].any()
 
 
 def test_standardised_over_valid_bins_of_the_training_trials():

@@ -84,14 +84,14 @@ def test_the_controller_never_reads_padding():
 
 def test_log_prob_is_that_of_the_joint_gaussian():
     prior = Autoregressive(1)
-    decay, variance, whole = (float(value.detach()) for value in prior._numbers())
+    decay, variance, full = (float(value.detach()) for value in prior._numbers())
     lags = np.abs(np.subtract.outer(range(6), range(6)))
-    covariance = whole * decay**lags
+    covariance = full * decay**lags
     values = np.random.default_rng(0).normal(size=(4, 6))
     wanted = stats.multivariate_normal(np.zeros(6), covariance).logpdf(values)
-    found = prior.log_prob(torch.from_numpy(values).float()[..., None]).sum((1, 2)).detach().numpy()
-    np.testing.assert_allclose(found, wanted, rtol=1e-4)
-    assert variance == pytest.approx(whole * (1 - decay**2), rel=1e-5)
+    result = prior.log_prob(torch.from_numpy(values).float()[..., None]).sum((1, 2)).detach().numpy()
+    np.testing.assert_allclose(result, wanted, rtol=1e-4)
+    assert variance == pytest.approx(full * (1 - decay**2), rel=1e-5)
 
 
 def test_draws_have_the_prior_s_moments():
@@ -99,12 +99,12 @@ def test_draws_have_the_prior_s_moments():
         Autoregressive(2),
         torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 12, 2))).float(),
     )
-    decay, _, whole = (value.detach() for value in prior._numbers())
+    decay, _, full = (value.detach() for value in prior._numbers())
     drawn = prior.draw(torch_noise).detach()
     sd = math.sqrt(2 / 4000)  # of a variance estimate, as a share of it
-    torch.testing.assert_close(drawn[:, 0].var(0), whole, rtol=5 * sd, atol=0.0)
-    torch.testing.assert_close(drawn[:, -1].var(0), whole, rtol=5 * sd, atol=0.0)
-    torch.testing.assert_close((drawn[:, 5] * drawn[:, 6]).mean(0), whole * decay, rtol=8 * sd, atol=0.0)
+    torch.testing.assert_close(drawn[:, 0].var(0), full, rtol=5 * sd, atol=0.0)
+    torch.testing.assert_close(drawn[:, -1].var(0), full, rtol=5 * sd, atol=0.0)
+    torch.testing.assert_close((drawn[:, 5] * drawn[:, 6]).mean(0), full * decay, rtol=8 * sd, atol=0.0)
 
 
 def test_draws_in_pieces_are_those_of_the_whole():

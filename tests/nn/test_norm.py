@@ -28,7 +28,7 @@ def test_modulated_norm_is_its_formula_and_so_is_its_gradient(each, masked):
     torch.testing.assert_close(
         modulated_norm(x, scale, shift, mask), expected if mask is None else expected * mask, rtol=1e-12, atol=1e-12
     )
-    assert torch.autograd.gradcheck(lambda *given: modulated_norm(*given, mask), (x, scale, shift))
+    assert torch.autograd.gradcheck(lambda *inputs: modulated_norm(*inputs, mask), (x, scale, shift))
 
 
 @pytest.mark.parametrize("each", [1, 5])

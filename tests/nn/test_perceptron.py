@@ -44,13 +44,13 @@ def test_what_the_network_adds_is_in_units_of_what_is_open(backbone):
 
 def test_condition_and_every_parameter_matter(backbone):
     x, level = torch.randn(6, 1, 4), torch.rand(6)
-    told = Condition(vector=torch.randn(6, 3), present=torch.tensor([True] * 3 + [False] * 3))
+    condition = Condition(vector=torch.randn(6, 3), present=torch.tensor([True] * 3 + [False] * 3))
     for block in backbone.network.blocks:
         torch.nn.init.normal_(block.modulation.weight, std=0.1)
-    answer = backbone(x, level, told)
+    answer = backbone(x, level, condition)
     answer.square().sum().backward()
     assert not [name for name, value in backbone.named_parameters() if value.grad is None or not value.grad.any()]
-    other = backbone(x, level, Condition(vector=torch.randn(6, 3), present=told.present))
+    other = backbone(x, level, Condition(vector=torch.randn(6, 3), present=condition.present))
     assert ((answer - other).abs().amax((1, 2))[:3] > 0).all()
     assert torch.equal(answer[3:], other[3:])
 

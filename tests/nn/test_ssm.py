@@ -73,15 +73,15 @@ def test_kernels_of_different_length_agree():
 def test_matrix_and_fft_have_the_same_values_and_gradients(time, monkeypatch):
     net, x = layer(bidirectional=True), torch.randn(3, 2, time)
     weight = torch.randn(3, 2, time)
-    found = []
+    result = []
     for longest in (0, 1000):
         monkeypatch.setattr(ssm, "LONGEST_MATRIX", longest)
         net.zero_grad()
         y = net(x.requires_grad_(True))
         (y * weight).sum().backward()
-        found.append([y.detach(), x.grad, *(p.grad.clone() for p in net.parameters())])
+        result.append([y.detach(), x.grad, *(p.grad.clone() for p in net.parameters())])
         x = x.detach()
-    for by_fft, by_matrix in zip(*found, strict=True):
+    for by_fft, by_matrix in zip(*result, strict=True):
         torch.testing.assert_close(by_fft, by_matrix, atol=1e-3, rtol=1e-3)
 
 

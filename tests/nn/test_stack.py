@@ -106,9 +106,9 @@ def test_absent_conditions_may_differ_from_trial_to_trial():
     torch.nn.init.normal_(net.condition.absent_vector)
     x, level = torch.randn(2, 20, 4), torch.tensor([0.2, 0.7])
     vector, sequence = torch.randn(2, 2), torch.randn(2, 20, 3)
-    some = net(x, level, Condition(vector, sequence, present=torch.tensor([True, False])))
-    torch.testing.assert_close(some[0], net(x, level, Condition(vector, sequence))[0])
-    torch.testing.assert_close(some[1], net(x, level, None)[1])
+    subset = net(x, level, Condition(vector, sequence, present=torch.tensor([True, False])))
+    torch.testing.assert_close(subset[0], net(x, level, Condition(vector, sequence))[0])
+    torch.testing.assert_close(subset[1], net(x, level, None)[1])
 
 
 def test_every_parameter_gets_a_gradient():

@@ -29,10 +29,10 @@ def test_padding_is_not_seen():
     lengths = rng.integers(20, 41, 60)
     rates = 0.3 * np.exp(0.5 * rng.normal(size=(60, 40, 1)) * np.ones(5)).astype(np.float32)
     trials = Trials(rng.poisson(rates), 0.005, lengths=lengths)
-    found = []
+    result = []
     for garbage in (1.0, 1e3):
         calibration = Calibration(5)
         calibration.fit(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), lengths=lengths)
-        found.append((float(calibration.gain), calibration.match.numpy()))
-    assert found[0][0] == found[1][0]
-    np.testing.assert_array_equal(found[0][1], found[1][1])
+        result.append((float(calibration.gain), calibration.match.numpy()))
+    assert result[0][0] == result[1][0]
+    np.testing.assert_array_equal(result[0][1], result[1][1])

@@ -81,11 +81,11 @@ def test_other_rates_get_the_moments_of_the_trials():
         if adapt:
             model.adapt(trials, other, lengths=np.full(250, 100), seed=1)
         fake = model.sample(model.drive(torch.from_numpy(other)), streams(250, seed=7))
-        found = Moments.of(fake, np.ones((250, 100), bool), 10)
+        result = Moments.of(fake, np.ones((250, 100), bool), 10)
         gaps.append(
-            [abs(np.log(f / w)).mean() for f, w in ((found.mean, wanted.mean), (found.several, wanted.several))]
+            [abs(np.log(f / w)).mean() for f, w in ((result.mean, wanted.mean), (result.several, wanted.several))]
         )
-        gaps[-1].append(abs(np.log(found.repeats[:2] / wanted.repeats[:2])).mean())
+        gaps[-1].append(abs(np.log(result.repeats[:2] / wanted.repeats[:2])).mean())
     assert min(gaps[0]) > 0.1  # what is to be repaired
     assert gaps[1][0] < 0.06  # 4,000 spikes on either side: sd 0.02
     assert gaps[1][1] < 0.15  # 200 to 300 double spikes: sd 0.09
@@ -97,8 +97,8 @@ def test_the_past_is_a_sum_over_lags():
     counts = torch.randint(0, 3, (4, 30, NEURONS)).float()
     past = model.effect(counts)
     for t in (0, 1, 7, 29):
-        known = [model.filters[j - 1] * counts[:, t - j] for j in range(1, 21) if j <= t]
-        wanted = torch.stack(known).sum(0) if known else torch.zeros(4, NEURONS)
+        expected = [model.filters[j - 1] * counts[:, t - j] for j in range(1, 21) if j <= t]
+        wanted = torch.stack(expected).sum(0) if expected else torch.zeros(4, NEURONS)
         torch.testing.assert_close(past[:, t], wanted.clamp(-8, 0.4))
 
 
@@ -150,7 +150,7 @@ def test_excitation_is_scaled_down_to_the_branching_bound():
     assert (history.filters[0] == -2).all()
 
 
-def test_counts_are_unbounded_unless_asked():
+def test_counts_are_unbounded_by_default():
     drive = torch.full((3, 40, NEURONS), 8.0)
     free, capped = (filtered(Poisson(), ceiling=ceiling).sample(drive, streams(3)) for ceiling in (None, 5))
     assert free.max() > 5

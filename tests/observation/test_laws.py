@@ -100,10 +100,10 @@ def test_probabilities_add_up_to_one_and_are_those_of_the_samples(name):
     drive = model.drive(rates).expand(20_000, 1, NEURONS)
     chance = np.stack([model.log_prob(torch.full((1, 1, NEURONS), float(k)), drive[:1]).exp()[0, 0] for k in range(80)])
     np.testing.assert_allclose(chance.sum(0), 1, atol=2e-4)  # the noise is averaged on nine nodes
-    found = model.sample(drive, streams(range(20_000)))[:, 0]
+    result = model.sample(drive, streams(range(20_000)))[:, 0]
     for k in range(5):
         sd = np.sqrt(chance[k] * (1 - chance[k]) / 20_000)
-        assert (np.abs((found == k).mean(0) - chance[k]) < 4.5 * sd + 1e-3).all()  # 140 comparisons in all
+        assert (np.abs((result == k).mean(0) - chance[k]) < 4.5 * sd + 1e-3).all()  # 140 comparisons in all
 
 
 @pytest.mark.parametrize("name", [name for name, (_, history, _) in KINDS.items() if history is None])
@@ -158,13 +158,13 @@ def test_padding_is_not_seen(name):
     rng = np.random.default_rng(1)
     rates = 0.3 * np.exp(0.5 * rng.normal(size=(30, 24, NEURONS))).astype(np.float32)
     trials = Trials(rng.poisson(rates), 0.005, lengths=rng.integers(8, 25, 30))
-    found = []
+    result = []
     for garbage in (0.1, 3.0):
         model = made(name)
         model.fit(trials, np.where(trials.mask[..., None], rates, np.float32(garbage)), seed=0)
-        found.append(model.state_dict())
-    for key, value in found[0].items():
-        torch.testing.assert_close(value, found[1][key], rtol=1e-4, atol=1e-5)
+        result.append(model.state_dict())
+    for key, value in result[0].items():
+        torch.testing.assert_close(value, result[1][key], rtol=1e-4, atol=1e-5)
 
 
 def test_a_model_keeps_copies_of_its_slots():

@@ -50,10 +50,10 @@ def recorded(
 def test_box_series_have_unit_variance_and_their_correlation(bins):
     white = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 12, 2)))
     series, _ = box_series(white, white[:, :0], bins)
-    found = np.einsum("btr,bsr->ts", series, series) / (4000 * 2)
+    result = np.einsum("btr,bsr->ts", series, series) / (4000 * 2)
     wanted = box_correlation(np.arange(12), bins)
-    np.testing.assert_allclose(np.diag(found), 1, atol=0.06)  # sd of a variance of 8,000 numbers: 0.016
-    steady = found[4:, 4:]  # a box that is not yet full correlates otherwise
+    np.testing.assert_allclose(np.diag(result), 1, atol=0.06)  # sd of a variance of 8,000 numbers: 0.016
+    steady = result[4:, 4:]  # a box that is not yet full correlates otherwise
     for lag in range(5):
         np.testing.assert_allclose(np.diag(steady, lag), wanted[lag], atol=0.06)
 
@@ -66,11 +66,11 @@ def test_the_covariance_that_was_put_in_is_found(bin_width):
     model = around(rank=4)
     model.build(NEURONS, bin_width)
     model.fit(trials, rates, seed=0)
-    found, wanted = model.noise.weights @ model.noise.weights.T, true.noise.weights @ true.noise.weights.T
+    result, wanted = model.noise.weights @ model.noise.weights.T, true.noise.weights @ true.noise.weights.T
     off = ~torch.eye(NEURONS, dtype=torch.bool)
-    slope = (found * wanted)[off].sum() / wanted.square()[off].sum()
+    slope = (result * wanted)[off].sum() / wanted.square()[off].sum()
     assert 0.8 < slope < 1.15  # 0.91 and 0.96 here: shrinkage takes a little
-    assert (found - wanted)[off].square().mean().sqrt() < 0.1  # against 0.25 of every entry
+    assert (result - wanted)[off].square().mean().sqrt() < 0.1  # against 0.25 of every entry
     fake = model.sample(model.drive(torch.from_numpy(rates)), streams(400, seed=5))
     np.testing.assert_allclose(fake.mean((0, 1)), trials.counts.mean((0, 1)), rtol=0.1)  # 4,000 spikes, sd 0.025
 
@@ -86,7 +86,7 @@ def test_where_there_is_no_noise_none_is_found():
 
 
 def test_bins_that_do_not_resolve_the_box_have_none():
-    """What neurons share within 25 ms is left to the rates, and the calibration of rates is told so."""
+    """What neurons share within 25 ms is left to the rates, and the calibration of rates takes this into account."""
     data, rates = recorded(noisy(), trials=100)
     wide = Trials(data.counts, 0.025)
     model = around(rank=4)
@@ -98,8 +98,8 @@ def test_bins_that_do_not_resolve_the_box_have_none():
     np.testing.assert_array_equal(model.sample(drive, streams(100)), plain().sample(drive, streams(100)))
     alone = plain().log_prob(counts, drive)
     torch.testing.assert_close(model.log_prob(counts, drive), alone)
-    whole = model.log_likelihood(counts[:3], drive[:3], streams(3), particles=2)
-    torch.testing.assert_close(whole.float(), alone[:3].sum(2))
+    full = model.log_likelihood(counts[:3], drive[:3], streams(3), particles=2)
+    torch.testing.assert_close(full.float(), alone[:3].sum(2))
 
 
 def test_slow_covariance_is_left_to_the_rates():
@@ -122,8 +122,8 @@ def test_likelihood_by_particles_is_that_by_integration():
     rates = 0.4 * torch.exp((grid * model.noise.weights[:, 0]).clamp(max=2.5) - model.noise.weights[:, 0] ** 2 / 2)
     each = plain().log_prob(counts.expand(2001, 1, NEURONS), plain().drive(rates)).sum(2, keepdim=True)
     wanted = (each.exp() * weight).sum().log()
-    found = model.log_likelihood(counts, drive, streams(1), particles=40_000)
-    assert abs(float(found) - float(wanted)) < 0.03  # standard error of such a mean: about 0.005
+    result = model.log_likelihood(counts, drive, streams(1), particles=40_000)
+    assert abs(float(result) - float(wanted)) < 0.03  # standard error of such a mean: about 0.005
 
 
 def test_likelihood_prefers_the_model_that_made_the_data():
@@ -131,8 +131,8 @@ def test_likelihood_prefers_the_model_that_made_the_data():
     true, none = noisy(strength=0.8), noisy(strength=0.0)
     trials, rates = recorded(true, trials=20, time=60)
     counts, drive = torch.from_numpy(trials.counts.astype(np.float32)), true.drive(torch.from_numpy(rates))
-    found, plain = (model.log_likelihood(counts, drive, streams(20)).sum() for model in (true, none))
-    assert found > plain + 20  # nats
+    result, plain = (model.log_likelihood(counts, drive, streams(20)).sum() for model in (true, none))
+    assert result > plain + 20  # nats
     torch.testing.assert_close(plain, none.log_prob(counts, drive).sum().double(), rtol=1e-4, atol=1e-2)
 
 
@@ -140,9 +140,9 @@ def test_a_trials_likelihood_does_not_depend_on_its_batch():
     model = noisy(rank=2)
     trials, rates = recorded(model, trials=4, time=10)
     counts, drive = torch.from_numpy(trials.counts.astype(np.float32)), model.drive(torch.from_numpy(rates))
-    whole = model.log_likelihood(counts, drive, streams(4), particles=20)
+    full = model.log_likelihood(counts, drive, streams(4), particles=20)
     alone = model.log_likelihood(counts[2:3], drive[2:3], Streams(0, Purpose.SPIKES, 0, [2]), particles=20)
-    torch.testing.assert_close(alone[0], whole[2])
+    torch.testing.assert_close(alone[0], full[2])
 
 
 def test_few_directions_of_an_uncertain_covariance():
@@ -150,9 +150,9 @@ def test_few_directions_of_an_uncertain_covariance():
     side = rng.normal(size=(40, 1))
     error = rng.normal(size=(40, 40)) * 0.1
     error = (error + error.T) / math.sqrt(2)
-    found = low_rank(side @ side.T + error, rank=5, error=0.1)
-    assert (np.abs(found).sum(0) > 0).sum() == 1  # the others are what errors alone give
-    np.testing.assert_allclose(np.abs(found[:, 0]), np.abs(side[:, 0]), atol=0.15)
+    result = low_rank(side @ side.T + error, rank=5, error=0.1)
+    assert (np.abs(result).sum(0) > 0).sum() == 1  # the others are what errors alone give
+    np.testing.assert_allclose(np.abs(result[:, 0]), np.abs(side[:, 0]), atol=0.15)
     assert not low_rank(error, rank=5, error=0.1).any()
 
 
@@ -169,11 +169,11 @@ def test_the_box_is_separated_from_a_constant():
 def test_lagged_covariances_are_numpys():
     rng = np.random.default_rng(0)
     counts = rng.poisson(1.0, (50, 8, 3))
-    found = lagged(counts, np.ones((50, 8), bool), np.array([0, 2]))
+    result = lagged(counts, np.ones((50, 8), bool), np.array([0, 2]))
     centred = counts - counts.mean(0)
     late = np.einsum("bti,btj->ij", centred[:, :-2], centred[:, 2:]) / (50 * 6)
-    np.testing.assert_allclose(found[0], np.einsum("bti,btj->ij", centred, centred) / 400, atol=1e-5)
-    np.testing.assert_allclose(found[1], (late + late.T) / 2, atol=1e-5)
+    np.testing.assert_allclose(result[0], np.einsum("bti,btj->ij", centred, centred) / 400, atol=1e-5)
+    np.testing.assert_allclose(result[1], (late + late.T) / 2, atol=1e-5)
 
 
 def test_wrong_numbers_are_refused():

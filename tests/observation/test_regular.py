@@ -32,14 +32,14 @@ def chances(made: Regular) -> torch.Tensor:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_probabilities_sum_to_one_and_have_the_mean(share):
-    found = chances(model(share))
-    torch.testing.assert_close(found.sum(0), torch.ones(5, dtype=torch.float64))
-    torch.testing.assert_close((COUNTS[:, None] * found).sum(0), RATES)
+    result = chances(model(share))
+    torch.testing.assert_close(result.sum(0), torch.ones(5, dtype=torch.float64))
+    torch.testing.assert_close((COUNTS[:, None] * result).sum(0), RATES)
 
 
 def test_the_variance_is_the_formulas_and_below_poisson():
-    found = chances(model(1.0))
-    variance = (COUNTS[:, None] ** 2 * found).sum(0) - RATES**2
+    result = chances(model(1.0))
+    variance = (COUNTS[:, None] ** 2 * result).sum(0) - RATES**2
     torch.testing.assert_close(variance, _variance(RATES))
     assert (variance / RATES).tolist() == pytest.approx([0.98, 0.66, 0.41, 0.29, 0.26], abs=0.06)
 

@@ -21,11 +21,11 @@ def test_ticks_are_few_rising_and_inside(low: float, span: float, count: int) ->
     high = low + span
     if high - low < abs(low) * 1e-9:  # no floating-point numbers between them
         return
-    found = ticks(low, high, count=count)
+    result = ticks(low, high, count=count)
     room = 1e-6 * (high - low)
-    assert len(found) <= count + 1
-    assert all(low - room <= value <= high + room for value in found)
-    assert all(a < b for a, b in pairwise(found))
+    assert len(result) <= count + 1
+    assert all(low - room <= value <= high + room for value in result)
+    assert all(a < b for a, b in pairwise(result))
 
 
 def test_ticks_of_a_logarithmic_axis_are_decades_or_one_two_five() -> None:

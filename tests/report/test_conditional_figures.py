@@ -34,7 +34,7 @@ def sets() -> list[Trials]:
     return [tuned(every(45), seed=seed) for seed in (1, 2, 3)]
 
 
-def test_directions_asked_and_read(sets):
+def test_directions_requested_and_read(sets):
     (figure,) = read_back(sets[1], sets[2], sets[0])
     assert [chart.title for chart in figure.charts] == [
         "Requested and decoded",
@@ -49,7 +49,7 @@ def test_directions_asked_and_read(sets):
     assert all(svg.draw(chart).startswith("<svg") for chart in figure.charts)
 
 
-def test_behaviour_asked_and_read(sets):
+def test_behaviour_requested_and_read(sets):
     train, test, fake = (moving(trials, seed=k) for k, trials in enumerate(sets))
     bare = [Trials(t.counts, 0.005, behavior=dict(t.behavior), units=dict(t.units)) for t in (train, test, fake)]
     (figure,) = read_back(bare[1], bare[2], bare[0])
@@ -59,7 +59,7 @@ def test_behaviour_asked_and_read(sets):
     assert all(svg.draw(chart).startswith("<svg") for chart in figure.charts)
 
 
-def test_nothing_asked_for_shows_nothing(sets):
+def test_nothing_requested_shows_nothing(sets):
     bare = Trials(sets[2].counts, 0.005)
     assert read_back(sets[1], bare, sets[0]) == ()
 
@@ -78,9 +78,9 @@ def test_a_drawn_path(sets):
         "one trial",
         "spikes of one trial",
     ]
-    asked, mean = figure.charts[0].series[0].y, figure.charts[0].series[2].y
+    requested, mean = figure.charts[0].series[0].y, figure.charts[0].series[2].y
     good = np.isfinite(mean)
-    assert np.corrcoef(asked[good], mean[good])[0, 1] > 0.9
+    assert np.corrcoef(requested[good], mean[good])[0, 1] > 0.9
     assert figure.key == "drawn_a_circle"
     with pytest.raises(DataError, match="no behaviour in common"):
         drawn_figure(test, sets[2], reference=train)

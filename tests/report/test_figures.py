@@ -74,11 +74,11 @@ def test_correlations_are_titled_by_the_bins_that_they_are_taken_over(bin_width:
 
 def test_windows_of_a_continuous_recording_have_no_psth() -> None:
     for aligned in (True, False):
-        found = views.all_figures(toy(1), toy(3), {}, condition=None, aligned=aligned)
-        assert ("psths" in [figure.key for figure in found]) is aligned
+        result = views.all_figures(toy(1), toy(3), {}, condition=None, aligned=aligned)
+        assert ("psths" in [figure.key for figure in result]) is aligned
 
 
 def test_every_figure_has_words_and_axes() -> None:
-    found = views.all_figures(toy(1), toy(3), {}, condition="direction")
-    assert all(isinstance(figure, Figure) and figure.caption and figure.charts for figure in found)
-    assert len({figure.key for figure in found}) == len(found)
+    result = views.all_figures(toy(1), toy(3), {}, condition="direction")
+    assert all(isinstance(figure, Figure) and figure.caption and figure.charts for figure in result)
+    assert len({figure.key for figure in result}) == len(result)

@@ -35,15 +35,15 @@ def file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Opened:
-    """A page with everything it said and asked for."""
+    """A page with its messages and the addresses that it requested."""
 
     def __init__(self, browser: Any, file: Path, **how: Any) -> None:
         self.page = browser.new_page(**how)
         self.said: list[str] = []
-        self.asked: list[str] = []
+        self.requested: list[str] = []
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("request", lambda request: self.requested.append(request.url))
         self.page.on("dialog", lambda dialog: self.said.append("a dialog opened"))
         self.page.goto(file.as_uri())
 
@@ -59,9 +59,9 @@ class Opened:
         self.page.get_by_role("tab", name=name).click()
 
     def point_at(self, chart: Any, right: float, down: float) -> str:
-        """Text of the hover after pointing at a place of a chart, given as shares of its width and height.
+        """Text of the hover after pointing at a position in a chart, in fractions of its width and height.
 
-        The page may still be laying out or scrolling when it is asked, so the chart must have stopped moving first.
+        The page may still be laying out or scrolling here, so the chart must have stopped moving first.
         """
         chart.scroll_into_view_if_needed()
         box = self._resting(chart)
@@ -85,7 +85,7 @@ def test_it_opens_without_errors_scripts_of_others_or_network(browser: Any, file
     for tab in opened.page.get_by_role("tab").all():
         tab.click()
     assert opened.said == []
-    assert opened.asked == [file.as_uri()]
+    assert opened.requested == [file.as_uri()]
     assert 'alert("x")' in opened.page.locator("body").inner_text()  # the nasty name is there, as text
 
 
@@ -112,7 +112,7 @@ def test_tabs_show_one_part_each_by_mouse_and_keyboard(browser: Any, file: Path)
 
 
 @pytest.mark.parametrize(
-    ("tab", "figure", "place", "words"),
+    ("tab", "figure", "position", "words"),
     [
         ("Activity", "rasters", (0.5, 0.6), r"neuron \d+\n0\.\d+ s"),
         ("Activity", "psths", (0.5, 0.5), r"time \(s\): [\d.]+\nrecorded: [\d.]+\ngenerated: [\d.]+"),
@@ -122,11 +122,11 @@ def test_tabs_show_one_part_each_by_mouse_and_keyboard(browser: Any, file: Path)
     ],
 )
 def test_pointing_at_a_figure_says_its_values(
-    browser: Any, file: Path, tab: str, figure: str, place: tuple[float, float], words: str
+    browser: Any, file: Path, tab: str, figure: str, position: tuple[float, float], words: str
 ) -> None:
     opened = Opened(browser, file)
     opened.tab(tab)
-    said = opened.point_at(opened.page.locator(f"#figure-{figure} svg").first, *place)
+    said = opened.point_at(opened.page.locator(f"#figure-{figure} svg").first, *position)
     assert re.search(words, said), said
     opened.page.mouse.move(2, 2)
     assert not opened.page.locator("#tip").is_visible()
@@ -137,8 +137,8 @@ def test_pointing_at_a_dot_names_its_neuron(browser: Any, file: Path) -> None:
     opened = Opened(browser, file)
     opened.tab("Neurons")
     chart = opened.page.locator("#figure-neurons svg").first
-    found = {opened.point_at(chart, k / 20, 1 - k / 20) for k in range(2, 20)}
-    assert any(re.match(r"neuron \d+\nrecorded \(spikes/s\): [\d.]+\ngenerated", text) for text in found), found
+    result = {opened.point_at(chart, k / 20, 1 - k / 20) for k in range(2, 20)}
+    assert any(re.match(r"neuron \d+\nrecorded \(spikes/s\): [\d.]+\ngenerated", text) for text in result), result
 
 
 @pytest.mark.parametrize("width", [1400, 400])

@@ -23,12 +23,12 @@ def metric(better: str = "lower", ideal: float = 0.0, group: str = "counts") -> 
     return Metric("m", "M", "s", ideal, better, group, lambda pair: Result(None), "why")  # type: ignore[arg-type]
 
 
-def row(value: float | None, *, floor: float | None = 0.1, trivial: float | None = 1.1, sd: float = 0.01, **of) -> Row:
+def row(value: float | None, *, floor: float | None = 0.1, baseline: float | None = 1.1, sd: float = 0.01, **of) -> Row:
     values = {} if value is None else {"fake": value}
-    return Row(metric(**of), values, value, None, floor, sd, {"trivial": trivial}, trivial)
+    return Row(metric(**of), values, value, None, floor, sd, {"baseline": baseline}, baseline)
 
 
-def test_closed_is_zero_at_trivial_one_at_the_floor_and_linear_between() -> None:
+def test_closed_is_zero_at_the_baseline_one_at_the_floor_and_linear_between() -> None:
     assert row(1.1).closed == pytest.approx(0)
     assert row(0.6).closed == pytest.approx(0.5)
     assert row(0.1).closed == pytest.approx(1)
@@ -37,31 +37,31 @@ def test_closed_is_zero_at_trivial_one_at_the_floor_and_linear_between() -> None
 
 def test_closed_respects_the_direction_of_the_metric() -> None:
     higher = {"better": "higher", "ideal": 1.0}
-    assert row(0.5, floor=0.9, trivial=0.1, **higher).closed == pytest.approx(0.5)
+    assert row(0.5, floor=0.9, baseline=0.1, **higher).closed == pytest.approx(0.5)
     around = {"better": "ideal", "ideal": 1.0}
-    assert row(1.5, floor=1.0, trivial=0.0, **around).closed == pytest.approx(0.5)
+    assert row(1.5, floor=1.0, baseline=0.0, **around).closed == pytest.approx(0.5)
 
 
 @given(st.floats(0, 10), st.floats(0, 10), st.floats(0, 10), st.floats(0, 1))
-def test_at_the_floor_never_contradicts_the_share(value: float, floor: float, trivial: float, sd: float) -> None:
-    found = row(value, floor=floor, trivial=trivial, sd=sd)
-    if found.closed is not None and found.closed >= 1:
-        assert found.at_floor
+def test_at_the_floor_never_contradicts_the_share(value: float, floor: float, baseline: float, sd: float) -> None:
+    result = row(value, floor=floor, baseline=baseline, sd=sd)
+    if result.closed is not None and result.closed >= 1:
+        assert result.at_floor
 
 
-def test_no_share_where_trivial_spikes_reach_the_floor() -> None:
-    assert row(0.1, floor=0.1, trivial=0.11, sd=0.01).closed is None
-    assert row(0.1, floor=0.1, trivial=0.05).closed is None
+def test_no_share_where_the_baseline_reaches_the_floor() -> None:
+    assert row(0.1, floor=0.1, baseline=0.11, sd=0.01).closed is None
+    assert row(0.1, floor=0.1, baseline=0.05).closed is None
 
 
-def test_no_share_for_memorisation_since_trivial_models_do_not_copy() -> None:
+def test_no_share_for_memorisation_since_baselines_do_not_copy() -> None:
     assert row(0.6, group="memorisation").closed is None
 
 
 def test_missing_numbers_give_none_and_a_note_instead_of_nan() -> None:
-    for found in (row(None), row(0.5, floor=None), row(0.5, trivial=None)):
-        assert found.closed is None
-        assert "NaN" not in json.dumps(found.entry())
+    for result in (row(None), row(0.5, floor=None), row(0.5, baseline=None)):
+        assert result.closed is None
+        assert "NaN" not in json.dumps(result.entry())
 
 
 def test_numbers_for_people() -> None:
@@ -75,9 +75,9 @@ def test_numbers_for_people() -> None:
 
 
 def test_rows_can_be_sorted_by_share_with_missing_values_last(report: Report) -> None:
-    shares = [found.closed for found in report.worst_first if found.closed is not None]
+    shares = [result.closed for result in report.worst_first if result.closed is not None]
     assert shares == sorted(shares)
-    missing = [found.value is None for found in report.worst_first]
+    missing = [result.value is None for result in report.worst_first]
     assert missing == sorted(missing)
 
 
@@ -87,14 +87,14 @@ def test_the_summary_is_plain_and_names_what_is_furthest(report: Report) -> None
 
 
 def test_metrics_json_is_what_the_design_says(report: Report) -> None:
-    found = json.loads(json.dumps(report.to_dict(), allow_nan=False))
-    assert found["format"] == "spikeloom-metrics"
-    assert found["version"] == 1
-    assert {"real", "fake", "reference"} <= set(found)
-    assert set(found["ldns_protocol"]) == {"population_count_kl", "correlation_rmse", "mean_isi_rmse", "std_isi_rmse"}
-    assert list(found["panel"]) == [one.name for one in METRICS]
-    keys = {"value", "floor", "floor_sd", "trivial", "ideal", "unit", "closed", "note"}
-    for name, entry in found["panel"].items():
+    result = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+    assert result["format"] == "spikeloom-metrics"
+    assert result["version"] == 2
+    assert {"real", "fake", "reference"} <= set(result)
+    assert set(result["ldns_protocol"]) == {"population_count_kl", "correlation_rmse", "mean_isi_rmse", "std_isi_rmse"}
+    assert list(result["panel"]) == [one.name for one in METRICS]
+    keys = {"value", "floor", "floor_sd", "baseline", "ideal", "unit", "closed", "note"}
+    for name, entry in result["panel"].items():
         assert set(entry) == keys
         assert entry["value"] is not None or entry["note"], name
 
@@ -102,7 +102,7 @@ def test_metrics_json_is_what_the_design_says(report: Report) -> None:
 def test_the_table_has_one_line_per_metric_and_reads_no_markup(report: Report) -> None:
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))
     assert sorted(line["metric"] for line in rows) == sorted(one.name for one in METRICS)
-    assert [line["metric"] for line in rows] == [found.metric.name for found in report.in_order]
+    assert [line["metric"] for line in rows] == [result.metric.name for result in report.in_order]
     console = Console(width=200, file=io.StringIO())
     console.print(report.table())
     for name in ("Poisson, condition means", "noise floor"):
@@ -142,7 +142,7 @@ def test_the_text_of_a_report_is_short_and_opens_with_what_matters(report: Repor
     assert [row[:5] for row in rows[1:3]] == ["Fano ", "Pairw"]
 
 
-def test_nothing_is_drawn_before_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_drawn_before_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("drawn")
 

@@ -43,8 +43,8 @@ def test_the_change_is_the_one_that_was_made():
     behavior, units = traversal_figures(traversal(), real(), smoothing=None)
     paths, dots, change = behavior.charts
     assert len(paths.series) == len(dots.series) == 3
-    asked, x, y = change.series
-    np.testing.assert_allclose(asked.y, [-0.5, 0, 0.5])
+    requested, x, y = change.series
+    np.testing.assert_allclose(requested.y, [-0.5, 0, 0.5])
     np.testing.assert_allclose(x.y, [-0.5, 0, 0.5], atol=0.02)  # the decoder has a small penalty
     np.testing.assert_allclose(y.y, 0, atol=0.02)
     assert "hand_pos (m)" in paths.x_label

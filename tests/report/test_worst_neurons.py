@@ -71,11 +71,11 @@ def test_fano_errors_by_kind_of_neuron() -> None:
     real = Trials(counts, 0.01)
     fake = Trials(rng.poisson(1.0, (400, 20, N_NEURONS)), 0.01)
     names = ("fano_rmse", "fano_rmse_below", "fano_rmse_above")
-    found = measure(real, fake, metrics=[metric for metric in METRICS if metric.name in names])
-    assert found["fano_rmse_below"].value == pytest.approx(0.8, abs=0.1)
-    assert found["fano_rmse_above"].value == pytest.approx(20, rel=0.25)
-    below, above = found["fano_rmse_below"].detail["neuron"], found["fano_rmse_above"].detail["neuron"]
+    result = measure(real, fake, metrics=[metric for metric in METRICS if metric.name in names])
+    assert result["fano_rmse_below"].value == pytest.approx(0.8, abs=0.1)
+    assert result["fano_rmse_above"].value == pytest.approx(20, rel=0.25)
+    below, above = result["fano_rmse_below"].detail["neuron"], result["fano_rmse_above"].detail["neuron"]
     assert below.tolist() == [0, 1, 2]
     assert above.tolist() == [3, 4, 5]
-    both = (found["fano_rmse_below"].value ** 2 + found["fano_rmse_above"].value ** 2) / 2
-    assert found["fano_rmse"].value ** 2 == pytest.approx(both)
+    both = (result["fano_rmse_below"].value ** 2 + result["fano_rmse_above"].value ** 2) / 2
+    assert result["fano_rmse"].value ** 2 == pytest.approx(both)

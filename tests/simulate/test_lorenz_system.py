@@ -60,9 +60,9 @@ def test_rates_follow_from_latents_and_loadings():
 
 
 def test_trial_k_is_the_same_however_many_there_are():
-    many, few = lorenz(12, n_neurons=4, n_bins=30, seed=5), lorenz(3, n_neurons=4, n_bins=30, seed=5)
-    np.testing.assert_array_equal(many.counts[:3], few.counts)
-    np.testing.assert_array_equal(many.latents[:3], few.latents)
+    several, few = lorenz(12, n_neurons=4, n_bins=30, seed=5), lorenz(3, n_neurons=4, n_bins=30, seed=5)
+    np.testing.assert_array_equal(several.counts[:3], few.counts)
+    np.testing.assert_array_equal(several.latents[:3], few.latents)
     assert (lorenz(3, n_neurons=4, n_bins=30, seed=6).counts != few.counts).any()
 
 

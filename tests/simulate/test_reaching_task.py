@@ -48,8 +48,8 @@ def test_torch_and_numpy_agree():
     go = np.ones((4, 1))
     mine = arm.step(weights, arm.rest(start, xp=np), target, go, noise, xp=np)
     as_torch = {name: torch.from_numpy(value) for name, value in weights.items()}
-    given = [torch.from_numpy(x) for x in (target, go, noise)]
-    other = arm.step(as_torch, arm.rest(torch.from_numpy(start), xp=torch), *given, xp=torch)
+    options = [torch.from_numpy(x) for x in (target, go, noise)]
+    other = arm.step(as_torch, arm.rest(torch.from_numpy(start), xp=torch), *options, xp=torch)
     for one, two in zip(mine, other, strict=True):
         np.testing.assert_allclose(one, two.numpy(), atol=1e-12)
 
@@ -110,8 +110,8 @@ def test_a_trial_does_not_depend_on_the_others(trials):
 
 
 def test_more_neurons_than_units_follow_the_same_units():
-    many = reaching(3, n_neurons=70, seed=0)
-    drive = np.log(many.rates) - np.log(many.rates).mean((0, 1))
+    several = reaching(3, n_neurons=70, seed=0)
+    drive = np.log(several.rates) - np.log(several.rates).mean((0, 1))
     alike = np.abs(drive[..., :64, None] - drive[..., None, 64:]).max((0, 1))
     assert (alike.min(0) < 1e-5).all()  # float32
 

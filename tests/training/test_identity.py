@@ -216,10 +216,10 @@ def test_units_kinds_and_names_are_part_of_what_a_model_reads():
 def test_run_json_is_readable_and_an_older_one_is_refused(tmp_path):
     trials = recording()
     ldns(condition=()).fit(trials, out=tmp_path, progress=False)
-    found = read_json(tmp_path / "run.json")
-    assert found["training trials"]["bin width, s"] == 0.02
-    assert found["settings"]["n_latents"] == 2
-    assert found["validation trials"] is None
+    result = read_json(tmp_path / "run.json")
+    assert result["training trials"]["bin width, s"] == 0.02
+    assert result["settings"]["n_latents"] == 2
+    assert result["validation trials"] is None
     write_json(tmp_path / "run.json", {"settings": {}, "data": "", "seed": 0, "start": None})
     with pytest.raises(SettingError, match="another version of spikeloom"):
         ldns(condition=()).fit(trials, out=tmp_path, progress=False)

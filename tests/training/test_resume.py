@@ -37,7 +37,7 @@ def ask(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(ask):
+def uninterrupted(ask):
     """The run that nobody disturbs."""
     return ask([])
 
@@ -57,17 +57,17 @@ KILLS = st.lists(
 @example(kills=[("loss", 40), ("loss", 12)])
 @example(kills=[("fsync", 14)])
 @settings(deadline=None, max_examples=7, suppress_health_check=list(HealthCheck), derandomize=True)
-def test_killed_anywhere_it_ends_with_the_same_weights(ask, whole, kills):
-    found = ask(kills)
-    assert found["signals"][0] in (signal.SIGKILL, 0)  # 0: it was through before
-    assert found["weights"] == whole["weights"]
-    assert found["history"] == whole["history"]
-    assert found["history_on_disk"]
+def test_killed_anywhere_it_ends_with_the_same_weights(ask, uninterrupted, kills):
+    result = ask(kills)
+    assert result["signals"][0] in (signal.SIGKILL, 0)  # 0: it was through before
+    assert result["weights"] == uninterrupted["weights"]
+    assert result["history"] == uninterrupted["history"]
+    assert result["history_on_disk"]
 
 
-def test_kills_really_happen(ask, whole):
+def test_kills_really_happen(ask, uninterrupted):
     assert ask([["loss", 30], ["fsync", 5]])["signals"] == [signal.SIGKILL, signal.SIGKILL]
-    assert whole["signals"] == []
+    assert uninterrupted["signals"] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

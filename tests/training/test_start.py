@@ -1,4 +1,4 @@
-"""Training that begins at saved weights, and a listener that is told of each look."""
+"""Training that begins at saved weights, and a listener that is called at each validation."""
 
 import pytest
 import torch
@@ -25,15 +25,15 @@ def pair(seed=0):
 
 
 def test_each_stage_begins_at_saved_weights_in_its_turn(tmp_path):
-    known, module = pair(5), pair(0)
+    expected, module = pair(5), pair(0)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    folder = saved(tmp_path / "model", known)
+    folder = saved(tmp_path / "model", expected)
     stages = begun(toy.stages(module), module, folder)
     next(stages)
-    assert all(torch.equal(value, known[0].state_dict()[name]) for name, value in module[0].state_dict().items())
+    assert all(torch.equal(value, expected[0].state_dict()[name]) for name, value in module[0].state_dict().items())
     assert all(torch.equal(value, before[f"1.{name}"]) for name, value in module[1].state_dict().items())
     next(stages)
-    assert all(torch.equal(value, known.state_dict()[name]) for name, value in module.state_dict().items())
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in module.state_dict().items())
 
 
 def test_without_a_start_nothing_changes():
@@ -60,13 +60,13 @@ def test_other_shapes_missing_weights_and_damage_are_refused(tmp_path):
         start_hash(tmp_path / "nowhere")
 
 
-def watched(told, *, stop=None, average=0.95):
+def validated(calls, *, stop=None, average=0.95):
     """Train the toy with a listener; its history."""
     plan = engine_plan(average)
     module = pair(0)
 
     def tell(line, done):
-        told.append((line["stage"], line["update"], done, line["validation"], toy_loss(module)))
+        calls.append((line["stage"], line["update"], done, line["validation"], toy_loss(module)))
         if line["update"] == stop:
             raise ZeroDivisionError
 
@@ -81,21 +81,21 @@ def engine_plan(average):
 
 def toy_loss(module):
     """What the validation loss of the first stage is without its noise."""
-    given = toy.data(trials=9, seed=4)
+    options = toy.data(trials=9, seed=4)
     with torch.no_grad():
-        error = (module[0](given["x"]) - given["y"]).square() * given["valid"][:, None]
-    return float(error.sum() / (2 * given["valid"].sum()))
+        error = (module[0](options["x"]) - options["y"]).square() * options["valid"][:, None]
+    return float(error.sum() / (2 * options["valid"].sum()))
 
 
-def test_a_listener_is_told_of_each_look_and_sees_the_averaged_weights():
-    told = []
-    lines, module = watched(told)
+def test_a_listener_is_called_at_each_validation_and_sees_the_averaged_weights():
+    calls = []
+    lines, module = validated(calls)
     looks = [line for line in lines if "validation" in line]
-    assert [(stage, update) for stage, update, *_ in told] == [("first", k) for k in (4, 8, 12, 16, 20, 23)]
-    assert [done for _, _, done, *_ in told] == [k / 23 for k in (4, 8, 12, 16, 20, 23)]
-    assert [validation for *_, validation, _ in told] == [line["validation"] for line in looks]
+    assert [(stage, update) for stage, update, *_ in calls] == [("first", k) for k in (4, 8, 12, 16, 20, 23)]
+    assert [done for _, _, done, *_ in calls] == [k / 23 for k in (4, 8, 12, 16, 20, 23)]
+    assert [validation for *_, validation, _ in calls] == [line["validation"] for line in looks]
     # the look adds noise of sd 0.1 to the inputs; raw weights after a handful of steps of 0.05 are further off
-    assert all(abs(validation - seen) < 0.1 * seen for *_, validation, seen in told)
+    assert all(abs(validation - seen) < 0.1 * seen for *_, validation, seen in calls)
     assert all(line["validation_parts"].keys() == {"first"} for line in looks)
     assert all(0 < line["validation_parts"]["first"] < line["validation"] * 2 for line in looks)
     plain, _ = toy.run(None, plan=engine_plan(0.95))
@@ -103,7 +103,7 @@ def test_a_listener_is_told_of_each_look_and_sees_the_averaged_weights():
 
 
 def test_what_a_listener_raises_stops_the_training():
-    told = []
+    calls = []
     with pytest.raises(ZeroDivisionError):
-        watched(told, stop=12)
-    assert [update for _, update, *_ in told] == [4, 8, 12]
+        validated(calls, stop=12)
+    assert [update for _, update, *_ in calls] == [4, 8, 12]

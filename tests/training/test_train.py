@@ -29,9 +29,9 @@ def gap(a, b):
 
 @pytest.mark.parametrize("micro", [1, 3, 8, 100])
 def test_micro_batches_change_rounding_only(micro):
-    whole, lines = toy.run(None, plan=plan())
+    full, lines = toy.run(None, plan=plan())
     parts, again = toy.run(None, plan=plan(micro=micro))
-    assert gap(whole, parts) < 1e-5  # float32 sums in another order, over 12 updates of rate 0.05
+    assert gap(full, parts) < 1e-5  # float32 sums in another order, over 12 updates of rate 0.05
     assert [line["loss"] for line in lines] == pytest.approx([line["loss"] for line in again], rel=1e-5)
 
 
@@ -156,9 +156,9 @@ def test_the_best_weights_on_the_validation_trials_come_back():
 
     settings = plan(updates=60, learning_rate=0.3, validate_every=1)
     history = train([Stage("a", module, loss, {"x": x}, settings, validation={"x": x})], seed=0, progress=False)
-    watched = [line["validation"] for line in history]
-    assert len(watched) == 60
-    assert watched[-1] > 1.0 > 0.1 > min(watched)
+    losses = [line["validation"] for line in history]
+    assert len(losses) == 60
+    assert losses[-1] > 1.0 > 0.1 > min(losses)
     assert module.weight.item() == seen[min(seen)]
     assert not module.training
 

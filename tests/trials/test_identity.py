@@ -45,16 +45,16 @@ def test_names_come_before_ids_and_ids_before_order(table, expected):
 @given(st.permutations(range(4)), st.sampled_from(["name", "id"]))
 def test_the_same_neurons_in_any_order_are_matched_one_by_one(order, column):
     table = {"name": NAMES, "id": np.array([7, 300, 1, 12])}
-    whole = trials({column: table[column], "depth": np.arange(4.0)})
-    mixed = whole.select_neurons(order)
+    full = trials({column: table[column], "depth": np.arange(4.0)})
+    mixed = full.select_neurons(order)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
-        again = whole.match(mixed)
+        again = full.match(mixed)
     assert [note.category for note in notes] == [NeuronOrderWarning] * (list(order) != [0, 1, 2, 3])
-    np.testing.assert_array_equal(again.counts, whole.counts)
-    np.testing.assert_array_equal(again.rates, whole.rates)
-    np.testing.assert_array_equal(again.neuron_table["depth"], whole.neuron_table["depth"])
-    np.testing.assert_array_equal(mixed.sort_neurons().counts, whole.sort_neurons().counts)
+    np.testing.assert_array_equal(again.counts, full.counts)
+    np.testing.assert_array_equal(again.rates, full.rates)
+    np.testing.assert_array_equal(again.neuron_table["depth"], full.neuron_table["depth"])
+    np.testing.assert_array_equal(mixed.sort_neurons().counts, full.sort_neurons().counts)
 
 
 def test_the_column_that_both_have_decides():
@@ -90,21 +90,21 @@ def test_different_neurons_are_refused_and_named():
         one.match(fewer)
     with pytest.raises(ShapeError, match="They have 4 and 3 neurons"):
         trials().match(trials(None, np.ones((1, 3, 3), int)))
-    many = Trials(np.ones((1, 1, 30), int), 0.02, neuron_table={"id": np.arange(30)})
+    several = Trials(np.ones((1, 1, 30), int), 0.02, neuron_table={"id": np.arange(30)})
     with pytest.raises(ShapeError, match=r"have \(4, 5, 6, 7, 8 and 21 more\)"):
-        trials({"id": np.arange(4)}).match(many)
+        trials({"id": np.arange(4)}).match(several)
 
 
 def test_concatenate_matches_neurons():
-    whole = trials({"name": NAMES})
+    full = trials({"name": NAMES})
     with pytest.warns(NeuronOrderWarning):
-        both = whole.concatenate(whole.select_neurons([3, 2, 1, 0]))
-    np.testing.assert_array_equal(both.counts[2:], whole.counts)
+        both = full.concatenate(full.select_neurons([3, 2, 1, 0]))
+    np.testing.assert_array_equal(both.counts[2:], full.counts)
     with pytest.raises(ShapeError, match="by name"):
-        whole.concatenate(trials({"name": np.array(["a", "b", "c", "d"])}))
+        full.concatenate(trials({"name": np.array(["a", "b", "c", "d"])}))
 
 
 def test_files_keep_the_identity(tmp_path):
-    whole = trials({"name": NAMES, "id": np.array([7, 300, 1, 12])})
-    whole.save(tmp_path / "t.h5")
+    full = trials({"name": NAMES, "id": np.array([7, 300, 1, 12])})
+    full.save(tmp_path / "t.h5")
     assert identity(Trials.load(tmp_path / "t.h5").neuron_table) == tuple(NAMES.tolist())

@@ -237,9 +237,9 @@ def test_start_times_follow_their_trials():
 
 
 def test_concatenate_marks_unknown_start_times():
-    known, unknown = example(), Trials(np.ones((1, 2, 3), int), 0.005)
-    np.testing.assert_array_equal(known.concatenate(unknown).start_times, [0, 2, 4, 6, np.nan])
-    np.testing.assert_array_equal(unknown.concatenate(known).start_times, [np.nan, 0, 2, 4, 6])
+    expected, unknown = example(), Trials(np.ones((1, 2, 3), int), 0.005)
+    np.testing.assert_array_equal(expected.concatenate(unknown).start_times, [0, 2, 4, 6, np.nan])
+    np.testing.assert_array_equal(unknown.concatenate(expected).start_times, [np.nan, 0, 2, 4, 6])
     assert unknown.concatenate(unknown).start_times is None
 
 
@@ -263,17 +263,17 @@ def test_cut_gives_every_bin_of_whole_pieces_once(seed, shape, size):
     pieces = trials.cut(size * trials.bin_width)
     assert (pieces.lengths == size).all()
     assert pieces.n_bins == size
-    place = 0
+    position = 0
     for row, length in enumerate(trials.lengths.tolist()):
         for piece in range(length // size):
             span = slice(piece * size, (piece + 1) * size)
-            np.testing.assert_array_equal(pieces.counts[place], trials.counts[row, span])
-            np.testing.assert_array_equal(pieces.rates[place], trials.rates[row, span])
-            np.testing.assert_array_equal(pieces.behavior["vel"][place], trials.behavior["vel"][row, span])
-            assert pieces.conditions["name"][place] == trials.conditions["name"][row]
-            assert pieces.start_times[place] == pytest.approx(trials.start_times[row] + span.start * 0.005)
-            place += 1
-    assert place == len(pieces)
+            np.testing.assert_array_equal(pieces.counts[position], trials.counts[row, span])
+            np.testing.assert_array_equal(pieces.rates[position], trials.rates[row, span])
+            np.testing.assert_array_equal(pieces.behavior["vel"][position], trials.behavior["vel"][row, span])
+            assert pieces.conditions["name"][position] == trials.conditions["name"][row]
+            assert pieces.start_times[position] == pytest.approx(trials.start_times[row] + span.start * 0.005)
+            position += 1
+    assert position == len(pieces)
     assert pieces.codes is None
 
 

@@ -79,28 +79,28 @@ def test_a_flipped_bit_is_refused_or_harmless(tmp_path):
     trials = example()
     path = tmp_path / "t.h5"
     trials.save(path)
-    whole = path.read_bytes()
+    full = path.read_bytes()
     refused, silent = 0, []
-    for place in range(8, len(whole), 29):
-        bad = bytearray(whole)
-        bad[place] ^= 1 << (place % 8)
+    for position in range(8, len(full), 29):
+        bad = bytearray(full)
+        bad[position] ^= 1 << (position % 8)
         path.write_bytes(bad)
         try:
             assert_same(Trials.load(path), trials)
         except FileError:
             refused += 1
         except AssertionError:
-            silent.append(place)
+            silent.append(position)
     assert not silent
-    assert refused > 0.2 * len(whole) / 29
+    assert refused > 0.2 * len(full) / 29
 
 
 @pytest.mark.parametrize("part", [0.0, 0.001, 0.3, 0.9, 0.999])
 def test_a_truncated_or_empty_file_is_refused(tmp_path, part):
     path = tmp_path / "t.h5"
     example().save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(part * len(whole))])
+    full = path.read_bytes()
+    path.write_bytes(full[: int(part * len(full))])
     with pytest.raises(FileError, match=r"t\.h5"):
         Trials.load(path)
 
@@ -182,7 +182,7 @@ def test_reading_runs_nothing(tmp_path):
 def test_parts_make_the_file_of_the_whole(tmp_path):
     counts = np.arange(7 * 4 * 2).reshape(7, 4, 2) * 9  # later parts hold larger counts
     words = np.array(["a", "bb", "ccc", "a", "a", "dddd", "e"])  # and longer words
-    whole = Trials(
+    full = Trials(
         counts,
         0.01,
         lengths=np.array([4, 3, 4, 4, 2, 4, 4]),
@@ -196,15 +196,15 @@ def test_parts_make_the_file_of_the_whole(tmp_path):
         conditioned_on=["word", "v"],
         source="x",
     )
-    hdf5.write_parts(tmp_path / "parts.h5", (part.fields() for part in whole.batches(3)))
-    found = Trials.load(tmp_path / "parts.h5")
-    for name, value in whole.fields().items():
+    hdf5.write_parts(tmp_path / "parts.h5", (part.fields() for part in full.batches(3)))
+    result = Trials.load(tmp_path / "parts.h5")
+    for name, value in full.fields().items():
         if isinstance(value, dict):
-            assert set(value) == set(getattr(found, name))
+            assert set(value) == set(getattr(result, name))
             for key, column in value.items():
-                np.testing.assert_array_equal(getattr(found, name)[key], column)
+                np.testing.assert_array_equal(getattr(result, name)[key], column)
         elif value is not None:
-            np.testing.assert_array_equal(getattr(found, name), value)
+            np.testing.assert_array_equal(getattr(result, name), value)
     assert (tmp_path / "parts.h5").stat().st_size < 40_000
 
 

@@ -19,9 +19,9 @@ from tests.helpers.toy_search import waves
 class Parrot(Model):
     """Generates given trials; infers the rates it was given, and remembers what it saw."""
 
-    def __init__(self, neurons, known):
+    def __init__(self, neurons, trials):
         super().__init__()
-        self.n_neurons, self.known, self.seen = neurons, known, []
+        self.n_neurons, self.trials, self.seen = neurons, trials, []
 
     def build(self, facts):
         """Nothing."""
@@ -31,16 +31,16 @@ class Parrot(Model):
         yield from ()
 
     def draw(self, request):
-        """The known trials, in order."""
-        place = sum(self.seen)
+        """The trials of the parrot, in order."""
+        position = sum(self.seen)
         self.seen.append(len(request.lengths))
-        return Generated(self.known.counts[place : place + len(request.lengths)])
+        return Generated(self.trials.counts[position : position + len(request.lengths)])
 
     def infer(self, counts, mask):
         """True rates of the next trials."""
-        place = sum(map(len, self.seen))
+        position = sum(map(len, self.seen))
         self.seen.append(counts.numpy().copy())
-        return Inferred(self.known.rates[place : place + len(counts)])
+        return Inferred(self.trials.rates[position : position + len(counts)])
 
 
 def test_bits_of_true_rates_are_the_likelihood_ratio():
@@ -115,14 +115,14 @@ def test_samples_are_worth_one_if_real_and_nothing_if_independent():
     aim = objective("samples", train=train, validation=validation)
     real, poor = waves(160, seed=2), homogeneous_poisson(train, validation, seed=3)
     scores = []
-    for known in (real, poor):
-        model = Parrot(5, known)
+    for trials in (real, poor):
+        model = Parrot(5, trials)
         model.fit(train, validation=validation, progress=False)
         model.seen.clear()
         scores.append(aim.score(model, []))
     assert scores[0] > 0.8  # at the floor, give or take what three splits of 80 trials allow
     assert scores[1] < 0.1
     silent = Parrot(5, waves(160))
-    silent.known = type(real)(real.counts * 0, 0.01)
+    silent.trials = type(real)(real.counts * 0, 0.01)
     silent.fit(train, progress=False)
     assert aim.score(silent, []) == -1

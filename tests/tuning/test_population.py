@@ -22,9 +22,9 @@ SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.
 def population(tmp_path):
     """Function from settings that vary to a claimed search whose generations are four epochs, twelve updates."""
 
-    def claimed(*vary, **given):
+    def claimed(*vary, **options):
         (tmp_path / "space.toml").write_text(SCHEDULE)
-        made = search(tmp_path / "out", *vary, space=tmp_path / "space.toml", **given)
+        made = search(tmp_path / "out", *vary, space=tmp_path / "space.toml", **options)
         made.claim("population")
         return made
 
@@ -55,9 +55,9 @@ def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(populatio
     made = population("plan.learning_rate=1e-3..1e26 log")
     good, bad, worse = tmp_path / "good", tmp_path / "bad", tmp_path / "worse"
     train(made, {"plan.learning_rate": 0.01}, 0, before=None, folder=good)
-    told = train(made, {"plan.learning_rate": 1e25}, 1, before=good, folder=bad)
-    assert told["score"] == FAILED
-    assert "must be finite" in told["message"]
+    condition = train(made, {"plan.learning_rate": 1e25}, 1, before=good, folder=bad)
+    assert condition["score"] == FAILED
+    assert "must be finite" in condition["message"]
     read = lambda folder: (folder / "model" / "model.safetensors").read_bytes()
     assert read(bad) == read(good)
     assert train(made, {"plan.learning_rate": 1e25}, 0, before=None, folder=worse)["score"] == FAILED

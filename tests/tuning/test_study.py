@@ -34,14 +34,14 @@ def table(folder):
 
 def reports(folder):
     """Intermediate values of each attempt."""
-    found = optuna.load_study(study_name=engine.NAME, storage=f"sqlite:///{folder / 'study.db'}")
-    return [trial.intermediate_values for trial in found.trials]
+    result = optuna.load_study(study_name=engine.NAME, storage=f"sqlite:///{folder / 'study.db'}")
+    return [trial.intermediate_values for trial in result.trials]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def uninterrupted(tmp_path_factory):
     """A search of four attempts that nobody disturbs."""
-    folder = tmp_path_factory.mktemp("whole")
+    folder = tmp_path_factory.mktemp("uninterrupted")
     said = []
     return (
         folder,
@@ -50,8 +50,8 @@ def whole(tmp_path_factory):
     )
 
 
-def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(whole):
-    folder, done, said = whole
+def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(uninterrupted):
+    folder, done, said = uninterrupted
     assert [one.state for one in done] == ["complete"] * 4
     assert done[0].settings == {"plan.learning_rate": 0.02, "network_settings.dropout": 0.1}  # the recipe itself
     scores = [one.score for one in done]
@@ -69,17 +69,17 @@ def test_a_search_tries_ranks_and_ends_with_a_recipe_and_a_model(whole):
     assert load_model(folder).plan.learning_rate == leader.settings["plan.learning_rate"]
 
 
-def test_the_best_recipe_fits_to_the_same_weights(whole, tmp_path):
-    folder = whole[0]
-    given = search(tmp_path, RATES)
-    model = read_recipe(folder / "best.toml").build(given.train.n_neurons)
-    model.fit(given.train, validation=given.validation, seed=given.seed, out=tmp_path / "again", progress=False)
-    again, there = (place / "model" / "model.safetensors" for place in (tmp_path / "again", folder))
+def test_the_best_recipe_fits_to_the_same_weights(uninterrupted, tmp_path):
+    folder = uninterrupted[0]
+    options = search(tmp_path, RATES)
+    model = read_recipe(folder / "best.toml").build(options.train.n_neurons)
+    model.fit(options.train, validation=options.validation, seed=options.seed, out=tmp_path / "again", progress=False)
+    again, there = (position / "model" / "model.safetensors" for position in (tmp_path / "again", folder))
     assert sha256(again) == sha256(there)
 
 
-def test_the_same_command_again_does_nothing_and_a_larger_number_goes_on(whole):
-    folder, done, _ = whole
+def test_the_same_command_again_does_nothing_and_a_larger_number_goes_on(uninterrupted):
+    folder, done, _ = uninterrupted
     before = [one.score for one in done]
     again = search(folder, RATES, "network_settings.dropout=0..0.5")
     assert [one.score for one in study(again, attempts=3, prune=False)] == before
@@ -97,8 +97,8 @@ def test_the_same_command_again_does_nothing_and_a_larger_number_goes_on(whole):
         (dict(vary=("network_settings.dropout=0..0.4",)), "vary"),
     ],
 )
-def test_a_folder_holds_one_search(whole, change, said):
-    folder = whole[0]
+def test_a_folder_holds_one_search(uninterrupted, change, said):
+    folder = uninterrupted[0]
     vary = change.pop("vary", ("network_settings.dropout=0..0.5",))
     with pytest.raises(SettingError, match=f"other data or settings: {said}"):
         study(search(folder, RATES, *vary, **change), attempts=7)
@@ -131,8 +131,8 @@ def test_values_that_do_not_go_together_are_faults_of_an_attempt(tmp_path):
         "denoiser_settings.blocks=1",
     )
     quick = ("autoencoder_plan.updates=2", "diffusion_plan.updates=2", "autoencoder_settings.calibrate=false")
-    given = search(tmp_path, "n_latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, POISSON))
-    done = study(given, attempts=4)
+    options = search(tmp_path, "n_latents=4|3", recipe="ldns-tiny", changes=(*changes, *quick, POISSON))
+    done = study(options, attempts=4)
     assert {one.state for one in done} == {"complete", "failed"}
     assert all("divide the width" in one.message for one in done if one.state == "failed")
 
@@ -165,7 +165,7 @@ class Stop(Exception):
 
 def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
     """Stopped in the middle of attempts, a search ends as one that was not: proposals, reports, scores, weights."""
-    expected = study(search(tmp_path / "whole", RATES, "network_settings.dropout=0..0.5"), attempts=3)
+    expected = study(search(tmp_path / "uninterrupted", RATES, "network_settings.dropout=0..0.5"), attempts=3)
     true, calls = Reconstruction.score, []
 
     def score(self, model, history):
@@ -179,17 +179,17 @@ def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
     for _ in range(2):
         with pytest.raises(Stop):
             study(broken, attempts=3)
-    found = study(broken, attempts=3)
+    result = study(broken, attempts=3)
     plain = lambda attempts: [(one.number, one.settings, one.state, one.score) for one in attempts]
-    assert plain(found) == plain(expected)
-    assert reports(tmp_path / "broken") == reports(tmp_path / "whole")
-    assert (tmp_path / "broken" / "best.toml").read_text() == (tmp_path / "whole" / "best.toml").read_text()
-    weights = [sha256(tmp_path / name / "model" / "model.safetensors") for name in ("broken", "whole")]
+    assert plain(result) == plain(expected)
+    assert reports(tmp_path / "broken") == reports(tmp_path / "uninterrupted")
+    assert (tmp_path / "broken" / "best.toml").read_text() == (tmp_path / "uninterrupted" / "best.toml").read_text()
+    weights = [sha256(tmp_path / name / "model" / "model.safetensors") for name in ("broken", "uninterrupted")]
     assert weights[0] == weights[1]
 
 
 def hold(folder, held, done):
-    """Hold the lock of a folder until told."""
+    """Hold the lock of a folder until its input ends."""
     with only_process(folder, "searching"):
         held.set()
         done.wait(60)

@@ -164,7 +164,7 @@ def panel_rows(
     more: Mapping[str, Sequence[Results]] | None = None,
 ) -> tuple[Row, ...]:
     """Return one row per metric from the results of each set and split; `more` are additional baselines."""
-    columns = {**halves.trivial, **(more or {})}
+    columns = {**halves.baselines, **(more or {})}
     return tuple(_row(metric, halves, results, columns) for metric in halves.metrics)
 
 
@@ -188,7 +188,7 @@ def _row(
         floor=_mean(floor),
         floor_sd=_sd(floor),
         baselines=baselines,
-        trivial=baselines.get(MEANS),
+        baseline=baselines.get(MEANS),
         note=notes[0] or (notes[-1] if not floor else ""),
     )
 

@@ -56,13 +56,13 @@ class Split:
         number: Index of the split, which is also the key of its random draws.
         base: Half with which everything is compared.
         other: The other half, with as many trials of each condition as the base.
-        trivial: Trials of the baselines, by name, with lengths and conditions of the base.
+        baselines: Trials of the baselines, by name, with lengths and conditions of the base.
     """
 
     number: int
     base: Trials
     other: Trials
-    trivial: Mapping[str, Trials]
+    baselines: Mapping[str, Trials]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class RecordedHalves:
         seed: Random seed.
         splits: Splits of the recorded trials.
         floor: Results of real half against real half, one per split.
-        trivial: Results of each baseline, name -> one for each of the first splits.
+        baselines: Results of each baseline, name -> one for each of the first splits.
         metrics: Metrics.
         progress: Show a progress bar; None shows it only on a terminal.
         by_time: True if the splits are blocks of time of continuous recordings, early against late first.
@@ -89,7 +89,7 @@ class RecordedHalves:
     seed: int
     splits: Sequence[Split]
     floor: Sequence[Results]
-    trivial: Mapping[str, Sequence[Results]]
+    baselines: Mapping[str, Sequence[Results]]
     metrics: Sequence[Metric]
     progress: bool | None
     by_time: bool = False
@@ -153,11 +153,11 @@ class RecordedHalves:
         bare = cls(real, reference, condition, seed, made, (), {}, chosen, progress, by_time)
         floor = bare._measure([(split.base, split.other) for split in made], "real against real")
         random_floor = bare._measure(at_random, "random halves", quick=True) if by_time else ()
-        trivial = {
-            name: bare._measure([(split.base, split.trivial[name]) for split in made], name, quick=True)
+        by_baseline = {
+            name: bare._measure([(split.base, split.baselines[name]) for split in made], name, quick=True)
             for name in (MEANS, CONSTANT)
         }
-        return replace(bare, floor=floor, trivial=trivial, random_floor=random_floor)
+        return replace(bare, floor=floor, baselines=by_baseline, random_floor=random_floor)
 
     def judge(self, fake: Trials, *, word: str = "generated trials") -> list[Results]:
         """Compute the panel for one set of generated trials, one result per split."""
@@ -235,8 +235,8 @@ def _split(
     source = other if reference is None else reference
     named = condition if condition is not None and condition in source.conditions else None
     first, second = (int(word) for word in generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=2))
-    trivial = {
+    by_baseline = {
         MEANS: baselines.poisson_psth(source, base, condition=named, seed=first),
         CONSTANT: baselines.homogeneous_poisson(source, base, seed=second),
     }
-    return Split(number, base, other, trivial)
+    return Split(number, base, other, by_baseline)

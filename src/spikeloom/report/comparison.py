@@ -98,7 +98,7 @@ def page(standings: Standings) -> str:
             spread(row.value, row.sd) + _sampling(standings.models[name].sample_sd[metric.name])
             for name, row in zip(names, model_rows, strict=True)
         ]
-        words = [spread(model_rows[0].floor, model_rows[0].floor_sd), *words, number(model_rows[0].trivial)]
+        words = [spread(model_rows[0].floor, model_rows[0].floor_sd), *words, number(model_rows[0].baseline)]
         labels = ["noise floor", *names, "baseline"]
         cells = "".join(
             f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'

@@ -153,7 +153,7 @@ class Findings:
         protocol_extra = {row.name: {"sd": row.sd, "baselines": dict(row.baselines)} for row in self.protocol}
         return {
             "format": "spikeloom-metrics",
-            "version": 1,
+            "version": 2,
             **{side: self.facts.get(side) for side in ("real", "fake", "reference")},
             "facts": dict(self.facts),
             "summary": self.summary,

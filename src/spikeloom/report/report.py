@@ -55,7 +55,7 @@ class Report(Findings):
         wide = max((len(row.metric.title) for row in shown), default=0)
         lines.append(f"{'':{wide}} {'generated':>10} {'floor':>10} {'Poisson':>10}  closed")
         for row in shown:
-            cells = " ".join(f"{number(value):>10}" for value in (row.value, row.floor, row.trivial))
+            cells = " ".join(f"{number(value):>10}" for value in (row.value, row.floor, row.baseline))
             lines.append(f"{row.metric.title:{wide}} {cells}  {percent(row.closed)}".rstrip())
         rest = len(self.rows) - len(shown)
         lines.append(f"... and {rest} more rows: report.table() shows them, report.save('folder') writes them.")

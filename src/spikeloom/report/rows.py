@@ -34,7 +34,7 @@ class Row:
         floor: Noise floor: real half against real half, mean over the splits.
         floor_sd: Standard deviation of the noise floor over the splits.
         baselines: Name of each baseline -> value, in the order of the columns; None if it has no value.
-        trivial: Value of the baseline at which `closed` is 0.
+        baseline: Value of the baseline at which `closed` is 0.
         note: Reason for a missing value, or the number of neurons or pairs used.
     """
 
@@ -45,7 +45,7 @@ class Row:
     floor: float | None
     floor_sd: float | None
     baselines: Mapping[str, float | None]
-    trivial: float | None
+    baseline: float | None
     note: str = ""
 
     @property
@@ -54,17 +54,17 @@ class Row:
 
         Always False for memorisation: baselines do not copy training trials.
         """
-        if self.trivial is None or self.floor is None or self.metric.group == "memorisation":
+        if self.baseline is None or self.floor is None or self.metric.group == "memorisation":
             return False
-        gap = self.metric.distance(self.trivial) - self.metric.distance(self.floor)
+        gap = self.metric.distance(self.baseline) - self.metric.distance(self.floor)
         return gap > max(AT_FLOOR * (self.floor_sd or 0.0), 1e-9)
 
     @property
     def closed(self) -> float | None:
         """Distance closed: 0 at the baseline, 1 at the floor, above 1 if the value is better than the floor."""
-        if self.value is None or not self.discriminates or self.trivial is None or self.floor is None:
+        if self.value is None or not self.discriminates or self.baseline is None or self.floor is None:
             return None
-        far = self.metric.distance(self.trivial)
+        far = self.metric.distance(self.baseline)
         return (far - self.metric.distance(self.value)) / (far - self.metric.distance(self.floor))
 
     @property
@@ -81,7 +81,7 @@ class Row:
             "value": self.value,
             "floor": self.floor,
             "floor_sd": self.floor_sd,
-            "trivial": self.trivial,
+            "baseline": self.baseline,
             "ideal": self.metric.ideal,
             "unit": self.metric.unit,
             "closed": self.closed,

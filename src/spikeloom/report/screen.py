@@ -45,7 +45,7 @@ def closed_words(row: Row) -> str:
         return percent(row.closed)
     if row.value is None or row.metric.group == "memorisation":
         return ""
-    return "at floor, as is the baseline" if row.at_floor else "baseline at floor" if row.trivial is not None else ""
+    return "at floor, as is the baseline" if row.at_floor else "baseline at floor" if row.baseline is not None else ""
 
 
 def comparison_table(standings: Standings) -> Table:
@@ -57,6 +57,6 @@ def comparison_table(standings: Standings) -> Table:
         rows = [standings.rows[name][metric.name] for name in standings.names]
         verdict = standings.verdicts[metric.name]
         cells = [metric.title, *[spread(row.value, row.sd) for row in rows]]
-        cells += [spread(rows[0].floor, rows[0].floor_sd), spread(rows[0].trivial, None)]
+        cells += [spread(rows[0].floor, rows[0].floor_sd), spread(rows[0].baseline, None)]
         table.add_row(*[Text(cell) for cell in cells], Text(verdict.winner or f"none: {verdict.reason}"))
     return table

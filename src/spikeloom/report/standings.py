@@ -72,7 +72,7 @@ class Standings:
         """Return the content of compare.json."""
         return {
             "format": "spikeloom-comparison",
-            "version": 1,
+            "version": 2,
             "facts": dict(self.facts),
             "summary": self.summary,
             "cost": {name: dict(model.cost) for name, model in self.models.items()},
@@ -95,12 +95,12 @@ class Standings:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         head = ["metric", "model", "value", "sd over runs", "sd over samples", "runs", "sets"]
-        writer.writerow([*head, "floor", "floor_sd", "trivial", "closed", "winner"])
+        writer.writerow([*head, "floor", "floor_sd", "baseline", "closed", "winner"])
         for metric in self.metrics:
             for name, model in self.models.items():
                 row = model.rows[metric.name]
                 won = self.verdicts[metric.name].winner == name
                 cells = [metric.name, name, row.value, row.sd, model.sample_sd[metric.name], model.runs]
-                cells += [len(row.values), row.floor, row.floor_sd, row.trivial, row.closed]
+                cells += [len(row.values), row.floor, row.floor_sd, row.baseline, row.closed]
                 writer.writerow([*cells, "yes" if won else ""])
         return out.getvalue()

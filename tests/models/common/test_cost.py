@@ -13,12 +13,12 @@ from tests.helpers.small_ldns import toy_model, toy_trials
 @pytest.mark.parametrize(("sampler", "calls"), [(UniPC(5), 5), (DDIM(7), 7)])
 def test_network_evaluations_are_counted_not_declared(sampler, calls):
     model = toy_model(sampler=sampler).fit(toy_trials())
-    told = cost(model, n_trials=2)
-    assert told["network evaluations per sample"] == str(calls)
-    assert told["parameters"] == f"{sum(value.numel() for value in model.parameters()):,}"
-    assert "autoencoder" in told["training"]
-    assert "(4 updates)" in told["training"]
-    assert told["sampling"].endswith("s per 1,000 trials of 24 bins")
+    costs = cost(model, n_trials=2)
+    assert costs["network evaluations per sample"] == str(calls)
+    assert costs["parameters"] == f"{sum(value.numel() for value in model.parameters()):,}"
+    assert "autoencoder" in costs["training"]
+    assert "(4 updates)" in costs["training"]
+    assert costs["sampling"].endswith("s per 1,000 trials of 24 bins")
     assert not any(module._forward_hooks for module in model.modules())  # nothing is left behind
 
 

@@ -61,9 +61,9 @@ def test_unconditional_samples_do_not_depend_on_conditional_ones(model, monkeypa
     monkeypatch.setattr(ldns, "calibration_samples", unconditional)
     only.fit(trials, progress=False)
     assert not same(only.readout.conditional.state_dict(), model.readout.conditional.state_dict())
-    expected, found = (one.sample(12, seed=3, progress=False) for one in (model, only))
-    np.testing.assert_array_equal(found.counts, expected.counts)
-    np.testing.assert_array_equal(found.rates, expected.rates)
+    expected, result = (one.sample(12, seed=3, progress=False) for one in (model, only))
+    np.testing.assert_array_equal(result.counts, expected.counts)
+    np.testing.assert_array_equal(result.rates, expected.rates)
 
 
 def test_each_source_is_adapted_to_its_own_samples(model):

@@ -1,4 +1,4 @@
-"""Streams of a model: the first trial of a sample, chunk by chunk, told what it is told, in every length."""
+"""Streams of a model: the first trial of a sample, chunk by chunk, with conditions and of every length."""
 
 from itertools import islice
 
@@ -20,7 +20,7 @@ def plain() -> LDNS:
 
 
 @pytest.fixture(scope="module")
-def told() -> LDNS:
+def conditioned() -> LDNS:
     return toy_model(condition=("angle_deg", "side", "wave")).fit(toy_trials(), progress=False)
 
 
@@ -31,15 +31,15 @@ def joined(chunks: list[Trials], name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("chunk", [None, 7, 100])
 def test_a_stream_is_the_first_trial_of_a_sample(plain, chunk):
-    whole = plain.sample(1, n_bins=100, seed=3)
+    full = plain.sample(1, n_bins=100, seed=3)
     chunks = list(plain.stream(n_bins=100, seed=3, chunk=chunk))
     assert {len(chunk) for chunk in chunks} == {1}
     assert chunks[0].n_bins == (chunk or 24)
     assert chunks[0].source == "LDNS"
-    assert chunks[0].conditioned_on == whole.conditioned_on == ()
-    np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
-    np.testing.assert_allclose(joined(chunks, "rates"), whole.rates[0], rtol=1e-3)
-    np.testing.assert_array_equal(joined(chunks, "counts"), whole.counts[0])
+    assert chunks[0].conditioned_on == full.conditioned_on == ()
+    np.testing.assert_allclose(joined(chunks, "latents"), full.latents[0], atol=1e-4)
+    np.testing.assert_allclose(joined(chunks, "rates"), full.rates[0], rtol=1e-3)
+    np.testing.assert_array_equal(joined(chunks, "counts"), full.counts[0])
     other = list(plain.stream(n_bins=100, seed=4, chunk=chunk))
     assert not np.array_equal(joined(other, "counts"), joined(chunks, "counts"))
 
@@ -50,21 +50,21 @@ def test_a_stream_has_no_end_of_its_own(plain):
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 @pytest.mark.parametrize("how", ["array", "bins", "pieces"])
-def test_a_stream_follows_a_path_and_ends_with_it(told, how, guidance):
+def test_a_stream_follows_a_path_and_ends_with_it(conditioned, how, guidance):
     path = 0.9 * np.sin(np.arange(130) / 9)[:, None]  # inside the training range: no warnings
-    whole = told.sample(1, n_bins=130, condition={**FIXED, "wave": path}, guidance=guidance, seed=2)
+    full = conditioned.sample(1, n_bins=130, condition={**FIXED, "wave": path}, guidance=guidance, seed=2)
     ways = {"array": path, "bins": iter(path), "pieces": (path[k : k + 17] for k in range(0, 130, 17))}
     words = dict(condition={**FIXED, "wave": ways[how]}, guidance=guidance, chunk=40, seed=2)
-    chunks = list(told.stream(**words))
+    chunks = list(conditioned.stream(**words))
     assert [chunk.n_bins for chunk in chunks] == [40, 40, 40, 10]
-    assert set(chunks[0].conditioned_on) == set(whole.conditioned_on) == {"angle_deg", "side", "wave"}
-    np.testing.assert_allclose(joined(chunks, "latents"), whole.latents[0], atol=1e-4)
+    assert set(chunks[0].conditioned_on) == set(full.conditioned_on) == {"angle_deg", "side", "wave"}
+    np.testing.assert_allclose(joined(chunks, "latents"), full.latents[0], atol=1e-4)
     np.testing.assert_allclose(np.concatenate([c.behavior["wave"][0] for c in chunks]), path, atol=1e-12)
     assert chunks[-1].units == {"wave": "m"}
     assert chunks[-1].conditions["side"].tolist() == ["left"]
 
 
-def test_a_stream_reads_no_further_ahead_than_it_needs(told):
+def test_a_stream_reads_no_further_ahead_than_it_needs(conditioned):
     read = 0
 
     def drawn():
@@ -73,10 +73,10 @@ def test_a_stream_reads_no_further_ahead_than_it_needs(told):
             read += 1
             yield np.zeros(1)
 
-    chunk = next(told.stream(condition={**FIXED, "wave": drawn()}, chunk=5))
+    chunk = next(conditioned.stream(condition={**FIXED, "wave": drawn()}, chunk=5))
     assert chunk.n_bins == 5
     # at most three half windows of 12 bins for each of the sampler's levels are under way
-    assert read <= 5 + 12 * (3 * told.sampler.steps + 2)
+    assert read <= 5 + 12 * (3 * conditioned.sampler.steps + 2)
 
 
 def test_fresh_noise_is_drawn_block_by_block(plain):
@@ -104,9 +104,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("condition", "message"), BAD)
-def test_wrong_conditions_get_one_message(told, condition, message):
+def test_wrong_conditions_get_one_message(conditioned, condition, message):
     with pytest.raises(ConditionError, match=message):
-        list(told.stream(condition=condition))
+        list(conditioned.stream(condition=condition))
 
 
 def test_series_must_end_together():

@@ -1,4 +1,4 @@
-"""A model that is told directions learns them: fitted by the smallest recipe, in under a minute, and read back."""
+"""A model conditioned on directions follows them after a fit of the smallest recipe, in under a minute."""
 
 import time
 
@@ -37,13 +37,13 @@ def fitted(train) -> Model:
 
 
 @pytest.mark.slow
-def test_it_does_as_asked_also_between_the_directions_it_knows(fitted, train):
+def test_samples_follow_directions_also_between_those_of_training(fitted, train):
     test = tuned(every(45), seed=2)
     fake = fitted.sample(like=test, condition="angle_deg", seed=1, progress=False)
-    found = read_directions(Pair(test, fake, reference=train))
+    result = read_directions(Pair(test, fake, reference=train))
     # a direction drawn at random is 90 degrees away; that many real trials are read with 8 to 10 degrees of error
-    assert found.error("real").mean() < 15
-    assert found.error("fake").mean() < 25
+    assert result.error("real").mean() < 15
+    assert result.error("fake").mean() < 25
     between = fitted.sample(160, n_bins=60, condition={"angle_deg": every(45) + 22.5}, seed=1, progress=False)
     assert read_directions(Pair(test, between, reference=train)).error("fake").mean() < 25
 
@@ -66,7 +66,7 @@ def test_guidance_ignores_or_exaggerates(fitted, train):
 
 
 @pytest.mark.slow
-def test_a_stream_turns_where_it_is_told(fitted):
+def test_a_stream_follows_its_direction(fitted):
     """One stream for each of two opposite directions, 600 bins: the neurons tuned to it fire more."""
     rates = {}
     for angle in (0.0, 180.0):
