@@ -10,7 +10,7 @@ There are two: `NetworkDenoiser` (any backbone, a schedule, and the meaning of t
 Training compares the network's output with its target. The losses of the three predictions are related by
 :math:`\|\hat v - v\|^2 = \|\hat\varepsilon - \varepsilon\|^2 / a^2
 = \|\hat\varepsilon - \varepsilon\|^2 + \|\hat x_0 - x_0\|^2`:
-so predicting the velocity is predicting noise and sample at once, with equal weights.
+so predicting the velocity means predicting noise and sample together, with equal weights.
 """
 
 from abc import ABC, abstractmethod

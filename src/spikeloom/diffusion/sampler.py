@@ -67,7 +67,7 @@ unit variance change the noisy sample by 0.1 % only, so a wider span wastes step
 deviation s of the data by the fraction tau^2 / 2 s^2."""
 
 GRID = 1000
-"""Levels that trailing spacing chooses from."""
+"""Number of levels from which trailing spacing chooses."""
 
 
 class StepLevel(NamedTuple):
@@ -137,8 +137,8 @@ class Sampler(ABC):
     Args:
         steps: Number of noise levels visited.
         spacing: Spacing of these levels; see `Spacing`.
-        span: Noisiest and cleanest sigma / a of power and log_snr spacing; None for those in `SPANS`. Where the
-            schedule never reaches that ratio, the first step starts at level 1.
+        span: Noisiest and cleanest sigma / a of power and log_snr spacing; None for those in `SPANS`. If the
+            schedule never reaches the noisiest ratio, the first step starts at level 1.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -316,7 +316,7 @@ class Heun(Sampler):
         return 2 * self.steps - 1
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """Try a straight step, estimate the slope where it leads, and step along the mean of both slopes."""
+        """Try a straight step, estimate the slope at its end, and step along the mean of both slopes."""
         here, x, clean = state.past[-1]
         z, tau, tau_there = x / here.signal, here.noise / here.signal, there.noise / there.signal
         slope = (z - clean) / tau

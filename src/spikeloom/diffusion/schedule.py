@@ -58,7 +58,7 @@ class NoiseSchedule(ABC):
 
     @final
     def level_of(self, ratio: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
-        """Return the level at which sigma / a equals `ratio`, in float64; 1 where no level reaches that ratio."""
+        """Return the level at which sigma / a equals `ratio`, in float64, or 1 if no level reaches that ratio."""
         ratio = ratio.double()
         low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
         for _ in range(BISECTIONS):

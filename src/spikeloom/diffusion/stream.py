@@ -73,7 +73,7 @@ class LevelQueue:
 
     Args:
         at: Noise level of the queue.
-        hop: Bins from the beginning of the next window to that of the one after it.
+        hop: Bins from the beginning of the next window to the beginning of the following window.
         blocks: Blocks whose clean estimate is not complete; the first one begins where the next window does.
         total: Weighted sum of the windows' estimates, from the first block on (bin, channel).
         norm: Sum of the weights (bin, 1).
@@ -150,7 +150,7 @@ class Stream:
         fresh: Function of a step and a number of bins that returns such numbers, for samplers that draw fresh noise.
         condition: Function that returns the condition of the next n bins, or None. Returning fewer than n bins ends the
             trial.
-        bins: Length of the trial; None for one without end.
+        bins: Length of the trial; None for an endless trial.
 
     Raises:
         SettingError: if the sampler evaluates the denoiser more than once a step.

@@ -1,4 +1,4 @@
-r"""The signal that a model of whole trials learns: smooth activity, standardised, by bin or in space-time components.
+r"""The signal of a model of whole trials: smooth activity, standardised, bin by bin or in space-time components.
 
 *Smoothing* (spikes): :math:`y_t = \sum_u w_{t-u} m_u s_u / \sum_u w_{t-u} m_u`, w a Gaussian cut at four standard
 deviations, m the mask: padding has no weight, and activity does not fall at the ends of a trial.
@@ -11,9 +11,9 @@ deviations, m the mask: padding has no weight, and activity does not fall at the
 principal components over the training trials, all divided by one scale, so that a diffusion model of K numbers
 generates whole trials. The remaining variance is lost; `kept` is the share of the variance in the K components.
 
-*Denoised* components (counts): smoothed counts contain Poisson noise. A generator that learns this noise as activity
-has it twice once spikes are drawn. For Poisson counts with mean m(u, n), smoothed by w, the noise has the covariance
-:math:`N = W\,\mathrm{diag}(m)\,W^\top`; the rest of the total covariance C is signal, :math:`S = (C - N)_+`, within the
+*Denoised* components (counts): smoothed counts contain Poisson noise. A generator that learned this noise as activity
+would have it twice after spikes are drawn. For Poisson counts with mean m(u, n), smoothed by w, the noise has the
+covariance :math:`N = W\,\mathrm{diag}(m)\,W^\top`; the rest of the total covariance C is signal, :math:`S = (C - N)_+`, within the
 leading directions of C. Components are those of the expected signal :math:`S (S + N)^{-1} y` (Wiener), and each neuron
 is divided by the root of its mean count (the sd of its noise) instead of its sd.
 
@@ -36,7 +36,7 @@ WIDER = 4
 """Signal and noise are separated in `WIDER * components` leading directions."""
 
 NO_VARIANCE = 1e-10
-"""Mean square of the standardised difference between trials below which it is rounding only."""
+"""Mean square of the standardised difference between trials below which trials count as equal, up to rounding."""
 
 LEAST_SHARE = 1e-4
 """Rates are at least this share of the neuron's mean rate, so that a spike is always possible."""

@@ -1,7 +1,7 @@
 """The condition of a generator: a vector per trial, a sequence per bin, or nothing.
 
 A `vector` (batch, d) is added to the level embedding and modulates every block; a `sequence` (batch, time, d) is
-projected and added to the input. Where a trial's condition is absent, learned embeddings replace both. So one
+projected and added to the input. If the condition of a trial is absent, learned embeddings replace both. So one
 network learns the conditional and the unconditional distribution, and guidance can combine them.
 """
 

@@ -8,8 +8,8 @@ bin and from the factors of the previous bin:
 .. math:: c_t = \mathrm{GRU}([e_t, f_{t-1}], c_{t-1}), \quad q(u_t) = N(A c_t + a, \mathrm{diag}\,e^{B c_t + b}).
 
 The gated units have torch's form, n = tanh(W x + r (U h)), where the papers reset before the product, n = tanh(W x + U
-(r h)): a fused kernel then runs encoders, and the generator where all inputs are available. The controller needs a
-loop.
+(r h)). So a fused kernel can run the encoders, and also the generator if there is no controller. The controller needs
+a loop.
 
 A state of such a unit lies between the previous state and a tanh, so a state that starts in [-5, 5] stays there.
 

@@ -9,8 +9,8 @@ With y = x r and h = m (y (1 + s) + b), a gradient g of h (padding taken out: m 
 .. math:: \partial s = \sum g\,y, \qquad \partial b = \sum g, \qquad
           \partial x = r\,(g (1 + s) - y\,\overline{g\,y\,(1 + s)}),
 
-sums over the bins (and, where s and b are shared by all trials, over these), the mean over channels. Autograd would
-read main memory about fifteen times for it. Here a few trials at a time stay in the cache (`nn.portions`), which is
+with sums over the bins (and over trials, if s and b are shared by all trials), and the mean over channels. Autograd
+would read main memory about fifteen times. Here a few trials at a time stay in the cache (`nn.portions`), which is
 twice as fast for large batches.
 """
 

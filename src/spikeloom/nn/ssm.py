@@ -141,7 +141,7 @@ class S4D(nn.Module, StateSpace):
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
         """Return the kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
-        Depends on parameters only: without gradients and within `keep_kernels` it is built once for each length.
+        It depends on parameters only. Without gradients and within `keep_kernels` it is built once for each length.
         """
         if torch.is_grad_enabled():
             return self._kernel(length)

@@ -196,7 +196,7 @@ class Backbone(nn.Module):
         bidirectional: Whether the state-space layers read the future too.
         vector: Size of a condition's vector; 0 without one.
         sequence: Size of a condition's sequence; 0 without one.
-        grouped: In the linear maps in and out, give each diffused channel a separate group of inner channels, where the
+        grouped: In the linear maps in and out, give each diffused channel a separate group of inner channels, if the
             width is a multiple of the channels.
         scale_out: Factor on the initial weights of the linear map out.
     """

@@ -1,4 +1,4 @@
-r"""Long trials in windows of the length a network was trained on.
+r"""Process long trials in windows of the length on which a network was trained.
 
 The kernels of state-space layers extend to any lag, but training determines them only at lags shorter than the training
 trials. Longer lags change the output in ways that training did not control, and statistics drift: on the Lorenz system

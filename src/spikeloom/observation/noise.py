@@ -51,7 +51,7 @@ class SharedNoise(Noise):
     """Fast noise shared by neurons.
 
     Args:
-        duration: Length of the box in seconds; there is no box where it is shorter than half a bin.
+        duration: Length of the box in seconds; there is no box if this is shorter than half a bin.
         rank: Largest number of directions along which the noise moves the neurons.
     """
 

@@ -6,8 +6,8 @@ Draw k from a Poisson distribution of rate :math:`\lambda`. If k >= 2, replace i
 
 The expected count is :math:`r = \lambda - q (\lambda - 1 + P_\lambda(0))`. Solving it for :math:`\lambda` makes rates
 exact for every q. The fit compares the number of bins with several spikes in the data with the number that the rates
-predict, :math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. Where such bins are no rarer than
-predicted, as in wide bins, counts stay Poisson.
+predict, :math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. If such bins are not rarer than
+predicted, as with wide bins, counts stay Poisson.
 """
 
 from typing import final

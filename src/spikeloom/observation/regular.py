@@ -14,7 +14,7 @@ noise of the counts. To avoid counting this noise twice, w for generated rates f
 
 .. math:: \mathrm{Var}(s) = \mathrm{Var}(r) + w\,E[\mathrm{Var}_K(s \mid r)] + (1 - w)\,E[r].
 
-Where the variance is not below that of Poisson counts, w is 0 and counts are Poisson.
+If the variance is not below that of Poisson counts, w is 0 and counts are Poisson.
 """
 
 from typing import final

@@ -1,9 +1,9 @@
-"""Memory of the process: keep what is freed for the next update, and say how much there was at most.
+"""Memory of the process: keep freed memory for the next update, and measure the peak.
 
-glibc hands blocks above some 32 MB back to the system as soon as they are freed. The next update asks for the same
-blocks again, and the system zeroes them page by page (one page fault per 4 kB): with large batches half of the
-training time goes there. Three settings of the allocator stop it: no separate mappings, no trimming of the heap,
-and a heap that grows in larger steps. Memory stays bounded by the largest update, for free blocks are used again.
+glibc returns blocks above some 32 MB to the system as soon as they are freed. The next update requests the same
+blocks again, and the system zeroes them page by page (one page fault per 4 kB). With large batches this takes half of
+the training time. Three settings of the allocator avoid it: no separate mappings, no trimming of the heap, and a heap
+that grows in larger steps. Memory stays bounded by the largest update, because free blocks are used again.
 """
 
 import ctypes
@@ -30,12 +30,14 @@ def keep_freed_memory() -> bool:
     except (OSError, AttributeError):
         return False
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))  # -1: never trim
-    understood = [mallopt(name, value) == 1 for name, value in settings]  # each of them, whatever the first one said
+    understood = [
+        mallopt(name, value) == 1 for name, value in settings
+    ]  # apply all of them, even if the first one fails
     return all(understood)
 
 
 def peak_memory() -> float:
-    """Most memory this process has held so far, GB: of the GPU where one is used, else of the machine; 0 if unknown."""
+    """Return the peak memory of this process in GB: of the GPU if one is used, else of the machine; 0 if unknown."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 1e9
     try:

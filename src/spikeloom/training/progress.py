@@ -68,7 +68,7 @@ class StopRequest:
         return self
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        """Take note once; the second time the signal does what it always did."""
+        """Set the flag at the first signal, and restore the usual effect for the second."""
         del frame
         self.requested = True
         signal.signal(number, self.before[signal.Signals(number)])

@@ -1,16 +1,16 @@
-"""The one training loop.
+"""The training loop.
 
-A model yields `Stage`s; each is trained by AdamW for `plan.updates` updates. With B the trials of update k, the loss is
-L_k = sum_{i in B} total_i / sum_{i in B} weight_i: totals and weights are summed over micro-batches and processes
+A model yields `Stage`s; each is trained by AdamW for `plan.updates` updates. If B are the trials of update k, the loss
+is L_k = sum_{i in B} total_i / sum_{i in B} weight_i: totals and weights are summed over micro-batches and processes
 before the division, so that neither changes more than rounding.
 
-**Everything random is a function of numbers, not of history.** The order of the trials is that of
+**All random numbers depend on the seed and the update, not on earlier draws.** The order of the trials is that of
 `generator(s, ORDER, epoch)`, noise is that of `Streams(s, TRAIN, k, trials of B)`, where s is the stage's own seed,
 drawn from `generator(seed, STAGE, number of the stage)`. Process p of P takes the trials p, p + P, ... of B. Hence a
 run killed at any moment resumes from its checkpoint to bitwise the same weights (one process, same machine), and
 several processes agree with one to rounding. Losses draw from their `Streams` only, never from torch's global state.
 
-Hugging Face accelerate places the module and makes several processes one (`accelerate launch`, `torchrun`).
+Hugging Face accelerate moves the module to its device and connects several processes (`accelerate launch`, `torchrun`).
 """
 
 import contextlib
@@ -41,10 +41,10 @@ SAVE_EVERY = 60.0
 """Seconds after which a checkpoint is written at any update."""
 
 SAVE_PAUSE = 5.0
-"""Seconds after which one is written at the next validation; sooner would cost more than it saves."""
+"""Seconds after which a checkpoint is written at the next validation."""
 
 BAD_IN_A_ROW = 10
-"""Updates without a finite loss and gradient after which a run stops."""
+"""Number of updates in a row without a finite loss and gradient after which a run stops."""
 
 
 AfterValidation = Callable[[Line, float], None]
@@ -67,16 +67,16 @@ def train(
 
     Args:
         stages: The stages, in order.
-        seed: A whole number >= 0; the same seed gives the same weights.
-        out: Folder for `checkpoints/` and `history.jsonl`; an unfinished run there is resumed. None writes nothing.
-        progress: False shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
-        after_validation: Called after each validation with its line of history, while the module holds the
-            averaged weights if the plan averages; what it raises stops the training.
+        seed: Random seed, a whole number >= 0. The same seed gives the same weights.
+        out: Folder for `checkpoints/` and `history.jsonl`. An unfinished run there resumes. `None` writes nothing.
+        progress: `False` shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
+        after_validation: Function that is called after each validation with its line of history. The module then
+            holds the averaged weights, if the plan averages. An exception stops the training.
 
     Returns:
-        History: for each logged update stage, update (counted from 1), loss (per valid entry, mean since the line
-        before), parts, learning_rate, gradient_norm, skipped, seconds, and, where looked at, validation (loss on the
-        validation trials) with its validation_parts.
+        History with one entry per logged update: stage, update (counted from 1), loss (per valid entry, mean since the
+        previous entry), parts, learning_rate, gradient_norm, skipped, seconds, and, after a validation, validation
+        (loss on the validation trials) and validation_parts.
 
     Raises:
         TrainingError: if ten updates in a row had no finite loss or gradient. The last good weights are kept.
@@ -90,7 +90,7 @@ def train(
     if out is not None:
         checkpoints = Checkpoints(ensure_folder(out) / "checkpoints")
         history = History(Path(out) / "history.jsonl")
-    processes.wait_for_everyone()  # nobody writes before everybody has read
+    processes.wait_for_everyone()  # no process writes before all have read
     finished: list[str] = []
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
@@ -119,7 +119,7 @@ class _Loss(nn.Module):
 
 @dataclass
 class _State:
-    """Plain numbers of a stage under way; what a checkpoint holds besides tensors."""
+    """Plain numbers of an unfinished stage, which a checkpoint holds besides tensors."""
 
     update: int = 0
     skipped: int = 0
@@ -224,7 +224,7 @@ class _StageRun:
         return sums, norm
 
     def update_weights(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
-        """Update the weights, unless the loss or its gradient is not finite; ten such updates in a row stop the run."""
+        """Update the weights if loss and gradient are finite. Ten updates in a row that are not stop the run."""
         state = self.state
         if not (math.isfinite(sums["total"]) and math.isfinite(norm)):
             state.skipped += 1
@@ -243,7 +243,7 @@ class _StageRun:
             state.sums[name] = state.sums.get(name, 0.0) + value
 
     def log_update(self, norm: float) -> None:
-        """Append a line to the history, with the validation loss where the plan asks for it."""
+        """Append a line to the history, with the validation loss if one is due."""
         state = self.state
         mean = means(state.sums)
         state.sums = {}
@@ -272,7 +272,7 @@ class _StageRun:
     @torch.no_grad()
     @keep_kernels()
     def validate(self, validation: Mapping[str, Tensor]) -> dict[str, float | None]:
-        """Return the mean loss and its parts on the validation trials, and remember the weights if none were better.
+        """Return the mean loss and its parts on the validation trials, and keep the weights if they are the best.
 
         The module holds the averaged weights, and the noise is the same each time.
         """
@@ -294,7 +294,7 @@ class _StageRun:
         return mean
 
     def averaged_weights(self) -> contextlib.AbstractContextManager[None]:
-        """Context in which the module holds the averaged weights, if the plan averages."""
+        """Return a context in which the module holds the averaged weights, if the plan averages."""
         return contextlib.nullcontext() if self.average is None else self.average.applied()
 
     # --- parts of an update ------------------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ class _StageRun:
         plan = self.plan
         at = state.update
         cause = likely_cause(stage, rows, sums["total"])
-        state.update -= BAD_IN_A_ROW - 1  # nothing has moved since: this is the state after the last good update
+        state.update -= BAD_IN_A_ROW - 1  # the weights have not changed since the last good update
         state.skipped -= BAD_IN_A_ROW
         state.bad = 0
         kept = "The module holds the last good weights."
@@ -349,7 +349,7 @@ class _StageRun:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def resume(self, finished: list[str]) -> bool:
-        """Resume from the newest sound checkpoint, if any; return True if the stage is finished already."""
+        """Resume from the newest undamaged checkpoint, if any, and return whether the stage is finished already."""
         newest = None if self.checkpoints is None else self.checkpoints.newest(self.stage.name, run=self.identity)
         done, checkpoint = newest or (False, Checkpoint({}, {}))
         if newest is not None:
@@ -362,7 +362,7 @@ class _StageRun:
                 if self.average is not None:
                     self.average.load(tensors["average"])
                 load_optimizer(self.optimizer, self.module, tensors["optimizer"])
-        if not done:  # the lines of a finished stage stand, and so do those of the next, until it is its turn
+        if not done:  # later lines of this stage are written again; lines of finished stages are kept
             main = self.accelerator.is_main_process
             self.history.rewind(finished, self.stage.name, self.state.update, write=main)
         return done

@@ -86,7 +86,7 @@ def study(
 
 
 def _open(search: Search) -> optuna.Study:
-    """Open the study in the folder. A new one starts with the recipe's defaults settings if they lie in the space."""
+    """Open the study in the folder. A new one starts with the recipe's settings if they lie in the space."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     opened = optuna.create_study(
         storage=_url(search.out),

@@ -1,9 +1,9 @@
-"""`Model`: what every generative model of spiking has in common.
+"""`Model`: the base class of all generative models of spiking.
 
-Final here: fit, sample, stream, encode, save, restore. The model of a paper is one file in `models` with four methods:
-`build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a batch,
-`infer` encodes one. Further abilities (conditions, streams, codes, ...) are declared in `capabilities`; the base class
-raises an error for all others. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths, bin
+It implements fit, sample, stream, encode, save and restore. The model of a paper is one file in `models` with four
+methods: `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a
+batch, `infer` encodes one. Further abilities (conditions, streams, codes, ...) are declared in `capabilities`; the base
+class raises an error for all others. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths, bin
 width) are part of the model: buffers, saved with the weights.
 """
 
@@ -138,7 +138,7 @@ class Model(nn.Module, abc.ABC):
         return {}
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
-        """Generate consecutive pieces (1, bins, ...) of one trial without end."""
+        """Generate consecutive pieces (1, bins, ...) of one endless trial."""
         raise self._refusal("generates no streams", f"A stream with seed {request.seed} was requested.", "Use sample.")
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
@@ -185,9 +185,9 @@ class Model(nn.Module, abc.ABC):
 
         Raises:
             DataError: if there are too few trials or no spikes.
-            SettingError: if `out` holds a run of other settings, data or seed; the message names what differs.
+            SettingError: if `out` holds a run of other settings, data or seed; the message names the differences.
             FileError: if another process trains in `out`.
-            TrainingError: if the loss stays not finite.
+            TrainingError: if the loss is not finite in ten updates in a row.
         """
         validation = check_fit(trials, validation)
         facts = Facts.of(trials, self.condition)
@@ -233,7 +233,7 @@ class Model(nn.Module, abc.ABC):
         """Generate trials: counts, and rates, latents or codes.
 
         Args:
-            n_trials: Number of trials; that of `like` or of the codes, if one of these is given.
+            n_trials: Number of trials. It may be left out with `like` or `codes`, which determine it.
             n_bins: Length of every trial. `None` draws lengths from those of the training trials.
             like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
             condition: Names of conditions (values from `like`, or drawn from the training trials), or name -> value
@@ -241,7 +241,7 @@ class Model(nn.Module, abc.ABC):
             guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it. `None` uses that of the
                 model.
             codes: Code of each trial (trial, code), for models that have codes.
-            rows: Generate only these of the trials, by number: a large request in parts, or on several machines.
+            rows: Numbers of the trials to generate, to divide a large request into parts or among machines.
             seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
             sampler: Sampler that replaces the model's sampler.
             max_batch: Largest number of trials in memory at once.
@@ -249,9 +249,9 @@ class Model(nn.Module, abc.ABC):
 
         Raises:
             ConditionError: if the model was not trained with such a condition, or a value is wrong.
-            SettingError: if the numbers of trials or bins make no sense, or the model does not use an option.
-            ShapeError: if the neurons of `like` are others than those of the training trials, by name or id. The same
-                neurons in another order are generated in that order, with a `NeuronOrderWarning`.
+            SettingError: if the numbers of trials or bins are invalid, or the model does not use an option.
+            ShapeError: if `like` has other neurons than the training trials, by name or id. The same neurons in
+                another order are generated in that order, with a `NeuronOrderWarning`.
         """
         facts = self.facts
         self._check_options(condition=condition, guidance=guidance, sampler=sampler, codes=codes)
@@ -305,7 +305,7 @@ class Model(nn.Module, abc.ABC):
         seed: int = 0,
         sampler: Sampler | None = None,
     ) -> Iterator[Trials]:
-        """Generate one trial without end in chunks, in constant memory; for LDNS see `diffusion.stream`.
+        """Generate one endless trial in chunks, in constant memory; for LDNS see `diffusion.stream`.
 
         Args:
             n_bins: Bins after which the trial ends. `None` ends it with the series of `condition`, or never.
@@ -320,8 +320,8 @@ class Model(nn.Module, abc.ABC):
             `Trials` of one trial each: the next chunk, with its conditions and behaviour.
 
         Raises:
-            ConditionError: as in `sample`; for series in pieces, when the wrong piece is read.
-            SettingError: if a number makes no sense, the model generates no streams or does not use an option, or the
+            ConditionError: as in `sample`; for series in pieces, when the invalid piece is read.
+            SettingError: if a number is invalid, the model generates no streams or does not use an option, or the
                 sampler evaluates the network more than once per step.
         """
         facts = self.facts
@@ -402,7 +402,7 @@ class Model(nn.Module, abc.ABC):
 
     @property
     def facts(self) -> Facts:
-        """Facts about the training trials; a TrainingError before the model is trained."""
+        """Facts about the training trials. Raises a TrainingError before the model is trained."""
         if self._facts is None:
             raise TrainingError(
                 "A model must be trained before it samples, encodes or is saved.",

@@ -8,16 +8,16 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
 CALIBRATION_TRIALS = 400
-"""Most trials that are generated to calibrate generated rates."""
+"""Largest number of trials that are generated for the calibration."""
 
 CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
-"""Random seed of these trials, which no caller gives by accident."""
+"""Random seed of these trials, unlikely to be used by callers."""
 
 
 def calibration_samples(model: Model, trials: Trials) -> dict[GeneratedSource, Trials]:
     """Generate trials of each source, one for each training trial up to a few hundred.
 
-    Conditional ones follow the conditions of training trials, as strongly as samples will.
+    Conditional samples follow the conditions of training trials, with the guidance of the model.
 
     Args:
         model: Model whose networks are trained.

@@ -1,6 +1,6 @@
-"""`Coded`: a model with one code per trial, and what can be done with codes: reconstruct, find directions, traverse.
+"""`Coded`: a model with one code per trial, with methods to reconstruct trials, find directions and traverse codes.
 
-These methods are final, so that traversals of two models mean the same. A model sets `n_codes`, makes `space` in
+These methods are final, so that traversals of two models are comparable. A model sets `n_codes`, makes `space` in
 `build`, fits it in `stages`, returns codes from `infer`, and generates from `request.codes` if there are any.
 """
 
@@ -25,8 +25,8 @@ class Coded(Model, abc.ABC):
     Attributes:
         n_codes: Numbers in a code.
         space: Distribution of the codes of the training trials.
-        smoothing: Standard deviation of the Gaussian that spikes are smoothed with before they are compared with the
-            activity of this model, s; None if the model learns from rates.
+        smoothing: Standard deviation, in seconds, of the Gaussian that smooths spikes before they are compared with
+            the activity of this model; None if the model learns from rates.
     """
 
     n_codes: int
@@ -70,9 +70,10 @@ class Coded(Model, abc.ABC):
             along: Variable to move: a condition of numbers, or "series.0", the last bin of a behaviour series.
             span: Smallest and largest change, in the unit of the variable.
             points: Number of points, evenly spaced over the span.
-            keep: Further variables that stay as they are; all conditions of single numbers if none are named.
+            keep: Further variables to keep constant; by default, all scalar conditions.
             how: Curved or straight, and along which direction; see `metrics.disentanglement`.
-            reference: Trials from which the directions are estimated, the training trials; `trials` if absent.
+            reference: Trials from which the directions are estimated, usually the training trials; by default,
+                `trials`.
             seed: Random seed of noise and spikes.
 
         Returns:
@@ -116,7 +117,7 @@ class Coded(Model, abc.ABC):
 
 
 def require_codes(model: Model) -> Coded:
-    """Return the model if it has codes; a SettingError otherwise."""
+    """Return the model if it has codes, else raise a SettingError."""
     if isinstance(model, Coded):
         return model
     raise SettingError(

@@ -1,4 +1,4 @@
-r"""Conditions: columns and behaviour series of trials, as the numbers that a network is conditioned on.
+r"""Convert conditions (columns and behaviour series of trials) to the numbers on which a network is conditioned.
 
 A model is trained with named conditions, `LDNS(condition=("angle_deg", "hand_velocity"))`. `NamedCondition` holds the
 name, kind and scale of one of them, `Conditions` those of a model. `Conditions.values` finds the value of each
@@ -37,10 +37,10 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 MOST_CATEGORIES = 64
-"""Whole-number columns with more distinct values are continuous."""
+"""Most distinct values of a category. Whole-number columns with more are continuous."""
 
 RANGE_TOLERANCE = 1e-6
-"""A value that leaves the training range by no more than this gets no warning."""
+"""Largest distance from the training range without a warning."""
 
 ConditionArgument = str | Sequence[str] | Mapping[str, ArrayLike | Iterable[ArrayLike] | None] | None
 """The argument `condition` of `sample` and `stream`: names, or name -> value; a value may be None."""
@@ -49,11 +49,11 @@ Category = str | bool | int | float
 
 
 UNITLESS_ANGLE = re.compile(r"(?:^|_)(?:angle|direction|heading|orientation|azimuth|phase|theta)s?$", re.IGNORECASE)
-"""Names that sound like an angle but do not say its unit."""
+"""Names that suggest an angle but do not contain its unit."""
 
 
 class AngleUnitWarning(SpikeloomWarning):
-    """A condition is named like an angle but has no unit, so it is read as a number."""
+    """A condition has the name of an angle but no unit, so it is treated as a number."""
 
 
 class ConditionRangeWarning(SpikeloomWarning):
@@ -73,8 +73,8 @@ class NamedCondition:
         period: Period of a circular condition in the unit of its values; 0 for the others.
         categories: Values of a category, in order.
         mean: Mean of each dimension over the training trials; empty unless continuous.
-        sd: Standard deviation of each dimension, likewise.
-        low: Smallest training value of each dimension. For a circular condition, the begin of the smallest arc that
+        sd: Standard deviation of each dimension over the training trials; empty unless continuous.
+        low: Smallest training value of each dimension. For a circular condition, the start of the smallest arc that
             holds all training values.
         high: Largest training value of each dimension, or the end of that arc.
         origin: Smallest angle of a circular condition as the training trials write it: 0, or minus half a period.
@@ -100,7 +100,7 @@ class NamedCondition:
         """Return the condition of that name, with the scale that it has in training trials.
 
         Raises:
-            ConditionError: if there is no such column or series, or it holds NaN; lists what there is.
+            ConditionError: if there is no such column or series, or it holds NaN.
         """
         if name in trials.behavior:
             series = trials.behavior[name][trials.mask].astype(np.float64)
@@ -212,12 +212,12 @@ class NamedCondition:
         return ((numbers - np.array(self.mean)) / np.array(self.sd)).astype(np.float32)
 
     def at_bins(self, times: Array, path: Array, *, bin_width: float, n_bins: int) -> np.ndarray:
-        """Return a path (event, dim) at the centres of bins (bin, dim), on straight lines between its points.
+        """Interpolate a path (event, dim) linearly at the centres of bins (bin, dim).
 
-        Between two angles the line follows the shorter arc.
+        Between two angles the interpolation follows the shorter arc.
 
         Args:
-            times: Times of the points, rising, s; the first bin begins at the first of them.
+            times: Increasing times of the points, s; the first bin begins at the first of them.
             path: Values at these times, in the unit of training.
             bin_width: Width of a bin, s.
             n_bins: Number of bins; beyond the last time the last value is held.

@@ -1,4 +1,4 @@
-"""`Facts`: what a model keeps of the recording it was fitted to, in its config.json."""
+"""`Facts`: information about the training trials that a model saves in its config.json."""
 
 import hashlib
 import json
@@ -18,10 +18,10 @@ from spikeloom.trials.identity import note_order, order_like
 from spikeloom.trials.padding import LARGE, check_padding
 
 TRAINING = "the model's training trials"
-"""Name of the other side where trials meet a model."""
+"""Name of the training trials in messages about the neurons of other trials."""
 
 BATCH, CHANNELS = 64, 256
-"""Trials of a usual batch and values per bin of a usual layer: what padding costs in training."""
+"""Trials of a typical batch and values per bin of a typical layer, from which the cost of padding is estimated."""
 
 _CONDITIONS = TypeAdapter(Conditions)
 
@@ -91,7 +91,7 @@ class Facts:
             ) from error
 
     def order_of(self, trials: Trials) -> np.ndarray | None:
-        """Return where the model's neurons stand in the trials (neuron,); None if they are in the model's order.
+        """Return the positions of the model's neurons in the trials (neuron,), or None if the order is the same.
 
         Raises:
             ShapeError: if both have names or ids and these differ.
@@ -105,7 +105,7 @@ class Facts:
         return order
 
     def ordered(self, trials: Trials) -> tuple[Trials, np.ndarray | None]:
-        """Return the trials with their neurons in the model's order, and the positions they had; see `order_of`.
+        """Return the trials with their neurons in the model's order, and their former positions; see `order_of`.
 
         Raises:
             ShapeError: if bin width or neurons are not those of the training trials.

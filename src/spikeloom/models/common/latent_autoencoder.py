@@ -1,4 +1,4 @@
-r"""The autoencoder of LDNS, for every model that generates its latents: counts s -> latents z -> rates r.
+r"""The autoencoder of LDNS, shared by all models of its latents: counts s -> latents z -> rates r.
 
 It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)`, :math:`k \sim
 \mathrm{Bernoulli}(1 - p)`, and the loss is that of the hidden entries,
@@ -6,7 +6,7 @@ It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)`,
 .. math:: \frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2,
 
-with M valid entries in the batch. Everything between latents and spikes is the readout (`models.common.readout`).
+with M valid entries in the batch. The readout (`models.common.readout`) maps latents to spikes.
 
 A model of the latents is a `LatentModel` with three phases in `stages`: `autoencoder_stage`, then `fit_scale` and its
 own stages, which learn from `latents_of`, and at the end `fit_readout`.
@@ -84,7 +84,7 @@ class LatentModel(Model, abc.ABC):
 
     @property
     def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
-        """The observation model as fitted to the training trials; samples use the copies in the readout."""
+        """The observation model fitted to the training trials. The readout has adapted copies for samples."""
         return self.readout.observation
 
     # --- the first stage ------------------------------------------------------------------------------------------

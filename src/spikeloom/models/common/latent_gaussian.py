@@ -1,4 +1,4 @@
-"""A Gaussian fitted to latents: the baseline that a generative model of them must beat."""
+"""A Gaussian fitted to latents, the baseline of a generative model of them."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def latent_gaussian(latents: TrialLatents, mask: TrialMask, *, n_trials: int, se
 
     Args:
         latents: Latents of the reference trials.
-        mask: Their valid bins.
+        mask: Valid bins of the reference trials.
         n_trials: Number of trials to draw.
         seed: Random seed.
     """

@@ -4,7 +4,7 @@ r"""Bits per spike: the advantage of a model's prediction of counts over each ne
 
 with sums over trials, valid bins and neurons. The null model is Poisson with each neuron's mean count in these trials,
 and log-probabilities include the factorial. Every rate is inferred with its own count hidden from the encoder
-(coordinated dropout in several passes), and the observation model adds the effect of the neuron's earlier counts. Where
+(coordinated dropout in several passes), and the observation model adds the effect of the neuron's earlier counts. If
 the model has shared noise, the probability of each count is averaged over the noise separately: see
 `observation.model`.
 
@@ -25,7 +25,7 @@ from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
 SMALLEST = 1e-9
-"""Least rate and least mean count, spikes/bin, so that a logarithm is finite."""
+"""Smallest rate and mean count, spikes/bin, so that logarithms are finite."""
 
 
 MOST_PARTS = 10
@@ -64,7 +64,7 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
 
 @torch.no_grad()
 def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Trials) -> float:
-    """Return the bits per spike of trials; nan without spikes. Only held-out trials give an honest number.
+    """Return the bits per spike of trials; nan without spikes. Use held-out trials: training trials score better.
 
     Args:
         observation: Observation model of a trained model.

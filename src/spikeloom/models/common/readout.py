@@ -55,7 +55,7 @@ Latents = Float[Tensor, "batch time latent"]
 Drive = Float[Tensor, "batch time neuron"]
 
 MOST_ENTRIES = 2**23
-"""Largest number of bins x neurons to which the observation model is fitted, for the memory of a laptop."""
+"""Largest number of bins x neurons to which the observation model is fitted, chosen for the memory of a laptop."""
 
 SMALLEST_SD = 1e-6
 """Smallest sd of a latent, for one that does not vary."""

@@ -42,7 +42,7 @@ class Request:
 
 
 def signal_of(trials: Trials, field: Signal) -> np.ndarray:
-    """Return the field of trials that a model reads (trial, time, ...); a DataError if the trials have none."""
+    """Return the field of trials that a model reads (trial, time, ...). Raise a DataError if the trials lack it."""
     values = {"counts": trials.counts, "rates": trials.rates, "latents": trials.latents}[field]
     if values is None:
         raise DataError(
@@ -60,14 +60,14 @@ def trial_lengths(
 
     Args:
         facts: Facts of the model.
-        n_trials: Number of trials; None where `like` or the codes determine it.
+        n_trials: Number of trials; None if `like` or the codes determine it.
         n_bins: Bins of every trial, or None.
         like: Trials whose lengths are copied.
         codes: Codes, one for each trial.
         seed: Random seed of lengths that are drawn.
 
     Raises:
-        SettingError: if the numbers of trials or bins make no sense.
+        SettingError: if the numbers of trials or bins are invalid.
         ShapeError: if there is not one code for each trial.
     """
     number = len(like) if like is not None else n_trials
@@ -115,7 +115,7 @@ def _lengths_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int 
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """Conditions, behaviour and units that generated trials carry."""
+    """Conditions, behaviour and units of generated trials."""
 
     conditions: dict[str, Array]
     behavior: dict[str, Array]
@@ -129,8 +129,8 @@ def labels_of(
 
     Args:
         conditions: Conditions of the model.
-        values: Name -> value of each trial; without any, the trials carry no labels.
-        like: Trials that the sample was made like, or None.
+        values: Name -> value of each trial; if empty, the trials get no labels.
+        like: Trials from which the other columns and series are taken, or None.
         rows: Trials that were generated, of all that `values` and `like` hold.
         n_bins: Bins of the longest generated trial, to which series are cut; `like` may be padded further.
     """

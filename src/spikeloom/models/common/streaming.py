@@ -1,4 +1,4 @@
-"""Streams: one trial without end, generated in chunks, and its conditions.
+"""Streams: one endless trial, generated in chunks, and its conditions.
 
 A stream is one trial; one chunk at a time is in memory. Conditions with one value per trial are fixed for the whole
 stream. Series are read while the stream is generated: from an array, whose end is the end of the stream, or from an
@@ -133,7 +133,7 @@ def _rows(condition: NamedCondition, piece: object) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class StreamRequest:
-    """One trial without end, which a model generates piece by piece.
+    """One endless trial, which a model generates piece by piece.
 
     Args:
         seed: Random seed. The trial begins like `sample(1, seed=seed)`, unless the sampler draws fresh noise.
@@ -167,7 +167,7 @@ class StreamRequest:
 def latent_stream(
     request: StreamRequest, denoiser: Denoiser, sampler: Sampler, *, window: int, n_latents: int, device: torch.device
 ) -> Stream:
-    """Denoise the latents of one trial without end, from the noise and under the conditions of a request.
+    """Denoise the latents of one endless trial, from the noise and under the conditions of a request.
 
     Args:
         request: Trial to generate.
@@ -202,7 +202,7 @@ def latent_stream(
 
 
 def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:
-    """Return the bins of a chunk, by default those of the longest training trial; a SettingError unless >= 1."""
+    """Return the bins of a chunk, by default those of the longest training trial. Raise a SettingError unless >= 1."""
     size = facts.longest if chunk is None else chunk
     if size < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
