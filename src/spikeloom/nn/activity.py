@@ -13,9 +13,9 @@ generates whole trials. The remaining variance is lost; `kept` is the share of t
 
 *Denoised* components (counts): smoothed counts contain Poisson noise. A generator that learned this noise as activity
 would have it twice after spikes are drawn. For Poisson counts with mean m(u, n), smoothed by w, the noise has the
-covariance :math:`N = W\,\mathrm{diag}(m)\,W^\top`; the rest of the total covariance C is signal, :math:`S = (C - N)_+`, within the
-leading directions of C. Components are those of the expected signal :math:`S (S + N)^{-1} y` (Wiener), and each neuron
-is divided by the root of its mean count (the sd of its noise) instead of its sd.
+covariance :math:`N = W\,\mathrm{diag}(m)\,W^\top`; the rest of the total covariance C is signal, :math:`S = (C - N)_+`,
+within the leading directions of C. Components are those of the expected signal :math:`S (S + N)^{-1} y` (Wiener), and
+each neuron is divided by the root of its mean count (the sd of its noise) instead of its sd.
 
 All statistics are fitted to training trials and saved with the model.
 """

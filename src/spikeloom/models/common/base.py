@@ -3,8 +3,8 @@
 It implements fit, sample, stream, encode, save and restore. The model of a paper is one file in `models` with four
 methods: `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a
 batch, `infer` encodes one. Further abilities (conditions, streams, codes, ...) are declared in `capabilities`; the base
-class raises an error for all others. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths, bin
-width) are part of the model: buffers, saved with the weights.
+class raises an error for all others. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths,
+bin width) are part of the model: buffers, saved with the weights.
 """
 
 import abc
