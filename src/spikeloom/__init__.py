@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spikeloom.errors import SpikeloomError
     from spikeloom.evaluation.compare import compare
     from spikeloom.evaluation.evaluate import evaluate
-    from spikeloom.models import GNOCCHI, LDNS, LFADS
+    from spikeloom.models import GNOCCHI, LDNS, LFADS, AutoregressiveLDNS
     from spikeloom.observation.spikes import spikes
     from spikeloom.recipe import fit, load_model, read_recipe, recipes
     from spikeloom.report import plot
@@ -34,6 +34,7 @@ _NAMES = {
     "Trials": "spikeloom.trials",
     "fit": "spikeloom.recipe",
     "LDNS": "spikeloom.models",
+    "AutoregressiveLDNS": "spikeloom.models",
     "GNOCCHI": "spikeloom.models",
     "LFADS": "spikeloom.models",
     "load_model": "spikeloom.recipe",
@@ -58,6 +59,7 @@ _MODULES = {
 """Public name -> module that it is."""
 
 __all__ = [
+    "AutoregressiveLDNS",
     "GNOCCHI",
     "LDNS",
     "LFADS",

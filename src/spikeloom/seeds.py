@@ -50,6 +50,21 @@ class Streams:
         self.update = update
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
 
+    def state(self) -> NDArray[np.uint64]:
+        """Return the positions of all streams as plain numbers (trial, 6)."""
+        return np.array([_numbers_of(rng) for rng in self.generators], np.uint64)
+
+    def restore(self, state: NDArray[np.uint64]) -> None:
+        """Continue the streams from positions that `state` returned."""
+        for rng, row in zip(self.generators, state.tolist(), strict=True):
+            inner = {"state": row[0] << 64 | row[1], "inc": row[2] << 64 | row[3]}
+            rng.bit_generator.state = {
+                "bit_generator": "PCG64",
+                "state": inner,
+                "has_uint32": row[4],
+                "uinteger": row[5],
+            }
+
     def normal(self, *shape: int) -> NDArray[np.float32]:
         """Draw standard normal numbers (trial, *shape)."""
         return self._fill(shape, lambda rng, out: rng.standard_normal(out=out, dtype=np.float32))
@@ -70,3 +85,10 @@ class Streams:
         for row, rng in zip(out, self.generators, strict=True):
             fill(rng, row)
         return out.reshape(len(self.generators), *shape)
+
+
+def _numbers_of(rng: np.random.Generator) -> list[int]:
+    """Return the state of a generator as whole numbers of 64 bits."""
+    state = rng.bit_generator.state
+    halves = [half for name in ("state", "inc") for half in divmod(state["state"][name], 2**64)]
+    return [*halves, state["has_uint32"], state["uinteger"]]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from spikeloom.errors import DataError, SpikeloomError
 from spikeloom.trials import Trials
 
-MODELS = ("LDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
+MODELS = ("LDNS", "AutoregressiveLDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
 """First words of `source` that mark generated trials."""
 
 Fakes = Trials | Sequence[Trials] | Mapping[str, Trials]

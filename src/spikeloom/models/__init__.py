@@ -1,7 +1,8 @@
 """The models, one file for each paper; what they share is in `common`."""
 
+from spikeloom.models.autoregressive_ldns import AutoregressiveLDNS
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.lfads import LFADS
 
-__all__ = ["GNOCCHI", "LDNS", "LFADS"]
+__all__ = ["AutoregressiveLDNS", "GNOCCHI", "LDNS", "LFADS"]

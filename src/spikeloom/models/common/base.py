@@ -36,7 +36,9 @@ from spikeloom.files import (
     write_tensors,
 )
 from spikeloom.models.common.conditions import ConditionArgument
+from spikeloom.models.common.course import Course, Start
 from spikeloom.models.common.facts import Facts, StoredFacts, check_fit
+from spikeloom.models.common.live import Live, LiveConditions
 from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
 from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
@@ -67,6 +69,7 @@ class Capabilities:
     Args:
         options: Options of `sample` that the model uses; the others raise an error.
         stream: Whether `unroll` generates a trial without end.
+        live: Whether `begin` generates trials bin by bin, for `live`.
         unseen_rates: Whether `unseen_rates` infers rates of hidden counts, so that held-out spikes can be scored.
         latent_gaussian: Whether `gaussian` generates trials from a Gaussian fitted to the latents, a baseline.
         bound: Whether the loss on validation trials is an evidence lower bound.
@@ -74,6 +77,7 @@ class Capabilities:
 
     options: tuple[Option, ...] = ()
     stream: bool = False
+    live: bool = False
     unseen_rates: bool = False
     latent_gaussian: bool = False
     bound: bool = False
@@ -140,6 +144,11 @@ class Model(nn.Module, abc.ABC):
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """Generate consecutive pieces (1, bins, ...) of one endless trial."""
         raise self._refusal("generates no streams", f"A stream with seed {request.seed} was requested.", "Use sample.")
+
+    def begin(self, start: Start) -> Course:
+        """Begin trials whose next bins are generated on demand, without knowledge of later conditions."""
+        n_trials = len(start.noise.generators)
+        raise self._refusal("is not causal", f"{n_trials} live trials were requested.", "Use sample or stream.")
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
         """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden, spikes/bin."""
@@ -331,6 +340,40 @@ class Model(nn.Module, abc.ABC):
         strength = self.guidance if guidance is None else guidance
         pieces = self.eval().unroll(StreamRequest(seed, conditions, n_bins, strength, sampler))
         return chunks(pieces, size, conditions, facts, source=type(self).__name__)
+
+    @final
+    def live(
+        self,
+        seed: int = 0,
+        *,
+        condition: ConditionArgument = None,
+        guidance: float | None = None,
+        batch: int = 1,
+        sampler: Sampler | None = None,
+    ) -> Live:
+        """Begin trials that are generated one bin at a time, without knowledge of later conditions.
+
+        Args:
+            seed: Random seed. Trial k has the counts of trial k of `sample` with that seed and those conditions.
+            condition: Names of the conditions that the trials follow, or name -> value of the first bins. Every step
+                may change a value. `None` generates trials without conditions.
+            guidance: Strength of the condition. `None` uses the model's guidance.
+            batch: Number of trials.
+            sampler: Sampler that replaces the model's sampler.
+
+        Raises:
+            ConditionError: if the model was not trained with such a condition, or a value is wrong.
+            SettingError: if the model is not causal, or does not use an option.
+        """
+        self._check_options(condition=condition, guidance=guidance, sampler=sampler)
+        if batch < 1:
+            raise SettingError("Live trials need batch >= 1.", f"It was {batch}.", "Leave it out for one trial.")
+        noise, spikes = (Streams(seed, purpose, 0, range(batch)) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
+        conditions = LiveConditions(self.facts.conditions, condition, batch=batch, seed=seed)
+        strength = self.guidance if guidance is None else guidance
+        return Live(
+            self.eval().begin(Start(noise, spikes, conditions.present, strength, sampler)), conditions, batch=batch
+        )
 
     @final
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:

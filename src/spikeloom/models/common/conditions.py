@@ -21,7 +21,7 @@ outside the range of the training trials is allowed, with a warning that names t
 import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -434,6 +434,33 @@ class Conditions:
             for per_bin in (False, True)
         )
         return Condition(vector=_joined(vectors), sequence=_joined(sequences))
+
+    def with_harmonics(self, condition: Condition, number: int) -> Condition:
+        """Return an encoded condition in which each angle has cosine and sine of its first `number` harmonics."""
+        return replace(
+            condition,
+            vector=self._harmonics(condition.vector, number, per_bin=False),
+            sequence=self._harmonics(condition.sequence, number, per_bin=True),
+        )
+
+    def size_with_harmonics(self, number: int, *, per_bin: bool) -> int:
+        """Return the size of the vector, or of the sequence in each bin, after `with_harmonics`."""
+        each = [condition for condition in self.each if condition.per_bin is per_bin]
+        return sum(condition.width * (number if condition.kind == "circular" else 1) for condition in each)
+
+    def _harmonics(self, encoded: Tensor | None, number: int, *, per_bin: bool) -> Tensor | None:
+        if encoded is None:
+            return None
+        each = [condition for condition in self.each if condition.per_bin is per_bin]
+        parts = []
+        for condition, part in zip(each, encoded.split([one.width for one in each], -1), strict=True):
+            if condition.kind == "circular":
+                turn = torch.complex(*part.chunk(2, -1))  # cosines, then sines
+                powers = [turn**k for k in range(1, number + 1)]
+                parts += [side for power in powers for side in (power.real, power.imag)]
+            else:
+                parts.append(part)
+        return torch.cat(parts, -1)
 
     def check_complete(self, names: Iterable[str]) -> None:
         """Raise a ConditionError unless there are conditions, and each of them is named."""

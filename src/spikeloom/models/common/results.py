@@ -60,6 +60,14 @@ def end_to_end(pieces: Sequence[Generated]) -> Generated:
     )
 
 
+def single_precision(result: Generated) -> Generated:
+    """Return the same trials with rates and latents in single precision."""
+    arrays = arrays_of(result)
+    return Generated(
+        **{name: value if name == "counts" else value.astype(np.float32) for name, value in arrays.items()}
+    )
+
+
 def arrays_of(result: object) -> dict[str, np.ndarray]:
     """Return name -> array of the fields of a result that are not None."""
     assert is_dataclass(result)

@@ -1,0 +1,272 @@
+r"""AutoregressiveLDNS: a causal generator on the latents of LDNS, which generates the present bin from the past alone.
+
+Autoencoder, readout and observation model are those of LDNS (`models.common.latent_autoencoder`, `readout`). In place
+of the diffusion stands a linear autoregression (`nn.linear_autoregression`) with one code per trial,
+
+.. math:: z_t = A \phi_t + L \varepsilon_t, \qquad
+          \phi_t = [z_{t-1};\; \text{means of } z_{<t} \text{ at several time constants};\; h(t) \otimes [1; c_t; b]].
+
+* h(t), the clock, are hat functions of the time in a trial (`nn.clock`); it is off where trials have no common time
+  course, as pieces of a continuous recording.
+* :math:`c_t` is the condition: the first harmonics of an angle, one of K for a category, a standardised number, or the
+  values of a series in bin t. It may change in any bin. Bin t depends on no later condition.
+* b is the code of the trial, its slow deviation from what c predicts: whitened principal components of latents averaged
+  under each hat (`nn.trial_code`). It is drawn once per trial by a small flow conditioned on c.
+
+A, L and the code's components are computed in closed form. Only the flow is trained by gradients: a `NetworkDenoiser`
+that predicts the velocity, on whitened codes, solved without noise. (A rectified flow is the same model with other
+scales: :math:`x / (a + \sigma)` runs on a straight line from noise to code.)
+
+Samples without conditions come from a second set of A, L, b and flow, fitted without conditions and with a larger code.
+So unconditional samples need no condition of a training trial, and a model of series has them too.
+
+**Guidance** w replaces c by :math:`\bar c + w (c - \bar c)` in the autoregression, with the mean :math:`\bar c` of the
+training trials. w = 1 is the model itself.
+
+**Long trials.** Beyond the longest training trial the clock stands still and the code drifts,
+:math:`b_t = \rho b_{t-1} + \sqrt{1 - \rho^2}\,\eta_t`, which keeps its mean 0 and covariance I. The correlation time of
+:math:`\rho` is a setting.
+
+**One form.** Samples, streams and live trials run the same loop over bins (`models.common.course`), in double precision
+so that the counts of a trial do not depend on the batch, the pieces or the machine's rounding of sums.
+"""
+
+import copy
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from spikeloom.diffusion.sampler import DEFAULT, Sampler
+from spikeloom.models.common.base import Capabilities
+from spikeloom.models.common.course import Course, Start, State, pieces
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.latent_autoencoder import LatentModel
+from spikeloom.models.common.latent_dynamics import Dynamics, DynamicsSettings, per_bin
+from spikeloom.models.common.latent_settings import AutoencoderSettings
+from spikeloom.models.common.readout import Source
+from spikeloom.models.common.request import Request
+from spikeloom.models.common.results import Generated, single_precision
+from spikeloom.models.common.streaming import StreamRequest
+from spikeloom.nn.condition import Condition
+from spikeloom.nn.linear_autoregression import Past
+from spikeloom.observation.model import ObservationModel
+from spikeloom.observation.slots import Memory
+from spikeloom.shapes import Array
+from spikeloom.training.plan import Plan
+from spikeloom.training.train import Stage
+from spikeloom.trials import Trials
+
+
+@final
+class AutoregressiveLDNS(LatentModel):
+    """A linear autoregression with one code per trial on the latents of LDNS; see the module for the method.
+
+    Args:
+        n_neurons: Neurons of the recording, the last axis of the counts.
+        n_latents: Latents per bin; they must divide the width of the autoencoder.
+        autoencoder_settings: Networks and losses of the autoencoder.
+        dynamics_settings: Settings of the autoregression and of the code.
+        sampler: Sampler that turns noise into a code.
+        observation: Observation model, from rates to counts. The model keeps a copy.
+        condition: Names of the conditions and behaviour series that the latents are conditioned on.
+        guidance: Strength of the conditions unless `sample` sets another; see the module.
+        autoencoder_plan: Optimisation of the autoencoder.
+        code_plan: Optimisation of the flow that draws codes.
+
+    Raises:
+        SettingError: if the latents do not divide the autoencoder's width.
+
+    Example:
+        >>> import spikeloom as sl
+        >>> trials = sl.simulate.lorenz(24, n_neurons=6, n_bins=30, seed=0)
+        >>> quick = ["autoencoder_plan.updates=2", "code_plan.updates=2"]
+        >>> model = sl.fit("autoregressive-ldns-tiny", trials, changes=quick, seed=0, progress=False)
+        >>> model.sample(3, seed=1).latents.shape
+        (3, 30, 8)
+    """
+
+    conditional: Dynamics
+
+    def __init__(
+        self,
+        n_neurons: int,
+        *,
+        n_latents: int = 96,
+        autoencoder_settings: AutoencoderSettings = AutoencoderSettings(width=96),
+        dynamics_settings: DynamicsSettings = DynamicsSettings(),
+        sampler: Sampler = DEFAULT,
+        observation: ObservationModel = ObservationModel(),
+        condition: tuple[str, ...] = (),
+        guidance: float = 1.0,
+        autoencoder_plan: Plan = Plan(updates=3000, batch=32, learning_rate=2e-3),
+        code_plan: Plan = Plan(updates=2000, batch=256, learning_rate=2e-3, average=0.999),
+    ) -> None:
+        super().__init__(
+            n_neurons,
+            n_latents=n_latents,
+            autoencoder_settings=autoencoder_settings,
+            autoencoder_plan=autoencoder_plan,
+            observation=observation,
+        )
+        self.dynamics_settings, self.sampler, self.code_plan = dynamics_settings, sampler, code_plan
+        self.condition, self.guidance = tuple(condition), guidance
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Model.capabilities`."""
+        return Capabilities(
+            options=("condition", "guidance", "sampler"),
+            stream=True,
+            live=True,
+            unseen_rates=True,
+            latent_gaussian=True,
+        )
+
+    # --- building and training -------------------------------------------------------------------------------------
+
+    def build(self, facts: Facts) -> None:
+        """Make networks and buffers; see `Model.build`."""
+        self.build_autoencoder(facts)
+        settings, conditions = self.dynamics_settings, facts.conditions
+        make = partial(Dynamics, settings, n_latents=self.n_latents, facts=facts)
+        self.free = make(n_codes=settings.n_free_codes, vector=0, sequence=0)
+        if self.condition:
+            sizes = (conditions.size_with_harmonics(settings.harmonics, per_bin=per_bin) for per_bin in (False, True))
+            vector, sequence = sizes
+            self.conditional = make(n_codes=settings.n_codes, vector=vector, sequence=sequence)
+
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+        """Train the autoencoder, fit the dynamics and train their flows, then fit the readout; see `Model.stages`."""
+        yield self.autoencoder_stage(trials, validation)
+        self.fit_scale(trials)
+        data, held_out = self.latents_of(trials), None if validation is None else self.latents_of(validation)
+        yield self._code_stage("code", self.free, self._without(data), held_out and self._without(held_out))
+        if self.condition:
+            data, held_out = self._with(data), held_out and self._with(held_out)
+            yield self._code_stage("conditional_code", self.conditional, data, held_out)
+        self.fit_readout(trials)
+
+    def _code_stage(
+        self, name: str, dynamics: Dynamics, data: dict[str, Tensor], held_out: dict[str, Tensor] | None
+    ) -> Stage:
+        """Fit the dynamics in closed form, and return the training stage of their flow."""
+        dynamics.fit(data, self.dynamics_settings)
+
+        def coded(trials: dict[str, Tensor]) -> dict[str, Tensor]:
+            codes = {"codes": dynamics.codes(trials).float()[:, None]}
+            return codes | {key: value for key, value in trials.items() if key == "vector"}
+
+        return Stage(name, dynamics.flow, dynamics.flow_loss, coded(data), self.code_plan, held_out and coded(held_out))
+
+    def _without(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return latents and mask, with inputs of size 0."""
+        return {"latents": data["latents"], "mask": data["mask"], "inputs": data["latents"][..., :0]}
+
+    def _with(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return latents, mask, the harmonics of the vector, and the condition of each bin as inputs."""
+        condition = self.harmonics(Condition(data.get("vector"), data.get("sequence")))
+        inputs = per_bin(condition, len(data["latents"]), data["latents"].shape[1])
+        vector = {} if condition.vector is None else {"vector": condition.vector}
+        return {"latents": data["latents"], "mask": data["mask"], "inputs": inputs} | vector
+
+    def harmonics(self, condition: Condition) -> Condition:
+        """Return an encoded condition with the harmonics of its angles."""
+        return self.facts.conditions.with_harmonics(condition, self.dynamics_settings.harmonics)
+
+    # --- generating --------------------------------------------------------------------------------------------------
+
+    def draw(self, request: Request) -> Generated:
+        """Generate codes -> latents -> rates -> counts; see `Model.draw`."""
+        start = Start(request.noise, request.spikes, request.condition is not None, request.guidance, request.sampler)
+        return self.begin(start).advance(int(request.lengths.max()), request.condition)
+
+    def unroll(self, request: StreamRequest) -> Iterator[Generated]:
+        """Generate consecutive pieces of one trial; see `Model.unroll`."""
+        start = Start(request.noise, request.spikes, request.conditions.present, request.guidance, request.sampler)
+        return pieces(self.begin(start), request, size=self.longest)
+
+    def begin(self, start: Start) -> "LatentCourse":
+        """Begin trials whose bins are generated on demand; see `Model.begin`."""
+        return LatentCourse(self, start)
+
+
+@final
+class LatentCourse(Course):
+    """Trials of an `AutoregressiveLDNS` that are generated bin after bin.
+
+    Args:
+        model: A trained model.
+        start: Random streams and settings of the trials.
+    """
+
+    past: Past
+    code: Float[Tensor, "trial code"]
+
+    def __init__(self, model: AutoregressiveLDNS, start: Start) -> None:
+        self.start, self.model = start, model
+        self.source: Source = "conditional" if start.conditional else "generated"
+        self.dynamics = copy.deepcopy(model.conditional if start.conditional else model.free).double()
+        self.readout = copy.deepcopy(model.readout).double()
+        drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
+        self.kept = math.exp(-model.facts.bin_width / drift)
+        self.memory: Memory = {}
+        self.begun = False
+
+    @torch.no_grad()
+    def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
+        """Generate the next bins of all trials; see `Course.advance`."""
+        autoregression, n_codes = self.dynamics.autoregression, self.dynamics.n_codes
+        encoded = Condition() if condition is None else self.model.harmonics(condition.to(autoregression.noise.device))
+        inputs = per_bin(encoded, len(self.start.noise.generators), n_bins).to(autoregression.noise)
+        inputs = self.dynamics.usual + self.start.guidance * (inputs - self.dynamics.usual)
+        if not self.begun:
+            self.code, self.begun = self._draw_code(encoded), True
+            self.past = autoregression.start(torch.cat((inputs[:, 0], self.code), 1))
+        white = torch.from_numpy(self.start.noise.normal(n_bins, len(autoregression.noise) + n_codes)).to(inputs)
+        noise = white[..., n_codes:]
+        bins = []
+        for time in range(n_bins):
+            if self.past.time >= self.model.longest:
+                self.code = self.kept * self.code + math.sqrt(1 - self.kept**2) * white[:, time, :n_codes]
+            bins.append(autoregression.step(self.past, torch.cat((inputs[:, time], self.code), 1), noise[:, time]))
+        drawn = self.readout.draw(torch.stack(bins, 1), self.source, self.start.spikes, self.memory)
+        return single_precision(drawn)
+
+    def _draw_code(self, condition: Condition) -> Float[Tensor, "trial code"]:
+        """Draw the code of each trial from the flow, under the vector of its first bin."""
+        vector = None if condition.vector is None else condition.vector.double()
+        if vector is not None and len(vector) == 1:
+            vector = vector.expand(len(self.start.noise.generators), -1)
+        sampler: Sampler = self.start.sampler or self.model.sampler
+
+        def noise() -> Tensor:
+            numbers = torch.from_numpy(self.start.noise.normal(1, self.dynamics.n_codes))
+            return numbers.to(self.dynamics.autoregression.noise)
+
+        return sampler.draw(self.dynamics.flow, noise, condition=Condition(vector))[:, 0]
+
+    def state(self) -> dict[str, Array]:
+        """Return streams, past, code and memory of the observation model; see `Course.state`."""
+        state: dict[str, Array] = {"noise": self.start.noise.state(), "spikes": self.start.spikes.state()}
+        if self.begun:
+            state |= {"code": self.code.cpu().numpy().copy(), "means": self.past.means.cpu().numpy().copy()}
+            state |= {"time": np.array(self.past.time)}
+        return state | {f"memory {name}": value.cpu().numpy().copy() for name, value in self.memory.items()}
+
+    def restore(self, state: State) -> None:
+        """Continue from a state; see `Course.restore`."""
+        self.start.noise.restore(state["noise"].astype(np.uint64))
+        self.start.spikes.restore(state["spikes"].astype(np.uint64))
+        self.begun = "code" in state
+        if self.begun:
+            noise = self.dynamics.autoregression.noise
+            self.code = torch.tensor(state["code"]).to(noise)
+            self.past = Past(torch.tensor(state["means"]).to(noise), int(state["time"]))
+        memory = {name: value for name, value in state.items() if name.startswith("memory ")}
+        self.memory = {name.removeprefix("memory "): torch.tensor(value) for name, value in memory.items()}

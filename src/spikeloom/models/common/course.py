@@ -1,0 +1,84 @@
+"""`Course`: trials that are generated bin after bin, and the pieces of a stream that come from one.
+
+A model that generates a bin from earlier bins and the present condition alone is causal. It defines `Model.begin`,
+which returns a course. A complete sample, a stream and a live trial then call the same `advance`, with all bins at
+once, with a few or with a single one, and get the same numbers.
+"""
+
+import abc
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikeloom.diffusion.sampler import Sampler
+from spikeloom.models.common.results import Generated
+from spikeloom.models.common.streaming import StreamRequest
+from spikeloom.nn.condition import Condition
+from spikeloom.seeds import Streams
+from spikeloom.shapes import Array
+
+State = Mapping[str, Array]
+"""State of a course: name -> array."""
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Random streams and settings with which a course begins.
+
+    Args:
+        noise: Random streams of each trial for latents and codes.
+        spikes: Random streams of each trial for the counts.
+        conditional: Whether every bin comes with a condition.
+        guidance: Strength of the condition; 1 is the plain conditional model.
+        sampler: Sampler that replaces the model's sampler, or None.
+        codes: Code of each trial (trial, code), or None to let the model draw codes.
+    """
+
+    noise: Streams
+    spikes: Streams
+    conditional: bool = False
+    guidance: float = 1.0
+    sampler: Sampler | None = None
+    codes: np.ndarray | None = None
+
+
+class Course(abc.ABC):
+    """Trials whose next bins are generated on demand. It has three abstract methods.
+
+    Attributes:
+        lookahead: Number of later bins on whose condition a bin depends; 0 for causal models.
+    """
+
+    lookahead: int = 0
+
+    @abc.abstractmethod
+    def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
+        """Generate the next bins of all trials, (trial, bins, ...).
+
+        Args:
+            n_bins: Number of bins.
+            condition: Encoded condition: a vector for all of these bins, a sequence with a row for each, or both.
+        """
+
+    @abc.abstractmethod
+    def state(self) -> dict[str, Array]:
+        """Return everything that the next bins depend on, besides the model, as arrays."""
+
+    @abc.abstractmethod
+    def restore(self, state: State) -> None:
+        """Continue from a state of a course of the same model and number of trials."""
+
+
+def pieces(course: Course, request: StreamRequest, *, size: int) -> Iterator[Generated]:
+    """Yield a stream of one trial in pieces of `size` bins; it ends with its series or after `request.n_bins`."""
+    done = 0
+    while request.n_bins is None or done < request.n_bins:
+        n_bins = size if request.n_bins is None else min(size, request.n_bins - done)
+        condition = request.conditions.read(n_bins)
+        if condition is not None and condition.sequence is not None:
+            n_bins = condition.sequence.shape[1]
+        if not n_bins:
+            return
+        yield course.advance(n_bins, condition)
+        done += n_bins

@@ -1,0 +1,213 @@
+"""`Live`: trials that are generated one bin at a time, while their condition is still unknown beyond the present.
+
+    live = model.live(seed=1, condition="hand_velocity")
+    counts = live.step(velocity_of_this_bin)
+
+Memory and time of a step are constant. A bin depends on earlier bins and conditions only, and has the counts that a
+sample or a stream with the same seed and conditions has.
+"""
+
+from collections.abc import Mapping
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+
+from spikeloom.errors import ConditionError, DataError
+from spikeloom.models.common.conditions import ConditionArgument, Conditions
+from spikeloom.models.common.course import Course, State
+from spikeloom.models.common.results import Generated
+from spikeloom.nn.condition import Condition
+from spikeloom.shapes import Array
+
+StepCondition = ArrayLike | Mapping[str, ArrayLike] | None
+"""Condition of a bin: name -> value, the value alone of a model with one condition, or None for the one before."""
+
+
+class LiveConditions:
+    """Conditions of live trials, which may change in every bin.
+
+    Args:
+        conditions: Conditions of the model.
+        condition: Argument of `Model.live`: names, or name -> value in the first bins.
+        batch: Number of trials.
+        seed: Random seed for columns without a value, which are drawn from the training trials.
+
+    Raises:
+        ConditionError: if a name is unknown, or a condition is missing.
+    """
+
+    def __init__(self, conditions: Conditions, condition: ConditionArgument, *, batch: int, seed: int) -> None:
+        requested = conditions.requested(condition)
+        if requested:
+            conditions.check_complete(requested)
+        self.conditions, self.batch = conditions, batch
+        self.present = bool(requested)
+        self.values: dict[str, Array] = {}
+        self._encoded: Condition | None = None
+        columns = {one.name: requested[one.name] for one in conditions.each if requested and not one.per_bin}
+        if columns:
+            constant = Conditions(tuple(one for one in conditions.each if one.name in columns))
+            self.values |= constant.values(columns, None, np.ones(batch, np.int64), seed)
+        series = {one.name: requested[one.name] for one in conditions.each if requested and one.per_bin}
+        self.update({name: np.asarray(value) for name, value in series.items() if value is not None})
+
+    def update(self, condition: StepCondition) -> None:
+        """Replace the values of some conditions from the next bin on; None keeps all of them.
+
+        Raises:
+            ConditionError: if the trials have no condition of this name, or a value has a wrong shape.
+        """
+        if condition is None or (isinstance(condition, Mapping) and not condition):
+            return
+        names = self.conditions.names if self.present else []
+        if not isinstance(condition, Mapping):
+            if len(names) != 1:
+                raise ConditionError(
+                    "A step without names needs live trials with exactly one condition.",
+                    f"These have {names or 'none'}.",
+                    "Write live.step({name: value}).",
+                )
+            condition = {names[0]: condition}
+        unknown = sorted(set(condition) - set(names))
+        if unknown:
+            raise ConditionError(
+                f"These live trials follow {names or 'no conditions'}.",
+                f"The step names {unknown}.",
+                "Name all conditions at the beginning: model.live(seed, condition=[...]).",
+            )
+        for one in self.conditions.each:
+            if one.name in condition:
+                self.values[one.name] = self._rows(one.name, one.size, condition[one.name])
+        self._encoded = None
+
+    def encode(self) -> Condition | None:
+        """Return the encoded condition of the next bin; a ConditionError if a series has no value yet."""
+        if not self.present:
+            return None
+        if self._encoded is None:
+            missing = [one.name for one in self.conditions.each if one.name not in self.values]
+            if missing:
+                raise ConditionError(
+                    "Every condition needs a value in the first bin.",
+                    f"There is none for {missing}.",
+                    "Pass it to live.step, or with its name to model.live.",
+                )
+            self._encoded = self.conditions.encode(
+                {
+                    one.name: self.values[one.name][:, None] if one.per_bin else self.values[one.name]
+                    for one in self.conditions.each
+                }
+            )
+        return self._encoded
+
+    def changed(self) -> None:
+        """Encode the values again before the next bin."""
+        self._encoded = None
+
+    def _rows(self, name: str, size: int, value: ArrayLike) -> Array:
+        """Return a value as one row for each trial: (batch,) for single values of columns, else (batch, dim)."""
+        one = next(one for one in self.conditions.each if one.name == name)
+        array = np.asarray(value)
+        axes = (size,) if one.per_bin or size > 1 else ()
+        if array.shape == () and axes == (1,):
+            array = array.reshape(1)
+        if array.shape == (self.batch,) and axes == (1,):
+            array = array[:, None]
+        if array.shape not in (axes, (self.batch, *axes)):
+            raise ConditionError(
+                f"{name} needs {size} number(s) in each bin, for all trials or for each of {self.batch}.",
+                f"It had shape {array.shape}.",
+                "Give one value, or one row per trial.",
+            )
+        return np.broadcast_to(array, (self.batch, *axes))
+
+
+@final
+class Live:
+    """Trials that are generated one bin per step; see the module. `Model.live` returns one.
+
+    Args:
+        course: Trials of the model.
+        conditions: Their conditions.
+        batch: Number of trials.
+
+    Attributes:
+        bins: Number of bins generated so far.
+        lookahead: Number of later bins whose condition a bin depends on; 0 for causal models.
+    """
+
+    def __init__(self, course: Course, conditions: LiveConditions, *, batch: int) -> None:
+        self.bins, self.lookahead = 0, course.lookahead
+        self._course, self._conditions, self._batch = course, conditions, batch
+        self._last: Generated | None = None
+
+    def step(self, condition: StepCondition = None) -> Array:
+        """Generate the next bin and return its counts (neuron,), or (trial, neuron) for several trials.
+
+        Args:
+            condition: Condition of this bin: name -> value, or the value alone of a model with one condition. `None`
+                keeps the condition of the bin before.
+
+        Raises:
+            ConditionError: if a value is missing or wrong. The trial is then as before the step.
+        """
+        self._conditions.update(condition)
+        encoded = self._conditions.encode()
+        with torch.inference_mode():
+            self._last = self._course.advance(1, encoded)
+        self.bins += 1
+        return self._of(self._last.counts)
+
+    @property
+    def rates(self) -> Array:
+        """Expected counts of the last bin, spikes/bin, before history and noise: (neuron,) or (trial, neuron)."""
+        return self._of(self._generated.rates)
+
+    @property
+    def latents(self) -> Array:
+        """Latents of the last bin: (latent,) or (trial, latent)."""
+        return self._of(self._generated.latents)
+
+    def state(self) -> dict[str, Array]:
+        """Return everything that the next bins depend on, besides the model, as plain arrays."""
+        values = {f"condition {name}": np.array(value) for name, value in self._conditions.values.items()}
+        return {"bins": np.array(self.bins), **values, **self._course.state()}
+
+    def restore(self, state: State) -> None:
+        """Continue from a state of live trials of the same model, conditions and number.
+
+        Raises:
+            DataError: if the state is not of such trials.
+        """
+        names = {name.removeprefix("condition ") for name in state if name.startswith("condition ")}
+        try:
+            course = {
+                name: value for name, value in state.items() if name != "bins" and not name.startswith("condition ")
+            }
+            if not names <= set(self._conditions.conditions.names) or len(state["noise"]) != self._batch:
+                raise ValueError("other conditions or another number of trials")
+            self._course.restore(course)
+            self.bins = int(state["bins"])
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(
+                "A state must be that of live trials of the same model, conditions and number of trials.",
+                f"It does not fit: {error}.",
+                "Begin with the same arguments of model.live.",
+            ) from error
+        self._conditions.values = {name: state[f"condition {name}"] for name in names}
+        self._conditions.changed()
+        self._last = None
+
+    @property
+    def _generated(self) -> Generated:
+        if self._last is None:
+            raise DataError("Rates and latents are those of the last bin.", "No step was made.", "Call live.step().")
+        return self._last
+
+    def _of(self, values: Array | None) -> Array:
+        """Return the values of the last bin, without the axis of trials if there is one trial."""
+        if values is None:
+            raise DataError("This model generates no such values.", "There are none in its bins.", "Use the counts.")
+        return values[0, -1] if self._batch == 1 else values[:, -1]

@@ -1,0 +1,240 @@
+r"""A linear autoregression with a memory of several time constants, driven by inputs through a clock.
+
+.. math:: z_t = A \phi_t + L \varepsilon_t, \qquad \phi_t = [m_t^{(1)}; ...; m_t^{(K)};\; h(t) \otimes [1; u_t]],
+          \qquad m_t^{(k)} = a_k m_{t-1}^{(k)} + (1 - a_k) z_{t-1}, \quad a_k = e^{-1/\tau_k},
+
+with white noise :math:`\varepsilon_t \sim N(0, I)`. The means m are the past of a trial at K time constants
+:math:`\tau`; for :math:`\tau = 0` the mean is the last bin itself. The clock h (`nn.clock`) lets the effect of the
+inputs u change in the course of a trial. The first bin has a regression of its own,
+:math:`z_0 = S [1; u_0] + L_0 \varepsilon_0`, and its expectation :math:`S [1; u_0]` sets the first means.
+
+**Fit.** A and S are ridge regressions in closed form, with weight :math:`\lambda` of the squared coefficients.
+:math:`L L^\top` is the covariance of the residuals, divided by the bins less the effective number of coefficients, and
+likewise :math:`L_0 L_0^\top`.
+
+**Stability.** Without noise and inputs, (m) follows a linear map. If its spectral radius exceeds `LARGEST_RADIUS`, the
+part of A that reads m is scaled down until it does not, and the rest is fitted again. So trials of any length stay
+bounded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from spikeloom.nn.clock import Clock
+
+LARGEST_RADIUS = 0.998
+"""Largest spectral radius: no memory decays with a time constant above 500 bins."""
+
+JITTER = 1e-9
+"""Added to the diagonal of a covariance, so that a latent without variance has a Cholesky factor."""
+
+Latent = Float[Tensor, "trial latent"]
+Inputs = Float[Tensor, "trial input"]
+
+
+@dataclass
+class Past:
+    """State of trials before their next bin.
+
+    Args:
+        means: Means of the past (trial, time constant, latent).
+        time: Number of bins since the beginning of the trials.
+    """
+
+    means: Tensor
+    time: int
+
+
+class LinearAutoregression(nn.Module):
+    """The autoregression; see the module. All numbers are in double precision.
+
+    Args:
+        n_latents: Numbers z in each bin.
+        n_inputs: Inputs u in each bin.
+        clock: Clock of the trials.
+        time_constants: Time constants of the memory, bins. The last bin, with 0, is always included.
+    """
+
+    recurrent: Tensor  # part of A that reads the means (time constant x latent, latent)
+    driven: Tensor  # part of A that reads the inputs (hat, 1 + input, latent)
+    opening: Tensor  # S (1 + input, latent)
+    noise: Tensor  # L (latent, latent)
+    first_noise: Tensor  # L_0 (latent, latent)
+
+    def __init__(self, n_latents: int, n_inputs: int, *, clock: Clock, time_constants: Sequence[float]) -> None:
+        super().__init__()
+        self.clock = clock
+        constants = torch.tensor([0.0, *time_constants], dtype=torch.float64)
+        self.register_buffer("decay", torch.exp(-1 / constants)[:, None], persistent=False)
+        for name, shape in {
+            "recurrent": (len(constants) * n_latents, n_latents),
+            "driven": (clock.n_hats, 1 + n_inputs, n_latents),
+            "opening": (1 + n_inputs, n_latents),
+            "noise": (n_latents, n_latents),
+            "first_noise": (n_latents, n_latents),
+        }.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
+
+    # --- generating -----------------------------------------------------------------------------------------------
+
+    def start(self, inputs: Inputs) -> Past:
+        """Return the state before the first bin of trials with these inputs."""
+        first = _with_one(inputs) @ self.opening
+        return Past(first[:, None].repeat(1, len(self.get_buffer("decay")), 1), 0)
+
+    def step(self, past: Past, inputs: Inputs, noise: Latent) -> Latent:
+        """Return the latents of the next bin, and update the state.
+
+        Args:
+            past: State, which is changed.
+            inputs: Inputs u of the bin.
+            noise: White noise of the bin.
+        """
+        if not past.time:
+            latents = torch.addmm(past.means[:, 0], noise, self.first_noise.T)
+            self.observe(past, latents)
+            return latents
+        hat, later = self.clock.position(past.time)
+        driven = self.driven[hat] if not later else torch.lerp(self.driven[hat], self.driven[hat + 1], later)
+        latents = torch.addmm(_with_one(inputs) @ driven, past.means.flatten(1), self.recurrent)
+        latents = torch.addmm(latents, noise, self.noise.T)
+        self.observe(past, latents)
+        return latents
+
+    def observe(self, past: Past, latents: Latent) -> None:
+        """Update the state by the latents of one bin."""
+        past.means = torch.lerp(latents[:, None], past.means, self.get_buffer("decay"))
+        past.time += 1
+
+    def radius(self) -> float:
+        """Return the spectral radius of the map from the means of one bin to those of the next, without inputs."""
+        latents = self.recurrent.shape[1]
+        decay = self.get_buffer("decay")[:, 0]
+        read = self.recurrent.T.contiguous()  # (latent, time constant x latent)
+        kept = torch.kron(torch.diag(decay), torch.eye(latents, dtype=torch.float64, device=read.device))
+        added = torch.kron((1 - decay)[:, None], read)
+        return float(torch.linalg.eigvals(kept + added).abs().max())
+
+    # --- fitting ----------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        latents: Float[Tensor, "trial time latent"],
+        inputs: Float[Tensor, "trial time input"],
+        mask: Bool[Tensor, "trial time"],
+        *,
+        ridge: float,
+    ) -> None:
+        """Fit A, L and S to the latents of training trials.
+
+        Args:
+            latents: Latents of the trials.
+            inputs: Inputs of the trials.
+            mask: Valid bins.
+            ridge: Weight of the squared coefficients.
+        """
+        latents, inputs = latents.to(self.noise), inputs.to(self.noise)
+        mask = mask.to(latents.device)
+        first = _Moments(len(self.opening), latents.shape[2], like=latents)
+        first.add(_with_one(inputs[:, 0]), latents[:, 0])
+        self.opening.copy_(first.solve(ridge))
+        self.first_noise.copy_(_cholesky(first.residual(self.opening, ridge)))
+        moments = self._moments(latents, inputs, mask)
+        coefficients = moments.solve(ridge)
+        self._set(coefficients)
+        if self.radius() > LARGEST_RADIUS:
+            self.recurrent *= self._stable_scale()
+            coefficients = moments.solve(ridge, fixed=self.recurrent)
+            self._set(coefficients)
+        self.noise.copy_(_cholesky(moments.residual(coefficients, ridge)))
+
+    def _set(self, coefficients: Tensor) -> None:
+        n_past = len(self.recurrent)
+        self.recurrent.copy_(coefficients[:n_past])
+        self.driven.copy_(coefficients[n_past:].reshape(self.driven.shape))
+
+    def _moments(self, latents: Tensor, inputs: Tensor, mask: Tensor) -> "_Moments":
+        """Return the moments of features and latents over the valid bins after the first."""
+        moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
+        past = self.start(inputs[:, 0])
+        self.observe(past, latents[:, 0])
+        for time in range(1, latents.shape[1]):
+            valid = mask[:, time]
+            hat, later = self.clock.position(time)
+            clock = latents.new_zeros(self.clock.n_hats)
+            clock[hat] = 1 - later
+            if later:
+                clock[hat + 1] = later
+            driving = (clock[:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
+            features = torch.cat((past.means.flatten(1), driving), 1)
+            moments.add(features[valid], latents[valid, time])
+            self.observe(past, latents[:, time])
+        return moments
+
+    def _stable_scale(self) -> float:
+        """Return the factor of the recurrent part at which the spectral radius is `LARGEST_RADIUS`."""
+        low, high, full = 0.0, 1.0, self.recurrent.clone()
+        for _ in range(12):
+            middle = (low + high) / 2
+            self.recurrent.copy_(full * middle)
+            low, high = (middle, high) if self.radius() <= LARGEST_RADIUS else (low, middle)
+        self.recurrent.copy_(full)
+        return low
+
+
+class _Moments:
+    """Sums over bins of products of features x and latents y, for a ridge regression."""
+
+    def __init__(self, n_features: int, n_latents: int, *, like: Tensor) -> None:
+        self.xx = like.new_zeros(n_features, n_features)
+        self.xy = like.new_zeros(n_features, n_latents)
+        self.yy = like.new_zeros(n_latents, n_latents)
+        self.bins = 0
+
+    def add(self, x: Tensor, y: Tensor) -> None:
+        """Add the products of some bins."""
+        self.xx.addmm_(x.T, x)
+        self.xy.addmm_(x.T, y)
+        self.yy.addmm_(y.T, y)
+        self.bins += len(x)
+
+    def solve(self, ridge: float, *, fixed: Tensor | None = None) -> Tensor:
+        """Return the coefficients (feature, latent), the first of which may be fixed."""
+        if fixed is None:
+            return torch.linalg.solve(self._with_ridge(self.xx, ridge), self.xy)
+        n = len(fixed)
+        rest = torch.linalg.solve(self._with_ridge(self.xx[n:, n:], ridge), self.xy[n:] - self.xx[n:, :n] @ fixed)
+        return torch.cat((fixed, rest))
+
+    def residual(self, coefficients: Tensor, ridge: float) -> Tensor:
+        """Return the covariance of the residuals under these coefficients."""
+        explained = coefficients.T @ self.xy
+        total = self.yy - explained - explained.T + coefficients.T @ self.xx @ coefficients
+        freedom = float(torch.linalg.solve(self._with_ridge(self.xx, ridge), self.xx).trace())
+        return total / max(1.0, self.bins - freedom)
+
+    def _with_ridge(self, moments: Tensor, ridge: float) -> Tensor:
+        return moments + ridge * torch.eye(len(moments), dtype=moments.dtype, device=moments.device)
+
+
+def ridge_regression(
+    features: Float[Tensor, "row feature"], targets: Float[Tensor, "row target"], ridge: float
+) -> Float[Tensor, "feature target"]:
+    """Return the coefficients of a ridge regression, with weight `ridge` of their squares."""
+    penalty = ridge * torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    return torch.linalg.solve(features.T @ features + penalty, features.T @ targets)
+
+
+def _cholesky(covariance: Tensor) -> Tensor:
+    """Return the Cholesky factor L of a covariance, with a tiny diagonal added."""
+    diagonal = JITTER * (1 + covariance.diagonal().mean())
+    return torch.linalg.cholesky(covariance + diagonal * torch.eye(len(covariance)).to(covariance))
+
+
+def _with_one(inputs: Inputs) -> Float[Tensor, "trial one_and_input"]:
+    """Return [1; u]."""
+    return torch.cat((inputs.new_ones(len(inputs), 1), inputs), 1)
