@@ -85,7 +85,7 @@ def test_ctrl_c_says_how_to_go_on(house, tmp_path, capsys, monkeypatch):
     ("more", "said"),
     [
         ([], "--trials"),
-        (["--trials", 2, "--population", 2], "were both"),
+        (["--trials", 2, "--population", 2], "It got both"),
         (["--trials", 2, "--generations", 2], "--population"),
         (["--trials", 2, "--vary", "plan.learning_rat=1e-3..1e-2"], "Did you mean learning_rate"),
         (["--trials", 2, "--vary", "network_settings.dropout=0..1..2"], "high"),

@@ -75,7 +75,7 @@ def test_a_comparison_is_saved_shown_and_escaped(comparison: Comparison, tmp_pat
 
 
 def test_nothing_to_compare_is_a_clear_error() -> None:
-    with pytest.raises(DataError, match="at least one model"):
+    with pytest.raises(DataError, match="no model to compare"):
         compare({}, toy(1))
 
 

@@ -186,7 +186,7 @@ def test_a_readout_of_spikes_takes_rates_for_expected_spikes():
     full = toy(rates=np.asarray(trials.counts, float))  # rates that are spikes
     np.testing.assert_allclose(readout.decode(full, expected=True), readout.decode(trials), atol=1e-6)
     assert np.abs(readout.decode(trials, expected=True) - readout.decode(trials)).max() > 0.1
-    with pytest.raises(DataError, match="must have rates"):
+    with pytest.raises(DataError, match="have no rates"):
         readout.decode(toy(rates=None), expected=True)
 
 

@@ -286,7 +286,7 @@ def test_reconstructions_of_trials_padded_further_keep_their_behaviour(fitted):
 )
 def test_an_observation_model_that_must_be_fitted_is_refused(change, chosen):
     """GNOCCHI has no rates that were inferred without their own count, so nothing could be fitted to them."""
-    with pytest.raises(SettingError, match=rf"draws Poisson counts.*Its observation model has {chosen}\."):
+    with pytest.raises(SettingError, match=rf"supports only Poisson counts.*Its observation model has {chosen}\."):
         read_recipe("gnocchi-tiny", [change]).build(5)
 
 

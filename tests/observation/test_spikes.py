@@ -76,8 +76,8 @@ def test_padding_of_the_rates_is_not_read():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda rates: rates[:5], "like_rates, those of the recorded"),
-        (lambda rates: rates.transpose(2, 1, 0), "axes trial, time and neuron"),
+        (lambda rates: rates[:5], "as like_rates"),
+        (lambda rates: rates.transpose(2, 1, 0), r"\(trial, time, neuron\)"),
         (lambda rates: -rates, "at least 0.*at trial 0, bin 0, neuron 0"),
         (lambda rates: np.where(rates == rates[2, 3, 1], np.nan, rates), "trial 2, bin 3, neuron 1"),
         (lambda rates: rates[0], "must have the shape"),

@@ -63,7 +63,7 @@ def test_without_a_path_only_units_are_shown():
 
 
 def test_what_is_no_traversal_is_refused():
-    with pytest.raises(DataError, match="Call `traverse`"):
+    with pytest.raises(DataError, match="that `traverse` returned"):
         traversal_figures(real(), real())
     with pytest.raises(ConditionError, match="hand_pos"):
         traversal_figures(traversal(), real(), series="nose")
