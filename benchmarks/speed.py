@@ -1,19 +1,19 @@
-"""Time of a training update and of sampling, beside what the same machine needs for the same products and bytes.
+"""Measure the time of a training update and of sampling, beside the same matrix products and memory copies.
 
 `python benchmarks/speed.py` takes some ten minutes on two idle cores and writes `speed-<hardware>.md` and `.json` into
-`benchmarks/results`; `--size laptop` is done in a minute. The metric panel has its own: `python benchmarks/metrics.py`.
+`benchmarks/results`; `--size laptop` takes a minute. `python benchmarks/metrics.py` measures the metric panel.
 
 An update is that of `training.train`: draws, forward, backward, clipping, AdamW, average. Its limits:
 
 * products: the floating-point work of its matrix products, at the rate that products of these shapes reach in the same
   process. A linear map from n to m channels costs 2 n m per bin forward and as much for each of two gradients; a
   convolution as a Toeplitz product costs 2 T per bin and channel, three times. Building kernels is not counted.
-* copies: a block passes through eleven tensors (channel, batch, time): normalised, convolved, after GELU, summed;
-  normalised, twice two inside the small network, its output, summed. Forward each is written and read, backward it is
-  read again and its gradient written and read: as much as 27 copies of one such tensor per block.
+* copies: a block computes eleven tensors (channel, batch, time): normalised, convolved, after GELU, summed;
+  normalised, twice two inside the small network, its output, summed. Forward, each is written and read; backward, it is
+  read again and its gradient is written and read. This equals 27 copies of one such tensor per block.
 
-Every case runs in a process of its own, as threads, waiting and the allocator are set once per process: one thread
-waits passively, two wait as OpenMP does by default, spinning, which is faster on idle cores and much slower on busy
+Every case runs in its own process, because threads, waiting and the allocator are set once per process: one thread
+waits passively, two wait actively as OpenMP does by default, which is faster on idle cores and much slower on busy
 ones.
 Times are medians. The ratio of wall times is to products and copies with the same threads at the same moment; CPU time
 is all threads together, spinning included.
@@ -46,7 +46,7 @@ COPIES = 27
 
 
 def cases(size: str) -> list[dict[str, Any]]:
-    """What is timed, in order."""
+    """Return the timed cases, in order."""
     result = [
         dict(size=size, what=what, precision=precision, threads=threads, keep=True)
         for what in ("autoencoder", "denoiser")
@@ -64,7 +64,7 @@ def cases(size: str) -> list[dict[str, Any]]:
 
 
 def run(case: dict[str, Any]) -> dict[str, Any]:
-    """Numbers of one case."""
+    """Measure one case."""
     import torch
 
     from spikeloom.training.memory import keep_freed_memory
@@ -78,7 +78,7 @@ def run(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
-    """A model after a few updates on four trials: all that is needed to know how long things take."""
+    """Return a model after a few updates on four trials, which is sufficient for timing."""
     from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
     from spikeloom.models.ldns import LDNS
     from spikeloom.observation import ObservationModel, Poisson
@@ -98,7 +98,7 @@ def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
 
 
 def poisson(trials: int, size: dict[str, int]) -> Any:
-    """Trials of independent Poisson counts: speed does not depend on what is in them."""
+    """Return trials of independent Poisson counts; speed does not depend on the counts."""
     import numpy as np
 
     from spikeloom.trials import Trials
@@ -108,7 +108,7 @@ def poisson(trials: int, size: dict[str, int]) -> Any:
 
 
 def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, Any]:
-    """Median time of an update, from one call of the loss to the next, and its limits."""
+    """Measure the median time of an update, from one call of the loss to the next, and its limits."""
     import torch
 
     from spikeloom.training.train import Stage, train
@@ -135,7 +135,7 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
 
 
 def limits(modules: list[Any], case: dict[str, Any], size: dict[str, int]) -> dict[str, float]:
-    """Floating-point work of an update, in GFLOP, and the seconds that products and copies alone would take."""
+    """Return the floating-point work of an update in GFLOP, and the seconds of its products and copies alone."""
     import torch
 
     from spikeloom.nn.ssm import S4D
@@ -160,7 +160,7 @@ def limits(modules: list[Any], case: dict[str, Any], size: dict[str, int]) -> di
 
 
 def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
-    """Trials per second with the default sampler, and with 1000 ancestral steps by extrapolation from 20."""
+    """Measure trials per second with the default sampler, and with 1000 ancestral steps, extrapolated from 20."""
     from spikeloom.diffusion.sampler import DDPM
 
     def draw(**chosen: Any) -> float:
@@ -172,7 +172,7 @@ def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
 
 
 def seconds(call: Callable[[], object], *, times: int = 7) -> float:
-    """Median wall time of a call."""
+    """Return the median wall time of a call."""
     call()
     result = []
     for _ in range(times):
@@ -186,7 +186,7 @@ def seconds(call: Callable[[], object], *, times: int = 7) -> float:
 
 
 def hardware() -> str:
-    """Name of the processor and how many there are."""
+    """Return the name and number of the processors."""
     name = platform.processor() or platform.machine()
     flags = ""
     if Path("/proc/cpuinfo").exists():
@@ -197,7 +197,7 @@ def hardware() -> str:
 
 
 def child(case: dict[str, Any]) -> dict[str, Any]:
-    """A case in a fresh process."""
+    """Measure one case in a new process."""
     threads = {"OMP_NUM_THREADS": str(case["threads"])}
     threads |= {} if case["threads"] > 1 else {"OMP_WAIT_POLICY": "passive"}
     command = [sys.executable, __file__, "--case", json.dumps(case)]
@@ -207,7 +207,7 @@ def child(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def line(row: dict[str, Any]) -> str:
-    """A row of the table of updates."""
+    """Return a row of the table of updates."""
     cells = [
         f"{row['size']} {row['what']}",
         row["precision"],
@@ -237,7 +237,7 @@ SAMPLING = """
 
 
 def page(rows: list[dict[str, Any]], about: dict[str, str]) -> str:
-    """The tables."""
+    """Return the tables as Markdown."""
     text = [f"{name}: {value}  " for name, value in about.items()] + ["", HEAD]
     text += [line(row) for row in rows if row["what"] != "sampling"] + [SAMPLING]
     for row in rows:

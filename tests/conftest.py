@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: where the real recordings are, when they are there at all."""
+"""Fixtures shared by all tests, with the paths of the real recordings if they are available."""
 
 from collections.abc import Callable
 from pathlib import Path

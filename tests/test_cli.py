@@ -170,7 +170,7 @@ def test_recipes_are_listed_and_shown(capsys):
 
 @pytest.fixture
 def mistake(tmp_path, capsys):
-    """Function from a command to its one message, after checking the exit code and that nothing was left behind."""
+    """Return a function that runs a command and returns its error, after checking exit code and files."""
 
     def call(*words):
         capsys.readouterr()

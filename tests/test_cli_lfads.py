@@ -1,4 +1,4 @@
-"""LFADS on the command line, and settings that are changed after the training: sample --set, compare --set."""
+"""LFADS on the command line, and settings that are changed after training: sample --set, compare --set."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Warnings on the command line: one line each, in our own words."""
+"""Warnings on the command line are one line each."""
 
 import importlib
 import inspect

@@ -1,4 +1,4 @@
-"""`spikeloom tune`: a search from the command line, killed and given again, and a message for every mistake."""
+"""`spikeloom tune`: a search that is killed and resumed, and a message for every mistake."""
 
 import csv
 import os
@@ -35,13 +35,13 @@ def house(tmp_path_factory):
 
 
 def command(house, out, *more):
-    """Words of a search."""
+    """Return the words of a command."""
     data = ["--data", house / "train.h5", "--validation", house / "validation.h5", "--out", out]
     return [str(word) for word in ("tune", "lfads-tiny", *data, *VARY, *QUICK, *more)]
 
 
 def rows(folder):
-    """Rows of trials.csv without what a clock says."""
+    """Return the rows of trials.csv without times."""
     return [row | {"seconds": ""} for row in csv.DictReader((folder / "trials.csv").open())]
 
 

@@ -1,4 +1,4 @@
-"""Times of every kind become seconds, or are refused with what they are."""
+"""Times of every kind become seconds, or are refused with their type."""
 
 import datetime as dt
 from decimal import Decimal
@@ -25,7 +25,7 @@ def seconds(times):
 
 
 class Xarray:
-    """A stand-in with the manners of a DataArray."""
+    """A stand-in with the attributes of a DataArray."""
 
     dims = ("spike",)
 
@@ -37,7 +37,7 @@ class Xarray:
 
 
 class Pint:
-    """A stand-in with the manners of a quantity of pint."""
+    """A stand-in with the attributes of a quantity of pint."""
 
     def __init__(self, magnitude, units="ms"):
         self.magnitude, self.units, self.dimensionality = magnitude, units, "[time]"
@@ -50,7 +50,7 @@ class Pint:
 
 
 class Astropy(np.ndarray):
-    """A stand-in with the manners of an astropy quantity."""
+    """A stand-in with the attributes of an astropy quantity."""
 
     unit = SimpleNamespace(to=lambda unit: 1e-3, __str__=lambda self: "ms")
 

@@ -1,4 +1,4 @@
-"""The demo, made tiny: it leaves data, model and report, says each step as a command, and resumes."""
+"""A tiny demo: it writes data, model and report, prints each step as a command, and resumes."""
 
 import json
 

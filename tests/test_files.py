@@ -1,4 +1,4 @@
-"""Files are whole or not there, and damage is noticed."""
+"""Files are complete or absent, and damage is detected."""
 
 import json
 import os

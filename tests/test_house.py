@@ -1,4 +1,4 @@
-"""House rules, read off our own source with `ast`: floors, nevers, docstrings, parameters, doors that run code."""
+"""Rules of the source, checked with `ast`: imports, docstrings, parameters, and calls that could run code."""
 
 import ast
 import itertools
@@ -107,7 +107,7 @@ CLASSES = {node.name: node for tree in TREES.values() for node in ast.walk(tree)
 
 
 def overrides(method: str, owner: ast.ClassDef | None) -> bool:
-    """Whether a class of ours above the owner has the method, so that its words and parameters are decided there."""
+    """Return whether a parent class has the method and so determines its parameters and docstring."""
     bases = [CLASSES.get(ast.unparse(base).split(".")[-1].split("[")[0]) for base in (owner.bases if owner else [])]
     return any(
         any(isinstance(item, ast.FunctionDef) and item.name == method for item in base.body) or overrides(method, base)
@@ -117,7 +117,7 @@ def overrides(method: str, owner: ast.ClassDef | None) -> bool:
 
 
 def overridden(method: str, owner: ast.ClassDef | None) -> bool:
-    """Whether a class of ours below the owner has the method: then the owner's is a default that others replace."""
+    """Return whether a subclass replaces the method."""
     return owner is not None and any(
         isinstance(item, ast.FunctionDef) and item.name == method
         for child in CLASSES.values()
@@ -185,7 +185,7 @@ def in_circle(edges: dict[str, set[str]]) -> set[str]:
 
 
 def test_no_import_cycles():
-    """Nor hidden ones: imports inside functions count."""
+    """Imports inside functions count, too."""
     assert not in_circle(module_edges())
 
 
@@ -300,7 +300,7 @@ def test_ray_is_used_by_its_public_doors_only():
 
 
 def part_of_ray(name: str) -> bool:
-    """Whether a module belongs to Ray."""
+    """Return whether a module belongs to Ray."""
     return name.split(".")[0] == "ray"
 
 
@@ -342,7 +342,7 @@ def test_no_two_parameters_one_letter_apart():
 
 
 def one_apart(first: str, second: str) -> bool:
-    """Whether one letter added, left out or changed turns one word into the other."""
+    """Return whether two words differ by one letter that is added, left out or changed."""
     short, long = sorted((first, second), key=len)
     if len(long) - len(short) > 1:
         return False

@@ -1,4 +1,4 @@
-"""What objects show in a notebook: small tables with escaped text, in the colours of the notebook."""
+"""Objects in a notebook: small tables with escaped text, in the colours of the notebook."""
 
 from dataclasses import replace
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""The front door: every name is there, an editor knows it, and importing the package imports nothing heavy."""
+"""The public names: all exist, editors can complete them, and importing the package is quick."""
 
 import ast
 import doctest

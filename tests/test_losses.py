@@ -1,4 +1,4 @@
-"""Losses against their formulas, and blind to padding."""
+"""Losses against their formulas, and independent of padding."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Settings as objects and as words: there and back, strictly."""
+"""Settings as objects and as plain values: strict conversion in both directions."""
 
 import dataclasses
 import inspect

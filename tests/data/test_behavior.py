@@ -1,4 +1,4 @@
-"""Behaviour as people hold it."""
+"""Behaviour series of every supported type."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ SPEED = 3 * TIMES
 
 
 class Tsd:
-    """A stand-in with the manners of pynapple's Tsd."""
+    """A stand-in with the attributes of pynapple's Tsd."""
 
     values = SPEED
     time_support = None

@@ -27,7 +27,7 @@ def brute(spikes, starts, bins, width):
 @few
 @given(st.data(), widths, st.integers(1, 12))
 def test_counts_equal_brute_force_for_any_event_times(data, width, bins):
-    """Any times at all, and times on the edges in particular; trials may overlap."""
+    """Random times, and times exactly on edges; trials may overlap."""
     start = st.floats(0, 3, allow_nan=False)
     starts = np.array(data.draw(st.lists(start, min_size=1, max_size=4)))
     on_edge = st.builds(
@@ -43,7 +43,7 @@ def test_counts_equal_brute_force_for_any_event_times(data, width, bins):
 @few
 @given(st.data(), widths)
 def test_bins_sum_to_the_spikes_of_the_window(data, width):
-    """However the window is cut, each spike of it is counted once."""
+    """Each spike of a window is counted once, for every division into bins."""
     lengths = np.array(data.draw(st.lists(st.integers(1, 12), min_size=1, max_size=4)))
     starts = np.cumsum(data.draw(st.lists(st.floats(0, 9), min_size=len(lengths), max_size=len(lengths))))
     spikes = [np.sort(np.array(data.draw(st.lists(st.floats(0, 40), max_size=12)), float))]

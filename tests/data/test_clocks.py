@@ -1,4 +1,4 @@
-"""Times on any clock: counts are right, or the recording is refused, or a note says what is odd."""
+"""Times on any clock: counts are correct, or there is an error or a warning with the likely cause."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""What a binning says about itself: clocks that differ, and trials that are mostly padding."""
+"""Warnings of binning: clocks that differ, and trials that are mostly padding."""
 
 import warnings
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""The one door: every kind of file and object, and what each refuses."""
+"""`load` reads every kind of file and object, and refuses arguments that do not apply."""
 
 from types import SimpleNamespace
 
@@ -82,7 +82,7 @@ def test_arguments_that_nobody_reads_are_refused(tmp_path):
 
 
 def test_pynapple_groups_bring_their_time_support():
-    """A stand-in with the manners of pynapple's TsGroup, which would bring 361 MB."""
+    """A stand-in with the attributes of pynapple's TsGroup; pynapple itself needs 361 MB."""
 
     class Group(dict):
         time_support = SimpleNamespace(start=np.array([0.0, 5.0]), end=np.array([2.0, 9.0]))

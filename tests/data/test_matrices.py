@@ -1,4 +1,4 @@
-"""Files of matrices: what each variable could be, and what is read from it."""
+"""Files of matrices: the possible roles of each variable, and reading of each role."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""What an NWB file says about its units, its valid times and its tables, and files that are damaged or are none."""
+"""Units, valid times and tables of NWB files, and damaged files."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Times in NWB files that say they are not in seconds, tags of epochs, and what `inspect` says of both."""
+"""NWB files with times in other units than seconds, tags of epochs, and their description by `inspect`."""
 
 import h5py
 import numpy as np

@@ -1,4 +1,4 @@
-"""Objects that come in through `load` and `Recording` and that once ended in a traceback."""
+"""Objects that `load` and `Recording` must accept, or refuse without a traceback."""
 
 import numpy as np
 import pytest

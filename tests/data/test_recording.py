@@ -1,4 +1,4 @@
-"""Recording -> Trials: windows, whole trials, binned counts, behaviour, and what is left out and why."""
+"""Binning of recordings: windows, whole trials, binned counts, behaviour, and reasons for leaving trials out."""
 
 import warnings
 
@@ -105,7 +105,7 @@ def test_without_observed_times_the_events_bound_the_recording():
     st.floats(0.0, 1.0),
 )
 def test_a_window_holds_the_spikes_between_its_ends(seed, width, first, bins, jitter):
-    """Counted another way: rounded spike times between rounded ends."""
+    """The same counts from rounded spike times between rounded edges."""
     rng = np.random.default_rng(seed)
     spikes = np.sort(rng.integers(0, 5000, 60)) * 1e-3 + rng.choice([0.0, jitter])
     align = np.round(rng.uniform(2.2, 3, 3), 3)

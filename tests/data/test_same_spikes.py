@@ -1,4 +1,4 @@
-"""The same spikes give the same counts through every door, in every unit and on every clock."""
+"""The same spikes give the same counts in every input format, in every unit and on every clock."""
 
 import contextlib
 import datetime as dt
@@ -32,7 +32,7 @@ def neo_train(times, unit, start, stop):
 
 
 class TsGroup(dict):
-    """A stand-in with the manners of pynapple's TsGroup."""
+    """A stand-in with the attributes of pynapple's TsGroup."""
 
     def __init__(self, trains, start, stop):
         super().__init__({key: SimpleNamespace(times=lambda t=times: t) for key, times in enumerate(trains)})
@@ -44,7 +44,7 @@ def timedelta(times):
 
 
 def through_every_door(trains, table, ends, folder):
-    """Recordings by the name of the door."""
+    """Return recordings by the name of the input format."""
     start, stop = ends
     reference = {"trial_table": table, "observed": [ends]}
     frame = pd.DataFrame(table)

@@ -13,7 +13,7 @@ from spikeloom.trials import Trials
 
 
 def write_day(path, lengths, *, channels=256, seed=0):
-    """A day as the release has it: cells of counts (bin, channel), sentences, and much else that is not read."""
+    """A file of one day as in the release: cells of counts (bin, channel), sentences, and other variables."""
     rng = np.random.default_rng(seed)
     cells = np.empty((1, len(lengths)), object)
     for position, length in enumerate(lengths):

@@ -1,4 +1,4 @@
-"""Trial tables as people hold them."""
+"""Trial tables of every supported type."""
 
 import datetime as dt
 
@@ -15,7 +15,7 @@ SPIKES = [np.arange(0.05, 6, 0.1), np.array([1.0, 2.5])]
 
 
 class IntervalSet:
-    """A stand-in with the manners of pynapple's IntervalSet."""
+    """A stand-in with the attributes of pynapple's IntervalSet."""
 
     metadata_columns = ("cue",)
     start, end = np.array([1.0, 3.0]), np.array([2.0, 4.0])

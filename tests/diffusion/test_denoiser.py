@@ -1,4 +1,4 @@
-"""Denoisers: every kind of answer leads to the same estimate; the loss sees valid entries only."""
+"""Denoisers: every kind of prediction gives the same estimate, and the loss reads valid entries only."""
 
 import math
 
@@ -12,7 +12,7 @@ from spikeloom.errors import SettingError
 
 
 class Backbone(nn.Module):
-    """Mixes channels, and all bins: whatever stands in padding would reach every bin."""
+    """A network that mixes channels and bins, so that values in padding would change every bin."""
 
     def __init__(self, channels):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Guidance: 1 is the denoiser itself, 0 forgets the condition, and one evaluation serves both halves."""
+"""Guidance: strength 1 is the denoiser itself, 0 ignores the condition, and both estimates take one evaluation."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from spikeloom.nn.stack import Backbone
 
 
 class Shifted(Denoiser):
-    """Estimate that is moved by the condition where there is one, and counts its evaluations."""
+    """A denoiser that adds the condition to its estimate, and counts its evaluations."""
 
     def __init__(self):
         super().__init__()

@@ -88,7 +88,7 @@ def test_default_keeps_the_standard_deviation_within_one_percent(schedule):
 
 
 def test_default_keeps_two_clusters():
-    """Two clusters with sd 0.1 at -1 and 1: data that no Gaussian denoiser knows."""
+    """Two clusters with sd 0.1 at -1 and 1, which are not Gaussian."""
 
     class Clusters(Denoiser):
         schedule = LinearBeta()
@@ -143,7 +143,7 @@ def test_a_trial_is_the_same_alone_and_in_a_batch(sampler):
 
 
 class Smearing(Denoiser):
-    """Mean over all bins, and NaN in padding: a denoiser that would carry padding anywhere."""
+    """A denoiser that averages over bins and returns NaN in padding, so that padding would spread."""
 
     schedule = LinearBeta()
 

@@ -1,4 +1,4 @@
-"""The stream: the very trial that the windowed denoiser gives, block by block, whatever its length and window."""
+"""The stream equals the trial of the windowed denoiser, for every length and window."""
 
 from itertools import islice
 
@@ -19,13 +19,13 @@ CHANNELS = 3
 
 
 def normal(seed: int):
-    """Numbers of one long trial, so many bins at a time, in the order of time."""
+    """Return numbers of one long trial, n bins per call, in the order of time."""
     rng = np.random.default_rng(seed)
     return lambda bins: torch.from_numpy(rng.standard_normal((1, bins, CHANNELS), dtype=np.float32))
 
 
 def condition_by_piece(vector, sequence):
-    """Reads a condition so many bins at a time."""
+    """A reader of a condition that returns n bins per call."""
     position = [0]
 
     def read(bins):

@@ -1,4 +1,4 @@
-"""The windowed denoiser: plain where it can be, exact where the plain one works bin by bin, and without a seam."""
+"""The windowed denoiser: equal to the inner denoiser for short trials and for bin-wise denoisers, and without seams."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_samples_of_an_exact_gaussian_do_not_change():
 
 
 class Course(Denoiser):
-    """Knows trials of one value per channel, the place in the window its mean: a network of aligned trials."""
+    """A denoiser of aligned trials: each bin of the window has its own mean."""
 
     schedule = SCHEDULE
 
@@ -48,7 +48,7 @@ class Unshifted(Denoiser):
 
 
 def test_no_bin_is_always_at_the_same_place_of_a_window():
-    """Windows that begin with the trial at every level leave their course in the samples; shifted ones hardly any."""
+    """Windows at fixed bins leave the time course of a window in the samples; shifted windows hardly do."""
     sampler, tied = UniPC(20), []
     shifted = Windowed(Course(), window=16)
     for denoiser in (Unshifted(shifted), shifted):

@@ -1,4 +1,4 @@
-"""Baselines have the rates they promise and nothing else."""
+"""Baselines have the required rates and no other structure."""
 
 import numpy as np
 import pytest

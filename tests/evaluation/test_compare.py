@@ -1,4 +1,4 @@
-"""A winner is named only where the spread allows it."""
+"""A winner is named only if the spread allows it."""
 
 import io
 import json

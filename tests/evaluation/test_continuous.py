@@ -1,4 +1,4 @@
-"""Continuous recordings are judged in windows: the noise floor comes from blocks of time, and the report says so."""
+"""Evaluation of continuous recordings in windows: the noise floor compares blocks of time, and the report notes it."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What evaluate measures, on small trials: fair sizes, same seed same numbers, clear words for mistakes."""
+"""`evaluate` on small trials: equal sizes, equal numbers for equal seeds, and clear errors."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Halves are disjoint, equal, balanced and repeatable; matched sets are what they say."""
+"""Halves are disjoint, equal, balanced and repeatable, and matched sets have matched conditions."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""NWB files of five units and twenty trials, with what a test adds or breaks."""
+"""NWB files of five units and twenty trials, which a test can extend or damage."""
 
 import datetime
 import warnings

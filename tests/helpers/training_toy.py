@@ -78,7 +78,7 @@ def stages(modules, *, plan=PLAN, validation=True, before=None):
 
 
 def run(folder, *, plan=PLAN, before=None, validation=True, seed=7):
-    """Train both stages; final weights by name, and history without what a clock says."""
+    """Train both stages, and return the final weights by name and the history without times."""
     modules = nn.ModuleList([network(3, 2, seed=0), network(3, 2, seed=1)])
     history = engine.train(
         stages(modules, plan=plan, before=before, validation=validation), seed=seed, out=folder, progress=False
@@ -88,7 +88,7 @@ def run(folder, *, plan=PLAN, before=None, validation=True, seed=7):
 
 
 def count_down(count):
-    """A function that kills its process at its count-th call."""
+    """Return a function that kills its process at its count-th call."""
     left = [count]
 
     def call(*_):
@@ -100,7 +100,7 @@ def count_down(count):
 
 
 def forked(work):
-    """Do the work in a forked process; its exit status."""
+    """Do the work in a forked process, and return its exit status."""
     child = os.fork()
     if child == 0:
         try:

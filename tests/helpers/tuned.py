@@ -15,5 +15,5 @@ def tuned(angles: np.ndarray, *, seed: int, name: str = "angle_deg") -> Trials:
 
 
 def every(step: float, trials: int = 160) -> np.ndarray:
-    """Angles so far apart, again and again, degrees."""
+    """Return evenly spaced angles in degrees, repeated."""
     return (np.arange(trials) * step) % 360

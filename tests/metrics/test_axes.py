@@ -1,4 +1,4 @@
-"""DCI, MIG, SAP: 1 for codes that are the variables, near 0 for codes that know nothing, lost and found by rotation."""
+"""DCI, MIG, SAP: 1 for codes that are the variables, near 0 for unrelated codes, and changed by rotations."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Directions and behaviour read from both sides, condition by condition, and of directions that nobody recorded."""
+"""Directions and behaviour decoded from both sides, also for directions that were never recorded."""
 
 import numpy as np
 import pytest

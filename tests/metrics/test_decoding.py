@@ -1,4 +1,4 @@
-"""Decoders against scikit-learn, and what they say of trials that do or do not follow their condition."""
+"""Decoders against scikit-learn, and their results for trials that do or do not follow their condition."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Data without variance, with one of everything, or with counts of any size: a number that is right, or a reason."""
+"""Data without variance, with one trial, neuron or bin, or with huge counts: a correct number, or a reason."""
 
 import warnings
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def unequal(seed: int) -> Trials:
 
 
 def partly_silent(seed: int) -> Trials:
-    """Neurons of which all but one are silent."""
+    """Trials in which all neurons but one are silent."""
     counts = np.random.default_rng(seed).poisson(1.0, (48, 20, 6))
     counts[:, :, 1:] = 0
     return made(counts)

@@ -17,7 +17,7 @@ def centred(trials):
 
 
 def lagged(x, y, lag):
-    """Sum of x_t y_{t + lag} over the bins both have, and how many there are."""
+    """Return the sum of x_t y_{t + lag} over common bins, and their number."""
     start, stop = max(0, -lag), min(len(x), len(y) - lag)
     return (float(x[start:stop] @ y[start + lag : stop + lag]), stop - start) if stop > start else (0.0, 0)
 

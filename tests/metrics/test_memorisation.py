@@ -1,4 +1,4 @@
-"""Copies are found, new trials are not accused."""
+"""Copies are found, and new trials are not reported as copies."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Data of any size and without variance: every model trains and samples finite counts, or says why not."""
+"""Data of any size and without variance: every model trains and samples finite counts, or raises a clear error."""
 
 import warnings
 

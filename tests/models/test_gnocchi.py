@@ -1,4 +1,4 @@
-"""GNOCCHI end to end on a toy: what it promises about codes, seeds, traversals, lengths, files and mistakes."""
+"""GNOCCHI end to end on a toy: codes, seeds, traversals, lengths, files and errors."""
 
 import warnings
 
@@ -89,7 +89,7 @@ def test_codes_samples_and_reconstructions_are_trials(fitted):
 
 
 def test_learns_what_codes_are_for():
-    """After some hundred updates codes tell both variables of other trials, and rates follow the code."""
+    """After a few hundred updates both variables of other trials are decoded from codes, and rates follow the code."""
     trained = read_recipe("gnocchi-tiny", ["signal_settings.of=rates", "plan.updates=400"]).build(NEURONS)
     trained.fit(toy(400), progress=False)
     other = toy(100, seed=1)

@@ -1,4 +1,4 @@
-"""LDNS end to end on a toy: what it promises about seeds, batches, lengths, files, conditions and calibration."""
+"""LDNS end to end on a toy: seeds, batches, lengths, files, conditions and calibration."""
 
 import json
 import subprocess

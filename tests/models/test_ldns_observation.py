@@ -1,4 +1,4 @@
-"""The observation model inside LDNS: chosen by words, fitted between the stages, kept in files."""
+"""The observation model of LDNS: chosen by name, fitted between the stages, saved in files."""
 
 import json
 
@@ -110,7 +110,7 @@ def test_its_statistics_are_measured_and_kept_in_the_file(fitted, tmp_path):
 
 
 def test_a_folder_of_another_version_is_refused_in_one_sentence(fitted, tmp_path):
-    """Before its settings are read, for an older folder has settings of other names."""
+    """The version is checked before the settings, because an older folder has settings of other names."""
     fitted.save(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     old = {**config, "version": 1, "settings": {"observation": {"name": "Poisson"}}}
@@ -121,7 +121,7 @@ def test_a_folder_of_another_version_is_refused_in_one_sentence(fitted, tmp_path
 
 
 def test_a_resumed_run_has_the_same_observation_model(tmp_path, monkeypatch, fitted):
-    """Stopped within the second stage, it measures again what it had measured."""
+    """If training stops in the second stage, a resume fits the same statistics again."""
     trials = toy_trials(40, variable=True)
     half = toy_model()
     with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""LFADS end to end on a toy: bound against closed forms, rates against true ones, seeds, streams, files, mistakes."""
+"""LFADS end to end on a toy: bound against closed forms, rates against true ones, seeds, streams, files, errors."""
 
 from itertools import islice
 
@@ -90,7 +90,7 @@ def test_the_bound_lies_below_the_likelihood(fitted):
 
 
 def test_coordinated_dropout_keeps_the_scale_of_the_likelihood(fitted):
-    """Judged on hidden entries only, divided by their share, the data term is that of whole trials on average."""
+    """The data term of hidden entries, divided by their share, is on average that of complete trials."""
     data = toy(200, seed=6)
     full = loss_of(fitted, data).parts["nll"].item()
     hidden = loss_of(fitted, data, training=True).parts["nll"].item()

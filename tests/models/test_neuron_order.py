@@ -1,4 +1,4 @@
-"""A model knows its neurons: trials may hold them in any order, and other neurons are refused."""
+"""A model matches neurons by name: trials may hold them in any order, and other neurons are refused."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A stranger's model: a Poisson GLM of time and condition in one file and one recipe, through every public door."""
+"""A user's own model, a Poisson GLM of time and condition, works with all public functions and commands."""
 
 import json
 from pathlib import Path

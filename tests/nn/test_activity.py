@@ -1,4 +1,4 @@
-"""What is diffused: smoothing that sees no padding, components that give trials back, statistics of training trials."""
+"""Diffused signal: smoothing ignores padding, components restore trials, statistics are those of training trials."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""The space of training codes: whitened, coloured, and left with a warning that says how far."""
+"""The space of training codes: whitening, its inverse, and the warning about codes far outside."""
 
 import warnings
 

@@ -32,7 +32,7 @@ def test_states_stay_bounded_for_ever():
 
 
 def naive(controller, generator, counts, start, noise):
-    """The same in words of torch: cells that project everything at every step."""
+    """Return the same from torch's cells, which project all inputs at every step."""
     read, _ = controller.encoder(counts)
     cell = nn.GRUCell(generator.inputs, generator.units.hidden_size)
     with torch.no_grad():

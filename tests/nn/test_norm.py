@@ -1,4 +1,4 @@
-"""The fused steps of a block: their definition, their gradients, and the same numbers however they are portioned."""
+"""The fused steps of a block: definition, gradients, and equal numbers for every size of portions."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""The backbone of vectors: exact for Gaussian data before it is trained, and moved by its condition."""
+"""The backbone of vectors: exact for Gaussian data before training, and dependent on its condition."""
 
 import pytest
 import torch

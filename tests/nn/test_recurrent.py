@@ -1,4 +1,4 @@
-"""The encoder of whole trials: padding changes nothing, both ends of a trial do."""
+"""The encoder of whole trials: its result does not depend on padding, but on both ends of a trial."""
 
 import torch
 

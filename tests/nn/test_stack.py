@@ -1,4 +1,4 @@
-"""The backbone: padding and the future stay out, streaming equals the batch, every setting and parameter counts."""
+"""The backbone: no influence of padding or the future, streaming equals the batch, and every setting has an effect."""
 
 import pytest
 import torch

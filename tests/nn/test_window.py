@@ -1,4 +1,4 @@
-"""Windows: every bin is covered, what works bin by bin is unchanged, and nothing outside a window is seen."""
+"""Windows cover every bin, do not change bin-wise networks, and hide all bins outside the window."""
 
 import torch
 from hypothesis import given, settings
@@ -40,7 +40,7 @@ def test_every_window_gets_its_part_of_the_condition():
 @given(first=st.integers(1, 60), second=st.integers(1, 60), window=st.integers(2, 20))
 @settings(deadline=None, max_examples=60)
 def test_a_trial_is_the_same_in_any_batch(first, second, window):
-    """With a network that hears everything valid in its window, the mean over it."""
+    """With a network that averages over the valid bins of its window."""
     network = lambda x, mask: ((x * mask[..., None]).sum(1, keepdim=True) / mask.sum(1)[:, None, None].clamp(1)) + 0 * x
     time = max(first, second)
     x = torch.randn(2, time, 1, generator=torch.Generator().manual_seed(0))

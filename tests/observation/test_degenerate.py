@@ -18,7 +18,7 @@ def poisson(mean, shape=(N_TRIALS, N_BINS, N_NEURONS)) -> np.ndarray:
 
 
 def changed(where, value: int) -> np.ndarray:
-    """Counts of which some are set to a value."""
+    """Return counts with a subset set to a value."""
     counts = poisson(0.3)
     counts[where] = value
     return counts

@@ -1,4 +1,4 @@
-"""Spike history: known filters are found, nobody runs away, and the published form is what it says."""
+"""Spike history: known filters are recovered, rates stay bounded, and the published form agrees with its formula."""
 
 import numpy as np
 import pytest
@@ -116,7 +116,7 @@ def test_what_is_sampled_follows_its_own_past(pieces):
 
 
 def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
-    """Even filters that nobody fitted, whose every spike would call for 20 more, leave rates bounded and steady."""
+    """Rates stay bounded and steady even for filters with which each spike would cause 20 more."""
     model = observed(Poisson())
     model.history.filters.fill_(3.0)
     rates = torch.full((2, 10_000, NEURONS), 0.05)

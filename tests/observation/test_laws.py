@@ -1,4 +1,4 @@
-"""What every observation model must obey: sampling in pieces and batches, means, probabilities, gradients, files."""
+"""Laws of all observation models: sampling in pieces and batches, means, probabilities, gradients, files."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def streams(trials) -> Streams:
 
 
 def spoken(name: str) -> ObservationModel:
-    """A model whose statistics are not those it starts with."""
+    """Return a model with statistics that differ from the initial ones."""
     model = made(name)
     lag, gen = torch.arange(1, 21)[:, None], torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -76,7 +76,7 @@ def test_a_trials_spikes_do_not_depend_on_its_batch_or_on_later_bins(name):
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("pieces", [(13, 1, 26), (1, 1, 1, 37), (20, 20)])
 def test_pieces_are_those_of_the_whole(name, pieces):
-    """Across a border the recent counts and the recent noise go on: bit for bit."""
+    """Recent counts and recent noise continue across a border, bit for bit."""
     model, memory, same = spoken(name), {}, streams(range(5))
     drive = drives(model)
     parts = [model.sample(part, same, memory) for part in drive.split(pieces, 1)]

@@ -1,4 +1,4 @@
-"""Shared noise: what is put in is found, where there is none none is found, and the likelihood is honest."""
+"""Shared noise: simulated noise is recovered, none is found in independent counts, and the likelihood is correct."""
 
 import math
 
@@ -60,7 +60,7 @@ def test_box_series_have_unit_variance_and_their_correlation(bins):
 
 @pytest.mark.parametrize("bin_width", [0.005, 0.02])
 def test_the_covariance_that_was_put_in_is_found(bin_width):
-    """At 20 ms the box is one bin. Off the diagonal, where data speak."""
+    """At 20 ms the box is one bin. Only entries off the diagonal are compared, which the data determine."""
     true = noisy(bin_width)
     trials, rates = recorded(true, trials=400, bin_width=bin_width)
     model = around(rank=4)
@@ -127,7 +127,7 @@ def test_likelihood_by_particles_is_that_by_integration():
 
 
 def test_likelihood_prefers_the_model_that_made_the_data():
-    """Over whole trials, the noise is worth something; counts judged one by one do not see it."""
+    """Noise improves the likelihood of complete trials, but not that of single counts."""
     true, none = noisy(strength=0.8), noisy(strength=0.0)
     trials, rates = recorded(true, trials=20, time=60)
     counts, drive = torch.from_numpy(trials.counts.astype(np.float32)), true.drive(torch.from_numpy(rates))

@@ -1,4 +1,4 @@
-"""Poisson counts against scipy, and what every observation model must obey."""
+"""Poisson counts against scipy, and laws of all observation models."""
 
 import numpy as np
 import pytest

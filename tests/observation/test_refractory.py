@@ -1,4 +1,4 @@
-"""Bin refractoriness: the formula, the fit, and rates that mean what they say."""
+"""Bin refractoriness: the formula, the fit, and exact mean counts."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ def refractory(q: list[float]) -> Refractory:
 
 
 def test_some_of_two_and_more_become_one():
-    """The closed form against doing it: draw Poisson counts, replace with probability q."""
+    """The closed form against a simulation: draw Poisson counts and replace them with probability q."""
     rng, model = np.random.default_rng(0), refractory([0.0, 0.4, 0.9])
     drive = model.drive(torch.tensor([0.1, 0.5, 1.5]))[None, None].double()
     rate, q = model.raised(model.rates(drive))[0, 0].numpy(), model.q.numpy()

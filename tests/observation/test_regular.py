@@ -1,4 +1,4 @@
-"""Regular counts: a distribution with the mean it says, whose quantiles, variance and share are right."""
+"""Regular counts: exact mean, quantiles, variance and share."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Spikes from anybody's rates: they have the recorded trials' history and shared noise, Poisson counts have not."""
+"""Spikes from given rates have the history and shared noise of recorded trials; Poisson counts have not."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Figures of conditional samples: what they show, that both hands can draw them, and what the command adds."""
+"""Figures of conditional samples: content, drawings as SVG and with matplotlib, and those of the command."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from tests.helpers.tuned import every, tuned
 
 
 def moving(trials: Trials, *, seed: int) -> Trials:
-    """The trials with a hand velocity that their population count tells."""
+    """Return the trials with a hand velocity that follows their population count."""
     rng = np.random.default_rng(seed)
     turn = np.sin(np.arange(60) / 8 + rng.uniform(0, 6, (len(trials), 1)))
     velocity = np.stack([turn, -turn], 2)

@@ -35,7 +35,7 @@ def file(report: Report, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Opened:
-    """A page with its messages and the addresses that it requested."""
+    """A page with its console messages and the addresses that it requested."""
 
     def __init__(self, browser: Any, file: Path, **how: Any) -> None:
         self.page = browser.new_page(**how)

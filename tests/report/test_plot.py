@@ -1,4 +1,4 @@
-"""Figures of one call: what they draw is what the trials hold."""
+"""Figures in one call draw the values that the trials hold."""
 
 from dataclasses import replace
 

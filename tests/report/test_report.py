@@ -1,4 +1,4 @@
-"""A row knows what share of the distance is closed; a report says so in a sentence, a table, files and a page."""
+"""Distance closed of rows, and its display in the summary, the table, the files and the page of a report."""
 
 import csv
 import io

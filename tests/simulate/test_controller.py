@@ -1,4 +1,4 @@
-"""The controller learns: the hand comes nearer within few updates, and equal seeds give equal weights."""
+"""The controller learns within few updates, and equal seeds give equal weights."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Simulated reaching: physics that balances, trials that do not depend on each other, hands that arrive."""
+"""Simulated reaching: energy balance, independent trials, and hands that reach their targets."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A run folder belongs to one run: any change of what training reads is refused by name, any other is not."""
+"""A run folder belongs to one run: changes of data that training reads are refused by name, other changes are not."""
 
 import json
 from dataclasses import replace

@@ -86,7 +86,7 @@ def test_one_process_cannot_work_twice_in_a_folder(tmp_path):
 
 @pytest.fixture
 def without_locks(monkeypatch):
-    """A disk that knows no locks."""
+    """A disk without locks."""
 
     def refuse(file, how):
         raise OSError(errno.ENOLCK, "No locks available")

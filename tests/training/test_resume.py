@@ -1,4 +1,4 @@
-"""A run that was really killed ends with the same weights, bit for bit."""
+"""A run that was killed and resumed ends with the same weights, bit for bit."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def ask(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def uninterrupted(ask):
-    """The run that nobody disturbs."""
+    """Return the result of an uninterrupted run."""
     return ask([])
 
 

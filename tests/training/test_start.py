@@ -1,4 +1,4 @@
-"""Training that begins at saved weights, and a listener that is called at each validation."""
+"""Training that starts from saved weights, and the function that is called after each validation."""
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def test_other_shapes_missing_weights_and_damage_are_refused(tmp_path):
 
 
 def validated(calls, *, stop=None, average=0.95):
-    """Train the toy with a listener; its history."""
+    """Train the toy with a listener, and return its history."""
     plan = engine_plan(average)
     module = pair(0)
 
@@ -80,7 +80,7 @@ def engine_plan(average):
 
 
 def toy_loss(module):
-    """What the validation loss of the first stage is without its noise."""
+    """Return the validation loss of the first stage without its noise."""
     options = toy.data(trials=9, seed=4)
     with torch.no_grad():
         error = (module[0](options["x"]) - options["y"]).square() * options["valid"][:, None]

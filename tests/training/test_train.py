@@ -140,7 +140,7 @@ def test_ten_bad_updates_stop_with_the_last_good_weights(tmp_path, where):
 
 
 def test_the_best_weights_on_the_validation_trials_come_back():
-    """The truth changes sign half-way: the best weights on the validation trials are those of before."""
+    """The target changes sign half-way, so the best weights on the validation trials come from the first half."""
     module, call = nn.Linear(1, 1), iter(range(1000))
     x = torch.linspace(-1, 1, 8)[:, None]
     seen = {}

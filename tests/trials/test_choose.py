@@ -1,4 +1,4 @@
-"""Expressions that choose neurons or trials: what they read, what they refuse, and that they keep the right rows."""
+"""Expressions that choose neurons or trials: valid and invalid ones, and the rows that they keep."""
 
 import operator
 import warnings

@@ -1,4 +1,4 @@
-"""Counts as people hold them."""
+"""Counts of every supported type."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ COUNTS = np.random.default_rng(0).poisson(1.0, (2, 5, 3))
 
 
 class DataArray:
-    """A stand-in with the manners of xarray's."""
+    """A stand-in with the attributes of xarray's DataArray."""
 
     attrs = ()
     dims = ("neuron", "trial", "time")

@@ -1,4 +1,4 @@
-"""Neurons have an identity: any order of named neurons gives the same, and different neurons never meet."""
+"""Identity of neurons: results do not depend on the order of named neurons, and different neurons are refused."""
 
 import warnings
 

@@ -1,4 +1,4 @@
-"""Pooling sets of trials: nothing changes a value, and what only some sets have is named; and what padding costs."""
+"""Pooling sets of trials: values are kept, fields of only some sets are named, and padding is limited."""
 
 import warnings
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Parts of trials: which trials share spikes, blocks of time, and splits that a data set brings along."""
+"""Splits of trials: trials that share spikes, blocks of time, and splits by a condition."""
 
 import warnings
 
@@ -23,7 +23,7 @@ def windows(starts, lengths, **conditions) -> Trials:
 
 
 def overlap(trials: Trials, one: int, two: int) -> bool:
-    """Whether two trials overlap by more than a thousandth of a bin, computed pair by pair."""
+    """Return whether two trials overlap by more than a thousandth of a bin, computed pair by pair."""
     begins, lasts = trials.start_times, trials.lengths * WIDTH
     later, sooner = max(begins[one], begins[two]), min(begins[one] + lasts[one], begins[two] + lasts[two])
     return bool(sooner - later > 0.5e-3 * WIDTH)

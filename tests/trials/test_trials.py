@@ -1,4 +1,4 @@
-"""`Trials`: what may come in, what comes out, and that padding is never seen."""
+"""`Trials`: valid arguments, results of the methods, and padding without influence."""
 
 import numpy as np
 import pytest

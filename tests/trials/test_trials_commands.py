@@ -1,4 +1,4 @@
-"""The commands split, concatenate and select: what they write, what they say, and what they refuse."""
+"""The commands split, concatenate and select: their files, notes and errors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +35,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def done(folder, capsys):
-    """Function that runs a command, which must end well, and gives its notes."""
+    """Return a function that runs a command, which must succeed, and returns its notes."""
 
     def command(*arguments: str) -> str:
         capsys.readouterr()
@@ -47,7 +47,7 @@ def done(folder, capsys):
 
 @pytest.fixture
 def refused(folder, capsys):
-    """Function that runs a command, which must end with code 2 and leave all files as they were; gives its message."""
+    """Return a function that runs a command, which must fail with code 2 and change no file; it returns its message."""
 
     def command(*arguments: str) -> str:
         before = {path.name: path.read_bytes() for path in folder.iterdir()}

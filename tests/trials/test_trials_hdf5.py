@@ -1,4 +1,4 @@
-"""Trials files: what goes in comes out, and a damaged file is refused rather than read."""
+"""Trials files: a round trip changes nothing, and a damaged file is refused."""
 
 import resource
 
@@ -75,7 +75,7 @@ def test_the_layout_is_the_documented_one(tmp_path):
 
 
 def test_a_flipped_bit_is_refused_or_harmless(tmp_path):
-    """Wherever the bit is: in the data, in an attribute, in the structure."""
+    """A flipped bit is detected in the data, in attributes and in the structure."""
     trials = example()
     path = tmp_path / "t.h5"
     trials.save(path)

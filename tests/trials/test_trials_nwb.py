@@ -1,4 +1,4 @@
-"""Generated trials as spike times: what is binned again is what was written."""
+"""Generated trials as spike times give the same counts when they are binned again."""
 
 import resource
 

@@ -1,4 +1,4 @@
-"""Quick attempts: what is tested is the search."""
+"""Quick attempts, because only the search is tested."""
 
 import pytest
 

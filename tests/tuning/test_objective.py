@@ -1,4 +1,4 @@
-"""What a search looks for: known answers, and that nothing hidden is seen."""
+"""Objectives of a search: known results, and no access to hidden entries."""
 
 import math
 
@@ -17,7 +17,7 @@ from tests.helpers.toy_search import waves
 
 
 class Parrot(Model):
-    """Generates given trials; infers the rates it was given, and remembers what it saw."""
+    """A model that generates given trials, infers given rates, and stores the counts that it reads."""
 
     def __init__(self, neurons, trials):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Populations: a generation begins at weights, a member that fails is the worst; and Ray, where it is installed."""
+"""Populations: a generation starts from saved weights, and a failed member ranks last; with Ray, if it is installed."""
 
 import csv
 import subprocess
@@ -65,7 +65,7 @@ def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(populatio
 
 
 def refused(made):
-    """What is looked at before a population is trained."""
+    """Checks before a population is trained."""
     _check(made, objective(made.aim, train=made.train, validation=made.validation))
 
 

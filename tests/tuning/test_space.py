@@ -1,4 +1,4 @@
-"""What may vary: words and TOML, good and bad, and values that stay in their ranges."""
+"""Search spaces from text and TOML, valid and invalid, and values that stay in their ranges."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A search with Optuna: it finds, prunes, survives faults, and resumes."""
+"""A search with Optuna: it optimises, prunes, survives failures, and resumes."""
 
 import csv
 import json
@@ -27,7 +27,7 @@ EXPLODES = "plan.learning_rate=0.02|1e25"
 
 
 def table(folder):
-    """Rows of trials.csv without what a clock says."""
+    """Return the rows of trials.csv without times."""
     rows = list(csv.DictReader((folder / "trials.csv").open()))
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
 
@@ -40,7 +40,7 @@ def reports(folder):
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
-    """A search of four attempts that nobody disturbs."""
+    """Return an uninterrupted search of four attempts."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     said = []
     return (
@@ -160,11 +160,11 @@ def test_other_objectives(tmp_path, aim):
 
 
 class Stop(Exception):
-    """Not a fault of an attempt."""
+    """A bug, which is not a failure of an attempt."""
 
 
 def test_an_attempt_that_was_under_way_is_taken_up_again(tmp_path, monkeypatch):
-    """Stopped in the middle of attempts, a search ends as one that was not: proposals, reports, scores, weights."""
+    """A search that is stopped and resumed ends like an uninterrupted one: proposals, reports, scores, weights."""
     expected = study(search(tmp_path / "uninterrupted", RATES, "network_settings.dropout=0..0.5"), attempts=3)
     true, calls = Reconstruction.score, []
 

@@ -1,4 +1,4 @@
-"""What a model costs is counted and measured, and reaches the report."""
+"""The cost of a model is computed and shown in the report."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Bits per spike against the definition, and what must hold for it."""
+"""Bits per spike against its definition and its properties."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The readout: each source of rates has statistics of its own, whatever was fitted before."""
+"""The readout: each source of rates has its own statistics, which do not depend on earlier fits."""
 
 import copy
 
@@ -77,7 +77,7 @@ def test_each_source_is_adapted_to_its_own_samples(model):
 
 
 def test_held_out_likelihood_uses_the_observation_model_of_inferred_rates(model):
-    """The one that was fitted to pairs of rate and count, which adapting to samples leaves alone."""
+    """Return the statistics that were fitted to pairs of rate and count, which adapting to samples does not change."""
     fitted = copy.deepcopy(model)
     with torch.no_grad():
         fitted.readout.fit_observation(toy_trials(40), fitted.unseen_rates)
