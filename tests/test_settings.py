@@ -51,6 +51,23 @@ def test_words_give_back_the_object(updates, batch, horizon, average):
     assert construct(Plan, with_words(describe(plan)), "plan") == plan
 
 
+def test_a_subclass_of_settings_is_named_and_its_base_is_not():
+    @dataclasses.dataclass(frozen=True)
+    class Longer(Plan):
+        """A plan with one more setting."""
+
+        pause: int = 3
+
+    plan = Longer(updates=7, batch=2, pause=5)
+    words = describe(plan)
+    assert words["name"] == "Longer"
+    assert value_of(Plan, words, "plan", Plan(updates=1, batch=1)) == plan
+    assert "name" not in describe(Plan(updates=7, batch=2))
+    assert value_of(Plan, {"updates": 9}, "plan", plan) == dataclasses.replace(plan, updates=9)
+    with pytest.raises(SettingError, match=r"must name one of .*Longer.*Plan"):
+        value_of(Plan, "Longest", "plan", plan)
+
+
 @pytest.mark.parametrize("schedule", [LinearBeta(), Cosine()])
 def test_a_choice_of_classes_is_named(schedule):
     words = describe(schedule)

@@ -6,6 +6,7 @@ object. The signatures and annotations of constructors define the keys and their
 no code here. A name only chooses among existing classes; it never imports or calls anything else.
 """
 
+import dataclasses
 import difflib
 import importlib
 import inspect
@@ -49,11 +50,13 @@ RENAMED = {
 def describe(settings: object) -> dict[str, object]:
     """Return a settings object as plain values: the arguments of its constructor, by name.
 
-    If there are several classes to choose from (a sampler, a schedule), the class name comes first.
+    If there are several classes to choose from (a sampler, a schedule, a subclass of settings), the class name comes
+    first.
     """
     kind = type(settings)
     names = [name for name in inspect.signature(kind).parameters if name != "n_neurons"]
-    chosen = {"name": kind.__name__} if any(inspect.isabstract(base) for base in kind.__mro__) else {}
+    several = any(inspect.isabstract(base) or dataclasses.is_dataclass(base) for base in kind.__mro__[1:])
+    chosen = {"name": kind.__name__} if several else {}
     return {**chosen, **{name: _plain(getattr(settings, name)) for name in names}}
 
 
@@ -133,10 +136,8 @@ def value_of(annotation: object, value: object, where: str, default: object) -> 
         )
     table = _merged({} if default in (None, inspect.Parameter.empty) else describe(default), value)
     name = table.pop("name", None)
-    if inspect.isabstract(kind):
+    if inspect.isabstract(kind) or name is not None:
         kind = named(kind, name, where)
-    elif name not in (None, kind.__name__):
-        raise SettingError(f"{where} must be settings of {kind.__name__}.", f"It names {name!r}.", "Remove name.")
     return construct(kind, table, where)
 
 
@@ -194,13 +195,16 @@ def _has_settings(kind: type) -> bool:
 
 
 def named(base: type[T], name: object, where: str) -> type[T]:
-    """Return the concrete subclass with this name, ignoring case, after importing the packages of the base."""
+    """Return the concrete class with this name, the base or below it, after importing the packages of the base.
+
+    Capital and small letters are equal.
+    """
     parents = base.__module__.split(".")
     for depth in range(2, len(parents)):  # spikeloom.models and spikeloom.models.common, for a base in the latter
         package = importlib.import_module(".".join(parents[:depth]))
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")
-    classes = {kind.__name__: kind for kind in _below(base) if not inspect.isabstract(kind)}
+    classes = {kind.__name__: kind for kind in (base, *_below(base)) if not inspect.isabstract(kind)}
     for class_name, kind in classes.items():
         if isinstance(name, str) and class_name.lower() == name.lower():
             return kind

@@ -11,11 +11,11 @@
 | array of counts (also of torch, SciPy, pandas, xarray) with `axes` and `bin_width` | `Trials` |
 | ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
 
-A new kind of source needs a function that returns one of the two, and one branch in `load`.
+A new kind of file needs a function that returns one of the two, and one line in `READERS`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,9 @@ from spikeloom.data.speech import read_speech
 from spikeloom.errors import DataError, FileError, SettingError
 from spikeloom.objects import Foreign
 from spikeloom.trials import Trials
+
+READERS: dict[str, Callable[[Path], Recording | Trials]] = {".h5": Trials.load, ".hdf5": Trials.load}
+"""Maps the ending of a file to the function that reads it, for files that need no further arguments."""
 
 
 def load(
@@ -120,9 +123,9 @@ def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
         if table is not None and name is None:  # columns, a DataFrame or another table in memory
             recording = replace(recording, trial_table=table)
         return recording if arguments["counts"] is None else recording.counted(arguments["counts"])
-    if kind in (".h5", ".hdf5"):
-        _only(arguments, "a trials file")
-        return Trials.load(path)
+    if kind in READERS:
+        _only(arguments, f"a file {kind}")
+        return READERS[kind](path)
     if path.is_dir() or (kind == ".mat" and arguments["variable"] is None and matrices.is_speech(path)):
         _only(arguments, "speech data")
         return read_speech(path)
@@ -131,7 +134,7 @@ def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
         _only(arguments, "a file of matrices", *options)
         return matrices.read_matrix(path, **{name: arguments[name] for name in options})
     raise FileError(
-        "spikeloom reads .nwb, its own .h5, .npz, .npy and .mat.",
+        f"spikeloom reads {', '.join(('.nwb', *matrices.SUFFIXES, *READERS))}.",
         f"{path} is none of them.",
         "Convert it to NWB, or load the arrays yourself and pass them to load().",
     )

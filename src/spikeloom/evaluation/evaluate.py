@@ -18,7 +18,7 @@ from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
 from spikeloom.metrics.conditional import read_behavior, read_directions
 from spikeloom.metrics.ldns_protocol import FAULTS, ldns_protocol
 from spikeloom.metrics.memorisation import Memorisation, memorisation
-from spikeloom.metrics.panel import Metric, Pair
+from spikeloom.metrics.panel import METRICS, Metric, Pair
 from spikeloom.report.findings import Closest, Shown
 from spikeloom.report.report import Report
 from spikeloom.report.rows import ProtocolRow, Row
@@ -35,6 +35,7 @@ def evaluate(
     reference: Trials | None = None,
     condition: Condition = None,
     every: float | None = None,
+    metrics: Sequence[Metric] = METRICS,
     splits: int = 5,
     seed: int = 0,
     latent_gaussian: Trials | None = None,
@@ -53,6 +54,7 @@ def evaluate(
             `None` chooses one (see `metrics.Pair`).
         every: Cut all trials into windows of this length in seconds before they are compared; `None` compares whole
             trials. Use it for continuous recordings and for trials of a few minutes.
+        metrics: Metrics to compute, in the order of the report.
         splits: Number of splits of the recorded trials for the noise floor and its spread: random halves, or blocks of
             time (at most 3 splits) if the trials are windows of a continuous recording.
         seed: Random seed; the same seed gives the same report.
@@ -87,6 +89,7 @@ def evaluate(
         reference=reference,
         condition=sides.condition,
         every=every,
+        metrics=metrics,
         splits=splits,
         seed=seed,
         progress=progress,
