@@ -1,5 +1,7 @@
 """S4D: convolution = recurrence = dense system, any length, causality, and a kernel that depends on parameters only."""
 
+import copy
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -124,6 +126,23 @@ def test_a_sampling_run_builds_a_kernel_once():
         second = net.kernel(10)
     with torch.no_grad(), keep_kernels(kernels):
         assert net.kernel(10) is second  # a run may have several contexts
+
+
+def test_the_next_run_takes_the_kernel_of_the_same_parameters():
+    net = layer().eval()
+    kernels = []
+    for change in (0.0, 0.0, 1.0):
+        with torch.inference_mode(), keep_kernels():
+            kernels.append(net.kernel(10))
+        with torch.no_grad():
+            net.skip.add_(change)
+    assert kernels[1] is kernels[0]
+    again = copy.deepcopy(net).double()
+    with torch.no_grad(), keep_kernels():
+        changed = net.kernel(10)
+        assert not torch.allclose(changed, kernels[2])
+        assert again.kernel(10).dtype == torch.float64
+        assert torch.equal(net.kernel(10), net._kernel(10))
 
 
 @pytest.mark.parametrize("update", ["in place", "optimizer", "load"])

@@ -22,8 +22,9 @@ in C.
 import abc
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any  # the types of torch have no `saved_tensors` of a context
 
 import numpy as np
@@ -59,6 +60,22 @@ def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
     return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ root
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A kernel, its length, and copies of the parameters that it was built from."""
+
+    kernel: Tensor
+    length: int
+    parameters: tuple[Tensor, ...]
+
+    def holds(self, length: int, parameters: Sequence[Tensor]) -> bool:
+        """Return whether the kernel has this length and the parameters have not changed."""
+        return self.length == length and all(
+            before.device == now.device and before.dtype == now.dtype and torch.equal(before, now)
+            for before, now in zip(self.parameters, parameters, strict=True)
+        )
+
+
 KernelCache = dict[tuple["S4D", str], tuple[object, Tensor]]
 """Cache of tensors: (layer, name) -> (length or type, tensor that was built for it)."""
 
@@ -70,7 +87,8 @@ def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
     """Return a context in which each S4D layer builds its kernel once, where no gradients are computed.
 
     A kernel depends on the parameters only, so a sampling run needs it once. Parameters must not change within the
-    context; outside of every context kernels are built at each call.
+    context. Each layer also remembers its last kernel, and compares its parameters before it takes that kernel again:
+    once in a context, and at each call outside of every context.
 
     Args:
         cache: Kernels of earlier contexts of the same run. `None` uses those of the surrounding context, if any.
@@ -123,6 +141,7 @@ class S4D(nn.Module, StateSpace):
         self.output = nn.Parameter(torch.view_as_real(turned).contiguous())  # C B as real pairs
         self.skip = nn.Parameter(torch.randn(channels))  # D
         self.bidirectional = bidirectional
+        self._built: _Built | None = None
 
     def time_constants(self) -> list[nn.Parameter]:
         """Return the logarithm of the step, and the decay rates and frequencies of the modes."""
@@ -141,11 +160,12 @@ class S4D(nn.Module, StateSpace):
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
         """Return the kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
-        It depends on parameters only. Without gradients and within `keep_kernels` it is built once for each length.
+        It depends on parameters only. Without gradients and within `keep_kernels` it is built once for each length, and
+        the next run takes the same kernel if length and parameters are the same.
         """
         if torch.is_grad_enabled():
             return self._kernel(length)
-        return self._kept("kernel", length, lambda: self._kernel(length))
+        return self._kept("kernel", length, lambda: self._kernel_of_last_run(length))
 
     def _kept(self, name: str, kind: object, build: Callable[[], Tensor]) -> Tensor:
         """Return the cached tensor if its kind is the same, or build it."""
@@ -156,6 +176,14 @@ class S4D(nn.Module, StateSpace):
         if kept is None or kept[0] != kind:
             kept = cache[self, name] = (kind, build())
         return kept[1]
+
+    def _kernel_of_last_run(self, length: int) -> Tensor:
+        """Return the kernel of the last run if length and parameters are the same, or build it."""
+        parameters = [value.detach() for value in self.parameters(recurse=False)]
+        built = self._built  # one reading: another thread may replace it
+        if built is None or not built.holds(length, parameters):
+            built = self._built = _Built(self._kernel(length), length, tuple(value.clone() for value in parameters))
+        return built.kernel
 
     def _kernel(self, length: int) -> Tensor:
         with torch.autocast(self.skip.device.type, enabled=False):  # half precision is too coarse for slow modes
