@@ -41,6 +41,17 @@ class SettingError(SpikeloomError, ValueError):
     """A setting or recipe key is unknown, or its value is out of range."""
 
 
+def missing_extra(what: str, package: str, extra: str) -> SettingError:
+    """Return the error for a feature whose package is not installed.
+
+    Args:
+        what: The feature with its verb, such as "Figures need".
+        package: Name of the package.
+        extra: Name of the extra of spikeloom that installs it.
+    """
+    return SettingError(f"{what} {package}.", "It is not installed.", f"Type: pip install 'spikeloom[{extra}]'")
+
+
 class FileError(SpikeloomError, OSError):
     """A file or folder is missing, unreadable, not writable, or of the wrong kind."""
 

@@ -7,7 +7,7 @@ import typer
 
 from spikeloom.cli.data import Seed
 from spikeloom.cli.paths import output_folder
-from spikeloom.errors import SettingError
+from spikeloom.errors import SettingError, missing_extra
 
 if TYPE_CHECKING:
     from spikeloom.tuning.search import Attempt, Search
@@ -102,9 +102,7 @@ def _need(package: str, extra: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise SettingError(
-            f"This search needs {package}.", "It is not installed.", f"Run pip install 'spikeloom[{extra}]'."
-        )
+        raise missing_extra("This search needs", package, extra)
 
 
 def _show(search: "Search", attempts: "list[Attempt]") -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from spikeloom.errors import SettingError
+from spikeloom.errors import missing_extra
 from spikeloom.shapes import Numbers
 
 BINS = 20
@@ -179,8 +179,4 @@ def _sklearn(part: str) -> ModuleType:
     try:
         return import_module(part)
     except ImportError as error:
-        raise SettingError(
-            "DCI needs scikit-learn, an extra of spikeloom.",
-            "It is not installed.",
-            "Type: pip install 'spikeloom[decoders]'",
-        ) from error
+        raise missing_extra("DCI needs", "scikit-learn", "decoders") from error

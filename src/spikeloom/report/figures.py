@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spikeloom.errors import SettingError
+from spikeloom.errors import missing_extra
 from spikeloom.files import atomic_path
 from spikeloom.report import views
 from spikeloom.report.chart import LIGHT, Chart, Figure, Series
@@ -158,11 +158,7 @@ def save(figure: Figure, folder: Path) -> list[Path]:
         from matplotlib.figure import Figure as Sheet
         from matplotlib.lines import Line2D
     except ImportError as error:
-        raise SettingError(
-            "Figures need matplotlib, an extra of spikeloom.",
-            "It is not installed.",
-            "Type: pip install 'spikeloom[figures]'",
-        ) from error
+        raise missing_extra("Figures need", "matplotlib", "figures") from error
     first = figure.charts[0]
     columns = min(figure.columns, len(figure.charts))
     rows = math.ceil(len(figure.charts) / columns)

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float, Integer
 
-from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.errors import DataError, missing_extra
 from spikeloom.files import atomic_write
 from spikeloom.shapes import Array, Fields
 
@@ -126,9 +126,7 @@ def import_pynwb() -> ModuleType:
     try:
         import pynwb
     except ImportError as error:
-        raise SpikeloomError(
-            "NWB files need the package pynwb.", "It is not installed.", "Type: pip install 'spikeloom[nwb]'"
-        ) from error
+        raise missing_extra("NWB files need", "pynwb", "nwb") from error
     return pynwb
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from spikeloom.errors import DataError, SettingError
+from spikeloom.errors import DataError, missing_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,11 +38,7 @@ def figure(
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise SettingError(
-            "Figures need matplotlib, an extra of spikeloom.",
-            "It is not installed.",
-            "Type: pip install 'spikeloom[figures]'",
-        ) from error
+        raise missing_extra("Figures need", "matplotlib", "figures") from error
     tall = row_inches or (1.6,) * rows
     size = (width, sum(tall) + 0.5)
     sheet, axes = plt.subplots(
