@@ -87,12 +87,13 @@ def read_variables(path: str | os.PathLike[str]) -> list[Variable]:
     """Read all variables of a file, with the possible role of each.
 
     Raises:
-        FileError: if there is no such file; CorruptFileError if it is damaged.
+        FileError: if there is no such file.
+        CorruptFileError: if the file is damaged.
     """
     file = Path(path)
     check_is_here(file, "The file must hold matrices (.npz, .npy or .mat).")
     if not file.exists():
-        raise FileError("The file must exist.", f"There is no {file}.", "Check the path.")
+        raise FileError(f"There is no file {file}.", "", "Check the path.")
     values = _of_matlab(file) if file.suffix.lower() == ".mat" else _of_numpy(file)
     return [_variable(name, value, values) for name, value in values.items()]
 

@@ -333,7 +333,7 @@ class Recording:
         """Return the names of all tables of intervals, as text for messages."""
         if not self.tables:
             return "There is no table of intervals."
-        return f"There are the tables {', '.join(self.tables)}."
+        return f"The tables are {', '.join(self.tables)}."
 
     def table(self, name: str) -> Mapping[str, Array]:
         """Return a table of intervals by its name. Raise a DataError if there is no such table."""

@@ -192,7 +192,7 @@ class Statistics:
 
     @cached_property
     def products(self) -> Numbers:
-        """Mean product of the wide counts of two neurons (neuron, neuron)."""
+        """Mean product of the wide counts of each pair of neurons (neuron, neuron)."""
         return second_moment(self.wide) / max(1, int(self.wide_mask.sum()))
 
     def correlation_variance(self, neurons: NDArray[np.int64]) -> float:

@@ -128,7 +128,7 @@ class SpikeHistory(History):
         return drawn[:, bins:].long()
 
     def branching(self, slope: PerNeuron) -> PerNeuron:
-        """Return the number of spikes that one spike of each neuron adds, where the link has this slope."""
+        """Return the expected number of spikes that one spike of each neuron causes, for this slope of the link."""
         return self.filters.clamp(min=0).sum(0).to(slope) * slope
 
     # --- fitting ---------------------------------------------------------------------------------------------------

@@ -51,8 +51,8 @@ class Plan:
     def learning_rate_at(self, update: int) -> float:
         r"""Return the learning rate of update k, counted from 0.
 
-        With :math:`w` warm-up updates and :math:`H` = horizon x updates: :math:`\rho\,(k+1)/w` while k < w, then
-        :math:`\tfrac{\rho}{2}\,(1 + \cos(\pi\,(k - w)/(H - w)))`.
+        With the peak :math:`\rho` (`learning_rate`), :math:`w` warm-up updates and :math:`H` = horizon x updates, it is
+        :math:`\rho\,(k+1)/w` while k < w, and :math:`\tfrac{\rho}{2}\,(1 + \cos(\pi\,(k - w)/(H - w)))` afterwards.
         """
         warm = self.warmup * self.updates
         if update < warm:

@@ -42,7 +42,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         FileError: if the folder is missing or not writable, or the disk is full; no partial file is left.
         DataError: if a name of a table cannot be a name in HDF5, or a table holds something other than numbers or text.
     """
-    image = io.BytesIO()  # not straight to the disk: HDF5 that meets a full one prints a page of its own when closed
+    image = io.BytesIO()  # in memory first, because HDF5 prints a long traceback of its own if the disk is full
     with h5py.File(image, "w", libver=("v110", "v110")) as file:
         for name, value in _per_bin(fields).items():
             _put(file, name, value, by_trial=True)

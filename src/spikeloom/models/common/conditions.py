@@ -189,7 +189,10 @@ class NamedCondition:
         return {"circular": 2 * self.size, "category": len(self.categories)}.get(self.kind, self.size)
 
     def encode(self, values: ArrayLike) -> np.ndarray:
-        """Return values (trial,) or (trial, dim), or of a series (trial, time, dim), as the numbers a network takes.
+        """Encode values as the numbers that a network takes; see the table at the top of the module.
+
+        Args:
+            values: Values of a column, (trial,) or (trial, dim), or of a series (trial, time, dim).
 
         Raises:
             ConditionError: if the shape is wrong, a value is not finite, or a category is unknown.
