@@ -125,7 +125,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def check_is_here(path: str | os.PathLike[str], rule: str) -> None:
-    """Raise a FileError if a broken link or a pointer stands in place of a file that Git LFS or git-annex holds.
+    """Raise a FileError if a path is a broken link, or a pointer to a file that Git LFS or git-annex has not fetched.
 
     Args:
         path: Path of the file. A missing file raises no error here.

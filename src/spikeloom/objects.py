@@ -63,7 +63,7 @@ def measured(value: Foreign) -> Measured | None:
     if isinstance(value, np.ndarray) and (hasattr(value, "units") or hasattr(value, "unit")):
         raise DataError(
             f"The units of {type(value).__module__}.{type(value).__name__} are not known to spikeloom.",
-            f"It carries {getattr(value, 'units', getattr(value, 'unit', ''))}.",
+            f"Its unit is {getattr(value, 'units', getattr(value, 'unit', ''))}.",
             "Convert times to plain numbers of seconds.",
         )
     return None

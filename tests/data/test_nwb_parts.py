@@ -315,7 +315,7 @@ def test_a_file_that_went_away_says_so(tmp_path):
     path = session(tmp_path / "x.nwb", more=series)
     recording = read_nwb(path)
     path.unlink()
-    with pytest.raises(CorruptFileError, match="Keep the file where it is"):
+    with pytest.raises(CorruptFileError, match="Do not move the file"):
         recording.bin(0.1, behavior="good")
 
 

@@ -68,7 +68,7 @@ def check_path(path: str) -> None:
             do.get(type(error), "Check the disk or the network connection."),
         ) from error
     if not head:
-        raise CorruptFileError(rule, f"{path} is empty (0 bytes).", "Copy it again from where it came.")
+        raise CorruptFileError(rule, f"{path} is empty (0 bytes).", "Copy it again from its source.")
     if not head.startswith(SIGNATURE) and not h5py.is_hdf5(path):
         raise FileError(rule, f"{path} is not HDF5.", "Give the .nwb file of a session.")
 
@@ -133,7 +133,7 @@ def damaged(path: str, error: BaseException) -> FileError:
     return CorruptFileError(
         f"{path} is damaged: {what}.",
         "",
-        "Copy it again from where it came; `pip install nwbinspector` checks a file in full.",
+        "Copy it again from its source; `pip install nwbinspector` checks a file in full.",
     )
 
 

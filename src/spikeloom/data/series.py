@@ -201,8 +201,8 @@ class StoredSeries:
         except (OSError, KeyError, RuntimeError) as error:
             raise CorruptFileError(
                 f"{name} in {self.path} could not be read.",
-                "A series is read from its file when it is first used.",
-                "Keep the file where it is until then. If it is there, it is damaged: copy it again.",
+                "A series is read from its file on first use.",
+                "Do not move the file before. If it is still there, it is damaged: copy it again.",
             ) from error
 
 

@@ -1,6 +1,6 @@
 """`RecordedHalves`: the recorded side of an evaluation, prepared once and used for every set of generated trials.
 
-The recorded trials are split into disjoint halves A and B, several times: at random, or, where they are windows of a
+The recorded trials are split into disjoint halves A and B, several times: at random, or, if they are windows of a
 continuous recording, in blocks of time (see `splits.time_blocks`). In each split
 
 - the **noise floor** compares B with A; it is the value of a perfect generator,

@@ -1,13 +1,13 @@
 r"""AutoregressiveLDNS: a causal generator on the latents of LDNS, which generates the present bin from the past alone.
 
-Autoencoder, readout and observation model are those of LDNS (`models.common.latent_autoencoder`, `readout`). In place
-of the diffusion stands a linear autoregression (`nn.linear_autoregression`) with one code per trial,
+Autoencoder, readout and observation model are those of LDNS (`models.common.latent_autoencoder`, `readout`). A linear
+autoregression (`nn.linear_autoregression`) with one code per trial replaces the diffusion,
 
 .. math:: z_t = A \phi_t + L \varepsilon_t, \qquad
           \phi_t = [z_{t-1};\; \text{means of } z_{<t} \text{ at several time constants};\; h(t) \otimes [1; c_t; b]].
 
-* h(t), the clock, are hat functions of the time in a trial (`nn.clock`); it is off where trials have no common time
-  course, as pieces of a continuous recording.
+* h(t), the clock, are hat functions of the time in a trial (`nn.clock`); it is off if trials have no common time
+  course, like pieces of a continuous recording.
 * :math:`c_t` is the condition: the first harmonics of an angle, one of K for a category, a standardised number, or the
   values of a series in bin t. It may change in any bin. Bin t depends on no later condition.
 * b is the code of the trial, its slow deviation from what c predicts: whitened principal components of latents averaged
@@ -23,7 +23,7 @@ So unconditional samples need no condition of a training trial, and a model of s
 **Guidance** w replaces c by :math:`\bar c + w (c - \bar c)` in the autoregression, with the mean :math:`\bar c` of the
 training trials. w = 1 is the model itself.
 
-**Long trials.** Beyond the longest training trial the clock stands still and the code drifts,
+**Long trials.** Beyond the longest training trial the clock keeps its last value and the code drifts,
 :math:`b_t = \rho b_{t-1} + \sqrt{1 - \rho^2}\,\eta_t`, which keeps its mean 0 and covariance I. The correlation time of
 :math:`\rho` is a setting.
 

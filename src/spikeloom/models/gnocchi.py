@@ -6,7 +6,7 @@ noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the
 * score and reconstruction. With :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a`, their sum with equal weights is
   :math:`\|\varepsilon - \hat\varepsilon\|^2 (1 + \sigma^2 / a^2) = \|\varepsilon - \hat\varepsilon\|^2 / a^2
   = \|v - \hat v\|^2`, the velocity loss, so the network predicts v;
-* the discrepancy (MMD) between the batch's codes and N(0, I), unbiased. A code may carry any information about its
+* the discrepancy (MMD) between the batch's codes and N(0, I), unbiased. A code may contain any information about its
   trial, but all codes together must be distributed like N(0, I), which favours independent directions.
 
 Generation starts from a code (of a trial, from the prior, or a changed one), then noise -> activity -> rates -> counts.

@@ -23,7 +23,7 @@ z has no information from the entries in the likelihood. On validation trials th
 Rates of a trial are the mean of exp over draws from its posterior. Samples start from the prior, or from the aggregate
 posterior: a training trial is drawn, then z from its posterior. All other variability comes from Poisson counts and u.
 
-The implementation follows the papers. Choices where they leave a detail open: torch's gated units; dropout of encoder
+The implementation follows the papers. Details that they leave open were chosen: torch's gated units; dropout of encoder
 and generator states; cosine decay of the learning rate; clipping at the norm of the gradient per valid entry.
 """
 

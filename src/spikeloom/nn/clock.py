@@ -2,14 +2,14 @@ r"""The clock: the time since the beginning of a trial as J hat functions, which
 
 .. math:: h_j(t) = \max\Big(0,\; 1 - \Big|\frac{J - 1}{T - 1}\min(t, T - 1) - j\Big|\Big), \quad j = 0, ..., J - 1,
 
-with T bins in the longest training trial. Beyond them the clock stands still at its last hat.
+with T bins in the longest training trial. Beyond them the clock stays at its last hat.
 
-Pieces of a continuous recording have no common time course, so time since their first bin means nothing. There the
-clock is off: :math:`h_0 = 1` in every bin, and the other hats are 0.
+Pieces of a continuous recording have no common time course, so the time since their first bin has no meaning. For them
+the clock is off: :math:`h_0 = 1` in every bin, and the other hats are 0.
 
 The rule is a ratio of variances. Let u be the mean of a series under each hat. If trials are not aligned to anything,
-its mean over n trials varies from hat to hat only because n is finite, by at most Var(u) / n. Automatically, the clock
-is on where it varies `CLEAR` times as much, or where the mean product of u with a number of the condition does.
+its mean over n trials varies from hat to hat only because n is finite, by at most Var(u) / n. With "auto", the clock is
+on if this mean varies `CLEAR` times as much, or if the mean product of u with a number of the condition does.
 """
 
 from typing import Literal
@@ -19,10 +19,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 ClockRule = Literal["auto", "on", "off"]
-"""The clock is on where the trials have a common time course ("auto"), always ("on") or never ("off")."""
+"""The clock is on if the trials have a common time course ("auto"), always ("on") or never ("off")."""
 
 CLEAR = 4.0
-"""Smallest ratio of variances at which trials have a common time course. It is at most 1 where they have none."""
+"""Smallest ratio of variances that counts as a common time course. Without one, the ratio is at most 1."""
 
 
 class Clock(nn.Module):

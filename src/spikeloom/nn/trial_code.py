@@ -1,7 +1,7 @@
-r"""The code of a trial: what is particular to the trial and lasts for all of it, as a few numbers.
+r"""The code of a trial: a few numbers that describe its lasting deviation from other trials of the same condition.
 
 A trial is summarised by the mean of its latents under each hat of a clock (`nn.clock`), smoothed to about the width of
-a hat. What the trial's condition predicts is subtracted, by a ridge regression under each hat. The code is the whitened
+a hat. A ridge regression under each hat subtracts the part that the condition predicts. The code is the whitened
 leading principal components of the rest over the training trials,
 
 .. math:: b = \Lambda^{-1/2} V^\top \mathrm{vec}(\bar z - W [1; \bar c]),
@@ -26,7 +26,7 @@ class TrialCode(nn.Module):
     Args:
         n_latents: Latents per bin.
         n_codes: Numbers in a code.
-        n_inputs: Numbers of the condition in each bin, 0 for none.
+        n_inputs: Numbers of the condition in each bin; 0 without a condition.
         n_hats: Hats of the clock.
     """
 

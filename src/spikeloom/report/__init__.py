@@ -1,1 +1,1 @@
-"""Reports and comparisons: what an evaluation found, and its drawing as figures, pages and tables on a terminal."""
+"""Reports and comparisons: results of an evaluation as figures, pages and tables on a terminal."""

@@ -1,7 +1,7 @@
 """Figures for notebooks: `sl.plot.compare(real, fake)` and related functions, one call for each figure.
 
-Every function makes a matplotlib figure and returns it. The functions of
-`spikeloom.report.figures` draw single panels on existing axes.
+Every function returns a new matplotlib figure. The functions of `spikeloom.report.figures` draw single panels on
+existing axes.
 """
 
 from dataclasses import replace

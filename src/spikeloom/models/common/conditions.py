@@ -336,7 +336,7 @@ class NamedCondition:
         )
 
     def _outside_arc(self, rows: NDArray[np.float64]) -> str:
-        """Return a sentence if an angle lies outside the arc of training, where that is less than half a circle."""
+        """Return a warning if an angle lies outside the arc of training, unless that exceeds half a circle."""
         for column, low, high in zip(rows.T, self.low, self.high, strict=True):
             beyond = angles.wrap(column - low, self.period)
             near_begin = self.period - RANGE_TOLERANCE

@@ -35,7 +35,7 @@ class DynamicsSettings:
 
     Args:
         time_constants: Time constants of the means of the past, bins.
-        clock: Whether effects change in the course of a trial: where trials have a common time course ("auto"), always
+        clock: Whether effects change in the course of a trial: if trials have a common time course ("auto"), always
             ("on") or never ("off"); see `nn.clock`.
         n_hats: Hat functions of the clock.
         n_codes: Numbers in a code under conditions.

@@ -1,4 +1,4 @@
-"""`Live`: trials that are generated one bin at a time, while their condition is still unknown beyond the present.
+"""`Live`: trials that are generated one bin at a time, with conditions that are known up to the present bin only.
 
     live = model.live(seed=1, condition="hand_velocity")
     counts = live.step(velocity_of_this_bin)
@@ -83,7 +83,7 @@ class LiveConditions:
         self._encoded = None
 
     def encode(self) -> Condition | None:
-        """Return the encoded condition of the next bin; a ConditionError if a series has no value yet."""
+        """Return the encoded condition of the next bin. Raise a ConditionError if a series has no value yet."""
         if not self.present:
             return None
         if self._encoded is None:
@@ -151,7 +151,7 @@ class Live:
                 keeps the condition of the bin before.
 
         Raises:
-            ConditionError: if a value is missing or wrong. The trial is then as before the step.
+            ConditionError: if a value is missing or invalid. The trial does not change.
         """
         self._conditions.update(condition)
         encoded = self._conditions.encode()
@@ -171,7 +171,7 @@ class Live:
         return self._of(self._generated.latents)
 
     def state(self) -> dict[str, Array]:
-        """Return everything that the next bins depend on, besides the model, as plain arrays."""
+        """Return the complete state on which the next bins depend, besides the model, as plain arrays."""
         values = {f"condition {name}": np.array(value) for name, value in self._conditions.values.items()}
         return {"bins": np.array(self.bins), **values, **self._course.state()}
 
