@@ -54,7 +54,7 @@ def describe(settings: object) -> dict[str, object]:
     first.
     """
     kind = type(settings)
-    names = [name for name in inspect.signature(kind).parameters if name != "n_neurons"]
+    names = [name for name in _parameters(kind) if name != "n_neurons"]
     several = any(inspect.isabstract(base) or dataclasses.is_dataclass(base) for base in kind.__mro__[1:])
     chosen = {"name": kind.__name__} if several else {}
     return {**chosen, **{name: _plain(getattr(settings, name)) for name in names}}
@@ -91,8 +91,7 @@ def with_words(settings: Mapping[str, object]) -> dict[str, object]:
 def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: object) -> T:
     """Call a class with the arguments in a table; `fixed` are arguments that no table may contain."""
     label = f"[{where}]" if where else f"a recipe for {kind.__name__}"
-    signature = inspect.signature(kind, eval_str=True)
-    parameters = {name: spec for name, spec in signature.parameters.items() if name not in fixed}
+    parameters = {name: spec for name, spec in _parameters(kind).items() if name not in fixed}
     for key in table:
         if key not in parameters:
             if key in RENAMED and RENAMED[key] in parameters:
@@ -118,6 +117,17 @@ def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: o
         return kind(**fixed, **arguments)
     except ValidationError as error:
         raise setting_error(error, label) from error
+
+
+def _parameters(kind: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a constructor by name.
+
+    A dataclass of the standard library below one of pydantic inherits the signature of its base, without its own
+    fields; its `__init__` has all of them.
+    """
+    own_constructor = "__init__" in vars(kind) and "__signature__" not in vars(kind)
+    signature = inspect.signature(vars(kind)["__init__"] if own_constructor else kind, eval_str=True)
+    return {name: spec for name, spec in signature.parameters.items() if name != "self"}
 
 
 def value_of(annotation: object, value: object, where: str, default: object) -> object:
