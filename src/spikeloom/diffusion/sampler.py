@@ -318,7 +318,9 @@ class Heun(Sampler):
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """Try a straight step, estimate the slope at its end, and step along the mean of both slopes."""
         here, x, clean = state.past[-1]
-        z, tau, tau_there = x / here.signal, here.noise / here.signal, there.noise / there.signal
+        z = x / here.signal
+        tau = here.noise / here.signal
+        tau_there = there.noise / there.signal
         slope = (z - clean) / tau
         tried = z + (tau_there - tau) * slope
         slope_there = (tried - state.estimate(there.signal * tried, there)) / tau_there

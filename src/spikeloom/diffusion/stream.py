@@ -175,11 +175,15 @@ class Stream:
             )
         levels = sampler.step_levels(denoiser.schedule)
         self.queues = [LevelQueue(at, first_hop(at.step, window)) for at in levels]
-        self.denoiser, self.sampler, self.window = denoiser, sampler, window
+        self.denoiser = denoiser
+        self.sampler = sampler
+        self.window = window
         self.hop = max(1, window // 2)
         offsets = sorted({0, self.hop, *(queue.hop for queue in self.queues)})
         self.block_sizes = itertools.cycle([late - early for early, late in itertools.pairwise(offsets)])
-        self.noise, self.fresh, self.condition = noise, fresh, condition
+        self.noise = noise
+        self.fresh = fresh
+        self.condition = condition
         self.bins_left = bins
         self.kernels: KernelCache = {}
         self.last_condition: Condition | None = None

@@ -55,7 +55,9 @@ class Windowed(Denoiser):
     def __init__(self, denoiser: Denoiser, *, window: int, step: int = 0) -> None:
         super().__init__()
         self.schedule = denoiser.schedule
-        self.denoiser, self.window, self.step = denoiser, window, step
+        self.denoiser = denoiser
+        self.window = window
+        self.step = step
 
     def at_step(self, step: int) -> "Windowed":
         """Return the same denoiser with the windows of that step."""
@@ -68,7 +70,9 @@ class Windowed(Denoiser):
         if x.shape[1] <= self.window:
             return self.denoiser(x, level, condition, mask)
         windows = Windows(x, mask, window=self.window, first=first_hop(self.step, self.window))
-        conditions, pieces, levels = windows.condition(condition), windows.cut(x), windows.repeat(level)
+        conditions = windows.condition(condition)
+        pieces = windows.cut(x)
+        levels = windows.repeat(level)
         at_once = max(1, BINS_AT_ONCE // self.window)
         parts = [slice(start, start + at_once) for start in range(0, len(pieces), at_once)]
         estimates = [

@@ -158,11 +158,17 @@ class GNOCCHI(Coded):
                 f"Its observation model has {chosen}.",
                 "Leave observation out, or use an LDNS or LFADS.",
             )
-        self.n_neurons, self.n_codes = n_neurons, n_codes
-        self.signal_settings, self.network_settings, self.prior = signal_settings, network_settings, prior
-        self.schedule, self.sampler = schedule, sampler
+        self.n_neurons = n_neurons
+        self.n_codes = n_codes
+        self.signal_settings = signal_settings
+        self.network_settings = network_settings
+        self.prior = prior
+        self.schedule = schedule
+        self.sampler = sampler
         self.observation = copy.deepcopy(observation)
-        self.plan, self.prior_plan, self.head_plan = plan, prior_plan, head_plan
+        self.plan = plan
+        self.prior_plan = prior_plan
+        self.head_plan = head_plan
         self.reads = READS[signal_settings.of]
         self.smoothing = None if signal_settings.of == "rates" else signal_settings.smoothing
 

@@ -99,9 +99,12 @@ class LDNS(LatentModel):
             autoencoder_plan=autoencoder_plan,
             observation=observation,
         )
-        self.denoiser_settings, self.diffusion_plan = denoiser_settings, diffusion_plan
-        self.schedule, self.sampler = schedule, sampler
-        self.condition, self.guidance = tuple(condition), guidance
+        self.denoiser_settings = denoiser_settings
+        self.diffusion_plan = diffusion_plan
+        self.schedule = schedule
+        self.sampler = sampler
+        self.condition = tuple(condition)
+        self.guidance = guidance
 
     @property
     def capabilities(self) -> Capabilities:

@@ -171,9 +171,13 @@ class LFADS(Coded):
                 f"It got n_neurons={n_neurons}, n_codes={n_codes}, prior_variance={prior_variance}.",
                 "Set n_codes=64, prior_variance=0.1.",
             )
-        self.n_neurons, self.n_codes = n_neurons, n_codes
-        self.network_settings, self.loss_settings = network_settings, loss_settings
-        self.prior_variance, self.learned_variance, self.start = prior_variance, learned_variance, start
+        self.n_neurons = n_neurons
+        self.n_codes = n_codes
+        self.network_settings = network_settings
+        self.loss_settings = loss_settings
+        self.prior_variance = prior_variance
+        self.learned_variance = learned_variance
+        self.start = start
         self.observation = copy.deepcopy(observation)
         self.plan = plan
 
@@ -246,7 +250,9 @@ class LFADS(Coded):
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the loss, summed over trials, and the number of valid entries; see `LossSettings.validation`."""
-        loss, counts, mask = self.loss_settings, batch["counts"].float(), batch["mask"]
+        loss = self.loss_settings
+        counts = batch["counts"].float()
+        mask = batch["mask"]
         chosen = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen, judged = counts, torch.ones_like(counts)
@@ -330,10 +336,14 @@ class LFADS(Coded):
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """Generate consecutive pieces of one trial from the state of the generator; see `Model.unroll`."""
-        noise, spikes, memory = request.noise, request.spikes, Memory()
+        noise = request.noise
+        spikes = request.spikes
+        memory = Memory()
         with torch.no_grad():
             state = self._open(self._start(noise).to(self.prior_mean))
-        piece, done, before = self.facts.longest, 0, None
+        piece = self.facts.longest
+        done = 0
+        before = None
         while request.n_bins is None or done < request.n_bins:
             bins = piece if request.n_bins is None else min(piece, request.n_bins - done)
             with torch.no_grad():

@@ -91,7 +91,11 @@ class Activity(nn.Module):
         wiener: bool = False,
     ) -> None:
         super().__init__()
-        self.smoothing, self.log, self.time, self.components, self.wiener = sd, log, time, components, wiener
+        self.smoothing = sd
+        self.log = log
+        self.time = time
+        self.components = components
+        self.wiener = wiener
         for name, value in (
             ("mean", torch.zeros(channels)),
             ("sd", torch.ones(channels)),

@@ -66,7 +66,8 @@ class Controller(nn.Module):
 
     def __init__(self, n_neurons: int, inputs: int, *, reader: int, width: int, factors: int) -> None:
         super().__init__()
-        self.inputs, self.width = inputs, width
+        self.inputs = inputs
+        self.width = width
         self.encoder = nn.GRU(n_neurons, reader, batch_first=True, bidirectional=True)
         self.units = nn.GRUCell(2 * reader + factors, width)
         self.start = nn.Parameter(torch.zeros(width))

@@ -65,7 +65,9 @@ class _ModulatedNorm(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, size, scale, mask = ctx.saved_tensors
-        dx, dscale, dshift = torch.empty_like(x), x.new_empty(*x.shape[:2], 1), x.new_empty(*x.shape[:2], 1)
+        dx = torch.empty_like(x)
+        dscale = x.new_empty(*x.shape[:2], 1)
+        dshift = x.new_empty(*x.shape[:2], 1)
         for rows in _trials(x):
             g = grad[:, rows].to(x.dtype) if mask is None else grad[:, rows] * mask[rows]
             y, factor = x[:, rows] * size[rows], 1 + _of(scale, rows)

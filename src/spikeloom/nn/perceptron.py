@@ -57,7 +57,8 @@ class _Block(nn.Module):
     def __init__(self, width: int, *, embedding: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.up = nn.Linear(width, 2 * width)
+        self.down = nn.Linear(2 * width, width)
         if embedding:
             self.modulation: nn.Module | nn.Parameter = nn.Linear(embedding, 3 * width)
             nn.init.zeros_(self.modulation.weight)

@@ -259,7 +259,9 @@ class _ByMatrix(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         """Return the gradients of x and of the kernel."""
         x, kernel = ctx.saved_tensors
-        dx, dkernel, reverse = torch.empty_like(x), torch.empty_like(kernel), kernel.flip(-1)
+        dx = torch.empty_like(x)
+        dkernel = torch.empty_like(kernel)
+        reverse = kernel.flip(-1)
         time, parts = x.shape[-1], _channels(x)
         flat = kernel.new_zeros(len(x[parts[0]]), time * (2 * time + 1))
         rows = flat[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # the other columns stay zero

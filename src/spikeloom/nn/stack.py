@@ -62,7 +62,8 @@ class Block(nn.Module):
     def __init__(self, width: int, *, bidirectional: bool, embedding: int = 0) -> None:
         super().__init__()
         self.ssm = S4D(width, bidirectional=bidirectional)
-        self.up, self.down = GroupedLinear(width, 2 * width), GroupedLinear(2 * width, width)
+        self.up = GroupedLinear(width, 2 * width)
+        self.down = GroupedLinear(2 * width, width)
         if embedding:
             self.modulation: nn.Module | nn.Parameter = nn.Linear(embedding, 6 * width)
             nn.init.zeros_(self.modulation.weight)

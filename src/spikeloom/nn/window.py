@@ -31,7 +31,9 @@ class Windows:
     """
 
     def __init__(self, x: Tensor, mask: Tensor | None, *, window: int, first: int | None = None) -> None:
-        self.time, hop, device = x.shape[1], max(1, window // 2), x.device
+        self.time = x.shape[1]
+        hop = max(1, window // 2)
+        device = x.device
         first = hop if first is None else first
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=device) if mask is None else mask
         self.number = 1 if self.time <= window else 2 + max(0, -(-(self.time - window - first) // hop))
@@ -58,7 +60,9 @@ class Windows:
         """Return the condition of every window."""
         if condition is None:
             return None
-        vector, sequence, present = condition.vector, condition.sequence, condition.present
+        vector = condition.vector
+        sequence = condition.sequence
+        present = condition.present
         return Condition(
             None if vector is None else self.repeat(vector),
             None if sequence is None else self.cut(sequence),

@@ -118,7 +118,10 @@ def fisher_scoring(distribution: CountDistribution, design: Design, *, ridge: fl
         else:
             break
         gain, weights = float(new - best), weights + step
-        best, score, driven, inside = new, new_score, new_driven, new_inside
+        best = new
+        score = new_score
+        driven = new_driven
+        inside = new_inside
         if gain < TOLERANCE:
             break
     return Weights(weights[:base].to(design.basis), float(weights[base]), float(weights[base + 1 :].sum() or 1))

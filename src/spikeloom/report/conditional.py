@@ -84,7 +84,9 @@ def _mean(values: Numbers) -> float:
 
 def of_behavior(behavior: BehaviorReading) -> Figure:
     """Draw the requested and the decoded behaviour series: all bins, a few time courses, and their paths."""
-    unit, charts, words = f" ({behavior.unit})" if behavior.unit else "", [], []
+    unit = f" ({behavior.unit})" if behavior.unit else ""
+    charts = []
+    words = []
     cloud = []
     for side, role in SIDES:
         good = np.isfinite(behavior.read[side])

@@ -89,7 +89,9 @@ def code_figure(
     """
     directions = Directions.of(encoded if reference is None else reference, names)
     read, true = directions.predict(np.asarray(encoded.codes)), variables(encoded, names)
-    marks, dots, group_names = [], [], np.unique(groups)
+    marks = []
+    dots = []
+    group_names = np.unique(groups)
     for number, group in enumerate(group_names):
         rows, role = groups == group, COLORS[number % GROUPS_SHOWN]
         marks.append(Series("points", role, read[rows, 0], read[rows, 1], str(group)))

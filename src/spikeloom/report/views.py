@@ -174,7 +174,9 @@ def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int 
 
 def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: object = None) -> Chart:
     """Return the smoothed mean rate (sd 20 ms) of one neuron, or of all (`None`), for one condition value."""
-    time, series, title = common_time(real, fake), [], "all neurons" if neuron is None else neuron_word(real, neuron)
+    time = common_time(real, fake)
+    series = []
+    title = "all neurons" if neuron is None else neuron_word(real, neuron)
     for trials, role in sides_of(real, fake):
         members = groups(trials, condition)
         rows = members.get(value, np.arange(len(trials)) if value is None or "" in members else np.arange(0))
@@ -188,7 +190,9 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
     """Return mean rates per condition: of all neurons together, and of those whose recorded mean rate changes most."""
     members, fake_members = groups(real, condition), groups(fake, condition)
     if not set(members) <= set(fake_members):  # the generated trials were not conditioned: compare over all trials
-        condition, members, fake_members = None, groups(real, None), groups(fake, None)
+        condition = None
+        members = groups(real, None)
+        fake_members = groups(fake, None)
     values = list(members)[:: max(1, -(-len(members) // 8))]
     time, edge = common_time(real, fake), (np.arange(common_time(real, fake)) + 0.5) * real.bin_width
     sides = [

@@ -142,7 +142,9 @@ def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType
     ]
     push[0] = push[0] + two * sine * slow * (2 * fast + slow) - DAMPING[0][0] * fast - DAMPING[0][1] * slow
     push[1] = push[1] - two * sine * fast**2 - DAMPING[1][0] * fast - DAMPING[1][1] * slow
-    m11, m12, m22 = one + 2 * two * cosine, three + two * cosine, three
+    m11 = one + 2 * two * cosine
+    m12 = three + two * cosine
+    m22 = three
     scale = 1 / (m11 * m22 - m12**2)
     return xp.stack([scale * (m22 * push[0] - m12 * push[1]), scale * (m11 * push[1] - m12 * push[0])], -1)
 

@@ -31,7 +31,10 @@ class Progress:
     """
 
     def __init__(self, stage: str, *, updates: int, done: int, show: bool) -> None:
-        self.stage, self.updates, self.first, self.show = stage, updates, done, show
+        self.stage = stage
+        self.updates = updates
+        self.first = done
+        self.show = show
         self.started = self.said = time.monotonic()
         terminal = show and sys.stderr.isatty()
         self.bar = tqdm(desc=stage, total=updates, initial=done, unit="update") if terminal else None

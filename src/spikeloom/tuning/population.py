@@ -240,7 +240,9 @@ class _Explore:
     """Function that changes the settings of a copied member."""
 
     def __init__(self, space: Space, seed: int) -> None:
-        self.space, self.seed, self.copies = space, seed, 0
+        self.space = space
+        self.seed = seed
+        self.copies = 0
 
     def __call__(self, config: Config) -> Config:
         rng = generator(self.seed, Purpose.SEARCH, 3, self.copies)

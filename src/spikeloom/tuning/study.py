@@ -158,7 +158,9 @@ class _Judge:
     """Callback after each validation of the first stage that stops a bad attempt."""
 
     def __init__(self, trial: Trial, model: Model, aim: Objective) -> None:
-        self.trial, self.model, self.aim = trial, model, aim
+        self.trial = trial
+        self.model = model
+        self.aim = aim
         self.stage: str | None = trial.user_attrs.get("stage")
         frozen = trial.study.get_trials(deepcopy=False)[trial.number]
         self.known = set(frozen.intermediate_values)  # steps reported before an interruption
