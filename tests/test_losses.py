@@ -6,6 +6,14 @@ import torch
 from spikeloom.losses import SCALES, coordinated_dropout, energy, mmd, smoothness
 
 
+def test_each_trial_may_have_its_own_share():
+    counts = torch.poisson(torch.full((2, 20_000, 4), 3.0))
+    share = torch.tensor([0.1, 0.8])[:, None, None]
+    seen, hidden = coordinated_dropout(counts, torch.rand_like(counts), probability=share)
+    torch.testing.assert_close(hidden.float().mean((1, 2)), share.flatten(), atol=0.02, rtol=0)
+    torch.testing.assert_close(seen.mean((1, 2)), counts.mean((1, 2)), atol=0.15, rtol=0)  # sd 0.025 at p = 0.8
+
+
 def test_coordinated_dropout_hides_the_requested_share_and_keeps_the_mean():
     counts = torch.poisson(torch.full((40, 100, 20), 2.0))
     seen, hidden = coordinated_dropout(counts, torch.rand_like(counts), probability=0.3)

@@ -13,14 +13,17 @@ SMOOTHING_DEPTH = 5
 
 
 def coordinated_dropout(
-    counts: Float[Tensor, "batch time neuron"], uniform: Float[Tensor, "batch time neuron"], *, probability: float
+    counts: Float[Tensor, "batch time neuron"],
+    uniform: Float[Tensor, "batch time neuron"],
+    *,
+    probability: float | Tensor,
 ) -> tuple[Float[Tensor, "batch time neuron"], Bool[Tensor, "batch time neuron"]]:
     """Return the input of the encoder, and which entries are hidden from it.
 
     Args:
         counts: Spikes/bin.
         uniform: Numbers in [0, 1), one per entry.
-        probability: Share p of the entries to hide.
+        probability: Share p of the entries to hide, one for all trials or one per trial (batch, 1, 1).
 
     Returns:
         s k / (1 - p), and True where k = 0.

@@ -11,6 +11,7 @@ import torch
 
 from spikeloom.diffusion.sampler import DDIM
 from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
+from spikeloom.losses import coordinated_dropout
 from spikeloom.models.common.conditions import ConditionRangeWarning
 from spikeloom.models.common.latent_settings import AutoencoderSettings
 from spikeloom.models.ldns import LDNS
@@ -285,6 +286,25 @@ def test_bad_requests_say_what_to_do(plain):
 def test_latents_must_divide_the_width():
     with pytest.raises(SettingError, match="n_latents=3"):
         toy_model(n_latents=3)
+
+
+def test_a_range_of_dropout_hides_another_share_of_each_trial(monkeypatch):
+    shares = []
+
+    def spy(counts, uniform, *, probability):
+        shares.append(probability)
+        return coordinated_dropout(counts, uniform, probability=probability)
+
+    monkeypatch.setattr("spikeloom.models.common.latent_autoencoder.coordinated_dropout", spy)
+    settings = AutoencoderSettings(width=16, blocks=1, dropout=0.1, most_dropout=0.8)
+    model = toy_model(autoencoder_settings=settings).fit(toy_trials(), progress=False)
+    drawn = torch.cat([share.flatten() for share in shares])
+    assert (drawn.min() >= 0.1) & (drawn.max() <= 0.8)
+    assert len(drawn.unique()) == len(drawn) > 20
+    assert abs(drawn.mean() - 0.45) < 4 * 0.2 / len(drawn) ** 0.5
+    assert np.isfinite(model.unseen_rates(toy_trials())).all()
+    with pytest.raises(ValueError, match="larger than dropout"):
+        AutoencoderSettings(dropout=0.5, most_dropout=0.5)
 
 
 def test_a_causal_model_encodes_causally():

@@ -1,7 +1,7 @@
 r"""The autoencoder of LDNS, shared by all models of its latents: counts s -> latents z -> rates r.
 
 It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)`, :math:`k \sim
-\mathrm{Bernoulli}(1 - p)`, and the loss is that of the hidden entries,
+\mathrm{Bernoulli}(1 - p)`, with a fixed p or one drawn per trial, and the loss is that of the hidden entries,
 
 .. math:: \frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2,
@@ -111,7 +111,11 @@ class LatentModel(Model, abc.ABC):
         """Return the loss of the autoencoder, a sum over the valid entries, and the number of these."""
         settings, counts, mask = self.autoencoder_settings, batch["counts"].float(), batch["mask"]
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
-        seen, hidden = coordinated_dropout(counts, uniform, probability=settings.dropout)
+        share: float | Tensor = settings.dropout
+        if settings.most_dropout is not None:
+            width = settings.most_dropout - settings.dropout
+            share = settings.dropout + width * torch.from_numpy(streams.uniform()).to(counts.device)[:, None, None]
+        seen, hidden = coordinated_dropout(counts, uniform, probability=share)
         latents = self.encoder(seen, mask)
         nll = -self.readout.training_log_prob(counts, latents)
         valid = mask.float()

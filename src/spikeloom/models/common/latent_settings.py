@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from spikeloom.diffusion.schedule import Prediction
+from spikeloom.errors import SettingError
 from spikeloom.nn.encoder import Decoder, Encoder
 from spikeloom.nn.stack import Backbone
 from spikeloom.settings import STRICT
@@ -21,6 +22,8 @@ class AutoencoderSettings:
         bidirectional: Whether latents may depend on later bins; False makes the encoder causal.
         mixed: Whether latents interact in the decoder; False is the additive decoder of the paper.
         dropout: Probability p that coordinated dropout hides an entry.
+        most_dropout: Each trial of a batch gets its own p, uniform between `dropout` and this value. An encoder that
+            fills gaps of any size overfits less. `None` uses `dropout` for all trials.
         kept: Weight of the loss on entries that were not hidden; 0 in the paper.
         energy: Weight beta_1 of the squared latents.
         smoothness: Weight beta_2 of the change of the latents within five bins.
@@ -32,10 +35,19 @@ class AutoencoderSettings:
     bidirectional: bool = True
     mixed: bool = False
     dropout: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    most_dropout: Annotated[float | None, Field(gt=0, lt=1)] = None
     kept: Annotated[float, Field(ge=0)] = 0.0
     energy: Annotated[float, Field(ge=0)] = 0.001
     smoothness: Annotated[float, Field(ge=0)] = 0.02
     calibrate: bool = True
+
+    def __post_init__(self) -> None:
+        if self.most_dropout is not None and self.most_dropout <= self.dropout:
+            raise SettingError(
+                "most_dropout must be larger than dropout, the lower end of the range.",
+                f"dropout is {self.dropout:g} and most_dropout is {self.most_dropout:g}.",
+                "Write for example dropout=0.1 and most_dropout=0.8.",
+            )
 
     def encoder(self, n_neurons: int, n_latents: int) -> Encoder:
         """Make the encoder, counts -> latents."""
