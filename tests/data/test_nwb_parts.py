@@ -197,7 +197,7 @@ def test_pieces_inside_a_table_have_its_columns(tmp_path):
         trials = recording.bin(0.02, every=1.5, trials="states", conditions="state")
     np.testing.assert_allclose(trials.start_times, [0, 1.5, 3, 4.5, 20, 21.5, 23, 24.5, 55, 56.5])
     assert list(trials.conditions["state"][:5]) == ["rem"] * 4 + ["wake"]
-    with pytest.raises(SettingError, match=r"only inside the intervals of a table.*tables states"):
+    with pytest.raises(SettingError, match=r"only inside the intervals of a table.*tables are states"):
         recording.bin(0.02, every=1.5, conditions="state")
 
 
