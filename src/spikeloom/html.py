@@ -17,7 +17,7 @@ def table(title: str, rows: Mapping[str, str]) -> str:
     body = "".join(
         f"<tr><th {cell}>{escape(name)}</th><td {cell}>{escape(text)}</td></tr>" for name, text in rows.items() if text
     )
-    return f"<div><strong>{escape(title)}</strong><table><tbody>{body}</tbody></table></div>"
+    return f'<div><strong>{escape(title)}</strong><table style="margin:0"><tbody>{body}</tbody></table></div>'
 
 
 def frame(page: str) -> str:

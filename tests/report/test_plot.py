@@ -62,5 +62,10 @@ def test_a_traversal_is_drawn_point_by_point():
     with pytest.raises(DataError, match="needs trials that `traverse` returned"):
         plot.traversal(real, "hand_vel", reference=real)
     moved = replace(real.select(slice(30)), conditions={plot.AMOUNT: np.repeat([-1.0, 0.0, 1.0], 10)})
-    (axes,) = plot.traversal(moved, "hand_vel", reference=real).axes
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["-1", "+0", "+1"]
+    sheet = plot.traversal(moved, "hand_vel", reference=real)
+    assert [text.get_text() for text in sheet.legends[0].get_texts()] == ["-1", "+0", "+1"]
+    paths, ends = sheet.axes
+    dots = [line.get_xydata()[0] for line in paths.lines if line.get_marker() == "o"]
+    x, y = ends.lines
+    np.testing.assert_allclose(np.stack([x.get_ydata(), y.get_ydata()], 1), dots)
+    np.testing.assert_array_equal(x.get_xdata(), [-1, 0, 1])

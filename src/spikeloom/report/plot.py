@@ -12,6 +12,7 @@ import numpy as np
 from spikeloom.errors import DataError
 from spikeloom.metrics.conditional import read_behavior
 from spikeloom.metrics.disentanglement import Readout
+from spikeloom.metrics.disentanglement import ends as decoded_ends
 from spikeloom.metrics.pair import Pair
 from spikeloom.report import figures
 from spikeloom.report.chart import LIGHT
@@ -104,12 +105,12 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
     value = behavior.r_squared("fake")
     if value is not None:
         sheet.suptitle(f"decoded from generated spikes, R² of single trials {value:.2f}", fontsize="medium")
-    axes[0].legend(frameon=False, fontsize="small")
+    sheet.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return sheet
 
 
 def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float | None = None) -> "Figure":
-    """Draw the mean behaviour decoded from the trials at each point of a traversal, a colour for each requested change.
+    """Draw the mean decoded behaviour at each point of a traversal, and where it ends against the requested change.
 
     Args:
         moved: Trials of a traversal, with the condition `traversal` (requested change).
@@ -130,7 +131,8 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     both_rates = moved.rates is not None and reference.rates is not None
     width = smoothing if smoothing is not None else None if both_rates else 0.05
     paths = Readout.fit(reference, name, smoothing=width).decode(moved)
-    sheet, axes = panels.figure(1, width=4.6, row_inches=(3.8,))
+    ends = decoded_ends(paths, moved.lengths)
+    sheet, axes = panels.figure(1, width=8.0, row_inches=(3.4,), columns=2)
     import matplotlib as mpl
 
     levels = np.unique(amounts)
@@ -138,11 +140,22 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     for amount, color in zip(levels, colors, strict=True):
         mean = np.nanmean(paths[amounts == amount], 0)
         axes[0].plot(mean[:, 0], mean[:, 1], color=color, label=f"{amount:+.3g}")
-        axes[0].plot(mean[-1, 0], mean[-1, 1], "o", color=color, ms=5)
+        axes[0].plot(*ends[amounts == amount, :2].mean(0), "o", color=color, ms=6)
+    for dim, (word, marker) in enumerate(zip("xy", "os", strict=True)):
+        means = [ends[amounts == amount, dim].mean() for amount in levels]
+        axes[1].plot(levels, means, f"{marker}-", color=("0.15", "0.6")[dim], label=word)
     unit = reference.units.get(name, "")
-    axes[0].set(xlabel=f"x ({unit})", ylabel=f"y ({unit})", aspect="equal")
-    axes[0].legend(title="requested change", frameon=False, fontsize="small")
-    axes[0].spines[["top", "right"]].set_visible(False)
+    axes[0].set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+    axes[0].set_aspect("equal", adjustable="datalim")
+    axes[0].locator_params(nbins=5)
+    axes[0].set_title(f"mean {name}, dot: its end", loc="left", fontsize="medium")
+    axes[1].set(xlabel="requested change", ylabel=f"end ({unit})")
+    axes[1].set_title("end of the mean path", loc="left", fontsize="medium")
+    axes[1].legend(frameon=False, fontsize="small")
+    for one in axes:
+        one.spines[["top", "right"]].set_visible(False)
+    handles = axes[0].get_legend_handles_labels()
+    sheet.legend(*handles, title="requested change", loc="outside lower center", ncols=len(levels), frameon=False)
     return sheet
 
 
@@ -174,3 +187,4 @@ def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: s
     axes.set_ylabel((f"y ({unit})" if unit else "y") if plane else unit)
     if plane:
         axes.set_aspect("equal", adjustable="datalim")
+        axes.locator_params(nbins=5)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from spikeloom.angles import period_of
 from spikeloom.errors import DataError, missing_extra
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def rates(axes: "Axes", trials: "Trials", *, trial: int = 0) -> None:
 
 
 def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None:
-    """Draw one behaviour series of one trial, one line per dimension.
+    """Draw one behaviour series of one trial, one line per dimension. The line of an angle breaks where it wraps.
 
     Raises:
         DataError: if the trials have no such series.
@@ -111,12 +112,23 @@ def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None
         )
     time = times(trials, trial)
     values = np.asarray(trials.behavior[name][trial, : len(time)], np.float64)
-    for dim in range(values.shape[1]):
-        axes.plot(time, values[:, dim], lw=1.2, label=f"dimension {dim}")
     unit = trials.units.get(name, "")
-    axes.set_ylabel(f"{name} ({unit})" if unit else name)
+    period = period_of(name, unit, values)
+    for dim in range(values.shape[1]):
+        line = (time, values[:, dim]) if period is None else unwrapped_pieces(time, values[:, dim], period)
+        axes.plot(*line, lw=1.2, label=f"dimension {dim}")
+    axes.set_ylabel(f"{name}\n({unit})" if unit not in ("", "1") else name)
     if 1 < values.shape[1] <= MOST_NAMES:
-        axes.legend(frameon=False, fontsize="small", ncols=min(values.shape[1], 4), loc="upper right")
+        look = {"frameon": False, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.0, "borderaxespad": 0.0}
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, **look)
+
+
+def unwrapped_pieces(
+    time: Float[np.ndarray, " time"], angles: Float[np.ndarray, " time"], period: float
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    """Return times and angles with a NaN between neighbours more than half a period apart, where a line must break."""
+    after = np.flatnonzero(np.abs(np.diff(angles)) > period / 2) + 1
+    return np.insert(time, after, time[after]), np.insert(angles, after, np.nan)
 
 
 def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
@@ -137,7 +149,7 @@ def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
     has_rates = trials.rates is not None
     names = list(trials.behavior)
     sheet, axes = figure(
-        1 + has_rates + len(names), row_inches=(2.4, *((1.8,) if has_rates else ()), *(1.4 for _ in names))
+        1 + has_rates + len(names), row_inches=(2.4, *((1.8,) if has_rates else ()), *(1.3 for _ in names))
     )
     raster(axes[0], trials, trial=trial)
     if has_rates:
@@ -146,6 +158,7 @@ def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
         series(one, trials, name, trial=trial)
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
+    sheet.align_ylabels()
     length = int(trials.lengths[trial]) * trials.bin_width
     axes[-1].set(xlabel="time (s)", xlim=(0, length))
     labels = [f"{key} {_short(value[trial])}" for key, value in trials.conditions.items() if value.ndim == 1]

@@ -188,17 +188,16 @@ class Trials:
         return on_one_turn(name, self.conditions[name], self.units.get(name, ""))
 
     def __repr__(self) -> str:
-        lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
         return (
-            f"Trials({len(self)} trials, {lengths} bins of {1000 * self.bin_width:g} ms, {self.n_neurons} neurons, "
-            f"conditions {sorted(self.conditions)}, behavior {sorted(self.behavior)}, source {self.source!r})"
+            f"Trials({len(self)} trials, {self._lengths_in_words()} bins of {1000 * self.bin_width:g} ms, "
+            f"{self.n_neurons} neurons, conditions {sorted(self.conditions)}, behavior {sorted(self.behavior)}, "
+            f"source {self.source!r})"
         )
 
     def _repr_html_(self) -> str:
-        lengths = f"{self.lengths.min()} to {self.lengths.max()}" if len(self) else "0"
         rows = {
             "trials": str(len(self)),
-            "bins": f"{lengths} of {1000 * self.bin_width:g} ms",
+            "bins": f"{self._lengths_in_words()} of {1000 * self.bin_width:g} ms",
             "neurons": str(self.n_neurons),
             "conditions": ", ".join(self.conditions) or "none",
             "behavior": ", ".join(f"{name} ({self.units[name] or 'no unit'})" for name in self.behavior) or "none",
@@ -211,6 +210,12 @@ class Trials:
     def conditioned_on_in_words(self) -> str:
         """Return the conditions of generated trials as text, "nothing" without any, or "" where this is unknown."""
         return "" if self.conditioned_on is None else ", ".join(self.conditioned_on) or "nothing"
+
+    def _lengths_in_words(self) -> str:
+        if not len(self):
+            return "0"
+        shortest, longest = self.lengths.min(), self.lengths.max()
+        return f"{longest}" if shortest == longest else f"{shortest} to {longest}"
 
     def plot(self, *, trial: int = 0) -> "Figure":
         """Draw one trial: spikes, firing rates (if available) and behaviour, on one time axis.
