@@ -18,7 +18,7 @@ from spikeloom.trials import Trials
 
 SIDES: tuple[tuple[str, Role], ...] = (("real", "real"), ("fake", "fake"))
 
-SHOWN = 4
+SHOWN = 3
 """Number of trials whose time courses are drawn."""
 
 MOST_POINTS = 1500

@@ -9,12 +9,13 @@ and on paper, all tabs are shown below each other.
 import base64
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from importlib.resources import files
 from typing import get_args
 
 from spikeloom.report import svg
-from spikeloom.report.chart import DARK, LIGHT, Chart, Figure, Role
+from spikeloom.report.chart import DARK, LIGHT, NAMES, Chart, Figure, Role
 from spikeloom.report.findings import Findings
 from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.report.words import number, percent, short, small, spread
@@ -78,7 +79,7 @@ def figure_html(figure: Figure) -> str:
 def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
     """Return the content of each tab."""
     panels = {
-        "Numbers": _panel_table(report),
+        "Numbers": _glance(figures) + _panel_table(report),
         "Memorisation": _verdict(report),
         "LDNS protocol": _protocol(report),
         "About": _about(report),
@@ -86,6 +87,24 @@ def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
     for figure in figures:
         panels[figure.tab] = panels.get(figure.tab, "") + figure_html(figure)
     return {tab: panels[tab] for tab in TABS if panels.get(tab)}
+
+
+def _glance(figures: Sequence[Figure]) -> str:
+    """Return the first trial of each side, population counts and correlations as one card; empty without figures."""
+    by_key = {figure.key: figure.charts for figure in figures}
+    charts = []
+    for role, word in (("real", "recorded"), ("fake", "generated")):
+        sides = [chart for chart in by_key.get("rasters", ()) if chart.series[0].role == role]
+        charts += [replace(chart, title=f"{word}: {chart.title}") for chart in sides[:1]]
+    charts += [chart for key in ("population_counts", "pairs") for chart in by_key.get(key, ())[:1]]
+    if not charts:
+        return ""
+    words = "One trial of each side, spikes of all neurons in one bin, and the correlation of each pair of neurons."
+    keys = "".join(f'<span><i style="background:var(--{role})"></i>{NAMES[role]}</span>' for role in NAMES)
+    return (
+        f'<div class="card" id="glance"><h2>At a glance</h2><p class="soft">{words}</p>'
+        f'<div class="legend">{keys}</div>{_grid(charts, 4, " small")}</div>'
+    )
 
 
 def _tabs(panels: dict[str, str]) -> str:

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from spikeloom.report.chart import Chart, Series, ticks
 
 SIZES = {
-    "full": (360, (52, 10, 26, 40), 13),
-    "medium": (270, (48, 8, 24, 38), 12.5),
+    "full": (360, (58, 10, 26, 40), 13),
+    "medium": (270, (54, 8, 24, 38), 12.5),
     "compact": (230, (30, 8, 20, 20), 11),
     "bare": (150, (3, 3, 16, 3), 10),
 }
