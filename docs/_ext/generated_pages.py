@@ -1,9 +1,11 @@
-"""Writes the reference pages that come from the code: command line, Python API, recipes and metrics.
+"""Writes the reference pages that come from the code, and the figures of the results pages from their tables.
 
-Each page lands in `docs/reference/` (not in git) before Sphinx reads its sources, so it is never older than the code.
+The pages are command line, Python API, recipes and metrics. Each lands in `docs/reference/` (not in git) before Sphinx
+reads its sources, so it is never older than the code.
 """
 
 import inspect
+import runpy
 import typing
 from pathlib import Path
 from typing import Any
@@ -167,7 +169,13 @@ def write_pages(_: Sphinx) -> None:
             path.write_text(text)
 
 
+def write_figures(_: Sphinx) -> None:
+    """Draw the opening figures of the results pages from their tables, so that both agree."""
+    runpy.run_path(str(PAGES.parent / "results" / "figures.py"))["write"]()
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
+    app.connect("builder-inited", write_figures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
