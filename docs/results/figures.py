@@ -1,4 +1,7 @@
-"""Draws the opening figure of each results page from its tables. `make docs` runs it; by hand: `python docs/results/figures.py`."""
+"""Draws the opening figure of each results page from its tables.
+
+`make docs` runs it; by hand: python docs/results/figures.py
+"""
 
 import csv
 import re
