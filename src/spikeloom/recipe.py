@@ -28,7 +28,8 @@ import tomli_w
 
 from spikeloom.errors import CorruptFileError, FileError, SettingError, TrainingError
 from spikeloom.files import read_bytes
-from spikeloom.models.common.base import Model, read_config
+from spikeloom.models.common.base import Model
+from spikeloom.models.common.model_folder import read_config
 from spikeloom.settings import NONE, construct, describe, hint, named, with_words
 from spikeloom.trials import Trials
 

@@ -8,14 +8,11 @@ bin width) are part of the model: buffers, saved with the weights.
 """
 
 import abc
-import contextlib
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
-from typing import Literal, TypedDict, cast, final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -24,40 +21,27 @@ from torch import Tensor, nn
 
 from spikeloom import html
 from spikeloom.diffusion.sampler import Sampler
-from spikeloom.errors import CorruptFileError, SettingError, TrainingError
-from spikeloom.files import (
-    atomic_write,
-    check_manifest,
-    ensure_folder,
-    read_json,
-    read_tensors,
-    write_json,
-    write_manifest,
-    write_tensors,
-)
+from spikeloom.errors import SettingError, TrainingError
+from spikeloom.files import ensure_folder
 from spikeloom.models.common.conditions import ConditionArgument
 from spikeloom.models.common.course import Course, Start
-from spikeloom.models.common.facts import Facts, StoredFacts, check_fit
+from spikeloom.models.common.facts import Facts, check_fit
 from spikeloom.models.common.live import Live, LiveConditions
+from spikeloom.models.common.model_folder import read_config, read_history, read_weights, write_model
 from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
+from spikeloom.models.common.run_folder import claim_run, locked, log
 from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import describe, recipe_text
 from spikeloom.training.checkpoint import Line
-from spikeloom.training.identity import claim, run_identity, trials_identity
-from spikeloom.training.lock import only_process
+from spikeloom.training.identity import Identity, run_identity, trials_identity
 from spikeloom.training.plan import Plan
 from spikeloom.training.processes import accelerator
 from spikeloom.training.start import begun, start_hash
 from spikeloom.training.train import AfterValidation, Stage, train
 from spikeloom.trials import Trials
-
-FORMAT = "spikeloom-model"
-VERSION = 3
-"""Version of the model folder. Version 2 names the tensors by the three slots of the observation model; in version 3 an
-LDNS has one observation model for each source of rates."""
 
 Option = Literal["condition", "guidance", "sampler", "codes"]
 
@@ -201,10 +185,12 @@ class Model(nn.Module, abc.ABC):
         validation = check_fit(trials, validation)
         facts = Facts.of(trials, self.condition)
         folder = None if out is None else ensure_folder(out)
-        lock = contextlib.nullcontext() if folder is None else self._lock(folder)
-        with lock:
-            if folder is not None and self._claim(folder, trials, validation, seed, start_hash(start)):
-                return self.restore(folder / "model")
+        with locked(folder):
+            if folder is not None:
+                identity = self._identity(trials, validation, seed, start_hash(start))
+                note = f"training {type(self).__name__}, seed {seed}, on {trials.source or 'trials'}"
+                if claim_run(folder, identity, recipe=recipe_text(self), note=note):
+                    return self.restore(folder / "model")
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
                 self.build(facts)
@@ -220,7 +206,7 @@ class Model(nn.Module, abc.ABC):
             self.eval()
             if folder is not None and accelerator().is_main_process:
                 self.save(folder / "model")
-                _log(folder, f"finished {type(self).__name__} after {len(self.history)} lines of history")
+                log(folder, f"finished {type(self).__name__} after {len(self.history)} lines of history")
             return self
 
     @final
@@ -415,16 +401,15 @@ class Model(nn.Module, abc.ABC):
     @final
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the model folder: config, weights, recipe, history and, last, the manifest of their hashes."""
-        facts, folder = self.facts, ensure_folder(folder)
-        settings = describe(self)
-        from spikeloom import __version__
-
-        config = {"format": FORMAT, "version": VERSION, "spikeloom": __version__, "facts": asdict(facts)}
-        write_json(folder / "config.json", {**config, "model": settings.pop("name"), "settings": settings})
-        write_tensors(folder / "model.safetensors", self.state_dict())
-        atomic_write(folder / "recipe.toml", recipe_text(self).encode())
-        atomic_write(folder / "history.jsonl", "".join(json.dumps(row) + "\n" for row in self.history).encode())
-        write_manifest(folder, ["config.json", "model.safetensors", "recipe.toml", "history.jsonl"])
+        facts = self.facts
+        write_model(
+            ensure_folder(folder),
+            settings=describe(self),
+            recipe=recipe_text(self),
+            facts=facts,
+            weights=self.state_dict(),
+            history=self.history,
+        )
 
     @final
     def restore(self, folder: str | PathLike[str]) -> "Model":
@@ -436,9 +421,9 @@ class Model(nn.Module, abc.ABC):
         folder = Path(folder)
         facts = Facts.read(read_config(folder)["facts"])
         self.build(facts)
-        self._load(read_tensors(folder / "model.safetensors"), folder)
+        self.load_state_dict(read_weights(folder, self.state_dict()))
         self._facts = facts
-        self.history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        self.history = read_history(folder)
         return self.eval()
 
     # --- state ----------------------------------------------------------------------------------------------
@@ -509,81 +494,18 @@ class Model(nn.Module, abc.ABC):
     def _refusal(self, what: str, got: str, do: str) -> SettingError:
         return SettingError(f"{type(self).__name__} {what}.", got, do)
 
-    def _load(self, tensors: dict[str, Tensor], folder: Path) -> None:
-        mine = self.state_dict()
-        wrong = sorted(set(mine) ^ set(tensors)) or [
-            name
-            for name, tensor in tensors.items()
-            if tensor.shape != mine[name].shape or tensor.dtype != mine[name].dtype or not tensor.isfinite().all()
-        ]
-        if wrong:
-            raise CorruptFileError(
-                "A model's tensors must have the names, shapes and types of its settings, and be finite.",
-                f"In {folder} these are not: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}.",
-                "Restore the folder from a copy, or train again.",
-            )
-        self.load_state_dict(tensors)
-
-    def _lock(self, folder: Path) -> contextlib.AbstractContextManager[None]:
-        """Return a context that locks the folder for this run; of several processes of a run the main one locks."""
-        main = accelerator().is_main_process
-        return only_process(folder, "training") if main else contextlib.nullcontext()
-
-    def _claim(self, folder: Path, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> bool:
-        """Mark the run folder as this run's, and return whether it already holds the finished model."""
-        process = accelerator()
+    def _identity(self, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> Identity:
+        """Return the identity of a training run of this model."""
         signal, columns = self.reads, self.condition
-        identity = run_identity(
+        return run_identity(
             describe(self),
             trials_identity(trials, signal=signal, columns=columns),
             None if validation is None else trials_identity(validation, signal=signal, columns=columns),
             seed=seed,
             start=start,
             plans={name: value for name, value in vars(self).items() if isinstance(value, Plan)},
-            n_processes=process.num_processes,
+            n_processes=accelerator().num_processes,
         )
-        claim(folder, identity, write=process.is_main_process)
-        finished = (folder / "model" / "manifest.json").exists()
-        if process.is_main_process and not finished:
-            atomic_write(folder / "recipe.toml", recipe_text(self).encode())
-            _log(folder, f"training {type(self).__name__}, seed {seed}, on {trials.source or 'trials'}")
-        return finished
-
-
-class Config(TypedDict):
-    """Content of config.json of a model folder, besides format and version."""
-
-    model: str
-    settings: dict[str, object]
-    facts: StoredFacts
-
-
-def read_config(folder: Path) -> Config:
-    """Read and check config.json of a model folder, whose files must have the hashes of its manifest.
-
-    Raises:
-        CorruptFileError: if a file is damaged, or the folder was written by another version of spikeloom.
-    """
-    check_manifest(folder)
-    config = read_json(folder / "config.json")
-    if config.get("format") != FORMAT or config.get("version") != VERSION:
-        raise CorruptFileError(
-            f"This spikeloom reads model folders of format {FORMAT!r}, version {VERSION}.",
-            f"{folder} has format {config.get('format')!r}, version {config.get('version')!r}.",
-            "Fit the model again, or use the spikeloom that wrote it.",
-        )
-    if not Config.__required_keys__ <= config.keys():
-        raise CorruptFileError(
-            "config.json of a model folder must hold model, settings and facts.",
-            f"The one in {folder} holds {', '.join(config)}.",
-            "Restore the folder from a copy, or train again.",
-        )
-    return cast("Config", config)
-
-
-def _log(folder: Path, line: str) -> None:
-    with (folder / "log.txt").open("a") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
 
 
 def as_float(counts: np.ndarray) -> Tensor:
