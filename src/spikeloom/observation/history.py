@@ -109,21 +109,27 @@ class SpikeHistory(History):
     def draw(self, drive: Real, uniform: Real, counts: CountDistribution, memory: Memory) -> Whole:
         """Draw counts in the order of time, all trials and neurons at once; see `History.draw`.
 
-        Each spike is added to the past of the bins after it, which is quicker than a sum over lags for every bin.
+        Each spike is added to the past of the bins after it, which is quicker than a sum over lags for every bin. The
+        past of the next H bins is kept in turns: row t mod H belongs to bin t, and is cleared once that bin is drawn.
         """
-        present, filters = self.present(drive, counts), self.filters.to(drive).cpu()
-        (batch, time, n_neurons), bins = drive.shape, self.bins
-        drawn = drive.new_zeros(batch, bins + time, n_neurons)
-        past = drive.new_zeros(batch, bins + time, n_neurons)
-        drawn[:, :bins] = memory["history"] if "history" in memory else self.usual.to(drive)
+        present, filters = self.present(drive, counts).transpose(0, 1).contiguous(), self.filters.to(drive).cpu()
+        uniform = uniform.transpose(0, 1).contiguous()
+        (time, batch, n_neurons), bins = present.shape, self.bins
+        drawn = drive.new_zeros(bins + time, batch, n_neurons)
+        past = drive.new_zeros(bins, batch * n_neurons)
+        drawn[:bins] = memory["history"].transpose(0, 1) if "history" in memory else self.usual.to(drive)
         for t in range(bins):  # the oldest bin first
-            past[:, : t + 1] += drawn[:, t : t + 1] * filters[bins - 1 - t :]
+            past[: t + 1] += (drawn[t] * filters[bins - 1 - t :, None]).flatten(1)
         for t in range(time):
-            count = counts.quantile(counts.rates(present[:, t] + self._bounded(past[:, t])), uniform[:, t])
+            row = past[t % bins]
+            rates = counts.rates(present[t] + self._bounded(row.view(batch, n_neurons)))
+            row.zero_()
+            count = counts.quantile(rates, uniform[t])
             count = count if self.ceiling is None else count.clamp(max=self.ceiling)
-            drawn[:, bins + t] = count
-            trial, neuron = torch.nonzero(count, as_tuple=True)  # few, because most counts are 0
-            past[trial, t + 1 : t + 1 + bins, neuron] += count[trial, neuron, None] * filters[:, neuron].T
+            drawn[bins + t] = count
+            fired = torch.nonzero(count.flatten())[:, 0]  # few, because most counts are 0
+            past[:, fired] += count.flatten()[fired] * filters.roll((t + 1) % bins, 0)[:, fired % n_neurons]
+        drawn = drawn.transpose(0, 1)
         memory["history"] = drawn[:, time:].clone()
         return drawn[:, bins:].long()
 

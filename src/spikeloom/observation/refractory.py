@@ -32,6 +32,9 @@ NEWTON_STEPS = 8
 TOLERANCE = 1e-6
 """Newton steps below this size end the iteration, spikes/bin."""
 
+MARGIN = 1e-5
+"""Relative margin of the expected counts below which a count is certainly 0; Newton's method errs less."""
+
 ROUNDS = 4
 """Rounds of fitting q. Each q changes the Poisson rate and so the predicted number of bins."""
 
@@ -59,25 +62,26 @@ class Refractory(CountDistribution):
         return torch.where(counts == 0, -rate, torch.where(counts == 1, one, several))
 
     def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Return the smallest count whose cumulative probability exceeds the uniform number."""
-        rate, q = self.raised(rates), self.q.to(rates)
+        """Return the smallest count whose cumulative probability exceeds the uniform number.
+
+        A count is 0 where :math:`u < e^{-\\lambda}`, that is where the expected count r is below that of
+        :math:`\\lambda = -\\log u`. So only the others, which are few, need the Poisson rate.
+        """
+        rates, uniform = torch.broadcast_tensors(rates, uniform)
+        at_zero = -torch.log(uniform)
+        below = at_zero - self.q.to(rates) * (at_zero - 1 + uniform)
+        others = torch.nonzero((rates * (1 + MARGIN) >= below).flatten())[:, 0]
+        q = self.q.to(rates)[others % rates.shape[-1]]
+        rate, u = _raised(rates.flatten()[others], q), uniform.flatten()[others]
         # The tail has 1 - q of its Poisson probability, so a uniform number in it is mapped to the Poisson tail.
-        counts = poisson_quantile(rate, (1 - (1 - uniform) / (1 - q)).clamp(min=0))
-        return torch.where(uniform < torch.exp(-rate), 0, counts.clamp(min=1))
+        several = poisson_quantile(rate, (1 - (1 - u) / (1 - q)).clamp(min=0)).clamp(min=1)
+        counts = torch.zeros(rates.numel(), dtype=torch.int64, device=rates.device)
+        counts[others] = torch.where(u < torch.exp(-rate), 0, several)
+        return counts.reshape(rates.shape)
 
     def raised(self, rates: Values) -> Values:
         r"""Return the Poisson rate :math:`\lambda` whose counts, after the replacement, have these expected counts."""
-        q = self.q.to(rates)
-        if not q.any():
-            return rates
-        with torch.no_grad():
-            rate = rates + q * rates.clamp(max=1) ** 2 / 2  # exact to second order in the rate
-            for _ in range(NEWTON_STEPS):  # the mean is concave in the rate, so Newton's method converges
-                step = _step(rate, rates, q)
-                rate += step
-                if float(step.abs().max()) < TOLERANCE:
-                    break
-        return rate + _step(rate, rates, q) if rates.requires_grad else rate  # one more step, for the derivative
+        return _raised(rates, self.q.to(rates))
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change q until the target's fraction of bins holds several spikes; see `CountDistribution.correct`."""
@@ -96,6 +100,20 @@ class Refractory(CountDistribution):
             expected = _several(self.raised(self.rates(self.drive(valid)))).sum(0, dtype=torch.float64)
             # half a bin is added to both, so that q stays near 0 for a neuron with very few such bins
             self.q.copy_((1 - (several + 0.5) / (expected + 0.5)).clamp(0, LARGEST_Q))
+
+
+def _raised(rates: Tensor, q: Tensor) -> Tensor:
+    """Return the Poisson rates of expected counts, with a q for each neuron or each entry."""
+    if not q.any():
+        return rates
+    with torch.no_grad():
+        rate = rates + q * rates.clamp(max=1) ** 2 / 2  # exact to second order in the rate
+        for _ in range(NEWTON_STEPS):  # the mean is concave in the rate, so Newton's method converges
+            step = _step(rate, rates, q)
+            rate += step
+            if float(step.abs().max()) < TOLERANCE:
+                break
+    return rate + _step(rate, rates, q) if rates.requires_grad else rate  # one more step, for the derivative
 
 
 def _several(rate: Tensor) -> Tensor:

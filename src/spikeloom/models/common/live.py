@@ -15,7 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from spikeloom.errors import ConditionError, DataError
-from spikeloom.models.common.conditions import ConditionArgument, Conditions
+from spikeloom.models.common.conditions import ConditionArgument, Conditions, NamedCondition
 from spikeloom.models.common.course import Course, State
 from spikeloom.models.common.results import Generated
 from spikeloom.nn.condition import Condition
@@ -49,7 +49,7 @@ class LiveConditions:
         columns = {one.name: requested[one.name] for one in conditions.each if requested and not one.per_bin}
         if columns:
             constant = Conditions(tuple(one for one in conditions.each if one.name in columns))
-            self.values |= constant.values(columns, None, np.ones(batch, np.int64), seed)
+            self.replace(constant.values(columns, None, np.ones(batch, np.int64), seed))
         series = {one.name: requested[one.name] for one in conditions.each if requested and one.per_bin}
         self.update({name: np.asarray(value) for name, value in series.items() if value is not None})
 
@@ -77,39 +77,30 @@ class LiveConditions:
                 f"The step names {unknown}.",
                 "Name all conditions at the beginning: model.live(seed, condition=[...]).",
             )
-        for one in self.conditions.each:
-            if one.name in condition:
-                self.values[one.name] = self._rows(one.name, one.size, condition[one.name])
-        self._encoded = None
+        rows = {one.name: self._rows(one, condition[one.name]) for one in self.conditions.each if one.name in condition}
+        self.replace({**self.values, **rows})
+
+    def replace(self, values: dict[str, Array]) -> None:
+        """Set the values of all conditions that have one; an error leaves the values as they were."""
+        complete = self.present and set(values) == set(self.conditions.names)
+        per_bin = {one.name for one in self.conditions.each if one.per_bin}
+        rows = {name: value[:, None] if name in per_bin else value for name, value in values.items()}
+        self._encoded = self.conditions.encode(rows) if complete else None
+        self.values = values
 
     def encode(self) -> Condition | None:
         """Return the encoded condition of the next bin. Raise a ConditionError if a series has no value yet."""
-        if not self.present:
-            return None
-        if self._encoded is None:
-            missing = [one.name for one in self.conditions.each if one.name not in self.values]
-            if missing:
-                raise ConditionError(
-                    "Every condition needs a value in the first bin.",
-                    f"There is none for {missing}.",
-                    "Pass it to live.step, or with its name to model.live.",
-                )
-            self._encoded = self.conditions.encode(
-                {
-                    one.name: self.values[one.name][:, None] if one.per_bin else self.values[one.name]
-                    for one in self.conditions.each
-                }
+        if self.present and self._encoded is None:
+            raise ConditionError(
+                "Every condition needs a value in the first bin.",
+                f"There is none for {[name for name in self.conditions.names if name not in self.values]}.",
+                "Pass it to live.step, or with its name to model.live.",
             )
         return self._encoded
 
-    def changed(self) -> None:
-        """Encode the values again before the next bin."""
-        self._encoded = None
-
-    def _rows(self, name: str, size: int, value: ArrayLike) -> Array:
+    def _rows(self, one: NamedCondition, value: ArrayLike) -> Array:
         """Return a value as one row for each trial: (batch,) for single values of columns, else (batch, dim)."""
-        one = next(one for one in self.conditions.each if one.name == name)
-        array = np.asarray(value)
+        name, size, array = one.name, one.size, np.asarray(value)
         axes = (size,) if one.per_bin or size > 1 else ()
         if array.shape == () and axes == (1,):
             array = array.reshape(1)
@@ -196,8 +187,7 @@ class Live:
                 f"It does not fit: {error}.",
                 "Begin with the same arguments of model.live.",
             ) from error
-        self._conditions.values = {name: state[f"condition {name}"] for name in names}
-        self._conditions.changed()
+        self._conditions.replace({name: state[f"condition {name}"] for name in names})
         self._last = None
 
     @property
