@@ -115,14 +115,14 @@ def test_what_is_sampled_follows_its_own_past(pieces):
     assert torch.equal(counts, model.counts.quantile(model.rates(moved), uniform))
 
 
-def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
+def test_a_bursting_neuron_does_not_run_away_in_4_000_bins():
     """Rates stay bounded and steady even for filters with which each spike would cause 20 more."""
     model = observed(Poisson())
     model.history.filters.fill_(3.0)
-    rates = torch.full((2, 10_000, NEURONS), 0.05)
-    counts = model.sample(model.drive(rates), streams(2))
+    rates = torch.full((10, 2000, NEURONS), 0.05)
+    counts = model.sample(model.drive(rates), streams(10))
     highest = functional.softplus(model.drive(rates[0, 0]) + 1.5)  # 0.21 spikes/bin
-    assert counts[:, -1000:].mean() < 1.2 * highest[0]
+    assert counts[:, -200:].mean() < 1.2 * highest[0]
     # The same bursts, fitted: the mean stays where the trials have it.
     rng = np.random.default_rng(0)
     active = np.repeat(rng.random((150, 20, NEURONS)) < 0.15, 5, 1)
@@ -130,9 +130,9 @@ def test_a_bursting_neuron_does_not_run_away_in_10_000_bins():
     flat = np.broadcast_to(trials.counts.mean((0, 1)), trials.counts.shape).astype(np.float32)
     model = observed(Poisson())
     model.fit(trials, flat.copy(), seed=0)
-    drive = model.drive(torch.from_numpy(flat[:1, :1]).expand(2, 10_000, NEURONS))
-    counts = model.sample(drive, streams(2))
-    for part in (counts[:, :1000], counts[:, -1000:]):
+    drive = model.drive(torch.from_numpy(flat[:1, :1]).expand(10, 4000, NEURONS))
+    counts = model.sample(drive, streams(10))
+    for part in (counts[:, :400], counts[:, -400:]):
         assert abs(part.mean() / flat.mean() - 1) < 0.3  # 12,000 bins of bursts; a run-away neuron is at tenfold
 
 

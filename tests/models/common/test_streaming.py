@@ -81,13 +81,13 @@ def test_a_stream_reads_no_further_ahead_than_it_needs(conditioned):
 
 def test_fresh_noise_is_drawn_block_by_block(plain):
     """A stochastic sampler gives another trial than `sample`, with the same statistics at borders as elsewhere."""
-    chunks = list(plain.stream(n_bins=2400, seed=1, sampler=SDEDPMSolver2M(12)))
+    chunks = list(plain.stream(n_bins=1200, seed=1, sampler=SDEDPMSolver2M(12)))
     latents = joined(chunks, "latents")
-    again = joined(list(plain.stream(n_bins=2400, seed=1, sampler=SDEDPMSolver2M(12), chunk=11)), "latents")
-    np.testing.assert_allclose(again, latents, atol=1e-4)
+    again = joined(list(plain.stream(n_bins=120, seed=1, sampler=SDEDPMSolver2M(12), chunk=11)), "latents")
+    np.testing.assert_allclose(again[:96], latents[:96], atol=1e-4)  # a stream that ends looks less far ahead
     step = np.square(np.diff(latents, axis=0)).mean(1)
     border, inside = step[11::12], np.delete(step, np.s_[11::12])
-    # means of 199 borders against 2,200 other steps of a smooth process: four standard errors
+    # means of 99 borders against 1,100 other steps of a smooth process: four standard errors
     error = np.hypot(border.std() / np.sqrt(len(border)), inside.std() / np.sqrt(len(inside)))
     assert abs(border.mean() - inside.mean()) < 4 * error
 
