@@ -6,7 +6,7 @@ import numpy as np
 
 from spikeloom import cli, demo
 from spikeloom.cli import conditions
-from spikeloom.models.common.conditions import NamedCondition
+from spikeloom.models.common.named_condition import NamedCondition
 from spikeloom.recipe import read_recipe
 from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials

@@ -18,7 +18,7 @@ from spikeloom.data.nwb import read_nwb
 from spikeloom.data.recording import Recording
 from spikeloom.data.series import Series
 from spikeloom.errors import SettingError
-from spikeloom.models.common.conditions import NamedCondition
+from spikeloom.models.common.named_condition import NamedCondition
 from spikeloom.trials import Trials
 from tests.helpers.nwb_session import session
 

@@ -12,8 +12,8 @@ import torch
 from spikeloom.diffusion.sampler import DDIM
 from spikeloom.errors import ConditionError, CorruptFileError, DataError, SettingError, ShapeError, TrainingError
 from spikeloom.losses import coordinated_dropout
-from spikeloom.models.common.conditions import ConditionRangeWarning
 from spikeloom.models.common.latent_settings import AutoencoderSettings
+from spikeloom.models.common.named_condition import ConditionRangeWarning
 from spikeloom.models.ldns import LDNS
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson

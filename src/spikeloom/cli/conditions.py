@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from spikeloom.models.common.base import Model
-    from spikeloom.models.common.conditions import NamedCondition
+    from spikeloom.models.common.named_condition import NamedCondition
 
 
 def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "dict[str, ArrayLike | None]":

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError
-from spikeloom.models.common.conditions import AngleUnitWarning, ConditionRangeWarning, Conditions, NamedCondition
+from spikeloom.models.common.conditions import Conditions
 from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.named_condition import AngleUnitWarning, ConditionRangeWarning, NamedCondition
 from spikeloom.trials import Trials
 
 

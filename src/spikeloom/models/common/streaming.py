@@ -17,8 +17,9 @@ from spikeloom.diffusion.denoiser import Denoiser
 from spikeloom.diffusion.sampler import Sampler
 from spikeloom.diffusion.stream import Stream
 from spikeloom.errors import ConditionError, SettingError
-from spikeloom.models.common.conditions import ConditionArgument, Conditions, NamedCondition
+from spikeloom.models.common.conditions import ConditionArgument, Conditions
 from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.named_condition import NamedCondition
 from spikeloom.models.common.request import Labels
 from spikeloom.models.common.results import Generated, end_to_end
 from spikeloom.nn.condition import Condition
