@@ -33,7 +33,7 @@ import torch
 
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.panel import METRICS, measure
-from spikeloom.models.ldns import LDNS
+from spikeloom.models.common.latent_autoencoder import LatentModel
 from spikeloom.recipe import load_model
 from spikeloom.report import figures
 from spikeloom.report.chart import Chart, Figure, Series
@@ -77,7 +77,7 @@ def copy_of(trials: Trials, counts: np.ndarray) -> Trials:
     )
 
 
-def redrawn(model: LDNS, trials: Trials, *, seed: int) -> Trials:
+def redrawn(model: LatentModel, trials: Trials, *, seed: int) -> Trials:
     """Encode trials, decode the latents, and draw counts from them."""
     latents = np.array(model.encode(trials, progress=False).latents)
     device = model.readout.mean.device
@@ -88,7 +88,7 @@ def redrawn(model: LDNS, trials: Trials, *, seed: int) -> Trials:
     return copy_of(trials, drawn.counts)
 
 
-def poisson(model: LDNS, trials: Trials, *, seed: int) -> Trials:
+def poisson(model: LatentModel, trials: Trials, *, seed: int) -> Trials:
     """Encode trials, and draw independent Poisson counts from their rates."""
     rates = np.asarray(model.encode(trials, progress=False).rates)
     return copy_of(trials, generator(seed, Purpose.SPIKES).poisson(rates) * trials.mask[..., None])
@@ -101,7 +101,7 @@ def compare(real: Trials, fake: Trials, train: Trials, condition: str | None, se
     return {name: np.nan if one.value is None else one.value for name, one in results.items()}
 
 
-def rows_of(model: LDNS, train: Trials, test: Trials, condition: str | None, seed: int) -> dict[str, Row]:
+def rows_of(model: LatentModel, train: Trials, test: Trials, condition: str | None, seed: int) -> dict[str, Row]:
     """Compute every row of the table for one training seed."""
     chosen = generator(seed, Purpose.ORDER).permutation(len(train))[: len(test)]
     seen = train.select(np.sort(chosen))
@@ -141,6 +141,14 @@ def figure_of(tables: Sequence[Mapping[str, Row]]) -> Figure:
     return Figure("causes", "Causes of the gap", caption, tuple(charts), columns=3)
 
 
+def latent_model(run: str) -> LatentModel:
+    """Load a model that generates latents; other models have no encoder to redraw trials with."""
+    model = load_model(run)
+    if not isinstance(model, LatentModel):
+        raise SystemExit(f"{run} holds {type(model).__name__}, which has no latents of an autoencoder.")
+    return model
+
+
 def main() -> None:
     """Print the table of the runs and write it with its figure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,7 +160,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="folder of table and figure")
     options = parser.parse_args()
     train, test = Trials.load(options.data), Trials.load(options.test)
-    tables = [rows_of(load_model(run), train, test, options.condition, options.seed) for run in options.runs]
+    tables = [rows_of(latent_model(run), train, test, options.condition, options.seed) for run in options.runs]
     folder = ensure_folder(Path(options.out))
     with (folder / "causes.csv").open("w", newline="") as file:
         writer = csv.writer(file)
