@@ -117,7 +117,7 @@ def test_what_cannot_be_compared_gets_one_clear_message(change: dict, error: typ
 def test_too_few_trials_no_fakes_and_unknown_conditions_are_named() -> None:
     with pytest.raises(DataError, match="at least 4 recorded trials"):
         evaluate(toy(1).select([0, 1, 2]), toy(3))
-    with pytest.raises(DataError, match="no set"):
+    with pytest.raises(DataError, match="no generated trials"):
         named([])
     with pytest.raises(ConditionError, match="colour"):
         evaluate(toy(1), toy(3), condition="colour")
