@@ -51,7 +51,7 @@ def test_every_metric_has_a_number_on_good_trials(three):
     outcome = measure(test, fake, reference=train)
     assert list(outcome) == [metric.name for metric in METRICS]
     missing = [name for name, result in outcome.items() if result.value is None]
-    assert missing in ([], ["isi_cv_error"])
+    assert set(missing) <= {"isi_cv_error", "fano_rmse_below", "fano_rmse_above"}  # there may be no such neurons
 
 
 def test_relabelling_neurons_changes_nothing(three):

@@ -68,10 +68,11 @@ def test_error_of_busy_neurons_and_classifiers(rows):
 
 
 def test_real_trials_are_closer_than_poisson_on_what_tells_models_apart(rows):
-    # mean rates and PSTHs do not: METHODS 5.3
-    blind = {"rates", "memorisation", "conditions"}
+    # mean rates and PSTHs do not: METHODS 5.3. Without a reference, sampling errors choose the neurons below 1, whose
+    # Fano factors are then nearer to 1, that of Poisson, in the other half.
+    blind = {"rates", "memorisation", "conditions", "fano_rmse_below"}
     for metric in METRICS:
-        if metric.group not in blind and rows[0][metric.name].value is not None:
+        if not blind & {metric.group, metric.name} and rows[0][metric.name].value is not None:
             gaps = [metric.distance(row[metric.name].value) for row in rows]
             assert gaps[0] < gaps[1], metric.name
 

@@ -92,7 +92,7 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
     return float((per_code / total * codes).sum()), float(named[per_variable > 0].mean())
 
 
-def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64] | np.float64:
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis)
 
 

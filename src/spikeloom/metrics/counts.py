@@ -181,18 +181,21 @@ def fano_rmse(pair: Pair) -> Result:
 
 
 def fano_rmse_below(pair: Pair) -> Result:
-    """Compute the root mean square difference of the Fano factor over neurons whose recorded one is below 1."""
+    """Compute the root mean square difference of the Fano factor over neurons with one below 1 in the reference.
+
+    Without a reference, the recorded trials decide. Then sampling errors choose the neurons, too.
+    """
     return _fano_rmse_of(pair, below=True)
 
 
 def fano_rmse_above(pair: Pair) -> Result:
-    """Compute the root mean square difference of the Fano factor over neurons whose recorded one is 1 or above."""
+    """Compute the root mean square difference of the Fano factor over the other neurons; see `fano_rmse_below`."""
     return _fano_rmse_of(pair, below=False)
 
 
 def _fano_rmse_of(pair: Pair, *, below: bool) -> Result:
     factors, _ = pair.once(_fano_pair)
-    chosen = (factors["real"] < 1) == below
+    chosen = (_fano(pair.teacher)[factors["neuron"]] < 1) == below
     note = f"{chosen.sum()} of {pair.n_neurons} neurons"
     detail = {name: values[chosen] for name, values in factors.items()}
     return Result(rmse(detail["real"], detail["fake"]) if chosen.any() else None, note, detail)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikeloom.models import ldns
+from spikeloom.models.common import latent_autoencoder
 from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
 from spikeloom.observation import ObservationModel, Poisson, Refractory, Regular, SharedNoise, SpikeHistory
 from tests.helpers.small_ldns import toy_model, toy_trials
@@ -58,7 +58,7 @@ def test_unconditional_samples_do_not_depend_on_conditional_ones(model, monkeypa
     trials = toy_trials(40)
     only = toy_model(condition=("angle_deg",), observation=model.observation)
     unconditional = lambda model, trials: {"generated": calibration_samples(model, trials)["generated"]}
-    monkeypatch.setattr(ldns, "calibration_samples", unconditional)
+    monkeypatch.setattr(latent_autoencoder, "calibration_samples", unconditional)
     only.fit(trials, progress=False)
     assert not same(only.readout.conditional.state_dict(), model.readout.conditional.state_dict())
     expected, result = (one.sample(12, seed=3, progress=False) for one in (model, only))
