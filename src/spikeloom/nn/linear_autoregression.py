@@ -12,9 +12,9 @@ inputs u change in the course of a trial. The first bin has a regression of its 
 :math:`L L^\top` is the covariance of the residuals, divided by the bins less the effective number of coefficients, and
 likewise :math:`L_0 L_0^\top`.
 
-**Stability.** Without noise and inputs, (m) follows a linear map. If its spectral radius exceeds `LARGEST_RADIUS`, the
-part of A that reads m is scaled down until it does not, and the rest is fitted again. So trials of any length stay
-bounded.
+**Stability.** Without noise and inputs, the means follow a linear map. If its spectral radius exceeds `LARGEST_RADIUS`,
+the part of A that reads the slowest mean is scaled down until it does not, and the effect of the inputs is fitted
+again. If that is not enough, all of the recurrent part is scaled down. So trials of any length stay bounded.
 """
 
 from collections.abc import Sequence
@@ -147,7 +147,7 @@ class LinearAutoregression(nn.Module):
         coefficients = moments.solve(ridge)
         self._set(coefficients)
         if self.radius() > LARGEST_RADIUS:
-            self.recurrent *= self._stable_scale()
+            self._stabilise()
             coefficients = moments.solve(ridge, fixed=self.recurrent)
             self._set(coefficients)
         self.noise.copy_(_cholesky(moments.residual(coefficients, ridge)))
@@ -175,15 +175,21 @@ class LinearAutoregression(nn.Module):
             self.observe(past, latents[:, time])
         return moments
 
-    def _stable_scale(self) -> float:
-        """Return the factor of the recurrent part at which the spectral radius is `LARGEST_RADIUS`."""
-        low, high, full = 0.0, 1.0, self.recurrent.clone()
-        for _ in range(12):
-            middle = (low + high) / 2
-            self.recurrent.copy_(full * middle)
-            low, high = (middle, high) if self.radius() <= LARGEST_RADIUS else (low, middle)
-        self.recurrent.copy_(full)
-        return low
+    def _stabilise(self) -> None:
+        """Scale the slowest mean, and if need be all means, to the spectral radius `LARGEST_RADIUS` or below."""
+        n_latents = self.recurrent.shape[1]
+        slowest = int(self.get_buffer("decay").argmax())
+        every, last = slice(None), slice(slowest * n_latents, (slowest + 1) * n_latents)
+        for part in (last, every):
+            low, high, full = 0.0, 1.0, self.recurrent.clone()
+            for _ in range(12):
+                middle = (low + high) / 2
+                self.recurrent[part] = full[part] * middle
+                low, high = (middle, high) if self.radius() <= LARGEST_RADIUS else (low, middle)
+            self.recurrent[part] = full[part] * low
+            if self.radius() <= LARGEST_RADIUS:
+                return
+            self.recurrent.copy_(full)
 
 
 class _Moments:
