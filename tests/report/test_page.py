@@ -99,6 +99,15 @@ def test_the_policy_refuses_any_script_but_ours(browser: Any, file: Path, tmp_pa
     assert len(opened.said) >= 2
 
 
+def test_the_page_opens_with_both_sides_in_labels_of_one_size(browser: Any, file: Path) -> None:
+    opened = Opened(browser, file)
+    charts = opened.page.locator("#glance svg").all()
+    assert [chart.get_attribute("aria-label") for chart in charts[:2]] == ["recorded", "generated"]
+    tall = "all => all.map(one => one.getBoundingClientRect().height)"
+    heights = opened.page.eval_on_selector_all("#glance .title", tall)
+    assert max(heights) < 1.5 * min(heights)
+
+
 def test_tabs_show_one_part_each_by_mouse_and_keyboard(browser: Any, file: Path) -> None:
     opened = Opened(browser, file)
     names = ["Numbers", "Activity", "Neurons", "Population", "Memorisation", "LDNS protocol", "About"]

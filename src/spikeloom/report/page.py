@@ -95,7 +95,7 @@ def _glance(figures: Sequence[Figure]) -> str:
     charts = []
     for role, word in (("real", "recorded"), ("fake", "generated")):
         sides = [chart for chart in by_key.get("rasters", ()) if chart.series[0].role == role]
-        charts += [replace(chart, title=f"{word}: {chart.title}") for chart in sides[:1]]
+        charts += [replace(chart, title=word, wide=1.35, size="medium") for chart in sides[:1]]
     charts += [chart for key in ("population_counts", "pairs") for chart in by_key.get(key, ())[:1]]
     if not charts:
         return ""

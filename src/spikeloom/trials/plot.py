@@ -120,7 +120,7 @@ def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None
     axes.set_ylabel(f"{name}\n({unit})" if unit not in ("", "1") else name)
     if 1 < values.shape[1] <= MOST_NAMES:
         look = {"frameon": False, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.0, "borderaxespad": 0.0}
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=6, **look)
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, **look)
 
 
 def unwrapped_pieces(
