@@ -142,7 +142,7 @@ def test_the_text_of_a_report_is_short_and_opens_with_what_matters(report: Repor
     assert [row[:5] for row in rows[1:3]] == ["Fano ", "Pairw"]
 
 
-def test_nothing_is_drawn_before_it_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_drawn_before_it_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("drawn")
 
@@ -150,4 +150,4 @@ def test_nothing_is_drawn_before_it_is_shown(monkeypatch: pytest.MonkeyPatch) ->
     made = whole_report()
     assert made["isi_cv_r"].value is not None
     with pytest.raises(AssertionError, match="drawn"):
-        made.save("nowhere")
+        made.save(tmp_path)
