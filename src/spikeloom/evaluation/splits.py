@@ -28,7 +28,7 @@ def halves(
         size: Number of trials on each side, at most half of the trials; half of them if absent.
         condition: Name of the condition to split evenly; `None` chooses one as `Pair` does, if there is one.
         splits: Number of pairs.
-        seed: Random seed of the draw.
+        seed: Random seed of the random order.
 
     Raises:
         DataError: with fewer than two trials.
@@ -153,7 +153,7 @@ def matched(
         fake: Generated trials.
         size: Largest number of trials on each side.
         condition: Name of the condition to match; `None` chooses one as `Pair` does.
-        seed: Random seed of the draw; there is no draw from a side of which all trials are kept.
+        seed: Random seed of the subset; it has no effect on a side that keeps all its trials.
 
     Raises:
         DataError: if the two sides share no condition value.

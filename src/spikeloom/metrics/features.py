@@ -35,7 +35,7 @@ class Features:
         real: Statistics of the real trials.
         fake: Statistics of the fake trials.
         neurons: Neurons used (neuron,); those that never vary are left out.
-        seed: Random seed of the draw that makes both sides equally large, and of random directions.
+        seed: Random seed of the subsets that make both sides equally large, and of random directions.
     """
 
     real: Statistics

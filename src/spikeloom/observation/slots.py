@@ -235,7 +235,7 @@ class Noise(nn.Module, abc.ABC):
             rates: Rates (trial, time, neuron), spikes/bin; not necessarily those of the same trials.
             mask: Valid bins of the rates.
             simulate: Function that draws counts from the rates with the current noise, zero beyond the mask. Its
-                argument is the number of the draw: equal numbers give equal random numbers.
+                argument is the number of the simulation: equal numbers give equal random numbers.
         """
 
     @property
