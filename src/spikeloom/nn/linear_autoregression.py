@@ -160,16 +160,12 @@ class LinearAutoregression(nn.Module):
     def _moments(self, latents: Tensor, inputs: Tensor, mask: Tensor) -> "_Moments":
         """Return the moments of features and latents over the valid bins after the first."""
         moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
+        hats = self.clock.weights(latents.shape[1]).to(latents)
         past = self.start(inputs[:, 0])
         self.observe(past, latents[:, 0])
         for time in range(1, latents.shape[1]):
             valid = mask[:, time]
-            hat, later = self.clock.position(time)
-            clock = latents.new_zeros(self.clock.n_hats)
-            clock[hat] = 1 - later
-            if later:
-                clock[hat + 1] = later
-            driving = (clock[:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
+            driving = (hats[time][:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
             features = torch.cat((past.means.flatten(1), driving), 1)
             moments.add(features[valid], latents[valid, time])
             self.observe(past, latents[:, time])

@@ -9,8 +9,6 @@ import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from spikeloom.diffusion.sampler import Sampler
 from spikeloom.models.common.results import Generated
 from spikeloom.models.common.streaming import StreamRequest
@@ -32,7 +30,6 @@ class Start:
         conditional: Whether every bin comes with a condition.
         guidance: Strength of the condition; 1 is the plain conditional model.
         sampler: Sampler that replaces the model's sampler, or None.
-        codes: Code of each trial (trial, code), or None to let the model draw codes.
     """
 
     noise: Streams
@@ -40,7 +37,6 @@ class Start:
     conditional: bool = False
     guidance: float = 1.0
     sampler: Sampler | None = None
-    codes: np.ndarray | None = None
 
 
 class Course(abc.ABC):
