@@ -254,7 +254,7 @@ def test_every_parameter_is_read():
         body = [inner for statement in node.body for inner in ast.walk(statement)]
         read = {inner.id for inner in body if isinstance(inner, ast.Name) and not isinstance(inner.ctx, ast.Store)}
         skip = {"self", "cls"} if owner else set()
-        dunder = re.fullmatch(r"__(exit|getattr|dir|setattr)__", node.name)  # signatures that Python dictates
+        dunder = re.fullmatch(r"__(exit|get|getattr|dir|setattr)__", node.name)  # signatures that Python dictates
         unread += [
             f"{path.name}:{node.lineno} {node.name}({name})"
             for name in parameters(node)

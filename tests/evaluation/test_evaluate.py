@@ -9,7 +9,9 @@ from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.evaluation.evaluate import GAUSSIAN, evaluate, panel_rows
 from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
 from spikeloom.evaluation.sides import comparable, named
-from spikeloom.metrics.panel import METRICS
+from spikeloom.metrics import pair
+from spikeloom.metrics.classifier import Classifier
+from spikeloom.metrics.panel import METRICS, measure
 from spikeloom.report.report import Report
 from spikeloom.trials import Trials
 from tests.helpers.report_toys import NASTY, toy
@@ -19,7 +21,7 @@ CHEAP = [one for one in METRICS if one.group in ("rates", "counts", "correlation
 
 def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
     real, scarce = toy(1), toy(3).select(np.r_[0:8, 9:40:4, 10:40:4])
-    bench = RecordedHalves.build(real, fakes=[scarce], splits=3, metrics=CHEAP[:1])
+    bench = RecordedHalves.build(real, fakes={"scarce": scarce}, splits=3, metrics=CHEAP[:1])
     for split in bench.splits:
         sizes = [np.unique(side.condition("direction"), return_counts=True)[1] for side in (split.base, split.other)]
         assert np.array_equal(*sizes)
@@ -30,9 +32,9 @@ def test_all_sides_have_equally_many_trials_of_each_condition() -> None:
 
 def test_a_perfect_generator_is_at_the_floor_and_poisson_is_not() -> None:
     real, train, perfect = toy(1, trials=240), toy(2, trials=240), toy(3, trials=240)
-    bench = RecordedHalves.build(real, fakes=[perfect], reference=train, splits=5, metrics=CHEAP)
+    bench = RecordedHalves.build(real, fakes={"fake": perfect}, reference=train, splits=5, metrics=CHEAP)
     poisson = bench.splits[0].baselines[MEANS]
-    good = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(perfect)})}
+    good = {row.metric.name: row for row in panel_rows(bench, bench.generated)}
     bad = {row.metric.name: row for row in panel_rows(bench, {"fake": bench.judge(poisson)})}
     for name in ("population_count_kl", "noise_correlation_slope", "fano_median_ratio"):
         assert good[name].at_floor, name
@@ -40,12 +42,28 @@ def test_a_perfect_generator_is_at_the_floor_and_poisson_is_not() -> None:
         assert not bad[name].at_floor, name
 
 
+def test_what_comparisons_share_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted, transformed = [], []
+    fit, transform = Classifier.fit, pair.correlograms
+    monkeypatch.setattr(Classifier, "fit", lambda *inputs: fitted.append(len(inputs[0])) or fit(*inputs))
+    monkeypatch.setattr(pair, "correlograms", lambda *sides, **more: transformed.append(1) or transform(*sides, **more))
+    chosen = [one for one in METRICS if one.name in ("condition_accuracy", "autocorrelation_rmse")]
+    fakes = {"first": toy(3), "second": toy(4)}
+    reference = toy(2, trials=80)
+    bench = RecordedHalves.build(toy(1), fakes=fakes, reference=reference, splits=2, metrics=chosen, progress=False)
+    assert fitted == [len(reference)]
+    assert len(transformed) == 2 * (1 + 5)  # in each split the base, the other half, two baselines and two fakes
+    for split, results in zip(bench.splits, bench.floor, strict=True):
+        alone = measure(split.base, split.other, reference=reference, condition="direction", metrics=chosen)
+        assert {name: one.value for name, one in alone.items()} == {name: one.value for name, one in results.items()}
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_seed_others() -> None:
     real, fake = toy(1), toy(3)
     values = []
     for seed in (0, 0, 1):
-        bench = RecordedHalves.build(real, fakes=[fake], splits=2, seed=seed, metrics=CHEAP)
-        values.append([row.entry() for row in panel_rows(bench, {"fake": bench.judge(fake)})])
+        bench = RecordedHalves.build(real, fakes={"fake": fake}, splits=2, seed=seed, metrics=CHEAP)
+        values.append([row.entry() for row in panel_rows(bench, bench.generated)])
     assert values[0] == values[1]
     assert values[0] != values[2]
 
@@ -144,13 +162,14 @@ def test_only_what_was_a_condition_is_read_back() -> None:
 def test_trials_themselves_say_what_they_were_conditioned_on() -> None:
     real, fake, other = toy(1), replace(toy(3), conditioned_on=["direction"]), replace(toy(4), conditioned_on=())
     read_back = [one for one in METRICS if one.name == "condition_accuracy"]
-    bench = RecordedHalves.build(real, fakes=[fake, other], reference=toy(2, trials=80), splits=2, metrics=read_back)
-    rows = {name: panel_rows(bench, {"": bench.judge(one)})[0] for name, one in (("fake", fake), ("other", other))}
+    sets = {"fake": fake, "other": other}
+    bench = RecordedHalves.build(real, fakes=sets, reference=toy(2, trials=80), splits=2, metrics=read_back)
+    rows = {name: panel_rows(bench, {"": results})[0] for name, results in bench.generated.items()}
     assert rows["fake"].value is not None
     assert rows["fake"].floor is not None
     assert rows["other"].value is None
     assert "not conditioned on direction" in rows["other"].note
-    unknown = RecordedHalves.build(real, fakes=[other, toy(3)], splits=2, metrics=read_back)
+    unknown = RecordedHalves.build(real, fakes={"other": other, "unknown": toy(3)}, splits=2, metrics=read_back)
     assert unknown.real.conditioned_on is None
 
 

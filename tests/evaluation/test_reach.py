@@ -33,7 +33,7 @@ def halves(recordings: Callable[[str], Path]) -> tuple[Trials, Trials]:
 @pytest.fixture(scope="module")
 def bench(halves: tuple[Trials, Trials]) -> RecordedHalves:
     train, test = halves
-    return RecordedHalves.build(test, fakes=[train], reference=train, splits=3)
+    return RecordedHalves.build(test, fakes={"train": train}, reference=train, splits=3)
 
 
 def rows(bench: RecordedHalves, fake: Trials) -> dict[str, Row]:
@@ -43,7 +43,7 @@ def rows(bench: RecordedHalves, fake: Trials) -> dict[str, Row]:
 def test_a_perfect_generator_is_at_every_floor_and_remembers_nothing(halves: tuple[Trials, Trials]) -> None:
     train, test = halves
     perfect, seen = train.split(0.5, seed=3)  # recorded trials that are in no other set
-    result = rows(RecordedHalves.build(test, fakes=[perfect], reference=seen, splits=3), perfect)
+    result = rows(RecordedHalves.build(test, fakes={"perfect": perfect}, reference=seen, splits=3), perfect)
     for name, row in result.items():
         if row.value is None:
             assert name == "decode_back"  # these trials carry no behaviour

@@ -167,9 +167,8 @@ def test_recorded_halves_can_be_built(name: str) -> None:
     cheap = [metric for metric in METRICS if metric.group not in ("distance", "memorisation")]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        halves = RecordedHalves.build(real, fakes=[fake], splits=2, metrics=cheap, progress=False)
-        results = halves.judge(fake)
-    assert len(results) == 2
+        halves = RecordedHalves.build(real, fakes={"fake": fake}, splits=2, metrics=cheap, progress=False)
+    assert len(halves.generated["fake"]) == 2
 
 
 @pytest.mark.parametrize("rate", [0.3, 300.0, 30_000.0])

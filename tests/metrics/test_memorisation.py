@@ -67,8 +67,9 @@ def test_duplicates_look_at_valid_bins_and_spikes_only():
     counts[0, 0, 0] = counts[1, 0, 0] = 1
     train = Trials(counts[:1, :3], 0.01)
     fake = Trials(counts.astype(np.int64), 0.01, lengths=np.array([3, 4, 3]))
-    np.testing.assert_array_equal(m.duplicates(fake, train), [True, False, False])
-    assert not m.duplicates(fake, Trials(counts[2:], 0.01)).any()  # silence is no secret
+    copies = m.duplicate_trials(Pair(fake, fake, reference=train))
+    np.testing.assert_array_equal(copies.detail["trial"], [0])
+    assert m.duplicate_trials(Pair(fake, fake, reference=Trials(counts[2:], 0.01))).value == 0  # silence is no secret
 
 
 def test_what_cannot_be_judged_is_said(make):

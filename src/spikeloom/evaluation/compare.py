@@ -79,7 +79,7 @@ def compare(
     sides = Sides.of(real, everything, reference, condition=condition, every=every)
     halves = RecordedHalves.build(
         sides.real,
-        fakes=list(sides.fakes.values()),
+        fakes=sides.fakes,
         reference=sides.reference,
         condition=sides.condition,
         every=every,
@@ -92,7 +92,7 @@ def compare(
         name: {(run, k): sides.fakes[f"{name}, {run}, {k}"] for run, k in samples} for name, samples in sets.items()
     }
     contenders = {
-        name: _contender(halves, name, samples, (costs or {}).get(name, {})) for name, samples in sets.items()
+        name: _contender(halves, name, list(samples), (costs or {}).get(name, {})) for name, samples in sets.items()
     }
     verdicts = {metric.name: verdict(contenders, metric) for metric in halves.metrics}
     facts = {"real": size_in_words(real), "reference": "" if reference is None else size_in_words(reference)}
@@ -131,10 +131,10 @@ def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
 
 
 def _contender(
-    halves: RecordedHalves, name: str, samples: Mapping[tuple[str, int], Trials], cost: Mapping[str, str]
+    halves: RecordedHalves, name: str, samples: Sequence[tuple[str, int]], cost: Mapping[str, str]
 ) -> Contender:
-    """Evaluate every sample of a model, and compute the spreads over runs and over samples."""
-    results = {f"{run}, {k}": halves.judge(trials, word=f"{name}, {run}, {k}") for (run, k), trials in samples.items()}
+    """Return the rows of a model from the results of its samples, with the spreads over runs and over samples."""
+    results = {f"{run}, {k}": halves.generated[f"{name}, {run}, {k}"] for run, k in samples}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows, sample_sd = {}, {}
     for row in panel_rows(halves, results):

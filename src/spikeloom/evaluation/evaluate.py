@@ -82,10 +82,10 @@ def evaluate(
     if conditioned_on is not None:
         everything = {name: replace(trials, conditioned_on=conditioned_on) for name, trials in everything.items()}
     sides = Sides.of(real, everything, reference, condition=condition, every=every)
-    fakes, reference = dict(sides.fakes), sides.reference
+    fakes, reference = sides.fakes, sides.reference
     halves = RecordedHalves.build(
         sides.real,
-        fakes=list(fakes.values()),
+        fakes=fakes,
         reference=reference,
         condition=sides.condition,
         every=every,
@@ -94,21 +94,12 @@ def evaluate(
         seed=seed,
         progress=progress,
     )
-    real, gaussian = halves.real, fakes.pop(GAUSSIAN, None)
-    results = {name: halves.judge(trials, word=name) for name, trials in fakes.items()}
-    more = {} if gaussian is None else {GAUSSIAN: halves.judge(gaussian, word=GAUSSIAN)}
+    real = halves.real
+    more = {} if latent_gaussian is None else {GAUSSIAN: halves.generated[GAUSSIAN]}
+    fakes = {name: trials for name, trials in fakes.items() if name not in more}
+    results = {name: halves.generated[name] for name in fakes}
     first = next(iter(fakes))
-    pairs = {
-        name: Pair(
-            real,
-            trials,
-            reference=reference,
-            condition=halves.condition,
-            seed=seed,
-            aligned=not halves.by_time,
-        )
-        for name, trials in fakes.items()
-    }
+    pairs = {name: halves.recorded.against(trials) for name, trials in fakes.items()}
     copies = {name: memorisation(pair) for name, pair in pairs.items()}
     worst = max(copies, key=lambda name: severity(copies[name]))
     facts_found = {

@@ -12,10 +12,10 @@ the spread of the row.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from tqdm.auto import tqdm
@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from spikeloom.errors import DataError
 from spikeloom.evaluation import baselines
 from spikeloom.evaluation.splits import continuous, halves, matched, time_blocks
-from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure
+from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure_pair
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
@@ -67,40 +67,50 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class RecordedHalves:
-    """The splits of the recorded trials, with noise floor and baselines.
+    """The splits of the recorded trials, with noise floor, baselines and generated trials.
 
     Args:
-        real: Held-out recorded trials.
-        reference: Training trials; None without any.
-        condition: Name of the condition that labels trials; None without one.
-        seed: Random seed.
+        recorded: All recorded trials compared with themselves. It holds condition, seed, training trials, and what all
+            comparisons need of the training trials.
         splits: Splits of the recorded trials.
-        floor: Results of real half against real half, one per split.
-        baselines: Results of each baseline, name -> one for each of the first splits.
         metrics: Metrics.
         progress: Show a progress bar; None shows it only on a terminal.
-        by_time: True if the splits are blocks of time of continuous recordings, early against late first.
+        floor: Results of real half against real half, one per split.
+        baselines: Results of each baseline, name -> one for each split.
+        generated: Results of each set of generated trials, name -> one for each split.
         random_floor: Results of random halves, for comparison, if the splits are blocks of time.
     """
 
-    real: Trials
-    reference: Trials | None
-    condition: str | None
-    seed: int
+    recorded: Pair
     splits: Sequence[Split]
-    floor: Sequence[Results]
-    baselines: Mapping[str, Sequence[Results]]
     metrics: Sequence[Metric]
     progress: bool | None
-    by_time: bool = False
+    floor: Sequence[Results] = ()
+    baselines: Mapping[str, Sequence[Results]] = field(default_factory=dict)
+    generated: Mapping[str, Sequence[Results]] = field(default_factory=dict)
     random_floor: Sequence[Results] = ()
+
+    @property
+    def real(self) -> Trials:
+        """Held-out recorded trials."""
+        return self.recorded.real_trials
+
+    @property
+    def condition(self) -> str | None:
+        """Name of the condition that labels trials; None without one."""
+        return self.recorded.condition
+
+    @property
+    def by_time(self) -> bool:
+        """True if the splits are blocks of time of continuous recordings, early against late first."""
+        return not self.recorded.aligned
 
     @classmethod
     def build(
         cls,
         real: Trials,
         *,
-        fakes: Sequence[Trials],
+        fakes: Mapping[str, Trials],
         reference: Trials | None = None,
         condition: str | None = None,
         every: float | None = None,
@@ -109,12 +119,12 @@ class RecordedHalves:
         metrics: Sequence[Metric] | None = None,
         progress: bool | None = None,
     ) -> "RecordedHalves":
-        """Split the recorded trials and compute noise floor and baselines.
+        """Split the recorded trials, and compute all metrics of noise floor, baselines and generated trials.
 
         Args:
             real: Held-out recorded trials.
-            fakes: All sets of generated trials that will be evaluated; halves are reduced so that each set has enough
-                trials of each condition.
+            fakes: Sets of generated trials by name; halves are reduced so that each set has enough trials of each
+                condition.
             reference: Training trials, if there are any.
             condition: Name of the condition that labels trials; `None` chooses one as `Pair` does.
             every: Cut the recorded trials into windows of this length, in seconds; `None` does not cut them. Fakes and
@@ -127,7 +137,8 @@ class RecordedHalves:
         Raises:
             DataError: if there are too few trials to split, or `splits` is below one.
         """
-        real = replace(real, conditioned_on=conditions_of(fakes))  # halves and baselines stand in for generated trials
+        sets = list(fakes.values())
+        real = replace(real, conditioned_on=conditions_of(sets))  # halves and baselines stand in for generated trials
         trials, real = real, real if every is None else real.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
@@ -137,7 +148,7 @@ class RecordedHalves:
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name
         by_time = continuous(real) or (every is not None and len(trials) < FEW_TRIALS)
-        size = min([len(fake) for fake in fakes], default=len(real))
+        size = min([len(fake) for fake in sets], default=len(real))
         at_random = list(halves(real, size=size, condition=condition, splits=splits, seed=seed))
         pairs = at_random
         if by_time:
@@ -147,24 +158,49 @@ class RecordedHalves:
             pairs = [(first.cut(every), second.cut(every)) for first, second in uncut]
         made = []
         for k, (base, other) in enumerate(pairs):
-            base, other = _cut(base, other, fakes, condition, seed + k)
+            base, other = _cut(base, other, sets, condition, seed + k)
             made.append(_split(k, base, other, reference, condition, seed))
-        chosen = METRICS if metrics is None else metrics
-        bare = cls(real, reference, condition, seed, made, (), {}, chosen, progress, by_time)
-        floor = bare._measure([(split.base, split.other) for split in made], "real against real")
-        random_floor = bare._measure(at_random, "random halves", quick=True) if by_time else ()
-        by_baseline = {
-            name: bare._measure([(split.base, split.baselines[name]) for split in made], name, quick=True)
-            for name in (MEANS, CONSTANT)
-        }
-        return replace(bare, floor=floor, baselines=by_baseline, random_floor=random_floor)
+        recorded = Pair(real, real, reference=reference, condition=condition, seed=seed, aligned=not by_time)
+        bare = cls(recorded, made, METRICS if metrics is None else metrics, progress)
+        results = bare._measure(bare._jobs(fakes, at_random if by_time else []))
+        return replace(
+            bare,
+            floor=results["floor", ""],
+            baselines={name: results["baseline", name] for name in (MEANS, CONSTANT)},
+            generated={name: results["generated", name] for name in fakes},
+            random_floor=results.get(("random", ""), ()),
+        )
 
-    def judge(self, fake: Trials, *, word: str = "generated trials") -> list[Results]:
-        """Compute the panel for one set of generated trials, one result per split."""
-        pairs = []
+    def judge(self, fake: Trials) -> Sequence[Results]:
+        """Compute the panel for one more set of generated trials, one result per split."""
+        jobs = (self._generated("", fake, split, self._base(split)) for split in self.splits)
+        return self._measure(jobs)["generated", ""]
+
+    def _jobs(self, fakes: Mapping[str, Trials], at_random: Sequence[tuple[Trials, Trials]]) -> Iterator["Job"]:
+        """Yield all comparisons, split after split: those of a split share the statistics of its base."""
         for split in self.splits:
-            pairs.append(matched(split.base, fake, condition=self.condition, seed=self.seed + split.number))
-        return self._measure(pairs, word)
+            base = self._base(split)
+            yield Job(("floor", ""), split.number, partial(base.against, split.other))
+            for name, trials in split.baselines.items():
+                yield Job(("baseline", name), split.number, partial(base.against, trials), quick=True)
+            for name, trials in fakes.items():
+                yield self._generated(name, trials, split, base)
+        for number, halves_at_random in enumerate(at_random):
+            yield Job(("random", ""), number, partial(self.recorded.between, *halves_at_random), quick=True)
+
+    def _base(self, split: Split) -> Pair:
+        """Return the comparison of the base of a split with itself, from which those with other trials are made."""
+        return self.recorded.between(split.base, split.base)
+
+    def _generated(self, name: str, fake: Trials, split: Split, base: Pair) -> "Job":
+        """Return the comparison of the base of a split with as many generated trials of each condition."""
+
+        def pair() -> Pair:
+            seed = self.recorded.seed + split.number
+            real, chosen = matched(split.base, fake, condition=self.condition, seed=seed)
+            return base.against(chosen) if real is split.base else base.between(real, chosen)
+
+        return Job(("generated", name), split.number, pair)
 
     def _metrics(self, split: int, *, quick: bool) -> list[Metric]:
         """Return the metrics of a split: all in the first splits, fewer of the slow ones in later splits."""
@@ -175,27 +211,47 @@ class RecordedHalves:
             left_out.add("distance")
         return [metric for metric in self.metrics if metric.group not in left_out]
 
-    def _measure(self, pairs: Sequence[tuple[Trials, Trials]], word: str, *, quick: bool = False) -> list[Results]:
-        """Compute one comparison per split, in the order of the splits."""
+    def _measure(self, jobs: Iterable["Job"]) -> dict[tuple[str, str], list[Results]]:
+        """Compute comparisons and return the results of each set, one per split in the order of the splits.
+
+        Only the queue of the threads holds the comparisons, so that the statistics of a split are released with the
+        last of its comparisons.
+        """
         workers, limit = threads()
-        one = partial(
-            measure,
-            reference=self.reference,
-            condition=self.condition,
-            seed=self.seed,
-            aligned=not self.by_time,
-        )
         with limit, ThreadPoolExecutor(workers) as pool:
-            jobs = [
-                pool.submit(one, base, fake, metrics=self._metrics(split, quick=quick))
-                for split, (base, fake) in enumerate(pairs)
-            ]
+            running = [(job.key, pool.submit(job.measure, self._metrics(job.split, quick=job.quick))) for job in jobs]
             hidden = None if self.progress is None else not self.progress
+            results: dict[tuple[str, str], list[Results]] = {}
             try:
-                return [job.result() for job in tqdm(jobs, desc=word, unit="comparison", disable=hidden, leave=False)]
+                bar = tqdm(running, desc="comparing", unit="comparison", disable=hidden, leave=False)
+                for key, future in bar:
+                    results.setdefault(key, []).append(future.result())
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+        return results
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One comparison to compute.
+
+    Args:
+        key: Kind of the trials that are compared with the recorded ones ("floor", "baseline", "generated" or
+            "random"), and their name.
+        split: Index of the split.
+        pair: Function that returns the comparison.
+        quick: Leave out slow metrics (see `RecordedHalves`).
+    """
+
+    key: tuple[str, str]
+    split: int
+    pair: Callable[[], Pair]
+    quick: bool = False
+
+    def measure(self, metrics: Sequence[Metric]) -> Results:
+        """Compute these metrics."""
+        return measure_pair(self.pair(), metrics)
 
 
 def conditions_of(fakes: Sequence[Trials]) -> tuple[str, ...] | None:

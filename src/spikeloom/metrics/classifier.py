@@ -56,6 +56,13 @@ class Classifier:
         return (np.asarray(features, np.float64) @ self.weights + self.offset).argmax(1)
 
 
+def fit_classifier(teacher: Statistics, *, chunks: int, classes: int) -> Classifier:
+    """Fit a classifier to the trials with a known label, from their features in this number of pieces."""
+    labelled = teacher.labels >= 0
+    features = teacher.once(chunk_features, chunks=chunks)
+    return Classifier.fit(features[labelled], teacher.labels[labelled], classes)
+
+
 def chunks_for(seconds: float, n_neurons: int) -> int:
     """Return the number of pieces of a trial: about 100 ms each, at most 7, fewer with many neurons."""
     return int(np.clip(min(round(seconds / 0.1), MOST_FEATURES // max(1, n_neurons)), 1, 7))

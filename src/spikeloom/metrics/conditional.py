@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg, r_squared, reader, to_degrees
 from spikeloom.metrics.pair import Pair
-from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
 
 FEWEST = 3
@@ -77,7 +76,7 @@ def read_directions(pair: Pair) -> DirectionReading | str:
     if any(values.ndim != 1 for values in requested.values()) or len(requested["teacher"]) < 2 * FOLDS:
         return f"{name} is not one direction per trial, or there are too few trials"
     sides = {"real": pair.real, "fake": pair.fake}
-    sides["teacher"] = pair.real if teacher is pair.real_trials else _statistics(pair)
+    sides["teacher"] = pair.training or pair.real
     features = {side: pair.chunk_features(statistics) for side, statistics in sides.items()}
     fold = pair.rng(7).permutation(np.arange(len(teacher)) % FOLDS)
     target = _circle(requested["teacher"])
@@ -97,12 +96,6 @@ def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[
     if any((labels < 0).any() for labels in labels_of.values()):
         return {}
     return {side: pair.classifier.classify(features[side]) == labels for side, labels in labels_of.items()}
-
-
-def _statistics(pair: Pair) -> Statistics:
-    assert pair.reference is not None
-    blank = np.zeros(len(pair.reference), np.int64)
-    return Statistics(pair.reference, blank, conditions=1, window=pair.window)
 
 
 def _circle(degrees: Numbers) -> Numbers:

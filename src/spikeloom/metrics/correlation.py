@@ -15,6 +15,7 @@ import numpy as np
 from spikeloom.metrics.arrays import above_diagonal, pairs_of, pearson, slope
 from spikeloom.metrics.pair import ENOUGH_SPIKES, Pair
 from spikeloom.metrics.result import Result
+from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
 
 FEWEST_TRIALS = 10
@@ -84,7 +85,7 @@ def pairwise_correlation_rmse(pair: Pair) -> Result:
         return Result(None, f"too few pairs of neurons: {note}")
     if min(len(pair.real_trials), len(pair.fake_trials)) < FEWEST_TRIALS:
         return Result(None, f"the sampling noise needs at least {FEWEST_TRIALS} trials on both sides")
-    noise = pair.real.correlation_variance(used) + pair.fake.correlation_variance(used)
+    noise = sum(side.once(Statistics.correlation_variance, used) for side in (pair.real, pair.fake))
     square = float(np.mean((coefficients["real"] - coefficients["fake"]) ** 2))
     detail = {**coefficients, "squared_difference": np.array(square), "sampling_variance": np.array(noise)}
     return Result(float(np.sqrt(max(0.0, square - noise))), note, detail)

@@ -28,7 +28,7 @@ FANO_WINDOW = 0.1
 
 
 def _rates(pair: Pair) -> tuple[Numbers, Numbers]:
-    return pair.real_trials.mean_rates_hz(), pair.fake_trials.mean_rates_hz()
+    return pair.real.mean_rates_hz, pair.fake.mean_rates_hz
 
 
 def mean_rate_r(pair: Pair) -> Result:
@@ -139,7 +139,7 @@ def _fano(statistics: Statistics) -> Numbers:
 
 
 def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
-    real, fake = _fano(pair.real), _fano(pair.fake)
+    real, fake = pair.real.once(_fano), pair.fake.once(_fano)
     used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
     reasons = (
         f"{len(used)} of {pair.n_neurons} neurons (mean count above {FANO_MEAN:g})",
@@ -167,7 +167,7 @@ def fano_median_ratio(pair: Pair) -> Result:
     if not len(factors["neuron"]):
         return Result(None, f"no neuron and condition with two trials and enough spikes: {note}")
     real, fake = np.median(factors["real"]), np.median(factors["fake"])
-    time, real_time = fano_over_time(pair.real)
+    time, real_time = pair.real.once(fano_over_time)
     over_time = {"time": time, "real_over_time": real_time, "fake_over_time": fano_over_time(pair.fake)[1]}
     medians = {"real_median": np.array(real), "fake_median": np.array(fake)}
     value = float(fake / real) if real > 0 else None
@@ -195,7 +195,7 @@ def fano_rmse_above(pair: Pair) -> Result:
 
 def _fano_rmse_of(pair: Pair, *, below: bool) -> Result:
     factors, _ = pair.once(_fano_pair)
-    chosen = (_fano(pair.teacher)[factors["neuron"]] < 1) == below
+    chosen = (pair.teacher.once(_fano)[factors["neuron"]] < 1) == below
     note = f"{chosen.sum()} of {pair.n_neurons} neurons"
     detail = {name: values[chosen] for name, values in factors.items()}
     return Result(rmse(detail["real"], detail["fake"]) if chosen.any() else None, note, detail)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.angles import cosine_sine, period_of
-from spikeloom.metrics.classifier import Classifier
+from spikeloom.metrics.classifier import Classifier, chunk_features
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
@@ -42,18 +42,25 @@ def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
     """Decode the conditions of the real and of the fake trials, or return the reason why this is impossible."""
     if pair.label_name is None:
         return "the trials have no condition with at most 40 values and at least 5 trials of each"
-    real = pair.chunk_features(pair.real)
     fake = pair.classifier.classify(pair.chunk_features(pair.fake))
     if pair.teacher is not pair.real:
-        return pair.classifier.classify(real), fake
-    fold, labelled = _folds(len(real), pair), pair.real.labels >= 0
-    decoded = np.full(len(real), -1)
+        return pair.classifier.classify(pair.chunk_features(pair.real)), fake
+    folds, classes = _folds(len(pair.real_trials), pair), len(pair.label_values)
+    return pair.real.once(_cross_validated_classes, folds, chunks=pair.chunks, classes=classes), fake
+
+
+def _cross_validated_classes(
+    side: Statistics, fold: NDArray[np.int64], *, chunks: int, classes: int
+) -> NDArray[np.int64]:
+    """Decode the conditions of each fold of trials with a classifier fitted to the other folds."""
+    features, labelled = side.once(chunk_features, chunks=chunks), side.labels >= 0
+    decoded = np.full(len(features), -1)
     for part in range(FOLDS):
         train = labelled & (fold != part)
         if train.any() and (fold == part).any():
-            one = Classifier.fit(real[train], pair.real.labels[train], len(pair.label_values))
-            decoded[fold == part] = one.classify(real[fold == part])
-    return decoded, fake
+            one = Classifier.fit(features[train], side.labels[train], classes)
+            decoded[fold == part] = one.classify(features[fold == part])
+    return decoded
 
 
 def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
@@ -209,14 +216,12 @@ class Reader:
         period: Period of an angle, whose cosine and sine are decoded; None for other series.
         ridge: Regression, fitted to the trials of `Pair.teacher`.
         project: Matrix from neurons to the inputs of the regression (neuron, input).
-        rows: Inputs, behaviour and trial index of the fitted wide bins, as in `_rows`.
     """
 
     name: str
     period: float | None
     ridge: Ridge
     project: Numbers
-    rows: tuple[Numbers, Numbers, NDArray[np.int64]]
 
     def read(self, side: Statistics) -> tuple[Numbers, Numbers]:
         """Return requested and decoded behaviour in wide bins (trial, wide time, dim), with NaN in undecodable bins."""
@@ -240,20 +245,23 @@ def reader(pair: Pair) -> "Reader | str":
     if not names:
         return "the generated trials were not conditioned on a behaviour series"
     name = next((n for n in names if "vel" in n.lower()), names[0])
-    teach = pair.real if teacher is pair.real_trials else pair.teacher
-    if teach is pair.real and pair.reference is not None:  # a reference without the labelling condition
-        teach = Statistics(teacher, np.zeros(len(teacher), np.int64), conditions=1, window=pair.window)
+    teach = pair.training or pair.real
     project = _inputs(teach, pair.active(1))
     if not project.shape[1]:
         return "no neuron fires on both sides"
     taught = np.asarray(teacher.behavior[name], np.float64)
     period = period_of(name, teacher.units[name], taught[teacher.mask])
-    rows = _rows(teach, name, project, period)
-    sides = [_rows(side, name, project, period)[0] for side in (pair.real, pair.fake)]
-    fewest = min(len(each) for each in (rows[0], *sides))
-    if fewest < 10 or len(np.unique(rows[2])) < 2 * FOLDS:
+    usable = [_usable(side, wide_series(side, name, period)) for side in (teach, pair.real, pair.fake)]
+    if min(bins.sum() for bins in usable) < 10 or usable[0].any(1).sum() < 2 * FOLDS:
         return f"too few trials with {name} that last longer than {HISTORY:g} s"
-    return Reader(name, period, Ridge.fit(rows[0], rows[1], _folds(len(teacher), pair)[rows[2]]), project, rows)
+    folds = _folds(len(teacher), pair)
+    return Reader(name, period, teach.once(_fit, name, project, period, folds), project)
+
+
+def _fit(teach: Statistics, name: str, project: Numbers, period: float | None, folds: NDArray[np.int64]) -> Ridge:
+    """Fit the regression to the usable wide bins of these trials."""
+    x, y, trial = _rows(teach, name, project, period)
+    return Ridge.fit(x, y, folds[trial])
 
 
 def decode_back(pair: Pair) -> Result:
@@ -261,18 +269,30 @@ def decode_back(pair: Pair) -> Result:
     decoder = pair.once(reader)
     if isinstance(decoder, str):
         return Result(None, decoder)
-    x, y, _ = _rows(pair.fake, decoder.name, decoder.project, decoder.period)
-    fake = r_squared(y, decoder.ridge.predict(x))
+    inputs = (decoder.name, decoder.project, decoder.period)
+    fake = _explained(pair.fake, decoder.ridge, *inputs)
     if pair.reference is None:
-        held_out = _held_out(*decoder.rows, _folds(len(pair.real_trials), pair))
-        real = r_squared(decoder.rows[1], held_out)
+        real = pair.real.once(_cross_validated_r_squared, _folds(len(pair.real_trials), pair), *inputs)
     else:
-        x, y, _ = _rows(pair.real, decoder.name, decoder.project, decoder.period)
-        real = r_squared(y, decoder.ridge.predict(x))
+        real = pair.real.once(_explained, decoder.ridge, *inputs)
     if real is None or fake is None or real < READABLE:
         words = real if real is None else round(real, 3)
         return Result(None, f"{decoder.name} cannot be decoded from the real trials (R2 {words})")
     return Result(fake / real, f"{decoder.name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
+
+
+def _explained(side: Statistics, ridge: Ridge, name: str, project: Numbers, period: float | None) -> float | None:
+    """Compute R^2 of the behaviour of one side."""
+    x, y, _ = _rows(side, name, project, period)
+    return r_squared(y, ridge.predict(x))
+
+
+def _cross_validated_r_squared(
+    side: Statistics, folds: NDArray[np.int64], name: str, project: Numbers, period: float | None
+) -> float | None:
+    """Compute R^2 of the behaviour of each fold of trials, decoded with a regression fitted to the other folds."""
+    x, y, trial = _rows(side, name, project, period)
+    return r_squared(y, _held_out(x, y, trial, folds))
 
 
 def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[np.int64]) -> Numbers:

@@ -153,9 +153,8 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
         ImportError: without scikit-learn.
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.model_selection import StratifiedKFold
     from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
@@ -172,11 +171,13 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
             n_iter_no_change=5,  # stop when the loss no longer falls
         ),
     }
-    classifier = classifiers[kind]()
     points, side = np.concatenate([first, second]), np.repeat([0, 1], [len(first), len(second)])
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    model = make_pipeline(StandardScaler(), classifier) if scaled else classifier
-    return cross_val_score(model, points, side, cv=folds)
+    accuracies = []
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(points, side):
+        scaler = StandardScaler(with_mean=scaled, with_std=scaled).fit(points[train])
+        classifier = classifiers[kind]().fit(scaler.transform(points[train]), side[train])
+        accuracies.append(np.mean(classifier.predict(scaler.transform(points[test])) == side[test]))
+    return np.array(accuracies)
 
 
 def c2st_rbf(pair: Pair) -> Result:

@@ -6,6 +6,7 @@ from scipy.signal import periodogram
 from spikeloom.metrics.arrays import pearson, rmse
 from spikeloom.metrics.pair import ENOUGH_SPIKES, LAGS, Pair
 from spikeloom.metrics.result import Result
+from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
 
 REFRACTORY_LAGS = 3
@@ -112,6 +113,11 @@ def population_spectrum(
     return frequency, power.mean(0)
 
 
+def _spectrum(side: Statistics, *, segment: int, bin_width: float) -> tuple[Numbers, Numbers]:
+    """Return frequencies and power of the population count of one side."""
+    return population_spectrum(side.population, side.trials.lengths, segment=segment, bin_width=bin_width)
+
+
 def spectral_distance_db(pair: Pair) -> Result:
     r"""Compute the log-spectral distance of the population count, 1 to 50 Hz.
 
@@ -124,7 +130,7 @@ def spectral_distance_db(pair: Pair) -> Result:
     sides = (pair.real, pair.fake)
     if segment < 8:
         return Result(None, f"the spectrum needs trials of at least 8 bins; the shortest has {shortest}")
-    spectra = [population_spectrum(s.population, s.trials.lengths, segment=segment, bin_width=width) for s in sides]
+    spectra = [side.once(_spectrum, segment=segment, bin_width=width) for side in sides]
     frequency = spectra[0][0]
     band = (frequency >= BAND[0]) & (frequency <= BAND[1]) & (frequency > 0)
     real, fake = (power[band] for _, power in spectra)

@@ -10,12 +10,12 @@ Sets are reduced to equal size, and to at most 1000 trials, by a random draw (se
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.metrics.arrays import principal_components
+from spikeloom.metrics.once import Once, once_property
 from spikeloom.metrics.statistics import Statistics, second_moment
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
@@ -28,7 +28,7 @@ COMPONENTS = 40
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(Once):
     """Feature vectors of both sides.
 
     Args:
@@ -59,21 +59,21 @@ class Features:
             return complete
         return np.sort(self.rng(key).choice(complete, self.trials, replace=False))
 
-    @cached_property
+    @once_property
     def sides(self) -> tuple[tuple[Statistics, NDArray[np.int64]], tuple[Statistics, NDArray[np.int64]]]:
         """Statistics and drawn trials of the real and of the fake side."""
         return (self.real, self.rows(self.real, 1)), (self.fake, self.rows(self.fake, 2))
 
-    @cached_property
+    @once_property
     def varying(self) -> NDArray[np.int64]:
         """Neurons whose real smoothed activity varies (neuron,)."""
         if not len(self.neurons):
             return self.neurons
-        mean, covariance = _moments(self.real, self.neurons)
+        mean, covariance = self.real.once(_moments, self.neurons)
         variance = np.diag(covariance)
         return self.neurons[variance > 1e-10 * (variance + mean**2)]
 
-    @cached_property
+    @once_property
     def shortage(self) -> str:
         """Reason why there are no features, or an empty text."""
         if self.trials < 10:
@@ -86,19 +86,19 @@ class Features:
 
     # --- states: one vector per bin -------------------------------------------------------------------------------
 
-    @cached_property
+    @once_property
     def scaling(self) -> tuple[Numbers, Numbers]:
         """Mean and standard deviation of the real smoothed activity (neuron,)."""
-        mean, covariance = _moments(self.real, self.varying)
+        mean, covariance = self.real.once(_moments, self.varying)
         return mean, np.sqrt(np.diag(covariance))
 
-    @cached_property
+    @once_property
     def covariances(self) -> tuple[Numbers, Numbers]:
         """Covariance over bins of the smoothed activity of both sides, in units of the real deviations."""
         scale = np.outer(self.scaling[1], self.scaling[1])
-        return _moments(self.real, self.varying)[1] / scale, _moments(self.fake, self.varying)[1] / scale
+        return self.real.once(_moments, self.varying)[1] / scale, self.fake.once(_moments, self.varying)[1] / scale
 
-    @cached_property
+    @once_property
     def trajectories(self) -> tuple[Numbers, Numbers]:
         """Whitened trajectories of the leading real components (trial, wide time * component), real and fake."""
         values, vectors = np.linalg.eigh(self.covariances[0])
@@ -115,16 +115,16 @@ class Features:
 
     # --- trials: one vector per trial -----------------------------------------------------------------------------
 
-    @cached_property
+    @once_property
     def components(self) -> tuple[Numbers, Numbers]:
         """Scores of trials on the 40 leading components of both sides pooled (trial, component)."""
         real, fake = (trial_vectors(side, rows) for side, rows in self.sides)
         return pooled_components(real, fake, components=COMPONENTS, rng=self.rng(3))
 
-    @cached_property
+    @once_property
     def population(self) -> tuple[Numbers, Numbers]:
         """Population features of both sides (trial, feature)."""
-        real, fake = (population_features(side, rows) for side, rows in self.sides)
+        real, fake = (side.once(population_features, rows) for side, rows in self.sides)
         return real, fake
 
 

@@ -20,8 +20,8 @@ from spikeloom.metrics.features import MOST_TRIALS, trial_vectors
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
+from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
-from spikeloom.trials import Trials
 
 COMPONENTS = 50
 FEWEST_TRIALS = 20
@@ -94,21 +94,19 @@ def memorisation(pair: Pair) -> Memorisation | str:
     trials whose nearest trial is recorded trial j, the standard deviation of the share is :math:`\frac12 \sqrt{\sum_j
     w_j^2}`. A few recorded trials are often the nearest of many, so this is far above the binomial standard deviation.
     """
-    if pair.reference is None:
+    train = pair.training
+    if train is None:
         return "no training trials were given (reference)"
-    train = Statistics(pair.reference, np.zeros(len(pair.reference), np.int64), conditions=1, window=pair.window)
-    sides = (train, pair.real, pair.fake)
     size = min(len(train.whole), len(pair.real.whole), MOST_TRIALS)
     if min(size, len(pair.fake.whole)) < FEWEST_TRIALS or train.wide_window < 2:
         return f"at least {FEWEST_TRIALS} trials of each kind must fill the window of {pair.window} bins"
-    rows = [_draw(side, size, pair.rng(4, index)) for index, side in enumerate(sides[:2])]
-    rows.append(_draw(pair.fake, MOST_TRIALS, pair.rng(4, 2)))
-    vectors = [trial_vectors(side, chosen) for side, chosen in zip(sides, rows, strict=True)]
-    directions, mean = principal_components(np.concatenate(vectors[:2]), components=COMPONENTS, rng=pair.rng(5))
-    training, held_out, fake = ((part - mean) @ directions for part in vectors)
-    near, twin = _nearest(fake, training)
-    other, stranger = _nearest(fake, held_out)
-    nearest = np.where(near < other, twin, len(training) + stranger)
+    drawn = [_draw(side, size, pair.rng(4, index)) for index, side in enumerate((train, pair.real))]
+    rows = _draw(pair.fake, MOST_TRIALS, pair.rng(4, 2))
+    space = pair.real.once(_space, train, *drawn, seed=pair.seed)
+    fake = space.place(trial_vectors(pair.fake, rows))
+    near, twin = _nearest(fake, space.training)
+    other, stranger = _nearest(fake, space.held_out)
+    nearest = np.where(near < other, twin, len(space.training) + stranger)
     weight = np.bincount(nearest) / len(fake)
     small = 1e-3 * float(np.median(np.concatenate([near, other]))) + 1e-12  # keeps the ratio finite among copies
     best = np.argsort(near, kind="stable")[:10]
@@ -120,9 +118,41 @@ def memorisation(pair: Pair) -> Memorisation | str:
         trials=len(fake),
         to_training=near,
         to_held_out=other,
-        closest=np.stack([rows[2][best], rows[0][twin[best]]], axis=1),
+        closest=np.stack([rows[best], drawn[0][twin[best]]], axis=1),
         closest_distance=near[best],
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """Principal components of training and held-out trials, in which distances are measured.
+
+    Args:
+        directions: Directions of the components (feature, component).
+        mean: Mean of all recorded trials (feature,).
+        training: Training trials in this space (trial, component).
+        held_out: Held-out trials in this space (trial, component).
+    """
+
+    directions: Numbers
+    mean: Numbers
+    training: Numbers
+    held_out: Numbers
+
+    def place(self, vectors: Numbers) -> Numbers:
+        """Return trials (trial, feature) in this space (trial, component)."""
+        return (vectors - self.mean) @ self.directions
+
+
+def _space(
+    real: Statistics, train: Statistics, drawn: NDArray[np.int64], held_out: NDArray[np.int64], *, seed: int
+) -> _Space:
+    """Return the space of the drawn training trials and of the drawn held-out trials."""
+    vectors = [trial_vectors(train, drawn), trial_vectors(real, held_out)]
+    rng = generator(seed, int(Purpose.EVALUATE), 5)
+    directions, mean = principal_components(np.concatenate(vectors), components=COMPONENTS, rng=rng)
+    training, other = ((part - mean) @ directions for part in vectors)
+    return _Space(directions, mean, training, other)
 
 
 def _draw(side: Statistics, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -137,21 +167,17 @@ def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int6
     return np.linalg.norm(x - y[best], axis=1), best
 
 
-def duplicates(fake: Trials, train: Trials) -> NDArray[np.bool_]:
-    """Return True for generated trials with exactly the counts of a training trial; trials without spikes are False."""
-    prints = set(_prints(train))
-    same = np.array([print_ in prints for print_ in _prints(fake)], bool)
-    return same & (fake.counts.sum((1, 2), dtype=np.int64) > 0)
-
-
 def _copies(pair: Pair) -> NDArray[np.bool_]:
-    """Return True for generated trials of a pair that copy a trial of the reference."""
-    if pair.reference is None:
+    """Return True for generated trials with exactly the counts of a training trial; trials without spikes are False."""
+    if pair.training is None:
         return np.zeros(len(pair.fake_trials), bool)
-    return duplicates(pair.fake_trials, pair.reference)
+    prints = set(pair.training.once(_prints))
+    same = np.array([print_ in prints for print_ in _prints(pair.fake)], bool)
+    return same & (pair.fake_trials.counts.sum((1, 2), dtype=np.int64) > 0)
 
 
-def _prints(trials: Trials) -> list[bytes]:
+def _prints(side: Statistics) -> list[bytes]:
+    trials = side.trials
     return [
         blake2b(trials.counts[row, :length].astype(np.uint32).tobytes(), digest_size=16).digest()
         for row, length in enumerate(trials.lengths)

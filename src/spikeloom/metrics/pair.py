@@ -15,26 +15,22 @@ as noise. Results that used decoded labels have a note. Without any condition, a
 says that differences between stimuli are included.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TypeVar, cast
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.errors import ConditionError, DataError
 from spikeloom.metrics.arrays import pairs_of
-from spikeloom.metrics.classifier import Classifier, chunk_features, chunks_for
+from spikeloom.metrics.classifier import Classifier, chunk_features, chunks_for, fit_classifier
 from spikeloom.metrics.correlograms import correlograms
 from spikeloom.metrics.features import Features
+from spikeloom.metrics.once import Once, once_property
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 from spikeloom.trials.pooling import SOURCE
-
-T = TypeVar("T")
 
 MOST_CONDITIONS = 40
 FEWEST_TRIALS = 5
@@ -48,9 +44,12 @@ LAGS = 30
 COACTIVE_PAIRS = 200
 """Number of pairs of neurons whose cross-correlograms are compared."""
 
+Prepared = dict[tuple[int, int, bytes], Statistics]
+"""Statistics of one set of trials, by window, number of conditions, and labels."""
+
 
 @dataclass(frozen=True, eq=False)
-class Pair:
+class Pair(Once):
     """Real and fake trials, and the quantities that several metrics share.
 
     Args:
@@ -74,7 +73,8 @@ class Pair:
     condition: str | None = None
     seed: int = 0
     aligned: bool = True
-    _found: dict[object, object] = field(default_factory=dict, init=False, repr=False)
+    _of_real: Prepared = field(default_factory=dict, init=False, repr=False)
+    _of_reference: Prepared = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for name, trials in (("real", self.real_trials), ("fake", self.fake_trials), ("reference", self.reference)):
@@ -107,11 +107,17 @@ class Pair:
         """Number of neurons, equal on both sides."""
         return self.real_trials.n_neurons
 
-    def once(self, compute: Callable[["Pair"], T]) -> T:
-        """Return `compute(pair)`, which is computed once and stored, because several metrics use it."""
-        if compute not in self._found:
-            self._found[compute] = compute(self)
-        return cast("T", self._found[compute])
+    def between(self, real: Trials, fake: Trials) -> "Pair":
+        """Return the comparison of other trials, which shares the statistics of the reference."""
+        other = replace(self, real_trials=real, fake_trials=fake)
+        object.__setattr__(other, "_of_reference", self._of_reference)
+        return other
+
+    def against(self, fake: Trials) -> "Pair":
+        """Return the comparison of the same real trials with others; it shares the statistics of both recorded sets."""
+        other = self.between(self.real_trials, fake)
+        object.__setattr__(other, "_of_real", self._of_real)
+        return other
 
     def rng(self, *key: int) -> np.random.Generator:
         """Return the random generator of one purpose of the comparison."""
@@ -119,18 +125,18 @@ class Pair:
 
     # --- common to both sides -------------------------------------------------------------------------------------
 
-    @cached_property
+    @once_property
     def window(self) -> int:
         """Number of bins that at least nine tenths of all trials have."""
         lengths = np.concatenate([self.real_trials.lengths, self.fake_trials.lengths])
         return int(np.quantile(lengths, 0.1, method="lower"))
 
-    @cached_property
+    @once_property
     def label_name(self) -> str | None:
         """Name of the condition that labels the trials; None if there is none."""
         return self.condition or find_condition(self.real_trials, self.fake_trials, self.reference)
 
-    @cached_property
+    @once_property
     def label_values(self) -> Numbers:
         """Values of the labelling condition among real and reference trials, sorted; empty if there is none."""
         if self.label_name is None:
@@ -167,45 +173,55 @@ class Pair:
 
     # --- the two sides --------------------------------------------------------------------------------------------
 
-    @cached_property
+    @once_property
     def real(self) -> Statistics:
         """Statistics of the real trials."""
-        return self._statistics(self.real_trials, self._labels(self.real_trials))
+        return self._statistics(self.real_trials, self._labels(self.real_trials), self._of_real)
 
-    @cached_property
+    @once_property
     def fake(self) -> Statistics:
         """Statistics of the fake trials."""
         trials = self.fake_trials
         if not self.labels_decoded:
             return self._statistics(trials, self._labels(trials))
         blank = self._statistics(trials, np.zeros(len(trials), np.int64))
-        statistics = self._statistics(trials, self.classifier.classify(self.chunk_features(blank)))
-        for name in ("wide_mask", "wide"):  # already computed for the classifier
-            statistics.__dict__[name] = blank.__dict__[name]
-        return statistics
+        return blank.with_labels(self.classifier.classify(self.chunk_features(blank)))
 
-    @cached_property
+    @once_property
+    def training(self) -> Statistics | None:
+        """Statistics of the reference; None without any. Its labels are all 0 if it lacks the condition."""
+        if self.reference is None:
+            return None
+        labelled = self.label_name in self.reference.conditions
+        labels = self._labels(self.reference) if labelled else np.zeros(len(self.reference), np.int64)
+        return self._statistics(self.reference, labels, self._of_reference)
+
+    @once_property
     def teacher(self) -> Statistics:
         """Statistics of the trials to which decoders are fitted: the reference, or else the real trials."""
-        if self.reference is None or (self.label_name and self.label_name not in self.reference.conditions):
+        if self.training is None or (self.label_name and self.label_name not in self.training.trials.conditions):
             return self.real
-        return self._statistics(self.reference, self._labels(self.reference))
+        return self.training
 
-    @cached_property
+    @once_property
     def classifier(self) -> Classifier:
         """Classifier that decodes the condition from the spikes of a trial, fitted to the trials of `teacher`."""
-        labelled = self.teacher.labels >= 0
-        return Classifier.fit(
-            self.chunk_features(self.teacher)[labelled], self.teacher.labels[labelled], len(self.label_values)
-        )
+        return self.teacher.once(fit_classifier, chunks=self.chunks, classes=len(self.label_values))
+
+    @once_property
+    def chunks(self) -> int:
+        """Number of pieces of a trial in the input features of the classifier."""
+        seconds = float(self.real_trials.lengths.mean()) * self.real_trials.bin_width
+        return chunks_for(seconds, self.n_neurons)
 
     def chunk_features(self, statistics: Statistics) -> Numbers:
         """Return the input features of the classifier (trial, feature)."""
-        seconds = float(self.real_trials.lengths.mean()) * self.real_trials.bin_width
-        return chunk_features(statistics, chunks=chunks_for(seconds, self.n_neurons))
+        return statistics.once(chunk_features, chunks=self.chunks)
 
-    def _statistics(self, trials: Trials, labels: NDArray[np.int64]) -> Statistics:
-        return Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)
+    def _statistics(self, trials: Trials, labels: NDArray[np.int64], prepared: Prepared | None = None) -> Statistics:
+        """Return the statistics of these trials, those that another comparison has prepared if they are the same."""
+        made = Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)
+        return made if prepared is None else prepared.setdefault((made.window, made.conditions, labels.tobytes()), made)
 
     def _labels(self, trials: Trials) -> NDArray[np.int64]:
         if self.label_name is None:
@@ -216,28 +232,31 @@ class Pair:
         """Return the neurons with at least `spikes` spikes on both sides."""
         return np.flatnonzero((self.real.totals >= spikes) & (self.fake.totals >= spikes))
 
-    @cached_property
+    @once_property
     def features(self) -> Features:
         """Feature vectors of both sides, from the neurons with at least 50 real spikes."""
         return Features(self.real, self.fake, np.flatnonzero(self.real.totals >= ENOUGH_SPIKES), self.seed)
 
     # --- correlograms, shared by several metrics ------------------------------------------------------------------
 
-    @cached_property
+    @once_property
     def coactive(self) -> NDArray[np.int64]:
         """Pairs of neurons (pair, 2) with the largest mean product of wide counts in the real trials."""
         pairs = pairs_of(self.active(ENOUGH_SPIKES))
         together = self.real.products[pairs[:, 0], pairs[:, 1]]
         return pairs[np.argsort(-together, kind="stable")[:COACTIVE_PAIRS]]
 
-    @cached_property
+    @once_property
     def correlograms(self) -> tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]]:
         """Auto- and cross-correlograms of the real and of the fake trials."""
         lags = min(LAGS, self.window - 1)
-        real, fake = (
-            correlograms(trials, pairs=self.coactive, lags=lags) for trials in (self.real_trials, self.fake_trials)
-        )
+        real, fake = (side.once(_correlograms, pairs=self.coactive, lags=lags) for side in (self.real, self.fake))
         return real, fake
+
+
+def _correlograms(side: Statistics, *, pairs: NDArray[np.int64], lags: int) -> tuple[Numbers, Numbers]:
+    """Return auto- and cross-correlograms of one side."""
+    return correlograms(side.trials, pairs=pairs, lags=lags)
 
 
 def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) -> str | None:

@@ -220,4 +220,9 @@ def measure(
         ConditionError: if the condition is not among those of the real trials.
     """
     pair = Pair(real, fake, reference=reference, condition=condition, seed=seed, aligned=aligned)
+    return measure_pair(pair, metrics)
+
+
+def measure_pair(pair: Pair, metrics: Sequence[Metric] = METRICS) -> dict[str, Result]:
+    """Compute these metrics for one comparison and return name -> result, in their order."""
     return {metric.name: metric.measure(pair) for metric in metrics}

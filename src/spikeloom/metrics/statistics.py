@@ -5,14 +5,14 @@ are wider), for correlations and trajectories; and the *window*, the first bins,
 trials of both sides have, for comparisons of complete trials (trial counts, PSTHs, feature vectors).
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom.metrics.arrays import correlation_matrix, ratio, smooth
 from spikeloom.metrics.interval_sums import IntervalSums, interval_sums
+from spikeloom.metrics.once import Once, once_property
 from spikeloom.shapes import Numbers, mask_of
 from spikeloom.trials import Trials
 
@@ -33,7 +33,7 @@ CHUNK = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Statistics:
+class Statistics(Once):
     """Shared intermediate results of one set of trials.
 
     Args:
@@ -48,52 +48,63 @@ class Statistics:
     conditions: int
     window: int
 
-    @cached_property
+    @once_property
     def _sums(self) -> type[np.int32] | type[np.int64]:
         """Integer type of sums over one trial or over all neurons: 32 bits if they suffice, because they are faster."""
         counts = self.trials.counts
         return np.int32 if int(counts.max(initial=0)) * max(counts.shape[1:]) < 2**31 else np.int64
 
+    def with_labels(self, labels: NDArray[np.int64]) -> "Statistics":
+        """Return statistics of the same trials with other labels; wide counts that were computed are shared."""
+        relabelled = replace(self, labels=labels)
+        relabelled.share(self, "wide_mask", "wide")
+        return relabelled
+
     # --- bins of the recording ------------------------------------------------------------------------------------
 
-    @cached_property
+    @once_property
+    def mean_rates_hz(self) -> Numbers:
+        """Mean rate of each neuron over all valid bins (neuron,), in spikes/s."""
+        return self.trials.mean_rates_hz()
+
+    @once_property
     def population(self) -> NDArray[np.int64]:
         """Spikes of all neurons together, in each bin (trial, time)."""
         return self.trials.counts.sum(2, dtype=self._sums).astype(np.int64)
 
-    @cached_property
+    @once_property
     def population_in_bins(self) -> NDArray[np.int64]:
         """Population counts of all valid bins, one after the other (bin,)."""
         return self.population[self.trials.mask]
 
-    @cached_property
+    @once_property
     def totals(self) -> NDArray[np.int64]:
         """Spikes of each neuron over all valid bins (neuron,)."""
         return self.trials.counts.sum(1, dtype=self._sums).sum(0, dtype=np.int64)
 
-    @cached_property
+    @once_property
     def intervals(self) -> IntervalSums:
         """Intervals between non-empty bins."""
         return interval_sums(self.trials.counts, self.trials.bin_width, spread=False)
 
     # --- the window -----------------------------------------------------------------------------------------------
 
-    @cached_property
+    @once_property
     def whole(self) -> NDArray[np.int64]:
         """Indices of the trials that fill the window."""
         return np.flatnonzero(np.asarray(self.trials.lengths, np.int64) >= self.window)
 
-    @cached_property
+    @once_property
     def whole_labels(self) -> NDArray[np.int64]:
         """Conditions of the trials that fill the window."""
         return self.labels[self.whole]
 
-    @cached_property
+    @once_property
     def trial_counts(self) -> Numbers:
         """Spikes of each trial inside the window (whole trial, neuron)."""
         return self.trials.counts[:, : self.window].sum(1, dtype=self._sums)[self.whole].astype(np.float64)
 
-    @cached_property
+    @once_property
     def sizes(self) -> NDArray[np.int64]:
         """Whole trials of each condition (condition,)."""
         return np.bincount(self.whole_labels[self.whole_labels >= 0], minlength=self.conditions)
@@ -102,12 +113,12 @@ class Statistics:
         """Return 1 where a trial has a condition (condition, trial), for trials that fill the window."""
         return (self.whole_labels[None] == np.arange(self.conditions)[:, None]).astype(np.float64)
 
-    @cached_property
+    @once_property
     def condition_means(self) -> Numbers:
         """Mean trial count of each condition (condition, neuron); NaN for a condition without trials."""
         return ratio(self._indicator() @ self.trial_counts, self.sizes[:, None])
 
-    @cached_property
+    @once_property
     def residual_counts(self) -> Numbers:
         """Trial counts minus their condition's mean (trial, neuron), over whole trials of known condition.
 
@@ -121,13 +132,13 @@ class Statistics:
         scale = np.sqrt(self.sizes[labels] / (self.sizes[labels] - 1))
         return (self.trial_counts[labelled][keep] - self.condition_means[labels]) * scale[:, None]
 
-    @cached_property
+    @once_property
     def noise_correlation(self) -> Numbers:
         """Correlation over trials of the residual counts (neuron, neuron); NaN for neurons without variance."""
         x = self.residual_counts
         return correlation_matrix(x.T @ x / max(1, len(x)), np.zeros(x.shape[1]))
 
-    @cached_property
+    @once_property
     def psth(self) -> Numbers:
         """Mean rate of each condition in each bin of the window (condition, time, neuron), spikes/s, smoothed."""
         indicator = self._indicator().astype(np.float32)
@@ -158,12 +169,12 @@ class Statistics:
         """Number of wide bins in the window."""
         return self.window // self.factor
 
-    @cached_property
+    @once_property
     def wide_mask(self) -> NDArray[np.bool_]:
         """True where a wide bin is filled by its trial (trial, wide time)."""
         return mask_of(self.trials.lengths // self.factor, self.trials.n_bins // self.factor)
 
-    @cached_property
+    @once_property
     def wide(self) -> NDArray[np.float32]:
         """Counts in wide bins (trial, wide time, neuron); zero where a wide bin is not filled."""
         counts, factor = self.trials.counts, self.factor
@@ -175,22 +186,22 @@ class Statistics:
             out *= self.wide_mask[:, :, None]
         return out
 
-    @cached_property
+    @once_property
     def smoothed(self) -> NDArray[np.float32]:
         """Wide counts smoothed with a Gaussian (sd 40 ms), (trial, wide time, neuron), spikes/bin."""
         return smooth(self.wide, sd=SMOOTHING / self.wide_width, mask=self.wide_mask)
 
-    @cached_property
+    @once_property
     def correlation(self) -> Numbers:
         """Pearson correlation of wide counts over all bins (neuron, neuron); NaN for constant neurons."""
         return correlation_matrix(self.products, self.wide_mean)
 
-    @cached_property
+    @once_property
     def wide_mean(self) -> Numbers:
         """Mean wide count of each neuron (neuron,)."""
         return self.wide.sum((0, 1), dtype=np.float64) / max(1, int(self.wide_mask.sum()))
 
-    @cached_property
+    @once_property
     def products(self) -> Numbers:
         """Mean product of the wide counts of each pair of neurons (neuron, neuron)."""
         return second_moment(self.wide) / max(1, int(self.wide_mask.sum()))

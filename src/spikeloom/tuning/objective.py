@@ -181,7 +181,7 @@ class Samples(Objective):
         """See `Objective.score`."""
         del history
         condition = model.condition or None
-        fake = model.sample(like=self.validation, condition=condition, seed=self.bench.seed, progress=False)
+        fake = model.sample(like=self.validation, condition=condition, seed=self.bench.recorded.seed, progress=False)
         if not fake.counts.any():
             return -1.0
         rows = [row for row in panel_rows(self.bench, {"fake": self.bench.judge(fake)}) if row.discriminates]
@@ -204,6 +204,6 @@ def objective(name: Name, *, train: Trials, validation: Trials, seed: int = 0) -
         return Bound(validation)
     metrics = [metric for metric in METRICS if metric.group not in SLOW]
     bench = RecordedHalves.build(
-        validation, fakes=[], reference=train, splits=SPLITS, seed=seed, metrics=metrics, progress=False
+        validation, fakes={}, reference=train, splits=SPLITS, seed=seed, metrics=metrics, progress=False
     )
     return Samples(validation, bench)

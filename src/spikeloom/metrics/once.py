@@ -1,0 +1,68 @@
+"""`Once`: objects that compute each of their results once, because several metrics and comparisons use it.
+
+`functools.cached_property` is not enough where threads share an object: depending on the version of Python, two threads
+compute the same value twice, or one waits for the value of another object.
+"""
+
+from collections.abc import Callable
+from threading import RLock
+from typing import Generic, TypeVar, cast, overload
+
+import numpy as np
+
+T = TypeVar("T")
+
+
+class Once:
+    """Base of objects that compute each of their results once, even if several threads use them."""
+
+    def once(self, compute: Callable[..., T], *arguments: object, **settings: object) -> T:
+        """Return `compute(self, *arguments, **settings)`, computed once for each function and values of its arguments.
+
+        Args:
+            compute: Function whose result depends only on this object and the arguments.
+            arguments: Arrays, which are compared by their values, or other objects that can be keys of a dictionary.
+            settings: More arguments by name.
+        """
+        key = (compute, *map(_as_key, arguments), *((name, _as_key(value)) for name, value in settings.items()))
+        return self.kept(key, lambda: compute(self, *arguments, **settings))
+
+    def kept(self, key: object, compute: Callable[[], T]) -> T:
+        """Return the result with this key; it is computed if there is none."""
+        results = self._results()
+        if key not in results:
+            with self.__dict__.setdefault("_lock", RLock()):
+                if key not in results:
+                    results[key] = compute()
+        return cast("T", results[key])
+
+    def share(self, other: "Once", *names: str) -> None:
+        """Take over these properties, if the other object has computed them."""
+        theirs = other._results()
+        self._results().update({name: theirs[name] for name in names if name in theirs})
+
+    def _results(self) -> dict[object, object]:
+        return self.__dict__.setdefault("_kept", {})
+
+
+class once_property(Generic[T]):
+    """Decorator of a property of a `Once`: the value is computed at its first use."""
+
+    def __init__(self, compute: Callable[..., T]) -> None:
+        self.compute = compute
+        self.name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "once_property[T]": ...
+    @overload
+    def __get__(self, instance: Once, owner: type) -> T: ...
+    def __get__(self, instance: Once | None, owner: type) -> "once_property[T] | T":
+        """Return the value of an object, or the property itself for a class."""
+        if instance is None:
+            return self
+        return instance.kept(self.name, lambda: self.compute(instance))
+
+
+def _as_key(value: object) -> object:
+    return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value
