@@ -221,6 +221,11 @@ def bin_recording(
             f"{recording} holds trials that are already binned.",
             "Use Trials.rebin in Python.",
         )
+    write_trials(_busy_neurons(binned, min_rate), out)
+
+
+def _busy_neurons(binned: "Trials", min_rate: float) -> "Trials":
+    """Return trials without the neurons that fire less, and print their number."""
     rates = binned.mean_rates_hz()
     busy = rates >= min_rate
     if not busy.any():
@@ -229,13 +234,13 @@ def bin_recording(
             f"The highest rate of {binned.n_neurons} neurons is {rates.max():.3g} spikes/s in the binned trials.",
             "Choose a smaller --min-rate.",
         )
-    if not busy.all():
-        quiet = binned.n_neurons - busy.sum()
-        typer.echo(
-            f"note: removed {quiet} of {binned.n_neurons} neurons that fire less than {min_rate:g} spikes/s.", err=True
-        )
-        binned = binned.select_neurons(busy)
-    write_trials(binned, out)
+    if busy.all():
+        return binned
+    quiet = binned.n_neurons - busy.sum()
+    typer.echo(
+        f"note: removed {quiet} of {binned.n_neurons} neurons that fire less than {min_rate:g} spikes/s.", err=True
+    )
+    return binned.select_neurons(busy)
 
 
 INSPECT = "Example: spikeloom inspect session.nwb"
