@@ -7,12 +7,15 @@
 """
 
 import sys
+from textwrap import wrap
 
 from tests.test_house import FLOORS, ROOT, floor, room_edges
 
 PAGE = ROOT / "docs" / "develop" / "architecture.md"
 BEGIN = "<!-- begin of the drawing: python -m tests.house_drawing --write -->"
 END = "<!-- end of the drawing -->"
+WIDTH = 88
+"""Characters of a line that the page shows without scrolling."""
 
 
 def drawing() -> str:
@@ -25,7 +28,9 @@ def drawing() -> str:
         names = [name for name in rooms if name != "__main__"]
         for name in sorted(names, key=lambda name: (name.count("/"), name)):
             mark = str(number) if name == names[0] else " "
-            lines.append(f"{mark}  {name:{width}}  {', '.join(sorted(edges[name]))}".rstrip())
+            first = f"{mark}  {name:{width}}  "
+            imports = ", ".join(sorted(edges[name]))
+            lines += wrap(imports, WIDTH, initial_indent=first, subsequent_indent=" " * len(first)) or [first.rstrip()]
     return "\n".join([*lines, "```"])
 
 

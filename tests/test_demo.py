@@ -47,3 +47,6 @@ def test_the_circle_is_the_one_in_the_file(tmp_path):
     velocity = NamedCondition("hand_velocity", "continuous", per_bin=True, size=2, unit="m/s")
     read = conditions._drawn_path(tmp_path / "circle.csv", velocity, 0.02, None)
     np.testing.assert_allclose(request["condition"]["hand_velocity"], read, atol=1e-6)
+    speed = np.linalg.norm(read, axis=1)
+    assert max(speed[0], speed[-1]) < 0.2 * speed.max()  # the hand speeds up and slows down, as in training
+    np.testing.assert_allclose(read.sum(0) * 0.02, 0, atol=1e-3)  # and returns to its start

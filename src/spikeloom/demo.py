@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from scipy.integrate import cumulative_trapezoid
 
 from spikeloom.evaluation.evaluate import evaluate
 from spikeloom.files import atomic_write, ensure_folder
@@ -32,7 +33,14 @@ SERIES = "hand_velocity"
 """Series that the LDNS is conditioned on."""
 
 RADIUS, SECONDS = 0.04, 0.8
-"""Radius of the circle (m) and duration of one turn of the hand (s)."""
+"""Radius of the circle (m) and duration of its trials (s)."""
+
+FASTEST, SPREAD = 0.33, 0.15
+"""Time of the largest speed on the circle, and the standard deviation of its course, in seconds.
+
+The hand speeds up and slows down as in a reach. A hand that moves at a constant speed from the first bin on is far from
+all training trials, and is followed less well.
+"""
 
 STRENGTH = 3.0
 """Guidance strength for the circle: a path unlike the training paths needs more than 1."""
@@ -95,8 +103,11 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     """Generate trials for a hand that moves around a circle once, a path unlike those of training."""
     path, out = folder / "circle.csv", folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
-    turn = 2 * np.pi * time / SECONDS
-    velocity = 2 * np.pi * RADIUS / SECONDS * np.stack([-np.sin(turn), np.cos(turn)], 1)
+    speed = np.exp(-0.5 * ((time - FASTEST) / SPREAD) ** 2)
+    covered = cumulative_trapezoid(speed, time, initial=0)
+    turn = 2 * np.pi * covered / covered[-1]
+    speed *= 2 * np.pi * RADIUS / covered[-1]
+    velocity = speed[:, None] * np.stack([-np.sin(turn), np.cos(turn)], 1)
     rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
     atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())
     options = f"--condition {SERIES}={path} --guidance {STRENGTH:g}"
