@@ -5,6 +5,7 @@ same number of trials, the same limits on the axes, and components fitted to the
 show the arrays from which the panel's numbers are computed (`Result.detail`), so figure and table always agree.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -355,6 +356,10 @@ SCATTERS: dict[str, tuple[str, str]] = {
 """Metrics that have a scatter plot of recorded against generated values: title and unit."""
 
 
+MOST_POINTS = 5000
+"""Largest number of points of a scatter plot; of more, every second, third, ... is drawn."""
+
+
 def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
     """Return a scatter plot of a metric's arrays, one point per neuron or pair; None if the metric has no arrays."""
     if "real" not in result.detail or "fake" not in result.detail:
@@ -366,7 +371,8 @@ def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
     pairs = "pair" in result.detail
     names = np.asarray(result.detail["pair"] if pairs else result.detail.get("neuron", np.arange(len(real))))
     keep = np.isfinite(real) & np.isfinite(fake)
-    keep &= np.arange(len(real)) % max(1, -(-len(real) // 5000)) == 0  # at most 5,000 points on the page
+    step = max(1, math.ceil(len(real) / MOST_POINTS))
+    keep &= np.arange(len(real)) % step == 0
     words = [neuron_word(trials, *np.atleast_1d(row).tolist()) for row in names[keep]]
     ending = f" ({unit})" if unit else ""
     series = (Series("points", "c3", real[keep], fake[keep], labels=words),)

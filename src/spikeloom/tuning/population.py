@@ -190,6 +190,7 @@ def _connect(address: str | None) -> ModuleType:
 
 
 def _scheduled(search: Search) -> "TuneConfig":
+    """Return settings of Ray Tune: after each generation, the worst members continue as changed copies of the best."""
     from ray import tune
     from ray.tune.schedulers import PopulationBasedTraining
 
