@@ -48,7 +48,7 @@ def recorded(
 
 @pytest.mark.parametrize("bins", [1, 3])
 def test_box_series_have_unit_variance_and_their_correlation(bins):
-    white = torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 12, 2)))
+    white = np.random.default_rng(0).normal(size=(4000, 12, 2))
     series, _ = box_series(white, white[:, :0], bins)
     result = np.einsum("btr,bsr->ts", series, series) / (4000 * 2)
     wanted = box_correlation(np.arange(12), bins)

@@ -257,7 +257,7 @@ class LatentCourse(Course):
         if self.begun:
             state |= {"code": self.code.cpu().numpy().copy(), "means": self.past.means.cpu().numpy().copy()}
             state |= {"time": np.array(self.past.time)}
-        return state | {f"memory {name}": value.cpu().numpy().copy() for name, value in self.memory.items()}
+        return state | {f"memory {name}": value.copy() for name, value in self.memory.items()}
 
     def restore(self, state: State) -> None:
         """Continue from a state; see `Course.restore`."""
@@ -269,4 +269,4 @@ class LatentCourse(Course):
             self.code = torch.tensor(state["code"]).to(noise)
             self.past = Past(torch.tensor(state["means"]).to(noise), int(state["time"]))
         memory = {name: value for name, value in state.items() if name.startswith("memory ")}
-        self.memory = {name.removeprefix("memory "): torch.tensor(value) for name, value in memory.items()}
+        self.memory = {name.removeprefix("memory "): value.astype(np.float64) for name, value in memory.items()}

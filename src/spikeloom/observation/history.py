@@ -25,13 +25,25 @@ from typing import Literal, final
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from spikeloom.errors import SettingError
+from spikeloom.observation.links import SMALLEST_RATE, array, drive_of, rates_of
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.scoring import Design, fisher_scoring, link_slope
-from spikeloom.observation.slots import CountDistribution, History, Memory, PerNeuron, Real, Values, Whole
+from spikeloom.observation.slots import (
+    CountDistribution,
+    History,
+    Memory,
+    Numbers,
+    PerNeuron,
+    Real,
+    Values,
+    Whole,
+    can_fire,
+)
 from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
@@ -102,36 +114,53 @@ class SpikeHistory(History):
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
         """Return the contribution of the rates alone: d + b, or a log r + b; see `History.present`."""
-        if self.logarithmic and self.filters.any():  # before the fit, counts do not depend on the past
+        if self._uses_logarithm():
             drive = self.slope.to(drive) * counts.rates(drive).log()
         return drive + self.offset.to(drive)
 
-    def draw(self, drive: Real, uniform: Real, counts: CountDistribution, memory: Memory) -> Whole:
+    def draw(self, rates: Numbers, uniform: Numbers, counts: CountDistribution, memory: Memory) -> Whole:
         """Draw counts in the order of time, all trials and neurons at once; see `History.draw`.
 
-        Each spike is added to the past of the bins after it, which is quicker than a sum over lags for every bin. The
-        past of the next H bins is kept in turns: row t mod H belongs to bin t, and is cleared once that bin is drawn.
+        Earlier counts add at most c to a drive, so most bins certainly hold no spike (`can_fire`). The loop over bins
+        visits the others only, which are about a tenth. Each spike is added to the past of the H bins after it. The
+        past of the next H bins, as far as it is drawn, is the memory.
         """
-        present, filters = self.present(drive, counts).transpose(0, 1).contiguous(), self.filters.to(drive).cpu()
-        uniform = uniform.transpose(0, 1).contiguous()
-        (time, batch, n_neurons), bins = present.shape, self.bins
-        drawn = drive.new_zeros(bins + time, batch, n_neurons)
-        past = drive.new_zeros(bins, batch * n_neurons)
-        drawn[:bins] = memory["history"].transpose(0, 1) if "history" in memory else self.usual.to(drive)
-        for t in range(bins):  # the oldest bin first
-            past[: t + 1] += (drawn[t] * filters[bins - 1 - t :, None]).flatten(1)
+        (_, time, n_neurons), bins = rates.shape, self.bins
+        logarithmic = self._uses_logarithm()
+        filters, offset, slope = array(self.filters).T.copy(), array(self.offset), array(self.slope)
+        rates = np.maximum(rates, SMALLEST_RATE)
+        if logarithmic:
+            largest = rates_of(slope * np.log(rates) + offset + self.bound, counts.link)
+        else:
+            largest = rates * np.exp(np.maximum(offset + self.bound, 0))  # both links grow at most like e^d
+        trial, bin, neuron = np.nonzero(can_fire(largest, uniform))
+        order = np.argsort(bin, kind="stable")
+        trial, bin, neuron = trial[order], bin[order], neuron[order]
+        row, ends = trial * n_neurons + neuron, np.searchsorted(bin, np.arange(time + 1))
+        alone, uniform = rates[trial, bin, neuron], uniform[trial, bin, neuron]
+        present = slope[neuron] * np.log(alone) if logarithmic else drive_of(alone, counts.link)
+        present += offset[neuron]
+        past = np.zeros((len(rates), n_neurons, bins + time))
+        past[..., :bins] = memory["history"] if "history" in memory else self._before_the_trial(filters)
+        flat = past.reshape(-1, bins + time)
+        drawn = np.zeros(len(row), np.int64)
         for t in range(time):
-            row = past[t % bins]
-            rates = counts.rates(present[t] + self._bounded(row.view(batch, n_neurons)))
-            row.zero_()
-            count = counts.quantile(rates, uniform[t])
-            count = count if self.ceiling is None else count.clamp(max=self.ceiling)
-            drawn[bins + t] = count
-            fired = torch.nonzero(count.flatten())[:, 0]  # few, because most counts are 0
-            past[:, fired] += count.flatten()[fired] * filters.roll((t + 1) % bins, 0)[:, fired % n_neurons]
-        drawn = drawn.transpose(0, 1)
-        memory["history"] = drawn[:, time:].clone()
-        return drawn[:, bins:].long()
+            here = slice(ends[t], ends[t + 1])
+            rows, cells = row[here], neuron[here]
+            drive = present[here] + flat[rows, t].clip(LOWEST, self.bound)
+            count = counts.quantile(rates_of(drive, counts.link), uniform[here], cells)
+            drawn[here] = count if self.ceiling is None else np.minimum(count, self.ceiling)
+            fired = np.flatnonzero(count)
+            flat[rows[fired], t + 1 : t + 1 + bins] += drawn[here][fired, None] * filters[cells[fired]]
+        memory["history"] = past[..., time:].copy()
+        result = np.zeros(rates.shape, np.int64)
+        result[trial, bin, neuron] = drawn
+        return result
+
+    def _before_the_trial(self, filters: Float[NDArray[np.float64], "neuron bin"]) -> NDArray[np.float64]:
+        """Return the past of the first H bins (neuron, bin) if each neuron fired at its mean rate before the trial."""
+        past: NDArray[np.float64] = array(self.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
+        return past
 
     def branching(self, slope: PerNeuron) -> PerNeuron:
         """Return the expected number of spikes that one spike of each neuron causes, for this slope of the link."""
@@ -192,6 +221,10 @@ class SpikeHistory(History):
         fired = (slope * recorded).sum((0, 1)) / recorded.sum((0, 1)).clamp(min=1)
         scale = (LARGEST_BRANCHING / self.branching(fired).clamp(min=1e-9)).clamp(max=1).to(self.filters)
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
+
+    def _uses_logarithm(self) -> bool:
+        """Return True for the published form; before the fit, counts do not depend on the past."""
+        return self.logarithmic and bool(self.filters.any())
 
     def _bounded(self, total: Tensor) -> Tensor:
         return total.clamp(LOWEST, self.bound)

@@ -26,16 +26,18 @@ import math
 from typing import final
 
 import numpy as np
+import scipy.special
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from spikeloom.observation.history import SpikeHistory
+from spikeloom.observation.links import array, rates_of
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
-from spikeloom.observation.slots import CountDistribution, History, Memory, Noise, Real, Values
+from spikeloom.observation.slots import CountDistribution, History, Memory, Noise, Numbers, Real, Values
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
@@ -113,22 +115,29 @@ class ObservationModel(nn.Module):
             memory: `None` for complete trials. For pieces, a dictionary that is empty before the first piece and is
                 passed to every call. The pieces have exactly the numbers of the complete trial.
         """
-        return self._sample(drive, streams, {} if memory is None else memory, noisy=True)
+        return self.draw(rates_of(array(drive), self.counts.link), streams, {} if memory is None else memory)
 
-    @torch.no_grad()
-    def _sample(self, drive: Real, streams: Streams, memory: Memory, *, noisy: bool) -> TrialCounts:
+    def draw(self, rates: Numbers, streams: Streams, memory: Memory, *, noisy: bool = True) -> TrialCounts:
+        """Draw counts of expected counts in double precision; see `sample`.
+
+        Args:
+            rates: Expected counts of complete trials, or of a piece of each, spikes/bin.
+            streams: Random streams, one per trial.
+            memory: State after earlier pieces, empty at the beginning of the trials.
+            noisy: Whether the rates vary by the noise.
+        """
         noise = self.noise if noisy else None
         n_noise = 0 if noise is None else noise.n_numbers
-        _, time, n_neurons = drive.shape
-        numbers = np.stack([rng.random((time, n_noise + n_neurons)) for rng in streams.generators])
-        uniform, drive = torch.from_numpy(numbers), drive.detach().double().cpu()
+        batch, time, n_neurons = rates.shape
+        uniform = np.empty((batch, time, n_noise + n_neurons))
+        for numbers, rng in zip(uniform, streams.generators, strict=True):
+            rng.random(out=numbers)
         if noise is not None:
-            white = torch.special.ndtri(uniform[..., :n_noise].clamp(min=SMALLEST_UNIFORM))
-            drive = self._moved(drive, noise, noise.series(white, memory))
-        uniform = uniform[..., n_noise:]
+            white = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
+            rates = rates * noise.factors(noise.series(white, memory))
         if self.history is not None:
-            return self.history.draw(drive, uniform, self.counts, memory).numpy()
-        return self.counts.quantile(self.rates(drive), uniform).numpy()
+            return self.history.draw(rates, uniform[..., n_noise:], self.counts, memory)
+        return self.counts.draw(rates, uniform[..., n_noise:])
 
     # --- probability -----------------------------------------------------------------------------------------------
 
@@ -179,13 +188,14 @@ class ObservationModel(nn.Module):
         bins = []
         for t in range(time):
             drawn = [(rng.standard_normal((particles, noise.n_numbers)), rng.random()) for rng in streams.generators]
-            white = torch.from_numpy(np.concatenate([normal for normal, _ in drawn]))[:, None]
-            moved = self._moved(drive[:, t, None], noise, noise.series(white, memory).reshape(batch, particles, -1))
+            white = np.concatenate([normal for normal, _ in drawn])[:, None]
+            series = torch.from_numpy(noise.series(white, memory)).reshape(batch, particles, -1)
+            moved = self._moved(drive[:, t, None], noise, series)
             repeated = counts[:, t, None].expand_as(moved)
             weight = self._conditional(repeated, moved, None if past is None else past[:, t, None]).sum(2)
             bins.append(weight.logsumexp(1) - math.log(particles))
             chosen = _resampled(weight, torch.tensor([uniform for _, uniform in drawn], dtype=torch.float64))
-            memory.update({name: value[chosen] for name, value in memory.items()})
+            memory.update({name: value[chosen.numpy()] for name, value in memory.items()})
         return torch.stack(bins, 1)
 
     def _conditional(self, counts: Real, drive: Real, past: Real | None) -> Real:
@@ -247,10 +257,10 @@ class ObservationModel(nn.Module):
             return  # there are no statistics to correct
         lags = 0 if self.history is None else self.history.lags
         target = Moments.of(trials.counts, trials.mask, lags)
-        drive = self._driven(rates)
+        expected = rates_of(array(self._driven(rates)), self.counts.link)
         for number, share in enumerate(SHARES):
             streams = Streams(seed, Purpose.CALIBRATE, number, range(len(rates)))
-            drawn = Moments.of(self._sample(drive, streams, {}, noisy=noisy), mask, lags)
+            drawn = Moments.of(self.draw(expected, streams, {}, noisy=noisy), mask, lags)
             self.counts.correct(target, drawn, share)
             if self.history is not None:
                 self.history.correct(target, drawn, share)

@@ -29,7 +29,8 @@ from torch import Tensor
 
 from spikeloom.errors import SettingError
 from spikeloom.observation.covariance import lagged, low_rank, regressed
-from spikeloom.observation.slots import Memory, Noise, PerNeuron, Real
+from spikeloom.observation.links import array
+from spikeloom.observation.slots import Memory, Noise, Numbers, PerNeuron
 from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
@@ -74,12 +75,11 @@ class SharedNoise(Noise):
         self.n_numbers = self.rank if self.box_bins else 0
         self.register_buffer("weights", torch.zeros(n_neurons, self.n_numbers))
 
-    def series(self, white: Float[Tensor, "batch time number"], memory: Memory) -> Real:
+    def series(self, white: Float[NDArray[np.float64], "batch time number"], memory: Memory) -> Numbers:
         """Return the noise of a piece of each trial, continued from the memory; see `Noise.series`."""
-        if not self.box_bins:
-            return white @ self.weights.to(white).T
-        series, memory["noise"] = box_series(white, memory.get("noise", white[:, :0]), self.box_bins)
-        return series @ self.weights.to(white).T
+        if self.box_bins:
+            white, memory["noise"] = box_series(white, memory.get("noise", white[:, :0]), self.box_bins)
+        return white @ array(self.weights).T
 
     def variance(self) -> PerNeuron:
         """Return the variance of each neuron's noise."""
@@ -130,21 +130,21 @@ def box_correlation(lags: NDArray[np.int64], bins: int) -> NDArray[np.float64]:
 
 
 def box_series(
-    white: Float[Tensor, "batch time rank"], before: Float[Tensor, "batch _ rank"], bins: int
-) -> tuple[Float[Tensor, "batch time rank"], Float[Tensor, "batch _ rank"]]:
+    white: Float[NDArray[np.float64], "batch time rank"], before: Float[NDArray[np.float64], "batch _ rank"], bins: int
+) -> tuple[Float[NDArray[np.float64], "batch time rank"], Float[NDArray[np.float64], "batch _ rank"]]:
     """Return the box means of a piece of white noise, of unit variance, and the state for the next piece.
 
     At the beginning of a trial there are fewer values, and the sum of these is scaled to unit variance.
 
     Args:
-        white: White noise of the piece.
+        white: White noise of the piece (trial, time, rank).
         before: State after the piece before; empty (no bins) at the beginning of a trial.
         bins: Number of bins of the box.
     """
-    joined, time = torch.cat((before, white), 1), white.shape[1]
-    total = torch.zeros_like(joined)
-    for lag in range(min(bins, joined.shape[1])):
-        total[:, lag:] += joined[:, : joined.shape[1] - lag]
-    n_values = torch.arange(1, joined.shape[1] + 1, dtype=white.dtype).clamp(max=bins)
+    joined, time = np.concatenate((before, white), 1), white.shape[1]
+    total = joined.copy()
+    for lag in range(1, min(bins, joined.shape[1])):
+        total[:, lag:] += joined[:, :-lag]
+    n_values = np.minimum(np.arange(1, joined.shape[1] + 1), bins)
     keep = joined[:, max(0, joined.shape[1] - bins + 1) :]
-    return (total / n_values.sqrt()[:, None])[:, joined.shape[1] - time :], keep
+    return (total / np.sqrt(n_values)[:, None])[:, joined.shape[1] - time :], keep

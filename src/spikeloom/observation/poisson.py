@@ -8,10 +8,10 @@ from typing import final
 import numpy as np
 import scipy.special
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
+from jaxtyping import Int
+from numpy.typing import NDArray
 
-from spikeloom.observation.slots import CountDistribution, Values
+from spikeloom.observation.slots import CountDistribution, Entries, Values
 
 LARGEST_SUM = 50.0
 """Rate above which quantiles come from scipy, because e^-r would vanish, spikes/bin."""
@@ -29,28 +29,28 @@ class Poisson(CountDistribution):
         """Return the log-probability of each count in nats, not summed."""
         return counts * rates.log() - rates - torch.lgamma(counts + 1)
 
-    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
+    def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the smallest count whose cumulative probability exceeds the uniform number."""
+        del neuron
         return poisson_quantile(rates, uniform)
 
 
-def poisson_quantile(rates: Float[Tensor, "*axes"], uniform: Float[Tensor, "*axes"]) -> Int[Tensor, "*axes"]:
+def poisson_quantile(rates: Entries, uniform: Entries) -> Int[NDArray[np.int64], " entry"]:
     """Return the smallest k with P(count <= k) > u, from sums of probabilities; large rates use scipy."""
-    flat, u = rates.double().flatten(), uniform.double().flatten()
-    counts = torch.zeros(flat.shape, dtype=torch.int64)
-    large = flat > LARGEST_SUM
+    counts = np.zeros(len(rates), np.int64)
+    large = rates > LARGEST_SUM
     if large.any():
-        guess = np.ceil(scipy.special.pdtrik(u[large].numpy(), flat[large].numpy()))
-        counts[large] = torch.from_numpy(guess.clip(min=0).astype(np.int64))
-    rest = torch.arange(len(flat)) if not large.any() else torch.nonzero(~large)[:, 0]
-    rate, u = flat[rest], u[rest]
-    term = torch.exp(-rate)
-    total = term.clone()
+        guess = np.ceil(scipy.special.pdtrik(uniform[large], rates[large]))
+        counts[large] = guess.clip(min=0).astype(np.int64)
+    rest = np.flatnonzero(~large)
+    rate, u = rates[rest], uniform[rest]
+    term = np.exp(-rate)
+    total = term.copy()
     k = 0
     while True:  # the loop continues with counts above k only; most are 0
-        more = torch.nonzero((u >= total) & (term > 0))[:, 0]
+        more = np.flatnonzero((u >= total) & (term > 0))
         if not len(more):
-            return counts.reshape(rates.shape)
+            return counts
         k += 1
         rest, rate, u = rest[more], rate[more], u[more]
         term = term[more] * rate / k

@@ -14,12 +14,13 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
+from spikeloom.observation.links import array
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import poisson_quantile
-from spikeloom.observation.slots import CountDistribution, Values
+from spikeloom.observation.slots import ROUNDING, CountDistribution, Entries, Values
 from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
@@ -32,8 +33,8 @@ NEWTON_STEPS = 8
 TOLERANCE = 1e-6
 """Newton steps below this size end the iteration, spikes/bin."""
 
-MARGIN = 1e-5
-"""Relative margin of the expected counts below which a count is certainly 0; Newton's method errs less."""
+SMALLEST_UNIFORM = 1e-300
+"""Lower bound of a uniform number whose logarithm is taken."""
 
 ROUNDS = 4
 """Rounds of fitting q. Each q changes the Poisson rate and so the predicted number of bins."""
@@ -61,23 +62,23 @@ class Refractory(CountDistribution):
         one = torch.log(rate * torch.exp(-rate) + q * _several(rate))
         return torch.where(counts == 0, -rate, torch.where(counts == 1, one, several))
 
-    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Return the smallest count whose cumulative probability exceeds the uniform number.
+    def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
+        r"""Return the smallest count whose cumulative probability exceeds the uniform number.
 
-        A count is 0 where :math:`u < e^{-\\lambda}`, that is where the expected count r is below that of
-        :math:`\\lambda = -\\log u`. So only the others, which are few, need the Poisson rate.
+        A count is 0 where :math:`u < e^{-\lambda}`, that is where the expected count r is below that of
+        :math:`\lambda = -\log u`. It is 1 where :math:`1 - u > (1 - q) \lambda^2 / 2 \ge P(k \ge 2)`, and there
+        :math:`\lambda \le r / (1 - q)`. Only the few others need the Poisson rate.
         """
-        rates, uniform = torch.broadcast_tensors(rates, uniform)
-        at_zero = -torch.log(uniform)
-        below = at_zero - self.q.to(rates) * (at_zero - 1 + uniform)
-        others = torch.nonzero((rates * (1 + MARGIN) >= below).flatten())[:, 0]
-        q = self.q.to(rates)[others % rates.shape[-1]]
-        rate, u = _raised(rates.flatten()[others], q), uniform.flatten()[others]
-        # The tail has 1 - q of its Poisson probability, so a uniform number in it is mapped to the Poisson tail.
-        several = poisson_quantile(rate, (1 - (1 - u) / (1 - q)).clamp(min=0)).clamp(min=1)
-        counts = torch.zeros(rates.numel(), dtype=torch.int64, device=rates.device)
-        counts[others] = torch.where(u < torch.exp(-rate), 0, several)
-        return counts.reshape(rates.shape)
+        kept = 1 - array(self.q)[neuron]
+        at_zero = -np.log(np.maximum(uniform, SMALLEST_UNIFORM))
+        counts = (rates >= at_zero - (1 - kept) * (at_zero - 1 + uniform)).astype(np.int64)
+        several = np.flatnonzero((counts > 0) & (2 * kept * (1 - uniform) <= (1 + ROUNDING) * rates**2))
+        if len(several):
+            kept, u = kept[several], uniform[several]
+            rate = array(_raised(*(torch.from_numpy(values) for values in (rates[several], 1 - kept))))
+            # The tail has 1 - q of its Poisson probability, so a number in it is mapped to the Poisson tail.
+            counts[several] = poisson_quantile(rate, np.maximum(1 - (1 - u) / kept, 0)).clip(min=1)
+        return counts
 
     def raised(self, rates: Values) -> Values:
         r"""Return the Poisson rate :math:`\lambda` whose counts, after the replacement, have these expected counts."""

@@ -20,11 +20,13 @@ If the variance is not below that of Poisson counts, w is 0 and counts are Poiss
 from typing import final
 
 import numpy as np
+import scipy.special
 import torch
-from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
-from spikeloom.observation.slots import CountDistribution, Values
+from spikeloom.observation.links import array
+from spikeloom.observation.slots import CountDistribution, Entries, Values
 from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
@@ -60,22 +62,20 @@ class Regular(CountDistribution):
         plain = torch.log1p(-share) + poisson
         return torch.where(share > 0, torch.logaddexp(plain, share.log() + _log_regular(counts, rates)), plain)
 
-    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
+    def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the smallest count whose cumulative probability exceeds the uniform number."""
-        shape = torch.broadcast_shapes(rates.shape, uniform.shape)
-        flat = rates.double().expand(shape).flatten()
-        share, u = self.share.to(flat).expand(shape).flatten(), uniform.double().expand(shape).flatten()
-        counts = torch.zeros(flat.shape, dtype=torch.int64)
-        large = flat > LARGEST_SUM
-        counts[large] = _bisected(flat[large], share[large], u[large])
-        rest = torch.nonzero(~large)[:, 0]
+        share = array(self.share)[neuron]
+        counts = np.zeros(len(rates), np.int64)
+        large = rates > LARGEST_SUM
+        counts[large] = _bisected(rates[large], share[large], uniform[large])
+        rest = np.flatnonzero(~large)
         n = 0
         while len(rest):  # the loop continues with counts above n only; most are small
-            below = _cumulative(n, flat[rest], share[rest])
-            rest = rest[(u[rest] >= below) & (below < 1)]
+            below = _cumulative(n, rates[rest], share[rest])
+            rest = rest[(uniform[rest] >= below) & (below < 1)]
             n += 1
             counts[rest] = n
-        return counts.reshape(shape)
+        return counts
 
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
         """Fit w to the variance of counts around their rates; see `CountDistribution.fit`.
@@ -103,28 +103,27 @@ def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
     return torch.where(events < 0, -torch.inf, logs).logsumexp(-1)
 
 
-def _bisected(rates: Tensor, share: Tensor, uniform: Tensor) -> Tensor:
+def _bisected(rates: Entries, share: Entries, uniform: Entries) -> NDArray[np.int64]:
     """Return the count of the quantile by bisection, for rates so large that steps of one count are slow."""
-    low = torch.full(rates.shape, -1, dtype=torch.int64)  # its cumulative probability, 0, does not exceed the number
-    high = (rates + TAIL * rates.sqrt()).ceil().long()
+    low = np.full(rates.shape, -1, np.int64)  # its cumulative probability, 0, does not exceed the number
+    high = np.ceil(rates + TAIL * np.sqrt(rates)).astype(np.int64)
     while (high - low > 1).any():
         middle = (low + high) // 2
         above = _cumulative(middle, rates, share) > uniform
-        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
     return high
 
 
-def _cumulative(n: int | Tensor, rates: Tensor, share: Tensor) -> Tensor:
+def _cumulative(n: int | NDArray[np.int64], rates: Entries, share: Entries) -> Entries:
     """Return P(N <= n) of the mixture."""
-    regular = torch.zeros_like(rates)
-    for u in range(EVERY):
-        regular += _at_most(EVERY * n + u, EVERY * rates)
-    return (1 - share) * _at_most(n, rates) + share * (regular / EVERY)
+    regular = sum(_at_most(EVERY * n + u, EVERY * rates) for u in range(EVERY)) / EVERY
+    return (1 - share) * _at_most(n, rates) + share * regular
 
 
-def _at_most(k: int | Tensor, rate: Tensor) -> Tensor:
+def _at_most(k: int | NDArray[np.int64], rate: Entries) -> Entries:
     """Return P(count <= k) of a Poisson distribution."""
-    return torch.special.gammaincc(torch.zeros_like(rate) + k + 1.0, rate)
+    chance: Entries = scipy.special.gammaincc(k + 1.0, rate)
+    return chance
 
 
 def _variance(rates: Tensor) -> Tensor:

@@ -17,33 +17,34 @@ every buffer of a count distribution is the neuron. `docs/develop/extend.md` has
 import abc
 import copy
 from collections.abc import Callable
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from spikeloom.observation.links import LARGEST_DRIVE, SMALLEST_RATE, Link, array, drive_of, rates_of
 from spikeloom.observation.moments import Moments
 from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
-Memory = dict[str, Tensor]
-"""State at the end of a piece of each trial, which the next piece needs: name -> tensor (trial, ...)."""
+Memory = dict[str, NDArray[np.float64]]
+"""State at the end of a piece of each trial, which the next piece needs: name -> array (trial, ...)."""
 
 Values = Float[Tensor, "*axes neuron"]
 Real = Float[Tensor, "batch time neuron"]
-Whole = Int[Tensor, "batch time neuron"]
 PerNeuron = Float[Tensor, " neuron"]
 
-Link = Literal["softplus", "exp"]
+Entries = Float[NDArray[np.float64], " entry"]
+Numbers = Float[NDArray[np.float64], "batch time neuron"]
+AnyNumbers = Float[NDArray[np.float64], "*axes neuron"]
+Whole = Int[NDArray[np.int64], "batch time neuron"]
 
-SMALLEST_RATE = 1e-7
-"""Rates below are raised to it, spikes/bin, so that the logarithm of a silent neuron's rate stays finite."""
-
-LARGEST_DRIVE = 10.0
-"""Drives of the exponential link above are lowered to it. No neuron fires e^10 spikes/bin, and exp would overflow."""
+ROUNDING = 1e-9
+"""Relative margin for rounding when bins without spikes are excluded."""
 
 LARGEST_NOISE = 2.5
 """Noise of a bin is lowered to it, so that it multiplies a rate by 12 at most."""
@@ -73,8 +74,16 @@ class CountDistribution(nn.Module, abc.ABC):
         """
 
     @abc.abstractmethod
-    def quantile(self, rates: Values, uniform: Values) -> Int[Tensor, "*axes neuron"]:
-        """Return the smallest count whose cumulative probability exceeds a uniform number in [0, 1)."""
+    def quantile(
+        self, rates: Entries, uniform: Entries, neuron: Int[NDArray[np.int64], " entry"]
+    ) -> Int[NDArray[np.int64], " entry"]:
+        """Return the smallest count whose cumulative probability exceeds a uniform number in [0, 1).
+
+        Args:
+            rates: Expected counts of some bins and neurons, spikes/bin.
+            uniform: A uniform number for each.
+            neuron: Neuron of each, by which fitted statistics are selected.
+        """
 
     def build(self, n_neurons: int, bin_width: float) -> None:  # most distributions need none
         """Make the buffers for a number of neurons and a bin width in seconds, before fitting and before loading."""
@@ -105,6 +114,14 @@ class CountDistribution(nn.Module, abc.ABC):
         r"""Return the drive of these rates, :math:`\log(e^r - 1)` or :math:`\log r`."""
         rates = rates.clamp(min=SMALLEST_RATE)
         return rates + torch.log(-torch.expm1(-rates)) if self.link == "softplus" else rates.log()
+
+    @final
+    def draw(self, rates: AnyNumbers, uniform: AnyNumbers) -> Int[NDArray[np.int64], "*axes neuron"]:
+        """Return the counts of complete bins by their quantiles, computed only where a bin can hold spikes."""
+        entries = np.flatnonzero(can_fire(rates, uniform))
+        counts = np.zeros(rates.size, np.int64)
+        counts[entries] = self.quantile(rates.flat[entries], uniform.flat[entries], entries % rates.shape[-1])
+        return counts.reshape(rates.shape)
 
     @final
     def of(self, neuron: int) -> "CountDistribution":
@@ -162,24 +179,24 @@ class History(nn.Module, abc.ABC):
         slope = target.mean / -np.expm1(-target.mean - 1e-9)  # change of the drive per change of the log rate, softplus
         self.offset += torch.from_numpy((share * step * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
-    def draw(self, drive: Real, uniform: Real, counts: CountDistribution, memory: Memory) -> Whole:
+    def draw(self, rates: Numbers, uniform: Numbers, counts: CountDistribution, memory: Memory) -> Whole:
         """Draw counts in the order of time.
 
         Args:
-            drive: Drive of a piece of each trial, double precision on the CPU.
+            rates: Expected counts of a piece of each trial without history, spikes/bin.
             uniform: Numbers uniform in [0, 1).
             counts: Distribution of the counts.
             memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
         """
-        batch, time, n_neurons = drive.shape
-        present = self.present(drive, counts)
-        drawn = drive.new_zeros(batch, self.bins + time, n_neurons)
-        drawn[:, : self.bins] = memory["history"] if "history" in memory else self.usual.to(drive)
+        batch, time, n_neurons = rates.shape
+        present = array(self.present(torch.from_numpy(drive_of(rates, counts.link)), counts))
+        drawn = np.zeros((batch, self.bins + time, n_neurons))
+        drawn[:, : self.bins] = memory["history"] if "history" in memory else array(self.usual)
         for t in range(time):
-            past = self.past(drawn[:, t : t + self.bins + 1])[:, 0]
-            drawn[:, self.bins + t] = counts.quantile(counts.rates(present[:, t] + past), uniform[:, t])
-        memory["history"] = drawn[:, time:].clone()
-        return drawn[:, self.bins :].long()
+            past = array(self.past(torch.from_numpy(drawn[:, t : t + self.bins + 1])))[:, 0]
+            drawn[:, self.bins + t] = counts.draw(rates_of(present[:, t] + past, counts.link), uniform[:, t])
+        memory["history"] = drawn[:, time:].copy()
+        return drawn[:, self.bins :].astype(np.int64)
 
     @property
     def lags(self) -> int:
@@ -214,7 +231,7 @@ class Noise(nn.Module, abc.ABC):
         """Set `n_numbers` and make the buffers for a number of neurons and a bin width in seconds."""
 
     @abc.abstractmethod
-    def series(self, white: Float[Tensor, "batch time number"], memory: Memory) -> Real:
+    def series(self, white: Float[NDArray[np.float64], "batch time number"], memory: Memory) -> Numbers:
         """Return the noise e of a piece of each trial.
 
         Args:
@@ -247,3 +264,18 @@ class Noise(nn.Module, abc.ABC):
     def factor(self, noise: Values) -> Values:
         """Return the factor of the rates under a noise e."""
         return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()
+
+    @final
+    def factors(self, noise: Numbers) -> Numbers:
+        """Return the factor of the rates under a noise e in NumPy, for drawing."""
+        factors: Numbers = np.exp(np.minimum(noise, LARGEST_NOISE) - array(self.variance()) / 2)
+        return factors
+
+
+def can_fire(largest: AnyNumbers, uniform: AnyNumbers) -> Bool[NDArray[np.bool_], "*axes neuron"]:
+    """Return True where the quantile of a uniform number may exceed 0, given the largest possible expected count.
+
+    A count is at least 1 with a probability of at most its mean (Markov's inequality).
+    """
+    possible: NDArray[np.bool_] = 1 - uniform <= largest * (1 + ROUNDING)
+    return possible
