@@ -35,8 +35,8 @@ SERIES = "hand_velocity"
 RADIUS, SECONDS = 0.04, 0.8
 """Radius of the circle (m) and duration of its trials (s)."""
 
-FASTEST, SPREAD = 0.33, 0.15
-"""Time of the largest speed on the circle, and the standard deviation of its course, in seconds.
+PEAK_TIME, PEAK_WIDTH = 0.33, 0.15
+"""Time of the largest speed on the circle, and the standard deviation of the bell-shaped speed around it, s.
 
 The hand speeds up and slows down as in a reach. A hand that moves at a constant speed from the first bin on is far from
 all training trials, and is followed less well.
@@ -103,7 +103,7 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     """Generate trials for a hand that moves around a circle once, a path unlike those of training."""
     path, out = folder / "circle.csv", folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
-    speed = np.exp(-0.5 * ((time - FASTEST) / SPREAD) ** 2)
+    speed = np.exp(-0.5 * ((time - PEAK_TIME) / PEAK_WIDTH) ** 2)
     covered = cumulative_trapezoid(speed, time, initial=0)
     turn = 2 * np.pi * covered / covered[-1]
     speed *= 2 * np.pi * RADIUS / covered[-1]

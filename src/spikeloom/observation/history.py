@@ -121,27 +121,21 @@ class SpikeHistory(History):
     def draw(self, rates: Numbers, uniform: Numbers, counts: CountDistribution, memory: Memory) -> Whole:
         """Draw counts in the order of time, all trials and neurons at once; see `History.draw`.
 
-        Earlier counts add at most c to a drive, so most bins certainly hold no spike (`can_fire`). The loop over bins
-        visits the others only, which are about a tenth. Each spike is added to the past of the H bins after it. The
-        past of the next H bins, as far as it is drawn, is the memory.
+        The loop over bins visits only those that can hold a spike. Each spike is added to the past of the H bins after
+        it. The memory is the past of the next H bins, summed over the counts that are drawn.
         """
         (_, time, n_neurons), bins = rates.shape, self.bins
-        logarithmic = self._uses_logarithm()
         filters, offset, slope = array(self.filters).T.copy(), array(self.offset), array(self.slope)
         rates = np.maximum(rates, SMALLEST_RATE)
-        if logarithmic:
-            largest = rates_of(slope * np.log(rates) + offset + self.bound, counts.link)
-        else:
-            largest = rates * np.exp(np.maximum(offset + self.bound, 0))  # both links grow at most like e^d
-        trial, bin, neuron = np.nonzero(can_fire(largest, uniform))
+        trial, bin, neuron = np.nonzero(can_fire(self._largest(rates, counts), uniform))
         order = np.argsort(bin, kind="stable")
         trial, bin, neuron = trial[order], bin[order], neuron[order]
         row, ends = trial * n_neurons + neuron, np.searchsorted(bin, np.arange(time + 1))
         alone, uniform = rates[trial, bin, neuron], uniform[trial, bin, neuron]
-        present = slope[neuron] * np.log(alone) if logarithmic else drive_of(alone, counts.link)
+        present = slope[neuron] * np.log(alone) if self._uses_logarithm() else drive_of(alone, counts.link)
         present += offset[neuron]
         past = np.zeros((len(rates), n_neurons, bins + time))
-        past[..., :bins] = memory["history"] if "history" in memory else self._before_the_trial(filters)
+        past[..., :bins] = memory["past"] if "past" in memory else self._before_the_trial(filters)
         flat = past.reshape(-1, bins + time)
         drawn = np.zeros(len(row), np.int64)
         for t in range(time):
@@ -152,10 +146,17 @@ class SpikeHistory(History):
             drawn[here] = count if self.ceiling is None else np.minimum(count, self.ceiling)
             fired = np.flatnonzero(count)
             flat[rows[fired], t + 1 : t + 1 + bins] += drawn[here][fired, None] * filters[cells[fired]]
-        memory["history"] = past[..., time:].copy()
+        memory["past"] = past[..., time:].copy()
         result = np.zeros(rates.shape, np.int64)
         result[trial, bin, neuron] = drawn
         return result
+
+    def _largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
+        """Return the largest expected counts that the past can cause, since it adds at most c to a drive."""
+        offset = array(self.offset) + self.bound
+        if self._uses_logarithm():
+            return rates_of(array(self.slope) * np.log(rates) + offset, counts.link)
+        return rates * np.exp(np.maximum(offset, 0))  # both links grow at most like e^d
 
     def _before_the_trial(self, filters: Float[NDArray[np.float64], "neuron bin"]) -> NDArray[np.float64]:
         """Return the past of the first H bins (neuron, bin) if each neuron fired at its mean rate before the trial."""

@@ -25,6 +25,9 @@ SMALLEST_RATE = 1e-7
 LARGEST_DRIVE = 10.0
 """Drives of the exponential link above are lowered to it. No neuron fires e^10 spikes/bin, and exp would overflow."""
 
+SMALLEST_UNIFORM = 1e-300
+"""Uniform numbers below are raised to it, so that their logarithms and normal quantiles stay finite."""
+
 Numbers = Float[NDArray[np.float64], "*axes"]
 
 

@@ -32,7 +32,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from spikeloom.observation.history import SpikeHistory
-from spikeloom.observation.links import array, rates_of
+from spikeloom.observation.links import SMALLEST_UNIFORM, array, rates_of
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
@@ -47,9 +47,6 @@ SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
 
 QUADRATURE = 9
 """Nodes of the average over the noise in `log_prob`."""
-
-SMALLEST_UNIFORM = 1e-300
-"""Lower bound of the uniform numbers of the noise, because the normal quantile of 0 is infinite."""
 
 
 @final

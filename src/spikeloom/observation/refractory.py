@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikeloom.observation.links import array
+from spikeloom.observation.links import SMALLEST_UNIFORM, array
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import poisson_quantile
 from spikeloom.observation.slots import ROUNDING, CountDistribution, Entries, Values
@@ -32,9 +32,6 @@ NEWTON_STEPS = 8
 
 TOLERANCE = 1e-6
 """Newton steps below this size end the iteration, spikes/bin."""
-
-SMALLEST_UNIFORM = 1e-300
-"""Lower bound of a uniform number whose logarithm is taken."""
 
 ROUNDS = 4
 """Rounds of fitting q. Each q changes the Poisson rate and so the predicted number of bins."""
