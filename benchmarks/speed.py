@@ -87,7 +87,7 @@ def fitted(case: dict[str, Any], size: dict[str, int]) -> Any:
     plan: dict[str, Any] = dict(updates=size["updates"] + 2, batch=size["batch"], precision=case["precision"])
     model = LDNS(
         size["neurons"],
-        n_latents=size["latents"],
+        n_latents=size["n_latents"],
         autoencoder_settings=AutoencoderSettings(width=size["width"], blocks=size["blocks"]),
         denoiser_settings=DenoiserSettings(width=size["denoiser"], blocks=size["blocks"]),
         observation=ObservationModel(Poisson(), None, None) if case["size"] == "lorenz" else ObservationModel(),
@@ -124,7 +124,7 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
         loss, data, modules = stage.loss, stage.data, [model.encoder, model.decoder]
     else:
         shape = (size["batch"], size["bins"])
-        data = {"latents": torch.randn(*shape, size["latents"]), "mask": torch.ones(shape, dtype=torch.bool)}
+        data = {"latents": torch.randn(*shape, size["n_latents"]), "mask": torch.ones(shape, dtype=torch.bool)}
         loss, modules = model.denoising, [model.diffusion]
     plan = model.autoencoder_plan if case["what"] == "autoencoder" else model.diffusion_plan
     train([Stage("timed", torch.nn.ModuleList(modules), measured, data, plan)], seed=0, progress=False)
