@@ -36,6 +36,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 SIZES: dict[str, dict[str, int]] = {
+    "tiny": dict(neurons=6, bins=20, batch=4, n_latents=4, width=8, denoiser=8, blocks=1, updates=4),
     "lorenz": dict(neurons=128, bins=256, batch=512, n_latents=8, width=256, denoiser=64, blocks=4, updates=4),
     "laptop": dict(neurons=97, bins=140, batch=32, n_latents=32, width=96, denoiser=128, blocks=4, updates=15),
 }
@@ -121,7 +122,7 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
 
     if case["what"] == "autoencoder":
         stage = next(model.stages(poisson(size["batch"], size), None))
-        loss, data, modules = stage.loss, stage.data, [model.encoder, model.decoder]
+        loss, data, modules = stage.loss, stage.data, [model.encoder, model.readout.decoder]
     else:
         shape = (size["batch"], size["bins"])
         data = {"latents": torch.randn(*shape, size["n_latents"]), "mask": torch.ones(shape, dtype=torch.bool)}
@@ -263,7 +264,12 @@ def main() -> None:
     import torch
 
     began, rows = os.getloadavg()[0], []
-    chosen = [case for size in SIZES if options.size in (size, "all") for case in cases(size)]
+    chosen = [
+        case
+        for size in SIZES
+        if size == options.size or (options.size == "all" and size != "tiny")
+        for case in cases(size)
+    ]
     chosen = [case for case in chosen if options.only in (None, case["what"])]
     for case in [case for case in chosen if not options.quick or (case["threads"] == 2 and case["keep"])]:
         rows.append(child(case))
