@@ -110,7 +110,7 @@ def rows_of(model: LatentModel, train: Trials, test: Trials, condition: str | No
         "recorded training trials": seen,
         "training trials, redrawn": redrawn(model, seen, seed=seed + REDRAW),
         "training trials, redrawn with Poisson counts": poisson(model, seen, seed=seed + REDRAW),
-        "generated, unconditional": model.sample(len(test), n_bins=test.n_bins, seed=seed, progress=False),
+        "generated, unconditional": model.sample(like=test, condition=(), seed=seed, progress=False),
         "Gaussian on the latents": model.gaussian(train, like=test, seed=seed),
     }
     if names:
@@ -118,10 +118,7 @@ def rows_of(model: LatentModel, train: Trials, test: Trials, condition: str | No
     rows = {name: compare(test, fake, train, condition, seed) for name, fake in fakes.items()}
     rows["test trials, redrawn"] = compare(seen, redrawn(model, test, seed=seed + REDRAW), train, condition, seed)
     mine = fakes.get("generated, conditional", fakes["generated, unconditional"])
-    if names:
-        other = model.sample(like=test, condition=names, seed=seed + 1, progress=False)
-    else:
-        other = model.sample(len(test), n_bins=test.n_bins, seed=seed + 1, progress=False)
+    other = model.sample(like=test, condition=names, seed=seed + 1, progress=False)
     rows["own samples, redrawn"] = compare(mine, redrawn(model, other, seed=seed + REDRAW), train, condition, seed)
     rows["own samples"] = compare(mine, other, train, condition, seed)
     return rows

@@ -52,7 +52,7 @@ def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray
     """Return counts and latents (time, ...) of a stream, and print its memory."""
     counts, latents, start, done = [], [], time.perf_counter(), 0
     print(f"\nseed {seed}; resident before: {resident():.0f} MB")
-    for chunk in model.stream(n_bins=bins, chunk=CHUNK, seed=seed):
+    for chunk in model.stream(n_bins=bins, condition=(), chunk=CHUNK, seed=seed):
         counts.append(np.array(chunk.counts[0]))
         latents.append(np.array(chunk.latents[0]))
         done += chunk.n_bins

@@ -85,7 +85,7 @@ def fingerprint(recipe: str, changes: list[str]) -> dict[str, list[str] | dict[s
     tensors = sorted(digest(value.detach().numpy()) for value in model.state_dict().values())
     condition = "angle_deg" if recipe.endswith("direction") else None
     fake = model.sample(like=test, condition=condition, seed=4, progress=False)
-    free = model.sample(10, seed=5, progress=False)
+    free = model.sample(10, condition=(), seed=5, progress=False)
     made = {"generated": fake, "unconditional": free, "inferred": model.encode(test, progress=False)}
     if recipe == "ldns-tiny":  # trials longer than those of training come in windows
         made["long"] = model.sample(2, n_bins=80, seed=7, progress=False)

@@ -74,6 +74,24 @@ def test_many_trials_are_written_in_parts(run, tmp_path, monkeypatch):
     assert parts.conditions["side"].tolist() == full.conditions["side"].tolist()
 
 
+def test_conditions_are_drawn_unless_the_command_says_otherwise(tmp_path):
+    train, test = toy_trials(), toy_trials(20, seed=5)
+    model = toy_model(updates=2, condition=("angle_deg",)).fit(train, out=tmp_path / "run", progress=False)
+    test.save(tmp_path / "test.h5")
+    for name, words in (("drawn", []), ("free", ["--unconditional"])):
+        done = sample(tmp_path / "run", tmp_path / f"{name}.h5", "--bins", "24", "--seed", "2", *words)
+        assert done.exit_code == 0, done.output
+    drawn, free = (Trials.load(tmp_path / f"{name}.h5") for name in ("drawn", "free"))
+    assert set(drawn.conditions["angle_deg"]) <= set(train.conditions["angle_deg"])
+    assert (drawn.conditioned_on, free.conditioned_on) == (("angle_deg",), ())
+    np.testing.assert_array_equal(free.counts, model.sample(3, n_bins=24, condition=(), seed=2).counts)
+    words = ["--data", str(tmp_path / "test.h5"), "--samples", "1", "--out", str(tmp_path / "both")]
+    compared = CliRunner().invoke(app, ["compare", str(tmp_path / "run"), *words, "--unconditional"])
+    assert compared.exit_code == 0, compared.output
+    both = sample(tmp_path / "run", tmp_path / "f.h5", "--condition", "angle_deg=45", "--unconditional")
+    assert "Remove one of the two options" in str(both.exception)
+
+
 WRONG = [
     (["--condition", "angle_deg=45"], "There is no value for ['side', 'wave']"),
     ([*CONDITIONS, "--condition", "wave"], "needs values"),

@@ -161,7 +161,7 @@ def test_what_follows_conditions_is_calibrated_by_itself(conditioned, plain):
     """Mean counts hold with conditions and without, though the two kinds of samples need different matches."""
     trials = toy_trials()
     counted = trials.counts.sum((0, 1)) / trials.n_valid_bins
-    for condition in (None, ALL):
+    for condition in ((), ALL):
         fake = conditioned.sample(like=trials, condition=condition, seed=9)
         np.testing.assert_allclose(
             fake.rates.sum((0, 1)) / fake.n_valid_bins, counted, rtol=0.1
@@ -200,7 +200,7 @@ def test_samples_follow_and_hold_their_conditions(conditioned):
     assert set(fake.conditions) == set(trials.conditions)
     np.testing.assert_array_equal(fake.behavior["wave"], trials.behavior["wave"])
     assert fake.units["wave"] == "m"
-    without = conditioned.sample(like=trials, seed=1)
+    without = conditioned.sample(like=trials, condition=(), seed=1)
     assert not without.conditions
     strong = conditioned.sample(like=trials, condition=ALL, guidance=3.0, seed=1)
     for other in (without, strong):
@@ -242,6 +242,32 @@ def test_a_condition_without_values_is_drawn_from_training():
     fake = model.sample(50, condition=["side", "angle_deg"])
     assert set(fake.conditions["side"]) == {"left", "right"}
     assert set(fake.conditions["angle_deg"]) <= set(toy_trials().conditions["angle_deg"])
+
+
+def test_by_default_all_conditions_of_a_trial_are_those_of_one_training_trial():
+    train, like = toy_trials(), toy_trials(50, seed=3)
+    names = ("side", "angle_deg", "speed")
+    model = toy_model(condition=names).fit(train, progress=False)
+    fake = model.sample(like=like, seed=1)
+    assert set(fake.conditioned_on) == set(fake.conditions) == set(names)  # other labels of `like` are not copied
+    pairs = [set(zip(*(trials.conditions[name].tolist() for name in names), strict=True)) for trials in (fake, train)]
+    assert len(pairs[0]) > 10
+    assert pairs[0] <= pairs[1]
+    np.testing.assert_array_equal(model.sample(50, n_bins=24, condition=names, seed=1).counts, fake.counts)
+    assert not np.array_equal(model.sample(50, guidance=3.0, seed=1).latents, fake.latents)
+
+
+def test_an_empty_condition_and_a_model_of_series_sample_without_conditions(conditioned, plain):
+    model = toy_model(condition=("side",)).fit(toy_trials(), progress=False)
+    free = model.sample(5, condition=(), seed=1)
+    assert free.conditioned_on == ()
+    assert not free.conditions
+    assert not np.array_equal(free.latents, model.sample(5, seed=1).latents)
+    for one in (conditioned, plain):
+        np.testing.assert_array_equal(one.sample(5, seed=1).counts, one.sample(5, condition=(), seed=1).counts)
+    for one, condition in ((model, ()), (conditioned, None)):
+        with pytest.raises(SettingError, match="there is no condition"):
+            one.sample(5, condition=condition, guidance=2.0)
 
 
 BAD = [

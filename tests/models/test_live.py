@@ -44,6 +44,17 @@ def test_live_trials_under_conditions_are_those_of_a_sample(fitted):
     np.testing.assert_array_equal(counts.transpose(1, 0, 2), sample.counts)
 
 
+def test_by_default_live_trials_begin_with_conditions_of_training_trials():
+    model = tiny(condition=("angle_deg", "side")).fit(toy_trials(32), progress=False)
+    live, sample = model.live(4, batch=3), model.sample(3, n_bins=20, seed=4)
+    np.testing.assert_array_equal(stepped(live, 20).transpose(1, 0, 2), sample.counts)
+    live.step({"side": "left"})  # it follows conditions, so they can change
+    free = model.live(4, condition=())
+    np.testing.assert_array_equal(stepped(free, 20), model.sample(1, n_bins=20, condition=(), seed=4).counts[0])
+    with pytest.raises(ConditionError, match="no conditions"):
+        free.step({"side": "left"})
+
+
 @settings(deadline=None, max_examples=15)
 @given(
     changed=st.integers(1, 11),

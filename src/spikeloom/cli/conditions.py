@@ -6,13 +6,39 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spikeloom.errors import ConditionError, FileError
+from spikeloom.errors import ConditionError, FileError, SettingError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from spikeloom.models.common.base import Model
     from spikeloom.models.common.named_condition import NamedCondition
+
+
+def requested_conditions(
+    words: list[str] | None, model: "Model", n_bins: int | None, *, unconditional: bool
+) -> "dict[str, ArrayLike | None] | None":
+    """Return the argument `condition` of `Model.sample`, from the options `--condition` and `--unconditional`.
+
+    Args:
+        words: Words of `--condition`; None if it was not used.
+        model: A trained model.
+        n_bins: Number of bins of every trial. `None` takes the duration of a path.
+        unconditional: Whether `--unconditional` was used.
+
+    Raises:
+        SettingError: if both options were used.
+        ConditionError: as in `read_conditions`.
+    """
+    if words is None:
+        return {} if unconditional else None
+    if unconditional:
+        raise SettingError(
+            "--unconditional samples without conditions.",
+            f"It came with --condition {words[0]}.",
+            "Remove one of the two options.",
+        )
+    return read_conditions(words, model, n_bins)
 
 
 def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "dict[str, ArrayLike | None]":

@@ -98,10 +98,11 @@ def sample(
         list[str] | None,
         typer.Option(
             help="Condition: NAME (values from --like, or drawn from the training trials), NAME=VALUE, or "
-            "NAME=path.csv with a column time (s) and one column for each dimension. Repeatable. Default: "
-            "unconditional samples."
+            "NAME=path.csv with a column time (s) and one column for each dimension. Repeatable. Default: the "
+            "conditions of each trial are those of a random training trial; a model of series samples without them."
         ),
     ] = None,
+    unconditional: Annotated[bool, typer.Option("--unconditional", help="Sample without conditions.")] = False,
     guidance: Annotated[
         float | None,
         typer.Option(
@@ -130,7 +131,7 @@ def sample(
         )
     import numpy as np
 
-    from spikeloom.cli.conditions import read_conditions
+    from spikeloom.cli.conditions import requested_conditions
     from spikeloom.files import ensure_folder
     from spikeloom.recipe import choose, load_model
     from spikeloom.trials import Trials
@@ -145,11 +146,11 @@ def sample(
         chosen = choose(Sampler, sampler)
     if stream:
         size = bins or model.facts.longest
-        values = None if condition is None else read_conditions(condition, model, (trials or 0) * size)
+        values = requested_conditions(condition, model, (trials or 0) * size, unconditional=unconditional)
         pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen)
         _write_stream(pieces, trials, size, like, out)
         return
-    values = None if condition is None else read_conditions(condition, model, bins)
+    values = requested_conditions(condition, model, bins, unconditional=unconditional)
     real = None if like is None else Trials.load(like)
     if values is not None and bins is None and real is None:
         bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)

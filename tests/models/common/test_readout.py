@@ -61,7 +61,7 @@ def test_unconditional_samples_do_not_depend_on_conditional_ones(model, monkeypa
     monkeypatch.setattr(latent_autoencoder, "calibration_samples", unconditional)
     only.fit(trials, progress=False)
     assert not same(only.readout.conditional.state_dict(), model.readout.conditional.state_dict())
-    expected, result = (one.sample(12, seed=3, progress=False) for one in (model, only))
+    expected, result = (one.sample(12, condition=(), seed=3, progress=False) for one in (model, only))
     np.testing.assert_array_equal(result.counts, expected.counts)
     np.testing.assert_array_equal(result.rates, expected.rates)
 

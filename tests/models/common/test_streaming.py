@@ -64,6 +64,18 @@ def test_a_stream_follows_a_path_and_ends_with_it(conditioned, how, guidance):
     assert chunks[-1].conditions["side"].tolist() == ["left"]
 
 
+def test_by_default_a_stream_keeps_the_conditions_of_one_training_trial():
+    model = toy_model(condition=("angle_deg", "side")).fit(toy_trials(), progress=False)
+    full = model.sample(1, n_bins=60, seed=3)
+    chunks = list(model.stream(n_bins=60, chunk=25, seed=3))
+    np.testing.assert_array_equal(joined(chunks, "counts"), full.counts[0])
+    assert set(chunks[0].conditioned_on) == {"angle_deg", "side"}
+    assert {chunk.conditions["angle_deg"][0] for chunk in chunks} == set(full.conditions["angle_deg"])
+    free = list(model.stream(n_bins=60, condition=(), chunk=25, seed=3))
+    assert free[0].conditioned_on == ()
+    np.testing.assert_array_equal(joined(free, "counts"), model.sample(1, n_bins=60, condition=(), seed=3).counts[0])
+
+
 def test_a_stream_reads_no_further_ahead_than_it_needs(conditioned):
     read = 0
 

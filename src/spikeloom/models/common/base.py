@@ -230,9 +230,10 @@ class Model(nn.Module, abc.ABC):
         Args:
             n_trials: Number of trials. It may be left out with `like` or `codes`, which determine it.
             n_bins: Length of every trial. `None` draws lengths from those of the training trials.
-            like: Trials whose lengths are copied, and, for conditional samples, conditions and behaviour.
+            like: Trials whose lengths are copied, and, if `condition` names any, conditions and behaviour.
             condition: Names of conditions (values from `like`, or drawn from the training trials), or name -> value
-                for all trials or one per trial. `None` samples without conditions.
+                for all trials or one per trial. `None` draws the conditions of each trial from one training trial; a
+                model that is conditioned on a series then samples without conditions. `()` samples without conditions.
             guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it. `None` uses that of the
                 model.
             codes: Code of each trial (trial, code), for models that have codes.
@@ -272,7 +273,7 @@ class Model(nn.Module, abc.ABC):
         longest = int(lengths.max())
         size = batch_size(longest, largest=max_batch)
         result = in_batches(generate, len(numbers), longest, batch=size, description="sample", progress=progress)
-        labels = labels_of(facts.conditions, values, like, numbers, longest)
+        labels = labels_of(facts.conditions, values, None if condition is None else like, numbers, longest)
         fake = Trials(
             bin_width=facts.bin_width,
             lengths=lengths[numbers],
@@ -304,7 +305,8 @@ class Model(nn.Module, abc.ABC):
 
         Args:
             n_bins: Bins after which the trial ends. `None` ends it with the series of `condition`, or never.
-            condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim).
+            condition: As in `sample`; a series is an array (time, dim) or an iterator of pieces (bins, dim). `None`
+                draws the conditions once, from one training trial.
             guidance: Strength of the condition. `None` uses the model's guidance.
             chunk: Bins of each chunk. `None` uses the length of the longest training trial.
             seed: Random seed. With the default sampler the stream is the first trial of `sample` with that seed, to
@@ -342,7 +344,7 @@ class Model(nn.Module, abc.ABC):
         Args:
             seed: Random seed. Trial k has the counts of trial k of `sample` with that seed and those conditions.
             condition: Names of the conditions that the trials follow, or name -> value of the first bins. Every step
-                may change a value. `None` generates trials without conditions.
+                may change a value. `None` and `()` are as in `sample`.
             guidance: Strength of the condition. `None` uses the model's guidance.
             batch: Number of trials.
             sampler: Sampler that replaces the model's sampler.
@@ -473,8 +475,9 @@ class Model(nn.Module, abc.ABC):
         """Return codes (trial, code) of a caller after a check; only called for models with codes."""
         return codes
 
-    def _check_options(self, **options: object) -> None:
+    def _check_options(self, *, condition: ConditionArgument, guidance: float | None, **others: object) -> None:
         """Raise a SettingError for options that this model does not use."""
+        options = {"condition": condition or None, "guidance": guidance, **others}  # () requests no condition
         unused = [
             name for name, value in options.items() if value is not None and name not in self.capabilities.options
         ]
@@ -484,10 +487,10 @@ class Model(nn.Module, abc.ABC):
                 f"It got {', '.join(f'{name}={options[name]!r}' for name in unused)}.",
                 f"Leave {'it' if len(unused) == 1 else 'them'} out.",
             )
-        if options["guidance"] is not None and options["condition"] is None:
+        if guidance is not None and not self.facts.conditions.requested(condition):
             raise SettingError(
                 "guidance is the strength of a condition.",
-                f"It was {options['guidance']}, but there is no condition.",
+                f"It was {guidance}, but there is no condition.",
                 "Pass a condition, or leave guidance out.",
             )
 

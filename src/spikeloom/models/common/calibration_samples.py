@@ -17,14 +17,16 @@ CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
 def calibration_samples(model: Model, trials: Trials) -> dict[GeneratedSource, Trials]:
     """Generate trials of each source, one for each training trial up to a few hundred.
 
-    Conditional samples follow the conditions of training trials, with the guidance of the model.
+    The source `generated` has no conditions. Conditional samples follow the conditions of training trials, with the
+    guidance of the model.
 
     Args:
         model: Model whose networks are trained.
         trials: Training trials.
     """
     number = min(len(trials), CALIBRATION_TRIALS)
-    samples: dict[GeneratedSource, Trials] = {"generated": model.sample(number, seed=CALIBRATION_SEED, progress=False)}
+    free = model.sample(number, condition=(), seed=CALIBRATION_SEED, progress=False)
+    samples: dict[GeneratedSource, Trials] = {"generated": free}
     if model.condition:
         rows = generator(CALIBRATION_SEED, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]
         like = trials.select(np.sort(rows))

@@ -23,7 +23,10 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 ConditionArgument = str | Sequence[str] | Mapping[str, ArrayLike | Iterable[ArrayLike] | None] | None
-"""The argument `condition` of `sample` and `stream`: names, or name -> value; a value may be None."""
+"""The argument `condition` of `sample`, `stream` and `live`: names, or name -> value; a value may be None.
+
+`None` draws all conditions from the training trials if each has one value per trial; `()` requests no conditions.
+"""
 
 
 @dataclass(frozen=True)
@@ -55,22 +58,25 @@ class Conditions:
     def requested(self, condition: ConditionArgument) -> dict[str, ArrayLike | Iterable[ArrayLike] | None]:
         """Return name -> value of the argument `condition`; None where the argument has only a name.
 
+        The argument None requests all conditions, whose values are then drawn, unless one of them is a series, which
+        cannot be drawn.
+
         Raises:
             ConditionError: if the model was not trained with one of the names.
         """
         if condition is None:
-            return {}
+            condition = () if any(one.per_bin for one in self.each) else self.names
         if isinstance(condition, Mapping):
             values = dict(condition)
         else:
             values = dict.fromkeys([condition] if isinstance(condition, str) else condition)
         unknown = [name for name in values if name not in self.names]
-        if unknown or not values:
+        if unknown:
             trained = f"with the conditions {self.names}" if self.each else "without conditions"
             raise ConditionError(
                 f"This model was trained {trained}.",
-                f"`condition` names {unknown or 'nothing'}.",
-                "Leave it out, or fit a model with condition=[...] first." if unknown else "Leave it out.",
+                f"`condition` names {unknown}.",
+                "Leave it out, or fit a model with condition=[...] first.",
             )
         return values
 
@@ -81,9 +87,10 @@ class Conditions:
 
         Args:
             condition: As in `Model.sample`.
-            like: Trials to take values from.
+            like: Trials to take values from. They are not read if `condition` is None.
             lengths: Bins of each trial.
-            seed: Random seed for values that are drawn from the training trials.
+            seed: Random seed for values that are drawn from the training trials. All values of a trial are those of
+                one training trial.
 
         Raises:
             ConditionError: if a name is unknown, or there is no value.
@@ -96,7 +103,8 @@ class Conditions:
             return {}
         uniform = Streams(seed, Purpose.SAMPLE, 2, range(len(lengths))).uniform()
         named = {condition.name: condition for condition in self.each}
-        values = {name: named[name].of_trials(value, like, lengths, uniform) for name, value in requested.items()}
+        source = None if condition is None else like
+        values = {name: named[name].of_trials(value, source, lengths, uniform) for name, value in requested.items()}
         for name, value in values.items():
             named[name].note_range(value, lengths)
         return values
@@ -148,7 +156,7 @@ class Conditions:
             raise ConditionError(
                 f"All conditions of this model need a value together: {', '.join(self.names) or 'it has none'}.",
                 f"There is no value for {missing}." if missing else f"The request names {sorted(names)}.",
-                "Give a value for each, or leave out `condition` to sample without conditions.",
+                "Give a value for each, or pass condition=() to sample without conditions.",
             )
 
 

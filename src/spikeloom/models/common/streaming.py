@@ -47,7 +47,7 @@ class StreamConditions:
         columns = Conditions(tuple(one for one in conditions.each if not one.per_bin))
         series = [one for one in conditions.each if one.per_bin and requested]
         constant = {name: value for name, value in requested.items() if name in columns.names}
-        values = columns.values(constant or None, None, np.array([1]), seed)
+        values = columns.values(constant, None, np.array([1]), seed)
         self.series = Conditions(tuple(series))
         self.columns = {name: value[:1] for name, value in values.items()}
         self.vector = columns.encode(values).vector if values else None
