@@ -25,7 +25,7 @@ FLOORS = [
     {"trials", "observation", "nn"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},
     {"models"},
-    {"recipe", "recipes", "evaluation", "report", "tuning", "searches", "demo"},
+    {"recipe", "recipes", "evaluation", "report", "tuning", "searches", "demo", "studio"},
     {"cli", "__main__"},
 ]
 """Parts of the package from the ground up, as docs/develop/architecture.md draws them."""

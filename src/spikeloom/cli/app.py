@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from spikeloom.cli import data, judge, model, published, traverse, trials, tune
+from spikeloom.cli import data, judge, model, published, studio, traverse, trials, tune
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command("traverse", epilog=traverse.TRAVERSE)(traverse.traverse)
 app.command("evaluate", epilog=judge.EVALUATE)(judge.evaluate)
 app.command("compare", epilog=judge.COMPARE)(judge.compare)
 app.command("demo", epilog=judge.DEMO)(judge.demo)
+app.command("studio", epilog=studio.STUDIO)(studio.studio)
 
 
 def _version(wanted: bool | None) -> None:

@@ -1,0 +1,1 @@
+"""The studio: a page in the browser that shows the spikes which a trained model generates for a drawn movement."""

@@ -1,0 +1,109 @@
+"""Conditions with one value per trial: their levels, and the recorded trials of each level."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.errors import ConditionError
+from spikeloom.metrics.arrays import smooth
+from spikeloom.models.common.named_condition import Category, NamedCondition
+from spikeloom.shapes import Numbers
+from spikeloom.trials import Trials
+
+MOST_LEVELS = 16
+"""Numbers with more distinct values are divided into groups."""
+
+GROUPS = {"circular": 8, "continuous": 5}
+"""Number of groups of angles and of other numbers."""
+
+SMOOTHING = 0.02
+"""Standard deviation of the Gaussian that smooths a PSTH, s."""
+
+WORDS: dict[str, Literal["angle", "category", "number"]] = {
+    "circular": "angle",
+    "category": "category",
+    "continuous": "number",
+}
+"""Word of the page for each kind of condition."""
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A condition of one value per trial, divided into levels.
+
+    Args:
+        condition: The condition of the model.
+        levels: Values of the levels, in order.
+        members: Level of each training trial (trial,).
+    """
+
+    condition: NamedCondition
+    levels: tuple[Category, ...]
+    members: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, trials: Trials, condition: NamedCondition) -> "Column":
+        """Return the levels of a condition in training trials.
+
+        Raises:
+            ConditionError: if the trials do not have the condition.
+        """
+        values = trials.condition(condition.name)
+        if condition.kind == "category":
+            levels: tuple[Category, ...] = condition.categories
+            listed = values.tolist()
+            return cls(condition, levels, np.array([levels.index(one) if one in levels else -1 for one in listed]))
+        numbers = np.asarray(values, np.float64).reshape(len(trials), -1)[:, 0]
+        blank = cls(condition, tuple(_levels(condition, numbers)), np.zeros(len(trials), np.int64))
+        members = np.array([blank.nearest(number) for number in numbers])
+        with_trials, members = np.unique(members, return_inverse=True)
+        return cls(condition, tuple(blank.levels[level] for level in with_trials), members)
+
+    def nearest(self, value: Category) -> int:
+        """Return the index of the level that is nearest to a value, for angles along the circle.
+
+        Raises:
+            ConditionError: if a category is unknown, or the value is not a number.
+        """
+        if self.condition.kind == "category":
+            if value not in self.levels:
+                raise ConditionError(
+                    f"{self.condition.name} must be one of {list(self.levels)}.", f"It was {value!r}.", ""
+                )
+            return self.levels.index(value)
+        if isinstance(value, str):
+            raise ConditionError(f"{self.condition.name} must be a number.", f"It was {value!r}.", "")
+        distance = np.abs(np.array(self.levels, np.float64) - value)
+        if self.condition.kind == "circular":
+            distance = distance % self.condition.period
+            distance = np.minimum(distance, self.condition.period - distance)
+        return int(distance.argmin())
+
+    def rows(self, level: int) -> NDArray[np.int64]:
+        """Return the training trials of a level."""
+        return np.flatnonzero(self.members == level)
+
+
+def _levels(condition: NamedCondition, numbers: NDArray[np.float64]) -> list[float]:
+    """Return the distinct values of a condition, or the centres of a few groups if there are many."""
+    distinct = np.unique(np.round(numbers, 9))
+    if len(distinct) <= MOST_LEVELS:
+        return [float(value) for value in distinct]
+    groups = GROUPS[condition.kind]
+    if condition.kind == "circular":
+        return [condition.origin + k * condition.period / groups for k in range(groups)]
+    middles = np.quantile(numbers, (np.arange(groups) + 0.5) / groups)
+    return [float(value) for value in np.unique(middles)]
+
+
+def psth(trials: Trials) -> Numbers:
+    """Return the mean rate of each neuron over trials, smoothed with 20 ms, in spikes/s (neuron, bin).
+
+    Bins that no trial reaches are NaN.
+    """
+    smoothed = smooth(np.asarray(trials.counts), sd=SMOOTHING / trials.bin_width, mask=trials.mask)
+    n_trials = trials.mask.sum(0)
+    mean = smoothed.sum(0, dtype=np.float64) / np.where(n_trials > 0, n_trials, np.nan)[:, None]
+    return mean.T / trials.bin_width

@@ -1,0 +1,164 @@
+"""`LoadedModel`: a model with its training trials, and the facts about both that the page needs."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from spikeloom.models.common.base import Model
+from spikeloom.models.common.coded import Coded
+from spikeloom.models.common.named_condition import NamedCondition
+from spikeloom.shapes import Numbers
+from spikeloom.studio.code_variables import CodeVariables, variable_names
+from spikeloom.studio.columns import WORDS, Column, psth
+from spikeloom.studio.decoder import Decoder
+from spikeloom.studio.movements import Movements, drawn_condition, movements_of
+from spikeloom.studio.results import Json, number, numbers
+from spikeloom.trials import Trials
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A trained model and its training trials.
+
+    Args:
+        name: Name of the run.
+        run: Path of the run, as the user wrote it.
+        model: The trained model.
+        trials: Its training trials, in the order of its neurons.
+        note: Sentence about the trials, or an empty text.
+    """
+
+    name: str
+    run: Path
+    model: Model
+    trials: Trials
+    note: str = ""
+
+    @cached_property
+    def drawn(self) -> NamedCondition | None:
+        """The series that a hand can draw, if the model has one."""
+        return drawn_condition(self.model.facts.conditions)
+
+    @cached_property
+    def movements(self) -> Movements | None:
+        """Movements of the training trials in the plane, if they have any."""
+        return movements_of(self.trials, self.drawn)
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """Conditions with a single value per trial, and their levels."""
+        each = self.model.facts.conditions.each
+        return tuple(Column.of(self.trials, one) for one in each if not one.per_bin and one.size == 1)
+
+    @cached_property
+    def decoder(self) -> Decoder | None:
+        """Decoder from recorded spikes to the movement, if there is a movement."""
+        return None if self.movements is None else Decoder.fit(self.trials, self.movements.name)
+
+    @cached_property
+    def variables(self) -> CodeVariables | None:
+        """Directions of the variables in code space, if the model has codes."""
+        names = self.variable_names
+        return CodeVariables.of(self.model, self.trials, names) if isinstance(self.model, Coded) and names else None
+
+    @cached_property
+    def variable_names(self) -> list[str]:
+        """Names of the variables that can be moved in code space; empty for models without codes."""
+        return variable_names(self.trials) if isinstance(self.model, Coded) else []
+
+    @cached_property
+    def abilities(self) -> dict[str, bool]:
+        """Names of abilities, each True if the page can use it with this model."""
+        conditions = self.model.facts.conditions
+        turn = bool(self.columns) and not any(one.per_bin for one in conditions.each)
+        draw = self.drawn is not None and self.movements is not None
+        return {
+            "draw": draw,
+            "turn": turn,
+            "traverse": bool(self.variable_names),
+            "live": draw and self.model.capabilities.live,
+            "compare": True,
+        }
+
+    @cached_property
+    def neuron_order(self) -> list[int]:
+        """Neurons sorted by preferred direction of movement, or by mean rate if there is no movement."""
+        if self.movements is None:
+            return [int(k) for k in np.argsort(-self.trials.mean_rates_hz(), kind="stable")]
+        slopes = _slopes(self.trials, self.movements)
+        return [int(k) for k in np.argsort(np.arctan2(slopes[:, 1], slopes[:, 0]), kind="stable")]
+
+    def summary(self) -> Json:
+        """Return the entry of the model in the list of models, without its id."""
+        recipe = f"{type(self.model).__name__}, {self.model.size}" if self.model.size else type(self.model).__name__
+        return {"name": self.name, "kind": type(self.model).__name__, "recipe": recipe, "abilities": self.abilities}
+
+    def details(self) -> Json:
+        """Return all facts about the model that the page needs, without its id."""
+        facts, moves = self.model.facts, self.movements
+        levels = self.columns[0] if self.columns and self.abilities["turn"] else None
+        return {
+            **self.summary(),
+            "bin_width": facts.bin_width,
+            "bins": facts.longest,
+            "neurons": facts.n_neurons,
+            "neuron_order": self.neuron_order,
+            "conditions": [self._condition(one) for one in facts.conditions.each],
+            "training_paths": [] if moves is None else [numbers(path, 5) for path in moves.shown()],
+            "path_unit": "" if moves is None else moves.usual.unit,
+            "extent": None if moves is None else [number(side) for side in moves.extent],
+            "decoder": None
+            if self.decoder is None
+            else {
+                "r2_real": number(self.decoder.r2_real),
+                "series": self.decoder.name,
+                "trials": self.decoder.held_out,
+            },
+            "recorded_psth": None if levels is None else [numbers(one, 2) for one in self._psths(levels)],
+            "codes": {"variables": self._variables()} if self.variable_names else None,
+            "training": {"trials": len(self.trials)},
+            "note": self.note,
+        }
+
+    def _condition(self, condition: NamedCondition) -> Json:
+        """Return one condition for the page."""
+        column = next((one for one in self.columns if one.condition is condition), None)
+        span = [number(side[0]) for side in (condition.low, condition.high)] if condition.low else None
+        if condition.kind == "circular":
+            span = [number(condition.origin), number(condition.origin + condition.period)]
+        return {
+            "name": condition.name,
+            "kind": "series" if condition.per_bin else WORDS[condition.kind],
+            "unit": condition.unit or ("deg" if condition.period == 360 else ""),
+            "levels": [] if column is None else list(column.levels),
+            "range": span,
+            "dims": condition.size,
+        }
+
+    def _psths(self, column: Column) -> list[Numbers]:
+        """Return the recorded PSTH of each level (neuron, bin), NaN for a level without trials."""
+        blank = np.full((self.trials.n_neurons, self.trials.n_bins), np.nan)
+        rows = [column.rows(level) for level in range(len(column.levels))]
+        return [psth(self.trials.select(row)) if len(row) else blank for row in rows]
+
+    def _variables(self) -> list[Json]:
+        """Return name, range and unit of each variable of the codes."""
+        from spikeloom.metrics.disentanglement import variables
+
+        table = variables(self.trials, self.variable_names)
+        units = {name: self.trials.units.get(name.partition(".")[0], "") for name in self.variable_names}
+        return [
+            {"name": name, "range": numbers(np.percentile(column, (1, 99)), 5), "unit": units[name]}
+            for name, column in zip(self.variable_names, table.T, strict=True)
+        ]
+
+
+def _slopes(trials: Trials, movements: Movements) -> Numbers:
+    """Return the change of each neuron's counts per unit of velocity (neuron, 2)."""
+    velocities = np.diff(movements.paths, axis=1)
+    valid = np.isfinite(velocities).all(2)
+    x = velocities[valid]
+    y = trials.counts[:, 1:][valid].astype(np.float64)
+    return np.linalg.lstsq(x - x.mean(0), y - y.mean(0), rcond=None)[0].T

@@ -1,0 +1,138 @@
+"""Jobs of a worker: each takes the checked body of a request and returns the JSON object of the answer."""
+
+import numpy as np
+
+from spikeloom.errors import SettingError
+from spikeloom.metrics.counts import fano
+from spikeloom.studio import bodies, samples
+from spikeloom.studio.columns import psth
+from spikeloom.studio.facts import LoadedModel
+from spikeloom.studio.movements import Movements
+from spikeloom.studio.results import Json, encoded, number, numbers, raster, rasters
+from spikeloom.trials import Trials
+
+MOST_RASTERS = 8
+"""Largest number of rasters of an answer about one condition."""
+
+MOST_CHANGED = 12
+"""Number of neurons whose rates change most, which a traversal returns."""
+
+
+def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
+    """Return spikes for a stroke, with the path decoded from each draw and its R^2."""
+    sampled = samples.drawn(loaded, body)
+    trials, stroke, moves = sampled.trials, sampled.stroke, loaded.movements
+    assert stroke is not None
+    assert moves is not None
+    draws = [{**entry, "decoded": None, "r2": None} for entry in rasters(trials, seed=body.seed)]
+    real = None
+    if loaded.decoder is not None:
+        real = loaded.decoder.r2_real
+        wanted = np.broadcast_to(stroke.series(moves.kind), (len(trials), *stroke.path.shape))
+        paths = moves.path_of(loaded.decoder.decode(trials), stroke.start, trials.bin_width)
+        for entry, path, score in zip(draws, paths, loaded.decoder.scores(trials, wanted), strict=True):
+            entry |= {"decoded": numbers(path, 6), "r2": number(score)}
+    return {
+        "bin_width": trials.bin_width,
+        "bins": trials.n_bins,
+        "path": numbers(stroke.path, 6),
+        "draws": draws,
+        "r2_real": number(real),
+        "warnings": list(sampled.warnings),
+    }
+
+
+def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
+    """Return trials of one condition, with PSTH and Fano factors beside those of recorded trials."""
+    sampled = samples.turned(loaded, body)
+    column = next(one for one in loaded.columns if one.condition.name in body.condition)
+    level = column.nearest(body.condition[column.condition.name])
+    recorded = loaded.trials.select(column.rows(level))
+    return {
+        "bin_width": sampled.trials.bin_width,
+        "bins": sampled.trials.n_bins,
+        "draws": rasters(sampled.trials, seed=body.seed, most=MOST_RASTERS),
+        "psth": numbers(psth(sampled.trials), 2),
+        "recorded_psth": numbers(psth(recorded), 2) if len(recorded) else None,
+        "fano": {"generated": _fano(sampled.trials), "recorded": _fano(recorded)},
+        "nearest_level": column.levels[level],
+        "recorded_trials": len(recorded),
+        "warnings": list(sampled.warnings),
+    }
+
+
+def _fano(trials: Trials) -> list[object]:
+    """Return the Fano factor of each neuron's trial count; None with fewer than two trials or too few spikes."""
+    counts = trials.counts.sum(1, dtype=np.float64)
+    return numbers(fano(counts, np.zeros(len(trials), np.int64), 1), 4)
+
+
+def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
+    """Return a trial of a moved code, and the rates of the neurons that change most from the mean code."""
+    variables, sampled = samples.code_variables(loaded), samples.traversed(loaded, body)
+    trials, code = sampled.trials, sampled.code
+    assert code is not None
+    middle = variables.codes.mean(0)[None].astype(np.float32)
+    base = loaded.model.sample(n_bins=trials.n_bins, codes=middle, seed=body.seed, progress=False)
+    rates, before = _rates_hz(trials), _rates_hz(base)
+    change = np.abs(rates - before).mean(0)
+    order = change if change.max() > 0 else rates.var(0)
+    chosen = np.argsort(-order, kind="stable")[:MOST_CHANGED]
+    recorded = None if body.reset_to_trial is None else variables.recorded_values(body.reset_to_trial)
+    values = variables.values_of(code) if recorded is not None or not body.values else dict(body.values)
+    return {
+        "values": {**variables.values_of(code), **values, **(recorded or {})},
+        "rates": {"neurons": chosen.tolist(), "hz": numbers(rates[:, chosen].T, 3)},
+        "spikes": raster(trials, 0),
+        "decoded": _decoded(loaded, trials, loaded.movements),
+        "nearest_training_distance": number(variables.nearest(code)),
+        "typical_training_distance": number(variables.typical),
+        "bin_width": trials.bin_width,
+        "bins": trials.n_bins,
+        "warnings": list(sampled.warnings),
+    }
+
+
+def _rates_hz(trials: Trials) -> np.ndarray:
+    """Return the rates of the first trial (bin, neuron), spikes/s; counts in place of rates that a model lacks."""
+    values = trials.counts if trials.rates is None else trials.rates
+    return np.asarray(values[0], np.float64) / trials.bin_width
+
+
+def _decoded(loaded: LoadedModel, trials: Trials, moves: Movements | None) -> list[object] | None:
+    """Return the path decoded from the first trial, if the training trials have movements."""
+    if loaded.decoder is None or moves is None:
+        return None
+    path = moves.path_of(loaded.decoder.decode(trials)[0], np.zeros(2), trials.bin_width)
+    return numbers(path, 6)
+
+
+class Session:
+    """A loaded model and the jobs that it can run.
+
+    Args:
+        loaded: The model.
+    """
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self.loaded = loaded
+
+    def run(self, job: str, fields: dict[str, object]) -> bytes:
+        """Run a job by name and return its result.
+
+        Args:
+            job: Name of the job.
+            fields: Fields of its body.
+
+        Raises:
+            SettingError: if there is no such job.
+        """
+        loaded = self.loaded
+        match job:
+            case "draw":
+                return encoded(draw(loaded, bodies.Draw.model_validate(fields)))
+            case "turn":
+                return encoded(turn(loaded, bodies.Turn.model_validate(fields)))
+            case "traverse":
+                return encoded(traverse(loaded, bodies.Traverse.model_validate(fields)))
+        raise SettingError("There is no such job.", f"It was {job!r}.", "")

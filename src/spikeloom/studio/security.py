@@ -1,0 +1,268 @@
+"""`Guard`: ASGI middleware that checks every request before a route sees it.
+
+It checks, in this order: the `Host` and `Origin` (so that other web pages cannot reach the server, also by a name that
+leads to this machine), the rate of requests, the length of the address, the token of `/api/`, and the type, size,
+speed, nesting and numbers of the body. Every answer gets headers that forbid the page any other source than this
+server.
+"""
+
+import asyncio
+import hmac
+import json
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import NoReturn
+
+Message = MutableMapping[str, object]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Scope = MutableMapping[str, object]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MOST_BYTES, MOST_DEPTH, MOST_ADDRESS = 2**20, 8, 2000
+"""Largest body, deepest nesting of its lists and objects, and longest path and query."""
+
+BODY_SECONDS = 10.0
+"""Seconds within which a body must arrive."""
+
+RATES = {"page": (40.0, 200.0), "known": (60.0, 240.0), "unknown": (10.0, 60.0)}
+"""Requests per second, and requests at once: files of the page, requests with the token, requests without it."""
+
+MOST_CLIENTS = 1024
+"""Number of clients whose rates are remembered."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
+    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
+}
+"""Headers of every answer."""
+
+METHODS = {"GET", "HEAD", "POST"}
+"""Methods that some route answers."""
+
+
+class Rejected(Exception):
+    """A request that is refused, with the status code of the answer and a sentence."""
+
+    def __init__(self, code: int, sentence: str) -> None:
+        super().__init__(code, sentence)
+        self.code, self.sentence = code, sentence
+
+
+class Allowance:
+    """Requests that clients may send: a bucket for each client and kind of request, refilled at a constant rate.
+
+    Args:
+        rates: Kind of request -> requests per second, and requests at once.
+    """
+
+    def __init__(self, rates: dict[str, tuple[float, float]]) -> None:
+        self.rates = rates
+        self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+
+    def take(self, client: str, kind: str) -> bool:
+        """Take one request of a client, and return whether it was still allowed."""
+        speed, most = self.rates[kind]
+        now = time.monotonic()
+        left, before = self._left.pop((client, kind), (most, now))
+        left = min(most, left + speed * (now - before))
+        self._left[client, kind] = (max(0.0, left - 1), now)
+        while len(self._left) > MOST_CLIENTS:
+            self._left.popitem(last=False)
+        return left >= 1
+
+
+class Guard:
+    """Middleware that checks requests; see the module.
+
+    Args:
+        app: Application behind it.
+        token: Secret that every request to `/api/` must name.
+        hosts: Values of the `Host` header under which the server is reached, such as "127.0.0.1:8765".
+        rates: Requests that clients may send.
+        body_seconds: Seconds within which a body must arrive.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        token: str,
+        hosts: frozenset[str],
+        rates: dict[str, tuple[float, float]] | None = None,
+        body_seconds: float = BODY_SECONDS,
+    ) -> None:
+        self.app, self.token, self.hosts, self.body_seconds = app, token, hosts, body_seconds
+        self.allowance = Allowance(RATES if rates is None else rates)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request with an error, or pass it on."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        headers = headers_of(scope)
+        try:
+            self._check_source(headers)
+            if scope["type"] == "websocket":
+                self._check_rate(scope, "known")
+                await self.app(scope, receive, send)
+                return
+            self._check_request(scope, headers)
+            if scope["method"] == "POST":
+                body = await self._body(headers, receive)
+                receive = replay(body, receive)
+            await self.app(scope, receive, with_headers(send))
+        except Rejected as error:
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008, "reason": error.sentence[:120]})
+            else:
+                await refuse(with_headers(send), error)
+
+    def _check_source(self, headers: dict[str, str]) -> None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if host.lower() not in self.hosts:
+            raise Rejected(403, f"This server is not reached as {host[:80]!r}. Open the address that it printed.")
+        if origin is not None and origin.lower() not in {f"http://{name}" for name in self.hosts}:
+            raise Rejected(403, f"Pages of {origin[:80]!r} may not use this server. Open the address that it printed.")
+
+    def _check_request(self, scope: Scope, headers: dict[str, str]) -> None:
+        path, method = str(scope["path"]), str(scope["method"])
+        query = scope["query_string"]
+        api = path == "/api" or path.startswith("/api/")
+        authorised = self._knows(headers.get("authorization", ""))
+        self._check_rate(scope, "page" if not api else "known" if authorised else "unknown")
+        if len(path) + len(query if isinstance(query, bytes) else b"") > MOST_ADDRESS:
+            raise Rejected(400, f"An address may have at most {MOST_ADDRESS} characters. Shorten it.")
+        if method not in METHODS:
+            raise Rejected(405, f"The method {method[:20]} does nothing here. Use GET or POST.")
+        if api and not authorised:
+            raise Rejected(
+                401, "The token is missing or wrong. Open the address that `spikeloom studio` printed, with its token."
+            )
+
+    def _check_rate(self, scope: Scope, kind: str) -> None:
+        address = scope.get("client")
+        client = str(address[0]) if isinstance(address, tuple | list) else ""
+        if not self.allowance.take(client, kind):
+            speed = self.allowance.rates[kind][0]
+            raise Rejected(429, f"There were too many requests. Send at most {speed:g} per second.")
+
+    def _knows(self, authorization: str) -> bool:
+        return hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())
+
+    async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
+        """Return the body after all checks."""
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise Rejected(415, f"A body must be JSON. Its type was {kind[:40]!r}. Send it as application/json.")
+        length = headers.get("content-length")
+        if length is not None and (not length.isdigit() or len(length) > 12):
+            raise Rejected(400, f"The length of the body was {length[:20]!r}, which is no number of bytes.")
+        if length is not None and int(length) > MOST_BYTES:
+            _too_large(int(length))
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                body = await _read(receive)
+        except TimeoutError:
+            raise Rejected(
+                408, f"The body did not arrive within {self.body_seconds:g} s. Send the request again."
+            ) from None
+        check_json(body)
+        return body
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the headers of a request, with names in lower case. Raise an error if Host or Origin occur twice."""
+    table: dict[str, str] = {}
+    pairs = scope["headers"]
+    for name, value in pairs if isinstance(pairs, list | tuple) else []:
+        table[name.decode("latin-1").lower()] = value.decode("latin-1")
+    return table
+
+
+def check_json(body: bytes) -> None:
+    """Raise a `Rejected` unless a body is JSON of limited depth whose numbers are finite."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise Rejected(400, "The body is not UTF-8 text. Send JSON in UTF-8.") from None
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{}\]]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    if deepest > MOST_DEPTH:
+        raise Rejected(400, f"The body is nested {deepest} deep. Lists and objects may be nested {MOST_DEPTH} deep.")
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Rejected(400, "The body is not valid JSON. Numbers must be finite, and text must be closed.") from None
+    if not isinstance(value, dict):
+        raise Rejected(400, f"The body must be a JSON object. It was a {type(value).__name__}.")
+
+
+def replay(body: bytes, receive: Receive) -> Receive:
+    """Return a function that gives the body once, and then waits for the client to leave."""
+    waiting = [body]
+
+    async def again() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return again
+
+
+def with_headers(send: Send) -> Send:
+    """Return a function that sends an answer with the headers of every answer."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            present = message.get("headers", [])
+            pairs = list(present) if isinstance(present, list | tuple) else []
+            message["headers"] = [*pairs, *((name.lower().encode(), text.encode()) for name, text in HEADERS.items())]
+        await send(message)
+
+    return sending
+
+
+async def refuse(send: Send, error: Rejected) -> None:
+    """Answer a request with an error."""
+    body = json.dumps({"error": error.sentence}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if error.code in (408, 413):
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": error.code, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _read(receive: Receive) -> bytes:
+    """Read a body of limited size, also if it comes in pieces without a length."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Rejected(400, "The client left before the body was complete.")
+        part = message.get("body", b"")
+        if isinstance(part, bytes):
+            parts.append(part)
+            size += len(part)
+        if size > MOST_BYTES:
+            _too_large(size)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _too_large(size: int) -> NoReturn:
+    raise Rejected(413, f"A body may have at most {MOST_BYTES:,} bytes. It has {size:,} or more. Send fewer points.")
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(word)

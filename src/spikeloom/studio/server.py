@@ -1,0 +1,182 @@
+"""The server of the studio: routes between the page and the workers.
+
+`/` and `/static/...` give the page. All addresses under `/api/` need the header `Authorization: Bearer TOKEN`; errors
+are `{"error": "a sentence"}`. See `security` for what is refused before a route, and `bodies` for the fields of bodies.
+
+============================================ =========================================================================
+GET /api/models                              `{"models": [{"id", "name", "kind", "recipe", "abilities"}]}`
+GET /api/models/{id}                         details: see `facts.LoadedModel.details`
+POST /api/models/{id}/draw                   body `Draw`; spikes of a stroke, decoded paths, R^2, warnings
+POST /api/models/{id}/turn                   body `Turn`; trials of a condition, PSTH and Fano factors
+POST /api/models/{id}/traverse               body `Traverse`; a trial of a moved code
+============================================ =========================================================================
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from spikeloom.studio.bodies import Body, Draw, Traverse, Turn
+from spikeloom.studio.results import encoded
+from spikeloom.studio.security import Guard
+from spikeloom.studio.workers import Busy, Failed, Refused, Worker
+
+PAGE = Path(__file__).parent / "page"
+"""Folder of the page's files."""
+
+
+class Studio:
+    """The models of a server.
+
+    Args:
+        workers: Id of a model -> its worker, already started.
+        details: Id of a model -> its details as JSON.
+    """
+
+    def __init__(self, workers: Mapping[str, Worker], details: Mapping[str, bytes]) -> None:
+        self.workers, self.details = dict(workers), dict(details)
+        read = {key: json.loads(text) for key, text in details.items()}
+        fields = ("name", "kind", "recipe", "abilities")
+        self.models = [{"id": key, **{name: one[name] for name in fields}} for key, one in read.items()]
+
+    def worker(self, key: str) -> Worker:
+        """Return the worker of a model."""
+        if key not in self.workers:
+            names = ", ".join(self.workers)
+            raise HTTPException(404, f"There is no model {key[:80]!r}. The models are {names}.")
+        return self.workers[key]
+
+    async def run(self, request: Request, key: str, job: str, body: Body) -> bytes:
+        """Run a job in the worker of a model, and cancel it when the client leaves."""
+        work = asyncio.ensure_future(self.worker(key).ask(job, body.model_dump()))
+        left = asyncio.ensure_future(_disconnected(request))
+        try:
+            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise HTTPException(499, "The client left.")
+            return work.result()
+        finally:
+            work.cancel()
+            left.cancel()
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self.workers.values():
+            worker.close()
+
+
+def application(studio: Studio, *, token: str, hosts: frozenset[str], body_seconds: float = 10.0) -> Guard:
+    """Return the guarded application.
+
+    Args:
+        studio: The models.
+        token: Secret that requests must name.
+        hosts: Values of the `Host` header under which the server is reached.
+        body_seconds: Seconds within which a body must arrive.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(studio.close)
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    _add_errors(app)
+    _add_models(app, studio)
+    app.mount("/static", StaticFiles(directory=PAGE, check_dir=False))
+
+    @app.get("/")
+    async def page() -> Response:
+        if not (PAGE / "index.html").is_file():
+            raise HTTPException(404, "The files of the page are missing. Install spikeloom again.")
+        return Response((PAGE / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    return Guard(app, token=token, hosts=hosts, body_seconds=body_seconds)
+
+
+def _add_models(app: FastAPI, studio: Studio) -> None:
+    """Add the routes of models and of requests to them."""
+
+    @app.get("/api/models")
+    async def models() -> Response:
+        return JSONResponse({"models": studio.models})
+
+    @app.get("/api/models/{key}")
+    async def details(key: str) -> Response:
+        studio.worker(key)
+        return _json(encoded({"id": key})[:-1] + b"," + studio.details[key][1:])
+
+    @app.post("/api/models/{key}/draw")
+    async def draw(key: str, body: Draw, request: Request) -> Response:
+        return _json(await studio.run(request, key, "draw", body))
+
+    @app.post("/api/models/{key}/turn")
+    async def turn(key: str, body: Turn, request: Request) -> Response:
+        return _json(await studio.run(request, key, "turn", body))
+
+    @app.post("/api/models/{key}/traverse")
+    async def traverse(key: str, body: Traverse, request: Request) -> Response:
+        return _json(await studio.run(request, key, "traverse", body))
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Answer all errors with a sentence."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        return _error(422, _sentence(error))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404 and error.detail == "Not Found":
+            return _error(404, f"There is nothing at {request.url.path[:80]!r}.")
+        if error.status_code == 405:
+            return _error(405, f"The method {request.method} does nothing at {request.url.path[:80]!r}.")
+        return _error(error.status_code, str(error.detail))
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> Response:
+        return _error(422, str(error))
+
+    @app.exception_handler(Busy)
+    async def busy(_: Request, error: Busy) -> Response:
+        return _error(503, str(error))
+
+    @app.exception_handler(Failed)
+    async def failed(_: Request, error: Failed) -> Response:
+        return _error(500, str(error))
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, _error_of_ours: Exception) -> Response:
+        return _error(500, "The server failed on this request. Its terminal shows where. Send another.")
+
+
+def _sentence(error: RequestValidationError) -> str:
+    """Return a sentence about the first fault of a body."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+    message = str(first["msg"]).replace("Input should be", "it must be").replace("Field required", "it is missing")
+    fault = f"{message[0].lower()}{message[1:]}"
+    return f"The field {field[:80]} of the request is wrong: {fault}. It was {first['input']!r:.60}."
+
+
+def _error(code: int, sentence: str) -> Response:
+    return JSONResponse({"error": sentence}, code)
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
+
+
+async def _disconnected(request: Request) -> None:
+    """Wait until the client of a request leaves."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,60 @@
+"""Find the training trials of a run.
+
+A model folder holds the hash of its training counts, but not the name of their file. The file is one of those that the
+user names, or an .h5 file beside the run, one folder above it, or in the working folder.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from spikeloom.errors import FileError, SpikeloomError
+from spikeloom.models.common.base import Model
+from spikeloom.models.common.facts import Facts
+from spikeloom.trials import Trials
+
+MOST_FILES = 60
+"""Largest number of .h5 files that are searched for the training trials."""
+
+
+def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Trials, str]:
+    """Return the training trials of a model, in the order of its neurons, and a note if they are other trials.
+
+    Args:
+        model: A trained model.
+        run: Its run folder or model folder.
+        files: Trials files that the user named. If there are none, the folders around the run are searched.
+
+    Raises:
+        FileError: if no file holds these trials or trials of the same neurons.
+    """
+    others: list[tuple[Path, Trials]] = []
+    for path in files or list(_nearby(run)):
+        try:
+            trials = Trials.load(path)
+        except SpikeloomError:
+            if files:
+                raise
+            continue
+        if Facts.of(trials).data == model.facts.data:
+            return model.in_training_order(trials), ""
+        if files and trials.n_neurons == model.n_neurons:
+            others.append((path, trials))
+    if others:
+        path, trials = others[0]
+        note = f"{path.name} does not hold the training trials of {run}. It is used in their place."
+        return model.in_training_order(trials), note
+    searched = ", ".join(map(str, files)) if files else "the folders around it"
+    raise FileError(
+        "The studio needs the trials on which the model was trained.",
+        f"For {run}, {searched} hold no file with these trials.",
+        "Add --data train.h5.",
+    )
+
+
+def _nearby(run: Path) -> Iterator[Path]:
+    """Yield .h5 files beside a run, in its parent folders, and in the working folder."""
+    here = run.resolve()
+    folders = [here, here.parent, here.parent.parent, Path.cwd()]
+    paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.h5"))]
+    training_first = sorted(dict.fromkeys(paths), key=lambda path: "train" not in path.name)
+    yield from training_first[:MOST_FILES]

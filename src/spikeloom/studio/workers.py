@@ -1,0 +1,191 @@
+"""Workers: each model runs in a process of its own, so that a long request can be cancelled and the page never freezes.
+
+    worker = Worker("reach", "runs/reach", files=[])
+    details = worker.start().result()
+    answer = await worker.ask("draw", fields)
+
+A worker answers one request at a time. Further requests wait in a queue of limited length. A request whose client has
+left, or that takes too long, ends by killing the process, which is started again.
+"""
+
+import asyncio
+import json
+import multiprocessing
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
+
+from spikeloom.errors import SpikeloomError
+from spikeloom.studio.process import serve
+
+MOST_WAITING = 8
+"""Largest number of requests that a worker holds, the running one included."""
+
+LIMIT = 60.0
+"""Seconds after which a request is stopped."""
+
+GRACE = 1.0
+"""Seconds that a cancelled request may take to finish, before its process is killed."""
+
+START_LIMIT = 300.0
+"""Seconds that loading a model may take."""
+
+
+class Refused(SpikeloomError):
+    """A request is invalid for this model."""
+
+
+class Busy(SpikeloomError):
+    """A worker has too many requests, or a request took too long."""
+
+
+class Failed(SpikeloomError):
+    """A request failed because of a fault of spikeloom."""
+
+
+class Reply(NamedTuple):
+    """One answer of a worker process."""
+
+    status: str
+    message: str
+    result: bytes
+
+
+class Worker:
+    """The process of one model, and the queue of its requests.
+
+    Args:
+        name: Name of the model on the page.
+        run: Path of the run folder.
+        files: Trials files that the user named.
+        limit: Seconds after which a request is stopped.
+    """
+
+    def __init__(self, name: str, run: str, files: Sequence[str], *, limit: float = LIMIT) -> None:
+        self.name, self.run, self.files, self.limit = name, run, list(files), limit
+        self._thread = ThreadPoolExecutor(1, f"studio {name}")
+        self._closing = threading.Event()
+        self._waiting = 0
+        self._counting = threading.Lock()
+        self._process: BaseProcess | None = None
+        self._connection: Connection | None = None
+
+    def start(self) -> "Future[bytes]":
+        """Start the process, which loads the model. The result is its details as JSON.
+
+        Its error is `Refused` if the model or its training trials cannot be read, and `Failed` for other reasons.
+        """
+        return self._thread.submit(self._start)
+
+    async def ask(self, job: str, fields: Mapping[str, object]) -> bytes:
+        """Run a job and return its result. If the caller is cancelled, so is the job.
+
+        Args:
+            job: Name of the job.
+            fields: Fields of its checked body.
+
+        Raises:
+            Refused: if the request is invalid for this model.
+            Busy: if too many requests wait, or the job took too long.
+            Failed: if the job failed for another reason.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise Busy(
+                f"{self.name} works on {self._waiting} requests already, and no further one can wait.",
+                "",
+                "Wait for a few seconds, and send it again.",
+            )
+        cancelled = threading.Event()
+        with self._counting:
+            self._waiting += 1
+        future = self._thread.submit(self._exchange, json.dumps([job, fields]).encode(), cancelled)
+        future.add_done_callback(lambda _: self._finished())
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    def close(self) -> None:
+        """End the process and free all that the worker holds."""
+        self._closing.set()
+        self._thread.submit(self._end)
+        self._thread.shutdown(wait=True, cancel_futures=False)
+
+    # --- inside the thread of the worker -------------------------------------------------------------------------
+
+    def _start(self) -> bytes:
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(
+            target=serve, args=(theirs, self.name, self.run, self.files), name=f"studio {self.name}", daemon=True
+        )
+        process.start()
+        theirs.close()
+        self._process, self._connection = process, ours
+        return self._result(self._receive(threading.Event(), START_LIMIT))
+
+    def _alive(self) -> bool:
+        return self._process is not None and self._process.is_alive()
+
+    def _exchange(self, job: bytes, cancelled: threading.Event) -> bytes:
+        if cancelled.is_set() or self._closing.is_set():
+            return b""
+        if not self._alive() or self._connection is None:
+            self._end()
+            self._start()
+        assert self._connection is not None
+        self._connection.send_bytes(job)
+        reply = self._receive(cancelled, self.limit)
+        if not self._alive() and not self._closing.is_set():
+            self._start()
+        return self._result(reply)
+
+    def _receive(self, cancelled: threading.Event, limit: float) -> Reply:
+        """Wait for an answer; kill the process if the request is cancelled or takes too long."""
+        assert self._connection is not None
+        end, seconds = time.monotonic() + limit, limit
+        try:
+            while not self._connection.poll(0.02):
+                now = time.monotonic()
+                if cancelled.is_set():
+                    end = min(end, now + GRACE)
+                    cancelled = threading.Event()  # the grace begins once
+                if now > end or self._closing.is_set():
+                    self._end()
+                    return Reply("late", f"{self.name} did not answer within {seconds:g} s.", b"")
+            head = json.loads(self._connection.recv_bytes())
+            return Reply(head["status"], head["message"], self._connection.recv_bytes())
+        except (EOFError, OSError):
+            self._end()
+            return Reply("late", f"The process of {self.name} ended unexpectedly.", b"")
+
+    def _result(self, reply: Reply) -> bytes:
+        if reply.status == "ok":
+            return reply.result
+        if reply.status == "refused":
+            raise Refused(reply.message, "", "")
+        if reply.status == "late":
+            raise Busy(reply.message, "The request was stopped.", "Send a smaller one.")
+        sys.stderr.write(reply.message)
+        raise Failed(
+            f"{self.name} failed on this request.", "The terminal of `spikeloom studio` shows where.", "Send another."
+        )
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._process = self._connection = None
+
+    def _finished(self) -> None:
+        with self._counting:
+            self._waiting -= 1
