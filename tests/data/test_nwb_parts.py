@@ -315,7 +315,7 @@ def test_a_file_that_went_away_says_so(tmp_path):
     path = session(tmp_path / "x.nwb", more=series)
     recording = read_nwb(path)
     path.unlink()
-    with pytest.raises(CorruptFileError, match="Do not move the file"):
+    with pytest.raises(CorruptFileError, match="Leave the file where it was"):
         recording.bin(0.1, behavior="good")
 
 

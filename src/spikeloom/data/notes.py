@@ -82,10 +82,13 @@ def few_spikes(
 ) -> str:
     """Return a warning if the trials seem to miss the spikes, else an empty text.
 
-    There is a warning in three cases. The rate in the trials is below a hundredth of the recording's rate. Or neurons
-    hardly fire and the last spike comes three hundred times later than the last trial: spike times that are too large
-    by a factor also lower the recording's rate. Or most trials lie before the first or after the last spike: with trial
-    times that are too large by a factor, all spikes fall into the first trials.
+    There is a warning in three cases:
+
+    * The rate in the trials is below a hundredth of the recording's rate.
+    * Neurons hardly fire, and the last spike comes three hundred times later than the last trial. This happens if spike
+      times are too large by a factor, which lowers the rate of the recording as well.
+    * Most trials lie before the first or after the last spike. This happens if trial times are too large by a factor,
+      because all spikes then fall into the first trials.
 
     Args:
         counted: Spikes in all trials.
