@@ -11,6 +11,12 @@ model's default. "none" stands for Python's None.
     name = "LinearBeta"
     levels = 1000
 
+A setting that is a model (the `signal_model` of GNOCCHI) may name its recipe; the other keys of its table change it:
+
+    [signal_model]
+    recipe = "ldns-small"
+    n_latents = 16
+
 The constructors' signatures and annotations define the keys and their types, so a new setting or class needs no code
 here. A recipe can only choose among existing classes; it never imports or calls anything else.
 """
@@ -30,7 +36,7 @@ from spikeloom.errors import CorruptFileError, FileError, SettingError, Training
 from spikeloom.files import read_bytes
 from spikeloom.models.common.base import Model
 from spikeloom.models.common.model_folder import read_config
-from spikeloom.settings import NONE, construct, describe, hint, named, with_words
+from spikeloom.settings import NONE, construct, describe, hint, merged, named, with_words
 from spikeloom.trials import Trials
 
 T = TypeVar("T")
@@ -103,6 +109,28 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
         ('ldns', 4)
     """
     words = fspath(source)
+    table = _table(words)
+    for change in overrides:
+        _override(table, change)
+    model = table.get("model")
+    if not isinstance(model, str):
+        raise SettingError("A recipe must name its model.", f"{words} does not.", 'Start it with model = "ldns".')
+    settings = {key: _composed(value) for key, value in table.items() if key not in ABOUT}
+    return Recipe(words, model, str(table.get("about", "")), str(table.get("note", "")), settings)
+
+
+def _composed(value: object) -> object:
+    """Return a setting; a table with the key `recipe` becomes the settings of that recipe with the table's changes."""
+    if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
+        return value
+    inner = _table(value["recipe"])
+    settings = {key: setting for key, setting in inner.items() if key not in ABOUT}
+    changes = {key: setting for key, setting in value.items() if key != "recipe"}
+    return merged({"name": inner.get("model"), **settings}, changes)
+
+
+def _table(words: str) -> dict[str, object]:
+    """Return the TOML table of a recipe, by its name or the path of its file."""
     path = Path(words)
     if words in recipes():
         text = (_home() / f"{words}.toml").read_text()
@@ -115,15 +143,9 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
             hint(words, recipes(), otherwise="List them with `spikeloom recipes`."),
         )
     try:
-        table = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingError("A recipe must be TOML.", f"{words}: {error}.", "") from error
-    for change in overrides:
-        _override(table, change)
-    if not isinstance(table.get("model"), str):
-        raise SettingError("A recipe must name its model.", f"{words} does not.", 'Start it with model = "ldns".')
-    settings = {key: value for key, value in table.items() if key not in ABOUT}
-    return Recipe(words, table["model"], table.get("about", ""), table.get("note", ""), settings)
 
 
 def fit(

@@ -89,7 +89,10 @@ def with_words(settings: Mapping[str, object]) -> dict[str, object]:
 
 
 def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: object) -> T:
-    """Call a class with the arguments in a table; `fixed` are arguments that no table may contain."""
+    """Call a class with the arguments in a table.
+
+    `fixed` are arguments that no table may contain. Objects in the table that have such an argument get it, too.
+    """
     label = f"[{where}]" if where else f"a recipe for {kind.__name__}"
     parameters = {name: spec for name, spec in _parameters(kind).items() if name not in fixed}
     for key in table:
@@ -110,7 +113,7 @@ def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: o
             f"Set {f'{where}.{missing[0]}'.lstrip('.')}.",
         )
     arguments = {
-        key: value_of(parameters[key].annotation, value, f"{where}.{key}".lstrip("."), parameters[key].default)
+        key: value_of(parameters[key].annotation, value, f"{where}.{key}".lstrip("."), parameters[key].default, **fixed)
         for key, value in table.items()
     }
     try:
@@ -130,8 +133,8 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
     return {name: spec for name, spec in signature.parameters.items() if name != "self"}
 
 
-def value_of(annotation: object, value: object, where: str, default: object) -> object:
-    """Convert a plain value to the annotated type."""
+def value_of(annotation: object, value: object, where: str, default: object, **fixed: object) -> object:
+    """Convert a plain value to the annotated type; `fixed` as in `construct`."""
     options = _options(annotation)
     if type(None) in options and value in (None, NONE):
         return None
@@ -144,21 +147,22 @@ def value_of(annotation: object, value: object, where: str, default: object) -> 
         raise SettingError(
             f"{where} must be a table of settings.", f"It was {value!r}.", f"Write [{where}], or {where}.key = ..."
         )
-    table = _merged({} if default in (None, inspect.Parameter.empty) else describe(default), value)
+    table = merged({} if default in (None, inspect.Parameter.empty) else describe(default), value)
     name = table.pop("name", None)
     if inspect.isabstract(kind) or name is not None:
         kind = named(kind, name, where)
-    return construct(kind, table, where)
+    shared = {key: argument for key, argument in fixed.items() if key in _parameters(kind)}
+    return construct(kind, table, where, **shared)
 
 
-def _merged(default: Mapping[str, object], value: Mapping[str, object]) -> dict[str, object]:
+def merged(default: Mapping[str, object], value: Mapping[str, object]) -> dict[str, object]:
     """Merge changes into settings, table by table. If the changes name another class, its defaults apply."""
     if value.get("name", default.get("name")) != default.get("name"):
         return dict(value)
     return {
         **default,
         **{
-            key: _merged(before, item)
+            key: merged(before, item)
             if isinstance(item, Mapping) and isinstance(before := default.get(key), Mapping)
             else item
             for key, item in value.items()

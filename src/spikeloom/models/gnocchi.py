@@ -11,8 +11,10 @@ noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the
 
 Generation starts from a code (of a trial, from the prior, or a changed one), then noise -> activity -> rates -> counts.
 
-The diffused signal is smooth activity: spikes smoothed with a Gaussian kernel in the model, rates, or the latents of
-another model (`signal_settings`); bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
+The diffused signal is smooth activity: spikes smoothed with a Gaussian kernel in the model, rates, or latents
+(`signal_settings`). Rates and latents come from the trials, or from another model that infers them from spikes
+(`signal_model`): its stages are trained first, within the same run, and `encode` then needs spikes only. The signal is
+diffused bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
 principal components of whole trials (`form="components"`, equal lengths only, about ten times faster).
 
 The paper's hyperparameters are not available; these were chosen by experiments (docs/results/choices.md).
@@ -20,6 +22,7 @@ The paper's hyperparameters are not available; these were chosen by experiments 
 
 import copy
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Literal, final
 
 import numpy as np
@@ -33,7 +36,7 @@ from spikeloom.diffusion.sampler import DEFAULT, Sampler
 from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.errors import DataError, SettingError
 from spikeloom.losses import mmd
-from spikeloom.models.common.base import Capabilities, as_float, as_tensors
+from spikeloom.models.common.base import Capabilities, Model, as_float, as_tensors
 from spikeloom.models.common.coded import Coded
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.request import Request, Signal, signal_of
@@ -64,12 +67,13 @@ class SignalSettings:
     """Settings of the diffused signal.
 
     Args:
-        of: Field of the trials that is diffused: spikes, rates, or latents (of an LDNS, for example).
+        of: Field that is diffused: spikes, rates or latents of the trials; with a signal model, the rates or latents
+            that it infers.
         smoothing: Standard deviation of the Gaussian that smooths spikes, s; rates and latents are not smoothed.
         form: Space-time components of whole trials, or the sequence of bins.
         components: Number of space-time components; at most the number of training trials.
         wiener: Whether Poisson noise is removed; only used for components of spikes.
-        n_latents: Latents per bin of the trials; only used for a signal of latents.
+        n_latents: Latents per bin of the signal; only used for a signal of latents.
     """
 
     of: Literal["spikes", "rates", "latents"] = "spikes"
@@ -108,6 +112,9 @@ class GNOCCHI(Coded):
         n_codes: Numbers in a code.
         signal_settings: Settings of the diffused signal.
         network_settings: Networks and losses.
+        signal_model: Model that infers rates and latents from spikes, such as an LDNS or LFADS without conditions. It
+            is trained first, in the same run, and saved in the same folder. The model keeps an untrained copy. None
+            reads the signal from the trials.
         prior: Distribution of the codes of unconditional samples: N(0, I), a Gaussian with the training codes' mean and
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
@@ -135,6 +142,7 @@ class GNOCCHI(Coded):
         n_codes: int = 48,
         signal_settings: SignalSettings = SignalSettings(),
         network_settings: GNOCCHINetworkSettings = GNOCCHINetworkSettings(),
+        signal_model: Model | None = None,
         prior: Literal["normal", "gaussian", "diffusion"] = "diffusion",
         schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
@@ -158,10 +166,13 @@ class GNOCCHI(Coded):
                 f"Its observation model has {chosen}.",
                 "Leave observation out, or use an LDNS or LFADS.",
             )
+        if signal_model is not None:
+            _check_signal_model(signal_model, n_neurons, signal_settings)
         self.n_neurons = n_neurons
         self.n_codes = n_codes
         self.signal_settings = signal_settings
         self.network_settings = network_settings
+        self.signal_model = copy.deepcopy(signal_model)
         self.prior = prior
         self.schedule = schedule
         self.sampler = sampler
@@ -169,8 +180,9 @@ class GNOCCHI(Coded):
         self.plan = plan
         self.prior_plan = prior_plan
         self.head_plan = head_plan
-        self.reads = READS[signal_settings.of]
-        self.smoothing = None if signal_settings.of == "rates" else signal_settings.smoothing
+        self.field = READS[signal_settings.of]
+        self.reads = self.field if signal_model is None else "counts"
+        self.smoothing = None if self.reads == "rates" else signal_settings.smoothing
 
     @property
     def capabilities(self) -> Capabilities:
@@ -180,12 +192,15 @@ class GNOCCHI(Coded):
     @property
     def size(self) -> str:
         """See `Model.size`."""
-        return f"{self.n_codes} codes"
+        source = "" if self.signal_model is None else f" of the {self.field} of an {type(self.signal_model).__name__}"
+        return f"{self.n_codes} codes{source}"
 
     # --- building and training ------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
+        if self.signal_model is not None:
+            self.signal_model.build_for_inference(facts)
         signal, network = self.signal_settings, self.network_settings
         by_trial = signal.form == "components"
         time = facts.longest if by_trial else 0
@@ -220,7 +235,7 @@ class GNOCCHI(Coded):
         self.space = CodeSpace(self.n_codes)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """Train encoder and denoiser, then the prior and the head if the model has them; see `Model.stages`."""
+        """Train the signal model, encoder and denoiser, the prior and the head, those that there are; see `Model`."""
         if (
             self.signal_settings.form == "components"
             and len({*trials.lengths, *(() if validation is None else validation.lengths)}) > 1
@@ -230,7 +245,10 @@ class GNOCCHI(Coded):
                 f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
                 "Cut equal windows, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
-        activity = as_float(signal_of(trials, self.reads))
+        if self.signal_model is not None:
+            for stage in self.signal_model.inference_stages(trials, validation):
+                yield replace(stage, name=f"signal_{stage.name}")
+        activity = self._signal(trials)
         if activity.shape[2] != len(self.activity.mean):
             raise DataError(
                 "The number of latents per bin must be that of the model.",
@@ -321,13 +339,19 @@ class GNOCCHI(Coded):
         return Generated(counts, rates, None if latents is None else latents.cpu().numpy(), codes.cpu().numpy())
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """Infer one code per trial from counts, rates or latents; see `Model.infer`."""
-        device = self.space.mean.device
+        """Infer one code per trial from counts, rates or latents; see `Model.infer`.
+
+        With a signal model, the rates and latents that it infers are returned, too.
+        """
+        device, inferred = self.space.mean.device, Inferred()
+        if self.signal_model is not None:
+            inferred = self.signal_model.infer(signal, mask)
+            signal = torch.from_numpy(getattr(inferred, self.field))
         if self.activity.components:
             self._check_bins(mask.sum(1).numpy())
         x = self.activity(signal.to(device), mask.to(device))
         codes = self._codes(x, None if self.activity.components else mask.to(device))
-        return Inferred(codes=codes.cpu().numpy())
+        return replace(inferred, codes=codes.cpu().numpy())
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
@@ -348,11 +372,18 @@ class GNOCCHI(Coded):
             free = DEFAULT.draw(self.code_denoiser, lambda: free[:, None])[:, 0]  # calls for noise once
         return self.space.color(free)
 
+    def _signal(self, trials: Trials) -> Tensor:
+        """Return the rates, latents or counts that are diffused, of all trials (trial, time, channel)."""
+        if self.signal_model is not None:
+            unlabelled = replace(trials, rates=None, latents=None)  # a simulation may hold true rates
+            trials = self.signal_model.encode(unlabelled, progress=False)
+        return as_float(signal_of(trials, self.field))
+
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """Return the signal and mask with which encoder and denoiser are trained."""
         mask = torch.from_numpy(trials.mask)
         with torch.no_grad():
-            x = self.activity(as_float(signal_of(trials, self.reads)), mask)
+            x = self.activity(self._signal(trials), mask)
         return {"activity": x} if self.activity.components else {"activity": x, "mask": mask}
 
     def _check_bins(self, lengths: np.ndarray) -> None:
@@ -362,6 +393,25 @@ class GNOCCHI(Coded):
                 f"A trial has {int(lengths[lengths != self.activity.time][0])} bins.",
                 "Leave n_bins (--bins) out, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
+
+
+def _check_signal_model(model: Model, n_neurons: int, settings: SignalSettings) -> None:
+    """Raise a SettingError if a model cannot infer this signal from the spikes of these neurons."""
+    kind = type(model).__name__
+    if settings.of == "spikes":
+        raise SettingError(
+            "With a signal_model the signal must be the rates or latents that it infers.",
+            f"signal_settings.of is spikes, with signal_model={kind}.",
+            "Set signal_settings.of=rates.",
+        )
+    if not model.capabilities.unseen_rates or model.condition or model.is_trained or model.n_neurons != n_neurons:
+        conditions = f", conditions {', '.join(model.condition)}" if model.condition else ""
+        state = "trained" if model.is_trained else "untrained"
+        raise SettingError(
+            f"signal_model must be an untrained model without conditions that infers rates of {n_neurons} neurons.",
+            f"It is {kind}: {state}, {model.n_neurons} neurons{conditions}.",
+            "Pass an LDNS or LFADS with the same n_neurons. It is trained within the run.",
+        )
 
 
 def _rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -188,6 +188,6 @@ def _leading(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
     if rows.shape[0] < rows.shape[1]:
         values, left = torch.linalg.eigh(rows @ rows.T / len(rows))
         values, left = values.flip(0)[:components], left.flip(1)[:, :components]
-        return values, rows.T @ left / (values.clamp(min=1e-12) * len(rows)).sqrt()
+        return values.clamp(min=0), rows.T @ left / (values.clamp(min=1e-12) * len(rows)).sqrt()
     values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
-    return values.flip(0)[:components], vectors.flip(1)[:, :components]
+    return values.flip(0)[:components].clamp(min=0), vectors.flip(1)[:, :components]

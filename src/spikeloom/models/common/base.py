@@ -89,6 +89,7 @@ class Model(nn.Module, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self._facts: Facts | None = None
+        self._only_infers = False
         self.history: list[Line] = []
 
     # --- methods that every model defines ------------------------------------------------------------------------
@@ -146,6 +147,14 @@ class Model(nn.Module, abc.ABC):
             "infers no rates of hidden counts", f"They were requested for {trials!r}.", "Use an LDNS or LFADS."
         )
 
+    def build_inference(self, facts: Facts) -> None:
+        """Make the networks and buffers that `infer` needs; by default all of them."""
+        self.build(facts)
+
+    def inference_stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+        """Yield the training stages that `infer` needs; by default all of them."""
+        yield from self.stages(trials, validation)
+
     def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
         """Generate trials from a Gaussian fitted to the latents of reference trials, a baseline.
 
@@ -156,6 +165,12 @@ class Model(nn.Module, abc.ABC):
         """
         got = f"A baseline like {len(like)} trials was requested of {len(reference)} trials, seed {seed}."
         raise self._refusal("has no Gaussian baseline on its latents", got, "Use an LDNS.")
+
+    @final
+    def build_for_inference(self, facts: Facts) -> None:
+        """Build this model as a part of another one, which trains its `inference_stages` and uses its `encode`."""
+        self.build_inference(facts)
+        self._facts, self._only_infers = facts, True
 
     @final
     def fit(
@@ -489,6 +504,12 @@ class Model(nn.Module, abc.ABC):
 
     def _check_options(self, *, condition: ConditionArgument, guidance: float | None, **others: object) -> None:
         """Raise a SettingError for options that this model does not use."""
+        if self._only_infers:
+            raise self._refusal(
+                "generates no trials here",
+                "It is a part of another model, which trained it only to infer rates and latents.",
+                "Sample from the other model.",
+            )
         options = {"condition": condition or None, "guidance": guidance, **others}  # () requests no condition
         unused = [
             name for name, value in options.items() if value is not None and name not in self.capabilities.options
@@ -509,6 +530,16 @@ class Model(nn.Module, abc.ABC):
     def _refusal(self, what: str, got: str, do: str) -> SettingError:
         return SettingError(f"{type(self).__name__} {what}.", got, do)
 
+    def _plans(self) -> dict[str, Plan]:
+        """Return the plan of each stage by name, with those of a model within this one."""
+        models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}
+        return {
+            f"{name}.{setting}".lstrip("."): value
+            for name, model in models.items()
+            for setting, value in vars(model).items()
+            if isinstance(value, Plan)
+        }
+
     def _identity(self, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> Identity:
         """Return the identity of a training run of this model."""
         signal, columns = self.reads, self.condition
@@ -518,7 +549,7 @@ class Model(nn.Module, abc.ABC):
             None if validation is None else trials_identity(validation, signal=signal, columns=columns),
             seed=seed,
             start=start,
-            plans={name: value for name, value in vars(self).items() if isinstance(value, Plan)},
+            plans=self._plans(),
             n_processes=accelerator().num_processes,
         )
 

@@ -17,7 +17,7 @@ Source: Kapoor, Schulz, Vetter, Pei, Gao, Macke 2024 (LDNS).
 """
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import final
 
 import numpy as np
@@ -86,6 +86,18 @@ class LatentModel(Model, abc.ABC):
     def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
         """The observation model fitted to the training trials. The readout has adapted copies for samples."""
         return self.readout.observation
+
+    @final
+    def build_inference(self, facts: Facts) -> None:
+        """Make the autoencoder without the model of its latents; see `Model.build_inference`."""
+        self.build_autoencoder(facts)
+
+    @final
+    def inference_stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+        """Train the autoencoder and calibrate its rates; see `Model.inference_stages`."""
+        yield self.autoencoder_stage(trials, validation)
+        self.fit_scale(trials)
+        self.readout.calibrate_inferred(trials, self.readout.encoded(trials, self._read).rates)
 
     # --- the first stage ------------------------------------------------------------------------------------------
 

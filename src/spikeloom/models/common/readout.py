@@ -196,6 +196,16 @@ class Readout(nn.Module):
         self.mean.copy_(torch.from_numpy(valid.mean(0)))
         self.sd.copy_(torch.from_numpy(valid.std(0).clip(min=SMALLEST_SD)))
 
+    def calibrate_inferred(self, trials: Trials, rates: TrialRates) -> None:
+        """Calibrate inferred rates, if rates are calibrated.
+
+        Args:
+            trials: Training trials.
+            rates: Their uncalibrated rates (trial, time, neuron), spikes/bin.
+        """
+        if self.calibrated:
+            self._calibrate(self.inferred.calibration, trials, rates, trials.lengths)
+
     def fit_inferred(self, trials: Trials, rates: TrialRates, unseen: Callable[[Trials], TrialRates]) -> None:
         """Calibrate inferred rates, and fit the observation model; see `fit_observation`.
 
@@ -204,8 +214,7 @@ class Readout(nn.Module):
             rates: Their uncalibrated rates (trial, time, neuron), spikes/bin.
             unseen: Rates of trials, each inferred with its own count hidden.
         """
-        if self.calibrated:
-            self._calibrate(self.inferred.calibration, trials, rates, trials.lengths)
+        self.calibrate_inferred(trials, rates)
         self.fit_observation(trials, unseen)
 
     def fit_observation(self, trials: Trials, unseen: Callable[[Trials], TrialRates]) -> None:
