@@ -1,0 +1,101 @@
+// Requests to the server of this page. Each carries the token; the token stays in this tab.
+
+const KEY = "spikeloom-token";
+
+/** An answer other than success, with the server's sentence. */
+export class StudioError extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Move a token from the address bar into this tab's storage. Return the rest of the fragment. */
+export function takeToken() {
+  const fields = new URLSearchParams(location.hash.slice(1));
+  const token = fields.get("token");
+  if (token) {
+    sessionStorage.setItem(KEY, token);
+    fields.delete("token");
+    const rest = fields.toString();
+    history.replaceState(null, "", location.pathname + (rest ? `#${rest}` : ""));
+  }
+  return fields;
+}
+
+/** Keep a token that was pasted, alone or as a whole address. */
+export function keepToken(text) {
+  const match = /token=([^&\s]+)/.exec(text);
+  sessionStorage.setItem(KEY, match ? match[1] : text.trim());
+}
+
+export const token = () => sessionStorage.getItem(KEY);
+
+export const forgetToken = () => sessionStorage.removeItem(KEY);
+
+async function send(path, body, signal) {
+  const options = { signal, headers: { Authorization: `Bearer ${token()}` }, cache: "no-store" };
+  if (body !== undefined) {
+    options.method = "POST";
+    options.headers["Content-Type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new StudioError("The studio does not answer. Start it again with `spikeloom studio RUN` and open the printed address.", 0);
+  }
+  if (response.ok) return response;
+  let text = `The studio answered with status ${response.status}.`;
+  try {
+    text = (await response.json()).error || text;
+  } catch { /* the answer holds no sentence */ }
+  if (response.status === 401) dispatchEvent(new Event("studio-locked"));
+  throw new StudioError(text, response.status);
+}
+
+/** Return the JSON of an address; POST where there is a body. */
+export async function request(path, body, signal) {
+  return (await send(path, body, signal)).json();
+}
+
+/** Return a file as a blob, and the name that the server gives it. */
+export async function requestFile(path, body, fallback) {
+  const response = await send(path, body);
+  const match = /filename="?([^";]+)"?/.exec(response.headers.get("Content-Disposition") || "");
+  return { blob: await response.blob(), name: match ? match[1] : fallback };
+}
+
+/** Give a blob to the browser's downloads. */
+export function saveFile(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** Runs requests of one kind so that a new one cancels the one before. */
+export class Latest {
+  #controller = null;
+
+  cancel() {
+    this.#controller?.abort();
+    this.#controller = null;
+  }
+
+  /** Return the answer, or null where a later request replaced this one. */
+  async run(path, body) {
+    this.cancel();
+    const controller = new AbortController();
+    this.#controller = controller;
+    try {
+      return await request(path, body, controller.signal);
+    } catch (error) {
+      if (error.name === "AbortError" || controller.signal.aborted) return null;
+      throw error;
+    }
+  }
+}

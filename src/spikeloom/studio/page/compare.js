@@ -1,0 +1,150 @@
+// The tab Compare: a quiz of recorded and generated trials, beside the score of a classifier.
+
+import { request } from "./api.js";
+import { bars } from "./charts.js";
+import { $, busy, make, showError, showStatus, words } from "./dom.js";
+import { writeLink } from "./link.js";
+import { Raster, smallRaster, trialData } from "./raster.js";
+
+const SIDES = ["left", "right"];
+
+export class CompareTab {
+  constructor() {
+    this.rasters = { left: new Raster($("quiz-left"), { name: "Left trial" }), right: new Raster($("quiz-right"), { name: "Right trial" }) };
+    $("quiz-begin").addEventListener("click", () => this.begin());
+    $("quiz-next").addEventListener("click", () => this.next());
+    for (const button of document.querySelectorAll("button[data-side]")) button.addEventListener("click", () => this.answer(button.dataset.side));
+  }
+
+  setModel(model) {
+    Object.assign(this, { model, quiz: null, pair: 0, score: 0, answered: 0, classifier: undefined });
+    $("quiz").hidden = $("quiz-review").hidden = true;
+    $("quiz-start").hidden = false;
+    $("quiz-begin").textContent = "Start the quiz";
+    $("quiz-score").replaceChildren();
+    $("review").replaceChildren();
+  }
+
+  shown() {
+    writeLink({ model: this.model.id, tab: "compare" });
+    this.loadClassifier();
+  }
+
+  hide() {
+    for (const side of SIDES) this.rasters[side].clock.pause();
+  }
+
+  restore() {}
+
+  async loadClassifier() {
+    const { model } = this;
+    if (this.classifier !== undefined) return;
+    this.classifier = null;
+    try {
+      const result = await request(`/api/models/${model.id}/classifier`);
+      if (model === this.model) this.classifier = result;
+      this.paintScore();
+    } catch (error) {
+      if (model === this.model) showError(error.message);
+    }
+  }
+
+  async begin() {
+    showError(null);
+    try {
+      showStatus("Generating ten pairs.");
+      const seed = Math.round(Number($("quiz-seed").value) || 0);
+      this.quiz = await busy(request(`/api/models/${this.model.id}/quiz`, { pairs: 10, seed }));
+    } catch (error) {
+      showStatus("");
+      showError(error.message);
+      return;
+    }
+    Object.assign(this, { pair: 0, score: 0, answered: 0 });
+    $("quiz-start").hidden = true;
+    $("quiz").hidden = false;
+    $("review").replaceChildren();
+    $("quiz-review").hidden = true;
+    this.present();
+    this.paintScore();
+  }
+
+  data(side) {
+    const { pairs, bins, bin_width: binWidth } = this.quiz;
+    return trialData(pairs[this.pair][side].spikes, bins, binWidth, this.model.neuron_order);
+  }
+
+  present() {
+    for (const side of SIDES) this.rasters[side].show(this.data(side));
+    for (const verdict of document.querySelectorAll(".verdict")) {
+      verdict.textContent = "";
+      verdict.className = "verdict";
+    }
+    for (const button of document.querySelectorAll("button[data-side]")) button.disabled = false;
+    $("quiz-next").hidden = true;
+    $("quiz-progress").textContent = `Pair ${this.pair + 1} of ${this.quiz.pairs.length}.`;
+  }
+
+  async answer(side) {
+    if (!this.quiz) return;
+    for (const button of document.querySelectorAll("button[data-side]")) button.disabled = true;
+    let result;
+    try {
+      result = await busy(request(`/api/quiz/${this.quiz.id}/answer`, { pair: this.pair, recorded: side }));
+    } catch (error) {
+      showError(error.message);
+      return;
+    }
+    const recorded = result.correct ? side : SIDES.find((other) => other !== side);
+    Object.assign(this, { score: result.score, answered: result.answered });
+    for (const verdict of document.querySelectorAll(".verdict")) {
+      const kind = verdict.dataset.side === recorded ? "recorded" : "generated";
+      verdict.textContent = `${kind === "recorded" ? "Recorded" : "Generated"}${verdict.dataset.side === side ? (result.correct ? ": you are right" : ": you chose this one") : ""}.`;
+      verdict.classList.add(kind);
+    }
+    this.review(recorded, result.correct);
+    this.paintScore();
+    const last = this.pair + 1 === this.quiz.pairs.length;
+    $("quiz-next").hidden = false;
+    $("quiz-next").textContent = last ? "Finish" : "Next pair";
+    $("quiz-progress").textContent = `Pair ${this.pair + 1} of ${this.quiz.pairs.length}: ${result.correct ? "correct" : "not correct"}. Score ${this.score} of ${this.answered}.`;
+    $("quiz-next").focus();
+  }
+
+  next() {
+    if (this.pair + 1 < this.quiz.pairs.length) {
+      this.pair += 1;
+      this.present();
+      return;
+    }
+    $("quiz").hidden = true;
+    $("quiz-start").hidden = false;
+    $("quiz-begin").textContent = "Start another quiz";
+    $("quiz-seed").value = String(Number($("quiz-seed").value) + 1);
+    $("quiz-begin").focus();
+    showStatus(`The quiz is finished. Score ${this.score} of ${this.answered}.`);
+  }
+
+  review(recorded, correct) {
+    const pair = make("div", { class: "pair" });
+    for (const kind of ["recorded", "generated"]) {
+      const side = kind === "recorded" ? recorded : SIDES.find((other) => other !== recorded);
+      const data = this.data(side);
+      pair.append(smallRaster(data, kind, () => { this.rasters.left.show(data); }));
+    }
+    $("quiz-review").hidden = false;
+    $("review").prepend(make("article", {}, make("span", {}, `Pair ${this.pair + 1}, answered ${correct ? "correctly" : "wrongly"}`), pair));
+    for (const button of pair.children) button.disabled = true;
+  }
+
+  paintScore() {
+    const entries = [];
+    if (this.answered) entries.push({ name: "You", kind: "generated", value: this.score / this.answered, text: `${this.score} of ${this.answered}` });
+    const { accuracy, floor } = this.classifier || {};
+    const percent = (value) => `${words(100 * value, 0)} %`;
+    if (Number.isFinite(accuracy)) entries.push({ name: "Classifier", kind: "recorded", value: accuracy, text: percent(accuracy) });
+    if (Number.isFinite(floor)) entries.push({ name: "Classifier, noise floor", kind: "", value: floor, text: percent(floor) });
+    const note = "Share of correct answers. Guessing gives 50 %. The noise floor is the same classifier on two halves of the recorded trials.";
+    $("quiz-score").replaceChildren(...(entries.length ? [bars(entries, note)] : []));
+  }
+}

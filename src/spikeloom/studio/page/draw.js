@@ -1,0 +1,270 @@
+// The tab Draw: a stroke becomes a movement, and the model generates the spikes of that movement.
+
+import { Latest } from "./api.js";
+import { bars } from "./charts.js";
+import { Clock } from "./clock.js";
+import { $, busy, calm, settle, showError, showStatus, words } from "./dom.js";
+import { Field, legend } from "./field.js";
+import { Home } from "./home.js";
+import { writeLink } from "./link.js";
+import { isVelocity, LiveTrial } from "./live.js";
+import { picture } from "./picture.js";
+import { Raster, smallRaster, trialData } from "./raster.js";
+import { decode, encode, example, exponentOf, rounded } from "./stroke.js";
+
+export class DrawTab {
+  constructor() {
+    this.clock = new Clock();
+    this.raster = new Raster($("draw-raster"), { clock: this.clock, name: "Generated spikes" });
+    this.field = new Field($("field"), {
+      onStart: (points) => this.start(points),
+      onMove: (points) => this.trial?.follow(points, this.field.origin),
+      onEnd: (points) => this.end(points),
+    });
+    this.home = new Home($("draw-home"), "stroke");
+    this.latest = new Latest();
+    this.clock.listen((clock) => this.result && this.field.setTime(clock.time, clock.duration));
+    for (const button of document.querySelectorAll("[data-example]")) button.addEventListener("click", () => this.useExample(button.dataset.example));
+    $("again").addEventListener("click", () => { $("seed").value = String((Number($("seed").value) || 0) + 1); this.generate(); });
+    const later = settle(() => this.stroke && this.generate(), 200);
+    for (const id of ["draws", "seed", "scale", "guidance", "smooth"]) $(id).addEventListener("change", later);
+    $("scale").addEventListener("input", () => this.nameScale());
+    $("live").addEventListener("change", () => this.hint());
+  }
+
+  setModel(model) {
+    this.cancel();
+    Object.assign(this, { model, stroke: null, result: null, selected: 0 });
+    this.condition = model.conditions.find((condition) => condition.kind === "series" && condition.dims === 2);
+    this.order = model.neuron_order;
+    this.field.setModel(model);
+    $("field").setAttribute("aria-label", `Field to draw a hand path on, in ${model.path_unit || "the unit of the recording"}`);
+    $("live-choice").hidden = !model.abilities.live;
+    $("live").checked = model.abilities.live;
+    $("invite").classList.remove("gone");
+    $("again").disabled = true;
+    this.raster.clear();
+    this.clear();
+    this.hint();
+  }
+
+  clear() {
+    $("draw-multiples").replaceChildren();
+    $("draw-summary").textContent = "Draw a movement, or choose an example stroke.";
+    $("draw-warnings").replaceChildren();
+    $("score").replaceChildren();
+    this.home.hide();
+    legend($("field-legend"), [["trail", "training paths"]]);
+  }
+
+  hint() {
+    $("draw-hint").textContent = this.isLive()
+      ? "Draw with the mouse, a pen or a finger. Spikes come while the hand moves."
+      : "Draw with the mouse, a pen or a finger. The timing of your hand counts.";
+  }
+
+  nameScale() {
+    $("scale-value").textContent = `${Math.round(100 * $("scale").value)} %`;
+  }
+
+  isLive() {
+    return this.model.abilities.live && $("live").checked;
+  }
+
+  /** Show the stroke of a link, or nothing. */
+  restore(fields) {
+    const points = fields.get("stroke") ? decode(fields.get("stroke")) : null;
+    if (!points) return;
+    for (const id of ["draws", "seed", "scale", "guidance"]) if (fields.has(id)) $(id).value = fields.get(id);
+    $("smooth").checked = fields.get("smooth") !== "0";
+    this.nameScale();
+    this.stroke = points;
+    this.generate();
+  }
+
+  cancel() {
+    this.latest.cancel();
+    this.trial?.end();
+    this.trial = null;
+  }
+
+  hide() {
+    this.clock.pause();
+    this.field.discard();
+  }
+
+  // strokes -----------------------------------------------------------------------------------------------------
+
+  start(points) {
+    this.cancel();
+    showError(null);
+    $("invite").classList.add("gone");
+    this.result = null;
+    this.live = null;
+    this.clear();
+    if (!this.isLive()) return;
+    $("draw-summary").textContent = "Spikes of the movement that you are drawing now.";
+    this.raster.begin(this.model.neurons, this.model.bin_width, this.order);
+    const first = isVelocity(this.condition) ? [0, 0] : points[0].slice(0, 2);
+    const report = (sentence) => sentence && showError(sentence);
+    this.trial = new LiveTrial(this.model, this.condition, Number($("seed").value), first, (bin, neurons) => this.raster.push(bin, neurons), report);
+    this.trial.follow(points, this.field.origin);
+  }
+
+  end(points) {
+    performance.mark("stroke-end");
+    const live = this.trial !== null;
+    this.cancel();
+    if (live) {
+      this.raster.finish();
+      this.live = this.raster.data?.bins ? this.raster.data : null;
+    }
+    if (!points.length) {
+      showStatus("Stroke discarded.");
+      return;
+    }
+    const stroke = rounded(points, exponentOf(this.model.extent));
+    if (stroke.length < 2) {
+      showStatus("A stroke needs a moving hand. Keep the pen down while you draw.");
+      return;
+    }
+    this.stroke = stroke;
+    this.generate();
+  }
+
+  useExample(name) {
+    this.cancel();
+    performance.mark("stroke-end");
+    $("invite").classList.add("gone");
+    this.live = null;
+    this.stroke = rounded(example(name, this.model), exponentOf(this.model.extent));
+    this.generate();
+  }
+
+  // generation --------------------------------------------------------------------------------------------------
+
+  body(draws) {
+    const guidance = $("guidance").value === "" ? null : Number($("guidance").value);
+    const numbers = { scale: Number($("scale").value), seed: Math.round(Number($("seed").value) || 0), guidance };
+    return { points: this.stroke, smooth: $("smooth").checked, bins: null, draws, ...numbers };
+  }
+
+  /** Generate one draw at once, then all draws that are wanted. */
+  async generate() {
+    showError(null);
+    const path = `/api/models/${this.model.id}/draw`;
+    const wanted = Number($("draws").value);
+    try {
+      showStatus("Generating spikes.");
+      const first = await busy(this.latest.run(path, this.body(1)));
+      if (!first) return;
+      this.show(first, this.body(1));
+      this.measure();
+      if (wanted > 1) {
+        const all = await busy(this.latest.run(path, this.body(wanted)));
+        if (all) this.showMultiples(all, this.body(wanted));
+      }
+    } catch (error) {
+      showStatus("");
+      showError(error.message);
+    }
+  }
+
+  /** Keep the time from the end of the stroke to the first spikes on the screen, readable by any profiler. */
+  measure() {
+    requestAnimationFrame(() => {
+      if (performance.getEntriesByName("stroke-end").length) performance.measure("stroke-to-spikes", "stroke-end");
+      performance.clearMarks("stroke-end");
+    });
+  }
+
+  show(result, body) {
+    const live = this.live;
+    this.result = result;
+    this.select(0, false);
+    $("again").disabled = false;
+    $("draw-warnings").replaceChildren(...result.warnings.map((warning) => Object.assign(document.createElement("li"), { textContent: warning })));
+    this.share();
+    this.offer(body);
+    if (live || calm()) return;
+    this.clock.time = 0;
+    this.clock.play();
+  }
+
+  share() {
+    const { scale, seed, guidance, smooth } = this.body(1);
+    const stroke = encode(this.stroke, exponentOf(this.model.extent));
+    writeLink({ model: this.model.id, tab: "draw", seed, draws: $("draws").value, scale: scale === 1 ? null : scale, guidance, smooth: smooth ? null : 0, stroke });
+  }
+
+  offer(body) {
+    this.home.offer(this.model.id, { kind: "draw", ...body }, () => this.picture());
+  }
+
+  showMultiples(result, body) {
+    this.result = result;
+    const entries = result.draws.map((draw, k) => [this.data(draw), `draw ${k + 1}${draw.r2 === null ? "" : ` · R² ${words(draw.r2)}`}`, () => this.select(k)]);
+    if (this.live) entries.push([this.live, "live, while you drew", () => this.select(-1)]);
+    $("draw-multiples").replaceChildren(...entries.map((entry) => smallRaster(...entry)));
+    this.mark();
+    this.offer(body);
+    const scores = result.draws.map((draw) => draw.r2).filter((score) => score !== null);
+    if (scores.length) showStatus(`${result.draws.length} draws of the same stroke; R² between ${words(Math.min(...scores))} and ${words(Math.max(...scores))}.`);
+  }
+
+  data(draw) {
+    return trialData(draw.spikes, this.result.bins, this.result.bin_width, this.order);
+  }
+
+  mark() {
+    [...$("draw-multiples").children].forEach((button, k, all) => {
+      const chosen = k === this.selected || (this.selected < 0 && this.live && k === all.length - 1);
+      button.setAttribute("aria-pressed", String(Boolean(chosen)));
+    });
+  }
+
+  /** Show one draw in the large raster and its decoded path on the field; -1 is the live trial. */
+  select(k, replay = true) {
+    this.selected = k;
+    const draw = k < 0 ? { decoded: null, r2: null } : this.result.draws[k];
+    this.raster.show(k < 0 ? this.live : this.data(draw));
+    const raw = this.body(1).smooth || this.body(1).scale !== 1 ? this.stroke : null;
+    this.field.show({ path: this.result.path, decoded: draw.decoded, raw, binWidth: this.result.bin_width });
+    const entries = [["trail", "training paths"], ["hand", "hand path"]];
+    if (raw) entries.push(["raw", "as drawn"]);
+    if (draw.decoded) entries.push(["generated", "decoded from the spikes"]);
+    legend($("field-legend"), entries);
+    const name = k < 0 ? "Live trial" : `Draw ${k + 1}`;
+    $("draw-summary").textContent = `${name}: ${this.raster.summary}.`;
+    this.score(draw, name);
+    this.mark();
+    if (replay && !calm()) {
+      this.clock.time = 0;
+      this.clock.play();
+    }
+  }
+
+  score(draw, name) {
+    if (draw.r2 === null) {
+      $("score").replaceChildren();
+      return;
+    }
+    const note = "R² of the hand decoded from spikes by a linear decoder of recorded trials: 1 is perfect, 0 is no better than the mean.";
+    const entries = [{ name: "Decoded from these spikes", kind: "generated", value: draw.r2 }];
+    if (this.result.r2_real !== null) entries.push({ name: "Recorded test trials", kind: "recorded", value: this.result.r2_real });
+    $("score").replaceChildren(bars(entries, note));
+    showStatus(`${name}: decoded path with R² ${words(draw.r2)}; recorded trials reach ${words(this.result.r2_real)}.`);
+  }
+
+  picture() {
+    const draw = this.selected < 0 ? { decoded: null, r2: null } : this.result.draws[this.selected];
+    const { model } = this;
+    const score = draw.r2 === null ? "" : `The path decoded from the spikes has R² ${words(draw.r2)}${this.result.r2_real === null ? "" : ` (recorded trials: ${words(this.result.r2_real)})`}. `;
+    return picture({
+      title: "Spikes generated for a drawn hand path",
+      caption: `${score}Model ${model.name} (${model.kind}), ${model.neurons} neurons sorted by preferred direction, seed ${this.body(1).seed}. spikeloom studio.`,
+      data: this.raster.data,
+      field: { extent: model.extent, training: model.training_paths, path: this.result.path, decoded: draw.decoded, unit: model.path_unit },
+    });
+  }
+}

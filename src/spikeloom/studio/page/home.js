@@ -1,0 +1,90 @@
+// Take home: files of the server, pictures made here, the lines that make the same, and the permanent link.
+
+import { request, requestFile, saveFile } from "./api.js";
+import { busy, make, showError, showStatus } from "./dom.js";
+import { pngOf } from "./picture.js";
+
+const FILES = [["h5", "Trials file (.h5)"], ["nwb", "NWB (.nwb)"], ["csv", "Table (.csv)"]];
+
+export class Home {
+  /** Build the part inside an element. `name` begins the names of files. */
+  constructor(host, name) {
+    Object.assign(this, { name, body: null, model: null, picture: null });
+    const files = make("div", { class: "group", role: "group" }, ...FILES.map(([format, label]) => this.button(label, () => this.file(format))));
+    files.setAttribute("aria-label", "Files of the spikes");
+    const pictures = make("div", { class: "group", role: "group" }, this.button("Picture (.svg)", () => this.svg()), this.button("Picture (.png)", () => this.png()));
+    pictures.setAttribute("aria-label", "Pictures");
+    this.python = make("pre", { tabIndex: 0 });
+    this.shell = make("pre", { tabIndex: 0 });
+    this.link = make("pre", { tabIndex: 0 });
+    this.details = make("details", { class: "home" }, make("summary", {}, "Take home"), make("div", { class: "group" }, files, pictures));
+    for (const [title, block] of [["Python", this.python], ["Command line", this.shell], ["Permanent link", this.link]]) {
+      this.details.append(make("h3", {}, title, this.button("Copy", () => this.copy(block, title))), block);
+      block.setAttribute("aria-label", title);
+    }
+    this.details.append(make("p", { class: "soft" }, "The link opens the same model, seed and stroke again, on this computer, while the studio is running at this address."));
+    this.details.addEventListener("toggle", () => this.lines());
+    this.card = make("div", { class: "card", hidden: true }, this.details);
+    host.append(this.card);
+  }
+
+  button(label, action) {
+    const button = make("button", { type: "button" }, label);
+    button.addEventListener("click", async () => {
+      showError(null);
+      button.disabled = true;
+      try {
+        await busy(Promise.resolve(action()));
+      } catch (error) {
+        showError(error.message);
+      }
+      button.disabled = false;
+    });
+    return button;
+  }
+
+  /** Offer what a request made; `picture()` returns an SVG document as text. */
+  offer(model, body, picture) {
+    Object.assign(this, { model, body, picture, written: null });
+    this.card.hidden = false;
+    this.lines();
+  }
+
+  hide() {
+    this.card.hidden = true;
+  }
+
+  async lines() {
+    this.link.textContent = location.href;
+    if (!this.details.open || this.written === this.body || this.card.hidden) return;
+    this.written = this.body;
+    try {
+      const lines = await request(`/api/models/${this.model}/lines`, { request: this.body, format: "h5" });
+      this.python.textContent = lines.python;
+      this.shell.textContent = lines.shell;
+    } catch (error) {
+      showError(error.message);
+    }
+  }
+
+  async file(format) {
+    const { blob, name } = await requestFile(`/api/models/${this.model}/download`, { request: this.body, format }, `${this.name}.${format}`);
+    saveFile(blob, name);
+    showStatus(`Saved ${name}.`);
+  }
+
+  svg() {
+    saveFile(new Blob([this.picture()], { type: "image/svg+xml" }), `${this.name}.svg`);
+    showStatus(`Saved ${this.name}.svg.`);
+  }
+
+  async png() {
+    saveFile(await pngOf(this.picture()), `${this.name}.png`);
+    showStatus(`Saved ${this.name}.png.`);
+  }
+
+  async copy(block, title) {
+    await navigator.clipboard.writeText(block.textContent);
+    showStatus(`${title} copied.`);
+  }
+}

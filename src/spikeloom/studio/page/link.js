@@ -1,0 +1,20 @@
+// The permanent link: model, tab and everything that a request needs, in the fragment of the address.
+
+let written = null;
+
+/** Return the fields of a fragment. */
+export const readLink = () => new URLSearchParams(location.hash.slice(1));
+
+/** Write fields into the fragment, leaving out those that are null. */
+export function writeLink(fields) {
+  const kept = Object.entries(fields).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  written = `#${new URLSearchParams(kept)}`;
+  history.replaceState(null, "", location.pathname + written);
+}
+
+/** Call `listener(fields)` when the person opens another link in this tab. */
+export function onLink(listener) {
+  addEventListener("hashchange", () => {
+    if (location.hash !== written) listener(readLink());
+  });
+}

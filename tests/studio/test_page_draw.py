@@ -1,0 +1,184 @@
+"""The tab Draw in a real browser: strokes by mouse, keyboard and link, live spikes, files, reloads, several clients."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.studio.opened import TOKEN, Opened, spikes_in
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)"),
+]
+
+RASTER = "#draw-raster canvas"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def opened(browser: Any, served: Any) -> Iterator[Opened]:
+    tab = Opened(browser, served.base)
+    yield tab
+    tab.close()
+
+
+def counts_of(draw: dict[str, Any], bins: int) -> np.ndarray:
+    """Return counts (bin, neuron) of a raster."""
+    return np.stack([np.bincount(np.array(one, int), minlength=bins) for one in draw["spikes"]], 1)
+
+
+def test_a_circle_of_sixty_moves_becomes_spikes_and_a_decoded_path(opened: Opened, served: Any) -> None:
+    opened.model("draw").circle()
+    assert opened.pixels("field", "ink") > 200
+    assert opened.pixels("field", "generated") == 0
+    body, answer = opened.lift()
+    times = [time for _, _, time in body["points"]]
+    assert len(times) >= 30
+    assert times[0] == 0
+    assert (np.diff(times) > 0).all()
+    assert times[-1] > 0.7
+    assert answer["bins"] == pytest.approx(times[-1] / answer["bin_width"], abs=1)
+    opened.page.locator("#score b").first.wait_for()
+    assert f"{spikes_in(answer['draws'][0])} spikes of 12 neurons" in opened.label(RASTER)
+    opened.page.get_by_role("button", name="Play").first.wait_for()
+    assert opened.pixels("field", "generated") > 100
+    score = opened.page.locator("#score").inner_text().replace("\u2212", "-")
+    assert f"{answer['draws'][0]['r2']:.2f}" in score
+    assert f"{answer['r2_real']:.2f}" in score
+    opened.page.locator("#draw-multiples .multiple").nth(3).wait_for()
+    assert opened.page.evaluate("performance.getEntriesByName('stroke-to-spikes').length") == 1
+    assert opened.console == []
+    assert {re.match(r"\w+://[^/]+", url).group() for url in opened.addresses} == {served.base}
+
+
+def test_another_draw_shows_its_own_spikes(opened: Opened) -> None:
+    opened.model("draw")
+    opened.page.select_option("#draws", "4")
+    opened.page.get_by_role("button", name="Line").click()
+    opened.page.locator("#draw-multiples .multiple").nth(3).wait_for()
+    first = opened.label(RASTER)
+    opened.page.locator("#draw-multiples .multiple").nth(2).click()
+    assert opened.label(RASTER) != first
+    assert opened.page.locator("#draw-summary").inner_text().startswith("Draw 3")
+    opened.page.locator(RASTER).press("ArrowDown")
+    assert re.search(r"Neuron \d+ is chosen", opened.label(RASTER))
+
+
+def test_a_stroke_by_keyboard(opened: Opened) -> None:
+    opened.model("draw").page.focus("#field")
+    keyboard = opened.page.keyboard
+    keyboard.press(" ")
+    keyboard.down("ArrowRight")
+    opened.page.wait_for_timeout(350)
+    keyboard.down("ArrowUp")
+    opened.page.wait_for_timeout(250)
+    keyboard.up("ArrowRight")
+    keyboard.up("ArrowUp")
+    body, answer = opened.during(lambda: keyboard.press(" "), "/draw")
+    (x0, y0, _), (x1, y1, seconds) = body["points"][0], body["points"][-1]
+    assert x1 - x0 > y1 - y0 > 0
+    assert seconds > 0.5
+    assert spikes_in(answer["draws"][0]) > 0
+
+
+def test_a_link_draws_the_same_stroke_again(opened: Opened, browser: Any, served: Any) -> None:
+    opened.model("draw").circle()
+    body, answer = opened.lift()
+    opened.page.locator("#draw-multiples .multiple").first.wait_for()
+    link = opened.page.url
+    assert TOKEN not in link
+    again = Opened(browser, served.base, link.split("#")[1])
+    again.page.get_by_text("This page needs its token").wait_for()
+    again.page.fill("#pasted", f"{served.base}/#token={TOKEN}")
+    second, same = again.during(lambda: again.page.get_by_role("button", name="Open").click(), "/draw")
+    assert second["points"] == body["points"]
+    assert same["draws"][0]["spikes"] == answer["draws"][0]["spikes"]
+    again.close()
+
+
+def test_a_reload_in_the_middle_comes_back_with_the_stroke(opened: Opened) -> None:
+    opened.model("draw")
+    opened.page.select_option("#draws", "12")
+    opened.page.get_by_role("button", name="Figure eight").click()
+    opened.page.locator("#score b").first.wait_for()
+    _, answer = opened.during(lambda: opened.page.reload(), "/draw")
+    assert spikes_in(answer["draws"][0]) > 0
+    opened.page.locator("#draw-multiples .multiple").nth(11).wait_for()
+    assert opened.page.input_value("#draws") == "12"
+
+
+def test_two_clients_get_their_own_spikes(opened: Opened, browser: Any, served: Any) -> None:
+    other = Opened(browser, served.base)
+    opened.model("draw")
+    other.model("draw")
+    for tab, seed in ((opened, 11), (other, 12)):
+        tab.page.select_option("#draws", "1")
+        tab.page.fill("#seed", str(seed))
+    body, first = opened.during(lambda: opened.page.get_by_role("button", name="Circle").click(), "/draw")
+    assert body["seed"] == 11
+    body, second = other.during(lambda: other.page.get_by_role("button", name="Circle").click(), "/draw")
+    assert body["seed"] == 12
+    assert first["path"] == second["path"]
+    assert first["draws"][0]["spikes"] != second["draws"][0]["spikes"]
+    other.close()
+    _, again = opened.during(lambda: opened.page.get_by_role("button", name="Circle").click(), "/draw")
+    assert again == first
+
+
+def test_every_spike_is_a_click(opened: Opened) -> None:
+    data = {"spikes": [[0, 3, 3], [], [7]], "bins": 10, "binWidth": 0.02, "order": [2, 0, 1]}
+    clicks, one, sound = opened.page.evaluate(
+        """async (data) => {
+          const { clicksOf, renderClicks } = await import("/static/listen.js");
+          const sides = renderClicks(data, null, 0.5, 8000);
+          return [clicksOf(data, null), clicksOf(data, 1), sides.map((side) => [...side])];
+        }""",
+        data,
+    )
+    bins = sorted((int(time / 0.02), data["order"][row]) for time, row in clicks)
+    assert bins == [(0, 0), (3, 0), (3, 0), (7, 2)]
+    assert len(one) == 3
+    loud = np.abs(np.array(sound)).max(0) > 0.01
+    starts = sorted(int(time / 0.5 * 8000) for time, _ in clicks)
+    assert all(loud[start : start + 20].any() for start in starts)
+    assert not loud[starts[2] + 100 : starts[3] - 100].any()
+
+
+def test_strokes_survive_a_link(opened: Opened) -> None:
+    points = [[0.0123, -0.0456, 0.0], [0.0124, -0.05, 0.016], [-0.3, 0.2, 1.25]]
+    same, damaged = opened.page.evaluate(
+        """async (points) => {
+          const { decode, encode } = await import("/static/stroke.js");
+          return [decode(encode(points, -4)), ["", "x_1.2.3_4.5.6", "-4_1.2_3.4.5", "99_1.2.3_4.5.6"].map(decode)];
+        }""",
+        points,
+    )
+    assert np.allclose(same, points, atol=1e-9)
+    assert damaged == [None] * 4
+
+
+def test_an_error_is_a_sentence_that_is_announced(opened: Opened) -> None:
+    opened.model("draw")
+    answer = json.dumps({"error": "The model is busy."})
+    opened.page.route("**/draw", lambda route: route.fulfill(status=503, body=answer))
+    opened.page.get_by_role("button", name="Line").click()
+    opened.page.get_by_role("alert").get_by_text("The model is busy.").wait_for()
+    opened.page.unroute("**/draw")
+    opened.page.get_by_role("button", name="Line").click()
+    opened.page.locator("#score b").first.wait_for()
+    assert not opened.page.get_by_role("alert").is_visible()
