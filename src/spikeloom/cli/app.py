@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from spikeloom.cli import data, judge, model, published, studio, traverse, trials, tune
+from spikeloom.cli import data, judge, live, model, published, studio, traverse, trials, tune
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command("recipes", epilog=model.RECIPES)(model.recipes)
 app.command("fit", epilog=model.FIT)(model.fit)
 app.command("tune", epilog=tune.TUNE)(tune.tune)
 app.command("sample", epilog=model.SAMPLE)(model.sample)
+app.command("live", epilog=live.LIVE)(live.live)
 app.command("encode", epilog=model.ENCODE)(model.encode)
 app.command("traverse", epilog=traverse.TRAVERSE)(traverse.traverse)
 app.command("evaluate", epilog=judge.EVALUATE)(judge.evaluate)

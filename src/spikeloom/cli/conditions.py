@@ -65,11 +65,20 @@ def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "di
             values[name] = None
         elif condition.per_bin:
             values[name] = _drawn_path(Path(value), condition, model.facts.bin_width, n_bins)
-        elif condition.kind == "category":
-            values[name] = next((category for category in condition.categories if str(category) == value), value)
         else:
-            values[name] = _numbers(name, value, condition.size)
+            values[name] = read_value(condition, value)
     return values
+
+
+def read_value(condition: "NamedCondition", text: str) -> "ArrayLike":
+    """Return the category, the number or the numbers of a condition that a text holds.
+
+    Raises:
+        ConditionError: The text does not hold the numbers of the condition.
+    """
+    if condition.kind == "category":
+        return next((category for category in condition.categories if str(category) == text), text)
+    return _numbers(condition.name, text, condition.size)
 
 
 def _numbers(name: str, value: str, size: int) -> float | list[float]:

@@ -1,0 +1,116 @@
+"""Live spikes over the Lab Streaming Layer (pylsl, extra `lsl`).
+
+In: for each condition one numeric stream with the name of the condition, such as `hand_vel`, and one channel for each
+dimension. It may begin after the server and may break off and return. Its clock is corrected by LSL.
+
+Out: one stream `spikeloom`. Counts have the type `counts`, one channel per neuron, and one sample per bin with the time
+of the bin's end. Spike times have the type `spikes`, one channel with the number of the neuron, and one sample per
+spike with its time.
+"""
+
+import time
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from spikeloom.errors import SpikeloomError, missing_extra
+from spikeloom.live.protocol import Bin, Sample, spikes_of
+from spikeloom.live.server import Receive, Transport
+from spikeloom.live.session import Session, Source
+
+if TYPE_CHECKING:
+    from pylsl import ContinuousResolver, StreamInfo, StreamInlet, StreamOutlet
+
+NAME = "spikeloom"
+"""Name of the stream of spikes, and the source by which its readers find it again after a restart."""
+
+MOST_SAMPLES = 4096
+"""Largest number of samples that are fetched from a stream at once."""
+
+
+def import_pylsl() -> ModuleType:
+    """Return the module pylsl, or raise an error that names the extra."""
+    try:
+        import pylsl
+    except (ImportError, RuntimeError) as error:  # RuntimeError: the package without its binary library
+        raise missing_extra("Streams of the Lab Streaming Layer need", "pylsl", "lsl") from error
+    return pylsl
+
+
+class Lsl(Transport):
+    """Streams of the Lab Streaming Layer; see the module.
+
+    Raises:
+        SettingError: if pylsl is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._pylsl = import_pylsl()
+        self._resolvers: dict[str, ContinuousResolver] = {}
+        self._inlets: dict[str, StreamInlet] = {}
+        self._outlet: StreamOutlet | None = None
+        self._refused: set[str] = set()
+
+    async def open(self, session: Session, receive: Receive) -> None:
+        """Make the stream of spikes, and look for the streams of conditions; see `Transport.open`."""
+        del receive  # samples of LSL are numbers, not messages
+        self._session = session
+        self._resolvers = {name: self._pylsl.ContinuousResolver("name", name) for name in session.samples.named}
+        self._source = Source(time.monotonic() - self._pylsl.local_clock())
+        self._outlet = self._pylsl.StreamOutlet(self._info(session))
+        self.address = f"LSL stream {NAME}"
+
+    def send(self, one: Bin) -> None:
+        """Push a bin into the stream; see `Transport.send`."""
+        session = self._session
+        if self._outlet is None or session.start is None:
+            return
+        clock = self._pylsl.local_clock() - time.monotonic() + session.start
+        if session.spike_times:
+            for neuron, spike in zip(*spikes_of(one, bin_width=session.bin_width), strict=True):
+                self._outlet.push_sample([neuron], clock + spike)
+        else:
+            self._outlet.push_sample(one.counts.tolist(), clock + one.start + session.bin_width)
+
+    def poll(self) -> None:
+        """Fetch the samples of all streams; see `Transport.poll`."""
+        for name, resolver in self._resolvers.items():
+            if name not in self._inlets:
+                self._find(name, resolver)
+            if name in self._inlets:
+                rows, times = self._inlets[name].pull_chunk(timeout=0.0, max_samples=MOST_SAMPLES)
+                for row, stamp in zip(rows, times, strict=True):
+                    self._add(name, row, stamp)
+
+    def close(self) -> None:
+        """Close all streams; see `Transport.close`."""
+        for inlet in self._inlets.values():
+            inlet.close_stream()
+        self._inlets, self._resolvers, self._outlet = {}, {}, None
+
+    def _add(self, name: str, row: list[float], stamp: float) -> None:
+        """Take a sample of the stream of a condition, or count it as refused."""
+        try:
+            sample = Sample(time=stamp, condition={name: row})
+            self._session.samples.check(sample.condition)
+            self._session.add(sample, self._source, time.monotonic())
+        except (SpikeloomError, ValueError):
+            self._session.statistics.refused += 1
+
+    def _find(self, name: str, resolver: "ContinuousResolver") -> None:
+        """Connect to the stream of a condition if it has appeared. A stream of another size is counted as refused."""
+        for info in resolver.results():
+            fits = info.channel_count() == self._session.samples.named[name].size
+            if fits and info.channel_format() != self._pylsl.cf_string:
+                flags = self._pylsl.proc_clocksync
+                self._inlets[name] = self._pylsl.StreamInlet(info, max_buflen=10, processing_flags=flags)
+                self._inlets[name].open_stream(timeout=1.0)
+                return
+            if info.uid() not in self._refused:
+                self._refused.add(info.uid())
+                self._session.statistics.refused += 1
+
+    def _info(self, session: Session) -> "StreamInfo":
+        pylsl, n_neurons = self._pylsl, session.n_neurons
+        if session.spike_times:
+            return pylsl.StreamInfo(NAME, "spikes", 1, pylsl.IRREGULAR_RATE, pylsl.cf_int32, NAME)
+        return pylsl.StreamInfo(NAME, "counts", n_neurons, 1 / session.bin_width, pylsl.cf_int32, NAME)

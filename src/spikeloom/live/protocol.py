@@ -1,0 +1,142 @@
+"""Messages of a live connection: JSON objects, one per line over TCP and one per datagram over UDP.
+
+===================== ===================================================================================
+message               meaning
+===================== ===================================================================================
+to the server         ``{"time": 1.234, "condition": {"hand_vel": [0.1, -0.2]}}``: a sample of some
+                      conditions at a time on the client's own clock, s. Without `time` it holds from its
+                      arrival. ``{}`` changes nothing.
+first to a TCP client ``{"n_neurons": 97, "bin_width": 0.02, "conditions": {"hand_vel": 2}}``: the model,
+                      and the size of each condition
+a bin to the client   ``{"bin": 7, "time": 0.14, "counts": [0, 2, ...], "late": 0}``: spikes of each
+                      neuron in bin 7, which begins at 0.14 s, and the number of samples since the bin
+                      before that came too late for their own bin
+the same with times   ``{"bin": 7, "time": 0.14, "spikes": [[1, 0.1467], [1, 0.1533]], "late": 0}``:
+                      number of the neuron and time of each spike, s
+refusal to the client ``{"error": "A message must be ..."}``: the client's message was ignored
+===================== ===================================================================================
+
+Messages come from a network, so size, depth, names and numbers are checked before anything is done with them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+from jaxtyping import Integer
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+
+from spikeloom.errors import DataError
+from spikeloom.trials.nwb import spike_times
+
+LARGEST_MESSAGE = 16_384
+"""Largest message of a client, bytes."""
+
+MOST_NUMBERS = 64
+"""Largest number of conditions in a message, and of numbers in a condition."""
+
+LONGEST_ERROR = 400
+"""Longest refusal, characters."""
+
+Text = Annotated[str, Field(max_length=200)]
+Value = FiniteFloat | Text | Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_NUMBERS)]
+"""Value of a condition: a number, a category, or the numbers of its dimensions."""
+
+
+class Sample(BaseModel):
+    """Message of a client: values of conditions at a time.
+
+    Args:
+        time: Time on the client's clock, s. `None` is the time of arrival.
+        condition: Name -> value of the conditions that the sample sets.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    time: FiniteFloat | None = None
+    condition: dict[Text, Value] = Field(default_factory=dict, max_length=MOST_NUMBERS)
+
+
+@dataclass(frozen=True, eq=False)
+class Bin:
+    """Spikes of one bin.
+
+    Args:
+        number: Number of the bin, from 0.
+        start: Time at which it begins, s since the beginning of bin 0.
+        counts: Spikes of each neuron.
+        late: Number of samples since the bin before that came too late for their own bin.
+    """
+
+    number: int
+    start: float
+    counts: Integer[np.ndarray, " neuron"]
+    late: int
+
+
+def read_sample(packet: bytes) -> Sample:
+    """Return the sample in a message of a client.
+
+    Raises:
+        DataError: if the message is too large, no JSON, or has other fields, types or numbers than a sample.
+    """
+    if len(packet) > LARGEST_MESSAGE:
+        raise too_large(len(packet))
+    try:
+        return Sample.model_validate_json(packet)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"][:2])
+        raise DataError(
+            'A message must be {"time": seconds, "condition": {name: number, text or list of numbers}}.',
+            f"{f'{field!r}: ' if field else ''}{first['msg']}.",
+            "",
+        ) from error
+
+
+def too_large(size: int | None = None) -> DataError:
+    """Return the error for a message of more than `LARGEST_MESSAGE` bytes, of known or unknown size."""
+    return DataError(
+        f"A message must have at most {LARGEST_MESSAGE} bytes.",
+        "It was longer." if size is None else f"It had {size}.",
+        "",
+    )
+
+
+def greeting(*, n_neurons: int, bin_width: float, conditions: Mapping[str, int]) -> bytes:
+    """Return the first message to a client; `conditions` maps names to sizes."""
+    return _line({"n_neurons": n_neurons, "bin_width": bin_width, "conditions": dict(conditions)})
+
+
+def counts_message(one: Bin) -> bytes:
+    """Return a bin as a message with the count of each neuron."""
+    return _line({"bin": one.number, "time": one.start, "counts": one.counts.tolist(), "late": one.late})
+
+
+def spikes_message(one: Bin, *, bin_width: float) -> bytes:
+    """Return a bin as a message with the times of its spikes, s, in order of time.
+
+    Several spikes of a neuron divide the bin evenly, as in the NWB files that spikeloom writes.
+    """
+    neurons, times = spikes_of(one, bin_width=bin_width)
+    spikes = [[neuron, round(time, 6)] for neuron, time in zip(neurons, times, strict=True)]
+    return _line({"bin": one.number, "time": one.start, "spikes": spikes, "late": one.late})
+
+
+def spikes_of(one: Bin, *, bin_width: float) -> tuple[list[int], list[float]]:
+    """Return the neuron and the time, s, of each spike of a bin, in order of time."""
+    times, _ = spike_times(one.counts[None, None], np.array([one.start]), bin_width)
+    neurons = np.repeat(np.arange(len(one.counts)), one.counts)
+    order = np.argsort(times, kind="stable")
+    return neurons[order].tolist(), times[order].tolist()
+
+
+def refusal(error: Exception) -> bytes:
+    """Return the message to a client whose message was refused."""
+    return _line({"error": str(error)[:LONGEST_ERROR]})
+
+
+def _line(message: dict[str, object]) -> bytes:
+    return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"

@@ -1,0 +1,108 @@
+"""Resample samples of conditions, which arrive at any rate, to the bins of a trial.
+
+The value of a bin is the mean of the samples whose times lie in it: the circular mean of angles, and the last sample of
+a category. A bin without samples has no value here, so the trial keeps the value of the bin before.
+
+A sample is late if its bin was generated before it arrived. It is counted. If it is newer than every sample before, it
+counts for the next bin; otherwise it is dropped.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from spikeloom.angles import circular_mean
+from spikeloom.errors import ConditionError, DataError
+from spikeloom.live.protocol import Value
+from spikeloom.models.common.named_condition import NamedCondition
+from spikeloom.shapes import Numbers
+
+LONGEST_AHEAD = 10.0
+"""Longest time by which a sample may be ahead of the present bin, s; it bounds the memory."""
+
+MOST_PER_BIN = 4096
+"""Largest number of samples of a condition that one bin keeps; further ones are not used."""
+
+ROUNDING = 1e-6
+"""A sample that is earlier than a bin by less than this part of a bin belongs to it, because times are rounded."""
+
+
+class BinnedSamples:
+    """Samples of conditions that wait for their bin; see the module.
+
+    Args:
+        conditions: Conditions that a sample may set.
+        bin_width: Width of a bin, s.
+
+    Attributes:
+        next_bin: Number of the bin that `take` returns next.
+        late: Number of late samples so far.
+    """
+
+    def __init__(self, conditions: tuple[NamedCondition, ...], *, bin_width: float) -> None:
+        self.named = {one.name: one for one in conditions}
+        self.bin_width, self.next_bin, self.late = bin_width, 0, 0
+        self._newest = -math.inf
+        self._waiting: dict[int, dict[str, list[Value]]] = {}
+
+    def check(self, condition: Mapping[str, Value]) -> None:
+        """Raise a ConditionError if a name is unknown, or a value is not one of its condition."""
+        for name, value in condition.items():
+            if name not in self.named:
+                raise ConditionError(f"This trial follows {list(self.named) or 'no conditions'}.", f"Got {name!r}.", "")
+            self._check_value(self.named[name], value)
+
+    def add(self, time: float, condition: Mapping[str, Value]) -> None:
+        """Add a sample, checked before.
+
+        Args:
+            time: Time of the sample, s since the beginning of bin 0.
+            condition: Name -> value.
+
+        Raises:
+            DataError: if the sample is further ahead than `LONGEST_AHEAD`.
+        """
+        position = time / self.bin_width + ROUNDING
+        if position >= self.next_bin + LONGEST_AHEAD / self.bin_width + 1:
+            raise DataError(
+                f"The time of a sample must be at most {LONGEST_AHEAD:g} s ahead of the present bin.",
+                f"It was {time - self.next_bin * self.bin_width:.3g} s ahead.",
+                "Send times in seconds of one clock.",
+            )
+        number, newer = math.floor(position), time > self._newest
+        if number < self.next_bin:
+            self.late += 1
+            if not newer:
+                return
+            number = self.next_bin
+        self._newest = max(time, self._newest)
+        values = self._waiting.setdefault(number, {})
+        for name, value in condition.items():
+            kept = values.setdefault(name, [])
+            if len(kept) < MOST_PER_BIN:
+                kept.append(value)
+
+    def take(self) -> dict[str, Numbers | str]:
+        """Return the values of the next bin, only of conditions that have samples in it, and go to the bin after."""
+        values = self._waiting.pop(self.next_bin, {})
+        self.next_bin += 1
+        return {name: bin_value(self.named[name], kept) for name, kept in values.items()}
+
+    def _check_value(self, one: NamedCondition, value: Value) -> None:
+        array = np.asarray(value)
+        if one.kind != "category" and (array.dtype.kind not in "fiu" or array.size != one.size):
+            raise ConditionError(f"{one.name} needs {one.size} number(s).", f"It was {str(value)[:80]!r}.", "")
+        if one.kind == "category":
+            one.encode(array.reshape(-1)[:1] if array.size == 1 else array)
+
+
+def bin_value(one: NamedCondition, values: Sequence[Value] | Numbers) -> Numbers | str:
+    """Return the value of a bin, (dim,), a number or a category, from the samples that lie in it; see the module."""
+    if one.kind == "category":
+        last = values[-1]
+        return last if isinstance(last, str) else np.asarray(last)
+    rows = np.array(values, np.float64).reshape(len(values), one.size)
+    circular = one.kind == "circular"
+    mean = np.array(circular_mean(rows, one.period, low=one.origin)) if circular else rows.mean(0)
+    return mean if one.per_bin or one.size > 1 else mean.reshape(())

@@ -1,0 +1,118 @@
+"""A model for the package neural-data-simulator, whose encoder turns samples of behaviour into firing rates.
+
+The settings of its encoder name a Python file with a function `create_model`. This one is enough:
+
+    from spikeloom.live import simulator
+
+    def create_model():
+        return simulator.create_model("runs/reach", condition="hand_vel")
+
+The encoder calls `encode` with a chunk of samples and gets the rates of the present bin, spikes/s, for each of them. A
+bin is generated when its first samples arrive, with their mean; bins without samples keep the condition.
+"""
+
+from collections.abc import Callable
+from os import PathLike
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from spikeloom.errors import ConditionError, SettingError, ShapeError
+from spikeloom.live.samples import ROUNDING, bin_value
+from spikeloom.models.common.base import Model
+from spikeloom.recipe import load_model
+from spikeloom.shapes import Numbers
+
+LONGEST_GAP = 10.0
+"""Longest time without samples that is generated, s. After a longer one the trial continues without the gap."""
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """Samples of neural-data-simulator: times (sample,) or (sample, 1), s, and data (sample, dim)."""
+
+    timestamps: Numbers
+    data: Numbers
+
+
+class LiveEncoder:
+    """A live trial with the method `encode` of neural-data-simulator; see the module.
+
+    Args:
+        model: A trained model that can generate live.
+        condition: Name of the condition that the samples hold. It may be left out if the model has only one.
+        seed: Random seed.
+
+    Raises:
+        SettingError: if neural-data-simulator is not installed, or the model cannot generate live.
+        ConditionError: if the model has no such condition, or it has others beside it.
+    """
+
+    def __init__(self, model: Model, *, condition: str | None = None, seed: int = 0) -> None:
+        self._make = _samples_class()
+        names = model.facts.conditions.names
+        if names != [condition or (names[0] if names else "")]:
+            raise ConditionError(
+                "The samples must hold the only condition of the model.",
+                f"The model has {names or 'none'}, and the samples hold {condition or 'no named condition'}.",
+                "Choose a run with one condition.",
+            )
+        self._condition = model.facts.conditions.each[0]
+        self._live = model.live(seed, condition=names)
+        self._n_neurons, self._width = model.n_neurons, model.facts.bin_width
+        self._start: float | None = None
+        self._skipped = 0
+
+    def encode(self, data: Samples) -> Samples:
+        """Return the rates (sample, neuron), spikes/s, at the times of samples (sample, dim) of the condition.
+
+        Raises:
+            ShapeError: if the samples have another number of dimensions than the condition.
+        """
+        times = np.asarray(data.timestamps, np.float64).reshape(-1)
+        if not len(times):
+            return self._make(data.timestamps, np.zeros((0, self._n_neurons)))
+        rows = np.asarray(data.data, np.float64).reshape(len(times), -1)
+        if rows.shape[1] != self._condition.size:
+            raise ShapeError(
+                f"Samples of {self._condition.name} have {self._condition.size} dimensions (sample, dim).",
+                f"These have shape {rows.shape}.",
+                "",
+            )
+        numbers = self._bins_of(times)
+        rates = [self._rates_in(int(number), rows[numbers == number]) for number in np.unique(numbers)]
+        return self._make(data.timestamps, np.concatenate(rates))
+
+    def _bins_of(self, times: Numbers) -> Numbers:
+        """Return the bin of each sample (sample,); times that run backwards belong to the bin before them."""
+        if self._start is None:
+            self._start = float(times[0])
+        numbers = np.floor((times - self._start) / self._width + ROUNDING).astype(np.int64)
+        return np.maximum.accumulate(numbers)
+
+    def _rates_in(self, number: int, rows: Numbers) -> Numbers:
+        """Generate up to this bin, and return its rates (sample, neuron) for each of its samples (sample, dim)."""
+        missing = number - self._skipped - self._live.bins
+        if missing * self._width > LONGEST_GAP:
+            self._skipped += missing
+            missing = 0
+        for _ in range(missing):
+            self._live.step()
+        if missing >= 0:
+            self._live.step(bin_value(self._condition, rows))
+        return np.repeat(self._live.rates[None] / self._width, len(rows), axis=0)
+
+
+def create_model(run: str | PathLike[str], *, condition: str | None = None, seed: int = 0) -> LiveEncoder:
+    """Return the encoder of a run, for the function `create_model` of a plugin; see `LiveEncoder`."""
+    return LiveEncoder(load_model(run), condition=condition, seed=seed)
+
+
+def _samples_class() -> Callable[[Numbers, Numbers], Samples]:
+    try:
+        from neural_data_simulator.core.samples import Samples as Made
+    except ImportError as error:
+        raise SettingError(
+            "This model needs neural-data-simulator.", "It is not installed.", "Type: pip install neural-data-simulator"
+        ) from error
+    return Made

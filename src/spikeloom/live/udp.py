@@ -1,0 +1,91 @@
+"""Live spikes over UDP: one JSON object per datagram in both directions; see `protocol`.
+
+UDP has no connections. A client that has sent a valid message gets all bins until it is silent for `SILENCE`. A program
+that only listens sends ``{}`` once in a while.
+"""
+
+import asyncio
+import time
+from typing import NamedTuple
+
+from spikeloom.live.addresses import cannot_listen, in_words
+from spikeloom.live.protocol import Bin
+from spikeloom.live.server import Receive, Transport
+from spikeloom.live.session import Session, Source
+
+SILENCE = 10.0
+"""Time after which a silent client gets no more bins, s."""
+
+MOST_CLIENTS = 64
+"""Largest number of clients; a new one replaces the one that was silent longest."""
+
+LARGEST_DATAGRAM = 65_000
+"""Largest datagram, bytes; larger messages are dropped and counted."""
+
+Address = tuple[str, int] | tuple[str, int, int, int]
+"""Address of a client in version 4 or 6 of the internet protocol."""
+
+
+class _Client(NamedTuple):
+    source: Source
+    last: float
+
+
+class Udp(Transport, asyncio.DatagramProtocol):
+    """UDP server on an address.
+
+    Args:
+        host: Address to listen on. The default accepts programs of this machine only.
+        port: Port; 0 chooses a free one.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
+        self._host, self._port = host, port
+        self._clients: dict[Address, _Client] = {}
+        self._socket: asyncio.DatagramTransport | None = None
+
+    async def open(self, session: Session, receive: Receive) -> None:
+        """Begin to listen; see `Transport.open`."""
+        self._session, self._receive = session, receive
+        try:
+            self._socket, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+                lambda: self, local_addr=(self._host, self._port)
+            )
+        except OSError as error:
+            raise cannot_listen(error, self._host, self._port) from error
+        self.address = in_words(self._socket.get_extra_info("sockname"))
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Take a message of a client."""
+        before = self._clients.pop(addr, None)
+        client = _Client(Source() if before is None else before.source, time.monotonic())
+        self._clients[addr] = client  # at the end, as the client of the latest message
+        answer = self._receive(data, client.source)
+        if answer is None:
+            if len(self._clients) > MOST_CLIENTS:
+                del self._clients[next(iter(self._clients))]
+            return
+        del self._clients[addr]
+        if before is not None:
+            self._clients[addr] = before
+        self._send_to(addr, answer)
+
+    def send(self, one: Bin) -> None:
+        """Send a bin to all clients that are not silent; see `Transport.send`."""
+        now = time.monotonic()
+        self._clients = {key: client for key, client in self._clients.items() if now - client.last < SILENCE}
+        if self._clients:
+            message = self._session.message(one)
+            for address in self._clients:
+                self._send_to(address, message)
+
+    def close(self) -> None:
+        """Close the socket; see `Transport.close`."""
+        if self._socket is not None:
+            self._socket.close()
+
+    def _send_to(self, address: Address, message: bytes) -> None:
+        if self._socket is None or len(message) > LARGEST_DATAGRAM:
+            self._session.statistics.dropped += 1
+        else:
+            self._socket.sendto(message, address)
