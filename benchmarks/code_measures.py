@@ -68,6 +68,11 @@ def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
 def chosen_on() -> tuple[Trials, Trials, Trials]:
     """Return training, validation and inner held-out trials; test trials and the held-out targets are not used."""
     train, validation, _, _ = arm_data()
+    return chosen_within(train, validation)
+
+
+def chosen_within(train: Trials, validation: Trials) -> tuple[Trials, Trials, Trials]:
+    """Return training, validation and inner held-out trials of these trials."""
     points = np.array([[(column - 2.5) * 0.04, (row - 2.5) * 0.04] for row, column in INNER])
     apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, validation)]
     return train.select(apart[0]), validation.select(apart[1]), train.select(~apart[0])
@@ -150,7 +155,7 @@ def measure(
     goals = variables(unseen, NAMES)[:, :2]
     result["target error, held out"] = 100 * point_error(directions, np.asarray(held.codes), goals)
     if model.reads != "rates":
-        result |= _read_from_spikes(train, test, unseen)
+        result |= read_from_spikes(train, test, unseen)
     reading = readers(model, train)
     result |= _end_points(model, directions, coded, reading, held)
     result |= _traversals(model, directions, tested, reading, hows)
@@ -176,7 +181,7 @@ def from_codes(model: Coded, like: Trials, codes: np.ndarray, *, seed: int) -> T
         return model.sample(like=like, codes=codes, seed=seed, progress=False)
 
 
-def _read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, float]:
+def read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, float]:
     """Compute the target error of a ridge regression from the spikes of six windows, a reference for codes."""
 
     def inputs(trials: Trials) -> np.ndarray:
