@@ -3,17 +3,17 @@
     python benchmarks/gnocchi_signal.py            # prints the table and writes docs/results/tables/codes-signal.csv
 
 GNOCCHI is fitted to four estimates of the rates of simulated reaches: spikes smoothed with a Gaussian, the same with
-Poisson noise filtered out (`gnocchi-small`), and rates that LFADS or LDNS infer (`gnocchi-on-lfads-small`,
-`gnocchi-on-ldns-small`). Trials to six targets are held out of everything: the first models and GNOCCHI are trained in
-one run, on the same training trials.
+Poisson noise filtered out (the default), and rates that LFADS or LDNS infer (recipes `gnocchi-on-lfads-*` and
+`gnocchi-on-ldns-*`). Trials to six targets are held out of everything: the first models and GNOCCHI are trained in one
+run, on the same training trials.
 
 A linear map from codes to targets is fitted to training trials. The error is the distance between the decoded and the
 true target. Differences are paired: the mean over trials of the difference of errors, averaged over seeds, with its
 standard error over trials.
 
-The default size is below that of the recipes, to need a quarter of an hour of one core: 1,800 trials, and 1,000 updates
-of each model. `--trials 3600 --updates 2000` is the size of the other results on this page. `--choose` evaluates on
-targets held out within training and on validation trials.
+The default size is small, to need minutes of one core: 1,200 trials, the networks of the `-tiny` recipes, and 600
+updates of each model. `--trials 3600 --size small --updates 2000` is the size of the other results on the arm.
+`--choose` evaluates on targets held out within training and on validation trials.
 """
 
 import argparse
@@ -31,14 +31,17 @@ from spikeloom.trials import Trials
 
 TABLE = Path(__file__).parents[1] / "docs" / "results" / "tables" / "codes-signal.csv"
 
-PLAIN = ("wiener=false", "smoothing=0.05", "components=64")
-"""Settings of the signal without a filter: a kernel of 50 ms, as wide as the noise demands."""
+COMMON = ("n_codes=48", "prior=gaussian", "network_settings.encoder_blocks=0")
+"""Changes of every recipe: those of `gnocchi-small`, and a prior that needs no training, as it is not used here."""
+
+KERNEL = tuple(f"signal_settings.{change}" for change in ("wiener=false", "smoothing=0.05", "components=64"))
+FILTERED = tuple(f"signal_settings.{change}" for change in ("smoothing=0.025", "components=24"))
 
 SIGNALS = {
-    "Gaussian kernel": ("gnocchi-small", [f"signal_settings.{change}" for change in PLAIN], ""),
-    "Gaussian kernel, noise filtered": ("gnocchi-small", [], ""),
-    "LFADS": ("gnocchi-on-lfads-small", [], "signal_model.plan.updates"),
-    "LDNS": ("gnocchi-on-ldns-small", [], "signal_model.autoencoder_plan.updates"),
+    "Gaussian kernel": ("gnocchi", KERNEL, ""),
+    "Gaussian kernel, noise filtered": ("gnocchi", FILTERED, ""),
+    "LFADS": ("gnocchi-on-lfads", ("signal_settings.components=64",), "signal_model.plan.updates"),
+    "LDNS": ("gnocchi-on-ldns", ("signal_settings.components=64",), "signal_model.autoencoder_plan.updates"),
 }
 """Recipe, changes, and the setting with the updates of the first model, by the name of the estimate."""
 
@@ -54,11 +57,15 @@ def measure(model: Coded, train: Trials, test: Trials, unseen: Trials) -> Result
     generated = from_codes(model, held, np.asarray(held.codes), seed=1)
     noiseless = Readout.fit(train, "hand_position", smoothing=None)
     reached = ends(noiseless.decode(generated), generated.lengths)[:, :2]
+    accuracy = np.nan
+    if not np.array_equal(inferred := model.encode(test, progress=False).rates, test.rates):
+        accuracy = float(np.nanmedian(unit_r2(test.rates, inferred, test.mask)))
     spread = [np.asarray(part.rates)[test.mask].var(0) for part in (test, rebuilt)]
     return {
         "held in": _errors(directions.predict(codes), test),
         "held out": _errors(directions.predict(np.asarray(held.codes)), unseen),
         "end points, held out": _errors(reached, unseen),
+        "inferred": accuracy,
         "unit R2": float(np.nanmedian(unit_r2(test.rates, rebuilt.rates, test.mask))),
         "variance": float(np.median(spread[1] / spread[0])),
         "code SNR": float(np.mean(code_snr(directions, codes, variables(test, NAMES))[:2])),
@@ -73,7 +80,7 @@ def _errors(decoded: np.ndarray, trials: Trials) -> np.ndarray:
 def changes_of(name: str, updates: int) -> list[str]:
     """Return the changes of the recipe of one estimate."""
     _, changes, first = SIGNALS[name]
-    return [*changes, f"plan.updates={updates}", "prior=gaussian", *([f"{first}={updates}"] if first else [])]
+    return [*COMMON, *changes, f"plan.updates={updates}", *([f"{first}={updates}"] if first else [])]
 
 
 def rows_of(results: dict[str, list[Result]]) -> list[list[str]]:
@@ -82,7 +89,7 @@ def rows_of(results: dict[str, list[Result]]) -> list[list[str]]:
     rows = []
     for measure_name, title in TITLES.items():
         each = {name: np.array([np.mean(one[measure_name]) for one in ones]) for name, ones in results.items()}
-        rows.append([title, *(f"{values.mean():.2f} ± {values.std():.2f}" for values in each.values())])
+        rows.append([title, *(_words(values) for values in each.values())])
     for measure_name in ("held in", "held out"):
         cells = []
         for name, ones in results.items():
@@ -93,12 +100,17 @@ def rows_of(results: dict[str, list[Result]]) -> list[list[str]]:
     return rows
 
 
+def _words(values: np.ndarray) -> str:
+    return "" if np.isnan(values).any() else f"{values.mean():.2f} ± {values.std():.2f}"
+
+
 TITLES = {
     "held out": "held-out targets read from codes, mean error (cm)",
     "held in": "held-in targets, test trials (cm)",
     "end points, held out": "end points of rates generated from codes of held-out trials (cm)",
     "code SNR": "code SNR, mean of target x and y",
-    "unit R2": "unit R² of noiseless units, median neuron",
+    "inferred": "unit R² of noiseless units, rates inferred by the first model",
+    "unit R2": "unit R² of noiseless units, rates generated from codes",
     "variance": "variance of rates over that of noiseless units (ideal 1)",
 }
 
@@ -106,8 +118,9 @@ TITLES = {
 def main() -> None:
     """Fit every estimate and seed, print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=1800)
-    parser.add_argument("--updates", type=int, default=1000, help="updates of GNOCCHI and of each first model")
+    parser.add_argument("--trials", type=int, default=1200)
+    parser.add_argument("--size", choices=["tiny", "small"], default="tiny", help="recipes of this size")
+    parser.add_argument("--updates", type=int, default=600, help="updates of GNOCCHI and of each first model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--choose", action="store_true", help="evaluate on validation trials and inner targets")
     parser.add_argument("--runs", type=Path, help="folder of the runs; finished runs are loaded")
@@ -124,7 +137,7 @@ def main() -> None:
             out = None if words.runs is None else words.runs / f"{name} {seed}".replace(" ", "-").replace(",", "")
             began = time.process_time()
             changes = changes_of(name, words.updates)
-            model = fit(recipe, parts[0], changes=changes, seed=seed, out=out, progress=False)
+            model = fit(f"{recipe}-{words.size}", parts[0], changes=changes, seed=seed, out=out, progress=False)
             results[name].append(measure(model, *parts))
             numbers = {key: round(float(np.mean(value)), 3) for key, value in results[name][-1].items()}
             print(f"{name}, seed {seed}, {time.process_time() - began:.0f} core-seconds: {numbers}", flush=True)

@@ -89,3 +89,16 @@ def test_a_controller_is_trained_by_command(tmp_path, monkeypatch, capsys):
     assert "cm from the target" in capsys.readouterr().out
     assert set(read_controller(path)) == set(read_controller())
     assert run("simulate", "reaching", "--trials", 3, "--controller", path, "--out", tmp_path / "t.h5") == 0
+
+
+def test_contents_of_codes_by_command(arm, tmp_path, capsys):
+    quick = ["--set", "plan.updates=2", "--set", "signal_settings.of=rates"]
+    assert run("fit", "gnocchi-tiny", "--data", arm / "train.h5", *quick, "--out", tmp_path / "again") == 0
+    words = ["--data", arm / "unseen.h5", "--reference", arm / "train.h5", "--out", tmp_path / "contents.html"]
+    assert run("codes", arm / "run", tmp_path / "again", *words) == 0
+    shown = capsys.readouterr().out
+    assert "hand_position.0.start" in shown
+    assert "canonical correlations" in shown
+    assert "Stability of codes" in (tmp_path / "contents.html").read_text()
+    assert run("codes", arm / "run", arm / "run", *words) == 2
+    assert "another one" in capsys.readouterr().err

@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn, TextIO
 
 import typer
 
-from spikeloom.cli import data, judge, live, model, published, studio, traverse, trials, tune
+from spikeloom.cli import codes, data, judge, live, model, published, studio, traverse, trials, tune
 from spikeloom.errors import SpikeloomError, SpikeloomWarning
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command("sample", epilog=model.SAMPLE)(model.sample)
 app.command("live", epilog=live.LIVE)(live.live)
 app.command("encode", epilog=model.ENCODE)(model.encode)
 app.command("traverse", epilog=traverse.TRAVERSE)(traverse.traverse)
+app.command("codes", epilog=codes.CODES)(codes.codes)
 app.command("evaluate", epilog=judge.EVALUATE)(judge.evaluate)
 app.command("compare", epilog=judge.COMPARE)(judge.compare)
 app.command("demo", epilog=judge.DEMO)(judge.demo)

@@ -45,7 +45,8 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
     """Return one number per trial, by name.
 
     `name` is a condition of single numbers; "name.1" the second number of a vector condition, or of a behaviour series
-    in each trial's last bin; "name.cos" and "name.sin" those of an angle whose name ends in `_deg` or `_rad`.
+    in each trial's last bin; "name.1.start" and "name.1.mean" the mean of the series over the first bins, and over the
+    trial; "name.cos" and "name.sin" those of an angle whose name ends in `_deg` or `_rad`.
 
     Raises:
         ConditionError: if there is no such variable, or it is not a finite number in every trial.
@@ -62,6 +63,8 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
         table |= {key: value for key, value in trials.conditions.items() if value.ndim == 2}
         if stem in table and int(part) < table[stem].shape[1]:
             values = table[stem][:, int(part)]
+    elif part in ("start", "mean"):
+        values = _mean_of_series(trials, stem, START_BINS if part == "start" else None)
     if values is None or values.dtype.kind not in "uifb" or not np.isfinite(values.astype(np.float64)).all():
         raise ConditionError(
             f"A variable must be a finite number in every trial: a condition of {sorted(trials.conditions)}, or a "
@@ -70,6 +73,16 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
             "Choose one of these, or keep it when binning with --condition NAME.",
         )
     return values.astype(np.float64)
+
+
+def _mean_of_series(trials: Trials, name: str, n_bins: int | None) -> Numbers | None:
+    """Return the mean of a dimension of a series, "name.1", over the first bins or all; None without such a series."""
+    series, _, dim = name.rpartition(".")
+    if series not in trials.behavior or not dim.isdigit() or int(dim) >= trials.behavior[series].shape[2]:
+        return None
+    valid = trials.mask[:, :n_bins]
+    values = np.asarray(trials.behavior[series][:, :n_bins, int(dim)], np.float64)
+    return np.where(valid, values, 0).sum(1) / valid.sum(1)
 
 
 def variables(trials: Trials, names: Sequence[str]) -> Float[np.ndarray, "trial variable"]:

@@ -1,0 +1,132 @@
+"""The page of code contents: which behavioural variables codes hold, the angles between them, and a picture of each."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+
+from spikeloom.metrics.contents import PLANES, Content, Contents
+from spikeloom.report.chart import Chart, Figure, Role, Series
+from spikeloom.report.page import document, figure_html, plain_table
+from spikeloom.shapes import Numbers
+
+FIFTHS: tuple[Role, ...] = ("c5", "c2", "c3", "c1", "c6")
+"""Colours of the fifths of a variable, from the lowest to the highest, or of the first five values of a text."""
+
+MOST_DRAWN = 12
+"""Largest number of variables in the picture."""
+
+MOST_ANGLES = 10
+"""Largest number of variables in the table of angles."""
+
+
+def contents_page(all_contents: Contents, agreement: Mapping[str, Numbers] | None = None) -> str:
+    """Return the page as HTML text.
+
+    Args:
+        all_contents: Contents of the codes of one model.
+        agreement: Canonical correlations between the codes of pairs of models, by the names of the pair.
+    """
+    words = f"Codes hold {len(all_contents.held)} of {len(all_contents.each)} variables of the trials."
+    body = "".join(
+        (
+            _table(all_contents),
+            figure_html(code_space_figure(all_contents)) if all_contents.held else "",
+            _angles(all_contents),
+            _agreement(agreement or {}),
+        )
+    )
+    head = f'<header><h1>Contents of codes</h1><p class="summary">{escape(words)}</p></header>'
+    return document("contents of codes", f"{head}<main>{body}</main><footer>Made by spikeloom.</footer>")
+
+
+def contents_rows(all_contents: Contents) -> list[tuple[str, ...]]:
+    """Return name, R^2, chance level, SNR and "held" of each variable as text, best first."""
+    return [
+        (one.name, f"{one.r2:.2f}", f"{one.chance:.2f}", f"{one.snr:.2g}", "yes" if one.is_held else "no")
+        for one in all_contents.each
+    ]
+
+
+def code_space_figure(all_contents: Contents) -> Figure:
+    """Draw the codes in one chart for each held variable, coloured by its fifths, in the plane that shows it best."""
+    charts = tuple(_chart(all_contents, one) for one in all_contents.held[:MOST_DRAWN])
+    legend: tuple[tuple[Role, str], ...] = tuple(
+        zip(FIFTHS, ("lowest fifth", "second", "third", "fourth", "highest fifth"), strict=True)
+    )
+    caption = (
+        "Each dot is the code of a trial. The axes are the orthogonal directions of code space along which codes "
+        f"change most with behaviour; each variable is drawn in the one of {PLANES} planes that shows it best. "
+        "Colours are the fifths of the variable. For a condition of text they are its first five values."
+    )
+    return Figure("code-space", "Code space", caption, charts, columns=3, tab="Codes", legend=legend)
+
+
+def _chart(all_contents: Contents, content: Content) -> Chart:
+    plane = all_contents.plane(content)
+    x, y = (
+        all_contents.coordinates[:, 2 * plane],
+        all_contents.coordinates[:, min(2 * plane + 1, all_contents.coordinates.shape[1] - 1)],
+    )
+    group = _fifths(content)
+    marks = tuple(Series("points", role, x[group == k], y[group == k]) for k, role in enumerate(FIFTHS))
+    labels = (f"direction {2 * plane + 1}", f"direction {2 * plane + 2}")
+    return Chart(f"{content.name} (R² {content.r2:.2f})", marks, *labels, wide=1.0, size="medium")
+
+
+def _fifths(content: Content) -> Numbers:
+    """Return the fifth of each trial, 0 to 4, by rank; for text the number of its value."""
+    values = np.asarray(content.values)
+    if content.direction is None:
+        return values
+    edges = np.quantile(values, np.arange(1, len(FIFTHS)) / len(FIFTHS))
+    return np.searchsorted(edges, values, side="right")
+
+
+def _table(all_contents: Contents) -> str:
+    head = ("variable", "R²", "chance", "SNR", "held")
+    words = (
+        "R² is the fraction of a variable's variance that a linear map of the code explains in trials to which it was "
+        "not fitted. The chance level is the largest R² with codes exchanged between trials. SNR is explained over "
+        "residual variance. A series has three variables per dimension: its last bin, its mean over the first bins "
+        "(start), and its mean over the trial."
+    )
+    return _card("contents", "Variables in the code", words, plain_table(head, contents_rows(all_contents)))
+
+
+def _angles(all_contents: Contents) -> str:
+    names, angles = all_contents.angles()
+    names, angles = names[:MOST_ANGLES], angles[:MOST_ANGLES, :MOST_ANGLES]
+    if len(names) < 2:
+        return ""
+    rows = [(name, *(f"{angle:.0f}°" for angle in row)) for name, row in zip(names, angles, strict=True)]
+    words = (
+        "A direction is the change of the code with one variable. 90 degrees: the code separates the two variables. "
+        "0 degrees: it does not, or the two always change together in these trials."
+    )
+    return _card("angles", "Angles between directions", words, plain_table(("", *names), rows))
+
+
+def _agreement(agreement: Mapping[str, Numbers]) -> str:
+    if not agreement:
+        return ""
+    rows = [(pair, *agreement_cells(values)) for pair, values in agreement.items()]
+    words = (
+        "Canonical correlations between the codes of two models for the same trials, in trials to which the pairs of "
+        "directions were not fitted. 1: both models code the same, whatever the axes of their codes."
+    )
+    return _card("agreement", "Stability of codes", words, plain_table(AGREEMENT, rows))
+
+
+AGREEMENT = ("models", "mean", "first", "median", "last")
+"""Heading of the table of canonical correlations."""
+
+
+def agreement_cells(correlations: Sequence[float] | Numbers) -> tuple[str, ...]:
+    """Return mean, first, median and last of canonical correlations as text."""
+    values = np.asarray(correlations, np.float64)
+    return tuple(f"{value:.2f}" for value in (values.mean(), values[0], np.median(values), values[-1]))
+
+
+def _card(key: str, title: str, words: str, content: str) -> str:
+    return f'<div class="card" id="{key}"><h2>{escape(title)}</h2><p class="soft">{escape(words)}</p>{content}</div>'
