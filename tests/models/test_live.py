@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spikeloom.errors import ConditionError, DataError, SettingError
 from spikeloom.models.autoregressive_ldns import AutoregressiveLDNS
 from spikeloom.observation.model import ObservationModel
-from tests.helpers.small_ldns import toy_model, toy_trials
+from tests.helpers.small_ldns import toy_trials
 from tests.models.test_autoregressive_ldns import tiny
 
 NAMES = ["angle_deg", "side", "wave"]
@@ -134,5 +134,3 @@ def test_what_cannot_be_live_says_so(fitted):
         fitted.live(0, condition={"angle_deg": 1.0, "side": "left", "wave": None}).step()
     with pytest.raises(SettingError, match="batch"):
         fitted.live(0, batch=0)
-    with pytest.raises(SettingError, match="not causal"):
-        toy_model().fit(toy_trials(8), progress=False).live(0)

@@ -202,7 +202,7 @@ class StoredSeries:
             raise CorruptFileError(
                 f"{name} in {self.path} could not be read.",
                 "A series is read from its file on first use.",
-                "Do not move the file before. If it is still there, it is damaged: copy it again.",
+                "Leave the file where it was when it was loaded. If it is there, it is damaged: copy it again.",
             ) from error
 
 

@@ -158,12 +158,12 @@ def denoising_loss(
     if mask is not None:  # filled, not multiplied: padding may hold NaN
         clean, noise = (x.masked_fill(~mask[..., None], 0) for x in (clean, noise))
     signal_scale, noise_scale = _scales(denoiser.schedule, level)
-    answer = denoiser.backbone(signal_scale * clean + noise_scale * noise, level, condition, mask).to(clean.dtype)
-    wanted = target(denoiser.prediction, clean=clean, noise=noise, signal_scale=signal_scale, noise_scale=noise_scale)
+    output = denoiser.backbone(signal_scale * clean + noise_scale * noise, level, condition, mask).to(clean.dtype)
+    expected = target(denoiser.prediction, clean=clean, noise=noise, signal_scale=signal_scale, noise_scale=noise_scale)
     if huber is None:
-        loss = functional.mse_loss(answer, wanted, reduction="none")
+        loss = functional.mse_loss(output, expected, reduction="none")
     else:
-        loss = functional.smooth_l1_loss(answer, wanted, reduction="none", beta=huber)
+        loss = functional.smooth_l1_loss(output, expected, reduction="none", beta=huber)
     if mask is None:
         return loss.sum(), loss.new_tensor(loss.numel())
     return loss.masked_fill(~mask[..., None], 0).sum(), (mask.sum() * clean.shape[-1]).to(loss.dtype)

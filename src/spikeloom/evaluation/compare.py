@@ -133,17 +133,25 @@ def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
 def _contender(
     halves: RecordedHalves, name: str, samples: Sequence[tuple[str, int]], cost: Mapping[str, str]
 ) -> Contender:
-    """Return the rows of a model from the results of its samples, with the spreads over runs and over samples."""
+    """Return the rows of a model from the results of its samples, with the spreads over runs and over samples.
+
+    Args:
+        halves: Recorded halves, with the results of the generated trials.
+        name: Name of the model.
+        samples: Run and number of each set of generated trials.
+        cost: Cost of the model, shown below the table.
+    """
     results = {f"{run}, {k}": halves.generated[f"{name}, {run}, {k}"] for run, k in samples}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows, sample_sd = {}, {}
     for row in panel_rows(halves, results):
-        values = [
-            [row.values[f"{r}, {k}"] for r, k in samples if r == run and f"{r}, {k}" in row.values] for run in runs
-        ]
-        several = [np.var(one, ddof=1) for one in values if len(one) > 1]
-        sample_sd[row.metric.name] = float(np.sqrt(np.mean(several))) if several else None
-        means = [float(np.mean(one)) for one in values if one]
+        values_of_run: dict[str, list[float]] = {run: [] for run in runs}
+        for run, k in samples:
+            if f"{run}, {k}" in row.values:
+                values_of_run[run].append(row.values[f"{run}, {k}"])
+        variances = [np.var(values, ddof=1) for values in values_of_run.values() if len(values) > 1]
+        sample_sd[row.metric.name] = float(np.sqrt(np.mean(variances))) if variances else None
+        means = [float(np.mean(values)) for values in values_of_run.values() if values]
         if len(means) > 1:
             row = replace(row, value=float(np.mean(means)), sd=float(np.std(means, ddof=1)))
         rows[row.metric.name] = row

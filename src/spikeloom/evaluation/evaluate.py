@@ -258,14 +258,13 @@ def splits_words(halves: RecordedHalves) -> str:
         return f"{len(halves.splits)} random splits"
     first = halves.real.lengths.max() * halves.real.bin_width
     number = len(halves.splits)
-    splits = "one split into blocks" if number == 1 else f"{number} splits into blocks"
-    spread = (
-        "one split gives no spread" if number == 1 else "with so few splits, this is a rough estimate of the spread"
-    )
-    return (
-        f"{splits} of time, early against late{'' if number == 1 else ' first'}; windows of {first:g} s at the border "
-        f"of two blocks are left out; {spread} of the noise floor"
-    )
+    if number == 1:
+        splits = "one split into blocks of time, early against late"
+        spread = "one split gives no spread of the noise floor"
+    else:
+        splits = f"{number} splits into blocks of time; the first is early against late"
+        spread = "with so few splits, the spread of the noise floor is a rough estimate"
+    return f"{splits}; windows of {first:g} s at the border of two blocks are left out; {spread}"
 
 
 def stationarity(halves: RecordedHalves) -> str:

@@ -45,12 +45,12 @@ def halves(
     if name is not None:
         labels = as_labels(trials.condition(name), values_of(trials.condition(name)))
     for split in range(splits):
-        order = _dealt(labels, generator(seed, int(Purpose.SPLIT), 1, split))
+        order = _order_in_pairs(labels, generator(seed, int(Purpose.SPLIT), 1, split))
         first, second = order[0 : 2 * half : 2], order[1 : 2 * half : 2]
         yield trials.select(np.sort(first)), trials.select(np.sort(second))
 
 
-def _dealt(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _order_in_pairs(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Return a random order in which trials 2k and 2k + 1 have the same condition, to split conditions evenly.
 
     The trials of each condition are shuffled and paired; the pairs are shuffled; unpaired trials come last.

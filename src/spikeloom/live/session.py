@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spikeloom.errors import ConditionError, DataError, SpikeloomError
+from spikeloom.errors import ConditionError, DataError, SettingError, SpikeloomError
 from spikeloom.live.protocol import Bin, Sample, counts_message, greeting, read_sample, spikes_message
 from spikeloom.live.samples import BinnedSamples
 from spikeloom.live.statistics import LiveStatistics
@@ -66,6 +66,7 @@ class Session:
         condition: Mapping[str, ArrayLike | None] | None = None,
         spike_times: bool = False,
     ) -> None:
+        check_causal(model)
         facts = model.facts
         initial = dict.fromkeys(facts.conditions.names) if condition is None else dict(condition)
         self.live = model.live(seed, condition=initial or None)
@@ -163,3 +164,13 @@ class Session:
         sample = read_sample(packet)
         self.samples.check(sample.condition)
         return sample
+
+
+def check_causal(model: Model) -> None:
+    """Raise a SettingError if a bin of the model depends on later conditions."""
+    if not model.capabilities.live:
+        raise SettingError(
+            "Spikes that follow samples as they arrive need a model that is causal.",
+            f"{type(model).__name__} is not causal.",
+            "Use a run of an AutoregressiveLDNS or an LFADS.",
+        )

@@ -19,6 +19,7 @@ import numpy as np
 
 from spikeloom.errors import ConditionError, SettingError, ShapeError
 from spikeloom.live.samples import ROUNDING, bin_value
+from spikeloom.live.session import check_causal
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import load_model
 from spikeloom.shapes import Numbers
@@ -50,6 +51,7 @@ class LiveEncoder:
 
     def __init__(self, model: Model, *, condition: str | None = None, seed: int = 0) -> None:
         self._make = _samples_class()
+        check_causal(model)
         names = model.facts.conditions.names
         if names != [condition or (names[0] if names else "")]:
             raise ConditionError(

@@ -104,9 +104,9 @@ class Directions:
         encode: D, change of the code per unit of each variable (code, variable).
         decode: W, change of each variable per unit of the code (code, variable).
         covariance: Shrunk covariance of the codes (code, code).
-        bent: Change of the code per unit of each product of two standardised variables (code, product).
-        flat: Change of the code per unit of each variable, in the regression that includes the products (code,
-            variable).
+        linear: Linear part of g, the change of the code per unit of each variable (code, variable).
+        quadratic: Quadratic part of g, the change of the code per unit of each product of two standardised variables
+            (code, product).
         variable_sd: Standard deviation of each variable (variable,).
     """
 
@@ -116,8 +116,8 @@ class Directions:
     encode: Numbers
     decode: Numbers
     covariance: Numbers
-    bent: Numbers
-    flat: Numbers
+    linear: Numbers
+    quadratic: Numbers
     variable_sd: Numbers
 
     @classmethod
@@ -155,12 +155,13 @@ class Directions:
         covariance = (1 - shrinkage) * covariance + shrinkage * variance * np.eye(len(covariance))
         encode = np.linalg.lstsq(v, c, rcond=None)[0].T
         decode = np.linalg.solve(covariance, c.T @ v / len(c))
-        both = np.concatenate([scaled, _products(scaled)], 1)
-        both = both - both.mean(0)  # squares have a mean
-        gram = both.T @ both + 1e-3 * len(v) * np.eye(both.shape[1])  # products of few distinct values may depend
-        curve = np.linalg.solve(gram, both.T @ c).T
-        flat, bent = curve[:, : v.shape[1]] / sd, curve[:, v.shape[1] :]
-        return cls(tuple(names), mean_code, mean_value, encode, decode, covariance, bent, flat, sd)
+        features = np.concatenate([scaled, _products(scaled)], 1)
+        features = features - features.mean(0)
+        ridge = 1e-3 * len(v) * np.eye(features.shape[1])  # products of variables with few values may be collinear
+        polynomial = np.linalg.solve(features.T @ features + ridge, features.T @ c).T
+        linear = polynomial[:, : v.shape[1]] / sd
+        quadratic = polynomial[:, v.shape[1] :]
+        return cls(tuple(names), mean_code, mean_value, encode, decode, covariance, linear, quadratic, sd)
 
     def steps(self, how: How = "joint") -> Float[np.ndarray, "code variable"]:
         """Return the change of the code that moves each variable by one unit, as predicted; straight steps only."""
@@ -173,10 +174,10 @@ class Directions:
         """Return codes moved by changes (trial, variable) of the variables, each in its unit."""
         if how != "curved":
             return codes + changes @ self.steps(how).T
-        gain = self.decode.T @ self.flat  # below 1 where codes are noisy
-        here = (self.predict(codes) - self.variable_mean) / self.variable_sd
-        bend = _products(here + changes / self.variable_sd) - _products(here)
-        return codes + changes @ np.linalg.inv(gain).T @ self.flat.T + bend @ self.bent.T
+        gain = self.decode.T @ self.linear  # below 1 where codes are noisy
+        scaled = (self.predict(codes) - self.variable_mean) / self.variable_sd
+        change_of_products = _products(scaled + changes / self.variable_sd) - _products(scaled)
+        return codes + changes @ np.linalg.inv(gain).T @ self.linear.T + change_of_products @ self.quadratic.T
 
     def predict(self, codes: Numbers) -> Float[np.ndarray, "trial variable"]:
         """Return the variables decoded from codes."""

@@ -29,6 +29,7 @@ from spikeloom.diffusion.sampler import DEFAULT, Sampler
 from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.diffusion.windowed import Windowed
 from spikeloom.models.common.base import Capabilities
+from spikeloom.models.common.course import StreamedCourse
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.latent_autoencoder import LatentModel
 from spikeloom.models.common.latent_settings import AutoencoderSettings, DenoiserSettings
@@ -183,6 +184,12 @@ class LDNS(LatentModel):
             with torch.no_grad():
                 piece = self.readout.draw(latents, source, spikes, memory)
             yield piece
+
+    def ahead(self, request: StreamRequest) -> StreamedCourse:
+        """Begin one trial of a stream; see `Model.ahead`. Each step of the sampler reads up to 1.5 windows ahead."""
+        steps = (request.sampler or self.sampler).steps
+        lookahead = steps * (self.longest + self.longest // 2)
+        return StreamedCourse(self.unroll(request), request.conditions, lookahead=lookahead)
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

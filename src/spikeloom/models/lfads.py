@@ -43,6 +43,8 @@ from spikeloom.errors import SettingError
 from spikeloom.losses import coordinated_dropout
 from spikeloom.models.common.base import Capabilities, as_float, as_tensors
 from spikeloom.models.common.coded import Coded
+from spikeloom.models.common.course import Start, pieces
+from spikeloom.models.common.factor_course import FactorCourse
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.likelihood import hidden_in_turn
 from spikeloom.models.common.request import Request
@@ -54,7 +56,6 @@ from spikeloom.nn.generator import LARGEST_STATE, Controller, Generator
 from spikeloom.nn.recurrent import TrialEncoder
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
-from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import STRICT
 from spikeloom.training.plan import Plan
@@ -185,7 +186,7 @@ class LFADS(Coded):
     def capabilities(self) -> Capabilities:
         """See `Model.capabilities`."""
         bound = self.loss_settings.validation == "bound"
-        return Capabilities(options=("codes",), stream=True, unseen_rates=True, bound=bound)
+        return Capabilities(options=("codes",), stream=True, live=True, unseen_rates=True, bound=bound)
 
     @property
     def size(self) -> str:
@@ -328,32 +329,28 @@ class LFADS(Coded):
         """Generate factors, rates and counts from an initial condition; see `Model.draw`."""
         free = self._start(request.noise)  # drawn in any case, so that requested codes change no other noise
         z = (free if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
-        inputs = torch.from_numpy(request.noise.series(request.lengths, self.network_settings.inputs)).to(z)
-        if self.network_settings.inputs:
-            inputs = self.input_prior.draw(inputs)
-        states = self.generator(self._open(z), inputs)
-        return dataclasses.replace(self._spiking(states, request.spikes), codes=z.cpu().numpy())
+        generated = self._course(z, Start(request.noise, request.spikes)).advance(int(request.lengths.max()))
+        return dataclasses.replace(generated, codes=z.cpu().numpy())
 
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
-        """Generate consecutive pieces of one trial from the state of the generator; see `Model.unroll`."""
-        noise = request.noise
-        spikes = request.spikes
-        memory = Memory()
-        with torch.no_grad():
-            state = self._open(self._start(noise).to(self.prior_mean))
-        piece = self.facts.longest
-        done = 0
-        before = None
-        while request.n_bins is None or done < request.n_bins:
-            bins = piece if request.n_bins is None else min(piece, request.n_bins - done)
-            with torch.no_grad():
-                inputs = torch.from_numpy(noise.normal(bins, self.network_settings.inputs)).to(state)
-                if self.network_settings.inputs:
-                    inputs = self.input_prior.draw(inputs, before)
-                states = self.generator(state, inputs)
-                generated = self._spiking(states, spikes, memory)
-            state, before, done = states[:, -1], inputs[:, -1] if self.network_settings.inputs else None, done + bins
-            yield generated
+        """Generate consecutive pieces of one trial; see `Model.unroll`."""
+        return pieces(self.begin(Start(request.noise, request.spikes)), request, size=self.facts.longest)
+
+    @torch.no_grad()
+    def begin(self, start: Start) -> FactorCourse:
+        """Begin trials whose bins are generated on demand; see `Model.begin`."""
+        return self._course(self._start(start.noise).to(self.prior_mean), start)
+
+    def _course(self, z: Tensor, start: Start) -> FactorCourse:
+        """Return trials that begin at initial conditions (trial, code)."""
+        return FactorCourse(
+            start,
+            self._open(z),
+            generator=self.generator,
+            input_prior=self.input_prior if self.network_settings.inputs else None,
+            readout=self.readout,
+            observation=self.observation,
+        )
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Infer the posterior mean of the initial condition, mean factors and mean rates; see `Model.infer`."""
@@ -403,13 +400,6 @@ class LFADS(Coded):
         if self.start == "prior":
             return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * free
         return self.posterior_mean.cpu()[which] + self.posterior_sd.cpu()[which] * free
-
-    def _spiking(self, states: Tensor, spikes: Streams, memory: Memory | None = None) -> Generated:
-        """Return counts, rates and factors of generator states."""
-        factors = self.generator.factors(states)
-        drive = self.readout(factors)
-        rates, counts = self.observation.rates(drive), self.observation.sample(drive, spikes, memory)
-        return Generated(counts, rates.detach().cpu().numpy(), factors.detach().cpu().numpy())
 
     def _posterior_of(self, trials: Trials) -> _Posterior:
         counts, mask = as_float(trials.counts).to(self.prior_mean), torch.from_numpy(trials.mask)

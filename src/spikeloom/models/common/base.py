@@ -24,9 +24,9 @@ from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder
 from spikeloom.models.common.conditions import ConditionArgument
-from spikeloom.models.common.course import Course, Start
+from spikeloom.models.common.course import Course, Start, StreamedCourse
 from spikeloom.models.common.facts import Facts, check_fit
-from spikeloom.models.common.live import Live, LiveConditions
+from spikeloom.models.common.live import Live, LiveConditions, live_stream
 from spikeloom.models.common.model_folder import read_config, read_history, read_weights, write_model
 from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
@@ -53,7 +53,8 @@ class Capabilities:
     Args:
         options: Options of `sample` that the model uses; the others raise an error.
         stream: Whether `unroll` generates a trial without end.
-        live: Whether `begin` generates trials bin by bin, for `live`.
+        live: Whether the model is causal: `begin` generates trials bin by bin from earlier bins and conditions. Other
+            models with streams generate a live trial ahead of time, in `ahead`.
         unseen_rates: Whether `unseen_rates` infers rates of hidden counts, so that held-out spikes can be scored.
         latent_gaussian: Whether `gaussian` generates trials from a Gaussian fitted to the latents, a baseline.
         bound: Whether the loss on validation trials is an evidence lower bound.
@@ -134,6 +135,11 @@ class Model(nn.Module, abc.ABC):
         """Begin trials whose next bins are generated on demand, without knowledge of later conditions."""
         n_trials = len(start.noise.generators)
         raise self._refusal("is not causal", f"{n_trials} live trials were requested.", "Use sample or stream.")
+
+    def ahead(self, request: StreamRequest) -> StreamedCourse:
+        """Begin one trial of a stream that is returned bin by bin, of a model that needs later conditions."""
+        got = f"A live trial with seed {request.seed} was requested."
+        raise self._refusal("generates no live trials", got, "Use sample.")
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
         """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden, spikes/bin."""
@@ -354,29 +360,35 @@ class Model(nn.Module, abc.ABC):
         batch: int = 1,
         sampler: Sampler | None = None,
     ) -> Live:
-        """Begin trials that are generated one bin at a time, without knowledge of later conditions.
+        """Begin trials that are generated one bin at a time.
+
+        A causal model needs no later conditions, and every step may change them. The live trial of another model with
+        streams is its stream bin by bin, and `Live.lookahead` bins of its conditions must be known.
 
         Args:
             seed: Random seed. Trial k has the counts of trial k of `sample` with that seed and those conditions.
-            condition: Names of the conditions that the trials follow, or name -> value of the first bins. Every step
-                may change a value. `None` and `()` are as in `sample`.
+            condition: Names of the conditions that the trials follow, or name -> value of the first bins. For a model
+                that is not causal, as in `stream`. `None` and `()` are as in `sample`.
             guidance: Strength of the condition. `None` uses the model's guidance.
-            batch: Number of trials.
+            batch: Number of trials; 1 for models that are not causal.
             sampler: Sampler that replaces the model's sampler.
 
         Raises:
             ConditionError: if the model was not trained with such a condition, or a value is wrong.
-            SettingError: if the model is not causal, or does not use an option.
+            SettingError: if the model generates no streams, or does not use an option or several trials.
         """
         self._check_options(condition=condition, guidance=guidance, sampler=sampler)
         if batch < 1:
             raise SettingError("Live trials need batch >= 1.", f"It was {batch}.", "Leave it out for one trial.")
+        facts, strength = self.facts, self.guidance if guidance is None else guidance
+        self.eval()
+        if self.capabilities.stream and not self.capabilities.live:
+            series = StreamConditions(facts.conditions, condition, seed=seed)
+            course = self.ahead(StreamRequest(seed, series, None, strength, sampler))
+            return live_stream(course, facts.conditions, batch=batch)
         noise, spikes = (Streams(seed, purpose, 0, range(batch)) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
-        conditions = LiveConditions(self.facts.conditions, condition, batch=batch, seed=seed)
-        strength = self.guidance if guidance is None else guidance
-        return Live(
-            self.eval().begin(Start(noise, spikes, conditions.present, strength, sampler)), conditions, batch=batch
-        )
+        conditions = LiveConditions(facts.conditions, condition, batch=batch, seed=seed)
+        return Live(self.begin(Start(noise, spikes, conditions.present, strength, sampler)), conditions, batch=batch)
 
     @final
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:

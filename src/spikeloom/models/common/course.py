@@ -3,15 +3,22 @@
 A model that generates a bin from earlier bins and the present condition alone is causal. It defines `Model.begin`,
 which returns a course. A complete sample, a stream and a live trial then call the same `advance`, with all bins at
 once, with a few or with a single one, and get the same numbers.
+
+A model that is not causal but generates streams has one live trial at a time, a `StreamedCourse`. Its conditions are
+those of a stream, because they must be known before their bins are generated.
 """
 
 import abc
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import final
+
+import torch
 
 from spikeloom.diffusion.sampler import Sampler
-from spikeloom.models.common.results import Generated
-from spikeloom.models.common.streaming import StreamRequest
+from spikeloom.errors import ConditionError, SettingError
+from spikeloom.models.common.results import Generated, end_to_end
+from spikeloom.models.common.streaming import StreamConditions, StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Streams
 from spikeloom.shapes import Array
@@ -43,7 +50,7 @@ class Course(abc.ABC):
     """Trials whose next bins are generated on demand. It has three abstract methods.
 
     Attributes:
-        lookahead: Number of later bins on whose condition a bin depends; 0 for causal models.
+        lookahead: Largest number of later bins on whose condition a bin depends; 0 for causal models.
     """
 
     lookahead: int = 0
@@ -78,3 +85,56 @@ def pieces(course: Course, request: StreamRequest, *, size: int) -> Iterator[Gen
             return
         yield course.advance(n_bins, condition)
         done += n_bins
+
+
+@final
+class StreamedCourse(Course):
+    """One trial of a stream that is returned bin by bin.
+
+    Args:
+        stream: Consecutive pieces (1, bins, ...) of the trial.
+        conditions: Its conditions, which the stream reads.
+        lookahead: Largest number of later bins on whose condition a bin depends.
+    """
+
+    def __init__(self, stream: Iterator[Generated], conditions: StreamConditions, *, lookahead: int) -> None:
+        self.stream, self.conditions, self.lookahead = stream, conditions, lookahead
+        self.waiting: Generated | None = None  # bins that are generated, but were not yet returned
+
+    @torch.no_grad()
+    def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
+        """Return the next bins of the trial; see `Course.advance`. The stream reads its conditions itself.
+
+        Raises:
+            ConditionError: if the stream ends before, because a series of its conditions ends.
+        """
+        if condition is not None:
+            raise ValueError("a stream reads its conditions itself")
+        while self.waiting is None or self.waiting.counts.shape[1] < n_bins:
+            piece = next(self.stream, None)
+            if piece is None:
+                raise ConditionError(
+                    "A live trial ends with the series of its conditions.",
+                    "The series has no further bins.",
+                    "Pass a longer series, or an iterator without end.",
+                )
+            self.waiting = piece if self.waiting is None else end_to_end([self.waiting, piece])
+        self.conditions.labels(n_bins)  # a live trial has no labels, so they need not be kept
+        result, self.waiting = self.waiting.bins(0, n_bins), self.waiting.bins(n_bins, self.waiting.counts.shape[1])
+        return result
+
+    def state(self) -> dict[str, Array]:
+        """Raise a SettingError: the unfinished windows of a stream are not saved."""
+        raise SettingError(
+            "A live trial can be saved if its model is causal, such as AutoregressiveLDNS or LFADS.",
+            f"This one is generated up to {self.lookahead} bins ahead.",
+            "Begin again with the same seed and conditions, which gives the same trial.",
+        )
+
+    def restore(self, state: State) -> None:
+        """Raise a SettingError, as `state` does."""
+        raise SettingError(
+            "A live trial can be restored if its model is causal, such as AutoregressiveLDNS or LFADS.",
+            f"This one is generated up to {self.lookahead} bins ahead; the state has {sorted(state)}.",
+            "Begin again with the same seed and conditions, which gives the same trial.",
+        )

@@ -5,6 +5,10 @@
 
 Memory and time of a step are constant. A bin depends on earlier bins and conditions only, and has the counts that a
 sample or a stream with the same seed and conditions has.
+
+A diffusion model is not causal: a bin depends on the conditions of the next `lookahead` bins. Its live trial is a
+stream that is returned bin by bin. The conditions are fixed at the beginning, with a series as an array or an iterator
+that is read ahead, and a step takes none.
 """
 
 from collections.abc import Mapping
@@ -14,9 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from spikeloom.errors import ConditionError, DataError
+from spikeloom.errors import ConditionError, DataError, SettingError
 from spikeloom.models.common.conditions import ConditionArgument, Conditions, NamedCondition
-from spikeloom.models.common.course import Course, State
+from spikeloom.models.common.course import Course, State, StreamedCourse
 from spikeloom.models.common.results import Generated
 from spikeloom.nn.condition import Condition
 from spikeloom.shapes import Array
@@ -126,7 +130,7 @@ class Live:
 
     Attributes:
         bins: Number of bins generated so far.
-        lookahead: Number of later bins whose condition a bin depends on; 0 for causal models.
+        lookahead: Largest number of later bins on whose condition a bin depends; 0 for causal models.
     """
 
     def __init__(self, course: Course, conditions: LiveConditions, *, batch: int) -> None:
@@ -142,8 +146,15 @@ class Live:
                 keeps the condition of the bin before.
 
         Raises:
-            ConditionError: if a value is missing or invalid. The trial does not change.
+            ConditionError: if a value is missing or invalid, or the model needs the conditions of later bins. The trial
+                does not change.
         """
+        if self.lookahead and condition is not None:
+            raise ConditionError(
+                f"A bin of this model depends on the conditions of up to {self.lookahead} later bins.",
+                f"The step got {condition!r}.",
+                "Pass all conditions to model.live, a series as an array or an iterator, or use an AutoregressiveLDNS.",
+            )
         self._conditions.update(condition)
         encoded = self._conditions.encode()
         with torch.inference_mode():
@@ -172,6 +183,8 @@ class Live:
         Raises:
             DataError: if the state is not of such trials.
         """
+        if self.lookahead:
+            self._course.restore(state)
         names = {name.removeprefix("condition ") for name in state if name.startswith("condition ")}
         try:
             course = {
@@ -201,3 +214,23 @@ class Live:
         if values is None:
             raise DataError("This model generates no such values.", "There are none in its bins.", "Use the counts.")
         return values[0, -1] if self._batch == 1 else values[:, -1]
+
+
+def live_stream(course: StreamedCourse, conditions: Conditions, *, batch: int) -> Live:
+    """Return the live trial of a model that is not causal.
+
+    Args:
+        course: The trial, which reads its conditions itself.
+        conditions: Conditions of the model.
+        batch: Number of requested trials.
+
+    Raises:
+        SettingError: if several trials are requested.
+    """
+    if batch > 1:
+        raise SettingError(
+            "A model that is not causal generates one live trial at a time.",
+            f"batch={batch} was requested, and the model generates up to {course.lookahead} bins ahead.",
+            "Begin several with seed=0, seed=1, ..., or use an AutoregressiveLDNS.",
+        )
+    return Live(course, LiveConditions(conditions, (), batch=1, seed=0), batch=1)

@@ -1,0 +1,93 @@
+"""`FactorCourse`: trials whose rates are those of the factors of a recurrent generator, bin after bin.
+
+A bin needs the state of the generator after the bin before, its inputs from their prior, and the memory of the
+observation model. Every bin is computed alone, whether one bin is requested or a complete trial. So samples, streams
+and live trials of the same number of trials have the same numbers.
+"""
+
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from spikeloom.models.common.course import Course, Start, State
+from spikeloom.models.common.results import Generated
+from spikeloom.nn.autoregressive import Autoregressive
+from spikeloom.nn.condition import Condition
+from spikeloom.nn.generator import Generator
+from spikeloom.observation.model import ObservationModel
+from spikeloom.observation.slots import Memory
+from spikeloom.shapes import Array
+
+
+@final
+class FactorCourse(Course):
+    """Trials that are generated from the states of a generator.
+
+    Args:
+        start: Random streams of the trials.
+        state: States of the generator before the first bin.
+        generator: Generator of the factors.
+        input_prior: Prior of its inputs; None for a generator without inputs.
+        readout: Map from factors to the drive of all neurons.
+        observation: Observation model, from drive to counts.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        state: Float[Tensor, "trial unit"],
+        *,
+        generator: Generator,
+        input_prior: Autoregressive | None,
+        readout: nn.Linear,
+        observation: ObservationModel,
+    ) -> None:
+        self.start, self.generator, self.input_prior = start, generator, input_prior
+        self.readout, self.observation = readout, observation
+        self.units = state
+        self.inputs: Float[Tensor, "trial input"] | None = None  # those of the bin before; None in the first bin
+        self.memory: Memory = {}
+
+    @torch.no_grad()
+    def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
+        """Generate the next bins of all trials; see `Course.advance`. These trials have no conditions."""
+        if condition is not None:
+            raise ValueError("the trials of a recurrent generator have no conditions")
+        noise = torch.from_numpy(self.start.noise.normal(n_bins, self.generator.inputs)).to(self.units)
+        factors = torch.stack([self._step(noise[:, time, None]) for time in range(n_bins)], 1)
+        drive = torch.stack([self.readout(bin_factors) for bin_factors in factors.unbind(1)], 1)
+        rates = self.observation.rates(drive).cpu().numpy()
+        counts = self.observation.sample(drive, self.start.spikes, self.memory)
+        return Generated(counts, rates, factors.cpu().numpy())
+
+    def _step(self, noise: Float[Tensor, "trial 1 input"]) -> Float[Tensor, "trial factor"]:
+        """Advance the generator by one bin, and return its factors."""
+        inputs = noise
+        if self.input_prior is not None:
+            inputs = self.input_prior.draw(noise, self.inputs)
+            self.inputs = inputs[:, 0]
+        self.units = self.generator(self.units, inputs)[:, 0]
+        return self.generator.factors(self.units)
+
+    def state(self) -> dict[str, Array]:
+        """Return random streams, state and inputs of the generator, and memory of the counts; see `Course.state`."""
+        state: dict[str, Array] = {"noise": self.start.noise.state(), "spikes": self.start.spikes.state()}
+        state["units"] = self.units.cpu().numpy().copy()
+        if self.inputs is not None:
+            state["inputs"] = self.inputs.cpu().numpy().copy()
+        return state | {f"memory {name}": value.copy() for name, value in self.memory.items()}
+
+    def restore(self, state: State) -> None:
+        """Continue from a state; see `Course.restore`."""
+        units = torch.tensor(state["units"]).to(self.units)
+        if units.shape != self.units.shape:
+            raise ValueError(f"units have shape {tuple(units.shape)}, not {tuple(self.units.shape)}")
+        self.start.noise.restore(state["noise"].astype(np.uint64))
+        self.start.spikes.restore(state["spikes"].astype(np.uint64))
+        self.units = units
+        self.inputs = torch.tensor(state["inputs"]).to(units) if "inputs" in state else None
+        memory = {name: value for name, value in state.items() if name.startswith("memory ")}
+        self.memory = {name.removeprefix("memory "): value.astype(np.float64) for name, value in memory.items()}
