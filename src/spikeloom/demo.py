@@ -65,9 +65,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     folder = ensure_folder(out)
     seen, unseen = _data(folder, seed, say)
     train, test, run, fake = (folder / name for name in ("train.h5", "test.h5", "ldns", "fake.h5"))
-
-    say(f"$ spikeloom fit {RECIPE} --data {train} --seed {seed} --out {run}")
-    model = read_recipe(RECIPE).build(seen.n_neurons).fit(seen, seed=seed, out=run)
+    model = _fit(RECIPE, seen, train, run, seed, say)
 
     say(f"$ spikeloom sample {run} --like {test} --condition {SERIES} --seed {seed} --out {fake}")
     generated = model.sample(like=unseen, condition=SERIES, seed=seed)
@@ -84,6 +82,31 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     judged.with_figures(drawn, *traversals).save(folder)
     say(judged.summary)
     return folder / "report.html"
+
+
+def models(out: Path, *, seed: int, say: Say) -> tuple[Path, Path]:
+    """Simulate the data and train the two models, without samples and report.
+
+    Args:
+        out: Folder to write to. Models that are already in it are kept.
+        seed: Random seed of the simulation, the split and the training.
+        say: Function that prints a line of text.
+
+    Returns:
+        Run folders of the LDNS and of the GNOCCHI.
+    """
+    folder = ensure_folder(out)
+    seen, _ = _data(folder, seed, say)
+    runs = (folder / "ldns", folder / "gnocchi")
+    for recipe, run in zip((RECIPE, CODES), runs, strict=True):
+        _fit(recipe, seen, folder / "train.h5", run, seed, say)
+    return runs
+
+
+def _fit(recipe: str, seen: Trials, train: Path, run: Path, seed: int, say: Say) -> Model:
+    """Train a model of the demo."""
+    say(f"$ spikeloom fit {recipe} --data {train} --seed {seed} --out {run}")
+    return read_recipe(recipe).build(seen.n_neurons).fit(seen, seed=seed, out=run)
 
 
 def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
@@ -122,8 +145,7 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
 def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:
     """Train a GNOCCHI and return figures of traversals of its codes along the target's x and y."""
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
-    say(f"$ spikeloom fit {CODES} --data {train} --seed {seed} --out {run}")
-    model = require_codes(read_recipe(CODES).build(seen.n_neurons).fit(seen, seed=seed, out=run))
+    model = require_codes(_fit(CODES, seen, train, run, seed, say))
     figures: list[Figure] = []
     for along in ("target_x", "target_y"):
         out = folder / f"{along}.h5"

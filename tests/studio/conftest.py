@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import spikeloom as sl
+from spikeloom.studio.security import RATES
 from spikeloom.trials import Trials
 
 TOKEN = "a-token-of-the-tests"
@@ -105,4 +106,4 @@ def serve(runs: Path) -> Callable[..., Iterator[Served]]:
 @pytest.fixture(scope="session")
 def served(serve: Callable[..., Iterator[Served]]) -> Iterator[Served]:
     """A server of all models."""
-    yield from serve(*RECIPES)
+    yield from serve(*RECIPES, body_seconds=2.0, rates=dict.fromkeys(RATES, (1e6, 1e6)))

@@ -1,5 +1,6 @@
 """The command studio, which opens a page in the browser."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,13 @@ STUDIO = "Example: spikeloom studio runs/reach --data train.h5"
 def studio(
     *,
     runs: Annotated[
-        list[Path], typer.Argument(help="Run folders of `spikeloom fit`, or model folders.", metavar="RUN...")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            help="Run folders of `spikeloom fit`, or model folders. Default: the models of `spikeloom demo`, which are "
+            "trained first if they are not there.",
+            metavar="[RUN...]",
+        ),
+    ] = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(
@@ -35,4 +41,24 @@ def studio(
         if (error.name or "").partition(".")[0] not in ("fastapi", "uvicorn", "websockets", "starlette"):
             raise
         raise missing_extra("The studio needs", error.name or "fastapi", "studio") from error
-    launch(runs, port=port, host=host, files=data or [], say=typer.echo)
+    launch(runs or _demo_runs(), port=port, host=host, files=data or [], say=typer.echo)
+
+
+def _demo_runs(folder: Path = Path("demo")) -> list[Path]:
+    """Return the runs of the demo in a folder, or else in the cache, where they are trained if they are not there."""
+    names = ("ldns", "gnocchi")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikeloom" / "demo"
+    for home in (folder, cache):
+        if all((home / name / "model" / "manifest.json").exists() for name in names):
+            typer.echo(f"No run was named, so the studio shows the models of the demo in {home}.")
+            return [home / name for name in names]
+    typer.echo(
+        "No run was named. The studio trains the two models of `spikeloom demo`: an LDNS that follows a drawn "
+        "movement, and a GNOCCHI whose codes can be moved. This takes a few minutes, once. They are kept in "
+        f"{cache}."
+    )
+    from spikeloom.demo import models
+    from spikeloom.training.memory import keep_freed_memory
+
+    keep_freed_memory()
+    return list(models(cache, seed=0, say=typer.echo))

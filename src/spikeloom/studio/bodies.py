@@ -1,8 +1,9 @@
 """Bodies of requests, checked by type and size before a model sees them."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 MOST_POINTS, MOST_DRAWS = 20_000, 16
 """Largest number of points of a stroke, and of draws of one stroke."""
@@ -68,37 +69,72 @@ class Answer(Body):
     recorded: Literal["left", "right"]
 
 
-class Request(Body):
-    """A request whose result is repeated: its kind and its body."""
+def fault_of(error: Mapping[str, Any]) -> str:
+    """Return a sentence about one fault of a body, which pydantic found."""
+    field = ".".join(str(part) for part in error["loc"] if part != "body")[:80]
+    message = str(error["msg"]).replace("Input should be", "it must be").replace("Field required", "it is missing")
+    if error["type"] == "value_error":
+        return message.removeprefix("Value error, ")
+    start = f"The field {field} of the request is wrong" if field else "The request is wrong"
+    return f"{start}: {message[0].lower()}{message[1:]}. It was {error['input']!r:.60}."
 
-    kind: Literal["draw", "turn", "traverse"]
-    body: Draw | Turn | Traverse
 
-    @model_validator(mode="before")
-    @classmethod
-    def _by_kind(cls, value: object) -> object:
-        """Read the fields beside `kind` as the body of that kind."""
-        if not isinstance(value, dict):
-            return value
-        fields = {name: one for name, one in value.items() if name != "kind"}
-        kind = value.get("kind")
-        body = KINDS[kind].model_validate(fields) if isinstance(kind, str) and kind in KINDS else fields
-        return {"kind": kind, "body": body}
+class Repeated(Body):
+    """A request whose trials are made again: its kind, and the fields of that kind.
+
+    Args:
+        request: Fields of the request, and `kind`.
+        format: Ending of the file.
+    """
+
+    request: dict[str, object]
+    format: Literal["h5", "nwb", "csv"] = "h5"
+
+    @model_validator(mode="after")
+    def _check(self) -> "Repeated":
+        try:
+            _ = self.body
+        except ValidationError as error:
+            raise ValueError(fault_of(error.errors()[0])) from None
+        return self
+
+    @property
+    def body(self) -> Draw | Turn | Traverse:
+        """Body of the request."""
+        kind = self.request.get("kind")
+        if not isinstance(kind, str) or kind not in KINDS:
+            raise ValueError(f"The kind of a request must be one of {', '.join(KINDS)}. It was {kind!r:.60}.")
+        return KINDS[kind].model_validate({name: value for name, value in self.request.items() if name != "kind"})
 
 
 KINDS: dict[str, type[Draw] | type[Turn] | type[Traverse]] = {"draw": Draw, "turn": Turn, "traverse": Traverse}
 """Maps the kind of a request to its body."""
 
-
-class Download(Body):
-    """A file of the trials of a request."""
-
-    request: Request
-    format: Literal["h5", "nwb", "csv"]
+Vector = Annotated[list[Coordinate], Field(min_length=1, max_length=20)]
+Step = Annotated[dict[Name, Vector | Coordinate], Field(max_length=20)]
 
 
-class Lines(Body):
-    """The lines of Python and of the shell that repeat a request."""
+class LiveBegin(Body):
+    """The beginning of a live trial.
 
-    request: Request
-    format: Literal["h5", "nwb", "csv"] = "h5"
+    Args:
+        session: Name of the trial, chosen by the server.
+        seed: Random seed.
+        condition: Condition of the first bin.
+    """
+
+    session: Name
+    seed: Seed = 1
+    condition: Step | None = None
+
+
+class LiveSteps(Body):
+    """The conditions of the next bins of a live trial.
+
+    Args:
+        session: Name of the trial.
+        conditions: Condition of each bin; an empty one keeps that of the bin before.
+    """
+
+    session: Name
+    conditions: Annotated[list[Step], Field(min_length=1, max_length=200)]

@@ -1,12 +1,17 @@
 """Jobs of a worker: each takes the checked body of a request and returns the JSON object of the answer."""
 
+from functools import cached_property
+
 import numpy as np
 
 from spikeloom.errors import SettingError
 from spikeloom.metrics.counts import fano
 from spikeloom.studio import bodies, samples
 from spikeloom.studio.columns import psth
+from spikeloom.studio.comparison import classifier, quiz
+from spikeloom.studio.downloads import file_of, lines_of, plain
 from spikeloom.studio.facts import LoadedModel
+from spikeloom.studio.live_trials import LiveTrials
 from spikeloom.studio.movements import Movements
 from spikeloom.studio.results import Json, encoded, number, numbers, raster, rasters
 from spikeloom.trials import Trials
@@ -116,6 +121,7 @@ class Session:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
+        self.live = LiveTrials(loaded)
 
     def run(self, job: str, fields: dict[str, object]) -> bytes:
         """Run a job by name and return its result.
@@ -135,4 +141,26 @@ class Session:
                 return encoded(turn(loaded, bodies.Turn.model_validate(fields)))
             case "traverse":
                 return encoded(traverse(loaded, bodies.Traverse.model_validate(fields)))
-        raise SettingError("There is no such job.", f"It was {job!r}.", "")
+            case "quiz":
+                return encoded(quiz(loaded, bodies.Quiz.model_validate(fields)))
+            case "classifier":
+                return self.classifier
+            case "lines":
+                wanted = bodies.Repeated.model_validate(fields)
+                return encoded(plain(lines_of(loaded, wanted.body, wanted.format)))
+            case "download":
+                chosen = bodies.Repeated.model_validate(fields)
+                return file_of(loaded, chosen.body, chosen.format)
+            case "live begin":
+                return encoded(self.live.begin(bodies.LiveBegin.model_validate(fields)))
+            case "live step":
+                return encoded(self.live.step(bodies.LiveSteps.model_validate(fields)))
+            case "live end":
+                return encoded(self.live.end(str(fields["session"])))
+            case _:
+                raise SettingError("There is no such job.", f"It was {job!r}.", "")
+
+    @cached_property
+    def classifier(self) -> bytes:
+        """Accuracy of a classifier of recorded against generated trials, as JSON."""
+        return encoded(classifier(self.loaded))

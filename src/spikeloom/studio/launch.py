@@ -75,10 +75,12 @@ def start_studio(runs: Sequence[Path], files: Sequence[Path], say: Say) -> Studi
         say(f"Loading {', '.join(worker.run for worker in workers.values())} ...")
         starting = {key: worker.start() for key, worker in workers.items()}
         details = {key: future.result() for key, future in starting.items()}
-    except SpikeloomError as error:
+    except BaseException as error:
         for worker in workers.values():
             worker.close()
-        raise SettingError(str(error), "", "") from error
+        if isinstance(error, SpikeloomError):
+            raise SettingError(str(error), "", "") from error
+        raise
     return Studio(workers, details)
 
 

@@ -44,7 +44,7 @@ def drawn(loaded: LoadedModel, body: Draw) -> Sampled:
     moves, bin_width = loaded.movements, loaded.model.facts.bin_width
     if loaded.drawn is None or moves is None:
         raise ConditionError(
-            f"{loaded.name} is not conditioned on a movement in the plane, so nothing can be drawn.",
+            f"The model {loaded.name} is not conditioned on a movement in the plane, so nothing can be drawn.",
             "",
             "Choose a model that is trained on a hand position or velocity.",
         )
@@ -71,7 +71,7 @@ def turned(loaded: LoadedModel, body: Turn) -> Sampled:
     """
     if not loaded.abilities["turn"]:
         raise ConditionError(
-            f"{loaded.name} is not conditioned on an angle, a category or a number of each trial.",
+            f"The model {loaded.name} is not conditioned on an angle, a category or a number of each trial.",
             "",
             "Choose a model that is.",
         )

@@ -12,17 +12,21 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import NoReturn
 
 Message = MutableMapping[str, object]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Scope = MutableMapping[str, object]
+Rates = Mapping[str, tuple[float, float]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BYTES, MOST_DEPTH, MOST_ADDRESS = 2**20, 8, 2000
 """Largest body, deepest nesting of its lists and objects, and longest path and query."""
+
+MOST_DISCARDED = 2**25
+"""Largest body that is read and discarded before it is refused."""
 
 BODY_SECONDS = 10.0
 """Seconds within which a body must arrive."""
@@ -64,7 +68,7 @@ class Allowance:
         rates: Kind of request -> requests per second, and requests at once.
     """
 
-    def __init__(self, rates: dict[str, tuple[float, float]]) -> None:
+    def __init__(self, rates: Rates) -> None:
         self.rates = rates
         self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
@@ -97,7 +101,7 @@ class Guard:
         *,
         token: str,
         hosts: frozenset[str],
-        rates: dict[str, tuple[float, float]] | None = None,
+        rates: Rates | None = None,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
         self.app, self.token, self.hosts, self.body_seconds = app, token, hosts, body_seconds
@@ -166,7 +170,7 @@ class Guard:
         length = headers.get("content-length")
         if length is not None and (not length.isdigit() or len(length) > 12):
             raise Rejected(400, f"The length of the body was {length[:20]!r}, which is no number of bytes.")
-        if length is not None and int(length) > MOST_BYTES:
+        if length is not None and int(length) > MOST_DISCARDED:
             _too_large(int(length))
         try:
             async with asyncio.timeout(self.body_seconds):
@@ -244,17 +248,23 @@ async def refuse(send: Send, error: Rejected) -> None:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Read a body of limited size, also if it comes in pieces without a length."""
-    parts, size = [], 0
+    """Read a body of limited size, also if it comes in pieces without a length.
+
+    A body that is somewhat too large is read to its end and discarded, because a browser shows the answer only then.
+    """
+    parts: list[bytes] = []
+    size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise Rejected(400, "The client left before the body was complete.")
         part = message.get("body", b"")
-        if isinstance(part, bytes):
-            parts.append(part)
-            size += len(part)
+        size += len(part) if isinstance(part, bytes) else 0
         if size > MOST_BYTES:
+            parts.clear()
+        elif isinstance(part, bytes):
+            parts.append(part)
+        if size > MOST_DISCARDED or (size > MOST_BYTES and not message.get("more_body", False)):
             _too_large(size)
         if not message.get("more_body", False):
             return b"".join(parts)

@@ -9,6 +9,12 @@ GET /api/models/{id}                         details: see `facts.LoadedModel.det
 POST /api/models/{id}/draw                   body `Draw`; spikes of a stroke, decoded paths, R^2, warnings
 POST /api/models/{id}/turn                   body `Turn`; trials of a condition, PSTH and Fano factors
 POST /api/models/{id}/traverse               body `Traverse`; a trial of a moved code
+POST /api/models/{id}/quiz                   body `Quiz`; pairs of a recorded and a generated trial
+POST /api/quiz/{quiz id}/answer              body `Answer`; `{"correct", "score", "answered"}`
+GET /api/models/{id}/classifier              `{"accuracy", "floor"}` of recorded against generated trials
+POST /api/models/{id}/download               body `Repeated`; a file of the trials of a request
+POST /api/models/{id}/lines                  body `Repeated`; `{"python", "shell"}`, which make the same trials
+WebSocket /api/live                          see `live`
 ============================================ =========================================================================
 """
 
@@ -18,19 +24,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from spikeloom.studio.bodies import Body, Draw, Traverse, Turn
+from spikeloom.studio.bodies import Answer, Body, Draw, Quiz, Repeated, Traverse, Turn, fault_of
+from spikeloom.studio.live import live
+from spikeloom.studio.quizzes import Quizzes
 from spikeloom.studio.results import encoded
-from spikeloom.studio.security import Guard
+from spikeloom.studio.security import BODY_SECONDS, RATES, Guard, Rates
 from spikeloom.studio.workers import Busy, Failed, Refused, Worker
 
 PAGE = Path(__file__).parent / "page"
 """Folder of the page's files."""
+
+TYPES = {"h5": "application/x-hdf5", "nwb": "application/x-hdf5", "csv": "text/csv; charset=utf-8"}
+"""Maps the ending of a file to its media type."""
 
 
 class Studio:
@@ -42,10 +53,17 @@ class Studio:
     """
 
     def __init__(self, workers: Mapping[str, Worker], details: Mapping[str, bytes]) -> None:
-        self.workers, self.details = dict(workers), dict(details)
+        self.workers, self.details, self.quizzes = dict(workers), dict(details), Quizzes()
         read = {key: json.loads(text) for key, text in details.items()}
         fields = ("name", "kind", "recipe", "abilities")
         self.models = [{"id": key, **{name: one[name] for name in fields}} for key, one in read.items()]
+        self.live_workers = {
+            key: Worker(f"{key} live", worker.run, worker.files)
+            for key, worker in self.workers.items()
+            if read[key]["abilities"]["live"]
+        }
+        for worker in self.live_workers.values():
+            worker.start()  # requests wait until its model is loaded
 
     def worker(self, key: str) -> Worker:
         """Return the worker of a model."""
@@ -54,9 +72,9 @@ class Studio:
             raise HTTPException(404, f"There is no model {key[:80]!r}. The models are {names}.")
         return self.workers[key]
 
-    async def run(self, request: Request, key: str, job: str, body: Body) -> bytes:
+    async def run(self, request: Request, key: str, job: str, body: Body | None = None) -> bytes:
         """Run a job in the worker of a model, and cancel it when the client leaves."""
-        work = asyncio.ensure_future(self.worker(key).ask(job, body.model_dump()))
+        work = asyncio.ensure_future(self.worker(key).ask(job, body.model_dump() if body else {}))
         left = asyncio.ensure_future(_disconnected(request))
         try:
             await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -69,17 +87,20 @@ class Studio:
 
     def close(self) -> None:
         """End all workers."""
-        for worker in self.workers.values():
+        for worker in (*self.workers.values(), *self.live_workers.values()):
             worker.close()
 
 
-def application(studio: Studio, *, token: str, hosts: frozenset[str], body_seconds: float = 10.0) -> Guard:
+def application(
+    studio: Studio, *, token: str, hosts: frozenset[str], rates: Rates = RATES, body_seconds: float = BODY_SECONDS
+) -> Guard:
     """Return the guarded application.
 
     Args:
         studio: The models.
         token: Secret that requests must name.
         hosts: Values of the `Host` header under which the server is reached.
+        rates: Requests that a client may send.
         body_seconds: Seconds within which a body must arrive.
     """
 
@@ -91,7 +112,13 @@ def application(studio: Studio, *, token: str, hosts: frozenset[str], body_secon
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     _add_errors(app)
     _add_models(app, studio)
+    _add_comparison(app, studio)
+    _add_files(app, studio)
     app.mount("/static", StaticFiles(directory=PAGE, check_dir=False))
+
+    @app.websocket("/api/live")
+    async def live_trial(socket: WebSocket) -> None:
+        await live(socket, studio.live_workers, token)
 
     @app.get("/")
     async def page() -> Response:
@@ -99,7 +126,7 @@ def application(studio: Studio, *, token: str, hosts: frozenset[str], body_secon
             raise HTTPException(404, "The files of the page are missing. Install spikeloom again.")
         return Response((PAGE / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
 
-    return Guard(app, token=token, hosts=hosts, body_seconds=body_seconds)
+    return Guard(app, token=token, hosts=hosts, rates=rates, body_seconds=body_seconds)
 
 
 def _add_models(app: FastAPI, studio: Studio) -> None:
@@ -127,12 +154,42 @@ def _add_models(app: FastAPI, studio: Studio) -> None:
         return _json(await studio.run(request, key, "traverse", body))
 
 
+def _add_comparison(app: FastAPI, studio: Studio) -> None:
+    """Add the routes that compare recorded and generated trials."""
+
+    @app.post("/api/models/{key}/quiz")
+    async def quiz(key: str, body: Quiz, request: Request) -> Response:
+        return JSONResponse(studio.quizzes.begin(await studio.run(request, key, "quiz", body)))
+
+    @app.post("/api/quiz/{key}/answer")
+    async def answer(key: str, body: Answer) -> Response:
+        return JSONResponse(studio.quizzes.answer(key, body))
+
+    @app.get("/api/models/{key}/classifier")
+    async def classifier(key: str, request: Request) -> Response:
+        return _json(await studio.run(request, key, "classifier"))
+
+
+def _add_files(app: FastAPI, studio: Studio) -> None:
+    """Add the routes that repeat a request as a file or as lines of code."""
+
+    @app.post("/api/models/{key}/download")
+    async def download(key: str, body: Repeated, request: Request) -> Response:
+        content = await studio.run(request, key, "download", body)
+        headers = {"Content-Disposition": f'attachment; filename="{key}-{body.request["kind"]}.{body.format}"'}
+        return Response(content, media_type=TYPES[body.format], headers=headers)
+
+    @app.post("/api/models/{key}/lines")
+    async def lines(key: str, body: Repeated, request: Request) -> Response:
+        return _json(await studio.run(request, key, "lines", body))
+
+
 def _add_errors(app: FastAPI) -> None:
     """Answer all errors with a sentence."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
-        return _error(422, _sentence(error))
+        return _error(422, fault_of(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
@@ -157,15 +214,6 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unexpected(_: Request, _error_of_ours: Exception) -> Response:
         return _error(500, "The server failed on this request. Its terminal shows where. Send another.")
-
-
-def _sentence(error: RequestValidationError) -> str:
-    """Return a sentence about the first fault of a body."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
-    message = str(first["msg"]).replace("Input should be", "it must be").replace("Field required", "it is missing")
-    fault = f"{message[0].lower()}{message[1:]}"
-    return f"The field {field[:80]} of the request is wrong: {fault}. It was {first['input']!r:.60}."
 
 
 def _error(code: int, sentence: str) -> Response:

@@ -94,6 +94,8 @@ class Worker:
             Busy: if too many requests wait, or the job took too long.
             Failed: if the job failed for another reason.
         """
+        if self._closing.is_set():
+            raise Busy("The studio is closing.", "", "Start it again.")
         if self._waiting >= MOST_WAITING:
             raise Busy(
                 f"{self.name} works on {self._waiting} requests already, and no further one can wait.",
@@ -112,7 +114,9 @@ class Worker:
             raise
 
     def close(self) -> None:
-        """End the process and free all that the worker holds."""
+        """End the process and free all that the worker holds. A closed worker stays closed."""
+        if self._closing.is_set():
+            return
         self._closing.set()
         self._thread.submit(self._end)
         self._thread.shutdown(wait=True, cancel_futures=False)

@@ -1,0 +1,95 @@
+"""The WebSocket of live trials.
+
+The first message of the client is `{"token", "model", "seed", "condition": {name: [x, y]}}`. Each further one holds the
+condition of a bin, `{"condition": {name: [x, y]}}`, or of several, `{"conditions": [{...}, ...]}`. The server answers
+`{"bin": k, "spikes": [neurons]}` for every bin. An error is `{"error": "a sentence"}`, and ends the trial.
+"""
+
+import asyncio
+import contextlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+
+from fastapi import WebSocket, WebSocketDisconnect
+from pydantic import ValidationError
+
+from spikeloom.errors import SpikeloomError
+from spikeloom.studio.bodies import LiveBegin, LiveSteps
+from spikeloom.studio.security import Rejected, check_json
+from spikeloom.studio.workers import Worker
+
+FIRST_SECONDS, IDLE_SECONDS = 5.0, 120.0
+"""Seconds within which the first message, and each further one, must arrive."""
+
+
+async def live(socket: WebSocket, workers: Mapping[str, Worker], token: str) -> None:
+    """Serve a live trial until the client leaves.
+
+    Args:
+        socket: The connection, not yet accepted.
+        workers: Id of a model -> the worker of its live trials.
+        token: Secret that the first message must hold.
+    """
+    await socket.accept()
+    session, worker = secrets.token_urlsafe(9), None
+    try:
+        first = await _message(socket, FIRST_SECONDS)
+        if not hmac.compare_digest(str(first.pop("token", "")).encode(), token.encode()):
+            raise Rejected(401, "The token is missing or wrong. Open the address that `spikeloom studio` printed.")
+        key = str(first.pop("model", ""))
+        if key not in workers:
+            raise Rejected(404, f"The model {key[:80]!r} cannot be live. It must generate bin by bin.")
+        worker = workers[key]
+        await worker.ask("live begin", LiveBegin.model_validate({**first, "session": session}).model_dump())
+        while True:
+            await _step(socket, worker, session)
+    except WebSocketDisconnect:
+        pass
+    except Rejected as error:
+        await _refuse(socket, error.sentence)
+    except SpikeloomError as error:
+        await _refuse(socket, str(error))
+    except ValidationError:
+        await _refuse(
+            socket, 'A message must hold {"condition": {name: [x, y]}} with finite numbers, and the first one a seed.'
+        )
+    finally:
+        if worker is not None:
+            with contextlib.suppress(SpikeloomError):
+                await asyncio.shield(worker.ask("live end", {"session": session}))
+
+
+async def _step(socket: WebSocket, worker: Worker, session: str) -> None:
+    """Read the conditions of the next bins, and send their spikes."""
+    fields = await _message(socket, IDLE_SECONDS)
+    conditions = fields.pop("conditions", None)
+    conditions = [fields.pop("condition", {})] if conditions is None else conditions
+    body = LiveSteps.model_validate({**fields, "session": session, "conditions": conditions})
+    answer = json.loads(await worker.ask("live step", body.model_dump()))
+    for k, spikes in enumerate(answer["spikes"]):
+        await socket.send_json({"bin": answer["bin"] + k, "spikes": spikes})
+
+
+async def _message(socket: WebSocket, seconds: float) -> dict[str, object]:
+    """Return the next message, a JSON object."""
+    try:
+        async with asyncio.timeout(seconds):
+            text = await socket.receive_text()
+    except TimeoutError:
+        raise Rejected(408, f"There was no message for {seconds:g} s, so the live trial ended.") from None
+    except KeyError:
+        raise Rejected(400, "A message must be text.") from None
+    check_json(text.encode())
+    message: dict[str, object] = json.loads(text)
+    return message
+
+
+async def _refuse(socket: WebSocket, sentence: str) -> None:
+    """Send an error and close the connection."""
+    try:
+        await socket.send_json({"error": sentence})
+        await socket.close(1008)
+    except (RuntimeError, WebSocketDisconnect):  # the client has left
+        return

@@ -1,0 +1,59 @@
+"""The quizzes that pages have begun: which sides are recorded, and the answers so far."""
+
+import json
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from starlette.exceptions import HTTPException
+
+from spikeloom.studio.bodies import Answer
+from spikeloom.studio.results import Json
+
+MOST_QUIZZES = 64
+"""Number of quizzes that are remembered; the oldest is forgotten first."""
+
+
+@dataclass
+class Quiz:
+    """One quiz: the recorded side of each pair, and whether each answer was correct."""
+
+    recorded: list[str]
+    correct: dict[int, bool] = field(default_factory=dict)
+
+
+class Quizzes:
+    """The quizzes of all pages."""
+
+    def __init__(self) -> None:
+        self._quizzes: OrderedDict[str, Quiz] = OrderedDict()
+
+    def begin(self, content: bytes) -> Json:
+        """Remember the recorded sides of a quiz, and return it without them.
+
+        Args:
+            content: The quiz of a worker, as JSON.
+        """
+        quiz = json.loads(content)
+        key = secrets.token_urlsafe(9)
+        self._quizzes[key] = Quiz(quiz.pop("recorded"))
+        while len(self._quizzes) > MOST_QUIZZES:
+            self._quizzes.popitem(last=False)
+        return {"id": key, **quiz}
+
+    def answer(self, key: str, answer: Answer) -> Json:
+        """Keep an answer and return whether it is correct, and the score so far.
+
+        Raises:
+            HTTPException: if there is no such quiz or pair, or it has an answer already.
+        """
+        quiz = self._quizzes.get(key)
+        if quiz is None:
+            raise HTTPException(404, "There is no such quiz. Begin a new one.")
+        if answer.pair >= len(quiz.recorded):
+            raise HTTPException(422, f"The quiz has the pairs 0 to {len(quiz.recorded) - 1}. It was {answer.pair}.")
+        if answer.pair in quiz.correct:
+            raise HTTPException(422, f"Pair {answer.pair} has an answer already. Answer the next one.")
+        quiz.correct[answer.pair] = quiz.recorded[answer.pair] == answer.recorded
+        correct = quiz.correct[answer.pair]
+        return {"correct": correct, "score": sum(quiz.correct.values()), "answered": len(quiz.correct)}
