@@ -70,11 +70,11 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 
 
 def test_runs_of_one_name_get_different_ids(tmp_path):
-    taken = {}
+    taken = []
     for run in ("a/reach", "b/reach/model", "c/reach"):
         (tmp_path / run).mkdir(parents=True)
-        taken[launch._key(tmp_path / run, taken)] = None
-    assert list(taken) == ["reach", "reach-2", "reach-3"]
+        taken.append(launch._key(tmp_path / run, taken))
+    assert taken == ["reach", "reach-2", "reach-3"]
 
 
 def test_hosts_under_which_a_server_is_reached():

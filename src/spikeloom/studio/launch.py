@@ -3,7 +3,7 @@
 import errno
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -123,7 +123,7 @@ def address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _key(run: Path, taken: dict[str, Worker]) -> str:
+def _key(run: Path, taken: Collection[str]) -> str:
     """Return a short id of a run that no other run has."""
     folder = run.resolve()
     folder = folder.parent if folder.name == "model" else folder
