@@ -63,12 +63,12 @@ def lines_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) 
     return _of_code(loaded, body, sample_of(loaded, body), out)
 
 
-def _of_stroke(loaded: LoadedModel, body: Draw, sampled: Sampled, out: str) -> Lines:
+def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Lines:
     assert loaded.drawn is not None
     assert loaded.movements is not None
-    assert sampled.stroke is not None
+    assert result.stroke is not None
     name, kind = loaded.drawn.name, loaded.movements.kind
-    series, bin_width = sampled.stroke.series(kind), sampled.trials.bin_width
+    series, bin_width = result.stroke.series(kind), result.trials.bin_width
     others = [one for one in loaded.model.facts.conditions.names if one != name]
     rows = ",\n".join(f"    [{x!r}, {y!r}]" for x, y in series.tolist())
     condition = ", ".join([f"{name!r}: path", *(f"{one!r}: None" for one in others)])
@@ -103,10 +103,10 @@ def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
     return Lines(python, _shell(loaded, body, body.draws, options, out))
 
 
-def _of_code(loaded: LoadedModel, body: Traverse, sampled: Sampled, out: str) -> Lines:
-    assert sampled.code is not None
-    numbers = ", ".join(repr(value) for value in sampled.code.astype(np.float32).tolist())
-    arguments = [f"n_bins={sampled.trials.n_bins}", "codes=code", f"seed={body.seed}"]
+def _of_code(loaded: LoadedModel, body: Traverse, result: Sampled, out: str) -> Lines:
+    assert result.code is not None
+    numbers = ", ".join(repr(value) for value in result.code.astype(np.float32).tolist())
+    arguments = [f"n_bins={result.trials.n_bins}", "codes=code", f"seed={body.seed}"]
     python = _python(loaded, f"code = np.array([[{numbers}]])\n", arguments, out)
     return Lines(python, f"python - <<'END'\n{python}END\n")
 
