@@ -58,6 +58,20 @@ def test_sample_encode_evaluate_compare(house, tmp_path, capsys):
     assert (tmp_path / "both" / "compare.html").exists()
 
 
+def test_baselines_on_the_latents_stand_in_both_tables(house, tmp_path):
+    names = ["Gaussian on the latents", "linear autoregression on the latents"]
+    assert run("sample", house / "run", "--like", house / "test.h5", "--out", tmp_path / "fake.h5") == 0
+    words = ["--reference", house / "train.h5", "--out", tmp_path / "one"]
+    fake = ["--fake", tmp_path / "fake.h5", "--model", house / "run"]
+    assert run("evaluate", "--real", house / "test.h5", *fake, *words) == 0
+    panel = json.loads((tmp_path / "one" / "metrics.json").read_text())["panel_detail"]
+    assert list(panel["mean_rate_r"]["baselines"])[-2:] == names
+    words = ["--data", house / "test.h5", "--reference", house / "train.h5", "--samples", 1, "--out", tmp_path / "both"]
+    assert run("compare", house / "run", tmp_path / "fake.h5", *words) == 0
+    panel = json.loads((tmp_path / "both" / "compare.json").read_text())["panel"]
+    assert list(panel["mean_rate_r"]["baselines"]) == [f"{name} of run" for name in names]
+
+
 def test_sampling_is_repeatable_and_longer_trials_are_nwb(house, tmp_path):
     for name in ("a.h5", "b.h5"):
         assert run("sample", house / "run", "--trials", 5, "--seed", 3, "--out", tmp_path / name) == 0

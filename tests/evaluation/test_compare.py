@@ -74,6 +74,25 @@ def test_a_comparison_is_saved_shown_and_escaped(comparison: Comparison, tmp_pat
     assert "good" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_further_baselines_stand_beside_the_models_and_cannot_win() -> None:
+    sets = {"good": [toy(seed, trials=60) for seed in (3, 4, 5)]}
+    train, real = toy(2, trials=60), toy(1, trials=60)
+    without = compare(sets, real, reference=train, splits=2)
+    judged = compare(sets, real, reference=train, splits=2, baselines={NASTY: toy(8, trials=60)})
+    assert judged.names == without.names == ["good"]
+    assert judged.verdicts == without.verdicts
+    rows = judged.rows["good"]
+    assert rows["mean_rate_r"].value == pytest.approx(without.rows["good"]["mean_rate_r"].value)
+    number = rows["mean_rate_r"].baselines[NASTY]
+    assert number is not None
+    panel = json.loads(json.dumps(judged.to_dict()))["panel"]
+    assert panel["mean_rate_r"]["baselines"] == {NASTY: number}
+    assert str(number) in judged.to_csv()
+    assert [column.header.plain for column in judged.table().columns][-2] == NASTY
+    assert NASTY not in judged.to_html()  # escaped
+    assert judged.to_html().count("<th") == without.to_html().count("<th") + 1
+
+
 def test_nothing_to_compare_is_a_clear_error() -> None:
     with pytest.raises(DataError, match="no model to compare"):
         compare({}, toy(1))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError, DataError, ShapeError
-from spikeloom.evaluation.evaluate import GAUSSIAN, evaluate, panel_rows
+from spikeloom.evaluation.evaluate import evaluate, panel_rows
 from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
 from spikeloom.evaluation.sides import comparable, named
 from spikeloom.metrics import pair
@@ -81,9 +81,9 @@ def test_without_reference_labels_or_equal_lengths_it_still_answers() -> None:
     lengths = 20 + np.arange(40) % 21
     real = replace(real, lengths=lengths, conditions={})
     fake = replace(toy(3, trials=24), conditions={})
-    report = evaluate(real, fake, splits=2, latent_gaussian=fake)
+    report = evaluate(real, fake, splits=2, baselines={"a baseline": fake})
     assert isinstance(report.memorisation, str)
-    assert GAUSSIAN in report.baseline_names
+    assert report.baseline_names[-1] == "a baseline"
     for row in report.rows:
         assert row.value is not None or row.note
     assert "Memorisation" in report.to_html()

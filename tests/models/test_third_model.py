@@ -146,7 +146,7 @@ def test_what_it_cannot_do_is_refused_in_one_place(house):
         lambda: model.sample(2, condition={"side": "left"}, guidance=2.0),
         lambda: model.stream(),
         lambda: model.unseen_rates(toy_trials(2)),
-        lambda: model.gaussian(toy_trials(2), like=toy_trials(2)),
+        lambda: model.latent_baselines(toy_trials(2), like=toy_trials(2)),
     ):
         with pytest.raises(SettingError, match=r"^GLM "):
             request()

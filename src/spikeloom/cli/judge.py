@@ -1,6 +1,6 @@
 """Commands that evaluate models: evaluate, compare, demo."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +65,8 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Run that generated the trials: adds its cost and, for LDNS, a Gaussian on its latents as a baseline."
+            help="Run that generated the trials: adds its cost and, if it has latents, a Gaussian and a linear "
+            "autoregression on them as baselines."
         ),
     ] = None,
     drawn: Annotated[
@@ -88,9 +89,7 @@ def evaluate(
     recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
     fakes, by_hand = _load_named(fake), _load_named(drawn or [])
     output_folder(out, *REPORT, overwrite=overwrite)
-    baseline, spent = (
-        (None, None) if model is None else (_latent_gaussian(model, recorded, seen, seed), _cost(model, recorded))
-    )
+    simple = None if model is None else _latent_baselines(model, recorded, seen, seed)
     report = judge(
         recorded,
         next(iter(fakes.values())) if len(fakes) == 1 else fakes,
@@ -99,9 +98,9 @@ def evaluate(
         every=every,
         conditioned_on=_names(conditioned_on),
         seed=seed,
-        latent_gaussian=baseline,
+        baselines=simple,
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
-        cost=spent,
+        cost=None if model is None else _cost(model, recorded),
     )
     more = [drawn_figure(recorded, path, reference=seen, name=name, seed=seed) for name, path in by_hand.items()]
     report = report.with_figures(*more)
@@ -153,14 +152,26 @@ def compare(
     contenders = _contenders(models)
     changes = _changes(change or [], contenders)
     output_folder(out, *COMPARISON, overwrite=overwrite)
+    simple: dict[str, Trials] = {}
     sets, costs, seeds = {}, {}, range(seed, seed + samples)
     for name, paths in contenders.items():
         changed = changes[name]
         draw = partial(_generated, changes=changed, real=recorded, seeds=seeds, unconditional=unconditional)
         sets[name] = {str(path): draw(path) for path in paths}
         costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, changed)
-    names = _names(condition)
-    comparison = judge(sets, recorded, reference=seen, condition=names, every=every, seed=seed, costs=costs)
+        if seen is not None and paths[0].suffix != ".h5":
+            of_model = _latent_baselines(paths[0], recorded, seen, seed, changed)
+            simple |= {f"{baseline} of {name}": trials for baseline, trials in of_model.items()}
+    comparison = judge(
+        sets,
+        recorded,
+        reference=seen,
+        condition=_names(condition),
+        every=every,
+        seed=seed,
+        baselines=simple,
+        costs=costs,
+    )
     comparison.save(out)
     _show(comparison.table())
     typer.echo(comparison.summary)
@@ -257,20 +268,22 @@ def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, s
     return {**cost(model), "held-out bits/spike": f"{bits:.3f}"}
 
 
-def _latent_gaussian(run: Path, real: "Trials", reference: "Trials | None", seed: int) -> "Trials | None":
-    """Return trials of a Gaussian fitted to the latents of the training trials, one for each real trial (LDNS only)."""
+def _latent_baselines(
+    run: Path, real: "Trials", reference: "Trials | None", seed: int, changes: Sequence[str] = ()
+) -> "Mapping[str, Trials]":
+    """Return trials of simple models of the latents, one for each real trial; none for models without latents."""
     from spikeloom.recipe import load_model
 
-    model = load_model(run)
-    if not model.capabilities.latent_gaussian:
-        return None
+    model = load_model(run, changes)
+    if not model.capabilities.latent_baselines:
+        return {}
     if reference is None:
         raise SettingError(
-            "--model with an LDNS needs --reference, the training trials.",
-            f"{run} holds an LDNS, and --reference is missing.",
+            "Baselines on the latents of a model need --reference, the training trials.",
+            f"{run} holds a model with latents, and --reference is missing.",
             "Add --reference train.h5, or remove --model.",
         )
-    return model.gaussian(reference, like=real, seed=seed)
+    return model.latent_baselines(reference, like=real, seed=seed)
 
 
 def _load_named(paths: list[Path]) -> "dict[str, Trials]":

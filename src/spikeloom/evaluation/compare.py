@@ -17,7 +17,7 @@ import numpy as np
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation.evaluate import panel_rows, size_in_words, splits_words, stationarity
-from spikeloom.evaluation.recorded import RecordedHalves
+from spikeloom.evaluation.recorded import RecordedHalves, Results
 from spikeloom.evaluation.sides import Condition, Fakes, Sides, named
 from spikeloom.metrics.panel import Metric
 from spikeloom.report.comparison import Comparison
@@ -40,6 +40,7 @@ def compare(
     every: float | None = None,
     splits: int = 5,
     seed: int = 0,
+    baselines: Mapping[str, Trials] | None = None,
     costs: Mapping[str, Mapping[str, str]] | None = None,
     progress: bool | None = None,
 ) -> Comparison:
@@ -55,6 +56,7 @@ def compare(
         every: Cut all trials into windows of this length in seconds; `None` compares whole trials.
         splits: Number of splits of the recorded trials.
         seed: Random seed.
+        baselines: Trials of further baselines, by name, such as `Model.latent_baselines`. They cannot win.
         costs: Costs of each model, model -> name -> text.
         progress: Show a progress bar; `None` shows it only on a terminal.
 
@@ -76,6 +78,7 @@ def compare(
     everything = {
         f"{name}, {run}, {k}": trials for name, samples in sets.items() for (run, k), trials in samples.items()
     }
+    everything |= {f"baseline, {name}": trials for name, trials in (baselines or {}).items()}
     sides = Sides.of(real, everything, reference, condition=condition, every=every)
     halves = RecordedHalves.build(
         sides.real,
@@ -91,16 +94,17 @@ def compare(
     sets = {
         name: {(run, k): sides.fakes[f"{name}, {run}, {k}"] for run, k in samples} for name, samples in sets.items()
     }
+    more = {name: halves.generated[f"baseline, {name}"] for name in baselines or {}}
     contenders = {
-        name: _contender(halves, name, list(samples), (costs or {}).get(name, {})) for name, samples in sets.items()
+        name: _contender(halves, name, list(samples), (costs or {}).get(name, {}), more)
+        for name, samples in sets.items()
     }
     verdicts = {metric.name: verdict(contenders, metric) for metric in halves.metrics}
     facts = {"real": size_in_words(real), "reference": "" if reference is None else size_in_words(reference)}
     facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
     facts |= {name: size_in_words(*samples.values()) for name, samples in sets.items()}
-    return Comparison(
-        tuple(halves.metrics), contenders, verdicts, {name: words for name, words in facts.items() if words}
-    )
+    facts = {name: words for name, words in facts.items() if words}
+    return Comparison(tuple(halves.metrics), contenders, verdicts, facts, tuple(more))
 
 
 def verdict(models: Mapping[str, Contender], metric: Metric) -> Verdict:
@@ -131,7 +135,11 @@ def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
 
 
 def _contender(
-    halves: RecordedHalves, name: str, samples: Sequence[tuple[str, int]], cost: Mapping[str, str]
+    halves: RecordedHalves,
+    name: str,
+    samples: Sequence[tuple[str, int]],
+    cost: Mapping[str, str],
+    more: Mapping[str, Sequence[Results]],
 ) -> Contender:
     """Return the rows of a model from the results of its samples, with the spreads over runs and over samples.
 
@@ -140,11 +148,12 @@ def _contender(
         name: Name of the model.
         samples: Run and number of each set of generated trials.
         cost: Cost of the model, shown below the table.
+        more: Results of further baselines, by name.
     """
     results = {f"{run}, {k}": halves.generated[f"{name}, {run}, {k}"] for run, k in samples}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows, sample_sd = {}, {}
-    for row in panel_rows(halves, results):
+    for row in panel_rows(halves, results, more):
         values_of_run: dict[str, list[float]] = {run: [] for run in runs}
         for run, k in samples:
             if f"{run}, {k}" in row.values:

@@ -24,9 +24,6 @@ from spikeloom.report.report import Report
 from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.trials import Trials
 
-GAUSSIAN = "Gaussian on the latents"
-"""Baseline that the diffusion must beat: a Gaussian fitted to a model's latents, decoded by the same model."""
-
 
 def evaluate(
     real: Trials,
@@ -38,7 +35,7 @@ def evaluate(
     metrics: Sequence[Metric] = METRICS,
     splits: int = 5,
     seed: int = 0,
-    latent_gaussian: Trials | None = None,
+    baselines: Mapping[str, Trials] | None = None,
     conditioned_on: Sequence[str] | None = None,
     facts: Mapping[str, str] | None = None,
     cost: Mapping[str, str] | None = None,
@@ -61,7 +58,8 @@ def evaluate(
         conditioned_on: Names of the conditions and series that the generated trials were conditioned on: only these are
             decoded from their spikes. `None` uses what the trials themselves record, and decodes everything that they
             hold if they record nothing.
-        latent_gaussian: Trials of a Gaussian fitted to the model's latents, as an additional baseline.
+        baselines: Trials of further baselines, by name, such as `Model.latent_baselines`: simple models of the latents,
+            which a generator of latents must beat.
         facts: More facts about the comparison, name -> text, such as file names, seeds and sampler.
         cost: Costs of training and sampling, name -> text (see `models.cost`).
         progress: Show a progress bar; `None` shows it only on a terminal.
@@ -78,7 +76,7 @@ def evaluate(
         >>> report["mean_rate_r"].value is not None
         True
     """
-    everything = named(fake) | ({} if latent_gaussian is None else {GAUSSIAN: latent_gaussian})
+    everything = named(fake) | dict(baselines or {})
     if conditioned_on is not None:
         everything = {name: replace(trials, conditioned_on=conditioned_on) for name, trials in everything.items()}
     sides = Sides.of(real, everything, reference, condition=condition, every=every)
@@ -95,7 +93,7 @@ def evaluate(
         progress=progress,
     )
     real = halves.real
-    more = {} if latent_gaussian is None else {GAUSSIAN: halves.generated[GAUSSIAN]}
+    more = {name: halves.generated[name] for name in baselines or {}}
     fakes = {name: trials for name, trials in fakes.items() if name not in more}
     results = {name: halves.generated[name] for name in fakes}
     first = next(iter(fakes))

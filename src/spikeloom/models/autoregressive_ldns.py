@@ -125,7 +125,7 @@ class AutoregressiveLDNS(LatentModel):
             stream=True,
             live=True,
             unseen_rates=True,
-            latent_gaussian=True,
+            latent_baselines=True,
         )
 
     # --- building and training -------------------------------------------------------------------------------------

@@ -111,7 +111,7 @@ class LDNS(LatentModel):
     def capabilities(self) -> Capabilities:
         """See `Model.capabilities`."""
         return Capabilities(
-            options=("condition", "guidance", "sampler"), stream=True, unseen_rates=True, latent_gaussian=True
+            options=("condition", "guidance", "sampler"), stream=True, unseen_rates=True, latent_baselines=True
         )
 
     def build(self, facts: Facts) -> None:

@@ -87,7 +87,7 @@ def comparison_figure(standings: Standings) -> Figure:
 def page(standings: Standings) -> str:
     """Return the page as HTML text."""
     names = standings.names
-    head = ["metric", "noise floor", *names, "baseline", "winner"]
+    head = ["metric", "noise floor", *names, "baseline", *standings.baselines, "winner"]
     kinds = ["", *[' class="n"'] * (len(head) - 2), ""]
     top = "".join(f"<th{kind}>{escape(word)}</th>" for kind, word in zip(kinds, head, strict=True))
     rows = []
@@ -98,8 +98,9 @@ def page(standings: Standings) -> str:
             spread(row.value, row.sd) + _sampling(standings.models[name].sample_sd[metric.name])
             for name, row in zip(names, model_rows, strict=True)
         ]
-        words = [spread(model_rows[0].floor, model_rows[0].floor_sd), *words, number(model_rows[0].baseline)]
-        labels = ["noise floor", *names, "baseline"]
+        words = [spread(model_rows[0].floor, model_rows[0].floor_sd), *words]
+        words += [number(value) for value in standings.baseline_values(metric)]
+        labels = head[1:-1]
         cells = "".join(
             f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'
             for label, word in zip(labels, words, strict=True)

@@ -51,12 +51,13 @@ def closed_words(row: Row) -> str:
 def comparison_table(standings: Standings) -> Table:
     """Return a table of several models, one metric per line."""
     table = Table(title="Models against recorded trials", title_justify="left", pad_edge=False)
-    for name in ("metric", *standings.names, "noise floor", "baseline", "winner"):
+    for name in ("metric", *standings.names, "noise floor", "baseline", *standings.baselines, "winner"):
         table.add_column(Text(name), justify="left" if name in ("metric", "winner") else "right")
     for metric in standings.metrics:
         rows = [standings.rows[name][metric.name] for name in standings.names]
         verdict = standings.verdicts[metric.name]
         cells = [metric.title, *[spread(row.value, row.sd) for row in rows]]
-        cells += [spread(rows[0].floor, rows[0].floor_sd), spread(rows[0].baseline, None)]
+        cells.append(spread(rows[0].floor, rows[0].floor_sd))
+        cells += [spread(value, None) for value in standings.baseline_values(metric)]
         table.add_row(*[Text(cell) for cell in cells], Text(verdict.winner or f"none: {verdict.reason}"))
     return table

@@ -43,12 +43,19 @@ class Standings:
         models: Name -> results; floor and baseline values are the same for all models.
         verdicts: Metric name -> winner.
         facts: Facts about the comparison, name -> text.
+        baselines: Names of further baselines, whose values are in the rows.
     """
 
     metrics: tuple[Metric, ...]
     models: Mapping[str, Contender]
     verdicts: Mapping[str, Verdict]
     facts: Mapping[str, str]
+    baselines: tuple[str, ...] = ()
+
+    def baseline_values(self, metric: Metric) -> list[float | None]:
+        """Return the value of the baseline at which the distance closed is 0, and those of the further baselines."""
+        row = self.rows[self.names[0]][metric.name]
+        return [row.baseline, *[row.baselines.get(name) for name in self.baselines]]
 
     @property
     def rows(self) -> Mapping[str, Mapping[str, Row]]:
@@ -83,6 +90,7 @@ class Standings:
                         | {"sd": model.rows[metric.name].sd, "sample_sd": model.sample_sd[metric.name]}
                         for name, model in self.models.items()
                     },
+                    "baselines": dict(zip(self.baselines, self.baseline_values(metric)[1:], strict=True)),
                     "winner": self.verdicts[metric.name].winner,
                     "reason": self.verdicts[metric.name].reason,
                 }
@@ -95,12 +103,12 @@ class Standings:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         head = ["metric", "model", "value", "sd over runs", "sd over samples", "runs", "sets"]
-        writer.writerow([*head, "floor", "floor_sd", "baseline", "closed", "winner"])
+        writer.writerow([*head, "floor", "floor_sd", "baseline", "closed", "winner", *self.baselines])
         for metric in self.metrics:
             for name, model in self.models.items():
                 row = model.rows[metric.name]
                 won = self.verdicts[metric.name].winner == name
                 cells = [metric.name, name, row.value, row.sd, model.sample_sd[metric.name], model.runs]
                 cells += [len(row.values), row.floor, row.floor_sd, row.baseline, row.closed]
-                writer.writerow([*cells, "yes" if won else ""])
+                writer.writerow([*cells, "yes" if won else "", *self.baseline_values(metric)[1:]])
         return out.getvalue()

@@ -56,7 +56,7 @@ class Capabilities:
         live: Whether the model is causal: `begin` generates trials bin by bin from earlier bins and conditions. Other
             models with streams generate a live trial ahead of time, in `ahead`.
         unseen_rates: Whether `unseen_rates` infers rates of hidden counts, so that held-out spikes can be scored.
-        latent_gaussian: Whether `gaussian` generates trials from a Gaussian fitted to the latents, a baseline.
+        latent_baselines: Whether `latent_baselines` generates trials from simple models of the latents.
         bound: Whether the loss on validation trials is an evidence lower bound.
     """
 
@@ -64,7 +64,7 @@ class Capabilities:
     stream: bool = False
     live: bool = False
     unseen_rates: bool = False
-    latent_gaussian: bool = False
+    latent_baselines: bool = False
     bound: bool = False
 
 
@@ -155,16 +155,16 @@ class Model(nn.Module, abc.ABC):
         """Yield the training stages that `infer` needs; by default all of them."""
         yield from self.stages(trials, validation)
 
-    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
-        """Generate trials from a Gaussian fitted to the latents of reference trials, a baseline.
+    def latent_baselines(self, reference: Trials, *, like: Trials, seed: int = 0) -> Mapping[str, Trials]:
+        """Generate trials of each simple model that is fitted to the latents of reference trials, by name.
 
         Args:
             reference: Training trials.
             like: Trials whose lengths are copied.
             seed: Random seed.
         """
-        got = f"A baseline like {len(like)} trials was requested of {len(reference)} trials, seed {seed}."
-        raise self._refusal("has no Gaussian baseline on its latents", got, "Use an LDNS.")
+        got = f"Baselines like {len(like)} trials were requested of {len(reference)} trials, seed {seed}."
+        raise self._refusal("has no baselines on its latents", got, "Use an LDNS.")
 
     @final
     def build_for_inference(self, facts: Facts) -> None:

@@ -29,6 +29,7 @@ from spikeloom.losses import coordinated_dropout, energy, smoothness
 from spikeloom.models.common.base import Model, as_tensors
 from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
 from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.latent_autoregression import latent_autoregression
 from spikeloom.models.common.latent_gaussian import latent_gaussian
 from spikeloom.models.common.latent_settings import AutoencoderSettings
 from spikeloom.models.common.likelihood import hidden_in_turn
@@ -183,15 +184,30 @@ class LatentModel(Model, abc.ABC):
         return hidden_in_turn(rates, trials, share=self.autoencoder_settings.dropout)
 
     @final
-    @torch.no_grad()
-    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
-        """Generate trials from a Gaussian fitted to the latents of recorded trials, a baseline.
+    def latent_baselines(self, reference: Trials, *, like: Trials, seed: int = 0) -> dict[str, Trials]:
+        """Generate trials from a Gaussian and from a linear autoregression; see `Model.latent_baselines`."""
+        draws = {"Gaussian": self.gaussian, "linear autoregression": self.autoregression}
+        return {f"{name} on the latents": draw(reference, like=like, seed=seed) for name, draw in draws.items()}
 
-        See `Model.gaussian` and `latent_gaussian`.
-        """
+    @final
+    def gaussian(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
+        """Generate trials from a Gaussian fitted to the latents of recorded trials; see `latent_gaussian`."""
         inferred = np.asarray(self.encode(reference, progress=False).latents)
         n_bins = int(like.lengths.max())
         drawn = latent_gaussian(inferred[:, :n_bins], reference.mask[:, :n_bins], n_trials=len(like), seed=seed)
+        return self._decoded(drawn, "Gaussian", like=like, seed=seed)
+
+    @final
+    def autoregression(self, reference: Trials, *, like: Trials, seed: int = 0) -> Trials:
+        """Generate trials from an autoregression fitted to latents of recorded trials; see `latent_autoregression`."""
+        inferred = np.asarray(self.encode(reference, progress=False).latents)
+        n_bins = int(like.lengths.max())
+        drawn = latent_autoregression(inferred, reference.mask, n_trials=len(like), n_bins=n_bins, seed=seed)
+        return self._decoded(drawn, "linear autoregression", like=like, seed=seed)
+
+    @torch.no_grad()
+    def _decoded(self, drawn: np.ndarray, name: str, *, like: Trials, seed: int) -> Trials:
+        """Return trials of standardised latents (trial, time, latent), which the named baseline has drawn."""
         latents = torch.from_numpy(drawn.astype(np.float32))
         spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))
         counts = self.readout.draw(latents.to(self.readout.mean.device), "inferred", spikes).counts
@@ -201,7 +217,7 @@ class LatentModel(Model, abc.ABC):
             lengths=like.lengths,
             neuron_table=self.facts.neuron_table,
             conditioned_on=(),
-            source=f"Gaussian on the latents of {type(self).__name__}",
+            source=f"{name} on the latents of {type(self).__name__}",
         )
 
     @final

@@ -1,0 +1,45 @@
+"""A linear autoregression fitted to latents, the second baseline of a generative model of them."""
+
+import numpy as np
+import torch
+
+from spikeloom.models.common.latent_dynamics import DynamicsSettings
+from spikeloom.nn.clock import Clock
+from spikeloom.nn.linear_autoregression import LinearAutoregression
+from spikeloom.nn.trial_code import TrialCode
+from spikeloom.seeds import Purpose, Streams
+from spikeloom.shapes import TrialLatents, TrialMask
+
+
+@torch.no_grad()
+def latent_autoregression(
+    latents: TrialLatents, mask: TrialMask, *, n_trials: int, n_bins: int, seed: int
+) -> np.ndarray:
+    r"""Draw latents of trials from a linear autoregression with a Gaussian code, fitted to those of other trials.
+
+    :math:`z_t = A \phi_t + L \varepsilon_t` with one code :math:`b \sim N(0, I)` per trial, as in
+    `models.autoregressive_ldns` without conditions. All of it is computed in closed form, with the default settings.
+
+    Args:
+        latents: Latents of the reference trials.
+        mask: Valid bins of the reference trials.
+        n_trials: Number of trials to draw.
+        n_bins: Bins of each drawn trial.
+        seed: Random seed.
+    """
+    settings = DynamicsSettings()
+    n_latents = latents.shape[2]
+    reference, valid = torch.from_numpy(latents.astype(np.float64)), torch.from_numpy(mask)
+    no_inputs = reference[..., :0]
+    clock = Clock(settings.n_hats, longest=latents.shape[1])
+    clock.fit(reference, no_inputs, valid, settings.clock)
+    n_codes = max(0, min(settings.n_free_codes, len(latents) - 1, clock.n_hats * n_latents))
+    code = TrialCode(n_latents, n_codes, n_inputs=0, n_hats=clock.n_hats)
+    code.fit(clock, reference, no_inputs, valid, ridge=settings.ridge)
+    codes = code(clock, reference, no_inputs, valid)
+    model = LinearAutoregression(n_latents, n_codes, clock=clock, time_constants=settings.time_constants)
+    model.fit(reference, codes[:, None].expand(-1, latents.shape[1], -1), valid, ridge=settings.ridge)
+    streams = Streams(seed, Purpose.SAMPLE, 0, range(n_trials))
+    drawn, noise = (torch.from_numpy(streams.normal(*shape)).double() for shape in ((n_codes,), (n_bins, n_latents)))
+    past = model.start(drawn)
+    return torch.stack([model.step(past, drawn, white) for white in noise.unbind(1)], 1).numpy()
