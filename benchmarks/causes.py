@@ -10,8 +10,8 @@ differ in one thing, so that their difference is the share of that thing in the 
 recorded training trials       the noise floor: as many recorded trials that the model has seen
 training trials, redrawn       training trials encoded, decoded and drawn again: the best that a second stage can do
 ... with Poisson counts        the same rates, with independent Poisson counts: gain of the observation model
-test trials, redrawn           the same as training trials, redrawn, for test trials, compared with recorded training
-                               trials; if it is worse, the autoencoder overfits
+test trials, redrawn           test trials encoded, decoded and drawn again, compared with recorded training trials,
+                               which the autoencoder was fitted to (`second_stage.py` compares the other pairs)
 generated, conditional         latents of the second stage, under the conditions of the test trials
 generated, unconditional       the same without conditions
 Gaussian on the latents        a second stage without learning

@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--train", required=True)
     parser.add_argument("--test", required=True)
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--others", action="store_true", help="also evaluate raw-bin filters and slower noise")
+    parser.add_argument("--others", action="store_true", help="also evaluate raw-bin filters")
     parser.add_argument("--only", nargs="*", default=[], help="names of the rows to compute; all by default")
     options = parser.parse_args()
     train, test = Trials.load(options.train), Trials.load(options.test)
