@@ -41,6 +41,7 @@ def live(
         list[str] | None,
         typer.Option(help="Condition before the first sample: NAME=VALUE, or numbers with commas. Repeatable."),
     ] = None,
+    guidance: Annotated[float | None, typer.Option(help="Strength of the condition. Default: the model's.")] = None,
     spike_times: Annotated[
         bool, typer.Option("--spike-times", help="Send the time of each spike instead of counts.")
     ] = False,
@@ -60,7 +61,8 @@ def live(
 
     torch.set_num_threads(1)  # the matrices of a step are small
     model = load_model(run)
-    session = Session(model, seed=seed, condition=_initial(condition or [], model), spike_times=spike_times)
+    initial = _initial(condition or [], model)
+    session = Session(model, seed=seed, condition=initial, guidance=guidance, spike_times=spike_times)
     if state is not None and state.exists():
         _restore(session, state)
     transport = _transport(protocol, host, port)

@@ -19,6 +19,13 @@ from spikeloom.models.common.base import Model
 from spikeloom.models.common.course import State
 from spikeloom.shapes import Array
 
+FIRST_SAMPLE = 0.1
+"""Position of the first sample in its bin, from 0 to 1.
+
+Rates of samples are often multiples of the rate of bins. Samples then keep this distance from the end of a bin, where a
+small delay would make them late.
+"""
+
 
 class Source:
     """Clock of one client. See the module.
@@ -47,6 +54,7 @@ class Session:
         seed: Random seed.
         condition: Name -> value before the first sample, or None for a value that samples bring. By default all
             conditions of the model come from samples; an empty mapping generates without conditions.
+        guidance: Strength of the condition. `None` uses the model's guidance.
         spike_times: Send the time of each spike instead of counts.
 
     Attributes:
@@ -64,12 +72,13 @@ class Session:
         *,
         seed: int = 0,
         condition: Mapping[str, ArrayLike | None] | None = None,
+        guidance: float | None = None,
         spike_times: bool = False,
     ) -> None:
         check_causal(model)
         facts = model.facts
         initial = dict.fromkeys(facts.conditions.names) if condition is None else dict(condition)
-        self.live = model.live(seed, condition=initial or None)
+        self.live = model.live(seed, condition=initial or None, guidance=guidance)
         followed = tuple(one for one in facts.conditions.each if one.name in initial)
         self.n_neurons, self.bin_width, self.spike_times = model.n_neurons, facts.bin_width, spike_times
         self.samples = BinnedSamples(followed, bin_width=facts.bin_width)
@@ -109,7 +118,7 @@ class Session:
             self.samples.add(self.samples.next_bin * self.bin_width, message.condition)
             self.waiting -= set(message.condition)
             if not self.waiting:
-                self.begin(local)
+                self.begin(local - FIRST_SAMPLE * self.bin_width)
         else:
             self.samples.add(local - self.start, message.condition)
 
