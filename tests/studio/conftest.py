@@ -79,14 +79,14 @@ def serve(runs: Path) -> Callable[..., Iterator[Served]]:
     def serving(*names: str, **options: object) -> Iterator[Served]:
         import uvicorn
 
-        from spikeloom.studio.launch import hosts_of, open_port, start_studio
+        from spikeloom.studio.launch import config_of, hosts_of, open_port, start_studio
         from spikeloom.studio.server import application
 
         listening = open_port("127.0.0.1", 0)
         port = listening.getsockname()[1]
         studio = start_studio([runs / name for name in names], [], lambda _line: None)
         app = application(studio, token=TOKEN, hosts=hosts_of("127.0.0.1", port), **options)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", http="h11", ws_max_size=2**16))
+        server = uvicorn.Server(config_of(app))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -1,10 +1,12 @@
 """Hostile requests, what each gets, and that they leave nothing behind."""
 
+import contextlib
 import json
 import socket
 import threading
 import time
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +14,8 @@ import psutil
 import pytest
 import uvicorn
 
-from spikeloom.studio.launch import hosts_of, open_port
+from spikeloom.studio import connection
+from spikeloom.studio.launch import config_of, hosts_of, open_port
 from spikeloom.studio.security import MOST_BYTES, RATES, Guard
 from tests.studio.conftest import STROKE, TOKEN, Served
 from tests.studio.test_server import ask
@@ -143,6 +146,15 @@ CASES = [
 ]
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "develop" / "hostile-requests.md"
+"""Page with the table of hostile requests, and what each gets."""
+
+
+def row(case: Case, sentence: str) -> str:
+    """Return the line of a request in the table."""
+    return f"| {case.name} | {case.status} | {sentence.replace('|', chr(92) + '|')} |"
+
+
 def send(served: Served, case: Case):
     """Send a hostile request."""
     headers = {} if case.content is None else {"Content-Type": "application/json"}
@@ -160,6 +172,7 @@ def test_a_hostile_request_gets_a_sentence(served, case):
         assert len(sentence) < 500
         assert "Traceback" not in sentence
         assert "spikeloom/" not in sentence
+        assert row(case, sentence) in PAGE.read_text(), f"write into {PAGE.name}: {row(case, sentence)}"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
@@ -202,6 +215,28 @@ def test_a_body_that_never_comes_times_out(served):
     start = time.monotonic()
     assert raw(served, head(served, "Content-Length: 100"), b'{"points": ') == 408
     assert time.monotonic() - start < 10
+
+
+def test_silent_connections_are_closed(served, monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.4)
+    with contextlib.ExitStack() as stack:
+        lines = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20)) for _ in range(3)
+        ]
+        lines[1].sendall(b"GET / HT")
+        lines[2].sendall(head(served, path="/api/models", method="GET"))
+        assert lines[2].recv(65536).startswith(b"HTTP/1.1 200")
+        lines[2].sendall(b"GET / HTTP/1.1\r\nHost: 127")
+        assert [line.recv(10) for line in lines] == [b"", b"", b""]
+
+
+def test_a_pause_between_requests_closes_nothing(served, monkeypatch):
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as line:
+        for _ in range(3):
+            line.sendall(head(served, path="/api/models", method="GET"))
+            assert line.recv(65536).startswith(b"HTTP/1.1 200")
+            time.sleep(0.5)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +349,9 @@ def test_ten_thousand_requests_are_limited():
     listening = open_port("127.0.0.1", 0)
     port = listening.getsockname()[1]
     guard = Guard(app, token=TOKEN, hosts=hosts_of("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(guard, log_level="error", http="h11", lifespan="off"))
+    config = config_of(guard)
+    config.lifespan = "off"
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     served = Served(port, None, None)

@@ -69,14 +69,28 @@ class Answer(Body):
     recorded: Literal["left", "right"]
 
 
+WORDS = {
+    "Input should be": "it must be",
+    "Field required": "it is missing",
+    "Extra inputs are not permitted": "there is no such field",
+    "List should": "it should",
+    "Dictionary should": "it should",
+    " after validation": "",
+}
+"""Maps words of pydantic to plainer ones."""
+
+
 def fault_of(error: Mapping[str, Any]) -> str:
     """Return a sentence about one fault of a body, which pydantic found."""
-    field = ".".join(str(part) for part in error["loc"] if part != "body")[:80]
-    message = str(error["msg"]).replace("Input should be", "it must be").replace("Field required", "it is missing")
+    field = ".".join(str(part) for part in error["loc"] if part not in ("body", "constrained-float"))[:80]
+    message = str(error["msg"])
+    for words, plain in WORDS.items():
+        message = message.replace(words, plain)
     if error["type"] == "value_error":
         return message.removeprefix("Value error, ")
     start = f"The field {field} of the request is wrong" if field else "The request is wrong"
-    return f"{start}: {message[0].lower()}{message[1:]}. It was {error['input']!r:.60}."
+    value = repr(error["input"])
+    return f"{start}: {message}. It was {value if len(value) < 60 else value[:56] + ' ...'}."
 
 
 class Repeated(Body):

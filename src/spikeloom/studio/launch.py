@@ -9,6 +9,8 @@ from pathlib import Path
 import uvicorn
 
 from spikeloom.errors import SettingError, SpikeloomError
+from spikeloom.studio.connection import TimedConnection
+from spikeloom.studio.security import Guard
 from spikeloom.studio.server import Studio, application
 from spikeloom.studio.workers import Worker
 
@@ -39,26 +41,30 @@ def launch(runs: Sequence[Path], *, port: int, host: str, files: Sequence[Path],
         raise
     token, bound = secrets.token_urlsafe(24), int(listening.getsockname()[1])
     app = application(studio, token=token, hosts=hosts_of(host, bound))
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        server_header=False,
-        date_header=False,
-        http="h11",
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=20,
-        timeout_graceful_shutdown=3,
-        ws_max_size=2**16,
-    )
     say(f"Open {address(host, bound)}/#token={token}")
     say("Press Ctrl-C to stop.")
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        uvicorn.Server(config_of(app)).run(sockets=[listening])
     except KeyboardInterrupt:
         pass
     finally:
         studio.close()
         listening.close()
+
+
+def config_of(app: Guard) -> uvicorn.Config:
+    """Return the settings of the server: few connections, short pauses, small messages."""
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        http=TimedConnection,
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=3,
+        ws_max_size=2**16,
+    )
 
 
 def start_studio(runs: Sequence[Path], files: Sequence[Path], say: Say) -> Studio:

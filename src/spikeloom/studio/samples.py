@@ -77,6 +77,9 @@ def turned(loaded: LoadedModel, body: Turn) -> Sampled:
         )
     names = loaded.model.facts.conditions.names
     loaded.model.facts.conditions.requested(dict(body.condition))  # an unknown name raises an error
+    for column in loaded.columns:
+        if column.condition.name in body.condition:
+            column.nearest(body.condition[column.condition.name])  # so does a value of another kind
     bins = loaded.model.facts.longest
     _check_size(loaded, body.draws, bins)
     condition: dict[str, ArrayLike | None] = {name: body.condition.get(name) for name in names}

@@ -209,7 +209,8 @@ def check_json(body: bytes) -> None:
     except (ValueError, RecursionError):
         raise Rejected(400, "The body is not valid JSON. Numbers must be finite, and text must be closed.") from None
     if not isinstance(value, dict):
-        raise Rejected(400, f"The body must be a JSON object. It was a {type(value).__name__}.")
+        kind = {list: "a list", str: "text", bool: "a truth value", type(None): "null"}.get(type(value), "a number")
+        raise Rejected(400, f"The body must be a JSON object. It was {kind}.")
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
