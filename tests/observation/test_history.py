@@ -11,6 +11,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
+from spikeloom.observation.slots import Candidates
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
 
@@ -102,6 +103,14 @@ def test_the_past_is_a_sum_over_lags():
         torch.testing.assert_close(past[:, t], wanted.clamp(-8, 0.4))
 
 
+def all_bins(rates: np.ndarray, uniform: np.ndarray) -> Candidates:
+    """All bins as candidates, in the order of time."""
+    batch, time, neurons = rates.shape
+    when, trial, neuron = (index.ravel() for index in np.indices((time, batch, neurons)))
+    chosen = (trial, when, neuron)
+    return Candidates(rates.shape, *chosen, rates[chosen], uniform[chosen])
+
+
 @pytest.mark.parametrize("pieces", [(60,), (7, 53)])
 def test_what_is_sampled_follows_its_own_past(pieces):
     """Each count is the quantile of its uniform number under the drive given the counts that were drawn before."""
@@ -110,10 +119,14 @@ def test_what_is_sampled_follows_its_own_past(pieces):
     drive = model.drive(torch.rand(4, 60, NEURONS) + 0.1).double()
     uniform, memory = torch.rand(4, 60, NEURONS).double(), {}
     parts = zip(model.rates(drive).split(pieces, 1), uniform.split(pieces, 1), strict=True)
-    drawn = [model.history.draw(part.numpy(), numbers.numpy(), model.counts, memory) for part, numbers in parts]
+    drawn = [
+        model.history.draw(all_bins(part.numpy(), numbers.numpy()), model.counts, memory) for part, numbers in parts
+    ]
     counts = np.concatenate(drawn, 1)
     moved = model.history.present(drive, model.counts) + model.history.effect(torch.from_numpy(counts).double())
-    np.testing.assert_array_equal(counts, model.counts.draw(model.rates(moved).numpy(), uniform.numpy()))
+    every = all_bins(model.rates(moved).numpy(), uniform.numpy())
+    wanted = every.counts(model.counts.quantile(every.rates, every.uniform, every.neuron))
+    np.testing.assert_array_equal(counts, wanted)
 
 
 def test_a_bursting_neuron_does_not_run_away_in_4_000_bins():
@@ -142,11 +155,8 @@ def test_excitation_is_scaled_down_to_the_branching_bound():
     history = model.history
     history.filters.fill_(1.0)
     history.filters[0] = -2.0
-    counts = torch.zeros(4, 50, NEURONS)
-    counts[:, 25] = 1
-    drive = torch.full_like(counts, 2.0)
-    history._limit(counts, drive, model.counts)
     slope = torch.sigmoid(torch.tensor(2.0)).expand(NEURONS)
+    history._limit(slope)
     torch.testing.assert_close(history.branching(slope), torch.full((NEURONS,), LARGEST_BRANCHING))
     assert (history.filters[0] == -2).all()
 

@@ -184,7 +184,7 @@ def test_a_distribution_of_one_neuron_is_that_of_the_neuron_among_others(name):
     rates = model.rates(drives(model))
     counts = torch.randint(0, 3, rates.shape).float()
     for neuron in range(NEURONS):
-        single = model.counts.of(neuron).log_prob(counts[..., [neuron]], rates[..., [neuron]])
+        single = model.counts.of(torch.tensor([neuron])).log_prob(counts[..., [neuron]], rates[..., [neuron]])
         torch.testing.assert_close(single, model.counts.log_prob(counts, rates)[..., [neuron]])
 
 

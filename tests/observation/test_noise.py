@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikeloom.errors import SettingError
-from spikeloom.observation.covariance import lagged, low_rank, regressed
+from spikeloom.observation.covariance import lag_weights, low_rank, summed_covariance, variances
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise, box_correlation, box_series
 from spikeloom.observation.poisson import Poisson
@@ -161,19 +161,44 @@ def test_the_box_is_separated_from_a_constant():
     correlation = box_correlation(lags, 2)
     truth = np.random.default_rng(0).normal(size=(2, 3, 3))
     seen = np.einsum("lc,cij->lij", np.stack([correlation, np.ones(6)], 1), truth)
-    fitted, error = regressed(seen, lags, correlation)
-    np.testing.assert_allclose(fitted, truth[0], atol=1e-10)
+    weights, error = lag_weights(lags, correlation)
+    np.testing.assert_allclose(np.einsum("l,lij->ij", weights, seen), truth[0], atol=1e-10)
     assert error > 0
 
 
-def test_lagged_covariances_are_numpys():
+@pytest.mark.parametrize("entries", [2**18, 60])  # all trials at once, or two by two
+def test_summed_covariances_are_numpys(entries, monkeypatch):
+    monkeypatch.setattr("spikeloom.observation.slots.ENTRIES_AT_ONCE", entries)
     rng = np.random.default_rng(0)
     counts = rng.poisson(1.0, (50, 8, 3))
-    result = lagged(counts, np.ones((50, 8), bool), np.array([0, 2]))
+    mask = np.ones((50, 8), bool)
     centred = counts - counts.mean(0)
+    early = np.einsum("bti,btj->ij", centred, centred) / 400
     late = np.einsum("bti,btj->ij", centred[:, :-2], centred[:, 2:]) / (50 * 6)
-    np.testing.assert_allclose(result[0], np.einsum("bti,btj->ij", centred, centred) / 400, atol=1e-5)
-    np.testing.assert_allclose(result[1], (late + late.T) / 2, atol=1e-5)
+    result = summed_covariance(counts, mask, np.array([0, 2]), np.array([0.3, -2.0]))
+    np.testing.assert_allclose(result, 0.3 * early - (late + late.T), atol=1e-5)
+    np.testing.assert_allclose(variances(counts, mask), np.diag(early), atol=1e-12)
+
+
+def test_padding_does_not_change_summed_covariances():
+    rng = np.random.default_rng(0)
+    counts, mask = rng.poisson(1.0, (30, 8, 3)), np.arange(8) < rng.integers(4, 9, (30, 1))
+    results = [
+        summed_covariance(np.where(mask[..., None], counts, fill), mask, np.arange(3), np.ones(3)) for fill in (0, 99)
+    ]
+    np.testing.assert_array_equal(*results)
+
+
+def test_the_largest_eigenvalues_of_many_neurons_are_those_of_all():
+    """Matrices above `FEW` neurons have only their largest eigenvalues computed."""
+    rng = np.random.default_rng(0)
+    side = rng.normal(size=(150, 2))
+    noise = rng.normal(size=(150, 150)) * 0.1
+    matrix = side @ side.T + (noise + noise.T) / math.sqrt(2)
+    result = low_rank(matrix, rank=4, error=0.1)
+    assert (np.abs(result).sum(0) > 0).sum() == 2
+    truth, approximation = side @ side.T, result @ result.T
+    assert np.abs(truth - approximation).mean() < 0.1 * np.abs(truth).mean()  # 0.04
 
 
 def test_wrong_numbers_are_refused():

@@ -49,7 +49,8 @@ def test_quantiles_undo_the_probabilities(share):
     made = model(share)
     below = torch.cat([torch.zeros(1, 5, dtype=torch.float64), chances(made).cumsum(0)])
     uniform = torch.from_numpy(np.random.default_rng(0).random((400, 5)))
-    counts = torch.from_numpy(made.draw(RATES.expand(400, 5).double().numpy(), uniform.numpy()))
+    rates, neuron = np.tile(RATES.double().numpy(), 400), np.tile(np.arange(5), 400)
+    counts = torch.from_numpy(made.quantile(rates, uniform.numpy().ravel(), neuron)).reshape(400, 5)
     assert (below.gather(0, counts) <= uniform).all()
     assert (uniform < below.gather(0, counts + 1) + 1e-12).all()
 

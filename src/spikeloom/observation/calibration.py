@@ -12,21 +12,30 @@ the gain must not add it again: with noise, the covariances are those at as larg
 factors are fitted to training trials, in closed form except for a bisection.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import final
 
 import numpy as np
+import scipy.optimize
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Num
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from spikeloom.shapes import Array, TrialRates, mask_of
+from spikeloom.observation.slots import batches
+from spikeloom.shapes import Array, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 SHARED_WINDOW = 0.02
 """Window over which counts are summed for the shared variance, s."""
 
 GAIN_RANGE = (0.5, 2.0)
+
+GAIN_TOLERANCE = 0.002
+"""Tolerance of the gain, far below its sampling error."""
+
+Values = Num[np.ndarray, "trial time neuron"]
 
 
 @final
@@ -59,44 +68,71 @@ class Calibration(nn.Module):
             beyond: First lag that is used, bins; shorter lags belong to the noise of the observation model. 0 if
                 there is no noise.
         """
-        window = max(1, round(SHARED_WINDOW / trials.bin_width))
-        mask = mask_of(lengths, rates.shape[1])[..., None]
         mean = trials.counts.sum((0, 1), dtype=np.float64) / trials.n_valid_bins
-        target = _shared_variance(trials.counts, trials.lengths, window, beyond)
-        log_rates = np.log(np.where(mask, rates, 1))
+        window, mask = max(1, round(SHARED_WINDOW / trials.bin_width)), mask_of(lengths, rates.shape[1])
+        shared = partial(_shared_variance, mean=mean, window=window, beyond=beyond)
+        target = shared(lambda rows: trials.counts[rows], trials.mask)
 
-        def matched(gain: float) -> tuple[NDArray[np.float64], Array]:
-            scaled = np.exp(gain * log_rates) * mask
-            match = mean * lengths.sum() / scaled.sum((0, 1), dtype=np.float64)
-            return match, scaled * match
+        def match(gain: float) -> NDArray[np.float64]:
+            total = np.zeros(len(mean))
+            for rows in batches(len(rates), rates[0].size):
+                total += np.where(mask[rows, :, None], _power(rates[rows], gain), 0).sum((0, 1), dtype=np.float64)
+            return mean * lengths.sum() / total
 
-        low, high = GAIN_RANGE
-        while high - low > 0.005:  # shared variance grows with the gain
-            middle = (low + high) / 2
-            small = _shared_variance(matched(middle)[1], lengths, window, beyond) < target
-            low, high = (middle, high) if small else (low, middle)
-        self.gain.fill_((low + high) / 2)
-        self.match.copy_(torch.from_numpy(matched((low + high) / 2)[0]))
+        def missing(gain: float) -> float:
+            factors = match(gain).astype(np.float32)
+            return target - shared(lambda rows: _power(rates[rows], gain) * factors, mask)
+
+        gain, high = GAIN_RANGE  # shared variance grows with the gain
+        if missing(high) > 0:
+            gain = high
+        elif missing(gain) > 0:
+            gain = scipy.optimize.brentq(missing, gain, high, xtol=GAIN_TOLERANCE)
+        self.gain.fill_(gain)
+        self.match.copy_(torch.from_numpy(match(gain)))
 
 
-def _shared_variance(values: Array, lengths: Array, window: int, beyond: int) -> float:
+def _power(rates: TrialRates, gain: float) -> TrialRates:
+    return np.power(rates, np.float32(gain))
+
+
+def _shared_variance(
+    read: Callable[[slice], Values], mask: TrialMask, *, mean: Float[np.ndarray, " neuron"], window: int, beyond: int
+) -> float:
     """Return the sum of the covariances of all pairs of neurons, over trials and time.
 
     With `beyond=0` these are covariances of sums over windows of `window` bins; otherwise covariances at `window` lags,
     the first of which is `beyond`.
+
+    Args:
+        read: Function from a slice of trials to their values (trial, time, neuron).
+        mask: Valid bins.
+        mean: Mean value of each neuron.
+        window: Number of bins of a window, or of lags.
+        beyond: First lag, or 0.
     """
-    if beyond:
-        lags = range(beyond, min(beyond + window, values.shape[1]))
-        return sum(_shared_at(values, lengths, lag) for lag in lags)
-    windows = values.shape[1] // window
-    wide = values[:, : windows * window].reshape(len(values), windows, window, -1).sum(2, dtype=np.float64)
-    rows = wide[mask_of(lengths // window, windows)]
-    return float(rows.sum(1).var() - rows.var(0).sum())
+    n_trials, n_bins = mask.shape
+    total, n_terms = 0.0, 0
+    for rows in batches(n_trials, n_bins * len(mean)):
+        values = np.where(mask[rows, :, None], read(rows) - mean.astype(np.float32), np.float32(0))
+        if beyond:
+            early, late = values, _later_sums(values, beyond, window)
+            n_terms += sum(int(mask[rows, lag:].sum()) for lag in range(beyond, beyond + window))
+        else:
+            n_windows = n_bins // window
+            valid = mask[rows, : n_windows * window].reshape(-1, n_windows, window).min(2)
+            wide = values[:, : n_windows * window].reshape(-1, n_windows, window, len(mean)).sum(2)
+            early = late = np.where(valid[..., None], wide, 0)
+            n_terms += int(valid.sum())
+        pairs = early.sum(2, dtype=np.float64) * late.sum(2, dtype=np.float64)
+        total += float(pairs.sum()) - float(np.vdot(early, late))
+    return total / max(1, n_terms)
 
 
-def _shared_at(values: Array, lengths: Array, lag: int) -> float:
-    """Return the sum of the covariances of all pairs of neurons, the second of them later by `lag` bins."""
-    both = mask_of(np.maximum(lengths - lag, 0), values.shape[1] - lag)
-    early, late = values[:, : values.shape[1] - lag][both], values[:, lag:][both]
-    early, late = early - early.mean(0, dtype=np.float64), late - late.mean(0, dtype=np.float64)
-    return float((early.sum(1) * late.sum(1)).mean() - (early * late).mean(0).sum())
+def _later_sums(values: Float[np.ndarray, "trial time neuron"], beyond: int, window: int) -> np.ndarray:
+    """Return, for each bin, the sum over `window` bins, the first of which is `beyond` bins later."""
+    n_bins = values.shape[1]
+    total = np.zeros((len(values), n_bins + beyond + window, values.shape[2]), np.float32)  # over the bins before
+    np.cumsum(values, axis=1, out=total[:, 1 : n_bins + 1])
+    total[:, n_bins + 1 :] = total[:, n_bins, None]
+    return total[:, beyond + window : beyond + window + n_bins] - total[:, beyond : beyond + n_bins]

@@ -1,48 +1,77 @@
 """Covariances of counts over lags, their regression on a given correlation, and their reduction to few directions."""
 
 import numpy as np
+import scipy.sparse.linalg
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from spikeloom.observation.slots import batches
 from spikeloom.shapes import TrialCounts, TrialMask
 
 COMPLETIONS = 20
 """Iterations that complete the diagonal of a covariance, which counts do not determine."""
 
-
-def lagged(counts: TrialCounts, mask: TrialMask, lags: NDArray[np.int64]) -> Float[np.ndarray, "lag neuron neuron"]:
-    """Return covariances at each lag, about the mean over trials at each time, averaged over both directions."""
-    valid = mask[..., None].astype(np.float32)
-    values = counts * valid
-    mean = values.sum(0) / np.maximum(valid.sum(0), 1)
-    values = (values - mean) * valid
-    by_lag = []
-    for lag in lags:
-        early, late = values[:, : values.shape[1] - lag], values[:, lag:]
-        pairs = max(1, int(mask[:, lag:].sum()))
-        product = early.reshape(-1, early.shape[2]).T @ late.reshape(-1, late.shape[2]) / pairs
-        by_lag.append((product + product.T) / 2)
-    return np.stack(by_lag).astype(np.float64)
+FEW = 100
+"""Matrices of fewer neurons have all their eigenvalues computed, which is then the fastest way."""
 
 
-def regressed(
-    covariances: Float[np.ndarray, "lag neuron neuron"],
-    lags: NDArray[np.int64],
-    correlation: Float[np.ndarray, " lag"],
-) -> tuple[Float[np.ndarray, "neuron neuron"], float]:
-    """Fit covariances by a correlation over lags and a constant (regression over lags).
+def lag_weights(
+    lags: NDArray[np.int64], correlation: Float[np.ndarray, " lag"]
+) -> tuple[Float[np.ndarray, " lag"], float]:
+    """Return the weights of a regression of covariances over lags on a correlation and a constant.
 
-    Covariances at lags above 0 are means of two values and have twice the weight.
+    Covariances at lags above 0 are means of two values and have twice the weight in the regression.
 
     Returns:
-        The covariance that follows the correlation, and its standard error for entries with a standard error of 1 at
-        lag 0.
+        The weight of each lag, with which covariances are summed to the covariance that follows the correlation; and
+        its standard error for entries with a standard error of 1 at lag 0.
     """
     design = np.stack((correlation, np.ones(len(lags))), 1)
     weight = np.where(lags == 0, 1.0, 2.0)
     inverse = np.linalg.pinv(design.T @ (design * weight[:, None]))
-    solve = inverse @ (design * weight[:, None]).T
-    return np.einsum("l,lij->ij", solve[0], covariances), float(np.sqrt(inverse[0, 0]))
+    return (inverse @ (design * weight[:, None]).T)[0], float(np.sqrt(inverse[0, 0]))
+
+
+def summed_covariance(
+    counts: TrialCounts, mask: TrialMask, lags: NDArray[np.int64], weights: Float[np.ndarray, " lag"]
+) -> Float[np.ndarray, "neuron neuron"]:
+    """Return covariances about the mean over trials at each time, both directions averaged, summed over lags.
+
+    :math:`\\sum_l w_l C_l = S^\\top \\sum_l (w_l / n_l) S_{+l}` needs one matrix product for all lags.
+
+    Args:
+        counts: Counts (trial, time, neuron).
+        mask: Valid bins.
+        lags: Lags, bins.
+        weights: Weight w of each lag.
+    """
+    n_trials, n_bins, n_neurons = counts.shape
+    pairs = np.array([max(1, int(mask[:, lag:].sum())) for lag in lags])
+    mean = _mean(counts, mask)
+    total = np.zeros((n_neurons, n_neurons))
+    for rows in batches(n_trials, n_bins * n_neurons):
+        values = np.where(mask[rows, :, None], counts[rows] - mean, 0).astype(np.float32)
+        later = np.zeros_like(values)
+        for lag, weight in zip(lags, weights / pairs, strict=True):
+            later[:, : n_bins - lag] += np.float32(weight) * values[:, lag:]
+        total += values.reshape(-1, n_neurons).T @ later.reshape(-1, n_neurons)
+    return (total + total.T) / 2
+
+
+def variances(counts: TrialCounts, mask: TrialMask) -> Float[np.ndarray, " neuron"]:
+    """Return the variance of each neuron's counts about the mean over trials at each time."""
+    mean, total = _mean(counts, mask), np.zeros(counts.shape[2])
+    for rows in batches(len(counts), mean.size):
+        total += np.square(np.where(mask[rows, :, None], counts[rows] - mean, 0)).sum((0, 1))
+    return total / mask.sum()
+
+
+def _mean(counts: TrialCounts, mask: TrialMask) -> Float[np.ndarray, "time neuron"]:
+    """Return the mean over trials at each time."""
+    mean = np.zeros(counts.shape[1:])
+    for rows in batches(len(counts), mean.size):
+        mean += np.where(mask[rows, :, None], counts[rows], 0).sum(0)
+    return mean / np.maximum(mask.sum(0), 1)[:, None]
 
 
 def low_rank(
@@ -61,10 +90,23 @@ def low_rank(
     completed = covariance - np.diag(np.diag(covariance))
     columns = np.zeros((neurons, rank))
     for _ in range(COMPLETIONS):
-        value, vector = np.linalg.eigh(completed)
-        value, vector = value[::-1][:rank], vector[:, ::-1][:, :rank]
+        value, vector = _largest(completed, rank)
         kept = np.sqrt(np.where(value > edge, value**2 - edge**2, 0).clip(min=0))
         columns = np.zeros((neurons, rank))
         columns[:, : len(kept)] = vector * np.sqrt(kept)
-        np.fill_diagonal(completed, (columns**2).sum(1))
+        diagonal = (columns**2).sum(1)
+        if np.array_equal(diagonal, np.diag(completed)):
+            break
+        np.fill_diagonal(completed, diagonal)
     return columns
+
+
+def _largest(matrix: Float[np.ndarray, "n n"], number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the largest eigenvalues, in falling order, and their vectors as columns."""
+    if len(matrix) < max(FEW, 3 * number):
+        value, vector = np.linalg.eigh(matrix)
+    else:
+        value, vector = scipy.sparse.linalg.eigsh(matrix, k=number, which="LA", v0=np.ones(len(matrix)))
+        order = np.argsort(value)
+        value, vector = value[order], vector[:, order]
+    return value[::-1][:number], vector[:, ::-1][:, :number]

@@ -20,6 +20,7 @@ simulated past instead of the recorded one. So simulations correct b until mean 
 at the shortest lags until quick repeats are.
 """
 
+from itertools import pairwise
 from typing import Literal, final
 
 import numpy as np
@@ -30,11 +31,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from spikeloom.errors import SettingError
-from spikeloom.observation.links import SMALLEST_RATE, array, drive_of, rates_of
+from spikeloom.observation.links import SMALLEST_RATE, SMALLEST_UNIFORM, array, drive_of, rates_of
 from spikeloom.observation.moments import Moments
-from spikeloom.observation.scoring import Design, fisher_scoring, link_slope
+from spikeloom.observation.scoring import UsedBins, fisher_scoring, mean_slope
 from spikeloom.observation.slots import (
+    ROUNDING,
+    Candidates,
     CountDistribution,
+    Entries,
     History,
     Memory,
     Numbers,
@@ -42,7 +46,7 @@ from spikeloom.observation.slots import (
     Real,
     Values,
     Whole,
-    can_fire,
+    batches,
 )
 from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
@@ -118,45 +122,54 @@ class SpikeHistory(History):
             drive = self.slope.to(drive) * counts.rates(drive).log()
         return drive + self.offset.to(drive)
 
-    def draw(self, rates: Numbers, uniform: Numbers, counts: CountDistribution, memory: Memory) -> Whole:
+    def draw(self, candidates: Candidates, counts: CountDistribution, memory: Memory) -> Whole:
         """Draw counts in the order of time, all trials and neurons at once; see `History.draw`.
 
-        The loop over bins visits only those that can hold a spike. Each spike is added to the past of the H bins after
-        it. The memory is the past of the next H bins, summed over the counts that are drawn.
+        Each spike is added to the past of the H bins after it. A candidate can fire if its expected count, raised by
+        its past, is at least 1 - u (Markov's inequality), and only these few are drawn. The memory is the past of the
+        next H bins, summed over the counts that are drawn.
         """
-        (_, time, n_neurons), bins = rates.shape, self.bins
+        (batch, n_bins, n_neurons), bins = candidates.shape, self.bins
         filters, offset, slope = array(self.filters).T.copy(), array(self.offset), array(self.slope)
-        rates = np.maximum(rates, SMALLEST_RATE)
-        trial, bin, neuron = np.nonzero(can_fire(self._largest(rates, counts), uniform))
-        order = np.argsort(bin, kind="stable")
-        trial, bin, neuron = trial[order], bin[order], neuron[order]
-        row, ends = trial * n_neurons + neuron, np.searchsorted(bin, np.arange(time + 1))
-        alone, uniform = rates[trial, bin, neuron], uniform[trial, bin, neuron]
-        present = slope[neuron] * np.log(alone) if self._uses_logarithm() else drive_of(alone, counts.link)
-        present += offset[neuron]
-        past = np.zeros((len(rates), n_neurons, bins + time))
-        past[..., :bins] = memory["past"] if "past" in memory else self._before_the_trial(filters)
-        flat = past.reshape(-1, bins + time)
+        past = np.zeros((batch * n_neurons, bins + n_bins))
+        first = memory["past"] if "past" in memory else self._before_the_trial(filters)
+        past.reshape(batch, n_neurons, -1)[..., :bins] = first
+        row = candidates.trial * n_neurons + candidates.neuron
+        alone = np.maximum(candidates.rates, SMALLEST_RATE)
+        needed = self._needed(candidates, alone, offset)
         drawn = np.zeros(len(row), np.int64)
-        for t in range(time):
-            here = slice(ends[t], ends[t + 1])
-            rows, cells = row[here], neuron[here]
-            drive = present[here] + flat[rows, t].clip(LOWEST, self.bound)
-            count = counts.quantile(rates_of(drive, counts.link), uniform[here], cells)
-            drawn[here] = count if self.ceiling is None else np.minimum(count, self.ceiling)
+        for time, (start, end) in enumerate(pairwise(candidates.ends())):
+            before = past[row[start:end], time]
+            here = start + np.flatnonzero(before >= needed[start:end])
+            neuron, rates = candidates.neuron[here], alone[here]
+            drive = slope[neuron] * np.log(rates) if self._uses_logarithm() else drive_of(rates, counts.link)
+            drive += offset[neuron] + before[here - start].clip(LOWEST, self.bound)
+            count = counts.quantile(rates_of(drive, counts.link), candidates.uniform[here], neuron)
+            if self.ceiling is not None:
+                count = np.minimum(count, self.ceiling)
+            drawn[here] = count
             fired = np.flatnonzero(count)
-            flat[rows[fired], t + 1 : t + 1 + bins] += drawn[here][fired, None] * filters[cells[fired]]
-        memory["past"] = past[..., time:].copy()
-        result = np.zeros(rates.shape, np.int64)
-        result[trial, bin, neuron] = drawn
-        return result
+            past[row[here[fired]], time + 1 : time + 1 + bins] += count[fired, None] * filters[neuron[fired]]
+        memory["past"] = past.reshape(batch, n_neurons, -1)[..., n_bins:].copy()
+        return candidates.counts(drawn)
 
-    def _largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
+    def largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
         """Return the largest expected counts that the past can cause, since it adds at most c to a drive."""
-        offset = array(self.offset) + self.bound
+        excited = array(self.filters).max(0) > 0  # a neuron whose counts only lower its drive is never raised
+        offset = array(self.offset) + self.bound * excited
         if self._uses_logarithm():
-            return rates_of(array(self.slope) * np.log(rates) + offset, counts.link)
+            return rates_of(array(self.slope) * np.log(np.maximum(rates, SMALLEST_RATE)) + offset, counts.link)
         return rates * np.exp(np.maximum(offset, 0))  # both links grow at most like e^d
+
+    def _needed(self, candidates: Candidates, rates: Entries, offset: NDArray[np.float64]) -> Entries:
+        r"""Return the smallest past with which each candidate can fire; a candidate that always can has -inf.
+
+        The past raises a rate at most by the factor :math:`e^{\max(0, b + \mathrm{past})}`.
+        """
+        if self._uses_logarithm():
+            return np.full(len(candidates.rates), -np.inf)
+        least = np.maximum(1 - candidates.uniform, SMALLEST_UNIFORM) / (rates * (1 + ROUNDING))
+        return np.where(least <= 1, -np.inf, np.log(least) - offset[candidates.neuron])
 
     def _before_the_trial(self, filters: Float[NDArray[np.float64], "neuron bin"]) -> NDArray[np.float64]:
         """Return the past of the first H bins (neuron, bin) if each neuron fired at its mean rate before the trial."""
@@ -173,14 +186,14 @@ class SpikeHistory(History):
         """Fit the filters, then the counts with these filters, then the filters again; see `History.fit`."""
         self.slope.fill_(1)
         self.filters.zero_()
-        recorded = torch.from_numpy(trials.counts.astype(np.float32))
-        mask = torch.from_numpy(trials.mask)
-        drive = counts.drive(torch.from_numpy(rates).float())  # on the CPU
-        self._fit(recorded, drive, mask, counts)
-        expected = counts.rates(self.present(drive, counts) + self.effect(recorded))
-        counts.fit(trials, expected.cpu().numpy())
-        self._fit(recorded, drive, mask, counts)
-        self._limit(recorded, drive, counts)
+        basis = cosines(self.bins) if self.basis == "cosine" else torch.eye(self.bins)
+        used = UsedBins(trials, rates, self.bins)
+        start = torch.zeros(rates.shape[2], basis.shape[1] + 1 + self.logarithmic, dtype=torch.float64)
+        start[:, basis.shape[1] + 1 :] = 1
+        weights, _ = self._fit(used, basis, counts, start)
+        counts.fit(trials, self._expected(trials, rates, counts))
+        _, slope = self._fit(used, basis, counts, weights)
+        self._limit(slope)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change b and the shortest lags towards the target's mean counts and quick repeats; see `History.correct`.
@@ -206,21 +219,35 @@ class SpikeHistory(History):
         """Number of lags at which repeated spikes are compared."""
         return len(self.filters) // 2
 
-    def _fit(self, recorded: Real, drive: Real, mask: Tensor, counts: CountDistribution) -> None:
-        basis = (cosines(self.bins) if self.basis == "cosine" else torch.eye(self.bins)).to(drive)
-        base = drive.new_zeros(drive.shape) if self.logarithmic else drive
-        for neuron in range(drive.shape[2]):
-            extra = counts.rates(drive)[..., neuron].log() if self.logarithmic else None
-            design = Design(recorded[..., neuron], base[..., neuron], mask, basis, extra, self.bound, LOWEST)
-            weights = fisher_scoring(counts.of(neuron), design, ridge=RIDGE[self.basis])
-            self.filters[:, neuron] = basis @ weights.filters
-            self.offset[neuron], self.slope[neuron] = weights.offset, weights.slope
+    def _fit(self, used: UsedBins, basis: Tensor, counts: CountDistribution, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Fit all neurons. Return their coefficients (neuron, base and term) and the mean slope over their spikes."""
+        weights, n_base = start.clone(), basis.shape[1]
+        slope = torch.zeros(len(start), dtype=start.dtype)
+        for neurons in used.blocks(start.shape[1]):
+            logarithmic, limits = self.logarithmic, (LOWEST, self.bound)
+            design = used.design(neurons, basis, counts, logarithmic=logarithmic, limits=limits)
+            chosen = torch.from_numpy(neurons)
+            distribution = counts.of(chosen)
+            weights[chosen] = fisher_scoring(distribution, design, start[chosen], ridge=RIDGE[self.basis])
+            slope[chosen] = mean_slope(distribution, design, weights[chosen])
+        self.filters.copy_(basis.double() @ weights[:, :n_base].T)
+        self.offset.copy_(weights[:, n_base])
+        if self.logarithmic:
+            self.slope.copy_(weights[:, n_base + 1])
+        return weights, slope
 
-    def _limit(self, recorded: Real, drive: Real, counts: CountDistribution) -> None:
-        """Scale excitation down where a spike would add more than 0.95 spikes, at the mean slope over spikes."""
-        slope = link_slope(counts, self.present(drive, counts) + self.effect(recorded))
-        fired = (slope * recorded).sum((0, 1)) / recorded.sum((0, 1)).clamp(min=1)
-        scale = (LARGEST_BRANCHING / self.branching(fired).clamp(min=1e-9)).clamp(max=1).to(self.filters)
+    def _expected(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> TrialRates:
+        """Return the expected counts of each bin given the recorded counts before it, in batches."""
+        expected = np.empty_like(rates)
+        for rows in batches(len(rates), rates[0].size):
+            recorded = torch.from_numpy(trials.counts[rows].astype(np.float32))
+            drive = counts.drive(torch.from_numpy(rates[rows]).float())
+            expected[rows] = counts.rates(self.present(drive, counts) + self.effect(recorded)).numpy()
+        return expected
+
+    def _limit(self, slope: Tensor) -> None:
+        """Scale excitation down where a spike would add more than 0.95 spikes, at this slope of the link."""
+        scale = (LARGEST_BRANCHING / self.branching(slope).clamp(min=1e-9)).clamp(max=1).to(self.filters)
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
 
     def _uses_logarithm(self) -> bool:

@@ -37,7 +37,18 @@ from spikeloom.observation.moments import Moments
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
-from spikeloom.observation.slots import CountDistribution, History, Memory, Noise, Numbers, Real, Values
+from spikeloom.observation.slots import (
+    Candidates,
+    CountDistribution,
+    History,
+    Memory,
+    Noise,
+    Numbers,
+    Real,
+    Values,
+    batches,
+    can_fire,
+)
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
@@ -114,8 +125,11 @@ class ObservationModel(nn.Module):
         """
         return self.draw(rates_of(array(drive), self.counts.link), streams, {} if memory is None else memory)
 
-    def draw(self, rates: Numbers, streams: Streams, memory: Memory, *, noisy: bool = True) -> TrialCounts:
-        """Draw counts of expected counts in double precision; see `sample`.
+    def draw(self, rates: TrialRates, streams: Streams, memory: Memory, *, noisy: bool = True) -> TrialCounts:
+        """Draw counts of expected counts; see `sample`.
+
+        Random numbers and noise are computed in batches of trials that fit into the cache of a processor. Of each
+        batch, only the few bins that can hold a spike are kept.
 
         Args:
             rates: Expected counts of complete trials, or of a piece of each, spikes/bin.
@@ -124,17 +138,39 @@ class ObservationModel(nn.Module):
             noisy: Whether the rates vary by the noise.
         """
         noise = self.noise if noisy else None
+        parts, states = [], []
+        for rows in batches(len(rates), rates[0].size):
+            state = {name: value[rows] for name, value in memory.items()}
+            parts.append(self._candidates(rates[rows].astype(np.float64), streams.generators[rows], noise, state))
+            states.append(state)
+        memory.update({name: np.concatenate([state[name] for state in states]) for name in states[0]})
+        candidates = Candidates.joined(parts)
+        if self.history is not None:
+            return self.history.draw(candidates, self.counts, memory)
+        return candidates.counts(self.counts.quantile(candidates.rates, candidates.uniform, candidates.neuron))
+
+    def _candidates(
+        self, rates: Numbers, generators: list[np.random.Generator], noise: Noise | None, memory: Memory
+    ) -> Candidates:
+        """Return the bins of some trials that can hold a spike, with their random numbers."""
         n_noise = 0 if noise is None else noise.n_numbers
         batch, time, n_neurons = rates.shape
         uniform = np.empty((batch, time, n_noise + n_neurons))
-        for numbers, rng in zip(uniform, streams.generators, strict=True):
+        for numbers, rng in zip(uniform, generators, strict=True):
             rng.random(out=numbers)
         if noise is not None:
             white = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
-            rates = rates * noise.factors(noise.series(white, memory))
-        if self.history is not None:
-            return self.history.draw(rates, uniform[..., n_noise:], self.counts, memory)
-        return self.counts.draw(rates, uniform[..., n_noise:])
+            series = noise.series(white, memory)
+            rates = rates * noise.factors(series)
+        largest = rates if self.history is None else self.history.largest(rates, self.counts)
+        possible = can_fire(largest, uniform[..., n_noise:])
+        entry = np.flatnonzero(possible.transpose(1, 0, 2))  # in the order of time
+        row, neuron = np.divmod(entry, n_neurons)
+        bin, trial = np.divmod(row, batch)
+        row = trial * time + bin
+        chosen = rates.reshape(-1)[row * n_neurons + neuron]
+        numbers = uniform.reshape(-1)[row * uniform.shape[2] + n_noise + neuron]
+        return Candidates(rates.shape, trial, bin, neuron, chosen, numbers)
 
     # --- probability -----------------------------------------------------------------------------------------------
 
@@ -239,11 +275,10 @@ class ObservationModel(nn.Module):
         if self.history is None and self.noise is None:
             self.counts.fit(trials, rates, mask)  # counts are drawn from the rates themselves
         if self.noise is not None:
-            drive = self._driven(rates)
 
             def simulate(number: int) -> TrialCounts:
                 streams = Streams(seed, Purpose.CALIBRATE, 1000 + number, range(len(rates)))
-                return np.where(mask[..., None], self.sample(drive, streams), 0)
+                return np.where(mask[..., None], self.draw(rates, streams, {}), 0)
 
             self.noise.fit(trials, rates, mask, simulate)
         self._match(trials, rates, mask, seed, noisy=True)
@@ -254,19 +289,12 @@ class ObservationModel(nn.Module):
             return  # there are no statistics to correct
         lags = 0 if self.history is None else self.history.lags
         target = Moments.of(trials.counts, trials.mask, lags)
-        expected = rates_of(array(self._driven(rates)), self.counts.link)
         for number, share in enumerate(SHARES):
             streams = Streams(seed, Purpose.CALIBRATE, number, range(len(rates)))
-            drawn = Moments.of(self.draw(expected, streams, {}, noisy=noisy), mask, lags)
+            drawn = Moments.of(self.draw(rates, streams, {}, noisy=noisy), mask, lags)
             self.counts.correct(target, drawn, share)
             if self.history is not None:
                 self.history.correct(target, drawn, share)
-
-    def _driven(self, rates: TrialRates) -> Real:
-        """Return the drive of rates, on the device of the model's statistics."""
-        statistics = next(self.buffers(), None)
-        values = torch.from_numpy(rates)
-        return self.drive(values if statistics is None else values.to(statistics.device))
 
 
 def _resampled(weight: Float[Tensor, "batch particle"], uniform: Float[Tensor, " batch"]) -> Tensor:

@@ -27,12 +27,17 @@ class Moments:
     @classmethod
     def of(cls, counts: TrialCounts, mask: TrialMask, lags: int) -> "Moments":
         """Compute the moments of the valid bins, at lags 1 to `lags`."""
-        bins = int(mask.sum())
-        valid = np.where(mask[..., None], counts, 0).astype(np.float32)
-        fired = np.minimum(valid, 1)
-        repeats = np.zeros((lags, counts.shape[2]))
-        for lag in range(1, min(lags, counts.shape[1] - 1) + 1):
-            pairs = max(1, int(mask[:, lag:].sum()))
-            repeats[lag - 1] = np.einsum("btn,btn->n", fired[:, lag:], fired[:, :-lag]) / pairs
-        several = (valid >= 2).sum((0, 1)) / bins
-        return cls(valid.sum((0, 1), dtype=np.float64) / bins, several, repeats, bins)
+        n_bins, n_neurons = counts.shape[1:]
+        n_valid = int(mask.sum())
+        fired = (counts > 0) & mask[..., None]
+        entries = np.flatnonzero(fired)  # most bins hold no spike
+        number, neuron = counts.reshape(-1)[entries], entries % n_neurons
+        total = np.bincount(neuron, number, n_neurons)
+        several = np.bincount(neuron[number >= 2], minlength=n_neurons) / n_valid
+        flat, time = fired.reshape(-1), entries // n_neurons % n_bins
+        repeats = np.zeros((lags, n_neurons))
+        for lag in range(1, min(lags, n_bins - 1) + 1):
+            early = entries[time < n_bins - lag]
+            both = early[flat[early + lag * n_neurons]]
+            repeats[lag - 1] = np.bincount(both % n_neurons, minlength=n_neurons) / max(1, int(mask[:, lag:].sum()))
+        return cls(total / n_valid, several, repeats, n_valid)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spikeloom.errors import SettingError
-from spikeloom.observation.covariance import lagged, low_rank, regressed
+from spikeloom.observation.covariance import lag_weights, low_rank, summed_covariance, variances
 from spikeloom.observation.links import array
 from spikeloom.observation.slots import Memory, Noise, Numbers, PerNeuron
 from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
@@ -99,17 +99,19 @@ class SharedNoise(Noise):
         if not self.box_bins or min(len(trials), len(rates)) < 2 or len(lags) < 2:
             return
         mean = trials.counts.sum((0, 1)) / trials.n_valid_bins
-        recorded, root = lagged(trials.counts, trials.mask, lags), np.sqrt(np.maximum(mean, 1e-6))
-        valid = rates[mask]
+        root = np.sqrt(np.maximum(mean, 1e-6))
+        weights, uncertainty = lag_weights(lags, box_correlation(lags, self.box_bins))
+        recorded = summed_covariance(trials.counts, trials.mask, lags, weights)
         # Rows and columns are weighted so that the sampling error of every pair is about the same.
+        valid = rates[mask]
         unit = np.outer(root, root) / np.maximum(valid.T @ valid / len(valid), 1e-12)
-        spread = float(np.mean(np.diag(recorded[0]) / root**2))  # mean variance of a count, in units of its mean
-        correlation = box_correlation(lags, self.box_bins)
+        spread = float(np.mean(variances(trials.counts, trials.mask) / root**2))  # of a count, in units of its mean
+        error = uncertainty * spread * math.sqrt(1 / trials.n_valid_bins + 1 / (COPIES * mask.sum()))
         for number in range(ROUNDS):
-            copies = [lagged(simulate(COPIES * number + copy), mask, lags) for copy in range(COPIES)]
-            fitted, error = regressed((recorded - np.mean(copies, 0)) * unit, lags, correlation)
-            error = error * spread * math.sqrt(1 / trials.n_valid_bins + 1 / (COPIES * mask.sum()))
-            self._add(fitted, error, root)
+            simulated = np.zeros_like(recorded)
+            for copy in range(COPIES):
+                simulated += summed_covariance(simulate(COPIES * number + copy), mask, lags, weights) / COPIES
+            self._add((recorded - simulated) * unit, error, root)
 
     def _add(self, fitted: NDArray[np.float64], error: float, root: NDArray[np.float64]) -> None:
         """Add the remaining covariance to that of the weights, and reduce the sum to few directions."""

@@ -14,10 +14,11 @@ from typing import final
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spikeloom.observation.links import SMALLEST_UNIFORM, array
+from spikeloom.observation.links import SMALLEST_RATE, SMALLEST_UNIFORM, array
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import poisson_quantile
 from spikeloom.observation.slots import ROUNDING, CountDistribution, Entries, Values
@@ -32,6 +33,9 @@ NEWTON_STEPS = 8
 
 TOLERANCE = 1e-6
 """Newton steps below this size end the iteration, spikes/bin."""
+
+GROUPS = 1024
+"""Number of means by which the rates of a neuron are represented in the fit, each of similar rates."""
 
 ROUNDS = 4
 """Rounds of fitting q. Each q changes the Poisson rate and so the predicted number of bins."""
@@ -72,7 +76,7 @@ class Refractory(CountDistribution):
         several = np.flatnonzero((counts > 0) & (2 * kept * (1 - uniform) <= (1 + ROUNDING) * rates**2))
         if len(several):
             kept, u = kept[several], uniform[several]
-            rate = array(_raised(*(torch.from_numpy(values) for values in (rates[several], 1 - kept))))
+            rate = _poisson_rate(rates[several], 1 - kept)
             # The tail has 1 - q of its Poisson probability, so a number in it is mapped to the Poisson tail.
             counts[several] = poisson_quantile(rate, np.maximum(1 - (1 - u) / kept, 0)).clip(min=1)
         return counts
@@ -91,13 +95,22 @@ class Refractory(CountDistribution):
         """Fit q to the number of bins with several spikes; see `CountDistribution.fit`."""
         if mask is not None:
             return  # `correct` fits q by simulation
-        valid = torch.from_numpy(rates[trials.mask])
         several = torch.from_numpy((trials.counts[trials.mask] >= 2).sum(0, dtype=np.float64))
+        means, sizes = _groups(rates[trials.mask])
         self.q.zero_()
         for _ in range(ROUNDS):
-            expected = _several(self.raised(self.rates(self.drive(valid)))).sum(0, dtype=torch.float64)
+            expected = sizes @ _several(self.raised(means.clamp(min=SMALLEST_RATE)))
             # half a bin is added to both, so that q stays near 0 for a neuron with very few such bins
             self.q.copy_((1 - (several + 0.5) / (expected + 0.5)).clamp(0, LARGEST_Q))
+
+
+def _groups(rates: Float[np.ndarray, "row neuron"]) -> tuple[Float[Tensor, "group neuron"], Float[Tensor, " group"]]:
+    """Return means of groups of similar rates of each neuron, and the sizes of the groups."""
+    ordered = np.sort(rates.T, axis=1)
+    first = np.arange(0, ordered.shape[1], max(1, ordered.shape[1] // GROUPS))
+    sizes = np.diff([*first, ordered.shape[1]]).astype(np.float64)
+    means = np.add.reduceat(ordered, first, axis=1, dtype=np.float64) / sizes
+    return torch.from_numpy(means).T, torch.from_numpy(sizes)
 
 
 def _raised(rates: Tensor, q: Tensor) -> Tensor:
@@ -112,6 +125,18 @@ def _raised(rates: Tensor, q: Tensor) -> Tensor:
             if float(step.abs().max()) < TOLERANCE:
                 break
     return rate + _step(rate, rates, q) if rates.requires_grad else rate  # one more step, for the derivative
+
+
+def _poisson_rate(rates: Entries, q: Entries) -> Entries:
+    """Return the Poisson rates of expected counts in NumPy, for drawing; see `_raised`."""
+    rate = rates + q * np.minimum(rates, 1) ** 2 / 2
+    for _ in range(NEWTON_STEPS):
+        silent = np.expm1(-rate)
+        step = (rates - rate + q * (rate + silent)) / (1 + q * silent)
+        rate += step
+        if float(np.abs(step).max()) < TOLERANCE:
+            break
+    return rate
 
 
 def _several(rate: Tensor) -> Tensor:

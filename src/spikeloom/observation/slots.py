@@ -16,7 +16,9 @@ every buffer of a count distribution is the neuron. `docs/develop/extend.md` has
 
 import abc
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -42,12 +44,62 @@ Entries = Float[NDArray[np.float64], " entry"]
 Numbers = Float[NDArray[np.float64], "batch time neuron"]
 AnyNumbers = Float[NDArray[np.float64], "*axes neuron"]
 Whole = Int[NDArray[np.int64], "batch time neuron"]
+Index = Int[NDArray[np.int64], " entry"]
 
 ROUNDING = 1e-9
 """Relative margin for rounding when bins without spikes are excluded."""
 
+ENTRIES_AT_ONCE = 2**18
+"""Entries (trial x bin x neuron) of a batch, few enough for the cache of a processor."""
+
 LARGEST_NOISE = 2.5
 """Noise of a bin is lowered to it, so that it multiplies a rate by 12 at most."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The bins of some trials that can hold a spike, in the order of time. All other counts are 0.
+
+    Args:
+        shape: Numbers of trials, bins and neurons.
+        trial: Trial of each candidate.
+        time: Bin of each candidate.
+        neuron: Neuron of each candidate.
+        rates: Expected counts without history, spikes/bin.
+        uniform: Numbers uniform in [0, 1).
+    """
+
+    shape: tuple[int, int, int]
+    trial: Index
+    time: Index
+    neuron: Index
+    rates: Entries
+    uniform: Entries
+
+    @classmethod
+    def joined(cls, batches: Sequence["Candidates"]) -> "Candidates":
+        """Join the candidates of consecutive batches of trials, and sort them by time."""
+        if len(batches) == 1:
+            return batches[0]
+        n_trials = [batch.shape[0] for batch in batches]
+        first = np.repeat(np.cumsum([0, *n_trials[:-1]]), [len(batch.trial) for batch in batches])
+        names = ("trial", "time", "neuron", "rates", "uniform")
+        trial, time, *rest = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
+        _, n_bins, n_neurons = batches[0].shape
+        order = np.argsort(time.astype(np.min_scalar_type(n_bins)), kind="stable")  # small integers sort fast
+        columns = (column[order] for column in (trial + first, time, *rest))
+        return cls((sum(n_trials), n_bins, n_neurons), *columns)
+
+    def ends(self) -> list[int]:
+        """Return the number of candidates before each bin, and the number of all."""
+        return np.searchsorted(self.time, np.arange(self.shape[1] + 1)).tolist()
+
+    def counts(self, drawn: Index) -> Whole:
+        """Return the counts of all bins, given those of the candidates."""
+        counts = np.zeros(self.shape, np.int64)
+        fired = np.flatnonzero(drawn)
+        counts[self.trial[fired], self.time[fired], self.neuron[fired]] = drawn[fired]
+        return counts
 
 
 class CountDistribution(nn.Module, abc.ABC):
@@ -116,20 +168,14 @@ class CountDistribution(nn.Module, abc.ABC):
         return rates + torch.log(-torch.expm1(-rates)) if self.link == "softplus" else rates.log()
 
     @final
-    def draw(self, rates: AnyNumbers, uniform: AnyNumbers) -> Int[NDArray[np.int64], "*axes neuron"]:
-        """Return the counts of complete bins by their quantiles, computed only where a bin can hold spikes."""
-        entries = np.flatnonzero(can_fire(rates, uniform))
-        counts = np.zeros(rates.size, np.int64)
-        counts[entries] = self.quantile(rates.flat[entries], uniform.flat[entries], entries % rates.shape[-1])
-        return counts.reshape(rates.shape)
-
-    @final
-    def of(self, neuron: int) -> "CountDistribution":
-        """Return the distribution of the counts of a single neuron."""
-        single = copy.deepcopy(self)
+    def of(self, neurons: Int[Tensor, " chosen"]) -> "CountDistribution":
+        """Return the distribution of the counts of some neurons, by their numbers."""
+        if not any(True for _ in self.buffers(recurse=False)):
+            return self
+        chosen = copy.deepcopy(self)
         for name, value in self.named_buffers(recurse=False):
-            setattr(single, name, value[..., neuron : neuron + 1].clone())
-        return single
+            setattr(chosen, name, value[..., neurons].clone())
+        return chosen
 
 
 class History(nn.Module, abc.ABC):
@@ -179,23 +225,35 @@ class History(nn.Module, abc.ABC):
         slope = target.mean / -np.expm1(-target.mean - 1e-9)  # change of the drive per change of the log rate, softplus
         self.offset += torch.from_numpy((share * step * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
-    def draw(self, rates: Numbers, uniform: Numbers, counts: CountDistribution, memory: Memory) -> Whole:
+    def largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
+        """Return an upper bound of the expected counts of bins, whatever the earlier counts are; infinite by default.
+
+        Bins that cannot hold a spike under this bound are not drawn.
+        """
+        del counts
+        return np.full_like(rates, np.inf)
+
+    def draw(self, candidates: Candidates, counts: CountDistribution, memory: Memory) -> Whole:
         """Draw counts in the order of time.
 
         Args:
-            rates: Expected counts of a piece of each trial without history, spikes/bin.
-            uniform: Numbers uniform in [0, 1).
+            candidates: Bins that can hold a spike under the bound `largest`.
             counts: Distribution of the counts.
             memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
         """
-        batch, time, n_neurons = rates.shape
-        present = array(self.present(torch.from_numpy(drive_of(rates, counts.link)), counts))
-        drawn = np.zeros((batch, self.bins + time, n_neurons))
+        batch, n_bins, n_neurons = candidates.shape
+        present = array(
+            self.present(torch.from_numpy(_spread(drive_of(candidates.rates, counts.link), candidates)), counts)
+        )
+        drawn = np.zeros((batch, self.bins + n_bins, n_neurons))
         drawn[:, : self.bins] = memory["history"] if "history" in memory else array(self.usual)
-        for t in range(time):
-            past = array(self.past(torch.from_numpy(drawn[:, t : t + self.bins + 1])))[:, 0]
-            drawn[:, self.bins + t] = counts.draw(rates_of(present[:, t] + past, counts.link), uniform[:, t])
-        memory["history"] = drawn[:, time:].copy()
+        for time, (first, last) in enumerate(pairwise(candidates.ends())):
+            past = array(self.past(torch.from_numpy(drawn[:, time : time + self.bins + 1])))[:, 0]
+            here = slice(first, last)
+            trial, neuron = candidates.trial[here], candidates.neuron[here]
+            rates = rates_of(present[trial, time, neuron] + past[trial, neuron], counts.link)
+            drawn[trial, self.bins + time, neuron] = counts.quantile(rates, candidates.uniform[here], neuron)
+        memory["history"] = drawn[:, n_bins:].copy()
         return drawn[:, self.bins :].astype(np.int64)
 
     @property
@@ -270,6 +328,25 @@ class Noise(nn.Module, abc.ABC):
         """Return the factor of the rates under a noise e in NumPy, for drawing."""
         factors: Numbers = np.exp(np.minimum(noise, LARGEST_NOISE) - array(self.variance()) / 2)
         return factors
+
+
+def _spread(values: Entries, candidates: Candidates) -> Numbers:
+    """Return the values of candidates in an array of all bins, 0 elsewhere."""
+    spread = np.zeros(candidates.shape)
+    spread[candidates.trial, candidates.time, candidates.neuron] = values
+    return spread
+
+
+def batches(n_trials: int, entries: int) -> Iterator[slice]:
+    """Yield slices of trials whose arrays fit into the cache of a processor.
+
+    Args:
+        n_trials: Number of trials.
+        entries: Bins x neurons of a trial.
+    """
+    size = max(1, ENTRIES_AT_ONCE // entries)
+    for first in range(0, n_trials, size):
+        yield slice(first, min(first + size, n_trials))
 
 
 def can_fire(largest: AnyNumbers, uniform: AnyNumbers) -> Bool[NDArray[np.bool_], "*axes neuron"]:
