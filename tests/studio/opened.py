@@ -33,7 +33,7 @@ class Opened:
     def __init__(self, browser: Any, base: str, fragment: str = f"token={TOKEN}", **how: Any) -> None:
         self.context = browser.new_context(**how)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(60_000)
         self.console: list[str] = []
         self.addresses: list[str] = []
         self.answers: list[tuple[str, Any]] = []

@@ -1,5 +1,6 @@
 """The tab Draw in a real browser: strokes by mouse, keyboard and link, live spikes, files, reloads, several clients."""
 
+import csv
 import json
 import re
 import shutil
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import spikeloom as sl
 from tests.studio.opened import TOKEN, Opened, spikes_in
 
 CHROMIUM = shutil.which("chromium")
@@ -182,3 +184,46 @@ def test_an_error_is_a_sentence_that_is_announced(opened: Opened) -> None:
     opened.page.get_by_role("button", name="Line").click()
     opened.page.locator("#score b").first.wait_for()
     assert not opened.page.get_by_role("alert").is_visible()
+
+
+def test_live_spikes_come_while_the_hand_moves(opened: Opened) -> None:
+    opened.model("live").circle(seconds=1.2)
+    before = list(opened.frames)
+    assert len(before) > 10
+    assert [frame["bin"] for frame in before] == list(range(len(before)))
+    _, answer = opened.lift()
+    opened.page.get_by_text("live, while you drew").wait_for()
+    opened.page.get_by_text("live, while you drew").click()
+    live = int(re.search(r"(\d+) spikes", opened.label(RASTER)).group(1))
+    assert live == sum(len(frame["spikes"]) for frame in opened.frames)
+    assert 0 < len(opened.frames) <= answer["bins"]
+    assert opened.console == []
+
+
+def test_files_hold_the_spikes_of_the_page(opened: Opened, tmp_path: Any) -> None:
+    opened.model("draw")
+    opened.page.select_option("#draws", "1")
+    _, answer = opened.during(lambda: opened.page.get_by_role("button", name="Line").click(), "/draw")
+    expected = counts_of(answer["draws"][0], answer["bins"])
+    opened.page.locator("#draw-home summary").click()
+    for label, name in (("Trials file", "h5"), ("NWB", "nwb"), ("Table", "csv"), (".svg", "svg"), (".png", "png")):
+        with opened.page.expect_download() as caught:
+            opened.page.locator("#draw-home").get_by_role("button", name=label).click()
+        caught.value.save_as(tmp_path / f"stroke.{name}")
+    trials = sl.Trials.load(tmp_path / "stroke.h5")
+    assert (trials.counts[0] == expected).all()
+    units = sl.load(tmp_path / "stroke.nwb").spikes
+    assert [len(times) for times in units] == expected.sum(0).tolist()
+    with (tmp_path / "stroke.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    table = np.zeros_like(expected)
+    for row in rows:
+        table[int(row["bin"]), int(row["neuron"])] += int(row["count"])
+    assert (table == expected).all()
+    group = re.search(r'<g id="spikes">(.*?)</g>', (tmp_path / "stroke.svg").read_text(), re.S).group(1)
+    assert len(re.findall(r"M[\d.]+ [\d.]+v", group)) == expected.sum()
+    assert (tmp_path / "stroke.png").read_bytes().startswith(b"\x89PNG")
+    opened.page.locator("#draw-home pre").first.filter(has_text="spikeloom").wait_for()
+    lines = opened.page.locator("#draw-home pre").all_inner_texts()
+    assert "spikeloom" in lines[0]
+    assert "spikeloom sample" in lines[1]

@@ -139,3 +139,27 @@ def test_reduced_motion_shows_the_end_at_once(browser: Any, served: Any) -> None
     now, end = re.findall(r"[\d.]+", shown)
     assert now == end
     opened.close()
+
+
+def test_the_quiz_counts_answers_and_names_the_recorded_trial(opened: Opened) -> None:
+    opened.model("draw")
+    opened.page.get_by_role("tab", name="Compare").click()
+    _, quiz = opened.during(lambda: opened.page.get_by_role("button", name="Start the quiz").click(), "/quiz")
+    assert len(quiz["pairs"]) == 10
+    score = 0
+    for pair in range(10):
+        side = ("left", "right")[pair % 2]
+        body, answer = opened.during(
+            lambda side=side: opened.page.locator(f"button[data-side={side}]").click(), "/answer"
+        )
+        assert body == {"pair": pair, "recorded": side}
+        score += answer["correct"]
+        assert (answer["score"], answer["answered"]) == (score, pair + 1)
+        recorded = opened.page.locator(".verdict.recorded")
+        recorded.wait_for()
+        assert (recorded.get_attribute("data-side") == side) == answer["correct"]
+        opened.page.locator("#quiz-next").click()
+    assert opened.page.locator("#review article").count() == 10
+    opened.page.get_by_text("Classifier, noise floor").wait_for()
+    assert f"{score} of 10" in opened.page.inner_text("#quiz-score")
+    assert opened.console == []

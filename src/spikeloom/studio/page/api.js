@@ -77,12 +77,16 @@ export function saveFile(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** Runs requests of one kind so that a new one cancels the one before. */
+const PATIENCE = 3000; // ms after which a request that nobody waits for is stopped
+
+/** Runs requests of one kind, of which only the latest counts. */
 export class Latest {
   #controller = null;
 
+  /** Forget the running request. It may finish, which is quicker than to stop the model; a long one is stopped. */
   cancel() {
-    this.#controller?.abort();
+    const controller = this.#controller;
+    if (controller) setTimeout(() => controller.abort(), PATIENCE);
     this.#controller = null;
   }
 
@@ -92,9 +96,10 @@ export class Latest {
     const controller = new AbortController();
     this.#controller = controller;
     try {
-      return await request(path, body, controller.signal);
+      const answer = await request(path, body, controller.signal);
+      return this.#controller === controller ? answer : null;
     } catch (error) {
-      if (error.name === "AbortError" || controller.signal.aborted) return null;
+      if (this.#controller !== controller) return null;
       throw error;
     }
   }

@@ -61,6 +61,7 @@ export class CompareTab {
       return;
     }
     Object.assign(this, { pair: 0, score: 0, answered: 0 });
+    showStatus("");
     $("quiz-start").hidden = true;
     $("quiz").hidden = false;
     $("review").replaceChildren();
@@ -129,12 +130,10 @@ export class CompareTab {
     const pair = make("div", { class: "pair" });
     for (const kind of ["recorded", "generated"]) {
       const side = kind === "recorded" ? recorded : SIDES.find((other) => other !== recorded);
-      const data = this.data(side);
-      pair.append(smallRaster(data, kind, () => { this.rasters.left.show(data); }));
+      pair.append(smallRaster(this.data(side), kind));
     }
     $("quiz-review").hidden = false;
     $("review").prepend(make("article", {}, make("span", {}, `Pair ${this.pair + 1}, answered ${correct ? "correctly" : "wrongly"}`), pair));
-    for (const button of pair.children) button.disabled = true;
   }
 
   paintScore() {

@@ -7,7 +7,7 @@ import { $, busy, calm, settle, showError, showStatus, words } from "./dom.js";
 import { Field, legend } from "./field.js";
 import { Home } from "./home.js";
 import { writeLink } from "./link.js";
-import { isVelocity, LiveTrial } from "./live.js";
+import { LiveTrial } from "./live.js";
 import { picture } from "./picture.js";
 import { Raster, smallRaster, trialData } from "./raster.js";
 import { decode, encode, example, exponentOf, rounded } from "./stroke.js";
@@ -18,18 +18,19 @@ export class DrawTab {
     this.raster = new Raster($("draw-raster"), { clock: this.clock, name: "Generated spikes" });
     this.field = new Field($("field"), {
       onStart: (points) => this.start(points),
-      onMove: (points) => this.trial?.follow(points, this.field.origin),
+      onMove: () => {},
       onEnd: (points) => this.end(points),
     });
     this.home = new Home($("draw-home"), "stroke");
     this.latest = new Latest();
     this.clock.listen((clock) => this.result && this.field.setTime(clock.time, clock.duration));
     for (const button of document.querySelectorAll("[data-example]")) button.addEventListener("click", () => this.useExample(button.dataset.example));
-    $("again").addEventListener("click", () => { $("seed").value = String((Number($("seed").value) || 0) + 1); this.generate(); });
-    const later = settle(() => this.stroke && this.generate(), 200);
+    $("again").addEventListener("click", () => { $("seed").value = String((Number($("seed").value) || 0) + 1); this.regenerate(); });
+    const later = settle(() => this.stroke && this.regenerate(), 200);
     for (const id of ["draws", "seed", "scale", "guidance", "smooth"]) $(id).addEventListener("change", later);
     $("scale").addEventListener("input", () => this.nameScale());
     $("live").addEventListener("change", () => this.hint());
+    for (const event of ["pointerenter", "focus"]) $("field").addEventListener(event, () => this.prepare());
   }
 
   setModel(model) {
@@ -84,13 +85,14 @@ export class DrawTab {
 
   cancel() {
     this.latest.cancel();
-    this.trial?.end();
+    this.trial?.close();
     this.trial = null;
   }
 
   hide() {
     this.clock.pause();
     this.field.discard();
+    this.ready?.close();
   }
 
   // strokes -----------------------------------------------------------------------------------------------------
@@ -99,27 +101,40 @@ export class DrawTab {
     this.cancel();
     showError(null);
     $("invite").classList.add("gone");
-    this.result = null;
-    this.live = null;
+    this.result = this.live = this.finished = null;
     this.clear();
-    if (!this.isLive()) return;
+    if (this.isLive()) this.startLive(points);
+  }
+
+  /** Open the connection of the next live trial before the stroke begins, so that its first spikes do not wait. */
+  prepare() {
+    if (!this.model || !this.isLive() || this.field.pen !== null) return;
+    const seed = this.body(1).seed;
+    const { ready } = this;
+    if (ready && !ready.closed && ready.model === this.model && ready.seed === seed) return;
+    ready?.close();
+    this.ready = new LiveTrial(this.model, this.condition, seed);
+  }
+
+  startLive(points) {
     $("draw-summary").textContent = "Spikes of the movement that you are drawing now.";
-    this.raster.begin(this.model.neurons, this.model.bin_width, this.order);
-    const first = isVelocity(this.condition) ? [0, 0] : points[0].slice(0, 2);
-    const report = (sentence) => sentence && showError(sentence);
-    this.trial = new LiveTrial(this.model, this.condition, Number($("seed").value), first, (bin, neurons) => this.raster.push(bin, neurons), report);
-    this.trial.follow(points, this.field.origin);
+    const data = this.raster.begin(this.model.neurons, this.model.bin_width, this.order);
+    const { seed } = this.body(1);
+    const usable = this.ready && !this.ready.closed && this.ready.model === this.model && this.ready.seed === seed;
+    this.trial = usable ? this.ready : new LiveTrial(this.model, this.condition, seed);
+    this.ready = null;
+    this.trial.begin(points, this.field.origin, (bin, neurons) => this.raster.push(data, bin, neurons), showError);
+    const { trial } = this;
+    this.finished = trial.done.then(() => { if (this.trial === trial && data.bins) this.live = data; });
   }
 
   end(points) {
     performance.mark("stroke-end");
-    const live = this.trial !== null;
-    this.cancel();
-    if (live) {
-      this.raster.finish();
-      this.live = this.raster.data?.bins ? this.raster.data : null;
-    }
+    this.latest.cancel();
+    this.trial?.finish();
     if (!points.length) {
+      this.cancel();
+      this.raster.clear();
       showStatus("Stroke discarded.");
       return;
     }
@@ -136,7 +151,7 @@ export class DrawTab {
     this.cancel();
     performance.mark("stroke-end");
     $("invite").classList.add("gone");
-    this.live = null;
+    this.live = this.finished = null;
     this.stroke = rounded(example(name, this.model), exponentOf(this.model.extent));
     this.generate();
   }
@@ -147,6 +162,12 @@ export class DrawTab {
     const guidance = $("guidance").value === "" ? null : Number($("guidance").value);
     const numbers = { scale: Number($("scale").value), seed: Math.round(Number($("seed").value) || 0), guidance };
     return { points: this.stroke, smooth: $("smooth").checked, bins: null, draws, ...numbers };
+  }
+
+  /** Generate new spikes for the stroke that is shown. */
+  regenerate() {
+    this.finished = null;
+    this.generate();
   }
 
   /** Generate one draw at once, then all draws that are wanted. */
@@ -160,33 +181,33 @@ export class DrawTab {
       if (!first) return;
       this.show(first, this.body(1));
       this.measure();
-      if (wanted > 1) {
-        const all = await busy(this.latest.run(path, this.body(wanted)));
-        if (all) this.showMultiples(all, this.body(wanted));
-      }
+      const { finished } = this;
+      const all = wanted > 1 ? await busy(this.latest.run(path, this.body(wanted))) : first;
+      await finished;
+      if (all && (wanted > 1 || this.live)) this.showMultiples(all, this.body(wanted));
     } catch (error) {
       showStatus("");
       showError(error.message);
     }
   }
 
-  /** Keep the time from the end of the stroke to the first spikes on the screen, readable by any profiler. */
+  /** Keep the time from the end of the stroke until its replay has begun on the screen, readable by any profiler. */
   measure() {
-    requestAnimationFrame(() => {
+    requestAnimationFrame(() => requestAnimationFrame(() => {
       if (performance.getEntriesByName("stroke-end").length) performance.measure("stroke-to-spikes", "stroke-end");
       performance.clearMarks("stroke-end");
-    });
+    }));
   }
 
   show(result, body) {
-    const live = this.live;
     this.result = result;
+    $("invite").classList.add("gone");
     this.select(0, false);
     $("again").disabled = false;
     $("draw-warnings").replaceChildren(...result.warnings.map((warning) => Object.assign(document.createElement("li"), { textContent: warning })));
     this.share();
     this.offer(body);
-    if (live || calm()) return;
+    if (this.finished || calm()) return;
     this.clock.time = 0;
     this.clock.play();
   }
@@ -249,9 +270,9 @@ export class DrawTab {
       $("score").replaceChildren();
       return;
     }
-    const note = "R² of the hand decoded from spikes by a linear decoder of recorded trials: 1 is perfect, 0 is no better than the mean.";
+    const note = "R² of the hand decoded from spikes by a linear decoder that is fitted to recorded trials, and tested on others: 1 is perfect, 0 is no better than the mean.";
     const entries = [{ name: "Decoded from these spikes", kind: "generated", value: draw.r2 }];
-    if (this.result.r2_real !== null) entries.push({ name: "Recorded test trials", kind: "recorded", value: this.result.r2_real });
+    if (this.result.r2_real !== null) entries.push({ name: "Recorded trials", kind: "recorded", value: this.result.r2_real });
     $("score").replaceChildren(bars(entries, note));
     showStatus(`${name}: decoded path with R² ${words(draw.r2)}; recorded trials reach ${words(this.result.r2_real)}.`);
   }

@@ -77,7 +77,7 @@ export function picture({ title, caption, data, field = null }) {
     text(40, 46, title, { size: 22, colour: INK, weight: 600 }),
     field ? paths(field, [40, 76, 390]) : "",
     legend,
-    spikes(data, box),
+    `<g id="spikes">${spikes(data, box)}</g>`,
     text(left - 8, 96, `${data.order.length}`, { anchor: "end" }),
     text(left - 8, 112, "neurons", { anchor: "end", size: 11 }),
     rate(data, [left, 416, box[2], 64]),

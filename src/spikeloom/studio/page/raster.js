@@ -42,16 +42,17 @@ export function trialData(spikes, bins, binWidth, order, rate = null) {
   return { spikes, bins, binWidth, order, rate: rate || populationRate(spikes, bins, binWidth) };
 }
 
-/** Return a button with a small raster. */
-export function smallRaster(data, label, choose) {
+/** Return a small raster: a button where there is something to choose. */
+export function smallRaster(data, label, choose = null) {
   const canvas = make("canvas", { "aria-hidden": "true" });
-  const button = make("button", { class: "multiple", type: "button" }, canvas, make("span", {}, label));
-  button.addEventListener("click", choose);
+  const content = [canvas, make("span", {}, label)];
+  const element = choose ? make("button", { class: "multiple", type: "button" }, ...content) : make("div", { class: "multiple" }, ...content);
+  if (choose) element.addEventListener("click", choose);
   redraw(canvas, () => {
     const { context, width, height } = fit(canvas);
     paintSpikes(context, [0, 2, width, height - 4], data, rowColours(data.order.length));
   });
-  return button;
+  return element;
 }
 
 const SPEEDS = [[1, "real time"], [0.5, "half speed"], [0.25, "quarter speed"], [0.1, "tenth speed"]];
@@ -139,32 +140,27 @@ export class Raster {
     this.canvas.setAttribute("aria-label", `${this.name}: ${this.summary}.${chosen} Up and down arrows choose a neuron.`);
   }
 
-  /** Begin a trial that is generated now. */
+  /** Begin a trial that is generated now. Return its data, which `push` extends. */
   begin(neurons, binWidth, order) {
     this.clock.load(0);
     this.growing = true;
     this.span = 1;
     this.setData({ spikes: range(neurons).map(() => []), bins: 0, binWidth, order, rate: [] });
     this.repaint();
+    return this.data;
   }
 
-  /** Add the spikes of a bin. */
-  push(bin, neurons) {
-    for (const neuron of neurons) this.data.spikes[neuron].push(bin);
-    this.data.bins = Math.max(this.data.bins, bin + 1);
-    if (this.data.bins * this.data.binWidth > this.span) this.span *= 1.5;
+  /** Add the spikes of a bin to a trial that is generated now. */
+  push(data, bin, neurons) {
+    for (const neuron of neurons) data.spikes[neuron].push(bin);
+    data.bins = Math.max(data.bins, bin + 1);
     this.pending = this.pending || requestAnimationFrame(() => {
       this.pending = 0;
-      if (!this.growing) return;
-      this.data.rate = populationRate(this.data.spikes, this.data.bins, this.data.binWidth);
+      data.rate = populationRate(data.spikes, data.bins, data.binWidth);
+      if (!this.growing || this.data !== data) return;
+      while (data.bins * data.binWidth > this.span) this.span *= 1.5;
       this.repaint();
     });
-  }
-
-  /** Finish a growing trial. */
-  finish() {
-    this.growing = false;
-    if (this.data?.bins) this.show(this.data);
   }
 
   choose(row) {

@@ -69,24 +69,23 @@ export function positionAt(points, time) {
 
 const SHAPES = {
   circle: (share) => [1 - Math.cos(2 * Math.PI * share), Math.sin(2 * Math.PI * share)],
-  line: (share) => [1.9 * share, 0.7 * share],
+  line: (share) => [0.94 * share, 0.34 * share],
   eight: (share) => [1.5 * Math.sin(2 * Math.PI * share), 0.75 * Math.sin(4 * Math.PI * share)],
 };
+const TIMES_LONGER = { circle: 1.4, line: 1, eight: 1.6 }; // than the typical training path
 
-/** Return an example stroke that starts where training paths start, at their typical speed. */
+/** Return an example stroke that starts where training paths start, as long as training trials and about as fast. */
 export function example(name, model) {
   const { extent, training_paths: paths, bins, bin_width: binWidth } = model;
-  const size = Math.min(extent[1] - extent[0], extent[3] - extent[2]);
   const start = paths.length ? [median(paths.map((path) => path[0][0])), median(paths.map((path) => path[0][1]))] : [0, 0];
-  const radius = 0.2 * size;
-  const points = range(121).map((k) => SHAPES[name](k / 120).map((value) => value * radius));
-  const speed = paths.length ? median(paths.map((path) => lengthOf(path))) / (bins * binWidth) : size / 2;
-  const seconds = clamp(lengthOf(points) / Math.max(speed, 1e-9), 0.6, 3);
+  const outline = range(121).map((k) => SHAPES[name](k / 120));
+  const typical = paths.length ? median(paths.map(lengthOf)) : (extent[1] - extent[0]) / 2;
+  const size = (TIMES_LONGER[name] * typical) / lengthOf(outline);
+  const seconds = clamp(bins * binWidth, 0.5, 3);
   const count = Math.round(seconds / 0.012);
   return range(count + 1).map((k) => {
     const share = k / count;
-    const smooth = share ** 3 * (10 - 15 * share + 6 * share ** 2); // least jerk
-    const [x, y] = SHAPES[name](smooth);
-    return [start[0] + x * radius, start[1] + y * radius, share * seconds];
+    const [x, y] = SHAPES[name](share ** 3 * (10 - 15 * share + 6 * share ** 2)); // least jerk
+    return [start[0] + x * size, start[1] + y * size, share * seconds];
   });
 }

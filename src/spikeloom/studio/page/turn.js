@@ -86,7 +86,7 @@ export class TurnTab {
     this.psth();
     this.fano();
     this.home.offer(this.model.id, { kind: "turn", ...body }, () => this.picture());
-    showStatus(`${body.draws} trials generated; ${$("psth-summary").textContent} ${$("fano-summary").textContent}`);
+    showStatus(`${body.draws} trials generated. ${$("psth-summary").textContent} ${$("fano-summary").textContent}`);
   }
 
   data(draw) {
@@ -120,7 +120,9 @@ export class TurnTab {
 
   describe(level) {
     const text = level !== null && typeof level === "object" ? Object.values(level).join(", ") : level;
-    return text === null || text === undefined ? "the nearest condition" : `the nearest recorded condition, ${text}`;
+    if (text === null || text === undefined) return "the nearest condition";
+    const { unit } = this.model.conditions.find(({ kind }) => kind !== "series") || {};
+    return `the nearest recorded condition, ${text}${unit ? ` ${unit}` : ""}`;
   }
 
   agreement() {
