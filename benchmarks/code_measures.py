@@ -68,11 +68,6 @@ def arm_data(trials: int = 3600) -> tuple[Trials, Trials, Trials, Trials]:
 def chosen_on() -> tuple[Trials, Trials, Trials]:
     """Return training, validation and inner held-out trials; test trials and the held-out targets are not used."""
     train, validation, _, _ = arm_data()
-    return chosen_within(train, validation)
-
-
-def chosen_within(train: Trials, validation: Trials) -> tuple[Trials, Trials, Trials]:
-    """Return training, validation and inner held-out trials of these trials."""
     points = np.array([[(column - 2.5) * 0.04, (row - 2.5) * 0.04] for row, column in INNER])
     apart = [np.abs(variables(part, NAMES[:2])[:, None] - points).sum(2).min(1) > 1e-6 for part in (train, validation)]
     return train.select(apart[0]), validation.select(apart[1]), train.select(~apart[0])

@@ -1,5 +1,6 @@
 """Decode the angle of recorded reaches from codes, with one angle left out of training, and traverse through it."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -33,6 +34,7 @@ class AngleDecoder:
     """
 
     def __init__(self, trials: Trials, angle: np.ndarray) -> None:
+        self.angles = np.unique(angle)
         inputs, turn = self._inputs(np.asarray(trials.counts), trials.lengths), np.deg2rad(angle)
         self.ridge = Ridge.fit(inputs, np.stack([np.cos(turn), np.sin(turn)], 1), np.arange(len(trials)) % FOLDS)
 
@@ -75,21 +77,30 @@ def measure_angles(
         result |= _activity(seen, held_in, rebuilt, name)
     angles = np.unique(seen.conditions[name])
     before, after = angles[np.searchsorted(angles, leave) - 1], angles[np.searchsorted(angles, leave) % len(angles)]
-    start = np.asarray(coded.select(coded.conditions[name] == before).codes)
-    off = []
-    for share in SHARES:
-        requested = before + share * ((after - before) % 360)
-        turn = np.deg2rad([before, requested])
-        change = np.array([[np.cos(turn[1]) - np.cos(turn[0]), np.sin(turn[1]) - np.sin(turn[0])]])
-        moved = directions.move(start, np.repeat(change, len(start), 0))
+    targets = [before + share * ((after - before) % 360) for share in SHARES]
+    neighbour = coded.conditions[name] == before
+    starts = {f"training trials of {before:g} deg": coded.select(neighbour), "test trials": tested}
+    for word, start in starts.items():
+        result |= _traversal(model, directions, decoder, start, targets, word)
+    return result
+
+
+def _traversal(
+    model: Coded, directions: Directions, decoder: AngleDecoder, start: Trials, targets: Sequence[float], word: str
+) -> dict[str, float]:
+    """Compute the decoded direction of trials whose codes are moved to each of these angles."""
+    values, codes, off = variables(start, directions.names), np.asarray(start.codes), []
+    result = {}
+    for requested in targets:
+        turn = np.deg2rad(requested)
+        changes = np.array([[np.cos(turn), np.sin(turn)]]) - values
+        moved = directions.move(codes, changes)
         made = model.sample(codes=moved, seed=1, progress=False)
         mean = np.exp(1j * np.deg2rad(decoder(made.counts, made.lengths))).mean()
-        result[f"traversal from {before:g} deg, requested {requested % 360:g}: decoded"] = (
-            np.rad2deg(np.angle(mean)) % 360
-        )
-        result[f"traversal, requested {requested % 360:g}: length of the mean vector"] = abs(mean)
+        result[f"traversal from {word}, requested {requested % 360:g}: decoded"] = np.rad2deg(np.angle(mean)) % 360
+        result[f"traversal from {word}, requested {requested % 360:g}: length of the mean vector"] = abs(mean)
         off.append(apart(np.rad2deg(np.angle(mean)), requested))
-    result["traversal: mean direction off the requested one"] = float(np.mean(off))
+    result[f"traversal from {word}: mean direction off the requested one"] = float(np.mean(off))
     return result
 
 

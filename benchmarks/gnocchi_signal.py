@@ -3,27 +3,28 @@
     python benchmarks/gnocchi_signal.py            # prints the table and writes docs/results/tables/codes-signal.csv
 
 GNOCCHI is fitted to four estimates of the rates of simulated reaches: spikes smoothed with a Gaussian, the same with
-Poisson noise filtered out (the default), and rates that LFADS or LDNS infer (recipes `gnocchi-on-lfads-*` and
-`gnocchi-on-ldns-*`). Trials to six targets are held out of everything: the first models and GNOCCHI are trained in one
-run, on the same training trials.
+Poisson noise filtered out (the default), and rates that LFADS or LDNS infer, as in the recipes `gnocchi-on-lfads-small`
+and `gnocchi-on-ldns-small`. Trials to six targets are held out of everything: the first models are trained on the same
+training trials as GNOCCHI. They are trained once, and GNOCCHI with every seed on the rates that they infer.
 
 A linear map from codes to targets is fitted to training trials. The error is the distance between the decoded and the
 true target. Differences are paired: the mean over trials of the difference of errors, averaged over seeds, with its
 standard error over trials.
 
-The default size is small, to need minutes of one core: 1,200 trials, the networks of the `-tiny` recipes, and 600
-updates of each model. `--trials 3600 --size small --updates 2000` is the size of the other results on the arm.
-`--choose` evaluates on targets held out within training and on validation trials.
+Targets held out within the training trials and validation trials are used (`code_measures.chosen_on`), because the
+comparison guides a choice; `--final` takes test trials and the six targets that no choice has seen.
 """
 
 import argparse
 import csv
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from code_measures import NAMES, arm_data, chosen_within, from_codes, read_from_spikes, with_codes
+from code_measures import NAMES, arm_data, chosen_on, from_codes, read_from_spikes, with_codes
 from spikeloom.metrics.disentanglement import Directions, Readout, code_snr, ends, unit_r2, variables
 from spikeloom.models.common.coded import Coded
 from spikeloom.recipe import fit
@@ -31,41 +32,45 @@ from spikeloom.trials import Trials
 
 TABLE = Path(__file__).parents[1] / "docs" / "results" / "tables" / "codes-signal.csv"
 
-COMMON = ("n_codes=48", "prior=gaussian", "network_settings.encoder_blocks=0")
-"""Changes of every recipe: those of `gnocchi-small`, and a prior that needs no training, as it is not used here."""
-
-KERNEL = tuple(f"signal_settings.{change}" for change in ("wiener=false", "smoothing=0.05", "components=64"))
-FILTERED = tuple(f"signal_settings.{change}" for change in ("smoothing=0.025", "components=24"))
+KERNEL = ("signal_settings.wiener=false", "signal_settings.smoothing=0.05", "signal_settings.components=64")
+RATES = ("signal_settings.of=rates", "signal_settings.components=64")
 
 SIGNALS = {
-    "Gaussian kernel": ("gnocchi", KERNEL, ""),
-    "Gaussian kernel, noise filtered": ("gnocchi", FILTERED, ""),
-    "LFADS": ("gnocchi-on-lfads", ("signal_settings.components=64",), "signal_model.plan.updates"),
-    "LDNS": ("gnocchi-on-ldns", ("signal_settings.components=64",), "signal_model.autoencoder_plan.updates"),
+    "Gaussian kernel": (None, KERNEL),
+    "Gaussian kernel, noise filtered": (None, ()),
+    "LFADS": ("lfads", RATES),
+    "LDNS": ("ldns", RATES),
 }
-"""Recipe, changes, and the setting with the updates of the first model, by the name of the estimate."""
+"""First model and changes of `gnocchi-small`, by the name of the estimate."""
 
 Result = dict[str, float | np.ndarray]
 
 
-def measure(model: Coded, train: Trials, test: Trials, unseen: Trials) -> Result:
-    """Compute the errors of decoded targets (trial,) in cm, and the accuracy of the rates that codes generate."""
-    coded, tested, held = (with_codes(model, part) for part in (train, test, unseen))
+def measure(model: Coded, estimated: Sequence[Trials], parts: Sequence[Trials]) -> Result:
+    """Compute the errors of decoded targets (trial,) in cm, and the accuracy of the rates that codes generate.
+
+    Args:
+        model: Model of the estimated rates.
+        estimated: Training, tested and held-out trials with the rates that the model reads.
+        parts: The same trials with their true rates.
+    """
+    train, test, unseen = parts
+    coded, tested, held = (with_codes(model, part) for part in estimated)
     directions = Directions.of(coded, NAMES)
     codes = np.asarray(tested.codes)
     rebuilt = from_codes(model, tested, codes, seed=1)
     generated = from_codes(model, held, np.asarray(held.codes), seed=1)
     noiseless = Readout.fit(train, "hand_position", smoothing=None)
     reached = ends(noiseless.decode(generated), generated.lengths)[:, :2]
-    accuracy = np.nan
-    if not np.array_equal(inferred := model.encode(test, progress=False).rates, test.rates):
-        accuracy = float(np.nanmedian(unit_r2(test.rates, inferred, test.mask)))
+    inferred = np.nan
+    if model.reads == "rates":
+        inferred = float(np.nanmedian(unit_r2(test.rates, estimated[1].rates, test.mask)))
     spread = [np.asarray(part.rates)[test.mask].var(0) for part in (test, rebuilt)]
     return {
         "held in": _errors(directions.predict(codes), test),
         "held out": _errors(directions.predict(np.asarray(held.codes)), unseen),
         "end points, held out": _errors(reached, unseen),
-        "inferred": accuracy,
+        "inferred": inferred,
         "unit R2": float(np.nanmedian(unit_r2(test.rates, rebuilt.rates, test.mask))),
         "variance": float(np.median(spread[1] / spread[0])),
         "code SNR": float(np.mean(code_snr(directions, codes, variables(test, NAMES))[:2])),
@@ -77,10 +82,12 @@ def _errors(decoded: np.ndarray, trials: Trials) -> np.ndarray:
     return 100 * np.linalg.norm(decoded[:, :2] - variables(trials, NAMES[:2]), axis=1)
 
 
-def changes_of(name: str, updates: int) -> list[str]:
-    """Return the changes of the recipe of one estimate."""
-    _, changes, first = SIGNALS[name]
-    return [*COMMON, *changes, f"plan.updates={updates}", *([f"{first}={updates}"] if first else [])]
+def with_inferred(kind: str, parts: Sequence[Trials], runs: Path | None) -> list[Trials]:
+    """Return the trials with the rates that a first model infers; it is trained on the first of the parts."""
+    out = None if runs is None else runs / kind
+    changes = ["plan.updates=1", "prior=gaussian"]  # only the first stage is used
+    model = fit(f"gnocchi-on-{kind}-small", parts[0], changes=changes, seed=0, out=out, progress=False)
+    return [replace(part, rates=model.encode(part, progress=False).rates) for part in parts]
 
 
 def rows_of(results: dict[str, list[Result]]) -> list[list[str]]:
@@ -118,32 +125,30 @@ TITLES = {
 def main() -> None:
     """Fit every estimate and seed, print the table, and write it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=1200)
-    parser.add_argument("--size", choices=["tiny", "small"], default="tiny", help="recipes of this size")
-    parser.add_argument("--updates", type=int, default=600, help="updates of GNOCCHI and of each first model")
+    parser.add_argument("--updates", type=int, default=500, help="updates of GNOCCHI")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--choose", action="store_true", help="evaluate on validation trials and inner targets")
-    parser.add_argument("--runs", type=Path, help="folder of the runs; finished runs are loaded")
+    parser.add_argument("--final", action="store_true", help="evaluate on test trials and held-out targets")
+    parser.add_argument("--runs", type=Path, help="folder of the first models; finished ones are loaded")
     parser.add_argument("--out", type=Path, default=TABLE)
     words = parser.parse_args()
-    train, validation, test, unseen = arm_data(words.trials)
-    parts = chosen_within(train, validation) if words.choose else (train, test, unseen)
-    print(f"{len(parts[0])} training trials, {len(parts[1])} test trials, {len(parts[2])} trials to held-out targets")
+    train, _, test, unseen = arm_data()
+    parts = (train, test, unseen) if words.final else chosen_on()
+    print(f"{len(parts[0])} training trials, {len(parts[1])} tested trials, {len(parts[2])} trials to held-out targets")
     for title, error in read_from_spikes(*parts).items():
         print(f"{title}: {error:.2f} cm")
-    results: dict[str, list[Result]] = {name: [] for name in SIGNALS}
-    for seed in words.seeds:
-        for name, (recipe, _, _) in SIGNALS.items():
-            out = None if words.runs is None else words.runs / f"{name} {seed}".replace(" ", "-").replace(",", "")
+    results: dict[str, list[Result]] = {}
+    for name, (kind, changes) in SIGNALS.items():
+        estimated = list(parts) if kind is None else with_inferred(kind, parts, words.runs)
+        for seed in words.seeds:
             began = time.process_time()
-            changes = changes_of(name, words.updates)
-            model = fit(f"{recipe}-{words.size}", parts[0], changes=changes, seed=seed, out=out, progress=False)
-            results[name].append(measure(model, *parts))
+            all_changes = [*changes, f"plan.updates={words.updates}", "prior=gaussian"]
+            model = fit("gnocchi-small", estimated[0], changes=all_changes, seed=seed, progress=False)
+            results.setdefault(name, []).append(measure(model, estimated, parts))
             numbers = {key: round(float(np.mean(value)), 3) for key, value in results[name][-1].items()}
             print(f"{name}, seed {seed}, {time.process_time() - began:.0f} core-seconds: {numbers}", flush=True)
     rows = rows_of(results)
     with words.out.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["", *SIGNALS], *rows])
+        csv.writer(file, lineterminator="\n").writerows([["", *results], *rows])
     for row in rows:
         print(" | ".join(row))
 

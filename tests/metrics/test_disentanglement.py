@@ -211,3 +211,14 @@ def test_directions_refuse_what_cannot_be_distinguished():
         Directions.fit(codes, np.stack([values[:, 0], 2 * values[:, 0]], 1), NAMES)
     with pytest.raises(DataError, match="Encode them"):
         Directions.of(toy(conditions={"speed": np.arange(60)}), ["speed"])
+
+
+def test_shrinkage_shortens_no_step():
+    """With few trials of many noisy codes the shrunk decoder predicts a gain above 1, which no true code has."""
+    codes, values, _ = linear_world(trials=40, codes=60, noise=1.0)
+    directions = Directions.fit(codes, values, NAMES)
+    assert np.linalg.eigvals(directions.decode.T @ directions.linear).real.max() > 1.02
+    changes = np.array([[1e-6, 0.0]])  # so small that the curve does not bend
+    moved = (directions.move(codes[:1], changes) - codes[:1])[0]
+    along = float(moved @ directions.linear[:, 0]) / float(np.square(directions.linear[:, 0]).sum()) / 1e-6
+    assert along > 0.95

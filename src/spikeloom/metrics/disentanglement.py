@@ -9,6 +9,7 @@ With codes c and variables v (columns of numbers, one per trial), centred, two l
 The step :math:`D (W^\top D)^{-1} e_j` moves variable j by one unit, and no other variable, as the maps predict it. But
 codes are seldom linear functions of the variables. The curved step therefore follows :math:`E[c \mid v] \approx g(v)`,
 a polynomial of second degree: :math:`c' = c + g(\hat v + \delta) - g(\hat v)`, with its linear part scaled to gain 1.
+With few trials the shrinkage of :math:`\Sigma` predicts gains above 1; these shorten no step.
 It keeps the part of the code that the variables do not explain.
 
 Linear subspaces do not depend on the axes of code space, so these measures also suit models whose codes are
@@ -174,7 +175,8 @@ class Directions:
         """Return codes moved by changes (trial, variable) of the variables, each in its unit."""
         if how != "curved":
             return codes + changes @ self.steps(how).T
-        gain = self.decode.T @ self.linear  # below 1 where codes are noisy
+        gain = self.decode.T @ self.linear  # its eigenvalues are below 1 where codes are noisy
+        gain = gain / max(1.0, float(np.abs(np.linalg.eigvals(gain)).max()))  # above 1 only because of the shrinkage
         scaled = (self.predict(codes) - self.variable_mean) / self.variable_sd
         change_of_products = _products(scaled + changes / self.variable_sd) - _products(scaled)
         return codes + changes @ np.linalg.inv(gain).T @ self.linear.T + change_of_products @ self.quadratic.T

@@ -1,0 +1,74 @@
+"""Why do traversals of few recorded trials trail what was requested? From training trials and from others.
+
+    python benchmarks/gnocchi_lag.py TRIALS.h5 --leave 90
+
+Three fifths of the trials are training trials, without the angle left out; validation trials are a fifth of the trials
+that may be used for choices (`recording` of `gnocchi.py` evaluates on the others). The codes of both are moved by -90,
+-45, 45 and 90 degrees, to angles of the training trials only. The decoded mean direction of the generated trials minus
+the requested one, in the direction of the move, is averaged over angles: negative numbers are a lag.
+
+The distance of codes from their mean, in standard deviations of the training codes, shows how much more codes of
+training trials deviate than those of other trials.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from code_recordings import AngleDecoder, left_out
+from spikeloom.metrics.disentanglement import Directions
+from spikeloom.models.common.coded import Coded
+from spikeloom.recipe import fit
+from spikeloom.trials import Trials
+
+MOVES = (-90.0, -45.0, 45.0, 90.0)
+
+
+def lag(model: Coded, directions: Directions, decoder: AngleDecoder, start: Trials, name: str) -> dict[str, float]:
+    """Compute the mean lag of each move (degrees), and the mean distance of codes from the training mean."""
+    angle, codes, seen = start.conditions[name], np.asarray(start.codes), decoder.angles
+    result = {}
+    for move in MOVES:
+        target = (angle + move) % 360
+        rows = np.isin(target, seen)
+        points = [np.stack([np.cos(turn), np.sin(turn)], 1) for turn in (np.deg2rad(angle), np.deg2rad(target))]
+        moved = directions.move(codes[rows], (points[1] - points[0])[rows])
+        made = model.sample(codes=moved, seed=1, progress=False)
+        off = np.exp(1j * np.deg2rad(decoder(made.counts, made.lengths) - target[rows]))
+        means = [np.rad2deg(np.angle(off[target[rows] == one].mean())) for one in np.unique(target[rows])]
+        result[f"{move:+g}"] = float(np.sign(move) * np.mean(means))
+    distance = model.space.whiten(torch.tensor(codes)).norm(dim=-1)
+    return result | {"distance": float(distance.mean())}
+
+
+def main() -> None:
+    """Fit, and print the lag from training and from validation trials."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("recording", type=Path)
+    parser.add_argument("--angle", default="angle_deg", help="condition of the recording, degrees")
+    parser.add_argument("--leave", type=float, default=90.0, help="angle left out of training")
+    parser.add_argument("--updates", type=int, nargs="+", default=[2000, 500])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, help="folder of the runs; finished runs are loaded")
+    words = parser.parse_args()
+    train, _ = Trials.load(words.recording).split(0.75, seed=0)
+    train, validation = train.split(0.8, seed=0)
+    seen, others, _ = left_out(train, validation, words.angle, words.leave)
+    decoder = AngleDecoder(seen, seen.conditions[words.angle])
+    for updates in words.updates:
+        for seed in words.seeds:
+            out = None if words.runs is None else words.runs / f"{updates}-{seed}"
+            model = fit("gnocchi-small", seen, changes=[f"plan.updates={updates}"], seed=seed, out=out, progress=False)
+            parts = {"training": seen, "validation": others}
+            coded = {word: model.encode(part, progress=False) for word, part in parts.items()}
+            directions = Directions.of(coded["training"], (f"{words.angle}.cos", f"{words.angle}.sin"))
+            for word, part in coded.items():
+                numbers = lag(model, directions, decoder, part, words.angle)
+                shown = ", ".join(f"{key} {value:.1f}" for key, value in numbers.items())
+                print(f"{updates} updates, seed {seed}, {word} trials: {shown}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
