@@ -1,7 +1,10 @@
 """Recorded beside generated trials: pairs for a quiz, and a classifier that tries the same."""
 
+import warnings
+
 import numpy as np
 
+from spikeloom.errors import SpikeloomWarning
 from spikeloom.metrics.distance import c2st_rbf
 from spikeloom.metrics.pair import Pair
 from spikeloom.seeds import Purpose, generator
@@ -56,4 +59,6 @@ def classifier(loaded: LoadedModel) -> Json:
 def _like(loaded: LoadedModel, recorded: Trials, seed: int) -> Trials:
     """Return generated trials with the lengths and conditions of recorded ones."""
     names = loaded.model.facts.conditions.names
-    return loaded.model.sample(like=recorded, condition=names or None, seed=seed, progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SpikeloomWarning)  # these conditions were recorded
+        return loaded.model.sample(like=recorded, condition=names or None, seed=seed, progress=False)
