@@ -10,6 +10,7 @@ from spikeloom.live import Session
 from spikeloom.live.session import Source
 from tests.helpers.small_ldns import toy_model, toy_trials
 from tests.live.test_protocol import HOSTILE
+from tests.models.test_autoregressive_ldns import tiny
 
 
 def packet(value: float, time: float | None = None) -> bytes:
@@ -56,6 +57,13 @@ def test_a_session_without_conditions_can_begin_at_once(fitted):
     np.testing.assert_array_equal(session.request(b"{}").counts, fitted.live(2).step())
     with pytest.raises(ConditionError, match="no conditions"):
         session.request(packet(1.0))
+
+
+def test_a_session_without_conditions_draws_none_from_the_training_trials():
+    model = tiny(condition=("side",)).fit(toy_trials(32), progress=False)
+    with pytest.raises(ConditionError, match="no conditions"):
+        Session(model, condition={}).live.step({"side": "left"})
+    Session(model).live.step({"side": "left"})
 
 
 @pytest.mark.parametrize("fault", HOSTILE.values(), ids=HOSTILE.keys())

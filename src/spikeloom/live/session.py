@@ -78,7 +78,7 @@ class Session:
         check_causal(model)
         facts = model.facts
         initial = dict.fromkeys(facts.conditions.names) if condition is None else dict(condition)
-        self.live = model.live(seed, condition=initial or None, guidance=guidance)
+        self.live = model.live(seed, condition=initial, guidance=guidance)
         followed = tuple(one for one in facts.conditions.each if one.name in initial)
         self.n_neurons, self.bin_width, self.spike_times = model.n_neurons, facts.bin_width, spike_times
         self.samples = BinnedSamples(followed, bin_width=facts.bin_width)
