@@ -188,6 +188,7 @@ def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2
     first, second = joined(first), joined(second)
     if not len(first) or not len(second):
         return np.zeros((0, 2))
+    # each interval of `first` overlaps the intervals begin:end of `second`
     begin = np.searchsorted(second[:, 1], first[:, 0], side="right")
     end = np.searchsorted(second[:, 0], first[:, 1], side="left")
     number = (end - begin).clip(0)
