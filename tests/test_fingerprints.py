@@ -36,6 +36,8 @@ def stored(made):
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", fingerprints.RECIPES)
 def test_numbers_are_bitwise_the_stored_ones(recipe, made, stored):
+    if recipe not in stored:
+        pytest.skip(f"no fingerprints of {recipe} are stored for {made['machine']}; see tests/fingerprints.py")
     now, before = made["made"][recipe], stored[recipe]
     lost = Counter(before["parameters"]) - Counter(now["tensors"])
     assert not lost, f"{lost.total()} of {len(before['parameters'])} trained tensors have other values"
