@@ -160,6 +160,6 @@ def _save(session: "Session", path: Path) -> None:
     from spikeloom.files import atomic_write
 
     content = io.BytesIO()
-    np.savez(content, **session.state())
+    np.savez(content, allow_pickle=False, **session.state())
     atomic_write(path, content.getvalue())
     typer.echo(f"{path}: state after {session.live.bins} bins")

@@ -102,7 +102,8 @@ class LiveEncoder:
             self._live.step()
         if missing >= 0:
             self._live.step(bin_value(self._condition, rows))
-        return np.repeat(self._live.rates[None] / self._width, len(rows), axis=0)
+        rates = np.asarray(self._live.rates, np.float64) / self._width
+        return np.repeat(rates[None], len(rows), axis=0)
 
 
 def create_model(run: str | PathLike[str], *, condition: str | None = None, seed: int = 0) -> LiveEncoder:
