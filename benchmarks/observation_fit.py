@@ -30,11 +30,12 @@ from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.refractory import Refractory
+from spikeloom.training import train as train_module
 
 CHANGES = ["autoencoder_plan.updates=20", "diffusion_plan.updates=20"]
 
 PARTS: list[tuple[str, type | Any, str]] = [
-    ("whole", LatentModel, "fit_readout"),
+    ("whole", train_module, "calculate"),
     ("unseen rates", LatentModel, "unseen_rates"),
     ("calibration of rates", Calibration, "fit"),
     ("history", SpikeHistory, "fit"),

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from spikeloom.training.checkpoint import History
 from spikeloom.training.ema import Average, decay_at
 from spikeloom.training.memory import keep_freed_memory
 from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage, train, trials_of
 from tests.helpers import training_toy as toy
 
@@ -279,3 +281,25 @@ def test_a_torn_last_line_of_history_is_dropped(tmp_path):
     history.rewind([], "a", 1, write=True)
     assert history.lines == [{"stage": "a", "update": 1}]
     assert path.read_text() == '{"stage": "a", "update": 1}\n'
+
+
+def test_calculations_are_computed_in_order_and_leave_a_line_of_history(tmp_path, capsys):
+    done = []
+    module = toy.network(3, 2)
+    train_stage = Stage("a", module, toy.regression(module), toy.data(), plan())
+    parts = {"first": lambda: done.append(1), "second": lambda: done.append(2)}
+    for _ in range(2):  # a calculation is computed again on a resume, and keeps one line
+        history = train([train_stage, Calculation("statistics", parts)], seed=0, out=tmp_path, progress=None)
+    assert done == [1, 2, 1, 2]
+    (line,) = [line for line in history if line["stage"] == "statistics"]
+    assert list(line["parts"]) == ["first", "second"]
+    assert line["seconds"] >= sum(line["parts"].values()) - 0.01
+    assert "statistics: part 2 of 2, second" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_a_calculation_after_its_part():
+    done = []
+    parts = {"first": lambda: signal.raise_signal(signal.SIGINT), "second": lambda: done.append(2)}
+    with pytest.raises(KeyboardInterrupt):
+        train([Calculation("statistics", parts)], seed=0, progress=False)
+    assert not done

@@ -59,6 +59,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
 from spikeloom.shapes import Array
 from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
 from spikeloom.training.train import Stage
 from spikeloom.trials import Trials
 
@@ -141,7 +142,7 @@ class AutoregressiveLDNS(LatentModel):
             vector, sequence = sizes
             self.conditional = make(n_codes=settings.n_codes, vector=vector, sequence=sequence)
 
-    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Train the autoencoder, fit the dynamics and train their flows, then fit the readout; see `Model.stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
@@ -150,7 +151,7 @@ class AutoregressiveLDNS(LatentModel):
         if self.condition:
             data, held_out = self._with(data), held_out and self._with(held_out)
             yield self._code_stage("conditional_code", self.conditional, data, held_out)
-        self.fit_readout(trials)
+        yield self.readout_stage(trials)
 
     def _code_stage(
         self, name: str, dynamics: Dynamics, data: dict[str, Tensor], held_out: dict[str, Tensor] | None

@@ -53,6 +53,7 @@ from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Streams
 from spikeloom.settings import STRICT
 from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
@@ -234,7 +235,7 @@ class GNOCCHI(Coded):
             self.head = Decoder(channels, facts.n_neurons, width=64, mixed=True)
         self.space = CodeSpace(self.n_codes)
 
-    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Train the signal model, encoder and denoiser, the prior and the head, those that there are; see `Model`."""
         if (
             self.signal_settings.form == "components"

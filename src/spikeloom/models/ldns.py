@@ -42,6 +42,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Streams
 from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
@@ -121,13 +122,13 @@ class LDNS(LatentModel):
         network = denoiser.network(self.n_latents, facts.conditions.vector_size, facts.conditions.sequence_size)
         self.diffusion = NetworkDenoiser(network, schedule=self.schedule, prediction=denoiser.prediction)
 
-    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Yield autoencoder and diffusion, then fit the observation model; see `Model.stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
         data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
-        self.fit_readout(trials)
+        yield self.readout_stage(trials)
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Compute the loss of the second stage, summed over the valid entries, and their number."""

@@ -55,6 +55,19 @@ class Stage:
     validation: Mapping[str, Tensor] | None = None
 
 
+@dataclass(frozen=True)
+class Calculation:
+    """A stage without updates: statistics that are computed from trials. An interrupted one is computed again.
+
+    Args:
+        name: Unique name of the stage.
+        parts: Functions that compute one part after another, name -> function.
+    """
+
+    name: str
+    parts: Mapping[str, Callable[[], object]]
+
+
 def sizes(stage: Stage, processes: int) -> tuple[int, int]:
     """Return the number of training trials of a stage and of trials per update.
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from spikeloom.errors import SettingError
 from spikeloom.files import check_manifest, read_tensors, sha256
-from spikeloom.training.stage import Stage
+from spikeloom.training.stage import Calculation, Stage
 
 WEIGHTS = "model.safetensors"
 
@@ -23,7 +23,9 @@ def start_hash(start: str | PathLike[str] | None) -> str | None:
     return None if start is None else sha256(Path(start) / WEIGHTS)
 
 
-def begun(stages: Iterable[Stage], module: nn.Module, start: str | PathLike[str] | None) -> Iterator[Stage]:
+def begun(
+    stages: Iterable[Stage | Calculation], module: nn.Module, start: str | PathLike[str] | None
+) -> Iterator[Stage | Calculation]:
     """Yield the stages, after setting the parameters of each stage to saved values.
 
     Args:
@@ -39,7 +41,7 @@ def begun(stages: Iterable[Stage], module: nn.Module, start: str | PathLike[str]
         check_manifest(start)
     saved = {} if start is None else read_tensors(Path(start) / WEIGHTS)
     for stage in stages:
-        if start is not None:
+        if start is not None and isinstance(stage, Stage):
             inside = {id(value) for value in stage.module.parameters()}
             for name, value in module.named_parameters():
                 if id(value) in inside:

@@ -29,13 +29,24 @@ from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, write_json
 from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.calculate import calculate
 from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History, Line
 from spikeloom.training.ema import Average
 from spikeloom.training.memory import peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
 from spikeloom.training.processes import accelerator
 from spikeloom.training.progress import Progress, StopRequest
-from spikeloom.training.stage import LossTerms, Stage, finite, likely_cause, means, parts_of, sizes, trials_of
+from spikeloom.training.stage import (
+    Calculation,
+    LossTerms,
+    Stage,
+    finite,
+    likely_cause,
+    means,
+    parts_of,
+    sizes,
+    trials_of,
+)
 
 SAVE_EVERY = 60.0
 """Seconds after which a checkpoint is written at any update."""
@@ -52,7 +63,7 @@ AfterValidation = Callable[[Line, float], None]
 
 
 def train(
-    stages: Iterable[Stage],
+    stages: Iterable[Stage | Calculation],
     *,
     seed: int,
     out: Path | None = None,
@@ -94,6 +105,12 @@ def train(
     finished: list[str] = []
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
+            if isinstance(stage, Calculation):
+                history.rewind(finished, stage.name, -1, write=processes.is_main_process)
+                line = calculate(stage, show=progress is not False and processes.is_main_process, stop=stop)
+                history.append(line, write=processes.is_main_process)
+                finished.append(stage.name)
+                continue
             run = _StageRun(stage, number, seed, processes, checkpoints, history, after_validation)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)

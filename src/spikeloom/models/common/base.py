@@ -39,6 +39,7 @@ from spikeloom.training.checkpoint import Line
 from spikeloom.training.identity import Identity, run_identity, trials_identity
 from spikeloom.training.plan import Plan
 from spikeloom.training.processes import accelerator
+from spikeloom.training.stage import Calculation
 from spikeloom.training.start import begun, start_hash
 from spikeloom.training.train import AfterValidation, Stage, train
 from spikeloom.trials import Trials
@@ -99,7 +100,7 @@ class Model(nn.Module, abc.ABC):
         """Make the networks and buffers for a recording; called before fitting and before loading weights."""
 
     @abc.abstractmethod
-    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Yield the training stages in order. The code between two yields runs after the first, and on a resume."""
 
     @abc.abstractmethod
@@ -151,7 +152,7 @@ class Model(nn.Module, abc.ABC):
         """Make the networks and buffers that `infer` needs; by default all of them."""
         self.build(facts)
 
-    def inference_stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
+    def inference_stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Yield the training stages that `infer` needs; by default all of them."""
         yield from self.stages(trials, validation)
 

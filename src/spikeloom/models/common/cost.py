@@ -57,7 +57,8 @@ def _training(model: Model) -> str:
     last = {line["stage"]: line for line in model.history}
     if not last:
         return ""
-    stages = ", ".join(f"{name} {line['seconds']:,.0f} s ({line['update']:,} updates)" for name, line in last.items())
+    updates = {name: f" ({line['update']:,} updates)" if line["update"] else "" for name, line in last.items()}
+    stages = ", ".join(f"{name} {line['seconds']:,.0f} s{updates[name]}" for name, line in last.items())
     memory = max((line.get("memory_gb") or 0.0 for line in last.values()), default=0.0)
     return stages + (f"; at most {memory:.2g} GB" if memory else "")
 

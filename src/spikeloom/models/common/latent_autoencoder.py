@@ -9,7 +9,7 @@ It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)`,
 with M valid entries in the batch. The readout (`models.common.readout`) maps latents to spikes.
 
 A model of the latents is a `LatentModel` with three phases in `stages`: `autoencoder_stage`, then `fit_scale` and its
-own stages, which learn from `latents_of`, and at the end `fit_readout`.
+own stages, which learn from `latents_of`, and at the end `readout_stage`.
 
 Trials longer than the training trials are encoded in overlapping windows (`nn.window`).
 
@@ -33,12 +33,13 @@ from spikeloom.models.common.latent_autoregression import latent_autoregression
 from spikeloom.models.common.latent_gaussian import latent_gaussian
 from spikeloom.models.common.latent_settings import AutoencoderSettings
 from spikeloom.models.common.likelihood import hidden_in_turn
-from spikeloom.models.common.readout import Readout
+from spikeloom.models.common.readout import GeneratedSource, Readout
 from spikeloom.models.common.results import Inferred
 from spikeloom.nn.window import in_windows
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
@@ -157,13 +158,24 @@ class LatentModel(Model, abc.ABC):
         return data
 
     @final
-    def fit_readout(self, trials: Trials) -> None:
-        """Fit observation model and calibrations, once the model can generate latents; see `Readout`."""
+    def readout_stage(self, trials: Trials) -> Calculation:
+        """Return the stage that fits observation model and calibrations, once the model generates latents."""
         self.eval()
-        self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
-        if self.autoencoder_settings.calibrate:
-            samples = calibration_samples(self, trials)
+        samples: dict[GeneratedSource, Trials] = {}
+
+        def fit_inferred() -> None:
+            self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
+
+        def draw_samples() -> None:
+            samples.update(calibration_samples(self, trials))
+
+        def fit_generated() -> None:
             self.readout.fit_generated(trials, samples, seed=CALIBRATION_SEED)
+
+        parts = {"observation model": fit_inferred}
+        if self.autoencoder_settings.calibrate:
+            parts |= {"samples for calibration": draw_samples, "generated rates": fit_generated}
+        return Calculation("readout", parts)
 
     # --- inferring ------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,52 @@
+"""The stages of a training that have no updates: statistics that are computed in parts; see `training.stage`."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from spikeloom.training.checkpoint import Line
+from spikeloom.training.memory import peak_memory
+from spikeloom.training.progress import StopRequest
+from spikeloom.training.stage import Calculation
+
+
+def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
+    """Compute all parts of a stage, and return its line of history, with the seconds of each part.
+
+    A terminal shows a bar; other outputs get a line before each part.
+
+    Args:
+        stage: The stage.
+        show: Show the progress.
+        stop: Request to stop, which is read after each part.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a part is computed.
+    """
+    seconds: dict[str, float | None] = {}
+    began = time.monotonic()
+    terminal = sys.stderr.isatty()
+    with tqdm(total=len(stage.parts), desc=stage.name, unit="part", disable=not (show and terminal)) as bar:
+        for number, (name, compute) in enumerate(stage.parts.items(), 1):
+            bar.set_postfix_str(name)
+            if show and not terminal:
+                sys.stderr.write(f"{stage.name}: part {number} of {len(stage.parts)}, {name}\n")
+                sys.stderr.flush()
+            first = time.monotonic()
+            compute()
+            seconds[name] = round(time.monotonic() - first, 3)
+            bar.update()
+            if stop.requested:
+                raise KeyboardInterrupt
+    return {
+        "stage": stage.name,
+        "update": 0,
+        "loss": None,
+        "parts": seconds,
+        "learning_rate": 0.0,
+        "gradient_norm": None,
+        "skipped": 0,
+        "seconds": round(time.monotonic() - began, 3),
+        "memory_gb": round(peak_memory(), 3),
+    }
