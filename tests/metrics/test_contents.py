@@ -93,6 +93,16 @@ def test_canonical_correlations_ignore_axes_and_find_what_is_shared():
     assert np.abs(values[2:]).max() < 0.1  # sampling error 1 / sqrt(2,000) = 0.02, and no optimism of the fit
 
 
+def test_directions_without_variance_have_no_canonical_correlation():
+    """Linear codes of fewer components than codes: only as many pairs as components, and all of them shared."""
+    rng = np.random.default_rng(0)
+    shared, first, second = rng.normal(size=(2000, 3)), rng.normal(size=(3, 8)), rng.normal(size=(3, 8))
+    a, b = shared @ first, shared @ second
+    np.testing.assert_allclose(
+        canonical_correlations((a[:1000], b[:1000]), (a[1000:], b[1000:])), np.ones(3), atol=0.02
+    )
+
+
 def test_trials_without_codes_or_variables_are_refused():
     plain = Trials(np.ones((40, 3, 2), int), 0.02)
     with pytest.raises(DataError, match="trials with codes"):

@@ -43,6 +43,9 @@ LEAST_R2 = 0.05
 MOST_VALUES = 40
 """A condition of text with more values than this is left out."""
 
+LEAST_SD = 1e-4
+"""Directions in which codes have a smaller sd, relative to the largest, have no canonical correlations."""
+
 PLANES = 2
 """Number of planes of code space in which variables are drawn."""
 
@@ -150,7 +153,7 @@ def canonical_correlations(
     fitted: tuple[Float[np.ndarray, "trial a"], Float[np.ndarray, "trial b"]],
     tested: tuple[Float[np.ndarray, "other a"], Float[np.ndarray, "other b"]],
 ) -> Float[np.ndarray, " pair"]:
-    """Return the correlations of canonical pairs of directions, in the order of the fit.
+    """Return the correlations of canonical pairs of directions in which codes vary, in the order of the fit.
 
     Args:
         fitted: Codes of two models for the same trials, to which the pairs are fitted.
@@ -160,10 +163,11 @@ def canonical_correlations(
     for codes in fitted:
         centred = np.asarray(codes, np.float64) - np.mean(codes, 0, dtype=np.float64)
         covariance = centred.T @ centred / len(centred)
+        varying = np.linalg.matrix_rank(centred, tol=LEAST_SD * np.linalg.norm(centred, 2))
         shrinkage, variance = ledoit_wolf(centred, covariance)
         covariance = (1 - shrinkage) * covariance + shrinkage * max(variance, 1e-12) * np.eye(len(covariance))
         values, vectors = np.linalg.eigh(covariance)
-        maps.append(vectors / np.sqrt(values))
+        maps.append((vectors / np.sqrt(values))[:, len(values) - varying :])
         whitened.append(centred @ maps[-1])
     left, _, right = np.linalg.svd(whitened[0].T @ whitened[1] / len(whitened[0]), full_matrices=False)
     pairs = [np.asarray(codes) @ root @ turn for codes, root, turn in zip(tested, maps, (left, right.T), strict=True)]
