@@ -43,7 +43,8 @@ def main() -> None:
         if arguments.run
         else untrained(arguments.neurons, arguments.bin_width, arguments.latents)
     )
-    live = model.live(seed=0, condition=())
+    condition = () if model.condition else None  # no conditions
+    live = model.live(seed=0, condition=condition)
     for _ in range(200):  # to warm up
         live.step()
     seconds, cores = np.zeros(arguments.steps), time.process_time()
@@ -58,7 +59,7 @@ def main() -> None:
     print(f"{arguments.steps} steps: p50 {quantiles[0]:.0f}, p99 {quantiles[1]:.0f}, p99.9 {quantiles[2]:.0f} us,")
     print(f"  largest {seconds.max() * 1e6:.0f} us, late {late}, core time of a step {cores * 1e6:.0f} us")
     began = time.process_time()
-    model.sample(arguments.trials, condition=(), seed=1, progress=False)
+    model.sample(arguments.trials, condition=condition, seed=1, progress=False)
     used = time.process_time() - began
     print(f"sample: {1000 * used / arguments.trials:.2f} core-seconds per 1,000 trials of {model.facts.longest} bins")
 
