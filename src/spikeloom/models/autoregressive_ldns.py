@@ -213,7 +213,7 @@ class LatentCourse(Course):
         self.start, self.model = start, model
         self.source: Source = "conditional" if start.conditional else "generated"
         self.dynamics = copy.deepcopy(model.conditional if start.conditional else model.free).double()
-        self.readout = copy.deepcopy(model.readout).double()
+        self.readout = model.readout.in_double_precision(self.source)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
         self.kept = math.exp(-model.facts.bin_width / drift)
         self.memory: Memory = {}

@@ -143,7 +143,10 @@ class ObservationModel(nn.Module):
             state = {name: value[rows] for name, value in memory.items()}
             parts.append(self._candidates(rates[rows].astype(np.float64), streams.generators[rows], noise, state))
             states.append(state)
-        memory.update({name: np.concatenate([state[name] for state in states]) for name in states[0]})
+        if len(states) == 1:
+            memory.update(states[0])
+        else:
+            memory.update({name: np.concatenate([state[name] for state in states]) for name in states[0]})
         candidates = Candidates.joined(parts)
         if self.history is not None:
             return self.history.draw(candidates, self.counts, memory)

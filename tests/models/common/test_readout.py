@@ -9,6 +9,7 @@ import torch
 from spikeloom.models.common import latent_autoencoder
 from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
 from spikeloom.observation import ObservationModel, Poisson, Refractory, Regular, SharedNoise, SpikeHistory
+from spikeloom.seeds import Purpose, Streams
 from tests.helpers.small_ldns import toy_model, toy_trials
 
 OBSERVATIONS = {
@@ -83,3 +84,16 @@ def test_held_out_likelihood_uses_the_observation_model_of_inferred_rates(model)
         fitted.readout.fit_observation(toy_trials(40), fitted.unseen_rates)
     assert same(fitted.observation.state_dict(), model.observation.state_dict())
     assert same(fitted.readout.generated.observation.state_dict(), model.observation.state_dict())
+
+
+@pytest.mark.parametrize("source", ["inferred", "generated", "conditional"])
+def test_a_copy_in_double_precision_draws_the_counts_of_its_source(model, source):
+    latents = torch.randn(5, 32, model.n_latents, generator=torch.Generator().manual_seed(0)).double()
+    draws = []
+    with torch.no_grad():
+        for readout in (copy.deepcopy(model.readout).double(), model.readout.in_double_precision(source)):
+            draws.append(readout.draw(latents, source, Streams(1, Purpose.SPIKES, 0, range(5))))
+    np.testing.assert_array_equal(draws[0].counts, draws[1].counts)
+    np.testing.assert_array_equal(draws[0].rates, draws[1].rates)
+    assert next(model.readout.decoder.parameters()).dtype == torch.float32
+    assert model.readout.inferred.calibration.match.dtype == torch.float32

@@ -127,6 +127,11 @@ class Readout(nn.Module):
         """The observation model as fitted to the training trials, which inferred rates use."""
         return self.inferred.observation
 
+    def in_double_precision(self, source: Source) -> "Readout":
+        """Return a copy in double precision that draws from one source; all its sources are this one."""
+        statistics = copy.deepcopy(self.of(source))
+        return copy.deepcopy(self, {id(self.of(name)): statistics for name in SOURCES}).double()
+
     # --- from latents to spikes ------------------------------------------------------------------------------------
 
     def standardised(self, latents: Latents) -> Latents:
