@@ -219,7 +219,8 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
     ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}.get(unit)
     if ticks is None:  # minutes to weeks, and dates by day, month or year
         array = array.astype(f"{array.dtype.kind}8[s]")
-        step, ticks = 1, 1
+        step = 1
+        ticks = 1
     # in two parts, because a float64 cannot resolve nanoseconds at 1.7e18 ns
     integral, rest = np.divmod(array.astype(np.int64), max(ticks // step, 1))
     return np.where(np.isnat(array), np.nan, integral + rest * step / ticks)

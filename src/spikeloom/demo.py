@@ -124,7 +124,8 @@ def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
 
 def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trials:
     """Generate trials for a hand that moves around a circle once, a path unlike those of training."""
-    path, out = folder / "circle.csv", folder / "circle.h5"
+    path = folder / "circle.csv"
+    out = folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
     speed = np.exp(-0.5 * ((time - PEAK_TIME) / PEAK_WIDTH) ** 2)
     covered = cumulative_trapezoid(speed, time, initial=0)

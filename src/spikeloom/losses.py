@@ -66,8 +66,10 @@ def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -
         codes: m codes, at least 2.
         prior: n draws, at least 2.
     """
-    within, other = _kernel(codes, codes), _kernel(prior, prior)
-    m, n = len(codes), len(prior)
+    within = _kernel(codes, codes)
+    other = _kernel(prior, prior)
+    m = len(codes)
+    n = len(prior)
     inside = (within.sum() - within.diagonal().sum()) / (m * (m - 1)) + (other.sum() - other.diagonal().sum()) / (
         n * (n - 1)
     )

@@ -131,7 +131,8 @@ def object_array(values: Iterable[object]) -> NDArray[np.object_]:
 
 
 def _unmasked(value: "np.ma.MaskedArray") -> Array:
-    data, mask = np.array(value.data), np.ma.getmaskarray(value)
+    data = np.array(value.data)
+    mask = np.ma.getmaskarray(value)
     if not mask.any():
         return data
     kind = data.dtype.kind

@@ -280,7 +280,8 @@ NESTED = {
 
 def _refuse_nesting(value: object) -> None:
     """Raise a SettingError for an observation model that is named in the old way."""
-    where, value = "observation", {"name": value} if isinstance(value, str) and value != NONE else value
+    where = "observation"
+    value = {"name": value} if isinstance(value, str) and value != NONE else value
     if not isinstance(value, Mapping):
         return
     if "name" in value or "inner" in value:

@@ -123,7 +123,8 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
 
 def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition: "NamedCondition") -> None:
     """Raise a ConditionError unless the file has a column of times and one for each dimension, in the right unit."""
-    size, unit = condition.size, condition.unit
+    size = condition.size
+    unit = condition.unit
     if columns[:1] != ["time"] or len(columns) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
             f"A path file must have the column time (s) and {size} more column(s).",

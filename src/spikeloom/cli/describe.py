@@ -54,7 +54,8 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
 def _recording(recording: "Recording") -> list[str]:
     observed = float(np.diff(recording.intervals, axis=1).sum())
-    hz, binned = recording.mean_rates_hz(), recording.binned
+    hz = recording.mean_rates_hz()
+    binned = recording.binned
     units = f"{recording.n_neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
     units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
     lines = [
@@ -149,7 +150,8 @@ def _trials(trials: "Trials") -> list[str]:
         _rates_line(hz),
     ]
     if trials.start_times is not None and np.isfinite(trials.start_times).any():
-        first, last = np.nanmin(trials.start_times), np.nanmax(trials.start_times)
+        first = np.nanmin(trials.start_times)
+        last = np.nanmax(trials.start_times)
         lines.append(f"start_time    trials begin at {first:g} to {last:g} s of the recording")
     if trials.conditioned_on is not None:
         lines.append(f"generated     conditioned on {trials.conditioned_on_in_words()}")
@@ -167,7 +169,8 @@ def _trials(trials: "Trials") -> list[str]:
 def _model(folder: Path) -> list[str]:
     from spikeloom.recipe import load_model, model_folder
 
-    model, folder_of_model = load_model(folder), model_folder(folder)
+    model = load_model(folder)
+    folder_of_model = model_folder(folder)
     facts = model.facts
     lengths = list(facts.lengths)
     weights = sum(parameter.numel() for parameter in model.parameters())
@@ -220,7 +223,8 @@ def _values(column: Numbers) -> str:
 
 def _warnings(hz: NDArray[np.float64], trials: int | None, *, largest: int) -> list[str]:
     texts = []
-    silent, quiet = int((hz == 0).sum()), int(((hz > 0) & (hz < QUIET_HZ)).sum())
+    silent = int((hz == 0).sum())
+    quiet = int(((hz > 0) & (hz < QUIET_HZ)).sum())
     if silent:
         texts.append(f"{silent} neurons never fire")
     if quiet:

@@ -86,8 +86,10 @@ def evaluate(
     from spikeloom.report.conditional import drawn_figure
     from spikeloom.trials import Trials
 
-    recorded, seen = Trials.load(real), None if reference is None else Trials.load(reference)
-    fakes, by_hand = _load_named(fake), _load_named(drawn or [])
+    recorded = Trials.load(real)
+    seen = None if reference is None else Trials.load(reference)
+    fakes = _load_named(fake)
+    by_hand = _load_named(drawn or [])
     output_folder(out, *REPORT, overwrite=overwrite)
     simple = None if model is None else _latent_baselines(model, recorded, seen, seed)
     report = judge(
@@ -148,12 +150,15 @@ def compare(
     from spikeloom.evaluation.compare import compare as judge
     from spikeloom.trials import Trials
 
-    recorded, seen = Trials.load(data), None if reference is None else Trials.load(reference)
+    recorded = Trials.load(data)
+    seen = None if reference is None else Trials.load(reference)
     contenders = _contenders(models)
     changes = _changes(change or [], contenders)
     output_folder(out, *COMPARISON, overwrite=overwrite)
     simple: dict[str, Trials] = {}
-    sets, costs, seeds = {}, {}, range(seed, seed + samples)
+    sets = {}
+    costs = {}
+    seeds = range(seed, seed + samples)
     for name, paths in contenders.items():
         changed = changes[name]
         draw = partial(_generated, changes=changed, real=recorded, seeds=seeds, unconditional=unconditional)
@@ -208,7 +213,8 @@ def _contenders(words: list[str]) -> dict[str, list[Path]]:
     for word in words:
         name, named, paths = word.partition("=")
         if not named or Path(word).exists():
-            name, paths = _name(Path(word)), word
+            name = _name(Path(word))
+            paths = word
         runs = [Path(paths)] if paths and Path(paths).exists() else [Path(path) for path in paths.split(",") if path]
         if name in contenders or not runs or len(set(runs)) < len(runs):
             raise SettingError(

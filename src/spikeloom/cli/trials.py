@@ -68,7 +68,8 @@ def split(
         raise SettingError("--stretches needs --blocks.", "--blocks is missing.", "Write --blocks --stretches 5.")
     from spikeloom.trials import Trials
 
-    loaded, share = Trials.load(trials), 0.8 if fraction is None else fraction
+    loaded = Trials.load(trials)
+    share = 0.8 if fraction is None else fraction
     if by is not None:
         parts = loaded.split_by(by)
     else:

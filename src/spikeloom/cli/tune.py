@@ -74,7 +74,8 @@ def tune(
     from spikeloom.tuning.space import read_space
 
     keep_freed_memory()
-    settings, varied = read_recipe(recipe, change or ()), read_space(space, vary or ())
+    settings = read_recipe(recipe, change or ())
+    varied = read_space(space, vary or ())
     train, held_out = split_validation(
         Trials.load(data), None if validation is None else Trials.load(validation), seed=seed
     )

@@ -30,7 +30,8 @@ def read_series(name: str, value: object) -> object:
     times, values, unit = parts_of(name, value)
     quantity = objects.measured(values)
     if quantity is not None:
-        values, unit = quantity.numbers, unit or quantity.unit
+        values = quantity.numbers
+        unit = unit or quantity.unit
     array = objects.column(values)
     if array.dtype.kind not in "iufb":
         raise DataError(

@@ -93,7 +93,8 @@ def count_spikes(
         lengths: Valid bins of each trial; counts beyond them are zero.
         ticks: Conversion of seconds to ticks, the same as for the edges.
     """
-    n_trials, n_bins = edges.shape[0], edges.shape[1] - 1
+    n_trials = edges.shape[0]
+    n_bins = edges.shape[1] - 1
     counts = np.zeros((n_trials * n_bins, len(spikes)), np.uint8)
     last = edges[np.arange(n_trials), lengths]
     for neuron, seconds in enumerate(spikes):
@@ -155,7 +156,8 @@ def common_intervals(intervals: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.
     at = np.concatenate([each.T.ravel() for each in distinct])
     by = np.concatenate([np.repeat([1, -1], len(each)) for each in distinct])
     order = np.lexsort((-by, at))
-    at, depth = at[order], np.cumsum(by[order])
+    at = at[order]
+    depth = np.cumsum(by[order])
     full = np.flatnonzero(depth == len(distinct))
     return joined(np.stack([at[full], at[np.minimum(full + 1, len(at) - 1)]], 1))
 
@@ -185,7 +187,8 @@ def without(
 
 def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
     """Return the intersection of two sets of intervals."""
-    first, second = joined(first), joined(second)
+    first = joined(first)
+    second = joined(second)
     if not len(first) or not len(second):
         return np.zeros((0, 2))
     # each interval of `first` overlaps the intervals begin:end of `second`
@@ -227,15 +230,18 @@ def resample(
         bins) apart are not interpolated, and there are no values before the first or after the last sample.
     """
     finite = np.isfinite(values).all(1)
-    when, samples = ticks.of(times[finite]), np.asarray(values, np.float64)[finite]
+    when = ticks.of(times[finite])
+    samples = np.asarray(values, np.float64)[finite]
     shifted = edges + np.int64(np.rint(lag * ticks.per_second))
-    n_trials, n_bins = edges.shape[0], edges.shape[1] - 1
+    n_trials = edges.shape[0]
+    n_bins = edges.shape[1] - 1
     valid = np.arange(n_bins) < lengths[:, None]
     out = np.zeros((n_trials, n_bins, values.shape[1]))
     if not len(when):
         out[valid] = np.nan
         return out
-    left, right = np.searchsorted(when, shifted[:, :-1][valid]), np.searchsorted(when, shifted[:, 1:][valid])
+    left = np.searchsorted(when, shifted[:, :-1][valid])
+    right = np.searchsorted(when, shifted[:, 1:][valid])
     centres = (shifted[:, :-1] + shifted[:, 1:])[valid] / 2
     width = float(np.diff(edges[:, :2]).max()) if n_bins and n_trials else 0.0
     if step is None:
@@ -259,7 +265,8 @@ def _between(
 ) -> Float[np.ndarray, "bin dim"]:
     """Interpolate linearly between the samples around each centre; NaN if they are more than `reach` apart."""
     after = np.searchsorted(when, centres).clip(1, max(len(when) - 1, 1))
-    before, after = after - 1, np.minimum(after, len(when) - 1)
+    before = after - 1
+    after = np.minimum(after, len(when) - 1)
     gap = when[after] - when[before]
     bracketed = (gap > 0) & (gap <= reach) & (when[before] <= centres) & (centres <= when[after])
     part = np.where(bracketed, (centres - when[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]

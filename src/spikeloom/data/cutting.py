@@ -83,7 +83,8 @@ def pieces(
         bin_width: Width of a bin in seconds.
     """
     if inside is None:
-        intervals, row = observed, None
+        intervals = observed
+        row = None
     else:
         parts = [binning.intersection(span[None], observed) for span in inside]
         intervals = np.concatenate([np.zeros((0, 2)), *parts])

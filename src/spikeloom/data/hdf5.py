@@ -31,7 +31,8 @@ class OnDemand(Mapping[str, Value]):
     """A mapping with fixed names that reads each value once, when it is first used."""
 
     def __init__(self, names: list[str], read: Callable[[str], Value]) -> None:
-        self._names, self._read = dict.fromkeys(names), read
+        self._names = dict.fromkeys(names)
+        self._read = read
         self._values: dict[str, Value] = {}
 
     def __getitem__(self, name: str) -> Value:

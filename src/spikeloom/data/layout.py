@@ -175,7 +175,9 @@ def lay_on_bins(
     [start, stop). A window of a fixed number of bins begins with the bin whose beginning is nearest, so its alignment
     has an error of up to half a bin.
     """
-    begins, ends, count = bin_spans[:, 0], bin_spans[:, 1], len(bin_spans)
+    begins = bin_spans[:, 0]
+    ends = bin_spans[:, 1]
+    count = len(bin_spans)
     width = float(np.median(ends - begins))
     starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
     slack = binning.SLACK * width
@@ -185,7 +187,8 @@ def lay_on_bins(
         lengths = (np.searchsorted(begins, stops - slack) - first) // factor
         kept.drop(lengths < 1, SHORT)
     else:
-        before, after = (first - 1).clip(0), first.clip(max=count - 1)
+        before = (first - 1).clip(0)
+        after = first.clip(max=count - 1)
         first = np.where(np.abs(begins[before] - starts) < np.abs(begins[after] - starts), before, after)
         near = np.abs(begins[first] - starts) <= width / 2 + slack
         lengths = np.full(len(starts), bins)

@@ -136,7 +136,8 @@ def repeated_ids(neuron_table: Mapping[str, Array]) -> str:
 def overlap(spans: Float[np.ndarray, "trial 2"], slack: float) -> int:
     """Count the trials that share more than `slack` seconds with another trial."""
     order = np.argsort(spans[:, 0], kind="stable")
-    starts, stops = spans[order, 0], spans[order, 1]
+    starts = spans[order, 0]
+    stops = spans[order, 1]
     if len(starts) < 2:
         return 0
     reach = np.maximum.accumulate(stops)

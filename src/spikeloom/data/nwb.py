@@ -192,7 +192,8 @@ def _ragged(table: h5py.Group, name: str) -> list[Array]:
             f"{table.file.filename} has none.",
             "Export the units again.",
         )
-    entries, ends = len(table[name]), np.asarray(table[f"{name}_index"][:], np.int64)
+    entries = len(table[name])
+    ends = np.asarray(table[f"{name}_index"][:], np.int64)
     falls = np.flatnonzero(np.diff(ends, prepend=0) < 0)
     last = int(ends[-1]) if len(ends) else 0
     if falls.size:
@@ -234,7 +235,9 @@ def _usable(
     """Leave out invalid spike times, and units whose times are not sorted, with one warning."""
     if spikes is None:
         return spikes, observed, table
-    kept, cleaned, notes = [], [], []
+    kept = []
+    cleaned = []
+    notes = []
     names = [f"{unit} (id {table['id'][unit]})" if "id" in table else str(unit) for unit in range(len(spikes))]
     for unit, times in enumerate(spikes):
         bad = ~np.isfinite(times) | (times < earliest)
@@ -425,7 +428,8 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
         _check_stamps(stamps, len(data))
         scale = _seconds_in(stamps)
         ends = objects.scaled(np.array([stamps[0], stamps[len(data) - 1]], np.float64), scale)
-        start, stop = float(ends[0]), float(ends[1])
+        start = float(ends[0])
+        stop = float(ends[1])
         return replace(series, timestamps=str(stamps.name), start=start, stop=stop, seconds_in_stamp=scale)
     scale = _seconds_in(group["starting_time"])
     start = float(objects.scaled(np.array([group["starting_time"][()]], np.float64), scale)[0])
@@ -446,7 +450,8 @@ def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
             f"It has {samples} samples, and time stamps of shape {stamps.shape}.",
             "Repair it in the file, or leave it out.",
         )
-    first, last = float(stamps[0]), float(stamps[samples - 1])
+    first = float(stamps[0])
+    last = float(stamps[samples - 1])
     if not (np.isfinite(first) and np.isfinite(last) and first <= last):
         raise DataError(
             "The times of a series must be finite and sorted seconds.",

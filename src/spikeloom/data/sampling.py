@@ -120,6 +120,7 @@ def _portions(
     begin = 0
     for position in range(1, len(trials) + 1):
         if position == len(trials) or max(last[begin : position + 1].max() - first[begin], 0) > most:
-            low, high = int(first[begin]), int(last[begin:position].max())
+            low = int(first[begin])
+            high = int(last[begin:position].max())
             yield trials[begin:position], low, max(low, high)
             begin = position

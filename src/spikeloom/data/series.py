@@ -43,7 +43,8 @@ class Series:
     description: str = ""
 
     def __post_init__(self) -> None:
-        times, values = clock.train(self.times, what="The times of a series"), objects.plain(self.values)
+        times = clock.train(self.times, what="The times of a series")
+        values = objects.plain(self.values)
         values = values[:, None] if values.ndim == 1 else values
         if times.ndim != 1 or values.ndim != 2 or len(times) != len(values):
             raise ShapeError(

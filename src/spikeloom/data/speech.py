@@ -52,7 +52,9 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
             f"{location} {'holds none' if location.is_dir() else 'does not exist'}.",
             "Name the folder of one partition, such as competitionData/train.",
         )
-    counts, days, sentences = list[Array](), list[str](), list[str]()
+    counts = list[Array]()
+    days = list[str]()
+    sentences = list[str]()
     for path in paths:
         for one, words in _day(path, channels):
             if 0 < len(one) <= longest:

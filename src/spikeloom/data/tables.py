@@ -38,7 +38,8 @@ def read_table(table: object) -> tuple[dict[str, Array], dict[str, str]]:
     Warns:
         UnreadColumnWarning: if a column was left out, because it holds neither numbers nor text.
     """
-    columns, units = dict[str, Array](), dict[str, str]()
+    columns = dict[str, Array]()
+    units = dict[str, str]()
     for name, value in _raw_columns(table).items():
         try:
             columns[name], unit = read_column(name, value)

@@ -130,7 +130,8 @@ def to_trials(
         kept.drop(np.isnan(values).any((1, 2)), f"they have bins without {name}")
         sampled[name] = values
     _report(recording, kept, layout, align, bin_width)
-    rows, lengths = kept.rows, layout.lengths[kept.rows]
+    rows = kept.rows
+    lengths = layout.lengths[kept.rows]
     time = lengths.max()
     result = Trials(
         _counts(recording, layout, rows)[:, :time],
@@ -221,7 +222,9 @@ def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str |
     times = Times(
         recording.observed_intervals(), recording.invalid_intervals(), _ticks(recording, spans), recording.n_neurons
     )
-    starts, stops, bins = spans.starts, spans.stops, spans.bins
+    starts = spans.starts
+    stops = spans.stops
+    bins = spans.bins
     if recording.binned is None:
         return lay_on_spikes(starts, stops, bin_width, times, bins=bins, kept=kept)
     width = recording.binned.bin_width

@@ -60,12 +60,14 @@ class NoiseSchedule(ABC):
     def level_of(self, ratio: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
         """Return the level at which sigma / a equals `ratio`, in float64, or 1 if no level reaches that ratio."""
         ratio = ratio.double()
-        low, high = torch.zeros_like(ratio), torch.ones_like(ratio)
+        low = torch.zeros_like(ratio)
+        high = torch.ones_like(ratio)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             signal, noise = self(middle)
             cleaner = noise < ratio * signal
-            low, high = torch.where(cleaner, middle, low), torch.where(cleaner, high, middle)
+            low = torch.where(cleaner, middle, low)
+            high = torch.where(cleaner, high, middle)
         return high
 
 

@@ -103,7 +103,8 @@ class LevelQueue:
     def pop_complete(self) -> list[Block]:
         """Remove and return the blocks that no further window will change."""
         all_complete = self.ended and self.bins <= self.covered  # the last window reached the end
-        popped, bins = list[Block](), 0
+        popped = list[Block]()
+        bins = 0
         while self.blocks and (all_complete or bins < self.complete):
             popped.append(self.blocks.pop(0))
             bins += popped[-1].x.shape[1]
@@ -117,7 +118,8 @@ class LevelQueue:
             estimate: The window's estimate (bin, channel).
         """
         window = len(weight)
-        total, norm = weight * estimate, weight.clone()
+        total = weight * estimate
+        norm = weight.clone()
         if self.total is not None and self.norm is not None:
             total[: len(self.total)] += self.total[:window]
             norm[: len(self.norm)] += self.norm[:window]
@@ -248,7 +250,8 @@ class Stream:
         """Return the condition of each row of the batch."""
         if self.last_condition is None:
             return None
-        vector, sequence = self.last_condition.vector, None
+        vector = self.last_condition.vector
+        sequence = None
         if self.last_condition.sequence is not None:
             pieces = [[block.sequence for block in queue.blocks if block.sequence is not None] for queue in queues]
             sequence = torch.cat([self._next_window(row)[0] for row in pieces])

@@ -90,7 +90,8 @@ def compare(
         seed=seed,
         progress=progress,
     )
-    real, reference = halves.real, sides.reference
+    real = halves.real
+    reference = sides.reference
     sets = {
         name: {(run, k): sides.fakes[f"{name}, {run}, {k}"] for run, k in samples} for name, samples in sets.items()
     }
@@ -152,7 +153,8 @@ def _contender(
     """
     results = {f"{run}, {k}": halves.generated[f"{name}, {run}, {k}"] for run, k in samples}
     runs = list(dict.fromkeys(run for run, _ in samples))
-    rows, sample_sd = {}, {}
+    rows = {}
+    sample_sd = {}
     for row in panel_rows(halves, results, more):
         values_of_run: dict[str, list[float]] = {run: [] for run in runs}
         for run, k in samples:

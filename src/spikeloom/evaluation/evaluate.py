@@ -80,7 +80,8 @@ def evaluate(
     if conditioned_on is not None:
         everything = {name: replace(trials, conditioned_on=conditioned_on) for name, trials in everything.items()}
     sides = Sides.of(real, everything, reference, condition=condition, every=every)
-    fakes, reference = sides.fakes, sides.reference
+    fakes = sides.fakes
+    reference = sides.reference
     halves = RecordedHalves.build(
         sides.real,
         fakes=fakes,
@@ -269,7 +270,8 @@ def stationarity(halves: RecordedHalves) -> str:
     """Return a sentence on differences between early and late windows of a continuous recording, or an empty text."""
     if not halves.by_time:
         return ""
-    judged, changed = 0, []
+    judged = 0
+    changed = []
     for metric in halves.metrics:
         early = _values(metric, halves.floor[:1])
         shuffled = [metric.distance(value) for value in _values(metric, halves.random_floor)]

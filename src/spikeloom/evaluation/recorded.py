@@ -139,7 +139,8 @@ class RecordedHalves:
         """
         sets = list(fakes.values())
         real = replace(real, conditioned_on=conditions_of(sets))  # halves and baselines stand in for generated trials
-        trials, real = real, real if every is None else real.cut(every)
+        trials = real
+        real = real if every is None else real.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",

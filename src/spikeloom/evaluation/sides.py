@@ -121,7 +121,8 @@ def comparable(
                 "Look at the file with `spikeloom inspect`.",
             )
     sets = {name: _like(real, trials, name).sort_neurons() for name, trials in sets.items()}
-    real, reference = sets["real"], sets.get("reference") if reference is not None else None
+    real = sets["real"]
+    reference = sets.get("reference") if reference is not None else None
     recorded = {"real": real} | ({} if reference is None else {"reference": reference})
     for name, trials in recorded.items():
         if trials.source.split(" ")[0] in MODELS:

@@ -46,7 +46,8 @@ def halves(
         labels = as_labels(trials.condition(name), values_of(trials.condition(name)))
     for split in range(splits):
         order = _order_in_pairs(labels, generator(seed, int(Purpose.SPLIT), 1, split))
-        first, second = order[0 : 2 * half : 2], order[1 : 2 * half : 2]
+        first = order[0 : 2 * half : 2]
+        second = order[1 : 2 * half : 2]
         yield trials.select(np.sort(first)), trials.select(np.sort(second))
 
 
@@ -55,12 +56,14 @@ def _order_in_pairs(labels: NDArray[np.int64], rng: np.random.Generator) -> NDAr
 
     The trials of each condition are shuffled and paired; the pairs are shuffled; unpaired trials come last.
     """
-    pairs, single = [], []
+    pairs = []
+    single = []
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
         pairs.append(rows[: len(rows) // 2 * 2].reshape(-1, 2))
         single.append(rows[len(rows) // 2 * 2 :])
-    paired, rest = np.concatenate(pairs), np.concatenate(single)
+    paired = np.concatenate(pairs)
+    rest = np.concatenate(single)
     return np.concatenate([paired[rng.permutation(len(paired))].ravel(), rng.permutation(rest)])
 
 

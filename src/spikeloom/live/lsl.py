@@ -85,7 +85,9 @@ class Lsl(Transport):
         """Close all streams; see `Transport.close`."""
         for inlet in self._inlets.values():
             inlet.close_stream()
-        self._inlets, self._resolvers, self._outlet = {}, {}, None
+        self._inlets = {}
+        self._resolvers = {}
+        self._outlet = None
 
     def _add(self, name: str, row: list[float], stamp: float) -> None:
         """Take a sample of the stream of a condition, or count it as refused."""
@@ -110,7 +112,8 @@ class Lsl(Transport):
                 self._session.statistics.refused += 1
 
     def _info(self, session: Session) -> "StreamInfo":
-        pylsl, n_neurons = self._pylsl, session.n_neurons
+        pylsl = self._pylsl
+        n_neurons = session.n_neurons
         if session.spike_times:
             return pylsl.StreamInfo(NAME, "spikes", 1, pylsl.IRREGULAR_RATE, pylsl.cf_int32, NAME)
         return pylsl.StreamInfo(NAME, "counts", n_neurons, 1 / session.bin_width, pylsl.cf_int32, NAME)

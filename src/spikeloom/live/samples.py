@@ -42,7 +42,9 @@ class BinnedSamples:
 
     def __init__(self, conditions: tuple[NamedCondition, ...], *, bin_width: float) -> None:
         self.named = {one.name: one for one in conditions}
-        self.bin_width, self.next_bin, self.late = bin_width, 0, 0
+        self.bin_width = bin_width
+        self.next_bin = 0
+        self.late = 0
         self._newest = -math.inf
         self._waiting: dict[int, dict[str, list[Value]]] = {}
 
@@ -70,7 +72,8 @@ class BinnedSamples:
                 f"It was {time - self.next_bin * self.bin_width:.3g} s ahead.",
                 "Send times in seconds of one clock.",
             )
-        number, newer = math.floor(position), time > self._newest
+        number = math.floor(position)
+        newer = time > self._newest
         if number < self.next_bin:
             self.late += 1
             if not newer:

@@ -139,7 +139,9 @@ class Background:
     """
 
     def __init__(self, session: Session, transport: Transport, *, pace: Pace = "clock") -> None:
-        self.session, self._transport, self._pace = session, transport, pace
+        self.session = session
+        self._transport = transport
+        self._pace = pace
         self._opened = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -179,5 +181,6 @@ class Background:
             self._opened.set()
 
     async def _serve(self) -> None:
-        self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
         await serve(self.session, self._transport, pace=self._pace, opened=lambda _: self._opened.set())

@@ -80,7 +80,9 @@ class Session:
         initial = dict.fromkeys(facts.conditions.names) if condition is None else dict(condition)
         self.live = model.live(seed, condition=initial, guidance=guidance)
         followed = tuple(one for one in facts.conditions.each if one.name in initial)
-        self.n_neurons, self.bin_width, self.spike_times = model.n_neurons, facts.bin_width, spike_times
+        self.n_neurons = model.n_neurons
+        self.bin_width = facts.bin_width
+        self.spike_times = spike_times
         self.samples = BinnedSamples(followed, bin_width=facts.bin_width)
         self.statistics = LiveStatistics()
         self.start: float | None = None
@@ -144,7 +146,8 @@ class Session:
 
     def step(self) -> Bin:
         """Generate the next bin from the samples that lie in it."""
-        number, late = self.samples.next_bin, self.samples.late - self.statistics.late
+        number = self.samples.next_bin
+        late = self.samples.late - self.statistics.late
         began = time.perf_counter()
         counts = self.live.step(self.samples.take())
         self.statistics.steps.add(time.perf_counter() - began)

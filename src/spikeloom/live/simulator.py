@@ -61,7 +61,8 @@ class LiveEncoder:
             )
         self._condition = model.facts.conditions.each[0]
         self._live = model.live(seed, condition=names)
-        self._n_neurons, self._width = model.n_neurons, model.facts.bin_width
+        self._n_neurons = model.n_neurons
+        self._width = model.facts.bin_width
         self._start: float | None = None
         self._skipped = 0
 

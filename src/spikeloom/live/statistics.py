@@ -19,7 +19,8 @@ class Durations:
     """
 
     def __init__(self) -> None:
-        self.number, self.largest = 0, 0.0
+        self.number = 0
+        self.largest = 0.0
         self._cells: dict[int, int] = {}
 
     def add(self, seconds: float) -> None:
@@ -31,7 +32,8 @@ class Durations:
 
     def quantile(self, fraction: float) -> float:
         """Return the duration, s, that this fraction of all durations does not exceed; NaN without any."""
-        wanted, seen = fraction * self.number, 0
+        wanted = fraction * self.number
+        seen = 0
         for cell in sorted(self._cells):
             seen += self._cells[cell]
             if seen >= wanted:

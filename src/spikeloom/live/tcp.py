@@ -24,13 +24,15 @@ class Tcp(Transport):
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         self._clients: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
 
     async def open(self, session: Session, receive: Receive) -> None:
         """Begin to listen; see `Transport.open`."""
-        self._session, self._receive = session, receive
+        self._session = session
+        self._receive = receive
         try:
             self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=LARGEST_MESSAGE)
         except OSError as error:

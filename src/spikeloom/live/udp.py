@@ -40,13 +40,15 @@ class Udp(Transport, asyncio.DatagramProtocol):
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8765) -> None:
-        self._host, self._port = host, port
+        self._host = host
+        self._port = port
         self._clients: dict[Address, _Client] = {}
         self._socket: asyncio.DatagramTransport | None = None
 
     async def open(self, session: Session, receive: Receive) -> None:
         """Begin to listen; see `Transport.open`."""
-        self._session, self._receive = session, receive
+        self._session = session
+        self._receive = receive
         try:
             self._socket, _ = await asyncio.get_running_loop().create_datagram_endpoint(
                 lambda: self, local_addr=(self._host, self._port)

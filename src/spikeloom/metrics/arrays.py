@@ -39,7 +39,8 @@ def pearson(x: Numbers, y: Numbers) -> float | None:
     x, y = _finite_pairs(x, y)
     if len(x) < 3:
         return None
-    x, y = x - x.mean(), y - y.mean()
+    x = x - x.mean()
+    y = y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
     return float(np.clip(x @ y / scale, -1, 1)) if scale > 1e-12 * len(x) else None
 
@@ -60,7 +61,8 @@ def rmse(x: Numbers, y: Numbers) -> float | None:
 
 
 def _finite_pairs(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
-    x, y = np.asarray(x, np.float64).ravel(), np.asarray(y, np.float64).ravel()
+    x = np.asarray(x, np.float64).ravel()
+    y = np.asarray(y, np.float64).ravel()
     both = np.isfinite(x) & np.isfinite(y)
     return x[both], y[both]
 

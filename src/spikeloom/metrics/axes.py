@@ -86,7 +86,8 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
     total = importances.sum()
     if total <= 0:
         return 0.0, 0.0
-    per_code, per_variable = importances.sum(1), importances.sum(0)
+    per_code = importances.sum(1)
+    per_variable = importances.sum(0)
     codes = 1 - _entropy(importances / np.maximum(per_code, 1e-300)[:, None], 1) / np.log(max(importances.shape[1], 2))
     named = 1 - _entropy(importances / np.maximum(per_variable, 1e-300), 0) / np.log(max(importances.shape[0], 2))
     return float((per_code / total * codes).sum()), float(named[per_variable > 0].mean())
@@ -125,7 +126,8 @@ def _information(first: Numbers, second: Numbers) -> float:
 
 def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
     """Compute the separated attribute predictability: squared correlation of the best minus the second best code."""
-    c, v = codes - codes.mean(0), values - values.mean(0)
+    c = codes - codes.mean(0)
+    v = values - values.mean(0)
     scale = np.sqrt(np.outer(np.square(c).sum(0), np.square(v).sum(0)))
     squared = np.sort(np.square(c.T @ v / np.where(scale > 0, scale, np.inf)), 0)
     second = squared[-2] if len(squared) > 1 else 0.0
@@ -137,7 +139,8 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
 
     Source: Kaiser 1958; the usual singular-value iteration.
     """
-    turn, before = np.eye(centred.shape[1]), 0.0
+    turn = np.eye(centred.shape[1])
+    before = 0.0
     for _ in range(rounds):
         turned = centred @ turn
         gradient = centred.T @ (turned**3 - turned * np.square(turned).mean(0))
@@ -153,7 +156,8 @@ def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: 
     """Return importances (code, variable) of gradient-boosted trees, and their mean R^2 on other trials."""
     ensemble = _sklearn("sklearn.ensemble")
     codes, values = (side[:MOST_TRIALS] for side in train)
-    columns, r2 = [], []
+    columns = []
+    r2 = []
     for k, value in enumerate(values.T):
         trees = ensemble.GradientBoostingRegressor(subsample=0.5, random_state=seed).fit(codes, value)
         columns.append(trees.feature_importances_)
@@ -164,8 +168,10 @@ def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: 
 def _lasso(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> tuple[Numbers, float]:
     """Return importances (code, variable), the absolute weights of a lasso on standardised codes, and its mean R^2."""
     linear = _sklearn("sklearn.linear_model")
-    mean, sd = train[0].mean(0), train[0].std(0) + 1e-12
-    columns, r2 = [], []
+    mean = train[0].mean(0)
+    sd = train[0].std(0) + 1e-12
+    columns = []
+    r2 = []
     for k, value in enumerate(train[1].T):
         lasso = linear.LassoCV(cv=5).fit((train[0] - mean) / sd, value)
         columns.append(np.abs(lasso.coef_) / max(value.std(), 1e-300))

@@ -32,7 +32,8 @@ class Classifier:
     def fit(cls, features: Numbers, labels: NDArray[np.int64], classes: int) -> "Classifier":
         """Fit to features (trial, feature) with labels 0 ... classes - 1; a class without trials is never predicted."""
         x = np.asarray(features, np.float64)
-        centre, scale = x.mean(0), x.std(0)
+        centre = x.mean(0)
+        scale = x.std(0)
         scale[scale == 0] = np.inf  # a constant feature gets the weight 0
         x = (x - centre) / scale
         sizes = np.bincount(labels, minlength=classes)
@@ -74,7 +75,8 @@ def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:
     Each trial is divided into the same number of pieces, so that trials of different length have the same features. The
     square root stabilises the variance of counts.
     """
-    wide, lengths = statistics.wide, statistics.wide_mask.sum(1)
+    wide = statistics.wide
+    lengths = statistics.wide_mask.sum(1)
     running = np.concatenate(
         [np.zeros_like(wide[:, :1], shape=(len(wide), 1, wide.shape[2])), np.cumsum(wide, axis=1)], axis=1
     )

@@ -141,7 +141,8 @@ class BehaviorReading:
 
         A series whose unit does not end in "/s" is returned as it is.
         """
-        requested, read = self.requested[side][trials], self.read[side][trials]
+        requested = self.requested[side][trials]
+        read = self.read[side][trials]
         requested = np.where(np.isfinite(read), requested, np.nan)
         if not self.unit.endswith("/s"):
             return requested, read
@@ -157,7 +158,9 @@ def read_behavior(pair: Pair) -> BehaviorReading | str:
     sides = {"real": pair.real, "fake": pair.fake}
     both = {side: decoder.read(statistics) for side, statistics in sides.items()}
     requested, read = ({side: two[index] for side, two in both.items()} for index in (0, 1))
-    name, unit = decoder.name, pair.real_trials.units[decoder.name]
+    name = decoder.name
+    unit = pair.real_trials.units[decoder.name]
     if decoder.period is not None:
-        name, unit = f"{name} (cosine, sine)", ""
+        name = f"{name} (cosine, sine)"
+        unit = ""
     return BehaviorReading(name, unit, pair.real.wide_width, requested, read)

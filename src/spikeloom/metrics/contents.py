@@ -159,7 +159,8 @@ def canonical_correlations(
         fitted: Codes of two models for the same trials, to which the pairs are fitted.
         tested: Codes of the two models for other trials, on which the pairs are correlated.
     """
-    whitened, maps = [], []
+    whitened = []
+    maps = []
     for codes in fitted:
         centred = np.asarray(codes, np.float64) - np.mean(codes, 0, dtype=np.float64)
         covariance = centred.T @ centred / len(centred)
@@ -228,5 +229,6 @@ def _columns_of(values: Numbers, *, text: bool) -> Numbers:
 
 def _linear_r2(inputs: Numbers, targets: Numbers) -> float:
     """Return the fraction of variance that a least-squares map explains."""
-    x, y = inputs - inputs.mean(0), targets - targets.mean(0)
+    x = inputs - inputs.mean(0)
+    y = targets - targets.mean(0)
     return r_squared(y, x @ np.linalg.lstsq(x, y, rcond=None)[0]) or 0.0

@@ -25,7 +25,8 @@ FEWEST_TRIALS = 10
 def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
     """Return the coefficients of all pairs on both sides, the neurons used, and a note with their number."""
     used = pair.active(ENOUGH_SPIKES)
-    real, fake = getattr(pair.real, kind), getattr(pair.fake, kind)
+    real = getattr(pair.real, kind)
+    fake = getattr(pair.fake, kind)
     used = used[np.isfinite(np.diag(real)[used]) & np.isfinite(np.diag(fake)[used])]
     note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
     coefficients = {"real": above_diagonal(real, used), "fake": above_diagonal(fake, used), "pair": pairs_of(used)}

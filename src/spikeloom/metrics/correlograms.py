@@ -32,11 +32,14 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
         where a positive lag means that the second neuron fires later. NaN for neurons without variance and for
         lags that no trial has.
     """
-    lengths, neurons = trials.lengths, trials.n_neurons
+    lengths = trials.lengths
+    neurons = trials.n_neurons
     size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)
-    frequencies, order = size // 2 + 1, np.argsort(lengths, kind="stable")
+    frequencies = size // 2 + 1
+    order = np.argsort(lengths, kind="stable")
     power = np.zeros((frequencies, neurons))
-    cross, summed = np.zeros((frequencies, len(pairs)), complex), np.zeros((frequencies, neurons), complex)
+    cross = np.zeros((frequencies, len(pairs)), complex)
+    summed = np.zeros((frequencies, neurons), complex)
     step = max(1, BLOCK // max(1, 2 * size * neurons))
     for start in range(0, len(trials), step):
         rows = order[start : start + step]

@@ -48,7 +48,8 @@ def mean_rate_log_r(pair: Pair) -> Result:
     """Compute the correlation of the logarithm of the mean rate, over neurons that fire on both sides."""
     real, fake = _rates(pair)
     used = np.flatnonzero((real > 0) & (fake > 0))
-    real, fake = np.log10(real[used]), np.log10(fake[used])
+    real = np.log10(real[used])
+    fake = np.log10(fake[used])
     value = pearson(real, fake)
     return Result(value, _why(value, f"{len(used)} of {pair.n_neurons} neurons"), _per_neuron(real, fake, used))
 
@@ -66,14 +67,16 @@ def _why(value: float | None, note: str) -> str:
 
 def histograms(pair: Pair) -> tuple[Numbers, Numbers]:
     """Return the fractions of valid bins with 0, 1, 2, ... spikes, of real and of fake trials (count,)."""
-    real, fake = pair.real.population_in_bins, pair.fake.population_in_bins
+    real = pair.real.population_in_bins
+    fake = pair.fake.population_in_bins
     top = int(max(real.max(), fake.max())) + 1
     return np.bincount(real, minlength=top) / len(real), np.bincount(fake, minlength=top) / len(fake)
 
 
 def divergence(p: Numbers, q: Numbers) -> float:
     """Compute KL(p || q) of two histograms in nats, each with 1e-6 added and normalised again."""
-    p, q = (p + FLOOR) / (p + FLOOR).sum(), (q + FLOOR) / (q + FLOOR).sum()
+    p = (p + FLOOR) / (p + FLOOR).sum()
+    q = (q + FLOOR) / (q + FLOOR).sum()
     return float(np.sum(p * np.log(p / q)))
 
 
@@ -97,7 +100,8 @@ def population_count_kl_reverse(pair: Pair) -> Result:
 def population_count_js(pair: Pair) -> Result:
     """Compute the Jensen-Shannon divergence of the population count in nats; at most ln 2."""
     real, fake = pair.once(histograms)
-    p, q = (real + FLOOR) / (real + FLOOR).sum(), (fake + FLOOR) / (fake + FLOOR).sum()
+    p = (real + FLOOR) / (real + FLOOR).sum()
+    q = (fake + FLOOR) / (fake + FLOOR).sum()
     middle = (p + q) / 2
     value = 0.5 * float(np.sum(p * np.log(p / middle)) + np.sum(q * np.log(q / middle)))
     return _count_result(pair, value)
@@ -139,7 +143,8 @@ def _fano(statistics: Statistics) -> Numbers:
 
 
 def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
-    real, fake = pair.real.once(_fano), pair.fake.once(_fano)
+    real = pair.real.once(_fano)
+    fake = pair.fake.once(_fano)
     used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
     reasons = (
         f"{len(used)} of {pair.n_neurons} neurons (mean count above {FANO_MEAN:g})",
@@ -166,7 +171,8 @@ def fano_median_ratio(pair: Pair) -> Result:
     factors, note = pair.once(_fano_pair)
     if not len(factors["neuron"]):
         return Result(None, f"no neuron and condition with two trials and enough spikes: {note}")
-    real, fake = np.median(factors["real"]), np.median(factors["fake"])
+    real = np.median(factors["real"])
+    fake = np.median(factors["fake"])
     time, real_time = pair.real.once(fano_over_time)
     over_time = {"time": time, "real_over_time": real_time, "fake_over_time": fano_over_time(pair.fake)[1]}
     medians = {"real_median": np.array(real), "fake_median": np.array(fake)}

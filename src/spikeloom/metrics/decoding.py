@@ -45,7 +45,8 @@ def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
     fake = pair.classifier.classify(pair.chunk_features(pair.fake))
     if pair.teacher is not pair.real:
         return pair.classifier.classify(pair.chunk_features(pair.real)), fake
-    folds, classes = _folds(len(pair.real_trials), pair), len(pair.label_values)
+    folds = _folds(len(pair.real_trials), pair)
+    classes = len(pair.label_values)
     return pair.real.once(_cross_validated_classes, folds, chunks=pair.chunks, classes=classes), fake
 
 
@@ -53,7 +54,8 @@ def _cross_validated_classes(
     side: Statistics, fold: NDArray[np.int64], *, chunks: int, classes: int
 ) -> NDArray[np.int64]:
     """Decode the conditions of each fold of trials with a classifier fitted to the other folds."""
-    features, labelled = side.once(chunk_features, chunks=chunks), side.labels >= 0
+    features = side.once(chunk_features, chunks=chunks)
+    labelled = side.labels >= 0
     decoded = np.full(len(features), -1)
     for part in range(FOLDS):
         train = labelled & (fold != part)
@@ -148,13 +150,15 @@ def condition_angle_error(pair: Pair) -> Result:
         return Result(None, both if isinstance(both, str) else f"{name} is not an angle")
     if pair.labels_decoded or not pair.was_condition(name):
         return Result(None, f"the generated trials were not conditioned on {name}")
-    angles, errors = factor * pair.label_values.astype(np.float64), []
+    angles = factor * pair.label_values.astype(np.float64)
+    errors = []
     for labels, decoded in zip((pair.real.labels, pair.fake.labels), both, strict=True):
         labelled = (labels >= 0) & (decoded >= 0)
         errors.append(circular_error_deg(angles[labels[labelled]], angles[decoded[labelled]]))
     if not (len(errors[0]) and len(errors[1])):
         return Result(None, f"no value of {name} on both sides")
-    real, fake = float(errors[0].mean()), float(errors[1].mean())
+    real = float(errors[0].mean())
+    fake = float(errors[1].mean())
     return Result(fake - real, f"{fake:.3g} against {real:.3g} degrees")
 
 
@@ -177,11 +181,14 @@ class Ridge:
             y: Outputs (row, output).
             fold: Fold of each row; rows of one trial should share a fold.
         """
-        mean_x, mean_y = x.mean(0, dtype=np.float64), y.mean(0, dtype=np.float64)
-        x, y = x - mean_x.astype(x.dtype), y - mean_y
+        mean_x = x.mean(0, dtype=np.float64)
+        mean_y = y.mean(0, dtype=np.float64)
+        x = x - mean_x.astype(x.dtype)
+        y = y - mean_y
         parts = [(x[fold == part], y[fold == part]) for part in range(FOLDS)]
         grams = [(a.T.astype(np.float64) @ a, a.T.astype(np.float64) @ b) for a, b in parts]
-        gram, cross = sum(part[0] for part in grams), sum(part[1] for part in grams)
+        gram = sum(part[0] for part in grams)
+        cross = sum(part[1] for part in grams)
         penalties = PENALTIES * max(float(np.trace(gram)) / len(gram), 1e-12)
         error = np.zeros(len(penalties))
         for own_gram, own_cross in grams:
@@ -197,7 +204,8 @@ class Ridge:
 
 def _solve(gram: Numbers, cross: Numbers, penalties: Numbers) -> list[Numbers]:
     values, vectors = np.linalg.eigh(gram)
-    turned, values = vectors.T @ cross, np.maximum(values, 0)
+    turned = vectors.T @ cross
+    values = np.maximum(values, 0)
     return [vectors @ (turned / (values + penalty)[:, None]) for penalty in penalties]
 
 
@@ -297,7 +305,8 @@ def _cross_validated_r_squared(
 
 def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[np.int64]) -> Numbers:
     """Predict each fold with a regression fitted to the other folds."""
-    out, fold = np.empty_like(y), folds[trial]
+    out = np.empty_like(y)
+    fold = folds[trial]
     for part in range(FOLDS):
         train = fold != part
         ridge = Ridge.fit(x[train], y[train], (fold[train] + (fold[train] < part)) % FOLDS)
@@ -338,8 +347,10 @@ def _rows(
     side: Statistics, name: str, project: Numbers, period: float | None
 ) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
     """Return inputs (current and up to 100 ms back), behaviour, and trial index of each usable wide bin."""
-    activity, series = side.smoothed @ project, wide_series(side, name, period)
-    taps, usable = _taps(side), _usable(side, series)
+    activity = side.smoothed @ project
+    series = wide_series(side, name, period)
+    taps = _taps(side)
+    usable = _usable(side, series)
     if series.shape[1] < taps:
         return np.empty((0, taps * project.shape[1])), np.empty((0, series.shape[2])), np.empty(0, np.int64)
     trial, time = np.nonzero(usable)

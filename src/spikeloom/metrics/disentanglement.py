@@ -141,8 +141,10 @@ class Directions:
         cls, codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"], names: Sequence[str]
     ) -> "Directions":
         """Fit the directions to codes and variables; see `of`."""
-        mean_code, mean_value = codes.mean(0, dtype=np.float64), values.mean(0)
-        c, v = codes - mean_code, values - mean_value
+        mean_code = codes.mean(0, dtype=np.float64)
+        mean_value = values.mean(0)
+        c = codes - mean_code
+        v = values - mean_value
         sd = np.where(v.std(0) > 0, v.std(0), 1)
         scaled = v / sd
         if np.linalg.matrix_rank(scaled, tol=1e-6 * np.sqrt(len(v))) < v.shape[1]:
@@ -287,7 +289,8 @@ class Readout:
             round(history / trials.bin_width),
             None if smoothing is None else smoothing / trials.bin_width,
         )
-        inputs, mask = blank._inputs(trials), trials.mask
+        inputs = blank._inputs(trials)
+        mask = trials.mask
         trial = np.nonzero(mask)[0]
         series = np.asarray(trials.behavior[name], np.float64)[mask]
         return cls(Ridge.fit(inputs[mask], series, trial % FOLDS), blank.history, blank.sd)

@@ -110,7 +110,8 @@ def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
     """
     first = np.asarray(first, np.float32)
     pull = (gram @ first).astype(np.float64)
-    n, total = first.sum(0, dtype=np.float64), float(gram.sum(dtype=np.float64))
+    n = first.sum(0, dtype=np.float64)
+    total = float(gram.sum(dtype=np.float64))
     m = len(first) - n
     inside = np.sum(first * pull, 0)
     across = pull.sum(0) - inside
@@ -171,7 +172,8 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
             n_iter_no_change=5,  # stop when the loss no longer falls
         ),
     }
-    points, side = np.concatenate([first, second]), np.repeat([0, 1], [len(first), len(second)])
+    points = np.concatenate([first, second])
+    side = np.repeat([0, 1], [len(first), len(second)])
     accuracies = []
     for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(points, side):
         scaler = StandardScaler(with_mean=scaled, with_std=scaled).fit(points[train])

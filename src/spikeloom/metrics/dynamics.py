@@ -36,7 +36,8 @@ def psth_neuron_r(pair: Pair) -> Result:
     if not pair.aligned:
         return Result(None, UNALIGNED)
     real, fake, note = _psths(pair)
-    neuron, both = pair.active(ENOUGH_SPIKES), np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))
+    neuron = pair.active(ENOUGH_SPIKES)
+    both = np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))
     values = [pearson(real[both][:, :, n], fake[both][:, :, n]) for n in neuron]
     correlations = np.array([np.nan if value is None else value for value in values], np.float64)
     good = np.isfinite(correlations)

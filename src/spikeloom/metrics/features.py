@@ -130,7 +130,8 @@ class Features(Once):
 
 def _moments(side: Statistics, neurons: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
     """Return mean and covariance over valid wide bins of the smoothed activity."""
-    smoothed, bins = side.smoothed[:, :, neurons], max(1, int(side.wide_mask.sum()))
+    smoothed = side.smoothed[:, :, neurons]
+    bins = max(1, int(side.wide_mask.sum()))
     mean = smoothed.sum((0, 1), dtype=np.float64) / bins
     return mean, second_moment(smoothed) / bins - np.outer(mean, mean)
 

@@ -52,10 +52,13 @@ def interval_sums(counts: TrialCounts, bin_width: float, *, spread: bool) -> Int
     if spread:
         spikes = rows.ravel()[flat].astype(np.int64)
         first = np.repeat(np.cumsum(spikes) - spikes, spikes)
-        row, position, spikes = np.repeat(row, spikes), np.repeat(position, spikes), np.repeat(spikes, spikes)
+        row = np.repeat(row, spikes)
+        position = np.repeat(position, spikes)
+        spikes = np.repeat(spikes, spikes)
         position = position + (np.arange(len(row)) - first + 1) / (spikes + 1)
     same = row[1:] == row[:-1]
-    interval, row = np.diff(position)[same] * bin_width, row[1:][same]
+    interval = np.diff(position)[same] * bin_width
+    row = row[1:][same]
 
     def add(weights: Numbers | None) -> Numbers:
         return np.bincount(row, weights, minlength=neurons * trials).reshape(neurons, trials).T.astype(np.float64)

@@ -23,7 +23,8 @@ WELL_KNOWN = 1500
 
 def _moments(pair: Pair) -> tuple[dict[str, Numbers], str]:
     """Return mean and CV of the neurons with enough intervals on both sides, and a note with their number."""
-    real, fake = pair.real.intervals.pooled(), pair.fake.intervals.pooled()
+    real = pair.real.intervals.pooled()
+    fake = pair.fake.intervals.pooled()
     used = np.flatnonzero((real[0] >= ENOUGH_INTERVALS) & (fake[0] >= ENOUGH_INTERVALS))
     note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_INTERVALS} intervals on both sides)"
     moments: dict[str, Numbers] = {"neuron": used}
@@ -36,7 +37,8 @@ def _compare(pair: Pair, what: str, how: str) -> Result:
     moments, note = pair.once(_moments)
     if len(moments["neuron"]) < 3:
         return Result(None, f"too few spikes: {note}")
-    real, fake = moments[f"real_{what}"], moments[f"fake_{what}"]
+    real = moments[f"real_{what}"]
+    fake = moments[f"fake_{what}"]
     value = pearson(real, fake) if how == "r" else rmse(real, fake)
     return Result(value, note, {"real": real, "fake": fake, "neuron": moments["neuron"]})
 
@@ -68,6 +70,7 @@ def isi_cv_error(pair: Pair) -> Result:
     note = f"{well.sum()} of {pair.n_neurons} neurons (more than {WELL_KNOWN} real spikes)"
     if not well.any():
         return Result(None, f"no neuron has more than {WELL_KNOWN} real spikes")
-    real, fake = moments["real_cv"][well], moments["fake_cv"][well]
+    real = moments["real_cv"][well]
+    fake = moments["fake_cv"][well]
     detail = {"real": real, "fake": fake, "neuron": moments["neuron"][well]}
     return Result(float(np.mean(np.abs(real - fake))), note, detail)

@@ -71,7 +71,8 @@ class KalmanFilter:
             )
         mask = trials.mask
         series = trials.behavior[velocity].astype(np.float64)
-        counts, moving = trials.counts[mask].astype(np.float64), series[mask]
+        counts = trials.counts[mask].astype(np.float64)
+        moving = series[mask]
         if len(counts) < 2 * trials.n_neurons:
             raise DataError(
                 f"A Kalman filter of {trials.n_neurons} neurons needs {2 * trials.n_neurons} bins.",
@@ -79,7 +80,8 @@ class KalmanFilter:
                 "",
             )
         pairs = mask[:, 1:]  # trials have no gaps, so the bin before a valid one is valid
-        before, after = series[:, :-1][pairs], series[:, 1:][pairs]
+        before = series[:, :-1][pairs]
+        after = series[:, 1:][pairs]
         transition = np.linalg.lstsq(before, after, rcond=None)[0].T
         inputs = np.column_stack([np.ones(len(moving)), moving])
         weights = np.linalg.lstsq(inputs, counts, rcond=None)[0]
@@ -107,7 +109,8 @@ class KalmanDecoder:
     """
 
     def __init__(self, model: KalmanFilter, position: Float[np.ndarray, "trial dim"]) -> None:
-        self.model, self.position = model, np.array(position, np.float64)
+        self.model = model
+        self.position = np.array(position, np.float64)
         self.velocity = np.zeros_like(self.position)
         self._covariance = np.zeros_like(model.drift)
         self._weighted = np.linalg.solve(model.noise, model.tuning).T

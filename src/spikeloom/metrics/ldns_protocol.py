@@ -75,10 +75,12 @@ def ldns_protocol(
     train = train.sort_neurons()
     if resamples < 1:
         raise SettingError("There must be at least one resample.", f"It was {resamples}.", "The paper uses 5.")
-    real, model = _Side.of(train, cap), _Side.of(fake, cap)
+    real = _Side.of(train, cap)
+    model = _Side.of(fake, cap)
     top = max(largest or 0, real.top, model.top)
     rng = generator(seed, int(Purpose.EVALUATE), 3)
-    density, correlation = real.density(None, top), real.correlation(None)
+    density = real.density(None, top)
+    correlation = real.correlation(None)
     _, real_mean, real_sd = real.intervals.pooled()
     rows = []
     for _ in range(resamples):
@@ -151,7 +153,8 @@ def count_density(histogram: Numbers, *, top: int) -> Numbers:
         histogram: Number of occurrences of 0, 1, 2, ...
         top: Last integer of the result.
     """
-    value, number = np.arange(len(histogram)), float(histogram.sum())
+    value = np.arange(len(histogram))
+    number = float(histogram.sum())
     mean = histogram @ value / number
     variance = histogram @ (value - mean) ** 2 / max(1.0, number - 1)
     points = np.arange(top + 1)

@@ -161,7 +161,8 @@ def _draw(side: Statistics, size: int, rng: np.random.Generator) -> NDArray[np.i
 
 def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
     """Return the distance to the nearest other point, and its index."""
-    x, y = points.astype(np.float64), others.astype(np.float64)
+    x = points.astype(np.float64)
+    y = others.astype(np.float64)
     square = np.sum(x**2, 1)[:, None] + np.sum(y**2, 1)[None] - 2 * x @ y.T
     best = square.argmin(1)
     return np.linalg.norm(x - y[best], axis=1), best

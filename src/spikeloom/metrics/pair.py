@@ -293,7 +293,8 @@ def as_labels(values: Numbers, distinct: Numbers) -> NDArray[np.int64]:
     if values.ndim != 1:
         return np.full(len(values), -1)
     if "f" in (values.dtype.kind, distinct.dtype.kind):  # files may round angles
-        values, distinct = np.round(values.astype(float), 6), np.round(distinct.astype(float), 6)
+        values = np.round(values.astype(float), 6)
+        distinct = np.round(distinct.astype(float), 6)
     index = np.clip(np.searchsorted(distinct, values), 0, max(0, len(distinct) - 1))
     return (
         np.where(distinct[index] == values, index, -1).astype(np.int64) if len(distinct) else np.full(len(values), -1)

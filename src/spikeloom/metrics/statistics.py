@@ -177,7 +177,8 @@ class Statistics(Once):
     @once_property
     def wide(self) -> NDArray[np.float32]:
         """Counts in wide bins (trial, wide time, neuron); zero where a wide bin is not filled."""
-        counts, factor = self.trials.counts, self.factor
+        counts = self.trials.counts
+        factor = self.factor
         time = counts.shape[1] // factor
         out = np.zeros((len(counts), time, counts.shape[2]), np.float32)
         for offset in range(factor):
@@ -215,11 +216,13 @@ class Statistics(Once):
         spaced ones are used.
         """
         neurons = neurons[np.linspace(0, len(neurons) - 1, min(len(neurons), 300)).astype(int)]
-        count, valid = len(neurons), self.wide_mask
+        count = len(neurons)
+        valid = self.wide_mask
         r = self.correlation[np.ix_(neurons, neurons)].astype(np.float32)
         mean = self.wide_mean[neurons]
         sd = np.sqrt(np.diag(self.products)[neurons] - mean**2)
-        total, step = 0.0, max(1, CHUNK // max(count * count, count * valid.shape[1]))
+        total = 0.0
+        step = max(1, CHUNK // max(count * count, count * valid.shape[1]))
         for start in range(0, len(valid), step):
             part = slice(start, start + step)
             z = ((self.wide[part][:, :, neurons] - mean) / sd).astype(np.float32) * valid[part][:, :, None]

@@ -115,8 +115,11 @@ class AutoregressiveLDNS(LatentModel):
             autoencoder_plan=autoencoder_plan,
             observation=observation,
         )
-        self.dynamics_settings, self.sampler, self.code_plan = dynamics_settings, sampler, code_plan
-        self.condition, self.guidance = tuple(condition), guidance
+        self.dynamics_settings = dynamics_settings
+        self.sampler = sampler
+        self.code_plan = code_plan
+        self.condition = tuple(condition)
+        self.guidance = guidance
 
     @property
     def capabilities(self) -> Capabilities:
@@ -134,7 +137,8 @@ class AutoregressiveLDNS(LatentModel):
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
         self.build_autoencoder(facts)
-        settings, conditions = self.dynamics_settings, facts.conditions
+        settings = self.dynamics_settings
+        conditions = facts.conditions
         make = partial(Dynamics, settings, n_latents=self.n_latents, facts=facts)
         self.free = make(n_codes=settings.n_free_codes, vector=0, sequence=0)
         if self.condition:
@@ -146,10 +150,12 @@ class AutoregressiveLDNS(LatentModel):
         """Train the autoencoder, fit the dynamics and train their flows, then fit the readout; see `Model.stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
-        data, held_out = self.latents_of(trials), None if validation is None else self.latents_of(validation)
+        data = self.latents_of(trials)
+        held_out = None if validation is None else self.latents_of(validation)
         yield self._code_stage("code", self.free, self._without(data), held_out and self._without(held_out))
         if self.condition:
-            data, held_out = self._with(data), held_out and self._with(held_out)
+            data = self._with(data)
+            held_out = held_out and self._with(held_out)
             yield self._code_stage("conditional_code", self.conditional, data, held_out)
         yield self.readout_stage(trials)
 
@@ -210,7 +216,8 @@ class LatentCourse(Course):
     code: Float[Tensor, "trial code"]
 
     def __init__(self, model: AutoregressiveLDNS, start: Start) -> None:
-        self.start, self.model = start, model
+        self.start = start
+        self.model = model
         self.source: Source = "conditional" if start.conditional else "generated"
         self.dynamics = copy.deepcopy(model.conditional if start.conditional else model.free).double()
         self.readout = model.readout.in_double_precision(self.source)
@@ -222,12 +229,14 @@ class LatentCourse(Course):
     @torch.no_grad()
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
         """Generate the next bins of all trials; see `Course.advance`."""
-        autoregression, n_codes = self.dynamics.autoregression, self.dynamics.n_codes
+        autoregression = self.dynamics.autoregression
+        n_codes = self.dynamics.n_codes
         encoded = Condition() if condition is None else self.model.harmonics(condition.to(autoregression.noise.device))
         inputs = per_bin(encoded, len(self.start.noise.generators), n_bins).to(autoregression.noise)
         inputs = self.dynamics.usual + self.start.guidance * (inputs - self.dynamics.usual)
         if not self.begun:
-            self.code, self.begun = self._draw_code(encoded), True
+            self.code = self._draw_code(encoded)
+            self.begun = True
             self.past = autoregression.start(torch.cat((inputs[:, 0], self.code), 1))
         white = torch.from_numpy(self.start.noise.normal(n_bins, len(autoregression.noise) + n_codes)).to(inputs)
         noise = white[..., n_codes:]

@@ -202,7 +202,8 @@ class GNOCCHI(Coded):
         """Make networks and buffers; see `Model.build`."""
         if self.signal_model is not None:
             self.signal_model.build_for_inference(facts)
-        signal, network = self.signal_settings, self.network_settings
+        signal = self.signal_settings
+        network = self.network_settings
         by_trial = signal.form == "components"
         time = facts.longest if by_trial else 0
         channels = signal.n_latents if signal.of == "latents" else facts.n_neurons
@@ -216,7 +217,8 @@ class GNOCCHI(Coded):
             log=signal.of == "rates",
             wiener=by_trial and signal.wiener and signal.of == "spikes",
         )
-        width, blocks = network.width, network.blocks
+        width = network.width
+        blocks = network.blocks
         if by_trial:
             self.encoder: nn.Module = Perceptron(
                 components, self.n_codes, width=network.encoder_width, blocks=network.encoder_blocks
@@ -259,7 +261,8 @@ class GNOCCHI(Coded):
         self.activity.measure(activity, torch.from_numpy(trials.mask))
         if self.activity.components:
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
-        data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
+        data = self._diffused(trials)
+        held_out = None if validation is None else self._diffused(validation)
         yield Stage("denoiser", nn.ModuleList((self.encoder, self.denoiser)), self.denoising, data, self.plan, held_out)
         codes = np.array(self.encode(trials, progress=False).codes)
         self.space.measure(codes)
@@ -277,7 +280,8 @@ class GNOCCHI(Coded):
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the velocity loss, summed over valid entries, plus the codes' discrepancy for each entry."""
-        clean, mask = batch["activity"], batch.get("mask")
+        clean = batch["activity"]
+        mask = batch.get("mask")
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.n_codes)).to(clean.device)
@@ -287,7 +291,8 @@ class GNOCCHI(Coded):
         parts = {"velocity": total.detach()}
         if len(codes) > 1:
             apart = mmd(codes, prior.flatten(0, 1)) * entries
-            total, parts["mmd"] = total + self.network_settings.mmd * apart, apart.detach()
+            total = total + self.network_settings.mmd * apart
+            parts["mmd"] = apart.detach()
         return LossTerms(total, entries, parts)
 
     def prior_denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
@@ -307,7 +312,8 @@ class GNOCCHI(Coded):
 
     def draw(self, request: Request) -> Generated:
         """Generate activity, rates and counts from a code and noise; see `Model.draw`."""
-        device, lengths = self.space.mean.device, request.lengths
+        device = self.space.mean.device
+        lengths = request.lengths
         free = torch.from_numpy(request.noise.normal(self.n_codes)).to(
             device
         )  # drawn in any case, so that requested codes change no other noise
@@ -344,7 +350,8 @@ class GNOCCHI(Coded):
 
         With a signal model, the rates and latents that it infers are returned, too.
         """
-        device, inferred = self.space.mean.device, Inferred()
+        device = self.space.mean.device
+        inferred = Inferred()
         if self.signal_model is not None:
             inferred = self.signal_model.infer(signal, mask)
             signal = torch.from_numpy(getattr(inferred, self.field))

@@ -126,7 +126,8 @@ class LDNS(LatentModel):
         """Yield autoencoder and diffusion, then fit the observation model; see `Model.stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
-        data, held_out = self._diffused(trials), None if validation is None else self._diffused(validation)
+        data = self._diffused(trials)
+        held_out = None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
         yield self.readout_stage(trials)
 
@@ -154,7 +155,8 @@ class LDNS(LatentModel):
 
     def draw(self, request: Request) -> Generated:
         """Generate noise -> latents -> rates -> counts; see `Model.draw`."""
-        device, lengths = self.readout.mean.device, request.lengths
+        device = self.readout.mean.device
+        lengths = request.lengths
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
         condition = None if request.condition is None else request.condition.to(device)
         sampler: Sampler = request.sampler or self.sampler
@@ -180,7 +182,8 @@ class LDNS(LatentModel):
             device=self.readout.mean.device,
         )
         source: Source = "conditional" if request.conditions.present else "generated"
-        spikes, memory = request.spikes, Memory()
+        spikes = request.spikes
+        memory = Memory()
         for latents in stream:
             with torch.no_grad():
                 piece = self.readout.draw(latents, source, spikes, memory)
@@ -196,5 +199,6 @@ class LDNS(LatentModel):
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
         """Return the data of the second stage: standardised latents, clipped if that is set, mask, and conditions."""
-        data, clip = self.latents_of(trials), self.denoiser_settings.clip
+        data = self.latents_of(trials)
+        clip = self.denoiser_settings.clip
         return data if clip is None else {**data, "latents": data["latents"].clamp(-clip, clip)}

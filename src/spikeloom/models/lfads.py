@@ -197,7 +197,8 @@ class LFADS(Coded):
 
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
-        size, trials = self.network_settings, facts.n_trials
+        size = self.network_settings
+        trials = facts.n_trials
         self.encoder = TrialEncoder(facts.n_neurons, 2 * self.n_codes, width=size.encoder)
         self.opening = nn.Linear(self.n_codes, size.generator)
         self.generator = Generator(size.inputs, size.generator, size.factors)
@@ -237,7 +238,8 @@ class LFADS(Coded):
         mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
-        data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
+        data = as_tensors(trials)
+        held_out = None if validation is None else as_tensors(validation)
         yield Stage("lfads", self, self.bound, data, self.plan, held_out)
         posterior = in_batches(
             lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, batch=256, description="posterior"
@@ -256,7 +258,8 @@ class LFADS(Coded):
         mask = batch["mask"]
         chosen = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
-        seen, judged = counts, torch.ones_like(counts)
+        seen = counts
+        judged = torch.ones_like(counts)
         if loss.hidden and (self.training or chosen):
             seen, hidden = coordinated_dropout(counts, uniform, probability=loss.hidden)
             judged = hidden.float() / loss.hidden
@@ -283,11 +286,13 @@ class LFADS(Coded):
 
     def _run(self, z: Tensor, seen: Tensor, mask: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
         """Return factors (batch, time, factor) from a draw of z, and the summed divergence of the inputs."""
-        bins, size = seen.shape[1], self.network_settings
+        bins = seen.shape[1]
+        size = self.network_settings
         opening = self._open(z)
         kept = self._kept(streams, bins, size.generator).to(z) if self.training else None
         if not size.inputs:
-            states, divergence = self.generator(opening, seen[..., :0]), z.new_zeros(())
+            states = self.generator(opening, seen[..., :0])
+            divergence = z.new_zeros(())
         else:
             noise = torch.from_numpy(streams.normal(bins, size.inputs)).to(z)
             read = self.controller.read(seen, mask)
@@ -354,7 +359,8 @@ class LFADS(Coded):
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Infer the posterior mean of the initial condition, mean factors and mean rates; see `Model.infer`."""
-        seen, mask = signal.to(self.prior_mean), mask.to(self.prior_mean.device)
+        seen = signal.to(self.prior_mean)
+        mask = mask.to(self.prior_mean.device)
         factors, rates = self._smoothed(seen, mask)
         codes, _ = self.posterior(seen, mask)
         return Inferred(rates.cpu().numpy(), factors.cpu().numpy(), codes.cpu().numpy())
@@ -364,7 +370,8 @@ class LFADS(Coded):
         inputs = self.network_settings.inputs
         mean, log_variance = self.posterior(seen, mask)
         read = self.controller.read(seen, mask) if inputs else None
-        factors, rates = torch.zeros(()), torch.zeros(())
+        factors = torch.zeros(())
+        rates = torch.zeros(())
         for number in range(POSTERIOR_DRAWS):
             rng = generator(0, Purpose.CALIBRATE, 4, number)
             z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.n_codes)).to(mean)
@@ -402,6 +409,7 @@ class LFADS(Coded):
         return self.posterior_mean.cpu()[which] + self.posterior_sd.cpu()[which] * free
 
     def _posterior_of(self, trials: Trials) -> _Posterior:
-        counts, mask = as_float(trials.counts).to(self.prior_mean), torch.from_numpy(trials.mask)
+        counts = as_float(trials.counts).to(self.prior_mean)
+        mask = torch.from_numpy(trials.mask)
         mean, log_variance = self.posterior(counts, mask.to(self.prior_mean.device))
         return _Posterior(mean.cpu().numpy(), torch.exp(0.5 * log_variance).cpu().numpy())

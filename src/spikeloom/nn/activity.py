@@ -176,7 +176,8 @@ class Activity(nn.Module):
         ridge = 1e-9 * values.mean() * torch.eye(most, device=rows.device)  # directions of silent neurons
         wiener = torch.linalg.solve(signal + noise + ridge, signal).T
         sizes, turn = torch.linalg.eigh(wiener @ total @ wiener.T)
-        sizes, turn = sizes.flip(0)[: self.components].clamp(min=0), turn.flip(1)[:, : self.components]
+        sizes = sizes.flip(0)[: self.components].clamp(min=0)
+        turn = turn.flip(1)[:, : self.components]
         return sizes, wide @ turn, wide @ wiener.T @ turn
 
     def _standard(self, signal: Tensor, mask: Tensor) -> Tensor:
@@ -187,7 +188,8 @@ def _leading(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
     """Return the second moments along the leading directions of the rows, and the directions (feature, component)."""
     if rows.shape[0] < rows.shape[1]:
         values, left = torch.linalg.eigh(rows @ rows.T / len(rows))
-        values, left = values.flip(0)[:components], left.flip(1)[:, :components]
+        values = values.flip(0)[:components]
+        left = left.flip(1)[:, :components]
         return values.clamp(min=0), rows.T @ left / (values.clamp(min=1e-12) * len(rows)).sqrt()
     values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
     return values.flip(0)[:components].clamp(min=0), vectors.flip(1)[:, :components]

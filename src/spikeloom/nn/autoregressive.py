@@ -34,7 +34,8 @@ class Autoregressive(nn.Module):
 
     def _numbers(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return decay, variance of a step, and stationary variance."""
-        decay, variance = torch.exp(-torch.exp(-self.log_time_constant)), self.log_variance.exp()
+        decay = torch.exp(-torch.exp(-self.log_time_constant))
+        variance = self.log_variance.exp()
         return decay, variance, variance / (1 - decay.square()).clamp(min=1e-6)
 
     def log_prob(self, values: Float[Tensor, "batch time input"]) -> Float[Tensor, "batch time input"]:

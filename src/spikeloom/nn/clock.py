@@ -37,7 +37,8 @@ class Clock(nn.Module):
 
     def __init__(self, n_hats: int, *, longest: int) -> None:
         super().__init__()
-        self.n_hats, self.longest = min(n_hats, longest), longest
+        self.n_hats = min(n_hats, longest)
+        self.longest = longest
         self.register_buffer("running", torch.ones((), dtype=torch.float64))
 
     def position(self, time: int) -> tuple[int, float]:

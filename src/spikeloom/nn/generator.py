@@ -105,7 +105,8 @@ class Controller(nn.Module):
             States of the generator, inputs, and mean and log-variance of q(u), all (batch, time, ...).
         """
         weights = generator.units.all_weights[0]
-        state, control = start, self.start.expand(len(read), -1)
+        state = start
+        control = self.start.expand(len(read), -1)
         factors = generator.factors(start)
         rows: list[tuple[Tensor, ...]] = []
         for time, here in enumerate(read.unbind(1)):  # the gradient of a slice per bin would cost bins x bins

@@ -137,7 +137,8 @@ class LinearAutoregression(nn.Module):
             mask: Valid bins.
             ridge: Weight of the squared coefficients.
         """
-        latents, inputs = latents.to(self.noise), inputs.to(self.noise)
+        latents = latents.to(self.noise)
+        inputs = inputs.to(self.noise)
         mask = mask.to(latents.device)
         first = _Moments(len(self.opening), latents.shape[2], like=latents)
         first.add(_with_one(inputs[:, 0]), latents[:, 0])
@@ -175,9 +176,12 @@ class LinearAutoregression(nn.Module):
         """Scale the slowest mean, and if need be all means, to the spectral radius `LARGEST_RADIUS` or below."""
         n_latents = self.recurrent.shape[1]
         slowest = int(self.get_buffer("decay").argmax())
-        every, last = slice(None), slice(slowest * n_latents, (slowest + 1) * n_latents)
+        every = slice(None)
+        last = slice(slowest * n_latents, (slowest + 1) * n_latents)
         for part in (last, every):
-            low, high, full = 0.0, 1.0, self.recurrent.clone()
+            low = 0.0
+            high = 1.0
+            full = self.recurrent.clone()
             for _ in range(12):
                 middle = (low + high) / 2
                 self.recurrent[part] = full[part] * middle

@@ -53,7 +53,8 @@ def gated_sum(
 class _ModulatedNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-        size, h = x.new_empty(x.shape[1:]), torch.empty_like(x, dtype=dtype)
+        size = x.new_empty(x.shape[1:])
+        h = torch.empty_like(x, dtype=dtype)
         for rows in _trials(x):
             size[rows] = _size(x[:, rows])
             part = (x[:, rows] * size[rows]).mul_(1 + _of(scale, rows)).add_(_of(shift, rows))
@@ -70,7 +71,8 @@ class _ModulatedNorm(torch.autograd.Function):
         dshift = x.new_empty(*x.shape[:2], 1)
         for rows in _trials(x):
             g = grad[:, rows].to(x.dtype) if mask is None else grad[:, rows] * mask[rows]
-            y, factor = x[:, rows] * size[rows], 1 + _of(scale, rows)
+            y = x[:, rows] * size[rows]
+            factor = 1 + _of(scale, rows)
             dshift[:, rows] = g.sum(-1, keepdim=True)
             gy = g * y
             dscale[:, rows] = gy.sum(-1, keepdim=True)
@@ -92,7 +94,8 @@ class _GatedSum(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         y, gate = ctx.saved_tensors
-        dy, dgate = torch.empty_like(y), grad.new_empty(*y.shape[:2], 1)
+        dy = torch.empty_like(y)
+        dgate = grad.new_empty(*y.shape[:2], 1)
         for rows in _trials(y):
             g = grad[:, rows]
             dgate[:, rows] = (g * y[:, rows]).sum(-1, keepdim=True)

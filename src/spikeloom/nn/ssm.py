@@ -190,13 +190,16 @@ class S4D(nn.Module, StateSpace):
             log_size, angle, re, im = self._modes()
             near = torch.arange(_STRIDE, device=angle.device)
             far = _STRIDE * torch.arange(-(-(length + 1) // _STRIDE), device=angle.device)
-            size, turn = (log_size[..., None] * near).exp(), angle[..., None] * near
-            cos, sin = size * turn.cos(), size * turn.sin()
+            size = (log_size[..., None] * near).exp()
+            turn = angle[..., None] * near
+            cos = size * turn.cos()
+            sin = size * turn.sin()
             # (direction, channel, 2 modes, near): real and imaginary part of C B A^i
             first = torch.cat(
                 (re[..., None] * cos - im[..., None] * sin, re[..., None] * sin + im[..., None] * cos), -2
             )
-            size, turn = (log_size[..., None] * far).exp(), angle[..., None] * far
+            size = (log_size[..., None] * far).exp()
+            turn = angle[..., None] * far
             second = torch.cat((size * turn.cos(), -size * turn.sin()), -2)  # (channel, 2 modes, far)
             kernel = 2 * (second.transpose(-1, -2) @ first).flatten(-2)  # (direction, channel, lag)
             past = torch.cat((kernel[0, :, :1] + self.skip[:, None], kernel[0, :, 1:length]), -1)
@@ -207,7 +210,9 @@ class S4D(nn.Module, StateSpace):
     def _modes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return log |A_bar|, arg A_bar (channel, mode), and Re, Im of C B_bar (direction, channel, mode)."""
         step = self.log_step.exp()
-        a, b = -0.5 * step * self.log_decay.exp(), 0.5 * step * self.frequency  # z = step A / 2 = a + ib
+        # z = step A / 2 = a + ib
+        a = -0.5 * step * self.log_decay.exp()
+        b = 0.5 * step * self.frequency
         below = (1 - a) ** 2 + b**2  # |1 - z|^2
         log_size = 0.5 * torch.log1p(4 * a / below)
         angle = torch.atan2(b, 1 + a) + torch.atan2(b, 1 - a)
@@ -229,7 +234,8 @@ class S4D(nn.Module, StateSpace):
             raise ValueError("a bidirectional layer reads the future and cannot run bin by bin")
         log_size, angle, re, im = (mode[0] if mode.dim() == 3 else mode for mode in self._modes())
         size = log_size.exp()
-        a_re, a_im = (size * angle.cos())[:, None], (size * angle.sin())[:, None]
+        a_re = (size * angle.cos())[:, None]
+        a_im = (size * angle.sin())[:, None]
         s_re, s_im = state.unbind(-1)
         new_re = a_re * s_re - a_im * s_im + x[..., None]
         new_im = a_re * s_im + a_im * s_re
@@ -262,7 +268,8 @@ class _ByMatrix(torch.autograd.Function):
         dx = torch.empty_like(x)
         dkernel = torch.empty_like(kernel)
         reverse = kernel.flip(-1)
-        time, parts = x.shape[-1], _channels(x)
+        time = x.shape[-1]
+        parts = _channels(x)
         flat = kernel.new_zeros(len(x[parts[0]]), time * (2 * time + 1))
         rows = flat[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # the other columns stay zero
         for part in parts:

@@ -37,7 +37,8 @@ class Windows:
         first = hop if first is None else first
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=device) if mask is None else mask
         self.number = 1 if self.time <= window else 2 + max(0, -(-(self.time - window - first) // hop))
-        starts, bins = hop * torch.arange(self.number, device=device), torch.arange(window, device=device)
+        starts = hop * torch.arange(self.number, device=device)
+        bins = torch.arange(window, device=device)
         starts[1:] += first - hop
         self.index = starts[:, None] + bins  # (window, bin)
         # A trial's last window is the first that reaches its end; later windows belong to longer trials only.
@@ -71,8 +72,10 @@ class Windows:
 
     def blend(self, y: Float[Tensor, "rows bin channel"]) -> Float[Tensor, "batch time channel"]:
         """Return the weighted mean of the outputs of the windows at every bin."""
-        batch, index = len(self.weight), self.index.flatten()
-        shape, weight = (batch, int(index[-1]) + 1, y.shape[2]), self.weight.to(y.dtype).flatten(1)[..., None]
+        batch = len(self.weight)
+        index = self.index.flatten()
+        shape = (batch, int(index[-1]) + 1, y.shape[2])
+        weight = self.weight.to(y.dtype).flatten(1)[..., None]
         total = y.new_zeros(shape).index_add_(1, index, weight * y.reshape(batch, -1, y.shape[2]))
         norm = y.new_zeros(*shape[:2], 1).index_add_(1, index, weight)
         return (total / norm.clamp(min=1))[:, : self.time]

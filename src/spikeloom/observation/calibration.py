@@ -69,7 +69,8 @@ class Calibration(nn.Module):
                 there is no noise.
         """
         mean = trials.counts.sum((0, 1), dtype=np.float64) / trials.n_valid_bins
-        window, mask = max(1, round(SHARED_WINDOW / trials.bin_width)), mask_of(lengths, rates.shape[1])
+        window = max(1, round(SHARED_WINDOW / trials.bin_width))
+        mask = mask_of(lengths, rates.shape[1])
         shared = partial(_shared_variance, mean=mean, window=window, beyond=beyond)
         target = shared(lambda rows: trials.counts[rows], trials.mask)
 
@@ -112,11 +113,13 @@ def _shared_variance(
         beyond: First lag, or 0.
     """
     n_trials, n_bins = mask.shape
-    total, n_terms = 0.0, 0
+    total = 0.0
+    n_terms = 0
     for rows in batches(n_trials, n_bins * len(mean)):
         values = np.where(mask[rows, :, None], read(rows) - mean.astype(np.float32), np.float32(0))
         if beyond:
-            early, late = values, _later_sums(values, beyond, window)
+            early = values
+            late = _later_sums(values, beyond, window)
             n_terms += sum(int(mask[rows, lag:].sum()) for lag in range(beyond, beyond + window))
         else:
             n_windows = n_bins // window

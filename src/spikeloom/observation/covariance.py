@@ -60,7 +60,8 @@ def summed_covariance(
 
 def variances(counts: TrialCounts, mask: TrialMask) -> Float[np.ndarray, " neuron"]:
     """Return the variance of each neuron's counts about the mean over trials at each time."""
-    mean, total = _mean(counts, mask), np.zeros(counts.shape[2])
+    mean = _mean(counts, mask)
+    total = np.zeros(counts.shape[2])
     for rows in batches(len(counts), mean.size):
         total += np.square(np.where(mask[rows, :, None], counts[rows] - mean, 0)).sum((0, 1))
     return total / mask.sum()
@@ -108,5 +109,6 @@ def _largest(matrix: Float[np.ndarray, "n n"], number: int) -> tuple[NDArray[np.
     else:
         value, vector = scipy.sparse.linalg.eigsh(matrix, k=number, which="LA", v0=np.ones(len(matrix)))
         order = np.argsort(value)
-        value, vector = value[order], vector[:, order]
+        value = value[order]
+        vector = vector[:, order]
     return value[::-1][:number], vector[:, ::-1][:, :number]

@@ -113,7 +113,8 @@ class SpikeHistory(History):
 
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
         """Return the bounded sum over a neuron's counts before each bin; see `History.past`."""
-        before, kernel = counts[:, :-1].transpose(1, 2), self.filters.to(counts).flip(0).T[:, None]
+        before = counts[:, :-1].transpose(1, 2)
+        kernel = self.filters.to(counts).flip(0).T[:, None]
         return self._bounded(functional.conv1d(before, kernel, groups=counts.shape[2]).transpose(1, 2))
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
@@ -130,7 +131,9 @@ class SpikeHistory(History):
         next H bins, summed over the counts that are drawn.
         """
         (batch, n_bins, n_neurons), bins = candidates.shape, self.bins
-        filters, offset, slope = array(self.filters).T.copy(), array(self.offset), array(self.slope)
+        filters = array(self.filters).T.copy()
+        offset = array(self.offset)
+        slope = array(self.slope)
         past = np.zeros((batch * n_neurons, bins + n_bins))
         first = memory["past"] if "past" in memory else self._before_the_trial(filters)
         past.reshape(batch, n_neurons, -1)[..., :bins] = first
@@ -141,7 +144,8 @@ class SpikeHistory(History):
         for time, (start, end) in enumerate(pairwise(candidates.ends())):
             before = past[row[start:end], time]
             here = start + np.flatnonzero(before >= needed[start:end])
-            neuron, rates = candidates.neuron[here], alone[here]
+            neuron = candidates.neuron[here]
+            rates = alone[here]
             drive = slope[neuron] * np.log(rates) if self._uses_logarithm() else drive_of(rates, counts.link)
             drive += offset[neuron] + before[here - start].clip(LOWEST, self.bound)
             count = counts.quantile(rates_of(drive, counts.link), candidates.uniform[here], neuron)
@@ -204,7 +208,8 @@ class SpikeHistory(History):
         """
         super().correct(target, drawn, share)
         half = 0.5 / min(target.bins, drawn.bins)
-        short, late = len(self.filters) // 6, len(self.filters) // 4
+        short = len(self.filters) // 6
+        late = len(self.filters) // 4
         if not short:
             return  # wide bins
         ratio = np.log((target.repeats + half) / (drawn.repeats + half))
@@ -221,10 +226,12 @@ class SpikeHistory(History):
 
     def _fit(self, used: UsedBins, basis: Tensor, counts: CountDistribution, start: Tensor) -> tuple[Tensor, Tensor]:
         """Fit all neurons. Return their coefficients (neuron, base and term) and the mean slope over their spikes."""
-        weights, n_base = start.clone(), basis.shape[1]
+        weights = start.clone()
+        n_base = basis.shape[1]
         slope = torch.zeros(len(start), dtype=start.dtype)
         for neurons in used.blocks(start.shape[1]):
-            logarithmic, limits = self.logarithmic, (LOWEST, self.bound)
+            logarithmic = self.logarithmic
+            limits = (LOWEST, self.bound)
             design = used.design(neurons, basis, counts, logarithmic=logarithmic, limits=limits)
             chosen = torch.from_numpy(neurons)
             distribution = counts.of(chosen)

@@ -138,7 +138,8 @@ class ObservationModel(nn.Module):
             noisy: Whether the rates vary by the noise.
         """
         noise = self.noise if noisy else None
-        parts, states = [], []
+        parts = []
+        states = []
         for rows in batches(len(rates), rates[0].size):
             state = {name: value[rows] for name, value in memory.items()}
             parts.append(self._candidates(rates[rows].astype(np.float64), streams.generators[rows], noise, state))
@@ -214,7 +215,8 @@ class ObservationModel(nn.Module):
             streams: Random streams, one per trial.
             particles: Number of courses of the noise per trial; memory and time grow with it.
         """
-        counts, drive = counts.double().cpu(), drive.double().cpu()
+        counts = counts.double().cpu()
+        drive = drive.double().cpu()
         noise = self.noise
         if noise is None:
             return self.log_prob(counts, drive).sum(2)

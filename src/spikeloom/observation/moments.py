@@ -31,10 +31,12 @@ class Moments:
         n_valid = int(mask.sum())
         fired = (counts > 0) & mask[..., None]
         entries = np.flatnonzero(fired)  # most bins hold no spike
-        number, neuron = counts.reshape(-1)[entries], entries % n_neurons
+        number = counts.reshape(-1)[entries]
+        neuron = entries % n_neurons
         total = np.bincount(neuron, number, n_neurons)
         several = np.bincount(neuron[number >= 2], minlength=n_neurons) / n_valid
-        flat, time = fired.reshape(-1), entries // n_neurons % n_bins
+        flat = fired.reshape(-1)
+        time = entries // n_neurons % n_bins
         repeats = np.zeros((lags, n_neurons))
         for lag in range(1, min(lags, n_bins - 1) + 1):
             early = entries[time < n_bins - lag]

@@ -143,7 +143,8 @@ def box_series(
         before: State after the piece before; empty (no bins) at the beginning of a trial.
         bins: Number of bins of the box.
     """
-    joined, time = np.concatenate((before, white), 1), white.shape[1]
+    joined = np.concatenate((before, white), 1)
+    time = white.shape[1]
     total = joined.copy()
     for lag in range(1, min(bins, joined.shape[1])):
         total[:, lag:] += joined[:, :-lag]

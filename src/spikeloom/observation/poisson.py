@@ -43,7 +43,8 @@ def poisson_quantile(rates: Entries, uniform: Entries) -> Int[NDArray[np.int64],
         guess = np.ceil(scipy.special.pdtrik(uniform[large], rates[large]))
         counts[large] = guess.clip(min=0).astype(np.int64)
     rest = np.flatnonzero(~large)
-    rate, u = rates[rest], uniform[rest]
+    rate = rates[rest]
+    u = uniform[rest]
     term = np.exp(-rate)
     total = term.copy()
     k = 0
@@ -52,7 +53,9 @@ def poisson_quantile(rates: Entries, uniform: Entries) -> Int[NDArray[np.int64],
         if not len(more):
             return counts
         k += 1
-        rest, rate, u = rest[more], rate[more], u[more]
+        rest = rest[more]
+        rate = rate[more]
+        u = u[more]
         term = term[more] * rate / k
         total = total[more] + term
         counts[rest] = k

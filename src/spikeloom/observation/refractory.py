@@ -58,7 +58,8 @@ class Refractory(CountDistribution):
 
     def log_prob(self, counts: Values, rates: Values) -> Values:
         """Return the log-probability of each count in nats, not summed."""
-        rate, q = self.raised(rates), self.q.to(rates)
+        rate = self.raised(rates)
+        q = self.q.to(rates)
         several = torch.log1p(-q) + counts * rate.log() - rate - torch.lgamma(counts + 1)
         one = torch.log(rate * torch.exp(-rate) + q * _several(rate))
         return torch.where(counts == 0, -rate, torch.where(counts == 1, one, several))
@@ -75,7 +76,8 @@ class Refractory(CountDistribution):
         counts = (rates >= at_zero - (1 - kept) * (at_zero - 1 + uniform)).astype(np.int64)
         several = np.flatnonzero((counts > 0) & (2 * kept * (1 - uniform) <= (1 + ROUNDING) * rates**2))
         if len(several):
-            kept, u = kept[several], uniform[several]
+            kept = kept[several]
+            u = uniform[several]
             rate = _poisson_rate(rates[several], 1 - kept)
             # The tail has 1 - q of its Poisson probability, so a number in it is mapped to the Poisson tail.
             counts[several] = poisson_quantile(rate, np.maximum(1 - (1 - u) / kept, 0)).clip(min=1)

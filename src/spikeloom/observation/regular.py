@@ -110,7 +110,8 @@ def _bisected(rates: Entries, share: Entries, uniform: Entries) -> NDArray[np.in
     while (high - low > 1).any():
         middle = (low + high) // 2
         above = _cumulative(middle, rates, share) > uniform
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
+        low = np.where(above, low, middle)
+        high = np.where(above, middle, high)
     return high
 
 

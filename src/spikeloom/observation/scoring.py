@@ -116,7 +116,8 @@ def fisher_scoring(
     """
     penalty = torch.zeros(start.shape[1], dtype=start.dtype)
     penalty[: design.past.shape[2]] = ridge
-    weights, active = start.clone(), torch.arange(len(start))
+    weights = start.clone()
+    active = torch.arange(len(start))
     best = _evaluated(distribution, design, weights, penalty)
     for _ in range(MOST_STEPS):
         gradient = best.score - penalty * weights[active]
@@ -124,7 +125,10 @@ def fisher_scoring(
         rest = torch.nonzero((step * gradient).sum(1) / 2 >= TOLERANCE)[:, 0]  # the gain of a quadratic function
         if not len(rest):
             break
-        active, step, best, design = active[rest], step[rest], best.of(rest), design.of(rest)
+        active = active[rest]
+        step = step[rest]
+        best = best.of(rest)
+        design = design.of(rest)
         distribution = distribution.of(rest)
         new = _evaluated(distribution, design, weights[active] + step, penalty)
         for _ in range(HALVINGS):
@@ -135,7 +139,9 @@ def fisher_scoring(
             halved = _evaluated(distribution.of(worse), design.of(worse), weights[active[worse]] + step[worse], penalty)
             new = new.replaced(worse, halved)
         better = torch.nonzero(new.objective >= best.objective)[:, 0]  # the others are at their largest value
-        active, best, design = active[better], new.of(better), design.of(better)
+        active = active[better]
+        best = new.of(better)
+        design = design.of(better)
         distribution = distribution.of(better)
         weights[active] += step[better]
     return weights
@@ -183,7 +189,8 @@ class UsedBins:
     """
 
     def __init__(self, trials: Trials, rates: TrialRates, bins: int) -> None:
-        self.rates, self.bins = rates, bins
+        self.rates = rates
+        self.bins = bins
         n_trials, time, n_neurons = rates.shape
         padded = np.zeros((n_neurons, n_trials, bins + time), np.float32)
         padded[..., bins:] = trials.counts.transpose(2, 0, 1)
@@ -204,7 +211,8 @@ class UsedBins:
             width: Number of columns of the matrix X.
         """
         sizes = np.array([len(trial) for trial, _ in self.rows])
-        order, first = np.argsort(-sizes, kind="stable"), 0
+        order = np.argsort(-sizes, kind="stable")
+        first = 0
         while first < len(order):
             number = max(1, BLOCK // max(1, width * int(sizes[order[first]])))
             yield order[first : first + number]

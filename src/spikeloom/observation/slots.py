@@ -250,7 +250,8 @@ class History(nn.Module, abc.ABC):
         for time, (first, last) in enumerate(pairwise(candidates.ends())):
             past = array(self.past(torch.from_numpy(drawn[:, time : time + self.bins + 1])))[:, 0]
             here = slice(first, last)
-            trial, neuron = candidates.trial[here], candidates.neuron[here]
+            trial = candidates.trial[here]
+            neuron = candidates.neuron[here]
             rates = rates_of(present[trial, time, neuron] + past[trial, neuron], counts.link)
             drawn[trial, self.bins + time, neuron] = counts.quantile(rates, candidates.uniform[here], neuron)
         memory["history"] = drawn[:, n_bins:].copy()

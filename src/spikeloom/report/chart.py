@@ -125,7 +125,8 @@ class Chart:
             for axis in "xy"
         ]
         if self.diagonal:
-            low, high = min(spans[0][0], spans[1][0]), max(spans[0][1], spans[1][1])
+            low = min(spans[0][0], spans[1][0])
+            high = max(spans[0][1], spans[1][1])
             return low, high, low, high
         (left, right), (bottom, top) = spans
         return left, right, bottom, top
@@ -157,7 +158,8 @@ class Figure:
 def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list[float]:
     """Return round numbers inside [low, high]: steps of 1, 2 or 5 times a power of ten, or powers of ten."""
     if log:
-        first, last = int(np.ceil(np.log10(low) - 1e-9)), int(np.floor(np.log10(high) + 1e-9))
+        first = int(np.ceil(np.log10(low) - 1e-9))
+        last = int(np.floor(np.log10(high) + 1e-9))
         decades = [10.0**power for power in range(first, last + 1)]
         if len(decades) >= 3:
             return decades[:: max(1, len(decades) // count)]
@@ -174,7 +176,8 @@ def _span(values: NDArray[np.float64], log: bool) -> tuple[float, float]:
     good = values[np.isfinite(values) & ((values > 0) if log else True)]
     if not good.size:
         return (1.0, 10.0) if log else (0.0, 1.0)
-    low, high = float(good.min()), float(good.max())
+    low = float(good.min())
+    high = float(good.max())
     if log:
         return (low / 1.1, high * 1.1)
     room = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1

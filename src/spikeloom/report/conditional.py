@@ -33,7 +33,8 @@ def conditional_figures(directions: DirectionReading | str, behavior: BehaviorRe
 
 def of_directions(directions: DirectionReading) -> Figure:
     """Draw requested and decoded directions: every trial, and error, bias and accuracy of each direction."""
-    degrees, charts = f"{directions.name}, degrees", []
+    degrees = f"{directions.name}, degrees"
+    charts = []
     cloud = []
     for side, role in SIDES:
         requested = directions.requested[side] % 360
@@ -90,7 +91,8 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
     cloud = []
     for side, role in SIDES:
         good = np.isfinite(behavior.read[side])
-        requested, read = behavior.requested[side][good], behavior.read[side][good]
+        requested = behavior.requested[side][good]
+        read = behavior.read[side][good]
         keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
         cloud.append(Series("points", role, requested[keep], read[keep]))
         value = behavior.r_squared(side)
@@ -141,8 +143,10 @@ def _paths(behavior: BehaviorReading, trials: NDArray[np.int64]) -> list[Chart]:
 def _plane(requested: NDArray[np.float64], decoded: NDArray[np.float64], title: str, unit: str) -> Chart:
     """Draw one requested path in the plane and its decoded paths, on axes of equal length."""
     both = np.concatenate([requested[None, :, :2], decoded[:, :, :2]])
-    low, high = np.nanmin(both, (0, 1)), np.nanmax(both, (0, 1))
-    middle, reach = (low + high) / 2, 0.54 * float((high - low).max()) or 1.0
+    low = np.nanmin(both, (0, 1))
+    high = np.nanmax(both, (0, 1))
+    middle = (low + high) / 2
+    reach = 0.54 * float((high - low).max()) or 1.0
     lines = [Series("line", "fake", path[:, 0], path[:, 1], name="decoded") for path in decoded]
     lines.append(Series("dashes", "c0", requested[:, 0], requested[:, 1], name="requested"))
     (left, bottom), (right, top) = (middle - reach).tolist(), (middle + reach).tolist()
@@ -190,7 +194,8 @@ def drawn_figure(
         charts.append(_plane(requested[0], decoded[:1], "one trial", unit))
     order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
-    value, good = behavior.r_squared("fake"), np.isfinite(mean).all(1)
+    value = behavior.r_squared("fake")
+    good = np.isfinite(mean).all(1)
     average = r_squared(behavior.requested["fake"][0][good], mean[good])
     words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, behavior.r_squared("real"))]
     caption = (

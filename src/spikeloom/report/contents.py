@@ -64,10 +64,8 @@ def code_space_figure(all_contents: Contents) -> Figure:
 
 def _chart(all_contents: Contents, content: Content) -> Chart:
     plane = all_contents.plane(content)
-    x, y = (
-        all_contents.coordinates[:, 2 * plane],
-        all_contents.coordinates[:, min(2 * plane + 1, all_contents.coordinates.shape[1] - 1)],
-    )
+    x = all_contents.coordinates[:, 2 * plane]
+    y = all_contents.coordinates[:, min(2 * plane + 1, all_contents.coordinates.shape[1] - 1)]
     group = _fifths(content)
     marks = tuple(Series("points", role, x[group == k], y[group == k]) for k, role in enumerate(FIFTHS))
     labels = (f"direction {2 * plane + 1}", f"direction {2 * plane + 2}")
@@ -96,7 +94,8 @@ def _table(all_contents: Contents) -> str:
 
 def _angles(all_contents: Contents) -> str:
     names, angles = all_contents.angles()
-    names, angles = names[:MOST_ANGLES], angles[:MOST_ANGLES, :MOST_ANGLES]
+    names = names[:MOST_ANGLES]
+    angles = angles[:MOST_ANGLES, :MOST_ANGLES]
     if len(names) < 2:
         return ""
     rows = [(name, *(f"{angle:.0f}°" for angle in row)) for name, row in zip(names, angles, strict=True)]

@@ -36,7 +36,8 @@ def page(report: Findings, figures: Sequence[Figure]) -> str:
 
 def document(title: str, body: str) -> str:
     """Return a page around a body, with styles, script and content security policy."""
-    script, style = _text("page.js"), _style()
+    script = _text("page.js")
+    style = _style()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:; "
@@ -108,7 +109,8 @@ def _glance(figures: Sequence[Figure]) -> str:
 
 
 def _tabs(panels: dict[str, str]) -> str:
-    buttons, parts = [], []
+    buttons = []
+    parts = []
     for k, (name, content) in enumerate(panels.items()):
         button = f'type="button" role="tab" id="tab-{k}" aria-controls="panel-{k}" aria-selected="false"'
         buttons.append(f"<button {button}>{escape(name)}</button>")

@@ -50,7 +50,8 @@ def draw(chart: Chart) -> str:
     """Return the chart as one `<svg>` element, with `data-hover` for the page's script; all text is escaped."""
     width, (left, right, top, bottom), size = SIZES[chart.size]
     if chart.names:  # a dot plot: leave a margin for the names
-        width, left = 560, 210
+        width = 560
+        left = 210
     inner = width - left - right
     height = top + bottom + (inner if chart.diagonal else inner / chart.wide)
     low_x, high_x, low_y, high_y = chart.bounds()
@@ -88,7 +89,8 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
         parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 15:.1f}" text-anchor="middle">{value}</text>')
     parts.append(f'<path class="axis" d="M{left} {top}V{bottom:.1f}H{right}"/>')
     if chart.size in ("full", "medium"):
-        center, middle = (left + right) / 2, (top + bottom) / 2
+        center = (left + right) / 2
+        middle = (top + bottom) / 2
         at_x = f'x="{center:.0f}" y="{bottom + 32:.1f}" text-anchor="middle"'
         at_y = f'x="12" y="{middle:.0f}" text-anchor="middle" transform="rotate(-90 12 {middle:.0f})"'
         parts.append(f'<text class="label" {at_x}>{escape(chart.x_label)}</text>')
@@ -105,11 +107,13 @@ def _places(low: float, high: float, scale: Scale, count: int) -> list[tuple[str
 
 def _marks(one: Series, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> str:
     """Return a series as one path, without the marks outside the axes."""
-    x, y = across(one.x), up(one.y)
+    x = across(one.x)
+    y = up(one.y)
     left, top, right, bottom = box
     inside = np.isfinite(x) & np.isfinite(y) & (x >= left - 1) & (x <= right + 1) & (y >= top - 1) & (y <= bottom + 1)
     if one.kind in ("points", "ticks"):
-        x, y = x[inside], y[inside]
+        x = x[inside]
+        y = y[inside]
         tail = "h0" if one.kind == "points" else f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"
         y = y if one.kind == "points" else y - 0.45 * abs(up.factor)
         path = "".join(f"M{a:.1f} {b:.1f}{tail}" for a, b in zip(x, y, strict=True))
@@ -117,7 +121,8 @@ def _marks(one: Series, across: Scale, up: Scale, box: tuple[float, float, float
         return f'<path class="{one.kind}{dense} {one.role}" d="{path}"/>'
     y = np.clip(y, top, bottom)
     if one.kind == "steps":  # each value holds until the next
-        x, y = np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
+        x = np.repeat(x, 2)[1:]
+        y = np.repeat(y, 2)[:-1]
     good = np.isfinite(x) & np.isfinite(y)
     path = "".join(
         f"{'L' if k and good[k - 1] else 'M'}{a:.1f} {b:.1f}"

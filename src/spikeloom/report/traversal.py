@@ -88,12 +88,14 @@ def code_figure(
         reference: Trials with codes on which the directions are fitted; `encoded` if absent.
     """
     directions = Directions.of(encoded if reference is None else reference, names)
-    read, true = directions.predict(np.asarray(encoded.codes)), variables(encoded, names)
+    read = directions.predict(np.asarray(encoded.codes))
+    true = variables(encoded, names)
     marks = []
     dots = []
     group_names = np.unique(groups)
     for number, group in enumerate(group_names):
-        rows, role = groups == group, COLORS[number % GROUPS_SHOWN]
+        rows = groups == group
+        role = COLORS[number % GROUPS_SHOWN]
         marks.append(Series("points", role, read[rows, 0], read[rows, 1], str(group)))
         middle = true[rows].mean(0, keepdims=True)
         dots.append(Series("points", "guide", middle[:, 0], middle[:, 1], f"{group}, true"))
@@ -114,7 +116,8 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
         errors: Held-out error at each weight.
         unit: Unit of the errors.
     """
-    x, y = np.asarray(cosines, float), np.asarray(errors, float)
+    x = np.asarray(cosines, float)
+    y = np.asarray(errors, float)
     labels = [f"{weight:g}" for weight in weights]
     dots = tuple(
         Series("points", COLORS[k % len(COLORS)], x[k : k + 1], y[k : k + 1], label) for k, label in enumerate(labels)
@@ -136,12 +139,16 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
 
 def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
     """Draw mean decoded paths, end points, and achieved against requested changes."""
-    amounts, along = _amounts(traversal), str(traversal.conditions["traversal_along"][0])
-    last, roles = ends(decoded, traversal.lengths)[:, :2], _roles(len(amounts))
+    amounts = _amounts(traversal)
+    along = str(traversal.conditions["traversal_along"][0])
+    last = ends(decoded, traversal.lengths)[:, :2]
+    roles = _roles(len(amounts))
     shortest = int(traversal.lengths.min())
-    paths, dots = [], []
+    paths = []
+    dots = []
     for amount, role in zip(amounts, roles, strict=True):
-        rows, word = traversal.conditions["traversal"] == amount, f"{amount:+.3g}"
+        rows = traversal.conditions["traversal"] == amount
+        word = f"{amount:+.3g}"
         mean = decoded[rows, :shortest, :2].mean(0)
         paths.append(Series("line", role, mean[:, 0], mean[:, 1], word))
         dots.append(Series("points", role, last[rows, 0], last[rows, 1], word))
@@ -198,7 +205,8 @@ def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple
 
 def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each end point minus the end point of the same trial at the smallest requested change."""
-    amount, trial = np.asarray(traversal.conditions["traversal"], float), traversal.conditions["traversal_trial"]
+    amount = np.asarray(traversal.conditions["traversal"], float)
+    trial = traversal.conditions["traversal_trial"]
     middle = amount == _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
     home = dict(zip(trial[middle].tolist(), last[middle], strict=True))
     return last - np.stack([home[number] for number in trial.tolist()])
@@ -206,7 +214,8 @@ def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64
 
 def _unit_figure(traversal: Trials) -> Figure:
     """Draw the mean response, at each point of the traversal, of the neurons that change most."""
-    amounts, along = _amounts(traversal), str(traversal.conditions["traversal_along"][0])
+    amounts = _amounts(traversal)
+    along = str(traversal.conditions["traversal_along"][0])
     shortest = int(traversal.lengths.min())
     rates = traversal.rates
     activity = (

@@ -82,7 +82,8 @@ def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) 
 
     Each bin is the mean over the trials that are long enough to have it. `time` is the number of returned bins.
     """
-    counts, lengths = trials.counts[rows][:, :time], trials.lengths[rows]
+    counts = trials.counts[rows][:, :time]
+    lengths = trials.lengths[rows]
     reach = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
     sums = counts.sum(0, dtype=np.float64)
     width = sd / trials.bin_width
@@ -117,7 +118,9 @@ def one_raster(
     last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
     counts = trials.counts[trial, :last][:, order]
     bins, rows = np.nonzero(counts)
-    bins, rows = bins[:MOST_SPIKES], rows[:MOST_SPIKES]  # more spikes only if one neuron alone has more
+    # more spikes only if one neuron alone has more
+    bins = bins[:MOST_SPIKES]
+    rows = rows[:MOST_SPIKES]
     span = (last if time is None else time) * trials.bin_width
     return Chart(
         title or f"trial {trial}",
@@ -136,7 +139,8 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
     shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
     matched = bool(shared) and shared != [""]
     time = max(common_time(real, fake), 1)
-    order, charts = in_raster(real, time, fake), []
+    order = in_raster(real, time, fake)
+    charts = []
     for trials, role in sides_of(real, fake):
         if matched:
             members = groups(trials, condition)
@@ -159,7 +163,8 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
 
 def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
     """Return rasters of generated trials and their nearest training trials; `pairs` (pair, 2) holds both indices."""
-    order, charts = in_raster(train, max(train.n_bins, fake.n_bins), fake), []
+    order = in_raster(train, max(train.n_bins, fake.n_bins), fake)
+    charts = []
     for mine, theirs in pairs[:most].tolist():
         time = int(max(fake.lengths[mine], train.lengths[theirs]))
         title = f"generated {mine}"
@@ -189,13 +194,15 @@ def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str |
 
 def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons: int = 3) -> Figure:
     """Return mean rates per condition: of all neurons together, and of those whose recorded mean rate changes most."""
-    members, fake_members = groups(real, condition), groups(fake, condition)
+    members = groups(real, condition)
+    fake_members = groups(fake, condition)
     if not set(members) <= set(fake_members):  # the generated trials were not conditioned: compare over all trials
         condition = None
         members = groups(real, None)
         fake_members = groups(fake, None)
     values = list(members)[:: max(1, -(-len(members) // 8))]
-    time, edge = common_time(real, fake), (np.arange(common_time(real, fake)) + 0.5) * real.bin_width
+    time = common_time(real, fake)
+    edge = (np.arange(common_time(real, fake)) + 0.5) * real.bin_width
     sides = [
         {value: mean_rates(trials, where[value], sd=PSTH_SD, time=time) for value in values}
         for trials, where in ((real, members), (fake, fake_members))
@@ -228,7 +235,8 @@ def population_counts(real: Trials, fake: Trials) -> Figure:
     sums = [trials.counts.sum(2, dtype=np.int64)[trials.mask] for trials in (real, fake)]
     top = int(max(values.max(initial=0) for values in sums)) + 1
     shares = [np.bincount(values, minlength=top + 1) / max(len(values), 1) for values in sums]
-    values, charts = np.arange(top + 1), []
+    values = np.arange(top + 1)
+    charts = []
     for log in ("", "y"):
         series = []
         for share, (_, role) in zip(shares, sides_of(real, fake), strict=True):
@@ -305,7 +313,8 @@ def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = N
 
 def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
     """Return condition means (or single trials) on the first two principal components of the recorded side."""
-    members, fake_members = groups(real, condition), groups(fake, condition)
+    members = groups(real, condition)
+    fake_members = groups(fake, condition)
     named = condition is not None and set(members) <= set(fake_members)
     values = list(members)[:: max(1, -(-len(members) // 8))] if named else list(range(min(8, len(real), len(fake))))
     time = common_time(real, fake)
@@ -323,7 +332,8 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
         axes = np.pad(axes, ((0, 2 - len(axes)), (0, 0)))
     placed = [((side - center) / scale) @ axes.T for side in sides]
     points = np.concatenate([side.reshape(-1, 2) for side in placed])
-    middle, reach = (points.max(0) + points.min(0)) / 2, 0.54 * float(np.ptp(points, axis=0).max()) or 1.0
+    middle = (points.max(0) + points.min(0)) / 2
+    reach = 0.54 * float(np.ptp(points, axis=0).max()) or 1.0
     (left, bottom), (right, top) = (middle - reach).tolist(), (middle + reach).tolist()
     charts = []
     for side, title in zip(placed, ("Recorded", "Generated"), strict=True):

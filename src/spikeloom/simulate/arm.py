@@ -77,7 +77,8 @@ class State(NamedTuple):
 
 def rest(start: Values, *, xp: ModuleType) -> State:
     """Return the state of an arm that rests with its hand at `start` (trial, 2), m from the workspace centre."""
-    x, y = start[:, 0] + WORKSPACE[0], start[:, 1] + WORKSPACE[1]
+    x = start[:, 0] + WORKSPACE[0]
+    y = start[:, 1] + WORKSPACE[1]
     first, second = LINKS
     elbow = xp.arccos((x**2 + y**2 - first**2 - second**2) / (2 * first * second))
     reach = xp.arctan2(second * xp.sin(elbow), first + second * xp.cos(elbow))
@@ -89,7 +90,8 @@ def rest(start: Values, *, xp: ModuleType) -> State:
 
 def hand(angle: Values, *, xp: ModuleType) -> Values:
     """Return the position of the fingertip (trial, 2), m from the centre of the workspace."""
-    shoulder, both = angle[:, 0], angle[:, 0] + angle[:, 1]
+    shoulder = angle[:, 0]
+    both = angle[:, 0] + angle[:, 1]
     x = LINKS[0] * xp.cos(shoulder) + LINKS[1] * xp.cos(both) - WORKSPACE[0]
     y = LINKS[0] * xp.sin(shoulder) + LINKS[1] * xp.sin(both) - WORKSPACE[1]
     return xp.stack([x, y], -1)
@@ -130,9 +132,12 @@ def _gated(weights: Mapping[str, Values], hidden: Values, seen: Values, xp: Modu
 def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType) -> Values:
     """Return the angular acceleration of the joints, rad/s^2 (trial, 2)."""
     one = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
-    two, three = MASS * LINKS[0] * CENTRE_OF_MASS, INERTIA[1]
-    cosine, sine = xp.cos(angle[:, 1]), xp.sin(angle[:, 1])
-    fast, slow = speed[:, 0], speed[:, 1]
+    two = MASS * LINKS[0] * CENTRE_OF_MASS
+    three = INERTIA[1]
+    cosine = xp.cos(angle[:, 1])
+    sine = xp.sin(angle[:, 1])
+    fast = speed[:, 0]
+    slow = speed[:, 1]
     push = [
         sum(
             arms[joint] * force * activity[:, k]

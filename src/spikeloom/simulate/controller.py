@@ -63,7 +63,8 @@ def _loss(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
     target = torch.tensor(rng.uniform(-BOX, BOX, (BATCH, 2)), dtype=torch.float32)
     go_at = torch.tensor(rng.integers(10, 25, (BATCH, 1)))
     noise = torch.tensor(rng.standard_normal((BINS, BATCH, arm.INPUTS + arm.UNITS)), dtype=torch.float32)
-    state, total = arm.rest(start, xp=torch), torch.zeros(())
+    state = arm.rest(start, xp=torch)
+    total = torch.zeros(())
     for time in range(BINS):
         go = (time >= go_at).float()
         state = arm.step(weights, state, target * (time >= arm.TARGET_AT), go, noise[time], xp=torch)

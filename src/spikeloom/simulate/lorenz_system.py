@@ -95,15 +95,21 @@ def poisson_of(rates: Float[np.ndarray, "*axes"], uniform: Float[np.ndarray, "*a
     Poisson generator. It is valid for rates up to a few hundred; beyond, P(0) underflows.
     """
     counts = np.zeros(rates.size, np.uint8)
-    mean, left = rates.ravel().astype(np.float64), uniform.ravel()
+    mean = rates.ravel().astype(np.float64)
+    left = uniform.ravel()
     chance = np.exp(-mean)
     index = np.flatnonzero(left >= chance)
-    left, mean, chance = left[index] - chance[index], mean[index], chance[index]
+    left = left[index] - chance[index]
+    mean = mean[index]
+    chance = chance[index]
     for count in range(1, 256):
         counts[index] = count
         chance = chance * mean / count
         more = left >= chance
-        index, left, mean, chance = index[more], left[more] - chance[more], mean[more], chance[more]
+        index = index[more]
+        left = left[more] - chance[more]
+        mean = mean[more]
+        chance = chance[more]
         if not index.size:
             break
     return counts.reshape(rates.shape)

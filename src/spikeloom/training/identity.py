@@ -161,9 +161,11 @@ def _refuse_unknown(folder: Path) -> None:
 def differences(recorded: Mapping[str, object], mine: Mapping[str, object]) -> Iterator[str]:
     """Describe each entry that differs."""
     for group in mine:
-        before, now = recorded.get(group), mine[group]
+        before = recorded.get(group)
+        now = mine[group]
         if isinstance(before, Mapping) and isinstance(now, Mapping):
-            old, new = _flat(before), _flat(now)
+            old = _flat(before)
+            new = _flat(now)
             for key in dict.fromkeys([*new, *old]):
                 if old.get(key, ABSENT) != new.get(key, ABSENT):
                     yield _words(f"{group}: {key}", old.get(key, ABSENT), new.get(key, ABSENT))

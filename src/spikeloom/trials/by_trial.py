@@ -86,7 +86,9 @@ def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
         raise SettingError('axes must be "trial neuron" or "neuron trial".', f"It was {axes!r}.", FORM)
     names = None
     if isinstance(times, Mapping):  # neuron -> its trials
-        names, times, axes = [str(name) for name in times], list(times.values()), "neuron trial"
+        names = [str(name) for name in times]
+        times = list(times.values())
+        axes = "neuron trial"
     if hasattr(times, "segments"):
         times = times.segments
     outer = [_entries(each) for each in times]
@@ -179,7 +181,9 @@ def _whole_bins(start: float, stop: float, width: float) -> int:
 
 def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCounts:
     """Count the spikes of each neuron in each bin. Times may be unsorted."""
-    n_trials, n_bins, n_neurons = len(times), len(edges) - 1, len(times[0])
+    n_trials = len(times)
+    n_bins = len(edges) - 1
+    n_neurons = len(times[0])
     limits = np.rint(edges * 1e9)  # whole numbers, exact in float64 for any window below 97 days
     counts = np.zeros((n_trials, n_bins, n_neurons), np.int64)
     missing = 0

@@ -239,7 +239,8 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
             if not hits.any() and column:
                 hits = np.array([value == entry for value in column])
             if not hits.any() and column and bounds is not None:
-                low, high = int(bounds["first"]), int(bounds["last"])
+                low = int(bounds["first"])
+                high = int(bounds["last"])
                 hits = np.array([value.isdigit() and low <= int(value) <= high for value in column])
         if not hits.any():
             there = "ids" if "id" in table else "names" if "name" in table else "positions"

@@ -54,13 +54,15 @@ def order_like(
         ShapeError: Both sides identify their neurons, and the sets differ. The message names examples.
     """
     for column in COLUMNS:
-        names, wanted = _labels(neuron_table, column), _labels(like, column)
+        names = _labels(neuron_table, column)
+        wanted = _labels(like, column)
         if names is None or wanted is None:
             continue
         if names == wanted:
             return None
         if set(names) != set(wanted):
-            only_mine, only_theirs = _listed(set(names) - set(wanted)), _listed(set(wanted) - set(names))
+            only_mine = _listed(set(names) - set(wanted))
+            only_theirs = _listed(set(wanted) - set(names))
             differences = [f"only {mine} have ({only_mine})"] * bool(only_mine)
             differences += [f"only {theirs} have ({only_theirs})"] * bool(only_theirs)
             raise ShapeError(

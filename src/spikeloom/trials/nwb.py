@@ -94,7 +94,9 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
 
 def _session(pynwb: ModuleType, fields: Fields) -> "NWBFile":
     """Return the NWB file in memory."""
-    counts, lengths, width = fields["counts"], fields["lengths"], fields["bin_width"]
+    counts = fields["counts"]
+    lengths = fields["lengths"]
+    width = fields["bin_width"]
     source = fields["source"] or "unknown"
     file = pynwb.NWBFile(
         session_description=f"Trials from {source}, binned at {width:g} s and {CLOCK}; "

@@ -40,7 +40,8 @@ def check_padding(lengths: NDArray[np.int64], n_neurons: int, bin_width: float, 
     """
     if not len(lengths):
         return
-    longest, valid = int(lengths.max()), int(lengths.sum())
+    longest = int(lengths.max())
+    valid = int(lengths.sum())
     padded = longest * len(lengths)
     if padded - valid <= MOST_PADDING * valid:
         return

@@ -48,7 +48,8 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
     """
     lengths = np.concatenate([part.lengths for part in parts])
     check_padding(lengths, parts[0].n_neurons, parts[0].bin_width)
-    time, left_out = max(part.n_bins for part in parts), _LeftOut(len(parts))
+    time = max(part.n_bins for part in parts)
+    left_out = _LeftOut(len(parts))
     arrays: Fields = {"lengths": lengths}
     for name in ("counts", "rates", "latents"):
         arrays[name] = _padded([getattr(part, name) for part in parts], time, left_out, name)

@@ -66,7 +66,8 @@ def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Row
             size = _first_part(len(stretch), fraction)
             first.append(stretch[:size])
             second.append(stretch[size:])
-    one, two = np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
+    one = np.sort(np.concatenate(first))
+    two = np.sort(np.concatenate(second))
     shared_one, shared_two = shared_between(trials, one, two)
     larger_first = len(one) >= len(two)
     left_out = int((shared_one if larger_first else shared_two).sum())
@@ -104,7 +105,8 @@ def sharing(trials: "Trials", rows: Rows) -> NDArray[np.bool_]:
     """Mark the trials of one recording that overlap in time with another trial of the same recording (row,)."""
     starts, ends = _spans(trials, rows)
     order = np.argsort(starts, kind="stable")
-    starts, ends = starts[order], ends[order]
+    starts = starts[order]
+    ends = ends[order]
     latest = np.maximum.accumulate(ends)
     shared = np.zeros(len(rows), bool)
     shared[order[1:]] |= starts[1:] < latest[:-1]
@@ -116,7 +118,8 @@ def shared_between(trials: "Trials", one: Rows, two: Rows) -> tuple[NDArray[np.b
     """Mark the trials of each part that overlap in time with a trial of the other part, of the same recording."""
     marks = np.zeros(len(trials), bool)
     for rows in _recordings(trials):
-        mine, theirs = np.intersect1d(rows, one), np.intersect1d(rows, two)
+        mine = np.intersect1d(rows, one)
+        theirs = np.intersect1d(rows, two)
         marks[mine] = _overlapping(trials, mine, theirs)
         marks[theirs] = _overlapping(trials, theirs, mine)
     return marks[one], marks[two]

@@ -214,7 +214,8 @@ class Trials:
     def _lengths_in_words(self) -> str:
         if not len(self):
             return "0"
-        shortest, longest = self.lengths.min(), self.lengths.max()
+        shortest = self.lengths.min()
+        longest = self.lengths.max()
         return f"{longest}" if shortest == longest else f"{shortest} to {longest}"
 
     def plot(self, *, trial: int = 0) -> "Figure":
@@ -471,7 +472,8 @@ class Trials:
             bin_width: Width of a bin, in seconds or with a unit.
             fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, already (trial, time, ...).
         """
-        counts, names = objects.plain(array), axes.split()
+        counts = objects.plain(array)
+        names = axes.split()
         if sorted(names) not in (["neuron", "time", "trial"], ["neuron", "time"]) or counts.ndim != len(names):
             raise ShapeError(
                 'axes must name each axis of the array once, with the words "trial", "time" and "neuron".',
@@ -479,7 +481,8 @@ class Trials:
                 'For (neuron, trial, time) give axes="neuron trial time".',
             )
         if "trial" not in names:
-            counts, names = counts[None], ["trial", *names]
+            counts = counts[None]
+            names = ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
         made = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
         check_padding(

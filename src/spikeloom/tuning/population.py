@@ -149,7 +149,8 @@ def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str
     try:
         member = tune.with_parameters(_member, search=search, aim=aim)
         member = tune.with_resources(member, {"cpu": search.space.schedule.cpus, "gpu": search.space.schedule.gpus})
-        folder, space = search.out / "population", {"start": tune.grid_search(_beginnings(search))}
+        folder = search.out / "population"
+        space = {"start": tune.grid_search(_beginnings(search))}
         if tune.Tuner.can_restore(str(folder)):
             tuner = tune.Tuner.restore(str(folder), trainable=member, param_space=space, resume_errored=True)
         else:
@@ -265,7 +266,8 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
     from ray import tune
 
     keep_freed_memory()  # in the worker process
-    start, schedule = config["start"], search.space.schedule
+    start = config["start"]
+    schedule = search.space.schedule
     with ExitStack() as stack:
         checkpoint = tune.get_checkpoint()
         before = None if checkpoint is None else Path(stack.enter_context(checkpoint.as_directory()))
@@ -273,7 +275,8 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
         while done < schedule.generations:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             result = generation(search, aim, start["settings"], start["lineage"], done, before=before, folder=folder)
-            done, before = done + 1, folder
+            done = done + 1
+            before = folder
             (folder / "generation.json").write_text(json.dumps(done))
             member = int(Path(tune.get_context().get_trial_dir()).name)
             reported: Reported = {**result, "member": member, "generation": done}

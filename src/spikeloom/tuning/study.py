@@ -195,7 +195,8 @@ def _attempt(trial: FrozenTrial, search: Search) -> Attempt:
 
 def _line(done: Sequence[Attempt], number: int, unit: str) -> str:
     """Return a line about an attempt and the best one so far."""
-    one, leader = done[number], best(done)
+    one = done[number]
+    leader = best(done)
     words = f"{one.state}: {one.message}" if one.message else one.state
     if one.score is not None:
         words += f", {one.score:.4g} {unit}"

@@ -171,7 +171,8 @@ class Model(nn.Module, abc.ABC):
     def build_for_inference(self, facts: Facts) -> None:
         """Build this model as a part of another one, which trains its `inference_stages` and uses its `encode`."""
         self.build_inference(facts)
-        self._facts, self._only_infers = facts, True
+        self._facts = facts
+        self._only_infers = True
 
     @final
     def fit(
@@ -381,7 +382,8 @@ class Model(nn.Module, abc.ABC):
         self._check_options(condition=condition, guidance=guidance, sampler=sampler)
         if batch < 1:
             raise SettingError("Live trials need batch >= 1.", f"It was {batch}.", "Leave it out for one trial.")
-        facts, strength = self.facts, self.guidance if guidance is None else guidance
+        facts = self.facts
+        strength = self.guidance if guidance is None else guidance
         self.eval()
         if self.capabilities.stream and not self.capabilities.live:
             series = StreamConditions(facts.conditions, condition, seed=seed)
@@ -493,7 +495,8 @@ class Model(nn.Module, abc.ABC):
     def _training_in_words(self) -> str:
         if self._facts is None:
             return "not trained"
-        lengths, facts = list(self._facts.lengths), self._facts
+        lengths = list(self._facts.lengths)
+        facts = self._facts
         bins = f"{lengths[0]}" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)}"
         return f"trained on {facts.n_trials} trials of {bins} bins of {1000 * facts.bin_width:g} ms"
 
@@ -543,7 +546,8 @@ class Model(nn.Module, abc.ABC):
 
     def _identity(self, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> Identity:
         """Return the identity of a training run of this model."""
-        signal, columns = self.reads, self.condition
+        signal = self.reads
+        columns = self.condition
         return run_identity(
             describe(self),
             trials_identity(trials, signal=signal, columns=columns),

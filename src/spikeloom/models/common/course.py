@@ -98,7 +98,9 @@ class StreamedCourse(Course):
     """
 
     def __init__(self, stream: Iterator[Generated], conditions: StreamConditions, *, lookahead: int) -> None:
-        self.stream, self.conditions, self.lookahead = stream, conditions, lookahead
+        self.stream = stream
+        self.conditions = conditions
+        self.lookahead = lookahead
         self.waiting: Generated | None = None  # bins that are generated, but were not yet returned
 
     @torch.no_grad()
@@ -120,7 +122,8 @@ class StreamedCourse(Course):
                 )
             self.waiting = piece if self.waiting is None else end_to_end([self.waiting, piece])
         self.conditions.labels(n_bins)  # a live trial has no labels, so they need not be kept
-        result, self.waiting = self.waiting.bins(0, n_bins), self.waiting.bins(n_bins, self.waiting.counts.shape[1])
+        result = self.waiting.bins(0, n_bins)
+        self.waiting = self.waiting.bins(n_bins, self.waiting.counts.shape[1])
         return result
 
     def state(self) -> dict[str, Array]:

@@ -45,8 +45,11 @@ class FactorCourse(Course):
         readout: nn.Linear,
         observation: ObservationModel,
     ) -> None:
-        self.start, self.generator, self.input_prior = start, generator, input_prior
-        self.readout, self.observation = readout, observation
+        self.start = start
+        self.generator = generator
+        self.input_prior = input_prior
+        self.readout = readout
+        self.observation = observation
         self.units = state
         self.inputs: Float[Tensor, "trial input"] | None = None  # those of the bin before; None in the first bin
         self.memory: Memory = {}

@@ -75,8 +75,10 @@ class LatentModel(Model, abc.ABC):
                 f"It got n_neurons={n_neurons}, n_latents={n_latents} and a width of {autoencoder_settings.width}.",
                 f"For {n_latents} latents choose a width such as {max(1, n_latents) * 4}.",
             )
-        self.n_neurons, self.n_latents = n_neurons, n_latents
-        self.autoencoder_settings, self.autoencoder_plan = autoencoder_settings, autoencoder_plan
+        self.n_neurons = n_neurons
+        self.n_latents = n_latents
+        self.autoencoder_settings = autoencoder_settings
+        self.autoencoder_plan = autoencoder_plan
         self.readout = Readout(observation, calibrated=autoencoder_settings.calibrate)
 
     @property
@@ -116,14 +118,17 @@ class LatentModel(Model, abc.ABC):
     def autoencoder_stage(self, trials: Trials, validation: Trials | None) -> Stage:
         """Return the training stage of the autoencoder, which begins at the mean counts of the training trials."""
         self.readout.start(trials)
-        data, held_out = as_tensors(trials), None if validation is None else as_tensors(validation)
+        data = as_tensors(trials)
+        held_out = None if validation is None else as_tensors(validation)
         networks = nn.ModuleList((self.encoder, self.readout.decoder))
         return Stage("autoencoder", networks, self.reconstruction, data, self.autoencoder_plan, held_out)
 
     @final
     def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the loss of the autoencoder, a sum over the valid entries, and the number of these."""
-        settings, counts, mask = self.autoencoder_settings, batch["counts"].float(), batch["mask"]
+        settings = self.autoencoder_settings
+        counts = batch["counts"].float()
+        mask = batch["mask"]
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         share: float | Tensor = settings.dropout
         if settings.most_dropout is not None:

@@ -29,7 +29,8 @@ def latent_autoregression(
     """
     settings = DynamicsSettings()
     n_latents = latents.shape[2]
-    reference, valid = torch.from_numpy(latents.astype(np.float64)), torch.from_numpy(mask)
+    reference = torch.from_numpy(latents.astype(np.float64))
+    valid = torch.from_numpy(mask)
     no_inputs = reference[..., :0]
     clock = Clock(settings.n_hats, longest=latents.shape[1])
     clock.fit(reference, no_inputs, valid, settings.clock)

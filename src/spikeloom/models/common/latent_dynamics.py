@@ -94,7 +94,9 @@ class Dynamics(nn.Module):
 
     def fit(self, data: Mapping[str, Tensor], settings: DynamicsSettings) -> None:
         """Fit clock, code and autoregression to the latents, conditions and mask of training trials."""
-        latents, inputs, mask = data["latents"], data["inputs"], data["mask"]
+        latents = data["latents"]
+        inputs = data["inputs"]
+        mask = data["mask"]
         self.usual.copy_(inputs[mask].mean(0))
         self.autoregression.clock.fit(latents, inputs, mask, settings.clock)
         self.code.fit(self.autoregression.clock, latents, inputs, mask, ridge=settings.ridge)

@@ -47,7 +47,8 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
 
     def infer(rows: np.ndarray) -> Inferred:
         streams = Streams(0, Purpose.CALIBRATE, 2, rows)
-        counts, mask = torch.from_numpy(trials.counts[rows].astype(np.float32)), torch.from_numpy(trials.mask[rows])
+        counts = torch.from_numpy(trials.counts[rows].astype(np.float32))
+        mask = torch.from_numpy(trials.mask[rows])
         part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * parts).long()
         unseen = torch.zeros_like(counts)
         for number in range(parts):

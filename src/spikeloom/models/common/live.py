@@ -46,7 +46,8 @@ class LiveConditions:
         requested = conditions.requested(condition)
         if requested:
             conditions.check_complete(requested)
-        self.conditions, self.batch = conditions, batch
+        self.conditions = conditions
+        self.batch = batch
         self.present = bool(requested)
         self.values: dict[str, Array] = {}
         self._encoded: Condition | None = None
@@ -104,7 +105,9 @@ class LiveConditions:
 
     def _rows(self, one: NamedCondition, value: ArrayLike) -> Array:
         """Return a value as one row for each trial: (batch,) for single values of columns, else (batch, dim)."""
-        name, size, array = one.name, one.size, np.asarray(value)
+        name = one.name
+        size = one.size
+        array = np.asarray(value)
         axes = (size,) if one.per_bin or size > 1 else ()
         if array.shape == () and axes == (1,):
             array = array.reshape(1)
@@ -134,8 +137,11 @@ class Live:
     """
 
     def __init__(self, course: Course, conditions: LiveConditions, *, batch: int) -> None:
-        self.bins, self.lookahead = 0, course.lookahead
-        self._course, self._conditions, self._batch = course, conditions, batch
+        self.bins = 0
+        self.lookahead = course.lookahead
+        self._course = course
+        self._conditions = conditions
+        self._batch = batch
         self._last: Generated | None = None
 
     def step(self, condition: StepCondition = None) -> Array:

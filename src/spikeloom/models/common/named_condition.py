@@ -313,7 +313,8 @@ class NamedCondition:
         """Return a sentence if a value of (row, dim) lies outside the range of the training trials."""
         if self.kind == "circular":
             return self._outside_arc(rows)
-        below, above = rows < np.array(self.low) - RANGE_TOLERANCE, rows > np.array(self.high) + RANGE_TOLERANCE
+        below = rows < np.array(self.low) - RANGE_TOLERANCE
+        above = rows > np.array(self.high) + RANGE_TOLERANCE
         if not (below | above).any():
             return ""
         span = ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(self.low, self.high, strict=True))

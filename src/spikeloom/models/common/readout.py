@@ -150,7 +150,8 @@ class Readout(nn.Module):
 
     def draw(self, latents: Latents, source: Source, streams: Streams, memory: Memory | None = None) -> Generated:
         """Draw counts, with rates and latents, of trials or of pieces of trials; see `ObservationModel.sample`."""
-        drive, observation = self.drive(latents, source), self.of(source).observation
+        drive = self.drive(latents, source)
+        observation = self.of(source).observation
         rates = observation.rates(drive).cpu().numpy()
         counts = observation.sample(drive, streams, memory)
         return Generated(counts, rates, latents.cpu().numpy())
