@@ -225,6 +225,8 @@ def test_spike_history_is_fitted_on_top():
     fake = one.sample(80, seed=1, progress=False)
     assert fake.counts.mean() == pytest.approx(data.counts.mean(), rel=0.1)
     assert any(value.any() for name, value in one.observation.named_buffers() if "weight" in name or "filter" in name)
+    assert one.history[-1]["stage"] == "readout"
+    assert set(one.history[-1]["parts"]) == {"observation model"}
 
 
 def test_bits_per_spike_of_unseen_counts(fitted):

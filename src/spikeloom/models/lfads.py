@@ -59,6 +59,7 @@ from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import STRICT
 from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
 from spikeloom.trials import Trials
 
@@ -233,8 +234,8 @@ class LFADS(Coded):
         facts = self.facts
         return self.n_neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
 
-    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """Train all networks in one stage; see `Model.stages`."""
+    def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
+        """Train all networks in one stage, then fit the observation model, if it has statistics; see `Model.stages`."""
         mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
@@ -248,8 +249,12 @@ class LFADS(Coded):
         self.posterior_sd.copy_(torch.from_numpy(posterior.sd))
         self.space.measure(posterior.mean)
         if list(self.observation.buffers()):
-            seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
-            self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
+            yield Calculation("readout", {"observation model": lambda: self._fit_observation(trials)})
+
+    def _fit_observation(self, trials: Trials) -> None:
+        """Fit the observation model to rates that are each inferred with their own count hidden."""
+        seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
+        self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the loss, summed over trials, and the number of valid entries; see `LossSettings.validation`."""
