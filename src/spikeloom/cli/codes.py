@@ -15,11 +15,11 @@ def codes(
     *,
     runs: Annotated[
         list[Path],
-        typer.Argument(help="Run folders of models with codes. Codes of several runs (seeds) are compared."),
+        typer.Argument(help="Run folders of models with codes. With several runs (seeds), their codes are compared."),
     ],
     data: Annotated[Path, typer.Option(help="Trials file of the trials on which variables are decoded.")],
     reference: Annotated[
-        Path, typer.Option(help="Trials file of other trials, to which the decoders are fitted: the training trials.")
+        Path, typer.Option(help="Trials file of the training trials, to which the decoders are fitted.")
     ],
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Page to write (.html).")],

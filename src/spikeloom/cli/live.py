@@ -26,27 +26,33 @@ Protocol = Literal["tcp", "udp", "lsl"]
 def live(
     *,
     run: Run,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of tcp and udp; 0 chooses a free one.")] = 8765,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of tcp and udp. 0 chooses a free one.")] = 8765,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. The default accepts programs of this machine only.")
+        str, typer.Option(help="Address to listen on. By default only programs on this machine can connect.")
     ] = "127.0.0.1",
     protocol: Annotated[
-        Protocol, typer.Option(help="JSON lines over tcp, JSON datagrams over udp, or streams of LSL.")
+        Protocol,
+        typer.Option(help="JSON lines over tcp, JSON datagrams over udp, or streams of the Lab Streaming Layer (lsl)."),
     ] = "tcp",
     pace: Annotated[
         Literal["clock", "request"],
-        typer.Option(help="A bin when it ends on the clock of this machine, or one for each message (tcp, udp)."),
+        typer.Option(
+            help="clock: send each bin when it ends in real time. request: send one bin per message (tcp, udp)."
+        ),
     ] = "clock",
     condition: Annotated[
         list[str] | None,
         typer.Option(help="Condition before the first sample: NAME=VALUE, or numbers with commas. Repeatable."),
     ] = None,
-    guidance: Annotated[float | None, typer.Option(help="Strength of the condition. Default: the model's.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Strength of the condition. Default: the model's setting.")
+    ] = None,
     spike_times: Annotated[
         bool, typer.Option("--spike-times", help="Send the time of each spike instead of counts.")
     ] = False,
     state: Annotated[
-        Path | None, typer.Option(help="File (.npz) to continue from, if it exists, and to save the trial to.")
+        Path | None,
+        typer.Option(help="File (.npz) to save the trial to at the end. If it exists, its trial is continued."),
     ] = None,
     seed: Seed = 0,
 ) -> None:

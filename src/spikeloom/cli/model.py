@@ -99,7 +99,8 @@ def sample(
         typer.Option(
             help="Condition: NAME (values from --like, or drawn from the training trials), NAME=VALUE, or "
             "NAME=path.csv with a column time (s) and one column for each dimension. Repeatable. Default: the "
-            "conditions of each trial are those of a random training trial; a model of series samples without them."
+            "conditions of each trial are those of a random training trial; a model conditioned on a series samples "
+            "without them."
         ),
     ] = None,
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Sample without conditions.")] = False,
