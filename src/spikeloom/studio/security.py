@@ -133,7 +133,7 @@ class Guard:
     def _check_source(self, headers: dict[str, str]) -> None:
         host, origin = headers.get("host", ""), headers.get("origin")
         if host.lower() not in self.hosts:
-            raise Rejected(403, f"This server is not reached as {host[:80]!r}. Open the address that it printed.")
+            raise Rejected(403, f"This server does not serve {host[:80]!r}. Open the address that it printed.")
         if origin is not None and origin.lower() not in {f"http://{name}" for name in self.hosts}:
             raise Rejected(403, f"Pages of {origin[:80]!r} may not use this server. Open the address that it printed.")
 
@@ -146,7 +146,7 @@ class Guard:
         if len(path) + len(query if isinstance(query, bytes) else b"") > MOST_ADDRESS:
             raise Rejected(400, f"An address may have at most {MOST_ADDRESS} characters. Shorten it.")
         if method not in METHODS:
-            raise Rejected(405, f"The method {method[:20]} does nothing here. Use GET or POST.")
+            raise Rejected(405, f"The method {method[:20]} is not supported. Use GET or POST.")
         if api and not authorised:
             raise Rejected(
                 401, "The token is missing or wrong. Open the address that `spikeloom studio` printed, with its token."

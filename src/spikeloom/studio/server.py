@@ -196,7 +196,7 @@ def _add_errors(app: FastAPI) -> None:
         if error.status_code == 404 and error.detail == "Not Found":
             return _error(404, f"There is nothing at {request.url.path[:80]!r}.")
         if error.status_code == 405:
-            return _error(405, f"The method {request.method} does nothing at {request.url.path[:80]!r}.")
+            return _error(405, f"The method {request.method} is not supported at {request.url.path[:80]!r}.")
         return _error(error.status_code, str(error.detail))
 
     @app.exception_handler(Refused)
