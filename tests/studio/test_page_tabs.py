@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.studio.opened import Opened
+from tests.studio.opened import Opened, spikes_in
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -139,6 +139,31 @@ def test_reduced_motion_shows_the_end_at_once(browser: Any, served: Any) -> None
     now, end = re.findall(r"[\d.]+", shown)
     assert now == end
     opened.close()
+
+
+def test_a_recorded_trial_is_shown_beside_generated_ones(opened: Opened) -> None:
+    opened.model("turn")
+    _, first = opened.during(opened.page.get_by_role("tab", name="Compare").click, "/pair")
+    assert first["trial"] == 0
+    opened.page.fill("#pair-trial", "7")
+    body, answer = opened.during(opened.page.get_by_role("button", name="Show this trial").click, "/pair")
+    assert (body["trial"], answer["trial"]) == (7, 7)
+    opened.page.get_by_text(f"in {answer['recorded_trials']} recorded trials of the same condition").first.wait_for()
+    assert f"Condition: angle_deg {answer['condition']['angle_deg']:g}" in opened.page.inner_text("#pair-summary")
+    assert re.search(r"Median Fano factor [\d.]+ generated", opened.page.inner_text("#pair-summary"))
+    recorded, generated = (opened.label(f"#pair-{side} canvas") for side in ("recorded", "generated"))
+    assert str(spikes_in(answer["recorded"])) in recorded
+    assert str(spikes_in(answer["draws"][0])) in generated
+    opened.page.locator("#pair-multiples .multiple").nth(3).click()
+    assert str(spikes_in(answer["draws"][3])) in opened.label("#pair-generated canvas")
+    assert opened.page.locator("#pair-charts svg").count() == 2
+    body, _ = opened.during(opened.page.get_by_role("button", name="Another trial").click, "/pair")
+    assert body["trial"] != 7
+    assert f"trial={body['trial']}" in opened.page.url
+    opened.page.reload()
+    opened.page.wait_for_selector("#pair-multiples .multiple")
+    assert opened.page.input_value("#pair-trial") == str(body["trial"])
+    assert opened.console == []
 
 
 def test_the_quiz_counts_answers_and_names_the_recorded_trial(opened: Opened) -> None:

@@ -62,6 +62,14 @@ class Quiz(Body):
     seed: Seed = 1
 
 
+class Pair(Body):
+    """A recorded trial, and generated trials of its conditions."""
+
+    trial: Annotated[int, Field(ge=0, lt=2**31)]
+    draws: Annotated[int, Field(ge=1, le=50)] = 20
+    seed: Seed = 1
+
+
 class Answer(Body):
     """The side of a pair that the user believes to be recorded."""
 

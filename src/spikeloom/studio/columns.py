@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 
 from spikeloom.errors import ConditionError
 from spikeloom.metrics.arrays import smooth
+from spikeloom.metrics.counts import fano
 from spikeloom.models.common.named_condition import Category, NamedCondition
 from spikeloom.shapes import Numbers
+from spikeloom.studio.results import numbers
 from spikeloom.trials import Trials
 
 MOST_LEVELS = 16
@@ -55,9 +57,9 @@ class Column:
             levels: tuple[Category, ...] = condition.categories
             listed = values.tolist()
             return cls(condition, levels, np.array([levels.index(one) if one in levels else -1 for one in listed]))
-        numbers = np.asarray(values, np.float64).reshape(len(trials), -1)[:, 0]
-        blank = cls(condition, tuple(_levels(condition, numbers)), np.zeros(len(trials), np.int64))
-        members = np.array([blank.nearest(number) for number in numbers])
+        column = np.asarray(values, np.float64).reshape(len(trials), -1)[:, 0]
+        blank = cls(condition, tuple(_levels(condition, column)), np.zeros(len(trials), np.int64))
+        members = np.array([blank.nearest(value) for value in column])
         with_trials, members = np.unique(members, return_inverse=True)
         return cls(condition, tuple(blank.levels[level] for level in with_trials), members)
 
@@ -86,16 +88,27 @@ class Column:
         return np.flatnonzero(self.members == level)
 
 
-def _levels(condition: NamedCondition, numbers: NDArray[np.float64]) -> list[float]:
+def _levels(condition: NamedCondition, values: NDArray[np.float64]) -> list[float]:
     """Return the distinct values of a condition, or the centres of a few groups if there are many."""
-    distinct = np.unique(np.round(numbers, 9))
+    distinct = np.unique(np.round(values, 9))
     if len(distinct) <= MOST_LEVELS:
         return [float(value) for value in distinct]
     groups = GROUPS[condition.kind]
     if condition.kind == "circular":
         return [condition.origin + k * condition.period / groups for k in range(groups)]
-    middles = np.quantile(numbers, (np.arange(groups) + 0.5) / groups)
+    middles = np.quantile(values, (np.arange(groups) + 0.5) / groups)
     return [float(value) for value in np.unique(middles)]
+
+
+def fano_factors(trials: Trials, bins: int | None = None) -> list[object]:
+    """Return the Fano factor of each neuron's trial count; None with fewer than two trials or too few spikes.
+
+    Args:
+        trials: The trials.
+        bins: Number of bins of each trial that are counted; None counts all.
+    """
+    counts = trials.counts[:, :bins].sum(1, dtype=np.float64)
+    return numbers(fano(counts, np.zeros(len(trials), np.int64), 1), 4)
 
 
 def psth(trials: Trials) -> Numbers:

@@ -1,20 +1,68 @@
-"""Recorded beside generated trials: pairs for a quiz, and a classifier that tries the same."""
+"""Recorded beside generated trials: one recorded trial, pairs for a quiz, and a classifier that tries the same."""
 
 import warnings
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spikeloom.errors import SpikeloomWarning
+from spikeloom.errors import ConditionError, SpikeloomWarning
 from spikeloom.metrics.distance import c2st_rbf
-from spikeloom.metrics.pair import Pair
+from spikeloom.metrics.pair import Pair as TwoSides
 from spikeloom.seeds import Purpose, generator
-from spikeloom.studio.bodies import Quiz
+from spikeloom.studio.bodies import Pair, Quiz
+from spikeloom.studio.columns import fano_factors
 from spikeloom.studio.facts import LoadedModel
-from spikeloom.studio.results import Json, number, raster
+from spikeloom.studio.results import MOST_RASTERS, Json, number, numbers, raster, rasters
+from spikeloom.studio.samples import check_size
 from spikeloom.trials import Trials
 
 MOST_TRIALS = 400
 """Largest number of recorded trials of the classifier."""
+
+
+def pair(loaded: LoadedModel, body: Pair) -> Json:
+    """Return a recorded trial, generated trials of its length and conditions, and rates and Fano factors of both.
+
+    Recorded Fano factors are those of the recorded trials of the same conditions that last at least as long, over the
+    bins of the chosen trial. Conditions of many values are grouped as in `columns.Column`, and `exact` is then False.
+
+    Raises:
+        ConditionError: if there is no such trial, or too many counts would be generated.
+    """
+    if body.trial >= len(loaded.trials):
+        raise ConditionError(
+            f"A recorded trial must be a number from 0 to {len(loaded.trials) - 1}.", f"It was {body.trial}.", ""
+        )
+    recorded = loaded.trials.select(np.array([body.trial]))
+    bins = int(recorded.lengths[0])
+    check_size(loaded, body.draws, bins)
+    fake = _like(loaded, loaded.trials.select(np.full(body.draws, body.trial)), body.seed)
+    same = _same_condition(loaded, body.trial)
+    rows = same[np.asarray(loaded.trials.lengths, np.int64)[same] >= bins]
+    columns = {one.condition.name: loaded.trials.condition(one.condition.name) for one in loaded.columns}
+    return {
+        "trial": body.trial,
+        "bin_width": recorded.bin_width,
+        "bins": bins,
+        "condition": {name: column[body.trial].item() for name, column in columns.items()},
+        "exact": all(len(np.unique(column[rows])) == 1 for column in columns.values()),
+        "recorded": rasters(recorded, seed=body.seed)[0],
+        "draws": rasters(fake, seed=body.seed, most=MOST_RASTERS),
+        "rates_hz": {"recorded": numbers(recorded.mean_rates_hz(), 4), "generated": numbers(fake.mean_rates_hz(), 4)},
+        "fano": {"recorded": fano_factors(loaded.trials.select(rows), bins), "generated": fano_factors(fake)},
+        "recorded_trials": len(rows),
+        "generated_trials": body.draws,
+    }
+
+
+def _same_condition(loaded: LoadedModel, trial: int) -> NDArray[np.int64]:
+    """Return the recorded trials with the conditions of one of them; a series or a vector occurs only once."""
+    if any(one.per_bin or one.size > 1 for one in loaded.model.facts.conditions.each):
+        return np.array([trial])
+    same = np.ones(len(loaded.trials), bool)
+    for column in loaded.columns:
+        same &= column.members == column.members[trial]
+    return np.flatnonzero(same)
 
 
 def quiz(loaded: LoadedModel, body: Quiz) -> Json:
@@ -46,8 +94,8 @@ def classifier(loaded: LoadedModel) -> Json:
     rows = generator(0, int(Purpose.EVALUATE), 13).permutation(len(loaded.trials))[:MOST_TRIALS]
     half = len(rows) // 2
     first, second = (loaded.trials.select(np.sort(part)) for part in (rows[:half], rows[half : 2 * half]))
-    generated = c2st_rbf(Pair(first, _like(loaded, first, 0)))
-    floor = c2st_rbf(Pair(first, second))
+    generated = c2st_rbf(TwoSides(first, _like(loaded, first, 0)))
+    floor = c2st_rbf(TwoSides(first, second))
     return {
         "accuracy": number(generated.value, 4),
         "floor": number(floor.value, 4),

@@ -5,19 +5,15 @@ from functools import cached_property
 import numpy as np
 
 from spikeloom.errors import SettingError
-from spikeloom.metrics.counts import fano
 from spikeloom.studio import bodies, samples
-from spikeloom.studio.columns import psth
-from spikeloom.studio.comparison import classifier, quiz
+from spikeloom.studio.columns import fano_factors, psth
+from spikeloom.studio.comparison import classifier, pair, quiz
 from spikeloom.studio.downloads import file_of, lines_of, plain
 from spikeloom.studio.facts import LoadedModel
 from spikeloom.studio.live_trials import LiveTrials
 from spikeloom.studio.movements import Movements
-from spikeloom.studio.results import Json, encoded, number, numbers, raster, rasters
+from spikeloom.studio.results import MOST_RASTERS, Json, encoded, number, numbers, raster, rasters
 from spikeloom.trials import Trials
-
-MOST_RASTERS = 8
-"""Largest number of rasters of an answer about one condition."""
 
 MOST_CHANGED = 12
 """Number of neurons whose rates change most, which a traversal returns."""
@@ -59,17 +55,11 @@ def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
         "draws": rasters(sampled.trials, seed=body.seed, most=MOST_RASTERS),
         "psth": numbers(psth(sampled.trials), 2),
         "recorded_psth": numbers(psth(recorded), 2) if len(recorded) else None,
-        "fano": {"generated": _fano(sampled.trials), "recorded": _fano(recorded)},
+        "fano": {"generated": fano_factors(sampled.trials), "recorded": fano_factors(recorded)},
         "nearest_level": column.levels[level],
         "recorded_trials": len(recorded),
         "warnings": list(sampled.warnings),
     }
-
-
-def _fano(trials: Trials) -> list[object]:
-    """Return the Fano factor of each neuron's trial count; None with fewer than two trials or too few spikes."""
-    counts = trials.counts.sum(1, dtype=np.float64)
-    return numbers(fano(counts, np.zeros(len(trials), np.int64), 1), 4)
 
 
 def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
@@ -141,6 +131,8 @@ class Session:
                 return encoded(turn(loaded, bodies.Turn.model_validate(fields)))
             case "traverse":
                 return encoded(traverse(loaded, bodies.Traverse.model_validate(fields)))
+            case "pair":
+                return encoded(pair(loaded, bodies.Pair.model_validate(fields)))
             case "quiz":
                 return encoded(quiz(loaded, bodies.Quiz.model_validate(fields)))
             case "classifier":

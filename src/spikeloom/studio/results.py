@@ -11,6 +11,9 @@ from spikeloom.trials import Trials
 Json = dict[str, object]
 """A JSON object."""
 
+MOST_RASTERS = 8
+"""Largest number of rasters of an answer about one condition."""
+
 
 def encoded(value: Mapping[str, object]) -> bytes:
     """Return a JSON object as text. Raise a ValueError if it holds NaN or infinity."""

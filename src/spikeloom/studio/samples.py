@@ -51,7 +51,7 @@ def drawn(loaded: LoadedModel, body: Draw) -> Sampled:
     stroke = read_stroke(body.points, bin_width=bin_width, n_bins=body.bins, scale=body.scale, smooth=body.smooth)
     series = stroke.series(moves.kind)
     sentences = moves.usual.warnings(stroke, kind=moves.kind, bin_width=bin_width)
-    _check_size(loaded, body.draws, len(series))
+    check_size(loaded, body.draws, len(series))
     sampled = _sample(loaded, body.draws, drawn_series(loaded, series), len(series), body.seed, body.guidance)
     extra = () if sentences else sampled.warnings  # both say that the stroke leaves the training range
     return Sampled(sampled.trials, (*sentences, *extra), stroke)
@@ -81,7 +81,7 @@ def turned(loaded: LoadedModel, body: Turn) -> Sampled:
         if column.condition.name in body.condition:
             column.nearest(body.condition[column.condition.name])  # so does a value of another kind
     bins = loaded.model.facts.longest
-    _check_size(loaded, body.draws, bins)
+    check_size(loaded, body.draws, bins)
     condition: dict[str, ArrayLike | None] = {name: body.condition.get(name) for name in names}
     return _sample(loaded, body.draws, condition, bins, body.seed, body.guidance)
 
@@ -143,7 +143,7 @@ def _sentences(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(texts))
 
 
-def _check_size(loaded: LoadedModel, draws: int, bins: int) -> None:
+def check_size(loaded: LoadedModel, draws: int, bins: int) -> None:
     """Raise a ConditionError if a request would generate too much for a page."""
     values = draws * bins * loaded.model.n_neurons
     if values > MOST_VALUES:

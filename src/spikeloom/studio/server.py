@@ -9,6 +9,7 @@ GET /api/models/{id}                         details: see `facts.LoadedModel.det
 POST /api/models/{id}/draw                   body `Draw`; spikes of a stroke, decoded paths, R^2, warnings
 POST /api/models/{id}/turn                   body `Turn`; trials of a condition, PSTH and Fano factors
 POST /api/models/{id}/traverse               body `Traverse`; a trial of a moved code
+POST /api/models/{id}/pair                   body `Pair`; a recorded trial beside generated trials of its conditions
 POST /api/models/{id}/quiz                   body `Quiz`; pairs of a recorded and a generated trial
 POST /api/quiz/{quiz id}/answer              body `Answer`; `{"correct", "score", "answered"}`
 GET /api/models/{id}/classifier              `{"accuracy", "floor"}` of recorded against generated trials
@@ -30,7 +31,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from spikeloom.studio.bodies import Answer, Body, Draw, Quiz, Repeated, Traverse, Turn, fault_of
+from spikeloom.studio.bodies import Answer, Body, Draw, Pair, Quiz, Repeated, Traverse, Turn, fault_of
 from spikeloom.studio.live import live
 from spikeloom.studio.quizzes import Quizzes
 from spikeloom.studio.results import encoded
@@ -156,6 +157,10 @@ def _add_models(app: FastAPI, studio: Studio) -> None:
 
 def _add_comparison(app: FastAPI, studio: Studio) -> None:
     """Add the routes that compare recorded and generated trials."""
+
+    @app.post("/api/models/{key}/pair")
+    async def pair(key: str, body: Pair, request: Request) -> Response:
+        return _json(await studio.run(request, key, "pair", body))
 
     @app.post("/api/models/{key}/quiz")
     async def quiz(key: str, body: Quiz, request: Request) -> Response:

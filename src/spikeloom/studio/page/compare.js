@@ -1,15 +1,16 @@
-// The tab Compare: a quiz of recorded and generated trials, beside the score of a classifier.
+// The tab Compare: a recorded trial beside generated ones, a quiz of such pairs, and the score of a classifier.
 
 import { request } from "./api.js";
 import { bars } from "./charts.js";
 import { $, busy, make, showError, showStatus, words } from "./dom.js";
-import { writeLink } from "./link.js";
+import { PairView } from "./pair.js";
 import { Raster, smallRaster, trialData } from "./raster.js";
 
 const SIDES = ["left", "right"];
 
 export class CompareTab {
   constructor() {
+    this.view = new PairView();
     this.rasters = { left: new Raster($("quiz-left"), { name: "Left trial" }), right: new Raster($("quiz-right"), { name: "Right trial" }) };
     $("quiz-begin").addEventListener("click", () => this.begin());
     $("quiz-next").addEventListener("click", () => this.next());
@@ -18,6 +19,7 @@ export class CompareTab {
 
   setModel(model) {
     Object.assign(this, { model, quiz: null, pair: 0, score: 0, answered: 0, classifier: undefined });
+    this.view.setModel(model);
     $("quiz").hidden = $("quiz-review").hidden = true;
     $("quiz-start").hidden = false;
     $("quiz-begin").textContent = "Start the quiz";
@@ -25,16 +27,19 @@ export class CompareTab {
     $("review").replaceChildren();
   }
 
-  shown() {
-    writeLink({ model: this.model.id, tab: "compare" });
+  async shown() {
+    await this.view.shown();
     this.loadClassifier();
   }
 
   hide() {
+    this.view.hide();
     for (const side of SIDES) this.rasters[side].clock.pause();
   }
 
-  restore() {}
+  restore(fields) {
+    this.view.restore(fields);
+  }
 
   async loadClassifier() {
     const { model } = this;

@@ -289,7 +289,7 @@ export class Raster {
     const [left, top, width, height] = this.rateBox;
     const { rate, binWidth } = this.data;
     if (!rate?.length) return;
-    const most = Math.max(1e-9, ...rate);
+    const most = this.data.most ?? Math.max(1e-9, ...rate);
     const point = (bin) => [left + (width * (bin + 0.5) * binWidth) / (this.span || 1), top + height * (1 - (0.92 * rate[bin]) / most)];
     context.save();
     context.beginPath();

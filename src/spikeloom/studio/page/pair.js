@@ -1,0 +1,123 @@
+// One recorded trial beside generated trials of its conditions, with the rates and Fano factors of both.
+
+import { Latest } from "./api.js";
+import { correlation, mean, scatterChart } from "./charts.js";
+import { Clock } from "./clock.js";
+import { $, busy, clamp, median, showError, showStatus, words } from "./dom.js";
+import { writeLink } from "./link.js";
+import { Raster, smallRaster, trialData } from "./raster.js";
+
+export class PairView {
+  constructor() {
+    this.clock = new Clock();
+    this.recorded = new Raster($("pair-recorded"), { clock: this.clock, name: "Recorded trial" });
+    this.generated = new Raster($("pair-generated"), { clock: this.clock, name: "Generated trial" });
+    this.latest = new Latest();
+    $("pair-form").addEventListener("submit", (event) => { event.preventDefault(); this.load(Number($("pair-trial").value)); });
+    $("pair-another").addEventListener("click", () => this.load(this.another()));
+    $("pair-seed").addEventListener("change", () => this.load(this.trial));
+  }
+
+  setModel(model) {
+    this.latest.cancel();
+    Object.assign(this, { model, result: null, trial: 0 });
+    this.recorded.clear();
+    this.generated.clear();
+    $("pair-trial").max = String(model.training.trials - 1);
+    $("pair-summary").textContent = "";
+    $("pair-multiples").replaceChildren();
+    $("pair-charts").replaceChildren();
+  }
+
+  restore(fields) {
+    this.trial = Math.floor(Number(fields.get("trial")) || 0);
+    if (fields.has("seed")) $("pair-seed").value = fields.get("seed");
+  }
+
+  hide() {
+    this.clock.pause();
+  }
+
+  /** Return a random trial other than the one that is shown. */
+  another() {
+    const { trials } = this.model.training;
+    return trials < 2 ? 0 : (this.trial + 1 + Math.floor(Math.random() * (trials - 1))) % trials;
+  }
+
+  /** Write the permanent link, and load the trial unless it is shown already. */
+  async shown() {
+    if (this.result) this.link();
+    else await this.load(this.trial);
+  }
+
+  link() {
+    writeLink({ model: this.model.id, tab: "compare", trial: this.trial, seed: this.seed });
+  }
+
+  async load(trial) {
+    const { model } = this;
+    this.trial = clamp(Math.round(trial) || 0, 0, model.training.trials - 1);
+    this.seed = Math.round(Number($("pair-seed").value) || 0);
+    $("pair-trial").value = String(this.trial);
+    this.link();
+    showError(null);
+    try {
+      showStatus("Generating trials of the same condition.");
+      const result = await busy(this.latest.run(`/api/models/${model.id}/pair`, { trial: this.trial, seed: this.seed }));
+      if (result) this.show(result);
+    } catch (error) {
+      showStatus("");
+      showError(error.message);
+    }
+  }
+
+  show(result) {
+    this.result = result;
+    const data = ({ spikes }) => trialData(spikes, result.bins, result.bin_width, this.model.neuron_order);
+    this.trials = result.draws.map(data);
+    const recorded = data(result.recorded);
+    const most = Math.max(...recorded.rate, ...this.trials.flatMap(({ rate }) => rate)); // one scale for all curves
+    for (const one of [recorded, ...this.trials]) one.most = most;
+    this.recorded.show(recorded);
+    $("pair-multiples").replaceChildren(...this.trials.map((one, k) => smallRaster(one, `trial ${k + 1}`, () => this.select(k))));
+    this.select(0);
+    $("pair-summary").textContent = `${this.conditions()} ${this.ratesText()} ${this.fanoText()}`;
+    this.charts();
+    showStatus(`Trial ${result.trial}. ${$("pair-summary").textContent}`);
+  }
+
+  select(k) {
+    this.generated.show(this.trials[k]);
+    [...$("pair-multiples").children].forEach((button, at) => button.setAttribute("aria-pressed", String(at === k)));
+    $("pair-chosen").textContent = `generated, trial ${k + 1} of ${this.result.generated_trials}`;
+  }
+
+  conditions() {
+    const texts = this.model.conditions.map(({ name, kind, unit }) => {
+      const value = this.result.condition[name];
+      if (kind === "series" || value === undefined) return `${name} of this trial`;
+      return `${name} ${typeof value === "number" ? Number(value.toPrecision(4)) : value}${unit ? ` ${unit}` : ""}`;
+    });
+    return texts.length ? `Condition: ${texts.join(", ")}.` : "This model has no conditions.";
+  }
+
+  ratesText() {
+    const { recorded, generated } = this.result.rates_hz;
+    const agreement = words(correlation(recorded, generated));
+    return `Mean rate ${words(mean(recorded), 1)} spikes/s recorded, ${words(mean(generated), 1)} generated; correlation over neurons ${agreement}.`;
+  }
+
+  fanoText() {
+    const { fano, exact, recorded_trials: count } = this.result;
+    const generated = `Median Fano factor ${words(median(fano.generated))} generated`;
+    if (this.model.conditions.some(({ kind }) => kind === "series")) return `${generated}. No other recorded trial has the same series, so there is no recorded Fano factor.`;
+    return count < 2 ? `${generated}. No other recorded trial has this condition and length.` : `${generated}, ${words(median(fano.recorded))} in ${count} recorded trials of ${exact ? "the same" : "a similar"} condition.`;
+  }
+
+  charts() {
+    const { rates_hz: rates, fano } = this.result;
+    const pairs = ({ recorded, generated }) => recorded.map((value, neuron) => [value, generated[neuron]]).filter((pair) => pair.every(Number.isFinite));
+    const charts = [["mean rates, spikes/s", pairs(rates), this.ratesText()], ["Fano factors", pairs(fano), this.fanoText()]];
+    $("pair-charts").replaceChildren(...charts.filter(([, dots]) => dots.length).map(([title, dots, label]) => scatterChart(title, dots, "recorded", "generated", label)));
+  }
+}
