@@ -33,6 +33,7 @@ class Case(NamedTuple):
     path: str = DRAW
     content: bytes | None = None
     headers: dict[str, str] = {}  # noqa: RUF012
+    more_headers: tuple[tuple[str, str], ...] = ()
 
 
 def drawn(name: str, status: int, **changes: object) -> Case:
@@ -65,6 +66,12 @@ CASES = [
     Case("Origin null", 403, **MODELS, headers={"Origin": "null"}),
     Case("Origin of another port", 403, **MODELS, headers={"Origin": "http://127.0.0.1:1"}),
     Case("Origin of another scheme", 403, **MODELS, headers={"Origin": "https://127.0.0.1"}),
+    Case(
+        "two Origins",
+        400,
+        **MODELS,
+        more_headers=(("Origin", "http://evil.example"), ("Origin", "http://127.0.0.1")),
+    ),
     Case("PUT", 405, "PUT", DRAW, b"{}"),
     Case("DELETE", 405, "DELETE", "/api/models/draw"),
     Case("PATCH", 405, "PATCH", DRAW, b"{}"),
@@ -162,7 +169,8 @@ def row(case: Case, sentence: str) -> str:
 def send(served: Served, case: Case):
     """Send a hostile request."""
     headers = {} if case.content is None else {"Content-Type": "application/json"}
-    return served.client.request(case.method, case.path, content=case.content, headers={**headers, **case.headers})
+    pairs = [*{**headers, **case.headers}.items(), *case.more_headers]
+    return served.client.request(case.method, case.path, content=case.content, headers=pairs)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -262,6 +270,7 @@ def test_no_http_is_refused(served):
     assert raw(served, f"GET / HTTP/1.1\r\nX: {200_000 * 'a'}\r\n\r\n".encode()) in (0, 400)
     assert raw(served, b"GET / HTTP/1.1\r\n\r\n") == 400  # no Host
     assert raw(served, b"GET / HTTP/1.0\r\n\r\n") == 403
+    assert raw(served, head(served, "Host: evil.example", path="/", method="GET")) == 400
 
 
 def test_a_path_with_dots_stays_inside(served):

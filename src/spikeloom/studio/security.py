@@ -112,8 +112,8 @@ class Guard:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        headers = headers_of(scope)
         try:
+            headers = headers_of(scope)
             self._check_source(headers)
             if scope["type"] == "websocket":
                 self._check_rate(scope, "known")
@@ -184,11 +184,18 @@ class Guard:
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
-    """Return the headers of a request, with names in lower case. Raise an error if Host or Origin occur twice."""
+    """Return the headers of a request, with names in lower case.
+
+    Raises:
+        Rejected: if `Host` or `Origin` occurs twice, because the check of one would say nothing about the other.
+    """
     table: dict[str, str] = {}
     pairs = scope["headers"]
     for name, value in pairs if isinstance(pairs, list | tuple) else []:
-        table[name.decode("latin-1").lower()] = value.decode("latin-1")
+        key = name.decode("latin-1").lower()
+        if key in table and key in ("host", "origin"):
+            raise Rejected(400, f"The header {key.capitalize()} occurs twice. Send it once.")
+        table[key] = value.decode("latin-1")
     return table
 
 
