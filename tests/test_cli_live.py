@@ -27,11 +27,23 @@ def run(tmp_path_factory) -> Path:
     return folder
 
 
+def heed_ctrl_c() -> None:
+    """Let SIGINT interrupt this process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def start(run: Path, *words: str) -> tuple[subprocess.Popen, str, int]:
     """Start the command on a free port; return the process, its first line and the port."""
     line = [sys.executable, "-m", "spikeloom", "live", str(run), "--port", "0", *words]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        preexec_fn=heed_ctrl_c,  # tests that run in the background of a shell ignore SIGINT, and children inherit that
+    )
     first = process.stdout.readline()
     port = re.search(r"127\.0\.0\.1:(\d+)\.", first)
     assert port, first + process.stderr.read()
