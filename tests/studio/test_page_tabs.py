@@ -75,6 +75,7 @@ def test_sliders_and_the_pad_move_a_code(opened: Opened) -> None:
     across = opened.page.input_value("#pad-x")
     assert answer["values"][across] == pytest.approx(body["values"][across])
     opened.page.get_by_text(re.compile(r"Distance to the nearest training code: [\d.]+")).first.wait_for()
+    assert opened.page.locator("#traverse-rates path.line.start").count() == 6
     slider = opened.page.locator("#sliders input").first
     key, side = ("Home", "min") if slider.input_value() == slider.get_attribute("max") else ("End", "max")
     body, _ = opened.during(lambda: slider.press(key), "/traverse")

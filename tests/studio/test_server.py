@@ -99,6 +99,19 @@ def test_a_code_moves_with_its_variables(served, recorded):
     assert reset["nearest_training_distance"] == pytest.approx(0, abs=1e-3)
 
 
+def test_a_moved_code_comes_with_the_rates_of_its_start(served):
+    reset = ask(served, "codes", "traverse", reset_to_trial=7, seed=3)["rates"]
+    assert reset["start_hz"] == reset["hz"]
+    start = dict(zip(reset["neurons"], reset["hz"], strict=True))
+    rates = ask(served, "codes", "traverse", trial=7, values={"target_x": 0.08}, seed=3)["rates"]
+    for neuron, before in zip(rates["neurons"], rates["start_hz"], strict=True):
+        np.testing.assert_allclose(before, start[neuron], atol=2e-3)
+    change = np.abs(np.subtract(rates["hz"], rates["start_hz"])).mean(1)
+    assert change[0] > 0
+    assert (np.diff(change) <= 2e-3).all()
+    assert ask(served, "codes", "traverse", values={"target_x": 0.08})["rates"]["start_hz"] is None
+
+
 def test_every_answer_has_its_headers(served):
     for path in ("/", "/api/models", "/api/models/none", "/static/none.js"):
         headers = served.client.get(path).headers

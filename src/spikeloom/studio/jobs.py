@@ -63,21 +63,32 @@ def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
 
 
 def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
-    """Return a trial of a moved code, and the rates of the neurons that change most from the mean code."""
+    """Return a trial of a moved code, and the rates of the neurons that change most.
+
+    A code that is moved from the code of a training trial is compared with that code, and `start_hz` holds the rates of
+    that code for the same seed and neurons. Other codes are compared with the mean code, and `start_hz` is None.
+    """
     variables, sampled = samples.code_variables(loaded), samples.traversed(loaded, body)
     trials, code = sampled.trials, sampled.code
     assert code is not None
-    middle = variables.codes.mean(0)[None].astype(np.float32)
-    base = loaded.model.sample(n_bins=trials.n_bins, codes=middle, seed=body.seed, progress=False)
+    reset = body.reset_to_trial is not None
+    base_code = variables.moved({}, None if reset else body.trial)[None].astype(np.float32)
+    base = loaded.model.sample(n_bins=trials.n_bins, codes=base_code, seed=body.seed, progress=False)
     rates, before = _rates_hz(trials), _rates_hz(base)
+    start = rates if reset else before
     change = np.abs(rates - before).mean(0)
     order = change if change.max() > 0 else rates.var(0)
     chosen = np.argsort(-order, kind="stable")[:MOST_CHANGED]
+    has_start = reset or body.trial is not None
     recorded = None if body.reset_to_trial is None else variables.recorded_values(body.reset_to_trial)
     values = variables.values_of(code) if recorded is not None or not body.values else dict(body.values)
     return {
         "values": {**variables.values_of(code), **values, **(recorded or {})},
-        "rates": {"neurons": chosen.tolist(), "hz": numbers(rates[:, chosen].T, 3)},
+        "rates": {
+            "neurons": chosen.tolist(),
+            "hz": numbers(rates[:, chosen].T, 3),
+            "start_hz": numbers(start[:, chosen].T, 3) if has_start else None,
+        },
         "spikes": raster(trials, 0),
         "decoded": _decoded(loaded, trials, loaded.movements),
         "nearest_training_distance": number(variables.nearest(code)),

@@ -179,9 +179,8 @@ export class TraverseTab {
   }
 
   rates({ rates, bin_width: binWidth }) {
-    const before = new Map((this.start?.rates.neurons || []).map((neuron, k) => [neuron, this.start.rates.hz[k]]));
     $("traverse-rates").replaceChildren(...rates.neurons.slice(0, 6).map((neuron, k) => lineChart(`neuron ${neuron}`, [
-      { name: "recorded trial's code", kind: "start", values: before.get(neuron) },
+      { name: "recorded trial's code", kind: "start", values: rates.start_hz?.[k] },
       { name: "moved code", kind: "generated", values: rates.hz[k] },
     ], binWidth ?? this.model.bin_width)));
   }
