@@ -10,6 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 import spikeloom as sl
+from spikeloom.studio.decoder import Decoder
+from spikeloom.trials import Trials
 from tests.studio.conftest import TOKEN, Served
 
 VELOCITIES = np.random.default_rng(0).normal(0, 0.2, (12, 2)).round(3).tolist()
@@ -98,3 +100,20 @@ def test_other_pages_cannot_open_a_live_trial(served):
     url = f"ws://127.0.0.1:{served.port}/api/live"
     with pytest.raises(InvalidStatus, match="403"), connect(url, origin="http://evil.example"):
         pass
+
+
+def test_the_spikes_of_a_live_trial_are_decoded(served, recorded):
+    velocities = np.asarray(recorded.behavior["hand_velocity"][0], float)
+    with opened(served, condition={"hand_velocity": velocities[0].tolist()}) as socket:
+        socket.send(json.dumps({"conditions": [{"hand_velocity": one} for one in velocities.tolist()]}))
+        bins = [json.loads(socket.recv(20))["spikes"] for _ in velocities]
+        socket.send(json.dumps({"decode": [0.1, -0.2]}))
+        answer = json.loads(socket.recv(20))
+        socket.send(json.dumps({"decode": [0.1]}))
+        assert "A message must hold" in json.loads(socket.recv(20))["error"]
+    counts = np.stack([np.bincount(np.array(one, int), minlength=12) for one in bins])
+    trials = Trials(counts[None], recorded.bin_width)
+    decoder = Decoder.fit(recorded, "hand_velocity")
+    path = np.array([0.1, -0.2]) + np.cumsum(decoder.decode(trials)[0], 0) * recorded.bin_width
+    np.testing.assert_allclose(answer["decoded"], path, atol=1e-5)
+    assert answer["r2"] == pytest.approx(decoder.scores(trials, velocities[None])[0], abs=1e-4)

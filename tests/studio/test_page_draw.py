@@ -195,8 +195,13 @@ def test_live_spikes_come_while_the_hand_moves(opened: Opened) -> None:
     opened.page.get_by_text("live, while you drew").wait_for()
     opened.page.get_by_text("live, while you drew").click()
     live = int(re.search(r"(\d+) spikes", opened.label(RASTER)).group(1))
-    assert live == sum(len(frame["spikes"]) for frame in opened.frames)
-    assert 0 < len(opened.frames) <= answer["bins"]
+    *bins, last = opened.frames
+    assert live == sum(len(frame["spikes"]) for frame in bins)
+    assert 0 < len(bins) <= answer["bins"]
+    assert len(last["decoded"]) == len(bins)
+    score = f"{last['r2']:.2f}".replace("-", "\u2212")
+    assert f"R² {score}" in opened.page.inner_text("#draw-multiples .multiple:last-child")
+    assert opened.page.locator("#score b").first.inner_text() == score
     assert opened.console == []
 
 

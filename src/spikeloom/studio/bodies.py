@@ -160,3 +160,15 @@ class LiveSteps(Body):
 
     session: Name
     conditions: Annotated[list[Step], Field(min_length=1, max_length=200)]
+
+
+class LiveDecode(Body):
+    """The end of a live trial, whose spikes are decoded.
+
+    Args:
+        session: Name of the trial.
+        start: Position of the hand before the first bin.
+    """
+
+    session: Name
+    start: Annotated[list[Coordinate], Field(min_length=2, max_length=2)]

@@ -158,6 +158,8 @@ class Session:
                 return encoded(self.live.begin(bodies.LiveBegin.model_validate(fields)))
             case "live step":
                 return encoded(self.live.step(bodies.LiveSteps.model_validate(fields)))
+            case "live decode":
+                return encoded(self.live.decode(bodies.LiveDecode.model_validate(fields)))
             case "live end":
                 return encoded(self.live.end(str(fields["session"])))
             case _:

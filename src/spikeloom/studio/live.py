@@ -2,7 +2,9 @@
 
 The first message of the client is `{"token", "model", "seed", "condition": {name: [x, y]}}`. Each further one holds the
 condition of a bin, `{"condition": {name: [x, y]}}`, or of several, `{"conditions": [{...}, ...]}`. The server answers
-`{"bin": k, "spikes": [neurons]}` for every bin. An error is `{"error": "a sentence"}`, and ends the trial.
+`{"bin": k, "spikes": [neurons]}` for every bin. To `{"decode": [x, y]}`, with the position before the first bin, it
+answers with the path decoded from these spikes and its R^2, `{"decoded": [[x, y], ...], "r2": 0.7}`. An error is
+`{"error": "a sentence"}`, and ends the trial.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
 from spikeloom.errors import SpikeloomError
-from spikeloom.studio.bodies import LiveBegin, LiveSteps
+from spikeloom.studio.bodies import LiveBegin, LiveDecode, LiveSteps
 from spikeloom.studio.security import Rejected, check_json
 from spikeloom.studio.workers import Worker
 
@@ -62,8 +64,12 @@ async def live(socket: WebSocket, workers: Mapping[str, Worker], token: str) -> 
 
 
 async def _step(socket: WebSocket, worker: Worker, session: str) -> None:
-    """Read the conditions of the next bins, and send their spikes."""
+    """Read the conditions of the next bins, and send their spikes; or decode the spikes so far."""
     fields = await _message(socket, IDLE_SECONDS)
+    if "decode" in fields:
+        wanted = LiveDecode.model_validate({"session": session, "start": fields["decode"]})
+        await socket.send_json(json.loads(await worker.ask("live decode", wanted.model_dump())))
+        return
     conditions = fields.pop("conditions", None)
     conditions = [fields.pop("condition", {})] if conditions is None else conditions
     body = LiveSteps.model_validate({**fields, "session": session, "conditions": conditions})

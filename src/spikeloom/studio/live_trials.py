@@ -1,18 +1,36 @@
 """Live trials of a worker: their spikes are generated bin by bin, while the hand moves."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from spikeloom.errors import SettingError
 from spikeloom.models.common.live import Live
-from spikeloom.studio.bodies import LiveBegin, LiveSteps
+from spikeloom.studio.bodies import LiveBegin, LiveDecode, LiveSteps
 from spikeloom.studio.facts import LoadedModel
-from spikeloom.studio.results import Json
+from spikeloom.studio.results import Json, number, numbers
+from spikeloom.trials import Trials
 
 MOST_TRIALS = 4
 """Largest number of live trials of a model at once."""
 
 MOST_BINS = 100_000
 """Largest number of bins of a live trial."""
+
+
+MOST_DECODED = 3000
+"""Largest number of bins of a live trial that is decoded."""
+
+
+@dataclass
+class LiveTrial:
+    """A live trial: its generator, and the counts and drawn conditions of the bins so far."""
+
+    live: Live
+    drawn: ArrayLike | None
+    counts: list[NDArray[np.int64]] = field(default_factory=list)
+    conditions: list[ArrayLike | None] = field(default_factory=list)
 
 
 class LiveTrials:
@@ -24,7 +42,8 @@ class LiveTrials:
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.loaded = loaded
-        self._trials: dict[str, Live] = {}
+        self._trials: dict[str, LiveTrial] = {}
+        self.series = loaded.drawn.name if loaded.drawn else ""
 
     def begin(self, body: LiveBegin) -> Json:
         """Begin a live trial.
@@ -40,7 +59,8 @@ class LiveTrials:
         names = self.loaded.model.facts.conditions.names
         first = body.condition or {}
         condition = {name: first.get(name) for name in [*names, *first]}
-        self._trials[body.session] = self.loaded.model.live(body.seed, condition=condition)
+        live = self.loaded.model.live(body.seed, condition=condition)
+        self._trials[body.session] = LiveTrial(live, first.get(self.series))
         return {"bins": 0}
 
     def step(self, body: LiveSteps) -> Json:
@@ -50,15 +70,34 @@ class LiveTrials:
             ConditionError: if a value is wrong. The bins before it are generated.
             SettingError: if there is no such trial, or it is too long.
         """
-        live = self._trials.get(body.session)
-        if live is None or live.bins + len(body.conditions) > MOST_BINS:
+        trial = self._trials.get(body.session)
+        if trial is None or trial.live.bins + len(body.conditions) > MOST_BINS:
             raise SettingError(f"A live trial ends after {MOST_BINS} bins.", "", "Begin a new one.")
-        first = live.bins
-        counts = [live.step(condition or None) for condition in body.conditions]
+        first, counts = trial.live.bins, []
+        for condition in body.conditions:
+            counts.append(np.asarray(trial.live.step(condition or None), np.int64))
+            trial.drawn = condition.get(self.series, trial.drawn)
+            if len(trial.counts) < MOST_DECODED:
+                trial.counts.append(counts[-1])
+                trial.conditions.append(trial.drawn)
         neurons = np.arange(self.loaded.model.n_neurons)
-        return {"bin": first, "spikes": [np.repeat(neurons, np.asarray(one, np.int64)).tolist() for one in counts]}
+        return {"bin": first, "spikes": [np.repeat(neurons, one).tolist() for one in counts]}
+
+    def decode(self, body: LiveDecode) -> Json:
+        """Return the path decoded from the spikes of the bins so far, and its R^2 against the drawn condition.
+
+        Both are None without a decoder or bins, and the R^2 also where the condition is unknown or does not vary.
+        """
+        trial, decoder, moves = self._trials.get(body.session), self.loaded.decoder, self.loaded.movements
+        if trial is None or not trial.counts or decoder is None or moves is None:
+            return {"decoded": None, "r2": None}
+        trials = Trials(np.stack(trial.counts)[None], self.loaded.model.facts.bin_width)
+        path = moves.path_of(decoder.decode(trials)[0], np.array(body.start), trials.bin_width)
+        complete = all(one is not None for one in trial.conditions)
+        score = decoder.scores(trials, np.array([trial.conditions], np.float64))[0] if complete else None
+        return {"decoded": numbers(path, 6), "r2": number(score)}
 
     def end(self, session: str) -> Json:
         """Forget a live trial."""
-        live = self._trials.pop(session, None)
-        return {"bins": 0 if live is None else live.bins}
+        trial = self._trials.pop(session, None)
+        return {"bins": 0 if trial is None else trial.live.bins}

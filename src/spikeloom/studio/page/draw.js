@@ -125,7 +125,7 @@ export class DrawTab {
     this.ready = null;
     this.trial.begin(points, this.field.origin, (bin, neurons) => this.raster.push(data, bin, neurons), showError);
     const { trial } = this;
-    this.finished = trial.done.then(() => { if (this.trial === trial && data.bins) this.live = data; });
+    this.finished = trial.done.then(() => { if (this.trial === trial && data.bins) this.live = Object.assign(data, { decoded: trial.decoded, r2: trial.r2 }); });
   }
 
   end(points) {
@@ -225,7 +225,7 @@ export class DrawTab {
   showMultiples(result, body) {
     this.result = result;
     const entries = result.draws.map((draw, k) => [this.data(draw), `draw ${k + 1}${draw.r2 === null ? "" : ` · R² ${words(draw.r2)}`}`, () => this.select(k)]);
-    if (this.live) entries.push([this.live, "live, while you drew", () => this.select(-1)]);
+    if (this.live) entries.push([this.live, `live, while you drew${this.live.r2 === null ? "" : ` · R² ${words(this.live.r2)}`}`, () => this.select(-1)]);
     $("draw-multiples").replaceChildren(...entries.map((entry) => smallRaster(...entry)));
     this.mark();
     this.offer(body);
@@ -247,7 +247,7 @@ export class DrawTab {
   /** Show one draw in the large raster and its decoded path on the field; -1 is the live trial. */
   select(k, replay = true) {
     this.selected = k;
-    const draw = k < 0 ? { decoded: null, r2: null } : this.result.draws[k];
+    const draw = k < 0 ? this.live : this.result.draws[k];
     this.raster.show(k < 0 ? this.live : this.data(draw));
     const raw = this.body(1).smooth || this.body(1).scale !== 1 ? this.stroke : null;
     this.field.show({ path: this.result.path, decoded: draw.decoded, raw, binWidth: this.result.bin_width });
@@ -278,7 +278,7 @@ export class DrawTab {
   }
 
   picture() {
-    const draw = this.selected < 0 ? { decoded: null, r2: null } : this.result.draws[this.selected];
+    const draw = this.selected < 0 ? this.live : this.result.draws[this.selected];
     const { model } = this;
     const score = draw.r2 === null ? "" : `The path decoded from the spikes has R² ${words(draw.r2)}${this.result.r2_real === null ? "" : ` (recorded trials: ${words(this.result.r2_real)})`}. `;
     return picture({

@@ -12,7 +12,7 @@ export const isVelocity = ({ name, unit }) => (unit ? unit.endsWith("/s") : /vel
 export class LiveTrial {
   /** Open a live trial, ready for a stroke. The server closes one that is not used. */
   constructor(model, condition, seed) {
-    Object.assign(this, { model, condition, seed, sent: 0, received: 0, points: null, open: false, closed: false });
+    Object.assign(this, { model, condition, seed, sent: 0, received: 0, decoded: null, r2: null, points: null, open: false, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
     this.socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/api/live`);
     const { extent } = model;
@@ -41,10 +41,22 @@ export class LiveTrial {
       this.close(message.error);
       return;
     }
-    if (this.closed || !message.spikes) return;
+    if (this.closed) return;
+    if (message.decoded !== undefined) {
+      Object.assign(this, { decoded: message.decoded, r2: message.r2 });
+      this.close();
+      return;
+    }
+    if (!message.spikes) return;
     this.received = message.bin + 1;
     this.onSpikes?.(message.bin, message.spikes);
-    if (this.ending && this.received >= this.sent) this.close();
+    if (this.ending && this.received >= this.sent) this.decode();
+  }
+
+  /** Ask for the path that is decoded from the spikes of this trial; its answer closes the connection. */
+  decode() {
+    if (this.open && this.received) this.socket.send(JSON.stringify({ decode: this.points[0].slice(0, 2) }));
+    else this.close();
   }
 
   /** Send the movement of each bin that has passed by now. A bin depends on the positions up to its end only. */
@@ -63,12 +75,12 @@ export class LiveTrial {
     if (conditions.length) this.socket.send(JSON.stringify({ conditions }));
   }
 
-  /** End the stroke. Resolves when its last spikes have come, at the latest after a few seconds. */
+  /** End the stroke. Resolves when its last spikes and their decoded path have come, at the latest after a few seconds. */
   finish() {
     if (!this.ending && !this.closed) {
       this.send(this.origin);
       this.ending = true;
-      if (this.received >= this.sent) this.close();
+      if (this.received >= this.sent) this.decode();
       setTimeout(() => this.close(), LAST);
     }
     return this.done;
