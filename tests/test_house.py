@@ -330,6 +330,37 @@ def test_long_files_are_named():
         warnings.warn(f"files of more than 400 lines: {long}", stacklevel=1)
 
 
+def packed(node: ast.AST) -> bool:
+    """Return whether a node assigns several values in one statement although one after the other would do.
+
+    A swap, where a later value reads an earlier target, needs one statement.
+    """
+    if not (
+        isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple)
+    ):
+        return False
+    targets = node.targets[0].elts
+    values = node.value.elts
+    read = [{ast.unparse(part) for later in values[i + 1 :] for part in ast.walk(later)} for i in range(len(values))]
+    swapped = any(ast.unparse(target) in after for target, after in zip(targets, read, strict=False))
+    return not swapped and all(isinstance(target, ast.Name | ast.Attribute) for target in targets)
+
+
+def test_a_statement_assigns_one_value():
+    wrong = [
+        f"{path.name}:{node.lineno}: {ast.unparse(node)}"
+        for path, function, _ in functions()
+        for node in ast.walk(function)
+        if packed(node)
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_test_of_packed_statements_bites():
+    assert packed(ast.parse("a, b = f(), g()").body[0])
+    assert not packed(ast.parse("a, b = b, a").body[0])
+
+
 def test_no_two_parameters_one_letter_apart():
     names = sorted(
         {name for _, node, _ in functions() for name in parameters(node) if len(name) > 5}

@@ -45,7 +45,8 @@ class CodeVariables:
         """Encode training trials and find the directions of the variables."""
         rows = np.linspace(0, len(trials) - 1, min(MOST_TRIALS, len(trials))).astype(np.int64)
         encoded = model.encode(trials.select(rows), progress=False)
-        codes, values = np.asarray(encoded.codes, np.float64), variables(encoded, names)
+        codes = np.asarray(encoded.codes, np.float64)
+        values = variables(encoded, names)
         directions = Directions.fit(codes, values, names)
         white = _white(model, codes)
         typical = np.median([np.sort(np.linalg.norm(white - code, axis=1))[1] for code in white[:300]])

@@ -48,8 +48,10 @@ class Decoder:
         """Fit a decoder of a series to recorded trials, and measure it on other ones."""
         rows = generator(0, int(Purpose.EVALUATE), 11).permutation(len(trials))[:MOST_TRIALS]
         test = max(1, round(HELD_OUT * len(rows)))
-        recorded, unseen = trials.select(np.sort(rows[test:])), trials.select(np.sort(rows[:test]))
-        x, mask = inputs(recorded), recorded.mask
+        recorded = trials.select(np.sort(rows[test:]))
+        unseen = trials.select(np.sort(rows[:test]))
+        x = inputs(recorded)
+        mask = recorded.mask
         trial = np.nonzero(mask)[0]
         series = np.asarray(recorded.behavior[name], np.float64)[mask]
         finite = np.isfinite(series).all(1)
@@ -65,7 +67,8 @@ class Decoder:
 
     def scores(self, trials: Trials, series: Numbers) -> list[float | None]:
         """Return R^2 of each trial, decoded against its series (trial, bin, dim); None where it does not vary."""
-        decoded, wanted = self.decode(trials), np.asarray(series, np.float64)
+        decoded = self.decode(trials)
+        wanted = np.asarray(series, np.float64)
         pairs = zip(wanted, decoded, trials.lengths, strict=True)
         return [r_squared(truth[:n], guess[:n]) for truth, guess, n in pairs]
 
@@ -73,5 +76,6 @@ class Decoder:
 def inputs(trials: Trials) -> NDArray[np.float32]:
     """Return smoothed counts now and earlier (trial, bin, lag x neuron); the first bin stands for bins before it."""
     activity = smooth(np.asarray(trials.counts), sd=SMOOTHING / trials.bin_width, mask=trials.mask)
-    bins, lags = np.arange(trials.n_bins), dict.fromkeys(round(lag / trials.bin_width) for lag in LAGS)
+    bins = np.arange(trials.n_bins)
+    lags = dict.fromkeys(round(lag / trials.bin_width) for lag in LAGS)
     return np.concatenate([activity[:, np.maximum(bins - lag, 0)] for lag in lags], 2)

@@ -67,8 +67,10 @@ def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Li
     assert loaded.drawn is not None
     assert loaded.movements is not None
     assert result.stroke is not None
-    name, kind = loaded.drawn.name, loaded.movements.kind
-    series, bin_width = result.stroke.series(kind), result.trials.bin_width
+    name = loaded.drawn.name
+    kind = loaded.movements.kind
+    series = result.stroke.series(kind)
+    bin_width = result.trials.bin_width
     others = [one for one in loaded.model.facts.conditions.names if one != name]
     rows = ",\n".join(f"    [{x!r}, {y!r}]" for x, y in series.tolist())
     condition = ", ".join([f"{name!r}: path", *(f"{one!r}: None" for one in others)])
@@ -93,7 +95,8 @@ def _csv_of(series: Path2, bin_width: float) -> str:
 
 
 def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
-    names, bins = loaded.model.facts.conditions.names, loaded.model.facts.longest
+    names = loaded.model.facts.conditions.names
+    bins = loaded.model.facts.longest
     values = {name: body.condition.get(name) for name in names}
     arguments = [str(body.draws), f"n_bins={bins}", f"condition={values!r}", *_guidance(body.guidance)]
     python = _python(loaded, "", [*arguments, f"seed={body.seed}"], out)

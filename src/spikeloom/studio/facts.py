@@ -97,7 +97,8 @@ class LoadedModel:
 
     def details(self) -> Json:
         """Return all facts about the model that the page needs, without its id."""
-        facts, moves = self.model.facts, self.movements
+        facts = self.model.facts
+        moves = self.movements
         levels = self.columns[0] if self.columns and self.abilities["turn"] else None
         return {
             **self.summary(),

@@ -22,7 +22,9 @@ MOST_CHANGED = 12
 def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
     """Return spikes for a stroke, with the path decoded from each draw and its R^2."""
     sampled = samples.drawn(loaded, body)
-    trials, stroke, moves = sampled.trials, sampled.stroke, loaded.movements
+    trials = sampled.trials
+    stroke = sampled.stroke
+    moves = loaded.movements
     assert stroke is not None
     assert moves is not None
     draws = [{**entry, "decoded": None, "r2": None} for entry in rasters(trials, seed=body.seed)]
@@ -68,13 +70,16 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
     A code that is moved from the code of a training trial is compared with that code, and `start_hz` holds the rates of
     that code for the same seed and neurons. Other codes are compared with the mean code, and `start_hz` is None.
     """
-    variables, sampled = samples.code_variables(loaded), samples.traversed(loaded, body)
-    trials, code = sampled.trials, sampled.code
+    variables = samples.code_variables(loaded)
+    sampled = samples.traversed(loaded, body)
+    trials = sampled.trials
+    code = sampled.code
     assert code is not None
     reset = body.reset_to_trial is not None
     base_code = variables.moved({}, None if reset else body.trial)[None].astype(np.float32)
     base = loaded.model.sample(n_bins=trials.n_bins, codes=base_code, seed=body.seed, progress=False)
-    rates, before = _rates_hz(trials), _rates_hz(base)
+    rates = _rates_hz(trials)
+    before = _rates_hz(base)
     start = rates if reset else before
     change = np.abs(rates - before).mean(0)
     order = change if change.max() > 0 else rates.var(0)

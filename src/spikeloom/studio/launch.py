@@ -39,7 +39,8 @@ def launch(runs: Sequence[Path], *, port: int, host: str, files: Sequence[Path],
     except BaseException:
         listening.close()
         raise
-    token, bound = secrets.token_urlsafe(24), int(listening.getsockname()[1])
+    token = secrets.token_urlsafe(24)
+    bound = int(listening.getsockname()[1])
     app = application(studio, token=token, hosts=hosts_of(host, bound))
     say(f"Open {address(host, bound)}/#token={token}")
     say("Press Ctrl-C to stop.")

@@ -35,7 +35,8 @@ async def live(socket: WebSocket, workers: Mapping[str, Worker], token: str) -> 
         token: Secret that the first message must hold.
     """
     await socket.accept()
-    session, worker = secrets.token_urlsafe(9), None
+    session = secrets.token_urlsafe(9)
+    worker = None
     try:
         first = await _message(socket, FIRST_SECONDS)
         if not hmac.compare_digest(str(first.pop("token", "")).encode(), token.encode()):

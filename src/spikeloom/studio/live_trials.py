@@ -73,7 +73,8 @@ class LiveTrials:
         trial = self._trials.get(body.session)
         if trial is None or trial.live.bins + len(body.conditions) > MOST_BINS:
             raise SettingError(f"A live trial ends after {MOST_BINS} bins.", "", "Begin a new one.")
-        first, counts = trial.live.bins, []
+        first = trial.live.bins
+        counts = []
         for condition in body.conditions:
             counts.append(np.asarray(trial.live.step(condition or None), np.int64))
             trial.drawn = condition.get(self.series, trial.drawn)
@@ -88,7 +89,9 @@ class LiveTrials:
 
         Both are None without a decoder or bins, and the R^2 also where the condition is unknown or does not vary.
         """
-        trial, decoder, moves = self._trials.get(body.session), self.loaded.decoder, self.loaded.movements
+        trial = self._trials.get(body.session)
+        decoder = self.loaded.decoder
+        moves = self.loaded.movements
         if trial is None or not trial.counts or decoder is None or moves is None:
             return {"decoded": None, "r2": None}
         trials = Trials(np.stack(trial.counts)[None], self.loaded.model.facts.bin_width)

@@ -32,7 +32,8 @@ class Movements:
     @property
     def extent(self) -> list[float]:
         """Smallest and largest x, then y, of the usual positions, with a margin of 5 %."""
-        low, high = self.usual.low, self.usual.high
+        low = self.usual.low
+        high = self.usual.high
         margin = 0.05 * float(max(*(high - low), 1e-9))
         return [low[0] - margin, high[0] + margin, low[1] - margin, high[1] + margin]
 
@@ -70,13 +71,15 @@ def movements_of(trials: Trials, drawn: NamedCondition | None) -> Movements | No
     kind = kind_of(name, trials.units[name])
     series = np.where(trials.mask[:, :, None], np.asarray(trials.behavior[name], np.float64), np.nan)
     if kind == "position":
-        paths, velocities = series, np.diff(series, axis=1) / trials.bin_width
+        paths = series
+        velocities = np.diff(series, axis=1) / trials.bin_width
     else:
         at_rest = positions[0] if positions else ""
         stored = (
             np.asarray(trials.behavior[at_rest], np.float64) if at_rest else np.cumsum(series, 1) * trials.bin_width
         )
-        paths, velocities = np.where(trials.mask[:, :, None], stored, np.nan), series
+        paths = np.where(trials.mask[:, :, None], stored, np.nan)
+        velocities = series
     unit = trials.units[name].removesuffix("/s")
     return Movements(name, kind, paths, Reach.of(paths, velocities, np.asarray(trials.lengths, np.int64), unit))
 

@@ -41,7 +41,8 @@ def drawn(loaded: LoadedModel, body: Draw) -> Sampled:
     Raises:
         ConditionError: if the model has no series that a hand can draw, or the stroke is invalid or too long.
     """
-    moves, bin_width = loaded.movements, loaded.model.facts.bin_width
+    moves = loaded.movements
+    bin_width = loaded.model.facts.bin_width
     if loaded.drawn is None or moves is None:
         raise ConditionError(
             f"The model {loaded.name} is not conditioned on a movement in the plane, so nothing can be drawn.",

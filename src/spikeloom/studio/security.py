@@ -58,7 +58,8 @@ class Rejected(Exception):
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(code, sentence)
-        self.code, self.sentence = code, sentence
+        self.code = code
+        self.sentence = sentence
 
 
 class Allowance:
@@ -104,7 +105,10 @@ class Guard:
         rates: Rates | None = None,
         body_seconds: float = BODY_SECONDS,
     ) -> None:
-        self.app, self.token, self.hosts, self.body_seconds = app, token, hosts, body_seconds
+        self.app = app
+        self.token = token
+        self.hosts = hosts
+        self.body_seconds = body_seconds
         self.allowance = Allowance(RATES if rates is None else rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,14 +135,16 @@ class Guard:
                 await refuse(with_headers(send), error)
 
     def _check_source(self, headers: dict[str, str]) -> None:
-        host, origin = headers.get("host", ""), headers.get("origin")
+        host = headers.get("host", "")
+        origin = headers.get("origin")
         if host.lower() not in self.hosts:
             raise Rejected(403, f"This server does not serve {host[:80]!r}. Open the address that it printed.")
         if origin is not None and origin.lower() not in {f"http://{name}" for name in self.hosts}:
             raise Rejected(403, f"Pages of {origin[:80]!r} may not use this server. Open the address that it printed.")
 
     def _check_request(self, scope: Scope, headers: dict[str, str]) -> None:
-        path, method = str(scope["path"]), str(scope["method"])
+        path = str(scope["path"])
+        method = str(scope["method"])
         query = scope["query_string"]
         api = path == "/api" or path.startswith("/api/")
         authorised = self._knows(headers.get("authorization", ""))

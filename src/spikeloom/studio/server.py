@@ -54,7 +54,9 @@ class Studio:
     """
 
     def __init__(self, workers: Mapping[str, Worker], details: Mapping[str, bytes]) -> None:
-        self.workers, self.details, self.quizzes = dict(workers), dict(details), Quizzes()
+        self.workers = dict(workers)
+        self.details = dict(details)
+        self.quizzes = Quizzes()
         read = {key: json.loads(text) for key, text in details.items()}
         fields = ("name", "kind", "recipe", "abilities")
         self.models = [{"id": key, **{name: one[name] for name in fields}} for key, one in read.items()]

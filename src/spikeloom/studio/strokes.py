@@ -84,7 +84,8 @@ class Reach:
 
     def warnings(self, stroke: Stroke, *, kind: Kind, bin_width: float) -> list[str]:
         """Return one sentence for each property of a stroke that the training trials do not have."""
-        sentences, unit = [], f" {self.unit}" if self.unit else ""
+        sentences = []
+        unit = f" {self.unit}" if self.unit else ""
         speeds = np.linalg.norm(stroke.velocity, axis=1)
         if (speeds > self.speed).mean() > TOLERANCE:
             sentences.append(

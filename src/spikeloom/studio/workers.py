@@ -67,7 +67,10 @@ class Worker:
     """
 
     def __init__(self, name: str, run: str, files: Sequence[str], *, limit: float = LIMIT) -> None:
-        self.name, self.run, self.files, self.limit = name, run, list(files), limit
+        self.name = name
+        self.run = run
+        self.files = list(files)
+        self.limit = limit
         self._thread = ThreadPoolExecutor(1, f"studio {name}")
         self._closing = threading.Event()
         self._waiting = 0
@@ -131,7 +134,8 @@ class Worker:
         )
         process.start()
         theirs.close()
-        self._process, self._connection = process, ours
+        self._process = process
+        self._connection = ours
         return self._result(self._receive(threading.Event(), START_LIMIT))
 
     def _alive(self) -> bool:
@@ -153,7 +157,8 @@ class Worker:
     def _receive(self, cancelled: threading.Event, limit: float) -> Reply:
         """Wait for an answer; kill the process if the request is cancelled or takes too long."""
         assert self._connection is not None
-        end, seconds = time.monotonic() + limit, limit
+        end = time.monotonic() + limit
+        seconds = limit
         try:
             while not self._connection.poll(0.02):
                 now = time.monotonic()
