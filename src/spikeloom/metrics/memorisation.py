@@ -104,22 +104,23 @@ def memorisation(pair: Pair) -> Memorisation | str:
     rows = _draw(pair.fake, MOST_TRIALS, pair.rng(4, 2))
     space = pair.real.once(_space, train, *drawn, seed=pair.seed)
     fake = space.place(trial_vectors(pair.fake, rows))
-    near, twin = _nearest(fake, space.training)
-    other, stranger = _nearest(fake, space.held_out)
-    nearest = np.where(near < other, twin, len(space.training) + stranger)
+    to_training, nearest_training = _nearest(fake, space.training)
+    to_held_out, nearest_held_out = _nearest(fake, space.held_out)
+    nearest = np.where(to_training < to_held_out, nearest_training, len(space.training) + nearest_held_out)
     weight = np.bincount(nearest) / len(fake)
-    small = 1e-3 * float(np.median(np.concatenate([near, other]))) + 1e-12  # keeps the ratio finite among copies
-    best = np.argsort(near, kind="stable")[:10]
+    typical = float(np.median(np.concatenate([to_training, to_held_out])))
+    small = 1e-3 * typical + 1e-12  # keeps the ratio finite among copies
+    best = np.argsort(to_training, kind="stable")[:10]
     return Memorisation(
-        share=float(np.mean(near < other) + 0.5 * np.mean(near == other)),
-        quantile_ratio=float((np.quantile(near, 0.01) + small) / (np.quantile(other, 0.01) + small)),
+        share=float(np.mean(to_training < to_held_out) + 0.5 * np.mean(to_training == to_held_out)),
+        quantile_ratio=float((np.quantile(to_training, 0.01) + small) / (np.quantile(to_held_out, 0.01) + small)),
         duplicates=int(pair.once(_copies).sum()),
         share_sd=float(0.5 * np.sqrt(np.square(weight).sum())),
         trials=len(fake),
-        to_training=near,
-        to_held_out=other,
-        closest=np.stack([rows[best], drawn[0][twin[best]]], axis=1),
-        closest_distance=near[best],
+        to_training=to_training,
+        to_held_out=to_held_out,
+        closest=np.stack([rows[best], drawn[0][nearest_training[best]]], axis=1),
+        closest_distance=to_training[best],
     )
 
 

@@ -122,7 +122,7 @@ def fisher_scoring(
     for _ in range(MOST_STEPS):
         gradient = best.score - penalty * weights[active]
         step = torch.linalg.solve(best.information + torch.diag(penalty + 1e-6), gradient)
-        rest = torch.nonzero((step * gradient).sum(1) / 2 >= TOLERANCE)[:, 0]  # the gain of a quadratic function
+        rest = torch.nonzero((step * gradient).sum(1) / 2 >= TOLERANCE)[:, 0]  # the gain that the step promises
         if not len(rest):
             break
         active = active[rest]
