@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
@@ -15,8 +15,7 @@ import pytest
 import spikeloom as sl
 from spikeloom.studio.security import RATES
 from spikeloom.trials import Trials
-
-TOKEN = "a-token-of-the-tests"
+from tests.studio.opened import CHROMIUM, TOKEN, Opened
 
 STROKE = [[0.05 * math.cos(7 * t) - 0.05, 0.05 * math.sin(7 * t), t] for t in np.linspace(0, 0.8, 60).tolist()]
 """A circle of 5 cm in 0.8 s, with 60 points."""
@@ -107,3 +106,22 @@ def serve(runs: Path) -> Callable[..., Iterator[Served]]:
 def served(serve: Callable[..., Iterator[Served]]) -> Iterator[Served]:
     """A server of all models."""
     yield from serve(*RECIPES, body_seconds=2.0, rates=dict.fromkeys(RATES, (1e6, 1e6)))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def opened(browser: Any, served: Served) -> Iterator[Opened]:
+    """The page in a tab of its own."""
+    tab = Opened(browser, served.base)
+    yield tab
+    tab.close()

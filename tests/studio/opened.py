@@ -2,10 +2,21 @@
 
 import json
 import math
+import shutil
 import time
 from typing import Any
 
+import pytest
+
 TOKEN = "a-token-of-the-tests"
+
+CHROMIUM = shutil.which("chromium")
+
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)"),
+]
+"""Marks of the tests that drive the page."""
 
 SPOT = """([id, name]) => {
   const probe = document.createElement("i");

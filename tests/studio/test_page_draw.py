@@ -3,40 +3,17 @@
 import csv
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import spikeloom as sl
-from tests.studio.opened import TOKEN, Opened, spikes_in
+from tests.studio.opened import IN_A_BROWSER, TOKEN, Opened, spikes_in
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
 RASTER = "#draw-raster canvas"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def opened(browser: Any, served: Any) -> Iterator[Opened]:
-    tab = Opened(browser, served.base)
-    yield tab
-    tab.close()
 
 
 def counts_of(draw: dict[str, Any], bins: int) -> np.ndarray:

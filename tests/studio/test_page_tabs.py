@@ -1,42 +1,19 @@
 """The other tabs and the look of the studio's page in a real browser."""
 
 import re
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.studio.opened import Opened, spikes_in
+from tests.studio.opened import IN_A_BROWSER, Opened, spikes_in
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = IN_A_BROWSER
 
 UNNAMED = """() => [...document.querySelectorAll("#main button, #main input, #main select, #main canvas[tabindex]")]
   .filter((one) => one.offsetParent)
   .filter((one) => !(one.getAttribute("aria-label") || one.labels?.[0]?.textContent || one.textContent).trim())
   .map((one) => one.outerHTML)"""
 """Finds the controls that a screen reader could not name."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        opened = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def opened(browser: Any, served: Any) -> Iterator[Opened]:
-    tab = Opened(browser, served.base)
-    yield tab
-    tab.close()
 
 
 def test_the_dial_turns_by_keyboard_and_shows_recorded_rates(opened: Opened) -> None:

@@ -19,7 +19,7 @@ Source: METHODS 5.4, our operational definitions of what the GNOCCHI paper (arXi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -262,38 +262,48 @@ def _distances(x: Numbers, y: Numbers) -> Numbers:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Linear decoder of a behaviour series from activity, now and up to `history` bins back, fitted on real trials.
+    """Linear decoder of a behaviour series from present and earlier activity, fitted to real trials.
 
     Args:
         ridge: The fitted map.
-        history: Number of earlier bins that are inputs.
+        lags: Lags of the inputs in bins.
         sd: Standard deviation (bins) of the Gaussian that smooths the spikes; `None` uses the square root of the rates.
     """
 
     ridge: Ridge
-    history: int
+    lags: tuple[int, ...]
     sd: float | None
 
     @classmethod
-    def fit(cls, trials: Trials, name: str, *, history: float = 0.1, smoothing: float | None = 0.05) -> "Readout":
-        """Fit to real trials.
+    def fit(
+        cls,
+        trials: Trials,
+        name: str,
+        *,
+        history: float = 0.1,
+        lags: Sequence[float] | None = None,
+        smoothing: float | None = 0.05,
+    ) -> "Readout":
+        """Fit to the bins of real trials in which the series is known.
 
         Args:
             trials: Real training trials with that behaviour series.
             name: Name of the series.
-            history: Longest lag of the inputs in seconds.
+            history: Longest lag of the inputs in seconds, if `lags` are not given; every lag up to it is an input.
+            lags: Lags of the inputs in seconds.
             smoothing: Standard deviation of the Gaussian in seconds; `None` uses the trials' rates instead of spikes.
         """
-        blank = cls(
-            Ridge(np.zeros(0), np.zeros(0)),
-            round(history / trials.bin_width),
-            None if smoothing is None else smoothing / trials.bin_width,
-        )
+        bins = tuple(range(round(history / trials.bin_width) + 1))
+        if lags is not None:
+            bins = tuple(dict.fromkeys(round(lag / trials.bin_width) for lag in lags))
+        sd = None if smoothing is None else smoothing / trials.bin_width
+        blank = cls(Ridge(np.zeros(0), np.zeros(0)), bins, sd)
         inputs = blank._inputs(trials)
         mask = trials.mask
         trial = np.nonzero(mask)[0]
         series = np.asarray(trials.behavior[name], np.float64)[mask]
-        return cls(Ridge.fit(inputs[mask], series, trial % FOLDS), blank.history, blank.sd)
+        finite = np.isfinite(series).all(1)
+        return replace(blank, ridge=Ridge.fit(inputs[mask][finite], series[finite], trial[finite] % FOLDS))
 
     def decode(self, trials: Trials, *, expected: bool = False) -> Float[np.ndarray, "trial time dim"]:
         """Decode the series from the trials' activity; padding holds arbitrary numbers.
@@ -316,7 +326,7 @@ class Readout:
             rates = np.asarray(trials.rates)
             x = np.sqrt(rates) if self.sd is None else smooth(rates, sd=self.sd, mask=trials.mask)
         at = np.arange(trials.n_bins)
-        return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in range(self.history + 1)], 2)
+        return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in self.lags], 2)
 
 
 def ends(series: Float[np.ndarray, "trial time dim"], lengths: Integer[np.ndarray, " trial"]) -> Numbers:

@@ -6,19 +6,22 @@ trials. A fifth of the trials is held out, on which :math:`R^2` of recorded spik
 generated spikes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.arrays import smooth
-from spikeloom.metrics.decoding import FOLDS, Ridge, r_squared
+from spikeloom.metrics.decoding import r_squared
+from spikeloom.metrics.disentanglement import Readout
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
-SMOOTHING, LAGS = 0.05, (0.0, 0.05, 0.1)
-"""Standard deviation of the Gaussian, and lags of the inputs, s."""
+SMOOTHING = 0.05
+"""Standard deviation of the Gaussian that smooths the counts, s."""
+
+LAGS = (0.0, 0.05, 0.1)
+"""Lags of the inputs, s."""
 
 MOST_TRIALS = 400
 """Largest number of recorded trials that the decoder uses."""
@@ -33,13 +36,13 @@ class Decoder:
 
     Args:
         name: Name of the series.
-        ridge: The fitted regression.
+        readout: The fitted regression.
         r2_real: Median over held-out recorded trials of R^2; None if the series does not vary in them.
         held_out: Number of held-out trials.
     """
 
     name: str
-    ridge: Ridge
+    readout: Readout
     r2_real: float | None
     held_out: int
 
@@ -47,35 +50,18 @@ class Decoder:
     def fit(cls, trials: Trials, name: str) -> "Decoder":
         """Fit a decoder of a series to recorded trials, and measure it on other ones."""
         rows = generator(0, int(Purpose.EVALUATE), 11).permutation(len(trials))[:MOST_TRIALS]
-        test = max(1, round(HELD_OUT * len(rows)))
-        recorded = trials.select(np.sort(rows[test:]))
-        unseen = trials.select(np.sort(rows[:test]))
-        x = inputs(recorded)
-        mask = recorded.mask
-        trial = np.nonzero(mask)[0]
-        series = np.asarray(recorded.behavior[name], np.float64)[mask]
-        finite = np.isfinite(series).all(1)
-        ridge = Ridge.fit(x[mask][finite], series[finite], trial[finite] % FOLDS)
-        unmeasured = cls(name, ridge, None, test)
+        n_held_out = max(1, round(HELD_OUT * len(rows)))
+        recorded = trials.select(np.sort(rows[n_held_out:]))
+        unseen = trials.select(np.sort(rows[:n_held_out]))
+        unmeasured = cls(name, Readout.fit(recorded, name, lags=LAGS, smoothing=SMOOTHING), None, n_held_out)
         scores = [score for score in unmeasured.scores(unseen, unseen.behavior[name]) if score is not None]
-        return cls(name, ridge, float(np.median(scores)) if scores else None, test)
+        return replace(unmeasured, r2_real=float(np.median(scores)) if scores else None)
 
     def decode(self, trials: Trials) -> NDArray[np.float64]:
         """Return the decoded series of trials (trial, bin, dim)."""
-        x = inputs(trials)
-        return np.asarray(self.ridge.predict(x.reshape(-1, x.shape[2])).reshape(*x.shape[:2], -1), np.float64)
+        return np.asarray(self.readout.decode(trials), np.float64)
 
     def scores(self, trials: Trials, series: Numbers) -> list[float | None]:
         """Return R^2 of each trial, decoded against its series (trial, bin, dim); None where it does not vary."""
-        decoded = self.decode(trials)
-        wanted = np.asarray(series, np.float64)
-        pairs = zip(wanted, decoded, trials.lengths, strict=True)
-        return [r_squared(truth[:n], guess[:n]) for truth, guess, n in pairs]
-
-
-def inputs(trials: Trials) -> NDArray[np.float32]:
-    """Return smoothed counts now and earlier (trial, bin, lag x neuron); the first bin stands for bins before it."""
-    activity = smooth(np.asarray(trials.counts), sd=SMOOTHING / trials.bin_width, mask=trials.mask)
-    bins = np.arange(trials.n_bins)
-    lags = dict.fromkeys(round(lag / trials.bin_width) for lag in LAGS)
-    return np.concatenate([activity[:, np.maximum(bins - lag, 0)] for lag in lags], 2)
+        trials_of_series = zip(np.asarray(series, np.float64), self.decode(trials), trials.lengths, strict=True)
+        return [r_squared(truth[:n_bins], decoded[:n_bins]) for truth, decoded, n_bins in trials_of_series]
