@@ -25,7 +25,7 @@ MOST_PER_BIN = 4096
 """Largest number of samples of a condition that one bin keeps; further ones are not used."""
 
 ROUNDING = 1e-6
-"""A sample that is earlier than a bin by less than this part of a bin belongs to it, because times are rounded."""
+"""Fraction of a bin. A sample that comes less than this before a bin belongs to the bin, because times are rounded."""
 
 
 class BinnedSamples:
@@ -87,7 +87,7 @@ class BinnedSamples:
                 kept.append(value)
 
     def take(self) -> dict[str, Numbers | str]:
-        """Return the values of the next bin, only of conditions that have samples in it, and go to the bin after."""
+        """Return the values of the conditions that have samples in the next bin, and advance by one bin."""
         values = self._waiting.pop(self.next_bin, {})
         self.next_bin += 1
         return {name: bin_value(self.named[name], kept) for name, kept in values.items()}

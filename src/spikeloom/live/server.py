@@ -24,10 +24,10 @@ from spikeloom.live.session import Session, Source
 Pace = Literal["clock", "request"]
 
 Receive = Callable[[bytes, Source], bytes | None]
-"""Takes a message of a client, and returns the answer to it alone, or None."""
+"""Takes a message of a client, and returns the answer that only this client gets, or None."""
 
 IDLE = 0.005
-"""Time between two looks for the first sample, s."""
+"""Interval at which the server checks for the first sample, s."""
 
 
 class Transport(abc.ABC):

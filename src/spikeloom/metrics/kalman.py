@@ -30,7 +30,7 @@ from spikeloom.errors import ConditionError, DataError
 from spikeloom.trials import Trials
 
 RIDGE = 1e-3
-"""Added to the diagonal of Q, as a part of its mean, so that silent neurons have no weight."""
+"""Added to the diagonal of Q, as a fraction of the mean of this diagonal, so that silent neurons have no weight."""
 
 
 @dataclass(frozen=True, eq=False)

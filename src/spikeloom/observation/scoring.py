@@ -35,7 +35,8 @@ TOLERANCE = 0.05
 """Smallest gain of a step; the fit of a neuron ends below it, nats."""
 
 CONTROLS = 4.0
-"""C: used bins without a spike per expected spike. It is larger if all neurons together then use fewer than `USED`."""
+"""C, number of used bins without a spike per expected spike. It is raised if all neurons together use fewer bins than
+`USED`."""
 
 USED = 2**20
 """Number of used bins of all neurons up to which C is raised."""

@@ -5,8 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
-MOST_POINTS, MOST_DRAWS = 20_000, 16
-"""Largest number of points of a stroke, and of draws of one stroke."""
+MOST_POINTS = 20_000
+"""Largest number of points of a stroke."""
+
+MOST_DRAWS = 16
+"""Largest number of draws of one stroke."""
 
 MOST_TRIALS = 200
 """Largest number of draws of one condition."""

@@ -13,7 +13,7 @@ HEAD_SECONDS = 10.0
 
 
 class TimedConnection(H11Protocol):
-    """An HTTP connection that closes if it has been silent for two checks in a row, half of `HEAD_SECONDS` apart."""
+    """An HTTP connection that closes after two silent checks in a row. Checks are half of `HEAD_SECONDS` apart."""
 
     silent = False
 

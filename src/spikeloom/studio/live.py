@@ -22,8 +22,11 @@ from spikeloom.studio.bodies import LiveBegin, LiveDecode, LiveSteps
 from spikeloom.studio.security import Rejected, check_json
 from spikeloom.studio.workers import Worker
 
-FIRST_SECONDS, IDLE_SECONDS = 5.0, 120.0
-"""Seconds within which the first message, and each further one, must arrive."""
+FIRST_SECONDS = 5.0
+"""Seconds within which the first message must arrive."""
+
+IDLE_SECONDS = 120.0
+"""Seconds within which each further message must arrive."""
 
 
 async def live(socket: WebSocket, workers: Mapping[str, Worker], token: str) -> None:

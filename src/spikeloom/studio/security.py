@@ -22,8 +22,14 @@ Scope = MutableMapping[str, object]
 Rates = Mapping[str, tuple[float, float]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-MOST_BYTES, MOST_DEPTH, MOST_ADDRESS = 2**20, 8, 2000
-"""Largest body, deepest nesting of its lists and objects, and longest path and query."""
+MOST_BYTES = 2**20
+"""Size of the largest body."""
+
+MOST_DEPTH = 8
+"""Deepest nesting of lists and objects in a body."""
+
+MOST_ADDRESS = 2000
+"""Largest number of characters of path and query together."""
 
 MOST_DISCARDED = 2**25
 """Largest body that is read and discarded before it is refused."""

@@ -61,7 +61,7 @@ export class DrawTab {
   hint() {
     $("draw-hint").textContent = this.isLive()
       ? "Draw with the mouse, a pen or a finger. Spikes come while the hand moves."
-      : "Draw with the mouse, a pen or a finger. The timing of your hand counts.";
+      : "Draw with the mouse, a pen or a finger. The model follows the speed of your hand.";
   }
 
   nameScale() {
