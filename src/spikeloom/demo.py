@@ -28,19 +28,30 @@ from spikeloom.trials import Trials
 
 TRIALS = 1500
 NEURONS = 64
-RECIPE, CODES = "ldns-demo", "gnocchi-demo"
+RECIPE = "ldns-demo"
+"""Recipe of the model that is conditioned on the hand velocity."""
+
+CODES = "gnocchi-demo"
+"""Recipe of the model whose codes are traversed."""
+
 SERIES = "hand_velocity"
 """Series that the LDNS is conditioned on."""
 
-RADIUS, SECONDS = 0.04, 0.8
-"""Radius of the circle (m) and duration of its trials (s)."""
+RADIUS = 0.04
+"""Radius of the circle, m."""
 
-PEAK_TIME, PEAK_WIDTH = 0.33, 0.15
-"""Time of the largest speed on the circle, and the standard deviation of the bell-shaped speed around it, s.
+SECONDS = 0.8
+"""Duration of the trials on the circle, s."""
+
+PEAK_TIME = 0.33
+"""Time of the largest speed on the circle, s.
 
 The hand speeds up and slows down as in a reach. A hand that moves at a constant speed from the first bin on is far from
 all training trials, and is followed less well.
 """
+
+PEAK_WIDTH = 0.15
+"""Standard deviation of the bell-shaped speed around `PEAK_TIME`, s."""
 
 STRENGTH = 3.0
 """Guidance strength for the circle: a path unlike the training paths needs more than 1."""

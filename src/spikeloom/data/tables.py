@@ -16,7 +16,8 @@ from spikeloom.errors import DataError, ShapeError, SpikeloomWarning
 from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 
-START, STOP = "start_time", "stop_time"
+START = "start_time"
+STOP = "stop_time"
 
 ALIASES = {START: ("start", "t_start", "onset"), STOP: ("end", "stop", "end_time", "t_stop", "offset")}
 """Names that other libraries use for the columns start_time and stop_time of NWB."""

@@ -29,8 +29,11 @@ from spikeloom.trials import Trials
 
 Results = Mapping[str, Result]
 
-MEANS, CONSTANT = "Poisson, condition means", "Poisson, constant rates"
-"""Names of the baselines: the smoothed mean of each condition, and one rate per neuron."""
+MEANS = "Poisson, condition means"
+"""Name of the baseline whose rates are the smoothed mean counts of each condition."""
+
+CONSTANT = "Poisson, constant rates"
+"""Name of the baseline with one rate per neuron."""
 
 FEWEST = 4
 """Smallest number of recorded trials that can be split."""

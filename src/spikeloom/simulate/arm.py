@@ -25,8 +25,11 @@ Values = Any  # arrays of NumPy or of torch, which have no type in common
 
 LINKS = (0.30, 0.33)
 INERTIA = (0.025, 0.045)
-MASS, CENTRE_OF_MASS = 1.65, 0.16
-"""Mass of the second link, kg, and distance of its centre of mass from the elbow, m."""
+MASS = 1.65
+"""Mass of the second link, kg."""
+
+CENTRE_OF_MASS = 0.16
+"""Distance of the centre of mass of the second link from the elbow, m."""
 
 DAMPING = ((0.05, 0.025), (0.025, 0.05))
 """Damping matrix B of the joints, N m s."""
@@ -46,13 +49,23 @@ BIN_WIDTH = 0.02
 WORKSPACE = (0.0, 0.40)
 """Centre of the workspace relative to the shoulder, m. Hand and target positions are relative to this centre."""
 
-INPUTS, UNITS, MUSCLES = 9, 64, 6
+INPUTS = 9
+"""Inputs of the controller in each bin."""
+
+UNITS = 64
+"""Hidden units of the controller, which are the recorded neurons."""
+
+MUSCLES = 6
+"""Muscles of the arm, which are the outputs of the controller."""
 
 TARGET_AT = 3
 """First bin in which the target is shown."""
 
-INPUT_NOISE = HIDDEN_NOISE = 0.01
-"""Standard deviations of the noise added to inputs and hidden units in each bin."""
+INPUT_NOISE = 0.01
+"""Standard deviation of the noise added to the inputs in each bin."""
+
+HIDDEN_NOISE = 0.01
+"""Standard deviation of the noise added to the hidden units in each bin."""
 
 SHAPES = {
     "input": (INPUTS, 3 * UNITS),

@@ -15,15 +15,23 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.simulate import arm
 
 BINS = 60
-UPDATES, SLOWER_FROM = 600, 415
+UPDATES = 600
+"""Steps of the optimiser."""
+
+SLOWER_FROM = 415
+"""First step with the smaller learning rate."""
+
 RATES = (3e-3, 1e-3)
 BATCH = 64
 BOX = 0.12
 HOLD = 10.0
 """Weight of bins before the go cue; with 1, as in METHODS 1.2, the hand leaves as soon as it sees the target."""
 
-EFFORT, QUIET = 5e-3, 1e-3
-"""Weights of the squared activity of muscles and of hidden units."""
+EFFORT = 5e-3
+"""Weight of the squared activity of the muscles."""
+
+QUIET = 1e-3
+"""Weight of the squared activity of the hidden units."""
 
 
 def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | None = None) -> dict[str, Tensor]:

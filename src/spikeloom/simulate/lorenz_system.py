@@ -21,7 +21,9 @@ from spikeloom.errors import SettingError
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.trials import Trials
 
-SIGMA, RHO, BETA = 10.0, 28.0, 2.667
+SIGMA = 10.0
+RHO = 28.0
+BETA = 2.667
 START = (-9.787, -15.039, 20.534)
 PERIOD = 1.5008
 """Dominant period, model time units."""

@@ -30,18 +30,32 @@ from spikeloom.shapes import Numbers
 from spikeloom.simulate import arm
 from spikeloom.trials import Trials
 
-GRID, SPACING = 6, 0.04
-"""Number of targets along each side, and distance between neighbours, m."""
+GRID = 6
+"""Number of targets along each side of the square grid."""
+
+SPACING = 0.04
+"""Distance between neighbouring targets, m."""
 
 HELD_OUT = ((1, 1), (1, 4), (2, 2), (3, 3), (4, 1), (4, 4))
 """Targets, as (row, column) from the lower left, whose trials are not used for training."""
 
-GO_AT, BINS = 20, 60
+GO_AT = 20
+"""First bin with the go cue."""
+
+BINS = 60
+"""Simulated bins of a trial."""
+
 WINDOW = (12, 52)
 """First bin that is kept, and first bin after the kept ones."""
 
-MEDIAN_HZ, SPREAD, GAIN = 5.0, 0.5, 0.7
-"""Median rate, spikes/s; sd of log rates over neurons; sd of the log rate of one neuron over time."""
+MEDIAN_HZ = 5.0
+"""Median firing rate of the neurons, spikes/s."""
+
+SPREAD = 0.5
+"""Standard deviation of the log rates over neurons."""
+
+GAIN = 0.7
+"""Standard deviation of the log rate of one neuron over time."""
 
 SHIPPED = "controller.safetensors"
 CHUNK = 512

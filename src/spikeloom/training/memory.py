@@ -12,8 +12,10 @@ import sys
 
 import torch
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
-"""Names of the settings in glibc's malloc.h."""
+# Numbers of three settings of the allocator, named as in glibc's malloc.h.
+M_TRIM_THRESHOLD = -1
+M_TOP_PAD = -2
+M_MMAP_MAX = -4
 
 
 @functools.cache

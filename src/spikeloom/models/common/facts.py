@@ -20,8 +20,11 @@ from spikeloom.trials.padding import LARGE, check_padding
 TRAINING = "the model's training trials"
 """Name of the training trials in messages about the neurons of other trials."""
 
-BATCH, CHANNELS = 64, 256
-"""Trials of a typical batch and values per bin of a typical layer, from which the cost of padding is estimated."""
+BATCH = 64
+"""Trials of a typical batch, from which the cost of padding is estimated."""
+
+CHANNELS = 256
+"""Values per bin of a typical layer, from which the cost of padding is estimated."""
 
 _CONDITIONS = TypeAdapter(Conditions)
 
