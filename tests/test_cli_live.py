@@ -27,9 +27,9 @@ def run(tmp_path_factory) -> Path:
     return folder
 
 
-def heed_ctrl_c() -> None:
-    """Let SIGINT interrupt this process."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def ignore_ctrl_c() -> None:
+    """Let this process ignore SIGINT, like a command that a script starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def start(run: Path, *words: str) -> tuple[subprocess.Popen, str, int]:
@@ -42,7 +42,7 @@ def start(run: Path, *words: str) -> tuple[subprocess.Popen, str, int]:
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=heed_ctrl_c,  # tests that run in the background of a shell ignore SIGINT, and children inherit that
+        preexec_fn=ignore_ctrl_c,  # inherited by the command, which must end on SIGINT nevertheless
     )
     first = process.stdout.readline()
     port = re.search(r"127\.0\.0\.1:(\d+)\.", first)

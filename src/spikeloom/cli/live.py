@@ -80,8 +80,14 @@ def live(
 def _serve_until_stopped(
     session: "Session", transport: "Transport", pace: Literal["clock", "request"], state: Path | None, words: str
 ) -> None:
-    """Serve until Ctrl-C. Then print statistics and save the state."""
+    """Serve until Ctrl-C. Then print statistics and save the state.
+
+    A shell that runs a script lets its background commands ignore SIGINT, and they inherit that. So the handler of
+    Ctrl-C is installed here: `spikeloom live RUN &` ends on SIGINT, too.
+    """
     import asyncio
+    import signal
+    import threading
 
     from spikeloom.live.server import precise_loop, serve
 
@@ -89,6 +95,8 @@ def _serve_until_stopped(
         waiting = f" It begins with the first value of {', '.join(sorted(session.waiting))}." if session.waiting else ""
         typer.echo(f"{words} at {address}.{waiting} Ctrl-C ends it.")
 
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with asyncio.Runner(loop_factory=precise_loop) as runner:
             runner.run(serve(session, transport, pace=pace, opened=opened))
