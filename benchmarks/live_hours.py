@@ -82,17 +82,12 @@ def compared(hour: Hour, first: Hour) -> dict[str, float]:
     }
 
 
-def unconditional(model: Model) -> tuple[()] | None:
-    """Return the argument `condition` that requests no conditions."""
-    return () if model.condition else None
-
-
 def check_live(model: Model, seed: int) -> int:
     """Return the number of bins of the first second, which a live trial generates like the stream."""
     n_bins = round(1 / model.facts.bin_width)
-    live = model.live(seed, condition=unconditional(model))
+    live = model.live(seed, condition=())
     stepped = np.stack([live.step() for _ in range(n_bins)])
-    streamed = next(model.stream(seed=seed, condition=unconditional(model), n_bins=n_bins, chunk=n_bins)).counts[0]
+    streamed = next(model.stream(seed=seed, condition=(), n_bins=n_bins, chunk=n_bins)).counts[0]
     np.testing.assert_array_equal(stepped, streamed)
     return n_bins
 
@@ -109,8 +104,7 @@ def main() -> None:
     per_hour = round(3600 / model.facts.bin_width)
     hours = [Hour(model.n_neurons) for _ in range(options.hours)]
     done, cores = 0, time.process_time()
-    n_bins, condition = options.hours * per_hour, unconditional(model)
-    for piece in model.stream(seed=options.seed, condition=condition, n_bins=n_bins, chunk=CHUNK):
+    for piece in model.stream(seed=options.seed, condition=(), n_bins=options.hours * per_hour, chunk=CHUNK):
         counts = piece.counts[0]
         until = min(len(counts), per_hour - done % per_hour)
         hours[done // per_hour].add(counts[:until])

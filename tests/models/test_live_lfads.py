@@ -44,6 +44,16 @@ def test_live_trials_are_those_of_a_sample(fitted):
     np.testing.assert_array_equal(live.rates, sample.rates[:, -1])
 
 
+def test_an_empty_condition_is_no_condition(fitted):
+    """A model that has no conditions takes `condition=()` in every form, as models with conditions do."""
+    live = fitted.live(4, condition=())
+    stream = np.concatenate([chunk.counts[0] for chunk in fitted.stream(n_bins=20, seed=4, condition=())])
+    sample = fitted.sample(1, n_bins=20, seed=4, condition=(), progress=False)
+    np.testing.assert_array_equal(sample.counts, fitted.sample(1, n_bins=20, seed=4, progress=False).counts)
+    np.testing.assert_array_equal(stream, sample.counts[0])
+    np.testing.assert_array_equal(stepped(live, 20), sample.counts[0])
+
+
 @settings(deadline=None, max_examples=10)
 @given(first=st.integers(1, 30), later=st.integers(1, 30), seed=st.integers(0, 5))
 def test_the_first_bins_are_the_same_whatever_comes_later(fitted, first, later, seed):
