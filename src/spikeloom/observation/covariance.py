@@ -1,4 +1,9 @@
-"""Covariances of counts over lags, their regression on a given correlation, and their reduction to few directions."""
+"""Covariances of counts of neurons at several lags, from which the shared noise is fitted; see `observation.noise`.
+
+The covariances are reduced in two steps. A regression over lags separates the covariance that follows a given
+correlation function from slower covariance. Then the matrix of all pairs of neurons is approximated by few directions,
+because each of its entries is known less accurately than its size.
+"""
 
 import numpy as np
 import scipy.sparse.linalg
@@ -9,40 +14,49 @@ from spikeloom.observation.slots import batches
 from spikeloom.shapes import TrialCounts, TrialMask
 
 COMPLETIONS = 20
-"""Iterations that complete the diagonal of a covariance, which counts do not determine."""
+"""Largest number of iterations that estimate the diagonal of a covariance. Counts determine the entries off the
+diagonal only, since the diagonal also contains each neuron's own variance."""
 
 FEW = 100
-"""Matrices of fewer neurons have all their eigenvalues computed, which is then the fastest way."""
+"""Number of neurons below which all eigenvalues are computed. With more neurons it is faster to compute the largest."""
 
 
 def lag_weights(
     lags: NDArray[np.int64], correlation: Float[np.ndarray, " lag"]
 ) -> tuple[Float[np.ndarray, " lag"], float]:
-    """Return the weights of a regression of covariances over lags on a correlation and a constant.
+    r"""Return the weights of lags in a regression :math:`C_l \approx c \rho_l + \mathrm{constant}` of covariances.
 
-    Covariances at lags above 0 are means of two values and have twice the weight in the regression.
+    The regression coefficient is a weighted sum of the covariances, :math:`c = \sum_l w_l C_l`. Covariances at lags
+    above 0 are means over two directions, of either neuron before the other, and count twice.
+
+    Args:
+        lags: Lags l, bins.
+        correlation: Correlation :math:`\rho` at each lag.
 
     Returns:
-        The weight of each lag, with which covariances are summed to the covariance that follows the correlation; and
-        its standard error for entries with a standard error of 1 at lag 0.
+        The weights w, and the standard error of c if the covariance at lag 0 has a standard error of 1.
     """
     design = np.stack((correlation, np.ones(len(lags))), 1)
     weight = np.where(lags == 0, 1.0, 2.0)
-    inverse = np.linalg.pinv(design.T @ (design * weight[:, None]))
-    return (inverse @ (design * weight[:, None]).T)[0], float(np.sqrt(inverse[0, 0]))
+    weighted_design = design * weight[:, None]
+    inverse = np.linalg.pinv(design.T @ weighted_design)
+    return (inverse @ weighted_design.T)[0], float(np.sqrt(inverse[0, 0]))
 
 
 def summed_covariance(
     counts: TrialCounts, mask: TrialMask, lags: NDArray[np.int64], weights: Float[np.ndarray, " lag"]
 ) -> Float[np.ndarray, "neuron neuron"]:
-    """Return covariances about the mean over trials at each time, both directions averaged, summed over lags.
+    """Return the weighted sum over lags of the covariances of all pairs of neurons.
 
+    Counts are centred: the mean over trials at each time is subtracted. The covariance of neurons i and j at a lag is
+    averaged over both directions, i before j and j before i. With S the centred counts (trials and bins, neuron),
+    :math:`S_{+l}` those l bins later and :math:`n_l` the number of pairs of bins,
     :math:`\\sum_l w_l C_l = S^\\top \\sum_l (w_l / n_l) S_{+l}` needs one matrix product for all lags.
 
     Args:
         counts: Counts (trial, time, neuron).
         mask: Valid bins.
-        lags: Lags, bins.
+        lags: Lags l, bins.
         weights: Weight w of each lag.
     """
     n_trials, n_bins, n_neurons = counts.shape
@@ -68,7 +82,7 @@ def variances(counts: TrialCounts, mask: TrialMask) -> Float[np.ndarray, " neuro
 
 
 def _mean(counts: TrialCounts, mask: TrialMask) -> Float[np.ndarray, "time neuron"]:
-    """Return the mean over trials at each time."""
+    """Return the mean count of each neuron at each time, over the trials that have this bin."""
     mean = np.zeros(counts.shape[1:])
     for rows in batches(len(counts), mean.size):
         mean += np.where(mask[rows, :, None], counts[rows], 0).sum(0)
@@ -78,23 +92,26 @@ def _mean(counts: TrialCounts, mask: TrialMask) -> Float[np.ndarray, "time neuro
 def low_rank(
     covariance: Float[np.ndarray, "neuron neuron"], *, rank: int, error: float
 ) -> Float[np.ndarray, "neuron rank"]:
-    """Return U such that U U' approximates the covariance off the diagonal; columns within the error are 0.
+    r"""Return U such that :math:`U U^\top` approximates the covariance off the diagonal.
+
+    Eigenvalues that sampling errors alone could cause are set to 0, and the others are shrunk; see `observation.noise`.
+    The unused diagonal is replaced by that of :math:`U U^\top`, and U is computed again, until the diagonal stays.
 
     Args:
         covariance: Symmetric matrix; its diagonal is not used.
-        rank: Number of columns of U.
+        rank: Number of columns of U. Columns of eigenvalues that were set to 0 are 0.
         error: Standard error of every entry.
     """
-    neurons = len(covariance)
-    # The largest eigenvalue of a symmetric matrix of such errors; the second term is its 99 % quantile (Tracy, Widom).
-    edge = error * np.sqrt(neurons) * (2 + 2 * neurons ** (-2 / 3))
+    n_neurons = len(covariance)
+    # A symmetric matrix of errors has its largest eigenvalue below this in 99 % of cases (Tracy-Widom distribution).
+    largest_error = error * np.sqrt(n_neurons) * (2 + 2 * n_neurons ** (-2 / 3))
     completed = covariance - np.diag(np.diag(covariance))
-    columns = np.zeros((neurons, rank))
+    columns = np.zeros((n_neurons, rank))
     for _ in range(COMPLETIONS):
         value, vector = _largest(completed, rank)
-        kept = np.sqrt(np.where(value > edge, value**2 - edge**2, 0).clip(min=0))
-        columns = np.zeros((neurons, rank))
-        columns[:, : len(kept)] = vector * np.sqrt(kept)
+        shrunk = np.sqrt(np.where(value > largest_error, value**2 - largest_error**2, 0).clip(min=0))
+        columns = np.zeros((n_neurons, rank))
+        columns[:, : len(shrunk)] = vector * np.sqrt(shrunk)
         diagonal = (columns**2).sum(1)
         if np.array_equal(diagonal, np.diag(completed)):
             break
@@ -103,7 +120,7 @@ def low_rank(
 
 
 def _largest(matrix: Float[np.ndarray, "n n"], number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the largest eigenvalues, in falling order, and their vectors as columns."""
+    """Return the largest eigenvalues of a symmetric matrix, in falling order, and their eigenvectors as columns."""
     if len(matrix) < max(FEW, 3 * number):
         value, vector = np.linalg.eigh(matrix)
     else:

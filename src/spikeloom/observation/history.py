@@ -2,22 +2,28 @@ r"""Spike history: a neuron's counts in the last 100 ms change its drive,
 
 .. math:: d'_t = d_t + b + \min\Big(\sum_{j=1}^{H} h_j s_{t-j},\; c\Big), \qquad \lambda_t = \log(1 + e^{d'_t}),
 
-with s in spikes/bin, and b and h fitted for each neuron. With h = b = 0 counts do not depend on the past. The published
-form of LDNS has :math:`a \log r_t + b` in place of :math:`d_t + b`, which for h = b = 0, a = 1 is :math:`\log(1 + r)`,
-not r, so a fitted a > 1 compensates for it as a gain. It is available as `logarithmic=True`.
+with s the counts, spikes/bin, d the drive from the rates, c a bound, and :math:`\lambda` the expected count given the
+past. The offset b and the filter h over H lags are fitted for each neuron. With h = b = 0 counts do not depend on the
+past.
 
-**Filters** are sums of a few raised cosines over the logarithm of the lag, or free in every bin.
+The published form of LDNS has :math:`a \log r_t + b` in place of :math:`d_t + b`, where r is the rate. It is available
+as `logarithmic=True`. Without a history (h = b = 0, a = 1) its expected count is :math:`\log(1 + r)` instead of r, so
+the fitted a is above 1 to compensate.
 
-**Stability.** The link's slope is at most 1 and the sum at most c, so a rate never exceeds
-:math:`\log(1+e^{d_t+b}) + c` spikes/bin however often a neuron fired. Rates cannot diverge, and a neuron cannot sustain
-firing at that bound by itself: one spike adds about :math:`\rho = \sum_j \max(h_j, 0)\, \sigma(d')` spikes, with the
-slope :math:`\sigma` of the link where it fires, and excitation with :math:`\rho > 0.95` is scaled down to 0.95.
+**Filters** are sums of a few raised cosines over the logarithm of the lag, or have a free weight in every bin.
 
-**Fit.** Each rate is inferred with its own count hidden. The penalised likelihood is maximised by Fisher scoring, one
-neuron at a time, with the recorded counts before each bin; bins without a complete past are left out. When a trial is
-drawn, each neuron is assumed to have fired at its mean rate before the trial. A simulated neuron depends on its
-simulated past instead of the recorded one. So simulations correct b until mean counts are those of the trials, and h
-at the shortest lags until quick repeats are.
+**Stability.** The link's slope is at most 1 and the sum at most c, so an expected count never exceeds
+:math:`\log(1+e^{d_t+b}) + c` spikes/bin, however often a neuron fired. A neuron also cannot keep itself firing at that
+bound. One spike causes about :math:`\rho = \sum_j \max(h_j, 0)\, \sigma(d')` further spikes, with :math:`\sigma` the
+slope of the link at the drives where the neuron fires. If :math:`\rho > 0.95`, the positive weights of the filter are
+scaled down until it is 0.95.
+
+**Fit.** Each rate is inferred with its own count hidden. The penalised likelihood of each neuron's filter is maximised
+by Fisher scoring (`observation.scoring`), given the recorded counts before each bin. Bins without a complete past are
+left out. A trial that is drawn has no counts before its first bin, so each neuron is assumed to have fired at its mean
+rate before. A simulated neuron depends on its simulated past instead of the recorded one. Therefore counts are
+simulated after the fit. They correct b until mean counts agree with the trials, and h at the shortest lags until
+spikes are followed by another within a few bins as often as in the trials.
 """
 
 from itertools import pairwise
@@ -52,31 +58,36 @@ from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
 COSINES = 8
-"""Number of raised cosines."""
+"""Number of raised cosines of a filter."""
 
 LARGEST_BRANCHING = 0.95
-"""Most spikes that one spike of a neuron adds."""
+"""Largest expected number of further spikes that one spike of a neuron causes."""
 
 LOWEST = -8.0
-"""Lower bound of the sum: a rate is multiplied by at least about e^-8, which is almost 0."""
+"""Lower bound of the sum over the past. It multiplies a rate by about e^-8, so the neuron hardly fires."""
 
 RIDGE = {"cosine": 2.0, "bins": 8.0}
-"""Weight of the squared coefficients, in nats: a prior of sd 0.7 per cosine, 0.35 per bin."""
+"""Penalty of the squared coefficients of each basis, in nats. It is a Gaussian prior of the coefficients, with a
+standard deviation of 0.7 for cosines and 0.35 for free bins."""
 
 CORRECTION_RIDGE = 50.0
-"""Weight of the prior of the corrections of the shortest lags, which are small."""
+"""Number of pairs of spikes at a lag for which half of a correction is applied. With fewer pairs, more of the measured
+difference is sampling error, and less of it is applied."""
 
 
 @final
 class SpikeHistory(History):
-    """History as one linear filter of each neuron's counts.
+    """History as one linear filter of each neuron's counts; the module has the formula.
 
     Args:
-        duration: Length of the filters in seconds.
+        duration: Length of the filters, s.
         basis: "cosine", eight raised cosines (at most one per bin), or "bins", a weight per bin as published.
-        bound: Largest amount that earlier counts add to the drive.
-        logarithmic: Use the published form of the drive, a log r + b with a fitted.
-        ceiling: Counts above are lowered to it, spikes/bin. `None` disables the ceiling.
+        bound: Largest amount c that earlier counts add to the drive.
+        logarithmic: Use the published form of the drive, a log r + b, where a is fitted too.
+        ceiling: Largest count that is drawn, spikes/bin. `None` disables the ceiling.
+
+    Raises:
+        SettingError: if `duration` is not above 0, `bound` is not between 0 and 10, or `ceiling` is below 1.
     """
 
     slope: Tensor  # a of each neuron; 1 unless logarithmic
@@ -94,7 +105,7 @@ class SpikeHistory(History):
         super().__init__()
         if not (duration > 0 and 0 < bound < 10 and (ceiling is None or ceiling >= 1)):
             raise SettingError(
-                "SpikeHistory needs duration > 0, bound between 0 and 10, and ceiling >= 1 if there is one.",
+                "SpikeHistory needs duration > 0, bound between 0 and 10, and a ceiling that is None or at least 1.",
                 f"It got duration={duration}, bound={bound}, ceiling={ceiling}.",
                 "The defaults are 0.1 s, 1.5 and no ceiling.",
             )
@@ -112,120 +123,150 @@ class SpikeHistory(History):
         self.register_buffer("filters", torch.zeros(self.bins, n_neurons))
 
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
-        """Return the bounded sum over a neuron's counts before each bin; see `History.past`."""
+        """Return the filtered counts before each bin, bounded from below and above; see `History.past`."""
         before = counts[:, :-1].transpose(1, 2)
         kernel = self.filters.to(counts).flip(0).T[:, None]
         return self._bounded(functional.conv1d(before, kernel, groups=counts.shape[2]).transpose(1, 2))
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
-        """Return the contribution of the rates alone: d + b, or a log r + b; see `History.present`."""
+        """Return the drive without earlier counts: d + b, or a log r + b; see `History.present`."""
         if self._uses_logarithm():
             drive = self.slope.to(drive) * counts.rates(drive).log()
         return drive + self.offset.to(drive)
 
     def draw(self, candidates: Candidates, counts: CountDistribution, memory: Memory) -> Whole:
-        """Draw counts in the order of time, all trials and neurons at once; see `History.draw`.
+        """Draw counts in the order of time, all trials and neurons of a bin at once; see `History.draw`.
 
-        Each spike is added to the past of the H bins after it. A candidate can fire if its expected count, raised by
-        its past, is at least 1 - u (Markov's inequality), and only these few are drawn. The memory is the past of the
-        next H bins, summed over the counts that are drawn.
+        The array `past` holds the sum over earlier counts for each bin. When a neuron fires, its filter is added to the
+        sums of the H bins after the spike. A candidate is drawn only if its sum is large enough that it can fire
+        (`_needed`). The memory for the next piece holds the sums of its first H bins.
         """
-        (batch, n_bins, n_neurons), bins = candidates.shape, self.bins
+        batch, n_bins, n_neurons = candidates.shape
+        bins = self.bins
         filters = array(self.filters).T.copy()
         offset = array(self.offset)
         slope = array(self.slope)
         past = np.zeros((batch * n_neurons, bins + n_bins))
-        first = memory["past"] if "past" in memory else self._before_the_trial(filters)
-        past.reshape(batch, n_neurons, -1)[..., :bins] = first
+        first_bins = memory["past"] if "past" in memory else self._before_the_trial(filters)
+        past.reshape(batch, n_neurons, -1)[..., :bins] = first_bins
         row = candidates.trial * n_neurons + candidates.neuron
-        alone = np.maximum(candidates.rates, SMALLEST_RATE)
-        needed = self._needed(candidates, alone, offset)
+        base_rates = np.maximum(candidates.rates, SMALLEST_RATE)  # expected counts without history
+        needed = self._needed(candidates, base_rates, offset)
         drawn = np.zeros(len(row), np.int64)
         for time, (start, end) in enumerate(pairwise(candidates.ends())):
-            before = past[row[start:end], time]
-            here = start + np.flatnonzero(before >= needed[start:end])
-            neuron = candidates.neuron[here]
-            rates = alone[here]
+            past_now = past[row[start:end], time]
+            able = start + np.flatnonzero(past_now >= needed[start:end])
+            neuron = candidates.neuron[able]
+            rates = base_rates[able]
             drive = slope[neuron] * np.log(rates) if self._uses_logarithm() else drive_of(rates, counts.link)
-            drive += offset[neuron] + before[here - start].clip(LOWEST, self.bound)
-            count = counts.quantile(rates_of(drive, counts.link), candidates.uniform[here], neuron)
+            drive += offset[neuron] + past_now[able - start].clip(LOWEST, self.bound)
+            count = counts.quantile(rates_of(drive, counts.link), candidates.uniform[able], neuron)
             if self.ceiling is not None:
                 count = np.minimum(count, self.ceiling)
-            drawn[here] = count
+            drawn[able] = count
             fired = np.flatnonzero(count)
-            past[row[here[fired]], time + 1 : time + 1 + bins] += count[fired, None] * filters[neuron[fired]]
+            past[row[able[fired]], time + 1 : time + 1 + bins] += count[fired, None] * filters[neuron[fired]]
         memory["past"] = past.reshape(batch, n_neurons, -1)[..., n_bins:].copy()
         return candidates.counts(drawn)
 
     def largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
-        """Return the largest expected counts that the past can cause, since it adds at most c to a drive."""
-        excited = array(self.filters).max(0) > 0  # a neuron whose counts only lower its drive is never raised
-        offset = array(self.offset) + self.bound * excited
+        """Return the largest expected counts that any past can cause; see `History.largest`.
+
+        The past adds at most c to a drive, and nothing to that of a neuron whose filter is nowhere positive. Both links
+        grow at most like e^d, so a drive that is higher by x multiplies the expected count by at most e^x.
+        """
+        excitable = array(self.filters).max(0) > 0
+        increase = array(self.offset) + self.bound * excitable
         if self._uses_logarithm():
-            return rates_of(array(self.slope) * np.log(np.maximum(rates, SMALLEST_RATE)) + offset, counts.link)
-        return rates * np.exp(np.maximum(offset, 0))  # both links grow at most like e^d
+            return rates_of(array(self.slope) * np.log(np.maximum(rates, SMALLEST_RATE)) + increase, counts.link)
+        return rates * np.exp(np.maximum(increase, 0))
 
     def _needed(self, candidates: Candidates, rates: Entries, offset: NDArray[np.float64]) -> Entries:
-        r"""Return the smallest past with which each candidate can fire; a candidate that always can has -inf.
+        r"""Return the smallest sum over the past with which each candidate can fire, or -inf if it always can.
 
-        The past raises a rate at most by the factor :math:`e^{\max(0, b + \mathrm{past})}`.
+        A neuron can fire only if its expected count is at least 1 - u (`can_fire`). The past multiplies a rate at most
+        by the factor :math:`e^{\max(0, b + \mathrm{past})}`, so this factor must be at least (1 - u) / rate.
         """
         if self._uses_logarithm():
-            return np.full(len(candidates.rates), -np.inf)
-        least = np.maximum(1 - candidates.uniform, SMALLEST_UNIFORM) / (rates * (1 + ROUNDING))
-        return np.where(least <= 1, -np.inf, np.log(least) - offset[candidates.neuron])
+            return np.full(len(candidates.rates), -np.inf)  # this form has no such bound, so every candidate is drawn
+        least_factor = np.maximum(1 - candidates.uniform, SMALLEST_UNIFORM) / (rates * (1 + ROUNDING))
+        return np.where(least_factor <= 1, -np.inf, np.log(least_factor) - offset[candidates.neuron])
 
     def _before_the_trial(self, filters: Float[NDArray[np.float64], "neuron bin"]) -> NDArray[np.float64]:
-        """Return the past of the first H bins (neuron, bin) if each neuron fired at its mean rate before the trial."""
+        """Return the sums over counts before the trial, for its first H bins (neuron, bin).
+
+        Each neuron is assumed to have fired at its mean rate, so bin t gets this rate times the sum of h over the lags
+        that lead to before the trial, t + 1 to H.
+        """
         past: NDArray[np.float64] = array(self.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
         return past
 
     def branching(self, slope: PerNeuron) -> PerNeuron:
-        """Return the expected number of spikes that one spike of each neuron causes, for this slope of the link."""
+        """Return the expected number of further spikes that one spike of each neuron causes.
+
+        Args:
+            slope: Slope of the link of each neuron at the drives where it fires.
+        """
         return self.filters.clamp(min=0).sum(0).to(slope) * slope
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> None:
-        """Fit the filters, then the counts with these filters, then the filters again; see `History.fit`."""
+        """Fit the filters, then the count distribution given the filters, then the filters again; see `History.fit`.
+
+        Coefficients of a neuron are the weights of the basis functions, the offset b and, in the published form, a.
+        """
         self.slope.fill_(1)
         self.filters.zero_()
         basis = cosines(self.bins) if self.basis == "cosine" else torch.eye(self.bins)
         used = UsedBins(trials, rates, self.bins)
-        start = torch.zeros(rates.shape[2], basis.shape[1] + 1 + self.logarithmic, dtype=torch.float64)
-        start[:, basis.shape[1] + 1 :] = 1
+        n_base = basis.shape[1]
+        start = torch.zeros(rates.shape[2], n_base + 1 + self.logarithmic, dtype=torch.float64)
+        start[:, n_base + 1 :] = 1
         weights, _ = self._fit(used, basis, counts, start)
         counts.fit(trials, self._expected(trials, rates, counts))
         _, slope = self._fit(used, basis, counts, weights)
         self._limit(slope)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
-        """Change b and the shortest lags towards the target's mean counts and quick repeats; see `History.correct`.
+        r"""Change b, and h at the shortest lags, towards the target's moments; see `History.correct`.
 
-        Where spikes are rare, the chance of a spike j bins after another is proportional to :math:`e^{h_j}`, so the log
-        ratio of recorded to simulated pairs is the change of h_j. A ratio that also holds at later
-        lags is due to slower changes and is subtracted.
+        The offset b follows the mean counts. The filter at the shortest sixth of its lags follows `Moments.repeats`,
+        the fraction of pairs of bins at a lag that both hold a spike. Where spikes are rare, the chance of a spike j
+        bins after another is proportional to :math:`e^{h_j}`, so the log ratio of recorded to simulated fractions is
+        the change that :math:`h_j` needs. The mean log ratio at later lags comes from slower changes of the rates, and
+        is subtracted. Each change is at most 0.3.
         """
         super().correct(target, drawn, share)
-        half = 0.5 / min(target.bins, drawn.bins)
-        short = len(self.filters) // 6
-        late = len(self.filters) // 4
-        if not short:
-            return  # wide bins
-        ratio = np.log((target.repeats + half) / (drawn.repeats + half))
-        pairs = (
-            0.5 * min(target.bins, drawn.bins) * target.repeats[:short]
-        )  # both sides of the ratio have sampling errors
-        change = (ratio[:short] - ratio[late:].mean(0)).clip(-0.3, 0.3) * pairs / (pairs + CORRECTION_RIDGE)
-        self.filters[:short] += torch.from_numpy(share * change).to(self.filters)
+        half = 0.5 / min(target.bins, drawn.bins)  # half a pair is added to both fractions, so that neither is 0
+        n_short = len(self.filters) // 6
+        first_late = len(self.filters) // 4
+        if not n_short:
+            return  # bins are so wide that the filter has no short lags
+        log_ratio = np.log((target.repeats + half) / (drawn.repeats + half))
+        # Half the number of pairs: the recorded and the simulated fraction have sampling errors of their own.
+        pairs = 0.5 * min(target.bins, drawn.bins) * target.repeats[:n_short]
+        excess = log_ratio[:n_short] - log_ratio[first_late:].mean(0)
+        change = excess.clip(-0.3, 0.3) * pairs / (pairs + CORRECTION_RIDGE)
+        self.filters[:n_short] += torch.from_numpy(share * change).to(self.filters)
 
     @property
     def lags(self) -> int:
-        """Number of lags at which repeated spikes are compared."""
+        """Number of lags at which `correct` compares repeated spikes."""
         return len(self.filters) // 2
 
     def _fit(self, used: UsedBins, basis: Tensor, counts: CountDistribution, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Fit all neurons. Return their coefficients (neuron, base and term) and the mean slope over their spikes."""
+        """Fit the coefficients of all neurons by Fisher scoring, and set filters, offset and a.
+
+        Args:
+            used: Bins that enter the fit.
+            basis: Basis functions of the filters (lag, base).
+            counts: Distribution of the counts.
+            start: Coefficients at which the fit begins.
+
+        Returns:
+            The coefficients (neuron, base and term), and for each neuron the mean slope of the link over its spikes.
+        """
         weights = start.clone()
         n_base = basis.shape[1]
         slope = torch.zeros(len(start), dtype=start.dtype)
@@ -253,20 +294,24 @@ class SpikeHistory(History):
         return expected
 
     def _limit(self, slope: Tensor) -> None:
-        """Scale excitation down where a spike would add more than 0.95 spikes, at this slope of the link."""
+        """Scale positive weights down where one spike would cause more than 0.95 further spikes; see `branching`."""
         scale = (LARGEST_BRANCHING / self.branching(slope).clamp(min=1e-9)).clamp(max=1).to(self.filters)
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
 
     def _uses_logarithm(self) -> bool:
-        """Return True for the published form; before the fit, counts do not depend on the past."""
+        """Return True if the drive is a log r + b: in the published form, once its filters have been fitted."""
         return self.logarithmic and bool(self.filters.any())
 
     def _bounded(self, total: Tensor) -> Tensor:
+        """Return the sum over the past, limited to [-8, c]."""
         return total.clamp(LOWEST, self.bound)
 
 
 def cosines(bins: int, number: int = COSINES) -> Float[Tensor, "bins base"]:
-    """Return raised cosines over the logarithm of the lag, fine at short lags; free bins if there are few of them."""
+    """Return the basis functions of the filters (lag, base): raised cosines over the logarithm of the lag.
+
+    They are narrow at short lags and wide at long lags. With at most `number` bins, each bin has a function of its own.
+    """
     if bins <= number:
         return torch.eye(bins)
     lag = torch.log(torch.arange(1, bins + 1, dtype=torch.float64) + 1)

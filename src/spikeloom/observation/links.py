@@ -1,4 +1,7 @@
-r"""The links between drive and rates in NumPy, with which counts are drawn.
+r"""Links between drive and rates in NumPy, for drawing counts.
+
+A drive is a real number for each bin and neuron. A link is the function that turns it into a rate, the expected count
+of the bin, spikes/bin.
 
 =========  =============================  ==================================
 link       rates r of a drive d           drive of rates
@@ -7,7 +10,7 @@ softplus   :math:`r = \log(1 + e^d)`     :math:`d = \log(e^r - 1)`
 exp        :math:`r = e^d`                :math:`d = \log r`
 =========  =============================  ==================================
 
-`CountDistribution.rates` and `drive` are the same functions in PyTorch, with which models are trained.
+`CountDistribution.rates` and `CountDistribution.drive` are the same functions in PyTorch, for training.
 """
 
 from typing import Literal
@@ -20,13 +23,16 @@ from torch import Tensor
 Link = Literal["softplus", "exp"]
 
 SMALLEST_RATE = 1e-7
-"""Rates below are raised to it, spikes/bin, so that the logarithm of a silent neuron's rate stays finite."""
+"""Smallest rate, spikes/bin. Lower rates are raised to it, so that the logarithm of a silent neuron's rate is
+finite."""
 
 LARGEST_DRIVE = 10.0
-"""Drives of the exponential link above are lowered to it. No neuron fires e^10 spikes/bin, and exp would overflow."""
+"""Largest drive of the exponential link. Higher drives are lowered to it: no neuron fires e^10 spikes/bin, and the
+exponential of a very large drive would overflow."""
 
 SMALLEST_UNIFORM = 1e-300
-"""Uniform numbers below are raised to it, so that their logarithms and normal quantiles stay finite."""
+"""Smallest uniform random number. Lower ones are raised to it, so that their logarithms and normal quantiles are
+finite."""
 
 Numbers = Float[NDArray[np.float64], "*axes"]
 
@@ -36,7 +42,7 @@ def rates_of(drive: Numbers, link: Link) -> Numbers:
     if link == "exp":
         rates = np.exp(np.minimum(drive, LARGEST_DRIVE))
     else:
-        rates = np.log1p(np.exp(-np.abs(drive)))
+        rates = np.log1p(np.exp(-np.abs(drive)))  # log(1 + e^d) = log(1 + e^-|d|) + max(d, 0) cannot overflow
         rates += np.maximum(drive, 0)
     return np.maximum(rates, SMALLEST_RATE, out=rates)
 
@@ -44,7 +50,9 @@ def rates_of(drive: Numbers, link: Link) -> Numbers:
 def drive_of(rates: Numbers, link: Link) -> Numbers:
     """Return the drive of these rates, the inverse of the link."""
     rates = np.maximum(rates, SMALLEST_RATE)
-    return np.log(rates) if link == "exp" else rates + np.log(-np.expm1(-rates))
+    if link == "exp":
+        return np.log(rates)
+    return rates + np.log(-np.expm1(-rates))  # log(e^r - 1) = r + log(1 - e^-r) cannot overflow
 
 
 def array(values: Tensor) -> NDArray[np.float64]:

@@ -6,19 +6,22 @@ A drive is a real number per bin and neuron, before the link; a rate is the expe
                                   factors that neurons share        a neuron's own earlier counts change
                                                                     its drive; `counts` draws each bin
 
-Every slot accepts any object of its contract (`observation.slots`), and `history` and `noise` may be None. The slots
-are fitted in turn: first the counts to the rates; then the history, with the counts fitted again; then the noise to the
-remaining covariance. Afterwards simulations of the complete model are compared with the trials, and each slot corrects
-its statistics (`correct`) until mean counts, bins of several spikes and quick repeats agree.
+Every slot accepts any object that fulfils the slot's contract (`observation.slots`). `history` and `noise` may be None.
 
-**Sampling** turns uniform random numbers into counts. Every bin of a trial uses the same number of them, in the order
-of time, from the random stream of the trial. So a trial is the same alone and in a batch, and its first bins do not
-depend on the length of the trial. A trial may also be drawn in consecutive pieces: recent counts and recent noise are
-kept in a `memory`.
+**Fit.** The slots are fitted in turn. First the count distribution is fitted to the rates. Then the history is fitted,
+and the count distribution once more. Then the noise is fitted to the covariance that is still missing. Finally counts
+are simulated with the complete model and compared with the trials. Each slot corrects its statistics (`correct`) until
+three moments agree: mean counts, the fraction of bins with several spikes, and the fraction of spikes that are soon
+followed by another (`observation.moments`).
 
-**Likelihood.** Under noise, counts are not independent given the drive. `log_prob` returns the log-probability of
-each count separately, averaged over the noise; its sum is **not** the log-probability of a trial. `log_likelihood`
-estimates the log-probability of a trial by sequential importance sampling.
+**Sampling** turns uniform random numbers into counts. Every trial has its own stream of random numbers, and every bin
+takes the same number of them, in the order of time. So a trial is the same alone and in a batch, and its first bins do
+not depend on the length of the trial. A trial may also be drawn in consecutive pieces: recent counts and recent noise
+are kept in a `memory`.
+
+**Likelihood.** The noise is shared, so counts of different neurons and bins are not independent given the drive.
+`log_prob` returns the log-probability of each count separately, averaged over the noise; its sum is **not** the
+log-probability of a trial. `log_likelihood` estimates the log-probability of a trial with a particle filter.
 """
 
 import copy
@@ -54,21 +57,22 @@ from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
-"""Share of each correction that is applied. The falling shares average over the noise of the simulations."""
+"""Share of the correction that is applied in each round of simulating and correcting. Every simulation has a random
+error; because later shares are smaller, the result averages over the errors of several rounds."""
 
 QUADRATURE = 9
-"""Nodes of the average over the noise in `log_prob`."""
+"""Number of nodes of the Gauss-Hermite quadrature with which `log_prob` averages over the noise."""
 
 
 @final
 class ObservationModel(nn.Module):
-    """Distribution of counts given the drive. It keeps copies of the objects in its slots.
+    """Distribution of counts given the drive. The model copies the objects that it is given for its slots.
 
     Args:
         counts: Distribution of the count of a bin. `None` stands for `Poisson()`.
         history: Change of a neuron's drive by its own earlier counts. `None` disables it.
-        noise: Factors of the rates that neurons share. `None` disables them, so that neurons are independent given
-            their rates.
+        noise: Random factors of the rates, correlated between neurons. `None` disables them, so that neurons are
+            independent given their rates.
     """
 
     counts: CountDistribution
@@ -87,13 +91,22 @@ class ObservationModel(nn.Module):
         self.noise = copy.deepcopy(noise)
 
     def build(self, n_neurons: int, bin_width: float) -> None:
-        """Make the buffers for a number of neurons and a bin width in seconds, before fitting and before loading."""
+        """Make the buffers of all slots, which must exist before the model is fitted or its weights are loaded.
+
+        Args:
+            n_neurons: Number of neurons.
+            bin_width: Width of a bin, s.
+        """
         for slot in (self.counts, self.history, self.noise):
             if slot is not None:
                 slot.build(n_neurons, bin_width)
 
     def rates(self, drive: Values) -> Values:
-        """Return the expected counts of a drive, spikes/bin; history and noise are fitted to keep them on average."""
+        """Return the expected counts of a drive, spikes/bin.
+
+        History and noise change the expected count of a single bin. They are fitted so that on average the expected
+        counts remain these.
+        """
         return self.counts.rates(drive)
 
     def drive(self, rates: Values) -> Values:
@@ -102,12 +115,12 @@ class ObservationModel(nn.Module):
 
     @property
     def plain(self) -> Poisson:
-        """Poisson counts with the same link, without fitted statistics, with which networks are trained."""
+        """Poisson counts with the same link and without fitted statistics. Networks are trained with these."""
         return Poisson(self.counts.link)
 
     @property
     def shared_bins(self) -> int:
-        """Number of lags, in bins, at which the noise adds to the covariances of the rates; 0 without noise."""
+        """Number of lags (0, 1, ... bins) at which the noise correlates the counts of two neurons; 0 without noise."""
         return 0 if self.noise is None else self.noise.shared_bins
 
     # --- drawing ---------------------------------------------------------------------------------------------------
@@ -126,7 +139,7 @@ class ObservationModel(nn.Module):
         return self.draw(rates_of(array(drive), self.counts.link), streams, {} if memory is None else memory)
 
     def draw(self, rates: TrialRates, streams: Streams, memory: Memory, *, noisy: bool = True) -> TrialCounts:
-        """Draw counts of expected counts; see `sample`.
+        """Draw counts with these expected values; like `sample`, which takes a drive.
 
         Random numbers and noise are computed in batches of trials that fit into the cache of a processor. Of each
         batch, only the few bins that can hold a spike are kept.
@@ -134,8 +147,8 @@ class ObservationModel(nn.Module):
         Args:
             rates: Expected counts of complete trials, or of a piece of each, spikes/bin.
             streams: Random streams, one per trial.
-            memory: State after earlier pieces, empty at the beginning of the trials.
-            noisy: Whether the rates vary by the noise.
+            memory: State after earlier pieces, empty at the beginning of the trials. Updated for the next piece.
+            noisy: True to apply the noise slot, False to leave it out.
         """
         noise = self.noise if noisy else None
         parts = []
@@ -156,7 +169,10 @@ class ObservationModel(nn.Module):
     def _candidates(
         self, rates: Numbers, generators: list[np.random.Generator], noise: Noise | None, memory: Memory
     ) -> Candidates:
-        """Return the bins of some trials that can hold a spike, with their random numbers."""
+        """Return the bins of some trials that can hold a spike, with their rates and uniform random numbers.
+
+        Each bin of a trial takes `n_noise + n_neurons` uniform numbers: first those of the noise, then one per neuron.
+        """
         n_noise = 0 if noise is None else noise.n_numbers
         batch, time, n_neurons = rates.shape
         uniform = np.empty((batch, time, n_noise + n_neurons))
@@ -171,18 +187,25 @@ class ObservationModel(nn.Module):
         entry = np.flatnonzero(possible.transpose(1, 0, 2))  # in the order of time
         row, neuron = np.divmod(entry, n_neurons)
         bin, trial = np.divmod(row, batch)
-        row = trial * time + bin
-        chosen = rates.reshape(-1)[row * n_neurons + neuron]
-        numbers = uniform.reshape(-1)[row * uniform.shape[2] + n_noise + neuron]
-        return Candidates(rates.shape, trial, bin, neuron, chosen, numbers)
+        row = trial * time + bin  # row of the arrays whose trials and bins are flattened
+        candidate_rates = rates.reshape(-1)[row * n_neurons + neuron]
+        candidate_numbers = uniform.reshape(-1)[row * uniform.shape[2] + n_noise + neuron]
+        return Candidates(rates.shape, trial, bin, neuron, candidate_rates, candidate_numbers)
 
     # --- probability -----------------------------------------------------------------------------------------------
 
     def log_prob(self, counts: Real, drive: Real) -> Real:
-        """Return the log-probability in nats of each count given the earlier counts, averaged over the noise.
+        """Return the log-probability of each count given the neuron's earlier counts, averaged over the noise.
 
-        The average is by Gauss-Hermite quadrature. With noise, entries are not independent; for complete trials see
-        `log_likelihood`. Nothing is summed, and padding is not masked.
+        The average is computed by Gauss-Hermite quadrature. With noise, counts are not independent, so the values may
+        not be added up; `log_likelihood` returns the log-probability of complete trials.
+
+        Args:
+            counts: Counts of complete trials (trial, time, neuron), spikes/bin.
+            drive: Drive of the same bins.
+
+        Returns:
+            One value per count, in nats. Padding is not masked.
         """
         past = None if self.history is None else self.history.effect(counts)
         if self.noise is None:
@@ -190,30 +213,33 @@ class ObservationModel(nn.Module):
         variance = self.noise.variance().to(drive)
         if not variance.any():
             return self._conditional(counts, self._moved(drive, self.noise, torch.zeros_like(drive)), past)
-        nodes, mass = np.polynomial.hermite_e.hermegauss(QUADRATURE)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
         sd = variance.sqrt()
-        terms = [
-            self._conditional(counts, self._moved(drive, self.noise, node * sd), past) + math.log(weight / mass.sum())
-            for node, weight in zip(nodes, mass, strict=True)
-        ]
+        terms = []
+        for node, weight in zip(nodes, weights, strict=True):
+            conditional = self._conditional(counts, self._moved(drive, self.noise, node * sd), past)
+            terms.append(conditional + math.log(weight / weights.sum()))
         return torch.stack(terms).logsumexp(0)
 
     @torch.no_grad()
     def log_likelihood(
         self, counts: Real, drive: Real, streams: Streams, *, particles: int = 256
     ) -> Float[Tensor, "batch time"]:
-        r"""Return the log-probability in nats of all counts of a bin given those of earlier bins, by a particle filter.
+        r"""Estimate the log-probability of all counts of a bin given those of earlier bins, with a particle filter.
 
-        Each particle is a course of the noise. In every bin :math:`\hat p(s_t \mid s_{<t})` is the mean over particles
-        of :math:`\prod_n p(s_{tn} \mid \mathrm{noise})`, then particles are resampled in proportion. The product over
-        bins is an unbiased estimate of the trial's probability, so its logarithm is slightly too low on average. This
-        bias falls with the number of particles.
+        Each particle is one possible time course of the noise. In every bin, :math:`\hat p(s_t \mid s_{<t})` is the
+        mean over particles of :math:`\prod_n p(s_{tn} \mid \mathrm{noise})`. Then particles are resampled in proportion
+        to this product. The product of the estimates over bins is an unbiased estimate of the trial's probability, so
+        its logarithm is slightly too low on average. This bias falls with the number of particles.
 
         Args:
-            counts: Counts of complete trials.
-            drive: Their drive.
+            counts: Counts of complete trials (trial, time, neuron), spikes/bin.
+            drive: Drive of the same bins.
             streams: Random streams, one per trial.
-            particles: Number of courses of the noise per trial; memory and time grow with it.
+            particles: Number of particles per trial. Memory and time are proportional to it.
+
+        Returns:
+            Log-probabilities (trial, time), nats. Their sum over time is that of the trial.
         """
         counts = counts.double().cpu()
         drive = drive.double().cpu()
@@ -227,23 +253,25 @@ class ObservationModel(nn.Module):
         for t in range(time):
             drawn = [(rng.standard_normal((particles, noise.n_numbers)), rng.random()) for rng in streams.generators]
             white = np.concatenate([normal for normal, _ in drawn])[:, None]
+            uniform = torch.tensor([number for _, number in drawn], dtype=torch.float64)
             series = torch.from_numpy(noise.series(white, memory)).reshape(batch, particles, -1)
-            moved = self._moved(drive[:, t, None], noise, series)
-            repeated = counts[:, t, None].expand_as(moved)
-            weight = self._conditional(repeated, moved, None if past is None else past[:, t, None]).sum(2)
-            bins.append(weight.logsumexp(1) - math.log(particles))
-            chosen = _resampled(weight, torch.tensor([uniform for _, uniform in drawn], dtype=torch.float64))
-            memory.update({name: value[chosen.numpy()] for name, value in memory.items()})
+            noisy_drive = self._moved(drive[:, t, None], noise, series)
+            repeated = counts[:, t, None].expand_as(noisy_drive)
+            past_now = None if past is None else past[:, t, None]
+            log_weight = self._conditional(repeated, noisy_drive, past_now).sum(2)
+            bins.append(log_weight.logsumexp(1) - math.log(particles))
+            survivors = _resampled(log_weight, uniform).numpy()
+            memory.update({name: value[survivors] for name, value in memory.items()})
         return torch.stack(bins, 1)
 
     def _conditional(self, counts: Real, drive: Real, past: Real | None) -> Real:
-        """Return the log-probability of each count given its past, without noise."""
+        """Return the log-probability of each count, given its drive and the change of the drive by earlier counts."""
         if self.history is not None and past is not None:
             drive = self.history.present(drive, self.counts) + past
         return self.counts.log_prob(counts, self.rates(drive))
 
     def _moved(self, drive: Tensor, noise: Noise, series: Tensor) -> Tensor:
-        """Return the drive under the noise, of any shapes that broadcast."""
+        """Return the drive of rates that are multiplied by the factors of a noise. Shapes need only broadcast."""
         return self.drive(self.rates(drive) * noise.factor(series))
 
     # --- fitting ---------------------------------------------------------------------------------------------------
@@ -265,10 +293,10 @@ class ObservationModel(nn.Module):
             self.adapt(trials, rates, lengths=trials.lengths, seed=seed)
 
     def adapt(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
-        """Adapt the model to other rates, after `fit`: fit all statistics that need no pairs of rate and count.
+        """Adapt a fitted model to the rates of other trials, for which there are no recorded counts.
 
-        Generated rates are distributed a little differently from inferred ones, and counts drawn from them must have
-        the moments of the trials.
+        Generated rates are distributed a little differently from inferred ones. This method refits the statistics that
+        need no recorded count for each rate, so that counts drawn from generated rates have the moments of the trials.
 
         Args:
             trials: Training trials.
@@ -289,7 +317,7 @@ class ObservationModel(nn.Module):
         self._match(trials, rates, mask, seed, noisy=True)
 
     def _match(self, trials: Trials, rates: TrialRates, mask: TrialMask, seed: int, *, noisy: bool) -> None:
-        """Simulate and correct until counts drawn from the rates have the trials' moments; see `Moments`."""
+        """Correct the slots in rounds until counts drawn from the rates have the trials' moments; see `Moments`."""
         if not any(True for _ in self.buffers()):
             return  # there are no statistics to correct
         lags = 0 if self.history is None else self.history.lags
@@ -302,10 +330,18 @@ class ObservationModel(nn.Module):
                 self.history.correct(target, drawn, share)
 
 
-def _resampled(weight: Float[Tensor, "batch particle"], uniform: Float[Tensor, " batch"]) -> Tensor:
-    """Return rows (batch x particle) of particles drawn in proportion to their weights (systematic resampling)."""
-    batch, particles = weight.shape
-    total = weight.softmax(1).cumsum(1).contiguous()
-    wanted = (torch.arange(particles) + uniform[:, None]) / particles
-    chosen = torch.searchsorted(total, wanted).clamp(max=particles - 1)
+def _resampled(log_weight: Float[Tensor, "batch particle"], uniform: Float[Tensor, " batch"]) -> Tensor:
+    """Draw as many particles of each trial as it has, in proportion to their weights (systematic resampling).
+
+    Args:
+        log_weight: Logarithm of the weight of each particle of each trial.
+        uniform: One uniform random number per trial.
+
+    Returns:
+        Rows of the drawn particles in arrays whose trials and particles are flattened into one axis.
+    """
+    batch, particles = log_weight.shape
+    cumulative = log_weight.softmax(1).cumsum(1).contiguous()
+    thresholds = (torch.arange(particles) + uniform[:, None]) / particles
+    chosen = torch.searchsorted(cumulative, thresholds).clamp(max=particles - 1)
     return (chosen + particles * torch.arange(batch)[:, None]).flatten()

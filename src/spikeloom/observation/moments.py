@@ -1,4 +1,8 @@
-"""Moments: statistics of counts to which simulations of an observation model are matched."""
+"""Moments: statistics of counts that an observation model must reproduce.
+
+Counts are simulated with the model, the moments of simulated and recorded counts are compared, and the model's
+statistics are corrected by the difference.
+"""
 
 from dataclasses import dataclass
 
@@ -15,8 +19,9 @@ class Moments:
     Args:
         mean: Mean count, spikes/bin.
         several: Fraction of bins that hold two spikes or more.
-        repeats: Fraction of pairs of bins at each lag (lag, neuron), lag 1 first, of which both hold a spike.
-        bins: Number of bins that were counted.
+        repeats: Frequency of a second spike after a lag (lag, neuron), lag 1 first: the fraction of all pairs of bins
+            at this distance in which both bins hold a spike.
+        bins: Number of valid bins from which the fractions were computed.
     """
 
     mean: Float[np.ndarray, " neuron"]
@@ -26,20 +31,30 @@ class Moments:
 
     @classmethod
     def of(cls, counts: TrialCounts, mask: TrialMask, lags: int) -> "Moments":
-        """Compute the moments of the valid bins, at lags 1 to `lags`."""
+        """Compute the moments of the valid bins.
+
+        Most bins hold no spike. Therefore only the entries with a spike are visited, as positions in the flattened
+        array.
+
+        Args:
+            counts: Counts (trial, time, neuron).
+            mask: Valid bins.
+            lags: Largest lag of `repeats`, bins.
+        """
         n_bins, n_neurons = counts.shape[1:]
         n_valid = int(mask.sum())
         fired = (counts > 0) & mask[..., None]
-        entries = np.flatnonzero(fired)  # most bins hold no spike
-        number = counts.reshape(-1)[entries]
+        entries = np.flatnonzero(fired)
+        n_spikes = counts.reshape(-1)[entries]
         neuron = entries % n_neurons
-        total = np.bincount(neuron, number, n_neurons)
-        several = np.bincount(neuron[number >= 2], minlength=n_neurons) / n_valid
-        flat = fired.reshape(-1)
+        total = np.bincount(neuron, n_spikes, n_neurons)
+        several = np.bincount(neuron[n_spikes >= 2], minlength=n_neurons) / n_valid
+        flat_fired = fired.reshape(-1)
         time = entries // n_neurons % n_bins
         repeats = np.zeros((lags, n_neurons))
         for lag in range(1, min(lags, n_bins - 1) + 1):
             early = entries[time < n_bins - lag]
-            both = early[flat[early + lag * n_neurons]]
-            repeats[lag - 1] = np.bincount(both % n_neurons, minlength=n_neurons) / max(1, int(mask[:, lag:].sum()))
+            both = early[flat_fired[early + lag * n_neurons]]
+            n_pairs = max(1, int(mask[:, lag:].sum()))
+            repeats[lag - 1] = np.bincount(both % n_neurons, minlength=n_neurons) / n_pairs
         return cls(total / n_valid, several, repeats, n_valid)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spikeloom.observation.slots import CountDistribution, Entries, Values
 
 LARGEST_SUM = 50.0
-"""Rate above which quantiles come from scipy, because e^-r would vanish, spikes/bin."""
+"""Rate, spikes/bin, above which quantiles are computed by scipy. The sum would begin with the tiny number e^-r."""
 
 
 @final
@@ -36,26 +36,31 @@ class Poisson(CountDistribution):
 
 
 def poisson_quantile(rates: Entries, uniform: Entries) -> Int[NDArray[np.int64], " entry"]:
-    """Return the smallest k with P(count <= k) > u, from sums of probabilities; large rates use scipy."""
+    """Return the smallest k with P(count <= k) > u, by adding up P(count = k) from k = 0; large rates use scipy.
+
+    Args:
+        rates: Rate of each entry, spikes/bin.
+        uniform: Number u of each entry, in [0, 1).
+    """
     counts = np.zeros(len(rates), np.int64)
     large = rates > LARGEST_SUM
     if large.any():
-        guess = np.ceil(scipy.special.pdtrik(uniform[large], rates[large]))
-        counts[large] = guess.clip(min=0).astype(np.int64)
-    rest = np.flatnonzero(~large)
-    rate = rates[rest]
-    u = uniform[rest]
-    term = np.exp(-rate)
-    total = term.copy()
+        quantile = np.ceil(scipy.special.pdtrik(uniform[large], rates[large]))
+        counts[large] = quantile.clip(min=0).astype(np.int64)
+    entries = np.flatnonzero(~large)  # entries whose count is not decided yet
+    rate = rates[entries]
+    u = uniform[entries]
+    chance = np.exp(-rate)  # P(count = k)
+    cumulative = chance.copy()  # P(count <= k)
     k = 0
-    while True:  # the loop continues with counts above k only; most are 0
-        more = np.flatnonzero((u >= total) & (term > 0))
-        if not len(more):
+    while True:
+        above = np.flatnonzero((u >= cumulative) & (chance > 0))  # entries whose count exceeds k; most counts are 0
+        if not len(above):
             return counts
         k += 1
-        rest = rest[more]
-        rate = rate[more]
-        u = u[more]
-        term = term[more] * rate / k
-        total = total[more] + term
-        counts[rest] = k
+        entries = entries[above]
+        rate = rate[above]
+        u = u[above]
+        chance = chance[above] * rate / k
+        cumulative = cumulative[above] + chance
+        counts[entries] = k

@@ -1,13 +1,16 @@
-r"""Bin refractoriness: bins with two spikes are rarer than in Poisson counts.
+r"""Refractory counts: after a spike a neuron cannot fire for a moment, so bins with two spikes are rare.
 
-Draw k from a Poisson distribution of rate :math:`\lambda`. If k >= 2, replace it by 1 with the neuron's probability q:
+Draw k from a Poisson distribution of rate :math:`\lambda`. If k >= 2, replace it by 1 with the neuron's probability q.
+With :math:`P_\lambda` for Poisson probabilities and k >= 2 in the last formula:
 
 .. math:: P(0) = P_\lambda(0), \quad P(1) = P_\lambda(1) + q P_\lambda(k \ge 2), \quad P(k) = (1 - q) P_\lambda(k).
 
-The expected count is :math:`r = \lambda - q (\lambda - 1 + P_\lambda(0))`. Solving it for :math:`\lambda` makes rates
-exact for every q. The fit compares the number of bins with several spikes in the data with the number that the rates
-predict, :math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. If such bins are not rarer than
-predicted, as with wide bins, counts stay Poisson.
+The expected count is :math:`r = \lambda - q (\lambda - 1 + P_\lambda(0))`. This equation is solved for the Poisson rate
+:math:`\lambda`, so that the mean count is the rate r for every q.
+
+**Fit.** Let s be the recorded counts. The number of bins with several spikes is compared with the number that Poisson
+counts would have, :math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. If such bins are not rarer
+than in Poisson counts, as with wide bins, q is 0 and counts stay Poisson.
 """
 
 from typing import final
@@ -29,16 +32,17 @@ LARGEST_Q = 0.98
 """Largest q. With q = 1 no bin could hold two spikes, and rates above 1 would have no solution."""
 
 NEWTON_STEPS = 8
-"""Largest number of Newton steps for the Poisson rate."""
+"""Largest number of steps of Newton's method, with which the Poisson rate is solved for."""
 
 TOLERANCE = 1e-6
-"""Newton steps below this size end the iteration, spikes/bin."""
+"""Newton's method ends after a step smaller than this, spikes/bin."""
 
 GROUPS = 1024
-"""Number of means by which the rates of a neuron are represented in the fit, each of similar rates."""
+"""Number of groups of similar rates into which the fit divides the bins of a neuron. The mean rate of a group stands
+for all of its bins, which makes the fit fast."""
 
 ROUNDS = 4
-"""Rounds of fitting q. Each q changes the Poisson rate and so the predicted number of bins."""
+"""Rounds of fitting q. The predicted number of bins depends on the Poisson rate, which depends on q itself."""
 
 
 @final
@@ -60,27 +64,34 @@ class Refractory(CountDistribution):
         """Return the log-probability of each count in nats, not summed."""
         rate = self.raised(rates)
         q = self.q.to(rates)
-        several = torch.log1p(-q) + counts * rate.log() - rate - torch.lgamma(counts + 1)
-        one = torch.log(rate * torch.exp(-rate) + q * _several(rate))
-        return torch.where(counts == 0, -rate, torch.where(counts == 1, one, several))
+        log_several = torch.log1p(-q) + counts * rate.log() - rate - torch.lgamma(counts + 1)
+        log_one = torch.log(rate * torch.exp(-rate) + q * _several(rate))
+        return torch.where(counts == 0, -rate, torch.where(counts == 1, log_one, log_several))
 
     def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
         r"""Return the smallest count whose cumulative probability exceeds the uniform number.
 
-        A count is 0 where :math:`u < e^{-\lambda}`, that is where the expected count r is below that of
-        :math:`\lambda = -\log u`. It is 1 where :math:`1 - u > (1 - q) \lambda^2 / 2 \ge P(k \ge 2)`, and there
-        :math:`\lambda \le r / (1 - q)`. Only the few others need the Poisson rate.
+        Solving for the Poisson rate :math:`\lambda` takes time. Most counts are 0 or 1, and these are found without it:
+
+        1. The count is 0 where :math:`u < e^{-\lambda}`, that is where :math:`\lambda < \lambda_0 = -\log u`. Since r
+           grows with :math:`\lambda`, this is where r is below :math:`r_0`, the expected count of :math:`\lambda_0`.
+        2. The chance of several spikes is at most :math:`(1 - q) \lambda^2 / 2`, and :math:`\lambda \le r / (1 - q)`.
+           So a count above 0 is 1 where :math:`1 - u > r^2 / (2 (1 - q))`.
+
+        Only for the few other entries is :math:`\lambda` computed.
         """
-        kept = 1 - array(self.q)[neuron]
-        at_zero = -np.log(np.maximum(uniform, SMALLEST_UNIFORM))
-        counts = (rates >= at_zero - (1 - kept) * (at_zero - 1 + uniform)).astype(np.int64)
+        kept = 1 - array(self.q)[neuron]  # probability that a count of several spikes is not replaced
+        zero_rate = -np.log(np.maximum(uniform, SMALLEST_UNIFORM))
+        zero_expected = zero_rate - (1 - kept) * (zero_rate - 1 + uniform)
+        counts = (rates >= zero_expected).astype(np.int64)
         several = np.flatnonzero((counts > 0) & (2 * kept * (1 - uniform) <= (1 + ROUNDING) * rates**2))
         if len(several):
             kept = kept[several]
             u = uniform[several]
             rate = _poisson_rate(rates[several], 1 - kept)
-            # The tail has 1 - q of its Poisson probability, so a number in it is mapped to the Poisson tail.
-            counts[several] = poisson_quantile(rate, np.maximum(1 - (1 - u) / kept, 0)).clip(min=1)
+            # P(count > k) is 1 - q times its Poisson value for k >= 1, so 1 - u is divided by 1 - q.
+            poisson_u = np.maximum(1 - (1 - u) / kept, 0)
+            counts[several] = poisson_quantile(rate, poisson_u).clip(min=1)
         return counts
 
     def raised(self, rates: Values) -> Values:
@@ -88,26 +99,34 @@ class Refractory(CountDistribution):
         return _raised(rates, self.q.to(rates))
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
-        """Change q until the target's fraction of bins holds several spikes; see `CountDistribution.correct`."""
-        half = 0.5 / min(target.bins, drawn.bins)
+        """Change q towards the target's fraction of bins with several spikes; see `CountDistribution.correct`.
+
+        The probability 1 - q that such a count is not replaced is multiplied by the ratio of the target's fraction to
+        the simulated fraction.
+        """
+        half = 0.5 / min(target.bins, drawn.bins)  # half a bin is added to both fractions, so that neither is 0
         ratio = ((target.several + half) / (drawn.several + half)) ** share
         self.q.copy_((1 - (1 - self.q.double().cpu()) * torch.from_numpy(ratio)).clamp(0, LARGEST_Q))
 
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
         """Fit q to the number of bins with several spikes; see `CountDistribution.fit`."""
         if mask is not None:
-            return  # `correct` fits q by simulation
-        several = torch.from_numpy((trials.counts[trials.mask] >= 2).sum(0, dtype=np.float64))
+            return  # q then keeps its value, and `correct` adapts it by simulation
+        n_several = torch.from_numpy((trials.counts[trials.mask] >= 2).sum(0, dtype=np.float64))
         means, sizes = _groups(rates[trials.mask])
         self.q.zero_()
         for _ in range(ROUNDS):
-            expected = sizes @ _several(self.raised(means.clamp(min=SMALLEST_RATE)))
+            n_expected = sizes @ _several(self.raised(means.clamp(min=SMALLEST_RATE)))
             # half a bin is added to both, so that q stays near 0 for a neuron with very few such bins
-            self.q.copy_((1 - (several + 0.5) / (expected + 0.5)).clamp(0, LARGEST_Q))
+            self.q.copy_((1 - (n_several + 0.5) / (n_expected + 0.5)).clamp(0, LARGEST_Q))
 
 
 def _groups(rates: Float[np.ndarray, "row neuron"]) -> tuple[Float[Tensor, "group neuron"], Float[Tensor, " group"]]:
-    """Return means of groups of similar rates of each neuron, and the sizes of the groups."""
+    """Sort the rates of each neuron, and divide them into groups of neighbours.
+
+    Returns:
+        The mean rate of each group (group, neuron), and the number of bins of each group (group,).
+    """
     ordered = np.sort(rates.T, axis=1)
     first = np.arange(0, ordered.shape[1], max(1, ordered.shape[1] // GROUPS))
     sizes = np.diff([*first, ordered.shape[1]]).astype(np.float64)
@@ -116,24 +135,26 @@ def _groups(rates: Float[np.ndarray, "row neuron"]) -> tuple[Float[Tensor, "grou
 
 
 def _raised(rates: Tensor, q: Tensor) -> Tensor:
-    """Return the Poisson rates of expected counts, with a q for each neuron or each entry."""
+    r"""Return the Poisson rates :math:`\lambda` of the expected counts `rates`, for a q of each neuron or entry."""
     if not q.any():
         return rates
     with torch.no_grad():
         rate = rates + q * rates.clamp(max=1) ** 2 / 2  # exact to second order in the rate
-        for _ in range(NEWTON_STEPS):  # the mean is concave in the rate, so Newton's method converges
+        for _ in range(NEWTON_STEPS):  # the expected count is concave in the Poisson rate, so Newton's method converges
             step = _step(rate, rates, q)
             rate += step
             if float(step.abs().max()) < TOLERANCE:
                 break
-    return rate + _step(rate, rates, q) if rates.requires_grad else rate  # one more step, for the derivative
+    if rates.requires_grad:
+        return rate + _step(rate, rates, q)  # a step with gradient: its derivative is that of the solution
+    return rate
 
 
 def _poisson_rate(rates: Entries, q: Entries) -> Entries:
-    """Return the Poisson rates of expected counts in NumPy, for drawing; see `_raised`."""
+    """Do the same as `_raised` in NumPy, for drawing counts."""
     rate = rates + q * np.minimum(rates, 1) ** 2 / 2
     for _ in range(NEWTON_STEPS):
-        silent = np.expm1(-rate)
+        silent = np.expm1(-rate)  # P(k = 0) - 1
         step = (rates - rate + q * (rate + silent)) / (1 + q * silent)
         rate += step
         if float(np.abs(step).max()) < TOLERANCE:
@@ -142,12 +163,13 @@ def _poisson_rate(rates: Entries, q: Entries) -> Entries:
 
 
 def _several(rate: Tensor) -> Tensor:
-    """Return P(k >= 2), by its series where rates are small and a difference would lose precision."""
+    """Return P(k >= 2) of Poisson counts."""
+    # At small rates 1 - P(0) - P(1) would lose precision, so a power series is used.
     series = rate**2 * (1 / 2 - rate / 3 + rate**2 / 8)
     return torch.where(rate < 0.01, series, 1 - torch.exp(-rate) * (1 + rate))
 
 
 def _step(rate: Tensor, rates: Tensor, q: Tensor) -> Tensor:
-    """Return the Newton step of the Poisson rate towards the expected counts `rates`."""
-    silent = torch.expm1(-rate)
+    """Return the Newton step of the Poisson rate `rate` towards the expected counts `rates`."""
+    silent = torch.expm1(-rate)  # P(k = 0) - 1
     return (rates - rate + q * (rate + silent)) / (1 + q * silent)

@@ -1,16 +1,20 @@
 r"""Regular counts: in wide bins, of several spikes each, counts vary less than Poisson counts.
 
 A neuron that fires on every K-th event of a Poisson process of rate :math:`K r` fires regularly, with r spikes a bin.
-When a bin begins at a random time, U of the K - 1 events between two spikes have already occurred, so its count is
-:math:`\lfloor (k + U) / K \rfloor`, k Poisson with mean K r and U uniform on 0, ..., K - 1. Its mean is r exactly,
+A bin begins at a random time. Let U be the number of events since the last spike, uniform on 0, ..., K - 1, and k the
+number of events in the bin, Poisson with mean K r. Then the bin holds :math:`N = \lfloor (k + U) / K \rfloor` spikes.
+The mean of N is exactly r, its variance is about r / K + 1/6 where r is large, and its probabilities are
 
 .. math:: P_K(n) = \frac{1}{K} \sum_{|m| < K} (K - |m|)\, p_{K r}(K n + m), \quad
-          P_K(N \le n) = \frac{1}{K} \sum_{u=1}^{K} P_{K r}(k < K n + u),
+          P_K(N \le n) = \frac{1}{K} \sum_{u=0}^{K - 1} P_{K r}(k \le K n + u),
 
-and its variance about r / K + 1/6 where r is large. A neuron has such counts in a share w of its bins and
-Poisson counts in the others. For rates that were inferred with their own counts hidden, w is fitted to the variance of
-counts around the rates. Generated rates vary like those inferred from complete trials, which contain a part of the
-noise of the counts. To avoid counting this noise twice, w for generated rates follows from the law of total variance,
+with :math:`p_{K r}` and :math:`P_{K r}` those of Poisson counts of mean K r. A neuron has regular counts in a share w
+of its bins and Poisson counts in the others.
+
+**Fit.** Where each rate was inferred with its own count hidden, w is fitted to the variance of the counts s around
+their rates. Generated rates have no such counts. They vary like rates that were inferred from complete trials, which
+contain a part of the noise of the counts. To avoid counting this noise twice, w for generated rates follows from the
+law of total variance,
 
 .. math:: \mathrm{Var}(s) = \mathrm{Var}(r) + w\,E[\mathrm{Var}_K(s \mid r)] + (1 - w)\,E[r].
 
@@ -31,10 +35,10 @@ from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 LARGEST_SUM = 50.0
-"""Rates above, spikes/bin, have their quantile found by bisection instead of in steps of one count."""
+"""Rate, spikes/bin, above which quantiles are found by bisection instead of counting up from 0."""
 
 TAIL = 10.0
-"""Counts are at most this many standard deviations of Poisson counts above such a rate."""
+"""Upper end of the bisection: the rate plus this many standard deviations of Poisson counts."""
 
 EVERY = 4
 """K: one spike for every K events. Counts of a few spikes a bin can then have half the variance of Poisson counts."""
@@ -58,9 +62,10 @@ class Regular(CountDistribution):
     def log_prob(self, counts: Values, rates: Values) -> Values:
         """Return the log-probability of each count in nats, not summed."""
         share = self.share.to(rates)
-        poisson = counts * rates.log() - rates - torch.lgamma(counts + 1)
-        plain = torch.log1p(-share) + poisson
-        return torch.where(share > 0, torch.logaddexp(plain, share.log() + _log_regular(counts, rates)), plain)
+        log_poisson = counts * rates.log() - rates - torch.lgamma(counts + 1)
+        poisson_part = torch.log1p(-share) + log_poisson
+        regular_part = share.log() + _log_regular(counts, rates)
+        return torch.where(share > 0, torch.logaddexp(poisson_part, regular_part), poisson_part)
 
     def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the smallest count whose cumulative probability exceeds the uniform number."""
@@ -68,19 +73,20 @@ class Regular(CountDistribution):
         counts = np.zeros(len(rates), np.int64)
         large = rates > LARGEST_SUM
         counts[large] = _bisected(rates[large], share[large], uniform[large])
-        rest = np.flatnonzero(~large)
+        entries = np.flatnonzero(~large)  # entries whose count is not decided yet; most counts are small
         n = 0
-        while len(rest):  # the loop continues with counts above n only; most are small
-            below = _cumulative(n, rates[rest], share[rest])
-            rest = rest[(uniform[rest] >= below) & (below < 1)]
+        while len(entries):
+            cumulative = _cumulative(n, rates[entries], share[entries])
+            entries = entries[(uniform[entries] >= cumulative) & (cumulative < 1)]
             n += 1
-            counts[rest] = n
+            counts[entries] = n
         return counts
 
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
-        """Fit w to the variance of counts around their rates; see `CountDistribution.fit`.
+        """Fit w to the variance of the counts; see the module, and `CountDistribution.fit` for the arguments.
 
-        With the rates of other trials, w makes counts drawn from these rates vary as those of the trials do.
+        Without `mask`, w is fitted to the variance of counts around their rates. With it, counts drawn from the rates
+        get the total variance of the recorded counts.
         """
         counts = trials.counts[trials.mask]
         expected = rates[trials.mask if mask is None else mask].astype(np.float64)
@@ -88,24 +94,26 @@ class Regular(CountDistribution):
             variance = np.square(counts - expected).mean(0)
         else:
             variance = counts.var(0, dtype=np.float64) - expected.var(0)
-        spare = variance - expected.mean(0)
-        # Variance of regular counts minus that of Poisson counts, below 0; w is the share of it that is needed.
-        possible = (_variance(torch.from_numpy(expected)).numpy() - expected).mean(0)
-        self.share.copy_(torch.from_numpy(spare / np.minimum(possible, -1e-12)).clamp(0, 1))
+        # Both differences are to the variance of Poisson counts, and below 0 for regular counts; w is their ratio.
+        difference = variance - expected.mean(0)
+        difference_if_regular = (_variance(torch.from_numpy(expected)).numpy() - expected).mean(0)
+        ratio = difference / np.minimum(difference_if_regular, -1e-12)
+        self.share.copy_(torch.from_numpy(ratio).clamp(0, 1))
 
 
 def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
-    """Return log P_K(n)."""
+    """Return log P_K(n), the log-probability of regular counts n, as the sum over m of the module's first formula."""
     m = torch.arange(1 - EVERY, EVERY, dtype=rates.dtype, device=rates.device)
     events = EVERY * counts[..., None] + m
     rate = EVERY * rates[..., None]
-    logs = events * rate.log() - rate - torch.lgamma(events.clamp(min=0) + 1) + torch.log((EVERY - m.abs()) / EVERY)
-    return torch.where(events < 0, -torch.inf, logs).logsumexp(-1)
+    log_poisson = events * rate.log() - rate - torch.lgamma(events.clamp(min=0) + 1)
+    terms = log_poisson + torch.log((EVERY - m.abs()) / EVERY)
+    return torch.where(events < 0, -torch.inf, terms).logsumexp(-1)
 
 
 def _bisected(rates: Entries, share: Entries, uniform: Entries) -> NDArray[np.int64]:
-    """Return the count of the quantile by bisection, for rates so large that steps of one count are slow."""
-    low = np.full(rates.shape, -1, np.int64)  # its cumulative probability, 0, does not exceed the number
+    """Return the smallest count n with P(N <= n) above the uniform number, by bisection: fast for large rates."""
+    low = np.full(rates.shape, -1, np.int64)  # P(N <= -1) = 0 does not exceed any uniform number
     high = np.ceil(rates + TAIL * np.sqrt(rates)).astype(np.int64)
     while (high - low > 1).any():
         middle = (low + high) // 2
@@ -116,7 +124,7 @@ def _bisected(rates: Entries, share: Entries, uniform: Entries) -> NDArray[np.in
 
 
 def _cumulative(n: int | NDArray[np.int64], rates: Entries, share: Entries) -> Entries:
-    """Return P(N <= n) of the mixture."""
+    """Return P(N <= n) of the mixture of regular and Poisson counts."""
     regular = sum(_at_most(EVERY * n + u, EVERY * rates) for u in range(EVERY)) / EVERY
     return (1 - share) * _at_most(n, rates) + share * regular
 
@@ -128,11 +136,17 @@ def _at_most(k: int | NDArray[np.int64], rate: Entries) -> Entries:
 
 
 def _variance(rates: Tensor) -> Tensor:
-    r"""Return the variance of P_K: r / K of events, and :math:`E[f (1 - f)]` from the phase, f = (k mod K) / K."""
-    # E[e^{2 pi i j k / K}] = exp(K r (e^{2 pi i j / K} - 1)) gives the chances of k mod K
-    turn = torch.exp(2j * torch.pi * torch.arange(EVERY) / EVERY).to(torch.complex128)
-    waves = torch.exp(EVERY * rates[..., None].to(torch.complex128) * (turn - 1))
-    left = torch.arange(EVERY, dtype=torch.float64)
-    chances = (waves @ turn[None, :].conj().pow(left[:, None].to(torch.complex128)).T).real / EVERY
-    part = left / EVERY
-    return rates / EVERY + (chances * part * (1 - part)).sum(-1)
+    r"""Return the variance of regular counts, :math:`r / K + E[f (1 - f)]`, with f = (k mod K) / K.
+
+    The first term is the variance of k / K. The second is the mean variance of the rounding by the random start U.
+
+    The probabilities of the remainder k mod K are a discrete Fourier transform over j = 0, ..., K - 1 of
+    :math:`E[e^{2 \pi i j k / K}] = \exp(K r (e^{2 \pi i j / K} - 1))`, which holds for Poisson counts k of mean K r.
+    """
+    roots = torch.exp(2j * torch.pi * torch.arange(EVERY) / EVERY).to(torch.complex128)  # e^{2 pi i j / K}
+    expectations = torch.exp(EVERY * rates[..., None].to(torch.complex128) * (roots - 1))
+    remainder = torch.arange(EVERY, dtype=torch.float64)
+    transform = roots[None, :].conj().pow(remainder[:, None].to(torch.complex128)).T
+    probabilities = (expectations @ transform).real / EVERY
+    fraction = remainder / EVERY
+    return rates / EVERY + (probabilities * fraction * (1 - fraction)).sum(-1)

@@ -1,14 +1,21 @@
-r"""Fisher scoring of history filters, many neurons at once.
+r"""Fit of spike-history filters by Fisher scoring, that is Newton's method with the expected curvature.
 
-The drive of a bin is :math:`d' = d + b + a x + \mathrm{clamp}(\sum_k w_k X_k)`, X the counts before it weighted by each
-basis function. The score g = d log p / d d' comes from the count distribution itself, so any distribution can be
-fitted; the expected information of a Poisson count, :math:`(\partial r / \partial d')^2 / r`, replaces the curvature.
-Steps that do not raise the penalised likelihood are halved.
+Many neurons are fitted at once, each on its own. The drive of a bin is
 
-**Used bins.** Most bins hold no spike and tell little. All bins with a spike are used, and bins without one with the
-probability :math:`p = \min(1, C r + M / T)`, r the expected count, T the number of bins; their weight is 1 / p.
-The sums over bins then have the same expectation. If r is small, the variance of the weights w is larger by at most the
-factor 1 + 1 / C.
+.. math:: d' = d + b + a x + \mathrm{clamp}\Big(\sum_k w_k X_k\Big),
+
+with d the drive from the rates, :math:`X_k` the counts before the bin weighted by basis function k of the filter, and
+the sum limited by two bounds. The weights w and the offset b are fitted. The term a x exists only in the published form
+of the history, where x is the log of the rate, d is 0 and a is fitted too. w, b and a are the **coefficients**.
+
+The gradient of the likelihood comes from the count distribution itself, so any distribution can be fitted. The
+expected information of a Poisson count, :math:`(\partial r / \partial d')^2 / r`, stands for the curvature. Steps that
+lower the penalised likelihood are halved.
+
+**Used bins.** Most bins hold no spike and contribute little information. All bins with a spike are used. Of the others
+a random selection is used, each with the probability :math:`p = \min(1, C r + M / T)`, where r is the expected count,
+T the number of bins, and C and M are constants below. Their weight is 1 / p, so sums over bins have the same
+expectation. If r is small, the variance of the fitted coefficients is larger by at most the factor 1 + 1 / C.
 """
 
 from collections.abc import Iterator
@@ -32,34 +39,33 @@ HALVINGS = 5
 """Largest number of times that a step is halved."""
 
 TOLERANCE = 0.05
-"""Smallest gain of a step; the fit of a neuron ends below it, nats."""
+"""Gain of log-likelihood, nats. The fit of a neuron ends when the next step promises less."""
 
 CONTROLS = 4.0
-"""C, number of used bins without a spike per expected spike. It is raised if all neurons together use fewer bins than
-`USED`."""
+"""C, the number of used bins without a spike per expected spike. C is larger in small recordings; see `USED`."""
 
 USED = 2**20
-"""Number of used bins of all neurons up to which C is raised."""
+"""Number of used bins without a spike, over all neurons, until which C is raised in recordings with few spikes."""
 
 FEWEST = 256
-"""M: used bins without a spike of a neuron that hardly fires."""
+"""M, the number of used bins without a spike of a neuron that hardly fires."""
 
 BLOCK = 2**20
-"""Largest number of entries of the matrix X of the neurons that are fitted at once."""
+"""Largest number of entries (used bin x coefficient) of the neurons that are fitted at once."""
 
 PerNeuron = Float[Tensor, "neuron _"]
 
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Used bins of some neurons. Rows beyond those of a neuron have weight 0.
+    """Used bins of some neurons, one per row. Neurons with fewer bins have further rows of weight 0.
 
     Args:
-        counts: Counts (neuron, row).
-        drive: Drive from the rates.
-        weight: Weight of each bin.
-        past: Counts before the bin, weighted by each basis function.
-        extra: A constant 1 and, if its weight a is fitted, the term x.
+        counts: Count of each bin.
+        drive: Drive d from the rates.
+        weight: Weight 1 / p of each bin.
+        past: X: counts before the bin, weighted by each basis function.
+        extra: Terms beside the past: a constant 1, whose coefficient is b, and x if a is fitted.
         lowest: Lower bound of the contribution of earlier counts.
         highest: Upper bound of this contribution.
     """
@@ -73,7 +79,7 @@ class Design:
     highest: float
 
     def of(self, neurons: Tensor) -> "Design":
-        """Return the bins of some of the neurons, in their order; of all of them, this design."""
+        """Return the design of a part of the neurons, given by their positions in increasing order."""
         if len(neurons) == len(self.counts):
             return self
         names = ("counts", "drive", "weight", "past", "extra")
@@ -82,12 +88,12 @@ class Design:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """The penalised log-likelihood of each neuron, and what a step needs.
+    """Penalised log-likelihood of each neuron at its coefficients, with the derivatives that a step needs.
 
     Args:
         objective: Penalised log-likelihood, nats.
-        score: Its gradient with respect to the coefficients, without the penalty.
-        information: Expected information of the coefficients, without the penalty.
+        score: Gradient of the log-likelihood with respect to the coefficients, without the penalty.
+        information: Expected information matrix of the coefficients, without the penalty.
     """
 
     objective: Float[Tensor, " neuron"]
@@ -95,25 +101,31 @@ class Evaluation:
     information: Float[Tensor, "neuron _ _"]
 
     def of(self, neurons: Tensor) -> "Evaluation":
-        """Return the values of some of the neurons."""
+        """Return the values of a part of the neurons, given by their positions."""
         return Evaluation(self.objective[neurons], self.score[neurons], self.information[neurons])
 
     def replaced(self, neurons: Tensor, other: "Evaluation") -> "Evaluation":
-        """Return the evaluation with the values of some neurons replaced."""
-        pairs = ((self.objective, other.objective), (self.score, other.score), (self.information, other.information))
-        return Evaluation(*(mine.index_copy(0, neurons, theirs) for mine, theirs in pairs))
+        """Return a copy in which the values of these neurons are those of `other`."""
+        return Evaluation(
+            self.objective.index_copy(0, neurons, other.objective),
+            self.score.index_copy(0, neurons, other.score),
+            self.information.index_copy(0, neurons, other.information),
+        )
 
 
 def fisher_scoring(
     distribution: CountDistribution, design: Design, start: PerNeuron, *, ridge: float
 ) -> Float[Tensor, "neuron _"]:
-    """Return the coefficients (neuron, base and term) of the largest penalised likelihood.
+    """Return the coefficients with the largest penalised likelihood, for each neuron.
 
     Args:
         distribution: Distribution of the counts of these neurons.
         design: Their used bins.
-        start: Coefficients at which the fit begins.
-        ridge: Weight of the squared coefficients of the basis functions, nats.
+        start: Coefficients at which the fit begins (neuron, base and term): w, then b, then a.
+        ridge: Penalty of the squared weights w, nats. b and a have none.
+
+    Returns:
+        Coefficients, with the axes of `start`.
     """
     penalty = torch.zeros(start.shape[1], dtype=start.dtype)
     penalty[: design.past.shape[2]] = ridge
@@ -123,14 +135,15 @@ def fisher_scoring(
     for _ in range(MOST_STEPS):
         gradient = best.score - penalty * weights[active]
         step = torch.linalg.solve(best.information + torch.diag(penalty + 1e-6), gradient)
-        rest = torch.nonzero((step * gradient).sum(1) / 2 >= TOLERANCE)[:, 0]  # the gain that the step promises
-        if not len(rest):
+        promised_gain = (step * gradient).sum(1) / 2
+        unfinished = torch.nonzero(promised_gain >= TOLERANCE)[:, 0]
+        if not len(unfinished):
             break
-        active = active[rest]
-        step = step[rest]
-        best = best.of(rest)
-        design = design.of(rest)
-        distribution = distribution.of(rest)
+        active = active[unfinished]
+        step = step[unfinished]
+        best = best.of(unfinished)
+        design = design.of(unfinished)
+        distribution = distribution.of(unfinished)
         new = _evaluated(distribution, design, weights[active] + step, penalty)
         for _ in range(HALVINGS):
             worse = torch.nonzero(~(new.objective >= best.objective))[:, 0]
@@ -139,7 +152,7 @@ def fisher_scoring(
             step[worse] /= 2
             halved = _evaluated(distribution.of(worse), design.of(worse), weights[active[worse]] + step[worse], penalty)
             new = new.replaced(worse, halved)
-        better = torch.nonzero(new.objective >= best.objective)[:, 0]  # the others are at their largest value
+        better = torch.nonzero(new.objective >= best.objective)[:, 0]  # no step improves the others: they are finished
         active = active[better]
         best = new.of(better)
         design = design.of(better)
@@ -149,44 +162,45 @@ def fisher_scoring(
 
 
 def _evaluated(distribution: CountDistribution, design: Design, weights: PerNeuron, penalty: Tensor) -> Evaluation:
-    """Evaluate the likelihood of each neuron at these coefficients."""
-    driven, inside = _driven(design, weights)
+    """Return the penalised likelihood of each neuron at these coefficients, with its derivatives."""
+    total_drive, inside = _driven(design, weights)
     with torch.enable_grad():
-        free = driven.T.detach().requires_grad_()  # (row, neuron): neurons are the last axis of a distribution
-        rates = distribution.rates(free)
-        (slope,) = torch.autograd.grad(rates.sum(), free, retain_graph=True)
+        drive = total_drive.T.detach().requires_grad_()  # (row, neuron): neurons are the last axis of a distribution
+        rates = distribution.rates(drive)
+        (slope,) = torch.autograd.grad(rates.sum(), drive, retain_graph=True)
         likelihood = (distribution.log_prob(design.counts.T, rates) * design.weight.T).sum(0)
-        (score,) = torch.autograd.grad(likelihood.sum(), free)
-    # Beyond the bounds the past changes nothing.
+        (drive_score,) = torch.autograd.grad(likelihood.sum(), drive)
+    # The derivative of the drive with respect to each coefficient; that of w is 0 where the sum exceeds its bounds.
     columns = torch.cat((design.past * inside[..., None], design.extra), 2)
     curvature = design.weight * (slope**2 / rates.detach()).T
     information = columns.mT @ (columns * curvature[..., None])
     objective = likelihood.detach() - (penalty * weights**2).sum(1) / 2
-    return Evaluation(objective, (columns.mT @ score.T[..., None])[..., 0], information)
+    score = (columns.mT @ drive_score.T[..., None])[..., 0]
+    return Evaluation(objective, score, information)
 
 
 def _driven(design: Design, weights: PerNeuron) -> tuple[Tensor, Tensor]:
-    """Return the drive of each used bin (neuron, row), and True where the past is within its bounds."""
+    """Return the drive d' of each used bin (neuron, row), and True where the sum over the past is within its bounds."""
     n_base = design.past.shape[2]
-    total = (design.past @ weights[:, :n_base, None])[..., 0]
-    inside = (total > design.lowest) & (total < design.highest)
-    added = (design.extra @ weights[:, n_base:, None])[..., 0]
-    return design.drive + total.clamp_(design.lowest, design.highest) + added, inside
+    past_sum = (design.past @ weights[:, :n_base, None])[..., 0]
+    inside = (past_sum > design.lowest) & (past_sum < design.highest)
+    extra_sum = (design.extra @ weights[:, n_base:, None])[..., 0]
+    return design.drive + past_sum.clamp_(design.lowest, design.highest) + extra_sum, inside
 
 
 def mean_slope(distribution: CountDistribution, design: Design, weights: PerNeuron) -> Float[Tensor, " neuron"]:
-    """Return the mean slope of the link over the spikes of each neuron."""
+    """Return the mean derivative of the rate with respect to the drive, over the spikes of each neuron."""
     slope = _link_slope(distribution, _driven(design, weights)[0].T).T
     return (slope * design.counts).sum(1) / design.counts.sum(1).clamp(min=1)
 
 
 class UsedBins:
-    """The bins of each neuron that are used in the fit; see the module.
+    """Selection of the bins of each neuron that enter the fit; see the module.
 
     Args:
         trials: Training trials.
-        rates: Their rates, spikes/bin.
-        bins: Number of bins before a bin that the history depends on.
+        rates: Their rates (trial, time, neuron), spikes/bin.
+        bins: Length H of the history, bins.
     """
 
     def __init__(self, trials: Trials, rates: TrialRates, bins: int) -> None:
@@ -200,24 +214,24 @@ class UsedBins:
         late = late_bins(trials.mask, bins)
         uniform = generator(0, Purpose.CALIBRATE, 4).random(late.shape, dtype=np.float32)
         fired = np.greater(trials.counts, 0)
-        self.controls = max(CONTROLS, USED / max(1, int(trials.counts.sum())))
-        self.least = FEWEST / late.sum()
+        self.controls = max(CONTROLS, USED / max(1, int(trials.counts.sum())))  # C
+        self.least = FEWEST / late.sum()  # M / T
         used = fired | (uniform[..., None] < self.controls * rates + self.least)
         self.rows = [np.nonzero(used[..., neuron] & late) for neuron in range(n_neurons)]
 
     def blocks(self, width: int) -> Iterator[NDArray[np.int64]]:
-        """Yield neurons with similar numbers of bins, as many at once as memory allows.
+        """Yield blocks of neurons that have similar numbers of used bins; a block fits into `BLOCK` entries.
 
         Args:
-            width: Number of columns of the matrix X.
+            width: Number of coefficients of a neuron.
         """
         sizes = np.array([len(trial) for trial, _ in self.rows])
         order = np.argsort(-sizes, kind="stable")
         first = 0
         while first < len(order):
-            number = max(1, BLOCK // max(1, width * int(sizes[order[first]])))
-            yield order[first : first + number]
-            first += number
+            n_block = max(1, BLOCK // max(1, width * int(sizes[order[first]])))
+            yield order[first : first + n_block]
+            first += n_block
 
     def design(
         self,
@@ -232,22 +246,23 @@ class UsedBins:
 
         Args:
             neurons: Numbers of the neurons.
-            basis: Basis functions over the lags.
+            basis: Basis functions over the lags, lag 1 first.
             distribution: Distribution of the counts, for its link.
-            logarithmic: Whether the log of the rate is a term x, in place of the drive.
-            limits: Bounds of the contribution of earlier counts.
+            logarithmic: True for the published form, where the term x, the log of the rate, replaces the drive d.
+            limits: Lower and upper bound of the sum over the past.
         """
         n_rows = max(1, *(len(self.rows[neuron][0]) for neuron in neurons))
         counts, rates, weight = (np.zeros((len(neurons), n_rows)) for _ in range(3))
         past = np.zeros((len(neurons), n_rows, basis.shape[1]))
         kernel = basis.flip(0).numpy()
-        for row, neuron in enumerate(neurons):
+        for index, neuron in enumerate(neurons):
             trial, time = self.rows[neuron]
-            here = slice(0, len(trial))
-            counts[row, here], rates[row, here] = self.counts[neuron, trial, time], self.rates[trial, time, neuron]
-            past[row, here] = self.windows[neuron, trial, time] @ kernel
-            chance = np.minimum(self.controls * rates[row, here] + self.least, 1)
-            weight[row, here] = np.where(counts[row, here] > 0, 1, 1 / chance)
+            rows = slice(0, len(trial))
+            counts[index, rows] = self.counts[neuron, trial, time]
+            rates[index, rows] = self.rates[trial, time, neuron]
+            past[index, rows] = self.windows[neuron, trial, time] @ kernel
+            probability = np.minimum(self.controls * rates[index, rows] + self.least, 1)
+            weight[index, rows] = np.where(counts[index, rows] > 0, 1, 1 / probability)
         drive = distribution.drive(torch.from_numpy(rates))
         extra = [torch.ones_like(drive)]
         if logarithmic:

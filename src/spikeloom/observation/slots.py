@@ -10,8 +10,12 @@ slot       contract                  question that it answers
 `noise`    `Noise`                   By what factor do the rates of all neurons vary together from bin to bin?
 =========  ========================  ==============================================================================
 
-The fitted statistics of a slot are buffers, which `build` makes and which are saved with the model. The last axis of
-every buffer of a count distribution is the neuron. `docs/develop/extend.md` has a complete example of each slot.
+`build` makes the fitted statistics of a slot as buffers, so they are saved with the model. The last axis of every
+buffer of a count distribution is the neuron. `docs/develop/extend.md` has a complete example of each slot.
+
+**Candidates.** Most bins of a trial hold no spike, and drawing each of them would take most of the time. Therefore
+counts are drawn only for the candidates: the bins whose uniform random number is large enough for a spike at the
+largest possible expected count (`can_fire`).
 """
 
 import abc
@@ -34,7 +38,7 @@ from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 Memory = dict[str, NDArray[np.float64]]
-"""State at the end of a piece of each trial, which the next piece needs: name -> array (trial, ...)."""
+"""State at the end of a piece of each trial, from which the next piece continues: name -> array (trial, ...)."""
 
 Values = Float[Tensor, "*axes neuron"]
 Real = Float[Tensor, "batch time neuron"]
@@ -47,26 +51,26 @@ Whole = Int[NDArray[np.int64], "batch time neuron"]
 Index = Int[NDArray[np.int64], " entry"]
 
 ROUNDING = 1e-9
-"""Relative margin for rounding when bins without spikes are excluded."""
+"""Relative margin for rounding errors when bins that cannot hold a spike are excluded."""
 
 ENTRIES_AT_ONCE = 2**18
-"""Entries (trial x bin x neuron) of a batch, few enough for the cache of a processor."""
+"""Number of entries (trial x bin x neuron) of a batch of trials; its arrays fit into the cache of a processor."""
 
 LARGEST_NOISE = 2.5
-"""Noise of a bin is lowered to it, so that it multiplies a rate by 12 at most."""
+"""Largest noise of a bin. Higher values are lowered to it, so the noise multiplies a rate by at most e^2.5 = 12."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """The bins of some trials that can hold a spike, in the order of time. All other counts are 0.
+    """The bins of a batch of trials that can hold a spike, in the order of time. All other counts are 0.
 
     Args:
-        shape: Numbers of trials, bins and neurons.
+        shape: Numbers of trials, bins and neurons of the batch.
         trial: Trial of each candidate.
         time: Bin of each candidate.
         neuron: Neuron of each candidate.
-        rates: Expected counts without history, spikes/bin.
-        uniform: Numbers uniform in [0, 1).
+        rates: Expected count of each candidate without history, spikes/bin.
+        uniform: Random number of each candidate, uniform in [0, 1).
     """
 
     shape: tuple[int, int, int]
@@ -82,20 +86,23 @@ class Candidates:
         if len(batches) == 1:
             return batches[0]
         n_trials = [batch.shape[0] for batch in batches]
-        first = np.repeat(np.cumsum([0, *n_trials[:-1]]), [len(batch.trial) for batch in batches])
+        first_trial = np.repeat(np.cumsum([0, *n_trials[:-1]]), [len(batch.trial) for batch in batches])
         names = ("trial", "time", "neuron", "rates", "uniform")
-        trial, time, *rest = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
+        trial, time, *others = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
         _, n_bins, n_neurons = batches[0].shape
         order = np.argsort(time.astype(np.min_scalar_type(n_bins)), kind="stable")  # small integers sort fast
-        columns = (column[order] for column in (trial + first, time, *rest))
+        columns = (column[order] for column in (trial + first_trial, time, *others))
         return cls((sum(n_trials), n_bins, n_neurons), *columns)
 
     def ends(self) -> list[int]:
-        """Return the number of candidates before each bin, and the number of all."""
+        """Return the number of candidates in earlier bins, for each bin, and the number of all candidates at the end.
+
+        Candidates are sorted by time, so those of bin t are numbers `ends[t]` to `ends[t + 1]`, the last excluded.
+        """
         return np.searchsorted(self.time, np.arange(self.shape[1] + 1)).tolist()
 
     def counts(self, drawn: Index) -> Whole:
-        """Return the counts of all bins, given those of the candidates."""
+        """Return the counts of all bins, given those of the candidates; counts of other bins are 0."""
         counts = np.zeros(self.shape, np.int64)
         fired = np.flatnonzero(drawn)
         counts[self.trial[fired], self.time[fired], self.neuron[fired]] = drawn[fired]
@@ -105,8 +112,8 @@ class Candidates:
 class CountDistribution(nn.Module, abc.ABC):
     """Contract of the `counts` slot: the distribution of the count of a bin, conditional on the expected count.
 
-    A distribution has two methods, `log_prob` and `quantile`. A distribution with fitted statistics also has `build`
-    and `fit`, and `correct` where simulations can improve them.
+    A distribution defines two methods, `log_prob` and `quantile`. A distribution with fitted statistics also defines
+    `build` and `fit`, and `correct` if a comparison with simulated counts can improve the statistics.
 
     Args:
         link: Map from drive to rate: "softplus", :math:`r = \\log(1 + e^d)`, or "exp", :math:`r = e^d`.
@@ -131,29 +138,43 @@ class CountDistribution(nn.Module, abc.ABC):
     ) -> Int[NDArray[np.int64], " entry"]:
         """Return the smallest count whose cumulative probability exceeds a uniform number in [0, 1).
 
+        The count of a uniform random number has the distribution with this expected count.
+
         Args:
-            rates: Expected counts of some bins and neurons, spikes/bin.
-            uniform: A uniform number for each.
-            neuron: Neuron of each, by which fitted statistics are selected.
+            rates: Expected count of each entry, spikes/bin. An entry is one bin of one neuron.
+            uniform: Uniform number of each entry.
+            neuron: Neuron of each entry, by which fitted statistics are selected.
         """
 
-    def build(self, n_neurons: int, bin_width: float) -> None:  # most distributions need none
-        """Make the buffers for a number of neurons and a bin width in seconds, before fitting and before loading."""
+    def build(self, n_neurons: int, bin_width: float) -> None:
+        """Make the buffers, before fitting and before loading. The default makes none: most distributions need none.
+
+        Args:
+            n_neurons: Number of neurons.
+            bin_width: Width of a bin, s.
+        """
 
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
-        """Fit the statistics to trials and rates.
+        """Fit the statistics to trials and rates. The default does nothing.
 
         Args:
             trials: Training trials.
-            rates: Rates (trial, time, neuron), spikes/bin. Without `mask` they are the rates of the same bins, each
-                inferred with its own count hidden.
-            mask: Valid bins of `rates`, if these are the rates of other trials, such as generated ones, from which
-                counts with the statistics of `trials` will be drawn. A distribution that needs pairs of rate and count
-                then keeps its statistics. `None` if each rate belongs to a count.
+            rates: Rates (trial, time, neuron), spikes/bin. Without `mask` they belong to the bins of `trials`, and each
+                was inferred with its own count hidden.
+            mask: `None` if the rates belong to the bins of `trials`. Otherwise the rates are those of other trials,
+                such as generated ones, and `mask` holds their valid bins. The statistics are then fitted so that counts
+                drawn from these rates resemble the counts of `trials`. A distribution that needs the rate of each
+                recorded count then keeps its statistics.
         """
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
-        """Change the statistics by a share of the step with which simulations would reach the target."""
+        """Correct the statistics after a simulation. The default does nothing.
+
+        Args:
+            target: Moments of the recorded counts.
+            drawn: Moments of counts simulated with the present statistics.
+            share: Share of the full correction that is applied, between 0 and 1.
+        """
 
     @final
     def rates(self, drive: Values) -> Values:
@@ -163,35 +184,42 @@ class CountDistribution(nn.Module, abc.ABC):
 
     @final
     def drive(self, rates: Values) -> Values:
-        r"""Return the drive of these rates, :math:`\log(e^r - 1)` or :math:`\log r`."""
+        r"""Return the drive of these rates, :math:`\log(e^r - 1)` for softplus or :math:`\log r` for exp."""
         rates = rates.clamp(min=SMALLEST_RATE)
-        return rates + torch.log(-torch.expm1(-rates)) if self.link == "softplus" else rates.log()
+        if self.link == "exp":
+            return rates.log()
+        return rates + torch.log(-torch.expm1(-rates))  # log(e^r - 1) = r + log(1 - e^-r) cannot overflow
 
     @final
     def of(self, neurons: Int[Tensor, " chosen"]) -> "CountDistribution":
-        """Return the distribution of the counts of some neurons, by their numbers."""
+        """Return the distribution for a part of the neurons, given by their numbers."""
         if not any(True for _ in self.buffers(recurse=False)):
-            return self
-        chosen = copy.deepcopy(self)
+            return self  # without statistics, all neurons have the same distribution
+        part = copy.deepcopy(self)
         for name, value in self.named_buffers(recurse=False):
-            setattr(chosen, name, value[..., neurons].clone())
-        return chosen
+            setattr(part, name, value[..., neurons].clone())
+        return part
 
 
 class History(nn.Module, abc.ABC):
     """Contract of the `history` slot: the change of a neuron's drive by its own earlier counts.
 
-    A history has three methods: `build`, which sets `bins`, `past` and `fit`. The change is added to the drive together
-    with an offset, which keeps mean counts as recorded; `correct` fits the offset by simulation.
+    A history defines three methods: `build`, `past` and `fit`. The change is added to the drive together with an
+    offset. `correct` chooses the offset by simulation, so that mean counts are as recorded.
     """
 
-    bins: int  # bins before the present one that the history depends on, at least 1
+    bins: int  # number of earlier bins that the history depends on, at least 1; set by `build`
     offset: Tensor  # added to the drive of each neuron
     usual: Tensor  # mean count of each neuron, the assumed count of each bin before a trial begins
 
     @abc.abstractmethod
     def build(self, n_neurons: int, bin_width: float) -> None:
-        """Set `bins` and make the buffers for a bin width in seconds; call `super().build` for `offset` and `usual`."""
+        """Set `bins` and make the buffers; call `super().build`, which makes `offset` and `usual`.
+
+        Args:
+            n_neurons: Number of neurons.
+            bin_width: Width of a bin, s.
+        """
         self.register_buffer("offset", torch.zeros(n_neurons))
         self.register_buffer("usual", torch.zeros(n_neurons))
 
@@ -200,7 +228,8 @@ class History(nn.Module, abc.ABC):
         """Return the change of the drive of each bin by the counts before it.
 
         Args:
-            counts: Counts that begin `bins` bins before the first bin of the result.
+            counts: Counts. The first `bins` bins are the past of the first bin of the result, and the result has as
+                many bins as remain.
         """
 
     @abc.abstractmethod
@@ -214,57 +243,75 @@ class History(nn.Module, abc.ABC):
         """
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
-        """Return the drive of a bin without the change by earlier counts: the drive plus the offset."""
+        """Return the drive before earlier counts change it. By default it is the drive plus the offset.
+
+        Args:
+            drive: Drive from the rates.
+            counts: Distribution of the counts, for histories that depend on its link.
+        """
         del counts
         return drive + self.offset.to(drive)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
-        """Change the offset by a share of the step to the target's mean counts."""
-        half = 0.5 / min(target.bins, drawn.bins)
-        step = np.log((target.mean + half) / (drawn.mean + half))
-        slope = target.mean / -np.expm1(-target.mean - 1e-9)  # change of the drive per change of the log rate, softplus
-        self.offset += torch.from_numpy((share * step * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
+        """Change the offset by a share of the step that would give simulated counts the recorded mean.
+
+        Args:
+            target: Moments of the recorded counts.
+            drawn: Moments of counts simulated with the present offset.
+            share: Share of the step that is applied, between 0 and 1.
+        """
+        half = 0.5 / min(target.bins, drawn.bins)  # half a spike is added to both, so that neither mean is 0
+        log_ratio = np.log((target.mean + half) / (drawn.mean + half))
+        # change of the drive per change of the log rate, with a softplus link
+        slope = target.mean / -np.expm1(-target.mean - 1e-9)
+        self.offset += torch.from_numpy((share * log_ratio * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
     def largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
-        """Return an upper bound of the expected counts of bins, whatever the earlier counts are; infinite by default.
+        """Return an upper bound of the expected counts of bins, for any earlier counts. It is infinite by default.
 
         Bins that cannot hold a spike under this bound are not drawn.
+
+        Args:
+            rates: Expected counts without history, spikes/bin.
+            counts: Distribution of the counts, for histories that depend on its link.
         """
         del counts
         return np.full_like(rates, np.inf)
 
     def draw(self, candidates: Candidates, counts: CountDistribution, memory: Memory) -> Whole:
-        """Draw counts in the order of time.
+        """Draw the counts of a piece of each trial, bin by bin in the order of time.
 
         Args:
             candidates: Bins that can hold a spike under the bound `largest`.
             counts: Distribution of the counts.
             memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
+
+        Returns:
+            Counts (trial, time, neuron).
         """
         batch, n_bins, n_neurons = candidates.shape
-        present = array(
-            self.present(torch.from_numpy(_spread(drive_of(candidates.rates, counts.link), candidates)), counts)
-        )
+        drive = _spread(drive_of(candidates.rates, counts.link), candidates)
+        present = array(self.present(torch.from_numpy(drive), counts))
         drawn = np.zeros((batch, self.bins + n_bins, n_neurons))
         drawn[:, : self.bins] = memory["history"] if "history" in memory else array(self.usual)
         for time, (first, last) in enumerate(pairwise(candidates.ends())):
             past = array(self.past(torch.from_numpy(drawn[:, time : time + self.bins + 1])))[:, 0]
-            here = slice(first, last)
-            trial = candidates.trial[here]
-            neuron = candidates.neuron[here]
+            in_bin = slice(first, last)
+            trial = candidates.trial[in_bin]
+            neuron = candidates.neuron[in_bin]
             rates = rates_of(present[trial, time, neuron] + past[trial, neuron], counts.link)
-            drawn[trial, self.bins + time, neuron] = counts.quantile(rates, candidates.uniform[here], neuron)
+            drawn[trial, self.bins + time, neuron] = counts.quantile(rates, candidates.uniform[in_bin], neuron)
         memory["history"] = drawn[:, n_bins:].copy()
         return drawn[:, self.bins :].astype(np.int64)
 
     @property
     def lags(self) -> int:
-        """Number of lags at which `correct` compares repeated spikes."""
+        """Number of lags at which `correct` compares how often a spike follows another; 0 by default."""
         return 0
 
     @final
     def start(self, trials: Trials) -> None:
-        """Reset the offset, and compute the mean counts that are assumed before a trial begins."""
+        """Begin a fit: set the offset to 0, and compute the mean counts that are assumed before a trial begins."""
         self.offset.zero_()
         self.usual.copy_(torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins))
 
@@ -276,18 +323,24 @@ class History(nn.Module, abc.ABC):
 
 
 class Noise(nn.Module, abc.ABC):
-    r"""Contract of the `noise` slot: random factors of the rates, shared by neurons,
+    r"""Contract of the `noise` slot: random factors of the rates that are correlated between neurons.
 
-    :math:`r'_{tn} = r_{tn} \exp(e_{tn} - \mathrm{Var}(e_n) / 2)`, e Gaussian of mean zero. The factors keep mean rates.
+    The rate of neuron n in bin t becomes :math:`r'_{tn} = r_{tn} \exp(e_{tn} - \mathrm{Var}(e_n) / 2)`, where the noise
+    e is Gaussian with mean zero. The factors have mean 1, so mean rates stay as they are.
 
-    A noise has four methods: `build`, which sets `n_numbers`, `series`, `variance` and `fit`.
+    A noise defines four methods: `build`, `series`, `variance` and `fit`.
     """
 
-    n_numbers: int  # standard normal numbers that one bin of one trial uses
+    n_numbers: int  # number of standard normal numbers that one bin of one trial uses; set by `build`
 
     @abc.abstractmethod
     def build(self, n_neurons: int, bin_width: float) -> None:
-        """Set `n_numbers` and make the buffers for a number of neurons and a bin width in seconds."""
+        """Set `n_numbers` and make the buffers.
+
+        Args:
+            n_neurons: Number of neurons.
+            bin_width: Width of a bin, s.
+        """
 
     @abc.abstractmethod
     def series(self, white: Float[NDArray[np.float64], "batch time number"], memory: Memory) -> Numbers:
@@ -296,6 +349,9 @@ class Noise(nn.Module, abc.ABC):
         Args:
             white: Standard normal numbers, `n_numbers` of them per bin.
             memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
+
+        Returns:
+            Noise (trial, time, neuron).
         """
 
     @abc.abstractmethod
@@ -310,23 +366,23 @@ class Noise(nn.Module, abc.ABC):
             trials: Training trials.
             rates: Rates (trial, time, neuron), spikes/bin; not necessarily those of the same trials.
             mask: Valid bins of the rates.
-            simulate: Function that draws counts from the rates with the current noise, zero beyond the mask. Its
-                argument is the number of the simulation: equal numbers give equal random numbers.
+            simulate: Function that draws counts from the rates with the current noise, zero outside the mask. Its
+                argument is the number of the simulation. Equal arguments give equal random numbers.
         """
 
     @property
     def shared_bins(self) -> int:
-        """Number of lags, in bins, of covariances from the noise; calibrations of rates leave these lags out."""
+        """Number of lags (0, 1, ... bins) at which the noise adds covariance; calibrations of rates skip these lags."""
         return 0
 
     @final
     def factor(self, noise: Values) -> Values:
-        """Return the factor of the rates under a noise e."""
+        """Return the factors by which a noise e multiplies the rates."""
         return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()
 
     @final
     def factors(self, noise: Numbers) -> Numbers:
-        """Return the factor of the rates under a noise e in NumPy, for drawing."""
+        """Do the same as `factor` in NumPy, for drawing counts."""
         factors: Numbers = np.exp(np.minimum(noise, LARGEST_NOISE) - array(self.variance()) / 2)
         return factors
 
@@ -339,11 +395,11 @@ def _spread(values: Entries, candidates: Candidates) -> Numbers:
 
 
 def batches(n_trials: int, entries: int) -> Iterator[slice]:
-    """Yield slices of trials whose arrays fit into the cache of a processor.
+    """Yield slices of consecutive trials whose arrays fit into the cache of a processor.
 
     Args:
         n_trials: Number of trials.
-        entries: Bins x neurons of a trial.
+        entries: Number of entries of a trial, bins times neurons.
     """
     size = max(1, ENTRIES_AT_ONCE // entries)
     for first in range(0, n_trials, size):
@@ -351,9 +407,14 @@ def batches(n_trials: int, entries: int) -> Iterator[slice]:
 
 
 def can_fire(largest: AnyNumbers, uniform: AnyNumbers) -> Bool[NDArray[np.bool_], "*axes neuron"]:
-    """Return True where the quantile of a uniform number may exceed 0, given the largest possible expected count.
+    """Return True where a count above 0 is possible.
 
-    A count is at least 1 with a probability of at most its mean (Markov's inequality).
+    A count is above 0 if its uniform number u is at least the probability of 0 spikes, that is if 1 - u is at most the
+    probability of a spike. This probability is at most the expected count (Markov's inequality).
+
+    Args:
+        largest: Largest possible expected count of each bin and neuron, spikes/bin.
+        uniform: Uniform number u of each.
     """
     possible: NDArray[np.bool_] = 1 - uniform <= largest * (1 + ROUNDING)
     return possible

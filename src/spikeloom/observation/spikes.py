@@ -1,4 +1,4 @@
-"""Spikes from the rates of any model: an observation model as a separate tool."""
+"""Spikes from the rates of any model: `spikes` fits an observation model to a recording and draws counts with it."""
 
 import copy
 import dataclasses
@@ -24,20 +24,20 @@ def spikes(
 ) -> Trials:
     """Draw spikes from rates, with the spike history and the shared noise of recorded trials.
 
-    An observation model is fitted to the recorded trials and their rates, and counts are drawn from the rates. Without
-    it, spikes of the same rates would be Poisson counts: with no refractory dip, and independent between neurons.
+    An observation model is fitted to the recorded trials and their rates, and counts are drawn from the rates. Plain
+    Poisson counts of the same rates would have no refractory period and would be independent between neurons.
 
     Args:
-        rates: Expected spikes per bin (trial, time, neuron), >= 0, from any model. Without `like_rates` they are the
-            rates of the trials of `like`, in the same order.
-        like: Recorded trials. Where `rates` are theirs, lengths, conditions and behaviour are copied.
-        like_rates: Rates of the trials of `like`, if `rates` are those of other trials, such as generated ones. The
-            model is fitted to these, and then adapted to `rates`.
+        rates: Expected spikes per bin (trial, time, neuron), >= 0, from any model. Without `like_rates` they must be
+            the rates of the trials of `like`, in the same order.
+        like: Recorded trials. If `rates` are their rates, their lengths, conditions and behaviour are copied.
+        like_rates: Rates of the trials of `like`. Pass them if `rates` are those of other trials, such as generated
+            ones. The model is then fitted to `like_rates`, and adapted to `rates`.
         observation: Observation model, of which a copy is fitted; `ObservationModel()` by default.
         seed: Random seed of the fit and of the spikes.
 
     Returns:
-        Trials of these rates, with `counts` drawn from them.
+        Trials with these `rates`, and with `counts` drawn from them.
 
     Raises:
         ShapeError: if the rates do not have the axes of the trials.
@@ -54,11 +54,11 @@ def spikes(
     fitted_to = drawn_from if like_rates is None else _checked(like_rates, like, "like_rates", paired=True)
     model = ObservationModel() if observation is None else copy.deepcopy(observation)
     model.build(like.n_neurons, like.bin_width)
-    simulations = int(generator(seed, Purpose.CALIBRATE).integers(2**31))
-    model.fit(like, fitted_to, seed=simulations)
+    fit_seed = int(generator(seed, Purpose.CALIBRATE).integers(2**31))
+    model.fit(like, fitted_to, seed=fit_seed)
     n_trials, n_bins, _ = drawn_from.shape
     if not paired:
-        model.adapt(like, drawn_from, lengths=np.full(n_trials, n_bins), seed=simulations)
+        model.adapt(like, drawn_from, lengths=np.full(n_trials, n_bins), seed=fit_seed)
     counts = model.sample(model.drive(torch.from_numpy(drawn_from)), Streams(seed, Purpose.SPIKES, 0, range(n_trials)))
     source = "spikes drawn from rates"
     if paired:
@@ -67,22 +67,32 @@ def spikes(
 
 
 def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRates:
-    """Return rates as float32, zero in the padding of paired trials, after a check of shape and values."""
+    """Return rates as float32 after a check of their shape and values.
+
+    Args:
+        values: Rates (trial, time, neuron).
+        like: Recorded trials.
+        name: Name of the argument, for messages.
+        paired: True if the rates are those of the recorded trials. Then all axes must agree, and the padding is set to
+            0. Otherwise only the number of neurons must agree.
+    """
     shape = np.shape(values)
-    if shape != like.counts.shape if paired else len(shape) != 3 or shape[2] != like.n_neurons:
-        wanted = str(like.counts.shape) if paired else f"(trial, time, {like.n_neurons})"
-        raise ShapeError(
-            f"{name} must have the shape {wanted} (trial, time, neuron) of the recorded trials.",
-            f"Its shape is {shape}.",
-            "If these are rates of other trials, pass the rates of the recorded trials as like_rates."
-            if paired
-            else "",
-        )
+    if paired:
+        fits = shape == like.counts.shape
+        expected = f"{like.counts.shape} (trial, time, neuron), as the recorded trials"
+        remedy = "If these are rates of other trials, pass the rates of the recorded trials as like_rates."
+    else:
+        fits = len(shape) == 3 and shape[2] == like.n_neurons
+        expected = f"(trial, time, {like.n_neurons}), with the neurons of the recorded trials"
+        remedy = ""
+    if not fits:
+        raise ShapeError(f"{name} must have the shape {expected}.", f"Its shape is {shape}.", remedy)
     rates = np.asarray(values, np.float32)
     if paired:
         rates = np.where(like.mask[..., None], rates, np.float32(0))
-    if not (np.isfinite(rates) & (rates >= 0)).all():
-        trial, time, neuron = np.argwhere(~(np.isfinite(rates) & (rates >= 0)))[0]
+    valid = np.isfinite(rates) & (rates >= 0)
+    if not valid.all():
+        trial, time, neuron = np.argwhere(~valid)[0]
         raise DataError(
             f"{name} must be finite and at least 0, spikes/bin.",
             f"It is {rates[trial, time, neuron]} at trial {trial}, bin {time}, neuron {neuron}.",
