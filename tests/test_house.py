@@ -20,12 +20,12 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"errors", "shapes", "seeds", "files", "html"},
+    {"errors", "shapes", "seeds", "files", "html", "cluster"},
     {"settings", "objects", "clock", "angles"},
     {"trials", "observation", "nn"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},
     {"models"},
-    {"recipe", "recipes", "evaluation", "report", "tuning", "searches", "demo", "studio", "live"},
+    {"recipe", "recipes", "evaluation", "report", "tuning", "searches", "demo", "studio", "live", "distributed"},
     {"cli", "__main__"},
 ]
 """Parts of the package from the ground up, as docs/develop/architecture.md draws them.

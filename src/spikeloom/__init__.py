@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spikeloom import diffusion, metrics, observation, simulate, training
     from spikeloom.data.load import load
     from spikeloom.data.recording import Recording
+    from spikeloom.distributed import sample_distributed
     from spikeloom.errors import SpikeloomError
     from spikeloom.evaluation.compare import compare
     from spikeloom.evaluation.evaluate import evaluate
@@ -40,6 +41,7 @@ _NAMES = {
     "load_model": "spikeloom.recipe",
     "read_recipe": "spikeloom.recipe",
     "recipes": "spikeloom.recipe",
+    "sample_distributed": "spikeloom.distributed",
     "spikes": "spikeloom.observation.spikes",
     "evaluate": "spikeloom.evaluation.evaluate",
     "compare": "spikeloom.evaluation.compare",
@@ -79,6 +81,7 @@ __all__ = [
     "plot",
     "read_recipe",
     "recipes",
+    "sample_distributed",
     "simulate",
     "spikes",
     "training",

@@ -5,14 +5,13 @@ import subprocess
 import sys
 import tomllib
 from importlib.util import find_spec
-from types import SimpleNamespace
 
 import pytest
 
 from spikeloom.errors import SettingError
 from spikeloom.recipe import load_model
 from spikeloom.tuning.objective import objective
-from spikeloom.tuning.population import FAILED, _check, _connect, generation
+from spikeloom.tuning.population import FAILED, _check, generation
 from tests.helpers.toy_search import QUICK, search, waves
 
 SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.warmup = 0.0\n"
@@ -77,16 +76,6 @@ def test_settings_that_change_sizes_are_refused(population):
 def test_a_model_of_several_plans_must_say_which(population):
     with pytest.raises(SettingError, match="autoencoder_plan"):
         refused(population("autoencoder_settings.dropout=0.1..0.5", recipe="ldns-tiny", changes=()))
-
-
-def test_a_cluster_that_is_not_there_is_named(monkeypatch):
-    def init(*_, **__):
-        raise ConnectionError("Failed to connect to Ray cluster at nowhere:6379\nmore")
-
-    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(init=init))
-    with pytest.raises(SettingError, match="nowhere:6379") as error:
-        _connect("nowhere:6379")
-    assert "more" not in str(error.value)
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def fit(
 
 
 TRIALS_IN_MEMORY = 2048
-"""Largest number of trials in memory. More trials are written in parts, so that any number fits in memory."""
+"""Largest number of trials in memory. More trials are generated in parts, so that any number fits in memory."""
 
 SAMPLE = "Example: spikeloom sample runs/reach --trials 500 --seed 1 --out fake.h5"
 
@@ -118,11 +118,24 @@ def sample(
     stream: Annotated[
         bool, typer.Option("--stream", help="Generate one long trial in consecutive pieces of --bins bins (.h5 only).")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of processes that generate trials at the same time (.h5 only). Default: 1."),
+    ] = None,
+    ray: Annotated[
+        bool, typer.Option("--ray", help="Generate trials in tasks of Ray, on this machine or a cluster (.h5 only).")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray cluster to use, such as auto or HOST:PORT. Default: RAY_ADDRESS if set, else this machine."
+        ),
+    ] = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="File to write: .h5 for trials, .nwb for spike times.")],
 ) -> None:
-    """Generate trials."""
+    """Generate trials. With many trials, --workers or --ray, a command that was stopped resumes when it is repeated."""
     output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
     if trials is None and like is None:
         raise SettingError(
@@ -130,15 +143,24 @@ def sample(
             "Neither --trials nor --like was set.",
             "Write --trials 100.",
         )
+    if address is not None and not ray:
+        raise SettingError("--address needs --ray.", f"It was {address}.", "Add --ray, or remove it.")
+    in_parts = ray or workers is not None
+    if in_parts and (stream or out.suffix != ".h5"):
+        raise SettingError(
+            "--workers and --ray write trials to an .h5 file.",
+            "They came with --stream." if stream else f"The output was {out}.",
+            "Write --out fake.h5 without --stream.",
+        )
     import numpy as np
+    import torch
 
     from spikeloom.cli.conditions import requested_conditions
     from spikeloom.files import ensure_folder
     from spikeloom.recipe import choose, load_model
     from spikeloom.trials import Trials
-    from spikeloom.trials.hdf5 import write_parts
 
-    model = load_model(run, change or ())
+    model = load_model(run, change or ()).to("cuda" if torch.cuda.is_available() else "cpu")
     output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
     chosen = None
     if sampler is not None:
@@ -155,8 +177,35 @@ def sample(
     real = None if like is None else Trials.load(like)
     if values is not None and bins is None and real is None:
         bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
-    draw = partial(
-        model.sample,
+    number = len(real) if real is not None else trials
+    if in_parts or (out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY):
+        from spikeloom.distributed import sample_distributed
+
+        try:
+            sample_distributed(
+                run,
+                trials,
+                out=out,
+                workers=workers,
+                ray=ray,
+                address=address,
+                n_bins=bins,
+                like=like,
+                condition=values,
+                guidance=guidance,
+                sampler=sampler,
+                changes=change or (),
+                seed=seed,
+                max_batch=max_batch,
+                overwrite=overwrite,
+            )
+        except KeyboardInterrupt:
+            typer.echo(f"Stopped. The same command resumes {out}.", err=True)
+            raise
+        typer.echo(f"{out}: {number} trials")
+        return
+    ensure_folder(out.parent)
+    fake = model.sample(
         trials,
         n_bins=bins,
         like=real,
@@ -166,15 +215,6 @@ def sample(
         sampler=chosen,
         max_batch=max_batch,
     )
-    number = len(real) if real is not None else trials
-    ensure_folder(out.parent)
-    if out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY:
-        starts = range(0, number, TRIALS_IN_MEMORY)
-        parts = (draw(rows=range(start, min(start + TRIALS_IN_MEMORY, number))) for start in starts)
-        write_parts(out, (part.fields() for part in parts))
-        typer.echo(f"{out}: {number} trials")
-        return
-    fake = draw()
     (fake.save if out.suffix == ".h5" else fake.to_nwb)(out, overwrite=True)
     typer.echo(f"{out}: {fake!r}")
 

@@ -13,7 +13,7 @@ whose headers have checksums. The file holds no Python objects, so opening it ca
 import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import h5py
 import numpy as np
@@ -26,6 +26,12 @@ FORMAT = "spikeloom-trials"
 VERSION = 1
 TABLES = {"behavior": "behavior", "conditions": "conditions", "neurons": "neuron_table"}
 """Groups of the file and the field of `Trials` each one holds."""
+
+PER_BIN = ("counts", "rates", "latents")
+"""Datasets (trial, time, ...), besides the series of behaviour."""
+
+FILTERS = dict(compression="gzip", compression_opts=1, shuffle=True, fletcher32=True)
+"""Compression and checksum of every dataset."""
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 """Errors that h5py raises for a damaged file."""
@@ -70,19 +76,66 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
                     file[name][-len(value) :] = value
                 else:
                     _put(file, name, value, by_trial=True)
-            columns.append({**fields, "counts": None, "rates": None, "latents": None})
-        joined: Fields = {**columns[0], "lengths": np.concatenate([part["lengths"] for part in columns])}
-        for name in ("codes", "start_times"):
-            if joined[name] is not None:
-                joined[name] = np.concatenate([part[name] for part in columns])
-        conditions = [part["conditions"] for part in columns]
-        joined["conditions"] = {name: np.concatenate([part[name] for part in conditions]) for name in conditions[0]}
-        _finish(file, joined)
+            columns.append({**fields, **dict.fromkeys(PER_BIN), "behavior": dict.fromkeys(fields["behavior"])})
+        _finish(file, _joined(columns))
+
+
+def join(path: str | os.PathLike[str], parts: Sequence[str | os.PathLike[str]]) -> None:
+    """Join trials files that `write_parts` wrote for parts of one sample. The compressed arrays are copied as they are.
+
+    Args:
+        path: The file to write, in a folder that exists.
+        parts: Trials files with the same neurons, bins and columns, at least one. Check them for damage before: the
+            checksums are copied, not read.
+
+    Raises:
+        FileError: as `write`.
+    """
+    columns: list[Fields] = []
+    with atomic_path(path) as part_path, h5py.File(part_path, "w", libver=("v110", "v110")) as file:
+        for part in parts:
+            with h5py.File(part, "r") as source:
+                for name in _names_per_bin(source):
+                    _copy_chunks(source[name], file)
+                columns.append({"conditioned_on": None, **_fields(source, os.fspath(part), per_bin=False)})
+        _finish(file, _joined(columns))
+
+
+def _copy_chunks(source: h5py.Dataset, file: h5py.File) -> None:
+    """Append the trials of a dataset to the one of the same name; a chunk is one trial."""
+    name = source.name.removeprefix("/")
+    axes = source.shape[1:]
+    if name not in file:
+        file.create_dataset(name, (0, *axes), source.dtype, chunks=(1, *axes), maxshape=(None, *axes), **FILTERS)
+    target = file[name]
+    first = len(target)
+    target.resize(first + len(source), axis=0)
+    start = (0,) * len(axes)
+    for trial in range(len(source)):
+        mask, chunk = source.id.read_direct_chunk((trial, *start))
+        target.id.write_direct_chunk((first + trial, *start), chunk, mask)
+
+
+def _joined(columns: list[Fields]) -> Fields:
+    """Return the fields of all parts together, apart from the arrays per bin."""
+    joined: Fields = {**columns[0], "lengths": np.concatenate([part["lengths"] for part in columns])}
+    for name in ("codes", "start_times"):
+        if joined[name] is not None:
+            joined[name] = np.concatenate([part[name] for part in columns])
+    conditions = [part["conditions"] for part in columns]
+    joined["conditions"] = {name: np.concatenate([part[name] for part in conditions]) for name in conditions[0]}
+    return joined
+
+
+def _names_per_bin(file: h5py.File) -> list[str]:
+    """Return the names of the datasets (trial, time, ...) of a file."""
+    series = [f"behavior/{name}" for name in file["behavior"]] if "behavior" in file else []
+    return [name for name in PER_BIN if name in file] + series
 
 
 def _per_bin(fields: Fields) -> dict[str, Array]:
     """Return the arrays (trial, time, ...) by their name in the file."""
-    arrays = {name: fields[name] for name in ("counts", "rates", "latents") if fields[name] is not None}
+    arrays = {name: fields[name] for name in PER_BIN if fields[name] is not None}
     return arrays | {f"behavior/{name}": np.asarray(value) for name, value in fields["behavior"].items()}
 
 
@@ -148,7 +201,8 @@ def read(path: str | os.PathLike[str]) -> Fields:
         raise _corrupt(path, str(error) or type(error).__name__) from error
 
 
-def _fields(file: h5py.File, path: str) -> Fields:
+def _fields(file: h5py.File, path: str, *, per_bin: bool = True) -> Fields:
+    """Return the fields in a file; without `per_bin`, the arrays (trial, time, ...) are None."""
     kind = _text(file.attrs.get("format", ""))
     if kind != FORMAT:
         raise _other_kind(path, "it is an NWB file" if "nwb_version" in file.attrs else f"its format is {kind!r}")
@@ -162,13 +216,16 @@ def _fields(file: h5py.File, path: str) -> Fields:
     if "conditioned_on" in file.attrs:
         fields["conditioned_on"] = json.loads(_text(file.attrs["conditioned_on"]))
     there = list(file)
-    for name in ("counts", "lengths"):
-        fields[name] = file[name][()]
+    fields["lengths"] = file["lengths"][()]
+    fields["counts"] = file["counts"][()] if per_bin else None
     for name in ("rates", "latents", "codes", "start_times"):
-        fields[name] = file[name][()] if name in there else None
+        wanted = name in there and (per_bin or name not in PER_BIN)
+        fields[name] = file[name][()] if wanted else None
     for group, field in TABLES.items():
         # list(file) and file[...], because `get` and `in` report a damaged group as absent
-        fields[field] = {name: _get(data) for name, data in file[group].items()} if group in there else {}
+        table = dict(file[group]) if group in there else {}
+        wanted = per_bin or group != "behavior"
+        fields[field] = {name: _get(data) if wanted else None for name, data in table.items()}
     fields["units"] = {name: _text(file["behavior"][name].attrs["unit"]) for name in fields["behavior"]}
     for name in fields["conditions"]:
         if name not in fields["units"] and "unit" in file["conditions"][name].attrs:
@@ -198,16 +255,7 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
         return group.create_dataset(name, data=array)  # an empty dataset cannot be chunked
     chunks = (1, *array.shape[1:]) if by_trial else array.shape
     most = (None, *array.shape[1:]) if by_trial else array.shape
-    return group.create_dataset(
-        name,
-        data=array,
-        chunks=chunks,
-        maxshape=most,
-        compression="gzip",
-        compression_opts=1,
-        shuffle=True,
-        fletcher32=True,
-    )
+    return group.create_dataset(name, data=array, chunks=chunks, maxshape=most, **FILTERS)
 
 
 def _get(data: h5py.Dataset) -> Array:

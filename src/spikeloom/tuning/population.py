@@ -18,16 +18,15 @@ seed does not reproduce a population.
 
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict, cast
 
+from spikeloom.cluster import connect
 from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, read_json, write_json
 from spikeloom.models.common.facts import Facts
@@ -47,15 +46,6 @@ FAILED = -1e30
 
 KEPT = 4
 """Number of models of each member that are kept: the best ones and the last one."""
-
-LOCAL = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # with this, Ray uses one machine only and listens on loopback
-}
-"""Environment variables of a Ray that is started on this machine."""
-
-QUIET = {"RAY_AIR_NEW_OUTPUT": "0"}
-"""Environment variables that stop Ray from printing."""
 
 
 class Start(TypedDict):
@@ -143,7 +133,7 @@ def evolve(
 
 def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str], object]) -> "ResultGrid":
     """Train the population with Ray and return its results, one for each member."""
-    ray = _connect(address)
+    ray = connect(address)
     from ray import tune
 
     try:
@@ -160,34 +150,6 @@ def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str
         return tuner.fit()
     finally:
         ray.shutdown()
-
-
-def _connect(address: str | None) -> ModuleType:
-    """Join a Ray cluster, or start one that only this machine can reach."""
-    address = address or os.environ.get("RAY_ADDRESS")
-    os.environ.update(QUIET if address else QUIET | LOCAL)  # before Ray is imported
-    import ray
-
-    if address is not None:
-        try:
-            ray.init(address, logging_level="ERROR", log_to_driver=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:  # the errors of Ray if it cannot reach a cluster
-            raise SettingError(
-                "--address must be the address of a running Ray cluster.",
-                f"At {address}: {str(error).splitlines()[0]}.",
-                "Start one with `ray start --head` and use the address that it prints, or remove --address.",
-            ) from error
-        return ray
-    ray.init(include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    open_at = {node["NodeManagerAddress"] for node in ray.nodes()} - {"127.0.0.1"}
-    if open_at:
-        ray.shutdown()
-        raise SettingError(
-            "Ray on one machine must listen on loopback only.",
-            f"It listens on {', '.join(sorted(open_at))}: it was imported before with other settings.",
-            "Run the search in a separate process, with `spikeloom tune`.",
-        )
-    return ray
 
 
 def _scheduled(search: Search) -> "TuneConfig":

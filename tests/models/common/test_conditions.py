@@ -11,6 +11,7 @@ from spikeloom.errors import ConditionError
 from spikeloom.models.common.conditions import Conditions
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.named_condition import AngleUnitWarning, ConditionRangeWarning, NamedCondition
+from spikeloom.models.common.rows import Rows
 from spikeloom.trials import Trials
 
 
@@ -131,7 +132,7 @@ def test_no_warning_at_the_end_of_the_period_but_outside_the_arc(recwarn):
 def test_a_requested_angle_is_written_as_in_training(training, wanted, kept):
     data = Trials(np.ones((3, 2, 1), int), 0.1, conditions={"angle_deg": np.array(training, float)})
     conditions = Conditions.fit(data, ["angle_deg"])
-    values = conditions.values({"angle_deg": wanted}, None, np.array([2, 2]), 0)
+    values = conditions.values({"angle_deg": wanted}, None, Rows.whole(np.array([2, 2]), seed=0))
     np.testing.assert_allclose(values["angle_deg"], [kept, kept])
     np.testing.assert_allclose(
         conditions.encode(values).vector[0], [np.cos(np.radians(wanted)), np.sin(np.radians(wanted))], atol=1e-6
@@ -153,7 +154,7 @@ def test_a_large_request_outside_the_range_is_said_once_and_batches_say_nothing(
     data = trials(speed=np.array([0.0, 1.0, 2.0, 3.0]))
     conditions = Conditions.fit(data, ["speed"])
     with pytest.warns(ConditionRangeWarning, match="reaches from 4 to 103; in training it was 0 to 3") as caught:
-        values = conditions.values({"speed": np.arange(4.0, 104)}, None, np.full(100, 2), 0)
+        values = conditions.values({"speed": np.arange(4.0, 104)}, None, Rows.whole(np.full(100, 2), seed=0))
     assert len(caught) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")

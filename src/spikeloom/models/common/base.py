@@ -28,7 +28,7 @@ from spikeloom.models.common.course import Course, Start, StreamedCourse
 from spikeloom.models.common.facts import Facts, check_fit
 from spikeloom.models.common.live import Live, LiveConditions, live_stream
 from spikeloom.models.common.model_folder import read_config, read_history, read_weights, write_model
-from spikeloom.models.common.request import Request, Signal, labels_of, signal_of, trial_lengths
+from spikeloom.models.common.request import Request, Signal, labels_of, rows_of, signal_of
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
 from spikeloom.models.common.run_folder import claim_run, locked, log
 from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
@@ -276,30 +276,31 @@ class Model(nn.Module, abc.ABC):
         self._check_options(condition=condition, guidance=guidance, sampler=sampler, codes=codes)
         order = None if like is None else facts.order_of(like)
         chosen = None if codes is None else self.checked_codes(np.asarray(codes, np.float32))
-        lengths = trial_lengths(facts, n_trials, n_bins, like, codes=chosen, seed=seed)
-        values = facts.conditions.values(condition, like, lengths, seed)
-        numbers = np.arange(len(lengths))[slice(None) if rows is None else np.asarray(rows)]
+        part = rows_of(facts, n_trials, n_bins, like, codes=chosen, rows=rows, seed=seed)
+        values = facts.conditions.values(condition, like, part)
         strength = self.guidance if guidance is None else guidance
 
         def generate(batch: np.ndarray) -> Generated:
-            trial = numbers[batch]
+            trial = part.numbers[batch]
+            lengths = part.lengths[batch]
             noise, spikes = (Streams(seed, purpose, 0, trial) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
-            n_bins = int(lengths[trial].max())
+            n_bins = int(lengths.max())
             these = {
-                name: value[trial][:, :n_bins] if value.ndim > 2 else value[trial] for name, value in values.items()
+                name: value[batch][:, :n_bins] if value.ndim > 2 else value[batch] for name, value in values.items()
             }
             encoded = facts.conditions.encode(these) if values else None
             code = None if chosen is None else chosen[trial]
-            return self.draw(Request(lengths[trial], noise, spikes, encoded, strength, sampler, code))
+            return self.draw(Request(lengths, noise, spikes, encoded, strength, sampler, code))
 
         self.eval()
-        longest = int(lengths.max())
-        size = batch_size(longest, largest=max_batch)
-        result = in_batches(generate, len(numbers), longest, batch=size, description="sample", progress=progress)
-        labels = labels_of(facts.conditions, values, None if condition is None else like, numbers, longest)
+        size = batch_size(part.longest, largest=max_batch)
+        result = in_batches(
+            generate, len(part.numbers), part.longest, batch=size, description="sample", progress=progress
+        )
+        labels = labels_of(facts.conditions, values, None if condition is None else like, part)
         fake = Trials(
             bin_width=facts.bin_width,
-            lengths=lengths[numbers],
+            lengths=part.lengths,
             neuron_table=facts.neuron_table,
             source=type(self).__name__,
             counts=result.counts,

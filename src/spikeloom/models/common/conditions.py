@@ -17,9 +17,8 @@ from torch import Tensor
 
 from spikeloom.errors import ConditionError
 from spikeloom.models.common.named_condition import NamedCondition
+from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
-from spikeloom.seeds import Purpose, Streams
-from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 ConditionArgument = str | Sequence[str] | Mapping[str, ArrayLike | Iterable[ArrayLike] | None] | None
@@ -80,17 +79,13 @@ class Conditions:
             )
         return values
 
-    def values(
-        self, condition: ConditionArgument, like: Trials | None, lengths: Array, seed: int
-    ) -> dict[str, np.ndarray]:
+    def values(self, condition: ConditionArgument, like: Trials | None, rows: Rows) -> dict[str, np.ndarray]:
         """Return name -> value of each trial (trial, ...), of a series (trial, time, dim); empty without conditions.
 
         Args:
             condition: As in `Model.sample`.
             like: Trials to take values from. They are not read if `condition` is None.
-            lengths: Bins of each trial.
-            seed: Random seed for values that are drawn from the training trials. All values of a trial are those of
-                one training trial.
+            rows: The trials. All values of a trial that are drawn from the training trials are those of one of them.
 
         Raises:
             ConditionError: if a name is unknown, or there is no value.
@@ -101,12 +96,11 @@ class Conditions:
         requested = self.requested(condition)
         if not requested:
             return {}
-        uniform = Streams(seed, Purpose.SAMPLE, 2, range(len(lengths))).uniform()
         named = {condition.name: condition for condition in self.each}
         source = None if condition is None else like
-        values = {name: named[name].of_trials(value, source, lengths, uniform) for name, value in requested.items()}
+        values = {name: named[name].of_trials(value, source, rows) for name, value in requested.items()}
         for name, value in values.items():
-            named[name].note_range(value, lengths)
+            named[name].note_range(value, rows.lengths)
         return values
 
     def encode(self, values: Mapping[str, ArrayLike]) -> Condition:

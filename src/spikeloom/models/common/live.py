@@ -22,6 +22,7 @@ from spikeloom.errors import ConditionError, DataError, SettingError
 from spikeloom.models.common.conditions import ConditionArgument, Conditions, NamedCondition
 from spikeloom.models.common.course import Course, State, StreamedCourse
 from spikeloom.models.common.results import Generated
+from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
 from spikeloom.shapes import Array
 
@@ -54,7 +55,7 @@ class LiveConditions:
         columns = {one.name: requested[one.name] for one in conditions.each if requested and not one.per_bin}
         if columns:
             constant = Conditions(tuple(one for one in conditions.each if one.name in columns))
-            self.replace(constant.values(columns, None, np.ones(batch, np.int64), seed))
+            self.replace(constant.values(columns, None, Rows.whole(np.ones(batch, np.int64), seed=seed)))
         series = {one.name: requested[one.name] for one in conditions.each if requested and one.per_bin}
         self.update({name: np.asarray(value) for name, value in series.items() if value is not None})
 

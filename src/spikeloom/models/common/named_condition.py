@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spikeloom import angles
 from spikeloom.errors import ConditionError, SpikeloomWarning
+from spikeloom.models.common.rows import Rows
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
@@ -220,16 +221,14 @@ class NamedCondition:
             columns = [np.interp(centres, since, column) for column in path.T]
         return np.stack(columns, 1)
 
-    def of_trials(
-        self, value: ArrayLike | Iterable[ArrayLike] | None, like: Trials | None, lengths: Array, uniform: Array
-    ) -> np.ndarray:
+    def of_trials(self, value: ArrayLike | Iterable[ArrayLike] | None, like: Trials | None, rows: Rows) -> np.ndarray:
         """Return the value of each trial (trial, ...), of a series (trial, time, dim).
 
         Args:
-            value: One value for all trials, one for each, or None to take it from `like` or from the training trials.
+            value: One value for all trials, one for each trial of the sample, or None to take it from `like` or from
+                the training trials.
             like: Trials to take values from, or None.
-            lengths: Bins of each trial.
-            uniform: Number in [0, 1) for each trial, which chooses one of the training values.
+            rows: The trials of the sample whose values are returned.
 
         Raises:
             ConditionError: if there is no value, or it does not fit the trials.
@@ -237,7 +236,7 @@ class NamedCondition:
         if value is None and like is not None:
             source = like.behavior if self.per_bin else like.conditions
             if self.name in source:
-                return np.asarray(source[self.name])
+                return np.asarray(source[self.name])[rows.numbers]
         if value is None:
             if self.per_bin or like is not None:
                 raise ConditionError(
@@ -246,19 +245,19 @@ class NamedCondition:
                     "Pass condition={name: values}, or like=trials that have it.",
                 )
             training = np.array(self.values)
-            return training[(uniform * len(training)).astype(int)]
+            return training[(rows.uniform * len(training)).astype(int)]
         array = self._as_written_in_training(np.asarray(value))
         axes = (2 if self.size > 1 else 1) + self.per_bin
         if array.ndim < axes or (self.per_bin and array.ndim == 2):
-            array = np.broadcast_to(array, (len(lengths), *array.shape))  # the same for all trials
-        if len(array) != len(lengths) or (self.per_bin and array.shape[1] < lengths.max()):
+            array = np.broadcast_to(array, (rows.n_trials, *array.shape))  # the same for all trials
+        if len(array) != rows.n_trials or (self.per_bin and array.shape[1] < rows.longest):
             raise ConditionError(
-                f"{self.name} must have one value for each of {len(lengths)} trials"
-                + (f" and {int(lengths.max())} bins." if self.per_bin else "."),
+                f"{self.name} must have one value for each of {rows.n_trials} trials"
+                + (f" and {rows.longest} bins." if self.per_bin else "."),
                 f"It has shape {array.shape}.",
                 "Give a single value for all trials, or one for each trial (and bin).",
             )
-        return array
+        return array[rows.numbers]
 
     def _as_written_in_training(self, values: Array) -> Array:
         """Return angles in the period of the training trials: 370 degrees are 10. Other values stay as they are."""

@@ -1,5 +1,6 @@
-"""`Request`, one batch of trials to generate, and the lengths and labels of the trials of a sample."""
+"""`Request`, one batch of trials to generate, and the rows and labels of the trials of a sample."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,7 @@ from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import DataError, SettingError, ShapeError
 from spikeloom.models.common.conditions import Conditions
 from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Array
@@ -53,23 +55,55 @@ def signal_of(trials: Trials, field: Signal) -> np.ndarray:
     return values
 
 
-def trial_lengths(
-    facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials | None, *, codes: Array | None, seed: int
-) -> np.ndarray:
-    """Return the bins of each trial of a sample (trial,): those of `like`, `n_bins`, or drawn from the training trials.
+def rows_of(
+    facts: Facts,
+    n_trials: int | None,
+    n_bins: int | None,
+    like: Trials | None,
+    *,
+    codes: Array | None,
+    rows: Sequence[int] | None,
+    seed: int,
+) -> Rows:
+    """Return the trials to generate, with their lengths: those of `like`, `n_bins`, or drawn from the training trials.
+
+    The length of a trial does not depend on the other trials that are generated.
 
     Args:
         facts: Facts of the model.
-        n_trials: Number of trials; None if `like` or the codes determine it.
+        n_trials: Number of trials of the sample; None if `like` or the codes determine it.
         n_bins: Bins of every trial, or None.
         like: Trials whose lengths are copied.
         codes: Codes, one for each trial.
+        rows: Numbers of the trials to generate; None generates all trials of the sample.
         seed: Random seed of lengths that are drawn.
 
     Raises:
         SettingError: if the numbers of trials or bins are invalid.
         ShapeError: if there is not one code for each trial.
     """
+    total = _number(facts, n_trials, n_bins, like, codes)
+    numbers = np.arange(total)[slice(None) if rows is None else np.asarray(rows)]
+    if like is not None:
+        return Rows(numbers, np.asarray(like.lengths)[numbers], int(like.lengths.max()), total, seed)
+    if n_bins is not None:
+        return Rows(numbers, np.full(len(numbers), n_bins), n_bins, total, seed)
+    return Rows(numbers, _drawn_lengths(facts, numbers, seed), facts.longest, total, seed)
+
+
+def _drawn_lengths(facts: Facts, numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Draw the length of each trial from the lengths of the training trials."""
+    lengths = np.array(list(facts.lengths))
+    if len(lengths) == 1:
+        return np.repeat(lengths, len(numbers))
+    weights = np.array(list(facts.lengths.values()))
+    uniform = Streams(seed, Purpose.SAMPLE, 1, numbers).uniform()
+    drawn = np.searchsorted(np.cumsum(weights) / weights.sum(), uniform, side="right")
+    return lengths[drawn.clip(max=len(lengths) - 1)]
+
+
+def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials | None, codes: Array | None) -> int:
+    """Return the number of trials of a sample. Raise an error if the arguments disagree; see `rows_of`."""
     number = len(like) if like is not None else n_trials
     if codes is not None and number not in (None, len(codes)):
         raise ShapeError(
@@ -78,25 +112,19 @@ def trial_lengths(
             "Leave out the number of trials: it is the number of codes.",
         )
     if like is not None:
-        return _lengths_like(like, facts, n_trials, n_bins)
+        _check_like(like, facts, n_trials, n_bins)
     if codes is not None:
-        n_trials = len(codes)
-    if n_trials is None or n_trials < 1 or (n_bins is not None and n_bins < 1):
+        number = len(codes)
+    if number is None or number < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
             "sample needs a number of trials, n_trials >= 1, and n_bins >= 1 or None.",
             f"It got n_trials={n_trials}, n_bins={n_bins}.",
             "Write model.sample(n_trials=100).",
         )
-    if n_bins is not None:
-        return np.full(n_trials, n_bins)
-    lengths = np.array(list(facts.lengths))
-    weights = np.array(list(facts.lengths.values()))
-    uniform = Streams(seed, Purpose.SAMPLE, 1, range(n_trials)).uniform()
-    rows = np.searchsorted(np.cumsum(weights) / weights.sum(), uniform, side="right")
-    return lengths[rows.clip(max=len(lengths) - 1)]
+    return number
 
 
-def _lengths_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | None) -> np.ndarray:
+def _check_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | None) -> None:
     if n_trials not in (None, len(like)) or n_bins is not None:
         raise SettingError(
             "`like` determines the number of trials and the length of each.",
@@ -110,7 +138,6 @@ def _lengths_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int 
             "The same number of bins would be another duration.",
             f"Bin the recording again with --bin-width {facts.bin_width:g}.",
         )
-    return np.asarray(like.lengths)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,29 +149,28 @@ class Labels:
     units: dict[str, str]
 
 
-def labels_of(
-    conditions: Conditions, values: dict[str, np.ndarray], like: Trials | None, rows: np.ndarray, n_bins: int
-) -> Labels:
+def labels_of(conditions: Conditions, values: dict[str, np.ndarray], like: Trials | None, rows: Rows) -> Labels:
     """Return the labels of generated trials: their condition values, and the other columns and series of `like`.
 
     Args:
         conditions: Conditions of the model.
-        values: Name -> value of each trial; if empty, the trials get no labels.
+        values: Name -> value of each generated trial; if empty, the trials get no labels.
         like: Trials from which the other columns and series are taken, or None.
-        rows: Trials that were generated, of all that `values` and `like` hold.
-        n_bins: Bins of the longest generated trial, to which series are cut; `like` may be padded further.
+        rows: The generated trials. Series are cut to their padding; `like` may be padded further.
     """
     if not values:
         return Labels({}, {}, {})
-    columns: dict[str, Array] = {} if like is None else {name: value[rows] for name, value in like.conditions.items()}
+    columns: dict[str, Array] = (
+        {} if like is None else {name: value[rows.numbers] for name, value in like.conditions.items()}
+    )
     series: dict[str, Array] = (
-        {} if like is None else {name: value[rows, :n_bins] for name, value in like.behavior.items()}
+        {} if like is None else {name: value[rows.numbers, : rows.longest] for name, value in like.behavior.items()}
     )
     units = {} if like is None else dict(like.units)
     for condition in conditions.each:
         if condition.per_bin:
-            series[condition.name] = values[condition.name][rows, :n_bins]
+            series[condition.name] = values[condition.name][:, : rows.longest]
             units[condition.name] = condition.unit
         else:
-            columns[condition.name] = values[condition.name][rows]
+            columns[condition.name] = values[condition.name]
     return Labels(columns, series, units)

@@ -22,6 +22,7 @@ from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.named_condition import NamedCondition
 from spikeloom.models.common.request import Labels
 from spikeloom.models.common.results import Generated, end_to_end
+from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
@@ -47,7 +48,7 @@ class StreamConditions:
         columns = Conditions(tuple(one for one in conditions.each if not one.per_bin))
         series = [one for one in conditions.each if one.per_bin and requested]
         constant = {name: value for name, value in requested.items() if name in columns.names}
-        values = columns.values(constant, None, np.array([1]), seed)
+        values = columns.values(constant, None, Rows.whole(np.array([1]), seed=seed))
         self.series = Conditions(tuple(series))
         self.columns = {name: value[:1] for name, value in values.items()}
         self.vector = columns.encode(values).vector if values else None

@@ -1,0 +1,133 @@
+"""Ways to generate the parts of an order: in this process, in several processes, or by the tasks of a Ray cluster.
+
+Each is a function from an order and the parts that are missing, path -> rows, to an iterator of the paths of finished
+parts, in any order. A worker that is killed loses only its own part, which is generated again.
+"""
+
+import concurrent.futures
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures.process import BrokenProcessPool
+from typing import NoReturn
+
+import torch
+
+from spikeloom.cluster import connect
+from spikeloom.distributed.order import Order, draw_part
+from spikeloom.errors import SpikeloomError, TrainingError
+
+Workers = Callable[[Order, Mapping[str, range]], Generator[str, None, None]]
+"""Generates parts of an order, path -> rows, and yields the path of each finished one."""
+
+ATTEMPTS = 3
+"""Number of times that workers may be killed without finishing a part in between."""
+
+
+def this_process(order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
+    """Generate the parts one after the other in this process; see the module."""
+    for path, rows in parts.items():
+        draw_part(order, rows, path)
+        yield path
+
+
+def processes(number: int) -> Workers:
+    """Return the workers of this machine: processes, among which its cores are divided evenly.
+
+    Args:
+        number: Number of processes. The variable OMP_NUM_THREADS sets the number of threads of each.
+    """
+
+    def generate(order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
+        waiting = dict(parts)
+        failures = 0
+        while waiting:
+            left = len(waiting)
+            try:
+                for path in _pool(number, order, waiting):
+                    del waiting[path]
+                    yield path
+            except BrokenProcessPool:
+                failures = failures + 1 if len(waiting) == left else 1
+                if failures == ATTEMPTS:
+                    _give_up()
+
+    return generate
+
+
+def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
+    """Return the workers of a Ray cluster, whose machines all read the run folder and write to the output folder.
+
+    A task uses one core, and one GPU if the cluster has any.
+
+    Args:
+        address: As in `cluster.connect`.
+        number: Number of tasks at the same time on this machine, if Ray is started here.
+    """
+
+    def generate(order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
+        ray = connect(address, n_cpus=number)
+        try:
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+            task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=ATTEMPTS)(draw_part)
+            shared = ray.put(order)
+            waiting = {task.remote(shared, rows, path): path for path, rows in parts.items()}
+            while waiting:
+                (done,), _ = ray.wait(list(waiting), num_returns=1)
+                ray.get(done)
+                yield waiting.pop(done)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, SpikeloomError):
+                raise error.cause from error
+            raise
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+            _give_up()
+        finally:
+            ray.shutdown()
+
+    return generate
+
+
+def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
+    """Generate parts in processes. Raise a BrokenProcessPool if one of them is killed."""
+    before = set(multiprocessing.active_children())
+    threads = max(1, (os.cpu_count() or 1) // number)
+    spawn = multiprocessing.get_context("spawn")
+    pool = concurrent.futures.ProcessPoolExecutor(number, spawn, initializer=_begin, initargs=(threads,))
+    jobs = {pool.submit(draw_part, order, rows, path): path for path, rows in parts.items()}
+    try:
+        for job in concurrent.futures.as_completed(jobs):
+            job.result()
+            yield jobs[job]
+    except BaseException:  # also Ctrl-C: nobody waits for the parts that are being generated
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(threads: int) -> None:
+    """Prepare a worker process: its number of threads, no answer to Ctrl-C, and an end with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, also by `kill -9`."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _give_up() -> NoReturn:
+    raise TrainingError(
+        "A worker must be able to finish a part.",
+        f"Workers were killed {ATTEMPTS} times in a row, probably because the memory was full.",
+        "Use fewer --workers or a smaller --max-batch, and repeat the command: finished parts are kept.",
+    )
