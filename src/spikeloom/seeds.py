@@ -11,6 +11,7 @@ is that a new draw in the middle of a loss changes the numbers of the later ones
 such a change.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from enum import IntEnum
@@ -55,6 +56,12 @@ class Streams:
     def __init__(self, seed: int, purpose: Purpose, update: int, trials: Sequence[int] | NDArray[np.integer]) -> None:
         self.update = update
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
+
+    def select(self, rows: NDArray[np.intp]) -> "Streams":
+        """Return the streams of some trials of the batch. Numbers drawn from them are drawn from this one, too."""
+        selected = copy.copy(self)
+        selected.generators = [self.generators[row] for row in rows]
+        return selected
 
     def state(self) -> NDArray[np.uint64]:
         """Return the positions of all streams as plain numbers (trial, 6)."""

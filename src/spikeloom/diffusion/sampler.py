@@ -37,7 +37,7 @@ A new sampler is a frozen dataclass with one method, `step`.
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import KW_ONLY, field
 from dataclasses import dataclass as plain_dataclass
 from itertools import pairwise
@@ -170,6 +170,11 @@ class Sampler(ABC):
         """Number of evaluations of the denoiser in one draw."""
         return self.steps
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether steps add fresh noise, so that the sample is no function of the starting noise alone."""
+        return False
+
     @final
     def levels(self, schedule: NoiseSchedule) -> Float[Tensor, " step"]:
         """Return the noise levels visited, from noisy to clean, in float64; level 0 is not among them."""
@@ -218,13 +223,27 @@ class Sampler(ABC):
         Returns:
             x_0 (batch, time, channel), 0 where the mask is False.
         """
+        return deque(self.points(denoiser, noise, condition=condition, mask=mask), maxlen=1).pop()
+
+    @final
+    def points(
+        self,
+        denoiser: Denoiser,
+        noise: Callable[[], Tensor],
+        *,
+        condition: Condition | None = None,
+        mask: Mask | None = None,
+    ) -> Iterator[Noisy]:
+        """Yield the sample at every level, from noisy to clean, and at the end the clean estimate; see `draw`."""
         levels = self.step_levels(denoiser.schedule)
         state = SamplerState(denoiser, noise, condition, mask)
         x = state.fresh_noise()
         for here, there in pairwise(levels):
+            yield x
             state.past.append(Estimate(here, x, state.estimate(x, here)))
             x = self.step(there, state)
-        return state.estimate(x, levels[-1])
+        yield x
+        yield state.estimate(x, levels[-1])
 
 
 @final
@@ -237,6 +256,11 @@ class DDPM(Sampler):
 
     Source: Ho, Jain, Abbeel 2020, equation 7.
     """
+
+    @property
+    def draws_noise(self) -> bool:
+        """See `Sampler.draws_noise`."""
+        return True
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """Draw from the posterior of the next level, conditional on this one and on the clean estimate."""
@@ -291,6 +315,11 @@ class SDEDPMSolver2M(Sampler):
     """
 
     spacing: Spacing = "log_snr"
+
+    @property
+    def draws_noise(self) -> bool:
+        """See `Sampler.draws_noise`."""
+        return True
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """Step like `DPMSolver2M`, then replace part of the noise."""

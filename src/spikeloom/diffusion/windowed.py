@@ -76,14 +76,12 @@ class Windowed(Denoiser):
         at_once = max(1, BINS_AT_ONCE // self.window)
         parts = [slice(start, start + at_once) for start in range(0, len(pieces), at_once)]
         estimates = [
-            self.denoiser(pieces[part], levels[part], _rows(conditions, part), windows.mask[part]) for part in parts
+            self.denoiser(
+                pieces[part],
+                levels[part],
+                None if conditions is None else conditions.select(part),
+                windows.mask[part],
+            )
+            for part in parts
         ]
         return windows.blend(torch.cat(estimates))
-
-
-def _rows(condition: Condition | None, part: slice) -> Condition | None:
-    """Return the condition of a part of the windows."""
-    if condition is None:
-        return None
-    fields = (condition.vector, condition.sequence, condition.present)
-    return Condition(*(None if value is None else value[part] for value in fields))

@@ -31,6 +31,11 @@ class Condition:
         parts = (self.vector, self.sequence, self.present)
         return Condition(*(None if part is None else part.to(device) for part in parts))
 
+    def select(self, rows: Tensor | slice) -> "Condition":
+        """Return the condition of some trials."""
+        parts = (self.vector, self.sequence, self.present)
+        return Condition(*(None if part is None else part[rows] for part in parts))
+
 
 class ConditionEmbedding(nn.Module):
     """Network that maps a `Condition` to a term of the level embedding and a term of the stack's input.

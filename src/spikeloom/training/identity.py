@@ -17,7 +17,7 @@ Data that training does not read (other columns and series, `source`) are not pa
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import shorten
 
@@ -110,13 +110,14 @@ def run_identity(
     }
 
 
-def claim(folder: Path, identity: Identity, *, write: bool) -> None:
+def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str] = ()) -> None:
     """Check that a run folder belongs to this run. An empty folder is marked as belonging to it.
 
     Args:
         folder: Path of the run folder.
         identity: Identity of this run.
-        write: Write `run.json` into a folder that has none.
+        write: Write `run.json` into a folder that has none, or whose run gets a later stage.
+        later: Settings of a stage that a run can add. The first is its plan.
 
     Raises:
         SettingError: The folder belongs to another run. The message names the differences.
@@ -136,7 +137,9 @@ def claim(folder: Path, identity: Identity, *, write: bool) -> None:
             "Its data and settings cannot be compared.",
             "Choose another folder for --out, or use the version that started it.",
         )
-    different = list(differences(recorded, identity))
+    addable = bool(later) and setting_of(recorded, later[0]) is None
+    left_out = later if addable else ()
+    different = list(differences(_without(recorded, left_out), _without(identity, left_out)))
     if different:
         more = f", and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
         raise SettingError(
@@ -144,6 +147,25 @@ def claim(folder: Path, identity: Identity, *, write: bool) -> None:
             f"{'; '.join(different[:SHOWN])}{more}.",
             again,
         )
+    if write and addable and setting_of(identity, later[0]) is not None:
+        write_json(path, identity)
+
+
+def setting_of(run: Mapping[str, object], name: str) -> object:
+    """Return a setting as plain values, from the content of run.json or config.json; None if it is missing."""
+    settings = run.get("settings")
+    value = settings.get(name) if isinstance(settings, Mapping) else None
+    return json.loads(json.dumps(value))
+
+
+def _without(identity: Mapping[str, object], names: Sequence[str]) -> Identity:
+    """Return an identity without these settings and the trials per update of these plans."""
+    return {
+        group: {key: value for key, value in entries.items() if key not in names}
+        if isinstance(entries, Mapping)
+        else entries
+        for group, entries in identity.items()
+    }
 
 
 def _refuse_unknown(folder: Path) -> None:

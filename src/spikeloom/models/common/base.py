@@ -78,6 +78,8 @@ class Model(nn.Module, abc.ABC):
         guidance: Strength of the conditions unless `sample` sets another.
         reads: Field of the trials that `infer` reads.
         observation: Observation model, from rates to counts, of a model with unseen rates.
+        later_stage: Names of the settings of a stage that a finished run can add, first its plan, which is None without
+            the stage; empty if there is no such stage.
         history: Lines of training history.
     """
 
@@ -85,6 +87,7 @@ class Model(nn.Module, abc.ABC):
     condition: tuple[str, ...] = ()
     guidance: float = 1.0
     reads: Signal = "counts"
+    later_stage: tuple[str, ...] = ()
     observation: ObservationModel
 
     def __init__(self) -> None:
@@ -194,7 +197,7 @@ class Model(nn.Module, abc.ABC):
                 and test trials.
             seed: Random seed of the initial weights and of the training.
             out: Run folder for checkpoints, log and the finished model. An unfinished run of the same settings, data
-                and seed in it is resumed; a finished one is loaded.
+                and seed in it is resumed; a finished one is loaded. Settings may add the model's optional last stage.
             start: Model folder whose weights the training begins with, of networks of the same shapes.
             progress: Show progress; None shows it on a terminal.
             after_validation: Called after each validation; see `training.train`.
@@ -212,7 +215,7 @@ class Model(nn.Module, abc.ABC):
             if folder is not None:
                 identity = self._identity(trials, validation, seed, start_hash(start))
                 note = f"training {type(self).__name__}, seed {seed}, on {trials.source or 'trials'}"
-                if claim_run(folder, identity, recipe=recipe_text(self), note=note):
+                if claim_run(folder, identity, recipe=recipe_text(self), note=note, later=self.later_stage):
                     return self.restore(folder / "model")
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))

@@ -1,7 +1,10 @@
 """Samples of a model to which the readout calibrates generated rates."""
 
+from functools import partial
+
 import numpy as np
 
+from spikeloom.diffusion.sampler import Sampler
 from spikeloom.models.common.base import Model
 from spikeloom.models.common.readout import GeneratedSource
 from spikeloom.seeds import Purpose, generator
@@ -14,7 +17,9 @@ CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
 """Random seed of these trials, unlikely to be used by callers."""
 
 
-def calibration_samples(model: Model, trials: Trials) -> dict[GeneratedSource, Trials]:
+def calibration_samples(
+    model: Model, trials: Trials, *, sampler: Sampler | None = None
+) -> dict[GeneratedSource, Trials]:
     """Generate trials of each source, one for each training trial up to a few hundred.
 
     The source `generated` has no conditions. Conditional samples follow the conditions of training trials, with the
@@ -23,14 +28,14 @@ def calibration_samples(model: Model, trials: Trials) -> dict[GeneratedSource, T
     Args:
         model: Model whose networks are trained.
         trials: Training trials.
+        sampler: Sampler that replaces the model's sampler.
     """
     number = min(len(trials), CALIBRATION_TRIALS)
-    free = model.sample(number, condition=(), seed=CALIBRATION_SEED, progress=False)
+    draw = partial(model.sample, sampler=sampler, seed=CALIBRATION_SEED, progress=False)
+    free = draw(number, condition=())
     samples: dict[GeneratedSource, Trials] = {"generated": free}
     if model.condition:
         rows = generator(CALIBRATION_SEED, Purpose.ORDER).permutation(len(trials))[:CALIBRATION_TRIALS]
         like = trials.select(np.sort(rows))
-        samples["conditional"] = model.sample(
-            like=like, condition=model.condition, seed=CALIBRATION_SEED, progress=False
-        )
+        samples["conditional"] = draw(like=like, condition=model.condition)
     return samples

@@ -53,6 +53,7 @@ class LatentModel(Model, abc.ABC):
         autoencoder_settings: Networks and losses of the autoencoder.
         autoencoder_plan: Optimisation of the autoencoder.
         observation: Observation model, from rates to counts. The model keeps a copy for each source of latents.
+        student: Whether latents also come from a student; see `models.common.readout`.
 
     Raises:
         SettingError: if the latents do not divide the autoencoder's width.
@@ -66,6 +67,7 @@ class LatentModel(Model, abc.ABC):
         autoencoder_settings: AutoencoderSettings,
         autoencoder_plan: Plan,
         observation: ObservationModel,
+        student: bool = False,
     ) -> None:
         super().__init__()
         if n_neurons < 1 or n_latents < 1 or autoencoder_settings.width % n_latents:
@@ -79,7 +81,7 @@ class LatentModel(Model, abc.ABC):
         self.n_latents = n_latents
         self.autoencoder_settings = autoencoder_settings
         self.autoencoder_plan = autoencoder_plan
-        self.readout = Readout(observation, calibrated=autoencoder_settings.calibrate)
+        self.readout = Readout(observation, calibrated=autoencoder_settings.calibrate, student=student)
 
     @property
     def size(self) -> str:
@@ -172,7 +174,7 @@ class LatentModel(Model, abc.ABC):
             self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
 
         def draw_samples() -> None:
-            samples.update(calibration_samples(self, trials))
+            samples.update(self.calibration_samples(trials))
 
         def fit_generated() -> None:
             self.readout.fit_generated(trials, samples, seed=CALIBRATION_SEED)
@@ -181,6 +183,10 @@ class LatentModel(Model, abc.ABC):
         if self.autoencoder_settings.calibrate:
             parts |= {"samples for calibration": draw_samples, "generated rates": fit_generated}
         return Calculation("readout", parts)
+
+    def calibration_samples(self, trials: Trials) -> dict[GeneratedSource, Trials]:
+        """Generate the samples of each source to which the readout calibrates generated rates."""
+        return calibration_samples(self, trials)
 
     # --- inferring ------------------------------------------------------------------------------------------------
 

@@ -93,3 +93,16 @@ class DenoiserSettings:
             vector=vector_size,
             sequence=sequence_size,
         )
+
+
+@dataclass(frozen=True, config=STRICT)
+class StudentSettings:
+    """The student, a network that samples with a few evaluations; see `diffusion.student`.
+
+    Args:
+        steps: Evaluations of the network per sample.
+        samples: Number of samples of the teacher from which the student learns; a twentieth of them only validate.
+    """
+
+    steps: Annotated[int, Field(ge=1)] = 2
+    samples: Annotated[int, Field(ge=20)] = 2000

@@ -68,6 +68,7 @@ def write_model(
     from spikeloom import __version__
 
     others = {name: value for name, value in settings.items() if name != "name"}
+    (folder / "manifest.json").unlink(missing_ok=True)  # while files are replaced, the folder holds no model
     config = {"format": FORMAT, "version": VERSION, "spikeloom": __version__, "facts": asdict(facts)}
     write_json(folder / "config.json", {**config, "model": settings["name"], "settings": others})
     write_tensors(folder / "model.safetensors", weights)

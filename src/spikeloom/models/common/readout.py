@@ -10,14 +10,16 @@ r"""The readout: the map from the latents of a model to spikes.
        v
     drive(latents, source) --- observation model: history, noise, counts ---> counts
 
-Latents come from three sources, whose rates vary differently. Each source has a separate calibration and observation
+Latents come from several sources, whose rates vary differently. Each source has a separate calibration and observation
 model (`SourceStatistics`):
 
-=============  =========================================================================================================
-inferred       from recorded trials, by the encoder, from complete counts
-generated      from the diffusion, unconditionally
-conditional    from the diffusion under conditions, with the strength `guidance` of the model
-=============  =========================================================================================================
+===================  ===================================================================================================
+inferred             from recorded trials, by the encoder, from complete counts
+generated            from the diffusion, unconditionally
+conditional          from the diffusion under conditions, with the strength `guidance` of the model
+student              as generated, from the student of a diffusion (`diffusion.student`), if there is one
+conditional student  as conditional, from the student of a diffusion, if there is one
+===================  ===================================================================================================
 
 After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model to the training
 trials. `fit_generated` calibrates the rates of the other sources, and adapts a copy of that fitted model to each. So
@@ -43,13 +45,20 @@ from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.shapes import TrialLatents, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
-Source = Literal["inferred", "generated", "conditional"]
+Source = Literal["inferred", "generated", "conditional", "student", "conditional student"]
 """Source of latents; see the module."""
 
 SOURCES: tuple[Source, ...] = ("inferred", "generated", "conditional")
+"""Sources of every model."""
 
-GeneratedSource = Literal["generated", "conditional"]
-"""Sources whose latents come from the diffusion."""
+GeneratedSource = Literal["generated", "conditional", "student", "conditional student"]
+"""Sources whose latents come from the model of the latents."""
+
+STUDENT_SOURCES: dict[GeneratedSource, GeneratedSource] = {
+    "generated": "student",
+    "conditional": "conditional student",
+}
+"""Source of the student for each source of its teacher."""
 
 Latents = Float[Tensor, "batch time latent"]
 Drive = Float[Tensor, "batch time neuron"]
@@ -97,17 +106,23 @@ class Readout(nn.Module):
         observation: Observation model, from rates to counts. The readout keeps a copy for each source.
         calibrated: Whether rates are calibrated and the observation model is adapted to generated rates; the paper does
             neither.
+        student: Whether latents also come from a student.
     """
 
     decoder: Decoder
     mean: Tensor  # mean of each latent over training trials and bins
     sd: Tensor
 
-    def __init__(self, observation: ObservationModel, *, calibrated: bool = True) -> None:
+    def __init__(self, observation: ObservationModel, *, calibrated: bool = True, student: bool = False) -> None:
         super().__init__()
         self.inferred = SourceStatistics(observation)
         self.generated = SourceStatistics(observation)
         self.conditional = SourceStatistics(observation)
+        self.sources = SOURCES
+        if student:
+            self.student = SourceStatistics(observation)
+            self.conditional_student = SourceStatistics(observation)
+            self.sources += tuple(STUDENT_SOURCES.values())
         self.calibrated = calibrated
 
     def build(self, network: Decoder, *, n_latents: int, n_neurons: int, bin_width: float) -> None:
@@ -115,12 +130,14 @@ class Readout(nn.Module):
         self.decoder = network
         self.register_buffer("mean", torch.zeros(n_latents))
         self.register_buffer("sd", torch.ones(n_latents))
-        for source in SOURCES:
+        for source in self.sources:
             self.of(source).build(n_neurons, bin_width)
 
     def of(self, source: Source) -> SourceStatistics:
         """Return the calibration and the observation model of a source."""
-        return {"inferred": self.inferred, "generated": self.generated, "conditional": self.conditional}[source]
+        statistics = getattr(self, source.replace(" ", "_"))
+        assert isinstance(statistics, SourceStatistics)
+        return statistics
 
     @property
     def observation(self) -> ObservationModel:
@@ -130,7 +147,7 @@ class Readout(nn.Module):
     def in_double_precision(self, source: Source) -> "Readout":
         """Return a copy in double precision that draws from one source; all its sources are this one."""
         statistics = copy.deepcopy(self.of(source))
-        return copy.deepcopy(self, {id(self.of(name)): statistics for name in SOURCES}).double()
+        return copy.deepcopy(self, {id(self.of(name)): statistics for name in self.sources}).double()
 
     # --- from latents to spikes ------------------------------------------------------------------------------------
 
@@ -239,8 +256,9 @@ class Readout(nn.Module):
             trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
         calibrated = self._calibrate(Calibration(trials.n_neurons), trials, unseen(trials), trials.lengths)
         self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
-        for statistics in (self.generated, self.conditional):
-            statistics.observation.load_state_dict(self.observation.state_dict())
+        for source in self.sources:
+            if source != "inferred":
+                self.of(source).observation.load_state_dict(self.observation.state_dict())
 
     def fit_generated(self, trials: Trials, samples: Mapping[GeneratedSource, Trials], *, seed: int) -> None:
         """Calibrate generated rates, and adapt the fitted observation model to the samples of each source.

@@ -1,10 +1,11 @@
 """`Request`, one batch of trials to generate, and the rows and labels of the trials of a sample."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
 
 from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import DataError, SettingError, ShapeError
@@ -41,6 +42,17 @@ class Request:
     guidance: float = 1.0
     sampler: Sampler | None = None
     codes: np.ndarray | None = None
+
+    def select(self, rows: np.ndarray) -> "Request":
+        """Return the request of some trials of the batch, which share their random streams with this one."""
+        return replace(
+            self,
+            lengths=self.lengths[rows],
+            noise=self.noise.select(rows),
+            spikes=self.spikes.select(rows),
+            condition=None if self.condition is None else self.condition.select(torch.from_numpy(rows)),
+            codes=None if self.codes is None else self.codes[rows],
+        )
 
 
 def signal_of(trials: Trials, field: Signal) -> np.ndarray:

@@ -60,6 +60,20 @@ def end_to_end(pieces: Sequence[Generated]) -> Generated:
     )
 
 
+def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generated:
+    """Join groups of trials of one batch. Row i of group g is the trial `rows[g][i]`; shorter ones are padded with 0."""
+    n_trials = sum(map(len, rows))
+    n_bins = max(group.counts.shape[1] for group in groups)
+
+    joined: dict[str, np.ndarray] = {}
+    for trials, group in zip(rows, groups, strict=True):
+        for name, value in arrays_of(group).items():
+            if name not in joined:
+                joined[name] = _room(name, value, n_trials, n_bins)
+            _put(joined[name], trials, value)
+    return Generated(**joined)
+
+
 def single_precision(result: Generated) -> Generated:
     """Return the same trials with rates and latents in single precision."""
     arrays = arrays_of(result)
@@ -116,14 +130,19 @@ def in_batches(
             for name, value in arrays_of(result).items():
                 if name not in joined:
                     joined[name] = _room(name, value, n_trials, n_bins)
-                if value.ndim > 2:
-                    joined[name][rows, : value.shape[1]] = value
-                else:
-                    joined[name][rows] = value
+                _put(joined[name], rows, value)
             bar.update(len(rows))
     if kind is None:
         raise ValueError("there are no trials")
     return kind(**joined)
+
+
+def _put(into: np.ndarray, rows: np.ndarray, value: np.ndarray) -> None:
+    """Set the rows of an array, up to the bins of the value if it has a time axis."""
+    if value.ndim > 2:
+        into[rows, : value.shape[1]] = value
+    else:
+        into[rows] = value
 
 
 def _room(name: str, value: np.ndarray, n_trials: int, n_bins: int) -> np.ndarray:

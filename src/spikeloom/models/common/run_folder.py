@@ -1,15 +1,18 @@
 """The run folder: its lock, its owner, its recipe and its log. One run at a time works in a folder.
 
+A finished run that gets a later stage is unfinished again, and keeps its model until the new one is trained.
+
 A run is described by its identity (`training.identity`): settings, data, seed and start weights. A folder that belongs
 to another run is refused; one that belongs to this run is resumed, or already holds the finished model.
 """
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from spikeloom.files import atomic_write
-from spikeloom.training.identity import Identity, claim
+from spikeloom.files import atomic_write, read_json
+from spikeloom.training.identity import Identity, claim, setting_of
 from spikeloom.training.lock import only_process
 from spikeloom.training.processes import accelerator
 
@@ -21,7 +24,7 @@ def locked(folder: Path | None) -> contextlib.AbstractContextManager[None]:
     return only_process(folder, "training")
 
 
-def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str) -> bool:
+def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later: Sequence[str] = ()) -> bool:
     """Mark the run folder as belonging to a run, and return whether it already holds the finished model.
 
     Args:
@@ -29,17 +32,25 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str) -> bo
         identity: Identity of the run.
         recipe: Settings of the model as the text of a recipe, which an unfinished run writes.
         note: Line of the log about the start of training.
+        later: Settings of a stage that a run can add; see `claim`.
 
     Raises:
         SettingError: if the folder belongs to another run.
     """
     main = accelerator().is_main_process
-    claim(folder, identity, write=main)
-    finished = (folder / "model" / "manifest.json").exists()
+    claim(folder, identity, write=main, later=later)
+    model = folder / "model"
+    finished = (model / "manifest.json").exists() and _has_stage(model, identity, later)
     if main and not finished:
         atomic_write(folder / "recipe.toml", recipe.encode())
         log(folder, note)
     return finished
+
+
+def _has_stage(model: Path, identity: Identity, later: Sequence[str]) -> bool:
+    """Return whether a finished model was trained with the later stage of the run, or the run has none."""
+    plan = setting_of(identity, later[0]) if later else None
+    return plan is None or setting_of(read_json(model / "config.json"), later[0]) == plan
 
 
 def log(folder: Path, line: str) -> None:

@@ -1,0 +1,115 @@
+"""The training of a student (`diffusion.student`): samples of its teacher, then regression on them.
+
+Each sample of the teacher has the length and the condition of a training trial. The condition is withheld from the same
+share of the samples as in the training of the diffusion, so that the student also samples without conditions.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikeloom.diffusion.guidance import Guided
+from spikeloom.diffusion.student import Student
+from spikeloom.nn.condition import Condition
+from spikeloom.nn.ssm import keep_kernels
+from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.training.plan import Plan
+from spikeloom.training.stage import Calculation
+from spikeloom.training.train import LossTerms, Stage
+
+SEED = int(generator(0, Purpose.CALIBRATE, 4).integers(2**31))
+"""Random seed of the teacher's samples, unlikely to be used by callers."""
+
+AT_ONCE = 64
+"""Samples of the teacher that are drawn together."""
+
+PARTS = 10
+"""Parts in which the teacher's samples are drawn, for the progress bar."""
+
+VALIDATION = 20
+"""One out of this number of samples validates the student."""
+
+
+def student_stages(
+    student: Student,
+    teacher: Guided,
+    data: Mapping[str, Tensor],
+    plan: Plan,
+    *,
+    n_samples: int,
+    drop: float,
+    bf16: bool,
+) -> Iterator[Stage | Calculation]:
+    """Draw samples of the teacher, and train the student on them, beginning with the weights of the teacher's network.
+
+    Args:
+        student: The student.
+        teacher: Trained denoiser of the teacher with its guidance.
+        data: Data on which the teacher was trained: latents, mask and conditions of trials.
+        plan: Optimisation of the student.
+        n_samples: Number of samples of the teacher.
+        drop: Fraction of samples without their condition.
+        bf16: Whether the teacher runs in bfloat16.
+    """
+    rows = torch.from_numpy(generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"]))
+    samples = {name: value[rows] for name, value in data.items() if name != "latents"}
+    samples["present"] = torch.from_numpy(Streams(SEED, Purpose.ORDER, 1, range(n_samples)).uniform() >= drop)
+    pieces: list[Tensor] = []
+
+    def draw(first: int, last: int) -> None:
+        for start in range(first, last, AT_ONCE):
+            rows = range(start, min(start + AT_ONCE, last))
+            batch = {name: value[rows.start : rows.stop] for name, value in samples.items()}
+            noise = Streams(SEED, Purpose.SAMPLE, 0, rows)
+            pieces.append(_points_of_teacher(student, teacher, batch, noise, data["latents"].shape[2], bf16))
+
+    edges = np.linspace(0, n_samples, PARTS + 1).astype(int).tolist()
+    yield Calculation(
+        "samples_of_teacher", {f"{last} of {n_samples}": partial(draw, first, last) for first, last in pairwise(edges)}
+    )
+    samples["points"] = torch.cat(pieces)
+    student.denoiser.load_state_dict(teacher.denoiser.state_dict())
+    last = n_samples - math.ceil(n_samples / VALIDATION)
+    training = {name: value[:last] for name, value in samples.items()}
+    validation = {name: value[last:] for name, value in samples.items()}
+    yield Stage("student", student, partial(distillation_loss, student), training, plan, validation)
+
+
+def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
+    """Return the squared error of the student's samples, the mean over its levels, summed over the valid entries.
+
+    The error of the last level, the result, is a part of its own. There are no random numbers: the noise of each sample
+    is the one from which the teacher started.
+    """
+    mask = batch["mask"]
+    expected = batch["points"]
+    points = student(expected[:, 0], _condition(batch), None if mask.all() else mask)
+    errors = (points - expected)[:, 1:].square().sum((0, 2, 3))
+    return LossTerms(errors.mean(), mask.sum() * expected.shape[-1], {"result": errors[-1].detach()})
+
+
+@torch.no_grad()
+def _points_of_teacher(
+    student: Student, teacher: Guided, batch: Mapping[str, Tensor], streams: Streams, n_latents: int, bf16: bool
+) -> Tensor:
+    """Return the teacher's samples at the levels of the student (trial, point, time, latent), on the CPU."""
+    device = next(teacher.parameters()).device
+    batch = {name: value.to(device) for name, value in batch.items()}
+    mask = batch["mask"]
+    noise = torch.from_numpy(streams.series(mask.sum(1).tolist(), n_latents))
+    noise = nn.functional.pad(noise, (0, 0, 0, mask.shape[1] - noise.shape[1])).to(device)
+    with keep_kernels(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        points = student.points_of_teacher(teacher, noise, _condition(batch), None if mask.all() else mask)
+    return points.float().cpu()
+
+
+def _condition(batch: Mapping[str, Tensor]) -> Condition | None:
+    """Return the condition of a batch of samples."""
+    vector = batch.get("vector")
+    sequence = batch.get("sequence")
+    return None if vector is None and sequence is None else Condition(vector, sequence, batch["present"])
