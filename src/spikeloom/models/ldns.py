@@ -214,7 +214,7 @@ class LDNS(LatentModel):
         def noise() -> Tensor:
             return torch.from_numpy(request.noise.series(lengths, self.n_latents)).to(device)
 
-        if quick.all():
+        if quick.all() and self.distill_plan is not None:
             source = STUDENT_SOURCES[source]
             with self._precision(self.distill_plan):
                 latents = self.student(noise(), condition, mask)[:, -1]

@@ -7,8 +7,10 @@ network learns the conditional and the unconditional distribution, and guidance 
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -31,10 +33,14 @@ class Condition:
         parts = (self.vector, self.sequence, self.present)
         return Condition(*(None if part is None else part.to(device) for part in parts))
 
-    def select(self, rows: Tensor | slice) -> "Condition":
-        """Return the condition of some trials."""
-        parts = (self.vector, self.sequence, self.present)
-        return Condition(*(None if part is None else part[rows] for part in parts))
+    def select(self, rows: NDArray[np.intp] | slice, *, n_bins: int | None = None) -> "Condition":
+        """Return the condition of some trials, in their first `n_bins` bins; in all bins if that is None."""
+        index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
+        return Condition(
+            vector=None if self.vector is None else self.vector[index],
+            sequence=None if self.sequence is None else self.sequence[index][:, :n_bins],
+            present=None if self.present is None else self.present[index],
+        )
 
 
 class ConditionEmbedding(nn.Module):

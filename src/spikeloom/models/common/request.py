@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 
 from spikeloom.diffusion.sampler import Sampler
 from spikeloom.errors import DataError, SettingError, ShapeError
@@ -45,12 +44,13 @@ class Request:
 
     def select(self, rows: np.ndarray) -> "Request":
         """Return the request of some trials of the batch, which share their random streams with this one."""
+        lengths = self.lengths[rows]
         return replace(
             self,
-            lengths=self.lengths[rows],
+            lengths=lengths,
             noise=self.noise.select(rows),
             spikes=self.spikes.select(rows),
-            condition=None if self.condition is None else self.condition.select(torch.from_numpy(rows)),
+            condition=None if self.condition is None else self.condition.select(rows, n_bins=int(lengths.max())),
             codes=None if self.codes is None else self.codes[rows],
         )
 

@@ -61,7 +61,7 @@ def end_to_end(pieces: Sequence[Generated]) -> Generated:
 
 
 def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generated:
-    """Join groups of trials of one batch. Row i of group g is the trial `rows[g][i]`; shorter ones are padded with 0."""
+    """Join groups of trials of one batch, row i of group g being trial `rows[g][i]`, and pad shorter ones with 0."""
     n_trials = sum(map(len, rows))
     n_bins = max(group.counts.shape[1] for group in groups)
 
