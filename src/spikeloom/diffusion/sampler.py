@@ -172,7 +172,7 @@ class Sampler(ABC):
 
     @property
     def draws_noise(self) -> bool:
-        """Whether steps add fresh noise, so that the sample is no function of the starting noise alone."""
+        """True if steps add fresh noise. The sample is then no function of the starting noise alone."""
         return False
 
     @final
