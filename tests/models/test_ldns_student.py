@@ -52,6 +52,7 @@ def draws(model, trials, **words):
 def test_the_student_is_the_default_and_costs_its_steps(student, teacher):
     key = "network evaluations per sample"
     assert (cost(student, n_trials=2)[key], cost(teacher, n_trials=2)[key]) == ("2", "20")
+    assert (dict(student.notes), dict(teacher.notes)) == ({"student": "2 network evaluations per sample"}, {})
 
 
 def test_a_named_sampler_another_guidance_and_streams_are_those_of_the_diffusion(student, teacher, trials):

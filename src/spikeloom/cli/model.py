@@ -111,7 +111,10 @@ def sample(
         ),
     ] = None,
     sampler: Annotated[
-        str | None, typer.Option(help="Sampler: NAME or NAME:STEPS. Default: the sampler of the model.")
+        str | None,
+        typer.Option(
+            help="Sampler: NAME or NAME:STEPS. Default: the model's student, if it has one, or else its sampler."
+        ),
     ] = None,
     change: Change = None,
     max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,

@@ -138,6 +138,12 @@ class LDNS(LatentModel):
             options=("condition", "guidance", "sampler"), stream=True, unseen_rates=True, latent_baselines=True
         )
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """See `Model.notes`."""
+        steps = self.student_settings.steps
+        return {"student": f"{steps} network evaluations per sample"} if self.distill_plan is not None else {}
+
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
         self.build_autoencoder(facts)

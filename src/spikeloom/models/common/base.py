@@ -265,7 +265,7 @@ class Model(nn.Module, abc.ABC):
             codes: Code of each trial (trial, code), for models that have codes.
             rows: Numbers of the trials to generate, to divide a large request into parts or among machines.
             seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
-            sampler: Sampler that replaces the model's sampler.
+            sampler: Sampler that replaces the model's sampler or student.
             max_batch: Largest number of trials in memory at once.
             progress: Show progress; None shows it on a terminal.
 
@@ -336,8 +336,8 @@ class Model(nn.Module, abc.ABC):
                 draws the conditions once, from one training trial.
             guidance: Strength of the condition. `None` uses the model's guidance.
             chunk: Bins of each chunk. `None` uses the length of the longest training trial.
-            seed: Random seed. With the default sampler the stream is the first trial of `sample` with that seed, to
-                rounding.
+            seed: Random seed. Unless the model has a student, the stream is the first trial of `sample` with that
+                seed, to rounding.
             sampler: Sampler that replaces the model's sampler; it must evaluate the network once per step.
 
         Returns:

@@ -1,0 +1,148 @@
+"""Compare samplers with few evaluations, and students, with the 20 steps of the default sampler.
+
+    python benchmarks/few_steps.py runs/direction0 runs/direction1 runs/direction2 --data train.h5 --test test.h5 \\
+        --condition angle_deg --samplers UniPC:10 UniPC:8 UniPC:5 --draws 3 --out few.csv
+
+Each row of the table is a way to sample, and each column a metric against held-out test trials, under their conditions.
+The first row is the teacher, the sampler of the model. A run that was trained with a student has a row for it. The
+calibration of generated rates belongs to a sampler, so it is fitted again for each of the other samplers.
+
+All rows of a run share the noise of each draw. A row shows the difference to the teacher of the same run and draw, the
+mean over runs and draws, in standard deviations of the teacher over its draws. "largest" names the metric with the
+largest difference. Core-seconds are those of `model.sample` for as many trials as the test set has, everything
+included, relative to the teacher in the same process.
+"""
+
+import argparse
+import copy
+import csv
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spikeloom.diffusion.sampler import Sampler
+from spikeloom.metrics.panel import METRICS, measure
+from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
+from spikeloom.models.ldns import LDNS
+from spikeloom.recipe import choose, load_model
+from spikeloom.trials import Trials
+
+TEACHER = "teacher"
+STUDENT = "student"
+FLOOR = "recorded training trials"
+SECONDS = "core-seconds"
+
+Row = Mapping[str, float]
+
+
+def with_sampler(model: LDNS, sampler: Sampler, train: Trials) -> LDNS:
+    """Return a copy of the model with another sampler, calibrated to samples of it."""
+    changed = copy.deepcopy(model)
+    changed.sampler = sampler
+    samples = calibration_samples(changed, train, sampler=sampler)
+    with torch.no_grad():
+        changed.readout.fit_generated(train, samples, seed=CALIBRATION_SEED)
+    return changed
+
+
+def ways(model: LDNS, names: Sequence[str], train: Trials) -> Iterator[tuple[str, LDNS, Sampler | None]]:
+    """Yield name, model and sampler of each row; a sampler of None is the default, the student."""
+    yield TEACHER, model, model.sampler
+    if model.distill_plan is not None:
+        yield STUDENT, model, None
+    for name in names:
+        sampler = choose(Sampler, name)
+        yield name, with_sampler(model, sampler, train), sampler
+
+
+def judged(real: Trials, fake: Trials, train: Trials, condition: str) -> dict[str, float]:
+    """Return each metric of the panel that is a number."""
+    results = measure(real, fake, reference=train, condition=condition)
+    values = {name: result.value for name, result in results.items()}
+    return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def rows_of(
+    model: LDNS, names: Sequence[str], train: Trials, test: Trials, condition: str, draws: int
+) -> Iterator[tuple[str, int, Row]]:
+    """Yield name, draw and metrics of each sample of one run."""
+    for draw in range(draws):
+        rows = np.sort(np.random.default_rng(draw).permutation(len(train))[: len(test)])
+        yield FLOOR, draw, judged(test, train.select(rows), train, condition)
+    for name, one, sampler in ways(model, names, train):
+        for draw in range(draws):
+            began = time.process_time()
+            fake = one.sample(like=test, condition=condition, sampler=sampler, seed=100 + draw, progress=False)
+            seconds = time.process_time() - began
+            yield name, draw, {SECONDS: seconds, **judged(test, fake, train, condition)}
+
+
+def compared(rows: Sequence[tuple[str, str, int, Row]]) -> list[dict[str, str | float]]:
+    """Return the table: for each way its mean metrics, and its differences to the teacher in sd of the teacher."""
+    by_key = {(run, name, draw): row for run, name, draw, row in rows}
+    metrics = [metric.name for metric in METRICS if all(metric.name in row for row in by_key.values())]
+    runs = list(dict.fromkeys(run for run, *_ in rows))
+    draws = sorted({draw for _, _, draw, _ in rows})
+    table: list[dict[str, str | float]] = []
+    spread = {
+        metric: math.sqrt(
+            np.mean([np.var([by_key[run, TEACHER, draw][metric] for draw in draws], ddof=1) for run in runs])
+        )
+        for metric in metrics
+    }
+    for name in dict.fromkeys(name for _, name, _, _ in rows):
+        keys = [key for key in by_key if key[1] == name]
+        away = {
+            metric: float(np.mean([by_key[key][metric] - by_key[key[0], TEACHER, key[2]][metric] for key in keys]))
+            / max(spread[metric], 1e-12)
+            for metric in metrics
+        }
+        largest = max(away, key=lambda metric: abs(away[metric]))
+        line: dict[str, str | float] = {"sampler": name, "largest": f"{largest} {away[largest]:+.1f} sd"}
+        line["metrics within 2 sd"] = f"{sum(abs(value) <= 2 for value in away.values())} of {len(metrics)}"
+        if all(SECONDS in by_key[key] for key in keys):
+            ratios = [by_key[key][SECONDS] / by_key[key[0], TEACHER, key[2]][SECONDS] for key in keys]
+            line["time / teacher"] = round(float(np.median(ratios)), 3)
+        for metric in metrics:
+            line[metric] = round(float(np.mean([by_key[key][metric] for key in keys])), 4)
+            line[f"{metric}, sd from teacher"] = round(away[metric], 2)
+        table.append(line)
+    return table
+
+
+def main() -> None:
+    """Print the table, and write it with all metrics."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", help="run folders of an LDNS")
+    parser.add_argument("--data", required=True, help="training trials of the runs")
+    parser.add_argument("--test", required=True, help="held-out trials")
+    parser.add_argument("--condition", required=True, help="condition of the runs")
+    parser.add_argument("--samplers", nargs="*", default=["UniPC:10", "UniPC:8", "UniPC:5"], help="NAME:STEPS")
+    parser.add_argument("--draws", type=int, default=3, help="sets of generated trials of each row, at least 2")
+    parser.add_argument("--out", type=Path, required=True, help="table with all metrics (CSV)")
+    options = parser.parse_args()
+    train = Trials.load(options.data)
+    test = Trials.load(options.test)
+    rows = []
+    for run in options.runs:
+        model = load_model(run)
+        assert isinstance(model, LDNS)
+        for name, draw, row in rows_of(model, options.samplers, train, test, options.condition, options.draws):
+            print(f"# {run}, {name}, draw {draw}: {row.get(SECONDS, 0):.1f} core-seconds", flush=True)
+            rows.append((run, name, draw, row))
+    table = compared(rows)
+    shown = ("sampler", "time / teacher", "metrics within 2 sd", "largest")
+    for line in table:
+        print(" | ".join(str(line.get(key, "")) for key in shown))
+    with options.out.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for line in table for key in line)))
+        writer.writeheader()
+        writer.writerows(table)
+
+
+if __name__ == "__main__":
+    main()
