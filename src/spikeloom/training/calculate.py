@@ -7,14 +7,15 @@ from tqdm import tqdm
 
 from spikeloom.training.checkpoint import Line
 from spikeloom.training.memory import peak_memory
-from spikeloom.training.progress import StopRequest
+from spikeloom.training.progress import BAR, StopRequest, TimeLeft, parts_shown
 from spikeloom.training.stage import Calculation
 
 
 def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
     """Compute all parts of a stage, and return its line of history, with the seconds of each part.
 
-    A terminal shows a bar; other outputs get a line before each part.
+    A terminal shows a bar, and a second one with the time left for parts that go trial by trial; other outputs get a
+    line before each part.
 
     Args:
         stage: The stage.
@@ -27,16 +28,22 @@ def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
     seconds: dict[str, float | None] = {}
     began = time.monotonic()
     terminal = sys.stderr.isatty()
-    with tqdm(total=len(stage.parts), desc=stage.name, unit="part", disable=not (show and terminal)) as bar:
+    time_left = TimeLeft(len(stage.parts))
+    with tqdm(total=len(stage.parts), desc=stage.name, bar_format=BAR, disable=not (show and terminal)) as bar:
         for number, (name, compute) in enumerate(stage.parts.items(), 1):
-            bar.set_postfix_str(name)
+            if not stage.equal:
+                bar.set_postfix_str(name)
             if show and not terminal:
                 sys.stderr.write(f"{stage.name}: part {number} of {len(stage.parts)}, {name}\n")
                 sys.stderr.flush()
             first = time.monotonic()
-            compute()
+            with parts_shown(show and terminal):
+                compute()
             seconds[name] = round(time.monotonic() - first, 3)
             bar.update()
+            left = time_left.after(number)
+            if stage.equal and left is not None:
+                bar.set_postfix_str(f"{tqdm.format_interval(left)} left")
             if stop.requested:
                 raise KeyboardInterrupt
     return {

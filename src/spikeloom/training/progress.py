@@ -1,14 +1,20 @@
 """Progress of training on the screen, and a clean stop after Ctrl-C.
 
-A terminal shows a bar; other outputs get a line about every ten seconds. Ctrl-C and SIGTERM set a flag that the
-training loop reads at the next update, so that it can save first. A second Ctrl-C stops at once.
+A terminal shows a bar; other outputs get a line about every ten seconds. The time left of a stage is the mean duration
+of its updates so far times the number of updates left. Updates that are followed by a validation have a mean of their
+own. The first update of a process is left out, because it also prepares the networks.
+
+Ctrl-C and SIGTERM set a flag that the training loop reads at the next update, so that it can save first. A second
+Ctrl-C stops at once.
 """
 
+import contextlib
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from types import FrameType, TracebackType
 
 from tqdm import tqdm
@@ -20,6 +26,68 @@ Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | No
 """Handler of a signal in `signal.signal`: a function, or a number for the default or for ignoring the signal."""
 
 
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
+"""Form of the bar of a stage, in the language of tqdm."""
+
+_SHOWN: ContextVar[bool] = ContextVar("progress of the parts of a stage", default=False)
+
+
+class TimeLeft:
+    """Estimate of the time that the remaining steps of a task take.
+
+    Args:
+        steps: Number of steps of the task.
+        long: Function that returns whether a step, counted from 1, is one of the long ones, such as an update with a
+            validation. Their mean duration is estimated separately.
+        clock: Function that returns the present time in seconds.
+    """
+
+    def __init__(
+        self, steps: int, *, long: Callable[[int], bool] | None = None, clock: Callable[[], float] | None = None
+    ) -> None:
+        self.steps = steps
+        self.long = [long is not None and long(step) for step in range(1, steps + 1)]
+        self.clock = clock or time.monotonic
+        self._last: float | None = None
+        self._durations: dict[bool, tuple[float, int]] = {False: (0.0, 0), True: (0.0, 0)}  # sum, number
+        self._remaining = {kind: self.long.count(kind) for kind in (False, True)}
+        self._done = 0
+
+    def after(self, done: int) -> float | None:
+        """Return the seconds left after `done` steps; None after the first step of this process, which is not counted.
+
+        Call it after every step.
+        """
+        now = self.clock()
+        for kind in self.long[self._done : done]:
+            self._remaining[kind] -= 1
+        self._done = done
+        if self._last is not None:
+            kind = self.long[done - 1]
+            total, number = self._durations[kind]
+            self._durations[kind] = total + now - self._last, number + 1
+        self._last = now
+        means = {kind: total / number for kind, (total, number) in self._durations.items() if number}
+        if not means:
+            return None if done < self.steps else 0.0
+        return sum(number * means.get(kind, max(means.values())) for kind, number in self._remaining.items())
+
+
+@contextlib.contextmanager
+def parts_shown(show: bool) -> Iterator[None]:
+    """Return a context in which `show_parts` returns None, which shows progress on a terminal, or False."""
+    token = _SHOWN.set(show)
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+def show_parts() -> bool | None:
+    """Return the argument `progress` for work inside a stage: None on a terminal if the stage shows its progress."""
+    return None if _SHOWN.get() else False
+
+
 class Progress:
     """Progress of one stage on standard error.
 
@@ -28,27 +96,32 @@ class Progress:
         updates: Total number of updates.
         done: Number of updates that an earlier process has done.
         show: Show the progress.
+        long: Function that returns whether an update is followed by a validation.
     """
 
-    def __init__(self, stage: str, *, updates: int, done: int, show: bool) -> None:
+    def __init__(
+        self, stage: str, *, updates: int, done: int, show: bool, long: Callable[[int], bool] | None = None
+    ) -> None:
         self.stage = stage
         self.updates = updates
-        self.first = done
         self.show = show
-        self.started = self.said = time.monotonic()
+        self.left = TimeLeft(updates, long=long)
+        self.said = time.monotonic()
         terminal = show and sys.stderr.isatty()
-        self.bar = tqdm(desc=stage, total=updates, initial=done, unit="update") if terminal else None
+        self.bar = tqdm(desc=stage, total=updates, initial=done, bar_format=BAR) if terminal else None
 
     def show_update(self, done: int, loss: float) -> None:
         """Show how many updates are done, and the loss (per valid entry)."""
+        left = self.left.after(done)
         if self.bar is not None:
-            self.bar.set_postfix(loss=f"{loss:.4g}", refresh=False)
+            words = "" if left is None else f"{tqdm.format_interval(left)} left, "
+            self.bar.set_postfix_str(f"{words}loss {loss:.4g}", refresh=False)
             self.bar.update(done - self.bar.n)
         now = time.monotonic()
         if self.bar is None and self.show and now - self.said > LINE_EVERY:
             self.said = now
-            left = (now - self.started) / (done - self.first) * (self.updates - done)
-            sys.stderr.write(f"{self.stage}: update {done} of {self.updates}, loss {loss:.4g}, {left:.0f} s left\n")
+            words = "" if left is None else f", {left:.0f} s left"
+            sys.stderr.write(f"{self.stage}: update {done} of {self.updates}, loss {loss:.4g}{words}\n")
             sys.stderr.flush()
 
     def close(self) -> None:

@@ -62,10 +62,12 @@ class Calculation:
     Args:
         name: Unique name of the stage.
         parts: Functions that compute one part after another, name -> function.
+        equal: Whether all parts take equally long, so that the first ones tell the time left.
     """
 
     name: str
     parts: Mapping[str, Callable[[], object]]
+    equal: bool = False
 
 
 def sizes(stage: Stage, processes: int) -> tuple[int, int]:

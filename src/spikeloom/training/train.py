@@ -32,6 +32,7 @@ from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.calculate import calculate
 from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History, Line
 from spikeloom.training.ema import Average
+from spikeloom.training.log import log
 from spikeloom.training.memory import peak_memory
 from spikeloom.training.optimizer import adamw, load_optimizer, optimizer_tensors
 from spikeloom.training.processes import accelerator
@@ -79,7 +80,8 @@ def train(
     Args:
         stages: The stages, in order.
         seed: Random seed, a whole number >= 0. The same seed gives the same weights.
-        out: Folder for `checkpoints/` and `history.jsonl`. An unfinished run there resumes. `None` writes nothing.
+        out: Folder for `checkpoints/`, `history.jsonl` and `log.txt`. An unfinished run there resumes. `None` writes
+            nothing.
         progress: `False` shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
         after_validation: Function that is called after each validation with its line of history. The module then
             holds the averaged weights, if the plan averages. An exception stops the training.
@@ -103,6 +105,11 @@ def train(
         history = History(Path(out) / "history.jsonl")
     processes.wait_for_everyone()  # no process writes before all have read
     finished: list[str] = []
+
+    def note(stage: str, words: str) -> None:
+        if out is not None and processes.is_main_process:
+            log(out, f"{stage}: {words}")
+
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
             if isinstance(stage, Calculation):
@@ -110,10 +117,13 @@ def train(
                 line = calculate(stage, show=progress is not False and processes.is_main_process, stop=stop)
                 history.append(line, write=processes.is_main_process)
                 finished.append(stage.name)
+                times = {"": line["seconds"]} if stage.equal else line["parts"]
+                note(stage.name, ", ".join(f"{part} {seconds:.1f} s".strip() for part, seconds in times.items()))
                 continue
             run = _StageRun(stage, number, seed, processes, checkpoints, history, after_validation)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)
+                note(stage.name, f"{stage.plan.updates} updates, {run.state.seconds:.1f} s")
             stage.module.eval()
             processes.free_memory()
             finished.append(stage.name)
@@ -213,7 +223,8 @@ class _StageRun:
         processes = self.accelerator.num_processes
         name = self.stage.name + (f" ({processes} processes)" if processes > 1 else "")
         show = show and self.accelerator.is_main_process
-        return Progress(name, updates=self.plan.updates, done=self.state.update, show=show)
+        long = None if self.stage.validation is None else self.plan.validates
+        return Progress(name, updates=self.plan.updates, done=self.state.update, show=show, long=long)
 
     def compute_gradient(self, rows: list[int], *, stop: bool) -> tuple[dict[str, float], float]:
         """Compute the clipped gradient of one update in place; return the sums behind the loss, and the norm."""

@@ -30,13 +30,14 @@ from spikeloom.models.common.live import Live, LiveConditions, live_stream
 from spikeloom.models.common.model_folder import read_config, read_history, read_weights, write_model
 from spikeloom.models.common.request import Request, Signal, labels_of, rows_of, signal_of
 from spikeloom.models.common.results import Generated, Inferred, batch_size, in_batches
-from spikeloom.models.common.run_folder import claim_run, locked, log
+from spikeloom.models.common.run_folder import claim_run, locked
 from spikeloom.models.common.streaming import StreamConditions, StreamRequest, chunk_size, chunks
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import describe, recipe_text
 from spikeloom.training.checkpoint import Line
 from spikeloom.training.identity import Identity, run_identity, trials_identity
+from spikeloom.training.log import log
 from spikeloom.training.plan import Plan
 from spikeloom.training.processes import accelerator
 from spikeloom.training.stage import Calculation

@@ -8,6 +8,7 @@ from spikeloom.diffusion.sampler import Sampler
 from spikeloom.models.common.base import Model
 from spikeloom.models.common.readout import GeneratedSource
 from spikeloom.seeds import Purpose, generator
+from spikeloom.training.progress import show_parts
 from spikeloom.trials import Trials
 
 CALIBRATION_TRIALS = 400
@@ -31,7 +32,7 @@ def calibration_samples(
         sampler: Sampler that replaces the model's sampler.
     """
     number = min(len(trials), CALIBRATION_TRIALS)
-    draw = partial(model.sample, sampler=sampler, seed=CALIBRATION_SEED, progress=False)
+    draw = partial(model.sample, sampler=sampler, seed=CALIBRATION_SEED, progress=show_parts())
     free = draw(number, condition=())
     samples: dict[GeneratedSource, Trials] = {"generated": free}
     if model.condition:

@@ -22,6 +22,7 @@ from spikeloom.models.common.results import Inferred, batch_size, in_batches
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialRates
+from spikeloom.training.progress import show_parts
 from spikeloom.trials import Trials
 
 SMALLEST = 1e-9
@@ -58,7 +59,9 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
         return Inferred(rates=unseen.numpy())
 
     batch = batch_size(trials.n_bins)
-    joined = in_batches(infer, len(trials), trials.n_bins, batch=batch, description="unseen").rates
+    joined = in_batches(
+        infer, len(trials), trials.n_bins, batch=batch, description="unseen rates", progress=show_parts()
+    ).rates
     assert joined is not None  # infer returns rates
     return joined
 

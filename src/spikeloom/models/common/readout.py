@@ -43,6 +43,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.shapes import TrialLatents, TrialMask, TrialRates
+from spikeloom.training.progress import show_parts
 from spikeloom.trials import Trials
 
 Source = Literal["inferred", "generated", "conditional", "student", "conditional student"]
@@ -193,7 +194,7 @@ class Readout(nn.Module):
             return Encoded(latents.cpu().numpy(), self.uncalibrated(latents).cpu().numpy())
 
         size = batch_size(trials.n_bins)
-        return in_batches(compute, len(trials), trials.n_bins, batch=size, description="encode")
+        return in_batches(compute, len(trials), trials.n_bins, batch=size, description="encode", progress=show_parts())
 
     def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
         """Return the log-probability in nats of each count, as Poisson, under latents of the encoder."""

@@ -121,7 +121,7 @@ def in_batches(
     with (
         torch.inference_mode(),
         keep_kernels(),
-        tqdm(total=n_trials, unit="trial", desc=description, disable=hide, delay=2) as bar,
+        tqdm(total=n_trials, unit="trial", desc=description, disable=hide, delay=2, smoothing=0) as bar,
     ):
         for start in range(0, n_trials, batch):
             rows = np.arange(start, min(start + batch, n_trials))

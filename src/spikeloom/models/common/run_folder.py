@@ -7,13 +7,13 @@ to another run is refused; one that belongs to this run is resumed, or already h
 """
 
 import contextlib
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from spikeloom.files import atomic_write, read_json
 from spikeloom.training.identity import Identity, claim, setting_of
 from spikeloom.training.lock import only_process
+from spikeloom.training.log import log
 from spikeloom.training.processes import accelerator
 
 
@@ -51,9 +51,3 @@ def _has_stage(model: Path, identity: Identity, later: Sequence[str]) -> bool:
     """Return whether a finished model was trained with the later stage of the run, or the run has none."""
     plan = setting_of(identity, later[0]) if later else None
     return plan is None or setting_of(read_json(model / "config.json"), later[0]) == plan
-
-
-def log(folder: Path, line: str) -> None:
-    """Append a line with the time of day to the log of a run."""
-    with (folder / "log.txt").open("a") as file:
-        file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")

@@ -69,9 +69,8 @@ def student_stages(
             pieces.append(_points_of_teacher(student, teacher, batch, noise, data["latents"].shape[2], bf16))
 
     edges = np.linspace(0, n_samples, PARTS + 1).astype(int).tolist()
-    yield Calculation(
-        "samples_of_teacher", {f"{last} of {n_samples}": partial(draw, first, last) for first, last in pairwise(edges)}
-    )
+    parts = {f"{last} of {n_samples}": partial(draw, first, last) for first, last in pairwise(edges)}
+    yield Calculation("samples_of_teacher", parts, equal=True)
     samples["points"] = torch.cat(pieces)
     student.denoiser.load_state_dict(teacher.denoiser.state_dict())
     last = n_samples - math.ceil(n_samples / VALIDATION)
