@@ -1,11 +1,14 @@
 """`evaluate` on small trials: equal sizes, equal numbers for equal seeds, and clear errors."""
 
+import io
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from spikeloom.errors import ConditionError, DataError, ShapeError
+from spikeloom.evaluation import recorded
 from spikeloom.evaluation.evaluate import evaluate, panel_rows
 from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
 from spikeloom.evaluation.sides import comparable, named
@@ -212,3 +215,30 @@ def test_neurons_are_called_by_their_names() -> None:
     report = evaluate(real, fake, splits=2, progress=False)
     words = [word for figure in report.figures if figure.key == "neurons" for word in figure.charts[0].series[0].labels]
     assert "neuron unit a" in words
+
+
+class Terminal(io.StringIO):
+    """Standard error that says that it is a terminal."""
+
+    def isatty(self) -> bool:
+        """True."""
+        return True
+
+
+def test_the_bar_of_an_evaluation_reaches_its_end_and_counts_slow_comparisons_four_times(monkeypatch):
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    bars = []
+
+    class Bar(recorded.tqdm):
+        """A bar that the test can read."""
+
+        def __init__(self, *positional, **named) -> None:
+            super().__init__(*positional, **named)
+            bars.append(self)
+
+    monkeypatch.setattr(recorded, "tqdm", Bar)
+    evaluate(toy(1), toy(3), reference=toy(2), splits=3)
+    (bar,) = bars
+    assert bar.n == bar.total == 2 * (4 * 4) + 4 * 2 + 2  # in the third split the two baselines are quick
+    assert "comparing:   0%" in screen.getvalue()

@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 
 from rich.table import Table
+from tqdm import tqdm
 
 from spikeloom import html
 from spikeloom.files import atomic_write, ensure_folder, write_json
@@ -87,7 +88,8 @@ class Report(Findings):
         atomic_write(target / "report.html", self.to_html().encode())
         if find_spec("matplotlib") is not None:
             drawings = ensure_folder(target / "figures")
-            for figure in self.figures:
+            bar = tqdm(self.figures, desc="drawing", unit="figure", disable=None, delay=2, smoothing=0, leave=False)
+            for figure in bar:
                 figures.save(figure, drawings)
         write_json(target / "metrics.json", self.to_dict())  # last: it says that the folder is complete
         return target
