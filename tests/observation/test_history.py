@@ -11,7 +11,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
-from spikeloom.observation.slots import Candidates
+from spikeloom.observation.slots import RecordedPast
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.trials import Trials
 
@@ -103,30 +103,37 @@ def test_the_past_is_a_sum_over_lags():
         torch.testing.assert_close(past[:, t], wanted.clamp(-8, 0.4))
 
 
-def all_bins(rates: np.ndarray, uniform: np.ndarray) -> Candidates:
-    """All bins as candidates, in the order of time."""
-    batch, time, neurons = rates.shape
-    when, trial, neuron = (index.ravel() for index in np.indices((time, batch, neurons)))
-    chosen = (trial, when, neuron)
-    return Candidates(rates.shape, *chosen, rates[chosen], uniform[chosen])
-
-
 @pytest.mark.parametrize("pieces", [(60,), (7, 53)])
 def test_what_is_sampled_follows_its_own_past(pieces):
     """Each count is the quantile of its uniform number under the drive given the counts that were drawn before."""
     model = filtered()
     model.history.usual.copy_(torch.tensor([0.1, 0.3, 0.6]))
-    drive = model.drive(torch.rand(4, 60, NEURONS) + 0.1).double()
-    uniform, memory = torch.rand(4, 60, NEURONS).double(), {}
-    parts = zip(model.rates(drive).split(pieces, 1), uniform.split(pieces, 1), strict=True)
-    drawn = [
-        model.history.draw(all_bins(part.numpy(), numbers.numpy()), model.counts, memory) for part, numbers in parts
-    ]
-    counts = np.concatenate(drawn, 1)
-    moved = model.history.present(drive, model.counts) + model.history.effect(torch.from_numpy(counts).double())
-    every = all_bins(model.rates(moved).numpy(), uniform.numpy())
-    wanted = every.counts(model.counts.quantile(every.rates, every.uniform, every.neuron))
-    np.testing.assert_array_equal(counts, wanted)
+    rates = torch.rand(4, 60, NEURONS) + 0.1
+    course = model.begin(streams(4))
+    counts = np.concatenate([course.advance(part.numpy()) for part in rates.split(pieces, 1)], 1)
+    uniform = np.stack([rng.random((60, NEURONS)) for rng in streams(4).generators])
+    past = model.history.effect(torch.from_numpy(counts).double())
+    moved = model.history.present(model.drive(rates.double()), model.counts) + past
+    neuron = np.broadcast_to(np.arange(NEURONS), counts.shape).ravel()
+    wanted = model.counts.quantile(model.rates(moved).numpy().ravel(), uniform.ravel(), neuron)
+    np.testing.assert_array_equal(counts.ravel(), wanted)
+
+
+@pytest.mark.parametrize("settings", [{}, {"logarithmic": True}])
+def test_sums_of_filters_are_those_of_recorded_counts(settings):
+    """The past of `SpikeHistory`, in the columns of a ring, adds what the past of any history adds."""
+    history = filtered(**settings).history
+    history.usual.copy_(torch.tensor([0.1, 0.3, 0.6]))
+    fast, plain = history.begin(4), RecordedPast(history, 4)
+    rng = np.random.default_rng(0)
+    for time in range(50):
+        np.testing.assert_allclose(fast.change(), plain.change(), atol=1e-5)
+        counts = rng.poisson(0.3, (4, NEURONS))
+        fast.add(counts), plain.add(counts)
+        if time == 33:
+            again = history.begin(4)
+            again.restore(fast.state())
+            fast = again
 
 
 def test_a_bursting_neuron_does_not_run_away_in_4_000_bins():

@@ -77,9 +77,10 @@ def test_a_trials_spikes_do_not_depend_on_its_batch_or_on_later_bins(name):
 @pytest.mark.parametrize("pieces", [(13, 1, 26), (1, 1, 1, 37), (20, 20)])
 def test_pieces_are_those_of_the_whole(name, pieces):
     """Recent counts and recent noise continue across a border, bit for bit."""
-    model, memory, same = spoken(name), {}, streams(range(5))
+    model = spoken(name)
+    course = model.begin(streams(range(5)))
     drive = drives(model)
-    parts = [model.sample(part, same, memory) for part in drive.split(pieces, 1)]
+    parts = [course.advance(model.rates(part).numpy()) for part in drive.split(pieces, 1)]
     np.testing.assert_array_equal(np.concatenate(parts, 1), model.sample(drive, streams(range(5))))
 
 

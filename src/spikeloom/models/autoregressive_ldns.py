@@ -27,8 +27,9 @@ training trials. w = 1 is the model itself.
 :math:`b_t = \rho b_{t-1} + \sqrt{1 - \rho^2}\,\eta_t`, which keeps its mean 0 and covariance I. The correlation time of
 :math:`\rho` is a setting.
 
-**One form.** Samples, streams and live trials run the same loop over bins (`models.common.course`), in double precision
-so that the counts of a trial do not depend on the batch, the pieces or the machine's rounding of sums.
+**One form.** Samples, streams and live trials run the same two loops over bins, one of the latents
+(`nn.linear_autoregression.Recursion`) and one of the counts (`observation.course`). Codes and latents are in double
+precision, so that the counts of a trial do not depend on the batch, the pieces or the machine's rounding of sums.
 """
 
 import copy
@@ -49,14 +50,13 @@ from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.latent_autoencoder import LatentModel
 from spikeloom.models.common.latent_dynamics import Dynamics, DynamicsSettings, per_bin
 from spikeloom.models.common.latent_settings import AutoencoderSettings
-from spikeloom.models.common.readout import Source
 from spikeloom.models.common.request import Request
-from spikeloom.models.common.results import Generated, single_precision
+from spikeloom.models.common.results import Generated
 from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
-from spikeloom.nn.linear_autoregression import Past
+from spikeloom.nn.linear_autoregression import Recursion
+from spikeloom.observation.links import array
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.slots import Memory
 from spikeloom.shapes import Array
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
@@ -212,71 +212,68 @@ class LatentCourse(Course):
         start: Random streams and settings of the trials.
     """
 
-    past: Past
-    code: Float[Tensor, "trial code"]
-
     def __init__(self, model: AutoregressiveLDNS, start: Start) -> None:
         self.start = start
         self.model = model
-        self.source: Source = "conditional" if start.conditional else "generated"
-        self.dynamics = copy.deepcopy(model.conditional if start.conditional else model.free).double()
-        self.readout = model.readout.in_double_precision(self.source)
+        self.n_trials = len(start.noise.generators)
+        self.dynamics = model.conditional if start.conditional else model.free
+        self.usual = array(self.dynamics.usual)
+        self.recursion = Recursion(self.dynamics.autoregression, self.n_trials)
+        self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
         self.kept = math.exp(-model.facts.bin_width / drift)
-        self.memory: Memory = {}
-        self.begun = False
+        self.code: Float[np.ndarray, "trial code"] | None = None  # drawn under the condition of the first bin
 
     @torch.no_grad()
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
         """Generate the next bins of all trials; see `Course.advance`."""
-        autoregression = self.dynamics.autoregression
-        n_codes = self.dynamics.n_codes
-        encoded = Condition() if condition is None else self.model.harmonics(condition.to(autoregression.noise.device))
-        inputs = per_bin(encoded, len(self.start.noise.generators), n_bins).to(autoregression.noise)
-        inputs = self.dynamics.usual + self.start.guidance * (inputs - self.dynamics.usual)
-        if not self.begun:
-            self.code = self._draw_code(encoded)
-            self.begun = True
-            self.past = autoregression.start(torch.cat((inputs[:, 0], self.code), 1))
-        white = torch.from_numpy(self.start.noise.normal(n_bins, len(autoregression.noise) + n_codes)).to(inputs)
-        noise = white[..., n_codes:]
-        bins = []
+        encoded = Condition() if condition is None else self.model.harmonics(condition)
+        inputs = per_bin(encoded, self.n_trials, n_bins).numpy()
+        inputs = self.usual + self.start.guidance * (inputs - self.usual)
+        code = self._drawn_code(encoded) if self.code is None else self.code
+        n_codes = code.shape[1]
+        white = self.start.noise.normal(n_bins, n_codes + self.model.n_latents)
+        latents = np.empty((self.n_trials, n_bins, self.model.n_latents))
         for time in range(n_bins):
-            if self.past.time >= self.model.longest:
-                self.code = self.kept * self.code + math.sqrt(1 - self.kept**2) * white[:, time, :n_codes]
-            bins.append(autoregression.step(self.past, torch.cat((inputs[:, time], self.code), 1), noise[:, time]))
-        drawn = self.readout.draw(torch.stack(bins, 1), self.source, self.start.spikes, self.memory)
-        return single_precision(drawn)
+            if self.recursion.time >= self.model.longest:
+                code = self.kept * code + math.sqrt(1 - self.kept**2) * white[:, time, :n_codes]
+            driving = np.concatenate((inputs[:, time], code), 1)
+            latents[:, time] = self.recursion.step(driving, white[:, time, n_codes:])
+        self.code = code
+        return self.spikes.advance(latents)
 
-    def _draw_code(self, condition: Condition) -> Float[Tensor, "trial code"]:
+    def _drawn_code(self, condition: Condition) -> Float[np.ndarray, "trial code"]:
         """Draw the code of each trial from the flow, under the vector of its first bin."""
-        vector = None if condition.vector is None else condition.vector.double()
+        flow = copy.deepcopy(self.dynamics.flow).double()
+        device = self.dynamics.usual.device
+        vector = None if condition.vector is None else condition.vector.double().to(device)
         if vector is not None and len(vector) == 1:
-            vector = vector.expand(len(self.start.noise.generators), -1)
+            vector = vector.expand(self.n_trials, -1)
         sampler: Sampler = self.start.sampler or self.model.sampler
 
         def noise() -> Tensor:
-            numbers = torch.from_numpy(self.start.noise.normal(1, self.dynamics.n_codes))
-            return numbers.to(self.dynamics.autoregression.noise)
+            return torch.from_numpy(self.start.noise.normal(1, self.dynamics.n_codes)).double().to(device)
 
-        return sampler.draw(self.dynamics.flow, noise, condition=Condition(vector))[:, 0]
+        code: Float[np.ndarray, "trial code"] = (
+            sampler.draw(flow, noise, condition=Condition(vector))[:, 0].cpu().numpy()
+        )
+        return code
 
     def state(self) -> dict[str, Array]:
         """Return streams, past, code and memory of the observation model; see `Course.state`."""
-        state: dict[str, Array] = {"noise": self.start.noise.state(), "spikes": self.start.spikes.state()}
-        if self.begun:
-            state |= {"code": self.code.cpu().numpy().copy(), "means": self.past.means.cpu().numpy().copy()}
-            state |= {"time": np.array(self.past.time)}
-        return state | {f"memory {name}": value.copy() for name, value in self.memory.items()}
+        state: dict[str, Array] = {"noise": self.start.noise.state(), **self.spikes.counts.state()}
+        if self.code is not None:
+            state |= {"code": self.code.copy(), "sums": self.recursion.sums.copy()}
+            state |= {"time": np.array(self.recursion.time)}
+        return state
 
     def restore(self, state: State) -> None:
         """Continue from a state; see `Course.restore`."""
         self.start.noise.restore(state["noise"].astype(np.uint64))
-        self.start.spikes.restore(state["spikes"].astype(np.uint64))
-        self.begun = "code" in state
-        if self.begun:
-            noise = self.dynamics.autoregression.noise
-            self.code = torch.tensor(state["code"]).to(noise)
-            self.past = Past(torch.tensor(state["means"]).to(noise), int(state["time"]))
-        memory = {name: value for name, value in state.items() if name.startswith("memory ")}
-        self.memory = {name.removeprefix("memory "): value.astype(np.float64) for name, value in memory.items()}
+        self.spikes.counts.restore(state)
+        self.code = None
+        self.recursion.time = 0
+        if "code" in state:
+            self.code = state["code"].astype(np.float64)
+            self.recursion.sums[:] = state["sums"]
+            self.recursion.time = int(state["time"])

@@ -342,7 +342,7 @@ class GNOCCHI(Coded):
         else:
             drive = self.observation.drive(self.activity.rates(x))
         rates = self.observation.rates(drive).cpu().numpy()
-        counts = self.observation.sample(drive, request.spikes)
+        counts = self.observation.draw(rates, request.spikes)
         return Generated(counts, rates, None if latents is None else latents.cpu().numpy(), codes.cpu().numpy())
 
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:

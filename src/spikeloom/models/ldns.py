@@ -51,7 +51,6 @@ from spikeloom.models.common.streaming import StreamRequest, latent_stream
 from spikeloom.models.common.student_stages import student_stages
 from spikeloom.nn.condition import Condition
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.slots import Memory
 from spikeloom.seeds import Streams
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
@@ -244,12 +243,9 @@ class LDNS(LatentModel):
             device=self.readout.mean.device,
         )
         source: Source = "conditional" if request.conditions.present else "generated"
-        spikes = request.spikes
-        memory = Memory()
+        spikes = self.readout.begin(source, request.spikes)
         for latents in stream:
-            with torch.no_grad():
-                piece = self.readout.draw(latents, source, spikes, memory)
-            yield piece
+            yield spikes.advance(latents.cpu().numpy())
 
     def ahead(self, request: StreamRequest) -> StreamedCourse:
         """Begin one trial of a stream; see `Model.ahead`. Each step of the sampler reads up to 1.5 windows ahead."""

@@ -5,8 +5,12 @@ works per bin, :math:`d_n(t) = b_n + \sum_k f_{nk}(z_k(t))` with one hidden laye
 mixed, with two dense hidden layers, so that latents interact. Source: LDNS (Kapoor, Schulz et al. 2024), METHODS 2.1.
 """
 
+from typing import final
+
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -64,3 +68,51 @@ class Decoder(nn.Module):
         """Set the bias so that the decoder begins near this drive, which saves the first updates."""
         with torch.no_grad():
             self.leave.bias.copy_(drive)
+
+
+@final
+class ArrayDecoder:
+    """A decoder in NumPy, with which trials are drawn: latents (*axes, latent) -> drive (*axes, neuron).
+
+    Matrix products are in double precision, so that a bin is the same alone and among others; functions of single
+    numbers are in single precision.
+
+    Args:
+        decoder: Decoder, whose weights are copied.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self.enter = _ArrayLinear(decoder.enter)
+        self.hidden = None if decoder.hidden is None else _ArrayLinear(decoder.hidden)
+        self.leave = _ArrayLinear(decoder.leave)
+
+    def __call__(self, latents: Float[NDArray[np.float64], "*axes latent"]) -> Float[np.ndarray, "*axes neuron"]:
+        """Return the drive of each neuron, before the link."""
+        h = _gelu(self.enter(latents))
+        if self.hidden is not None:
+            h = h + _gelu(self.hidden(h))
+        return self.leave(h).astype(np.float32)
+
+
+class _ArrayLinear:
+    """A grouped linear map in NumPy, in double precision."""
+
+    def __init__(self, layer: GroupedLinear) -> None:
+        weight, self.bias = (value.detach().cpu().double().numpy() for value in (layer.weight, layer.bias))
+        self.groups, _, inputs = weight.shape
+        # (input, output) of a single group; (group, output) where each group has a single input
+        self.weight = weight[0].T if self.groups == 1 else weight[..., 0]
+        if self.groups > 1 and inputs > 1:
+            raise ValueError("several groups need one input each")
+
+    def __call__(self, x: Float[np.ndarray, "*axes channel"]) -> Float[np.ndarray, "*axes out"]:
+        if self.groups == 1:
+            y = x.astype(np.float64).reshape(-1, x.shape[-1]) @ self.weight
+        else:
+            y = x[..., None] * self.weight
+        return y.reshape(*x.shape[:-1], -1) + self.bias
+
+
+def _gelu(x: Float[np.ndarray, "*axes channel"]) -> Float[np.ndarray, "*axes channel"]:
+    """Return the activation in single precision."""
+    return functional.gelu(torch.from_numpy(x.astype(np.float32))).numpy()

@@ -18,8 +18,9 @@ again. If that is not enough, all of the recurrent part is scaled down. So trial
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -32,21 +33,7 @@ LARGEST_RADIUS = 0.998
 JITTER = 1e-9
 """Added to the diagonal of a covariance, so that a latent without variance has a Cholesky factor."""
 
-Latent = Float[Tensor, "trial latent"]
 Inputs = Float[Tensor, "trial input"]
-
-
-@dataclass
-class Past:
-    """State of trials before their next bin.
-
-    Args:
-        means: Means of the past (trial, time constant, latent).
-        time: Number of bins since the beginning of the trials.
-    """
-
-    means: Tensor
-    time: int
 
 
 class LinearAutoregression(nn.Module):
@@ -78,37 +65,6 @@ class LinearAutoregression(nn.Module):
             "first_noise": (n_latents, n_latents),
         }.items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
-
-    # --- generating -----------------------------------------------------------------------------------------------
-
-    def start(self, inputs: Inputs) -> Past:
-        """Return the state before the first bin of trials with these inputs."""
-        first = _with_one(inputs) @ self.opening
-        return Past(first[:, None].repeat(1, len(self.get_buffer("decay")), 1), 0)
-
-    def step(self, past: Past, inputs: Inputs, noise: Latent) -> Latent:
-        """Return the latents of the next bin, and update the state.
-
-        Args:
-            past: State, which is changed.
-            inputs: Inputs u of the bin.
-            noise: White noise of the bin.
-        """
-        if not past.time:
-            latents = torch.addmm(past.means[:, 0], noise, self.first_noise.T)
-            self.observe(past, latents)
-            return latents
-        hat, later = self.clock.position(past.time)
-        driven = self.driven[hat] if not later else torch.lerp(self.driven[hat], self.driven[hat + 1], later)
-        latents = torch.addmm(_with_one(inputs) @ driven, past.means.flatten(1), self.recurrent)
-        latents = torch.addmm(latents, noise, self.noise.T)
-        self.observe(past, latents)
-        return latents
-
-    def observe(self, past: Past, latents: Latent) -> None:
-        """Update the state by the latents of one bin."""
-        past.means = torch.lerp(latents[:, None], past.means, self.get_buffer("decay"))
-        past.time += 1
 
     def radius(self) -> float:
         """Return the spectral radius of the map from the means of one bin to those of the next, without inputs."""
@@ -162,14 +118,15 @@ class LinearAutoregression(nn.Module):
         """Return the moments of features and latents over the valid bins after the first."""
         moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
         hats = self.clock.weights(latents.shape[1]).to(latents)
-        past = self.start(inputs[:, 0])
-        self.observe(past, latents[:, 0])
+        decay = self.get_buffer("decay")
+        first = _with_one(inputs[:, 0]) @ self.opening
+        means = torch.lerp(latents[:, 0, None], first[:, None].expand(-1, len(decay), -1), decay)
         for time in range(1, latents.shape[1]):
             valid = mask[:, time]
             driving = (hats[time][:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
-            features = torch.cat((past.means.flatten(1), driving), 1)
+            features = torch.cat((means.flatten(1), driving), 1)
             moments.add(features[valid], latents[valid, time])
-            self.observe(past, latents[:, time])
+            means = torch.lerp(latents[:, time, None], means, decay)
         return moments
 
     def _stabilise(self) -> None:
@@ -190,6 +147,67 @@ class LinearAutoregression(nn.Module):
             if self.radius() <= LARGEST_RADIUS:
                 return
             self.recurrent.copy_(full)
+
+
+@final
+class Recursion:
+    r"""Trials of an autoregression that are generated bin after bin, in NumPy and double precision.
+
+    Each trial has one row of features, :math:`[m_t; 1; u_t; \varepsilon_t]`, whose coefficients are
+    :math:`[A; h(t) D; L^\top]`. So the latents of a bin are one product; in the first bin the coefficients are
+    :math:`[0; S; L_0^\top]`. The means are kept as sums, :math:`s_t = m_t / (1 - a) = a s_{t-1} + z_{t-1}`, which takes
+    fewer operations.
+
+    Args:
+        model: Autoregression, whose coefficients are copied.
+        n_trials: Number of trials.
+
+    Attributes:
+        time: Number of bins since the beginning of the trials.
+        sums: Sums of the past (trial, time constant, latent), the means divided by 1 - a.
+    """
+
+    def __init__(self, model: LinearAutoregression, n_trials: int) -> None:
+        recurrent, self.driven, self.opening, noise, first_noise, decay = (
+            getattr(model, name).detach().cpu().numpy()
+            for name in ("recurrent", "driven", "opening", "noise", "first_noise", "decay")
+        )
+        n_past, n_latents = recurrent.shape
+        self.clock = model.clock
+        self.time = 0
+        self.left = 1 - decay  # (time constant, 1)
+        self.decay = np.repeat(decay, n_latents)
+        self.first = np.concatenate((np.zeros_like(recurrent), self.opening, first_noise.T))
+        self.later = np.concatenate((recurrent * np.repeat(self.left, n_latents, 0), self.driven[0], noise.T))
+        self.features = np.zeros((n_trials, len(self.later)))
+        self.past = self.features[:, :n_past]
+        self.sums = self.past.reshape(n_trials, len(decay), n_latents)  # the same numbers
+        self.inputs = slice(n_past, n_past + len(self.opening))
+        self.features[:, n_past] = 1
+
+    def step(
+        self, inputs: Float[np.ndarray, "trial input"], noise: Float[np.ndarray, "trial latent"]
+    ) -> Float[np.ndarray, "trial latent"]:
+        """Return the latents of the next bin, under its inputs u and its white noise."""
+        self.features[:, self.inputs.start + 1 : self.inputs.stop] = inputs
+        self.features[:, self.inputs.stop :] = noise
+        if not self.time:
+            self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.left
+        latents = self.features @ self._coefficients()
+        self.past *= self.decay
+        self.sums += latents[:, None]
+        self.time += 1
+        return latents
+
+    def _coefficients(self) -> Float[np.ndarray, "feature latent"]:
+        """Return the coefficients of the features in this bin."""
+        if not self.time:
+            return self.first
+        hat, later = self.clock.position(self.time)
+        self.later[self.inputs] = (
+            self.driven[hat] if not later else ((1 - later) * self.driven[hat] + later * self.driven[hat + 1])
+        )
+        return self.later
 
 
 class _Moments:

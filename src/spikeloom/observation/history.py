@@ -26,34 +26,19 @@ simulated after the fit. They correct b until mean counts agree with the trials,
 spikes are followed by another within a few bins as often as in the trials.
 """
 
-from itertools import pairwise
 from typing import Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numpy.typing import NDArray
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
 from spikeloom.errors import SettingError
-from spikeloom.observation.links import SMALLEST_RATE, SMALLEST_UNIFORM, array, drive_of, rates_of
+from spikeloom.observation.links import array
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.scoring import UsedBins, fisher_scoring, mean_slope
-from spikeloom.observation.slots import (
-    ROUNDING,
-    Candidates,
-    CountDistribution,
-    Entries,
-    History,
-    Memory,
-    Numbers,
-    PerNeuron,
-    Real,
-    Values,
-    Whole,
-    batches,
-)
+from spikeloom.observation.slots import CountDistribution, History, Past, PerNeuron, Real, Values, batches
 from spikeloom.shapes import TrialRates
 from spikeloom.trials import Trials
 
@@ -134,72 +119,9 @@ class SpikeHistory(History):
             drive = self.slope.to(drive) * counts.rates(drive).log()
         return drive + self.offset.to(drive)
 
-    def draw(self, candidates: Candidates, counts: CountDistribution, memory: Memory) -> Whole:
-        """Draw counts in the order of time, all trials and neurons of a bin at once; see `History.draw`.
-
-        The array `past` holds the sum over earlier counts for each bin. When a neuron fires, its filter is added to the
-        sums of the H bins after the spike. A candidate is drawn only if its sum is large enough that it can fire
-        (`_needed`). The memory for the next piece holds the sums of its first H bins.
-        """
-        batch, n_bins, n_neurons = candidates.shape
-        bins = self.bins
-        filters = array(self.filters).T.copy()
-        offset = array(self.offset)
-        slope = array(self.slope)
-        past = np.zeros((batch * n_neurons, bins + n_bins))
-        first_bins = memory["past"] if "past" in memory else self._before_the_trial(filters)
-        past.reshape(batch, n_neurons, -1)[..., :bins] = first_bins
-        row = candidates.trial * n_neurons + candidates.neuron
-        base_rates = np.maximum(candidates.rates, SMALLEST_RATE)  # expected counts without history
-        needed = self._needed(candidates, base_rates, offset)
-        drawn = np.zeros(len(row), np.int64)
-        for time, (start, end) in enumerate(pairwise(candidates.ends())):
-            past_now = past[row[start:end], time]
-            able = start + np.flatnonzero(past_now >= needed[start:end])
-            neuron = candidates.neuron[able]
-            rates = base_rates[able]
-            drive = slope[neuron] * np.log(rates) if self._uses_logarithm() else drive_of(rates, counts.link)
-            drive += offset[neuron] + past_now[able - start].clip(LOWEST, self.bound)
-            count = counts.quantile(rates_of(drive, counts.link), candidates.uniform[able], neuron)
-            if self.ceiling is not None:
-                count = np.minimum(count, self.ceiling)
-            drawn[able] = count
-            fired = np.flatnonzero(count)
-            past[row[able[fired]], time + 1 : time + 1 + bins] += count[fired, None] * filters[neuron[fired]]
-        memory["past"] = past.reshape(batch, n_neurons, -1)[..., n_bins:].copy()
-        return candidates.counts(drawn)
-
-    def largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
-        """Return the largest expected counts that any past can cause; see `History.largest`.
-
-        The past adds at most c to a drive, and nothing to that of a neuron whose filter is nowhere positive. Both links
-        grow at most like e^d, so a drive that is higher by x multiplies the expected count by at most e^x.
-        """
-        excitable = array(self.filters).max(0) > 0
-        increase = array(self.offset) + self.bound * excitable
-        if self._uses_logarithm():
-            return rates_of(array(self.slope) * np.log(np.maximum(rates, SMALLEST_RATE)) + increase, counts.link)
-        return rates * np.exp(np.maximum(increase, 0))
-
-    def _needed(self, candidates: Candidates, rates: Entries, offset: NDArray[np.float64]) -> Entries:
-        r"""Return the smallest sum over the past with which each candidate can fire, or -inf if it always can.
-
-        A neuron can fire only if its expected count is at least 1 - u (`can_fire`). The past multiplies a rate at most
-        by the factor :math:`e^{\max(0, b + \mathrm{past})}`, so this factor must be at least (1 - u) / rate.
-        """
-        if self._uses_logarithm():
-            return np.full(len(candidates.rates), -np.inf)  # this form has no such bound, so every candidate is drawn
-        least_factor = np.maximum(1 - candidates.uniform, SMALLEST_UNIFORM) / (rates * (1 + ROUNDING))
-        return np.where(least_factor <= 1, -np.inf, np.log(least_factor) - offset[candidates.neuron])
-
-    def _before_the_trial(self, filters: Float[NDArray[np.float64], "neuron bin"]) -> NDArray[np.float64]:
-        """Return the sums over counts before the trial, for its first H bins (neuron, bin).
-
-        Each neuron is assumed to have fired at its mean rate, so bin t gets this rate times the sum of h over the lags
-        that lead to before the trial, t + 1 to H.
-        """
-        past: NDArray[np.float64] = array(self.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
-        return past
+    def begin(self, n_trials: int) -> Past:
+        """Return the past of trials of which no bin was drawn yet; see `History.begin`."""
+        return FilteredPast(self, n_trials)
 
     def branching(self, slope: PerNeuron) -> PerNeuron:
         """Return the expected number of further spikes that one spike of each neuron causes.
@@ -305,6 +227,51 @@ class SpikeHistory(History):
     def _bounded(self, total: Tensor) -> Tensor:
         """Return the sum over the past, limited to [-8, c]."""
         return total.clamp(LOWEST, self.bound)
+
+
+@final
+class FilteredPast(Past):
+    """Sums of each neuron's filter over its earlier counts, one for each of the next H bins.
+
+    Bin t has column t mod H. Counts are added to the H columns of the bins after it, the last of which is its own.
+
+    Args:
+        history: History with the filters.
+        n_trials: Number of trials.
+    """
+
+    def __init__(self, history: SpikeHistory, n_trials: int) -> None:
+        filters = array(history.filters).T
+        # each neuron fired at its mean rate before the trial
+        before = array(history.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
+        self.limits = (LOWEST, history.bound)
+        self.twice = np.concatenate((filters, filters), 1).astype(np.float32)  # lags 1, ..., H, 1, ..., H
+        self.shape = (n_trials, *filters.shape)
+        self.column = 0
+        self.sums = np.broadcast_to(before, self.shape).astype(np.float32).reshape(-1, self.shape[2])
+
+    def change(self) -> Float[np.ndarray, "trial neuron"]:
+        """Return the bounded sums of the next bin."""
+        return self.sums[:, self.column].reshape(self.shape[:2]).clip(*self.limits)
+
+    def add(self, counts: Int[np.ndarray, "trial neuron"]) -> None:
+        """Add the counts of the next bin to the sums of the H bins after it."""
+        _, n_neurons, bins = self.shape
+        self.sums[:, self.column] = 0
+        first = bins - 1 - self.column  # so that lag 1 falls into the column after this one
+        fired = np.flatnonzero(counts)
+        number = counts.reshape(-1)[fired, None].astype(np.float32)
+        self.sums[fired] += number * self.twice[fired % n_neurons, first : first + bins]
+        self.column = (self.column + 1) % bins
+
+    def state(self) -> Float[np.ndarray, "trial _ _"]:
+        """Return the sums (trial, neuron, bin), those of the next bin first."""
+        return np.roll(self.sums, -self.column, 1).reshape(self.shape)
+
+    def restore(self, state: Float[np.ndarray, "trial _ _"]) -> None:
+        """Continue from such sums."""
+        self.sums = state.astype(np.float32).reshape(-1, self.shape[2])
+        self.column = 0
 
 
 def cosines(bins: int, number: int = COSINES) -> Float[Tensor, "bins base"]:

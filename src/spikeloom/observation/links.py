@@ -34,21 +34,23 @@ SMALLEST_UNIFORM = 1e-300
 """Smallest uniform random number. Lower ones are raised to it, so that their logarithms and normal quantiles are
 finite."""
 
-Numbers = Float[NDArray[np.float64], "*axes"]
+LARGEST_EXPONENT = 80.0
+"""Drives of the softplus link above are their own rates in single precision, and e^d would overflow."""
+
+Numbers = Float[NDArray[np.floating], "*axes"]
 
 
 def rates_of(drive: Numbers, link: Link) -> Numbers:
-    """Return the expected counts of a drive, spikes/bin."""
+    """Return the expected counts of a drive, spikes/bin, in the precision of the drive."""
     if link == "exp":
         rates = np.exp(np.minimum(drive, LARGEST_DRIVE))
     else:
-        rates = np.log1p(np.exp(-np.abs(drive)))  # log(1 + e^d) = log(1 + e^-|d|) + max(d, 0) cannot overflow
-        rates += np.maximum(drive, 0)
+        rates = np.maximum(np.log1p(np.exp(np.minimum(drive, LARGEST_EXPONENT))), drive)
     return np.maximum(rates, SMALLEST_RATE, out=rates)
 
 
 def drive_of(rates: Numbers, link: Link) -> Numbers:
-    """Return the drive of these rates, the inverse of the link."""
+    """Return the drive of these rates, the inverse of the link, in the precision of the rates."""
     rates = np.maximum(rates, SMALLEST_RATE)
     if link == "exp":
         return np.log(rates)

@@ -14,10 +14,9 @@ are simulated with the complete model and compared with the trials. Each slot co
 three moments agree: mean counts, the fraction of bins with several spikes, and the fraction of spikes that are soon
 followed by another (`observation.moments`).
 
-**Sampling** turns uniform random numbers into counts. Every trial has its own stream of random numbers, and every bin
-takes the same number of them, in the order of time. So a trial is the same alone and in a batch, and its first bins do
-not depend on the length of the trial. A trial may also be drawn in consecutive pieces: recent counts and recent noise
-are kept in a `memory`.
+**Sampling** turns uniform random numbers into counts (`observation.course`). Every trial has its own stream of random
+numbers, and every bin takes the same number of them, in the order of time. So a trial is the same alone and in a batch,
+and its first bins do not depend on the length of the trial. A trial may also be drawn in consecutive pieces (`begin`).
 
 **Likelihood.** The noise is shared, so counts of different neurons and bins are not independent given the drive.
 `log_prob` returns the log-probability of each count separately, averaged over the noise; its sum is **not** the
@@ -29,29 +28,18 @@ import math
 from typing import final
 
 import numpy as np
-import scipy.special
 import torch
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from spikeloom.observation.course import CountCourse
 from spikeloom.observation.history import SpikeHistory
-from spikeloom.observation.links import SMALLEST_UNIFORM, array, rates_of
+from spikeloom.observation.links import array, rates_of
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.observation.refractory import Refractory
-from spikeloom.observation.slots import (
-    Candidates,
-    CountDistribution,
-    History,
-    Memory,
-    Noise,
-    Numbers,
-    Real,
-    Values,
-    batches,
-    can_fire,
-)
+from spikeloom.observation.slots import CountDistribution, History, Memory, Noise, Real, Values
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
@@ -59,6 +47,9 @@ from spikeloom.trials import Trials
 SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
 """Share of the correction that is applied in each round of simulating and correcting. Every simulation has a random
 error; because later shares are smaller, the result averages over the errors of several rounds."""
+
+TRIALS_AT_ONCE = 256
+"""Trials whose counts are drawn together. More would take more memory, and hardly less time."""
 
 QUADRATURE = 9
 """Number of nodes of the Gauss-Hermite quadrature with which `log_prob` averages over the noise."""
@@ -125,72 +116,27 @@ class ObservationModel(nn.Module):
 
     # --- drawing ---------------------------------------------------------------------------------------------------
 
-    def sample(
-        self, drive: Real, streams: Streams, memory: Memory | None = None
-    ) -> Integer[np.ndarray, "batch time neuron"]:
-        """Draw counts under a drive, one stream of random numbers per trial, in the order of time.
+    def sample(self, drive: Real, streams: Streams) -> TrialCounts:
+        """Draw counts of complete trials under a drive, one stream of random numbers per trial."""
+        return self.draw(rates_of(array(drive).astype(np.float32), self.counts.link), streams)
+
+    def draw(self, rates: TrialRates, streams: Streams, *, noisy: bool = True) -> TrialCounts:
+        """Draw counts of complete trials, in batches of trials.
 
         Args:
-            drive: Drive of complete trials, or of a piece of each.
-            streams: Random streams, one per trial; for pieces, the same object at every call.
-            memory: `None` for complete trials. For pieces, a dictionary that is empty before the first piece and is
-                passed to every call. The pieces have exactly the numbers of the complete trial.
-        """
-        return self.draw(rates_of(array(drive), self.counts.link), streams, {} if memory is None else memory)
-
-    def draw(self, rates: TrialRates, streams: Streams, memory: Memory, *, noisy: bool = True) -> TrialCounts:
-        """Draw counts with these expected values; like `sample`, which takes a drive.
-
-        Random numbers and noise are computed in batches of trials that fit into the cache of a processor. Of each
-        batch, only the few bins that can hold a spike are kept.
-
-        Args:
-            rates: Expected counts of complete trials, or of a piece of each, spikes/bin.
+            rates: Expected counts (trial, time, neuron), spikes/bin.
             streams: Random streams, one per trial.
-            memory: State after earlier pieces, empty at the beginning of the trials. Updated for the next piece.
             noisy: True to apply the noise slot, False to leave it out.
         """
-        noise = self.noise if noisy else None
-        parts = []
-        states = []
-        for rows in batches(len(rates), rates[0].size):
-            state = {name: value[rows] for name, value in memory.items()}
-            parts.append(self._candidates(rates[rows].astype(np.float64), streams.generators[rows], noise, state))
-            states.append(state)
-        if len(states) == 1:
-            memory.update(states[0])
-        else:
-            memory.update({name: np.concatenate([state[name] for state in states]) for name in states[0]})
-        candidates = Candidates.joined(parts)
-        if self.history is not None:
-            return self.history.draw(candidates, self.counts, memory)
-        return candidates.counts(self.counts.quantile(candidates.rates, candidates.uniform, candidates.neuron))
+        counts = np.empty(rates.shape, np.int64)
+        for first in range(0, len(rates), TRIALS_AT_ONCE):
+            rows = np.arange(first, min(first + TRIALS_AT_ONCE, len(rates)))
+            counts[rows] = self.begin(streams.select(rows), noisy=noisy).advance(rates[rows])
+        return counts
 
-    def _candidates(
-        self, rates: Numbers, generators: list[np.random.Generator], noise: Noise | None, memory: Memory
-    ) -> Candidates:
-        """Return the bins of some trials that can hold a spike, with their rates and uniform random numbers.
-
-        Each bin of a trial takes `n_noise + n_neurons` uniform numbers: first those of the noise, then one per neuron.
-        """
-        n_noise = 0 if noise is None else noise.n_numbers
-        batch, time, n_neurons = rates.shape
-        uniform = np.empty((batch, time, n_noise + n_neurons))
-        for numbers, rng in zip(uniform, generators, strict=True):
-            rng.random(out=numbers)
-        if noise is not None:
-            white = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
-            series = noise.series(white, memory)
-            rates = rates * noise.factors(series)
-        largest = rates if self.history is None else self.history.largest(rates, self.counts)
-        possible = can_fire(largest, uniform[..., n_noise:])
-        entry = np.flatnonzero(possible.transpose(1, 0, 2))  # in the order of time
-        row, neuron = np.divmod(entry, n_neurons)
-        bin, trial = np.divmod(row, batch)
-        row = trial * time + bin  # row of the arrays whose trials and bins are flattened
-        candidate_rates = rates.reshape(-1)[row * n_neurons + neuron]
-        candidate_numbers = uniform.reshape(-1)[row * uniform.shape[2] + n_noise + neuron]
-        return Candidates(rates.shape, trial, bin, neuron, candidate_rates, candidate_numbers)
+    def begin(self, streams: Streams, *, noisy: bool = True) -> CountCourse:
+        """Begin trials whose counts are drawn in consecutive pieces, one stream of random numbers per trial."""
+        return CountCourse(self.counts, self.history, self.noise if noisy else None, streams)
 
     # --- probability -----------------------------------------------------------------------------------------------
 
@@ -311,7 +257,7 @@ class ObservationModel(nn.Module):
 
             def simulate(number: int) -> TrialCounts:
                 streams = Streams(seed, Purpose.CALIBRATE, 1000 + number, range(len(rates)))
-                return np.where(mask[..., None], self.draw(rates, streams, {}), 0)
+                return np.where(mask[..., None], self.draw(rates, streams), 0)
 
             self.noise.fit(trials, rates, mask, simulate)
         self._match(trials, rates, mask, seed, noisy=True)
@@ -324,7 +270,7 @@ class ObservationModel(nn.Module):
         target = Moments.of(trials.counts, trials.mask, lags)
         for number, share in enumerate(SHARES):
             streams = Streams(seed, Purpose.CALIBRATE, number, range(len(rates)))
-            drawn = Moments.of(self.draw(rates, streams, {}, noisy=noisy), mask, lags)
+            drawn = Moments.of(self.draw(rates, streams, noisy=noisy), mask, lags)
             self.counts.correct(target, drawn, share)
             if self.history is not None:
                 self.history.correct(target, drawn, share)

@@ -24,7 +24,7 @@ from torch import Tensor
 from spikeloom.observation.links import SMALLEST_RATE, SMALLEST_UNIFORM, array
 from spikeloom.observation.moments import Moments
 from spikeloom.observation.poisson import poisson_quantile
-from spikeloom.observation.slots import ROUNDING, CountDistribution, Entries, Values
+from spikeloom.observation.slots import CountDistribution, Entries, Values
 from spikeloom.shapes import TrialMask, TrialRates
 from spikeloom.trials import Trials
 
@@ -36,6 +36,9 @@ NEWTON_STEPS = 8
 
 TOLERANCE = 1e-6
 """Newton's method ends after a step smaller than this, spikes/bin."""
+
+ROUNDING = 1e-9
+"""Relative margin for rounding where counts of one are recognised."""
 
 GROUPS = 1024
 """Number of groups of similar rates into which the fit divides the bins of a neuron. The mean rate of a group stands
@@ -75,8 +78,8 @@ class Refractory(CountDistribution):
 
         1. The count is 0 where :math:`u < e^{-\lambda}`, that is where :math:`\lambda < \lambda_0 = -\log u`. Since r
            grows with :math:`\lambda`, this is where r is below :math:`r_0`, the expected count of :math:`\lambda_0`.
-        2. The chance of several spikes is at most :math:`(1 - q) \lambda^2 / 2`, and :math:`\lambda \le r / (1 - q)`.
-           So a count above 0 is 1 where :math:`1 - u > r^2 / (2 (1 - q))`.
+        2. The chance of several spikes is at most :math:`(1 - q) \lambda^2 / 2`, and :math:`\lambda` has an upper bound
+           (`_largest_rate`). So a count above 0 is 1 where 1 - u is above that chance.
 
         Only for the few other entries is :math:`\lambda` computed.
         """
@@ -84,7 +87,8 @@ class Refractory(CountDistribution):
         zero_rate = -np.log(np.maximum(uniform, SMALLEST_UNIFORM))
         zero_expected = zero_rate - (1 - kept) * (zero_rate - 1 + uniform)
         counts = (rates >= zero_expected).astype(np.int64)
-        several = np.flatnonzero((counts > 0) & (2 * kept * (1 - uniform) <= (1 + ROUNDING) * rates**2))
+        chance = kept * _largest_rate(rates, kept) ** 2 / 2  # an upper bound of that of several spikes
+        several = np.flatnonzero((counts > 0) & (1 - uniform <= (1 + ROUNDING) * chance))
         if len(several):
             kept = kept[several]
             u = uniform[several]
@@ -160,6 +164,16 @@ def _poisson_rate(rates: Entries, q: Entries) -> Entries:
         if float(np.abs(step).max()) < TOLERANCE:
             break
     return rate
+
+
+def _largest_rate(rates: Entries, kept: Entries) -> Entries:
+    r"""Return upper bounds of the Poisson rates of expected counts, for `kept` = 1 - q.
+
+    The expected count is concave in :math:`\lambda`, with a slope of at least 1 - q. So for :math:`\lambda \le 1` it
+    lies above its chord :math:`(1 - q / e) \lambda`, and everywhere above :math:`(1 - q) \lambda`.
+    """
+    chord = 1 - (1 - kept) / np.e
+    return rates / np.where(rates <= chord, chord, kept)
 
 
 def _several(rate: Tensor) -> Tensor:

@@ -12,33 +12,28 @@ slot       contract                  question that it answers
 
 `build` makes the fitted statistics of a slot as buffers, so they are saved with the model. The last axis of every
 buffer of a count distribution is the neuron. `docs/develop/extend.md` has a complete example of each slot.
-
-**Candidates.** Most bins of a trial hold no spike, and drawing each of them would take most of the time. Therefore
-counts are drawn only for the candidates: the bins whose uniform random number is large enough for a spike at the
-largest possible expected count (`can_fire`).
 """
 
 import abc
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikeloom.observation.links import LARGEST_DRIVE, SMALLEST_RATE, Link, array, drive_of, rates_of
+from spikeloom.observation.links import LARGEST_DRIVE, SMALLEST_RATE, Link, array
 from spikeloom.observation.moments import Moments
 from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 Memory = dict[str, NDArray[np.float64]]
-"""State at the end of a piece of each trial, from which the next piece continues: name -> array (trial, ...)."""
+"""State of the noise at the end of a piece of each trial, from which the next piece continues: name -> array
+(trial, ...)."""
 
 Values = Float[Tensor, "*axes neuron"]
 Real = Float[Tensor, "batch time neuron"]
@@ -46,67 +41,12 @@ PerNeuron = Float[Tensor, " neuron"]
 
 Entries = Float[NDArray[np.float64], " entry"]
 Numbers = Float[NDArray[np.float64], "batch time neuron"]
-AnyNumbers = Float[NDArray[np.float64], "*axes neuron"]
-Whole = Int[NDArray[np.int64], "batch time neuron"]
-Index = Int[NDArray[np.int64], " entry"]
-
-ROUNDING = 1e-9
-"""Relative margin for rounding errors when bins that cannot hold a spike are excluded."""
 
 ENTRIES_AT_ONCE = 2**18
 """Number of entries (trial x bin x neuron) of a batch of trials; its arrays fit into the cache of a processor."""
 
 LARGEST_NOISE = 2.5
 """Largest noise of a bin. Higher values are lowered to it, so the noise multiplies a rate by at most e^2.5 = 12."""
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """The bins of a batch of trials that can hold a spike, in the order of time. All other counts are 0.
-
-    Args:
-        shape: Numbers of trials, bins and neurons of the batch.
-        trial: Trial of each candidate.
-        time: Bin of each candidate.
-        neuron: Neuron of each candidate.
-        rates: Expected count of each candidate without history, spikes/bin.
-        uniform: Random number of each candidate, uniform in [0, 1).
-    """
-
-    shape: tuple[int, int, int]
-    trial: Index
-    time: Index
-    neuron: Index
-    rates: Entries
-    uniform: Entries
-
-    @classmethod
-    def joined(cls, batches: Sequence["Candidates"]) -> "Candidates":
-        """Join the candidates of consecutive batches of trials, and sort them by time."""
-        if len(batches) == 1:
-            return batches[0]
-        n_trials = [batch.shape[0] for batch in batches]
-        first_trial = np.repeat(np.cumsum([0, *n_trials[:-1]]), [len(batch.trial) for batch in batches])
-        names = ("trial", "time", "neuron", "rates", "uniform")
-        trial, time, *others = (np.concatenate([getattr(batch, name) for batch in batches]) for name in names)
-        _, n_bins, n_neurons = batches[0].shape
-        order = np.argsort(time.astype(np.min_scalar_type(n_bins)), kind="stable")  # small integers sort fast
-        columns = (column[order] for column in (trial + first_trial, time, *others))
-        return cls((sum(n_trials), n_bins, n_neurons), *columns)
-
-    def ends(self) -> list[int]:
-        """Return the number of candidates in earlier bins, for each bin, and the number of all candidates at the end.
-
-        Candidates are sorted by time, so those of bin t are numbers `ends[t]` to `ends[t + 1]`, the last excluded.
-        """
-        return np.searchsorted(self.time, np.arange(self.shape[1] + 1)).tolist()
-
-    def counts(self, drawn: Index) -> Whole:
-        """Return the counts of all bins, given those of the candidates; counts of other bins are 0."""
-        counts = np.zeros(self.shape, np.int64)
-        fired = np.flatnonzero(drawn)
-        counts[self.trial[fired], self.time[fired], self.neuron[fired]] = drawn[fired]
-        return counts
 
 
 class CountDistribution(nn.Module, abc.ABC):
@@ -211,6 +151,7 @@ class History(nn.Module, abc.ABC):
     bins: int  # number of earlier bins that the history depends on, at least 1; set by `build`
     offset: Tensor  # added to the drive of each neuron
     usual: Tensor  # mean count of each neuron, the assumed count of each bin before a trial begins
+    ceiling: int | None = None  # counts above are lowered to it, spikes/bin
 
     @abc.abstractmethod
     def build(self, n_neurons: int, bin_width: float) -> None:
@@ -266,43 +207,9 @@ class History(nn.Module, abc.ABC):
         slope = target.mean / -np.expm1(-target.mean - 1e-9)
         self.offset += torch.from_numpy((share * log_ratio * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
-    def largest(self, rates: Numbers, counts: CountDistribution) -> Numbers:
-        """Return an upper bound of the expected counts of bins, for any earlier counts. It is infinite by default.
-
-        Bins that cannot hold a spike under this bound are not drawn.
-
-        Args:
-            rates: Expected counts without history, spikes/bin.
-            counts: Distribution of the counts, for histories that depend on its link.
-        """
-        del counts
-        return np.full_like(rates, np.inf)
-
-    def draw(self, candidates: Candidates, counts: CountDistribution, memory: Memory) -> Whole:
-        """Draw the counts of a piece of each trial, bin by bin in the order of time.
-
-        Args:
-            candidates: Bins that can hold a spike under the bound `largest`.
-            counts: Distribution of the counts.
-            memory: State after earlier pieces; empty at the beginning of the trials. Updated for the next piece.
-
-        Returns:
-            Counts (trial, time, neuron).
-        """
-        batch, n_bins, n_neurons = candidates.shape
-        drive = _spread(drive_of(candidates.rates, counts.link), candidates)
-        present = array(self.present(torch.from_numpy(drive), counts))
-        drawn = np.zeros((batch, self.bins + n_bins, n_neurons))
-        drawn[:, : self.bins] = memory["history"] if "history" in memory else array(self.usual)
-        for time, (first, last) in enumerate(pairwise(candidates.ends())):
-            past = array(self.past(torch.from_numpy(drawn[:, time : time + self.bins + 1])))[:, 0]
-            in_bin = slice(first, last)
-            trial = candidates.trial[in_bin]
-            neuron = candidates.neuron[in_bin]
-            rates = rates_of(present[trial, time, neuron] + past[trial, neuron], counts.link)
-            drawn[trial, self.bins + time, neuron] = counts.quantile(rates, candidates.uniform[in_bin], neuron)
-        memory["history"] = drawn[:, n_bins:].copy()
-        return drawn[:, self.bins :].astype(np.int64)
+    def begin(self, n_trials: int) -> "Past":
+        """Return the past of trials of which no bin was drawn yet. A history that can compute it faster replaces it."""
+        return RecordedPast(self, n_trials)
 
     @property
     def lags(self) -> int:
@@ -320,6 +227,61 @@ class History(nn.Module, abc.ABC):
         """Return the change of the drive of each bin of complete trials by the counts before it; see `past`."""
         before = self.usual.to(counts).expand(len(counts), self.bins, -1)
         return self.past(torch.cat((before, counts), 1))
+
+
+class Past(abc.ABC):
+    """The earlier counts of trials that are being drawn, bin after bin."""
+
+    @abc.abstractmethod
+    def change(self) -> Float[np.ndarray, "trial neuron"]:
+        """Return what the earlier counts add to the drive of the next bin."""
+
+    @abc.abstractmethod
+    def add(self, counts: Int[np.ndarray, "trial neuron"]) -> None:
+        """Add the counts of the next bin, which is then over."""
+
+    @abc.abstractmethod
+    def state(self) -> Float[np.ndarray, "trial _ _"]:
+        """Return all numbers on which the changes of the next bins depend."""
+
+    @abc.abstractmethod
+    def restore(self, state: Float[np.ndarray, "trial _ _"]) -> None:
+        """Continue from a state."""
+
+
+@final
+class RecordedPast(Past):
+    """The counts of the last bins of any history, which computes each change from them.
+
+    Args:
+        history: History that the counts follow.
+        n_trials: Number of trials.
+    """
+
+    def __init__(self, history: History, n_trials: int) -> None:
+        self.history = history
+        usual = history.usual.detach().cpu().float().numpy()
+        self.counts = np.broadcast_to(usual, (n_trials, history.bins, len(usual))).copy()
+
+    def change(self) -> Float[np.ndarray, "trial neuron"]:
+        """Return what the counts add to the drive of the next bin."""
+        with_next = np.concatenate((self.counts, np.zeros_like(self.counts[:, :1])), 1)
+        change: NDArray[np.float32] = self.history.past(torch.from_numpy(with_next))[:, 0].numpy()
+        return change
+
+    def add(self, counts: Int[np.ndarray, "trial neuron"]) -> None:
+        """Add the counts of the next bin, and forget those of the first."""
+        self.counts = np.concatenate((self.counts[:, 1:], counts[:, None].astype(np.float32)), 1)
+
+    def state(self) -> Float[np.ndarray, "trial _ _"]:
+        """Return the counts (trial, bin, neuron)."""
+        return self.counts.copy()
+
+    def restore(self, state: Float[np.ndarray, "trial _ _"]) -> None:
+        """Continue from such counts."""
+        if state.shape != self.counts.shape:
+            raise ValueError(f"the past has shape {state.shape}, not {self.counts.shape}")
+        self.counts = state.astype(np.float32)
 
 
 class Noise(nn.Module, abc.ABC):
@@ -381,40 +343,20 @@ class Noise(nn.Module, abc.ABC):
         return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()
 
     @final
-    def factors(self, noise: Numbers) -> Numbers:
-        """Do the same as `factor` in NumPy, for drawing counts."""
-        factors: Numbers = np.exp(np.minimum(noise, LARGEST_NOISE) - array(self.variance()) / 2)
+    def factors(self, noise: Numbers) -> Float[NDArray[np.float32], "batch time neuron"]:
+        """Do the same as `factor` in NumPy and single precision, for drawing counts."""
+        lowered = np.minimum(noise.astype(np.float32), LARGEST_NOISE)
+        factors: NDArray[np.float32] = np.exp(lowered - array(self.variance() / 2).astype(np.float32))
         return factors
 
 
-def _spread(values: Entries, candidates: Candidates) -> Numbers:
-    """Return the values of candidates in an array of all bins, 0 elsewhere."""
-    spread = np.zeros(candidates.shape)
-    spread[candidates.trial, candidates.time, candidates.neuron] = values
-    return spread
-
-
-def batches(n_trials: int, entries: int) -> Iterator[slice]:
-    """Yield slices of consecutive trials whose arrays fit into the cache of a processor.
+def batches(number: int, entries: int) -> Iterator[slice]:
+    """Yield slices of consecutive trials, or of bins, whose arrays fit into the cache of a processor.
 
     Args:
-        n_trials: Number of trials.
-        entries: Number of entries of a trial, bins times neurons.
+        number: Number of trials, or of bins.
+        entries: Entries of one of them, such as bins x neurons of a trial.
     """
     size = max(1, ENTRIES_AT_ONCE // entries)
-    for first in range(0, n_trials, size):
-        yield slice(first, min(first + size, n_trials))
-
-
-def can_fire(largest: AnyNumbers, uniform: AnyNumbers) -> Bool[NDArray[np.bool_], "*axes neuron"]:
-    """Return True where a count above 0 is possible.
-
-    A count is above 0 if its uniform number u is at least the probability of 0 spikes, that is if 1 - u is at most the
-    probability of a spike. This probability is at most the expected count (Markov's inequality).
-
-    Args:
-        largest: Largest possible expected count of each bin and neuron, spikes/bin.
-        uniform: Uniform number u of each.
-    """
-    possible: NDArray[np.bool_] = 1 - uniform <= largest * (1 + ROUNDING)
-    return possible
+    for first in range(0, number, size):
+        yield slice(first, min(first + size, number))

@@ -8,6 +8,7 @@ import torch
 
 from spikeloom.models.common import latent_autoencoder
 from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
+from spikeloom.models.common.results import end_to_end
 from spikeloom.observation import ObservationModel, Poisson, Refractory, Regular, SharedNoise, SpikeHistory
 from spikeloom.seeds import Purpose, Streams
 from tests.helpers.small_ldns import toy_model, toy_trials
@@ -87,13 +88,15 @@ def test_held_out_likelihood_uses_the_observation_model_of_inferred_rates(model)
 
 
 @pytest.mark.parametrize("source", ["inferred", "generated", "conditional"])
-def test_a_copy_in_double_precision_draws_the_counts_of_its_source(model, source):
-    latents = torch.randn(5, 32, model.n_latents, generator=torch.Generator().manual_seed(0)).double()
-    draws = []
+def test_drawn_rates_are_those_of_the_networks(model, source):
+    """Rates in NumPy, with which trials are drawn, and in PyTorch; and pieces of trials are those of the whole."""
+    latents = torch.randn(5, 32, model.n_latents, generator=torch.Generator().manual_seed(0))
+    whole = model.readout.draw(latents, source, Streams(1, Purpose.SPIKES, 0, range(5)))
     with torch.no_grad():
-        for readout in (copy.deepcopy(model.readout).double(), model.readout.in_double_precision(source)):
-            draws.append(readout.draw(latents, source, Streams(1, Purpose.SPIKES, 0, range(5))))
-    np.testing.assert_array_equal(draws[0].counts, draws[1].counts)
-    np.testing.assert_array_equal(draws[0].rates, draws[1].rates)
-    assert next(model.readout.decoder.parameters()).dtype == torch.float32
-    assert model.readout.inferred.calibration.match.dtype == torch.float32
+        np.testing.assert_allclose(whole.rates, model.readout.rates(latents, source).numpy(), rtol=1e-4, atol=1e-6)
+    course = model.readout.begin(source, Streams(1, Purpose.SPIKES, 0, range(5)))
+    pieces = end_to_end([course.advance(part.numpy()) for part in latents.split((7, 1, 24), 1)])
+    alone = model.readout.draw(latents[3:4], source, Streams(1, Purpose.SPIKES, 0, [3]))
+    for name in ("counts", "rates"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+        np.testing.assert_array_equal(getattr(alone, name)[0], getattr(whole, name)[3])

@@ -18,7 +18,6 @@ from spikeloom.nn.autoregressive import Autoregressive
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.generator import Generator
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.slots import Memory
 from spikeloom.shapes import Array
 
 
@@ -50,9 +49,9 @@ class FactorCourse(Course):
         self.input_prior = input_prior
         self.readout = readout
         self.observation = observation
+        self.counts = observation.begin(start.spikes)
         self.units = state
         self.inputs: Float[Tensor, "trial input"] | None = None  # those of the bin before; None in the first bin
-        self.memory: Memory = {}
 
     @torch.no_grad()
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
@@ -63,7 +62,7 @@ class FactorCourse(Course):
         factors = torch.stack([self._step(noise[:, time, None]) for time in range(n_bins)], 1)
         drive = torch.stack([self.readout(bin_factors) for bin_factors in factors.unbind(1)], 1)
         rates = self.observation.rates(drive).cpu().numpy()
-        counts = self.observation.sample(drive, self.start.spikes, self.memory)
+        counts = self.counts.advance(rates)
         return Generated(counts, rates, factors.cpu().numpy())
 
     def _step(self, noise: Float[Tensor, "trial 1 input"]) -> Float[Tensor, "trial factor"]:
@@ -77,11 +76,10 @@ class FactorCourse(Course):
 
     def state(self) -> dict[str, Array]:
         """Return random streams, state and inputs of the generator, and memory of the counts; see `Course.state`."""
-        state: dict[str, Array] = {"noise": self.start.noise.state(), "spikes": self.start.spikes.state()}
-        state["units"] = self.units.cpu().numpy().copy()
+        state: dict[str, Array] = {"noise": self.start.noise.state(), "units": self.units.cpu().numpy().copy()}
         if self.inputs is not None:
             state["inputs"] = self.inputs.cpu().numpy().copy()
-        return state | {f"memory {name}": value.copy() for name, value in self.memory.items()}
+        return state | self.counts.state()
 
     def restore(self, state: State) -> None:
         """Continue from a state; see `Course.restore`."""
@@ -89,8 +87,6 @@ class FactorCourse(Course):
         if units.shape != self.units.shape:
             raise ValueError(f"units have shape {tuple(units.shape)}, not {tuple(self.units.shape)}")
         self.start.noise.restore(state["noise"].astype(np.uint64))
-        self.start.spikes.restore(state["spikes"].astype(np.uint64))
+        self.counts.restore(state)
         self.units = units
         self.inputs = torch.tensor(state["inputs"]).to(units) if "inputs" in state else None
-        memory = {name: value for name, value in state.items() if name.startswith("memory ")}
-        self.memory = {name.removeprefix("memory "): value.astype(np.float64) for name, value in memory.items()}

@@ -5,7 +5,7 @@ import torch
 
 from spikeloom.models.common.latent_dynamics import DynamicsSettings
 from spikeloom.nn.clock import Clock
-from spikeloom.nn.linear_autoregression import LinearAutoregression
+from spikeloom.nn.linear_autoregression import LinearAutoregression, Recursion
 from spikeloom.nn.trial_code import TrialCode
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import TrialLatents, TrialMask
@@ -41,6 +41,7 @@ def latent_autoregression(
     model = LinearAutoregression(n_latents, n_codes, clock=clock, time_constants=settings.time_constants)
     model.fit(reference, codes[:, None].expand(-1, latents.shape[1], -1), valid, ridge=settings.ridge)
     streams = Streams(seed, Purpose.SAMPLE, 0, range(n_trials))
-    drawn, noise = (torch.from_numpy(streams.normal(*shape)).double() for shape in ((n_codes,), (n_bins, n_latents)))
-    past = model.start(drawn)
-    return torch.stack([model.step(past, drawn, white) for white in noise.unbind(1)], 1).numpy()
+    drawn = streams.normal(n_codes)
+    noise = streams.normal(n_bins, n_latents)
+    recursion = Recursion(model, n_trials)
+    return np.stack([recursion.step(drawn, noise[:, time]) for time in range(n_bins)], 1)

@@ -37,10 +37,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from spikeloom.models.common.results import Generated, batch_size, in_batches
-from spikeloom.nn.encoder import Decoder
+from spikeloom.nn.encoder import ArrayDecoder, Decoder
 from spikeloom.observation.calibration import Calibration
+from spikeloom.observation.links import SMALLEST_RATE, array, rates_of
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.slots import Memory
+from spikeloom.observation.slots import batches
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.shapes import TrialLatents, TrialMask, TrialRates
 from spikeloom.training.progress import show_parts
@@ -145,11 +146,6 @@ class Readout(nn.Module):
         """The observation model as fitted to the training trials, which inferred rates use."""
         return self.inferred.observation
 
-    def in_double_precision(self, source: Source) -> "Readout":
-        """Return a copy in double precision that draws from one source; all its sources are this one."""
-        statistics = copy.deepcopy(self.of(source))
-        return copy.deepcopy(self, {id(self.of(name)): statistics for name in self.sources}).double()
-
     # --- from latents to spikes ------------------------------------------------------------------------------------
 
     def standardised(self, latents: Latents) -> Latents:
@@ -166,13 +162,13 @@ class Readout(nn.Module):
         """Return expected counts of standardised latents, spikes/bin."""
         return self.observation.rates(self.drive(latents, source))
 
-    def draw(self, latents: Latents, source: Source, streams: Streams, memory: Memory | None = None) -> Generated:
-        """Draw counts, with rates and latents, of trials or of pieces of trials; see `ObservationModel.sample`."""
-        drive = self.drive(latents, source)
-        observation = self.of(source).observation
-        rates = observation.rates(drive).cpu().numpy()
-        counts = observation.sample(drive, streams, memory)
-        return Generated(counts, rates, latents.cpu().numpy())
+    def draw(self, latents: Latents, source: Source, streams: Streams) -> Generated:
+        """Draw counts, with rates and latents, of complete trials."""
+        return self.begin(source, streams).advance(latents.cpu().numpy())
+
+    def begin(self, source: Source, streams: Streams) -> "ReadoutCourse":
+        """Begin trials whose counts are drawn in consecutive pieces."""
+        return ReadoutCourse(self, source, streams)
 
     def uncalibrated(self, latents: Latents) -> Drive:
         """Return expected counts, spikes/bin, of latents of the encoder (not standardised), without calibration."""
@@ -293,3 +289,39 @@ class Readout(nn.Module):
             longest = int(trials.lengths[rows].max())
             rates[rows, :longest] = self.uncalibrated(latents[rows, :longest].to(self.mean.device)).cpu().numpy()
         return rates
+
+
+@final
+class ReadoutCourse:
+    """Trials whose counts are drawn from latents in consecutive pieces; in NumPy.
+
+    Args:
+        readout: Readout, whose numbers are copied.
+        source: Source of the latents.
+        streams: Random streams of the counts, one per trial.
+
+    Attributes:
+        counts: Course of the counts, with the state of the trials.
+    """
+
+    def __init__(self, readout: Readout, source: Source, streams: Streams) -> None:
+        statistics = readout.of(source)
+        self.mean = array(readout.mean)
+        self.sd = array(readout.sd)
+        self.decoder = ArrayDecoder(readout.decoder)
+        self.link = statistics.observation.counts.link
+        self.gain = np.float32(statistics.calibration.gain)
+        self.match = array(statistics.calibration.match).astype(np.float32)
+        self.counts = statistics.observation.begin(streams)
+
+    def advance(self, latents: TrialLatents) -> Generated:
+        """Draw the next bins of all trials from their standardised latents."""
+        n_trials, n_bins, _ = latents.shape
+        n_neurons = len(self.match)
+        rates = np.empty((n_trials, n_bins, n_neurons), np.float32)
+        counts = np.empty(rates.shape, np.int64)
+        for piece in batches(n_bins, n_trials * n_neurons):
+            drive = self.decoder(latents[:, piece] * self.sd + self.mean)
+            rates[:, piece] = np.maximum(rates_of(drive, self.link) ** self.gain * self.match, SMALLEST_RATE)
+            counts[:, piece] = self.counts.advance(rates[:, piece])
+        return Generated(counts, rates, latents.astype(np.float32))

@@ -74,14 +74,6 @@ def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generat
     return Generated(**joined)
 
 
-def single_precision(result: Generated) -> Generated:
-    """Return the same trials with rates and latents in single precision."""
-    arrays = arrays_of(result)
-    return Generated(
-        **{name: value if name == "counts" else value.astype(np.float32) for name, value in arrays.items()}
-    )
-
-
 def arrays_of(result: object) -> dict[str, np.ndarray]:
     """Return name -> array of the fields of a result that are not None."""
     assert is_dataclass(result)
@@ -130,14 +122,14 @@ def in_batches(
             for name, value in arrays_of(result).items():
                 if name not in joined:
                     joined[name] = _room(name, value, n_trials, n_bins)
-                _put(joined[name], rows, value)
+                _put(joined[name], slice(start, start + len(rows)), value)
             bar.update(len(rows))
     if kind is None:
         raise ValueError("there are no trials")
     return kind(**joined)
 
 
-def _put(into: np.ndarray, rows: np.ndarray, value: np.ndarray) -> None:
+def _put(into: np.ndarray, rows: np.ndarray | slice, value: np.ndarray) -> None:
     """Set the rows of an array, up to the bins of the value if it has a time axis."""
     if value.ndim > 2:
         into[rows, : value.shape[1]] = value
