@@ -78,13 +78,13 @@ class ArrayDecoder:
     numbers are in single precision.
 
     Args:
-        decoder: Decoder, whose weights are copied.
+        network: Decoder, whose weights are copied.
     """
 
-    def __init__(self, decoder: Decoder) -> None:
-        self.enter = _ArrayLinear(decoder.enter)
-        self.hidden = None if decoder.hidden is None else _ArrayLinear(decoder.hidden)
-        self.leave = _ArrayLinear(decoder.leave)
+    def __init__(self, network: Decoder) -> None:
+        self.enter = _ArrayLinear(network.enter)
+        self.hidden = None if network.hidden is None else _ArrayLinear(network.hidden)
+        self.leave = _ArrayLinear(network.leave)
 
     def __call__(self, latents: Float[NDArray[np.float64], "*axes latent"]) -> Float[np.ndarray, "*axes neuron"]:
         """Return the drive of each neuron, before the link."""

@@ -89,14 +89,14 @@ def test_held_out_likelihood_uses_the_observation_model_of_inferred_rates(model)
 
 @pytest.mark.parametrize("source", ["inferred", "generated", "conditional"])
 def test_drawn_rates_are_those_of_the_networks(model, source):
-    """Rates in NumPy, with which trials are drawn, and in PyTorch; and pieces of trials are those of the whole."""
+    """Rates in NumPy, with which trials are drawn, and in PyTorch; and pieces of trials are those of the complete."""
     latents = torch.randn(5, 32, model.n_latents, generator=torch.Generator().manual_seed(0))
-    whole = model.readout.draw(latents, source, Streams(1, Purpose.SPIKES, 0, range(5)))
+    complete = model.readout.draw(latents, source, Streams(1, Purpose.SPIKES, 0, range(5)))
     with torch.no_grad():
-        np.testing.assert_allclose(whole.rates, model.readout.rates(latents, source).numpy(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(complete.rates, model.readout.rates(latents, source).numpy(), rtol=1e-4, atol=1e-6)
     course = model.readout.begin(source, Streams(1, Purpose.SPIKES, 0, range(5)))
     pieces = end_to_end([course.advance(part.numpy()) for part in latents.split((7, 1, 24), 1)])
     alone = model.readout.draw(latents[3:4], source, Streams(1, Purpose.SPIKES, 0, [3]))
     for name in ("counts", "rates"):
-        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
-        np.testing.assert_array_equal(getattr(alone, name)[0], getattr(whole, name)[3])
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(complete, name))
+        np.testing.assert_array_equal(getattr(alone, name)[0], getattr(complete, name)[3])
