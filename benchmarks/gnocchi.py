@@ -9,7 +9,7 @@
 
 `--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` sets the
 training seeds, and `--out` the output folder. `--latents RUN ...` first encodes all trials with trained LDNS runs (one,
-or one per seed), for `--set signal.of=latents`. `--choose` evaluates on validation trials and on targets held out
+or one per seed), for `--set signal_settings.of=latents`. `--choose` evaluates on validation trials and on targets held out
 within training instead of test trials; the settings were chosen in this way. `--runs FOLDER` stores the runs of `arm`
 and loads finished ones; `--trained RUN ...` evaluates finished runs, one per seed.
 
@@ -53,7 +53,7 @@ def arm(words: argparse.Namespace) -> None:
     train, validation, *tested = (parts[0], None, *parts[1:]) if words.choose else parts
     titles = [("as the recipe says", ())]
     if words.recipe.startswith("gnocchi") and not words.trained:
-        titles.append(("no MMD", ("network.mmd=0",)))
+        titles.append(("no MMD", ("network_settings.mmd=0",)))
     tables: dict[str, list[dict[str, float]]] = {}
     for index, seed in enumerate(words.seeds):
         data = with_latents(latents_of(words, index), (train, *tested))
@@ -102,7 +102,7 @@ def weight(words: argparse.Namespace) -> None:
     train, validation, unseen = chosen_on()
     result = []
     for value in words.weights:
-        settings = [*words.set, f"network.mmd={value}"]
+        settings = [*words.set, f"network_settings.mmd={value}"]
         models = [fitted(words.recipe, settings, train, seed=seed, out=None) for seed in words.seeds]
         tables = [measure(model, train, validation, unseen) for model in models]
         show(f"MMD weight {value:g}", tables)
