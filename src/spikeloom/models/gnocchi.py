@@ -10,6 +10,8 @@ noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the
   trial, but all codes together must be distributed like N(0, I), which favours independent directions.
 
 Generation starts from a code (of a trial, from the prior, or a changed one), then noise -> activity -> rates -> counts.
+Smooth activity has no synchrony of some milliseconds. The noise of the observation model adds it: it is fitted to the
+covariances of the training trials that counts drawn from generated rates lack.
 
 The diffused signal is smooth activity: spikes smoothed with a Gaussian kernel in the model, rates, or latents
 (`signal_settings`). Rates and latents come from the trials, or from another model that infers them from spikes
@@ -37,6 +39,7 @@ from spikeloom.diffusion.schedule import LinearBeta, NoiseSchedule
 from spikeloom.errors import DataError, SettingError
 from spikeloom.losses import mmd
 from spikeloom.models.common.base import Capabilities, Model, as_float, as_tensors
+from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibration_samples
 from spikeloom.models.common.coded import Coded
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.request import Request, Signal, signal_of
@@ -49,6 +52,7 @@ from spikeloom.nn.perceptron import Perceptron, VectorBackbone
 from spikeloom.nn.recurrent import TrialEncoder
 from spikeloom.nn.stack import Backbone
 from spikeloom.observation.model import ObservationModel
+from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Streams
 from spikeloom.settings import STRICT
@@ -120,7 +124,8 @@ class GNOCCHI(Coded):
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into activity, level by level.
-        observation: Rates to counts, Poisson without history and noise. The model keeps a copy.
+        observation: Rates to counts: Poisson without history, with or without noise that neurons share. The model
+            keeps a copy.
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.
         head_plan: Optimisation of the map from latents to rates; only used for a signal of latents.
@@ -147,7 +152,7 @@ class GNOCCHI(Coded):
         prior: Literal["normal", "gaussian", "diffusion"] = "diffusion",
         schedule: NoiseSchedule = LinearBeta(),
         sampler: Sampler = DEFAULT,
-        observation: ObservationModel = ObservationModel(Poisson(), history=None, noise=None),
+        observation: ObservationModel = ObservationModel(Poisson(), history=None, noise=SharedNoise()),
         plan: Plan = Plan(updates=2000, batch=64, learning_rate=2e-3, weight_decay=1e-5, average=0.999),
         prior_plan: Plan = Plan(updates=1500, batch=64, learning_rate=2e-3, average=0.999),
         head_plan: Plan = Plan(updates=600, batch=32, learning_rate=3e-3),
@@ -159,11 +164,11 @@ class GNOCCHI(Coded):
                 f"It got n_neurons={n_neurons}, n_codes={n_codes}.",
                 "Set n_codes=48.",
             )
-        slots = {"counts": observation.counts, "history": observation.history, "noise": observation.noise}
-        if not isinstance(observation.counts, Poisson) or slots["history"] is not None or slots["noise"] is not None:
+        if not isinstance(observation.counts, Poisson) or observation.history is not None:
+            slots = {"counts": observation.counts, "history": observation.history}
             chosen = ", ".join(f"{name}={type(slot).__name__}" for name, slot in slots.items() if slot is not None)
             raise SettingError(
-                "GNOCCHI supports only Poisson counts without history and noise, because it infers no rates.",
+                "GNOCCHI supports only Poisson counts without history, because it infers no rates of hidden counts.",
                 f"Its observation model has {chosen}.",
                 "Leave observation out, or use an LDNS or LFADS.",
             )
@@ -236,9 +241,10 @@ class GNOCCHI(Coded):
         if signal.of == "latents":
             self.head = Decoder(channels, facts.n_neurons, width=64, mixed=True)
         self.space = CodeSpace(self.n_codes)
+        self.observation.build(facts.n_neurons, facts.bin_width)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
-        """Train the signal model, encoder and denoiser, the prior and the head, those that there are; see `Model`."""
+        """Train the signal model, encoder and denoiser, prior and head, and fit the noise; see `Model.stages`."""
         if (
             self.signal_settings.form == "components"
             and len({*trials.lengths, *(() if validation is None else validation.lengths)}) > 1
@@ -277,6 +283,14 @@ class GNOCCHI(Coded):
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
             self.head.start_at(self.observation.drive(mean))
             yield Stage("head", self.head, self.spiking, data, self.head_plan)
+        if self.observation.noise is not None:
+            yield Calculation("noise", {"noise": lambda: self._fit_noise(trials)})
+
+    def _fit_noise(self, trials: Trials) -> None:
+        """Fit the noise to the covariances that counts lack if they are drawn from generated rates."""
+        self.eval()
+        fake = calibration_samples(self, trials)["generated"]
+        self.observation.adapt(trials, np.asarray(fake.rates), lengths=fake.lengths, seed=CALIBRATION_SEED)
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the velocity loss, summed over valid entries, plus the codes' discrepancy for each entry."""
@@ -305,7 +319,7 @@ class GNOCCHI(Coded):
     def spiking(self, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
         """Return the Poisson loss of the counts under the rates of the head."""
         mask = batch["mask"]
-        nll = -self.observation.log_prob(batch["counts"].float(), self._drive(batch["latents"]))
+        nll = -self.observation.plain.log_prob(batch["counts"].float(), self._drive(batch["latents"]))
         return LossTerms((nll * mask[..., None]).sum(), mask.sum() * nll.shape[-1])
 
     # --- sampling -------------------------------------------------------------------------------------------------
