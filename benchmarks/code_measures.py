@@ -145,7 +145,7 @@ def measure(
     inferred = model.encode(test, progress=False).rates
     if inferred is not None and model.reads != "rates" and not np.array_equal(inferred, test.rates):
         result["unit R2, inferred rates"] = float(np.nanmedian(unit_r2(test.rates, inferred, test.mask)))
-    result |= _said(directions, coded, codes, values)
+    result |= said(directions, coded, codes, values)
     result["target error, held in"] = 100 * point_error(directions, codes, values[:, :2])
     goals = variables(unseen, NAMES)[:, :2]
     result["target error, held out"] = 100 * point_error(directions, np.asarray(held.codes), goals)
@@ -191,7 +191,7 @@ def read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, f
     }
 
 
-def _said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
+def said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
     """Compute the accuracy of variables decoded from codes, and the angles between their directions."""
     rng, result = np.random.default_rng(0), {}
     dealt = Directions.fit(rng.permutation(np.asarray(coded.codes)), variables(coded, NAMES), NAMES)

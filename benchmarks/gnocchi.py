@@ -5,13 +5,14 @@
     python benchmarks/gnocchi.py weight                # the MMD weight: orthogonality against held-out error, a figure
     python benchmarks/gnocchi.py prior                 # where codes of unconditional samples come from
     python benchmarks/gnocchi.py speed                 # training gnocchi-small, sampling 1,000 trials
+    python benchmarks/gnocchi.py stages                # core-seconds of each stage of the two-stage recipes
     python benchmarks/gnocchi.py recording TRIALS.h5 --angle angle_deg --leave 150
 
 `--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` sets the
 training seeds, and `--out` the output folder. `--latents RUN ...` first encodes all trials with trained LDNS runs (one,
-or one per seed), for `--set signal_settings.of=latents`. `--choose` evaluates on validation trials and on targets held out
-within training instead of test trials; the settings were chosen in this way. `--runs FOLDER` stores the runs of `arm`
-and loads finished ones; `--trained RUN ...` evaluates finished runs, one per seed.
+or one per seed), for `--set signal_settings.of=latents`. `--choose` evaluates on validation trials and on targets held
+out within training instead of test trials; the settings were chosen in this way. `--runs FOLDER` stores the runs of
+`arm` and loads finished ones; `--trained RUN ...` evaluates finished runs, one per seed.
 
 Data of the arm: 3,600 trials of `simulate reaching --seed 0`. Six targets are held out. Of the other trials, 80 % are
 training, 10 % validation (for choices) and 10 % test trials.
@@ -41,10 +42,21 @@ from code_recordings import left_out, measure_angles
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.disentanglement import coverage, variables
 from spikeloom.models.common.coded import Coded
-from spikeloom.recipe import load_model
+from spikeloom.recipe import load_model, read_recipe
 from spikeloom.report import figures
 from spikeloom.report.traversal import code_figure, weight_figure
 from spikeloom.trials import Trials
+
+STAGES = {
+    "GNOCCHI": ("gnocchi-small", "plan.updates", 50, 2000),
+    "prior": ("gnocchi-small", "prior_plan.updates", 50, 1500),
+    "autoencoder of LDNS": ("gnocchi-on-ldns-small", "signal_model.autoencoder_plan.updates", 5, 1500),
+    "LFADS": ("gnocchi-on-lfads-small", "signal_model.plan.updates", 5, 2000),
+}
+"""Recipe, setting, fewest timed updates and updates of the recipe, by the name of the stage."""
+
+STAGE_TRIALS = 300
+"""Number of trials for the time of an update, which depends on the batch only."""
 
 
 def arm(words: argparse.Namespace) -> None:
@@ -142,6 +154,32 @@ def speed(words: argparse.Namespace) -> None:
     print(f"1,000 trials sampled in {time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} core-seconds")
 
 
+def stages(words: argparse.Namespace) -> None:
+    """Measure core-seconds of an update of each stage, from two fits that differ in its updates; medians of rounds."""
+    train = arm_data()[0].select(slice(STAGE_TRIALS))
+    medians = {}
+    for name, (recipe, key, fewest, total) in STAGES.items():
+        spent = []
+        for _ in words.seeds:
+            pair = []
+            for updates in (fewest, 3 * fewest):
+                quick = {"plan.updates": 2, "prior_plan.updates": 2, key: updates}
+                model = read_recipe(recipe, [f"{setting}={value}" for setting, value in quick.items()]).build(
+                    train.n_neurons
+                )
+                start = time.process_time()
+                model.fit(train, seed=0, progress=False)
+                pair.append(time.process_time() - start)
+            spent.append((pair[1] - pair[0]) / (2 * fewest))
+        medians[name] = total * float(np.median(spent))
+        shown = ", ".join(f"{1000 * value:.0f}" for value in spent)
+        print(f"{name}: {shown} core-ms an update, {medians[name]:.0f} core-seconds for {total} updates", flush=True)
+    alone = medians["GNOCCHI"] + medians["prior"]
+    for first in ("autoencoder of LDNS", "LFADS"):
+        ratio = 1 + medians[first] / alone
+        print(f"with {first} as the first stage, training takes {ratio:.1f} times as long as GNOCCHI alone")
+
+
 def recording(words: argparse.Namespace) -> None:
     """Evaluate angles in codes of recorded reaches, with one angle left out, and a traversal through it."""
     every, tables = Trials.load(words.recording), []
@@ -161,7 +199,15 @@ def recording(words: argparse.Namespace) -> None:
         print(path)
 
 
-COMMANDS = {"arm": arm, "scores": scores, "weight": weight, "prior": prior, "speed": speed, "recording": recording}
+COMMANDS = {
+    "arm": arm,
+    "scores": scores,
+    "weight": weight,
+    "prior": prior,
+    "speed": speed,
+    "stages": stages,
+    "recording": recording,
+}
 
 
 def main() -> None:

@@ -305,7 +305,7 @@ def synchronous(trials=300, *, seed=0):
 
 
 def test_noise_adds_the_synchrony_that_components_do_not_have():
-    """Covariance within a bin, beyond that of the next bin, of two neurons with common spikes; it is about 2/9 in the data."""
+    """Synchrony: covariance of two neurons within a bin, less that of neighbouring bins; about 2/9 in the data."""
     data = synchronous()
 
     def synchrony(trials):
@@ -320,7 +320,9 @@ def test_noise_adds_the_synchrony_that_components_do_not_have():
         samples[noise] = fitted.sample(1000, seed=1)
     assert abs(synchrony(samples["none"])) < 0.02
     assert synchrony(samples["SharedNoise"]) > 0.5 * synchrony(data)
-    np.testing.assert_allclose(samples["SharedNoise"].rates, samples["none"].rates, atol=1e-5)  # rates are expected counts
+    np.testing.assert_allclose(
+        samples["SharedNoise"].rates, samples["none"].rates, atol=1e-5
+    )  # rates are expected counts
 
 
 def test_noise_finds_nothing_in_neurons_that_are_independent_given_their_rates():
