@@ -137,6 +137,30 @@ def without_networks(train: Trials) -> dict[str, Callable[[int], Trials]]:
     }
 
 
+def print_noise(train: Trials) -> None:
+    """Print how many directions of noise exceed their sampling error, and the correlations that are missed most."""
+    activity = fitted_activity(train, COMPONENTS)
+    rates = gaussian(activity, len(train), 1)
+    lengths = np.full(len(train), train.n_bins)
+    for rank in (8, train.n_neurons):
+        observation = ObservationModel(Poisson(), history=None, noise=SharedNoise(rank=rank))
+        observation.build(train.n_neurons, train.bin_width)
+        observation.adapt(train, rates, lengths=lengths, seed=0)
+        assert isinstance(observation.noise, SharedNoise)  # it was set two lines above
+        used = int((observation.noise.weights.abs().sum(0) > 0).sum())
+        print(f"{used} directions of noise are found, {rank} allowed")
+        streams = Streams(0, Purpose.SPIKES, 0, range(len(train)))
+        drawn = Trials(observation.draw(rates, streams, {}), train.bin_width, lengths=lengths, source="Gaussian")
+        pair = Pair(train, replace(drawn, conditions={}), train)
+        real, fake = (np.nan_to_num(side.correlation) for side in (pair.real, pair.fake))
+        first, second = np.triu_indices(len(real), 1)
+        worst = np.argsort(-np.abs(real - fake)[first, second])[:5]
+        pairs = ", ".join(
+            f"{real[i, j]:.2f} ({fake[i, j]:.2f})" for i, j in zip(first[worst], second[worst], strict=True)
+        )
+        print(f"recorded correlation (generated) of the five pairs that differ most: {pairs}", flush=True)
+
+
 def trained(run: Path, n_trials: int, *, noisy: bool) -> Trials:
     """Sample from a trained model, with or without its noise."""
     model = load_model(run)
@@ -165,6 +189,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="table, CSV")
     words = parser.parse_args()
     train, validation = Trials.load(words.trials).split(0.8, seed=0)
+    print_noise(train)
     tables: dict[str, list[list[float]]] = {"training trials (noise floor)": []}
     for seed in range(DRAWS):
         rows = np.random.default_rng(seed).permutation(len(train))[: len(validation)]
