@@ -123,7 +123,7 @@ def without_networks(train: Trials) -> dict[str, Callable[[int], Trials]]:
     recorded = activity.rates(activity(*signal_of(train))).numpy()
     root = residual_root(train, activity)
     few = partial(gaussian, activity, len(train))
-    whole = partial(gaussian, activity, len(train), residual=root)
+    complete = partial(gaussian, activity, len(train), residual=root)
     name = f"Gaussian, {COMPONENTS} components"
     return {
         f"recorded components, {COMPONENTS}": lambda seed: counts_of(lambda _: recorded, train, noisy=False, seed=seed),
@@ -131,9 +131,9 @@ def without_networks(train: Trials) -> dict[str, Callable[[int], Trials]]:
         f"Gaussian, {more.components} components": lambda seed: counts_of(
             partial(gaussian, more, len(train)), train, noisy=False, seed=seed
         ),
-        f"{name}, residual": lambda seed: counts_of(whole, train, noisy=False, seed=seed),
+        f"{name}, residual": lambda seed: counts_of(complete, train, noisy=False, seed=seed),
         f"{name}, noise of 10 ms": lambda seed: counts_of(few, train, noisy=True, seed=seed),
-        f"{name}, residual and noise": lambda seed: counts_of(whole, train, noisy=True, seed=seed),
+        f"{name}, residual and noise": lambda seed: counts_of(complete, train, noisy=True, seed=seed),
     }
 
 
