@@ -196,10 +196,11 @@ class LDNS(LatentModel):
 
     def calibration_samples(self, trials: Trials) -> dict[GeneratedSource, Trials]:
         """Generate samples of the diffusion and, if there is one, of the student; see `LatentModel`."""
-        samples = calibration_samples(self, trials, sampler=self.sampler)
-        if self.distill_plan is not None:
-            samples |= {STUDENT_SOURCES[name]: fake for name, fake in calibration_samples(self, trials).items()}
-        return samples
+        samples = super().calibration_samples(trials)
+        if self.distill_plan is None:
+            return samples
+        of_diffusion = calibration_samples(self, trials, sampler=self.sampler)
+        return of_diffusion | {STUDENT_SOURCES[source]: fake for source, fake in samples.items()}
 
     # --- generating -----------------------------------------------------------------------------------------------
 
