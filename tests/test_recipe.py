@@ -86,6 +86,7 @@ def test_an_override_keeps_what_the_recipe_says():
         ("n_latents=1979-05-27", "plain value"),
         ("latents", "key=value"),
         ("=3", "key=value"),
+        ("condition=[angle_deg]", 'condition=["hand_velocity"]'),
         ("model=lfds", "LDNS"),
     ],
 )
@@ -94,6 +95,11 @@ def test_mistakes_get_one_clear_message(change, words):
         build(change)
     assert words in str(caught.value)
     assert len(caught.value.args) == 3
+
+
+def test_one_text_is_no_list_of_changes():
+    with pytest.raises(SettingError, match=r"list of texts.*Write \['n_latents=4'\]"):
+        read_recipe("ldns-tiny", "n_latents=4")
 
 
 def test_unknown_recipes_and_broken_files(tmp_path):

@@ -110,6 +110,10 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     """
     words = fspath(source)
     table = _table(words)
+    if isinstance(overrides, str):
+        raise SettingError(
+            "Changes of a recipe must be a list of texts.", f"They were the text {overrides!r}.", f"Write [{overrides!r}]."
+        )
     for change in overrides:
         _override(table, change)
     model = table.get("model")
@@ -308,8 +312,14 @@ def _override(table: dict[str, object], change: str) -> None:
         )
     try:
         value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except tomllib.TOMLDecodeError as error:
         value = text.strip()
+        if value.startswith(("[", "{")):
+            raise SettingError(
+                f"{value} is not a value in TOML.",
+                "",
+                'Text in lists and tables needs quotes, as in condition=["hand_velocity"].',
+            ) from error
     for part in path[:-1]:
         inner = table.get(part)
         if isinstance(inner, str):

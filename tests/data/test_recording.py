@@ -89,6 +89,24 @@ def test_a_window_outside_every_trial_says_what_was_observed():
         session().bin(0.1, align="go_time", window=(20.0, 21.0))
 
 
+@pytest.mark.parametrize(
+    ("width", "window", "words"),
+    [
+        (5.0, (-0.2, 0.5), r"for 5 ms give --bin-width 0\.005"),
+        (0.1, (0.5, -0.2), r"Give --window -0\.2 0\.5\."),
+        (0.2, (0.0, 0.5), r"Give --window 0 0\.6\."),
+    ],
+)
+def test_a_window_of_no_whole_number_of_bins_names_the_likely_correction(width, window, words):
+    with pytest.raises(SettingError, match=words):
+        session().bin(width, align="go_time", window=window)
+
+
+def test_bins_longer_than_all_trials_get_a_reminder_of_their_unit():
+    with pytest.raises(DataError, match=r"shorter than one bin\. Bin widths are in seconds: for 5 ms give 0\.005"):
+        session().bin(5)
+
+
 def test_without_observed_times_the_events_bound_the_recording():
     recording = session(observed=None)
     np.testing.assert_allclose(recording.intervals, [[0, 9.99]])

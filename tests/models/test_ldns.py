@@ -298,7 +298,12 @@ def test_a_condition_outside_the_training_range_is_allowed_with_a_warning(condit
 
 
 def test_bad_requests_say_what_to_do(plain):
-    for ask in (lambda: plain.sample(), lambda: plain.sample(0), lambda: plain.sample(3, n_bins=0)):
+    for ask in (
+        lambda: plain.sample(),
+        lambda: plain.sample(0),
+        lambda: plain.sample(2.5),
+        lambda: plain.sample(3, n_bins=0),
+    ):
         with pytest.raises(SettingError, match="number of trials"):
             ask()
     with pytest.raises(ConditionError, match="trained without conditions"):

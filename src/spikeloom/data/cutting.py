@@ -47,10 +47,15 @@ def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
     bins = (stop - start) / bin_width
     if not (math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK):
         enough = start + max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
+        remedy = f"Give --window {start:g} {enough:.6g}." if math.isfinite(enough) else "Give two numbers of seconds."
+        if stop < start:
+            remedy = f"Give --window {stop:g} {start:g}."
+        elif 0 < bins < 1:
+            remedy = f"Bin widths are in seconds: for {bin_width:g} ms give --bin-width {bin_width / 1000:g}."
         raise SettingError(
             "A window must end after it begins, and hold a whole number of bins.",
             f"From {start:g} to {stop:g} s there are {bins:.6g} bins of {bin_width:g} s.",
-            f"Give --window {start:g} {enough:.6g}." if math.isfinite(enough) else "Give two numbers of seconds.",
+            remedy,
         )
     return round(bins)
 

@@ -18,7 +18,7 @@ from spikeloom import clock
 from spikeloom.angles import period_of
 from spikeloom.data import binning, cutting, notes, sampling
 from spikeloom.data.cutting import Spans
-from spikeloom.data.layout import OUTSIDE, Kept, Layout, Times, lay_on_bins, lay_on_spikes
+from spikeloom.data.layout import OUTSIDE, SHORT, Kept, Layout, Times, lay_on_bins, lay_on_spikes
 from spikeloom.data.notes import (
     AngleWarning,
     DroppedTrialsWarning,
@@ -317,11 +317,11 @@ def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
         return "Give a shorter --every, or another table. "
     if align is not None:
         return f"Choose another window or alignment column ({recording.alignment_columns()}). "
-    cause = ""
+    cause = "Bin widths are in seconds: for 5 ms give 0.005. " if SHORT in kept.dropped else ""
     if OUTSIDE in kept.dropped and {"start_time", "stop_time"} <= set(recording.trial_table):
         ends = np.concatenate([recording.times("start_time"), recording.times("stop_time")])
         if np.isfinite(ends).any():
-            cause = f"The trials lie between {np.nanmin(ends):g} and {np.nanmax(ends):g} s. "
+            cause = f"{cause}The trials lie between {np.nanmin(ends):g} and {np.nanmax(ends):g} s. "
     return f"{cause}Bin around an event with --align and --window, or cut pieces with --every. "
 
 

@@ -328,9 +328,10 @@ class Trials:
         Bins at the end of a trial that do not fill a wide bin are dropped.
 
         Raises:
-            DataError: if a trial is shorter than one wide bin.
+            DataError: if the factor is no whole number, or a trial is shorter than one wide bin.
         """
-        if factor < 1 or (len(self) and factor > self.lengths.min()):
+        whole = isinstance(factor, int | np.integer)
+        if not whole or factor < 1 or (len(self) and factor > self.lengths.min()):
             raise DataError(
                 "A rebin factor must be a whole number from 1 to the bins of the shortest trial.",
                 f"It was {factor}; the shortest trial has {self.lengths.min() if len(self) else 0} bins.",

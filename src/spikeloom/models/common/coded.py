@@ -81,9 +81,9 @@ class Coded(Model, abc.ABC):
             `traversal_trial` (the row in `trials`), `traversal_along`, and those of the trial; among these, the moved
             variable has its requested value.
         """
-        if points < 1 or not np.isfinite(span).all():
+        if points < 1 or np.shape(span) != (2,) or not np.isfinite(span).all():
             raise SettingError(
-                "A traversal needs points >= 1 and a finite span.",
+                "A traversal needs points >= 1 and a span of two finite numbers.",
                 f"It got points={points}, span={span}.",
                 "Set span=(-1, 1).",
             )

@@ -127,9 +127,10 @@ def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials
         _check_like(like, facts, n_trials, n_bins)
     if codes is not None:
         number = len(codes)
-    if number is None or number < 1 or (n_bins is not None and n_bins < 1):
+    whole = all(isinstance(count, int | np.integer) for count in (number, n_bins) if count is not None)
+    if number is None or not whole or number < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(
-            "sample needs a number of trials, n_trials >= 1, and n_bins >= 1 or None.",
+            "sample needs a whole number of trials, n_trials >= 1, and a whole number n_bins >= 1 or None.",
             f"It got n_trials={n_trials}, n_bins={n_bins}.",
             "Write model.sample(n_trials=100).",
         )
