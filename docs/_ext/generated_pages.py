@@ -1,10 +1,13 @@
 """Writes the reference pages that come from the code, and the figures of the results pages from their tables.
 
+It also marks where long names may wrap in narrow windows.
+
 The pages are command line, Python API, recipes and metrics. Each lands in `docs/reference/` (not in git) before Sphinx
 reads its sources, so it is never older than the code.
 """
 
 import inspect
+import re
 import runpy
 import typing
 from pathlib import Path
@@ -27,6 +30,15 @@ PACKAGES = {
     "Figures": "spikeloom.plot",
 }
 """Sub-packages whose public names have a section on the API page, by its heading."""
+
+INLINE_CODE = re.compile(r'(?<=<span class="pre">)[^<]+(?=</span>)')
+"""A word of inline code in the HTML of a page."""
+
+AFTER_PUNCTUATION = re.compile(r"(?<=[_./=(,:|])(?=[\w&])")
+"""Places in a name where it may wrap."""
+
+OPTION = re.compile(r"--[a-z-]+")
+"""An option of the command line, which stays on one line."""
 
 
 def command_line_page() -> str:
@@ -174,8 +186,20 @@ def write_figures(_: Sphinx) -> None:
     runpy.run_path(str(PAGES.parent / "results" / "figures.py"))["write"]()
 
 
+def mark_wraps(_: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
+    """Let names in inline code wrap after punctuation, so that a narrow column does not break them within a word."""
+    del page, template, doctree
+    if "body" in context:
+        context["body"] = INLINE_CODE.sub(_with_wraps, context["body"])
+
+
+def _with_wraps(word: re.Match[str]) -> str:
+    return OPTION.sub(r'<span class="option">\g<0></span>', AFTER_PUNCTUATION.sub("<wbr>", word[0]))
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("builder-inited", write_figures)
+    app.connect("html-page-context", mark_wraps)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
