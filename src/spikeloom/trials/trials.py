@@ -330,8 +330,7 @@ class Trials:
         Raises:
             DataError: if the factor is no whole number, or a trial is shorter than one wide bin.
         """
-        whole = isinstance(factor, int | np.integer)
-        if not whole or factor < 1 or (len(self) and factor > self.lengths.min()):
+        if not isinstance(factor, int | np.integer) or factor < 1 or (len(self) and factor > self.lengths.min()):
             raise DataError(
                 "A rebin factor must be a whole number from 1 to the bins of the shortest trial.",
                 f"It was {factor}; the shortest trial has {self.lengths.min() if len(self) else 0} bins.",

@@ -127,8 +127,8 @@ def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials
         _check_like(like, facts, n_trials, n_bins)
     if codes is not None:
         number = len(codes)
-    whole = all(isinstance(count, int | np.integer) for count in (number, n_bins) if count is not None)
-    if number is None or not whole or number < 1 or (n_bins is not None and n_bins < 1):
+    counts = [count for count in (number, n_bins) if count is not None]
+    if number is None or not all(isinstance(count, int | np.integer) and count >= 1 for count in counts):
         raise SettingError(
             "sample needs a whole number of trials, n_trials >= 1, and a whole number n_bins >= 1 or None.",
             f"It got n_trials={n_trials}, n_bins={n_bins}.",
