@@ -1,11 +1,16 @@
 """Compare samplers with few evaluations, and students, with the 20 steps of the default sampler.
 
+    python benchmarks/few_steps.py runs/direction0 --data train.h5 --condition angle_deg
     python benchmarks/few_steps.py runs/direction0 runs/direction1 runs/direction2 --data train.h5 --test test.h5 \\
         --condition angle_deg --samplers UniPC:10 UniPC:8 UniPC:5 --draws 3 --out few.csv
 
-Each row of the table is a way to sample, and each column a metric against held-out test trials, under their conditions.
-The first row is the teacher, the sampler of the model. A run that was trained with a student has a row for it. The
-calibration of generated rates belongs to a sampler, so it is fitted again for each of the other samplers.
+Without test trials, the latents of each sampler are compared with those of 40 steps of the model's sampler, from the
+same noise: squared error, variance, and variance of the changes from bin to bin, each relative to 40 steps.
+
+With test trials, each row of the table is a way to sample, and each column a metric against held-out test trials, under
+their conditions. The first row is the noise floor: recorded training trials. The teacher is the sampler of the model. A
+run that was trained with a student has a row for it. The calibration of generated rates belongs to a sampler, so it is
+fitted again for each of the other samplers.
 
 All rows of a run share the noise of each draw. A row shows the difference to the teacher of the same run and draw, the
 mean over runs and draws, in standard deviations of the teacher over its draws. "largest" names the metric with the
@@ -19,6 +24,7 @@ import csv
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +36,9 @@ from spikeloom.models.common.calibration_samples import CALIBRATION_SEED, calibr
 from spikeloom.models.ldns import LDNS
 from spikeloom.recipe import choose, load_model
 from spikeloom.trials import Trials
+
+REFERENCE = 40
+"""Steps of the default sampler with which latents are compared."""
 
 TEACHER = "teacher"
 STUDENT = "student"
@@ -81,6 +90,30 @@ def rows_of(
             yield name, draw, {SECONDS: seconds, **judged(test, fake, train, condition)}
 
 
+def latent_rows(
+    model: LDNS, names: Sequence[str], train: Trials, condition: str, n_trials: int
+) -> Iterator[tuple[str, Row]]:
+    """Yield name and errors of the latents of each sampler, from the same noise as those of 40 steps."""
+    like = train.select(np.sort(np.random.default_rng(0).permutation(len(train))[:n_trials]))
+
+    def drawn(sampler: Sampler | None) -> np.ndarray:
+        fake = model.sample(like=like, condition=condition, sampler=sampler, seed=0, progress=False)
+        return np.asarray(fake.latents, np.float64)
+
+    expected = drawn(replace(model.sampler, steps=REFERENCE))
+    samplers: dict[str, Sampler | None] = {name: choose(Sampler, name) for name in names}
+    if model.distill_plan is not None:
+        samplers[STUDENT] = None
+    valid = like.mask
+    changes = valid[:, 1:] & valid[:, :-1]
+    for name, sampler in samplers.items():
+        latents = drawn(sampler)
+        error = np.square(latents - expected)[valid].mean() / expected[valid].var()
+        variance = latents[valid].var() / expected[valid].var()
+        fast = np.diff(latents, axis=1)[changes].var() / np.diff(expected, axis=1)[changes].var()
+        yield name, {"squared error / variance": error, "variance": variance, "variance of changes": fast}
+
+
 def compared(rows: Sequence[tuple[str, str, int, Row]]) -> list[dict[str, str | float]]:
     """Return the table: for each way its mean metrics, and its differences to the teacher in sd of the teacher."""
     by_key = {(run, name, draw): row for run, name, draw, row in rows}
@@ -119,13 +152,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="run folders of an LDNS")
     parser.add_argument("--data", required=True, help="training trials of the runs")
-    parser.add_argument("--test", required=True, help="held-out trials")
+    parser.add_argument("--test", help="held-out trials; without them only latents are compared")
     parser.add_argument("--condition", required=True, help="condition of the runs")
     parser.add_argument("--samplers", nargs="*", default=["UniPC:10", "UniPC:8", "UniPC:5"], help="NAME:STEPS")
     parser.add_argument("--draws", type=int, default=3, help="sets of generated trials of each row, at least 2")
-    parser.add_argument("--out", type=Path, required=True, help="table with all metrics (CSV)")
+    parser.add_argument("--trials", type=int, default=24, help="trials of which latents are compared")
+    parser.add_argument("--out", type=Path, default=Path("few.csv"), help="table with all metrics (CSV)")
     options = parser.parse_args()
     train = Trials.load(options.data)
+    if options.test is None:
+        for run in options.runs:
+            model = load_model(run)
+            assert isinstance(model, LDNS)
+            for name, row in latent_rows(model, options.samplers, train, options.condition, options.trials):
+                print(f"{run} | {name} |", ", ".join(f"{key} {value:.4f}" for key, value in row.items()), flush=True)
+        return
     test = Trials.load(options.test)
     rows = []
     for run in options.runs:

@@ -71,7 +71,7 @@ def test_a_trial_is_the_same_beside_longer_trials_that_the_diffusion_generates(s
     wide = toy_trials(4, time=40)
     counts = np.zeros((8, 40, trials.n_neurons), np.uint8)
     lengths = np.array([40, 20, 40, 12, 24, 25, 24, 30])
-    wave = np.resize(np.array(wide.behavior["wave"]), (8, 40, 1))
+    wave = 0.9 * np.resize(np.array(wide.behavior["wave"]), (8, 40, 1))
     mixed = replace(
         trials,
         counts=counts,
