@@ -70,7 +70,7 @@ def test_equal_size_whatever_comes(make):
     pair = Pair(make(trials=80, seed=1, ragged=True), make(trials=30, seed=2))
     real, fake = pair.features.trajectories
     assert len(real) == len(fake) <= 30
-    assert "on each side" in distance.sliced_wasserstein(pair).note
+    assert "in each set" in distance.sliced_wasserstein(pair).note
     assert "a classifier needs" in distance.c2st_rbf(pair).note
 
 

@@ -79,7 +79,7 @@ def test_the_bound_lies_below_the_likelihood(fitted):
         weights = []
         for _ in range(2000):
             z = mean + mine.scale * torch.from_numpy(rng.standard_normal(mean.shape)).float()
-            drive = fitted.readout(fitted.generator.factors(fitted.generator(fitted._open(z), counts[..., :0])))
+            drive = fitted.readout(fitted.generator.factors(fitted.generator(fitted._first_state(z), counts[..., :0])))
             result = fitted.observation.log_prob(counts, drive).sum((1, 2))
             weights.append(result + (prior.log_prob(z) - mine.log_prob(z)).sum(1))
         exact = (torch.stack(weights).logsumexp(0) - np.log(2000)).sum()

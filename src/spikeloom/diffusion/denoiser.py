@@ -4,8 +4,8 @@ The best estimate in mean square is the posterior mean :math:`\hat x_0 = E[x_0 \
 since :math:`\hat\varepsilon = (x - a \hat x_0) / \sigma` and the score is :math:`-\hat\varepsilon / \sigma`. So every
 denoiser returns :math:`\hat x_0`, whatever its network predicts.
 
-There are two: `NetworkDenoiser` (any backbone, a schedule, and the meaning of the backbone's output) and
-`ExactGaussian`, in closed form, with which a sampler can be tested without training.
+There are two denoisers: `NetworkDenoiser` (any backbone, a schedule, and the meaning of the backbone's output) and
+`ExactGaussian` (a closed form, with which a sampler can be tested without training).
 
 Training compares the network's output with its target. The losses of the three predictions are related by
 :math:`\|\hat v - v\|^2 = \|\hat\varepsilon - \varepsilon\|^2 / a^2
@@ -80,8 +80,8 @@ class NetworkDenoiser(Denoiser):
     def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
         """Return the estimate of the clean sample, computed from the output of the backbone."""
         signal, noise = _scales(self.schedule, level)
-        answer = self.backbone(x, level, condition, mask).to(x.dtype)
-        return clean_from(self.prediction, answer, x=x, signal_scale=signal, noise_scale=noise)
+        output = self.backbone(x, level, condition, mask).to(x.dtype)
+        return clean_from(self.prediction, output, x=x, signal_scale=signal, noise_scale=noise)
 
 
 @final
@@ -126,10 +126,10 @@ def denoising_loss(
     mask: Mask | None = None,
     huber: float | None = None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    r"""Compute the error of the network's output, with equal weight at every level.
+    r"""Return the summed error of the network's output, with equal weight at every level, and the number of entries.
 
-    Per entry the squared error :math:`e^2`, or with `huber` = b the smooth L1 loss,
-    :math:`e^2 / 2b` where :math:`|e| < b` and :math:`|e| - b / 2` elsewhere.
+    The loss of an entry (one channel in one bin) with error e is :math:`e^2`. With `huber` = b it is the smooth L1
+    loss, :math:`e^2 / 2b` for :math:`|e| < b` and :math:`|e| - b / 2` elsewhere.
 
     Args:
         denoiser: Denoiser whose network is trained.
@@ -155,8 +155,9 @@ def denoising_loss(
             f"It was {huber}.",
             "Use `None` for the squared error.",
         )
-    if mask is not None:  # filled, not multiplied: padding may hold NaN
-        clean, noise = (x.masked_fill(~mask[..., None], 0) for x in (clean, noise))
+    if mask is not None:  # fill, because padding may hold NaN and 0 * NaN is NaN
+        clean = clean.masked_fill(~mask[..., None], 0)
+        noise = noise.masked_fill(~mask[..., None], 0)
     signal_scale, noise_scale = _scales(denoiser.schedule, level)
     output = denoiser.backbone(signal_scale * clean + noise_scale * noise, level, condition, mask).to(clean.dtype)
     expected = target(denoiser.prediction, clean=clean, noise=noise, signal_scale=signal_scale, noise_scale=noise_scale)

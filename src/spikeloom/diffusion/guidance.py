@@ -27,8 +27,8 @@ from spikeloom.nn.condition import Condition
 class Guided(Denoiser):
     """A denoiser with another strength of its condition.
 
-    Strengths 0 and 1 cost one evaluation of the denoiser, all others one with twice the batch. Trials whose condition
-    is absent, and calls without a condition, are not guided.
+    Strengths 0 and 1 need one evaluation of the denoiser; all others need one with twice the batch. Guidance changes
+    nothing for trials whose condition is absent, and for calls without a condition.
 
     Args:
         denoiser: Denoiser that was trained with its condition left out for a part of the trials.
@@ -67,4 +67,5 @@ class Guided(Denoiser):
 
 
 def _twice(value: Tensor | None) -> Tensor | None:
+    """Return two copies of a batch, one after the other."""
     return None if value is None else torch.cat([value, value])

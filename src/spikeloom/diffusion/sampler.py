@@ -1,5 +1,8 @@
 r"""Samplers: turn noise into a sample, in few evaluations and without loss of variance.
 
+Scales a and :math:`\sigma` are those of signal and noise at a level, x is the noisy sample there, and
+:math:`\hat x_0` its clean estimate; primes mark the next level.
+
 With :math:`z = x / a` and :math:`\tau = \sigma / a` the schedule drops out: the noise of z has standard deviation
 :math:`\tau`, and a sample follows the flow :math:`dz / d\tau = (z - \hat x_0) / \tau`. With
 :math:`\lambda = -\log \tau`, half the log signal-to-noise ratio, its linear part is solved exactly:
@@ -127,6 +130,7 @@ class SamplerState:
         return self._valid(self.noise())
 
     def _valid(self, x: Tensor) -> Tensor:
+        """Return x with 0 in padding."""
         return x if self.mask is None else x.masked_fill(~self.mask[..., None], 0)
 
 
@@ -147,7 +151,7 @@ class Sampler(ABC):
     span: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Check that the levels exist."""
+        """Raise a ValueError if the schedule of levels has too few of them, or the span is invalid."""
         if self.spacing == "trailing" and self.steps > GRID:
             raise ValueError(f"trailing spacing has {GRID} levels, not {self.steps}; use spacing='even'")
         if self.span is not None and self.spacing not in SPANS:
@@ -185,11 +189,11 @@ class Sampler(ABC):
             return torch.round(falling * GRID / self.steps) / GRID
         noisiest, cleanest = self.span or SPANS[self.spacing]
         noisiest = min(noisiest, _ratio(schedule, 1.0))
-        part = torch.linspace(0, 1, self.steps, dtype=torch.float64)
+        fraction = torch.linspace(0, 1, self.steps, dtype=torch.float64)
         if self.spacing == "power":
-            ratio = (noisiest ** (1 / 7) * (1 - part) + cleanest ** (1 / 7) * part) ** 7
+            ratio = (noisiest ** (1 / 7) * (1 - fraction) + cleanest ** (1 / 7) * fraction) ** 7
         else:
-            ratio = torch.exp(math.log(noisiest) * (1 - part) + math.log(cleanest) * part)
+            ratio = torch.exp(math.log(noisiest) * (1 - fraction) + math.log(cleanest) * fraction)
         return schedule.level_of(ratio)
 
     @final
@@ -251,8 +255,9 @@ class Sampler(ABC):
 class DDPM(Sampler):
     r"""Ancestral sampling with the small variance. The LDNS paper uses it with 1000 steps.
 
-    With :math:`\alpha = (a / a')^2`: mean :math:`a' (1-\alpha)/\sigma^2 \hat x_0 + \sqrt\alpha\,\sigma'^2/\sigma^2 x`,
-    variance :math:`(1-\alpha)\sigma'^2/\sigma^2`.
+    With :math:`\alpha = (a / a')^2`, the next sample is Gaussian with mean
+    :math:`a' (1-\alpha)/\sigma^2 \hat x_0 + \sqrt\alpha\,\sigma'^2/\sigma^2 x` and variance
+    :math:`(1-\alpha)\sigma'^2/\sigma^2`.
 
     Source: Ho, Jain, Abbeel 2020, equation 7.
     """
@@ -266,9 +271,9 @@ class DDPM(Sampler):
         """Draw from the posterior of the next level, conditional on this one and on the clean estimate."""
         here, x, clean = state.past[-1]
         alpha = (here.signal / there.signal) ** 2
-        kept = (there.noise / here.noise) ** 2
-        mean = there.signal * (1 - alpha) / here.noise**2 * clean + math.sqrt(alpha) * kept * x
-        return mean + math.sqrt((1 - alpha) * kept) * state.fresh_noise()
+        noise_power_ratio = (there.noise / here.noise) ** 2
+        mean = there.signal * (1 - alpha) / here.noise**2 * clean + math.sqrt(alpha) * noise_power_ratio * x
+        return mean + math.sqrt((1 - alpha) * noise_power_ratio) * state.fresh_noise()
 
 
 @final
@@ -296,7 +301,7 @@ class DPMSolver2M(Sampler):
     spacing: Spacing = "log_snr"
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """Follow the line through the last two clean estimates to the middle of the step."""
+        """Step with the clean estimate in the middle of the step, extrapolated from the last two estimates."""
         here, x, _ = state.past[-1]
         shrink = math.exp(here.log_snr - there.log_snr)
         return there.noise / here.noise * x + there.signal * (1 - shrink) * _middle(there, state)
@@ -322,7 +327,7 @@ class SDEDPMSolver2M(Sampler):
         return True
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """Step like `DPMSolver2M`, then replace part of the noise."""
+        """Take a larger step than `DPMSolver2M`, and add fresh noise up to the scale of the next level."""
         here, x, _ = state.past[-1]
         shrink = math.exp(here.log_snr - there.log_snr)
         mean = there.noise / here.noise * shrink * x + there.signal * (1 - shrink**2) * _middle(there, state)
@@ -332,7 +337,9 @@ class SDEDPMSolver2M(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class Heun(Sampler):
-    r"""Trapezium rule, :math:`dz / d\tau = (z - \hat x_0) / \tau`: second order, two evaluations a step but the last.
+    r"""Trapezium rule for :math:`dz / d\tau = (z - \hat x_0) / \tau`, of second order.
+
+    Every step but the last needs two evaluations of the denoiser.
 
     Source: Karras, Aittala, Aila, Laine 2022, algorithm 1.
     """
@@ -351,8 +358,8 @@ class Heun(Sampler):
         tau = here.noise / here.signal
         tau_there = there.noise / there.signal
         slope = (z - clean) / tau
-        tried = z + (tau_there - tau) * slope
-        slope_there = (tried - state.estimate(there.signal * tried, there)) / tau_there
+        z_there = z + (tau_there - tau) * slope
+        slope_there = (z_there - state.estimate(there.signal * z_there, there)) / tau_there
         return there.signal * (z + (tau_there - tau) * (slope + slope_there) / 2)
 
 
@@ -376,12 +383,13 @@ class UniPC(Sampler):
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
         """Correct the sample at this level, then predict the one at the next."""
-        if len(state.past) > 1:
-            here, _, clean = state.past[-1]
-            state.past[-1] = Estimate(
-                here, _polynomial(state.past[-2], list(state.past)[-self.order - 1 :], here), clean
-            )
-        return _polynomial(state.past[-1], list(state.past)[-self.order :], there)
+        estimates = list(state.past)
+        if len(estimates) > 1:
+            here, _, clean = estimates[-1]
+            corrected = _polynomial(estimates[-2], estimates[-self.order - 1 :], here)
+            estimates[-1] = Estimate(here, corrected, clean)
+            state.past[-1] = estimates[-1]
+        return _polynomial(estimates[-1], estimates[-self.order :], there)
 
 
 DEFAULT: Sampler = UniPC(20)
@@ -395,7 +403,10 @@ def _ratio(schedule: NoiseSchedule, level: float) -> float:
 
 
 def _middle(there: StepLevel, state: SamplerState) -> Tensor:
-    """Return the clean estimate in the middle of the step, on the line in lambda through the last two, or the last."""
+    """Return the clean estimate in the middle of the step, on the line in lambda through the last two estimates.
+
+    At the first step there is only one estimate, which is returned.
+    """
     here, _, clean = state.past[-1]
     if len(state.past) == 1:
         return clean
@@ -405,17 +416,19 @@ def _middle(there: StepLevel, state: SamplerState) -> Tensor:
 
 
 def _polynomial(start: Estimate, points: list[Estimate], there: StepLevel) -> Tensor:
-    r"""Return the sample at a level, stepping from `start` along the polynomial in lambda through `points`.
+    r"""Return the sample at the level `there`, after a step of length h in lambda from `start`.
 
-    With l counted from `start`, :math:`I_k = \int_0^h e^{l-h} l^k dl` obeys :math:`I_0 = 1 - e^{-h}`,
-    :math:`I_k = h^k - k I_{k-1}`, and weights w that are exact for every power solve :math:`\sum_i w_i l_i^k = I_k`.
+    The integral of the module's formula is a weighted sum of the clean estimates of `points`. With l counted from
+    `start`, the integrals of the powers, :math:`I_k = \int_0^h e^{l-h} l^k dl`, follow from :math:`I_0 = 1 - e^{-h}`
+    and :math:`I_k = h^k - k I_{k-1}`. The weights w solve :math:`\sum_i w_i l_i^k = I_k`, so they are exact for every
+    polynomial through the points.
     """
     step = there.log_snr - start.at.log_snr
     integrals = [-math.expm1(-step)]
     for k in range(1, len(points)):
         integrals.append(step**k - k * integrals[-1])
-    away = np.array([point.at.log_snr - start.at.log_snr for point in points])
-    weights = np.linalg.solve(np.vander(away, increasing=True).T, np.array(integrals))
+    positions = np.array([point.at.log_snr - start.at.log_snr for point in points])
+    weights = np.linalg.solve(np.vander(positions, increasing=True).T, np.array(integrals))
     x = there.noise / start.at.noise * start.x
     for weight, point in zip(weights.tolist(), points, strict=True):
         x = x + there.signal * weight * point.clean

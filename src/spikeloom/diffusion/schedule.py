@@ -35,7 +35,6 @@ from spikeloom.settings import STRICT
 Prediction = Literal["noise", "clean", "velocity"]
 """Quantity that a network predicts: eps, x_0, or a eps - sigma x_0."""
 
-
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 BISECTIONS = 100
@@ -94,23 +93,27 @@ class LinearBeta(NoiseSchedule):
 
     def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
         """Return signal and noise scale at each level."""
-        total, gain, bend = _linear_beta_table(self.levels, self.start, self.end, level.device).to(level.dtype)
+        left, change, bend = _linear_beta_table(self.levels, self.start, self.end, level.device).to(level.dtype)
         position = level * self.levels
         cell = position.detach().floor().clamp(0, self.levels - 1).long()
-        part = position - cell
-        log_power = total[cell] + part * gain[cell] - part * (1 - part) / 2 * bend[cell]
+        part = position - cell  # from 0 at the left end of the cell to 1 at its right end
+        log_power = left[cell] + part * change[cell] - part * (1 - part) / 2 * bend[cell]  # log a^2
         return torch.exp(log_power / 2), torch.sqrt(-torch.expm1(log_power))
 
 
 @lru_cache(maxsize=16)
 def _linear_beta_table(levels: int, start: float, end: float, device: torch.device) -> Float[Tensor, "3 cell"]:
-    """Return, for each cell between grid points, log a^2 at its left end, its change, and the slope of that change."""
+    """Return three numbers for each cell between two grid points, which determine the parabola of log a^2 in it.
+
+    They are log a^2 at the left end, its change within the cell, and the bend: the difference of its slopes at both
+    ends, which is the derivative of log(1 - beta) along the grid.
+    """
     with torch.inference_mode(False), torch.no_grad():  # the cached tensor is used in training, too
         beta = torch.linspace(start, end, levels, dtype=torch.float64)
-        gain = torch.log1p(-beta)
-        # At most 2 gain, so that log a^2 never rises within a cell of any grid.
-        bend = (-(end - start) / (levels - 1) / (1 - beta)).clamp(min=2 * gain, max=-2 * gain)
-        return torch.stack([torch.cumsum(gain, 0) - gain, gain, bend]).to(device)
+        change = torch.log1p(-beta)
+        # The bend is limited to twice the change, so that log a^2 never rises within a cell of any grid.
+        bend = (-(end - start) / (levels - 1) / (1 - beta)).clamp(min=2 * change, max=-2 * change)
+        return torch.stack([torch.cumsum(change, 0) - change, change, bend]).to(device)
 
 
 @final
@@ -136,10 +139,10 @@ class Cosine(NoiseSchedule):
         """Return signal and noise scale at each level."""
         first = self.offset / (1 + self.offset) * math.pi / 2
         last = math.acos(self.smallest * math.cos(first))
-        turn = level * (last - first)
-        # a^2 = 1 - sin(angle - first) sin(angle + first) / cos^2 first: no cancellation near level 0.
-        power = torch.sin(turn) * torch.sin(turn + 2 * first) / math.cos(first) ** 2
-        return torch.cos(turn + first) / math.cos(first), torch.sqrt(power)
+        turn = level * (last - first)  # theta - theta_0
+        # sigma^2 = 1 - a^2 as a product, because a difference would lose digits near level 0
+        noise_power = torch.sin(turn) * torch.sin(turn + 2 * first) / math.cos(first) ** 2
+        return torch.cos(turn + first) / math.cos(first), torch.sqrt(noise_power)
 
 
 def target(
@@ -170,7 +173,7 @@ def target(
 
 def clean_from(
     prediction: Prediction,
-    answer: Float[Tensor, "*axes"],
+    output: Float[Tensor, "*axes"],
     *,
     x: Float[Tensor, "*axes"],
     signal_scale: Tensor,
@@ -178,19 +181,20 @@ def clean_from(
 ) -> Float[Tensor, "*axes"]:
     r"""Return the clean sample that follows from the output of a network.
 
-    :math:`(x - \sigma\hat\varepsilon) / a`, :math:`\hat x_0` itself, or :math:`a x - \sigma\hat v`.
+    It is :math:`(x - \sigma\hat\varepsilon) / a` for predicted noise, :math:`\hat x_0` itself for a predicted clean
+    sample, and :math:`a x - \sigma\hat v` for a predicted velocity.
 
     Args:
         prediction: Quantity that the network predicts.
-        answer: The network's output.
+        output: Output of the network.
         x: Noisy input of the network.
         signal_scale: a, broadcastable to `x`.
         noise_scale: sigma, broadcastable to `x`.
     """
     match prediction:
         case "noise":
-            return (x - noise_scale * answer) / signal_scale
+            return (x - noise_scale * output) / signal_scale
         case "clean":
-            return answer
+            return output
         case "velocity":
-            return signal_scale * x - noise_scale * answer
+            return signal_scale * x - noise_scale * output

@@ -28,18 +28,20 @@ SHIFTS = 4
 """Number of different offsets of the windows, within half a window."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Golden ratio minus 1. The fractional parts of its first n multiples are evenly spread for every n."""
+"""Golden ratio minus 1. The fractional parts of its first n multiples are spread evenly over [0, 1) for every n, so
+successive steps of a sampler have well separated offsets."""
 
 
 def first_hop(step: int, window: int) -> int:
-    """Return the bins from the beginning of the first window to that of the second, from 1 to half a window.
+    """Return the number of bins from the beginning of the first window to that of the second: 1 to half a window.
 
     Args:
         step: Step of the sampler, counted from 0.
         window: Bins of a window.
     """
     hop = max(1, window // 2)
-    return hop - int(step * GOLDEN % 1 * SHIFTS) * hop // SHIFTS
+    shift = int(step * GOLDEN % 1 * SHIFTS)  # 0, ..., SHIFTS - 1
+    return hop - shift * hop // SHIFTS
 
 
 @final

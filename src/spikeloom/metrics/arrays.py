@@ -26,6 +26,7 @@ def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np
     values = np.asarray(values, np.float32)
     if sd <= 0 or not values.size:
         return values
+    # The weight is the sum in the denominator. It is infinite outside the mask, where the result is then 0.
     if mask.all():  # one row of weights serves all trials
         weight = gaussian_filter1d(np.ones(values.shape[1], np.float32), sd, mode="constant")[None]
     else:
@@ -61,6 +62,7 @@ def rmse(x: Numbers, y: Numbers) -> float | None:
 
 
 def _finite_pairs(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
+    """Return both arrays as vectors of the entries where both are finite."""
     x = np.asarray(x, np.float64).ravel()
     y = np.asarray(y, np.float64).ravel()
     both = np.isfinite(x) & np.isfinite(y)
@@ -83,7 +85,7 @@ def correlation_matrix(second_moment: Numbers, mean: Numbers) -> Numbers:
 
 
 def above_diagonal(matrix: Numbers, items: Numbers) -> Numbers:
-    """Return the entries (i, j), i < j, of these rows and columns as one vector, in the order of `pairs_of`."""
+    """Return the entries (i, j), i < j, of a matrix with i and j among `items`, in the order of `pairs_of` (pair,)."""
     first, second = np.triu_indices(len(items), 1)
     items = np.asarray(items)
     return matrix[items[first], items[second]]
@@ -115,11 +117,11 @@ def principal_components(x: Numbers, *, components: int, rng: np.random.Generato
     if min(x.shape) <= 4 * components:
         _, _, rows = np.linalg.svd(centred, full_matrices=False)
     else:
-        basis = rng.standard_normal((x.shape[1], components + 12)).astype(x.dtype)
+        basis = rng.standard_normal((x.shape[1], components + 12)).astype(x.dtype)  # 12 more than needed, for accuracy
         for _ in range(4):
             basis, _ = np.linalg.qr(centred.T @ (centred @ basis))
-        _, _, small = np.linalg.svd(centred @ basis, full_matrices=False)
-        rows = small @ basis.T
+        _, _, rows_in_basis = np.linalg.svd(centred @ basis, full_matrices=False)
+        rows = rows_in_basis @ basis.T
     directions = rows[:components].T
     signs = np.sign(directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])])
     return directions * signs, mean

@@ -1,14 +1,16 @@
-r"""Scores of the alignment of single entries of a code with single variables: DCI, MIG, SAP.
+r"""DCI, MIG and SAP: scores of the alignment of single numbers of a code with single behavioural variables.
 
 All three scores are high if the axes of code space are the variables. The codes of a model with the prior N(0, I) are
 determined only up to a rotation. Each score is therefore computed three times: raw, after a varimax rotation fitted to
 training codes, and after a random rotation (the control); and once with codes shuffled over trials (the floor).
 
-* DCI: a regressor per variable k gives importances :math:`R_{jk} \ge 0` of code j. Disentanglement
-  :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, w the share of code j in all importance;
-  completeness the same per variable over the L codes, averaged; informativeness :math:`R^2` on other trials.
-* MIG: mutual information of code j and variable k in bins of equal mass; (largest - second) / H(variable), averaged.
-* SAP: :math:`R^2` of the best single code minus that of the second best, averaged over variables.
+* DCI: a regressor of each variable k gives an importance :math:`R_{jk} \ge 0` to number j of the code. Disentanglement
+  is :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, with the entropy H, K variables, and the share w_j
+  of number j in all importances. Completeness is the same for a variable over the L numbers of the code, averaged over
+  variables. Informativeness is :math:`R^2` on other trials.
+* MIG: the mutual information of number j and variable k in bins of equal mass; the largest one minus the second,
+  divided by the entropy of the variable, averaged over variables.
+* SAP: :math:`R^2` of the best single number of the code minus that of the second best, averaged over variables.
 
 Sources: Eastwood, Williams 2018; Chen, Li, Grosse, Duvenaud 2018; Kumar, Sattigeri, Balakrishnan 2018; METHODS 5.4.
 """
@@ -56,26 +58,30 @@ def axis_scores(
     regressor: Literal["trees", "lasso"] = "trees",
     seed: int = 0,
 ) -> dict[str, AxisScores]:
-    """Compute the scores "raw", after "varimax", after a "random" rotation, and of shuffled codes ("floor").
+    """Compute the scores of raw codes, of codes after both rotations, and of shuffled codes.
 
     Args:
         train: Codes (trial, code) and variables (trial, variable) to fit regressors and rotation on.
         test: Codes and variables of other trials, for informativeness, MIG and SAP.
         regressor: Regressor from which DCI takes its importances.
         seed: Random seed of the random rotation and of the shuffling.
+
+    Returns:
+        Scores named "raw", "varimax", "random" (rotation) and "floor" (shuffled codes).
     """
     rng = np.random.default_rng(seed)
     size = train[0].shape[1]
     random, _ = np.linalg.qr(rng.standard_normal((size, size)))
-    turns = {"raw": np.eye(size), "varimax": varimax(train[0] - train[0].mean(0)), "random": random}
+    rotations = {"raw": np.eye(size), "varimax": varimax(train[0] - train[0].mean(0)), "random": random}
     scores = {}
-    for name, turn in turns.items():
-        scores[name] = _scores((train[0] @ turn, train[1]), (test[0] @ turn, test[1]), regressor, seed)
-    dealt = [(codes[rng.permutation(len(codes))], values) for codes, values in (train, test)]
-    return scores | {"floor": _scores(dealt[0], dealt[1], regressor, seed)}
+    for name, rotation in rotations.items():
+        scores[name] = _scores((train[0] @ rotation, train[1]), (test[0] @ rotation, test[1]), regressor, seed)
+    shuffled = [(codes[rng.permutation(len(codes))], values) for codes, values in (train, test)]
+    return scores | {"floor": _scores(shuffled[0], shuffled[1], regressor, seed)}
 
 
 def _scores(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], regressor: str, seed: int) -> AxisScores:
+    """Compute the scores of codes in one orientation; see `axis_scores` for the arguments."""
     importances, r2 = _trees(train, test, seed) if regressor == "trees" else _lasso(train, test)
     disentanglement, completeness = dci_of(importances)
     return AxisScores(DCI(disentanglement, completeness, r2), mig(*test), sap(*test))
@@ -86,14 +92,18 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
     total = importances.sum()
     if total <= 0:
         return 0.0, 0.0
+    n_codes, n_variables = importances.shape
     per_code = importances.sum(1)
     per_variable = importances.sum(0)
-    codes = 1 - _entropy(importances / np.maximum(per_code, 1e-300)[:, None], 1) / np.log(max(importances.shape[1], 2))
-    named = 1 - _entropy(importances / np.maximum(per_variable, 1e-300), 0) / np.log(max(importances.shape[0], 2))
-    return float((per_code / total * codes).sum()), float(named[per_variable > 0].mean())
+    code_entropy = _entropy(importances / np.maximum(per_code, 1e-300)[:, None], 1)
+    variable_entropy = _entropy(importances / np.maximum(per_variable, 1e-300), 0)
+    disentanglement = 1 - code_entropy / np.log(max(n_variables, 2))
+    completeness = 1 - variable_entropy / np.log(max(n_codes, 2))
+    return float((per_code / total * disentanglement).sum()), float(completeness[per_variable > 0].mean())
 
 
 def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64] | np.float64:
+    """Return the entropy of shares along an axis, in nats."""
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis)
 
 
@@ -101,9 +111,9 @@ def mig(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial
     """Compute the mutual information gap: (best - second best code) / entropy of the variable, averaged."""
     gaps = []
     for value in values.T:
-        factor = _binned(value)
-        entropy = _entropy(np.bincount(factor) / len(factor), 0)
-        information = np.sort([_information(_binned(code), factor) for code in codes.T])
+        variable_bins = _binned(value)
+        entropy = _entropy(np.bincount(variable_bins) / len(variable_bins), 0)
+        information = np.sort([_information(_binned(code), variable_bins) for code in codes.T])
         second = information[-2] if len(information) > 1 else 0.0
         gaps.append((information[-1] - second) / entropy if entropy > 0 else 0.0)
     return float(np.mean(gaps))
@@ -117,11 +127,11 @@ def _binned(values: Numbers) -> Numbers:
 
 def _information(first: Numbers, second: Numbers) -> float:
     """Return the mutual information of two discrete variables in nats."""
-    table = np.zeros((first.max() + 1, second.max() + 1))
-    np.add.at(table, (first, second), 1 / len(first))
-    apart = table.sum(1, keepdims=True) * table.sum(0, keepdims=True)
-    occupied = table > 0
-    return float((table[occupied] * np.log(table[occupied] / apart[occupied])).sum())
+    joint = np.zeros((first.max() + 1, second.max() + 1))
+    np.add.at(joint, (first, second), 1 / len(first))
+    independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    occupied = joint > 0
+    return float((joint[occupied] * np.log(joint[occupied] / independent[occupied])).sum())
 
 
 def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
@@ -139,23 +149,24 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
 
     Source: Kaiser 1958; the usual singular-value iteration.
     """
-    turn = np.eye(centred.shape[1])
+    rotation = np.eye(centred.shape[1])
     before = 0.0
     for _ in range(rounds):
-        turned = centred @ turn
-        gradient = centred.T @ (turned**3 - turned * np.square(turned).mean(0))
+        rotated = centred @ rotation
+        gradient = centred.T @ (rotated**3 - rotated * np.square(rotated).mean(0))
         left, values, right = np.linalg.svd(gradient)
-        turn = left @ right
+        rotation = left @ right
         if values.sum() <= before * (1 + 1e-9):
             break
         before = values.sum()
-    return turn
+    return rotation
 
 
 def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: int) -> tuple[Numbers, float]:
     """Return importances (code, variable) of gradient-boosted trees, and their mean R^2 on other trials."""
     ensemble = _sklearn("sklearn.ensemble")
-    codes, values = (side[:MOST_TRIALS] for side in train)
+    codes = train[0][:MOST_TRIALS]
+    values = train[1][:MOST_TRIALS]
     columns = []
     r2 = []
     for k, value in enumerate(values.T):
@@ -180,6 +191,7 @@ def _lasso(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> tup
 
 
 def _sklearn(part: str) -> ModuleType:
+    """Import a module of scikit-learn, or raise an error that says how to install it."""
     from importlib import import_module
 
     try:

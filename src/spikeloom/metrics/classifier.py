@@ -1,10 +1,11 @@
 r"""Decoding a condition from spikes: linear discriminant analysis with Ledoit-Wolf shrinkage, in NumPy and SciPy.
 
-With class means :math:`\mu_c`, class shares :math:`\pi_c` and one covariance :math:`\Sigma` for all classes, a trial x
-belongs to the class of largest :math:`x' \Sigma^{-1} \mu_c - \frac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c`. There are
-often more features than trials, so the covariance of the standardised features is shrunk, :math:`(1 - s) S + s
-\frac{\mathrm{tr} S}{p} I`, with the s of least expected error (Ledoit and Wolf 2004). It has no setting to tune and
-decodes reach directions with the accuracy of larger models.
+The classes are the values of the condition. With class means :math:`\mu_c`, shares :math:`\pi_c` of the trials and one
+covariance :math:`\Sigma` for all classes, a trial with features x belongs to the class of largest
+:math:`x' \Sigma^{-1} \mu_c - \frac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c`. There are often more features than trials,
+so the covariance S of the p standardised features is shrunk, :math:`\Sigma = (1 - s) S + s \frac{\mathrm{tr} S}{p} I`,
+with the s of least expected error (`metrics.shrinkage`). The classifier has no setting to tune, and decodes reach
+directions with the accuracy of larger models.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
 
 MOST_FEATURES = 1500
-"""Largest number of features: the time of the fit grows with their third power. More neurons mean fewer pieces."""
+"""Largest number of features, because the time of the fit grows with their third power."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +43,14 @@ class Classifier:
         means /= np.maximum(1, sizes)[:, None]
         within = x - means[labels]
         covariance = within.T @ within / len(x)
-        shrink, level = ledoit_wolf(within, covariance)
-        covariance *= 1 - shrink
-        covariance[np.diag_indices_from(covariance)] += shrink * level + 1e-9
+        shrinkage, mean_variance = ledoit_wolf(within, covariance)
+        covariance *= 1 - shrinkage
+        covariance[np.diag_indices_from(covariance)] += shrinkage * mean_variance + 1e-9
         weights = cho_solve(cho_factor(covariance, overwrite_a=True), means.T)
         with np.errstate(divide="ignore"):
             prior = np.log(sizes / len(x))
         offset = prior - 0.5 * np.einsum("cf,fc->c", means, weights)
-        weights = weights / scale[:, None]
+        weights = weights / scale[:, None]  # now for features that are not standardised
         return cls(weights, offset - centre @ weights)
 
     def classify(self, features: Numbers) -> NDArray[np.int64]:
@@ -77,9 +78,8 @@ def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:
     """
     wide = statistics.wide
     lengths = statistics.wide_mask.sum(1)
-    running = np.concatenate(
-        [np.zeros_like(wide[:, :1], shape=(len(wide), 1, wide.shape[2])), np.cumsum(wide, axis=1)], axis=1
-    )
+    start = np.zeros((len(wide), 1, wide.shape[2]), wide.dtype)
+    cumulative = np.concatenate([start, np.cumsum(wide, axis=1)], axis=1)  # spikes before each wide bin
     edges = np.round(lengths[:, None] * np.linspace(0, 1, chunks + 1)[None]).astype(np.int64)
-    sums = np.diff(np.take_along_axis(running, edges[:, :, None], axis=1), axis=1)
+    sums = np.diff(np.take_along_axis(cumulative, edges[:, :, None], axis=1), axis=1)
     return np.sqrt(sums / np.maximum(1, np.diff(edges, axis=1))[:, :, None]).reshape(len(wide), -1)

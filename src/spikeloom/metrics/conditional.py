@@ -1,7 +1,7 @@
 r"""Requested conditions and conditions decoded from the spikes, trial by trial.
 
 `decoding.py` reduces this comparison to one number. This module keeps single trials, for figures and for conditions
-that no recorded trial has.
+that no recorded trial has. Results are kept by side: "real" for the recorded trials, "fake" for the generated ones.
 
 *Direction*: ridge regression from each neuron's root mean count in pieces of a trial to :math:`(\cos\theta,
 \sin\theta)`, fitted to real training trials; the decoded direction is the angle of the prediction. The regression has
@@ -17,7 +17,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom.metrics.decoding import FOLDS, Ridge, circular_error_deg, r_squared, reader, to_degrees
+from spikeloom.metrics.decoding import (
+    FOLDS,
+    Ridge,
+    circular_error_deg,
+    held_out_predictions,
+    r_squared,
+    reader,
+    to_degrees,
+)
 from spikeloom.metrics.pair import Pair
 from spikeloom.shapes import Numbers
 
@@ -43,7 +51,7 @@ class DirectionReading:
 
     @property
     def values(self) -> Numbers:
-        """Directions that either side has, in degrees."""
+        """Requested directions of both sides, sorted, in degrees."""
         return np.unique(np.round(np.concatenate([*self.requested.values()]) % 360, 6))
 
     def of(self, side: str, value: float) -> NDArray[np.int64]:
@@ -55,7 +63,10 @@ class DirectionReading:
         return circular_error_deg(self.requested[side], self.read[side])
 
     def bias(self, side: str, value: float) -> tuple[float, float] | None:
-        """Return mean decoded minus requested direction for one direction, and the circular sd, in degrees."""
+        """Return the mean of decoded minus requested direction, and its circular sd, for one requested direction.
+
+        Both are in degrees. The result is None with fewer than `FEWEST` trials of this direction.
+        """
         rows = self.of(side, value)
         if len(rows) < FEWEST:
             return None
@@ -64,9 +75,9 @@ class DirectionReading:
 
 
 def read_directions(pair: Pair) -> DirectionReading | str:
-    """Decode directions from both sides, or return the reason why this is impossible."""
+    """Decode directions from both sets, or return the reason why this is impossible."""
     teacher = pair.real_trials if pair.reference is None else pair.reference
-    names = (pair.condition or "", *pair.fake_trials.conditions)  # the label need not be the direction
+    names = (pair.condition or "", *pair.fake_trials.conditions)  # another condition may label the trials
     name = next((name for name in names if to_degrees(name) is not None and pair.was_condition(name)), "")
     factor = to_degrees(name)
     sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
@@ -81,15 +92,20 @@ def read_directions(pair: Pair) -> DirectionReading | str:
     fold = pair.rng(7).permutation(np.arange(len(teacher)) % FOLDS)
     target = _circle(requested["teacher"])
     ridge = Ridge.fit(features["teacher"], target, fold)
-    answers = {side: ridge.predict(features[side]) for side in ("real", "fake")}
-    if teacher is pair.real_trials:
-        answers["real"] = _held_out(features["real"], target, fold)
-    read = {side: np.degrees(np.arctan2(answer[:, 1], answer[:, 0])) % 360 for side, answer in answers.items()}
-    return DirectionReading(name, {side: requested[side] for side in answers}, read, _classified(pair, name, features))
+    predicted = {side: ridge.predict(features[side]) for side in ("real", "fake")}
+    if teacher is pair.real_trials:  # predictions for trials of the fit are cross-validated
+        predicted["real"] = held_out_predictions(features["real"], target, fold)
+    read = {side: np.degrees(np.arctan2(points[:, 1], points[:, 0])) % 360 for side, points in predicted.items()}
+    return DirectionReading(
+        name, {side: requested[side] for side in predicted}, read, _classified(pair, name, features)
+    )
 
 
 def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[str, NDArray[np.bool_]]:
-    """Return True where the classifier is correct; nothing if it was not fitted to this condition of other trials."""
+    """Return for each side whether the classifier is correct (trial,), side -> (trial,).
+
+    The result is empty if the classifier was fitted to another condition or to the real trials themselves.
+    """
     if pair.label_name != name or pair.labels_decoded or pair.reference is None:
         return {}
     labels_of = {"real": pair.real.labels, "fake": pair.fake.labels}
@@ -99,16 +115,8 @@ def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[
 
 
 def _circle(degrees: Numbers) -> Numbers:
+    """Return the points of directions on the unit circle (trial, 2)."""
     return np.stack([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], 1)
-
-
-def _held_out(x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> Numbers:
-    out = np.empty_like(y)
-    for part in range(FOLDS):
-        train = fold != part
-        ridge = Ridge.fit(x[train], y[train], (fold[train] + (fold[train] < part)) % FOLDS)
-        out[~train] = ridge.predict(x[~train])
-    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,9 +145,9 @@ class BehaviorReading:
         return r_squared(self.requested[side][good], self.read[side][good])
 
     def path(self, side: str, trials: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-        """Return requested and decoded paths (trial, wide time, dim): a velocity is summed over its decoded bins.
+        """Return requested and decoded paths of trials (trial, wide time, dim).
 
-        A series whose unit does not end in "/s" is returned as it is.
+        A velocity, whose unit ends in "/s", is summed over the decoded bins; another series is returned as it is.
         """
         requested = self.requested[side][trials]
         read = self.read[side][trials]
@@ -151,13 +159,15 @@ class BehaviorReading:
 
 
 def read_behavior(pair: Pair) -> BehaviorReading | str:
-    """Decode behaviour from both sides, or return the reason why this is impossible."""
+    """Decode behaviour from both sets, or return the reason why this is impossible."""
     decoder = pair.once(reader)
     if isinstance(decoder, str):
         return decoder
     sides = {"real": pair.real, "fake": pair.fake}
-    both = {side: decoder.read(statistics) for side, statistics in sides.items()}
-    requested, read = ({side: two[index] for side, two in both.items()} for index in (0, 1))
+    requested = {}
+    read = {}
+    for side, statistics in sides.items():
+        requested[side], read[side] = decoder.read(statistics)
     name = decoder.name
     unit = pair.real_trials.units[decoder.name]
     if decoder.period is not None:

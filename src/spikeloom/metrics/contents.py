@@ -1,23 +1,24 @@
-r"""Behavioural variables that codes hold, found among all columns and series of the trials, and stability of codes.
+r"""Contents of codes: the behavioural variables that can be decoded from codes (one vector per trial).
 
-Candidates are all variables of `disentanglement.variable` that are finite and vary: conditions of numbers, cosine and
-sine of angles, the numbers of vector conditions, and each dimension of a behaviour series in the last bin ("hand.0"),
-averaged over the first bins ("hand.0.start") and over the trial ("hand.0.mean"). A condition of text is one candidate:
-all its values together.
+The variables are searched among all conditions and behaviour series of the trials. Candidates are all variables of
+`disentanglement.variable` that are finite and vary: conditions of numbers, cosine and sine of angles, the numbers of
+vector conditions, and each dimension of a behaviour series in the last bin ("hand.0"), averaged over the first bins
+("hand.0.start") and over the trial ("hand.0.mean"). A condition of text is one candidate: all its values together.
 
 A ridge regression from codes is fitted to one set of trials and evaluated on another:
 
 .. math:: R^2 = 1 - \sum (v - \hat v)^2 / \sum (v - \bar v)^2, \qquad
           \mathrm{SNR} = \mathrm{Var}(\hat v) / \mathrm{Var}(v - \hat v).
 
-The chance level is the largest :math:`R^2` with codes that were exchanged between trials, of `SHUFFLES` exchanges.
+The chance level is the largest :math:`R^2` in `SHUFFLES` repetitions with codes that were exchanged between trials.
 Codes hold a variable if its :math:`R^2` exceeds the chance level and `LEAST_R2`.
 
 The direction of a variable is :math:`\mathrm{Cov}(c, v)`, the change of the code with the variable while all others
 change as they do in the trials. So two variables that always change together have an angle of 0 degrees.
 
-*Stability*: canonical correlations between the codes of two models for the same trials. Pairs of directions are fitted
-to one set of trials, with shrunk covariances, and correlated on another. They do not depend on the axes of the codes.
+The stability of codes is measured by canonical correlations between the codes of two models for the same trials. Pairs
+of directions are fitted to one set of trials, with shrunk covariances, and correlated on another. The correlations do
+not depend on the axes of the codes.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ class Content:
         name: Name of the variable, as in `disentanglement.variable`, or of a condition of text.
         r2: Fraction of its variance that a linear map of the code explains in the evaluated trials.
         chance: Largest fraction with codes that were exchanged between trials.
-        snr: Explained over residual variance.
+        snr: Ratio of explained to residual variance.
         values: Values in the evaluated trials (trial,); numbers of the sorted values for a condition of text.
         direction: Unit vector along which the code changes with the variable (code,); None for a condition of text.
     """
@@ -102,8 +103,8 @@ class Contents:
 
     def plane(self, content: Content) -> int:
         """Return the plane, from 0, whose two coordinates explain most of a variable."""
-        count = max(1, self.coordinates.shape[1] // 2)
-        planes = [self.coordinates[:, 2 * k : 2 * k + 2] for k in range(count)]
+        n_planes = max(1, self.coordinates.shape[1] // 2)
+        planes = [self.coordinates[:, 2 * k : 2 * k + 2] for k in range(n_planes)]
         targets = _columns_of(content.values, text=content.direction is None)
         return int(np.argmax([_linear_r2(plane, targets) for plane in planes]))
 
@@ -160,27 +161,30 @@ def canonical_correlations(
         tested: Codes of the two models for other trials, on which the pairs are correlated.
     """
     whitened = []
-    maps = []
+    maps = []  # from codes to whitened codes, without directions in which codes do not vary
     for codes in fitted:
         centred = np.asarray(codes, np.float64) - np.mean(codes, 0, dtype=np.float64)
         covariance = centred.T @ centred / len(centred)
-        varying = np.linalg.matrix_rank(centred, tol=LEAST_SD * np.linalg.norm(centred, 2))
+        n_varying = np.linalg.matrix_rank(centred, tol=LEAST_SD * np.linalg.norm(centred, 2))
         shrinkage, variance = ledoit_wolf(centred, covariance)
         covariance = (1 - shrinkage) * covariance + shrinkage * max(variance, 1e-12) * np.eye(len(covariance))
         values, vectors = np.linalg.eigh(covariance)
-        maps.append((vectors / np.sqrt(values))[:, len(values) - varying :])
+        maps.append((vectors / np.sqrt(values))[:, len(values) - n_varying :])
         whitened.append(centred @ maps[-1])
     left, _, right = np.linalg.svd(whitened[0].T @ whitened[1] / len(whitened[0]), full_matrices=False)
-    pairs = [np.asarray(codes) @ root @ turn for codes, root, turn in zip(tested, maps, (left, right.T), strict=True)]
-    first, second = (pair - pair.mean(0) for pair in pairs)
+    first = np.asarray(tested[0]) @ maps[0] @ left
+    second = np.asarray(tested[1]) @ maps[1] @ right.T
+    first = first - first.mean(0)
+    second = second - second.mean(0)
     scale = np.sqrt(np.square(first).sum(0) * np.square(second).sum(0))
     return (first * second).sum(0) / np.maximum(scale, 1e-300)
 
 
 def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbers]) -> Content:
-    """Decode one variable from codes."""
-    text = reference.conditions.get(name, np.zeros(0)).dtype.kind in "US"
-    fit_to, target = (_targets(part, name, reference) for part in (reference, tested))
+    """Decode one variable from codes; `codes` holds those of the reference and of the tested trials."""
+    is_text = reference.conditions.get(name, np.zeros(0)).dtype.kind in "US"
+    fit_to = _targets(reference, name, reference)
+    target = _targets(tested, name, reference)
     fold = np.arange(len(reference)) % FOLDS
     predicted = Ridge.fit(codes[0], fit_to, fold).predict(codes[1])
     rng = np.random.default_rng(0)
@@ -188,10 +192,10 @@ def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbe
     chance = max(r_squared(target, Ridge.fit(a, fit_to, fold).predict(b)) or 0.0 for a, b in exchanged)
     snr = float(predicted.var(0).sum() / max((target - predicted).var(0).sum(), 1e-300))
     direction = None
-    if not text:
+    if not is_text:
         covariance = (codes[0] - codes[0].mean(0)).T @ (fit_to[:, 0] - fit_to[:, 0].mean())
         direction = covariance / max(float(np.linalg.norm(covariance)), 1e-300)
-    values = np.unique(tested.conditions[name], return_inverse=True)[1].ravel() if text else target[:, 0]
+    values = np.unique(tested.conditions[name], return_inverse=True)[1].ravel() if is_text else target[:, 0]
     return Content(name, r_squared(target, predicted) or 0.0, chance, snr, values, direction)
 
 
@@ -224,6 +228,7 @@ def _coordinates(each: Sequence[Content], codes: Numbers) -> Numbers:
 
 
 def _columns_of(values: Numbers, *, text: bool) -> Numbers:
+    """Return the values of a variable as columns (trial, column): one, or for text one per distinct value."""
     return (values[:, None] == np.unique(values)).astype(np.float64) if text else values[:, None].astype(np.float64)
 
 

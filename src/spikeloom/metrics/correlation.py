@@ -1,13 +1,14 @@
-r"""Correlations between neurons, fast and slow.
+r"""Correlations between neurons, fast and slow, of real and of fake (generated) trials.
 
 *Pairwise correlation*: Pearson r of the counts in 20 ms bins, over all bins. It combines the effects of
 stimuli, states and fast common input. *Noise correlation*: Pearson r over trials of the trial counts, each minus the
 mean of its condition. It measures variability that two neurons share beyond the stimulus. A model without
 trial-to-trial latents cannot have it.
 
-Both are compared pair by pair (i < j): their correlation across pairs, the slope of fake on real (below 1: too weak),
-and their mean size. Neurons with fewer than 50 spikes on either side are left out. A correlation estimated from finite
-data is noisy, so even real data do not reach r = 1 or slope 1; the noise floor shows the values that they reach.
+The coefficients of all pairs of neurons (i < j) are compared: their correlation r across pairs, the slope of fake on
+real coefficients (below 1 if fake ones are too weak), and their mean size. Neurons with fewer than 50 spikes in either
+set are left out. A coefficient estimated from finite data is noisy, so even real data do not reach r = 1 or slope 1;
+the noise floor shows the values that they reach.
 """
 
 import numpy as np
@@ -23,70 +24,73 @@ FEWEST_TRIALS = 10
 
 
 def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
-    """Return the coefficients of all pairs on both sides, the neurons used, and a note with their number."""
+    """Return the coefficients of all pairs of neurons in both sets, the neurons used, and a note with their number.
+
+    Args:
+        pair: Both sets of trials.
+        kind: Attribute of `Statistics` with the matrix of coefficients, "correlation" or "noise_correlation".
+    """
     used = pair.active(ENOUGH_SPIKES)
     real = getattr(pair.real, kind)
     fake = getattr(pair.fake, kind)
     used = used[np.isfinite(np.diag(real)[used]) & np.isfinite(np.diag(fake)[used])]
-    note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes on both sides)"
+    note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes in both sets)"
     coefficients = {"real": above_diagonal(real, used), "fake": above_diagonal(fake, used), "pair": pairs_of(used)}
     return coefficients, used, note
 
 
-def _wide(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
+def _pairwise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
+    """Return `_pairs` of the pairwise correlation."""
     coefficients, used, note = _pairs(pair, "correlation")
     width = pair.real.wide_width
     return coefficients, used, note + (f"; bins of {1000 * width:g} ms" if abs(width - 0.02) > 1e-6 else "")
 
 
 def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
-    trials = min(len(pair.real.residual_counts), len(pair.fake.residual_counts))
-    if trials < FEWEST_TRIALS:
+    """Return `_pairs` of the noise correlation, without coefficients if there are too few trials."""
+    n_trials = min(len(pair.real.residual_counts), len(pair.fake.residual_counts))
+    if n_trials < FEWEST_TRIALS:
         empty: Numbers = np.empty(0)
-        return (
-            {"real": empty, "fake": empty},
-            empty,
-            f"{trials} trials whose condition has at least two trials, {FEWEST_TRIALS} needed",
-        )
+        note = f"{n_trials} trials whose condition has at least two trials, {FEWEST_TRIALS} needed"
+        return {"real": empty, "fake": empty}, empty, note
     coefficients, used, note = _pairs(pair, "noise_correlation")
     return coefficients, used, "; ".join(filter(None, (note, pair.window_note, pair.label_note)))
 
 
 def _across_pairs(coefficients: dict[str, Numbers], note: str, measure: str) -> Result:
+    """Compare the coefficients of both sets by Pearson's "r" across pairs, or by the "slope" of fake on real."""
     if len(coefficients["real"]) < 3:
         return Result(None, f"too few pairs of neurons: {note}")
-    value = (
-        pearson(coefficients["real"], coefficients["fake"])
-        if measure == "r"
-        else slope(coefficients["real"], coefficients["fake"])
-    )
+    compute = pearson if measure == "r" else slope
+    value = compute(coefficients["real"], coefficients["fake"])
     return Result(value, note if value is not None else f"the coefficients do not vary: {note}", coefficients)
 
 
 def pairwise_correlation_r(pair: Pair) -> Result:
     """Compute the correlation across pairs of the pairwise correlation in 20 ms bins."""
-    coefficients, _, note = pair.once(_wide)
+    coefficients, _, note = pair.once(_pairwise)
     return _across_pairs(coefficients, note, "r")
 
 
 def pairwise_correlation_slope(pair: Pair) -> Result:
     """Compute the slope across pairs of the fake on the real pairwise correlation; below 1, fake ones are too weak."""
-    coefficients, _, note = pair.once(_wide)
+    coefficients, _, note = pair.once(_pairwise)
     return _across_pairs(coefficients, note, "slope")
 
 
 def pairwise_correlation_rmse(pair: Pair) -> Result:
     r"""Compute the difference of pairwise correlations beyond sampling noise.
 
-    :math:`\sqrt{\max(0, \overline{\Delta r^2} - \bar v_{real} - \bar v_{fake})}`, v the variance of a coefficient over
-    resampled trials (see `Statistics.correlation_variance`): 0 for two halves of one recording, unlike the plain RMSE.
+    It is :math:`\sqrt{\max(0, \overline{\Delta r^2} - \bar v_{real} - \bar v_{fake})}`, with the difference
+    :math:`\Delta r` of the coefficients of a pair of neurons, and their sampling variances v
+    (`Statistics.correlation_variance`). Unlike the plain RMSE, it is about 0 for two halves of one recording.
     """
-    coefficients, used, note = pair.once(_wide)
+    coefficients, used, note = pair.once(_pairwise)
     if len(coefficients["real"]) < 3:
         return Result(None, f"too few pairs of neurons: {note}")
     if min(len(pair.real_trials), len(pair.fake_trials)) < FEWEST_TRIALS:
-        return Result(None, f"the sampling noise needs at least {FEWEST_TRIALS} trials on both sides")
-    noise = sum(side.once(Statistics.correlation_variance, used) for side in (pair.real, pair.fake))
+        return Result(None, f"the sampling noise needs at least {FEWEST_TRIALS} trials in both sets")
+    noise = sum(trials.once(Statistics.correlation_variance, used) for trials in (pair.real, pair.fake))
     square = float(np.mean((coefficients["real"] - coefficients["fake"]) ** 2))
     detail = {**coefficients, "squared_difference": np.array(square), "sampling_variance": np.array(noise)}
     return Result(float(np.sqrt(max(0.0, square - noise))), note, detail)
@@ -118,11 +122,12 @@ def noise_correlation_mean_difference(pair: Pair) -> Result:
 
 
 def _size(pair: Pair, *, absolute: bool) -> Result:
+    """Compare the mean noise correlation of both sets: fake / real of absolute values, or else fake - real."""
     coefficients, _, note = pair.once(_noise)
     if not len(coefficients["real"]):
         return Result(None, f"too few pairs of neurons: {note}")
     real, fake = (
-        float(np.mean(np.abs(coefficients[side]) if absolute else coefficients[side])) for side in ("real", "fake")
+        float(np.mean(np.abs(coefficients[name]) if absolute else coefficients[name])) for name in ("real", "fake")
     )
     if absolute and real <= 0:
         return Result(None, f"real trial counts do not vary: {note}")

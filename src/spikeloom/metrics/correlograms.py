@@ -3,9 +3,9 @@ r"""Auto- and cross-correlograms of many trials at once.
 With :math:`x_{kt}` the counts of a neuron minus their mean in trial k, and :math:`T_k` its bins, the autocorrelogram is
 :math:`\frac{\sum_k \sum_t x_{kt} x_{k,t+l} / \sum_k (T_k - l)}{\sum_k \sum_t x_{kt}^2 / \sum_k T_k}`. The
 cross-correlogram of two neurons is the same with two neurons and :math:`\sqrt{\mathrm{var}_i \mathrm{var}_j}` below,
-minus its expectation for shuffled trials of the second neuron, which has a closed form: the average over all pairs of
-different trials. All sums over trials are taken in the frequency domain, before the transform back to lags, so that one
-transform per trial is sufficient.
+minus its expectation for shuffled trials of the second neuron: the average over all pairs of different trials. The sum
+over these pairs is the product of the sums over trials, minus the sum over equal trials. All sums over trials are taken
+in the frequency domain, before the transform back to lags, so that one transform per trial is sufficient.
 """
 
 import numpy as np
@@ -33,14 +33,14 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
         lags that no trial has.
     """
     lengths = trials.lengths
-    neurons = trials.n_neurons
-    size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)
-    frequencies = size // 2 + 1
+    n_neurons = trials.n_neurons
+    size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)  # padded, so that lags do not wrap around
+    n_frequencies = size // 2 + 1
     order = np.argsort(lengths, kind="stable")
-    power = np.zeros((frequencies, neurons))
-    cross = np.zeros((frequencies, len(pairs)), complex)
-    summed = np.zeros((frequencies, neurons), complex)
-    step = max(1, BLOCK // max(1, 2 * size * neurons))
+    power = np.zeros((n_frequencies, n_neurons))
+    cross = np.zeros((n_frequencies, len(pairs)), complex)  # summed over trials, both neurons of the same trial
+    summed = np.zeros((n_frequencies, n_neurons), complex)
+    step = max(1, BLOCK // max(1, 2 * size * n_neurons))
     for start in range(0, len(trials), step):
         rows = order[start : start + step]
         x = trials.counts[rows].astype(np.float32)
@@ -52,19 +52,32 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
         if len(pairs):
             cross += (spectrum[:, :, pairs[:, 0]].conj() * spectrum[:, :, pairs[:, 1]]).sum(0)
     shift = np.arange(-lags, lags + 1)
-    same, different = _overlaps(lengths, trials.n_bins, size, shift)
-    auto = ratio(scipy.fft.irfft(power, size, axis=0)[: lags + 1], same[lags:, None])
+    n_same, n_different = _overlaps(lengths, trials.n_bins, size, shift)
+    auto = ratio(scipy.fft.irfft(power, size, axis=0)[: lags + 1], n_same[lags:, None])
     variance = np.where(auto[0] > 1e-9, auto[0], np.nan)
     shuffled = summed[:, pairs[:, 0]].conj() * summed[:, pairs[:, 1]] - cross
-    both = [scipy.fft.irfft(part, size, axis=0)[shift] for part in (cross, shuffled)]
-    difference = ratio(both[0], same[:, None])
+    covariance = ratio(scipy.fft.irfft(cross, size, axis=0)[shift], n_same[:, None])
     if len(trials) > 1:
-        difference = difference - ratio(both[1], different[:, None])
-    return auto / variance, difference / np.sqrt(variance[pairs[:, 0]] * variance[pairs[:, 1]])
+        expected = ratio(scipy.fft.irfft(shuffled, size, axis=0)[shift], n_different[:, None])
+        covariance = covariance - expected
+    return auto / variance, covariance / np.sqrt(variance[pairs[:, 0]] * variance[pairs[:, 1]])
 
 
 def _overlaps(lengths: Numbers, time: int, size: int, shift: Numbers) -> tuple[Numbers, Numbers]:
-    """Return the overlapping bins at each shift, of each trial with itself and of ordered pairs of different trials."""
+    """Return the number of overlapping bins at each shift: of trials with themselves, and of different trials.
+
+    Args:
+        lengths: Bins of each trial.
+        time: Bins of the longest trial.
+        size: Length of the Fourier transform.
+        shift: Shifts in bins.
+
+    Returns:
+        Sum over trials of the bins in which a trial and its shifted copy overlap, and the same sum over all ordered
+        pairs of different trials; (shift,) each.
+    """
     same = np.maximum(0, lengths[:, None] - np.abs(shift)[None]).sum(0).astype(np.float64)
-    there = scipy.fft.rfft((np.arange(time)[:, None] < lengths[None]).sum(1).astype(np.float64), size)
-    return same, np.maximum(0, np.round(scipy.fft.irfft(np.abs(there) ** 2, size)[shift]) - same)
+    n_trials_with_bin = (np.arange(time)[:, None] < lengths[None]).sum(1).astype(np.float64)
+    spectrum = scipy.fft.rfft(n_trials_with_bin, size)
+    all_pairs = np.round(scipy.fft.irfft(np.abs(spectrum) ** 2, size)[shift])
+    return same, np.maximum(0, all_pairs - same)

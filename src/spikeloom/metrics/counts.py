@@ -1,9 +1,13 @@
 r"""Spike counts of single neurons and of the population: mean rates, population count, Fano factor.
 
+Metrics compare real with fake (generated) trials.
+
 The *population count* of a bin is the number of spikes of all neurons in it. It is a whole number, so its distribution
 is a histogram, p for real and q for fake bins, and needs no smoothing; adding 1e-6 before normalising keeps the
-divergences finite. The *Fano factor* of a neuron under one condition is Var/mean of its trial counts: 1 for a Poisson
-neuron with one rate, larger if the rate varies over trials.
+divergences finite.
+
+The *Fano factor* of a neuron under one condition is the variance of its trial counts divided by their mean. It is 1 for
+a Poisson neuron with one rate, and larger if the rate varies over trials.
 """
 
 import numpy as np
@@ -18,7 +22,7 @@ FLOOR = 1e-6
 """Added to each share of a histogram before it is normalised again."""
 
 FANO_MEAN = 0.3
-"""Cells (neuron, condition) with a smaller mean count are left out."""
+"""Smallest mean trial count of a neuron under a condition. Other combinations are left out of the Fano factor."""
 
 FANO_WINDOW = 0.1
 """Width of the sliding window of the Fano factor over time, in seconds."""
@@ -28,6 +32,7 @@ FANO_WINDOW = 0.1
 
 
 def _rates(pair: Pair) -> tuple[Numbers, Numbers]:
+    """Return the mean rate of each neuron, real and fake, in spikes/s."""
     return pair.real.mean_rates_hz, pair.fake.mean_rates_hz
 
 
@@ -45,7 +50,7 @@ def mean_rate_rmse(pair: Pair) -> Result:
 
 
 def mean_rate_log_r(pair: Pair) -> Result:
-    """Compute the correlation of the logarithm of the mean rate, over neurons that fire on both sides."""
+    """Compute the correlation of the logarithm of the mean rate, over neurons that fire in both sets."""
     real, fake = _rates(pair)
     used = np.flatnonzero((real > 0) & (fake > 0))
     real = np.log10(real[used])
@@ -55,10 +60,12 @@ def mean_rate_log_r(pair: Pair) -> Result:
 
 
 def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> dict[str, Numbers]:
+    """Return the detail of a result with one value per neuron; `used` holds the neurons, by default all."""
     return {"real": real, "fake": fake, "neuron": np.arange(len(real)) if used is None else used}
 
 
 def _why(value: float | None, note: str) -> str:
+    """Return the note of a correlation, with the reason if it has no value."""
     return note if value is not None else f"too few neurons, or none that differ: {note}"
 
 
@@ -81,6 +88,7 @@ def divergence(p: Numbers, q: Numbers) -> float:
 
 
 def _count_result(pair: Pair, value: float) -> Result:
+    """Return a metric of the population count with both histograms."""
     real, fake = pair.once(histograms)
     return Result(value, "", {"real": real, "fake": fake, "count": np.arange(len(real))})
 
@@ -139,10 +147,12 @@ def fano(counts: Numbers, labels: Numbers, conditions: int) -> Numbers:
 
 
 def _fano(statistics: Statistics) -> Numbers:
+    """Return the Fano factor of each neuron of one set of trials (neuron,)."""
     return fano(statistics.trial_counts, statistics.whole_labels, statistics.conditions)
 
 
 def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
+    """Return the Fano factors of the neurons that have one in both sets, and a note with their number."""
     real = pair.real.once(_fano)
     fake = pair.fake.once(_fano)
     used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
@@ -155,7 +165,11 @@ def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
 
 
 def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
-    """Return centres (s) and median Fano factor over neurons of windows of 100 ms that overlap by half."""
+    """Return the Fano factor over time, in sliding windows of 100 ms that overlap by half.
+
+    Returns:
+        Centre of each window (window,), s, and median over neurons of their Fano factors in it (window,).
+    """
     width = max(1, round(FANO_WINDOW / statistics.trials.bin_width))
     starts = range(0, statistics.window - width + 1, max(1, width // 2))
     values = []
@@ -167,7 +181,7 @@ def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
 
 
 def fano_median_ratio(pair: Pair) -> Result:
-    """Compute the median Fano factor over neurons, fake / real; details hold both sides, per neuron and over time."""
+    """Compute the median Fano factor over neurons, fake / real; details hold both sets, per neuron and over time."""
     factors, note = pair.once(_fano_pair)
     if not len(factors["neuron"]):
         return Result(None, f"no neuron and condition with two trials and enough spikes: {note}")
@@ -200,6 +214,7 @@ def fano_rmse_above(pair: Pair) -> Result:
 
 
 def _fano_rmse_of(pair: Pair, *, below: bool) -> Result:
+    """Compute `fano_rmse_below` or `fano_rmse_above`."""
     factors, _ = pair.once(_fano_pair)
     chosen = (pair.teacher.once(_fano)[factors["neuron"]] < 1) == below
     note = f"{chosen.sum()} of {pair.n_neurons} neurons"

@@ -1,14 +1,16 @@
-r"""Decoding of condition and behaviour from fake spikes, with decoders fitted to real spikes.
+r"""Decoding of condition and behaviour from fake (generated) spikes, with decoders fitted to real spikes.
 
 Decoders are fitted to the reference (real training trials) and applied to real test trials and to fake trials; the
 accuracy on fake trials should equal that on real trials. A higher accuracy means that fake trials vary less than real
-ones. Without a reference, decoders are fitted to the real trials, and their accuracy is cross-validated over five folds
-of trials.
+ones. Without a reference, decoders are fitted to the real trials, and their accuracy on these is cross-validated over
+five folds of trials.
 
-*Condition*: the linear classifier of `classifier.py`. *Behaviour*: ridge regression from smoothed activity in wide
-bins, now and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, the penalty chosen by cross-validation
-over trials; :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2` over all dimensions of the series. An angle is
-decoded on the circle: :math:`y` is its cosine and sine.
+*Condition*: the linear classifier of `classifier.py`.
+
+*Behaviour*: ridge regression from smoothed activity x in wide bins of 20 ms (`metrics.statistics`), of the present bin
+and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, with a penalty chosen by cross-validation over
+trials. :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, with sums over trials, bins and dimensions of the
+series y. If the series is an angle, :math:`y` is its cosine and sine.
 """
 
 import re
@@ -25,14 +27,19 @@ from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
 
 FOLDS = 5
+"""Number of folds of cross-validations."""
+
 HISTORY = 0.100
 """Longest lag of the inputs of the ridge regression, in seconds."""
+
 MOST_INPUTS = 150
-"""Largest number of inputs of the ridge regression; more neurons are reduced to principal components."""
+"""Largest number of inputs of the ridge regression per lag; more neurons are reduced to principal components."""
+
 PENALTIES = 10.0 ** np.arange(-5, 3)
 """Candidate penalties, relative to the mean variance of an input."""
+
 READABLE = 0.1
-"""Smallest R^2 on real trials: below it, behaviour cannot be decoded and fake trials cannot be judged."""
+"""Smallest R^2 on real trials. Below it, behaviour cannot be decoded, and fake trials cannot be evaluated by it."""
 
 
 # --- condition ----------------------------------------------------------------------------------------------------
@@ -46,26 +53,27 @@ def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
     if pair.teacher is not pair.real:
         return pair.classifier.classify(pair.chunk_features(pair.real)), fake
     folds = _folds(len(pair.real_trials), pair)
-    classes = len(pair.label_values)
-    return pair.real.once(_cross_validated_classes, folds, chunks=pair.chunks, classes=classes), fake
+    n_classes = len(pair.label_values)
+    return pair.real.once(_cross_validated_classes, folds, chunks=pair.chunks, classes=n_classes), fake
 
 
 def _cross_validated_classes(
-    side: Statistics, fold: NDArray[np.int64], *, chunks: int, classes: int
+    statistics: Statistics, fold: NDArray[np.int64], *, chunks: int, classes: int
 ) -> NDArray[np.int64]:
     """Decode the conditions of each fold of trials with a classifier fitted to the other folds."""
-    features = side.once(chunk_features, chunks=chunks)
-    labelled = side.labels >= 0
+    features = statistics.once(chunk_features, chunks=chunks)
+    labelled = statistics.labels >= 0
     decoded = np.full(len(features), -1)
     for part in range(FOLDS):
         train = labelled & (fold != part)
         if train.any() and (fold == part).any():
-            one = Classifier.fit(features[train], side.labels[train], classes)
-            decoded[fold == part] = one.classify(features[fold == part])
+            classifier = Classifier.fit(features[train], statistics.labels[train], classes)
+            decoded[fold == part] = classifier.classify(features[fold == part])
     return decoded
 
 
 def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
+    """Return the fold of each trial (trial,), at random and of equal size."""
     return pair.rng(6).permutation(np.arange(trials) % FOLDS)
 
 
@@ -76,20 +84,23 @@ def condition_accuracy(pair: Pair) -> Result:
         return Result(None, predictions)
     if pair.labels_decoded or not pair.was_condition(pair.label_name or ""):
         return Result(None, f"the generated trials were not conditioned on {pair.label_name}")
-    requested = (pair.real.labels, pair.fake.labels)
-    shares = [_agreement(labels, decoded) for labels, decoded in zip(requested, predictions, strict=True)]
-    if shares[1] is None or not shares[0]:
-        return Result(None, f"no value of {pair.label_name} on both sides can be read from the real trials")
-    tables = [
-        _confusion(labels, decoded, len(pair.label_values))
-        for labels, decoded in zip(requested, predictions, strict=True)
-    ]
-    chance = 1 / len(pair.label_values)
-    note = f"{shares[1]:.3g} against {shares[0]:.3g} of {pair.label_name} right (chance {chance:.2g})"
-    return Result(shares[1] / shares[0], note, {"real": tables[0], "fake": tables[1], "value": pair.label_values})
+    real_decoded, fake_decoded = predictions
+    real = _accuracy(pair.real.labels, real_decoded)
+    fake = _accuracy(pair.fake.labels, fake_decoded)
+    if fake is None or not real:
+        return Result(None, f"no value of {pair.label_name} in both sets can be read from the real trials")
+    n_classes = len(pair.label_values)
+    detail = {
+        "real": _confusion(pair.real.labels, real_decoded, n_classes),
+        "fake": _confusion(pair.fake.labels, fake_decoded, n_classes),
+        "value": pair.label_values,
+    }
+    note = f"{fake:.3g} against {real:.3g} of {pair.label_name} right (chance {1 / n_classes:.2g})"
+    return Result(fake / real, note, detail)
 
 
-def _agreement(labels: NDArray[np.int64], decoded: NDArray[np.int64]) -> float | None:
+def _accuracy(labels: NDArray[np.int64], decoded: NDArray[np.int64]) -> float | None:
+    """Return the fraction of trials with a known label whose decoded label is the same; None without such trials."""
     labelled = labels >= 0
     return float(np.mean(labels[labelled] == decoded[labelled])) if labelled.any() else None
 
@@ -107,16 +118,18 @@ def condition_spread(pair: Pair) -> Result:
     :math:`\frac12 \sum_c |q_c - p_c|`, with q the fractions of decoded conditions, and p the fractions of requested
     conditions, or for unconditional trials those of the real trials. It is large if the generator omits conditions.
     """
-    decoded = pair.once(_decoded)
-    if isinstance(decoded, str):
-        return Result(None, decoded)
-    wanted = pair.real.labels if pair.labels_decoded else pair.fake.labels
-    shares = [_shares(labels, len(pair.label_values)) for labels in (wanted, decoded[1])]
-    value = 0.5 * float(np.abs(shares[0] - shares[1]).sum())
-    return Result(value, pair.label_name or "", {"real": shares[0], "fake": shares[1], "value": pair.label_values})
+    predictions = pair.once(_decoded)
+    if isinstance(predictions, str):
+        return Result(None, predictions)
+    n_classes = len(pair.label_values)
+    requested = _shares(pair.real.labels if pair.labels_decoded else pair.fake.labels, n_classes)
+    decoded = _shares(predictions[1], n_classes)
+    value = 0.5 * float(np.abs(requested - decoded).sum())
+    return Result(value, pair.label_name or "", {"real": requested, "fake": decoded, "value": pair.label_values})
 
 
 def _shares(labels: NDArray[np.int64], classes: int) -> Numbers:
+    """Return the fraction of trials of each condition (condition,), among trials with a known label."""
     sizes = np.bincount(labels[labels >= 0], minlength=classes)
     return sizes / max(1, sizes.sum())
 
@@ -143,20 +156,22 @@ def condition_angle_error(pair: Pair) -> Result:
 
     The condition must be an angle in degrees or radians; see `to_degrees`.
     """
-    both = pair.once(_decoded)
+    predictions = pair.once(_decoded)
     name = pair.label_name or ""
     factor = to_degrees(name)
-    if isinstance(both, str) or factor is None or pair.label_values.dtype.kind not in "iuf":
-        return Result(None, both if isinstance(both, str) else f"{name} is not an angle")
+    if isinstance(predictions, str):
+        return Result(None, predictions)
+    if factor is None or pair.label_values.dtype.kind not in "iuf":
+        return Result(None, f"{name} is not an angle")
     if pair.labels_decoded or not pair.was_condition(name):
         return Result(None, f"the generated trials were not conditioned on {name}")
     angles = factor * pair.label_values.astype(np.float64)
     errors = []
-    for labels, decoded in zip((pair.real.labels, pair.fake.labels), both, strict=True):
+    for labels, decoded in zip((pair.real.labels, pair.fake.labels), predictions, strict=True):
         labelled = (labels >= 0) & (decoded >= 0)
         errors.append(circular_error_deg(angles[labels[labelled]], angles[decoded[labelled]]))
     if not (len(errors[0]) and len(errors[1])):
-        return Result(None, f"no value of {name} on both sides")
+        return Result(None, f"no value of {name} in both sets")
     real = float(errors[0].mean())
     fake = float(errors[1].mean())
     return Result(fake - real, f"{fake:.3g} against {real:.3g} degrees")
@@ -185,15 +200,16 @@ class Ridge:
         mean_y = y.mean(0, dtype=np.float64)
         x = x - mean_x.astype(x.dtype)
         y = y - mean_y
+        # x'x and x'y of each fold are sufficient for all fits and errors
         parts = [(x[fold == part], y[fold == part]) for part in range(FOLDS)]
-        grams = [(a.T.astype(np.float64) @ a, a.T.astype(np.float64) @ b) for a, b in parts]
-        gram = sum(part[0] for part in grams)
-        cross = sum(part[1] for part in grams)
+        moments = [(a.T.astype(np.float64) @ a, a.T.astype(np.float64) @ b) for a, b in parts]
+        gram = sum(part[0] for part in moments)
+        cross = sum(part[1] for part in moments)
         penalties = PENALTIES * max(float(np.trace(gram)) / len(gram), 1e-12)
-        error = np.zeros(len(penalties))
-        for own_gram, own_cross in grams:
-            for index, weights in enumerate(_solve(gram - own_gram, cross - own_cross, penalties)):
-                error[index] += np.vdot(weights, own_gram @ weights) - 2 * np.vdot(weights, own_cross)
+        error = np.zeros(len(penalties))  # squared error on held-out folds, apart from a constant
+        for fold_gram, fold_cross in moments:
+            for index, weights in enumerate(_solve(gram - fold_gram, cross - fold_cross, penalties)):
+                error[index] += np.vdot(weights, fold_gram @ weights) - 2 * np.vdot(weights, fold_cross)
         weights = _solve(gram, cross, penalties[[error.argmin()]])[0]
         return cls(weights, mean_y - mean_x @ weights)
 
@@ -203,10 +219,11 @@ class Ridge:
 
 
 def _solve(gram: Numbers, cross: Numbers, penalties: Numbers) -> list[Numbers]:
+    """Return the weights (x'x + penalty I)^-1 x'y for each penalty, from x'x (`gram`) and x'y (`cross`)."""
     values, vectors = np.linalg.eigh(gram)
-    turned = vectors.T @ cross
+    rotated = vectors.T @ cross
     values = np.maximum(values, 0)
-    return [vectors @ (turned / (values + penalty)[:, None]) for penalty in penalties]
+    return [vectors @ (rotated / (values + penalty)[:, None]) for penalty in penalties]
 
 
 def r_squared(y: Numbers, predicted: Numbers) -> float | None:
@@ -231,44 +248,49 @@ class Reader:
     ridge: Ridge
     project: Numbers
 
-    def read(self, side: Statistics) -> tuple[Numbers, Numbers]:
-        """Return requested and decoded behaviour in wide bins (trial, wide time, dim), with NaN in undecodable bins."""
-        series = wide_series(side, self.name, self.period)
-        read = np.full_like(series, np.nan)
-        x, _, _ = _rows(side, self.name, self.project, self.period)
-        read[_usable(side, series)] = self.ridge.predict(x) if len(x) else np.empty((0, series.shape[2]))
-        return series, read
+    def read(self, statistics: Statistics) -> tuple[Numbers, Numbers]:
+        """Return requested and decoded behaviour in wide bins (trial, wide time, dim).
+
+        Bins without enough earlier bins, or without requested behaviour, are NaN in the decoded behaviour.
+        """
+        series = wide_series(statistics, self.name, self.period)
+        decoded = np.full_like(series, np.nan)
+        x, _, _ = _regression_rows(statistics, self.name, self.project, self.period)
+        decoded[_usable(statistics, series)] = self.ridge.predict(x) if len(x) else np.empty((0, series.shape[2]))
+        return series, decoded
 
 
 def reader(pair: Pair) -> "Reader | str":
-    """Fit a decoder of a behaviour series that both sides have, or return the reason why this is impossible.
+    """Fit a decoder of a behaviour series that both sets have, or return the reason why this is impossible.
 
     Of several series, one with "vel" in its name is preferred. Bins without a number (NaN) are left out.
     """
-    teacher = pair.real_trials if pair.reference is None else pair.reference
-    names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in teacher.behavior]
+    fitted_to = pair.real_trials if pair.reference is None else pair.reference
+    names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in fitted_to.behavior]
     if not names:
         return "real and generated trials have no behaviour in common"
     names = [name for name in names if pair.was_condition(name)]
     if not names:
         return "the generated trials were not conditioned on a behaviour series"
     name = next((n for n in names if "vel" in n.lower()), names[0])
-    teach = pair.training or pair.real
-    project = _inputs(teach, pair.active(1))
+    fit_statistics = pair.training or pair.real
+    project = _inputs(fit_statistics, pair.active(1))
     if not project.shape[1]:
-        return "no neuron fires on both sides"
-    taught = np.asarray(teacher.behavior[name], np.float64)
-    period = period_of(name, teacher.units[name], taught[teacher.mask])
-    usable = [_usable(side, wide_series(side, name, period)) for side in (teach, pair.real, pair.fake)]
-    if min(bins.sum() for bins in usable) < 10 or usable[0].any(1).sum() < 2 * FOLDS:
+        return "no neuron fires in both sets"
+    series = np.asarray(fitted_to.behavior[name], np.float64)
+    period = period_of(name, fitted_to.units[name], series[fitted_to.mask])
+    sets = (fit_statistics, pair.real, pair.fake)
+    usable = [_usable(statistics, wide_series(statistics, name, period)) for statistics in sets]
+    n_fitted_trials = usable[0].any(1).sum()
+    if min(bins.sum() for bins in usable) < 10 or n_fitted_trials < 2 * FOLDS:
         return f"too few trials with {name} that last longer than {HISTORY:g} s"
-    folds = _folds(len(teacher), pair)
-    return Reader(name, period, teach.once(_fit, name, project, period, folds), project)
+    folds = _folds(len(fitted_to), pair)
+    return Reader(name, period, fit_statistics.once(_fit, name, project, period, folds), project)
 
 
-def _fit(teach: Statistics, name: str, project: Numbers, period: float | None, folds: NDArray[np.int64]) -> Ridge:
+def _fit(statistics: Statistics, name: str, project: Numbers, period: float | None, folds: NDArray[np.int64]) -> Ridge:
     """Fit the regression to the usable wide bins of these trials."""
-    x, y, trial = _rows(teach, name, project, period)
+    x, y, trial = _regression_rows(statistics, name, project, period)
     return Ridge.fit(x, y, folds[trial])
 
 
@@ -284,75 +306,87 @@ def decode_back(pair: Pair) -> Result:
     else:
         real = pair.real.once(_explained, decoder.ridge, *inputs)
     if real is None or fake is None or real < READABLE:
-        words = real if real is None else round(real, 3)
-        return Result(None, f"{decoder.name} cannot be decoded from the real trials (R2 {words})")
+        real_r2 = None if real is None else round(real, 3)
+        return Result(None, f"{decoder.name} cannot be decoded from the real trials (R2 {real_r2})")
     return Result(fake / real, f"{decoder.name}: R2 {fake:.3g} against {real:.3g}", {"r2": np.array([real, fake])})
 
 
-def _explained(side: Statistics, ridge: Ridge, name: str, project: Numbers, period: float | None) -> float | None:
-    """Compute R^2 of the behaviour of one side."""
-    x, y, _ = _rows(side, name, project, period)
+def _explained(statistics: Statistics, ridge: Ridge, name: str, project: Numbers, period: float | None) -> float | None:
+    """Compute R^2 of the behaviour of one set of trials."""
+    x, y, _ = _regression_rows(statistics, name, project, period)
     return r_squared(y, ridge.predict(x))
 
 
 def _cross_validated_r_squared(
-    side: Statistics, folds: NDArray[np.int64], name: str, project: Numbers, period: float | None
+    statistics: Statistics, folds: NDArray[np.int64], name: str, project: Numbers, period: float | None
 ) -> float | None:
     """Compute R^2 of the behaviour of each fold of trials, decoded with a regression fitted to the other folds."""
-    x, y, trial = _rows(side, name, project, period)
-    return r_squared(y, _held_out(x, y, trial, folds))
+    x, y, trial = _regression_rows(statistics, name, project, period)
+    return r_squared(y, held_out_predictions(x, y, folds[trial]))
 
 
-def _held_out(x: Numbers, y: Numbers, trial: NDArray[np.int64], folds: NDArray[np.int64]) -> Numbers:
-    """Predict each fold with a regression fitted to the other folds."""
-    out = np.empty_like(y)
-    fold = folds[trial]
+def held_out_predictions(x: Numbers, y: Numbers, fold: NDArray[np.int64]) -> Numbers:
+    """Predict the outputs of each fold with a ridge regression fitted to the other folds (row, output).
+
+    Args:
+        x: Inputs (row, input).
+        y: Outputs (row, output).
+        fold: Fold of each row.
+    """
+    predicted = np.empty_like(y)
     for part in range(FOLDS):
         train = fold != part
-        ridge = Ridge.fit(x[train], y[train], (fold[train] + (fold[train] < part)) % FOLDS)
-        out[~train] = ridge.predict(x[~train])
-    return out
+        # the other folds are renumbered 1 ... 4, over which the penalty is cross-validated; fold 0 is empty
+        inner_fold = (fold[train] + (fold[train] < part)) % FOLDS
+        ridge = Ridge.fit(x[train], y[train], inner_fold)
+        predicted[~train] = ridge.predict(x[~train])
+    return predicted
 
 
-def _inputs(side: Statistics, neurons: NDArray[np.int64]) -> Numbers:
-    """Return the matrix from neurons to inputs: these neurons, or their 150 leading principal components."""
+def _inputs(statistics: Statistics, neurons: NDArray[np.int64]) -> Numbers:
+    """Return the matrix from neurons to inputs (neuron, input).
+
+    The inputs are these neurons. If they are more than `MOST_INPUTS`, the inputs are the leading principal components
+    of all neurons.
+    """
     if len(neurons) <= MOST_INPUTS:
-        return np.eye(side.trials.n_neurons, dtype=np.float32)[:, neurons]
-    flat = side.smoothed[side.wide_mask]
+        return np.eye(statistics.trials.n_neurons, dtype=np.float32)[:, neurons]
+    flat = statistics.smoothed[statistics.wide_mask]
     _, vectors = np.linalg.eigh(np.cov(flat[:: max(1, len(flat) // 50_000)].T))
     return vectors[:, ::-1][:, :MOST_INPUTS].astype(np.float32)
 
 
-def wide_series(side: Statistics, name: str, period: float | None = None) -> Numbers:
+def wide_series(statistics: Statistics, name: str, period: float | None = None) -> Numbers:
     """Return the mean of a series, or of an angle's cosine and sine, in wide bins (trial, wide time, dim)."""
-    behavior = np.asarray(side.trials.behavior[name], np.float64)
+    behavior = np.asarray(statistics.trials.behavior[name], np.float64)
     behavior = behavior if period is None else cosine_sine(behavior, period)
-    wide = side.wide_mask.shape[1]
-    return behavior[:, : wide * side.factor].reshape(len(behavior), wide, side.factor, behavior.shape[2]).mean(2)
+    n_wide = statistics.wide_mask.shape[1]
+    factor = statistics.factor
+    return behavior[:, : n_wide * factor].reshape(len(behavior), n_wide, factor, behavior.shape[2]).mean(2)
 
 
-def _taps(side: Statistics) -> int:
-    """Return the number of wide bins that are inputs of the regression: the current one and up to 100 ms back."""
-    return max(1, round(HISTORY / side.wide_width)) + 1
+def _n_lags(statistics: Statistics) -> int:
+    """Return the number of wide bins that are inputs of the regression: the present one and up to 100 ms back."""
+    return max(1, round(HISTORY / statistics.wide_width)) + 1
 
 
-def _usable(side: Statistics, series: Numbers) -> NDArray[np.bool_]:
+def _usable(statistics: Statistics, series: Numbers) -> NDArray[np.bool_]:
     """Return True for wide bins with enough earlier bins and a finite series (trial, wide time)."""
-    usable = side.wide_mask & np.isfinite(series).all(2)
-    usable[:, : _taps(side) - 1] = False
+    usable = statistics.wide_mask & np.isfinite(series).all(2)
+    usable[:, : _n_lags(statistics) - 1] = False
     return usable
 
 
-def _rows(
-    side: Statistics, name: str, project: Numbers, period: float | None
+def _regression_rows(
+    statistics: Statistics, name: str, project: Numbers, period: float | None
 ) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
-    """Return inputs (current and up to 100 ms back), behaviour, and trial index of each usable wide bin."""
-    activity = side.smoothed @ project
-    series = wide_series(side, name, period)
-    taps = _taps(side)
-    usable = _usable(side, series)
-    if series.shape[1] < taps:
-        return np.empty((0, taps * project.shape[1])), np.empty((0, series.shape[2])), np.empty(0, np.int64)
+    """Return one row for each usable wide bin: inputs (present and up to 100 ms back), behaviour, and trial index."""
+    activity = statistics.smoothed @ project
+    series = wide_series(statistics, name, period)
+    n_lags = _n_lags(statistics)
+    usable = _usable(statistics, series)
+    if series.shape[1] < n_lags:
+        return np.empty((0, n_lags * project.shape[1])), np.empty((0, series.shape[2])), np.empty(0, np.int64)
     trial, time = np.nonzero(usable)
-    history = [activity[trial, time - lag] for lag in range(taps)]
+    history = [activity[trial, time - lag] for lag in range(n_lags)]
     return np.concatenate(history, axis=1), series[usable], trial

@@ -6,11 +6,12 @@ With codes c and variables v (columns of numbers, one per trial), centred, two l
 * decode, :math:`\hat v = W^\top c`, with the shrunk covariance :math:`\Sigma` of Ledoit and Wolf,
   :math:`W = \Sigma^{-1} \mathrm{Cov}(c, v)`: close to least squares if there are many trials.
 
-The step :math:`D (W^\top D)^{-1} e_j` moves variable j by one unit, and no other variable, as the maps predict it. But
-codes are seldom linear functions of the variables. The curved step therefore follows :math:`E[c \mid v] \approx g(v)`,
-a polynomial of second degree: :math:`c' = c + g(\hat v + \delta) - g(\hat v)`, with its linear part scaled to gain 1.
-With few trials the shrinkage of :math:`\Sigma` predicts gains above 1; these shorten no step.
-It keeps the part of the code that the variables do not explain.
+According to these maps, the straight step :math:`D (W^\top D)^{-1} e_j` moves variable j by one unit and no other
+variable. But codes are seldom linear functions of the variables. The curved step therefore follows a polynomial of
+second degree, :math:`E[c \mid v] \approx g(v)`: a change :math:`\delta` of the variables moves the code to
+:math:`c' = c + g(\hat v + \delta) - g(\hat v)`, with the linear part of g scaled so that the decoded variables change
+by :math:`\delta` (gain 1). The step keeps the part of the code that the variables do not explain. (With few trials, the
+shrinkage of :math:`\Sigma` may predict gains above 1; a step is never shortened because of these.)
 
 Linear subspaces do not depend on the axes of code space, so these measures also suit models whose codes are
 determined only up to a rotation; `metrics.axes` has scores of single axes. Values of v keep their units throughout.
@@ -33,7 +34,9 @@ from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 How = Literal["curved", "joint", "encode", "decode"]
-"""Step that moves a variable: curved, straight, the column of D, or the column of W; all have predicted gain 1."""
+"""Step that moves a variable. "curved" follows g, and "joint" is the straight step that moves no other variable.
+"encode" moves along a column of D, and "decode" along a column of W; these two may move other variables. All are scaled
+to a predicted gain of 1."""
 
 START_BINS = 5
 """Number of bins at the beginning of a trial whose mean is the start of a series."""
@@ -43,11 +46,17 @@ START_BINS = 5
 
 
 def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
-    """Return one number per trial, by name.
+    """Return the variable with this name, one number per trial.
 
-    `name` is a condition of single numbers; "name.1" the second number of a vector condition, or of a behaviour series
-    in each trial's last bin; "name.1.start" and "name.1.mean" the mean of the series over the first bins, and over the
-    trial; "name.cos" and "name.sin" those of an angle whose name ends in `_deg` or `_rad`.
+    ==================  =============================================================================================
+    name                variable
+    ==================  =============================================================================================
+    "x"                 condition x of single numbers
+    "x.1"               second number of condition x if it is a vector, or of behaviour series x in the last bin
+    "x.1.start"         mean of the second number of series x over the first five bins
+    "x.1.mean"          mean of the second number of series x over the trial
+    "x.cos", "x.sin"    cosine and sine of condition x, an angle whose name ends in `_deg` or `_rad`
+    ==================  =============================================================================================
 
     Raises:
         ConditionError: if there is no such variable, or it is not a finite number in every trial.
@@ -167,18 +176,22 @@ class Directions:
         return cls(tuple(names), mean_code, mean_value, encode, decode, covariance, linear, quadratic, sd)
 
     def steps(self, how: How = "joint") -> Float[np.ndarray, "code variable"]:
-        """Return the change of the code that moves each variable by one unit, as predicted; straight steps only."""
+        """Return the straight step of each variable: the change of the code that is predicted to move it by one unit.
+
+        For "curved" the result is the step of "joint".
+        """
         if how in ("joint", "curved"):
             return self.encode @ np.linalg.inv(self.decode.T @ self.encode)
-        column = self.encode if how == "encode" else self.decode
-        return column / (self.decode * column).sum(0)
+        columns = self.encode if how == "encode" else self.decode
+        gains = (self.decode * columns).sum(0)
+        return columns / gains
 
     def move(self, codes: Numbers, changes: Numbers, *, how: How = "curved") -> Float[np.ndarray, "trial code"]:
         """Return codes moved by changes (trial, variable) of the variables, each in its unit."""
         if how != "curved":
             return codes + changes @ self.steps(how).T
-        gain = self.decode.T @ self.linear  # its eigenvalues are below 1 where codes are noisy
-        gain = gain / max(1.0, float(np.abs(np.linalg.eigvals(gain)).max()))  # above 1 only because of the shrinkage
+        gain = self.decode.T @ self.linear  # eigenvalues are below 1 if codes are noisy
+        gain = gain / max(1.0, float(np.abs(np.linalg.eigvals(gain)).max()))  # they exceed 1 only by the shrinkage
         scaled = (self.predict(codes) - self.variable_mean) / self.variable_sd
         change_of_products = _products(scaled + changes / self.variable_sd) - _products(scaled)
         return codes + changes @ np.linalg.inv(gain).T @ self.linear.T + change_of_products @ self.quadratic.T
@@ -188,7 +201,12 @@ class Directions:
         return (codes - self.code_mean) @ self.decode + self.variable_mean
 
     def cosines(self, of: Literal["encode", "decode"] = "encode", *, whitened: bool = False) -> Numbers:
-        """Return cosines of the directions of each pair of variables; `whitened` first gives codes unit covariance."""
+        """Return the cosines between the directions of all pairs of variables (variable, variable).
+
+        Args:
+            of: Directions to compare, the columns of D ("encode") or of W ("decode").
+            whitened: Transform the directions to coordinates in which codes have unit covariance.
+        """
         columns = self.encode if of == "encode" else self.decode
         if whitened:
             values, vectors = np.linalg.eigh(self.covariance)
@@ -205,7 +223,10 @@ def _products(scaled: Numbers) -> Numbers:
 
 
 def orthogonality(cosines: Numbers) -> float:
-    """Compute the mean absolute cosine over pairs of variables; 0 is ideal, random directions have sqrt(2 / (pi L))."""
+    """Compute the mean absolute cosine over pairs of variables.
+
+    0 is ideal. Random directions of codes with L numbers have about sqrt(2 / (pi L)).
+    """
     first, second = np.triu_indices(len(cosines), 1)
     return float(np.abs(cosines[first, second]).mean())
 
@@ -214,7 +235,13 @@ def orthogonality(cosines: Numbers) -> float:
 
 
 def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[np.ndarray, " variable"]:
-    """Compute explained over residual variance of each variable, for codes of trials not used for the fit."""
+    """Compute the ratio of predicted to residual variance of each variable, for trials that were not fitted.
+
+    Args:
+        directions: Directions fitted to other trials.
+        codes: Codes (trial, code).
+        values: Variables of the same trials (trial, variable).
+    """
     predicted = directions.predict(codes)
     return predicted.var(0) / np.maximum((values - predicted).var(0), 1e-300)
 
@@ -222,22 +249,35 @@ def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[n
 def group_snr(
     directions: Directions, codes: Numbers, groups: Integer[np.ndarray, " trial"]
 ) -> Float[np.ndarray, " variable"]:
-    """Compute the variance between groups (targets) over the mean variance within, along each decode direction."""
-    along = directions.predict(codes)
+    """Compute the ratio of the variance between groups of trials to the mean variance within them, per variable.
+
+    The variances are those of the variables decoded from the codes. A group holds trials of the same target.
+    """
+    decoded = directions.predict(codes)
     group_values = np.unique(groups)
-    means = np.stack([along[groups == group].mean(0) for group in group_values])
-    within = np.stack([along[groups == group].var(0) for group in group_values])
+    means = np.stack([decoded[groups == group].mean(0) for group in group_values])
+    within = np.stack([decoded[groups == group].var(0) for group in group_values])
     return means.var(0) / np.maximum(within.mean(0), 1e-300)
 
 
 def point_error(directions: Directions, codes: Numbers, points: Numbers) -> float:
-    """Compute the mean distance between points (trial, axis) and the first variables decoded from the codes."""
+    """Compute the mean distance between points (trial, axis) and the points decoded from codes.
+
+    The first variables of `directions` must be the coordinates of the points.
+    """
     return float(np.linalg.norm(directions.predict(codes)[:, : points.shape[1]] - points, axis=1).mean())
 
 
 def unit_r2(real: Numbers, fake: Numbers, mask: Numbers) -> Float[np.ndarray, " neuron"]:
-    """Compute the fraction of each neuron's variance that activity generated from the same trials' codes explains."""
-    truth, generated = (np.asarray(x, np.float64)[mask] for x in (real, fake))
+    """Compute R² of each neuron's activity, predicted by activity generated from the codes of the same trials.
+
+    Args:
+        real: Recorded activity (trial, time, neuron).
+        fake: Generated activity (trial, time, neuron).
+        mask: True for valid bins (trial, time).
+    """
+    truth = np.asarray(real, np.float64)[mask]
+    generated = np.asarray(fake, np.float64)[mask]
     total = np.square(truth - truth.mean(0)).sum(0)
     return np.where(total > 0, 1 - np.square(generated - truth).sum(0) / np.where(total > 0, total, 1), np.nan)
 
@@ -253,6 +293,7 @@ def coverage(real: Numbers, fake: Numbers, *, neighbours: int = 5) -> float:
 
 
 def _distances(x: Numbers, y: Numbers) -> Numbers:
+    """Return the Euclidean distance of each row of x to each row of y."""
     square = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
     return np.sqrt(np.maximum(square, 0))
 
@@ -293,31 +334,34 @@ class Readout:
             lags: Lags of the inputs in seconds.
             smoothing: Standard deviation of the Gaussian in seconds; `None` uses the trials' rates instead of spikes.
         """
-        bins = tuple(range(round(history / trials.bin_width) + 1))
+        lags_in_bins = tuple(range(round(history / trials.bin_width) + 1))
         if lags is not None:
-            bins = tuple(dict.fromkeys(round(lag / trials.bin_width) for lag in lags))
+            lags_in_bins = tuple(dict.fromkeys(round(lag / trials.bin_width) for lag in lags))
         sd = None if smoothing is None else smoothing / trials.bin_width
-        blank = cls(Ridge(np.zeros(0), np.zeros(0)), bins, sd)
-        inputs = blank._inputs(trials)
+        unfitted = cls(Ridge(np.zeros(0), np.zeros(0)), lags_in_bins, sd)
+        inputs = unfitted._inputs(trials)
         mask = trials.mask
         trial = np.nonzero(mask)[0]
         series = np.asarray(trials.behavior[name], np.float64)[mask]
         finite = np.isfinite(series).all(1)
-        return replace(blank, ridge=Ridge.fit(inputs[mask][finite], series[finite], trial[finite] % FOLDS))
+        return replace(unfitted, ridge=Ridge.fit(inputs[mask][finite], series[finite], trial[finite] % FOLDS))
 
     def decode(self, trials: Trials, *, expected: bool = False) -> Float[np.ndarray, "trial time dim"]:
         """Decode the series from the trials' activity; padding holds arbitrary numbers.
 
         Args:
             trials: Real or generated trials with the neurons and bins of the fitted trials.
-            expected: Decode from rates, which are expected spikes, with a decoder fitted to spikes. The result is free
-                of the noise of generated spikes.
+            expected: Decode from the trials' rates with a decoder that was fitted to spikes. Rates are expected spikes,
+                so the result is free of the noise of generated spikes.
         """
         inputs = self._inputs(trials, expected=expected)
         return self.ridge.predict(inputs.reshape(-1, inputs.shape[2])).reshape(*inputs.shape[:2], -1)
 
     def _inputs(self, trials: Trials, *, expected: bool = False) -> Numbers:
-        """Return current and earlier activity (trial, time, lag x neuron); the first bin stands for bins before it."""
+        """Return present and earlier activity (trial, time, lag x neuron).
+
+        The first bin of a trial replaces the bins before it.
+        """
         if self.sd is not None and not expected:
             x = smooth(np.asarray(trials.counts), sd=self.sd, mask=trials.mask)
         elif trials.rates is None:
@@ -325,8 +369,8 @@ class Readout:
         else:
             rates = np.asarray(trials.rates)
             x = np.sqrt(rates) if self.sd is None else smooth(rates, sd=self.sd, mask=trials.mask)
-        at = np.arange(trials.n_bins)
-        return np.concatenate([x[:, np.maximum(at - lag, 0)] for lag in self.lags], 2)
+        bins = np.arange(trials.n_bins)
+        return np.concatenate([x[:, np.maximum(bins - lag, 0)] for lag in self.lags], 2)
 
 
 def ends(series: Float[np.ndarray, "trial time dim"], lengths: Integer[np.ndarray, " trial"]) -> Numbers:
@@ -340,11 +384,12 @@ class Movement:
     """Effect of a traversal along one variable.
 
     Args:
-        gain: Achieved over requested change of the variable, least squares through all points of all trials; 1 is
-            ideal.
-        unintended: Sum of the absolute changes of the other variables, per unit of achieved change; 0 is ideal.
-        unintended_total: The same sum for a traversal of mean size, in the variables' unit.
-        floor: Noise floor of `unintended`: unmoved codes with new noise, per unit of the same achieved change.
+        gain: Least-squares slope of the achieved on the requested change of the variable, through all points of all
+            trials; 1 is ideal.
+        unintended: Mean of the summed absolute changes of the other variables, divided by the mean absolute change of
+            the variable itself; 0 is ideal.
+        unintended_total: The numerator of `unintended`, in the variables' unit.
+        floor: Noise floor of `unintended`, from unmoved codes that were generated again with new noise.
     """
 
     gain: float
@@ -370,13 +415,14 @@ def movement(
         moved: Index of the variable that should move.
         still: Variables decoded from the unmoved codes with new noise, for the floor.
     """
-    middle = np.abs(requested).mean(1).argmin()
-    wanted = np.delete(requested - requested[middle], middle, 0)
-    change = np.delete(achieved - achieved[middle], middle, 0)
-    others = np.abs(np.delete(change, moved, 2)).sum(2).mean()
-    reached = np.abs(change[..., moved]).mean()
-    gain = float((wanted * change[..., moved]).sum() / np.square(wanted).sum())
+    unmoved = np.abs(requested).mean(1).argmin()
+    requested_change = np.delete(requested - requested[unmoved], unmoved, 0)
+    change = np.delete(achieved - achieved[unmoved], unmoved, 0)
+    change_of_others = np.abs(np.delete(change, moved, 2)).sum(2).mean()
+    change_of_moved = np.abs(change[..., moved]).mean()
+    gain = float((requested_change * change[..., moved]).sum() / np.square(requested_change).sum())
     floor = None
     if still is not None:
-        floor = float(np.abs(np.delete(still - achieved[middle], moved, 1)).sum(1).mean() / reached)
-    return Movement(gain, float(others / reached), float(others), floor)
+        noise_of_others = np.abs(np.delete(still - achieved[unmoved], moved, 1)).sum(1).mean()
+        floor = float(noise_of_others / change_of_moved)
+    return Movement(gain, float(change_of_others / change_of_moved), float(change_of_others), floor)

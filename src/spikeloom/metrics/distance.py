@@ -1,12 +1,16 @@
-r"""Distances between two sets of trials, each trial a point in the spaces of `Features`.
+r"""Distances between two sets of trials, real and fake (generated). Each trial is a point in a space of `Features`.
 
-*Dimensionality* compares covariances over bins. *Sliced Wasserstein*: the distance :math:`W_2` of one-dimensional
-projections (the distance of their sorted values), root mean square over 500 random directions. *MMD*: with the
-kernel :math:`k(x, y) = \mathrm{mean}_s\, s / (s + |x - y|^2)`, s from 0.1 to 10 times the median squared distance,
-:math:`\overline{k(x, x')} + \overline{k(y, y')} - 2 \overline{k(x, y)}` over different points: its mean is 0 if both
-sets come from one distribution, so single values can be slightly negative. *Classifier two-sample test*: accuracy of a
-classifier that is trained on four fifths of both sets and separates real from fake trials in the rest. These metrics
-are sensitive to different properties of the data.
+These metrics are sensitive to different properties of the data.
+
+* *Dimensionality* compares the covariances over bins.
+* *Sliced Wasserstein*: the distance :math:`W_2` of one-dimensional projections (the root mean square distance of their
+  sorted values), root mean square over 500 random directions.
+* *MMD*, maximum mean discrepancy: :math:`\overline{k(x, x')} + \overline{k(y, y')} - 2 \overline{k(x, y)}`, with means
+  over different points x, x' of one set and y, y' of the other, and the kernel
+  :math:`k(x, y) = \mathrm{mean}_s\, s / (s + |x - y|^2)`, s from 0.1 to 10 times the median squared distance. Its
+  expectation is 0 if both sets come from one distribution, so single values can be slightly negative.
+* *Classifier two-sample test*: accuracy of a classifier that is trained on four fifths of both sets and separates real
+  from fake trials in the rest.
 """
 
 from typing import Literal
@@ -19,15 +23,25 @@ from spikeloom.metrics.result import Result
 from spikeloom.shapes import Numbers
 
 DIRECTIONS = 500
+"""Number of random directions of the sliced Wasserstein distance."""
+
 PERMUTATIONS = 199
+"""Number of permutations for the p value of the MMD."""
+
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""Scales s of the kernel of the MMD, in units of the median squared distance."""
+
 FOLDS = 5
+"""Number of folds of the classifier two-sample tests."""
+
 FEWEST_TRIALS = 40
-"""Smallest number of trials on each side: with fewer, the accuracy of a classifier has an error above 0.06."""
+"""Smallest number of trials in each set. With fewer, the accuracy of a classifier has an error above 0.06."""
+
 NEEDS_SKLEARN = "this needs scikit-learn: pip install 'spikeloom[decoders]'"
 
 STILL = 1e-9
-"""Generated activity with a smaller variance, relative to the real one, counts as constant."""
+"""Variance of generated activity, relative to the real one, below which the activity counts as constant."""
+
 NEVER_VARIES = "the generated activity never varies"
 
 
@@ -35,7 +49,10 @@ NEVER_VARIES = "the generated activity never varies"
 
 
 def participation_ratio_ratio(pair: Pair) -> Result:
-    """Compute the participation ratio of smoothed activity, fake / real; details hold both cumulative spectra."""
+    """Compute the participation ratio (effective number of dimensions) of smoothed activity, fake / real.
+
+    The details hold the cumulative spectrum of each set: the fraction of variance in its leading dimensions.
+    """
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     covariances = pair.features.covariances
@@ -49,7 +66,7 @@ def participation_ratio_ratio(pair: Pair) -> Result:
 
 
 def subspace_captured(pair: Pair) -> Result:
-    """Compute the fraction of variance in the 10 leading real components, fake / real."""
+    """Compute the fraction of variance in the 10 leading principal components of the real trials, fake / real."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     real, fake = pair.features.covariances
@@ -109,14 +126,14 @@ def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
         first: 1 for points of the first set, 0 for the second (point, choice).
     """
     first = np.asarray(first, np.float32)
-    pull = (gram @ first).astype(np.float64)
+    sum_to_first = (gram @ first).astype(np.float64)  # of each point, over the points of the first set
     n = first.sum(0, dtype=np.float64)
     total = float(gram.sum(dtype=np.float64))
     m = len(first) - n
-    inside = np.sum(first * pull, 0)
-    across = pull.sum(0) - inside
-    outside = total - inside - 2 * across
-    return inside / (n * (n - 1)) + outside / (m * (m - 1)) - 2 * across / (n * m)
+    within_first = np.sum(first * sum_to_first, 0)
+    across = sum_to_first.sum(0) - within_first
+    within_second = total - within_first - 2 * across
+    return within_first / (n * (n - 1)) + within_second / (m * (m - 1)) - 2 * across / (n * m)
 
 
 def mmd(pair: Pair) -> Result:
@@ -124,16 +141,15 @@ def mmd(pair: Pair) -> Result:
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     points = np.concatenate(pair.features.trajectories)
-    side = np.arange(len(points)) < len(points) // 2
+    is_real = np.arange(len(points)) < len(points) // 2
     rng = pair.rng(2)
-    choices = np.stack([side, *(rng.permutation(side) for _ in range(PERMUTATIONS))], axis=1)
+    choices = np.stack([is_real, *(rng.permutation(is_real) for _ in range(PERMUTATIONS))], axis=1)
     values = unbiased_mmd(kernel(points), choices)
     p = float(np.mean(values >= values[0]))
     return Result(float(values[0]), f"p = {p:.3f} by {PERMUTATIONS} permutations; {_size(pair)}", {"p": np.array(p)})
 
 
 # --- classifier two-sample tests ----------------------------------------------------------------------------------
-
 
 Kind = Literal["logistic", "rbf", "network"]
 
@@ -146,8 +162,8 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
         second: Trials of the other set, in the same number.
         kind: Logistic regression; a support vector machine with a Gaussian kernel (C = 1, gamma = "scale"); or a
             network with one hidden layer of 32 units, L2 penalty 1, trained until its loss stops falling.
-        scaled: Standardise the features inside each fold. Principal components keep their variances, since the last
-            ones are noise.
+        scaled: Standardise the features inside each fold. Set it to False for principal components, whose last ones are
+            noise and should keep their small variance.
         seed: Random seed of the folds and of the network's weights.
 
     Raises:
@@ -173,12 +189,13 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
         ),
     }
     points = np.concatenate([first, second])
-    side = np.repeat([0, 1], [len(first), len(second)])
+    labels = np.repeat([0, 1], [len(first), len(second)])
     accuracies = []
-    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(points, side):
+    for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(points, labels):
         scaler = StandardScaler(with_mean=scaled, with_std=scaled).fit(points[train])
-        classifier = classifiers[kind]().fit(scaler.transform(points[train]), side[train])
-        accuracies.append(np.mean(classifier.predict(scaler.transform(points[test])) == side[test]))
+        classifier = classifiers[kind]().fit(scaler.transform(points[train]), labels[train])
+        predicted = classifier.predict(scaler.transform(points[test]))
+        accuracies.append(np.mean(predicted == labels[test]))
     return np.array(accuracies)
 
 
@@ -188,12 +205,12 @@ def c2st_rbf(pair: Pair) -> Result:
 
 
 def c2st_logistic(pair: Pair) -> Result:
-    """Compute the accuracy of a logistic classifier on the same components."""
+    """Compute the accuracy of a logistic classifier on 40 principal components of trials of both sets."""
     return _c2st(pair, "components", "logistic")
 
 
 def c2st_network(pair: Pair) -> Result:
-    """Compute the accuracy of a small network (one hidden layer) on the same components."""
+    """Compute the accuracy of a network with one hidden layer on 40 principal components of trials of both sets."""
     return _c2st(pair, "components", "network")
 
 
@@ -203,10 +220,11 @@ def c2st_population(pair: Pair) -> Result:
 
 
 def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
+    """Compute the accuracy of a classifier on one kind of features, "components" or "population" of `Features`."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     if pair.features.trials < FEWEST_TRIALS:
-        return Result(None, f"{pair.features.trials} trials on each side; a classifier needs {FEWEST_TRIALS}")
+        return Result(None, f"{pair.features.trials} trials in each set; a classifier needs {FEWEST_TRIALS}")
     real, fake = getattr(pair.features, kind)
     try:
         scaled = classifier != "rbf" or kind == "population"
@@ -214,9 +232,10 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
     except ImportError:
         return Result(None, NEEDS_SKLEARN)
     value = float(folds.mean())
-    twins = "worse than chance, which happens if both sides hold copies of the same trials; " if value < 0.4 else ""
-    return Result(value, twins + _size(pair), {"folds": folds})
+    warning = "worse than chance, which happens if both sets hold copies of the same trials; " if value < 0.4 else ""
+    return Result(value, warning + _size(pair), {"folds": folds})
 
 
 def _size(pair: Pair) -> str:
-    return "; ".join(filter(None, (f"{pair.features.trials} trials on each side", pair.window_note)))
+    """Return a note with the number of trials."""
+    return "; ".join(filter(None, (f"{pair.features.trials} trials in each set", pair.window_note)))

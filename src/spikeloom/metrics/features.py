@@ -1,12 +1,15 @@
 r"""Features: one vector per trial, for distances between two sets of trials.
 
-*Trajectories*: smoothed activity, z-scored by the real trials, projected on the 10 leading principal components of the
-real bins and divided by their standard deviation there, one vector per 20 ms, laid end to end. *Components*: the
-square root of smoothed activity, all bins and neurons laid end to end, projected on the leading principal components
-of both sets pooled; a basis from one set alone would separate the two sets by itself. *Population features*: statistics
-of the summed activity, independent of single neurons.
+There are three kinds of features:
 
-Sets are reduced to equal size, and to at most 1000 trials, by a random draw (see `seed`).
+* *Trajectories*. Smoothed activity in wide bins (`metrics.statistics`) is projected on the 10 leading principal
+  components of the real trials. Mean and standard deviation of neurons and components are those of the real trials, so
+  real trajectories have unit variance. All bins of a trial make up one vector.
+* *Components*. The square root of smoothed activity, all bins and neurons in one vector, is projected on the leading
+  principal components of both sets pooled. (A basis from one set alone would separate the two sets by itself.)
+* *Population features*. Statistics of the summed activity, independent of single neurons.
+
+The larger set is reduced to the size of the smaller one, and both to at most 1000 trials, by a random draw (`seed`).
 """
 
 from dataclasses import dataclass
@@ -21,21 +24,24 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
 
 MOST_TRIALS = 1000
+"""Largest number of trials of each set."""
+
 STATES = 10
 """Number of principal components of the trajectories."""
+
 COMPONENTS = 40
 """Number of principal components of trials that classifiers use."""
 
 
 @dataclass(frozen=True, eq=False)
 class Features(Once):
-    """Feature vectors of both sides.
+    """Feature vectors of both sets of trials, real and fake (generated).
 
     Args:
         real: Statistics of the real trials.
         fake: Statistics of the fake trials.
         neurons: Neurons used (neuron,); those that never vary are left out.
-        seed: Random seed of the subsets that make both sides equally large, and of random directions.
+        seed: Random seed of the subsets that make both sets equally large, and of the principal components.
     """
 
     real: Statistics
@@ -49,19 +55,19 @@ class Features(Once):
 
     @property
     def trials(self) -> int:
-        """Number of trials on each side."""
+        """Number of trials in each set."""
         return min(len(self.real.whole), len(self.fake.whole), MOST_TRIALS)
 
     def rows(self, statistics: Statistics, key: int) -> NDArray[np.int64]:
-        """Return the trials drawn from one side, in order."""
-        complete = statistics.whole
-        if len(complete) == self.trials:
-            return complete
-        return np.sort(self.rng(key).choice(complete, self.trials, replace=False))
+        """Return the indices of the trials that are drawn from one set, in order; `key` differs between the sets."""
+        full_window = statistics.whole
+        if len(full_window) == self.trials:
+            return full_window
+        return np.sort(self.rng(key).choice(full_window, self.trials, replace=False))
 
     @once_property
     def sides(self) -> tuple[tuple[Statistics, NDArray[np.int64]], tuple[Statistics, NDArray[np.int64]]]:
-        """Statistics and drawn trials of the real and of the fake side."""
+        """Statistics and drawn trials of the real and of the fake set."""
         return (self.real, self.rows(self.real, 1)), (self.fake, self.rows(self.fake, 2))
 
     @once_property
@@ -77,7 +83,7 @@ class Features(Once):
     def shortage(self) -> str:
         """Reason why there are no features, or an empty text."""
         if self.trials < 10:
-            return f"{self.trials} trials on the smaller side fill the window; at least 10 are needed"
+            return f"{self.trials} trials in the smaller set fill the window; at least 10 are needed"
         if self.real.wide_window < 2 or len(self.varying) < 2:
             return (
                 f"{self.real.wide_window} wide bins and {len(self.varying)} neurons that vary; two of each are needed"
@@ -94,7 +100,7 @@ class Features(Once):
 
     @once_property
     def covariances(self) -> tuple[Numbers, Numbers]:
-        """Covariance over bins of the smoothed activity of both sides, in units of the real deviations."""
+        """Covariance over bins of the smoothed activity of both sets, in units of the real standard deviations."""
         scale = np.outer(self.scaling[1], self.scaling[1])
         return self.real.once(_moments, self.varying)[1] / scale, self.fake.once(_moments, self.varying)[1] / scale
 
@@ -102,43 +108,45 @@ class Features(Once):
     def trajectories(self) -> tuple[Numbers, Numbers]:
         """Whitened trajectories of the leading real components (trial, wide time * component), real and fake."""
         values, vectors = np.linalg.eigh(self.covariances[0])
-        best = np.argsort(-values)[:STATES]
-        best = best[values[best] > 1e-9 * values.max()]
+        leading = np.argsort(-values)[:STATES]
+        leading = leading[values[leading] > 1e-9 * values.max()]
         mean, sd = self.scaling
-        project = (vectors[:, best] / np.sqrt(values[best]) / sd[:, None]).astype(np.float32)
-        real, fake = (self._project(*side, mean.astype(np.float32), project) for side in self.sides)
+        projection = (vectors[:, leading] / np.sqrt(values[leading]) / sd[:, None]).astype(np.float32)
+        mean = mean.astype(np.float32)
+        real, fake = (self._project(statistics, rows, mean, projection) for statistics, rows in self.sides)
         return real, fake
 
-    def _project(self, side: Statistics, rows: NDArray[np.int64], mean: Numbers, project: Numbers) -> Numbers:
-        activity = side.smoothed[rows, : side.wide_window][:, :, self.varying]
-        return ((activity - mean) @ project).reshape(len(rows), -1)
+    def _project(self, statistics: Statistics, rows: NDArray[np.int64], mean: Numbers, projection: Numbers) -> Numbers:
+        """Return the trajectories of trials in the window, minus a mean and projected (trial, time * component)."""
+        activity = statistics.smoothed[rows, : statistics.wide_window][:, :, self.varying]
+        return ((activity - mean) @ projection).reshape(len(rows), -1)
 
     # --- trials: one vector per trial -----------------------------------------------------------------------------
 
     @once_property
     def components(self) -> tuple[Numbers, Numbers]:
-        """Scores of trials on the 40 leading components of both sides pooled (trial, component)."""
-        real, fake = (trial_vectors(side, rows) for side, rows in self.sides)
+        """Scores of trials on the 40 leading components of both sets pooled (trial, component)."""
+        real, fake = (trial_vectors(statistics, rows) for statistics, rows in self.sides)
         return pooled_components(real, fake, components=COMPONENTS, rng=self.rng(3))
 
     @once_property
     def population(self) -> tuple[Numbers, Numbers]:
-        """Population features of both sides (trial, feature)."""
-        real, fake = (side.once(population_features, rows) for side, rows in self.sides)
+        """Population features of both sets (trial, feature)."""
+        real, fake = (statistics.once(population_features, rows) for statistics, rows in self.sides)
         return real, fake
 
 
-def _moments(side: Statistics, neurons: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
+def _moments(statistics: Statistics, neurons: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
     """Return mean and covariance over valid wide bins of the smoothed activity."""
-    smoothed = side.smoothed[:, :, neurons]
-    bins = max(1, int(side.wide_mask.sum()))
-    mean = smoothed.sum((0, 1), dtype=np.float64) / bins
-    return mean, second_moment(smoothed) / bins - np.outer(mean, mean)
+    smoothed = statistics.smoothed[:, :, neurons]
+    n_bins = max(1, int(statistics.wide_mask.sum()))
+    mean = smoothed.sum((0, 1), dtype=np.float64) / n_bins
+    return mean, second_moment(smoothed) / n_bins - np.outer(mean, mean)
 
 
-def trial_vectors(side: Statistics, rows: NDArray[np.int64]) -> Numbers:
+def trial_vectors(statistics: Statistics, rows: NDArray[np.int64]) -> Numbers:
     """Return the square root of the smoothed activity in the window as vectors (trial, wide time * neuron)."""
-    return np.sqrt(side.smoothed[rows, : side.wide_window]).reshape(len(rows), -1)
+    return np.sqrt(statistics.smoothed[rows, : statistics.wide_window]).reshape(len(rows), -1)
 
 
 def pooled_components(
@@ -151,35 +159,40 @@ def pooled_components(
     return scores[: len(first)], scores[len(first) :]
 
 
-def population_features(side: Statistics, rows: NDArray[np.int64]) -> Numbers:
+def population_features(statistics: Statistics, rows: NDArray[np.int64]) -> Numbers:
     """Compute features of the population count of each trial inside the window (trial, feature).
 
-    They are: mean count in ten equal pieces of the window; standard deviation of the count in bins of 1, 4 and 20 times
-    the bin width; autocovariance of the count at lags 1 to 5 bins; fraction of neurons that fired; variance over
-    neurons of the trial count; fraction of non-empty bins of a neuron with more than one spike; fraction of its spikes
-    with another spike in the next, second and third bin.
+    The features are, in this order:
+
+    * mean count in ten equal pieces of the window;
+    * standard deviation of the count in bins of 1, 4 and 20 times the bin width;
+    * autocovariance of the count at lags of 1 to 5 bins;
+    * fraction of neurons that fired;
+    * variance over neurons of the trial count;
+    * fraction with more than one spike among the non-empty bins of all neurons;
+    * fraction of these non-empty bins after which the neuron fires again in the first, second and third bin.
     """
-    window = side.window
-    counts: Numbers = side.trials.counts[rows, :window]
-    population = side.population[rows, :window].astype(np.float64)
+    window = statistics.window
+    counts: Numbers = statistics.trials.counts[rows, :window]
+    population = statistics.population[rows, :window].astype(np.float64)
     edges = np.round(np.linspace(0, window, 11)).astype(int)
-    running = np.concatenate([np.zeros((len(rows), 1)), population.cumsum(1)], axis=1)
-    pieces = np.diff(running[:, edges], axis=1) / np.maximum(1, np.diff(edges))
+    cumulative = np.concatenate([np.zeros((len(rows), 1)), population.cumsum(1)], axis=1)
+    pieces = np.diff(cumulative[:, edges], axis=1) / np.maximum(1, np.diff(edges))
     centred = population - population.mean(1, keepdims=True)
     deviations = [_blocks(population, factor).std(1) for factor in (1, 4, 20) if window // factor >= 2]
     lagged = [(centred[:, lag:] * centred[:, :-lag]).mean(1) for lag in range(1, min(6, window))]
     per_neuron = counts.sum(1, dtype=np.int32)
     fired: Numbers = counts > 0
-    events = np.maximum(1, fired.sum((1, 2)))
-    repeats = [(fired[:, lag:] & fired[:, :-lag]).sum((1, 2)) / events for lag in range(1, min(4, window))]
-    single = [(per_neuron > 0).mean(1), per_neuron.var(1), (counts > 1).sum((1, 2)) / events]
-    return np.column_stack([pieces, *deviations, *lagged, *single, *repeats])
+    n_non_empty = np.maximum(1, fired.sum((1, 2)))
+    repeats = [(fired[:, lag:] & fired[:, :-lag]).sum((1, 2)) / n_non_empty for lag in range(1, min(4, window))]
+    of_neurons = [(per_neuron > 0).mean(1), per_neuron.var(1), (counts > 1).sum((1, 2)) / n_non_empty]
+    return np.column_stack([pieces, *deviations, *lagged, *of_neurons, *repeats])
 
 
 def _blocks(values: Numbers, factor: int) -> Numbers:
-    """Return the sums of `factor` consecutive bins (trial, block)."""
-    blocks = values.shape[1] // factor
-    return values[:, : blocks * factor].reshape(len(values), blocks, factor).sum(2)
+    """Return the sums of values (trial, time) over blocks of `factor` consecutive bins (trial, block)."""
+    n_blocks = values.shape[1] // factor
+    return values[:, : n_blocks * factor].reshape(len(values), n_blocks, factor).sum(2)
 
 
 def participation_ratio(covariance: Numbers) -> float:

@@ -1,4 +1,4 @@
-"""Sums over interspike intervals, per trial and neuron, from which means and deviations of any trials follow."""
+"""Sums over interspike intervals of each trial and neuron, from which their mean and sd over any trials follow."""
 
 from dataclasses import dataclass
 
@@ -40,30 +40,31 @@ def interval_sums(counts: TrialCounts, bin_width: float, *, spread: bool) -> Int
         bin_width: Bin width in seconds.
         spread: Spread the spikes of a bin evenly inside it (LDNS protocol), instead of one event per non-empty bin.
     """
-    trials, time, neurons = counts.shape
-    rows = np.ascontiguousarray(
-        counts.transpose(2, 0, 1)
-    )  # the trials of a neuron are contiguous, so one pass orders events
-    flat = np.flatnonzero(rows)
-    row, bins = np.divmod(flat, max(time, 1))
-    position = bins.astype(np.float64)
+    n_trials, n_bins, n_neurons = counts.shape
+    # A row is one trial of one neuron. Rows lie one after the other in memory, so one pass finds all events in order.
+    by_row = np.ascontiguousarray(counts.transpose(2, 0, 1))
+    flat = np.flatnonzero(by_row)
+    row, bins = np.divmod(flat, max(n_bins, 1))
+    position = bins.astype(np.float64)  # time of an event, in bins
     if spread and int(counts.sum(dtype=np.int64)) > MOST_SPIKES:
-        return _spread_sums(row, bins, rows.ravel()[flat].astype(np.float64), bin_width, (neurons, trials))
+        return _spread_sums(row, bins, by_row.ravel()[flat].astype(np.float64), bin_width, (n_neurons, n_trials))
     if spread:
-        spikes = rows.ravel()[flat].astype(np.int64)
-        first = np.repeat(np.cumsum(spikes) - spikes, spikes)
+        spikes = by_row.ravel()[flat].astype(np.int64)
+        first_of_bin = np.repeat(np.cumsum(spikes) - spikes, spikes)  # index of the first spike in the same bin
         row = np.repeat(row, spikes)
         position = np.repeat(position, spikes)
         spikes = np.repeat(spikes, spikes)
-        position = position + (np.arange(len(row)) - first + 1) / (spikes + 1)
-    same = row[1:] == row[:-1]
-    interval = np.diff(position)[same] * bin_width
-    row = row[1:][same]
+        position = position + (np.arange(len(row)) - first_of_bin + 1) / (spikes + 1)
+    same_row = row[1:] == row[:-1]
+    interval = np.diff(position)[same_row] * bin_width
+    row = row[1:][same_row]
 
-    def add(weights: Numbers | None) -> Numbers:
-        return np.bincount(row, weights, minlength=neurons * trials).reshape(neurons, trials).T.astype(np.float64)
+    def summed(values: Numbers | None) -> Numbers:
+        """Return the sum over the intervals of each row (trial, neuron), or their number."""
+        sums = np.bincount(row, values, minlength=n_neurons * n_trials)
+        return sums.reshape(n_neurons, n_trials).T.astype(np.float64)
 
-    return IntervalSums(add(None), add(interval), add(interval**2))
+    return IntervalSums(summed(None), summed(interval), summed(interval**2))
 
 
 def _spread_sums(
@@ -73,16 +74,27 @@ def _spread_sums(
 
     A bin with c spikes has c - 1 intervals of 1 / (c + 1) bins; the interval to the next bin with spikes runs from
     the last spike, c / (c + 1) into this bin, to the first one, 1 / (c' + 1) into the other.
+
+    Args:
+        row: Trial of a neuron to which each non-empty bin belongs, counted over neurons, then trials (bin,).
+        bins: Bin of the trial (bin,).
+        spikes: Spikes of the bin (bin,).
+        bin_width: Bin width in seconds.
+        shape: Number of neurons and of trials.
     """
-    same = row[1:] == row[:-1]
-    across = (np.diff(bins) + 1 / (spikes[1:] + 1) - spikes[:-1] / (spikes[:-1] + 1))[same] * bin_width
+    same_row = row[1:] == row[:-1]
+    across = (np.diff(bins) + 1 / (spikes[1:] + 1) - spikes[:-1] / (spikes[:-1] + 1))[same_row] * bin_width
     inside = bin_width / (spikes + 1)
 
-    def add(between: Numbers | None, within: Numbers) -> Numbers:
+    def summed(across_bins: Numbers | None, inside_bins: Numbers) -> Numbers:
+        """Return the sum of both kinds of intervals over each row (trial, neuron)."""
         size = shape[0] * shape[1]
-        total = np.bincount(row[1:][same], between, minlength=size) + np.bincount(row, within, minlength=size)
+        total = np.bincount(row[1:][same_row], across_bins, minlength=size) + np.bincount(
+            row, inside_bins, minlength=size
+        )
         return total.reshape(shape).T.astype(np.float64)
 
-    return IntervalSums(
-        add(None, spikes - 1), add(across, (spikes - 1) * inside), add(across**2, (spikes - 1) * inside**2)
-    )
+    number = summed(None, spikes - 1)
+    total = summed(across, (spikes - 1) * inside)
+    squares = summed(across**2, (spikes - 1) * inside**2)
+    return IntervalSums(number, total, squares)

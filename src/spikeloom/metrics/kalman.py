@@ -9,12 +9,13 @@ with the bin width :math:`\Delta`. Counts y of a bin depend on the velocity of t
 .. math:: y_t = b + C v_t + q_t, \quad q_t \sim N(0, Q).
 
 A, W, b, C and Q are least-squares estimates from recorded trials, in closed form. Counts do not depend on p in this
-model, so the filter infers v, with the mean m and covariance P of the present bin, and p follows:
+model, so only v is inferred. Its mean m and covariance P in the present bin follow from those of the bin before,
+:math:`m_{-}` and :math:`P_{-}`:
 
-.. math:: M = A P A^\top + W, \quad K = M C^\top (C M C^\top + Q)^{-1}, \quad
+.. math:: M = A P_{-} A^\top + W, \quad K = M C^\top (C M C^\top + Q)^{-1}, \quad
           m = A m_{-} + K (y - b - C A m_{-}), \quad P = (I - K C) M .
 
-Each row of observations is one trial, and the covariances are the same for all of them.
+The covariances do not depend on the counts, so they are the same for all trials.
 
 Source: Wu et al. 2006, Neural Computation 18:80 (Kalman filter of counts); Gilja et al. 2012, Nature Neuroscience
 15:1752 (positions as sums of decoded velocities).
@@ -55,7 +56,7 @@ class KalmanFilter:
 
     @classmethod
     def fit(cls, trials: Trials, *, velocity: str) -> "KalmanFilter":
-        """Return the filter of recorded trials.
+        """Fit the filter to recorded trials.
 
         Args:
             trials: Training trials.
@@ -72,7 +73,7 @@ class KalmanFilter:
         mask = trials.mask
         series = trials.behavior[velocity].astype(np.float64)
         counts = trials.counts[mask].astype(np.float64)
-        moving = series[mask]
+        velocities = series[mask]
         if len(counts) < 2 * trials.n_neurons:
             raise DataError(
                 f"A Kalman filter of {trials.n_neurons} neurons needs {2 * trials.n_neurons} bins.",
@@ -83,7 +84,7 @@ class KalmanFilter:
         before = series[:, :-1][pairs]
         after = series[:, 1:][pairs]
         transition = np.linalg.lstsq(before, after, rcond=None)[0].T
-        inputs = np.column_stack([np.ones(len(moving)), moving])
+        inputs = np.column_stack([np.ones(len(velocities)), velocities])
         weights = np.linalg.lstsq(inputs, counts, rcond=None)[0]
         noise = np.cov(counts - inputs @ weights, rowvar=False)
         noise += RIDGE * np.trace(noise) / len(noise) * np.eye(len(noise))
@@ -113,17 +114,17 @@ class KalmanDecoder:
         self.position = np.array(position, np.float64)
         self.velocity = np.zeros_like(self.position)
         self._covariance = np.zeros_like(model.drift)
-        self._weighted = np.linalg.solve(model.noise, model.tuning).T
-        self._information = self._weighted @ model.tuning
+        self._weighted = np.linalg.solve(model.noise, model.tuning).T  # C' Q^-1
+        self._information = self._weighted @ model.tuning  # C' Q^-1 C
 
     def step(self, counts: Integer[np.ndarray, "trial neuron"]) -> Float[np.ndarray, "trial dim"]:
         """Decode the counts of the next bin, and return the velocity of each trial (trial, dim), unit/s."""
         model = self.model
         predicted = self.velocity @ model.transition.T
-        spread = model.transition @ self._covariance @ model.transition.T + model.drift
+        predicted_covariance = model.transition @ self._covariance @ model.transition.T + model.drift
         # K = P C' Q^-1 with P = (M^-1 + C' Q^-1 C)^-1 equals the gain of the module and inverts (dim, dim) only
-        self._covariance = np.linalg.inv(np.linalg.inv(spread) + self._information)
-        surprise = counts - model.baseline - predicted @ model.tuning.T
-        self.velocity = predicted + surprise @ self._weighted.T @ self._covariance
+        self._covariance = np.linalg.inv(np.linalg.inv(predicted_covariance) + self._information)
+        residual = counts - model.baseline - predicted @ model.tuning.T
+        self.velocity = predicted + residual @ self._weighted.T @ self._covariance
         self.position = self.position + model.bin_width * self.velocity
         return self.velocity

@@ -1,14 +1,18 @@
 r"""The four numbers of the LDNS paper, computed as published, for comparison with published values.
 
-Compare the generated trials with the same number of *training* trials (the paper: 2008 trials of 140 bins of 5 ms, 182
-neurons). Each number is the mean over five bootstrap resamples of the generated trials, and its +- their standard
-deviation.
+The protocol compares the generated trials with the same number of *training* trials (in the paper, 2008 trials of 140
+bins of 5 ms, 182 neurons). Each number is the mean over five bootstrap resamples of the generated trials, given with
+the standard deviation over these resamples.
 
-The protocol has faults, which the panel avoids: the correlation RMSE is saturated (sampling noise alone gives 0.0023,
-all published models 0.0024 to 0.0031, and zeros above the diagonal hide a factor 0.7); the smoothed count KL blurs a
-discrete distribution and depends on the largest count of the methods compared; intervals within short trials are cut
-off and follow almost entirely from the rate; the training set as reference rewards memorising it; and the +- is the
-noise of resampling instead of the spread over seeds.
+The protocol has faults, which the metrics of `metrics.panel` avoid:
+
+* The correlation RMSE is saturated: sampling noise alone gives 0.0023, and all published models are between 0.0024 and
+  0.0031. Zeros above the diagonal are counted, which multiplies it by 0.7.
+* The KL divergence of smoothed counts blurs a discrete distribution, and depends on the largest count of all methods
+  that are compared.
+* Intervals within short trials are cut off, and follow almost entirely from the rate.
+* The training set as reference rewards a model that memorises it.
+* The standard deviation is that of resampling, not that over training seeds.
 
 Source: METHODS 5.1, from the released code of Kapoor et al. 2024 (arXiv 2407.08751) as described there.
 """
@@ -63,7 +67,7 @@ def ldns_protocol(
         train: Training trials, the reference; not resampled.
         fake: Generated trials; the paper generates the number of its training trials.
         largest: Largest population count of the histogram, over all methods compared; of these two sets if absent.
-        cap: Cut counts at this value on both sides (the paper: 5 for rows with spike history).
+        cap: Cut counts at this value in both sets (the paper: 5 for rows with spike history).
         resamples: Number of bootstrap resamples.
         seed: Random seed of the resamples.
 
@@ -77,18 +81,19 @@ def ldns_protocol(
         raise SettingError("There must be at least one resample.", f"It was {resamples}.", "The paper uses 5.")
     real = _Side.of(train, cap)
     model = _Side.of(fake, cap)
-    top = max(largest or 0, real.top, model.top)
+    largest_count = max(largest or 0, real.largest_count, model.largest_count)
     rng = generator(seed, int(Purpose.EVALUATE), 3)
-    density = real.density(None, top)
+    density = real.density(None, largest_count)
     correlation = real.correlation(None)
     _, real_mean, real_sd = real.intervals.pooled()
     rows = []
     for _ in range(resamples):
-        weight = np.bincount(rng.integers(len(fake), size=len(fake)), minlength=len(fake)).astype(np.float64)
+        drawn = rng.integers(len(fake), size=len(fake))  # trials of one resample, with replacement
+        weight = np.bincount(drawn, minlength=len(fake)).astype(np.float64)
         _, mean, sd = model.intervals.pooled(weight)
         rows.append(
             (
-                _divergence(model.density(weight, top), density),
+                _divergence(model.density(weight, largest_count), density),
                 _triangle_rmse(model.correlation(weight), correlation),
                 rmse(mean, real_mean),
                 rmse(sd, real_sd),
@@ -99,6 +104,7 @@ def ldns_protocol(
 
 
 def _score(values: tuple[float | None, ...]) -> Score:
+    """Return the score of the values of all resamples."""
     finite = [value for value in values if value is not None and np.isfinite(value)]
     if len(finite) < len(values):
         return Score(None, None)
@@ -115,7 +121,7 @@ class _Side:
     intervals: IntervalSums
 
     @property
-    def top(self) -> int:
+    def largest_count(self) -> int:
         """Largest population count."""
         return self.histogram.shape[1] - 1
 
@@ -124,11 +130,11 @@ class _Side:
         """Summarise trials, with counts clipped at `cap` unless it is None."""
         counts = trials.counts if cap is None else np.minimum(trials.counts, cap)
         population = counts.sum(2, dtype=np.int64)
-        most = int(population.max()) + 1
+        n_values = int(population.max()) + 1  # 0 ... largest count
         trial, _ = np.nonzero(trials.mask)
-        flat = np.bincount(trial * most + population[trials.mask], minlength=len(counts) * most)
-        sums = interval_sums(counts, trials.bin_width, spread=True)
-        return cls(counts, trials.lengths, flat.reshape(len(counts), most).astype(np.float64), sums)
+        histogram = np.bincount(trial * n_values + population[trials.mask], minlength=len(counts) * n_values)
+        histogram = histogram.reshape(len(counts), n_values).astype(np.float64)
+        return cls(counts, trials.lengths, histogram, interval_sums(counts, trials.bin_width, spread=True))
 
     def density(self, weight: Numbers | None, top: int) -> Numbers:
         """Return the Gaussian density estimate of the population count at 0 ... top, normalised to sum 1."""
@@ -137,10 +143,10 @@ class _Side:
 
     def correlation(self, weight: Numbers | None) -> Numbers:
         """Return the Pearson correlation of counts over all bins of all (resampled) trials."""
-        once = np.ones(len(self.counts)) if weight is None else weight
-        bins = float(once @ self.valid)
-        mean = once @ self.counts.sum(1, dtype=np.int64) / bins
-        return correlation_matrix(second_moment(self.counts, weight) / bins, mean)
+        weights = np.ones(len(self.counts)) if weight is None else weight
+        n_bins = float(weights @ self.valid)
+        mean = weights @ self.counts.sum(1, dtype=np.int64) / n_bins
+        return correlation_matrix(second_moment(self.counts, weight) / n_bins, mean)
 
 
 def count_density(histogram: Numbers, *, top: int) -> Numbers:
@@ -161,9 +167,7 @@ def count_density(histogram: Numbers, *, top: int) -> Numbers:
     if variance <= 0:
         return (points == round(float(mean))).astype(np.float64)
     width = number ** (-1 / 5) * np.sqrt(variance)
-    if (
-        top > MOST_COUNTS
-    ):  # a whole table would not fit into memory: only counts that occur, and a few numbers at a time
+    if top > MOST_COUNTS:  # the table would not fit into memory: use only counts that occur, and parts of the table
         value = np.flatnonzero(histogram)
         parts = np.array_split(points, math.ceil(len(points) * len(value) / MOST_CELLS))
         rows = [np.exp(-0.5 * ((part[:, None] - value[None]) / width) ** 2) @ histogram[value] for part in parts]
@@ -175,9 +179,9 @@ def count_density(histogram: Numbers, *, top: int) -> Numbers:
 
 def _divergence(p: Numbers, q: Numbers) -> float:
     """Compute KL(p || q) in nats; infinite if q is 0 where p is not."""
-    there = p > 0
+    positive = p > 0
     with np.errstate(divide="ignore"):
-        return float(np.sum(p[there] * np.log(p[there] / q[there])))
+        return float(np.sum(p[positive] * np.log(p[positive] / q[positive])))
 
 
 def _triangle_rmse(first: Numbers, second: Numbers) -> float | None:

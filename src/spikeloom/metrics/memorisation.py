@@ -1,9 +1,9 @@
 r"""Memorisation: are generated trials closer to the training trials than new real trials would be?
 
 The nearest neighbour of each generated trial is searched among the training trials and among the same number of
-held-out trials. If the generator has learned the distribution, half of the generated trials are closer to a training
-trial. If it copies, nearly all are, and the smallest distances to training trials (1 % quantile) are smaller than those
-to held-out trials.
+held-out trials (recorded trials that the generator has not seen). If the generator has learned the distribution, half
+of the generated trials are closer to a training trial. If it copies, nearly all are, and the smallest distances to
+training trials (1 % quantile) are smaller than those to held-out trials.
 
 Distances are Euclidean between square roots of smoothed activity, on 50 principal components of training and held-out
 trials pooled, so that the basis favours neither.
@@ -24,7 +24,10 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
 
 COMPONENTS = 50
+"""Number of principal components in which distances are measured."""
+
 FEWEST_TRIALS = 20
+"""Smallest number of training, held-out and generated trials."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,12 +65,12 @@ class Memorisation:
         it is more than four standard deviations above 0.5, or `quantile_ratio` is below 0.8. Else "clean". The limits
         are defined by spikeloom.
         """
-        away = (self.share - 0.5) / self.share_sd
-        if self.duplicates or self.quantile_ratio < 0.5 or (self.share > 0.75 and away > 4):
+        deviations = (self.share - 0.5) / self.share_sd
+        if self.duplicates or self.quantile_ratio < 0.5 or (self.share > 0.75 and deviations > 4):
             return "copies"
-        if away < -4:
+        if deviations < -4:
             return "swapped"
-        return "suspicious" if away > 4 or self.quantile_ratio < 0.8 else "clean"
+        return "suspicious" if deviations > 4 or self.quantile_ratio < 0.8 else "clean"
 
     @property
     def verdict(self) -> str:
@@ -77,22 +80,23 @@ class Memorisation:
             f"(50 ± {100 * self.share_sd:.0f} % expected), the smallest distances are {self.quantile_ratio:.2f} times "
             f"those to held-out trials, and {self.duplicates} trials are exact copies."
         )
-        lead = {
+        opening = {
             "copies": "The generator repeats training trials. Do not share its samples as new data.",
             "suspicious": "Generated trials are closer to training trials than new data. Inspect the closest pairs.",
             "swapped": "Generated trials are closer to held-out than to training trials. Check for swapped files.",
             "clean": "No sign of memorised training trials.",
         }
-        return f"{lead[self.level]} {numbers}"
+        return f"{opening[self.level]} {numbers}"
 
 
 def memorisation(pair: Pair) -> Memorisation | str:
     r"""Compare the generated trials with training and held-out trials, or return the reason why this is impossible.
 
     `share` is the fraction of generated trials whose nearest recorded trial is a training trial. For a generator that
-    has memorised nothing, the labels "training" and "held-out" are exchangeable. With w_j, the fraction of generated
-    trials whose nearest trial is recorded trial j, the standard deviation of the share is :math:`\frac12 \sqrt{\sum_j
-    w_j^2}`. A few recorded trials are often the nearest of many, so this is far above the binomial standard deviation.
+    has memorised nothing, the labels "training" and "held-out" are exchangeable. Then the standard deviation of the
+    share is :math:`\frac12 \sqrt{\sum_j w_j^2}`, with w_j the fraction of generated trials whose nearest recorded trial
+    is trial j. A few recorded trials are often the nearest of many generated trials, so this is far above the binomial
+    standard deviation.
     """
     train = pair.training
     if train is None:
@@ -100,17 +104,18 @@ def memorisation(pair: Pair) -> Memorisation | str:
     size = min(len(train.whole), len(pair.real.whole), MOST_TRIALS)
     if min(size, len(pair.fake.whole)) < FEWEST_TRIALS or train.wide_window < 2:
         return f"at least {FEWEST_TRIALS} trials of each kind must fill the window of {pair.window} bins"
-    drawn = [_draw(side, size, pair.rng(4, index)) for index, side in enumerate((train, pair.real))]
-    rows = _draw(pair.fake, MOST_TRIALS, pair.rng(4, 2))
-    space = pair.real.once(_space, train, *drawn, seed=pair.seed)
-    fake = space.place(trial_vectors(pair.fake, rows))
+    training_rows = _draw(train, size, pair.rng(4, 0))
+    held_out_rows = _draw(pair.real, size, pair.rng(4, 1))
+    fake_rows = _draw(pair.fake, MOST_TRIALS, pair.rng(4, 2))
+    space = pair.real.once(_space, train, training_rows, held_out_rows, seed=pair.seed)
+    fake = space.place(trial_vectors(pair.fake, fake_rows))
     to_training, nearest_training = _nearest(fake, space.training)
     to_held_out, nearest_held_out = _nearest(fake, space.held_out)
     nearest = np.where(to_training < to_held_out, nearest_training, len(space.training) + nearest_held_out)
     weight = np.bincount(nearest) / len(fake)
-    typical = float(np.median(np.concatenate([to_training, to_held_out])))
-    small = 1e-3 * typical + 1e-12  # keeps the ratio finite among copies
-    best = np.argsort(to_training, kind="stable")[:10]
+    median_distance = float(np.median(np.concatenate([to_training, to_held_out])))
+    small = 1e-3 * median_distance + 1e-12  # keeps the ratio finite if distances are 0
+    closest = np.argsort(to_training, kind="stable")[:10]
     return Memorisation(
         share=float(np.mean(to_training < to_held_out) + 0.5 * np.mean(to_training == to_held_out)),
         quantile_ratio=float((np.quantile(to_training, 0.01) + small) / (np.quantile(to_held_out, 0.01) + small)),
@@ -119,8 +124,8 @@ def memorisation(pair: Pair) -> Memorisation | str:
         trials=len(fake),
         to_training=to_training,
         to_held_out=to_held_out,
-        closest=np.stack([rows[best], drawn[0][nearest_training[best]]], axis=1),
-        closest_distance=to_training[best],
+        closest=np.stack([fake_rows[closest], training_rows[nearest_training[closest]]], axis=1),
+        closest_distance=to_training[closest],
     )
 
 
@@ -146,40 +151,51 @@ class _Space:
 
 
 def _space(
-    real: Statistics, train: Statistics, drawn: NDArray[np.int64], held_out: NDArray[np.int64], *, seed: int
+    real: Statistics,
+    train: Statistics,
+    training_rows: NDArray[np.int64],
+    held_out_rows: NDArray[np.int64],
+    *,
+    seed: int,
 ) -> _Space:
-    """Return the space of the drawn training trials and of the drawn held-out trials."""
-    vectors = [trial_vectors(train, drawn), trial_vectors(real, held_out)]
+    """Return the space of these training trials, and of these held-out trials among the real ones."""
+    vectors = [trial_vectors(train, training_rows), trial_vectors(real, held_out_rows)]
     rng = generator(seed, int(Purpose.EVALUATE), 5)
     directions, mean = principal_components(np.concatenate(vectors), components=COMPONENTS, rng=rng)
-    training, other = ((part - mean) @ directions for part in vectors)
-    return _Space(directions, mean, training, other)
+    training, held_out = ((part - mean) @ directions for part in vectors)
+    return _Space(directions, mean, training, held_out)
 
 
-def _draw(side: Statistics, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    return side.whole if len(side.whole) <= size else np.sort(rng.choice(side.whole, size, replace=False))
+def _draw(statistics: Statistics, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the indices of at most `size` trials that fill the window, drawn at random, in order."""
+    return (
+        statistics.whole
+        if len(statistics.whole) <= size
+        else np.sort(rng.choice(statistics.whole, size, replace=False))
+    )
 
 
 def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
-    """Return the distance to the nearest other point, and its index."""
+    """Return for each point the distance to the nearest of the others (point,), and the index of this one (point,)."""
     x = points.astype(np.float64)
     y = others.astype(np.float64)
     square = np.sum(x**2, 1)[:, None] + np.sum(y**2, 1)[None] - 2 * x @ y.T
-    best = square.argmin(1)
-    return np.linalg.norm(x - y[best], axis=1), best
+    nearest = square.argmin(1)
+    return np.linalg.norm(x - y[nearest], axis=1), nearest
 
 
 def _copies(pair: Pair) -> NDArray[np.bool_]:
     """Return True for generated trials with exactly the counts of a training trial; trials without spikes are False."""
     if pair.training is None:
         return np.zeros(len(pair.fake_trials), bool)
-    prints = set(pair.training.once(_prints))
-    same = np.array([print_ in prints for print_ in _prints(pair.fake)], bool)
+    training_hashes = set(pair.training.once(_hashes))
+    same = np.array([fake_hash in training_hashes for fake_hash in _hashes(pair.fake)], bool)
     return same & (pair.fake_trials.counts.sum((1, 2), dtype=np.int64) > 0)
 
 
-def _prints(side: Statistics) -> list[bytes]:
-    trials = side.trials
+def _hashes(statistics: Statistics) -> list[bytes]:
+    """Return a hash of the counts of each trial, so that trials with equal counts have equal hashes."""
+    trials = statistics.trials
     return [
         blake2b(trials.counts[row, :length].astype(np.uint32).tobytes(), digest_size=16).digest()
         for row, length in enumerate(trials.lengths)

@@ -28,7 +28,7 @@ class Once:
         return self.kept(key, lambda: compute(self, *arguments, **settings))
 
     def kept(self, key: object, compute: Callable[[], T]) -> T:
-        """Return the result with this key; it is computed if there is none."""
+        """Return the stored result with this key. If there is none, compute and store it."""
         results = self._results()
         if key not in results:
             with self.__dict__.setdefault("_lock", RLock()):
@@ -37,11 +37,12 @@ class Once:
         return cast("T", results[key])
 
     def share(self, other: "Once", *names: str) -> None:
-        """Take over these properties, if the other object has computed them."""
+        """Copy the stored values of these properties from another object, as far as it has computed them."""
         theirs = other._results()
         self._results().update({name: theirs[name] for name in names if name in theirs})
 
     def _results(self) -> dict[object, object]:
+        """Return the stored results, key -> result."""
         return self.__dict__.setdefault("_kept", {})
 
 
@@ -65,4 +66,5 @@ class once_property(Generic[T]):
 
 
 def _as_key(value: object) -> object:
+    """Return a value that can be a key of a dictionary; equal arrays have equal keys."""
     return (value.dtype.str, value.shape, value.tobytes()) if isinstance(value, np.ndarray) else value

@@ -1,18 +1,18 @@
-"""`Pair`: two sets of trials to compare, with their common window, neurons and condition labels.
+"""`Pair`: two sets of trials to compare, real and fake (generated), with their common window, neurons and labels.
 
-**Window.** Comparisons of complete trials use a window: the first bins, which at least nine tenths of all trials of
-both sides have. With trials of equal length, the window is the trial.
+**Window.** Comparisons of complete trials use a window. It starts at the first bin, and is as long as possible such
+that at least nine tenths of all trials of both sets fill it. With trials of equal length, the window is the trial.
 
-**Neurons.** Neurons with names or ids are matched by them and sorted by them on both sides, so that the order in which
+**Neurons.** Neurons with names or ids are matched by them and sorted by them in both sets, so that the order in which
 a file holds them changes no number.
 
-**Condition.** "Per condition" needs one label per trial. It is the condition that the caller names; else the first one
-that both sides have and that labels trials (one number or word per trial, 2 to 40 distinct values, at least 5 trials of
-each); else the first such condition of the real trials. Fake trials without labels (from an unconditional model) get
-labels decoded from their spikes, by a classifier fitted to the reference trials or, without them, to the real trials.
-Noise correlation and Fano factor need these labels, because without them the difference between conditions would count
-as noise. Results that used decoded labels have a note. Without any condition, all trials form one group, and a note
-says that differences between stimuli are included.
+**Condition.** Metrics "per condition" need one label per trial, the value of a condition. The caller may name this
+condition. Otherwise it is the first condition that labels trials: one number or word per trial, 2 to 40 distinct
+values, at least 5 trials of each. Conditions of both sets come before conditions of the real trials only. Fake trials
+without labels (from an unconditional model) get labels decoded from their spikes, by a classifier fitted to the
+reference trials or, without these, to the real trials. Noise correlation and Fano factor need labels, because without
+them the difference between conditions would count as noise. Results with decoded labels have a note. Without any
+condition, all trials form one group, and a note says that differences between stimuli are included.
 """
 
 from dataclasses import dataclass, field, replace
@@ -33,10 +33,13 @@ from spikeloom.trials import Trials
 from spikeloom.trials.pooling import SOURCE
 
 MOST_CONDITIONS = 40
+"""Largest number of distinct values of a condition that labels trials."""
+
 FEWEST_TRIALS = 5
+"""Smallest number of trials of each value, for a condition that the caller does not name."""
 
 ENOUGH_SPIKES = 50
-"""Neurons with fewer spikes on either side are left out of correlations."""
+"""Smallest number of spikes of a neuron in each of both sets. Other neurons are left out of correlations."""
 
 LAGS = 30
 """Longest lag of the correlograms, in bins."""
@@ -85,13 +88,13 @@ class Pair(Once):
                     "Check how the file was made with `spikeloom inspect`.",
                 )
         real = self.real_trials
-        for name, trials, word in (
+        for field_name, trials, word in (
             ("fake_trials", self.fake_trials, "generated"),
             ("reference", self.reference, "reference"),
         ):
             if trials is not None:
                 matched = real.match(trials, mine="the real trials", theirs=f"the {word} trials")
-                object.__setattr__(self, name, matched.sort_neurons())  # a frozen class sets its own fields this way
+                object.__setattr__(self, field_name, matched.sort_neurons())  # a frozen class sets its fields this way
         object.__setattr__(self, "real_trials", real.sort_neurons())
         if self.condition is not None:
             values = self.real_trials.condition(self.condition)
@@ -104,7 +107,7 @@ class Pair(Once):
 
     @property
     def n_neurons(self) -> int:
-        """Number of neurons, equal on both sides."""
+        """Number of neurons, equal in both sets."""
         return self.real_trials.n_neurons
 
     def between(self, real: Trials, fake: Trials) -> "Pair":
@@ -123,7 +126,7 @@ class Pair(Once):
         """Return the random generator of one purpose of the comparison."""
         return generator(self.seed, int(Purpose.EVALUATE), *key)
 
-    # --- common to both sides -------------------------------------------------------------------------------------
+    # --- common to both sets -------------------------------------------------------------------------------------
 
     @once_property
     def window(self) -> int:
@@ -171,7 +174,7 @@ class Pair(Once):
             return ""
         return f"first {self.window * self.real_trials.bin_width:g} s of the trials that are this long"
 
-    # --- the two sides --------------------------------------------------------------------------------------------
+    # --- the two sets ---------------------------------------------------------------------------------------------
 
     @once_property
     def real(self) -> Statistics:
@@ -184,8 +187,8 @@ class Pair(Once):
         trials = self.fake_trials
         if not self.labels_decoded:
             return self._statistics(trials, self._labels(trials))
-        blank = self._statistics(trials, np.zeros(len(trials), np.int64))
-        return blank.with_labels(self.classifier.classify(self.chunk_features(blank)))
+        unlabelled = self._statistics(trials, np.zeros(len(trials), np.int64))
+        return unlabelled.with_labels(self.classifier.classify(self.chunk_features(unlabelled)))
 
     @once_property
     def training(self) -> Statistics | None:
@@ -219,22 +222,31 @@ class Pair(Once):
         return statistics.once(chunk_features, chunks=self.chunks)
 
     def _statistics(self, trials: Trials, labels: NDArray[np.int64], prepared: Prepared | None = None) -> Statistics:
-        """Return the statistics of these trials, those that another comparison has prepared if they are the same."""
-        made = Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)
-        return made if prepared is None else prepared.setdefault((made.window, made.conditions, labels.tobytes()), made)
+        """Return the statistics of these trials, or the same statistics that another comparison has prepared.
+
+        Args:
+            trials: One set of trials.
+            labels: Label of each trial.
+            prepared: Statistics of this set from other comparisons. New ones are added to them.
+        """
+        statistics = Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)
+        if prepared is None:
+            return statistics
+        return prepared.setdefault((statistics.window, statistics.conditions, labels.tobytes()), statistics)
 
     def _labels(self, trials: Trials) -> NDArray[np.int64]:
+        """Return the label of each trial: the index of its condition in `label_values`, or 0 without a condition."""
         if self.label_name is None:
             return np.zeros(len(trials), np.int64)
         return as_labels(trials.condition(self.label_name), self.label_values)
 
     def active(self, spikes: int) -> NDArray[np.int64]:
-        """Return the neurons with at least `spikes` spikes on both sides."""
+        """Return the neurons with at least `spikes` spikes in both sets."""
         return np.flatnonzero((self.real.totals >= spikes) & (self.fake.totals >= spikes))
 
     @once_property
     def features(self) -> Features:
-        """Feature vectors of both sides, from the neurons with at least 50 real spikes."""
+        """Feature vectors of both sets, from the neurons with at least 50 real spikes."""
         return Features(self.real, self.fake, np.flatnonzero(self.real.totals >= ENOUGH_SPIKES), self.seed)
 
     # --- correlograms, shared by several metrics ------------------------------------------------------------------
@@ -243,38 +255,44 @@ class Pair(Once):
     def coactive(self) -> NDArray[np.int64]:
         """Pairs of neurons (pair, 2) with the largest mean product of wide counts in the real trials."""
         pairs = pairs_of(self.active(ENOUGH_SPIKES))
-        together = self.real.products[pairs[:, 0], pairs[:, 1]]
-        return pairs[np.argsort(-together, kind="stable")[:COACTIVE_PAIRS]]
+        mean_products = self.real.products[pairs[:, 0], pairs[:, 1]]
+        return pairs[np.argsort(-mean_products, kind="stable")[:COACTIVE_PAIRS]]
 
     @once_property
     def correlograms(self) -> tuple[tuple[Numbers, Numbers], tuple[Numbers, Numbers]]:
         """Auto- and cross-correlograms of the real and of the fake trials."""
         lags = min(LAGS, self.window - 1)
-        real, fake = (side.once(_correlograms, pairs=self.coactive, lags=lags) for side in (self.real, self.fake))
+        real, fake = (
+            statistics.once(_correlograms, pairs=self.coactive, lags=lags) for statistics in (self.real, self.fake)
+        )
         return real, fake
 
 
-def _correlograms(side: Statistics, *, pairs: NDArray[np.int64], lags: int) -> tuple[Numbers, Numbers]:
-    """Return auto- and cross-correlograms of one side."""
-    return correlograms(side.trials, pairs=pairs, lags=lags)
+def _correlograms(statistics: Statistics, *, pairs: NDArray[np.int64], lags: int) -> tuple[Numbers, Numbers]:
+    """Return auto- and cross-correlograms of one set."""
+    return correlograms(statistics.trials, pairs=pairs, lags=lags)
 
 
 def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) -> str | None:
-    """Return the first condition that labels the real trials, preferring conditions that both sides have.
+    """Return the name of the first condition that labels the real trials, or None.
 
-    With a reference, a condition that labels the reference trials is accepted, too, because test sets may be small. The
-    condition `source`, which says which recording each pooled trial comes from, must be named to be used: it is no
-    condition of an experiment, and generated trials come from no recording.
+    Conditions of both sets come first. With a reference, a condition that labels the reference trials is accepted, too,
+    because test sets may be small. The condition `source` (the recording of each pooled trial) is never returned: it is
+    no condition of an experiment, and generated trials come from no recording.
     """
     sets = [real] if reference is None else [real, reference]
     names = [name for name in real.conditions if name != SOURCE]
-    good = [
-        name for name in names if any(name in one.conditions and _labels_trials(one.condition(name)) for one in sets)
+    labelling = [
+        name
+        for name in names
+        if any(name in trials.conditions and _labels_trials(trials.condition(name)) for trials in sets)
     ]
-    return next((name for name in good if name in fake.conditions), good[0] if good else None)
+    of_both = [name for name in labelling if name in fake.conditions]
+    return next(iter([*of_both, *labelling]), None)
 
 
 def _labels_trials(values: Numbers) -> bool:
+    """Return whether the values of a condition can label trials; see the module."""
     if values.ndim != 1 or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         return False
     distinct, sizes = np.unique(values[values != ""] if values.dtype.kind == "U" else values, return_counts=True)
@@ -295,7 +313,7 @@ def as_labels(values: Numbers, distinct: Numbers) -> NDArray[np.int64]:
     if "f" in (values.dtype.kind, distinct.dtype.kind):  # files may round angles
         values = np.round(values.astype(float), 6)
         distinct = np.round(distinct.astype(float), 6)
-    index = np.clip(np.searchsorted(distinct, values), 0, max(0, len(distinct) - 1))
-    return (
-        np.where(distinct[index] == values, index, -1).astype(np.int64) if len(distinct) else np.full(len(values), -1)
-    )
+    if not len(distinct):
+        return np.full(len(values), -1)
+    index = np.clip(np.searchsorted(distinct, values), 0, len(distinct) - 1)
+    return np.where(distinct[index] == values, index, -1).astype(np.int64)

@@ -30,7 +30,7 @@ class Metric:
         group: Group of metrics: "rates", "counts", "intervals", "correlations", "dynamics", "distance",
             "conditions", "memorisation".
         measure: Function from a `Pair` to a `Result`.
-        why: One sentence for the report: meaning of a bad value.
+        why: Meaning of a bad value, one sentence for the report.
     """
 
     name: str
@@ -207,7 +207,7 @@ def measure(
 
     Args:
         real: Held-out recorded trials.
-        fake: Trials to judge: generated ones, a baseline, or another real half (the noise floor).
+        fake: Trials to evaluate: generated ones, those of a baseline, or other recorded trials (for the noise floor).
         reference: Training trials, to which decoders are fitted and in which memorisation searches for copies.
         condition: Name of the condition that defines "per condition"; `None` chooses one (see `Pair`).
         metrics: Metrics to compute; all by default.

@@ -12,15 +12,16 @@ from spikeloom.shapes import Numbers
 
 
 def ledoit_wolf(centred: Numbers, covariance: Numbers) -> tuple[float, float]:
-    """Return the shrinkage of least expected squared error, in [0, 1], and the mean variance it shrinks towards.
+    r"""Return the shrinkage :math:`\rho` of least expected squared error, in [0, 1], and the mean variance.
 
     Args:
-        centred: Data without their mean (row, feature).
-        covariance: Their covariance with denominator row (feature, feature).
+        centred: Data x minus their mean (row, feature).
+        covariance: Covariance S of the data, divided by the number of rows (feature, feature).
     """
     rows, columns = centred.shape
-    level = float(np.trace(covariance)) / columns
+    mean_variance = float(np.trace(covariance)) / columns
     square = float(np.vdot(covariance, covariance))
-    spread = square - columns * level**2  # squared distance of the covariance from its target
-    error = (float(np.sum(np.einsum("rf,rf->r", centred, centred) ** 2)) / rows - square) / rows
-    return (min(max(error, 0.0), spread) / spread if spread > 0 else 1.0), level
+    distance = square - columns * mean_variance**2  # |S - s I|^2, the denominator
+    error = (float(np.sum(np.einsum("rf,rf->r", centred, centred) ** 2)) / rows - square) / rows  # the numerator
+    shrinkage = min(max(error, 0.0), distance) / distance if distance > 0 else 1.0
+    return shrinkage, mean_variance

@@ -1,8 +1,11 @@
 """`Statistics`: intermediate results of one set of trials that several metrics share, computed at their first use.
 
-Three time scales serve all metrics: the bins of the recording; *wide* bins of 20 ms (or the recording's bins, if they
-are wider), for correlations and trajectories; and the *window*, the first bins, which at least nine tenths of the
-trials of both sides have, for comparisons of complete trials (trial counts, PSTHs, feature vectors).
+All metrics use three time scales:
+
+* the bins of the recording;
+* *wide* bins of 20 ms (or the recording's bins, if they are wider), for correlations and trajectories;
+* the *window*, for comparisons of complete trials (trial counts, PSTHs, feature vectors). It starts at the first bin,
+  and is as long as possible such that at least nine tenths of the real and of the generated trials fill it.
 """
 
 from dataclasses import dataclass, replace
@@ -49,7 +52,7 @@ class Statistics(Once):
     window: int
 
     @once_property
-    def _sums(self) -> type[np.int32] | type[np.int64]:
+    def _sum_type(self) -> type[np.int32] | type[np.int64]:
         """Integer type of sums over one trial or over all neurons: 32 bits if they suffice, because they are faster."""
         counts = self.trials.counts
         return np.int32 if int(counts.max(initial=0)) * max(counts.shape[1:]) < 2**31 else np.int64
@@ -70,7 +73,7 @@ class Statistics(Once):
     @once_property
     def population(self) -> NDArray[np.int64]:
         """Spikes of all neurons together, in each bin (trial, time)."""
-        return self.trials.counts.sum(2, dtype=self._sums).astype(np.int64)
+        return self.trials.counts.sum(2, dtype=self._sum_type).astype(np.int64)
 
     @once_property
     def population_in_bins(self) -> NDArray[np.int64]:
@@ -80,11 +83,11 @@ class Statistics(Once):
     @once_property
     def totals(self) -> NDArray[np.int64]:
         """Spikes of each neuron over all valid bins (neuron,)."""
-        return self.trials.counts.sum(1, dtype=self._sums).sum(0, dtype=np.int64)
+        return self.trials.counts.sum(1, dtype=self._sum_type).sum(0, dtype=np.int64)
 
     @once_property
     def intervals(self) -> IntervalSums:
-        """Intervals between non-empty bins."""
+        """Sums over the intervals between non-empty bins of each trial and neuron."""
         return interval_sums(self.trials.counts, self.trials.bin_width, spread=False)
 
     # --- the window -----------------------------------------------------------------------------------------------
@@ -101,12 +104,12 @@ class Statistics(Once):
 
     @once_property
     def trial_counts(self) -> Numbers:
-        """Spikes of each trial inside the window (whole trial, neuron)."""
-        return self.trials.counts[:, : self.window].sum(1, dtype=self._sums)[self.whole].astype(np.float64)
+        """Spikes inside the window of each trial that fills it (whole trial, neuron)."""
+        return self.trials.counts[:, : self.window].sum(1, dtype=self._sum_type)[self.whole].astype(np.float64)
 
     @once_property
     def sizes(self) -> NDArray[np.int64]:
-        """Whole trials of each condition (condition,)."""
+        """Number of trials of each condition that fill the window (condition,)."""
         return np.bincount(self.whole_labels[self.whole_labels >= 0], minlength=self.conditions)
 
     def _indicator(self) -> Numbers:
@@ -120,17 +123,17 @@ class Statistics(Once):
 
     @once_property
     def residual_counts(self) -> Numbers:
-        """Trial counts minus their condition's mean (trial, neuron), over whole trials of known condition.
+        """Trial counts minus their condition's mean (trial, neuron), of trials that fill the window.
 
-        Scaled by sqrt(n / (n - 1)) with n trials of the condition, because subtracting a mean of few trials reduces
-        variance.
+        Trials of unknown condition, or of a condition with one trial, are left out. Residuals of a condition with n
+        trials are multiplied by sqrt(n / (n - 1)), because subtracting the mean of few trials reduces variance.
         """
         labelled = self.whole_labels >= 0
         labels = self.whole_labels[labelled]
-        keep = self.sizes[labels] >= 2
-        labels = labels[keep]
+        has_others = self.sizes[labels] >= 2
+        labels = labels[has_others]
         scale = np.sqrt(self.sizes[labels] / (self.sizes[labels] - 1))
-        return (self.trial_counts[labelled][keep] - self.condition_means[labels]) * scale[:, None]
+        return (self.trial_counts[labelled][has_others] - self.condition_means[labels]) * scale[:, None]
 
     @once_property
     def noise_correlation(self) -> Numbers:
@@ -149,8 +152,8 @@ class Statistics(Once):
             counts = self.trials.counts[self.whole[part], : self.window].reshape(len(self.whole[part]), -1)
             total += indicator[:, part] @ counts.astype(np.float32)
         mean = ratio(total, self.sizes[:, None] * self.trials.bin_width).reshape(self.conditions, self.window, -1)
-        everywhere = np.ones(mean.shape[:2], bool)
-        return smooth(mean, sd=PSTH_SMOOTHING / self.trials.bin_width, mask=everywhere).astype(np.float64)
+        all_valid = np.ones(mean.shape[:2], bool)
+        return smooth(mean, sd=PSTH_SMOOTHING / self.trials.bin_width, mask=all_valid).astype(np.float64)
 
     # --- wide bins ------------------------------------------------------------------------------------------------
 
@@ -171,12 +174,12 @@ class Statistics(Once):
 
     @once_property
     def wide_mask(self) -> NDArray[np.bool_]:
-        """True where a wide bin is filled by its trial (trial, wide time)."""
+        """True for wide bins that lie completely inside their trial (trial, wide time)."""
         return mask_of(self.trials.lengths // self.factor, self.trials.n_bins // self.factor)
 
     @once_property
     def wide(self) -> NDArray[np.float32]:
-        """Counts in wide bins (trial, wide time, neuron); zero where a wide bin is not filled."""
+        """Counts in wide bins (trial, wide time, neuron); zero where `wide_mask` is False."""
         counts = self.trials.counts
         factor = self.factor
         time = counts.shape[1] // factor
@@ -208,48 +211,51 @@ class Statistics(Once):
         return second_moment(self.wide) / max(1, int(self.wide_mask.sum()))
 
     def correlation_variance(self, neurons: NDArray[np.int64]) -> float:
-        r"""Compute the mean over pairs of neurons of the sampling variance of the pairwise correlation over trials.
+        r"""Compute the sampling variance of a pairwise correlation, as a mean over pairs of these neurons.
 
-         It is the first-order limit of a bootstrap over trials (infinitesimal jackknife): with z-scored wide
-        counts z, the influence of trial k on :math:`r_{ij}` is :math:`u_k = \frac1n \sum_{t \in k} (z_i z_j - r_{ij}
-        (z_i^2 + z_j^2)/2)`, and :math:`v = \frac{K}{K-1} \sum_k u_k^2`. With more than 300 neurons, 300 evenly
-        spaced ones are used.
+        The sampling variance is that over repetitions of the experiment with other trials. It is estimated by the
+        first-order limit of a bootstrap over K trials (infinitesimal jackknife): with wide counts z standardised per
+        neuron, and n wide bins in all, the influence of trial k on :math:`r_{ij}` is
+        :math:`u_k = \frac1n \sum_{t \in k} (z_i z_j - r_{ij} (z_i^2 + z_j^2)/2)`, and the variance is
+        :math:`v = \frac{K}{K-1} \sum_k u_k^2`. With more than 300 neurons, 300 evenly spaced ones are used.
         """
         neurons = neurons[np.linspace(0, len(neurons) - 1, min(len(neurons), 300)).astype(int)]
-        count = len(neurons)
+        n_neurons = len(neurons)
         valid = self.wide_mask
         r = self.correlation[np.ix_(neurons, neurons)].astype(np.float32)
         mean = self.wide_mean[neurons]
         sd = np.sqrt(np.diag(self.products)[neurons] - mean**2)
         total = 0.0
-        step = max(1, CHUNK // max(count * count, count * valid.shape[1]))
+        step = max(1, CHUNK // max(n_neurons * n_neurons, n_neurons * valid.shape[1]))
         for start in range(0, len(valid), step):
             part = slice(start, start + step)
             z = ((self.wide[part][:, :, neurons] - mean) / sd).astype(np.float32) * valid[part][:, :, None]
-            gram = z.transpose(0, 2, 1) @ z
-            squares = np.diagonal(gram, axis1=1, axis2=2) / 2
-            gram -= r * (squares[:, :, None] + squares[:, None, :])
-            total += float(np.vdot(gram, gram)) - float(np.sum(np.diagonal(gram, axis1=1, axis2=2) ** 2))
-        trials = len(valid)
-        return total * trials / max(1, trials - 1) / max(1, int(valid.sum())) ** 2 / max(1, count * (count - 1))
+            influence = z.transpose(0, 2, 1) @ z  # n u_k of each trial and pair, after the subtraction below
+            half_squares = np.diagonal(influence, axis1=1, axis2=2) / 2
+            influence -= r * (half_squares[:, :, None] + half_squares[:, None, :])
+            variances = np.diagonal(influence, axis1=1, axis2=2)  # pairs of a neuron with itself, which do not count
+            total += float(np.vdot(influence, influence)) - float(np.sum(variances**2))
+        n_trials = len(valid)
+        n_pairs = max(1, n_neurons * (n_neurons - 1))
+        return total * n_trials / max(1, n_trials - 1) / max(1, int(valid.sum())) ** 2 / n_pairs
 
 
 def second_moment(counts: NDArray[np.generic], weight: Numbers | None = None) -> Numbers:
-    """Compute the sum over trials and bins of x x' (neuron, neuron).
+    """Compute the sum over trials and bins of x x' (neuron, neuron), with the counts x of all neurons in a bin.
 
-    Products of small counts are integers, so blocks summed in float32 and added up in float64 are exact. Blocks
-    with counts above `LARGE` are summed in float64.
+    Trials are summed in blocks. Products of small counts are integers, so blocks summed in float32 and added up in
+    float64 are exact. Blocks with counts above `LARGE` are summed in float64.
 
     Args:
-        counts: (trial, time, neuron).
-        weight: Number of times that each trial counts, integers (trial,); 1 if absent.
+        counts: Counts (trial, time, neuron).
+        weight: Number of times that each trial counts, integers (trial,). `None` counts each trial once.
     """
-    trials, time, neurons = counts.shape
-    total = np.zeros((neurons, neurons))
-    step = max(1, CHUNK // max(1, time * neurons))
-    exact = np.float32 if counts.max(initial=0) <= LARGE else np.float64
-    for start in range(0, trials, step):
-        block: Numbers = counts[start : start + step].astype(exact, copy=False)
-        right: Numbers = block if weight is None else block * weight[start : start + step, None, None].astype(exact)
-        total += block.reshape(-1, neurons).T @ right.reshape(-1, neurons)
+    n_trials, n_bins, n_neurons = counts.shape
+    total = np.zeros((n_neurons, n_neurons))
+    step = max(1, CHUNK // max(1, n_bins * n_neurons))
+    dtype = np.float32 if counts.max(initial=0) <= LARGE else np.float64
+    for start in range(0, n_trials, step):
+        block: Numbers = counts[start : start + step].astype(dtype, copy=False)
+        weighted: Numbers = block if weight is None else block * weight[start : start + step, None, None].astype(dtype)
+        total += block.reshape(-1, n_neurons).T @ weighted.reshape(-1, n_neurons)
     return total

@@ -6,16 +6,17 @@ autoregression (`nn.linear_autoregression`) with one code per trial replaces the
 .. math:: z_t = A \phi_t + L \varepsilon_t, \qquad
           \phi_t = [z_{t-1};\; \text{means of } z_{<t} \text{ at several time constants};\; h(t) \otimes [1; c_t; b]].
 
-* h(t), the clock, are hat functions of the time in a trial (`nn.clock`); it is off if trials have no common time
-  course, like pieces of a continuous recording.
+* h(t), the clock, are hat functions of the time in a trial (`nn.clock`), by which the coefficients change in the course
+  of a trial. The clock is off if trials have no common time course, like pieces of a continuous recording.
 * :math:`c_t` is the condition: the first harmonics of an angle, one of K for a category, a standardised number, or the
   values of a series in bin t. It may change in any bin. Bin t depends on no later condition.
 * b is the code of the trial, its slow deviation from what c predicts: whitened principal components of latents averaged
   under each hat (`nn.trial_code`). It is drawn once per trial by a small flow conditioned on c.
 
 A, L and the code's components are computed in closed form. Only the flow is trained by gradients: a `NetworkDenoiser`
-that predicts the velocity, on whitened codes, solved without noise. (A rectified flow is the same model with other
-scales: :math:`x / (a + \sigma)` runs on a straight line from noise to code.)
+that predicts the velocity of whitened codes, and whose sampler adds no noise. (This is a rectified flow, apart from the
+scale of its variable: with the signal scale a and the noise scale :math:`\sigma` of a level, :math:`x / (a + \sigma)`
+lies on the straight line from the noise to the code.)
 
 Samples without conditions come from a second set of A, L, b and flow, fitted without conditions and with a larger code.
 So unconditional samples need no condition of a training trial, and a model of series has them too.
@@ -138,13 +139,14 @@ class AutoregressiveLDNS(LatentModel):
         """Make networks and buffers; see `Model.build`."""
         self.build_autoencoder(facts)
         settings = self.dynamics_settings
-        conditions = facts.conditions
-        make = partial(Dynamics, settings, n_latents=self.n_latents, facts=facts)
-        self.free = make(n_codes=settings.n_free_codes, vector=0, sequence=0)
+        new_dynamics = partial(Dynamics, settings, n_latents=self.n_latents, facts=facts)
+        self.free = new_dynamics(n_codes=settings.n_free_codes, vector=0, sequence=0)
         if self.condition:
-            sizes = (conditions.size_with_harmonics(settings.harmonics, per_bin=per_bin) for per_bin in (False, True))
-            vector, sequence = sizes
-            self.conditional = make(n_codes=settings.n_codes, vector=vector, sequence=sequence)
+            self.conditional = new_dynamics(
+                n_codes=settings.n_codes,
+                vector=facts.conditions.size_with_harmonics(settings.harmonics, per_bin=False),
+                sequence=facts.conditions.size_with_harmonics(settings.harmonics, per_bin=True),
+            )
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Train the autoencoder, fit the dynamics and train their flows, then fit the readout; see `Model.stages`."""
@@ -152,30 +154,41 @@ class AutoregressiveLDNS(LatentModel):
         self.fit_scale(trials)
         data = self.latents_of(trials)
         held_out = None if validation is None else self.latents_of(validation)
-        yield self._code_stage("code", self.free, self._without(data), held_out and self._without(held_out))
+        free_held_out = None if held_out is None else self._without_condition(held_out)
+        yield self._code_stage("code", self.free, self._without_condition(data), free_held_out)
         if self.condition:
-            data = self._with(data)
-            held_out = held_out and self._with(held_out)
-            yield self._code_stage("conditional_code", self.conditional, data, held_out)
+            conditional_held_out = None if held_out is None else self._with_condition(held_out)
+            yield self._code_stage(
+                "conditional_code", self.conditional, self._with_condition(data), conditional_held_out
+            )
         yield self.readout_stage(trials)
 
     def _code_stage(
         self, name: str, dynamics: Dynamics, data: dict[str, Tensor], held_out: dict[str, Tensor] | None
     ) -> Stage:
-        """Fit the dynamics in closed form, and return the training stage of their flow."""
+        """Fit the dynamics in closed form, and return the training stage of their flow.
+
+        Args:
+            name: Name of the stage.
+            dynamics: Dynamics to fit, with or without conditions.
+            data: Latents, mask and inputs of the training trials.
+            held_out: The same of the validation trials, or None.
+        """
         dynamics.fit(data, self.dynamics_settings)
 
-        def coded(trials: dict[str, Tensor]) -> dict[str, Tensor]:
-            codes = {"codes": dynamics.codes(trials).float()[:, None]}
-            return codes | {key: value for key, value in trials.items() if key == "vector"}
+        def flow_data(latent_data: dict[str, Tensor]) -> dict[str, Tensor]:
+            """Return the codes of trials, and the vectors of their conditions."""
+            codes = {"codes": dynamics.codes(latent_data).float()[:, None]}
+            return codes | {key: value for key, value in latent_data.items() if key == "vector"}
 
-        return Stage(name, dynamics.flow, dynamics.flow_loss, coded(data), self.code_plan, held_out and coded(held_out))
+        held_out_flow = None if held_out is None else flow_data(held_out)
+        return Stage(name, dynamics.flow, dynamics.flow_loss, flow_data(data), self.code_plan, held_out_flow)
 
-    def _without(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _without_condition(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return latents and mask, with inputs of size 0."""
         return {"latents": data["latents"], "mask": data["mask"], "inputs": data["latents"][..., :0]}
 
-    def _with(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _with_condition(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return latents, mask, the harmonics of the vector, and the condition of each bin as inputs."""
         condition = self.harmonics(Condition(data.get("vector"), data.get("sequence")))
         inputs = per_bin(condition, len(data["latents"]), data["latents"].shape[1])
@@ -221,7 +234,7 @@ class LatentCourse(Course):
         self.recursion = Recursion(self.dynamics.autoregression, self.n_trials)
         self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
-        self.kept = math.exp(-model.facts.bin_width / drift)
+        self.rho = math.exp(-model.facts.bin_width / drift)  # correlation of a drifting code in neighbouring bins
         self.code: Float[np.ndarray, "trial code"] | None = None  # drawn under the condition of the first bin
 
     @torch.no_grad()
@@ -229,25 +242,27 @@ class LatentCourse(Course):
         """Generate the next bins of all trials; see `Course.advance`."""
         encoded = Condition() if condition is None else self.model.harmonics(condition)
         inputs = per_bin(encoded, self.n_trials, n_bins).numpy()
-        inputs = self.usual + self.start.guidance * (inputs - self.usual)
+        inputs = self.usual + self.start.guidance * (inputs - self.usual)  # guidance; see the module
         code = self._drawn_code(encoded) if self.code is None else self.code
         n_codes = code.shape[1]
         white = self.start.noise.normal(n_bins, n_codes + self.model.n_latents)
+        code_noise = white[..., :n_codes]  # eta in the module, only used beyond the longest training trial
+        noise = white[..., n_codes:]  # epsilon in the module
         latents = np.empty((self.n_trials, n_bins, self.model.n_latents))
         for time in range(n_bins):
             if self.recursion.time >= self.model.longest:
-                code = self.kept * code + math.sqrt(1 - self.kept**2) * white[:, time, :n_codes]
+                code = self.rho * code + math.sqrt(1 - self.rho**2) * code_noise[:, time]
             driving = np.concatenate((inputs[:, time], code), 1)
-            latents[:, time] = self.recursion.step(driving, white[:, time, n_codes:])
+            latents[:, time] = self.recursion.step(driving, noise[:, time])
         self.code = code
         return self.spikes.advance(latents)
 
     def _drawn_code(self, condition: Condition) -> Float[np.ndarray, "trial code"]:
-        """Draw the code of each trial from the flow, under the vector of its first bin."""
+        """Draw the code of each trial from the flow, conditioned on the vector of the first bin."""
         flow = copy.deepcopy(self.dynamics.flow).double()
         device = self.dynamics.usual.device
         vector = None if condition.vector is None else condition.vector.double().to(device)
-        if vector is not None and len(vector) == 1:
+        if vector is not None and len(vector) == 1:  # one vector for all trials
             vector = vector.expand(self.n_trials, -1)
         sampler: Sampler = self.start.sampler or self.model.sampler
 

@@ -3,21 +3,22 @@ r"""GNOCCHI: neural activity generated from disentangled codes (McCart, Sedler, 
 An encoder maps a trial's activity x to one code c for the complete trial; a denoiser of x is conditioned on c. The
 noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the paper reduce to two:
 
-* score and reconstruction. With :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a`, their sum with equal weights is
+* the losses of score and reconstruction become the velocity loss. With the estimate
+  :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a` of the activity, their sum with equal weights is
   :math:`\|\varepsilon - \hat\varepsilon\|^2 (1 + \sigma^2 / a^2) = \|\varepsilon - \hat\varepsilon\|^2 / a^2
-  = \|v - \hat v\|^2`, the velocity loss, so the network predicts v;
-* the discrepancy (MMD) between the batch's codes and N(0, I), unbiased. A code may contain any information about its
-  trial, but all codes together must be distributed like N(0, I), which favours independent directions.
+  = \|v - \hat v\|^2`, so the network predicts the velocity v;
+* the discrepancy (unbiased MMD) between the codes of the batch and N(0, I). A code may contain any information about
+  its trial, but all codes together must be distributed like N(0, I), which favours independent directions.
 
 Generation starts from a code (of a trial, from the prior, or a changed one), then noise -> activity -> rates -> counts.
 Smooth activity has no synchrony of some milliseconds. The noise of the observation model adds it: it is fitted to the
 covariances of the training trials that counts drawn from generated rates lack.
 
-The diffused signal is smooth activity: spikes smoothed with a Gaussian kernel in the model, rates, or latents
-(`signal_settings`). Rates and latents come from the trials, or from another model that infers them from spikes
-(`signal_model`): its stages are trained first, within the same run, and `encode` then needs spikes only. The signal is
-diffused bin by bin (`form="sequence"`, trials of any length) or as the leading space-time
-principal components of whole trials (`form="components"`, equal lengths only, about ten times faster).
+The signal x that is diffused is smooth activity (`signal_settings`): rates, latents, or spikes that the model smooths
+with a Gaussian kernel. Rates and latents come from the trials, or from another model that infers them from spikes
+(`signal_model`): its stages are trained first, within the same run, and `encode` then needs spikes only. The signal has
+one of two forms: the sequence of bins (`form="sequence"`, trials of any length), or the leading principal components
+of whole trials, in space and time (`form="components"`, trials of equal length only, about ten times faster).
 
 The paper's hyperparameters are not available; these were chosen by experiments (docs/results/choices.md).
 """
@@ -65,6 +66,10 @@ PRIOR_DRAWS = 4
 """Number of draws from N(0, I) for each code of a batch, in the discrepancy."""
 
 READS: dict[str, Signal] = {"spikes": "counts", "rates": "rates", "latents": "latents"}
+"""`SignalSettings.of` -> field of the trials that holds this signal."""
+
+HEAD_BATCH = 64
+"""Trials that are projected to components at once for the training of the head."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -77,7 +82,7 @@ class SignalSettings:
         smoothing: Standard deviation of the Gaussian that smooths spikes, s; rates and latents are not smoothed.
         form: Space-time components of whole trials, or the sequence of bins.
         components: Number of space-time components; at most the number of training trials.
-        wiener: Whether Poisson noise is removed; only used for components of spikes.
+        wiener: Whether a Wiener filter removes Poisson noise; only used for components of spikes.
         n_latents: Latents per bin of the signal; only used for a signal of latents.
     """
 
@@ -209,10 +214,10 @@ class GNOCCHI(Coded):
             self.signal_model.build_for_inference(facts)
         signal = self.signal_settings
         network = self.network_settings
-        by_trial = signal.form == "components"
-        time = facts.longest if by_trial else 0
+        whole_trials = signal.form == "components"
+        time = facts.longest if whole_trials else 0
         channels = signal.n_latents if signal.of == "latents" else facts.n_neurons
-        components = min(signal.components, facts.n_trials - 1, time * channels) if by_trial else 0
+        components = min(signal.components, facts.n_trials - 1, time * channels) if whole_trials else 0
         smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
         self.activity = Activity(
             channels,
@@ -220,11 +225,11 @@ class GNOCCHI(Coded):
             time=time,
             components=components,
             log=signal.of == "rates",
-            wiener=by_trial and signal.wiener and signal.of == "spikes",
+            wiener=whole_trials and signal.wiener and signal.of == "spikes",
         )
         width = network.width
         blocks = network.blocks
-        if by_trial:
+        if whole_trials:
             self.encoder: nn.Module = Perceptron(
                 components, self.n_codes, width=network.encoder_width, blocks=network.encoder_blocks
             )
@@ -236,24 +241,20 @@ class GNOCCHI(Coded):
             backbone = Backbone(channels, grouped=False, width=width, blocks=blocks, vector=self.n_codes)
         self.denoiser = NetworkDenoiser(backbone, schedule=self.schedule, prediction="velocity")
         if self.prior == "diffusion":
-            small = VectorBackbone(self.n_codes, schedule=self.schedule, width=128, blocks=3)
-            self.code_denoiser = NetworkDenoiser(small, schedule=self.schedule, prediction="velocity")
+            code_backbone = VectorBackbone(self.n_codes, schedule=self.schedule, width=128, blocks=3)
+            self.code_denoiser = NetworkDenoiser(code_backbone, schedule=self.schedule, prediction="velocity")
         if signal.of == "latents":
             self.head = Decoder(channels, facts.n_neurons, width=64, mixed=True)
         self.space = CodeSpace(self.n_codes)
         self.observation.build(facts.n_neurons, facts.bin_width)
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
-        """Train the signal model, encoder and denoiser, prior and head, and fit the noise; see `Model.stages`."""
-        if (
-            self.signal_settings.form == "components"
-            and len({*trials.lengths, *(() if validation is None else validation.lengths)}) > 1
-        ):
-            raise DataError(
-                "Space-time components need trials of equal length.",
-                f"These have {trials.lengths.min()} to {trials.lengths.max()} bins.",
-                "Cut equal windows, or fit with --set signal_settings.form=sequence, which takes any length.",
-            )
+        """Train signal model, encoder and denoiser, prior and head, and fit the noise; see `Model.stages`.
+
+        Signal model, diffusion model of the prior, head (latents -> rates) and noise are optional.
+        """
+        if self.signal_settings.form == "components":
+            _check_equal_lengths(trials, validation)
         if self.signal_model is not None:
             for stage in self.signal_model.inference_stages(trials, validation):
                 yield replace(stage, name=f"signal_{stage.name}")
@@ -277,8 +278,9 @@ class GNOCCHI(Coded):
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal_settings.of == "latents":
             mask = torch.from_numpy(trials.mask)
-            with torch.no_grad():  # the head reads latents without the part that the components lose
-                activity = torch.cat([self.activity.back(self.activity(*rows)) for rows in _rows(activity, mask)])
+            with torch.no_grad():  # generated latents lie in the span of the components, so the head learns on these
+                batches = zip(activity.split(HEAD_BATCH), mask.split(HEAD_BATCH), strict=True)
+                activity = torch.cat([self.activity.back(self.activity(*batch)) for batch in batches])
             data = {"latents": activity, **as_tensors(trials)}
             mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
             self.head.start_at(self.observation.drive(mean))
@@ -293,7 +295,10 @@ class GNOCCHI(Coded):
         self.observation.adapt(trials, np.asarray(fake.rates), lengths=fake.lengths, seed=CALIBRATION_SEED)
 
     def denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Return the velocity loss, summed over valid entries, plus the codes' discrepancy for each entry."""
+        """Return the velocity loss plus the weighted discrepancy of the codes, and the number of valid entries.
+
+        The loss is a sum over valid entries, so the discrepancy of the batch is multiplied by their number.
+        """
         clean = batch["activity"]
         mask = batch.get("mask")
         level = torch.from_numpy(streams.uniform()).to(clean.device)
@@ -304,9 +309,9 @@ class GNOCCHI(Coded):
         total, entries = denoising_loss(self.denoiser, clean, level=level, noise=noise, condition=condition, mask=mask)
         parts = {"velocity": total.detach()}
         if len(codes) > 1:
-            apart = mmd(codes, prior.flatten(0, 1)) * entries
-            total = total + self.network_settings.mmd * apart
-            parts["mmd"] = apart.detach()
+            discrepancy = mmd(codes, prior.flatten(0, 1)) * entries
+            total = total + self.network_settings.mmd * discrepancy
+            parts["mmd"] = discrepancy.detach()
         return LossTerms(total, entries, parts)
 
     def prior_denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
@@ -328,27 +333,26 @@ class GNOCCHI(Coded):
         """Generate activity, rates and counts from a code and noise; see `Model.draw`."""
         device = self.space.mean.device
         lengths = request.lengths
-        free = torch.from_numpy(request.noise.normal(self.n_codes)).to(
-            device
-        )  # drawn in any case, so that requested codes change no other noise
+        # the numbers of a code are drawn also for requested codes, so that the later noise is the same
+        code_noise = torch.from_numpy(request.noise.normal(self.n_codes)).to(device)
         requested = request.codes
-        codes = self._from_prior(free) if requested is None else torch.from_numpy(requested).to(device)
+        codes = self._from_prior(code_noise) if requested is None else torch.from_numpy(requested).to(device)
         mask = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
         sampler: Sampler = request.sampler or self.sampler
         condition = Condition(vector=codes)
         if self.activity.components:
             self._check_bins(lengths)
 
-            def fresh() -> Tensor:
+            def noise() -> Tensor:
                 return torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)
 
-            x = sampler.draw(self.denoiser, fresh, condition=condition)
+            x = sampler.draw(self.denoiser, noise, condition=condition)
         else:
 
-            def fresh() -> Tensor:
+            def noise() -> Tensor:
                 return torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)
 
-            x = sampler.draw(self.denoiser, fresh, condition=condition, mask=None if mask.all() else mask.to(device))
+            x = sampler.draw(self.denoiser, noise, condition=condition, mask=None if mask.all() else mask.to(device))
         latents = None
         if self.signal_settings.of == "latents":
             latents = self.activity.back(x)
@@ -378,6 +382,7 @@ class GNOCCHI(Coded):
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _codes(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the code of each trial (trial, code) from its diffused signal, (trial, 1 or time, channel)."""
         codes: Tensor = self.encoder(x[:, 0]) if self.activity.components else self.encoder(x, mask)
         return codes
 
@@ -386,19 +391,20 @@ class GNOCCHI(Coded):
         drive: Tensor = self.head((latents - self.activity.mean) / self.activity.sd)
         return drive
 
-    def _from_prior(self, free: Tensor) -> Tensor:
+    def _from_prior(self, noise: Tensor) -> Tensor:
         """Return codes of the prior from standard normal numbers (trial, code)."""
         if self.prior == "normal":
-            return free
+            return noise
+        whitened = noise
         if self.prior == "diffusion":
-            free = DEFAULT.draw(self.code_denoiser, lambda: free[:, None])[:, 0]  # calls for noise once
-        return self.space.color(free)
+            whitened = DEFAULT.draw(self.code_denoiser, lambda: noise[:, None])[:, 0]
+        return self.space.color(whitened)
 
     def _signal(self, trials: Trials) -> Tensor:
         """Return the rates, latents or counts that are diffused, of all trials (trial, time, channel)."""
         if self.signal_model is not None:
-            unlabelled = replace(trials, rates=None, latents=None)  # a simulation may hold true rates
-            trials = self.signal_model.encode(unlabelled, progress=False)
+            only_spikes = replace(trials, rates=None, latents=None)  # without the true rates of a simulation
+            trials = self.signal_model.encode(only_spikes, progress=False)
         return as_float(signal_of(trials, self.field))
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
@@ -409,6 +415,7 @@ class GNOCCHI(Coded):
         return {"activity": x} if self.activity.components else {"activity": x, "mask": mask}
 
     def _check_bins(self, lengths: np.ndarray) -> None:
+        """Raise a SettingError unless all trials have the length of the space-time components."""
         if (lengths != self.activity.time).any():
             raise SettingError(
                 f"This GNOCCHI samples and encodes whole trials of {self.activity.time} bins only.",
@@ -436,6 +443,12 @@ def _check_signal_model(model: Model, n_neurons: int, settings: SignalSettings) 
         )
 
 
-def _rows(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield 64 trials at a time."""
-    yield from zip(*(tensor.split(64) for tensor in tensors), strict=True)
+def _check_equal_lengths(trials: Trials, validation: Trials | None) -> None:
+    """Raise a DataError unless all training and validation trials have the same length."""
+    lengths = set(trials.lengths) | set(() if validation is None else validation.lengths)
+    if len(lengths) > 1:
+        raise DataError(
+            "Space-time components need trials of equal length.",
+            f"These have {min(lengths)} to {max(lengths)} bins.",
+            "Cut equal windows, or fit with --set signal_settings.form=sequence, which takes any length.",
+        )

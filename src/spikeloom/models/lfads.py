@@ -1,13 +1,14 @@
 r"""LFADS: latent factor analysis via dynamical systems (Sussillo et al. 2016; Pandarinath et al. 2018).
 
-A sequential variational autoencoder. An encoder reads a trial s forwards and backwards and infers the posterior of the
-initial condition z; a recurrent generator starts from z, and its factors give the rates of all neurons:
+LFADS is a sequential variational autoencoder. An encoder reads a trial s forwards and backwards and infers the
+posterior of the initial condition z. A recurrent generator starts from z, and its factors f give the rates of all
+neurons:
 
 .. math:: q(z \mid s) = N(\mu, \mathrm{diag}\,\sigma^2), \quad g_0 = W z + b, \quad g_t = \mathrm{GRU}(u_t, g_{t-1}),
           \quad f_t = \hat W g_t, \quad s_t \sim \mathrm{Poisson}(e^{W_r f_t + b_r}).
 
-A controller, if there is one, infers inputs u (`nn.generator`). The prior of z is :math:`N(\mu_p, v I)`, that of u an
-autoregression. The loss of a trial, in nats:
+A controller, if there is one, infers inputs u (`nn.generator`). The prior of z is :math:`N(\mu_p, v I)`; the prior of u
+is an autoregression. The loss of a trial, in nats, is
 
 .. math:: \sum_{t,n} \mathrm{nll} + \beta\,\mathrm{KL}(q(z) \| p(z)) + \beta_u \mathrm{KL}_u
           + \lambda \sum \|W_{hh}\|^2,
@@ -17,11 +18,13 @@ averages the first term over bins x neurons and sums the second has a KL scale k
 published values are 1e-7 to 1e-3 (`beta="published"` is 1e-7). Beta and lambda grow linearly over the first updates.
 
 Coordinated dropout (Keshtkaran & Pandarinath 2019): the encoder reads a random part of the entries. The
-likelihood is computed on the hidden entries and divided by their share, which estimates that of the complete trial. So
-z has no information from the entries in the likelihood. On validation trials the bound is that of complete trials.
+likelihood is computed on the hidden entries and divided by their share, which estimates the likelihood of the complete
+trial. So z has no information from the entries in the likelihood. On validation trials the bound is that of complete
+trials.
 
-Rates of a trial are the mean of exp over draws from its posterior. Samples start from the prior, or from the aggregate
-posterior: a training trial is drawn, then z from its posterior. All other variability comes from Poisson counts and u.
+Inferred rates of a trial are the mean rates over draws from its posterior. Samples start from the prior, or from the
+aggregate posterior: a training trial is drawn, then z from its posterior. All other variability comes from Poisson
+counts and u.
 
 The implementation follows the papers. Details that they leave open were chosen: torch's gated units; dropout of encoder
 and generator states; cosine decay of the learning rate; clipping at the norm of the gradient per valid entry.
@@ -100,11 +103,11 @@ class LossSettings:
             scale kappa = 1e-7 times bins and neurons.
         beta_inputs: Weight of the KL of the inputs.
         weight_penalty: Weight lambda, per trial, of the squared recurrent weights of generator and controller.
-        ramp: Share of the updates over which these three weights grow to their values.
+        ramp: Share of the updates, from the first one, over which these three weights grow from 0 to their values.
         hidden: Probability that coordinated dropout hides an entry from the encoder. With 0, the encoder reads all
             entries and the likelihood includes all of them.
-        validation: Loss on the validation trials that selects the best weights: the bound of complete trials, or the
-            likelihood of hidden entries alone.
+        validation: Loss on the validation trials that selects the best weights: "bound" is the complete loss of
+            complete trials, "reconstruction" the negative log-likelihood of hidden entries alone.
     """
 
     beta: Annotated[float, Field(ge=0)] | Literal["published"] = 1.0
@@ -199,7 +202,6 @@ class LFADS(Coded):
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
         size = self.network_settings
-        trials = facts.n_trials
         self.encoder = TrialEncoder(facts.n_neurons, 2 * self.n_codes, width=size.encoder)
         self.opening = nn.Linear(self.n_codes, size.generator)
         self.generator = Generator(size.inputs, size.generator, size.factors)
@@ -213,8 +215,8 @@ class LFADS(Coded):
             )
             self.input_prior = Autoregressive(size.inputs)
         self.space = CodeSpace(self.n_codes)
-        self.register_buffer("posterior_mean", torch.zeros(trials, self.n_codes))
-        self.register_buffer("posterior_sd", torch.ones(trials, self.n_codes))
+        self.register_buffer("posterior_mean", torch.zeros(facts.n_trials, self.n_codes))
+        self.register_buffer("posterior_sd", torch.ones(facts.n_trials, self.n_codes))
         self.observation.build(facts.n_neurons, facts.bin_width)
 
     @property
@@ -235,7 +237,7 @@ class LFADS(Coded):
         return self.n_neurons * sum(length * number for length, number in facts.lengths.items()) / facts.n_trials
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
-        """Train all networks in one stage, then fit the observation model, if it has statistics; see `Model.stages`."""
+        """Train all networks in one stage, then fit the statistics of the observation model; see `Model.stages`."""
         mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
         with torch.no_grad():
             self.readout.bias.copy_(self.observation.drive(mean))
@@ -252,64 +254,79 @@ class LFADS(Coded):
             yield Calculation("readout", {"observation model": lambda: self._fit_observation(trials)})
 
     def _fit_observation(self, trials: Trials) -> None:
-        """Fit the observation model to rates that are each inferred with their own count hidden."""
+        """Fit the observation model to rates that are each inferred with the count of their entry hidden."""
         seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
         self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Return the loss, summed over trials, and the number of valid entries; see `LossSettings.validation`."""
+        """Return the loss of the module, summed over the trials of a batch, and the number of valid entries.
+
+        In validation the loss may be the reconstruction alone; see `LossSettings.validation`.
+        """
         loss = self.loss_settings
         counts = batch["counts"].float()
         mask = batch["mask"]
-        chosen = not self.training and loss.validation == "reconstruction"
+        only_reconstruction = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen = counts
-        judged = torch.ones_like(counts)
-        if loss.hidden and (self.training or chosen):
+        weight = torch.ones_like(counts)  # of each entry in the likelihood
+        if loss.hidden and (self.training or only_reconstruction):
             seen, hidden = coordinated_dropout(counts, uniform, probability=loss.hidden)
-            judged = hidden.float() / loss.hidden
+            weight = hidden.float() / loss.hidden
         mean, log_variance = self.posterior(seen, mask, streams)
         z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(streams.normal(self.n_codes)).to(mean)
         factors, kl_inputs = self._run(z, seen, mask, streams)
         nll = -self.observation.plain.log_prob(counts, self.observation.rates(self.readout(factors)))
-        data = (judged * nll * mask[..., None]).sum()
+        data = (weight * nll * mask[..., None]).sum()
         kl = self._divergence(mean, log_variance)
-        grown = self._grown(streams.update)
+        ramp = self._ramp(streams.update)
         total = data
-        if not chosen:
+        if not only_reconstruction:
             penalty = loss.weight_penalty * len(counts) * self._recurrent_energy()
-            total = data + grown * (self.beta * kl + loss.beta_inputs * kl_inputs + penalty)
+            total = data + ramp * (self.beta * kl + loss.beta_inputs * kl_inputs + penalty)
         return LossTerms(total, mask.sum() * counts.shape[-1], {"nll": data, "kl": kl, "kl_inputs": kl_inputs})
 
     def posterior(self, seen: Tensor, mask: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
-        """Return mean and log-variance (batch, code) of the initial condition; dropout needs `streams`."""
+        """Return mean and log-variance (batch, code) of the posterior of z.
+
+        Args:
+            seen: Counts that the encoder reads (batch, time, neuron).
+            mask: Valid bins (batch, time).
+            streams: Random streams of the dropout. `None` applies no dropout.
+        """
         summary = self.encoder.read(seen, mask)
         if streams is not None:
-            summary = summary * self._kept(streams, 2 * self.network_settings.encoder).to(summary)
+            summary = summary * self._dropout(streams, 2 * self.network_settings.encoder).to(summary)
+        # the network gives differences from the prior, so training starts near the prior
         mean, log_variance = self.encoder.leave(summary).chunk(2, -1)
-        return self.prior_mean + mean, self.prior_log_variance + log_variance  # the prior, if nothing was learned
+        return self.prior_mean + mean, self.prior_log_variance + log_variance
 
     def _run(self, z: Tensor, seen: Tensor, mask: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
-        """Return factors (batch, time, factor) from a draw of z, and the summed divergence of the inputs."""
-        bins = seen.shape[1]
+        """Return factors (batch, time, factor) from a draw of z, and the KL divergence of the inputs, summed.
+
+        The divergence is estimated from one draw of the inputs: log posterior density minus log prior density.
+        """
+        n_bins = seen.shape[1]
         size = self.network_settings
-        opening = self._open(z)
-        kept = self._kept(streams, bins, size.generator).to(z) if self.training else None
+        first_state = self._first_state(z)
+        dropout = self._dropout(streams, n_bins, size.generator).to(z) if self.training else None
         if not size.inputs:
-            states = self.generator(opening, seen[..., :0])
+            states = self.generator(first_state, seen[..., :0])
             divergence = z.new_zeros(())
         else:
-            noise = torch.from_numpy(streams.normal(bins, size.inputs)).to(z)
+            noise = torch.from_numpy(streams.normal(n_bins, size.inputs)).to(z)
             read = self.controller.read(seen, mask)
-            states, inputs, mean, log_variance = self.controller(read, opening, self.generator, noise=noise, kept=kept)
-            density = -0.5 * (
+            states, inputs, mean, log_variance = self.controller(
+                read, first_state, self.generator, noise=noise, kept=dropout
+            )
+            log_density = -0.5 * (
                 (inputs - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi)
             )
-            divergence = ((density - self.input_prior.log_prob(inputs)) * mask[..., None]).sum()
-        return self.generator.factors(states if kept is None else states * kept), divergence
+            divergence = ((log_density - self.input_prior.log_prob(inputs)) * mask[..., None]).sum()
+        return self.generator.factors(states if dropout is None else states * dropout), divergence
 
-    def _kept(self, streams: Streams, *shape: int) -> Tensor:
-        """Return dropout as a factor of 0 or 1 / (1 - p) in training, and 1 otherwise."""
+    def _dropout(self, streams: Streams, *shape: int) -> Tensor:
+        """Return the factors of dropout (trial, *shape): 0 or 1 / (1 - p) in training, and 1 otherwise."""
         p = self.network_settings.dropout
         if not (self.training and p):
             return torch.ones(len(streams.generators), *shape)
@@ -321,13 +338,13 @@ class LFADS(Coded):
         scaled = (log_variance.exp() + (mean - self.prior_mean).square()) / prior.exp()
         return 0.5 * (scaled - 1 - log_variance + prior).sum()
 
-    def _grown(self, update: int) -> float:
-        """Return the factor of the weights of the divergences at an update; 1 on validation trials."""
-        ramp = self.loss_settings.ramp * self.plan.updates
-        return min(1.0, (update + 1) / ramp) if self.training and ramp else 1.0
+    def _ramp(self, update: int) -> float:
+        """Return the factor of the weights beta, beta_u and lambda, which grows from 0 to 1; 1 on validation trials."""
+        n_updates = self.loss_settings.ramp * self.plan.updates
+        return min(1.0, (update + 1) / n_updates) if self.training and n_updates else 1.0
 
     def _recurrent_energy(self) -> Tensor:
-        """Return the sum of the squared recurrent weights."""
+        """Return the sum of the squared recurrent weights of generator and controller."""
         weights: list[Tensor] = [self.generator.units.get_parameter("weight_hh_l0")]
         if self.network_settings.inputs:
             weights.append(self.controller.units.weight_hh)
@@ -337,8 +354,8 @@ class LFADS(Coded):
 
     def draw(self, request: Request) -> Generated:
         """Generate factors, rates and counts from an initial condition; see `Model.draw`."""
-        free = self._start(request.noise)  # drawn in any case, so that requested codes change no other noise
-        z = (free if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
+        drawn = self._draw_z(request.noise)  # drawn also for requested codes, so that the later noise is the same
+        z = (drawn if request.codes is None else torch.from_numpy(request.codes)).to(self.prior_mean)
         generated = self._course(z, Start(request.noise, request.spikes)).advance(int(request.lengths.max()))
         return dataclasses.replace(generated, codes=z.cpu().numpy())
 
@@ -349,13 +366,13 @@ class LFADS(Coded):
     @torch.no_grad()
     def begin(self, start: Start) -> FactorCourse:
         """Begin trials whose bins are generated on demand; see `Model.begin`."""
-        return self._course(self._start(start.noise).to(self.prior_mean), start)
+        return self._course(self._draw_z(start.noise).to(self.prior_mean), start)
 
     def _course(self, z: Tensor, start: Start) -> FactorCourse:
         """Return trials that begin at initial conditions (trial, code)."""
         return FactorCourse(
             start,
-            self._open(z),
+            self._first_state(z),
             generator=self.generator,
             input_prior=self.input_prior if self.network_settings.inputs else None,
             readout=self.readout,
@@ -371,28 +388,31 @@ class LFADS(Coded):
         return Inferred(rates.cpu().numpy(), factors.cpu().numpy(), codes.cpu().numpy())
 
     def _smoothed(self, seen: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return factors and rates (batch, time, ...), averaged over posterior draws with equal random numbers."""
-        inputs = self.network_settings.inputs
+        """Return factors and rates (batch, time, ...), averaged over draws from the posterior of each trial.
+
+        All trials use the same random numbers, so that the result does not depend on the batch.
+        """
+        n_inputs = self.network_settings.inputs
         mean, log_variance = self.posterior(seen, mask)
-        read = self.controller.read(seen, mask) if inputs else None
+        read = self.controller.read(seen, mask) if n_inputs else None
         factors = torch.zeros(())
         rates = torch.zeros(())
         for number in range(POSTERIOR_DRAWS):
             rng = generator(0, Purpose.CALIBRATE, 4, number)
             z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.n_codes)).to(mean)
-            opening = self._open(z)
+            first_state = self._first_state(z)
             if read is None:
-                states = self.generator(opening, seen[..., :0])
+                states = self.generator(first_state, seen[..., :0])
             else:
-                noise = torch.from_numpy(rng.standard_normal((seen.shape[1], inputs))).to(mean)
-                states = self.controller(read, opening, self.generator, noise=noise.expand(len(seen), -1, -1))[0]
-            one = self.generator.factors(states)
-            factors = factors + one / POSTERIOR_DRAWS
-            rates = rates + self.observation.rates(self.readout(one)) / POSTERIOR_DRAWS
+                noise = torch.from_numpy(rng.standard_normal((seen.shape[1], n_inputs))).to(mean)
+                states = self.controller(read, first_state, self.generator, noise=noise.expand(len(seen), -1, -1))[0]
+            drawn_factors = self.generator.factors(states)
+            factors = factors + drawn_factors / POSTERIOR_DRAWS
+            rates = rates + self.observation.rates(self.readout(drawn_factors)) / POSTERIOR_DRAWS
         return factors, rates
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden."""
+        """Return rates that are each inferred with the count of their entry hidden; see `Model.unseen_rates`."""
 
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
@@ -401,19 +421,20 @@ class LFADS(Coded):
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _open(self, z: Tensor) -> Tensor:
-        """Return the state of the generator before the first bin."""
+    def _first_state(self, z: Tensor) -> Tensor:
+        """Return the state of the generator before the first bin, from the initial condition z."""
         return self.opening(z).clamp(-LARGEST_STATE, LARGEST_STATE)
 
-    def _start(self, noise: Streams) -> Tensor:
+    def _draw_z(self, noise: Streams) -> Tensor:
         """Draw initial conditions (trial, code) from the prior or the aggregate posterior."""
-        free = torch.from_numpy(noise.normal(self.n_codes))
-        which = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()
+        white = torch.from_numpy(noise.normal(self.n_codes))
+        row = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()  # a training trial
         if self.start == "prior":
-            return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * free
-        return self.posterior_mean.cpu()[which] + self.posterior_sd.cpu()[which] * free
+            return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * white
+        return self.posterior_mean.cpu()[row] + self.posterior_sd.cpu()[row] * white
 
     def _posterior_of(self, trials: Trials) -> _Posterior:
+        """Return the posterior of z of complete trials."""
         counts = as_float(trials.counts).to(self.prior_mean)
         mask = torch.from_numpy(trials.mask)
         mean, log_variance = self.posterior(counts, mask.to(self.prior_mean.device))

@@ -57,7 +57,8 @@ class Capabilities:
         stream: Whether `unroll` generates a trial without end.
         live: Whether the model is causal: `begin` generates trials bin by bin from earlier bins and conditions. Other
             models with streams generate a live trial ahead of time, in `ahead`.
-        unseen_rates: Whether `unseen_rates` infers rates of hidden counts, so that held-out spikes can be scored.
+        unseen_rates: Whether `unseen_rates` can infer the rate of an entry whose count is hidden, so that the hidden
+            count can be scored.
         latent_baselines: Whether `latent_baselines` generates trials from simple models of the latents.
         bound: Whether the loss on validation trials is an evidence lower bound.
     """
@@ -105,7 +106,10 @@ class Model(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
-        """Yield the training stages in order. The code between two yields runs after the first, and on a resume."""
+        """Yield the training stages in order.
+
+        A stage is trained before the code after its `yield` runs. That code also runs when an interrupted run resumes.
+        """
 
     @abc.abstractmethod
     def draw(self, request: Request) -> Generated:
@@ -137,17 +141,20 @@ class Model(nn.Module, abc.ABC):
         raise self._refusal("generates no streams", f"A stream with seed {request.seed} was requested.", "Use sample.")
 
     def begin(self, start: Start) -> Course:
-        """Begin trials whose next bins are generated on demand, without knowledge of later conditions."""
+        """Begin trials whose next bins are generated on demand from earlier bins and conditions (causal models)."""
         n_trials = len(start.noise.generators)
         raise self._refusal("is not causal", f"{n_trials} live trials were requested.", "Use sample or stream.")
 
     def ahead(self, request: StreamRequest) -> StreamedCourse:
-        """Begin one trial of a stream that is returned bin by bin, of a model that needs later conditions."""
+        """Begin one trial of a stream that is returned bin by bin (models that need conditions of later bins)."""
         got = f"A live trial with seed {request.seed} was requested."
         raise self._refusal("generates no live trials", got, "Use sample.")
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden, spikes/bin."""
+        """Return rates (trial, time, neuron) of trials, spikes/bin. The rate of an entry does not depend on its count.
+
+        An entry is one neuron in one bin. Its count is hidden from the encoder while its rate is inferred.
+        """
         raise self._refusal(
             "infers no rates of hidden counts", f"They were requested for {trials!r}.", "Use an LDNS or LFADS."
         )
@@ -161,19 +168,22 @@ class Model(nn.Module, abc.ABC):
         yield from self.stages(trials, validation)
 
     def latent_baselines(self, reference: Trials, *, like: Trials, seed: int = 0) -> Mapping[str, Trials]:
-        """Generate trials of each simple model that is fitted to the latents of reference trials, by name.
+        """Fit simple models to the latents of reference trials, and generate trials from each of them.
 
         Args:
             reference: Training trials.
             like: Trials whose lengths are copied.
             seed: Random seed.
+
+        Returns:
+            Name of the simple model -> its trials.
         """
         got = f"Baselines like {len(like)} trials were requested of {len(reference)} trials, seed {seed}."
         raise self._refusal("has no baselines on its latents", got, "Use an LDNS.")
 
     @final
     def build_for_inference(self, facts: Facts) -> None:
-        """Build this model as a part of another one, which trains its `inference_stages` and uses its `encode`."""
+        """Build this model as a part of another model, which trains its `inference_stages` and calls its `encode`."""
         self.build_inference(facts)
         self._facts = facts
         self._only_infers = True
@@ -199,9 +209,9 @@ class Model(nn.Module, abc.ABC):
             seed: Random seed of the initial weights and of the training.
             out: Run folder for checkpoints, log and the finished model. An unfinished run of the same settings, data
                 and seed in it is resumed; a finished one is loaded. Settings may add the model's optional last stage.
-            start: Model folder whose weights the training begins with, of networks of the same shapes.
+            start: Folder of a trained model with networks of the same shapes. Training begins with its weights.
             progress: Show progress; None shows it on a terminal.
-            after_validation: Called after each validation; see `training.train`.
+            after_validation: Function that is called after each validation; see `training.train`.
 
         Raises:
             DataError: if there are too few trials or no spikes.
@@ -264,7 +274,8 @@ class Model(nn.Module, abc.ABC):
             guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it. `None` uses that of the
                 model.
             codes: Code of each trial (trial, code), for models that have codes.
-            rows: Numbers of the trials to generate, to divide a large request into parts or among machines.
+            rows: Numbers of those trials of the request that are generated now. So a large request can be divided into
+                parts or among machines.
             seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
             sampler: Sampler that replaces the model's sampler or student.
             max_batch: Largest number of trials in memory at once.
@@ -278,23 +289,25 @@ class Model(nn.Module, abc.ABC):
         """
         facts = self.facts
         self._check_options(condition=condition, guidance=guidance, sampler=sampler, codes=codes)
-        order = None if like is None else facts.order_of(like)
-        chosen = None if codes is None else self.checked_codes(np.asarray(codes, np.float32))
-        part = rows_of(facts, n_trials, n_bins, like, codes=chosen, rows=rows, seed=seed)
+        neuron_order = None if like is None else facts.order_of(like)
+        checked_codes = None if codes is None else self.checked_codes(np.asarray(codes, np.float32))
+        part = rows_of(facts, n_trials, n_bins, like, codes=checked_codes, rows=rows, seed=seed)
         values = facts.conditions.values(condition, like, part)
         strength = self.guidance if guidance is None else guidance
 
         def generate(batch: np.ndarray) -> Generated:
+            """Generate the trials `part.numbers[batch]` of the request."""
             trial = part.numbers[batch]
             lengths = part.lengths[batch]
-            noise, spikes = (Streams(seed, purpose, 0, trial) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
+            noise = Streams(seed, Purpose.SAMPLE, 0, trial)
+            spikes = Streams(seed, Purpose.SPIKES, 0, trial)
             n_bins = int(lengths.max())
-            these = {
+            batch_values = {
                 name: value[batch][:, :n_bins] if value.ndim > 2 else value[batch] for name, value in values.items()
             }
-            encoded = facts.conditions.encode(these) if values else None
-            code = None if chosen is None else chosen[trial]
-            return self.draw(Request(lengths, noise, spikes, encoded, strength, sampler, code))
+            encoded = facts.conditions.encode(batch_values) if values else None
+            batch_codes = None if checked_codes is None else checked_codes[trial]
+            return self.draw(Request(lengths, noise, spikes, encoded, strength, sampler, batch_codes))
 
         self.eval()
         size = batch_size(part.longest, largest=max_batch)
@@ -314,9 +327,10 @@ class Model(nn.Module, abc.ABC):
             conditions=labels.conditions,
             behavior=labels.behavior,
             units=labels.units,
-            conditioned_on=tuple(values) if codes is None else None,  # what codes hold is unknown
+            conditioned_on=tuple(values) if codes is None else None,  # a code may contain any variable of its trial
         )
-        return fake if order is None else fake.select_neurons(np.argsort(order))
+        # argsort inverts the order: the neurons return from the model's order to that of `like`
+        return fake if neuron_order is None else fake.select_neurons(np.argsort(neuron_order))
 
     @final
     def stream(
@@ -369,13 +383,14 @@ class Model(nn.Module, abc.ABC):
     ) -> Live:
         """Begin trials that are generated one bin at a time.
 
-        A causal model needs no later conditions, and every step may change them. The live trial of another model with
-        streams is its stream bin by bin, and `Live.lookahead` bins of its conditions must be known.
+        In a causal model a bin depends on no later condition, and every step may change the conditions. A model that is
+        not causal but generates streams has one live trial, its stream bin by bin. A bin of this trial depends on the
+        conditions of up to `Live.lookahead` later bins.
 
         Args:
             seed: Random seed. Trial k has the counts of trial k of `sample` with that seed and those conditions.
-            condition: Names of the conditions that the trials follow, or name -> value of the first bins. For a model
-                that is not causal, as in `stream`. `None` and `()` are as in `sample`.
+            condition: Names of the conditions that the trials follow, or name -> value in the first bins; for a model
+                that is not causal, the argument `condition` of `stream`. `None` and `()` are as in `sample`.
             guidance: Strength of the condition. `None` uses the model's guidance.
             batch: Number of trials; 1 for models that are not causal.
             sampler: Sampler that replaces the model's sampler.
@@ -394,7 +409,8 @@ class Model(nn.Module, abc.ABC):
             series = StreamConditions(facts.conditions, condition, seed=seed)
             course = self.ahead(StreamRequest(seed, series, None, strength, sampler))
             return live_stream(course, facts.conditions, batch=batch)
-        noise, spikes = (Streams(seed, purpose, 0, range(batch)) for purpose in (Purpose.SAMPLE, Purpose.SPIKES))
+        noise = Streams(seed, Purpose.SAMPLE, 0, range(batch))
+        spikes = Streams(seed, Purpose.SPIKES, 0, range(batch))
         conditions = LiveConditions(facts.conditions, condition, batch=batch, seed=seed)
         return Live(self.begin(Start(noise, spikes, conditions.present, strength, sampler)), conditions, batch=batch)
 
@@ -422,7 +438,9 @@ class Model(nn.Module, abc.ABC):
         self.eval()
         size = batch_size(trials.n_bins, largest=max_batch)
         result = in_batches(infer, len(trials), trials.n_bins, batch=size, description="encode", progress=progress)
-        rates = result.rates if result.rates is None or order is None else result.rates[:, :, np.argsort(order)]
+        rates = result.rates
+        if rates is not None and order is not None:
+            rates = rates[:, :, np.argsort(order)]  # back from the model's order to the order of these trials
         return replace(
             trials,
             rates=trials.rates if rates is None else rates,
@@ -432,7 +450,14 @@ class Model(nn.Module, abc.ABC):
 
     @final
     def in_training_order(self, trials: Trials) -> Trials:
-        """Return the same trials with their neurons in the order of the training trials; as `encode` otherwise."""
+        """Return the same trials with their neurons in the order of the training trials.
+
+        Raises:
+            ShapeError: if bin width or neurons are not those of the training trials.
+
+        Warns:
+            NeuronOrderWarning: if the neurons come in another order than in the training trials.
+        """
         return self.facts.ordered(trials)[0]
 
     @final
@@ -450,7 +475,7 @@ class Model(nn.Module, abc.ABC):
 
     @final
     def restore(self, folder: str | PathLike[str]) -> "Model":
-        """Load weights and facts from a folder that a model of equal settings has saved.
+        """Load weights and facts that a model with equal settings has saved in a folder.
 
         Raises:
             CorruptFileError: if a file is damaged, or its tensors are not this model's.
@@ -498,6 +523,7 @@ class Model(nn.Module, abc.ABC):
         return html.table(type(self).__name__, rows | (dict(self.notes) if self.is_trained else {}))
 
     def _training_in_words(self) -> str:
+        """Return the number and size of the training trials, for `repr`, or "not trained"."""
         if self._facts is None:
             return "not trained"
         lengths = list(self._facts.lengths)
@@ -508,7 +534,7 @@ class Model(nn.Module, abc.ABC):
     # --- inside --------------------------------------------------------------------------------------------------
 
     def checked_codes(self, codes: np.ndarray) -> np.ndarray:
-        """Return codes (trial, code) of a caller after a check; only called for models with codes."""
+        """Check codes (trial, code) that a caller has passed to `sample`, and return them; see `Coded`."""
         return codes
 
     def _check_options(self, *, condition: ConditionArgument, guidance: float | None, **others: object) -> None:
@@ -537,11 +563,12 @@ class Model(nn.Module, abc.ABC):
             )
 
     def _refusal(self, what: str, got: str, do: str) -> SettingError:
+        """Return the error of a request that this model cannot fulfil; `what` continues the name of its class."""
         return SettingError(f"{type(self).__name__} {what}.", got, do)
 
     def _plans(self) -> dict[str, Plan]:
-        """Return the plan of each stage by name, with those of a model within this one."""
-        models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}
+        """Return setting -> plan of this model, and of models that are parts of it ("signal_model.plan")."""
+        models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}  # this model: name ""
         return {
             f"{name}.{setting}".lstrip("."): value
             for name, model in models.items()

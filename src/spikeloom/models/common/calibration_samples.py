@@ -15,7 +15,7 @@ CALIBRATION_TRIALS = 400
 """Largest number of trials that are generated for the calibration."""
 
 CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
-"""Random seed of these trials, unlikely to be used by callers."""
+"""Random seed of these trials. It is a large number, which users are unlikely to choose for their own samples."""
 
 
 def calibration_samples(

@@ -70,8 +70,8 @@ class Coded(Model, abc.ABC):
             along: Variable to move: a condition of numbers, or "series.0", the last bin of a behaviour series.
             span: Smallest and largest change, in the unit of the variable.
             points: Number of points, evenly spaced over the span.
-            keep: Further variables to keep constant; by default, all scalar conditions.
-            how: Curved or straight, and along which direction; see `metrics.disentanglement`.
+            keep: Further variables to keep constant; by default, all conditions of real numbers.
+            how: Curved or straight step, and the direction of a straight one; see `metrics.disentanglement`.
             reference: Trials from which the directions are estimated, usually the training trials; by default,
                 `trials`.
             seed: Random seed of noise and spikes.
@@ -93,14 +93,14 @@ class Coded(Model, abc.ABC):
         directions = self.directions(source, names)
         codes = np.asarray(self.encode(trials, progress=False).codes)
         changes = np.linspace(*span, points)
-        only = np.eye(1, len(names)).repeat(len(codes), 0)  # only the first variable moves
-        moved = np.stack([directions.move(codes, change * only, how=how) for change in changes])
+        unit_change = np.eye(1, len(names)).repeat(len(codes), 0)  # (trial, variable): 1 for `along`, 0 for the others
+        moved = np.stack([directions.move(codes, change * unit_change, how=how) for change in changes])
         self.checked_codes(moved.reshape(-1, self.n_codes).astype(np.float32))  # warns once, for all points
         parts = []
-        for change, these in zip(changes, moved, strict=True):
+        for change, point_codes in zip(changes, moved, strict=True):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", CodeRangeWarning)
-                fake = self.sample(like=trials, codes=these, seed=seed, progress=False)
+                fake = self.sample(like=trials, codes=point_codes, seed=seed, progress=False)
             target = {along: trials.conditions[along] + change} if along in trials.conditions else {}
             labels = {
                 "traversal_along": np.full(len(trials), along),
@@ -112,7 +112,14 @@ class Coded(Model, abc.ABC):
 
     @final
     def checked_codes(self, codes: np.ndarray) -> np.ndarray:
-        """Return the codes of a caller, checked; a warning names the distance of those far from the training codes."""
+        """Check codes that a caller has passed to `sample`, and return them.
+
+        Raises:
+            ShapeError: if a code has the wrong size.
+
+        Warns:
+            CodeRangeWarning: if codes are far from the training codes.
+        """
         return self.space.check(codes)
 
 

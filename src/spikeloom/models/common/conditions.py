@@ -110,10 +110,8 @@ class Conditions:
             ConditionError: if a condition has no value or a wrong one.
         """
         self.check_complete(values)
-        vectors, sequences = (
-            [condition.encode(values[condition.name]) for condition in self.each if condition.per_bin is per_bin]
-            for per_bin in (False, True)
-        )
+        vectors = [one.encode(values[one.name]) for one in self.each if not one.per_bin]
+        sequences = [one.encode(values[one.name]) for one in self.each if one.per_bin]
         return Condition(vector=_joined(vectors), sequence=_joined(sequences))
 
     def with_harmonics(self, condition: Condition, number: int) -> Condition:
@@ -130,21 +128,23 @@ class Conditions:
         return sum(condition.width * (number if condition.kind == "circular" else 1) for condition in each)
 
     def _harmonics(self, encoded: Tensor | None, number: int, *, per_bin: bool) -> Tensor | None:
+        """Return an encoded vector or sequence with the harmonics of its angles."""
         if encoded is None:
             return None
         each = [condition for condition in self.each if condition.per_bin is per_bin]
         parts = []
         for condition, part in zip(each, encoded.split([one.width for one in each], -1), strict=True):
             if condition.kind == "circular":
-                turn = torch.complex(*part.chunk(2, -1))  # cosines, then sines
-                powers = [turn**k for k in range(1, number + 1)]
+                cosine, sine = part.chunk(2, -1)
+                phase = torch.complex(cosine, sine)  # power k of it holds cosine and sine of k times the angle
+                powers = [phase**k for k in range(1, number + 1)]
                 parts += [side for power in powers for side in (power.real, power.imag)]
             else:
                 parts.append(part)
         return torch.cat(parts, -1)
 
     def check_complete(self, names: Iterable[str]) -> None:
-        """Raise a ConditionError unless there are conditions, and each of them is named."""
+        """Raise a ConditionError if the model has no conditions, or if one of them is not among the names."""
         missing = [name for name in self.names if name not in set(names)]
         if missing or not self.each:
             raise ConditionError(
@@ -155,4 +155,5 @@ class Conditions:
 
 
 def _joined(arrays: list[np.ndarray]) -> Tensor | None:
+    """Return arrays side by side along the last axis as one tensor; None if there are none."""
     return torch.from_numpy(np.concatenate(arrays, -1)) if arrays else None

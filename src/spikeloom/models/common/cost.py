@@ -27,6 +27,7 @@ def cost(model: Model, *, n_trials: int = 64, seed: int = 0) -> dict[str, str]:
     calls = 0
 
     def count(*_: object) -> None:
+        """Count one call of a network."""
         nonlocal calls
         calls += 1
 
@@ -64,6 +65,7 @@ def _training(model: Model) -> str:
 
 
 def _device(model: Model) -> str:
+    """Return the name of the GPU, or of the processor with the number of its threads in use."""
     device = next(iter(model.buffers()), next(iter(model.parameters()), torch.empty(0))).device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

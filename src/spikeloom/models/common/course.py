@@ -108,7 +108,7 @@ class StreamedCourse(Course):
         """Return the next bins of the trial; see `Course.advance`. The stream reads its conditions itself.
 
         Raises:
-            ConditionError: if the stream ends before, because a series of its conditions ends.
+            ConditionError: if a series of its conditions ends before these bins.
         """
         if condition is not None:
             raise ValueError("a stream reads its conditions itself")
@@ -121,7 +121,7 @@ class StreamedCourse(Course):
                     "Pass a longer series, or an iterator without end.",
                 )
             self.waiting = piece if self.waiting is None else end_to_end([self.waiting, piece])
-        self.conditions.labels(n_bins)  # a live trial has no labels, so they need not be kept
+        self.conditions.labels(n_bins)  # a live trial returns no labels: this call frees their memory
         result = self.waiting.bins(0, n_bins)
         self.waiting = self.waiting.bins(n_bins, self.waiting.counts.shape[1])
         return result

@@ -1,8 +1,9 @@
-"""`FactorCourse`: trials whose rates are those of the factors of a recurrent generator, bin after bin.
+"""`FactorCourse`: trials of a recurrent generator (of an LFADS), generated bin after bin.
 
-A bin needs the state of the generator after the bin before, its inputs from their prior, and the memory of the
-observation model. Every bin is computed alone, whether one bin is requested or a complete trial. So samples, streams
-and live trials of the same number of trials have the same numbers.
+The generator is a recurrent network whose state gives factors in each bin; the factors give the rates of all neurons.
+A bin needs the state after the bin before, inputs from their prior, and the memory of the observation model. Every bin
+is computed alone, whether one bin is requested or a complete trial. So samples, streams and live trials of the same
+number of trials have the same numbers.
 """
 
 from typing import final

@@ -65,7 +65,7 @@ class Facts:
 
     @classmethod
     def of(cls, trials: Trials, condition: Sequence[str] = ()) -> "Facts":
-        """Return the facts of training trials, for a model that is trained with the named conditions."""
+        """Return the facts about training trials, for a model that is trained with the named conditions."""
         content = hashlib.sha256(np.ascontiguousarray(trials.counts).tobytes() + trials.lengths.tobytes())
         lengths = {int(length): count for length, count in sorted(Counter(trials.lengths.tolist()).items())}
         conditions = Conditions.fit(trials, condition)
@@ -108,7 +108,7 @@ class Facts:
         return order
 
     def ordered(self, trials: Trials) -> tuple[Trials, np.ndarray | None]:
-        """Return the trials with their neurons in the model's order, and their former positions; see `order_of`.
+        """Return the trials with their neurons in the model's order, and the result of `order_of`.
 
         Raises:
             ShapeError: if bin width or neurons are not those of the training trials.
@@ -134,7 +134,7 @@ class Facts:
 
 
 def _column(values: Sequence[object]) -> Array:
-    """Return a column of the neuron table, in which JSON has null for NaN."""
+    """Return a column of the neuron table from its JSON values, where None stands for NaN."""
     return np.array([np.nan if value is None else value for value in values])
 
 
@@ -151,8 +151,9 @@ def check_fit(trials: Trials, validation: Trials | None) -> Trials | None:
             f"There are {len(trials)} trials and {int(trials.counts.sum())} spikes.",
             "Check the binning with `spikeloom inspect`.",
         )
-    batches = len(trials) / min(len(trials), BATCH)  # each batch is padded to the longest of all trials
-    check_padding(np.asarray(trials.lengths, np.int64), CHANNELS, trials.bin_width, large=int(LARGE * batches))
+    # The limit holds for one batch, so it is raised to the number of batches that all trials make.
+    n_batches = len(trials) / min(len(trials), BATCH)
+    check_padding(np.asarray(trials.lengths, np.int64), CHANNELS, trials.bin_width, large=int(LARGE * n_batches))
     if validation is None:
         return None
     return trials.match(validation, mine="the training trials", theirs="the validation trials")

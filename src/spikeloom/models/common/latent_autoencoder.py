@@ -1,12 +1,14 @@
 r"""The autoencoder of LDNS, shared by all models of its latents: counts s -> latents z -> rates r.
 
-It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)`, :math:`k \sim
-\mathrm{Bernoulli}(1 - p)`, with a fixed p or one drawn per trial, and the loss is that of the hidden entries,
+It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)` with :math:`k \sim
+\mathrm{Bernoulli}(1 - p)` for every entry (one neuron in one bin); p is fixed, or drawn for each trial. The loss is
+computed on the entries that the encoder did not read (k = 0),
 
 .. math:: \frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2,
 
-with M valid entries in the batch. The readout (`models.common.readout`) maps latents to spikes.
+with M valid entries in the batch and the negative log-likelihood nll of Poisson counts. The readout
+(`models.common.readout`) maps latents to spikes.
 
 A model of the latents is a `LatentModel` with three phases in `stages`: `autoencoder_stage`, then `fit_scale` and its
 own stages, which learn from `latents_of`, and at the end `readout_stage`.
@@ -100,7 +102,7 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def inference_stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage]:
-        """Train the autoencoder and calibrate its rates; see `Model.inference_stages`."""
+        """Yield the stage of the autoencoder, then calibrate its rates; see `Model.inference_stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
         self.readout.calibrate_inferred(trials, self.readout.encoded(trials, self._read).rates)
@@ -127,21 +129,22 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def reconstruction(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Return the loss of the autoencoder, a sum over the valid entries, and the number of these."""
+        """Return the loss of the autoencoder, as a sum over valid entries (see the module), and their number M."""
         settings = self.autoencoder_settings
         counts = batch["counts"].float()
         mask = batch["mask"]
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
-        share: float | Tensor = settings.dropout
+        probability: float | Tensor = settings.dropout
         if settings.most_dropout is not None:
-            width = settings.most_dropout - settings.dropout
-            share = settings.dropout + width * torch.from_numpy(streams.uniform()).to(counts.device)[:, None, None]
-        seen, hidden = coordinated_dropout(counts, uniform, probability=share)
+            span = settings.most_dropout - settings.dropout
+            position = torch.from_numpy(streams.uniform()).to(counts.device)[:, None, None]  # one for each trial
+            probability = settings.dropout + span * position
+        seen, hidden = coordinated_dropout(counts, uniform, probability=probability)
         latents = self.encoder(seen, mask)
         nll = -self.readout.training_log_prob(counts, latents)
         valid = mask.float()
-        counted = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
-        data = (counted * nll).sum()
+        weight = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
+        data = (weight * nll).sum()
         total = data + settings.energy * energy(latents, valid) + settings.smoothness * smoothness(latents, valid)
         return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": data.detach()})
 
@@ -199,7 +202,10 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Return rates (trial, time, neuron), each inferred with its own count hidden; not calibrated."""
+        """Return rates that are each inferred with the count of their entry hidden; see `Model.unseen_rates`.
+
+        These rates are not calibrated.
+        """
 
         def rates(thinned: Tensor, mask: Tensor) -> Tensor:
             return self.readout.unseen(self._read(thinned, mask))
@@ -230,7 +236,10 @@ class LatentModel(Model, abc.ABC):
 
     @torch.no_grad()
     def _decoded(self, drawn: np.ndarray, name: str, *, like: Trials, seed: int) -> Trials:
-        """Return trials of standardised latents (trial, time, latent), which the named baseline has drawn."""
+        """Return trials with the counts of standardised latents (trial, time, latent) that a baseline has drawn.
+
+        The baseline was fitted to inferred latents, so the readout is that of inferred latents.
+        """
         latents = torch.from_numpy(drawn.astype(np.float32))
         spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))
         counts = self.readout.draw(latents.to(self.readout.mean.device), "inferred", spikes).counts
@@ -245,6 +254,6 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def _read(self, counts: Tensor, mask: Tensor) -> Tensor:
-        """Return latents of one batch of counts as the encoder gives them."""
+        """Return the latents (trial, time, latent) of one batch of counts from the encoder, not standardised."""
         device = self.readout.mean.device
         return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)

@@ -15,10 +15,11 @@ from spikeloom.shapes import TrialLatents, TrialMask
 def latent_autoregression(
     latents: TrialLatents, mask: TrialMask, *, n_trials: int, n_bins: int, seed: int
 ) -> np.ndarray:
-    r"""Draw latents of trials from a linear autoregression with a Gaussian code, fitted to those of other trials.
+    r"""Draw latents (trial, time, latent) from a linear autoregression fitted to those of reference trials.
 
-    :math:`z_t = A \phi_t + L \varepsilon_t` with one code :math:`b \sim N(0, I)` per trial, as in
-    `models.autoregressive_ldns` without conditions. All of it is computed in closed form, with the default settings.
+    :math:`z_t = A \phi_t + L \varepsilon_t` as in `models.autoregressive_ldns` without conditions, but the code of a
+    trial is drawn from a Gaussian, :math:`b \sim N(0, I)`. Everything is computed in closed form, with the default
+    settings.
 
     Args:
         latents: Latents of the reference trials.
@@ -41,7 +42,7 @@ def latent_autoregression(
     model = LinearAutoregression(n_latents, n_codes, clock=clock, time_constants=settings.time_constants)
     model.fit(reference, codes[:, None].expand(-1, latents.shape[1], -1), valid, ridge=settings.ridge)
     streams = Streams(seed, Purpose.SAMPLE, 0, range(n_trials))
-    drawn = streams.normal(n_codes)
+    drawn_codes = streams.normal(n_codes)
     noise = streams.normal(n_bins, n_latents)
     recursion = Recursion(model, n_trials)
-    return np.stack([recursion.step(drawn, noise[:, time]) for time in range(n_bins)], 1)
+    return np.stack([recursion.step(drawn_codes, noise[:, time]) for time in range(n_bins)], 1)

@@ -35,12 +35,12 @@ class DynamicsSettings:
 
     Args:
         time_constants: Time constants of the means of the past, bins.
-        clock: Whether effects change in the course of a trial: if trials have a common time course ("auto"), always
-            ("on") or never ("off"); see `nn.clock`.
-        n_hats: Hat functions of the clock.
-        n_codes: Numbers in a code under conditions.
-        n_free_codes: Numbers in a code without conditions.
-        harmonics: Harmonics of an angle.
+        clock: "on" if the effects of conditions and code change in the course of a trial, "off" if they are constant;
+            "auto" decides from the training trials (see `nn.clock`).
+        n_hats: Number of hat functions of the clock.
+        n_codes: Numbers in the code of a trial with conditions.
+        n_free_codes: Numbers in the code of a trial without conditions.
+        harmonics: Number of harmonics of an angle.
         ridge: Weight of the squared coefficients of the regressions.
         drift: Correlation time of the code beyond the longest training trial, s. `None` uses the duration of that
             trial.
@@ -64,10 +64,10 @@ class Dynamics(nn.Module):
     """The distribution of latents over time, without conditions or with them: autoregression, code and flow.
 
     Args:
-        settings: Sizes.
+        settings: Settings of the autoregression, the code and the flow.
         n_latents: Latents per bin.
-        n_codes: Numbers in a code.
-        facts: Facts of the training trials.
+        n_codes: Numbers in a code; fewer if there are few training trials.
+        facts: Facts about the training trials.
         vector: Size of a condition's vector, with harmonics; 0 without conditions.
         sequence: Size of a condition's sequence in each bin; 0 without series.
     """
@@ -108,7 +108,7 @@ class Dynamics(nn.Module):
         return self.code(self.autoregression.clock, data["latents"], data["inputs"], data["mask"])
 
     def flow_loss(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Return the velocity loss of the flow on codes, a sum over entries, and their number."""
+        """Return the velocity loss of the flow on a batch of codes, as a sum over their numbers, and this number."""
         clean = batch["codes"]
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
@@ -118,9 +118,9 @@ class Dynamics(nn.Module):
 
 def per_bin(condition: Condition, n_trials: int, n_bins: int) -> Float[Tensor, "trial time input"]:
     """Return the condition of each bin: the vector of the trial, then the sequence; of size 0 without a condition."""
-    parts = [torch.zeros(n_trials, n_bins, 0)]
+    parts = []
     if condition.vector is not None:
         parts.append(condition.vector[:, None].expand(n_trials, n_bins, -1))
     if condition.sequence is not None:
         parts.append(condition.sequence[:, :n_bins].expand(n_trials, n_bins, -1))
-    return torch.cat([part.to(parts[-1].device) for part in parts], 2)
+    return torch.cat(parts, 2) if parts else torch.zeros(n_trials, n_bins, 0)

@@ -7,10 +7,11 @@ from spikeloom.shapes import TrialLatents, TrialMask
 
 
 def latent_gaussian(latents: TrialLatents, mask: TrialMask, *, n_trials: int, seed: int) -> np.ndarray:
-    r"""Draw latents of trials from a Gaussian with the mean and covariance over bins and latents of other trials.
+    r"""Draw latents (trial, time, latent) from a Gaussian fitted to those of reference trials.
 
-    :math:`z_t = \bar z_t + \sum_i w_i (z_{it} - \bar z_t) / \sqrt{n_t - 1}`, w standard normal, i over the n_t
-    reference trials that reach bin t.
+    The Gaussian has their mean, and their covariance between all bins and latents:
+    :math:`z_t = \bar z_t + \sum_i w_i (z_{it} - \bar z_t) / \sqrt{n_t - 1}`, with one standard normal number w_i for
+    each of the n_t reference trials that are long enough to have bin t.
 
     Args:
         latents: Latents of the reference trials.
@@ -19,8 +20,8 @@ def latent_gaussian(latents: TrialLatents, mask: TrialMask, *, n_trials: int, se
         seed: Random seed.
     """
     valid = mask[..., None]
-    number = valid.sum(0)
-    mean = latents.sum(0) / np.maximum(number, 1)
-    spread = (latents - mean) * valid / np.sqrt(np.maximum(number - 1, 1))
+    n_reaching = valid.sum(0)  # trials with bin t
+    mean = latents.sum(0) / np.maximum(n_reaching, 1)
+    deviations = (latents - mean) * valid / np.sqrt(np.maximum(n_reaching - 1, 1))
     weights = Streams(seed, Purpose.SAMPLE, 0, range(n_trials)).normal(len(latents))
-    return np.asarray(mean + np.einsum("bi,itk->btk", weights, spread))
+    return np.asarray(mean + np.einsum("bi,itk->btk", weights, deviations))

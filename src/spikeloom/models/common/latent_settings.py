@@ -21,12 +21,12 @@ class AutoencoderSettings:
         blocks: Residual blocks of the encoder.
         bidirectional: Whether latents may depend on later bins; False makes the encoder causal.
         mixed: Whether latents interact in the decoder; False is the additive decoder of the paper.
-        dropout: Probability p that coordinated dropout hides an entry.
+        dropout: Probability p that coordinated dropout hides an entry (one neuron in one bin) from the encoder.
         most_dropout: Each trial of a batch gets its own p, uniform between `dropout` and this value. An encoder that
             fills gaps of any size overfits less. `None` uses `dropout` for all trials.
         kept: Weight of the loss on entries that were not hidden; 0 in the paper.
         energy: Weight beta_1 of the squared latents.
-        smoothness: Weight beta_2 of the change of the latents within five bins.
+        smoothness: Weight beta_2 of the squared changes of the latents over one to five bins.
         calibrate: Whether inferred and generated rates are calibrated; False is the paper.
     """
 

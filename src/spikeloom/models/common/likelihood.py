@@ -3,10 +3,11 @@ r"""Bits per spike: the advantage of a model's prediction of counts over each ne
 .. math:: \frac{\log p_{\mathrm{model}}(s) - \log p_{\mathrm{null}}(s)}{\log 2\, \sum s},
 
 with sums over trials, valid bins and neurons. The null model is Poisson with each neuron's mean count in these trials,
-and log-probabilities include the factorial. Every rate is inferred with its own count hidden from the encoder
-(coordinated dropout in several passes), and the observation model adds the effect of the neuron's earlier counts. If
-the model has shared noise, the probability of each count is averaged over the noise separately: see
-`observation.model`.
+and log-probabilities include the factorial.
+
+While the rate of an entry (one neuron in one bin) is inferred, its count is hidden from the encoder; several passes
+hide all entries in turn. The observation model adds the effect of the neuron's earlier counts. If the model has shared
+noise, the probability of each count is averaged over the noise separately: see `observation.model`.
 
 Source: the Neural Latents Benchmark's definition (METHODS 5.5), without held-out neurons.
 """
@@ -28,33 +29,33 @@ from spikeloom.trials import Trials
 SMALLEST = 1e-9
 """Smallest rate and mean count, spikes/bin, so that logarithms are finite."""
 
-
 MOST_PARTS = 10
 """Largest number of passes in which entries are hidden in turn. More passes take longer and hide few entries each."""
 
 
 def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float) -> np.ndarray:
-    """Return rates (trial, time, neuron) of trials, each inferred with its own count hidden.
+    """Return rates (trial, time, neuron) of trials, each inferred while the count of its entry is hidden.
 
-    Entries are assigned at random to parts, each about `share` of all entries, and the parts are hidden in turn.
+    Entries are assigned at random to n parts. The parts are hidden in turn, and the rates of the hidden entries are
+    kept. The number n is chosen so that a part is about `share` of all entries, as in training.
 
     Args:
-        rates: Function from counts without the hidden ones, raised by the share that was hidden, and mask to rates,
-            spikes/bin.
-        trials: The trials.
+        rates: Function from counts and mask to rates, spikes/bin. Hidden counts are 0, and the others are multiplied by
+            n / (n - 1), so that the expected sum of the counts does not change.
+        trials: Trials with counts.
         share: Share of the entries that training hides.
     """
-    parts = min(MOST_PARTS, max(2, round(1 / share))) if share else 2
+    n_parts = min(MOST_PARTS, max(2, round(1 / share))) if share else 2
 
     def infer(rows: np.ndarray) -> Inferred:
         streams = Streams(0, Purpose.CALIBRATE, 2, rows)
         counts = torch.from_numpy(trials.counts[rows].astype(np.float32))
         mask = torch.from_numpy(trials.mask[rows])
-        part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * parts).long()
+        part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * n_parts).long()
         unseen = torch.zeros_like(counts)
-        for number in range(parts):
+        for number in range(n_parts):
             hidden = part == number
-            seen = torch.where(hidden, 0, counts * parts / (parts - 1))
+            seen = torch.where(hidden, 0, counts * n_parts / (n_parts - 1))
             unseen = torch.where(hidden, rates(seen, mask).cpu(), unseen)
         return Inferred(rates=unseen.numpy())
 
@@ -72,8 +73,8 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
 
     Args:
         observation: Observation model of a trained model.
-        unseen: Rates of these trials, each inferred with its own count hidden, spikes/bin; see `Model.unseen_rates`.
-        trials: Trials with the neurons and bins of the training.
+        unseen: Rates of these trials, spikes/bin, from `Model.unseen_rates`.
+        trials: Trials with the neurons and the bin width of the training trials.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))
     mask = torch.from_numpy(trials.mask)[..., None]
@@ -86,16 +87,18 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
 
 
 def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndarray) -> float:
-    """Return the Poisson bits per spike of some entries, against each neuron's mean over them; nan without spikes.
+    """Return the Poisson bits per spike of the hidden entries, against each neuron's mean over them.
+
+    The result is nan if the hidden entries have no spikes.
 
     Args:
         counts: Spikes in each bin (trial, time, neuron).
-        rates: Expected spikes/bin, same axes.
-        hidden: True where an entry is judged, same axes.
+        rates: Expected spikes/bin (trial, time, neuron).
+        hidden: True for the entries that are evaluated (trial, time, neuron).
     """
-    judged = np.where(hidden, counts, 0).astype(np.float64)
-    number = np.maximum(hidden.sum((0, 1)), 1)
-    mean = np.broadcast_to(np.maximum(judged.sum((0, 1)) / number, SMALLEST), counts.shape)
-    safe = np.maximum(rates.astype(np.float64), SMALLEST)
-    gain = judged * (np.log(safe) - np.log(mean)) - np.where(hidden, safe - mean, 0)
-    return float(gain.sum() / judged.sum() / math.log(2)) if judged.any() else math.nan
+    spikes = np.where(hidden, counts, 0).astype(np.float64)
+    n_hidden = np.maximum(hidden.sum((0, 1)), 1)
+    mean = np.broadcast_to(np.maximum(spikes.sum((0, 1)) / n_hidden, SMALLEST), counts.shape)
+    positive = np.maximum(rates.astype(np.float64), SMALLEST)
+    gain = spikes * (np.log(positive) - np.log(mean)) - np.where(hidden, positive - mean, 0)
+    return float(gain.sum() / spikes.sum() / math.log(2)) if spikes.any() else math.nan

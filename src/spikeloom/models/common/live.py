@@ -3,8 +3,8 @@
     live = model.live(seed=1, condition="hand_velocity")
     counts = live.step(velocity_of_this_bin)
 
-Memory and time of a step are constant. A bin depends on earlier bins and conditions only, and has the counts that a
-sample or a stream with the same seed and conditions has.
+Memory and time of a step are constant. A bin depends on earlier bins and conditions only. Its counts are those of the
+same bin in a sample or a stream with the same seed and conditions.
 
 A diffusion model is not causal: a bin depends on the conditions of the next `lookahead` bins. Its live trial is a
 stream that is returned bin by bin. The conditions are fixed at the beginning, with a series as an array or an iterator
@@ -27,7 +27,7 @@ from spikeloom.nn.condition import Condition
 from spikeloom.shapes import Array
 
 StepCondition = ArrayLike | Mapping[str, ArrayLike] | None
-"""Condition of a bin: name -> value, the value alone of a model with one condition, or None for the one before."""
+"""Condition of a bin: name -> value, or the value alone if the model has one condition. None keeps the last one."""
 
 
 class LiveConditions:
@@ -90,6 +90,7 @@ class LiveConditions:
         """Set the values of all conditions that have one; an error leaves the values as they were."""
         complete = self.present and set(values) == set(self.conditions.names)
         per_bin = {one.name for one in self.conditions.each if one.per_bin}
+        # a series is encoded with an axis of time, here of one bin
         rows = {name: value[:, None] if name in per_bin else value for name, value in values.items()}
         self._encoded = self.conditions.encode(rows) if complete else None
         self.values = values
@@ -109,18 +110,18 @@ class LiveConditions:
         name = one.name
         size = one.size
         array = np.asarray(value)
-        axes = (size,) if one.per_bin or size > 1 else ()
-        if array.shape == () and axes == (1,):
+        row_shape = (size,) if one.per_bin or size > 1 else ()
+        if array.shape == () and row_shape == (1,):
             array = array.reshape(1)
-        if array.shape == (self.batch,) and axes == (1,):
+        if array.shape == (self.batch,) and row_shape == (1,):
             array = array[:, None]
-        if array.shape not in (axes, (self.batch, *axes)):
+        if array.shape not in (row_shape, (self.batch, *row_shape)):
             raise ConditionError(
                 f"{name} needs {size} number(s) in each bin, for all trials or for each of {self.batch}.",
                 f"It had shape {array.shape}.",
                 "Give one value, or one row per trial.",
             )
-        return np.broadcast_to(array, (self.batch, *axes))
+        return np.broadcast_to(array, (self.batch, *row_shape))
 
 
 @final
@@ -191,7 +192,7 @@ class Live:
             DataError: if the state is not of such trials.
         """
         if self.lookahead:
-            self._course.restore(state)
+            self._course.restore(state)  # raises an error: states of streams are not saved
         names = {name.removeprefix("condition ") for name in state if name.startswith("condition ")}
         try:
             course = {
@@ -212,6 +213,7 @@ class Live:
 
     @property
     def _generated(self) -> Generated:
+        """The last bin. Raises a DataError before the first step."""
         if self._last is None:
             raise DataError("Rates and latents are those of the last bin.", "No step was made.", "Call live.step().")
         return self._last

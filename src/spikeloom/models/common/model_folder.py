@@ -111,11 +111,9 @@ def read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tens
         CorruptFileError: if names, shapes or types differ, or a number is not finite.
     """
     tensors = read_tensors(folder / "model.safetensors")
-    wrong = sorted(set(expected) ^ set(tensors)) or [
-        name
-        for name, tensor in tensors.items()
-        if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype or not tensor.isfinite().all()
-    ]
+    wrong = sorted(set(expected) ^ set(tensors))  # names that only one of them has
+    if not wrong:
+        wrong = [name for name, tensor in tensors.items() if not _fits(tensor, expected[name])]
     if wrong:
         raise CorruptFileError(
             "A model's tensors must have the names, shapes and types of its settings, and be finite.",
@@ -123,6 +121,12 @@ def read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tens
             "Restore the folder from a copy, or train again.",
         )
     return tensors
+
+
+def _fits(tensor: Tensor, expected: Tensor) -> bool:
+    """Return whether a tensor has the expected shape and type, and finite numbers only."""
+    same = tensor.shape == expected.shape and tensor.dtype == expected.dtype
+    return same and bool(tensor.isfinite().all())
 
 
 def read_history(folder: Path) -> list[Line]:

@@ -4,7 +4,7 @@ r"""One condition of a model: a column or behaviour series of trials, and the nu
 kind       values                       numbers
 ========== ============================ =================================================================
 circular   angles (`spikeloom.angles`)  :math:`(\cos\theta, \sin\theta)`
-category   text, or whole numbers       one of K, 0/1 each
+category   text, or whole numbers       K for K categories: 1 for the category of the trial, else 0
 continuous other numbers                :math:`(x - \mathrm{mean}) / \mathrm{sd}` over the training trials
 ========== ============================ =================================================================
 
@@ -65,7 +65,8 @@ class NamedCondition:
         low: Smallest training value of each dimension. For a circular condition, the start of the smallest arc that
             holds all training values.
         high: Largest training value of each dimension, or the end of that arc.
-        origin: Smallest angle of a circular condition as the training trials write it: 0, or minus half a period.
+        origin: Start of the interval of one period in which the training trials write a circular condition: 0 (angles
+            from 0 to 360 degrees), or minus half a period (from -180 to 180 degrees).
         values: Training values of a column, one per trial, from which `sample` draws; empty for a series.
     """
 
@@ -108,11 +109,11 @@ class NamedCondition:
             )
         values = tuple(column.tolist())
         distinct = np.unique(column)
-        few = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
         unit = trials.units.get(name, "")
-        if column.dtype.kind in "SUOb" or (
-            few and angles.period_of(name, unit) is None
-        ):  # whole degrees are angles, not categories
+        is_text_or_bool = column.dtype.kind in "SUOb"
+        few_whole_numbers = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
+        is_angle = angles.period_of(name, unit) is not None  # whole degrees are angles, not categories
+        if is_text_or_bool or (few_whole_numbers and not is_angle):
             return cls(name, "category", categories=tuple(distinct.tolist()), values=values)
         return cls._of_numbers(name, column.reshape(len(column), -1).astype(np.float64), unit=unit, values=values)
 
@@ -214,11 +215,11 @@ class NamedCondition:
             n_bins: Number of bins; beyond the last time the last value is held.
         """
         centres = np.asarray((np.arange(n_bins) + 0.5) * bin_width, np.float64)
-        since = np.asarray(times - times[0], np.float64)
+        seconds = np.asarray(times - times[0], np.float64)
         if self.kind == "circular":
-            columns = [angles.interpolate(centres, since, column, self.period, low=self.origin) for column in path.T]
+            columns = [angles.interpolate(centres, seconds, column, self.period, low=self.origin) for column in path.T]
         else:
-            columns = [np.interp(centres, since, column) for column in path.T]
+            columns = [np.interp(centres, seconds, column) for column in path.T]
         return np.stack(columns, 1)
 
     def of_trials(self, value: ArrayLike | Iterable[ArrayLike] | None, like: Trials | None, rows: Rows) -> np.ndarray:
@@ -247,9 +248,9 @@ class NamedCondition:
             training = np.array(self.values)
             return training[(rows.uniform * len(training)).astype(int)]
         array = self._as_written_in_training(np.asarray(value))
-        axes = (2 if self.size > 1 else 1) + self.per_bin
-        if array.ndim < axes or (self.per_bin and array.ndim == 2):
-            array = np.broadcast_to(array, (rows.n_trials, *array.shape))  # the same for all trials
+        n_axes = (2 if self.size > 1 else 1) + self.per_bin  # axes of an array with one value for each trial
+        if array.ndim < n_axes or (self.per_bin and array.ndim == 2):
+            array = np.broadcast_to(array, (rows.n_trials, *array.shape))  # the same value for all trials
         if len(array) != rows.n_trials or (self.per_bin and array.shape[1] < rows.longest):
             raise ConditionError(
                 f"{self.name} must have one value for each of {rows.n_trials} trials"
@@ -260,7 +261,7 @@ class NamedCondition:
         return array[rows.numbers]
 
     def _as_written_in_training(self, values: Array) -> Array:
-        """Return angles in the period of the training trials: 370 degrees are 10. Other values stay as they are."""
+        """Return angles within the period of the training trials (10 degrees for 370), and other values unchanged."""
         if self.kind != "circular" or values.dtype.kind not in "fiu":
             return values
         numbers = values.astype(np.float64)
@@ -269,7 +270,7 @@ class NamedCondition:
         return np.where(outside, wrapped, numbers) if outside.any() else values
 
     def _one_hot(self, values: Array) -> np.ndarray:
-        """Return 1 for the category of each trial and 0 for the others (trial, category)."""
+        """Return an array (trial, category) that is 1 for the category of the trial and 0 for the others."""
         categories = np.array(self.categories)
         if categories.dtype.kind in "fiu" and values.dtype.kind not in "fiub":
             values = self._numbers(values)
@@ -282,6 +283,7 @@ class NamedCondition:
         return hot.astype(np.float32)
 
     def _numbers(self, values: ArrayLike) -> np.ndarray:
+        """Return values as numbers. Raise a ConditionError if one is no number."""
         try:
             return np.asarray(values, np.float64)
         except (ValueError, TypeError) as error:
@@ -294,7 +296,7 @@ class NamedCondition:
 
         Args:
             values: Values as `encode` takes them.
-            lengths: Valid bins of each trial of a series (trial, time, dim); all bins if absent.
+            lengths: Valid bins of each trial of a series (trial, time, dim). `None` reads all bins.
         """
         numbers = np.asarray(values)
         if self.kind == "category" or numbers.dtype.kind not in "fiu" or not numbers.size:
@@ -309,7 +311,7 @@ class NamedCondition:
         return bool(text)
 
     def _outside(self, rows: NDArray[np.float64]) -> str:
-        """Return a sentence if a value of (row, dim) lies outside the range of the training trials."""
+        """Return the text of the warning if a value (row, dim) lies outside the training range, else an empty text."""
         if self.kind == "circular":
             return self._outside_arc(rows)
         below = rows < np.array(self.low) - RANGE_TOLERANCE
@@ -323,11 +325,14 @@ class NamedCondition:
         )
 
     def _outside_arc(self, rows: NDArray[np.float64]) -> str:
-        """Return a warning if an angle lies outside the arc of training, unless that exceeds half a circle."""
+        """Return the text of the warning if an angle lies outside the arc of the training angles, else an empty text.
+
+        An arc of more than half a circle gives no warning.
+        """
         for column, low, high in zip(rows.T, self.low, self.high, strict=True):
-            beyond = angles.wrap(column - low, self.period)
-            near_begin = self.period - RANGE_TOLERANCE
-            outside = (beyond > high - low + RANGE_TOLERANCE) & (beyond < near_begin)
+            from_low = angles.wrap(column - low, self.period)  # 0 at the start of the arc, high - low at its end
+            after_end = from_low > high - low + RANGE_TOLERANCE
+            outside = after_end & (from_low < self.period - RANGE_TOLERANCE)  # not just before the start
             if high - low < self.period / 2 and outside.any():
                 begin, end = angles.wrap([low, high], self.period, low=self.origin)
                 return (

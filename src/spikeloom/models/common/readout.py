@@ -193,14 +193,15 @@ class Readout(nn.Module):
         return in_batches(compute, len(trials), trials.n_bins, batch=size, description="encode", progress=show_parts())
 
     def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
-        """Return the log-probability in nats of each count, as Poisson, under latents of the encoder."""
+        """Return the Poisson log-probability of each count in nats, at the uncalibrated rates of latents."""
         return self.observation.plain.log_prob(counts, self._expected(latents))
 
     def unseen(self, latents: Latents) -> Drive:
-        """Return expected counts of latents of the encoder, directly from the decoder, for `hidden_in_turn`."""
+        """Return the decoder's rates of latents of the encoder, spikes/bin, for `hidden_in_turn`."""
         return self._expected(latents)
 
     def _expected(self, latents: Latents) -> Drive:
+        """Return expected counts of latents of the encoder, spikes/bin, without calibration."""
         return self.observation.rates(self.decoder(latents))
 
     # --- fitting ---------------------------------------------------------------------------------------------------
@@ -247,10 +248,11 @@ class Readout(nn.Module):
             unseen: Rates of trials, each inferred with its own count hidden.
         """
         if not any(True for _ in self.observation.buffers()):
-            return  # the observation model has nothing to fit
-        enough = max(2, MOST_ENTRIES // (trials.n_bins * trials.n_neurons))
-        if len(trials) > enough:
-            trials = trials.select(np.sort(generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:enough]))
+            return  # the observation model has no statistics to fit
+        largest_number = max(2, MOST_ENTRIES // (trials.n_bins * trials.n_neurons))
+        if len(trials) > largest_number:
+            rows = generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:largest_number]
+            trials = trials.select(np.sort(rows))
         calibrated = self._calibrate(Calibration(trials.n_neurons), trials, unseen(trials), trials.lengths)
         self.observation.fit(trials, calibrated, seed=int(generator(0, Purpose.CALIBRATE, 1).integers(2**31)))
         for source in self.sources:
@@ -274,7 +276,14 @@ class Readout(nn.Module):
     def _calibrate(
         self, calibration: Calibration, trials: Trials, rates: TrialRates, lengths: np.ndarray
     ) -> TrialRates:
-        """Fit a calibration, and calibrate the rates with it."""
+        """Fit a calibration of these rates to the counts of training trials, and return the calibrated rates.
+
+        Args:
+            calibration: Calibration to fit.
+            trials: Training trials.
+            rates: Rates (trial, time, neuron) of these or of generated trials, spikes/bin.
+            lengths: Valid bins of the trials to which the rates belong.
+        """
         calibration.fit(trials, rates, lengths=lengths, beyond=self.observation.shared_bins)
         return calibration(torch.from_numpy(rates)).numpy()
 

@@ -77,9 +77,10 @@ def rows_of(
     rows: Sequence[int] | None,
     seed: int,
 ) -> Rows:
-    """Return the trials to generate, with their lengths: those of `like`, `n_bins`, or drawn from the training trials.
+    """Return the trials of a sample that are generated now, with their lengths.
 
-    The length of a trial does not depend on the other trials that are generated.
+    The lengths are those of `like`, or `n_bins`, or drawn from the lengths of the training trials. The length of a
+    trial does not depend on the other trials that are generated.
 
     Args:
         facts: Facts of the model.
@@ -108,9 +109,10 @@ def _drawn_lengths(facts: Facts, numbers: np.ndarray, seed: int) -> np.ndarray:
     lengths = np.array(list(facts.lengths))
     if len(lengths) == 1:
         return np.repeat(lengths, len(numbers))
-    weights = np.array(list(facts.lengths.values()))
+    n_with_length = np.array(list(facts.lengths.values()))
+    cumulative = np.cumsum(n_with_length) / n_with_length.sum()
     uniform = Streams(seed, Purpose.SAMPLE, 1, numbers).uniform()
-    drawn = np.searchsorted(np.cumsum(weights) / weights.sum(), uniform, side="right")
+    drawn = np.searchsorted(cumulative, uniform, side="right")
     return lengths[drawn.clip(max=len(lengths) - 1)]
 
 
@@ -138,6 +140,7 @@ def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials
 
 
 def _check_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | None) -> None:
+    """Raise a SettingError if other numbers or bins of another width are requested than `like` has."""
     if n_trials not in (None, len(like)) or n_bins is not None:
         raise SettingError(
             "`like` determines the number of trials and the length of each.",
@@ -169,7 +172,7 @@ def labels_of(conditions: Conditions, values: dict[str, np.ndarray], like: Trial
         conditions: Conditions of the model.
         values: Name -> value of each generated trial; if empty, the trials get no labels.
         like: Trials from which the other columns and series are taken, or None.
-        rows: The generated trials. Series are cut to their padding; `like` may be padded further.
+        rows: The generated trials. Series are cut to the bins of the longest one, because `like` may be padded further.
     """
     if not values:
         return Labels({}, {}, {})

@@ -69,7 +69,7 @@ def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generat
     for trials, group in zip(rows, groups, strict=True):
         for name, value in arrays_of(group).items():
             if name not in joined:
-                joined[name] = _room(name, value, n_trials, n_bins)
+                joined[name] = _zeros_of_all(name, value, n_trials, n_bins)
             _put(joined[name], trials, value)
     return Generated(**joined)
 
@@ -99,8 +99,8 @@ def in_batches(
     """Compute results of consecutive trials, batch by batch, and join them.
 
     Args:
-        compute: Function from the rows of a batch (trial,) to a dataclass of arrays, (trial, time, ...) or (trial, ...)
-            with fewer axes. Absent arrays are None.
+        compute: Function from the rows of a batch (trial,) to a dataclass of arrays, or None in their place. Arrays of
+            three axes are (trial, time, ...), arrays with fewer axes have no time.
         n_trials: Number of trials.
         n_bins: Number of bins to which arrays with a time axis are padded.
         batch: Trials of a batch.
@@ -121,7 +121,7 @@ def in_batches(
             kind = type(result)
             for name, value in arrays_of(result).items():
                 if name not in joined:
-                    joined[name] = _room(name, value, n_trials, n_bins)
+                    joined[name] = _zeros_of_all(name, value, n_trials, n_bins)
                 _put(joined[name], slice(start, start + len(rows)), value)
             bar.update(len(rows))
     if kind is None:
@@ -137,7 +137,7 @@ def _put(into: np.ndarray, rows: np.ndarray | slice, value: np.ndarray) -> None:
         into[rows] = value
 
 
-def _room(name: str, value: np.ndarray, n_trials: int, n_bins: int) -> np.ndarray:
-    """Return zeros for all trials, of the shape that the values of a batch have."""
+def _zeros_of_all(name: str, value: np.ndarray, n_trials: int, n_bins: int) -> np.ndarray:
+    """Return an array of zeros for all trials and bins, into which arrays of batches like `value` are written."""
     axes = (n_trials, n_bins, *value.shape[2:]) if value.ndim > 2 else (n_trials, *value.shape[1:])
     return np.zeros(axes, np.int64 if name == "counts" else np.float32)

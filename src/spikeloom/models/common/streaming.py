@@ -53,9 +53,9 @@ class StreamConditions:
         self.columns = {name: value[:1] for name, value in values.items()}
         self.vector = columns.encode(values).vector if values else None
         self._pieces = {one.name: _pieces(one, requested[one.name]) for one in series}
-        self._ahead = {one.name: np.zeros((0, one.size)) for one in series}  # read, not yet used by the model
-        self._used = {one.name: np.zeros((0, one.size)) for one in series}  # used, not yet returned
-        self._in_range = series  # those whose range may still be noted
+        self._ahead = {one.name: np.zeros((0, one.size)) for one in series}  # bins read, not yet used by the model
+        self._used = {one.name: np.zeros((0, one.size)) for one in series}  # bins used, not yet returned with spikes
+        self._in_range = series  # series without a warning so far; each warns once when it leaves the training range
 
     @property
     def present(self) -> bool:
@@ -93,7 +93,7 @@ class StreamConditions:
         return replace(self.series.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
 
     def labels(self, n_bins: int) -> Labels:
-        """Return the labels of the next bins that are returned."""
+        """Return conditions and behaviour of the next bins whose spikes are returned, and forget these bins."""
         series = {name: used[None, :n_bins] for name, used in self._used.items()}
         self._used = {name: used[n_bins:] for name, used in self._used.items()}
         units = {condition.name: condition.unit for condition in self.series.each}
@@ -162,8 +162,8 @@ class StreamRequest:
         return Streams(self.seed, Purpose.SPIKES, 0, [0])
 
     def fresh(self, level: int) -> Streams:
-        """Return the random stream of the fresh noise that a sampler draws below a level."""
-        return Streams(self.seed, Purpose.SAMPLE, 1000 + level, [0])
+        """Return the random stream of the noise that a sampler adds at a level."""
+        return Streams(self.seed, Purpose.SAMPLE, 1000 + level, [0])  # no other noise of a sample has numbers >= 1000
 
 
 def latent_stream(
