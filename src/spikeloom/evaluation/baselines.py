@@ -16,7 +16,7 @@ from spikeloom.shapes import Numbers, TrialCounts
 from spikeloom.trials import Trials
 
 FEW = 100.0
-"""Below this number of expected spikes per bin, counts are drawn by comparison with the cumulative distribution."""
+"""Largest rate, spikes/bin, at which counts are drawn by comparison with the cumulative distribution (`_fill`)."""
 
 SMOOTHING = 0.030
 """Standard deviation of the Gaussian that smooths the condition means, in seconds."""
@@ -32,8 +32,8 @@ def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Tr
     """
     reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
     rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.n_valid_bins
-    everywhere = np.broadcast_to(rates, (1, like.n_bins, like.n_neurons))
-    return _imitate(like, everywhere, np.zeros(len(like), np.int64), seed, "homogeneous Poisson")
+    rates_of_label = np.broadcast_to(rates, (1, like.n_bins, like.n_neurons))  # all trials have the label 0
+    return _imitate(like, rates_of_label, np.zeros(len(like), np.int64), seed, "homogeneous Poisson")
 
 
 def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = None, seed: int = 0) -> Trials:
@@ -48,23 +48,29 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
     """
     reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
     pair = Pair(reference, like, condition=condition)
-    names = (pair.label_name,) if pair.label_name in like.conditions else ()
-    labels = pair.real.labels if names else np.zeros(len(reference), np.int64)
-    classes = len(pair.label_values) if names else 0
-    means = np.stack([_mean(reference, labels == label) for label in range(classes)] + [_mean(reference, labels >= -1)])
-    means = means[:, np.minimum(np.arange(like.n_bins), means.shape[1] - 1)]
-    mine = pair.fake.labels if names else np.full(len(like), -1)
-    return _imitate(like, means, np.where(mine < 0, classes, mine), seed, "Poisson PSTH")
+    has_condition = pair.label_name in like.conditions
+    labels = pair.real.labels if has_condition else np.zeros(len(reference), np.int64)
+    n_conditions = len(pair.label_values) if has_condition else 0
+    condition_means = [_mean(reference, labels == label) for label in range(n_conditions)]
+    overall_mean = _mean(reference, np.ones(len(reference), bool))
+    means = np.stack([*condition_means, overall_mean])
+    means = means[:, np.minimum(np.arange(like.n_bins), means.shape[1] - 1)]  # later bins repeat the last one
+    like_labels = pair.fake.labels if has_condition else np.full(len(like), -1)
+    rows = np.where(like_labels < 0, n_conditions, like_labels)  # the overall mean is the last row of the means
+    return _imitate(like, means, rows, seed, "Poisson PSTH")
 
 
 def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
-    """Return the smoothed mean count of each bin over the trials that have it (time, neuron); later bins repeat it."""
+    """Return the smoothed mean count of each bin over the selected trials that have it (time, neuron).
+
+    Bins later than all selected trials repeat the last mean.
+    """
     total = trials.counts[rows].sum(0, dtype=np.float64)
-    number = trials.mask[rows].sum(0)
-    last = int(np.flatnonzero(number)[-1]) + 1 if number.any() else 0
-    mean = ratio(total[:last], number[:last, None])[None]
-    mean = smooth(mean, sd=SMOOTHING / trials.bin_width, mask=np.ones((1, last), bool))[0]
-    return mean[np.minimum(np.arange(trials.n_bins), last - 1)]
+    n_with_bin = trials.mask[rows].sum(0)
+    longest = int(np.flatnonzero(n_with_bin)[-1]) + 1 if n_with_bin.any() else 0
+    mean = ratio(total[:longest], n_with_bin[:longest, None])[None]
+    mean = smooth(mean, sd=SMOOTHING / trials.bin_width, mask=np.ones((1, longest), bool))[0]
+    return mean[np.minimum(np.arange(trials.n_bins), longest - 1)]
 
 
 def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int, source: str) -> Trials:
@@ -91,25 +97,29 @@ def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int,
 
 
 def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
-    """Draw the counts of these trials by inversion: the number of F(0), F(1), ... that a uniform number exceeds."""
-    steps = []
+    """Draw the counts of these trials by inversion, and write them into `counts`.
+
+    With F the cumulative distribution of a Poisson count and a uniform number u, the count is the number of values
+    F(0), F(1), ... that are not above u.
+    """
+    cumulative = []
     for count in range(255):
-        below = pdtr(count, rates).astype(np.float32)
-        steps.append(below)
-        if below.min() >= 1:
+        probability = pdtr(count, rates).astype(np.float32)  # F(count)
+        cumulative.append(probability)
+        if probability.min() >= 1:
             break
     for row in rows.tolist():
         uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0]
-        for below in steps:
-            more = uniform >= below
-            if not more.any():
+        for probability in cumulative:
+            is_larger = uniform >= probability
+            if not is_larger.any():
                 break
-            counts[row] += more
+            counts[row] += is_larger
 
 
 def _fill_many(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
-    """Draw the counts of these trials from the same uniform numbers by the inverse distribution, for large rates."""
+    """Draw the counts of these trials as `_fill` does, but for large rates: with the inverse of F, without a loop."""
     for row in rows.tolist():
         uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0].astype(np.float64)
-        real = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)
-        counts[row] = np.ceil(np.maximum(np.nan_to_num(real), 0.0))
+        inverse = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)
+        counts[row] = np.ceil(np.maximum(np.nan_to_num(inverse), 0.0))

@@ -5,8 +5,12 @@
 
 All models are compared with the same halves of the recorded trials, with the same number of trials and the same noise
 floor. There are two spreads: over *runs* (the same recipe trained again with another seed) and over *samples* of one
-run. A metric has a winner only if all models have at least three runs, if at most one model is at the noise floor, and
-if the best model is closer to the ideal than every other model by more than the sum of their two standard deviations.
+run. A metric has a winner only if
+
+* all models have at least three runs,
+* at most one model is at the noise floor, and
+* the best model is closer to the ideal than every other model, by more than the sum of their two standard deviations.
+
 Otherwise the table gives the reason why there is no winner.
 """
 
@@ -74,12 +78,12 @@ def compare(
     """
     if not models:
         raise DataError("There is no model to compare.", "", "Name one or more.")
-    sets = {name: _samples(runs) for name, runs in models.items()}
-    everything = {
-        f"{name}, {run}, {k}": trials for name, samples in sets.items() for (run, k), trials in samples.items()
+    samples_of = {name: _samples(runs) for name, runs in models.items()}  # model -> (run, number) -> trials
+    sets = {
+        f"{name}, {run}, {k}": trials for name, samples in samples_of.items() for (run, k), trials in samples.items()
     }
-    everything |= {f"baseline, {name}": trials for name, trials in (baselines or {}).items()}
-    sides = Sides.of(real, everything, reference, condition=condition, every=every)
+    sets |= {f"baseline, {name}": trials for name, trials in (baselines or {}).items()}
+    sides = Sides.of(real, sets, reference, condition=condition, every=every)
     halves = RecordedHalves.build(
         sides.real,
         fakes=sides.fakes,
@@ -92,47 +96,46 @@ def compare(
     )
     real = halves.real
     reference = sides.reference
-    sets = {
-        name: {(run, k): sides.fakes[f"{name}, {run}, {k}"] for run, k in samples} for name, samples in sets.items()
-    }
-    more = {name: halves.generated[f"baseline, {name}"] for name in baselines or {}}
+    more_baselines = {name: halves.generated[f"baseline, {name}"] for name in baselines or {}}
     contenders = {
-        name: _contender(halves, name, list(samples), (costs or {}).get(name, {}), more)
-        for name, samples in sets.items()
+        name: _contender(halves, name, list(samples), (costs or {}).get(name, {}), more_baselines)
+        for name, samples in samples_of.items()
     }
     verdicts = {metric.name: verdict(contenders, metric) for metric in halves.metrics}
     facts = {"real": size_in_words(real), "reference": "" if reference is None else size_in_words(reference)}
     facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
-    facts |= {name: size_in_words(*samples.values()) for name, samples in sets.items()}
+    for name, samples in samples_of.items():
+        facts[name] = size_in_words(*(sides.fakes[f"{name}, {run}, {k}"] for run, k in samples))
     facts = {name: words for name, words in facts.items() if words}
-    return Comparison(tuple(halves.metrics), contenders, verdicts, facts, tuple(more))
+    return Comparison(tuple(halves.metrics), contenders, verdicts, facts, tuple(more_baselines))
 
 
 def verdict(models: Mapping[str, Contender], metric: Metric) -> Verdict:
     """Return the winner of a metric, or the reason why there is none."""
-    judged = {name: row for name, model in models.items() if (row := model.rows[metric.name]).value is not None}
+    rows = {name: model.rows[metric.name] for name, model in models.items()}
+    rows = {name: row for name, row in rows.items() if row.value is not None}
     if metric.group == "memorisation":
         return Verdict(None, "memorisation is a fault, so it has no winner")
-    if len(judged) < 2:
+    if len(rows) < 2:
         return Verdict(None, "fewer than two models have a value")
-    away = {name: metric.distance(row.value or 0.0) for name, row in judged.items()}
-    best, *others = sorted(judged, key=lambda name: away[name])
-    if judged[best].at_floor and judged[others[0]].at_floor:
+    distances = {name: metric.distance(row.value or 0.0) for name, row in rows.items()}  # from the ideal
+    best, *others = sorted(rows, key=lambda name: distances[name])
+    if rows[best].at_floor and rows[others[0]].at_floor:
         return Verdict(None, "several models are at the noise floor")
-    few = [name for name in (best, *others) if models[name].runs < RUNS]
-    if few:
-        return Verdict(None, f"fewer than {RUNS} training seeds of {', '.join(few)}")
+    few_runs = [name for name in (best, *others) if models[name].runs < RUNS]
+    if few_runs:
+        return Verdict(None, f"fewer than {RUNS} training seeds of {', '.join(few_runs)}")
     for other in others:
-        if away[other] - away[best] <= (judged[best].sd or 0.0) + (judged[other].sd or 0.0):
+        if distances[other] - distances[best] <= (rows[best].sd or 0.0) + (rows[other].sd or 0.0):
             return Verdict(None, f"{best} and {other} differ by less than their spread")
     return Verdict(best, "closer to the ideal than all others by more than their spread")
 
 
 def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
-    """Return every set of generated trials by its run and number."""
-    each: Mapping[str, Trials | Sequence[Trials]] = runs if isinstance(runs, Mapping) else named(runs)
-    several = {run: [sets] if isinstance(sets, Trials) else sets for run, sets in each.items()}
-    return {(run, k): trials for run, sets in several.items() for k, trials in enumerate(sets)}
+    """Return the generated trials of a model by the name of the run, and the number of the sample of this run."""
+    by_run: Mapping[str, Trials | Sequence[Trials]] = runs if isinstance(runs, Mapping) else named(runs)
+    samples_of = {run: [sets] if isinstance(sets, Trials) else sets for run, sets in by_run.items()}
+    return {(run, k): trials for run, samples in samples_of.items() for k, trials in enumerate(samples)}
 
 
 def _contender(
@@ -140,7 +143,7 @@ def _contender(
     name: str,
     samples: Sequence[tuple[str, int]],
     cost: Mapping[str, str],
-    more: Mapping[str, Sequence[Results]],
+    more_baselines: Mapping[str, Sequence[Results]],
 ) -> Contender:
     """Return the rows of a model from the results of its samples, with the spreads over runs and over samples.
 
@@ -149,13 +152,13 @@ def _contender(
         name: Name of the model.
         samples: Run and number of each set of generated trials.
         cost: Cost of the model, shown below the table.
-        more: Results of further baselines, by name.
+        more_baselines: Results of further baselines, by name.
     """
     results = {f"{run}, {k}": halves.generated[f"{name}, {run}, {k}"] for run, k in samples}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows = {}
     sample_sd = {}
-    for row in panel_rows(halves, results, more):
+    for row in panel_rows(halves, results, more_baselines):
         values_of_run: dict[str, list[float]] = {run: [] for run in runs}
         for run, k in samples:
             if f"{run}, {k}" in row.values:

@@ -3,9 +3,9 @@
     report = evaluate(real=test, fake=model.sample(like=test, seed=1), reference=train)
     report.save("report")
 
-`real` must be held-out trials, because a model that only copies its training trials would be perfect by comparison
-with them. Training trials are the `reference`: decoders and the rates of the baselines are fitted to them, copies are
-searched among them, and the published LDNS protocol compares with them.
+`real` must be held-out trials: in comparison with its training trials, a model that only copies them would be perfect.
+Training trials are the `reference`: decoders and the rates of the baselines are fitted to them, copies are searched
+among them, and the published LDNS protocol compares with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,10 +76,10 @@ def evaluate(
         >>> report["mean_rate_r"].value is not None
         True
     """
-    everything = named(fake) | dict(baselines or {})
+    sets = named(fake) | dict(baselines or {})
     if conditioned_on is not None:
-        everything = {name: replace(trials, conditioned_on=conditioned_on) for name, trials in everything.items()}
-    sides = Sides.of(real, everything, reference, condition=condition, every=every)
+        sets = {name: replace(trials, conditioned_on=conditioned_on) for name, trials in sets.items()}
+    sides = Sides.of(real, sets, reference, condition=condition, every=every)
     fakes = sides.fakes
     reference = sides.reference
     halves = RecordedHalves.build(
@@ -94,8 +94,8 @@ def evaluate(
         progress=progress,
     )
     real = halves.real
-    more = {name: halves.generated[name] for name in baselines or {}}
-    fakes = {name: trials for name, trials in fakes.items() if name not in more}
+    more_baselines = {name: halves.generated[name] for name in baselines or {}}
+    fakes = {name: trials for name, trials in fakes.items() if name not in more_baselines}
     results = {name: halves.generated[name] for name in fakes}
     first = next(iter(fakes))
     pairs = {name: halves.recorded.against(trials) for name, trials in fakes.items()}
@@ -113,7 +113,7 @@ def evaluate(
         "stationarity": stationarity(halves),
     }
     return Report(
-        rows=panel_rows(halves, results, more),
+        rows=panel_rows(halves, results, more_baselines),
         protocol=protocol(real, fakes[first], reference, seed=seed),
         protocol_note=protocol_note(real, fakes[first], reference),
         memorisation=copies[worst],
@@ -154,48 +154,59 @@ def closest(fake: Trials, reference: Trials | None, copies: Memorisation | str) 
 def panel_rows(
     halves: RecordedHalves,
     results: Mapping[str, Sequence[Results]],
-    more: Mapping[str, Sequence[Results]] | None = None,
+    more_baselines: Mapping[str, Sequence[Results]] | None = None,
 ) -> tuple[Row, ...]:
-    """Return one row per metric from the results of each set and split; `more` are additional baselines."""
-    columns = {**halves.baselines, **(more or {})}
-    return tuple(_row(metric, halves, results, columns) for metric in halves.metrics)
+    """Return one row of the report per metric.
+
+    Args:
+        halves: Recorded halves, with the results of noise floor and baselines.
+        results: Results of each set of generated trials, name -> one for each split.
+        more_baselines: Results of further baselines, name -> one for each split.
+    """
+    baselines = {**halves.baselines, **(more_baselines or {})}
+    return tuple(_row(metric, halves, results, baselines) for metric in halves.metrics)
 
 
 def _row(
     metric: Metric,
     halves: RecordedHalves,
     results: Mapping[str, Sequence[Results]],
-    columns: Mapping[str, Sequence[Results]],
+    baselines: Mapping[str, Sequence[Results]],
 ) -> Row:
-    values_of = {name: _values(metric, one) for name, one in results.items()}
-    values = {name: float(np.mean(one)) for name, one in values_of.items() if one}
-    over = list(values.values()) if len(results) > 1 else next(iter(values_of.values()))
+    """Return the row of one metric; see `panel_rows`. Its spread is that over sets, or over splits of a single set."""
+    values_of_splits = {name: _values(metric, of_set) for name, of_set in results.items()}
+    values = {name: float(np.mean(of_set)) for name, of_set in values_of_splits.items() if of_set}
+    spread_over = list(values.values()) if len(results) > 1 else next(iter(values_of_splits.values()))
     floor = _values(metric, halves.floor)
-    baselines = {name: _mean(_values(metric, one)) for name, one in columns.items()}
-    notes = [one[metric.name].note for part in (*results.values(), halves.floor) for one in part[:1]]
+    baseline_values = {name: _mean(_values(metric, of_baseline)) for name, of_baseline in baselines.items()}
+    # notes of the first split of each set, and of the floor
+    notes = [first[metric.name].note for of_set in (*results.values(), halves.floor) for first in of_set[:1]]
     return Row(
         metric=metric,
         values=values,
         value=_mean(list(values.values())),
-        sd=_sd(over),
+        sd=_sd(spread_over),
         floor=_mean(floor),
         floor_sd=_sd(floor),
-        baselines=baselines,
-        baseline=baselines.get(MEANS),
+        baselines=baseline_values,
+        baseline=baseline_values.get(MEANS),
         note=notes[0] or (notes[-1] if not floor else ""),
     )
 
 
 def _values(metric: Metric, results: Sequence[Results]) -> list[float]:
-    values = (one[metric.name].value for one in results if metric.name in one)
+    """Return the values of a metric in those splits that have one."""
+    values = (of_split[metric.name].value for of_split in results if metric.name in of_split)
     return [float(value) for value in values if value is not None]
 
 
 def _mean(values: Sequence[float]) -> float | None:
+    """Return the mean, or None without values."""
     return float(np.mean(values)) if len(values) else None
 
 
 def _sd(values: Sequence[float]) -> float | None:
+    """Return the standard deviation, or None with fewer than two values."""
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
 
 
@@ -210,10 +221,14 @@ PROTOCOL = {
 """Title and unit of the published numbers."""
 
 HELD_OUT = "held-out real trials"
+"""Name of the row of the protocol that compares real with real trials."""
 
 
 def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int) -> tuple[ProtocolRow, ...]:
-    """Compute the published LDNS table; with a reference, held-out real trials are the row of real against real."""
+    """Compute the four numbers of the published LDNS protocol for the generated trials.
+
+    With a reference, the same numbers of the held-out real trials are the baseline.
+    """
     train = real if reference is None else reference
     sets = {"": fake} if reference is None else {"": fake, HELD_OUT: real}
     largest = max(int(trials.counts.sum(2, dtype=np.int64).max()) for trials in (train, *sets.values()))
@@ -255,39 +270,44 @@ def splits_words(halves: RecordedHalves) -> str:
     """Return a description of the splits of the recorded trials."""
     if not halves.by_time:
         return f"{len(halves.splits)} random splits"
-    first = halves.real.lengths.max() * halves.real.bin_width
-    number = len(halves.splits)
-    if number == 1:
+    window = halves.real.lengths.max() * halves.real.bin_width
+    n_splits = len(halves.splits)
+    if n_splits == 1:
         splits = "one split into blocks of time, early against late"
         spread = "one split gives no spread of the noise floor"
     else:
-        splits = f"{number} splits into blocks of time; the first is early against late"
+        splits = f"{n_splits} splits into blocks of time; the first is early against late"
         spread = "with so few splits, the spread of the noise floor is a rough estimate"
-    return f"{splits}; windows of {first:g} s at the border of two blocks are left out; {spread}"
+    return f"{splits}; windows of {window:g} s at the border of two blocks are left out; {spread}"
 
 
 def stationarity(halves: RecordedHalves) -> str:
-    """Return a sentence on differences between early and late windows of a continuous recording, or an empty text."""
+    """Return a sentence on differences between early and late windows of a continuous recording, or an empty text.
+
+    A metric has changed if its value for early against late windows is farther from the ideal than the mean of random
+    halves, by more than two of their standard deviations.
+    """
     if not halves.by_time:
         return ""
-    judged = 0
+    n_judged = 0
     changed = []
     for metric in halves.metrics:
-        early = _values(metric, halves.floor[:1])
-        shuffled = [metric.distance(value) for value in _values(metric, halves.random_floor)]
-        if early and len(shuffled) > 1:
-            judged += 1
-            if metric.distance(early[0]) > np.mean(shuffled) + 2 * np.std(shuffled, ddof=1) + 1e-12:
+        early_against_late = _values(metric, halves.floor[:1])
+        of_random_halves = [metric.distance(value) for value in _values(metric, halves.random_floor)]
+        if early_against_late and len(of_random_halves) > 1:
+            n_judged += 1
+            limit = np.mean(of_random_halves) + 2 * np.std(of_random_halves, ddof=1) + 1e-12
+            if metric.distance(early_against_late[0]) > limit:
                 changed.append(metric.title)
-    if not judged:
+    if not n_judged:
         return "cannot be judged: there are too few windows"
-    if len(changed) <= 0.1 * judged:
-        same = judged - len(changed)
-        return f"early and late windows differ no more than random halves do on {same} of {judged} metrics"
+    if len(changed) <= 0.1 * n_judged:
+        n_same = n_judged - len(changed)
+        return f"early and late windows differ no more than random halves do on {n_same} of {n_judged} metrics"
     return (
-        f"on {len(changed)} of {judged} metrics early and late windows differ more than random halves do: the activity "
-        "changed during the recording. The noise floor includes that change, so a model that misses it can still reach "
-        f"the floor. The metrics are: {', '.join(changed)}"
+        f"on {len(changed)} of {n_judged} metrics early and late windows differ more than random halves do: the "
+        "activity changed during the recording. The noise floor includes that change, so a model that misses it can "
+        f"still reach the floor. The metrics are: {', '.join(changed)}"
     )
 
 
@@ -301,9 +321,9 @@ def condition_words(condition: str | None, fake: Trials) -> str:
 
 def size_in_words(*sets: Trials) -> str:
     """Return source and size of trials, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
-    words: dict[str, int] = {}
+    number_of: dict[str, int] = {}  # description -> number of sets that have it
     for trials in sets:
-        kind = f"{len(trials)} trials, {trials.n_neurons} neurons, {1000 * trials.bin_width:g} ms bins"
-        word = f"{trials.source or 'unnamed'} ({kind})"
-        words[word] = words.get(word, 0) + 1
-    return "; ".join(word if count == 1 else f"{count} x {word}" for word, count in words.items())
+        size = f"{len(trials)} trials, {trials.n_neurons} neurons, {1000 * trials.bin_width:g} ms bins"
+        description = f"{trials.source or 'unnamed'} ({size})"
+        number_of[description] = number_of.get(description, 0) + 1
+    return "; ".join(words if number == 1 else f"{number} x {words}" for words, number in number_of.items())

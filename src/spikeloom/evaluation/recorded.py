@@ -1,4 +1,4 @@
-"""`RecordedHalves`: the recorded side of an evaluation, prepared once and used for every set of generated trials.
+"""`RecordedHalves`: the recorded trials of an evaluation, split once and compared with every set of generated trials.
 
 The recorded trials are split into disjoint halves A and B, several times: at random, or, if they are windows of a
 continuous recording, in blocks of time (see `splits.time_blocks`). In each split
@@ -29,6 +29,7 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
 Results = Mapping[str, Result]
+"""Results of one comparison, name of the metric -> result."""
 
 MEANS = "Poisson, condition means"
 """Name of the baseline whose rates are the smoothed mean counts of each condition."""
@@ -43,10 +44,10 @@ WORKERS = 2
 """Number of comparisons at the same time, in threads; each needs a few hundred megabytes."""
 
 MEMORY_SPLITS = 3
-"""Number of splits in which copies of training trials are searched; all generated trials are searched once more."""
+"""Number of splits in which copies of training trials are searched. (`evaluate` searches all generated trials, too.)"""
 
 FEW_TRIALS = 16
-"""Smallest number of trials for a division by trial; windows of fewer trials are divided by time."""
+"""Smallest number of trials that are divided into halves. Windows cut from fewer trials are divided by time."""
 
 SLOW_SPLITS = 2
 """Number of splits in which classifiers and distances are computed for the baselines."""
@@ -80,8 +81,8 @@ class RecordedHalves:
     """The splits of the recorded trials, with noise floor, baselines and generated trials.
 
     Args:
-        recorded: All recorded trials compared with themselves. It holds condition, seed, training trials, and what all
-            comparisons need of the training trials.
+        recorded: All recorded trials compared with themselves. It holds the condition, the seed, the training trials,
+            and those statistics of the training trials that all comparisons use.
         splits: Splits of the recorded trials.
         metrics: Metrics.
         progress: Show a progress bar; None shows it only on a terminal.
@@ -133,24 +134,24 @@ class RecordedHalves:
 
         Args:
             real: Held-out recorded trials.
-            fakes: Sets of generated trials by name; halves are reduced so that each set has enough trials of each
-                condition.
+            fakes: Sets of generated trials by name. The halves are reduced to the number of trials of each condition
+                that every set has.
             reference: Training trials, if there are any.
             condition: Name of the condition that labels trials; `None` chooses one as `Pair` does.
             every: Cut the recorded trials into windows of this length, in seconds; `None` does not cut them. Fakes and
                 reference must already be cut.
             splits: Number of splits, at most 3 for blocks of time.
             seed: Random seed.
-            metrics: Metrics to compute; the panel if absent.
+            metrics: Metrics to compute. `None` computes the panel.
             progress: Show a progress bar; `None` shows it only on a terminal.
 
         Raises:
             DataError: if there are too few trials to split, or `splits` is below one.
         """
         sets = list(fakes.values())
-        real = replace(real, conditioned_on=conditions_of(sets))  # halves and baselines stand in for generated trials
-        trials = real
-        real = real if every is None else real.cut(every)
+        # one half and the baselines take the place of generated trials, so they count as equally conditioned
+        trials = replace(real, conditioned_on=conditions_of(sets))
+        real = trials if every is None else trials.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",
@@ -164,18 +165,18 @@ class RecordedHalves:
         pairs = at_random
         if by_time:
             pairs = time_blocks(real, condition=condition, splits=splits)
-        elif every is not None:  # windows of one trial stay on one side
+        elif every is not None:  # all windows of a trial stay in the same half
             uncut = halves(trials, condition=condition, splits=splits, seed=seed)
             pairs = [(first.cut(every), second.cut(every)) for first, second in uncut]
-        made = []
+        split_list = []
         for k, (base, other) in enumerate(pairs):
-            base, other = _cut(base, other, sets, condition, seed + k)
-            made.append(_split(k, base, other, reference, condition, seed))
+            base, other = _reduced(base, other, sets, condition, seed + k)
+            split_list.append(_split(k, base, other, reference, condition, seed))
         recorded = Pair(real, real, reference=reference, condition=condition, seed=seed, aligned=not by_time)
-        bare = cls(recorded, made, METRICS if metrics is None else metrics, progress)
-        results = bare._measure(bare._jobs(fakes, at_random if by_time else []))
+        without_results = cls(recorded, split_list, METRICS if metrics is None else metrics, progress)
+        results = without_results._measure(without_results._jobs(fakes, at_random if by_time else []))
         return replace(
-            bare,
+            without_results,
             floor=results["floor", ""],
             baselines={name: results["baseline", name] for name in (MEANS, CONSTANT)},
             generated={name: results["generated", name] for name in fakes},
@@ -208,25 +209,30 @@ class RecordedHalves:
 
         def pair() -> Pair:
             seed = self.recorded.seed + split.number
-            real, chosen = matched(split.base, fake, condition=self.condition, seed=seed)
-            return base.against(chosen) if real is split.base else base.between(real, chosen)
+            real, generated = matched(split.base, fake, condition=self.condition, seed=seed)
+            return base.against(generated) if real is split.base else base.between(real, generated)
 
         return Job(("generated", name), split.number, pair)
 
     def _metrics(self, split: int, *, quick: bool) -> list[Metric]:
-        """Return the metrics of a split: all in the first splits, fewer of the slow ones in later splits."""
+        """Return the metrics to compute in a split, without the slow ones that are left out.
+
+        Args:
+            split: Index of the split. `MEMORY_SPLITS` and `SLOW_SPLITS` say in which ones slow metrics are computed.
+            quick: Leave out metrics that say nothing about baselines: these do not copy training trials.
+        """
         left_out = set()
         if quick or split >= MEMORY_SPLITS:
-            left_out.add("memorisation")  # baselines do not copy
+            left_out.add("memorisation")
         if quick and split >= SLOW_SPLITS:
             left_out.add("distance")
         return [metric for metric in self.metrics if metric.group not in left_out]
 
     def _measure(self, jobs: Iterable["Job"]) -> dict[tuple[str, str], list[Results]]:
-        """Compute comparisons and return the results of each set, one per split in the order of the splits.
+        """Compute comparisons, and return key -> results, one per split in the order of the splits.
 
-        Only the queue of the threads holds the comparisons, so that the statistics of a split are released with the
-        last of its comparisons.
+        Memory stays bounded, because only the queue of the threads refers to a comparison: the statistics of a split
+        are released after its last comparison.
         """
         workers, limit = threads()
         with limit, ThreadPoolExecutor(workers) as pool:
@@ -260,7 +266,7 @@ class Job:
             "random"), and their name.
         split: Index of the split.
         pair: Function that returns the comparison.
-        quick: Leave out slow metrics (see `RecordedHalves`).
+        quick: Leave out slow metrics; see `RecordedHalves._metrics`.
     """
 
     key: tuple[str, str]
@@ -286,10 +292,13 @@ def import_classifiers() -> None:
 
 
 def conditions_of(fakes: Sequence[Trials]) -> tuple[str, ...] | None:
-    """Return all that any set of generated trials was conditioned on; None if that is nothing, or unknown for a set."""
-    records = [fake.conditioned_on for fake in fakes]
-    names = dict.fromkeys(name for record in records for name in record or ())
-    return None if None in records or not names else tuple(names)
+    """Return the names of all conditions on which any of these sets of trials was conditioned.
+
+    The result is None if there are no such conditions, or if they are unknown for one of the sets.
+    """
+    names_of_sets = [fake.conditioned_on for fake in fakes]
+    names = dict.fromkeys(name for names_of_set in names_of_sets for name in names_of_set or ())
+    return None if None in names_of_sets or not names else tuple(names)
 
 
 def threads() -> tuple[int, AbstractContextManager[object]]:
@@ -306,7 +315,7 @@ def threads() -> tuple[int, AbstractContextManager[object]]:
     return min(WORKERS, os.cpu_count() or 1), threadpool_limits(1)
 
 
-def _cut(
+def _reduced(
     base: Trials, other: Trials, fakes: Sequence[Trials], condition: str | None, seed: int
 ) -> tuple[Trials, Trials]:
     """Reduce both halves so that every set of generated trials has enough trials of each condition."""
@@ -320,10 +329,10 @@ def _split(
 ) -> Split:
     """Return a split with the trials of its baselines."""
     source = other if reference is None else reference
-    named = condition if condition is not None and condition in source.conditions else None
-    first, second = (int(word) for word in generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=2))
+    source_condition = condition if condition in source.conditions else None
+    seeds = generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=2)
     by_baseline = {
-        MEANS: baselines.poisson_psth(source, base, condition=named, seed=first),
-        CONSTANT: baselines.homogeneous_poisson(source, base, seed=second),
+        MEANS: baselines.poisson_psth(source, base, condition=source_condition, seed=int(seeds[0])),
+        CONSTANT: baselines.homogeneous_poisson(source, base, seed=int(seeds[1])),
     }
     return Split(number, base, other, by_baseline)

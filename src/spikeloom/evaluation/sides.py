@@ -1,7 +1,7 @@
-"""`Sides`: the trials of an evaluation, prepared for comparison.
+"""`Sides`: the sets of trials of an evaluation (recorded, generated and training trials), prepared for comparison.
 
-Neurons are sorted into the same order, all sides are cut into the same windows, several conditions are joined to one
-label, and each set is checked.
+Neurons are sorted into the same order, all trials are cut into windows of the same length if that is requested, several
+conditions are joined to one label, and each set is checked.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ MODELS = ("LDNS", "AutoregressiveLDNS", "GNOCCHI", "LFADS", "Poisson", "homogene
 """First words of `source` that mark generated trials."""
 
 Fakes = Trials | Sequence[Trials] | Mapping[str, Trials]
+"""Generated trials: one set, several sets, or several sets by name."""
 
 Condition = str | Sequence[str] | None
 """Name of the condition that labels trials, several names for their joint label, or None."""
@@ -76,7 +77,7 @@ def _joined(trials: Trials, names: Sequence[str]) -> Trials:
 
 
 def _windows(name: str, trials: Trials, every: float) -> Trials:
-    """Cut trials into windows; an error names the set that is too short."""
+    """Cut trials into windows of this length in seconds; an error names the set."""
     try:
         return trials.cut(every)
     except DataError as error:
@@ -142,6 +143,7 @@ def comparable(
 
 
 def _like(real: Trials, trials: Trials, name: str) -> Trials:
+    """Return trials with the neurons in the order of the real trials; an error names the set."""
     try:
         return real.match(trials, mine="the real trials", theirs=f"{name!r}")
     except SpikeloomError as error:

@@ -1,8 +1,8 @@
-"""Selection of trials to compare: disjoint real halves for the noise floor, and matched sets of equal size.
+"""Selection of trials to compare: disjoint halves of real trials for the noise floor, and matched sets of equal size.
 
-Every distance between finite samples is above zero, and decreases with the sample size. A value must therefore be
-compared with the same metric for real against real trials: disjoint sets of equal size, with the same number of trials
-of each condition.
+Every distance between finite samples is above zero, and decreases with the sample size. The value of a metric must
+therefore be compared with its noise floor: the value for real against real trials. Both comparisons need disjoint sets
+of equal size, with the same number of trials of each condition.
 """
 
 import math
@@ -23,9 +23,8 @@ def halves(
     """Yield random disjoint pairs of sets of equal size, with each condition split evenly.
 
     Args:
-        trials: Real trials; join train and test trials of one recording for a floor with the number of trials of the
-            model row.
-        size: Number of trials on each side, at most half of the trials; half of them if absent.
+        trials: Real trials.
+        size: Number of trials of each set, at most half of the trials. `None` uses half of them.
         condition: Name of the condition to split evenly; `None` chooses one as `Pair` does, if there is one.
         splits: Number of pairs.
         seed: Random seed of the random order.
@@ -56,36 +55,37 @@ def _order_in_pairs(labels: NDArray[np.int64], rng: np.random.Generator) -> NDAr
 
     The trials of each condition are shuffled and paired; the pairs are shuffled; unpaired trials come last.
     """
-    pairs = []
-    single = []
+    pairs_of_labels = []
+    unpaired_of_labels = []
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
-        pairs.append(rows[: len(rows) // 2 * 2].reshape(-1, 2))
-        single.append(rows[len(rows) // 2 * 2 :])
-    paired = np.concatenate(pairs)
-    rest = np.concatenate(single)
-    return np.concatenate([paired[rng.permutation(len(paired))].ravel(), rng.permutation(rest)])
+        n_paired = len(rows) // 2 * 2
+        pairs_of_labels.append(rows[:n_paired].reshape(-1, 2))
+        unpaired_of_labels.append(rows[n_paired:])
+    pairs = np.concatenate(pairs_of_labels)
+    unpaired = np.concatenate(unpaired_of_labels)
+    return np.concatenate([pairs[rng.permutation(len(pairs))].ravel(), rng.permutation(unpaired)])
 
 
 BLOCKS = 4
 """Number of blocks of time into which a continuous recording is divided."""
 
 PARTITIONS = (((0, 1), (2, 3)), ((0, 2), (1, 3)), ((0, 3), (1, 2)))
-"""Ways to divide four blocks into two pairs: early against late first, then mixed."""
+"""Three ways to divide four blocks into two sets of two. The first one is early against late."""
 
 FEWEST_IN_BLOCK = 4
-"""Smallest number of windows per block for four blocks; shorter recordings are divided into two."""
+"""Smallest number of windows per block for four blocks. Shorter recordings are divided into two blocks."""
 
 GAP = 1.0
-"""Time in seconds left out between neighbouring blocks of different sides; at least one window."""
+"""Time in seconds left out between neighbouring blocks of different sets; at least one window."""
 
 
 def continuous(trials: Trials) -> bool:
-    """Return True if these trials are consecutive windows of continuous recordings, or some of these windows.
+    """Return True if these trials are windows cut from continuous recordings, possibly with gaps between them.
 
     All trials must have the same length and a start time. At least four fifths must start an integer number of lengths
-    after the trial before (a recording may have gaps), and at least one tenth directly after it. A start time before
-    that of the previous trial begins another recording.
+    after the start of the trial before, and at least one tenth directly at its end. A start time before that of the
+    previous trial begins another recording.
     """
     if trials.start_times is None or len(trials) < 2 or trials.lengths.min() < trials.lengths.max():
         return False
@@ -93,18 +93,19 @@ def continuous(trials: Trials) -> bool:
     steps = steps[np.isfinite(steps) & (steps > 0)]
     if not len(steps):
         return False
-    near = np.abs(steps - np.round(steps)) < 0.5 / trials.n_bins
-    aligned = near & (np.round(steps) >= 1)
-    return bool(aligned.mean() >= 0.8 and (aligned & (np.round(steps) == 1)).mean() >= 0.1)
+    is_integer = np.abs(steps - np.round(steps)) < 0.5 / trials.n_bins  # to half a bin
+    aligned = is_integer & (np.round(steps) >= 1)
+    follows_directly = aligned & (np.round(steps) == 1)
+    return bool(aligned.mean() >= 0.8 and follows_directly.mean() >= 0.1)
 
 
 def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3) -> list[tuple[Trials, Trials]]:
-    """Return disjoint pairs of blocks of time of continuous recordings; the first pair is early against late.
+    """Return pairs of disjoint sets of windows of continuous recordings; the first pair is early against late.
 
     Neighbouring windows share slow activity, so random halves are more similar than two independent recordings. Each
-    condition of each recording is therefore divided into four blocks of consecutive windows (two if there are few), and
-    the blocks are paired in three ways. Between neighbouring blocks of different sides, windows within `GAP` seconds of
-    the border are left out.
+    condition of each recording is therefore divided into four blocks of consecutive windows (two if there are few). Two
+    blocks make up one set and the others the other set, which is possible in three ways. Between neighbouring blocks of
+    different sets, windows of `GAP` seconds in all are left out.
 
     Args:
         trials: Windows in the order of time, one recording after the other.
@@ -124,53 +125,58 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
         if len(rows := np.flatnonzero((recording == number) & (labels == label)))
     ]
     largest = max(len(rows) for rows in groups)
-    blocks = BLOCKS if largest >= BLOCKS * FEWEST_IN_BLOCK else 2
-    partitions = PARTITIONS[:splits] if blocks == BLOCKS else (((0,), (1,)),)
-    gap = max(1, math.ceil(GAP / (trials.n_bins * trials.bin_width)))
+    n_blocks = BLOCKS if largest >= BLOCKS * FEWEST_IN_BLOCK else 2
+    partitions = PARTITIONS[:splits] if n_blocks == BLOCKS else (((0,), (1,)),)
+    gap = max(1, math.ceil(GAP / (trials.n_bins * trials.bin_width)))  # windows
     pairs = []
-    for first, _ in partitions:
-        sides: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
+    for blocks_of_first, _ in partitions:
+        first_rows: list[NDArray[np.int64]] = []
+        second_rows: list[NDArray[np.int64]] = []
         for rows in groups:
-            block = np.minimum(np.arange(len(rows)) * blocks // len(rows), blocks - 1)
-            side = np.isin(block, first)
-            border = np.flatnonzero(side[1:] != side[:-1])
+            block = np.minimum(np.arange(len(rows)) * n_blocks // len(rows), n_blocks - 1)
+            in_first = np.isin(block, blocks_of_first)
+            borders = np.flatnonzero(in_first[1:] != in_first[:-1]) + 1
             keep = np.ones(len(rows), bool)
-            out = min(gap, len(rows) // (2 * blocks))  # windows left out at a border, half of them on each side
-            for last in border:
-                keep[max(0, last + 1 - out // 2) : last + 1 + out - out // 2] = False
-            sides[0].append(rows[side & keep])
-            sides[1].append(rows[~side & keep])
-        pairs.append(
-            (trials.select(np.sort(np.concatenate(sides[0]))), trials.select(np.sort(np.concatenate(sides[1]))))
-        )
+            n_omitted = min(gap, len(rows) // (2 * n_blocks))  # at a border, half before and half after it
+            for border in borders:
+                keep[max(0, border - n_omitted // 2) : border + n_omitted - n_omitted // 2] = False
+            first_rows.append(rows[in_first & keep])
+            second_rows.append(rows[~in_first & keep])
+        first = trials.select(np.sort(np.concatenate(first_rows)))
+        second = trials.select(np.sort(np.concatenate(second_rows)))
+        pairs.append((first, second))
     return pairs
 
 
 def matched(
     real: Trials, fake: Trials, *, size: int | None = None, condition: str | None = None, seed: int = 0
 ) -> tuple[Trials, Trials]:
-    """Return equal numbers of real and fake trials, with equal numbers of each shared condition.
+    """Return equal numbers of real and fake trials, with the same number of trials of each value of the condition.
+
+    If one set has no such condition, only the numbers of trials are made equal.
 
     Args:
         real: Recorded trials.
         fake: Generated trials.
-        size: Largest number of trials on each side.
+        size: Largest number of trials of each set. `None` sets no limit.
         condition: Name of the condition to match; `None` chooses one as `Pair` does.
-        seed: Random seed of the subset; it has no effect on a side that keeps all its trials.
+        seed: Random seed of the subset; it has no effect on a set that keeps all its trials.
 
     Raises:
-        DataError: if the two sides share no condition value.
+        DataError: if the two sets share no value of the condition.
     """
     rng = generator(seed, int(Purpose.SPLIT), 2)
     name = condition or find_condition(real, fake)
     if name is None or name not in fake.conditions:
-        wanted = min(len(real), len(fake), size or len(real))
-        return _some(real, np.zeros(len(real), np.int64), [wanted], rng), _some(
-            fake, np.zeros(len(fake), np.int64), [wanted], rng
-        )
+        number = min(len(real), len(fake), size or len(real))
+        real_subset = _drawn(real, np.zeros(len(real), np.int64), [number], rng)
+        return real_subset, _drawn(fake, np.zeros(len(fake), np.int64), [number], rng)
     values = values_of(real.condition(name))
-    sides = [as_labels(trials.condition(name), values) for trials in (real, fake)]
-    shared = np.minimum(*(np.bincount(labels[labels >= 0], minlength=len(values)) for labels in sides))
+    real_labels = as_labels(real.condition(name), values)
+    fake_labels = as_labels(fake.condition(name), values)
+    n_real = np.bincount(real_labels[real_labels >= 0], minlength=len(values))
+    n_fake = np.bincount(fake_labels[fake_labels >= 0], minlength=len(values))
+    shared = np.minimum(n_real, n_fake)  # trials of each value
     if not shared.sum():
         raise DataError(
             f"Real and fake trials must share at least one value of {name!r}.",
@@ -179,24 +185,25 @@ def matched(
         )
     if size is not None and size < shared.sum():
         shared = _thinned(shared, size)
-    return _some(real, sides[0], shared, rng), _some(fake, sides[1], shared, rng)
+    return _drawn(real, real_labels, shared, rng), _drawn(fake, fake_labels, shared, rng)
 
 
 def _thinned(sizes: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Return integers that sum to `size`, in proportion to `sizes`, by largest remainder."""
+    """Return whole numbers in proportion to `sizes` whose sum is `size`, by the method of largest remainders."""
     exact = sizes * size / sizes.sum()
-    out = np.floor(exact).astype(np.int64)
-    out[np.argsort(out - exact, kind="stable")[: size - out.sum()]] += 1
-    return out
+    rounded = np.floor(exact).astype(np.int64)
+    n_missing = size - rounded.sum()
+    rounded[np.argsort(rounded - exact, kind="stable")[:n_missing]] += 1
+    return rounded
 
 
-def _some(
-    trials: Trials, labels: NDArray[np.int64], wanted: NDArray[np.int64] | list[int], rng: np.random.Generator
+def _drawn(
+    trials: Trials, labels: NDArray[np.int64], numbers: NDArray[np.int64] | list[int], rng: np.random.Generator
 ) -> Trials:
-    """Draw `wanted` trials of each label, in their order; return `trials` itself if all are wanted."""
+    """Draw `numbers[k]` trials of each label k, in their order; return `trials` itself if these are all trials."""
     rows = []
-    for label, number in enumerate(wanted):
-        mine = np.flatnonzero(labels == label)
-        rows.append(mine if len(mine) == number else rng.choice(mine, int(number), replace=False))
-    chosen = np.sort(np.concatenate(rows))
-    return trials if len(chosen) == len(trials) else trials.select(chosen)
+    for label, number in enumerate(numbers):
+        candidates = np.flatnonzero(labels == label)
+        rows.append(candidates if len(candidates) == number else rng.choice(candidates, int(number), replace=False))
+    drawn = np.sort(np.concatenate(rows))
+    return trials if len(drawn) == len(trials) else trials.select(drawn)

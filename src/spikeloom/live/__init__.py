@@ -1,4 +1,4 @@
-"""Live spikes over a network: samples of a condition in, spikes of the present bin out.
+"""Live spikes over a network: clients send samples of a condition, and get the spikes of every bin when it ends.
 
 `session` joins a trial of `Model.live` with the samples that arrive; `protocol` has the messages, `samples` the
 resampling to bins, `statistics` the times of steps. `server` runs a session on `tcp`, `udp` or `lsl`. `simulator` makes

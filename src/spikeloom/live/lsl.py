@@ -1,11 +1,12 @@
 """Live spikes over the Lab Streaming Layer (pylsl, extra `lsl`).
 
-In: for each condition one numeric stream with the name of the condition, such as `hand_vel`, and one channel for each
-dimension. It may begin after the server and may break off and return. Its clock is corrected by LSL.
+The server reads one numeric stream for each condition. The stream has the name of the condition, such as `hand_vel`,
+and one channel for each dimension. It may begin after the server, and may break off and return. Its clock is corrected
+by LSL.
 
-Out: one stream `spikeloom`. Counts have the type `counts`, one channel per neuron, and one sample per bin with the time
-of the bin's end. Spike times have the type `spikes`, one channel with the number of the neuron, and one sample per
-spike with its time.
+The server writes one stream, `spikeloom`. A stream of counts has the type `counts`, one channel per neuron, and one
+sample per bin at the time of the bin's end. A stream of spike times has the type `spikes`, and one sample per spike at
+the time of the spike; its only channel holds the number of the neuron.
 """
 
 import time
@@ -64,7 +65,7 @@ class Lsl(Transport):
         session = self._session
         if self._outlet is None or session.start is None:
             return
-        clock = self._pylsl.local_clock() - time.monotonic() + session.start
+        clock = self._pylsl.local_clock() - time.monotonic() + session.start  # beginning of bin 0 on the clock of LSL
         if session.spike_times:
             for neuron, spike in zip(*spikes_of(one, bin_width=session.bin_width), strict=True):
                 self._outlet.push_sample([neuron], clock + spike)
@@ -112,6 +113,7 @@ class Lsl(Transport):
                 self._session.statistics.refused += 1
 
     def _info(self, session: Session) -> "StreamInfo":
+        """Return the description of the stream of spikes."""
         pylsl = self._pylsl
         n_neurons = session.n_neurons
         if session.spike_times:

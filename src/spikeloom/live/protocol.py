@@ -9,8 +9,8 @@ to the server         ``{"time": 1.234, "condition": {"hand_vel": [0.1, -0.2]}}`
 first to a TCP client ``{"n_neurons": 97, "bin_width": 0.02, "conditions": {"hand_vel": 2}}``: the model,
                       and the size of each condition
 a bin to the client   ``{"bin": 7, "time": 0.14, "counts": [0, 2, ...], "late": 0}``: spikes of each
-                      neuron in bin 7, which begins at 0.14 s, and the number of samples since the bin
-                      before that came too late for their own bin
+                      neuron in bin 7, which begins at 0.14 s. Since bin 6 was sent, `late` samples
+                      arrived after their own bin had been generated
 the same with times   ``{"bin": 7, "time": 0.14, "spikes": [[1, 0.1467], [1, 0.1533]], "late": 0}``:
                       number of the neuron and time of each spike, s
 refusal to the client ``{"error": "A message must be ..."}``: the client's message was ignored
@@ -67,7 +67,7 @@ class Bin:
         number: Number of the bin, from 0.
         start: Time at which it begins, s since the beginning of bin 0.
         counts: Spikes of each neuron.
-        late: Number of samples since the bin before that came too late for their own bin.
+        late: Number of samples that arrived since the bin before, but after their own bin had been generated.
     """
 
     number: int
@@ -139,4 +139,5 @@ def refusal(error: Exception) -> bytes:
 
 
 def _line(message: dict[str, object]) -> bytes:
+    """Return a message as one line of JSON."""
     return json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"

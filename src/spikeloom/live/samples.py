@@ -3,8 +3,8 @@
 The value of a bin is the mean of the samples whose times lie in it: the circular mean of angles, and the last sample of
 a category. A bin without samples has no value here, so the trial keeps the value of the bin before.
 
-A sample is late if its bin was generated before it arrived. It is counted. If it is newer than every sample before, it
-counts for the next bin; otherwise it is dropped.
+A sample is late if its bin was generated before it arrived; late samples are counted. A late sample that is newer than
+all samples before it is used for the next bin; another one is dropped.
 """
 
 import math
@@ -25,7 +25,7 @@ MOST_PER_BIN = 4096
 """Largest number of samples of a condition that one bin keeps; further ones are not used."""
 
 ROUNDING = 1e-6
-"""Fraction of a bin. A sample that comes less than this before a bin belongs to the bin, because times are rounded."""
+"""Fraction of a bin. A sample less than this before a bin belongs to the bin, because times are rounded."""
 
 
 class BinnedSamples:
@@ -56,7 +56,7 @@ class BinnedSamples:
             self._check_value(self.named[name], value)
 
     def add(self, time: float, condition: Mapping[str, Value]) -> None:
-        """Add a sample, checked before.
+        """Add a sample that `check` has accepted.
 
         Args:
             time: Time of the sample, s since the beginning of bin 0.
@@ -73,26 +73,27 @@ class BinnedSamples:
                 "Send times in seconds of one clock.",
             )
         number = math.floor(position)
-        newer = time > self._newest
+        is_newest = time > self._newest
         if number < self.next_bin:
             self.late += 1
-            if not newer:
+            if not is_newest:
                 return
             number = self.next_bin
         self._newest = max(time, self._newest)
-        values = self._waiting.setdefault(number, {})
+        samples_of_bin = self._waiting.setdefault(number, {})
         for name, value in condition.items():
-            kept = values.setdefault(name, [])
-            if len(kept) < MOST_PER_BIN:
-                kept.append(value)
+            values = samples_of_bin.setdefault(name, [])
+            if len(values) < MOST_PER_BIN:
+                values.append(value)
 
     def take(self) -> dict[str, Numbers | str]:
         """Return the values of the conditions that have samples in the next bin, and advance by one bin."""
-        values = self._waiting.pop(self.next_bin, {})
+        samples_of_bin = self._waiting.pop(self.next_bin, {})
         self.next_bin += 1
-        return {name: bin_value(self.named[name], kept) for name, kept in values.items()}
+        return {name: bin_value(self.named[name], values) for name, values in samples_of_bin.items()}
 
     def _check_value(self, one: NamedCondition, value: Value) -> None:
+        """Raise a ConditionError if a value is not one of this condition."""
         array = np.asarray(value)
         if one.kind != "category" and (array.dtype.kind not in "fiu" or array.size != one.size):
             raise ConditionError(f"{one.name} needs {one.size} number(s).", f"It was {str(value)[:80]!r}.", "")
@@ -101,7 +102,15 @@ class BinnedSamples:
 
 
 def bin_value(one: NamedCondition, values: Sequence[Value] | Numbers) -> Numbers | str:
-    """Return the value of a bin, (dim,), a number or a category, from the samples that lie in it; see the module."""
+    """Return the value of a condition in a bin from the samples in this bin; see the module.
+
+    Args:
+        one: The condition.
+        values: Samples in the order of their arrival.
+
+    Returns:
+        A category, one number, or an array (dim,).
+    """
     if one.kind == "category":
         last = values[-1]
         return last if isinstance(last, str) else np.asarray(last)

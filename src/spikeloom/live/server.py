@@ -1,6 +1,6 @@
-"""Run a session on a network: pacing in real time, and the thread for programs that do other work meanwhile.
+"""Serve a session to clients on a network, in real time, if needed in a thread beside other work of the program.
 
-Two paces:
+There are two paces:
 
 * `clock`: bin k is generated and sent when it ends, :math:`t_0 + (k + 1) w` on the clock of this machine. The time is
   computed from the beginning :math:`t_0` and not from the bin before, so delays do not add up. Bins that were delayed
@@ -22,12 +22,13 @@ from spikeloom.live.protocol import Bin, refusal
 from spikeloom.live.session import Session, Source
 
 Pace = Literal["clock", "request"]
+"""When bins are generated; see the module."""
 
 Receive = Callable[[bytes, Source], bytes | None]
-"""Takes a message of a client, and returns the answer that only this client gets, or None."""
+"""Function that takes a message of a client. It returns the refusal of the message for this client, or None."""
 
 IDLE = 0.005
-"""Interval at which the server checks for the first sample, s."""
+"""Interval between two checks for the first sample, s."""
 
 
 class Transport(abc.ABC):
@@ -80,6 +81,7 @@ async def serve(
     """
 
     def receive(packet: bytes, source: Source) -> bytes | None:
+        """Give a message to the session, and return the refusal if there is one."""
         try:
             if pace == "request":
                 transport.send(session.request(packet))
@@ -170,6 +172,7 @@ class Background:
             raise self._failure
 
     def _run(self) -> None:
+        """Serve until the task is cancelled, and keep the error if there is one; it runs in the thread."""
         try:
             with asyncio.Runner(loop_factory=precise_loop) as runner:
                 runner.run(self._serve())
@@ -181,6 +184,7 @@ class Background:
             self._opened.set()
 
     async def _serve(self) -> None:
+        """Note the loop and the task, so that `__exit__` can cancel it, and serve."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         await serve(self.session, self._transport, pace=self._pace, opened=lambda _: self._opened.set())

@@ -1,8 +1,8 @@
-"""`Session`: a live trial, the samples that its clients send, and its statistics. It has no sockets and reads no clock.
+"""`Session`: a live trial, the samples that its clients send, and its statistics. It opens no connections.
 
-Times of clients are times of their own clocks. The first time that a client sends is taken as its time of arrival, and
-later ones are measured from it, so clocks need not agree. (A clock that runs fast or slow drifts away; streams of
-the Lab Streaming Layer correct that.)
+Times of clients are times of their own clocks. The first sample of a client is taken to arrive at its own time, which
+gives the difference between both clocks; the same difference is used for all later samples. So clocks need not agree.
+(A clock that runs fast or slow drifts away; streams of the Lab Streaming Layer correct that.)
 """
 
 import time
@@ -38,7 +38,12 @@ class Source:
         self._offset = offset
 
     def local(self, sample_time: float | None, now: float) -> float:
-        """Return the time of a sample on this machine's clock, s; that of its arrival without a time."""
+        """Return the time of a sample on this machine's clock, s.
+
+        Args:
+            sample_time: Time of the sample on the client's clock, s. `None` stands for the time of arrival.
+            now: Time of arrival on this machine's clock, s.
+        """
         if sample_time is None:
             return now
         if self._offset is None:
@@ -91,7 +96,7 @@ class Session:
         self.greeting = greeting(n_neurons=model.n_neurons, bin_width=facts.bin_width, conditions=sizes)
 
     def begin(self, now: float) -> None:
-        """Begin the next bin at this time, s; the first one after `restore` has the number that follows."""
+        """Begin the next bin at this time of this machine's clock, s. It is bin 0, or the one that follows a restore."""
         self.start = now - self.samples.next_bin * self.bin_width
 
     @property
@@ -102,7 +107,7 @@ class Session:
         return self.start + (self.samples.next_bin + 1) * self.bin_width
 
     def receive(self, packet: bytes, source: Source, now: float) -> None:
-        """Take a message of a client. The first one after which no condition lacks a value begins the trial.
+        """Take a message of a client. The trial begins with the message after which every condition has a value.
 
         Raises:
             SpikeloomError: if the message is refused. It is counted.
@@ -114,7 +119,7 @@ class Session:
             raise
 
     def add(self, message: Sample, source: Source, now: float) -> None:
-        """Take a sample of a client at a time of this machine's clock, s."""
+        """Take a sample of a client that arrived at the time `now` of this machine's clock, s."""
         local = source.local(message.time, now)
         if self.start is None:
             self.samples.add(self.samples.next_bin * self.bin_width, message.condition)
@@ -173,6 +178,7 @@ class Session:
         self.waiting -= {name.removeprefix("condition ") for name in state if name.startswith("condition ")}
 
     def _read(self, packet: bytes) -> Sample:
+        """Return the checked sample of a message. Raise a SpikeloomError if it is invalid."""
         sample = read_sample(packet)
         self.samples.check(sample.condition)
         return sample

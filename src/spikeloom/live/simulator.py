@@ -46,11 +46,11 @@ class LiveEncoder:
 
     Raises:
         SettingError: if neural-data-simulator is not installed, or the model cannot generate live.
-        ConditionError: if the model has no such condition, or it has others beside it.
+        ConditionError: if the condition is not the only one of the model.
     """
 
     def __init__(self, model: Model, *, condition: str | None = None, seed: int = 0) -> None:
-        self._make = _samples_class()
+        self._samples = _samples_class()
         check_causal(model)
         names = model.facts.conditions.names
         if names != [condition or (names[0] if names else "")]:
@@ -74,7 +74,7 @@ class LiveEncoder:
         """
         times = np.asarray(data.timestamps, np.float64).reshape(-1)
         if not len(times):
-            return self._make(data.timestamps, np.zeros((0, self._n_neurons)))
+            return self._samples(data.timestamps, np.zeros((0, self._n_neurons)))
         rows = np.asarray(data.data, np.float64).reshape(len(times), -1)
         if rows.shape[1] != self._condition.size:
             raise ShapeError(
@@ -84,24 +84,29 @@ class LiveEncoder:
             )
         numbers = self._bins_of(times)
         rates = [self._rates_in(int(number), rows[numbers == number]) for number in np.unique(numbers)]
-        return self._make(data.timestamps, np.concatenate(rates))
+        return self._samples(data.timestamps, np.concatenate(rates))
 
     def _bins_of(self, times: Numbers) -> Numbers:
-        """Return the bin of each sample (sample,); times that run backwards belong to the bin before them."""
+        """Return the number of the bin of each sample (sample,). A time before that of the last sample has its bin."""
         if self._start is None:
             self._start = float(times[0])
         numbers = np.floor((times - self._start) / self._width + ROUNDING).astype(np.int64)
         return np.maximum.accumulate(numbers)
 
     def _rates_in(self, number: int, rows: Numbers) -> Numbers:
-        """Generate up to this bin, and return its rates (sample, neuron) for each of its samples (sample, dim)."""
-        missing = number - self._skipped - self._live.bins
-        if missing * self._width > LONGEST_GAP:
-            self._skipped += missing
-            missing = 0
-        for _ in range(missing):
+        """Generate all bins up to this one, and return its rates, spikes/s, once for each sample (sample, neuron).
+
+        Args:
+            number: Number of the bin.
+            rows: Samples of the condition in this bin (sample, dim).
+        """
+        n_missing = number - self._skipped - self._live.bins  # bins before this one that are not generated; -1 if it is
+        if n_missing * self._width > LONGEST_GAP:
+            self._skipped += n_missing
+            n_missing = 0
+        for _ in range(n_missing):
             self._live.step()
-        if missing >= 0:
+        if n_missing >= 0:
             self._live.step(bin_value(self._condition, rows))
         rates = np.asarray(self._live.rates, np.float64) / self._width
         return np.repeat(rates[None], len(rows), axis=0)
@@ -113,10 +118,11 @@ def create_model(run: str | PathLike[str], *, condition: str | None = None, seed
 
 
 def _samples_class() -> Callable[[Numbers, Numbers], Samples]:
+    """Return the class of samples of neural-data-simulator. Raise a SettingError if that is not installed."""
     try:
-        from neural_data_simulator.core.samples import Samples as Made
+        from neural_data_simulator.core.samples import Samples as SimulatorSamples
     except ImportError as error:
         raise SettingError(
             "This model needs neural-data-simulator.", "It is not installed.", "Type: pip install neural-data-simulator"
         ) from error
-    return Made
+    return SimulatorSamples

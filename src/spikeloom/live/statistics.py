@@ -7,7 +7,7 @@ SHORTEST = 1e-6
 """Shortest duration that is resolved, s."""
 
 STEP = math.log(1.01)
-"""Logarithm of the ratio of neighbouring durations: quantiles are right to 1 %."""
+"""Logarithm of the ratio of the durations of neighbouring cells of the histogram, so quantiles are right to 1 %."""
 
 
 class Durations:
@@ -32,11 +32,11 @@ class Durations:
 
     def quantile(self, fraction: float) -> float:
         """Return the duration, s, that this fraction of all durations does not exceed; NaN without any."""
-        wanted = fraction * self.number
-        seen = 0
+        rank = fraction * self.number
+        cumulative = 0
         for cell in sorted(self._cells):
-            seen += self._cells[cell]
-            if seen >= wanted:
+            cumulative += self._cells[cell]
+            if cumulative >= rank:
                 return min(SHORTEST * math.exp(cell * STEP), self.largest)
         return math.nan
 

@@ -68,10 +68,11 @@ class Tcp(Transport):
                 self._clients.discard(writer)
 
     async def _take_lines(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: Source) -> None:
+        """Take lines until the connection ends or a line is too long, and send the refusals."""
         while True:
             try:
                 line = await reader.readline()
-            except ValueError:  # longer than the limit, so where the next message begins is unknown
+            except ValueError:  # the line is too long, and the beginning of the next one is unknown
                 self._session.statistics.refused += 1
                 self._write(writer, refusal(too_large()))
                 return
@@ -83,6 +84,7 @@ class Tcp(Transport):
             await asyncio.sleep(0)  # lines that wait in the buffer must not delay the next bin
 
     def _write(self, client: asyncio.StreamWriter, message: bytes) -> None:
+        """Send a message to a client, or drop it if too much waits for this client already."""
         if client.transport.get_write_buffer_size() > LARGEST_BACKLOG:
             self._session.statistics.dropped += 1
         else:

@@ -27,6 +27,8 @@ Address = tuple[str, int] | tuple[str, int, int, int]
 
 
 class _Client(NamedTuple):
+    """A client, with its clock and the time of its last message on the clock of this machine, s."""
+
     source: Source
     last: float
 
@@ -58,19 +60,19 @@ class Udp(Transport, asyncio.DatagramProtocol):
         self.address = in_words(self._socket.get_extra_info("sockname"))
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Take a message of a client."""
+        """Take a message of a client. A refused message does not make its sender a client."""
         before = self._clients.pop(addr, None)
         client = _Client(Source() if before is None else before.source, time.monotonic())
-        self._clients[addr] = client  # at the end, as the client of the latest message
-        answer = self._receive(data, client.source)
-        if answer is None:
+        self._clients[addr] = client  # clients are in the order of their last messages
+        refusal = self._receive(data, client.source)
+        if refusal is None:
             if len(self._clients) > MOST_CLIENTS:
                 del self._clients[next(iter(self._clients))]
             return
         del self._clients[addr]
         if before is not None:
             self._clients[addr] = before
-        self._send_to(addr, answer)
+        self._send_to(addr, refusal)
 
     def send(self, one: Bin) -> None:
         """Send a bin to all clients that are not silent; see `Transport.send`."""
@@ -87,6 +89,7 @@ class Udp(Transport, asyncio.DatagramProtocol):
             self._socket.close()
 
     def _send_to(self, address: Address, message: bytes) -> None:
+        """Send a message to an address, or drop it if it is too large."""
         if self._socket is None or len(message) > LARGEST_DATAGRAM:
             self._session.statistics.dropped += 1
         else:
