@@ -44,13 +44,13 @@ def from_spike_times(times: Mapping[Foreign, Foreign] | Iterable[Foreign], **fie
             "These are cut by trial: each entry holds several arrays.",
             BY_TRIAL,
         )
-    spans = [span for train in trains if (span := _span(train)) is not None]
+    spans = [span for train in trains if (span := _observed_in(train)) is not None]
     if spans and len(spans) == len(trains):
         fields = {"observed": common_intervals(spans), **fields}
     return Recording(trains, **{"source": "spike times", **fields})
 
 
-def _span(train: object) -> Array | None:
+def _observed_in(train: object) -> Array | None:
     """Return the intervals (interval, 2) in which a spike train was observed, or None if it does not state them."""
     if hasattr(train, "t_start") and hasattr(train, "t_stop"):  # neo
         ends = [clock.duration(end, what="The ends of a spike train") for end in (train.t_start, train.t_stop)]
@@ -156,14 +156,14 @@ def from_cells(cells: Array, **fields: object) -> Recording:
     return from_spike_times(list(cells.ravel()), **fields)
 
 
-def is_ragged_counts(things: Sequence[object]) -> bool:
+def is_ragged_counts(entries: Sequence[object]) -> bool:
     """Return whether a list holds arrays with two axes, which are counts of trials and not times of neurons."""
-    return len(things) > 0 and all(getattr(each, "ndim", 0) == 2 for each in things)
+    return len(entries) > 0 and all(getattr(each, "ndim", 0) == 2 for each in entries)
 
 
-def is_columns(things: Sequence[Foreign]) -> bool:
+def is_columns(entries: Sequence[Foreign]) -> bool:
     """Return whether a list holds only columns (n, 1) or rows (1, n), the form of a list of times in MATLAB."""
-    return is_ragged_counts(things) and all(min(each.shape) <= 1 for each in things)
+    return is_ragged_counts(entries) and all(min(each.shape) <= 1 for each in entries)
 
 
 def from_array(counts: object, *, axes: str | None, bin_width: object, **fields: object) -> Trials:
@@ -189,7 +189,7 @@ def named_axes(counts: object) -> str | None:
     dims = getattr(counts, "dims", None)
     if not isinstance(dims, tuple) or not all(isinstance(name, str) for name in dims):
         return None
-    words = {
+    axis_of = {
         "trials": "trial",
         "times": "time",
         "bin": "time",
@@ -197,4 +197,4 @@ def named_axes(counts: object) -> str | None:
         "unit": "neuron",
         "units": "neuron",
     }
-    return " ".join(words.get(name.lower(), name.lower()) for name in dims)
+    return " ".join(axis_of.get(name.lower(), name.lower()) for name in dims)

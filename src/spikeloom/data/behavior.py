@@ -15,7 +15,10 @@ from spikeloom.errors import DataError
 from spikeloom.objects import Foreign
 
 TIMES = ("times", "timestamps", "time", "t")
+"""Keys of a dict under which the times may be."""
+
 VALUES = ("values", "data")
+"""Keys of a dict under which the values may be."""
 
 
 def read_series(name: str, value: object) -> object:
@@ -49,9 +52,10 @@ def parts_of(name: str, value: Foreign) -> tuple[Foreign, Foreign, str]:
         DataError: if the object is not a series.
     """
     if isinstance(value, Mapping):
-        times, values = (next((key for key in keys if key in value), None) for keys in (TIMES, VALUES))
-        if times is not None and values is not None:
-            return value[times], value[values], str(value.get("unit", ""))
+        times_key = next((key for key in TIMES if key in value), None)
+        values_key = next((key for key in VALUES if key in value), None)
+        if times_key is not None and values_key is not None:
+            return value[times_key], value[values_key], str(value.get("unit", ""))
     elif isinstance(value, list | tuple) and len(value) in (2, 3) and np.ndim(value[0]) > 0:
         return value[0], value[1], str(value[2]) if len(value) == 3 else ""
     elif hasattr(value, "get_timestamps") and hasattr(value, "get_data_in_units"):  # pynwb

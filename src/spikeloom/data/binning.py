@@ -6,9 +6,9 @@ a spike at 0.3 would fall before the edge on which it lies. Therefore all times 
 whole ticks and compared as integers.
 
 A tick is one nanosecond, finer than any acquisition clock. On clocks that count beyond 97 days (such as Unix time),
-float64 is coarser than that, 0.24 us in the year 2026. There a tick is the next power of ten above four steps of
-float64, 1 us for Unix time in seconds, and a spike closer to an edge than half a tick lies on the edge. Ticks are
-counted from a reference near the earliest time, so that integers do not overflow.
+neighbouring numbers of float64 are farther apart, 0.24 us in the year 2026. There a tick is the next power of ten above
+four times this distance (1 us for Unix time in seconds), and a spike closer to an edge than half a tick lies on the
+edge. Ticks are counted from a reference near the earliest time, so that integers do not overflow.
 
 A series (hand velocity at 1 kHz, position at 60 Hz) becomes one value per bin: the mean of the samples inside the bin,
 or, if a bin holds none, the linear interpolation between the neighbouring samples at the bin's centre. Angles are
@@ -27,6 +27,7 @@ from spikeloom import angles
 
 LONGEST_IN_NANOSECONDS = float(2**23)
 """Seconds up to which float64 resolves a nanosecond."""
+
 SLACK = 1e-3
 """Fraction of a bin by which a trial or window may overshoot: stop times are often rounded to 0.1 ms or to float32."""
 
@@ -70,6 +71,7 @@ class Ticks:
 
 
 NANOSECONDS = Ticks()
+"""Ticks of one nanosecond after time zero."""
 
 
 def bins_between(
@@ -98,30 +100,48 @@ def count_spikes(
     counts = np.zeros((n_trials * n_bins, len(spikes)), np.uint8)
     last = edges[np.arange(n_trials), lengths]
     for neuron, seconds in enumerate(spikes):
-        when = ticks.of(seconds)
-        first = np.searchsorted(when, edges[:, 0], side="left")
-        inside = np.searchsorted(when, last, side="left") - first
-        trial = np.repeat(np.arange(n_trials), inside)
-        event = when[np.arange(len(trial)) - np.repeat(np.cumsum(inside) - inside, inside) + np.repeat(first, inside)]
-        bins = trial * n_bins + _bin_of(event, edges, trial)  # in increasing order
-        begins = np.flatnonzero(np.diff(bins, prepend=-1))
-        number = np.diff(begins, append=len(bins))
-        if number.max(initial=0) > np.iinfo(counts.dtype).max:
-            counts = counts.astype(np.min_scalar_type(number.max()))
-        counts[bins[begins], neuron] = number
+        spike_ticks = ticks.of(seconds)
+        first = np.searchsorted(spike_ticks, edges[:, 0], side="left")
+        n_inside = np.searchsorted(spike_ticks, last, side="left") - first  # spikes inside each trial
+        trial, index = _ranges(first, n_inside)
+        bins = trial * n_bins + _bin_of(spike_ticks[index], edges, trial)  # in increasing order
+        # equal bins are neighbours, so the count of a bin is the length of its run
+        run_starts = np.flatnonzero(np.diff(bins, prepend=-1))
+        run_lengths = np.diff(run_starts, append=len(bins))
+        if run_lengths.max(initial=0) > np.iinfo(counts.dtype).max:
+            counts = counts.astype(np.min_scalar_type(run_lengths.max()))
+        counts[bins[run_starts], neuron] = run_lengths
     return counts.reshape(n_trials, n_bins, len(spikes))
+
+
+def _ranges(
+    first: Integer[np.ndarray, " range"], sizes: Integer[np.ndarray, " range"]
+) -> tuple[Int64[np.ndarray, " element"], Int64[np.ndarray, " element"]]:
+    """List the elements of several ranges of indices, one range after the other.
+
+    Args:
+        first: First index of each range.
+        sizes: Number of indices in each range.
+
+    Returns:
+        The range of each element, and its index. Ranges from 5 with 2 elements and from 0 with 1 element give
+        [0, 0, 1] and [5, 6, 0].
+    """
+    of_range = np.repeat(np.arange(len(first)), sizes)
+    position = np.arange(len(of_range)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return of_range, position + np.repeat(first, sizes)
 
 
 def _bin_of(
     event: Int64[np.ndarray, " event"], edges: Edges, trial: Integer[np.ndarray, " event"]
 ) -> Int64[np.ndarray, " event"]:
-    """Return the bin of each event within its trial: estimated by division, then corrected with the exact edges."""
-    time = edges.shape[1] - 1
-    width = np.maximum(edges[:, -1] - edges[:, 0], 1) / max(time, 1)
-    guess = ((event - edges[trial, 0]) / width[trial]).astype(np.int64).clip(0, time - 1)
-    guess -= event < edges[trial, guess]
-    guess += event >= edges[trial, guess + 1]
-    return guess
+    """Return the bin of each event (in ticks) within its trial: estimated by division, then corrected by the edges."""
+    n_bins = edges.shape[1] - 1
+    width = np.maximum(edges[:, -1] - edges[:, 0], 1) / max(n_bins, 1)
+    bins = ((event - edges[trial, 0]) / width[trial]).astype(np.int64).clip(0, n_bins - 1)
+    bins -= event < edges[trial, bins]
+    bins += event >= edges[trial, bins + 1]
+    return bins
 
 
 def covered(
@@ -145,21 +165,22 @@ def joined(intervals: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     if not len(rows):
         return rows
-    reach = np.maximum.accumulate(rows[:, 1])
-    fresh = np.r_[True, rows[1:, 0] > reach[:-1]]
-    return np.stack([rows[fresh, 0], np.r_[reach[:-1][fresh[1:]], reach[-1]]], 1)
+    latest_end = np.maximum.accumulate(rows[:, 1])  # of this and all earlier intervals
+    is_new = np.r_[True, rows[1:, 0] > latest_end[:-1]]  # begins after all earlier intervals have ended
+    return np.stack([rows[is_new, 0], np.r_[latest_end[:-1][is_new[1:]], latest_end[-1]]], 1)
 
 
 def common_intervals(intervals: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.ndarray, "_ 2"]:
     """Return the intervals in which every neuron was observed, the intersection of the neurons' intervals."""
-    distinct = list({each.tobytes(): joined(each) for each in intervals}.values())  # mostly one, shared by all
-    at = np.concatenate([each.T.ravel() for each in distinct])
-    by = np.concatenate([np.repeat([1, -1], len(each)) for each in distinct])
-    order = np.lexsort((-by, at))
-    at = at[order]
-    depth = np.cumsum(by[order])
-    full = np.flatnonzero(depth == len(distinct))
-    return joined(np.stack([at[full], at[np.minimum(full + 1, len(at) - 1)]], 1))
+    distinct = list({each.tobytes(): joined(each) for each in intervals}.values())  # many neurons share their intervals
+    # sort all starts and ends; +1 at a start and -1 at an end give the number of open intervals
+    ends = np.concatenate([each.T.ravel() for each in distinct])
+    change = np.concatenate([np.repeat([1, -1], len(each)) for each in distinct])
+    order = np.lexsort((-change, ends))
+    ends = ends[order]
+    n_open = np.cumsum(change[order])
+    common = np.flatnonzero(n_open == len(distinct))
+    return joined(np.stack([ends[common], ends[np.minimum(common + 1, len(ends) - 1)]], 1))
 
 
 def overlapping(
@@ -170,8 +191,9 @@ def overlapping(
     """Return whether each span [start, stop) shares any time with one of the disjoint, sorted intervals."""
     if not len(intervals):
         return np.zeros(len(starts), bool)
-    after = np.searchsorted(intervals[:, 1], starts, side="right").clip(max=len(intervals) - 1)
-    return (intervals[after, 0] < stops) & (intervals[after, 1] > starts)
+    # the first interval that ends after the start is the only one to check
+    nearest = np.searchsorted(intervals[:, 1], starts, side="right").clip(max=len(intervals) - 1)
+    return (intervals[nearest, 0] < stops) & (intervals[nearest, 1] > starts)
 
 
 def without(
@@ -180,9 +202,9 @@ def without(
     """Return the parts of `intervals` that lie outside `removed`."""
     if not len(removed):
         return intervals
-    left = np.r_[-np.inf, removed[:, 1]]
-    right = np.r_[removed[:, 0], np.inf]
-    return intersection(intervals, np.stack([left, right], 1))
+    kept_starts = np.r_[-np.inf, removed[:, 1]]
+    kept_stops = np.r_[removed[:, 0], np.inf]
+    return intersection(intervals, np.stack([kept_starts, kept_stops], 1))
 
 
 def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
@@ -194,9 +216,7 @@ def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2
     # each interval of `first` overlaps the intervals begin:end of `second`
     begin = np.searchsorted(second[:, 1], first[:, 0], side="right")
     end = np.searchsorted(second[:, 0], first[:, 1], side="left")
-    number = (end - begin).clip(0)
-    row = np.repeat(np.arange(len(first)), number)
-    other = np.arange(len(row)) - np.repeat(np.cumsum(number) - number, number) + np.repeat(begin, number)
+    row, other = _ranges(begin, (end - begin).clip(0))
     low = np.maximum(first[row, 0], second[other, 0])
     return np.stack([low, np.minimum(first[row, 1], second[other, 1])], 1)
 
@@ -230,23 +250,25 @@ def resample(
         bins) apart are not interpolated, and there are no values before the first or after the last sample.
     """
     finite = np.isfinite(values).all(1)
-    when = ticks.of(times[finite])
+    sample_ticks = ticks.of(times[finite])
     samples = np.asarray(values, np.float64)[finite]
     shifted = edges + np.int64(np.rint(lag * ticks.per_second))
     n_trials = edges.shape[0]
     n_bins = edges.shape[1] - 1
     valid = np.arange(n_bins) < lengths[:, None]
     out = np.zeros((n_trials, n_bins, values.shape[1]))
-    if not len(when):
+    if not len(sample_ticks):
         out[valid] = np.nan
         return out
-    left = np.searchsorted(when, shifted[:, :-1][valid])
-    right = np.searchsorted(when, shifted[:, 1:][valid])
+    # bin b holds the samples left[b] ... right[b] - 1
+    left = np.searchsorted(sample_ticks, shifted[:, :-1][valid])
+    right = np.searchsorted(sample_ticks, shifted[:, 1:][valid])
     centres = (shifted[:, :-1] + shifted[:, 1:])[valid] / 2
     width = float(np.diff(edges[:, :2]).max()) if n_bins and n_trials else 0.0
     if step is None:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    rows = _between(when, samples, centres, 2.1 * max(width, step * ticks.per_second), period)
+    largest_gap = 2.1 * max(width, step * ticks.per_second)
+    rows = _between(sample_ticks, samples, centres, largest_gap, period)
     for dim in range(values.shape[1]):
         if period:
             rows[:, dim] = _angle_means(samples[:, dim], left, right, rows[:, dim], period)
@@ -257,23 +279,28 @@ def resample(
 
 
 def _between(
-    when: Int64[np.ndarray, " event"],
+    sample_ticks: Int64[np.ndarray, " event"],
     samples: Float[np.ndarray, "event dim"],
     centres: Float[np.ndarray, " bin"],
-    reach: float,
+    largest_gap: float,
     period: float,
 ) -> Float[np.ndarray, "bin dim"]:
-    """Interpolate linearly between the samples around each centre; NaN if they are more than `reach` apart."""
-    after = np.searchsorted(when, centres).clip(1, max(len(when) - 1, 1))
+    """Interpolate linearly between the samples before and after each centre.
+
+    Times are in ticks. The result is NaN if a centre does not lie between two samples, or if these are more than
+    `largest_gap` apart. Angles, with their `period` above 0, are interpolated on the circle.
+    """
+    after = np.searchsorted(sample_ticks, centres).clip(1, max(len(sample_ticks) - 1, 1))
     before = after - 1
-    after = np.minimum(after, len(when) - 1)
-    gap = when[after] - when[before]
-    bracketed = (gap > 0) & (gap <= reach) & (when[before] <= centres) & (centres <= when[after])
-    part = np.where(bracketed, (centres - when[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
+    after = np.minimum(after, len(sample_ticks) - 1)
+    gap = sample_ticks[after] - sample_ticks[before]
+    is_between = (sample_ticks[before] <= centres) & (centres <= sample_ticks[after])
+    usable = (gap > 0) & (gap <= largest_gap) & is_between
+    part = np.where(usable, (centres - sample_ticks[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
     if not period:
         return samples[before] * (1 - part) + samples[after] * part
-    turned = samples[before] + part * angles.difference(samples[after], samples[before], period)
-    return angles.wrap(turned, period, low=angles.lowest(samples, period))
+    unwrapped = samples[before] + part * angles.difference(samples[after], samples[before], period)
+    return angles.wrap(unwrapped, period, low=angles.lowest(samples, period))
 
 
 def _means(
@@ -283,11 +310,11 @@ def _means(
     *,
     otherwise: Float[np.ndarray, " bin"],
 ) -> Float[np.ndarray, " bin"]:
-    """Return the mean of samples[left:right] for each bin, or `otherwise` if it is empty. One sample stays exact."""
-    ranges = np.stack([left, right], 1).ravel()
-    sums = np.add.reduceat(np.append(samples, 0.0), ranges)[::2]
-    inside = right - left
-    return np.where(inside > 0, sums / np.maximum(inside, 1), otherwise)
+    """Return the mean of samples[left:right] for each bin, or `otherwise` for a bin without samples."""
+    bounds = np.stack([left, right], 1).ravel()
+    sums = np.add.reduceat(np.append(samples, 0.0), bounds)[::2]  # every second sum is that between two bins
+    n_inside = right - left
+    return np.where(n_inside > 0, sums / np.maximum(n_inside, 1), otherwise)
 
 
 def _angle_means(
@@ -297,21 +324,22 @@ def _angle_means(
     otherwise: Float[np.ndarray, " bin"],
     period: float,
 ) -> Float[np.ndarray, " bin"]:
-    """Return the circular mean of samples[left:right] for each bin, or `otherwise` if it is empty.
+    """Return the circular mean of samples[left:right] for each bin, or `otherwise` for a bin without samples.
 
     It is v + mean(d_i), where v is the direction of the mean unit vector and d_i are the shortest signed differences
-    between the samples and v. Samples that do not wrap around thus have their ordinary mean. A single sample is kept
-    exactly.
+    between the samples and v. So samples that do not wrap around have their ordinary mean. A single sample is returned
+    without rounding.
     """
-    inside = right - left
-    rows = np.repeat(np.arange(len(left)), inside)
-    event = np.arange(len(rows)) - np.repeat(np.cumsum(inside) - inside, inside) + np.repeat(left, inside)
+    n_inside = right - left
+    bins, event = _ranges(left, n_inside)
 
-    def total(parts: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(np.bincount(rows, parts, len(left)), np.float64)
+    def bin_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.bincount(bins, values, len(left)), np.float64)
 
-    turn = 2 * math.pi / period * samples[event]
-    middle = np.arctan2(total(np.sin(turn)), total(np.cos(turn))) * period / (2 * math.pi)
-    spread = total(angles.difference(samples[event], middle[rows], period)) / np.maximum(inside, 1)
-    means = angles.wrap(middle + spread, period, low=angles.lowest(samples, period))
-    return np.where(inside > 1, means, np.where(inside == 1, samples[left.clip(max=len(samples) - 1)], otherwise))
+    radians = 2 * math.pi / period * samples[event]
+    direction = np.arctan2(bin_sums(np.sin(radians)), bin_sums(np.cos(radians))) * period / (2 * math.pi)
+    differences = angles.difference(samples[event], direction[bins], period)
+    mean_difference = bin_sums(differences) / np.maximum(n_inside, 1)
+    means = angles.wrap(direction + mean_difference, period, low=angles.lowest(samples, period))
+    single = samples[left.clip(max=len(samples) - 1)]
+    return np.where(n_inside > 1, means, np.where(n_inside == 1, single, otherwise))

@@ -1,4 +1,4 @@
-"""Find the spans of a recording that become trials: whole trials, windows around an event, or consecutive pieces.
+"""Find the spans of time of a recording that become trials: whole trials, windows around events, or pieces.
 
 Consecutive pieces begin at the start of each observed interval or, if a table is named, at the start of the observed
 part of each of its rows. No piece crosses a gap. A remainder at the end of an interval that is shorter than a piece is
@@ -45,9 +45,11 @@ def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
     """Return the number of bins of a window. Raise a SettingError if it is not a whole number."""
     start, stop = window
     bins = (stop - start) / bin_width
-    if not (math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK):
-        enough = start + max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
-        remedy = f"Give --window {start:g} {enough:.6g}." if math.isfinite(enough) else "Give two numbers of seconds."
+    if not _is_number_of_bins(bins):
+        next_stop = start + max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
+        remedy = "Give two numbers of seconds."
+        if math.isfinite(next_stop):
+            remedy = f"Give --window {start:g} {next_stop:.6g}."
         if stop < start:
             remedy = f"Give --window {stop:g} {start:g}."
         elif 0 < bins < 1:
@@ -63,7 +65,7 @@ def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
 def bins_of_piece(bin_width: float, every: float) -> int:
     """Return the number of bins of a piece. Raise a SettingError if it is not a whole number."""
     bins = every / bin_width
-    if not (math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK):
+    if not _is_number_of_bins(bins):
         longer = max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
         raise SettingError(
             "A piece must hold a whole number of bins.",
@@ -71,6 +73,11 @@ def bins_of_piece(bin_width: float, every: float) -> int:
             f"Give --every {longer:.6g}." if math.isfinite(longer) and longer > 0 else "Give a number of seconds.",
         )
     return round(bins)
+
+
+def _is_number_of_bins(bins: float) -> bool:
+    """Return whether a number of bins is a whole number of at least one, to a thousandth of a bin."""
+    return math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK
 
 
 def pieces(
@@ -95,12 +102,12 @@ def pieces(
         intervals = np.concatenate([np.zeros((0, 2)), *parts])
         row = np.repeat(np.arange(len(inside)), [len(part) for part in parts])
     every = bins * bin_width
-    number = np.floor((intervals[:, 1] - intervals[:, 0]) / every + binning.SLACK / bins).astype(np.int64)
-    which = np.repeat(np.arange(len(intervals)), number)
-    rank = np.arange(len(which)) - np.repeat(np.cumsum(number) - number, number)
-    starts = intervals[which, 0] + rank * every
-    rest = float((intervals[:, 1] - intervals[:, 0] - number * every).clip(0).sum())
-    return Spans(starts, starts + every, bins, None if row is None else row[which]), rest
+    n_pieces = np.floor((intervals[:, 1] - intervals[:, 0]) / every + binning.SLACK / bins).astype(np.int64)
+    interval = np.repeat(np.arange(len(intervals)), n_pieces)  # interval of each piece
+    rank = np.arange(len(interval)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)  # 0, 1, ... in its interval
+    starts = intervals[interval, 0] + rank * every
+    rest = float((intervals[:, 1] - intervals[:, 0] - n_pieces * every).clip(0).sum())
+    return Spans(starts, starts + every, bins, None if row is None else row[interval]), rest
 
 
 def check_alignment(
@@ -118,7 +125,8 @@ def check_alignment(
         at: Times in the column, in seconds on the recording's clock.
         starts: Start of each trial.
         stops: End of each trial.
-        relative: Whether the trials' starts were added to the column; None by default.
+        relative: True if the column counted from the start of each trial, which was added to it; None or False if the
+            column has times on the recording's clock.
     """
     timed = np.isfinite(at) & np.isfinite(starts) & np.isfinite(stops)
     outside = timed & ((at < starts) | (at > stops))

@@ -21,10 +21,13 @@ from spikeloom.shapes import Array
 Value = TypeVar("Value")
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+"""First bytes of an HDF5 file."""
+
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 """Exceptions that h5py raises on a damaged file."""
 
 ZARR = (".zgroup", ".zattrs", ".zmetadata", "zarr.json")
+"""Files that mark a folder as a Zarr store."""
 
 
 class OnDemand(Mapping[str, Value]):
@@ -62,11 +65,11 @@ def check_path(path: str) -> None:
         with open(path, "rb") as raw:
             head = raw.read(200)
     except OSError as error:
-        do = {FileNotFoundError: "Check the path.", PermissionError: f"Type: chmod u+r {path}"}
+        remedies = {FileNotFoundError: "Check the path.", PermissionError: f"Type: chmod u+r {path}"}
         raise FileError(
             rule,
             f"{path} cannot be read: {error.strerror}.",
-            do.get(type(error), "Check the disk or the network connection."),
+            remedies.get(type(error), "Check the disk or the network connection."),
         ) from error
     if not head:
         raise CorruptFileError(rule, f"{path} is empty (0 bytes).", "Copy it again from its source.")
@@ -75,6 +78,7 @@ def check_path(path: str) -> None:
 
 
 def _folder(rule: str, path: str) -> FileError:
+    """Return the error for a folder in the place of a file."""
     if is_zarr(path):
         target = re.sub(r"(\.nwb)?(\.zarr)?/*$", "", path) + ".exported.nwb"
         return FileError(
@@ -127,12 +131,12 @@ def damaged(path: str, error: BaseException) -> FileError:
         )
     cut = re.search(r"truncated file: eof = (\d+),.*stored_eof = (\d+)", text)
     if cut:
-        what = f"it is truncated, {cut[1]} of {cut[2]} bytes are there"
+        damage = f"it is truncated, {cut[1]} of {cut[2]} bytes are there"
     else:
-        inner = re.search(r"\(([^()]*)\)?$", text)
-        what = (inner[1] if inner else text)[:120] or type(error).__name__
+        reason = re.search(r"\(([^()]*)\)?$", text)  # h5py gives the reason in parentheses at the end
+        damage = (reason[1] if reason else text)[:120] or type(error).__name__
     return CorruptFileError(
-        f"{path} is damaged: {what}.",
+        f"{path} is damaged: {damage}.",
         "",
         "Copy it again from its source; `pip install nwbinspector` checks a file in full.",
     )

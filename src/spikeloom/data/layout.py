@@ -1,7 +1,7 @@
 """Place the bins of each trial on the recording's clock, and drop trials that were not fully observed.
 
-A trial begins at time b and has L bins. With spike times, its edges are b + k w. With binned counts, its bins are bins
-of the recording, with the same edges.
+A trial begins at time b and has L bins of width w. If the recording has spike times, the edges of the bins are b + k w.
+If the recording has only counts in bins, the bins of a trial are bins of the recording, or sums of neighbouring ones.
 """
 
 import os
@@ -16,6 +16,7 @@ from spikeloom.data.binning import Ticks
 from spikeloom.errors import SettingError
 from spikeloom.trials.padding import check_padding
 
+# Reasons why trials are dropped.
 OUTSIDE = "they leave the times observed"
 INVALID = "they overlap times that the recording marks as invalid"
 SHORT = "they are shorter than one bin"
@@ -23,7 +24,15 @@ SHORT = "they are shorter than one bin"
 
 @dataclass
 class Kept:
-    """The trials that are kept, and the reasons why the others were dropped."""
+    """The trials that are kept, and the reasons why the others were dropped.
+
+    Args:
+        total: Number of trials before any was dropped.
+
+    Attributes:
+        alive: True for trials that are kept so far (trial,).
+        dropped: Reason -> number of trials that were dropped for it.
+    """
 
     total: int
     alive: NDArray[np.bool_] = field(init=False)
@@ -148,13 +157,13 @@ def _scale_of(reference: float) -> str:
 
 def check_memory(n_trials: int, n_bins: int, n_neurons: int, bin_width: float) -> None:
     """Raise SettingError if the counts cannot fit into this machine's memory."""
-    needed = n_trials * n_bins * (n_neurons + 16)  # bytes: counts of one byte, bin edges, and a mask
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 36
-    if needed > there:
+    needed = n_trials * n_bins * (n_neurons + 16)  # bytes: one for each count, and 16 for edges and mask of a bin
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 36
+    if needed > memory:
         raise SettingError(
             "The counts must fit into memory.",
             f"{n_trials} trials of up to {n_bins:.4g} bins of {bin_width:g} s and {n_neurons} neurons take "
-            f"{needed / 1e9:.3g} GB; this machine has {there / 1e9:.3g} GB.",
+            f"{needed / 1e9:.3g} GB; this machine has {memory / 1e9:.3g} GB.",
             "Give wider bins (5 ms is 0.005), a shorter window, or fewer neurons with --keep or --units.",
         )
 
@@ -169,15 +178,24 @@ def lay_on_bins(
     bins: int | None,
     kept: Kept,
 ) -> Layout:
-    """Assign the bins of a recording of counts, each [begin, end) in seconds, to trials.
+    """Assign the bins of a recording of counts to trials.
 
-    `factor` bins of the recording make one bin of the trials. A whole trial (`bins=None`) has the bins that begin in
-    [start, stop). A window of a fixed number of bins begins with the bin whose beginning is nearest, so its alignment
-    has an error of up to half a bin.
+    A whole trial (`bins=None`) has the bins that begin in [start, stop). A window of a fixed number of bins begins with
+    the bin whose beginning is nearest, so its alignment has an error of up to half a bin. Trials are dropped as in
+    `lay_on_spikes`.
+
+    Args:
+        starts: Start of each trial, s.
+        stops: End of each trial, s.
+        bin_spans: Bins [begin, end) of the recording, s.
+        times: Times in which trials may lie.
+        factor: Number of bins of the recording in one bin of the trials.
+        bins: Number of bins of every trial, or None.
+        kept: Trials that are kept; further ones are dropped here.
     """
     begins = bin_spans[:, 0]
     ends = bin_spans[:, 1]
-    count = len(bin_spans)
+    n_recorded = len(bin_spans)
     width = float(np.median(ends - begins))
     starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
     slack = binning.SLACK * width
@@ -188,20 +206,21 @@ def lay_on_bins(
         kept.drop(lengths < 1, SHORT)
     else:
         before = (first - 1).clip(0)
-        after = first.clip(max=count - 1)
+        after = first.clip(max=n_recorded - 1)
         first = np.where(np.abs(begins[before] - starts) < np.abs(begins[after] - starts), before, after)
         near = np.abs(begins[first] - starts) <= width / 2 + slack
         lengths = np.full(len(starts), bins)
-    near &= first + lengths * factor <= count
-    first, last = (index.clip(0, count - 1) for index in (first, first + lengths * factor - 1))
+    near &= first + lengths * factor <= n_recorded
+    last = (first + lengths * factor - 1).clip(0, n_recorded - 1)
+    first = first.clip(0, n_recorded - 1)
     spans = np.stack([begins[first], np.maximum(ends[last], begins[first])], 1)
     kept.drop(near & binning.overlapping(spans[:, 0] + slack, spans[:, 1] - slack, times.invalid), INVALID)
-    gaps = np.r_[0, np.cumsum(begins[1:] > ends[:-1])]
-    kept.drop(~(near & (gaps[last] == gaps[first])), OUTSIDE)
+    n_gaps_before = np.r_[0, np.cumsum(begins[1:] > ends[:-1])]  # number of gaps in the recording before each bin
+    kept.drop(~(near & (n_gaps_before[last] == n_gaps_before[first])), OUTSIDE)
     lengths = np.where(kept.alive, lengths, 0)
     longest = int(lengths.max(initial=0))
     check_padding(lengths[kept.alive], times.n_neurons, width * factor)
     check_memory(len(starts), longest, times.n_neurons, width * factor)
     last_bins = first[:, None] + np.arange(1, longest + 1) * factor - 1
-    edges = np.concatenate([begins[first][:, None], ends[last_bins.clip(max=count - 1)]], 1)
+    edges = np.concatenate([begins[first][:, None], ends[last_bins.clip(max=n_recorded - 1)]], 1)
     return Layout(times.ticks.of(edges), lengths, spans, times.ticks, first, factor)

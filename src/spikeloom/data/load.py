@@ -90,8 +90,9 @@ def load(
     if arrays.is_cells(source):
         _only(arguments, "cells of spike times", *fields)
         return arrays.from_cells(source, **fields)
-    columns = isinstance(source, list | tuple) and bin_width is None and arrays.is_columns(source)
-    if isinstance(source, list | tuple) and arrays.is_ragged_counts(source) and not columns:
+    # columns (n, 1) without a bin width are spike times, as MATLAB stores them
+    is_times = isinstance(source, list | tuple) and bin_width is None and arrays.is_columns(source)
+    if isinstance(source, list | tuple) and arrays.is_ragged_counts(source) and not is_times:
         _only(arguments, "a list of counts", "bin_width", *fields)
         if bin_width is None:
             raise DataError(
@@ -114,6 +115,7 @@ def load(
 
 
 def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
+    """Read a file of any kind that the module names; see `load` for the arguments."""
     kind = path.suffix.lower()
     if kind == ".nwb" or is_zarr(path):
         _only(arguments, "an NWB file", "counts", "trial_table")

@@ -37,9 +37,10 @@ from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
 SUFFIXES = (".npz", ".npy", ".mat")
+"""Endings of files of matrices."""
 
 INDEX = "_index"
-"""Ending of the variable with the end index of each neuron's spike times, as in NWB."""
+"""Ending of the name of a variable that holds, for each neuron, the end of its part of the spike times, as in NWB."""
 
 OWNERS = ("spike_clusters", "spike_units", "spike_neurons", "clusters", "units")
 """Variables that can hold the neuron of each spike."""
@@ -117,52 +118,59 @@ def read_matrix(
         FileError: if there is no such file; CorruptFileError if it is damaged.
     """
     file = Path(path)
-    every = {each.name: each for each in read_variables(file)}
-    chosen = _choose(file, every, variable)
-    every, chosen = _beside(chosen, every)
+    variables = {each.name: each for each in read_variables(file)}
+    chosen = _choose(file, variables, variable)
+    variables, chosen = _without_structs(chosen, variables)
     source = file.name
     if chosen.role in ("counts", "cells of counts"):
-        return _counts(chosen, every, axes=axes, bin_width=bin_width, source=source)
+        return _counts(chosen, variables, axes=axes, bin_width=bin_width, source=source)
     if chosen.role == "spike times cut by trial":
         return _by_trial(chosen, axes=axes, bin_width=bin_width, window=window, source=source)
-    trains, ids = _trains(chosen, every)
-    table = _trial_table(every, chosen)
+    trains, ids = _trains(chosen, variables)
+    table = _trial_table(variables, chosen)
     neurons = {} if ids is None else {"id": ids}
     return Recording(trains, trial_table=table, neuron_table=neurons, source=source)
 
 
-def _beside(chosen: Variable, every: Mapping[str, Variable]) -> tuple[dict[str, Variable], Variable]:
-    """Return the variables by their own names, without those of structs, and the chosen one.
+def _without_structs(chosen: Variable, variables: Mapping[str, Variable]) -> tuple[dict[str, Variable], Variable]:
+    """Return all variables, and the chosen one, under names without those of their structs ("a.b" becomes "b").
 
-    If two fields have the same name, the one in the same struct as the chosen variable counts, then the outer one.
+    Of variables that then have the same name, one in the struct of the chosen variable is kept, or else the outermost.
     """
     struct, _, name = chosen.name.rpartition(".")
-    nearest = sorted(every.values(), key=lambda each: (each.name.rpartition(".")[0] != struct, each.name.count(".")))
+    nearest = sorted(
+        variables.values(), key=lambda each: (each.name.rpartition(".")[0] != struct, each.name.count("."))
+    )
     named: dict[str, Variable] = {}
     for each in nearest:
         named.setdefault(each.name.rpartition(".")[2], each)
     return named, replace(chosen, name=name)
 
 
-def _choose(file: Path, every: Mapping[str, Variable], variable: str | None) -> Variable:
-    candidates = [each for each in every.values() if each.role]
+def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None) -> Variable:
+    """Return the variable to read: the named one, or the only one that can be counts or spike times.
+
+    Raises:
+        DataError: if there is no such variable, or several are possible.
+    """
+    candidates = [each for each in variables.values() if each.role]
     listed = "; ".join(f"{each.name}: {each.what}, could be {each.role}" for each in candidates[:6])
     if variable is not None:
-        if variable not in every:
+        if variable not in variables:
             raise DataError(
                 "The variable must be one of the file.",
                 f"There is no {variable!r} in {file.name}.",
-                f"There are {', '.join(every) or 'none'}.",
+                f"There are {', '.join(variables) or 'none'}.",
             )
-        if not every[variable].role:
+        if not variables[variable].role:
             raise DataError(
                 "The variable must hold counts or spike times.",
-                f"{variable!r} of {file.name} is {every[variable].what}.",
+                f"{variable!r} of {file.name} is {variables[variable].what}.",
                 f"Choose from {listed}." if listed else "No variable of the file can be counts or spike times.",
             )
-        return every[variable]
+        return variables[variable]
     if "counts" in {each.name for each in candidates}:
-        return every["counts"]
+        return variables["counts"]
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
@@ -171,7 +179,7 @@ def _choose(file: Path, every: Mapping[str, Variable], variable: str | None) -> 
             f"They are {listed}.",
             f"Choose one with --variable {candidates[0].name} (in Python variable={candidates[0].name!r}).",
         )
-    contents = "; ".join(f"{each.name}: {each.what}" for each in list(every.values())[:8])
+    contents = "; ".join(f"{each.name}: {each.what}" for each in list(variables.values())[:8])
     raise DataError(
         "A file of matrices must hold counts of spikes, or spike times.",
         f"{file.name} holds {contents or 'nothing'}.",
@@ -180,9 +188,14 @@ def _choose(file: Path, every: Mapping[str, Variable], variable: str | None) -> 
 
 
 def _counts(
-    chosen: Variable, every: Mapping[str, Variable], *, axes: str | None, bin_width: object, source: str
+    chosen: Variable, variables: Mapping[str, Variable], *, axes: str | None, bin_width: object, source: str
 ) -> Trials:
-    stored = every.get("bin_width")
+    """Return the trials of a variable of counts, in bins of the stored or of a wider width.
+
+    Raises:
+        SettingError: if the axes or the bin width are missing, or the bin width does not fit the stored one.
+    """
+    stored = variables.get("bin_width")
     stored_width = float(stored.value.ravel()[0]) if stored is not None and np.size(stored.value) == 1 else None
     if bin_width is None and stored_width is None:
         raise SettingError(
@@ -190,8 +203,8 @@ def _counts(
             f"There was none for {chosen.name!r} of {source}.",
             "Give --bin-width in seconds (in Python bin_width=), such as 0.01.",
         )
-    wanted = None if bin_width is None else clock.duration(bin_width, what="A bin width")
-    width = wanted if stored_width is None else stored_width
+    requested = None if bin_width is None else clock.duration(bin_width, what="A bin width")
+    width = requested if stored_width is None else stored_width
     if chosen.role == "cells of counts":
         parts = [np.asarray(cell) for cell in chosen.value.ravel()]
         if axes is None or sorted(axes.split()) != ["neuron", "time"]:
@@ -204,8 +217,8 @@ def _counts(
             [part.T if axes.split()[0] == "neuron" else part for part in parts], bin_width=width, source=source
         )
     else:
-        lengths = _lengths(every)
-        axes = axes or _stored_axes(every) or _axes_of_lengths(chosen.value.shape, lengths)
+        lengths = _lengths(variables)
+        axes = axes or _stored_axes(variables) or _axes_of_lengths(chosen.value.shape, lengths)
         if axes is None:
             raise SettingError(
                 "Counts need the names of their axes.",
@@ -214,34 +227,37 @@ def _counts(
             )
         more = {} if lengths is None else {"lengths": lengths}
         trials = Trials.from_array(chosen.value, axes=axes, bin_width=width, source=source, **more)
-    if wanted is None or stored_width is None:
+    if requested is None or stored_width is None:
         return trials
-    factor = round(wanted / stored_width)
-    if factor < 1 or not np.isclose(factor * stored_width, wanted, rtol=1e-6):
+    factor = round(requested / stored_width)
+    if factor < 1 or not np.isclose(factor * stored_width, requested, rtol=1e-6):
         raise SettingError(
             "The bin width must be that of the counts or a whole multiple.",
-            f"The counts of {source} are in bins of {stored_width:g} s; {wanted:g} s were requested.",
+            f"The counts of {source} are in bins of {stored_width:g} s; {requested:g} s were requested.",
             f"Give --bin-width {max(factor, 1) * stored_width:g}.",
         )
     return trials if factor == 1 else trials.rebin(factor)
 
 
-def _lengths(every: Mapping[str, Variable]) -> Array | None:
+def _lengths(variables: Mapping[str, Variable]) -> Array | None:
     """Return the variable `lengths`, valid bins of each trial (trial,), if the file has it."""
-    stored = every.get("lengths")
+    stored = variables.get("lengths")
     return None if stored is None or stored.value is None else np.asarray(stored.value).ravel()
 
 
-def _stored_axes(every: Mapping[str, Variable]) -> str | None:
+def _stored_axes(variables: Mapping[str, Variable]) -> str | None:
     """Return the axes that the file itself names, in the variable `axes`: one text, or one word per axis."""
-    stored = every.get("axes")
+    stored = variables.get("axes")
     if stored is None or stored.value is None or stored.value.dtype.kind not in "UO":
         return None
     return " ".join(str(np.squeeze(word)) for word in stored.value.ravel())
 
 
 def _axes_of_lengths(shape: tuple[int, ...], lengths: Array | None) -> str | None:
-    """Return the only order of axes that fits the lengths (trial,), whose longest fills the time axis, or None."""
+    """Return the only order of axes that fits the lengths (trial,), or None if none or several fit.
+
+    An order fits if the axis of trials is as long as `lengths`, and the axis of time as long as the longest trial.
+    """
     if lengths is None or len(shape) != 3 or not lengths.size:
         return None
     sizes = {"trial": lengths.size, "time": lengths.max()}
@@ -254,12 +270,13 @@ def _axes_of_lengths(shape: tuple[int, ...], lengths: Array | None) -> str | Non
 
 
 def _axes_example(n_axes: int) -> str:
+    """Return an example of the option for axes, for messages."""
     return '"neuron trial time" if they are in this order' if n_axes == 3 else '"time neuron" if they are in this order'
 
 
 def _by_trial(chosen: Variable, *, axes: str | None, bin_width: object, window: object, source: str) -> Trials:
+    """Count spike times that are cut by trial. Raise a SettingError without axes, window or bin width."""
     cells = chosen.value
-    deep = _is_cells_of_cells(cells)
     if axes is None:
         raise SettingError(
             "Cells of spike times need the names of their axes.",
@@ -272,19 +289,19 @@ def _by_trial(chosen: Variable, *, axes: str | None, bin_width: object, window: 
             f"There was window={window!r}, bin_width={bin_width!r} for {chosen.name!r} of {source}, {chosen.what}.",
             "Give --window START END, in seconds on the clock of each trial, and --bin-width.",
         )
-    nested = [list(cell.ravel()) for cell in cells.ravel()] if deep else cells
+    nested = [list(cell.ravel()) for cell in cells.ravel()] if _is_cells_of_cells(cells) else cells
     return Trials.from_spike_times(nested, axes=axes, window=window, bin_width=bin_width, source=source)
 
 
-def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Foreign], Foreign]:
+def _trains(chosen: Variable, variables: Mapping[str, Variable]) -> tuple[list[Foreign], Foreign]:
     """Return the spike times of each neuron, and the ids of the neurons if the file has them."""
     if chosen.role == "cells of spike times":
         return [cell if np.size(cell) else np.zeros(0) for cell in chosen.value.ravel()], None
     if chosen.role == "rows of spike times":
         return [row[~np.isnan(row)] for row in np.asarray(chosen.value, np.float64)], None
     times = np.asarray(chosen.value).ravel()
-    if chosen.name + INDEX in every:
-        ends = np.asarray(every[chosen.name + INDEX].value, np.int64).ravel()
+    if chosen.name + INDEX in variables:
+        ends = np.asarray(variables[chosen.name + INDEX].value, np.int64).ravel()
         if (np.diff(ends, prepend=0) < 0).any() or (len(ends) and ends[-1] != len(times)):
             raise DataError(
                 f"{chosen.name}{INDEX} must rise and end at the number of spike times.",
@@ -292,64 +309,75 @@ def _trains(chosen: Variable, every: Mapping[str, Variable]) -> tuple[list[Forei
                 "Save both arrays again.",
             )
         return np.split(times, ends[:-1]), None
-    owner = next(every[name] for name in OWNERS if name in every)
-    ids, which = np.unique(np.asarray(owner.value).ravel(), return_inverse=True)
-    return [np.sort(times[which == neuron]) for neuron in range(len(ids))], ids
+    owner = next(variables[name] for name in OWNERS if name in variables)
+    ids, neuron_of_spike = np.unique(np.asarray(owner.value).ravel(), return_inverse=True)
+    return [np.sort(times[neuron_of_spike == neuron]) for neuron in range(len(ids))], ids
 
 
-def _trial_table(every: Mapping[str, Variable], chosen: Variable) -> dict[str, object]:
-    """Return the variables with one entry per trial, if one of them is a time."""
+def _trial_table(variables: Mapping[str, Variable], chosen: Variable) -> dict[str, object]:
+    """Return the variables with one entry per trial, by name. Without a variable that is a time, there are none.
+
+    The number of trials is the number of entries of the first variable whose name says that it holds times.
+    """
     used = {chosen.name, chosen.name + INDEX, *OWNERS}
     flat = {
         name: each.value.ravel()
-        for name, each in every.items()
+        for name, each in variables.items()
         if name not in used and isinstance(each.value, np.ndarray) and each.value.dtype.kind in "iufbU"
         if each.value.size > 1 and sum(size > 1 for size in each.value.shape) == 1
     }
     time_names = (tables.START, tables.STOP, *tables.ALIASES[tables.START], *tables.ALIASES[tables.STOP])
     timed = [name for name in flat if name in time_names or name.endswith("_time")]
-    rows = len(flat[timed[0]]) if timed else -1
-    return {name: column for name, column in flat.items() if len(column) == rows}
+    n_trials = len(flat[timed[0]]) if timed else -1
+    return {name: column for name, column in flat.items() if len(column) == n_trials}
 
 
 # --- what a variable could be ----------------------------------------------------------------------------------------
 
 
 def _variable(name: str, value: Foreign, values: Mapping[str, Foreign]) -> Variable:
+    """Describe a variable; `values` holds the values of all variables of the file by name."""
     if isinstance(value, str):  # the reason why it cannot be read
         return Variable(name, None, value, "")
     shape = " by ".join(map(str, value.shape)) or "1"
     if value.dtype == object:
         return Variable(name, value, f"{shape} cells", _role_of_cells(value))
-    words = {"i": "whole numbers", "u": "whole numbers", "f": "numbers", "b": "true or false", "U": "text"}
-    what = f"{shape} {words.get(value.dtype.kind, 'entries')} ({value.dtype.name})"
+    kinds = {"i": "whole numbers", "u": "whole numbers", "f": "numbers", "b": "true or false", "U": "text"}
+    what = f"{shape} {kinds.get(value.dtype.kind, 'entries')} ({value.dtype.name})"
     return Variable(name, value, what, _role_of_array(name, value, values))
 
 
 def _role_of_array(name: str, value: Foreign, values: Mapping[str, Foreign]) -> str:
+    """Return the role of an array (see `Variable`); `values` holds the values of all variables of the file."""
     if value.dtype.kind not in "iufb" or not value.size:
         return ""
-    wide = sum(size > 1 for size in value.shape)
-    if wide <= 1 and value.ndim < 3:
-        owned = any(np.size(values[owner]) == value.size for owner in OWNERS if owner in values)
-        indexed = f"{name}{INDEX}" in values
-        return "spike times" if indexed or (owned and name not in OWNERS and name.endswith("times")) else ""
+    n_long_axes = sum(size > 1 for size in value.shape)
+    if n_long_axes <= 1 and value.ndim < 3:  # one column: spike times, if another variable says whose they are
+        has_index = f"{name}{INDEX}" in values
+        has_owners = any(np.size(values[owner]) == value.size for owner in OWNERS if owner in values)
+        has_owners = has_owners and name not in OWNERS and name.endswith("times")
+        return "spike times" if has_index or has_owners else ""
     if value.ndim not in (2, 3):
         return ""
     numbers = np.asarray(value, np.float64)
     finite = numbers[~np.isnan(numbers)]
     if finite.size and (finite >= 0).all() and (np.abs(finite - np.rint(finite)) < 1e-6).all():
         return "counts"
-    padded = value.ndim == 2 and np.isnan(numbers).any() and not (np.diff(numbers, axis=1) < 0).any()
-    gone = np.isnan(numbers)
-    return "rows of spike times" if padded and not (gone[:, :-1] & ~gone[:, 1:]).any() else ""
+    missing = np.isnan(numbers)
+    if value.ndim != 2 or not missing.any():
+        return ""
+    is_sorted = not (np.diff(numbers, axis=1) < 0).any()
+    only_at_ends = not (missing[:, :-1] & ~missing[:, 1:]).any()
+    return "rows of spike times" if is_sorted and only_at_ends else ""
 
 
 def _is_cells_of_cells(cells: Foreign) -> bool:
+    """Return whether all cells are cells themselves."""
     return bool(cells.size) and all(isinstance(cell, np.ndarray) and cell.dtype == object for cell in cells.ravel())
 
 
 def _role_of_cells(cells: Foreign) -> str:
+    """Return the role of cells; see `Variable`."""
     parts = list(cells.ravel())
     if not parts:
         return ""
@@ -358,7 +386,6 @@ def _role_of_cells(cells: Foreign) -> str:
         return "spike times cut by trial" if set(inner) == {"cells of spike times"} else ""
     if any(not isinstance(part, np.ndarray) or part.dtype.kind not in "iuf" or part.ndim > 2 for part in parts):
         return ""
-    wide = [part for part in parts if part.ndim == 2 and min(part.shape) > 1]
-    if wide:
+    if any(part.ndim == 2 and min(part.shape) > 1 for part in parts):
         return "cells of counts" if all(part.ndim == 2 for part in parts) else ""
     return "spike times cut by trial" if cells.ndim > 1 and min(cells.shape) > 1 else "cells of spike times"

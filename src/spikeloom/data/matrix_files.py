@@ -1,7 +1,8 @@
-"""Read the variables of NumPy and MATLAB files by name, as arrays, cells (object arrays) or a text that says why not.
+"""Read the variables of NumPy and MATLAB files by name.
 
-SciPy reads files of MATLAB up to version 7.2, and h5py later ones; the arrays have the axis order that MATLAB shows.
-Fields of structs are variables with dotted names, such as "session.spikes". Nothing is unpickled.
+A variable becomes an array or an object array (cells); if it cannot be read, it becomes a text that says why. SciPy
+reads files of MATLAB up to version 7.2, and h5py later ones; the arrays have the axis order that MATLAB shows. Fields
+of structs are variables with dotted names, such as "session.spikes". Nothing is unpickled.
 """
 
 import zipfile
@@ -43,6 +44,7 @@ def read_numpy(file: Path) -> dict[str, object]:
 
 
 def _entry(content: Foreign, name: str) -> Foreign:
+    """Return an array of a .npz file, or a text if it holds Python objects."""
     try:
         return content[name]
     except ValueError:
@@ -90,6 +92,7 @@ def _scipy_values(name: str, value: object) -> dict[str, object]:
 
 
 def _of_matlab_hdf5(path: Path) -> dict[str, object]:
+    """Read the variables of a MATLAB file of version 7.3, which is HDF5."""
     try:
         with h5py.File(path, "r") as file:
             values: dict[str, object] = {}

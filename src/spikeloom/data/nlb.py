@@ -68,15 +68,8 @@ def read_nlb(
         DataError: The file has another layout.
     """
     recording = metric(read_nwb(path))
-    missing = [
-        word
-        for word, table in (
-            ("split", recording.trial_table),
-            ("heldout", recording.neuron_table),
-            (align, recording.trial_table),
-        )
-        if word not in table
-    ]
+    missing = [name for name in ("split", align) if name not in recording.trial_table]
+    missing += [name for name in ("heldout",) if name not in recording.neuron_table]
     if missing:
         raise DataError(
             f"An NLB session has trials with the columns split and {align}, and units with the column heldout.",
@@ -85,13 +78,15 @@ def read_nlb(
         )
     used = np.isin(recording.trial_table["split"], USED)
     table = {name: column[used] for name, column in recording.trial_table.items()}
-    chosen = replace(recording, trial_table=table)
-    trials = chosen.bin(bin_width, align=align, window=window, conditions=["split"], behavior=behavior, lag=lag)
+    with_used_trials = replace(recording, trial_table=table)
+    trials = with_used_trials.bin(
+        bin_width, align=align, window=window, conditions=["split"], behavior=behavior, lag=lag
+    )
     conditions = dict(trials.conditions)
     if "hand_vel" in trials.behavior:
-        onset = min(max(round(-window[0] / bin_width), 0), trials.n_bins - 1)
-        across, up = trials.behavior["hand_vel"][:, onset, :2].T
-        conditions["angle_deg"] = np.degrees(np.arctan2(up, across)) % 360
+        onset = min(max(round(-window[0] / bin_width), 0), trials.n_bins - 1)  # bin of the event
+        x, y = trials.behavior["hand_vel"][:, onset, :2].T
+        conditions["angle_deg"] = np.degrees(np.arctan2(y, x)) % 360
     return replace(trials, conditions=conditions, source=f"{trials.source}, behaviour {1000 * lag:g} ms after spikes")
 
 
@@ -102,19 +97,21 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
         DataError: There is no column `split` with training and validation trials.
     """
     split = trials.conditions.get("split", np.zeros(len(trials)))
-    first, second = (np.flatnonzero(split == word) for word in USED)
-    half = (len(second) + 1) // 2
-    rest = second[half:]
-    if not len(first) or len(rest) < 4:
+    marked_train = np.flatnonzero(split == "train")
+    marked_val = np.flatnonzero(split == "val")
+    half = (len(marked_val) + 1) // 2
+    rest = marked_val[half:]
+    if not len(marked_train) or len(rest) < 4:
         raise DataError(
             "The paper's split needs training trials and at least eight validation trials.",
-            f"There are {len(first)} and {len(second)}.",
+            f"There are {len(marked_train)} and {len(marked_val)}.",
             "Use the NLB file of training trials, or divide other trials with `spikeloom split`.",
         )
     order = generator(seed, Purpose.SPLIT).permutation(rest)
-    held_out = len(rest) // 4
-    parts = (np.sort(np.concatenate([first, second[:half]])), np.sort(order[:held_out]), np.sort(order[held_out:]))
-    train, validation, test = (trials.select(part) for part in parts)
+    n_validation = len(rest) // 4
+    train = trials.select(np.sort(np.concatenate([marked_train, marked_val[:half]])))
+    validation = trials.select(np.sort(order[:n_validation]))
+    test = trials.select(np.sort(order[n_validation:]))
     return train, validation, test
 
 
@@ -122,11 +119,11 @@ def metric(recording: Recording) -> Recording:
     """Convert behaviour in mm or cm to metres."""
     behavior = {}
     for name, series in recording.behavior.items():
-        length, _, per = series.unit.strip().partition("/")
-        factor = METRES.get(length.strip().lower())
+        length_unit, _, time_unit = series.unit.strip().partition("/")
+        factor = METRES.get(length_unit.strip().lower())
         if factor is None:
             behavior[name] = series
         else:
-            unit = f"m/{per.strip()}" if per else "m"
+            unit = f"m/{time_unit.strip()}" if time_unit else "m"
             behavior[name] = Series(series.times, series.values.astype(np.float64) * factor, unit)
     return replace(recording, behavior=behavior)

@@ -15,7 +15,7 @@ FEW = 0.01
 """Fraction of the recording's rate below which trials hold suspiciously few spikes."""
 
 HARDLY_HZ = 0.1
-"""Mean rate of neurons, in spikes/s, below which spike times may be too large by a factor."""
+"""Mean rate of neurons, in spikes/s, below which spike times may be in a smaller unit than seconds."""
 
 SCALES = (
     (3e2, 3e3, "milliseconds", "divide them by 1000"),
@@ -23,7 +23,8 @@ SCALES = (
     (1e5, 3e7, "microseconds", "divide them by 1e6"),
     (3e7, 3e10, "nanoseconds", "divide them by 1e9"),
 )
-"""Ratios of two clocks, the likely unit of the clock with the larger numbers, and its conversion to seconds."""
+"""Likely units of times that are too large to be seconds: smallest and largest ratio to the times of another clock,
+the unit, and its conversion to seconds."""
 
 
 class DroppedTrialsWarning(SpikeloomWarning):
@@ -55,19 +56,30 @@ class AngleWarning(SpikeloomWarning):
 
 
 def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> str:
-    """Return a likely reason why trials hold hardly any spikes, from the first and last time of both in seconds."""
-    apart = spikes[1] < trials[0] or trials[1] < spikes[0]
-    if apart and 0.01 * (trials[1] - trials[0]) < spikes[1] - spikes[0] < 100 * (trials[1] - trials[0]):
+    """Return a likely reason why trials hold hardly any spikes.
+
+    Args:
+        spikes: Times of the first and last spike, s.
+        trials: Start of the first and end of the last trial, s.
+    """
+    no_overlap = spikes[1] < trials[0] or trials[1] < spikes[0]
+    spikes_last = spikes[1] - spikes[0]
+    trials_last = trials[1] - trials[0]
+    if no_overlap and 0.01 * trials_last < spikes_last < 100 * trials_last:
         shift = trials[0] - spikes[0]
         where = f"{abs(shift):.10g} s {'after' if shift > 0 else 'before'} the first spike"
         return f"Probably they are on different clocks: the trials begin {where}."
-    largest = max(abs(spikes[0]), abs(spikes[1])), max(abs(trials[0]), abs(trials[1]))
-    for (one, other), what in ((largest, "the spike times"), (largest[::-1], "the times of the trials")):
-        ratio = one / other if other > 0 else np.inf
+    largest_spike = max(abs(spikes[0]), abs(spikes[1]))
+    largest_trial = max(abs(trials[0]), abs(trials[1]))
+    for times, others, what in (
+        (largest_spike, largest_trial, "the spike times"),
+        (largest_trial, largest_spike, "the times of the trials"),
+    ):
+        ratio = times / others if others > 0 else np.inf
         for low, high, unit, repair in SCALES:
             if low <= ratio < high:
                 return f"Probably {what} are in {unit}: {repair}."
-    if apart:
+    if no_overlap:
         return "The spikes and the trials lie in different parts of the recording."
     return "Both are on the same clock, and the neurons are silent in these trials."
 
@@ -99,14 +111,14 @@ def few_spikes(
         n_neurons: Number of neurons.
     """
     trials = float(spans[:, 0].min()), float(spans[:, 1].max())
-    beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())
+    n_beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())  # before the first or after the last
     rate = counted / seconds if seconds else 0.0
-    stretched = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
-    if counted and rate >= FEW * expected_hz and not stretched:
-        if beyond <= len(spans) / 2:
+    few_for_long = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
+    if counted and rate >= FEW * expected_hz and not few_for_long:
+        if n_beyond <= len(spans) / 2:
             return ""
         return (
-            f"{beyond} of {len(spans)} trials lie before the first or after the last spike: the trials are between "
+            f"{n_beyond} of {len(spans)} trials lie before the first or after the last spike: the trials are between "
             f"{trials[0]:g} and {trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. "
             f"{likely_cause(spikes, trials)}"
         )
@@ -140,10 +152,10 @@ def overlap(spans: Float[np.ndarray, "trial 2"], slack: float) -> int:
     stops = spans[order, 1]
     if len(starts) < 2:
         return 0
-    reach = np.maximum.accumulate(stops)
+    latest_stop = np.maximum.accumulate(stops)  # of this and all earlier trials
     shared = np.zeros(len(starts), bool)
-    shared[1:] |= starts[1:] < reach[:-1] - slack
-    shared[:-1] |= starts[1:] < stops[:-1] - slack
+    shared[1:] |= starts[1:] < latest_stop[:-1] - slack  # begins before an earlier trial has ended
+    shared[:-1] |= starts[1:] < stops[:-1] - slack  # ends after the next trial has begun
     return int(shared.sum())
 
 
@@ -169,24 +181,24 @@ def costly_units(
 
     Args:
         spans: Start and end of each trial in seconds.
-        tried: Mask of the trials to check.
+        tried: True for trials to check (trial,).
         observed: Intervals in which each unit was observed. Units without intervals are ignored.
         names: Name of each unit.
         slack: Seconds by which a trial may leave the intervals.
     """
-    number = seen_in(spans[tried], observed, slack)
+    n_trials = seen_in(spans[tried], observed, slack)  # of each unit
     has_intervals = np.array([len(rows) > 0 for rows in observed])
-    best = int(number[has_intervals].max(initial=0))
-    costly = np.flatnonzero(has_intervals & (number < best))
+    most_trials = int(n_trials[has_intervals].max(initial=0))
+    costly = np.flatnonzero(has_intervals & (n_trials < most_trials))
     if not costly.size:
         return ""
-    costly = costly[np.argsort(number[costly], kind="stable")]
-    listed = ", ".join(f"{names[unit]} in {number[unit]} of {int(tried.sum())}" for unit in costly[:5])
+    costly = costly[np.argsort(n_trials[costly], kind="stable")]
+    listed = ", ".join(f"{names[unit]} in {n_trials[unit]} of {int(tried.sum())}" for unit in costly[:5])
     more = f" and {costly.size - 5} more" if costly.size > 5 else ""
     return (
         f"{costly.size} of {len(observed)} units were observed in fewer trials than the others, but in each trial all "
-        f"units must be observed: unit {listed}{more}; the others in {best}. To keep the trials, leave such units out "
-        "with --units or --keep."
+        f"units must be observed: unit {listed}{more}; the others in {most_trials}. To keep the trials, leave such "
+        "units out with --units or --keep."
     )
 
 
@@ -210,12 +222,12 @@ def seen_in(
     spans: Float[np.ndarray, "trial 2"], observed: Sequence[Float[np.ndarray, "_ 2"]], slack: float
 ) -> Int64[np.ndarray, " unit"]:
     """Count the spans in which each unit was observed from start to end."""
-    numbers: dict[bytes, int] = {}  # most units share their intervals
-    number: NDArray[np.int64] = np.zeros(len(observed), np.int64)
+    number_of_intervals: dict[bytes, int] = {}  # computed once for all units with the same intervals
+    n_spans: NDArray[np.int64] = np.zeros(len(observed), np.int64)
     for unit, rows in enumerate(observed):
         key = rows.tobytes()
-        if key not in numbers:
+        if key not in number_of_intervals:
             inside = binning.covered(spans[:, 0], spans[:, 1], binning.joined(rows), slack=slack)
-            numbers[key] = int(inside.sum())
-        number[unit] = numbers[key]
-    return number
+            number_of_intervals[key] = int(inside.sum())
+        n_spans[unit] = number_of_intervals[key]
+    return n_spans

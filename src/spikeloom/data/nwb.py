@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikeloom import objects
-from spikeloom.data.hdf5 import DAMAGE, OnDemand, check_path, damaged, opened, text_list, text_of, values_of
+from spikeloom.data.hdf5 import DAMAGE, OnDemand, check_path, damaged, opened, text_of, values_of
+from spikeloom.data.nwb_columns import NO_UNIT, UnreadSeriesWarning, plain_columns, ragged_rows, seconds_in
 from spikeloom.data.recording import Recording
 from spikeloom.data.series import StoredSeries
 from spikeloom.errors import CorruptFileError, DataError, FileError, SpikeloomWarning
@@ -39,18 +40,13 @@ TABLES_IN = ("intervals", "stimulus", *SERIES_IN)
 """Groups of a file that hold interval tables."""
 
 INVALID = "invalid_times"
+"""Name of the table of times that must not be used."""
 
 ANGLE_UNIT = re.compile(r"\b(deg|degrees?|rad|radians?)\b")
 """Unit of an angle in the description of a column."""
+
 NO_ANGLE = re.compile(r"visual|dva|celsius|per |/|velocity|speed|size|width|radius|freedom|temperature|cycles")
 """Words in a description next to degrees or radians that do not measure an angle."""
-
-NO_UNIT = ("n/a", "na", "none", "unknown", "unspecified")
-"""Values of the attribute `unit` that mean no unit."""
-
-
-class UnreadSeriesWarning(SpikeloomWarning):
-    """A behaviour series or table of a file is damaged and was left out; the message names it and the reason."""
 
 
 class DamagedUnitsWarning(SpikeloomWarning):
@@ -79,21 +75,21 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
     check_path(path)
     with opened(path) as file:
         _check_version(file, path)
-        where = _tables(file)
-        tables = OnDemand(list(where), lambda name: _read_table(path, where[name]))
-        if trial_table not in where and trial_table != "trials":
+        path_of = _tables(file)  # name of a table -> its path in the file
+        tables = OnDemand(list(path_of), lambda name: _read_table(path, path_of[name]))
+        if trial_table not in path_of and trial_table != "trials":
             raise DataError(
                 "The trials must be an interval table of the file.",
                 f"There is no table {trial_table!r} in {os.path.basename(path)}.",
-                f"There are {', '.join(where)}." if where else "The file has no interval table.",
+                f"There are {', '.join(path_of)}." if path_of else "The file has no interval table.",
             )
-        trials = tables[trial_table] if trial_table in where else {}
+        trials = tables[trial_table] if trial_table in path_of else {}
         behavior = _series(file, path)
-        column_units = _column_units(file, list(where.values()))
-        conditioned_on = _conditioned_on(file[where[trial_table]]) if trial_table in where else None
+        column_units = _column_units(file, list(path_of.values()))
+        conditioned_on = _conditioned_on(file[path_of[trial_table]]) if trial_table in path_of else None
         spikes, observed, neuron_table = _units(file)
     invalid = None
-    if INVALID in where:
+    if INVALID in path_of:
         rows = tables[INVALID]
         invalid = np.stack([rows["start_time"], rows["stop_time"]], 1).astype(np.float64)
     spikes, observed, neuron_table = _usable(spikes, observed, neuron_table, _earliest(trials, behavior, observed))
@@ -112,6 +108,7 @@ def read_nwb(path: str | os.PathLike[str], *, trial_table: str = "trials") -> Re
 
 
 def _check_version(file: h5py.File, path: str) -> None:
+    """Raise a FileError unless a file is NWB of version 2."""
     stated = file.attrs.get("nwb_version", file["nwb_version"][()] if "nwb_version" in file else None)
     if stated is None:
         raise FileError(
@@ -131,85 +128,37 @@ def _check_version(file: h5py.File, path: str) -> None:
 
 # --- units -----------------------------------------------------------------------------------------------------------
 
-
 Units = tuple[Sequence[NDArray[np.float64]] | None, Sequence[NDArray[np.float64]] | None, dict[str, Array]]
 """Spike times and observation intervals of each unit, and the plain columns of their table."""
 
 
 def _units(file: h5py.File) -> Units:
-    """Read spike times and observation intervals of each unit, and plain columns; None if there are none."""
+    """Read spike times (s) and observation intervals (s) of each unit, and the other columns of the units table.
+
+    Without spike times, or without intervals, None takes their place.
+    """
     units = file.get("units")
     if not isinstance(units, h5py.Group) or "spike_times" not in units:
         return None, None, {}
-    scale = _seconds_in(units["spike_times"])
-    spikes = [objects.scaled(np.asarray(times, np.float64), scale) for times in _ragged(units, "spike_times")]
+    scale = seconds_in(units["spike_times"])
+    spikes = [objects.scaled(np.asarray(times, np.float64), scale) for times in ragged_rows(units, "spike_times")]
     table = {"id": values_of(units["id"])} if "id" in units else {}
-    table |= {name: column for name, column in _plain_columns(units).items() if column.ndim == 1}
-    lost = {name: len(column) for name, column in table.items() if len(column) != len(spikes)}
-    if lost:
+    table |= {name: column for name, column in plain_columns(units).items() if column.ndim == 1}
+    wrong_length = {name: len(column) for name, column in table.items() if len(column) != len(spikes)}
+    if wrong_length:
+        lengths = ", ".join(f"{name} {rows}" for name, rows in wrong_length.items())
         raise CorruptFileError(
             "Every column of the units table must have one entry per unit.",
-            f"spike_times has {len(spikes)} units, but {', '.join(f'{name} {rows}' for name, rows in lost.items())}.",
+            f"spike_times has {len(spikes)} units, but {lengths}.",
             "Copy the file again, or export its units again.",
         )
     observed: list[NDArray[np.float64]] | None = None
     if "obs_intervals" in units:
-        scale = _seconds_in(units["obs_intervals"])
-        intervals = [np.asarray(each, np.float64).reshape(-1, 2) for each in _ragged(units, "obs_intervals")]
+        scale = seconds_in(units["obs_intervals"])
+        intervals = [np.asarray(each, np.float64).reshape(-1, 2) for each in ragged_rows(units, "obs_intervals")]
         rows = [objects.scaled(each, scale) for each in intervals]
         observed = rows if any(map(len, rows)) else None
     return spikes, observed, table
-
-
-def _seconds_in(times: h5py.Dataset) -> float:
-    """Return the seconds in one unit of a dataset of times: 1, unless its attribute `unit` names another unit.
-
-    NWB times are seconds, but some programs write other units and add the attribute.
-
-    Raises:
-        DataError: if the attribute is not a unit of time.
-    """
-    unit = next((text_of(times.attrs[name]).strip() for name in ("unit", "units") if name in times.attrs), "")
-    scale = objects.TIME_UNITS.get(unit.lower(), None if unit and unit.lower() not in NO_UNIT else 1.0)
-    if scale is None:
-        raise DataError(
-            f"The times in {times.name} must be in seconds, or in another unit of time.",
-            f"Their unit is {unit!r}.",
-            "Convert them to seconds in the file.",
-        )
-    return scale
-
-
-def _ragged(table: h5py.Group, name: str) -> list[Array]:
-    """Return the rows of an indexed column.
-
-    Raises:
-        CorruptFileError: if the index does not fit the entries.
-    """
-    if f"{name}_index" not in table:
-        raise CorruptFileError(
-            f"The column {name} needs the index {name}_index, which assigns its entries to units.",
-            f"{table.file.filename} has none.",
-            "Export the units again.",
-        )
-    entries = len(table[name])
-    ends = np.asarray(table[f"{name}_index"][:], np.int64)
-    falls = np.flatnonzero(np.diff(ends, prepend=0) < 0)
-    last = int(ends[-1]) if len(ends) else 0
-    if falls.size:
-        row = int(falls[0])
-        fault = f"its index falls from {int(ends[row - 1]) if row else 0} to {int(ends[row])} at unit {row}"
-    elif last > entries:
-        fault = f"its index goes to {last}"
-    elif last < entries:
-        fault = f"its index ends at {last}"
-    else:
-        return np.split(np.asarray(table[name][:]), ends[:-1]) if len(ends) else []
-    raise CorruptFileError(
-        f"The index of {name} must rise and end at the number of entries.",
-        f"In {table.file.filename} {name} has {entries} entries, {fault}.",
-        "The file is truncated or was written incorrectly: copy it again, or export its units again.",
-    )
 
 
 def _earliest(
@@ -217,7 +166,10 @@ def _earliest(
     behavior: Mapping[str, StoredSeries],
     observed: Sequence[NDArray[np.float64]] | None,
 ) -> float:
-    """Return the earliest time that the file states, or 0 if that is later."""
+    """Return the earliest time at which a spike may lie.
+
+    It is the first time of series, trials and observation intervals, or 0 if all of these are later.
+    """
     stated = [series.span[0] for series in behavior.values()]
     stated += [float(rows[:, 0].min()) for rows in observed or () if len(rows)]
     starts = trials.get("start_time")
@@ -232,33 +184,43 @@ def _usable(
     table: dict[str, Array],
     earliest: float,
 ) -> Units:
-    """Leave out invalid spike times, and units whose times are not sorted, with one warning."""
+    """Leave out invalid spike times, and units whose times are not sorted, with one warning.
+
+    Args:
+        spikes: Spike times of each unit, s, or None.
+        observed: Observation intervals of each unit, s, or None.
+        table: Other columns of the units table.
+        earliest: Earliest time at which a spike may lie, s.
+
+    Returns:
+        The same three for the units that are kept.
+    """
     if spikes is None:
         return spikes, observed, table
     kept = []
-    cleaned = []
+    valid_spikes = []
     notes = []
     names = [f"{unit} (id {table['id'][unit]})" if "id" in table else str(unit) for unit in range(len(spikes))]
     for unit, times in enumerate(spikes):
-        bad = ~np.isfinite(times) | (times < earliest)
-        rest = times[~bad]
-        falls = np.flatnonzero(np.diff(rest) < 0)
+        invalid = ~np.isfinite(times) | (times < earliest)
+        valid = times[~invalid]
+        falls = np.flatnonzero(np.diff(valid) < 0)
         if falls.size:
-            at = int(falls[0])
+            row = int(falls[0])
             notes.append(
                 f"unit {names[unit]} was left out, because its spike times are not sorted "
-                f"({rest[at + 1]:g} s follows {rest[at]:g} s)"
+                f"({valid[row + 1]:g} s follows {valid[row]:g} s)"
             )
             continue
-        if bad.any():
-            values = ", ".join(f"{value:g}" for value in np.unique(times[bad])[:3])
+        if invalid.any():
+            values = ", ".join(f"{value:g}" for value in np.unique(times[invalid])[:3])
             notes.append(
-                f"{int(bad.sum())} of {len(times)} spike times of unit {names[unit]} were left out: they are {values} "
-                f"(not times from {earliest:g} s on)"
+                f"{int(invalid.sum())} of {len(times)} spike times of unit {names[unit]} were left out: they are "
+                f"{values} (not times from {earliest:g} s on)"
             )
         kept.append(unit)
-        cleaned.append(rest)
-    if notes and not any(map(len, cleaned)):
+        valid_spikes.append(valid)
+    if notes and not any(map(len, valid_spikes)):
         raise DataError(
             "A recording must hold at least one usable spike time.",
             f"{notes[0][0].upper()}{notes[0][1:]}" + (f"; so are {len(notes) - 1} more." if len(notes) > 1 else "."),
@@ -270,7 +232,7 @@ def _usable(
         warnings.warn(f"{text[0].upper()}{text[1:]}.", DamagedUnitsWarning, stacklevel=3)
     rows = np.array(kept, np.int64)
     return (
-        cleaned,
+        valid_spikes,
         None if observed is None else [observed[unit] for unit in kept],
         {name: column[rows] for name, column in table.items()},
     )
@@ -318,56 +280,22 @@ def _conditioned_on(table: h5py.Group) -> list[str] | None:
     return None if names is None else list(json.loads(text_of(names)))
 
 
-def _read_table(path: str, where: str) -> dict[str, Array]:
+def _read_table(path: str, table_path: str) -> dict[str, Array]:
+    """Read the columns of the table at `table_path` in the file at `path`."""
     with opened(path) as file:
-        columns = _plain_columns(file[where])
+        columns = plain_columns(file[table_path])
     rows = {name: len(column) for name, column in columns.items()}
     if len(set(rows.values())) > 1:
         raise CorruptFileError(
             "Every column of a table must have one entry per row.",
-            f"In {where} of {path} the rows are {rows}.",
+            f"In {table_path} of {path} the rows are {rows}.",
             "Copy the file again, or export the table again.",
         )
     return columns
 
 
-def _plain_columns(table: h5py.Group) -> dict[str, Array]:
-    """Read the columns with one number, text or vector per row. Ragged columns and references are left out."""
-    names = text_list(table.attrs.get("colnames", []))
-    columns: dict[str, Array] = {}
-    for name in names:
-        column = table.get(name)
-        if not isinstance(column, h5py.Dataset) or "table" in column.attrs:
-            continue
-        if f"{name}_index" in table:
-            if h5py.check_string_dtype(column.dtype) is not None and column.ndim == 1:
-                columns |= _joined_texts(table, name)
-            continue
-        values = values_of(column)
-        if name.endswith("_time") and values.dtype.kind in "iuf" and (scale := _seconds_in(column)) != 1:
-            values = objects.scaled(values.astype(np.float64), scale)
-        if "elements" in column.attrs and values.dtype.kind in "iu":  # numbers that stand for entries of a list
-            values = values_of(table.file[column.attrs["elements"]])[values]
-        if values.dtype.kind in "iufbU" and 1 <= values.ndim <= 2:
-            columns[name] = values
-    return columns
-
-
-def _joined_texts(table: h5py.Group, name: str) -> dict[str, Array]:
-    """Read a column with several texts per row, such as the tags of epochs, and join each row with commas.
-
-    Returns no column, with a warning, if it is damaged.
-    """
-    try:
-        rows = _ragged(table, name)
-    except CorruptFileError as error:
-        warnings.warn(f"The column {name} was left out. {error}", UnreadSeriesWarning, stacklevel=3)
-        return {}
-    return {name: np.array([",".join(map(text_of, row)) for row in rows], np.str_)}
-
-
 def _groups(file: h5py.File, parent: str) -> Iterator[tuple[str, h5py.Group]]:
-    """Yield all groups below a group, each once. Links to other groups are not followed."""
+    """Yield path and group of all groups below a parent, each once. Links to other groups are not followed."""
     group = file.get(parent)
     if not isinstance(group, h5py.Group):
         return
@@ -384,7 +312,7 @@ def _groups(file: h5py.File, parent: str) -> Iterator[tuple[str, h5py.Group]]:
 
 
 def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
-    """Return all series by name, or by path if two have the same name, with a warning for those left out."""
+    """Return all series of a file by name, or by path if two have the same name. Damaged ones cause a warning."""
     listed: dict[str, StoredSeries] = {}
     for parent in SERIES_IN:
         for where, group in _groups(file, parent):
@@ -393,9 +321,9 @@ def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
             name = where.partition("/")[2]
             try:
                 series = _one_series(group, path)
-            except (DataError, *DAMAGE) as error:  # one bad series must not make the spikes unreadable
-                why = str(error) if isinstance(error, DataError) else str(damaged(path, error).args[1])
-                warnings.warn(f"The series {name} was left out. {why}", UnreadSeriesWarning, stacklevel=3)
+            except (DataError, *DAMAGE) as error:  # a damaged series must not make the spikes unreadable
+                reason = str(error) if isinstance(error, DataError) else str(damaged(path, error).args[1])
+                warnings.warn(f"The series {name} was left out. {reason}", UnreadSeriesWarning, stacklevel=3)
                 continue
             if series is not None:
                 listed[name] = series
@@ -426,12 +354,12 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
     if "timestamps" in group:
         stamps = group["timestamps"]
         _check_stamps(stamps, len(data))
-        scale = _seconds_in(stamps)
+        scale = seconds_in(stamps)
         ends = objects.scaled(np.array([stamps[0], stamps[len(data) - 1]], np.float64), scale)
         start = float(ends[0])
         stop = float(ends[1])
         return replace(series, timestamps=str(stamps.name), start=start, stop=stop, seconds_in_stamp=scale)
-    scale = _seconds_in(group["starting_time"])
+    scale = seconds_in(group["starting_time"])
     start = float(objects.scaled(np.array([group["starting_time"][()]], np.float64), scale)[0])
     rate = float(group["starting_time"].attrs.get("rate", np.nan))
     if not (np.isfinite(start) and np.isfinite(rate) and rate > 0):
@@ -444,6 +372,7 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
 
 
 def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
+    """Raise a DataError unless there is one time stamp per sample, and the first and the last one are in order."""
     if stamps.ndim != 1 or len(stamps) != samples:
         raise DataError(
             "A series must have one time stamp per sample.",

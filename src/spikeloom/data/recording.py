@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from spikeloom import clock, html, objects
 from spikeloom.data import binning
 from spikeloom.data.behavior import read_series
-from spikeloom.data.notes import (
-    MaskedTimesWarning,
-)
+from spikeloom.data.notes import MaskedTimesWarning
 from spikeloom.data.series import BinnedCounts, Series, StoredSeries, check_times
 from spikeloom.data.tables import START, STOP, raw_times, read_table
 from spikeloom.data.to_trials import as_names, to_trials
@@ -126,7 +124,7 @@ class Recording:
         if self.spikes is not None:
             fields["spikes"] = tuple(_train(neuron, times) for neuron, times in enumerate(trains))
         for name, value in fields.items():
-            object.__setattr__(self, name, value)  # we are frozen
+            object.__setattr__(self, name, value)  # a frozen class sets its own fields this way
 
     # --- what is in it -------------------------------------------------------------------------------------------
 
@@ -150,14 +148,16 @@ class Recording:
         return 0 if self.binned is None else int(self.binned.counts.sum(dtype=np.int64))
 
     def mean_rates_hz(self) -> Float[np.ndarray, " neuron"]:
-        """Return the mean rate of each neuron in spikes/s, over the valid times in which it was observed, or NaN."""
+        """Return the mean rate of each neuron in spikes/s, over the valid times in which it was observed.
+
+        The rate of a neuron that was never observed is NaN.
+        """
         if self.binned is not None:
             edges = self.binned.edges
             valid = ~binning.overlapping(edges[:, 0], edges[:, 1], self.invalid_intervals())
             seconds = float(np.diff(edges[valid]).sum())
             return self.binned.counts[valid].sum(0, dtype=np.float64) / (seconds or np.nan)
-        together = self.intervals
-        valid_each = [together] * self.n_neurons
+        valid_each = [self.intervals] * self.n_neurons
         if self.observed is None and self.observed_each is not None:
             observed_each = [
                 binning.joined(rows) if len(rows) else self.observed_intervals() for rows in self.observed_each
@@ -166,8 +166,8 @@ class Recording:
         rates = np.full(self.n_neurons, np.nan)
         for neuron, (times, rows) in enumerate(zip(self.spikes or (), valid_each, strict=True)):
             ends = np.searchsorted(times, rows[:, 1], side="right")  # the last spike may end the interval
-            inside = int((ends - np.searchsorted(times, rows[:, 0])).sum())
-            rates[neuron] = inside / (float(np.diff(rows).sum()) or np.nan)
+            n_spikes = int((ends - np.searchsorted(times, rows[:, 0])).sum())
+            rates[neuron] = n_spikes / (float(np.diff(rows).sum()) or np.nan)
         return rates
 
     @property
@@ -224,18 +224,22 @@ class Recording:
         for name in ("start_time", "stop_time"):
             if name in self.trial_table:
                 ends += self.times(name).tolist()
-        every = np.array(ends, np.float64)
-        every = every[np.isfinite(every)]
-        return np.array([[every.min(), every.max()]]) if len(every) else np.zeros((0, 2))
+        finite = np.array(ends, np.float64)
+        finite = finite[np.isfinite(finite)]
+        return np.array([[finite.min(), finite.max()]]) if len(finite) else np.zeros((0, 2))
 
     def invalid_intervals(self) -> Float[np.ndarray, "_ 2"]:
         """Return the times (interval, 2) in seconds that must not be used."""
         return np.zeros((0, 2)) if self.invalid is None else self.invalid
 
     def _earliest(self) -> float:
-        """Return the earliest time that anything other than spikes states, or 0 if that is later."""
+        """Return the earliest time at which a spike may lie.
+
+        It is the first time of behaviour, trials and observed intervals, or 0 if all of these are later.
+        """
         stated = [series.span[0] for series in self.behavior.values()]
-        stated += [float(rows[:, 0].min()) for rows in (self.observed, *(self.observed_each or ())) if _some(rows)]
+        observed = [rows for rows in (self.observed, *(self.observed_each or ())) if rows is not None and len(rows)]
+        stated += [float(rows[:, 0].min()) for rows in observed]
         column = np.asarray(self.trial_table.get("start_time", ()))
         if column.dtype.kind in "iuf":
             stated += column[np.isfinite(column)].min(initial=0.0, keepdims=True).tolist()
@@ -290,11 +294,11 @@ class Recording:
                 "Loosen the rule, or name other units.",
             )
         rows = np.flatnonzero(kept)
-        chosen = {name: np.asarray(column)[rows] for name, column in self.neuron_table.items()}
-        each = None if self.observed_each is None else [self.observed_each[row] for row in rows.tolist()]
+        neuron_table = {name: np.asarray(column)[rows] for name, column in self.neuron_table.items()}
+        observed_each = None if self.observed_each is None else [self.observed_each[row] for row in rows.tolist()]
         spikes = None if self.spikes is None else [self.spikes[row] for row in rows.tolist()]
         binned = None if self.binned is None else replace(self.binned, counts=self.binned.counts[:, rows])
-        return replace(self, spikes=spikes, binned=binned, neuron_table=chosen, observed_each=each)
+        return replace(self, spikes=spikes, binned=binned, neuron_table=neuron_table, observed_each=observed_each)
 
     # --- to trials -----------------------------------------------------------------------------------------------
 
@@ -304,20 +308,20 @@ class Recording:
         """Return the times of the first and the last spike in seconds; for binned counts, of the first and last bin."""
         if self.binned is not None:
             return float(self.binned.edges[0, 0]), float(self.binned.edges[-1, 1])
-        busy = [times for times in self.spikes or () if len(times)]
-        return min(float(times[0]) for times in busy), max(float(times[-1]) for times in busy)
+        trains = [times for times in self.spikes or () if len(times)]
+        return min(float(times[0]) for times in trains), max(float(times[-1]) for times in trains)
 
     # --- checks --------------------------------------------------------------------------------------------------
 
     def check_neurons(self) -> None:
         """Raise a DataError if the recording has no neurons."""
         if self.n_neurons == 0:
-            likely = [name for name, series in self.behavior.items() if series.countlike]
+            candidates = [name for name, series in self.behavior.items() if series.countlike]
             raise DataError(
                 "A recording must hold units with spike times, or counts in bins.",
                 f"{self.source or 'This one'} has no units with spike times.",
-                f"If a time series holds counts, name it with --counts; it may be {', '.join(likely)}."
-                if likely
+                f"If a time series holds counts, name it with --counts; it may be {', '.join(candidates)}."
+                if candidates
                 else "None of its time series holds counts; choose another file.",
             )
 
@@ -403,10 +407,6 @@ class Recording:
                 f"There are {', '.join(self.behavior)}." if self.behavior else "There is no behaviour.",
             )
         return self.behavior[name]
-
-
-def _some(rows: Array | None) -> bool:
-    return rows is not None and len(rows) > 0
 
 
 def _train(neuron: int, times: object) -> NDArray[np.float64]:

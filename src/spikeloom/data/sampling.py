@@ -1,4 +1,4 @@
-"""Sample the series of a recording at the bins of trials, and recognise series that are angles.
+"""Sample the behaviour series of a recording at the bins of trials, and recognise series that are angles.
 
 A long series is read for a few trials at a time, so that memory is bounded.
 """
@@ -17,17 +17,20 @@ from spikeloom.data.series import Series, StoredSeries
 from spikeloom.shapes import Array
 
 MOST = 2_000_000
-"""Values of a series that are read at a time."""
+"""Largest number of values of a series that are read at a time."""
 
 LOOKED_AT = 100_000
-"""Number of samples of a long series from which it is described."""
+"""Largest number of samples from which a series is described. Of a longer series, only parts are read."""
 
 PARTS = 50
-"""Number of parts of a long series from which these samples are taken."""
+"""Number of these parts."""
 
 WITHOUT_UNIT = {"", "unknown", "unspecified", "n/a", "a.u.", "none"}
+"""Texts in the place of a unit that name no unit."""
+
 ANGULAR = re.compile(r"\b(angles?|heading|head[ _-]?direction|azimuth|orientation|yaw)\b")
 """Words in the name or description of an angle."""
+
 DERIVED = re.compile(r"velocity|speed|acceleration|rate\b|per second|/ ?s\b|cos|sin|index|number|label")
 """Words that mark a quantity that is derived from an angle and does not wrap around."""
 
@@ -47,7 +50,7 @@ def is_whole_glance(series: Series | StoredSeries) -> bool:
 
 
 def angle_unit(name: str, series: Series | StoredSeries, *, chosen: bool = False) -> str:
-    """Return the unit of a series, which is "deg" or "rad" for an angle without a unit.
+    """Return the unit of a series. For an angle without a unit, the result is "deg" or "rad", guessed from its values.
 
     Args:
         name: Name of the series.
@@ -58,7 +61,7 @@ def angle_unit(name: str, series: Series | StoredSeries, *, chosen: bool = False
     if angles.period_of(name, unit) is not None:
         return unit
     if not chosen:
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()
+        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()  # "headAngle" -> "head angle"
         text = f"{words}. {series.description.lower()}"
         if unit.lower() not in WITHOUT_UNIT or not ANGULAR.search(text) or DERIVED.search(text):
             return unit
@@ -107,19 +110,22 @@ def sample(
 def _portions(
     series: Series | StoredSeries, layout: Layout, lag: float, step: float
 ) -> Iterator[tuple[NDArray[np.int64], int, int]]:
-    """Yield trials that are sampled together, and the range of samples that they need."""
+    """Yield trials that are sampled together (trial,), and the first and last sample that they need.
+
+    Trials are taken in the order of time, and together they need at most `MOST` values of the series.
+    """
     trials = np.flatnonzero(layout.lengths > 0)
     if not trials.size:
         return
     trials = trials[np.argsort(layout.spans[trials, 0], kind="stable")]
-    width = (layout.edges[trials, 1] - layout.edges[trials, 0]).max() * layout.ticks.length
-    margin = 3 * max(step, float(width))
+    bin_width = (layout.edges[trials, 1] - layout.edges[trials, 0]).max() * layout.ticks.length
+    margin = 3 * max(step, float(bin_width))  # interpolation reads samples just outside a trial
     first = (series.index(layout.spans[trials, 0] + lag - margin) - 1).clip(0)
     last = (series.index(layout.spans[trials, 1] + lag + margin) + 1).clip(max=series.n_samples)
-    most = max(MOST // series.n_dims, 1)
+    most_samples = max(MOST // series.n_dims, 1)
     begin = 0
     for position in range(1, len(trials) + 1):
-        if position == len(trials) or max(last[begin : position + 1].max() - first[begin], 0) > most:
+        if position == len(trials) or max(last[begin : position + 1].max() - first[begin], 0) > most_samples:
             low = int(first[begin])
             high = int(last[begin:position].max())
             yield trials[begin:position], low, max(low, high)

@@ -19,7 +19,7 @@ from spikeloom.shapes import Array
 from spikeloom.trials import whole_counts
 
 HEAD = 1000
-"""Number of samples from which a series is recognised as possible spike counts."""
+"""Number of samples at the beginning of a series that decide whether it could be spike counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,9 +182,11 @@ class StoredSeries:
 
     @cached_property
     def _stamps(self) -> Float[np.ndarray, " event"]:
+        """All time stamps in seconds, read once."""
         return self._read_stamps(0, self.n_samples)
 
     def _times(self, first: int, last: int) -> Float[np.ndarray, " event"]:
+        """Return the times of samples `first` to `last` - 1 in seconds."""
         if self.rate:
             return self.start + np.arange(first, min(last, self.n_samples)) / self.rate
         if "_stamps" in self.__dict__:
@@ -192,10 +194,12 @@ class StoredSeries:
         return self._read_stamps(first, last)
 
     def _read_stamps(self, first: int, last: int) -> Float[np.ndarray, " event"]:
+        """Read the time stamps of samples `first` to `last` - 1, and convert them to seconds."""
         stored = self._read(str(self.timestamps), first, last).astype(np.float64)
         return stored if self.seconds_in_stamp == 1 else objects.scaled(stored, self.seconds_in_stamp)
 
     def _read(self, name: str, first: int, last: int) -> Array:
+        """Read entries `first` to `last` - 1 of a dataset of the file. Raise a CorruptFileError if that fails."""
         try:
             with h5py.File(self.path, "r", locking=False) as file:
                 return np.asarray(file[name][first:last])
@@ -217,7 +221,13 @@ def countlike(series: Series | StoredSeries) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class BinnedCounts:
-    """Counts of a recording that has no spike times: bins that begin at `times` (bin,), counts (bin, neuron)."""
+    """Counts in bins, of a recording that has no spike times.
+
+    Args:
+        times: Start of each bin (bin,), s.
+        counts: Spikes of each neuron in each bin (bin, neuron).
+        bin_width: Width of a bin, s.
+    """
 
     times: Array
     counts: Array
@@ -237,7 +247,7 @@ class BinnedCounts:
     @property
     def edges(self) -> Float[np.ndarray, "bin 2"]:
         """Start and end of each bin in seconds. A bin ends where the next begins, unless there is a gap."""
-        # the next time stamp, not start + width: stamps are often rounded, and behaviour has the same stamps
+        # a bin ends at the next stamp and not after its width, because stamps are often rounded
         times = self.times.astype(np.float64)
         gap = np.diff(times) > 1.5 * self.bin_width
         ends = np.where(gap, times[:-1] + self.bin_width, times[1:])

@@ -56,9 +56,9 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
     days = list[str]()
     sentences = list[str]()
     for path in paths:
-        for one, words in _day(path, channels):
-            if 0 < len(one) <= longest:
-                counts.append(one)
+        for sentence_counts, words in _day(path, channels):
+            if 0 < len(sentence_counts) <= longest:
+                counts.append(sentence_counts)
                 days.append(path.stem)
                 sentences.append(words)
     if not counts:
@@ -81,14 +81,14 @@ def paper_split(trials: Trials) -> tuple[Trials, Trials]:
 
 def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
     """Return counts (bin, channel) and words of each sentence of a file."""
-    held = _read(path)
-    if "tx1" not in held:
-        names = ", ".join(held)
+    variables = _read(path)
+    if "tx1" not in variables:
+        names = ", ".join(variables)
         raise DataError(
             "A file of speech data must hold the threshold crossings tx1.", f"{path} holds {names}.", "Check the file."
         )
-    cells = held["tx1"].ravel()
-    words = [str(row).strip() for row in held.get("sentenceText", np.full(len(cells), "")).ravel()]
+    cells = variables["tx1"].ravel()
+    words = [str(row).strip() for row in variables.get("sentenceText", np.full(len(cells), "")).ravel()]
     sentences = []
     for number, cell in enumerate(cells):
         array = np.asarray(cell)
@@ -103,11 +103,12 @@ def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
 
 
 def _read(path: Path) -> dict[str, Array]:
+    """Read the two variables of a file by name. Raise a CorruptFileError if it cannot be read."""
     from scipy.io import loadmat  # scipy.io is slow to import
 
     try:
-        held = loadmat(path, variable_names=["tx1", "sentenceText"])
-        return {name: value for name, value in held.items() if not name.startswith("__")}
+        variables = loadmat(path, variable_names=["tx1", "sentenceText"])
+        return {name: value for name, value in variables.items() if not name.startswith("__")}
     except Exception as error:  # scipy raises many different errors for a damaged file
         raise CorruptFileError(
             "Speech data must be MATLAB files (version 5 to 7.2).",

@@ -17,7 +17,10 @@ from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 
 START = "start_time"
+"""Column of NWB with the start of each trial."""
+
 STOP = "stop_time"
+"""Column of NWB with the end of each trial."""
 
 ALIASES = {START: ("start", "t_start", "onset"), STOP: ("end", "stop", "end_time", "t_stop", "offset")}
 """Names that other libraries use for the columns start_time and stop_time of NWB."""
@@ -91,17 +94,18 @@ def _raw_columns(table: object) -> dict[str, object]:
     columns = _columns_of(table)
     for name, others in ALIASES.items():
         alias = next((other for other in others if other in columns), None)
-        if name not in columns and alias is not None and _pairs(columns):
+        if name not in columns and alias is not None and _has_start_and_stop(columns):
             columns = {name: columns[alias], **columns}
     return columns
 
 
-def _pairs(columns: Mapping[str, object]) -> bool:
-    """Return whether both ends of trials are there, under any of their names."""
+def _has_start_and_stop(columns: Mapping[str, object]) -> bool:
+    """Return whether there are columns of the start and of the end of trials, under any of their names."""
     return all(any(each in columns for each in (name, *others)) for name, others in ALIASES.items())
 
 
 def _columns_of(table: Foreign) -> dict[str, Foreign]:
+    """Return the columns of a table of any type that the module names, unconverted."""
     if isinstance(table, Mapping):
         return {str(name): value for name, value in table.items()}
     if hasattr(table, "durations") and hasattr(table, "labels"):  # neo Epoch
@@ -132,12 +136,13 @@ def _columns_of(table: Foreign) -> dict[str, Foreign]:
 
 
 def _labels(table: Foreign) -> dict[str, Foreign]:
+    """Return the labels and annotations of a neo Epoch or Event as columns."""
     label = {"label": np.asarray(table.labels)} if len(table.labels) else {}
     return label | {str(name): value for name, value in getattr(table, "array_annotations", {}).items()}
 
 
 def _first(value: Foreign) -> Foreign:
-    """Return the first entry of a list or object array that is not missing, or None for arrays of plain types."""
+    """Return the first entry of a list or object array that is not missing. The result is None for other arrays."""
     if isinstance(value, str | bytes) or getattr(getattr(value, "dtype", None), "kind", "O") != "O":
         return None
     try:
@@ -151,21 +156,24 @@ def _first(value: Foreign) -> Foreign:
 def _is_time(value: object, first: object) -> bool:
     """Return whether a value holds dates, differences of dates, or pynapple's times."""
     kind = getattr(getattr(value, "dtype", None), "kind", "O")
-    clocked = kind in "mM" or (callable(getattr(value, "times", None)) and hasattr(value, "time_support"))
-    apart = hasattr(first, "total_seconds") or isinstance(first, np.timedelta64)
-    return clocked or apart or (first is not None and clock.dated([first]))
+    is_numpy_time = kind in "mM"
+    is_pynapple = callable(getattr(value, "times", None)) and hasattr(value, "time_support")
+    is_difference = hasattr(first, "total_seconds") or isinstance(first, np.timedelta64)
+    is_date = first is not None and clock.dated([first])
+    return is_numpy_time or is_pynapple or is_difference or is_date
 
 
 def _together(value: Foreign, what: str) -> objects.Measured:
-    """Return a list of single quantities as numbers in the unit of the first; NaN if one is missing."""
+    """Return a list of single quantities as one quantity with many numbers; NaN for missing entries."""
     present = [each for each in value if not objects.missing(each)]
-    unit = objects.measured(present[0])
-    assert unit is not None  # the caller has checked
-    if unit.seconds is not None:
+    first = objects.measured(present[0])
+    assert first is not None  # the caller has checked
+    if first.seconds is not None:
         return objects.Measured(clock.seconds(list(value), what=what), "s", 1.0)
-    parts = [objects.measured(each) for each in present]
-    if any(part is None or part.unit != unit.unit for part in parts):
+    quantities = [objects.measured(each) for each in present]
+    if any(quantity is None or quantity.unit != first.unit for quantity in quantities):
         raise DataError(f"{what} must have one unit.", "Its rows have different ones.", "Convert them to one.")
-    rows = np.full(len(value), np.nan)
-    rows[[not objects.missing(each) for each in value]] = [float(part.numbers) for part in parts if part is not None]
-    return objects.Measured(rows, unit.unit, None)
+    numbers = np.full(len(value), np.nan)
+    is_present = [not objects.missing(each) for each in value]
+    numbers[is_present] = [float(quantity.numbers) for quantity in quantities if quantity is not None]
+    return objects.Measured(numbers, first.unit, None)

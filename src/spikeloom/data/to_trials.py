@@ -119,26 +119,26 @@ def to_trials(
     if trials is not None:
         recording = replace(recording, trial_table=recording.table(trials))
     series = {name: recording.series(name) for name in as_names(behavior)}
-    said = _angle_units(recording, series, as_names(conditions), as_names(angles))
+    value_units = _angle_units(recording, series, as_names(conditions), as_names(angles))
     spans = _spans(recording, bin_width, align, window, every, trials is not None, relative)
     kept = Kept(len(spans.starts))
     table = _conditions(recording, as_names(conditions), spans, kept)
     layout = _layout(recording, bin_width, spans, align, kept)
     sampled = {}
     for name, one in series.items():
-        values = sampling.sample(name, one, layout, lag=lag, unit=said[name])
+        values = sampling.sample(name, one, layout, lag=lag, unit=value_units[name])
         kept.drop(np.isnan(values).any((1, 2)), f"they have bins without {name}")
         sampled[name] = values
     _report(recording, kept, layout, align, bin_width)
     rows = kept.rows
     lengths = layout.lengths[kept.rows]
-    time = lengths.max()
+    longest = lengths.max()
     result = Trials(
-        _counts(recording, layout, rows)[:, :time],
+        _counts(recording, layout, rows)[:, :longest],
         bin_width,
         lengths=lengths,
-        behavior={name: values[rows, :time] for name, values in sampled.items()},
-        units=said,
+        behavior={name: values[rows, :longest] for name, values in sampled.items()},
+        units=value_units,
         conditions={name: column[rows] for name, column in table.items()},
         neuron_table=recording.neuron_table,
         start_times=layout.spans[rows, 0],
@@ -182,7 +182,10 @@ def _spans(
     inside_table: bool,
     relative: bool | None,
 ) -> Spans:
-    """Return the spans that become trials."""
+    """Return the spans that become trials; see `to_trials` for the arguments.
+
+    `inside_table` is True if pieces must lie inside the rows of the trial table.
+    """
     if every is not None:
         bins = cutting.bins_of_piece(bin_width, every)
         table = np.stack([recording.times("start_time"), recording.times("stop_time")], 1) if inside_table else None
@@ -210,8 +213,8 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
         column = recording.column(name, "condition")
         column = column if spans.rows is None else column[spans.rows]
         if column.dtype.kind in "fU":
-            gone = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
-            kept.drop(np.asarray(gone.reshape(len(column), -1).any(1)), f"they have no {name}")
+            missing = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
+            kept.drop(np.asarray(missing.reshape(len(column), -1).any(1)), f"they have no {name}")
         table[name] = column
     return table
 
@@ -247,13 +250,14 @@ def _ticks(recording: "Recording", spans: Spans) -> binning.Ticks:
 def _counts(
     recording: "Recording", layout: Layout, rows: NDArray[np.int64]
 ) -> Integer[np.ndarray, "trial time neuron"]:
+    """Count the spikes of these trials in their bins, or sum the counts of the recording's bins."""
     if recording.binned is None or layout.first is None:
         return binning.count_spikes(recording.spikes or (), layout.edges[rows], layout.lengths[rows], layout.ticks)
-    time = layout.edges.shape[1] - 1
-    bins = layout.first[rows, None] + np.arange(time * layout.factor)
+    n_bins = layout.edges.shape[1] - 1
+    recorded_bins = layout.first[rows, None] + np.arange(n_bins * layout.factor)
     recorded = recording.binned.counts
-    counts = recorded[bins.clip(max=len(recorded) - 1)]  # `Trials` sets padding to zero
-    return counts.reshape(len(rows), time, layout.factor, recording.n_neurons).sum(2, dtype=np.int64)
+    counts = recorded[recorded_bins.clip(max=len(recorded) - 1)]  # `Trials` sets padding to zero
+    return counts.reshape(len(rows), n_bins, layout.factor, recording.n_neurons).sum(2, dtype=np.int64)
 
 
 def _angle_units(
@@ -270,15 +274,15 @@ def _angle_units(
             f"{', '.join(absent)} is not.",
             f"Add --behavior {absent[0]} or --condition {absent[0]}.",
         )
-    before = {name: one.unit.strip() for name, one in series.items()}
-    before |= {name: recording.trial_units.get(name, "") for name in conditions}
+    stated = {name: one.unit.strip() for name, one in series.items()}
+    stated |= {name: recording.trial_units.get(name, "") for name in conditions}
     units = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
     for name in conditions:
-        units[name] = before[name]
-        if name in chosen and period_of(name, before[name]) is None:
+        units[name] = stated[name]
+        if name in chosen and period_of(name, stated[name]) is None:
             units[name] = sampling.unit_of_angles(recording.column(name, "condition"))
     for name, unit in units.items():
-        if unit != before[name]:
+        if unit != stated[name]:
             text = f"{name} has no unit. It is treated as an angle in {unit}, which wraps around."
             warnings.warn(text, AngleWarning, stacklevel=3)
     return units
@@ -288,10 +292,11 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
     """Warn of the trials that were left out. Raise a DataError if none is left."""
     message = f"{kept.total - len(kept.rows)} of {kept.total} trials were left out: {kept.reasons()}."
     if OUTSIDE in kept.dropped and recording.observed is None and recording.observed_each is not None:
-        tried = np.isfinite(layout.spans).all(1) & (layout.spans[:, 1] > layout.spans[:, 0])
+        # units that were observed for a short time only may be the reason
+        has_span = np.isfinite(layout.spans).all(1) & (layout.spans[:, 1] > layout.spans[:, 0])
         slack = binning.SLACK * bin_width
-        costly = notes.costly_units(layout.spans, tried, recording.observed_each, recording.neuron_names, slack)
-        message = f"{message} {costly}".rstrip()
+        note = notes.costly_units(layout.spans, has_span, recording.observed_each, recording.neuron_names, slack)
+        message = f"{message} {note}".rstrip()
     if not len(kept.rows):
         usable = recording.intervals
         spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in usable[:3])
@@ -313,6 +318,7 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
 
 
 def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
+    """Return what a user can do if no trial is left, as sentences that end with a space."""
     if not kept.total:
         return "Give a shorter --every, or another table. "
     if align is not None:
@@ -328,29 +334,37 @@ def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
 def _note_left_over(
     recording: "Recording", spans: Spans, rest: float, every: float, table: Float[np.ndarray, "row 2"] | None
 ) -> None:
-    """Warn of the parts of a continuous recording that belong to no piece."""
-    said = []
+    """Warn of the parts of a continuous recording that belong to no piece.
+
+    Args:
+        recording: The recording.
+        spans: Its pieces.
+        rest: Seconds at ends of intervals that fill no piece.
+        every: Length of a piece, s.
+        table: Intervals inside which the pieces lie, or None.
+    """
+    parts = []
     if rest > 1e-6 * every:
-        said.append(f"{rest:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
+        parts.append(f"{rest:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
     if recording.invalid is not None and len(recording.invalid):
         lost = float(np.diff(recording.observed_intervals()).sum() - np.diff(recording.intervals).sum())
-        said.append(f"{lost:.4g} s are left out because the recording marks them as invalid")
+        parts.append(f"{lost:.4g} s are left out because the recording marks them as invalid")
     if recording.observed is None and recording.observed_each is not None:
-        each = [rows for rows in recording.observed_each if len(rows)]
-        seconds = np.array([np.diff(binning.joined(rows)).sum() for rows in each])
+        intervals_of_units = [rows for rows in recording.observed_each if len(rows)]
+        seconds = np.array([np.diff(binning.joined(rows)).sum() for rows in intervals_of_units])
         lost = float(seconds.max(initial=0.0) - np.diff(recording.observed_intervals()).sum())
         if lost > 1e-6 * every:
             names = [
                 name for name, rows in zip(recording.neuron_names, recording.observed_each, strict=True) if len(rows)
             ]
-            least = int(seconds.argmin())
-            said.append(
-                f"{lost:.4g} s are left out because not all units were observed in them (unit {names[least]} for "
-                f"{seconds[least]:.4g} s; leave such units out with --units or --keep)"
+            shortest = int(seconds.argmin())
+            parts.append(
+                f"{lost:.4g} s are left out because not all units were observed in them (unit {names[shortest]} for "
+                f"{seconds[shortest]:.4g} s; leave such units out with --units or --keep)"
             )
-    if said:
+    if parts:
         where = "" if table is None else f" inside {len(table)} intervals"
-        text = f"{len(spans.starts)} pieces{where}; " + "; ".join(said) + "."
+        text = f"{len(spans.starts)} pieces{where}; " + "; ".join(parts) + "."
         warnings.warn(text, LeftOverWarning, stacklevel=4)
 
 

@@ -96,7 +96,7 @@ class Session:
         self.greeting = greeting(n_neurons=model.n_neurons, bin_width=facts.bin_width, conditions=sizes)
 
     def begin(self, now: float) -> None:
-        """Begin the next bin at this time of this machine's clock, s. It is bin 0, or the one that follows a restore."""
+        """Begin the next bin (bin 0, or the one that follows a restore) at this time of this machine's clock, s."""
         self.start = now - self.samples.next_bin * self.bin_width
 
     @property
