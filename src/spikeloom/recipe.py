@@ -112,7 +112,9 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
     table = _table(words)
     if isinstance(overrides, str):
         raise SettingError(
-            "Changes of a recipe must be a list of texts.", f"They were the text {overrides!r}.", f"Write [{overrides!r}]."
+            "Changes of a recipe must be a list of texts.",
+            f"They were the text {overrides!r}.",
+            f"Write [{overrides!r}].",
         )
     for change in overrides:
         _override(table, change)
