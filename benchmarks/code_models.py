@@ -3,6 +3,7 @@
     python benchmarks/code_models.py                        # prints the table, and writes it with --out
     python benchmarks/code_models.py --only "PCA"           # models whose name contains a word
     python benchmarks/code_models.py --runs runs/codes      # finished runs are loaded, others stored
+    python benchmarks/code_models.py --only "PCA" --recording reach.h5 --leave 150   # as `gnocchi.py recording`
 
 All models read spikes, and only the training trials. The codes are:
 
@@ -30,7 +31,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from code_measures import NAMES, arm_data, chosen_on, fitted, measure, said
+from code_measures import NAMES, arm_data, chosen_on, fitted, measure, said, show
+from code_recordings import left_out, measure_angles
 from spikeloom.metrics.disentanglement import Directions, point_error, variables
 from spikeloom.models.common.base import Capabilities
 from spikeloom.models.common.coded import Coded
@@ -162,6 +164,15 @@ def averages(model: Coded, parts: tuple[Trials, Trials, Trials]) -> dict[str, fl
     return result
 
 
+def recording(words: argparse.Namespace) -> None:
+    """Print the measures of `gnocchi.py recording` for components: angles of recorded reaches, one left out."""
+    data = left_out(*Trials.load(words.recording).split(0.75, seed=0), words.angle, words.leave)
+    for name in MODELS:
+        if name.startswith("PCA") and words.only in name:
+            model = MODELS[name](data[0], 0, None)
+            show(name, [measure_angles(model, words.angle, words.leave, *data)])
+
+
 def main() -> None:
     """Fit every model and seed, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -170,7 +181,13 @@ def main() -> None:
     parser.add_argument("--final", action="store_true", help="evaluate on test trials and held-out targets")
     parser.add_argument("--runs", type=Path, help="folder of the runs; finished ones are loaded")
     parser.add_argument("--out", type=Path, help="table, CSV")
+    parser.add_argument("--recording", type=Path, help="recorded reaches instead of the arm; components only")
+    parser.add_argument("--angle", default="angle_deg", help="condition of the recording, degrees")
+    parser.add_argument("--leave", type=float, default=150.0, help="angle left out of training")
     words = parser.parse_args()
+    if words.recording is not None:
+        recording(words)
+        return
     train, _, test, unseen = arm_data()
     parts = (train, test, unseen) if words.final else chosen_on()
     names = [name for name in MODELS if words.only in name]
