@@ -1,15 +1,16 @@
 """What do trials that GNOCCHI generates lack? Correlations of pairs, with more components, a residual, and noise.
 
     python benchmarks/gnocchi_noise.py train.h5 --out docs/results/tables/codes-noise.csv
-    python benchmarks/gnocchi_noise.py train.h5 --runs runs/gnocchi0 runs/gnocchi1 runs/gnocchi2
+    python benchmarks/gnocchi_noise.py train.h5 --leave 150 --runs runs/0 --out trained.csv
 
 Without networks first: components of the training trials, or draws from the Gaussian of these components, are turned
 into rates and counts. This is the best that encoder, prior and denoiser could do. Variants have more components, a
 Gaussian residual with the covariance S - S_K (the signal that the noise filter finds, less that of the K components),
 or noise that neurons share within 10 ms, which is fitted to the covariances that the counts lack.
 
-With `--runs`, the last rows are trained models, with and without their noise. They must be trained on the training
-trials of this comparison: `spikeloom split train.h5 --fraction 0.8 --seed 0 --out fit.h5 validation.h5`.
+With `--runs`, trained models are measured instead, with and without their noise. They must be trained on the training
+trials of this comparison: four fifths of `train.h5`, without the angle `--leave`. `code_traversals.py recording --runs`
+stores such models.
 
 Everything is compared with these validation trials. ± is the standard deviation over draws.
 """
@@ -185,17 +186,22 @@ def main() -> None:
     parser.add_argument(
         "--condition", default="angle_deg", help="condition whose mean is removed for noise correlations"
     )
+    parser.add_argument("--leave", type=float, help="value of the condition whose trials are left out")
     parser.add_argument("--runs", type=Path, nargs="+", default=[], help="trained GNOCCHI models, one per seed")
     parser.add_argument("--out", type=Path, required=True, help="table, CSV")
     words = parser.parse_args()
-    train, validation = Trials.load(words.trials).split(0.8, seed=0)
-    print_noise(train)
+    train, validation = (
+        part.select(part.conditions[words.condition] != words.leave)
+        for part in Trials.load(words.trials).split(0.8, seed=0)
+    )
+    if not words.runs:
+        print_noise(train)
     tables: dict[str, list[list[float]]] = {"training trials (noise floor)": []}
     for seed in range(DRAWS):
         rows = np.random.default_rng(seed).permutation(len(train))[: len(validation)]
         half = replace(train.select(np.sort(rows)), conditions={})  # labels are decoded, as for generated trials
         tables["training trials (noise floor)"].append(numbers(validation, half, train, words.condition))
-    for name, draw in without_networks(train).items():
+    for name, draw in () if words.runs else without_networks(train).items():
         tables[name] = [numbers(validation, draw(seed), train, words.condition) for seed in range(DRAWS)]
         print(name, np.round(np.mean(tables[name], 0), 3), flush=True)
     for noisy in (False, True) if words.runs else ():
