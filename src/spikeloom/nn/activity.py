@@ -1,21 +1,26 @@
-r"""The signal of a model of whole trials: smooth activity, standardised, bin by bin or in space-time components.
+r"""Map from counts, rates or latents to the signal that GNOCCHI generates by diffusion, and back.
 
-*Smoothing* (spikes): :math:`y_t = \sum_u w_{t-u} m_u s_u / \sum_u w_{t-u} m_u`, w a Gaussian cut at four standard
-deviations, m the mask: padding has no weight, and activity does not fall at the ends of a trial.
+The signal is smooth and standardised activity. It has either one vector per bin, or a few numbers for a complete trial
+(space-time components). The steps from counts s or rates r to the signal y are:
 
-*Logarithm* (rates): :math:`y = \log(r / \bar r_n + 0.05)`, which stays finite for a silent neuron.
+1. *Smoothing*, for counts: :math:`y_t = \sum_u w_{t-u} m_u s_u / \sum_u w_{t-u} m_u`, with w a Gaussian cut at four
+   standard deviations and m the mask. The padding has no weight, so activity does not fall at the end of a trial.
+2. *Logarithm*, for rates: :math:`y = \log(r / \bar r_n + 0.05)`, with :math:`\bar r_n` the mean rate of the neuron. The
+   constant keeps the logarithm of a silent neuron finite.
+3. *Standardisation*: each neuron's mean is subtracted and its sd is divided out, both over the bins of all training
+   trials.
+4. *Components*, optional, for trials of equal length: each trial is a vector of bins times neurons. The mean trial is
+   subtracted, and the vector is projected on its K leading principal components over the training trials. All
+   components are divided by one scale. A diffusion model of K numbers then generates complete trials. The variance
+   outside the components is lost; `kept` is the share of the variance within them.
 
-*Standardised*: each neuron's mean and sd over the training trials' bins.
-
-*Components*: trials of equal length as vectors of time x neuron, less their mean, projected on their K leading
-principal components over the training trials, all divided by one scale, so that a diffusion model of K numbers
-generates whole trials. The remaining variance is lost; `kept` is the share of the variance in the K components.
-
-*Denoised* components (counts): smoothed counts contain Poisson noise. A generator that learned this noise as activity
-would have it twice after spikes are drawn. For Poisson counts with mean m(u, n), smoothed by w, the noise has the
-covariance :math:`N = W\,\mathrm{diag}(m)\,W^\top`; the rest of the total covariance C is signal, :math:`S = (C - N)_+`,
-within the leading directions of C. Components are those of the expected signal :math:`S (S + N)^{-1} y` (Wiener), and
-each neuron is divided by the root of its mean count (the sd of its noise) instead of its sd.
+**Denoised components**, for counts. Smoothed counts contain Poisson noise. A model that learned this noise as activity
+would contain it twice once spikes are drawn. Let Poisson counts have the mean :math:`\mu(u, n)` in bin u of neuron n,
+and let W be the matrix of the smoothing. Then the noise of the smoothed counts has the covariance
+:math:`N = W\,\mathrm{diag}(\mu)\,W^\top`. The rest of the total covariance C is signal, :math:`S = (C - N)_+`, where
+negative eigenvalues are set to 0. This is computed within the leading directions of C only. The components are those of
+the expected signal :math:`S (S + N)^{-1} y` (a Wiener filter). Here step 3 divides each neuron by the root of its mean
+count, which is the sd of its noise, instead of its sd.
 
 All statistics are fitted to training trials and saved with the model.
 """
@@ -30,54 +35,65 @@ from torch.nn import functional
 from spikeloom.errors import DataError
 
 SOFTENED = 0.05
-"""Share of a neuron's mean rate added before the logarithm."""
+"""Share of a neuron's mean rate that is added to its rate before the logarithm."""
 
 WIDER = 4
-"""Signal and noise are separated in `WIDER * components` leading directions."""
+"""Signal and noise are separated within `WIDER * components` leading directions."""
 
 NO_VARIANCE = 1e-10
-"""Mean square of the standardised difference between trials below which trials count as equal, up to rounding."""
+"""Mean squared difference of standardised trials from their mean, below which all trials count as equal: such small
+differences are rounding errors."""
 
 LEAST_SHARE = 1e-4
-"""Rates are at least this share of the neuron's mean rate, so that a spike is always possible."""
+"""Smallest rate, as a share of the neuron's mean rate. A spike is therefore always possible."""
 
 
 def smooth(
     counts: Float[Tensor, "batch time neuron"], mask: Bool[Tensor, "batch time"], *, sd: float
 ) -> Float[Tensor, "batch time neuron"]:
-    """Smooth along time with a Gaussian, `sd` in bins; 0 disables it. The result is 0 where the mask is False."""
+    """Smooth along time with a Gaussian; see the module for the formula.
+
+    Args:
+        counts: Counts or another signal, 0 in the padding.
+        mask: Valid bins.
+        sd: Standard deviation of the Gaussian, bins. 0 returns the input unchanged.
+
+    Returns:
+        The smoothed signal, 0 in the padding.
+    """
     if sd <= 0:
         return counts
     reach = math.ceil(4 * sd)
     lags = torch.arange(-reach, reach + 1, device=counts.device, dtype=counts.dtype)
     weight = torch.exp(-0.5 * (lags / sd) ** 2)[None, None]
-    rows = counts.transpose(1, 2).reshape(-1, 1, counts.shape[1])
-    summed = functional.conv1d(rows, weight, padding=reach).view(len(counts), -1, counts.shape[1]).transpose(1, 2)
+    n_bins = counts.shape[1]
+    series = counts.transpose(1, 2).reshape(-1, 1, n_bins)
+    weighted_sum = functional.conv1d(series, weight, padding=reach).view(len(counts), -1, n_bins).transpose(1, 2)
     valid = mask.to(counts.dtype)
-    total = functional.conv1d(valid[:, None], weight, padding=reach)[:, 0]
-    return summed / total.clamp(min=1e-9)[..., None] * valid[..., None]
+    weight_sum = functional.conv1d(valid[:, None], weight, padding=reach)[:, 0]
+    return weighted_sum / weight_sum.clamp(min=1e-9)[..., None] * valid[..., None]
 
 
 class Activity(nn.Module):
-    """Map from counts, rates or latents to the diffused signal, and back.
+    """Map from counts, rates or latents to the diffused signal, and back; see the module for the steps.
 
     Args:
-        channels: Neurons, or latents per bin.
-        sd: Standard deviation of the smoothing, bins; 0 disables smoothing.
-        log: Whether to take the (softened) logarithm of the input.
-        time: Bins of every trial, for components; 0 for activity bin by bin.
-        components: Number of space-time components; 0 for activity bin by bin.
-        wiener: Whether Poisson noise is removed from the components.
+        channels: Number of neurons, or of latents per bin.
+        sd: Standard deviation of the smoothing, bins. 0 disables smoothing.
+        log: Take the logarithm of the input, after a small constant is added.
+        time: Number of bins of every trial, for components. 0 for a signal with one vector per bin.
+        components: Number of space-time components. 0 for a signal with one vector per bin.
+        wiener: Remove Poisson noise from the components.
     """
 
-    mean: Tensor
-    sd: Tensor
+    mean: Tensor  # mean of each channel, for the standardisation
+    sd: Tensor  # number by which each channel is divided, for the standardisation
     level: Tensor  # mean of each channel before the logarithm
     middle: Tensor  # mean standardised trial, (time x channel,)
-    basis: Tensor  # (time x channel, component), orthonormal: from components to activity
-    reader: Tensor  # (time x channel, component): from activity to components; equal to basis unless denoised
-    scale: Tensor
-    spread: Tensor  # sd of each diffused component
+    basis: Tensor  # orthonormal map from components to standardised activity, (time x channel, component)
+    reader: Tensor  # map from standardised activity to components, same axes; equal to `basis` unless denoised
+    scale: Tensor  # the one number by which all components are divided
+    spread: Tensor  # sd of each component of the signal
     kept: Tensor  # share of the training trials' variance that the components hold
 
     def __init__(
@@ -111,7 +127,15 @@ class Activity(nn.Module):
 
     @torch.no_grad()
     def measure(self, signal: Tensor, mask: Tensor) -> None:
-        """Set every statistic from training trials (trial, time, channel)."""
+        """Fit every statistic to training trials.
+
+        Args:
+            signal: Counts, rates or latents (trial, time, channel).
+            mask: Valid bins (trial, time).
+
+        Raises:
+            DataError: if components are wanted and all trials have the same activity.
+        """
         valid = signal[mask].double()
         self.level.copy_(valid.mean(0).clamp(min=1e-9))
         raw = self._raw(signal, mask)[mask].double()
@@ -119,41 +143,47 @@ class Activity(nn.Module):
         self.sd.copy_(self.level.sqrt() if self.wiener else raw.std(0).clamp(min=1e-6))
         if not self.components:
             return
-        rows = self._standard(signal, mask).flatten(1).double()
-        self.middle.copy_(rows.mean(0))
-        rows = rows - rows.mean(0)
-        if rows.square().mean() < NO_VARIANCE:
+        vectors = self._standard(signal, mask).flatten(1).double()
+        self.middle.copy_(vectors.mean(0))
+        vectors = vectors - vectors.mean(0)
+        if vectors.square().mean() < NO_VARIANCE:
             raise DataError(
                 "Space-time components need trials that differ from each other.",
-                f"All {len(rows)} training trials have the same activity.",
+                f"All {len(vectors)} training trials have the same activity.",
                 "Fit another model, or this one with --set signal_settings.form=sequence.",
             )
         if self.wiener:
-            values, basis, reader = self._denoised(rows, signal.double().mean(0))
+            variances, basis, reader = self._denoised(vectors, signal.double().mean(0))
         else:
-            values, basis = _leading(rows, self.components)
+            variances, basis = _leading(vectors, self.components)
             reader = basis
         self.basis.copy_(basis)
         self.reader.copy_(reader)
-        self.scale.copy_(values.mean().sqrt())
-        self.spread.copy_((values / values.mean()).sqrt())
-        self.kept.copy_(values.sum() * len(rows) / rows.square().sum())
+        self.scale.copy_(variances.mean().sqrt())
+        self.spread.copy_((variances / variances.mean()).sqrt())
+        self.kept.copy_(variances.sum() * len(vectors) / vectors.square().sum())
 
     def forward(self, signal: Tensor, mask: Tensor) -> Tensor:
-        """Return the diffused signal: (batch, time, channel), or (batch, 1, component)."""
-        x = self._standard(signal, mask)
-        return ((x.flatten(1) - self.middle) @ self.reader / self.scale)[:, None] if self.components else x
+        """Return the signal of counts, rates or latents: (batch, time, channel), or (batch, 1, component)."""
+        standardised = self._standard(signal, mask)
+        if not self.components:
+            return standardised
+        return ((standardised.flatten(1) - self.middle) @ self.reader / self.scale)[:, None]
 
     def back(self, x: Tensor) -> Tensor:
-        """Return the activity (batch, time, channel) of a diffused signal, in its unit; rates may be just below 0."""
+        """Return the activity (batch, time, channel) of a signal: undo components and standardisation.
+
+        The activity has the unit of the smoothed input, or is its logarithm. Activity in spikes/bin may be slightly
+        negative.
+        """
         if self.components:
             x = (x[:, 0] * self.scale @ self.basis.T + self.middle).view(len(x), self.time, -1)
         return x * self.sd + self.mean
 
     def rates(self, x: Tensor) -> Tensor:
-        """Return the rates, spikes/bin, of a diffused signal of smoothed spikes or rates."""
-        raw = self.back(x)
-        rates = (raw.clamp(max=10).exp() - SOFTENED) * self.level if self.log else raw
+        """Return the rates, spikes/bin, of a signal of smoothed counts or of rates; they are above 0."""
+        activity = self.back(x)
+        rates = (activity.clamp(max=10).exp() - SOFTENED) * self.level if self.log else activity
         return torch.maximum(rates, LEAST_SHARE * self.level)
 
     def _raw(self, signal: Tensor, mask: Tensor) -> Tensor:
@@ -162,34 +192,48 @@ class Activity(nn.Module):
         return torch.log(x / self.level + SOFTENED) if self.log else x
 
     def _denoised(self, rows: Tensor, mean: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return variances of the denoised components, basis and reader; `mean` is the mean count (time, channel)."""
-        most = max(self.components, min(WIDER * self.components, len(rows) // 2, rows.shape[1]))
-        values, wide = _leading(rows, most)
-        every = torch.ones(1, self.time, dtype=torch.bool, device=rows.device)
-        kernel = smooth(torch.eye(self.time, device=rows.device)[None], every, sd=self.smoothing)[0].double()
-        scaled = wide.view(self.time, -1, most) / self.sd.double()[:, None]
-        each = torch.einsum("tu,tnk->unk", kernel, scaled) * mean.sqrt()[..., None]
-        noise = each.flatten(0, 1).T @ each.flatten(0, 1)
-        total = torch.diag(values)
-        sizes, turn = torch.linalg.eigh(total - noise)
-        signal = (turn * sizes.clamp(min=0)) @ turn.T
-        ridge = 1e-9 * values.mean() * torch.eye(most, device=rows.device)  # directions of silent neurons
+        """Return the denoised components: their variances, `basis` and `reader`; see the module for the formulas.
+
+        Args:
+            rows: Standardised training trials less their mean (trial, time x channel).
+            mean: Mean count over training trials (time, channel).
+        """
+        n_directions = max(self.components, min(WIDER * self.components, len(rows) // 2, rows.shape[1]))
+        variances, directions = _leading(rows, n_directions)
+        valid = torch.ones(1, self.time, dtype=torch.bool, device=rows.device)
+        kernel = smooth(torch.eye(self.time, device=rows.device)[None], valid, sd=self.smoothing)[0].double()  # W
+        # The matrices C, N and S within the leading directions; N = F' F with F = diag(sqrt(mean)) W' directions.
+        scaled = directions.view(self.time, -1, n_directions) / self.sd.double()[:, None]
+        noise_factor = torch.einsum("tu,tnk->unk", kernel, scaled) * mean.sqrt()[..., None]
+        noise = noise_factor.flatten(0, 1).T @ noise_factor.flatten(0, 1)
+        total = torch.diag(variances)
+        eigenvalues, eigenvectors = torch.linalg.eigh(total - noise)
+        signal = (eigenvectors * eigenvalues.clamp(min=0)) @ eigenvectors.T
+        # The ridge keeps S + N invertible in the directions of silent neurons.
+        ridge = 1e-9 * variances.mean() * torch.eye(n_directions, device=rows.device)
         wiener = torch.linalg.solve(signal + noise + ridge, signal).T
-        sizes, turn = torch.linalg.eigh(wiener @ total @ wiener.T)
-        sizes = sizes.flip(0)[: self.components].clamp(min=0)
-        turn = turn.flip(1)[:, : self.components]
-        return sizes, wide @ turn, wide @ wiener.T @ turn
+        # Principal components of the expected signal
+        eigenvalues, eigenvectors = torch.linalg.eigh(wiener @ total @ wiener.T)
+        component_variances = eigenvalues.flip(0)[: self.components].clamp(min=0)
+        rotation = eigenvectors.flip(1)[:, : self.components]
+        return component_variances, directions @ rotation, directions @ wiener.T @ rotation
 
     def _standard(self, signal: Tensor, mask: Tensor) -> Tensor:
+        """Return the smoothed, standardised signal (batch, time, channel), 0 in the padding."""
         return ((self._raw(signal, mask) - self.mean) / self.sd).masked_fill(~mask[..., None], 0)
 
 
 def _leading(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
-    """Return the second moments along the leading directions of the rows, and the directions (feature, component)."""
-    if rows.shape[0] < rows.shape[1]:
-        values, left = torch.linalg.eigh(rows @ rows.T / len(rows))
-        values = values.flip(0)[:components]
-        left = left.flip(1)[:, :components]
-        return values.clamp(min=0), rows.T @ left / (values.clamp(min=1e-12) * len(rows)).sqrt()
-    values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
-    return values.flip(0)[:components].clamp(min=0), vectors.flip(1)[:, :components]
+    """Return the leading principal directions of centred rows (row, feature).
+
+    Returns:
+        The variance along each direction, largest first, and the directions (feature, component) of unit length.
+    """
+    if rows.shape[0] < rows.shape[1]:  # with fewer rows than features, the matrix of products of rows is smaller
+        variances, combinations = torch.linalg.eigh(rows @ rows.T / len(rows))
+        variances = variances.flip(0)[:components]
+        combinations = combinations.flip(1)[:, :components]
+        lengths = (variances.clamp(min=1e-12) * len(rows)).sqrt()
+        return variances.clamp(min=0), rows.T @ combinations / lengths
+    variances, directions = torch.linalg.eigh(rows.T @ rows / len(rows))
+    return variances.flip(0)[:components].clamp(min=0), directions.flip(1)[:, :components]

@@ -1,9 +1,11 @@
-r"""Prior of inferred inputs. Each input is autoregressive of first order,
+r"""Prior of the inputs that LFADS infers in every bin. Each input is an autoregressive series of first order,
 
 .. math:: u_t = \alpha u_{t-1} + \eta_t, \quad \alpha = e^{-1/\tau}, \quad \mathrm{Var}\,\eta = v,
           \quad u_1 \sim N(0, v / (1 - \alpha^2)),
 
-with time constant tau (bins) and v learned for each input. Source: Pandarinath et al. 2018; METHODS 4.1.
+with Gaussian steps :math:`\eta`. The time constant :math:`\tau` (bins) and the variance v are learned for each input.
+The first value has the stationary variance, so all values have the same variance. Source: Pandarinath et al. 2018;
+METHODS 4.1.
 """
 
 import math
@@ -20,7 +22,7 @@ FIRST_VARIANCE = 0.1
 
 
 class Autoregressive(nn.Module):
-    """Independent autoregressive series.
+    """Independent autoregressive series with learned time constants and variances.
 
     Args:
         inputs: Number of series.
@@ -33,7 +35,7 @@ class Autoregressive(nn.Module):
         self.log_variance = nn.Parameter(torch.full((inputs,), math.log(FIRST_VARIANCE * (1 - decay**2))))
 
     def _numbers(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return decay, variance of a step, and stationary variance."""
+        """Return for each series the decay alpha, the variance v of a step, and the stationary variance."""
         decay = torch.exp(-torch.exp(-self.log_time_constant))
         variance = self.log_variance.exp()
         return decay, variance, variance / (1 - decay.square()).clamp(min=1e-6)
@@ -42,21 +44,31 @@ class Autoregressive(nn.Module):
         """Return the log-density of each value given the previous one, in nats."""
         decay, variance, stationary = self._numbers()
         first = _log_normal(values[:, :1], torch.zeros_like(values[:, :1]), stationary)
-        return torch.cat((first, _log_normal(values[:, 1:], decay * values[:, :-1], variance)), 1)
+        later = _log_normal(values[:, 1:], decay * values[:, :-1], variance)
+        return torch.cat((first, later), 1)
 
     def draw(
         self, noise: Float[Tensor, "batch time input"], before: Float[Tensor, "batch input"] | None = None
     ) -> Float[Tensor, "batch time input"]:
-        """Draw series from standard normal numbers; `before` holds the values of the bin before, None at the start."""
+        """Draw series.
+
+        Args:
+            noise: Standard normal numbers, one for each value.
+            before: Values of the bin before the first one. `None` at the beginning of a trial.
+
+        Returns:
+            Series with the axes of `noise`.
+        """
         decay, variance, stationary = self._numbers()
         value = noise.new_zeros(noise[:, 0].shape) if before is None else before
-        rows = []
+        values = []
         for time in range(noise.shape[1]):
-            fresh = before is None and time == 0
-            value = decay * value + (stationary if fresh else variance).sqrt() * noise[:, time]
-            rows.append(value)
-        return torch.stack(rows, 1)
+            is_first = before is None and time == 0
+            value = decay * value + (stationary if is_first else variance).sqrt() * noise[:, time]
+            values.append(value)
+        return torch.stack(values, 1)
 
 
 def _log_normal(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
+    """Return the log-density of a normal distribution at the values, in nats."""
     return -0.5 * ((values - mean).square() / variance + variance.log() + math.log(2 * math.pi))

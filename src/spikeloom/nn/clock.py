@@ -1,15 +1,20 @@
-r"""The clock: the time since the beginning of a trial as J hat functions, which sum to 1.
+r"""The clock: the time since the beginning of a trial, expressed by J functions that each cover a part of the trial.
+
+The functions are triangles (hats) whose peaks are equally spaced. In each bin t, at most two neighbouring hats are
+above 0, and all hats sum to 1:
 
 .. math:: h_j(t) = \max\Big(0,\; 1 - \Big|\frac{J - 1}{T - 1}\min(t, T - 1) - j\Big|\Big), \quad j = 0, ..., J - 1,
 
-with T bins in the longest training trial. Beyond them the clock stays at its last hat.
+with T the number of bins of the longest training trial. In later bins the last hat stays 1. A coefficient for each hat
+describes an effect that changes in the course of a trial.
 
-Pieces of a continuous recording have no common time course, so the time since their first bin has no meaning. For them
-the clock is off: :math:`h_0 = 1` in every bin, and the other hats are 0.
+**On or off.** Pieces of a continuous recording have no common time course, so the time since their first bin has no
+meaning. For them the clock is off: :math:`h_0 = 1` in every bin, and the other hats are 0.
 
-The rule is a ratio of variances. Let u be the mean of a series under each hat. If trials are not aligned to anything,
-its mean over n trials varies from hat to hat only because n is finite, by at most Var(u) / n. With "auto", the clock is
-on if this mean varies `CLEAR` times as much, or if the mean product of u with a number of the condition does.
+The rule "auto" decides by a ratio of variances. For each trial, take the mean of a series under each hat. If trials are
+not aligned to an event, the average of these means over n trials differs from hat to hat only because n is finite: its
+variance over hats is at most about the variance over trials divided by n. The clock is on if the variance over hats is
+more than `CLEAR` times as large, for a latent or for the product of a latent with a number of the condition.
 """
 
 from typing import Literal
@@ -19,18 +24,19 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 ClockRule = Literal["auto", "on", "off"]
-"""The clock is on if the trials have a common time course ("auto"), always ("on") or never ("off")."""
+"""Rule that switches the clock: on if the trials have a common time course ("auto"), always on, or always off."""
 
 CLEAR = 4.0
-"""Smallest ratio of variances that counts as a common time course. Without one, the ratio is at most 1."""
+"""Ratio of variances above which trials have a common time course. Without a common time course it is about 1 or
+less."""
 
 
 class Clock(nn.Module):
     """Hat functions of the time since the beginning of a trial.
 
     Args:
-        n_hats: Number of hat functions J; at most one per bin.
-        longest: Bins T of the longest training trial.
+        n_hats: Number of hat functions J. It is reduced to `longest` if it is larger.
+        longest: Number of bins T of the longest training trial.
     """
 
     running: Tensor  # 1 if the clock is on, 0 if it is off
@@ -42,34 +48,47 @@ class Clock(nn.Module):
         self.register_buffer("running", torch.ones((), dtype=torch.float64))
 
     def position(self, time: int) -> tuple[int, float]:
-        """Return the number j of the hat at or before a bin, and the value of the next hat there, 1 - h_j."""
+        """Return the two hats that are above 0 in a bin.
+
+        Args:
+            time: Bin, counted from 0 at the beginning of the trial.
+
+        Returns:
+            The number j of the earlier of the two hats, and the value of the next hat, so hat j has 1 minus this value.
+        """
         position = self.running.item() * min(time, self.longest - 1) / max(1, self.longest - 1) * (self.n_hats - 1)
         hat = min(int(position), max(0, self.n_hats - 2))
         return hat, position - hat
 
     def weights(self, n_bins: int) -> Float[Tensor, "time hat"]:
-        """Return the values of all hats in the first bins."""
+        """Return the values of all hats in the first `n_bins` bins of a trial."""
         weights = torch.zeros(n_bins, self.n_hats, dtype=torch.float64)
         for time in range(n_bins):
-            hat, later = self.position(time)
-            weights[time, hat] = 1 - later
-            if later:
-                weights[time, hat + 1] = later
+            hat, next_value = self.position(time)
+            weights[time, hat] = 1 - next_value
+            if next_value:
+                weights[time, hat + 1] = next_value
         return weights
 
     def averages(
         self, series: Float[Tensor, "trial time channel"], mask: Bool[Tensor, "trial time"]
     ) -> tuple[Float[Tensor, "trial hat channel"], Bool[Tensor, "trial hat"]]:
-        """Return the mean of each series under each hat, and the hats that lie within each trial; 0 under the others.
+        """Return the mean of each series under each hat, weighted by the hat.
 
-        A hat lies within a trial if at least half of it does.
+        A hat lies within a trial if at least half of the hat's sum does.
+
+        Args:
+            series: Series.
+            mask: Valid bins.
+
+        Returns:
+            The means, 0 for hats that do not lie within the trial; and True for hats that do.
         """
         weights = self.weights(series.shape[1])
-        total = mask.double() @ weights
-        means = (
-            torch.einsum("btc,tj->bjc", series.double() * mask[..., None], weights) / total.clamp(min=1e-9)[..., None]
-        )
-        within = total >= 0.5 * weights.sum(0).clamp(min=1e-9)
+        weight_sums = mask.double() @ weights
+        weighted_sums = torch.einsum("btc,tj->bjc", series.double() * mask[..., None], weights)
+        means = weighted_sums / weight_sums.clamp(min=1e-9)[..., None]
+        within = weight_sums >= 0.5 * weights.sum(0).clamp(min=1e-9)
         return means * within[..., None], within
 
     def fit(
@@ -79,18 +98,27 @@ class Clock(nn.Module):
         mask: Bool[Tensor, "trial time"],
         rule: ClockRule,
     ) -> None:
-        """Switch the clock on or off for training trials; see the module for the automatic rule."""
+        """Switch the clock on or off for training trials.
+
+        Args:
+            series: Latents of the training trials.
+            inputs: Numbers of the condition in each bin.
+            mask: Valid bins.
+            rule: "on", "off", or "auto" for the rule of the module.
+        """
         self.running.fill_(float(rule != "off"))
         if rule == "auto" and self.n_hats > 1:
             centred = inputs - inputs[mask].mean(0)
-            products = [series, *(series * number[..., None] for number in centred.unbind(2))]
-            self.running.fill_(float(any(self._common(product, mask) > CLEAR for product in products)))
+            candidates = [series, *(series * number[..., None] for number in centred.unbind(2))]
+            self.running.fill_(float(any(self._ratio(candidate, mask) > CLEAR for candidate in candidates)))
 
-    def _common(self, series: Tensor, mask: Tensor) -> float:
-        """Return the variance over hats of the mean over trials, over the variance that finite trials give it."""
+    def _ratio(self, series: Tensor, mask: Tensor) -> float:
+        """Return the ratio of variances of the rule "auto", from hats that lie within more than half of the trials."""
         means, within = self.averages(series, mask)
-        number = within.sum(0).clamp(min=1)[:, None]
-        mean = means.sum(0) / number
-        chance = ((means - mean).square() * within[..., None]).sum(0) / number / (number - 1).clamp(min=1)
+        n_trials = within.sum(0).clamp(min=1)[:, None]
+        average = means.sum(0) / n_trials
+        variance_by_chance = (
+            ((means - average).square() * within[..., None]).sum(0) / n_trials / (n_trials - 1).clamp(min=1)
+        )
         enough = within.sum(0) > len(series) // 2
-        return float(mean[enough].var(0).mean() / chance[enough].mean().clamp(min=1e-12))
+        return float(average[enough].var(0).mean() / variance_by_chance[enough].mean().clamp(min=1e-12))

@@ -1,8 +1,9 @@
 """The condition of a generator: a vector per trial, a sequence per bin, or nothing.
 
-A `vector` (batch, d) is added to the level embedding and modulates every block; a `sequence` (batch, time, d) is
-projected and added to the input. If the condition of a trial is absent, learned embeddings replace both. So one
-network learns the conditional and the unconditional distribution, and guidance can combine them.
+A `vector` (batch, d), such as a direction, is embedded and added to the embedding of the noise level, which modulates
+every block of the network. A `sequence` (batch, time, d), such as a hand path, is mapped linearly and added to the
+input. If the condition of a trial is absent, learned embeddings replace both. So one network learns the conditional and
+the unconditional distribution, and guidance can combine them.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Condition:
     Args:
         vector: One vector per trial (batch, d), or None.
         sequence: One vector per bin (batch, time, d), or None.
-        present: True for trials that have their condition (batch,). `None` stands for all trials.
+        present: True for trials that have their condition (batch,). `None` means that all trials have it.
     """
 
     vector: Tensor | None = None
@@ -65,7 +66,16 @@ class ConditionEmbedding(nn.Module):
     def forward(
         self, condition: Condition | None, batch: int
     ) -> tuple[Float[Tensor, "batch embedding"] | None, Float[Tensor, "batch time width"] | None]:
-        """Return the terms for the level embedding and the input; None where the network takes no such condition."""
+        """Return the terms that are added to the level embedding and to the input.
+
+        Args:
+            condition: Condition of the batch. `None` means that it is absent in all trials.
+            batch: Number of trials.
+
+        Returns:
+            Two terms; each is `None` if the network was built without this kind of condition. The term for the input
+            has one bin, which stands for all bins, if the sequence is absent in all trials.
+        """
         condition = Condition() if condition is None else condition
         present = condition.present
         return (
@@ -81,6 +91,15 @@ def _embed(
     present: Bool[Tensor, " batch"] | None,
     axes: tuple[int, ...],
 ) -> Tensor | None:
+    """Return the embedding of a vector or a sequence.
+
+    Args:
+        network: Network that embeds the value. `None` if there is no condition of this kind.
+        absent: Learned embedding of an absent condition.
+        value: Vector or sequence of each trial, or `None` if it is absent in all trials.
+        present: True for trials that have their condition.
+        axes: Axes of the result before the channels if the value is absent.
+    """
     if network is None or absent is None:
         return None
     default = absent.expand(*axes, -1)
@@ -89,4 +108,5 @@ def _embed(
     embedded = network(value)
     if present is None:
         return embedded
-    return torch.where(present.view(-1, *[1] * (embedded.dim() - 1)), embedded, default)
+    n_other_axes = embedded.dim() - 1
+    return torch.where(present.view(-1, *[1] * n_other_axes), embedded, default)

@@ -1,8 +1,12 @@
 r"""The autoencoder of LDNS: counts -> one smooth latent vector per bin -> drive of each neuron.
 
-The encoder is a stack of state-space blocks whose output is grouped: latent k sees channel group k only. The decoder
-works per bin, :math:`d_n(t) = b_n + \sum_k f_{nk}(z_k(t))` with one hidden layer (a generalised additive model), or,
-mixed, with two dense hidden layers, so that latents interact. Source: LDNS (Kapoor, Schulz et al. 2024), METHODS 2.1.
+The drive is the number before the link function, which makes a firing rate of it (`observation.links`).
+
+The encoder is a stack of state-space blocks. Its last linear map is grouped: latent k is computed from group k of the
+channels only. The decoder maps each bin on its own. By default it has one hidden layer and is a generalised additive
+model, :math:`d_n(t) = b_n + \sum_k f_{nk}(z_k(t))`: the drive d of neuron n is a sum of functions of single latents z.
+A mixed decoder has two dense hidden layers, so that latents interact. Source: LDNS (Kapoor, Schulz et al. 2024),
+METHODS 2.1.
 """
 
 from typing import final
@@ -21,11 +25,11 @@ class Encoder(nn.Module):
     """Counts (batch, time, neuron) -> latents (batch, time, latent).
 
     Args:
-        n_neurons: Neurons of the recording.
-        n_latents: Latents per bin.
-        width: Channels inside; a multiple of `n_latents`.
-        blocks: Residual blocks.
-        bidirectional: Whether latents may depend on later bins; without it the encoder is causal and can stream.
+        n_neurons: Number of neurons of the recording.
+        n_latents: Number of latents per bin.
+        width: Number of channels inside; a multiple of `n_latents`.
+        blocks: Number of residual blocks.
+        bidirectional: True if latents may depend on later bins. Otherwise the encoder is causal and can stream.
     """
 
     def __init__(self, n_neurons: int, *, n_latents: int, width: int, blocks: int, bidirectional: bool) -> None:
@@ -37,7 +41,7 @@ class Encoder(nn.Module):
     def forward(
         self, counts: Float[Tensor, "batch time neuron"], mask: Tensor | None = None
     ) -> Float[Tensor, "batch time latent"]:
-        """Return the latents, not standardised."""
+        """Return the latents, which are not standardised yet. The mask (batch, time) is True in valid bins."""
         return self.stack(counts, mask)
 
 
@@ -45,10 +49,11 @@ class Decoder(nn.Module):
     """Latents (batch, time, latent) -> drive (batch, time, neuron), bin by bin.
 
     Args:
-        n_latents: Latents per bin.
-        n_neurons: Neurons of the recording.
-        width: Hidden units; a multiple of `n_latents`.
-        mixed: Dense hidden layers in which latents interact, instead of one group per latent.
+        n_latents: Number of latents per bin.
+        n_neurons: Number of neurons of the recording.
+        width: Number of units of a hidden layer; a multiple of `n_latents`.
+        mixed: True for two dense hidden layers, in which latents interact. False for one hidden layer in which each
+            latent has its own group of units.
     """
 
     def __init__(self, n_latents: int, n_neurons: int, *, width: int, mixed: bool) -> None:
@@ -65,7 +70,7 @@ class Decoder(nn.Module):
         return self.leave(h).permute(1, 2, 0)
 
     def start_at(self, drive: Float[Tensor, " neuron"]) -> None:
-        """Set the bias so that the decoder begins near this drive, which saves the first updates."""
+        """Set the bias so that training begins near this drive, such as that of the mean rates."""
         with torch.no_grad():
             self.leave.bias.copy_(drive)
 

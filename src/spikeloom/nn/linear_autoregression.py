@@ -3,18 +3,24 @@ r"""A linear autoregression with a memory of several time constants, driven by i
 .. math:: z_t = A \phi_t + L \varepsilon_t, \qquad \phi_t = [m_t^{(1)}; ...; m_t^{(K)};\; h(t) \otimes [1; u_t]],
           \qquad m_t^{(k)} = a_k m_{t-1}^{(k)} + (1 - a_k) z_{t-1}, \quad a_k = e^{-1/\tau_k},
 
-with white noise :math:`\varepsilon_t \sim N(0, I)`. The means m are the past of a trial at K time constants
-:math:`\tau`; for :math:`\tau = 0` the mean is the last bin itself. The clock h (`nn.clock`) lets the effect of the
-inputs u change in the course of a trial. The first bin has a regression of its own,
-:math:`z_0 = S [1; u_0] + L_0 \varepsilon_0`, and its expectation :math:`S [1; u_0]` sets the first means.
+with z the latents of a bin and white noise :math:`\varepsilon_t \sim N(0, I)`. The **features** :math:`\phi` are:
 
-**Fit.** A and S are ridge regressions in closed form, with weight :math:`\lambda` of the squared coefficients.
-:math:`L L^\top` is the covariance of the residuals, divided by the bins less the effective number of coefficients, and
-likewise :math:`L_0 L_0^\top`.
+- the means :math:`m^{(k)}`, which summarise earlier bins. Each is an exponential moving average with the time constant
+  :math:`\tau_k`; for :math:`\tau = 0` it is the last bin itself;
+- the inputs u and a constant 1, each multiplied by the hats h of the clock (`nn.clock`), so that the effect of an input
+  can change in the course of a trial.
 
-**Stability.** Without noise and inputs, the means follow a linear map. If its spectral radius exceeds `LARGEST_RADIUS`,
-the part of A that reads the slowest mean is scaled down until it does not, and the effect of the inputs is fitted
-again. If that is not enough, all of the recurrent part is scaled down. So trials of any length stay bounded.
+The first bin has a regression of its own, :math:`z_0 = S [1; u_0] + L_0 \varepsilon_0`. Its expectation
+:math:`S [1; u_0]` is the value of all means before the first bin.
+
+**Fit.** A and S are ridge regressions in closed form; a penalty :math:`\lambda` multiplies the squared coefficients.
+:math:`L L^\top` is the sum of products of the residuals, divided by the number of bins minus the effective number of
+coefficients. :math:`L_0 L_0^\top` is computed in the same way.
+
+**Stability.** Without noise and inputs, the means of one bin are a linear map of those of the bin before. Trials of any
+length stay bounded if the spectral radius of this map, its largest absolute eigenvalue, is below 1. If it exceeds
+`LARGEST_RADIUS`, the part of A that reads the slowest mean is scaled down until it does not. If that is not enough, the
+part that reads all means is scaled down instead. Then the effect of the inputs is fitted again.
 """
 
 from collections.abc import Sequence
@@ -31,7 +37,8 @@ LARGEST_RADIUS = 0.998
 """Largest spectral radius: no memory decays with a time constant above 500 bins."""
 
 JITTER = 1e-9
-"""Added to the diagonal of a covariance, so that a latent without variance has a Cholesky factor."""
+"""Small number that is added to the diagonal of a covariance, so that a latent without variance has a Cholesky
+factor."""
 
 Inputs = Float[Tensor, "trial input"]
 
@@ -40,10 +47,10 @@ class LinearAutoregression(nn.Module):
     """The autoregression; see the module. All numbers are in double precision.
 
     Args:
-        n_latents: Numbers z in each bin.
-        n_inputs: Inputs u in each bin.
+        n_latents: Number of latents z in each bin.
+        n_inputs: Number of inputs u in each bin.
         clock: Clock of the trials.
-        time_constants: Time constants of the memory, bins. The last bin, with 0, is always included.
+        time_constants: Time constants of the means, bins. The constant 0, which stands for the last bin, is added.
     """
 
     recurrent: Tensor  # part of A that reads the means (time constant x latent, latent)
@@ -67,13 +74,18 @@ class LinearAutoregression(nn.Module):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
     def radius(self) -> float:
-        """Return the spectral radius of the map from the means of one bin to those of the next, without inputs."""
-        latents = self.recurrent.shape[1]
+        """Return the spectral radius of the map from the means of one bin to those of the next, without inputs.
+
+        Each mean keeps the share a of itself, and receives the share 1 - a of the new latents, which A computes from
+        all means.
+        """
+        n_latents = self.recurrent.shape[1]
         decay = self.get_buffer("decay")[:, 0]
-        read = self.recurrent.T.contiguous()  # (latent, time constant x latent)
-        kept = torch.kron(torch.diag(decay), torch.eye(latents, dtype=torch.float64, device=read.device))
-        added = torch.kron((1 - decay)[:, None], read)
-        return float(torch.linalg.eigvals(kept + added).abs().max())
+        means_to_latents = self.recurrent.T.contiguous()  # (latent, time constant x latent)
+        identity = torch.eye(n_latents, dtype=torch.float64, device=means_to_latents.device)
+        kept = torch.kron(torch.diag(decay), identity)
+        received = torch.kron((1 - decay)[:, None], means_to_latents)
+        return float(torch.linalg.eigvals(kept + received).abs().max())
 
     # --- fitting ----------------------------------------------------------------------------------------------------
 
@@ -91,7 +103,7 @@ class LinearAutoregression(nn.Module):
             latents: Latents of the trials.
             inputs: Inputs of the trials.
             mask: Valid bins.
-            ridge: Weight of the squared coefficients.
+            ridge: Penalty of the squared coefficients.
         """
         latents = latents.to(self.noise)
         inputs = inputs.to(self.noise)
@@ -110,12 +122,13 @@ class LinearAutoregression(nn.Module):
         self.noise.copy_(_cholesky(moments.residual(coefficients, ridge)))
 
     def _set(self, coefficients: Tensor) -> None:
+        """Copy coefficients of all features (feature, latent) into the two parts of A."""
         n_past = len(self.recurrent)
         self.recurrent.copy_(coefficients[:n_past])
         self.driven.copy_(coefficients[n_past:].reshape(self.driven.shape))
 
     def _moments(self, latents: Tensor, inputs: Tensor, mask: Tensor) -> "_Moments":
-        """Return the moments of features and latents over the valid bins after the first."""
+        """Return the sums of products of features and latents, over all valid bins but the first of each trial."""
         moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
         hats = self.clock.weights(latents.shape[1]).to(latents)
         decay = self.get_buffer("decay")
@@ -130,12 +143,16 @@ class LinearAutoregression(nn.Module):
         return moments
 
     def _stabilise(self) -> None:
-        """Scale the slowest mean, and if need be all means, to the spectral radius `LARGEST_RADIUS` or below."""
+        """Scale a part of A down until the spectral radius is at most `LARGEST_RADIUS`.
+
+        The part is that of the slowest mean. If even a factor of 0 is not enough, it is that of all means. The largest
+        factor is found by bisection.
+        """
         n_latents = self.recurrent.shape[1]
         slowest = int(self.get_buffer("decay").argmax())
-        every = slice(None)
-        last = slice(slowest * n_latents, (slowest + 1) * n_latents)
-        for part in (last, every):
+        slowest_mean = slice(slowest * n_latents, (slowest + 1) * n_latents)
+        all_means = slice(None)
+        for part in (slowest_mean, all_means):
             low = 0.0
             high = 1.0
             full = self.recurrent.clone()
@@ -227,28 +244,36 @@ class _Moments:
         self.bins += len(x)
 
     def solve(self, ridge: float, *, fixed: Tensor | None = None) -> Tensor:
-        """Return the coefficients (feature, latent), the first of which may be fixed."""
+        """Return the coefficients (feature, latent) of the regression.
+
+        Args:
+            ridge: Penalty of the squared coefficients.
+            fixed: Coefficients of the first features, which are kept; the others are fitted given these. `None` fits
+                all.
+        """
         if fixed is None:
             return torch.linalg.solve(self._with_ridge(self.xx, ridge), self.xy)
         n = len(fixed)
-        rest = torch.linalg.solve(self._with_ridge(self.xx[n:, n:], ridge), self.xy[n:] - self.xx[n:, :n] @ fixed)
-        return torch.cat((fixed, rest))
+        unexplained = self.xy[n:] - self.xx[n:, :n] @ fixed
+        others = torch.linalg.solve(self._with_ridge(self.xx[n:, n:], ridge), unexplained)
+        return torch.cat((fixed, others))
 
     def residual(self, coefficients: Tensor, ridge: float) -> Tensor:
-        """Return the covariance of the residuals under these coefficients."""
+        """Return the covariance of the residuals y - C' x of coefficients C, fitted with this ridge."""
         explained = coefficients.T @ self.xy
         total = self.yy - explained - explained.T + coefficients.T @ self.xx @ coefficients
-        freedom = float(torch.linalg.solve(self._with_ridge(self.xx, ridge), self.xx).trace())
-        return total / max(1.0, self.bins - freedom)
+        n_effective = float(torch.linalg.solve(self._with_ridge(self.xx, ridge), self.xx).trace())
+        return total / max(1.0, self.bins - n_effective)
 
     def _with_ridge(self, moments: Tensor, ridge: float) -> Tensor:
+        """Return the matrix with the ridge added to its diagonal."""
         return moments + ridge * torch.eye(len(moments), dtype=moments.dtype, device=moments.device)
 
 
 def ridge_regression(
     features: Float[Tensor, "row feature"], targets: Float[Tensor, "row target"], ridge: float
 ) -> Float[Tensor, "feature target"]:
-    """Return the coefficients of a ridge regression, with weight `ridge` of their squares."""
+    """Return the coefficients of a ridge regression of targets on features, with penalty `ridge` of their squares."""
     penalty = ridge * torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
     return torch.linalg.solve(features.T @ features + penalty, features.T @ targets)
 
@@ -260,5 +285,5 @@ def _cholesky(covariance: Tensor) -> Tensor:
 
 
 def _with_one(inputs: Inputs) -> Float[Tensor, "trial one_and_input"]:
-    """Return [1; u]."""
+    """Return [1; u]: the inputs with a constant 1 in front."""
     return torch.cat((inputs.new_ones(len(inputs), 1), inputs), 1)

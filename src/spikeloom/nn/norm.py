@@ -1,17 +1,19 @@
-r"""Normalisation per bin over channels, and gated sums, each as one step with an explicit gradient.
+r"""Normalisation of each bin over its channels, and gated sums, each as one operation with an explicit gradient.
 
-:math:`\mathrm{norm}(x) = x\,r` with :math:`r = 1 / \sqrt{\overline{x^2} + \epsilon}`, the mean over the channels of one
-bin. It does not depend on other bins, so neither on padding nor on the future. (The released LDNS normalises each
-channel over the whole trial, so that every latent depends on padding and on the future: METHODS 2.8.)
+:math:`\mathrm{norm}(x) = x\,r` with :math:`r = 1 / \sqrt{\overline{x^2} + \epsilon}`, where the bar is the mean over
+the channels of one bin. A bin does not depend on other bins, and so neither on padding nor on the future. (The released
+LDNS normalises each channel over the complete trial, so that every latent depends on both: METHODS 2.8.)
 
-With y = x r and h = m (y (1 + s) + b), a gradient g of h (padding taken out: m g) gives
+The normalised y = x r is scaled, shifted and masked, h = m (y (1 + s) + b), with m = 0 in the padding. Let g be the
+gradient of h, set to 0 in the padding. Then the gradients of s, b and x are
 
 .. math:: \partial s = \sum g\,y, \qquad \partial b = \sum g, \qquad
           \partial x = r\,(g (1 + s) - y\,\overline{g\,y\,(1 + s)}),
 
-with sums over the bins (and over trials, if s and b are shared by all trials), and the mean over channels. Autograd
-would read main memory about fifteen times. Here a few trials at a time stay in the cache (`nn.portions`), which is
-twice as fast for large batches.
+with sums over the bins (and over trials, if s and b are shared by all trials), and the mean over channels.
+
+The gradients are written out because PyTorch's automatic differentiation would read main memory about fifteen times.
+Here a few trials at a time stay in the cache (`nn.portions`), which is twice as fast for large batches.
 """
 
 from typing import Any  # the types of torch have no `saved_tensors`, and refuse None in `save_for_backward`
@@ -24,11 +26,12 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from spikeloom.nn.portions import portions, working_type
 
 EPSILON = 1e-5
+"""Number that is added to the mean square, so that a bin of zeros is not divided by 0."""
 
 
 def rms_norm(x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
     """Divide the channels of each bin by their root mean square. A bin of zeros stays zero."""
-    return x * _size(x)
+    return x * _inverse_rms(x)
 
 
 def modulated_norm(
@@ -37,7 +40,10 @@ def modulated_norm(
     shift: Float[Tensor, "channel batch_or_one 1"],
     mask: Float[Tensor, "batch time"] | None = None,
 ) -> Float[Tensor, "channel batch time"]:
-    """Return m (norm(x) (1 + s) + b); under autocast in the precision of the next operator."""
+    """Return m (norm(x) (1 + s) + b), with scale s, shift b and mask m.
+
+    Under autocast the result has the precision in which the next operation is computed.
+    """
     return _ModulatedNorm.apply(x, scale, shift, mask, working_type(x))
 
 
@@ -46,44 +52,51 @@ def gated_sum(
     y: Float[Tensor, "channel batch time"],
     gate: Float[Tensor, "channel batch_or_one 1"],
 ) -> Float[Tensor, "channel batch time"]:
-    """Return x + g y in the precision of x, so that the residual stream is never rounded to half precision."""
+    """Return x + gate y in the precision of x, so that x is never rounded to half precision."""
     return _GatedSum.apply(x, y, gate)
 
 
 class _ModulatedNorm(torch.autograd.Function):
+    """The operation `modulated_norm` with its gradient; see the module for the formulas."""
+
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-        size = x.new_empty(x.shape[1:])
+        """Return h in this type, a few trials at a time."""
+        inverse = x.new_empty(x.shape[1:])  # r
         h = torch.empty_like(x, dtype=dtype)
         for rows in _trials(x):
-            size[rows] = _size(x[:, rows])
-            part = (x[:, rows] * size[rows]).mul_(1 + _of(scale, rows)).add_(_of(shift, rows))
+            inverse[rows] = _inverse_rms(x[:, rows])
+            part = (x[:, rows] * inverse[rows]).mul_(1 + _of(scale, rows)).add_(_of(shift, rows))
             h[:, rows] = part if mask is None else part.mul_(mask[rows])
-        ctx.save_for_backward(x, size, scale, mask)
+        ctx.save_for_backward(x, inverse, scale, mask)
         return h
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, size, scale, mask = ctx.saved_tensors
+        """Return the gradients of x, scale and shift; mask and type have none."""
+        x, inverse, scale, mask = ctx.saved_tensors
         dx = torch.empty_like(x)
         dscale = x.new_empty(*x.shape[:2], 1)
         dshift = x.new_empty(*x.shape[:2], 1)
         for rows in _trials(x):
             g = grad[:, rows].to(x.dtype) if mask is None else grad[:, rows] * mask[rows]
-            y = x[:, rows] * size[rows]
+            y = x[:, rows] * inverse[rows]
             factor = 1 + _of(scale, rows)
             dshift[:, rows] = g.sum(-1, keepdim=True)
             gy = g * y
             dscale[:, rows] = gy.sum(-1, keepdim=True)
-            along = gy.mul_(factor).mean(0)
-            torch.mul((g * factor).addcmul_(y, along, value=-1), size[rows], out=dx[:, rows])
+            mean_over_channels = gy.mul_(factor).mean(0)
+            torch.mul((g * factor).addcmul_(y, mean_over_channels, value=-1), inverse[rows], out=dx[:, rows])
         return dx, dscale.sum_to_size(scale.shape), dshift.sum_to_size(scale.shape), None, None
 
 
 class _GatedSum(torch.autograd.Function):
+    """The operation `gated_sum`, h = x + a y with gate a, and its gradients: g for x, a g for y, and sum g y for a."""
+
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
+        """Return x + a y, a few trials at a time."""
         ctx.save_for_backward(y, gate)
         total = torch.empty_like(x)
         for rows in _trials(x):
@@ -93,6 +106,7 @@ class _GatedSum(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the gradients of x, y and the gate."""
         y, gate = ctx.saved_tensors
         dy = torch.empty_like(y)
         dgate = grad.new_empty(*y.shape[:2], 1)
@@ -103,16 +117,17 @@ class _GatedSum(torch.autograd.Function):
         return grad, dy, dgate.sum_to_size(gate.shape)
 
 
-def _size(x: Tensor) -> Tensor:
-    """Return 1 / root mean square of each bin (batch, time)."""
+def _inverse_rms(x: Tensor) -> Tensor:
+    """Return r = 1 / root mean square over the channels of each bin (batch, time)."""
     return torch.rsqrt(x.square().mean(0) + EPSILON)
 
 
 def _trials(x: Tensor) -> list[slice]:
+    """Return slices of consecutive trials of x (channel, batch, time) that stay in the cache."""
     channels, trials, time = x.shape
     return portions(trials, channels * time, x.device)
 
 
 def _of(values: Tensor, rows: slice) -> Tensor:
-    """Return the columns of these trials, or the one column that all trials share."""
+    """Return the values (channel, batch, 1) of these trials, or the values (channel, 1, 1) that all trials share."""
     return values if values.shape[1] == 1 else values[:, rows]

@@ -1,10 +1,13 @@
-r"""The backbone for one vector per trial: residual blocks of small networks, modulated as those of `nn.stack`.
+r"""Networks that map one vector per trial: a stack of residual blocks, and the backbone of a denoiser made of it.
 
-.. math:: x \leftarrow x + g \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s) + b),
+Each block adds the output of a small network (MLP) to its input:
 
-with shift b, scale s and gate g learned, or linear in an embedding (level, condition); zero at the start, when the
-network is a linear map. Denoisers pass the vector as a sequence of length 1, so that the same diffusion code serves
-vectors and sequences.
+.. math:: x \leftarrow x + g \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s) + b).
+
+Shift b, scale s and gate g are the modulation of the block. They are either learned vectors or linear functions of an
+embedding of noise level and condition. All are zero before training, so each block begins as the identity.
+
+The diffusion code is written for sequences. Denoisers of vectors take a vector as a sequence of length 1.
 """
 
 from collections.abc import Callable
@@ -19,15 +22,15 @@ from spikeloom.nn.stack import LevelEmbedding
 
 
 class Perceptron(nn.Module):
-    """Linear map in, residual blocks, linear map out: (batch, channel) -> (batch, out).
+    """A linear map, residual blocks and another linear map: (batch, channel) -> (batch, out).
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        width: Channels inside.
-        blocks: Residual blocks.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        width: Number of channels of the blocks.
+        blocks: Number of residual blocks.
         embedding: Size of the embedding that modulates the blocks; 0 for learned modulation.
-        scale_out: Factor on the initial weights of the linear map out.
+        scale_out: Factor by which the initial weights of the last linear map are multiplied.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Perceptron(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch channel"], embedding: Float[Tensor, "batch embedding"] | None = None
     ) -> Float[Tensor, "batch out"]:
-        """Run the blocks, modulated by the embedding if they were built for one."""
+        """Return the output of the network. Pass an embedding if the network was built for one."""
         h = self.enter(x)
         for block in self.blocks:
             h = block(h, embedding)
@@ -67,6 +70,7 @@ class _Block(nn.Module):
             self.modulation = nn.Parameter(torch.zeros(3 * width))
 
     def forward(self, x: Tensor, embedding: Tensor | None) -> Tensor:
+        """Return the output of the block for x (batch, channel)."""
         if isinstance(self.modulation, nn.Parameter):
             values: Tensor = self.modulation
         else:
@@ -77,23 +81,27 @@ class _Block(nn.Module):
 
 
 class VectorBackbone(nn.Module):
-    r"""Backbone of a denoiser of vectors: (x, level, condition, mask) -> velocity, like x, (batch, 1, channel).
+    r"""Backbone of a denoiser of vectors: (x, level, condition, mask) -> velocity, with the axes of x.
 
-    Channels may have very different sd s, as principal components do. A network with one output scale would have errors
-    larger than the small channels. So the backbone starts from the exact velocity for independent Gaussian channels and
-    adds a correction f, scaled by the remaining uncertainty of each channel:
+    A noisy vector is :math:`x = a x_0 + \sigma \varepsilon`, with :math:`x_0` the clean vector and :math:`\varepsilon`
+    standard normal noise. The velocity, which the denoiser predicts, is :math:`v = a \varepsilon - \sigma x_0`.
+
+    Channels of :math:`x_0` may have very different standard deviations s, as principal components do. The errors of a
+    network whose outputs all have the same scale would be larger than the small channels. So the backbone starts from
+    the exact expected velocity of independent Gaussian channels. It adds a correction by the network f, which is scaled
+    by the remaining uncertainty of each channel and is near zero before training:
 
     .. math:: \hat v = \frac{a \sigma (1 - s^2)}{a^2 s^2 + \sigma^2} x
-              + \frac{s}{\sqrt{a^2 s^2 + \sigma^2}} f\left(\frac{x}{\sqrt{a^2 s^2 + \sigma^2}}\right),
+              + \frac{s}{\sqrt{a^2 s^2 + \sigma^2}} f\left(\frac{x}{\sqrt{a^2 s^2 + \sigma^2}}\right).
 
-    with f the network, near zero at the start. For s = 1 this is f alone.
+    For s = 1 this is f(x) alone, since :math:`a^2 + \sigma^2 = 1`.
 
     Args:
-        channels: Numbers in the vector.
-        schedule: Level (batch,) -> scales of signal a and noise sigma.
-        width: Channels inside.
-        blocks: Residual blocks.
-        vector: Size of a condition's vector; 0 without one.
+        channels: Size of the vector.
+        schedule: Function from levels (batch,) to the scales a of the signal and sigma of the noise.
+        width: Number of channels of the blocks.
+        blocks: Number of residual blocks.
+        vector: Size of the vector of a condition; 0 without a condition.
     """
 
     sd: Tensor  # sd of each channel over training trials
@@ -122,11 +130,12 @@ class VectorBackbone(nn.Module):
         condition: Condition | None = None,
         _mask: Tensor | None = None,
     ) -> Float[Tensor, "batch 1 channel"]:
-        """Return the velocity of x at the levels; a vector has no padding, so the mask is not used."""
+        """Return the velocity of x at these noise levels; a vector has no padding, so the mask is not used."""
         signal, noise = (scale[:, None] for scale in self.schedule(level))
-        spread = (signal**2 * self.sd**2 + noise**2).sqrt()
-        scaled = x[:, 0] / spread
+        noisy_sd = (signal**2 * self.sd**2 + noise**2).sqrt()  # sd of each channel of x
+        standardised = x[:, 0] / noisy_sd
         vector, _ = self.condition(condition, len(x))
         embedding = self.level(level)
-        left = self.network(scaled, embedding if vector is None else embedding + vector)
-        return (signal * noise * (1 - self.sd**2) / spread * scaled + self.sd / spread * left)[:, None]
+        correction = self.network(standardised, embedding if vector is None else embedding + vector)
+        gaussian = signal * noise * (1 - self.sd**2) / noisy_sd * standardised
+        return (gaussian + self.sd / noisy_sd * correction)[:, None]

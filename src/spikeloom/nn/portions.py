@@ -1,23 +1,29 @@
-"""Computation in portions that stay in the cache of a core.
+"""Computation in portions that stay in the cache of a processor core.
 
-For a CPU, reading a large tensor from main memory takes longer than most sums on it. So a chain of operations is
-completed on a few trials (or channels) before the next few: each number is read from memory once, not once per
-operation. An accelerator computes everything at once.
+Reading a large tensor from main memory takes a CPU longer than adding or multiplying its numbers. Therefore all
+operations of a chain are completed for a few trials (or channels) before the next few are read. Each number is then
+read from memory once instead of once per operation. A GPU computes everything at once.
 """
 
 import torch
 
 IN_CACHE = 2**18
-"""Numbers of one tensor in a portion: a megabyte in float32, half the cache of a present-day core."""
+"""Largest size of one tensor in a portion: a megabyte in float32, half the cache of a present-day core."""
 
 
 def portions(count: int, each: int, device: torch.device) -> list[slice]:
-    """Return slices of `count` items of `each` numbers, in order; a single slice on an accelerator."""
+    """Return slices that divide items into portions, in order.
+
+    Args:
+        count: Number of items, such as trials.
+        each: Number of entries of an item.
+        device: Device of the tensors. All items are in one slice unless it is a CPU.
+    """
     size = max(1, IN_CACHE // max(1, each)) if device.type == "cpu" else max(1, count)
     return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def working_type(x: torch.Tensor) -> torch.dtype:
-    """Return the type in which matrix products of x are computed: the type of autocast, or of x."""
+    """Return the type in which matrix products of x are computed: that of autocast if it is enabled, else that of x."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

@@ -1,7 +1,8 @@
 r"""Recurrent encoder: one vector for a complete trial of any length.
 
-A gated recurrent unit reads the bins forwards and another one backwards; their last states, joined, go through a linear
-map. Each direction ends at the last (or first) valid bin of the trial, so padding changes nothing.
+One gated recurrent network reads the bins forwards and another one reads them backwards. The last states of both are
+joined and mapped linearly to the vector. The forward network stops at the last valid bin, and the backward network
+starts there, so padding has no effect.
 """
 
 import torch
@@ -14,9 +15,9 @@ class TrialEncoder(nn.Module):
     """Encoder from activity (batch, time, channel) to one vector per trial (batch, code).
 
     Args:
-        channels: Channels per bin.
-        n_codes: Numbers in the vector.
-        width: Units of each direction.
+        channels: Number of channels per bin.
+        n_codes: Size of the vector.
+        width: Number of units of each direction.
     """
 
     def __init__(self, channels: int, n_codes: int, *, width: int) -> None:
@@ -27,13 +28,13 @@ class TrialEncoder(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch code"]:
-        """Return one vector per trial; valid bins, where the mask is True, come first."""
+        """Return one vector per trial. The mask is True in valid bins, which come first; `None` if all are valid."""
         return self.leave(self.read(x, mask))
 
     def read(
         self, x: Float[Tensor, "batch time channel"], mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, "batch twice"]:
-        """Return the last states of both directions, joined; `leave` maps them to the vector."""
+        """Return the last states of both directions, joined. The linear map `leave` turns them into the vector."""
         if mask is None or bool(mask.all()):
             _, last = self.units(x)
         else:

@@ -1,22 +1,24 @@
-r"""S4D: a diagonal linear state space per channel, computed as a convolution or step by step.
+r"""S4D: a linear layer along time with one diagonal state space per channel, computed by convolution or bin by bin.
 
-Channel h has N complex modes with :math:`\dot x_n = A_n x_n + B_n u`, :math:`y = 2\,\mathrm{Re} \sum_n C_n x_n + D u`,
-one of each conjugate pair. The bilinear rule with step :math:`\delta` gives
+Each channel has N complex modes x. They receive the input u of the channel and give its output y:
+:math:`\dot x_n = A_n x_n + B_n u`, :math:`y = 2\,\mathrm{Re} \sum_n C_n x_n + D u`. Modes come in conjugate pairs, and
+only one of each pair is computed. In discrete time, by the bilinear rule with step :math:`\delta`, the output is a
+convolution of the input with a kernel K:
 
 .. math:: \bar A_n = \frac{1 + \delta A_n / 2}{1 - \delta A_n / 2}, \qquad
           \bar B_n = \frac{\delta B_n}{1 - \delta A_n / 2}, \qquad
           K_l = 2\,\mathrm{Re} \sum_n C_n \bar A_n^l \bar B_n, \qquad y = K * u + D u .
 
-The kernel is built in real arithmetic: with :math:`l = 16 j + i` it is a matrix product over the modes of
-:math:`C \bar B \bar A^i` and :math:`\bar A^{16 j}`, so a kernel of L lags needs L/16 powers instead of L, and any
-length follows from the parameters alone. A bidirectional layer has a second kernel for the future: the past one has
-the lags >= 0, the future one the lags >= 1, so no bin is counted twice.
+**Kernel.** A lag l is written as :math:`l = 16 j + i`. Then the kernel is a matrix product over the modes of
+:math:`C \bar B \bar A^i` (16 columns) and :math:`\bar A^{16 j}` (L / 16 rows for L lags). So few powers of
+:math:`\bar A` are computed, and a kernel of any length follows from the same parameters. A bidirectional layer has a
+second kernel for later bins. The first kernel has the lags >= 0 and the second the lags >= 1, so no bin counts twice.
 
-Inside the stack activations are (channel, batch, time): the channel mixing is then one matrix product and the
-convolution runs along the contiguous axis, both without a transposition.
+**Axes.** Activations are (channel, batch, time). A linear map of the channels is then one matrix product, and the
+convolution runs along the contiguous axis; neither needs a transposition.
 
-Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). The rank-1 term of S4 is left out; B is the HiPPO-LegS vector, absorbed
-in C.
+Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). The rank-1 term of S4 is left out. B is the vector of HiPPO-LegS
+(`legs`); it is not a parameter, because only the product C B matters.
 """
 
 import abc
@@ -37,7 +39,7 @@ from torch.nn import functional
 from spikeloom.nn.portions import portions, working_type
 
 LONGEST_MATRIX = 320
-"""Bins up to which a Toeplitz matrix product beats the FFT (benchmarks/speed.py)."""
+"""Number of bins up to which a product with a Toeplitz matrix is faster than the FFT (benchmarks/speed.py)."""
 
 LARGEST_KEPT = 2**24
 """Largest size of the Toeplitz matrices of a layer that are cached outside of training: 64 MB in float32."""
@@ -46,30 +48,34 @@ _STRIDE = 16
 
 
 def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return eigenvalues and input weights of the normal part of HiPPO-LegS, complex (modes,), one per conjugate pair.
+    r"""Return the initial modes: eigenvalues and input weights of the HiPPO-LegS state space, without its rank-1 term.
 
-    :math:`A_{nk} = -\sqrt{(2n+1)(2k+1)}` for n > k, :math:`-(n+1)` on the diagonal, 0 above; :math:`B_n = \sqrt{2n+1}`;
-    :math:`A + PP^\top` with :math:`P_n = \sqrt{n + 1/2}` is normal: all its eigenvalues have real part -1/2.
+    HiPPO-LegS has :math:`A_{nk} = -\sqrt{(2n+1)(2k+1)}` for n > k, :math:`-(n+1)` on the diagonal, 0 above it, and
+    :math:`B_n = \sqrt{2n+1}`. The matrix :math:`A + PP^\top` with :math:`P_n = \sqrt{n + 1/2}` is normal, so it can be
+    diagonalised by a unitary matrix, and all its eigenvalues have the real part -1/2.
+
+    Returns:
+        Eigenvalues and input weights in the basis of the eigenvectors, both complex (modes,), one per conjugate pair.
     """
     n = np.arange(2 * modes)
-    root = np.sqrt(2 * n + 1)
-    normal = -np.tril(np.outer(root, root), -1) - np.diag(n + 1.0)
+    input_weights = np.sqrt(2 * n + 1)  # B
+    normal = -np.tril(np.outer(input_weights, input_weights), -1) - np.diag(n + 1.0)
     normal = normal + np.outer(np.sqrt(n + 0.5), np.sqrt(n + 0.5))
     imaginary, vectors = np.linalg.eigh(-1j * (normal + 0.5 * np.eye(2 * modes)))
     keep = imaginary > 0
-    return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ root
+    return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ input_weights
 
 
 @dataclass(frozen=True)
 class _Built:
-    """A kernel, its length, and copies of the parameters that it was built from."""
+    """A kernel, its length, and copies of the parameters from which it was built."""
 
     kernel: Tensor
     length: int
     parameters: tuple[Tensor, ...]
 
     def holds(self, length: int, parameters: Sequence[Tensor]) -> bool:
-        """Return whether the kernel has this length and the parameters have not changed."""
+        """Return True if the kernel has this length and the parameters have not changed."""
         return self.length == length and all(
             before.device == now.device and before.dtype == now.dtype and torch.equal(before, now)
             for before, now in zip(self.parameters, parameters, strict=True)
@@ -77,18 +83,18 @@ class _Built:
 
 
 KernelCache = dict[tuple["S4D", str], tuple[object, Tensor]]
-"""Cache of tensors: (layer, name) -> (length or type, tensor that was built for it)."""
+"""Cache of tensors that depend on parameters only: (layer, name) -> (length or type, tensor that was built for it)."""
 
 _CACHE: ContextVar[KernelCache | None] = ContextVar("kernel cache", default=None)
 
 
 @contextlib.contextmanager
 def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
-    """Return a context in which each S4D layer builds its kernel once, where no gradients are computed.
+    """Return a context in which each S4D layer builds its kernel only once, as long as no gradients are computed.
 
-    A kernel depends on the parameters only, so a sampling run needs it once. Parameters must not change within the
-    context. Each layer also remembers its last kernel, and compares its parameters before it takes that kernel again:
-    once in a context, and at each call outside of every context.
+    A kernel depends on the parameters only, so a sampling run needs to build it once. Parameters must not change within
+    the context. Each layer also remembers the kernel of its last run, and uses it again in the next context if a
+    comparison shows that its parameters have not changed.
 
     Args:
         cache: Kernels of earlier contexts of the same run. `None` uses those of the surrounding context, if any.
@@ -104,7 +110,7 @@ def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
 
 
 class StateSpace(abc.ABC):
-    """Layer with parameters that set time constants, which are trained without weight decay and in small steps."""
+    """Layer with parameters that set time constants. These are trained without weight decay and in small steps."""
 
     @abc.abstractmethod
     def time_constants(self) -> list[nn.Parameter]:
@@ -112,13 +118,13 @@ class StateSpace(abc.ABC):
 
 
 class S4D(nn.Module, StateSpace):
-    """Convolution along time with a learned kernel of any length, (channel, batch, time) -> same.
+    """Convolution along time with a learned kernel of any length; input and output are (channel, batch, time).
 
     Args:
-        channels: Independent state spaces, one per channel.
-        modes: Complex modes of each channel, half the state size.
-        bidirectional: Whether a second kernel reads the future; without it the layer is causal.
-        step_range: Smallest and largest initial step of the discretisation, drawn log-uniformly.
+        channels: Number of channels; each has a state space of its own.
+        modes: Number of complex modes of each channel, half the size of the state.
+        bidirectional: True for a second kernel that reads later bins. Otherwise the layer is causal.
+        step_range: Smallest and largest initial step delta. Initial steps are drawn log-uniformly between them.
     """
 
     def __init__(
@@ -136,9 +142,9 @@ class S4D(nn.Module, StateSpace):
         self.log_decay = nn.Parameter(torch.full((channels, modes), math.log(0.5)))  # Re A = -exp(log_decay)
         self.frequency = nn.Parameter(torch.from_numpy(poles.imag).float().repeat(channels, 1))  # Im A
         directions = 2 if bidirectional else 1
-        mix = torch.randn(directions, channels, modes, 2) / math.sqrt(2)
-        turned = torch.view_as_complex(mix) * torch.from_numpy(weights).to(torch.complex64)
-        self.output = nn.Parameter(torch.view_as_real(turned).contiguous())  # C B as real pairs
+        output_weights = torch.randn(directions, channels, modes, 2) / math.sqrt(2)  # C
+        products = torch.view_as_complex(output_weights) * torch.from_numpy(weights).to(torch.complex64)
+        self.output = nn.Parameter(torch.view_as_real(products).contiguous())  # C B as pairs of real numbers
         self.skip = nn.Parameter(torch.randn(channels))  # D
         self.bidirectional = bidirectional
         self._built: _Built | None = None
@@ -148,7 +154,7 @@ class S4D(nn.Module, StateSpace):
         return [self.log_step, self.log_decay, self.frequency]
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
-        """Compute the convolution y = K * u + D u, by matrix product for short trials and by FFT for long ones."""
+        """Return the convolution K * u + D u, by matrix product for short trials and by FFT for long ones."""
         time = x.shape[-1]
         if time > LONGEST_MATRIX:
             return _by_fft(x, self.kernel(time))
@@ -160,15 +166,21 @@ class S4D(nn.Module, StateSpace):
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
         """Return the kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
-        It depends on parameters only. Without gradients and within `keep_kernels` it is built once for each length, and
-        the next run takes the same kernel if length and parameters are the same.
+        Without gradients and within `keep_kernels` it is built once for each length, and the next run uses the same
+        kernel if length and parameters are the same.
         """
         if torch.is_grad_enabled():
             return self._kernel(length)
         return self._kept("kernel", length, lambda: self._kernel_of_last_run(length))
 
     def _kept(self, name: str, kind: object, build: Callable[[], Tensor]) -> Tensor:
-        """Return the cached tensor if its kind is the same, or build it."""
+        """Return the cached tensor of this name, or build it if there is none of this kind.
+
+        Args:
+            name: Name of the tensor within the layer.
+            kind: Length or type for which the tensor is built.
+            build: Function that builds it.
+        """
         cache = _CACHE.get()
         if cache is None:
             return build()
@@ -180,28 +192,32 @@ class S4D(nn.Module, StateSpace):
     def _kernel_of_last_run(self, length: int) -> Tensor:
         """Return the kernel of the last run if length and parameters are the same, or build it."""
         parameters = [value.detach() for value in self.parameters(recurse=False)]
-        built = self._built  # one reading: another thread may replace it
+        built = self._built  # read once, because another thread may replace it
         if built is None or not built.holds(length, parameters):
             built = self._built = _Built(self._kernel(length), length, tuple(value.clone() for value in parameters))
         return built.kernel
 
     def _kernel(self, length: int) -> Tensor:
+        r"""Build the kernel; see `kernel`. Lags are written as l = 16 j + i, with a matrix for i and one for j.
+
+        All numbers are real. With :math:`\bar A = e^{a + \mathrm{i} b}`, the powers are
+        :math:`\bar A^l = e^{a l} (\cos b l + \mathrm{i} \sin b l)`.
+        """
         with torch.autocast(self.skip.device.type, enabled=False):  # half precision is too coarse for slow modes
             log_size, angle, re, im = self._modes()
-            near = torch.arange(_STRIDE, device=angle.device)
-            far = _STRIDE * torch.arange(-(-(length + 1) // _STRIDE), device=angle.device)
-            size = (log_size[..., None] * near).exp()
-            turn = angle[..., None] * near
+            near_lags = torch.arange(_STRIDE, device=angle.device)  # i
+            far_lags = _STRIDE * torch.arange(-(-(length + 1) // _STRIDE), device=angle.device)  # 16 j
+            size = (log_size[..., None] * near_lags).exp()
+            turn = angle[..., None] * near_lags
             cos = size * turn.cos()
             sin = size * turn.sin()
-            # (direction, channel, 2 modes, near): real and imaginary part of C B A^i
-            first = torch.cat(
-                (re[..., None] * cos - im[..., None] * sin, re[..., None] * sin + im[..., None] * cos), -2
-            )
-            size = (log_size[..., None] * far).exp()
-            turn = angle[..., None] * far
-            second = torch.cat((size * turn.cos(), -size * turn.sin()), -2)  # (channel, 2 modes, far)
-            kernel = 2 * (second.transpose(-1, -2) @ first).flatten(-2)  # (direction, channel, lag)
+            real = re[..., None] * cos - im[..., None] * sin
+            imaginary = re[..., None] * sin + im[..., None] * cos
+            near = torch.cat((real, imaginary), -2)  # C B A^i (direction, channel, 2 modes, i)
+            size = (log_size[..., None] * far_lags).exp()
+            turn = angle[..., None] * far_lags
+            far = torch.cat((size * turn.cos(), -size * turn.sin()), -2)  # A^(16 j) (channel, 2 modes, j)
+            kernel = 2 * (far.transpose(-1, -2) @ near).flatten(-2)  # (direction, channel, lag)
             past = torch.cat((kernel[0, :, :1] + self.skip[:, None], kernel[0, :, 1:length]), -1)
             if self.bidirectional:
                 return torch.cat((kernel[1, :, 1:length].flip(-1), past), -1)
@@ -213,10 +229,10 @@ class S4D(nn.Module, StateSpace):
         # z = step A / 2 = a + ib
         a = -0.5 * step * self.log_decay.exp()
         b = 0.5 * step * self.frequency
-        below = (1 - a) ** 2 + b**2  # |1 - z|^2
-        log_size = 0.5 * torch.log1p(4 * a / below)
+        denominator = (1 - a) ** 2 + b**2  # |1 - z|^2
+        log_size = 0.5 * torch.log1p(4 * a / denominator)  # A_bar = (1 + z) / (1 - z)
         angle = torch.atan2(b, 1 + a) + torch.atan2(b, 1 - a)
-        scale = step / below  # B_bar = step / (1 - z), times C B
+        scale = step / denominator  # C B_bar = C B step / (1 - z)
         c_re, c_im = self.output.unbind(-1)
         return log_size, angle, scale * (c_re * (1 - a) - c_im * b), scale * (c_im * (1 - a) + c_re * b)
 
@@ -229,7 +245,15 @@ class S4D(nn.Module, StateSpace):
     def step(
         self, x: Float[Tensor, "channel batch"], state: Float[Tensor, "channel batch mode two"]
     ) -> tuple[Float[Tensor, "channel batch"], Float[Tensor, "channel batch mode two"]]:
-        """Return the output of one more bin and the state after it, as the convolution has them; causal layers only."""
+        """Return the output of one more bin, the same as that of the convolution, and the state after this bin.
+
+        Args:
+            x: Input of the bin.
+            state: Real and imaginary part of each mode before the bin.
+
+        Raises:
+            ValueError: if the layer is bidirectional.
+        """
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the future and cannot run bin by bin")
         log_size, angle, re, im = (mode[0] if mode.dim() == 3 else mode for mode in self._modes())
@@ -244,11 +268,12 @@ class S4D(nn.Module, StateSpace):
 
 
 class _ByMatrix(torch.autograd.Function):
-    r"""The convolution as a matrix product, for a few channels at a time.
+    r"""The convolution of x with a kernel k as a matrix product, with its gradient, for a few channels at a time.
 
-    With :math:`M_{st} = k_{t-s}`: y = x M. Given a gradient g of y, :math:`\partial x = g M^\top`, where the transpose
-    is the Toeplitz matrix of the reversed kernel, and :math:`\partial k_l` is the sum of :math:`x^\top g` over the
-    diagonal t - s = l. The matrices are as large as the activations, so they are built again for each portion.
+    The output is y = x M with the Toeplitz matrix :math:`M_{st} = k_{t-s}`. Let g be the gradient of y. Then the
+    gradient of x is :math:`g M^\top`, and :math:`M^\top` is the Toeplitz matrix of the reversed kernel. The gradient of
+    :math:`k_l` is the sum of :math:`x^\top g` over the diagonal t - s = l. The matrices are as large as the
+    activations, so only those of a few channels exist at any time.
     """
 
     @staticmethod
@@ -270,14 +295,16 @@ class _ByMatrix(torch.autograd.Function):
         reverse = kernel.flip(-1)
         time = x.shape[-1]
         parts = _channels(x)
-        flat = kernel.new_zeros(len(x[parts[0]]), time * (2 * time + 1))
-        rows = flat[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # the other columns stay zero
+        # Sums over diagonals: x' g is written into rows of 2 T numbers and read in rows of 2 T + 1. Each row then
+        # begins one number later, so the diagonals have become columns.
+        memory = kernel.new_zeros(len(x[parts[0]]), time * (2 * time + 1))
+        products = memory[:, : 2 * time * time].unflatten(1, (time, 2 * time))[..., :time]  # other columns stay zero
         for part in parts:
             torch.bmm(grad[part], _toeplitz(reverse[part].to(x.dtype)), out=dx[part])
-            few = len(kernel[part])
-            rows[:few] = x[part].mT @ grad[part]
-            lags = flat[:few].view(few, time, 2 * time + 1).sum(1)  # rows longer by one turn diagonals into columns
-            dkernel[part] = torch.cat((lags[:, time + 2 :], lags[:, :time]), 1)
+            n_channels = len(kernel[part])
+            products[:n_channels] = x[part].mT @ grad[part]
+            lag_sums = memory[:n_channels].view(n_channels, time, 2 * time + 1).sum(1)
+            dkernel[part] = torch.cat((lag_sums[:, time + 2 :], lag_sums[:, :time]), 1)
         return dx, dkernel
 
 
@@ -287,23 +314,31 @@ def _toeplitz(kernel: Tensor) -> Tensor:
 
 
 def _channels(x: Tensor) -> list[slice]:
+    """Return slices of channels of x (channel, batch, time) whose Toeplitz matrices stay in the cache."""
     channels, _, time = x.shape
     return portions(channels, time * time, x.device)
 
 
 def _by_fft(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return the convolution of x (channel, batch, T) with kernels (channel, 2T - 1) by FFT, in float32.
+
+    The FFT computes a circular convolution. Wrapped values only reach its first T - 1 bins, which are cut off.
+    """
     time = x.shape[-1]
-    size = _fast_size(2 * time - 1)  # the circular wrap reaches bins below time - 1 only, which are cut off
+    size = _fast_size(2 * time - 1)
     with torch.autocast(x.device.type, enabled=False):  # half-precision FFTs need powers of two
-        y = torch.fft.irfft(torch.fft.rfft(x.float(), n=size) * torch.fft.rfft(kernel.float(), n=size)[:, None], n=size)
+        spectrum = torch.fft.rfft(x.float(), n=size) * torch.fft.rfft(kernel.float(), n=size)[:, None]
+        y = torch.fft.irfft(spectrum, n=size)
     return y[..., time - 1 : 2 * time - 1]
 
 
 def _fast_size(size: int) -> int:
     """Return the smallest 2^a 3^b 5^c >= size; FFTs of such lengths are fast."""
-    best = 1 << (size - 1).bit_length()
+    smallest = 1 << (size - 1).bit_length()  # a power of two
     for five in (1, 5, 25):
         for three in (1, 3, 9, 27):
             odd = five * three
-            best = min(best, odd << max(0, (-(-size // odd) - 1).bit_length()))
-    return best
+            quotient = -(-size // odd)  # rounded up
+            power_of_two = max(0, (quotient - 1).bit_length())
+            smallest = min(smallest, odd << power_of_two)
+    return smallest

@@ -1,13 +1,15 @@
-r"""The residual backbone: state-space layers along time alternate with small networks along channels.
+r"""The residual network of encoders and denoisers: layers along time alternate with small networks along channels.
 
-A block with modulation (shift, scale, gate) x 2 computes
+A block consists of two parts. The first mixes bins by a state-space layer (S4D, `nn.ssm`), the second mixes channels by
+a small network (MLP):
 
 .. math:: x \leftarrow x + g_1 \, \mathrm{GELU}(\mathrm{S4D}(m \cdot (\mathrm{norm}(x)(1 + s_1) + b_1))), \qquad
-          x \leftarrow x + g_2 \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s_2) + b_2),
+          x \leftarrow x + g_2 \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s_2) + b_2).
 
-with the mask m in front of the only operator that mixes bins. In an encoder the six modulations are learned vectors. In
-a denoiser they are linear functions of an embedding (level, condition), zero at the start, so that each block begins as
-the identity.
+The mask m is 0 in the padding and stands before the state-space layer, the only one that mixes bins. So padding has no
+effect on valid bins. Shifts b, scales s and gates g are the six modulations of a block. In an encoder they are learned
+vectors. In a denoiser they are linear functions of an embedding of noise level and condition. These are zero before
+training, so each block begins as the identity.
 
 Inputs and outputs are (batch, time, channel); inside, activations are (channel, batch, time), see `nn.ssm`.
 Source: LDNS (Kapoor, Schulz et al. 2024); modulation as in diffusion transformers (adaptive norm, zero gates).
@@ -26,12 +28,15 @@ from spikeloom.nn.ssm import S4D
 
 
 class GroupedLinear(nn.Module):
-    """Linear map per bin in which each group of outputs reads one group of inputs only.
+    """Linear map of each bin in which each group of outputs reads one group of inputs only.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
         groups: Number of groups; must divide both. 1 is an ordinary linear map.
+
+    Raises:
+        ValueError: if the number of groups does not divide both.
     """
 
     def __init__(self, inputs: int, outputs: int, *, groups: int = 1) -> None:
@@ -43,10 +48,10 @@ class GroupedLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "out batch time"]:
-        """Map channels in every bin, (channel, batch, time) -> (out, batch, time)."""
+        """Return the output channels of every bin, in the precision of the input."""
         groups, _, inputs = self.weight.shape
-        y = torch.bmm(self.weight, x.reshape(groups, inputs, -1)).to(x.dtype)  # autocast: half precision in, half out
-        # in place on the product: with a view of it, autograd would copy the gradient three times
+        y = torch.bmm(self.weight, x.reshape(groups, inputs, -1)).to(x.dtype)
+        # The bias is added in place before the view. After it, autograd would copy the gradient three times.
         return y.add_(self.bias.to(x.dtype).view(groups, -1, 1)).view(-1, *x.shape[1:])
 
 
@@ -54,8 +59,8 @@ class Block(nn.Module):
     """One residual block; see the module for the formula.
 
     Args:
-        width: Channels.
-        bidirectional: Whether the state-space layer reads the future too.
+        width: Number of channels.
+        bidirectional: True if the state-space layer also reads later bins.
         embedding: Size of the embedding that modulates the block; 0 for learned modulation.
     """
 
@@ -69,16 +74,29 @@ class Block(nn.Module):
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)
         else:
-            self.modulation = nn.Parameter(torch.cat((torch.zeros(4 * width), torch.ones(2 * width))))
+            shifts_and_scales = torch.zeros(4 * width)
+            gates = torch.ones(2 * width)
+            self.modulation = nn.Parameter(torch.cat((shifts_and_scales, gates)))
 
     def forward(self, x: Tensor, mask: Tensor | None, embedding: Tensor | None) -> Tensor:
-        """Apply the block to x (channel, batch, time); mask (batch, time) of 0 and 1, embedding (batch, embedding)."""
+        """Return the output of the block.
+
+        Args:
+            x: Activations (channel, batch, time).
+            mask: 1 in valid bins and 0 in the padding (batch, time). `None` means that all bins are valid.
+            embedding: Embedding (batch, embedding), if the block was built for one.
+        """
         shift, shift2, scale, scale2, gate, gate2 = self._modulation(embedding)
-        x = gated_sum(x, functional.gelu(self.ssm(modulated_norm(x, scale, shift, mask))), gate)
-        return gated_sum(x, self.down(functional.gelu(self.up(modulated_norm(x, scale2, shift2)))), gate2)
+        over_time = self.ssm(modulated_norm(x, scale, shift, mask))
+        x = gated_sum(x, functional.gelu(over_time), gate)
+        over_channels = self.down(functional.gelu(self.up(modulated_norm(x, scale2, shift2))))
+        return gated_sum(x, over_channels, gate2)
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the output of one more bin (channel, batch) and the next state; causal, without embedding."""
+        """Return the output of one more bin (channel, batch) and the next state of the state-space layer.
+
+        Only causal blocks without an embedding can run bin by bin.
+        """
         shift, shift2, scale, scale2, gate, gate2 = (part[..., 0] for part in self._modulation(None))
         y, state = self.ssm.step(rms_norm(x[..., None])[..., 0] * (1 + scale) + shift, state)
         x = x + functional.gelu(y) * gate
@@ -86,7 +104,7 @@ class Block(nn.Module):
         return x + self.down(functional.gelu(self.up(h)))[..., 0] * gate2, state
 
     def _modulation(self, embedding: Tensor | None) -> tuple[Tensor, ...]:
-        """Return the six modulations, each (channel, batch or 1, 1)."""
+        """Return two shifts, two scales and two gates, each (channel, batch or 1, 1)."""
         if isinstance(self.modulation, nn.Parameter):
             return self.modulation.view(6, -1, 1, 1).unbind(0)
         assert embedding is not None  # the stack was built with an embedding
@@ -95,20 +113,20 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """Linear map in, residual blocks, linear map out: (batch, time, channel) -> (batch, time, out).
+    """A linear map, residual blocks and another linear map: (batch, time, channel) -> (batch, time, out).
 
     Outputs of valid bins do not depend on the content or the amount of padding. With `bidirectional=False` they do not
     depend on later bins.
 
     Args:
-        inputs: Channels in.
-        outputs: Channels out.
-        width: Channels inside.
-        blocks: Residual blocks.
-        bidirectional: Whether the state-space layers read the future too.
-        embedding: Size of the embedding that modulates the blocks; 0 without modulation.
-        groups_in: Groups of the linear map in; each group of outputs reads one group of inputs only.
-        groups_out: Groups of the linear map out.
+        inputs: Number of input channels.
+        outputs: Number of output channels.
+        width: Number of channels of the blocks.
+        blocks: Number of residual blocks.
+        bidirectional: True if the state-space layers also read later bins.
+        embedding: Size of the embedding that modulates the blocks; 0 for learned modulation.
+        groups_in: Number of groups of the first linear map; see `GroupedLinear`.
+        groups_out: Number of groups of the last linear map.
     """
 
     def __init__(
@@ -138,17 +156,24 @@ class Stack(nn.Module):
         embedding: Float[Tensor, "batch embedding"] | None = None,
         added: Float[Tensor, "batch time_or_one width"] | None = None,
     ) -> Float[Tensor, "batch time out"]:
-        """Run the stack; `added` is added to the activations after the linear map in."""
+        """Return the output of the stack.
+
+        Args:
+            x: Input.
+            mask: True in valid bins. `None` means that all are valid.
+            embedding: Embedding that modulates the blocks, if the stack was built for one.
+            added: Term that is added to the activations after the first linear map, such as an embedded condition.
+        """
         h = self.enter(x.permute(2, 0, 1))
         if added is not None:
             h = h + added.permute(2, 0, 1)
-        keep = None if mask is None else mask.to(h.dtype)
+        valid = None if mask is None else mask.to(h.dtype)
         for block in self.blocks:
-            h = block(h, keep, embedding)
+            h = block(h, valid, embedding)
         return self.leave(h).permute(1, 2, 0)
 
     def residual_blocks(self) -> list[Block]:
-        """Return the blocks in their order."""
+        """Return the blocks in their order, with their type."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
     # --- the same stack, one bin at a time -----------------------------------------------------------------------
@@ -158,20 +183,26 @@ class Stack(nn.Module):
         return [block.ssm.start(batch) for block in self.residual_blocks()]
 
     def step(self, x: Float[Tensor, "batch channel"], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Return the output (batch, out) of one more bin and the next states; causal stacks without embedding only."""
+        """Return the output (batch, out) of one more bin and the states of the blocks after it.
+
+        Only causal stacks without an embedding can run bin by bin.
+        """
         h = self.enter(x.T[..., None])[..., 0]
-        after = []
+        next_states = []
         for block, state in zip(self.residual_blocks(), states, strict=True):
-            h, state = block.step(h, state)
-            after.append(state)
-        return self.leave(h[..., None])[..., 0].T, after
+            h, next_state = block.step(h, state)
+            next_states.append(next_state)
+        return self.leave(h[..., None])[..., 0].T, next_states
 
 
 class LevelEmbedding(nn.Module):
-    """Embedding of a noise level in [0, 1]: sinusoids of 1000 x level with periods up to 10,000, then a small network.
+    """Embedding of a noise level in [0, 1] as a vector.
+
+    The level times 1000 is the argument of 128 pairs of sinusoids, whose frequencies fall geometrically from 1 to
+    almost 1 / 10,000. A small network maps their values to the embedding.
 
     Args:
-        size: Numbers in the embedding.
+        size: Size of the embedding.
     """
 
     frequency: Tensor
@@ -182,24 +213,24 @@ class LevelEmbedding(nn.Module):
         self.register_buffer("frequency", torch.exp(-math.log(10_000) * torch.arange(128) / 128), persistent=False)
 
     def forward(self, level: Float[Tensor, " batch"]) -> Float[Tensor, "batch size"]:
-        """Return the embedding (batch, size) of levels (batch,)."""
+        """Return the embedding of each level."""
         angle = 1000 * level[:, None].float() * self.frequency
         return self.network(torch.cat((angle.cos(), angle.sin()), -1))
 
 
 class Backbone(nn.Module):
-    """Stack with the signature of a denoiser's backbone: (x, level, condition, mask) -> like x.
+    """Backbone of a denoiser, made of a `Stack`: (x, level, condition, mask) -> output with the axes of x.
 
     Args:
-        channels: Channels of the diffused signal.
-        width: Channels inside.
-        blocks: Residual blocks.
-        bidirectional: Whether the state-space layers read the future too.
-        vector: Size of a condition's vector; 0 without one.
-        sequence: Size of a condition's sequence; 0 without one.
-        grouped: In the linear maps in and out, give each diffused channel a separate group of inner channels, if the
-            width is a multiple of the channels.
-        scale_out: Factor on the initial weights of the linear map out.
+        channels: Number of channels of the diffused signal.
+        width: Number of channels of the blocks.
+        blocks: Number of residual blocks.
+        bidirectional: True if the state-space layers also read later bins.
+        vector: Size of the vector of a condition; 0 if it has none.
+        sequence: Size of the sequence of a condition in each bin; 0 if it has none.
+        grouped: True to connect each channel of the signal, in the first and last linear map, to its own group of
+            channels of the blocks. It has no effect if `width` is not a multiple of `channels`.
+        scale_out: Factor by which the initial weights of the last linear map are multiplied.
     """
 
     def __init__(
@@ -236,7 +267,14 @@ class Backbone(nn.Module):
     def forward(
         self, x: Tensor, level: Tensor, condition: Condition | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Return the network output for x (batch, time, channel) at the levels (batch,)."""
+        """Return the output of the network.
+
+        Args:
+            x: Noisy signal (batch, time, channel).
+            level: Noise level of each trial (batch,), in [0, 1].
+            condition: Condition of the trials.
+            mask: True in valid bins (batch, time).
+        """
         vector, sequence = self.condition(condition, len(x))
         embedding = self.level(level)
         return self.stack(x, mask, embedding=embedding if vector is None else embedding + vector, added=sequence)

@@ -1,12 +1,15 @@
 r"""Process long trials in windows of the length on which a network was trained.
 
 The kernels of state-space layers extend to any lag, but training determines them only at lags shorter than the training
-trials. Longer lags change the output in ways that training did not control, and statistics drift: on the Lorenz system
-the agreement of pairwise correlations in samples 16 times as long fell from r = 0.999 to 0.6. In windows it stays above
-0.99. So a longer trial is read in windows that overlap by half, and the outputs are blended with triangular weights,
-:math:`y_t = \sum_k w_{t - s_k} y^{(k)}_{t - s_k} / \sum_k w_{t - s_k}`, s_k the start of window k. Inside a window the
-network reads only lags on which it was trained, and neighbours agree because they share half of their bins. The windows
-of a trial depend on its length only, so a trial is the same in any batch.
+trials. At longer lags their values are arbitrary, and the statistics of the output drift: on the Lorenz system the
+agreement of pairwise correlations in samples 16 times as long fell from r = 0.999 to 0.6. In windows it stays above
+0.99.
+
+So a longer trial is processed in windows that overlap by half, and the outputs :math:`y^{(k)}` of the windows are
+averaged with triangular weights w: with :math:`s_k` the first bin of window k,
+:math:`y_t = \sum_k w_{t - s_k} y^{(k)}_{t - s_k} / \sum_k w_{t - s_k}`. Inside a window the network uses only lags on
+which it was trained. The outputs of neighbouring windows agree because the windows share half of their bins. The
+windows of a trial depend on its length only, so a trial is the same in any batch.
 """
 
 from collections.abc import Callable
@@ -20,14 +23,14 @@ from spikeloom.nn.condition import Condition
 
 
 class Windows:
-    """Windows over the trials of a batch.
+    """Overlapping windows over the trials of a batch; see the module.
 
     Args:
-        x: Trials to cut (batch, time, channel), which give shape and device.
-        mask: Valid bins (batch, time), the first ones of each trial; None means all.
-        window: Bins of a window: the length on which a network was trained.
-        first: Bins from the beginning of the first window to that of the second. `None` stands for half a window, the
-            distance of all later windows.
+        x: Trials that will be cut (batch, time, channel). Only their shape and device are used.
+        mask: Valid bins (batch, time), the first ones of each trial. `None` means that all are valid.
+        window: Number of bins of a window: the length on which the network was trained.
+        first: Number of bins from the beginning of the first window to that of the second. `None` means half a window,
+            as between all later windows.
     """
 
     def __init__(self, x: Tensor, mask: Tensor | None, *, window: int, first: int | None = None) -> None:
@@ -41,24 +44,24 @@ class Windows:
         bins = torch.arange(window, device=device)
         starts[1:] += first - hop
         self.index = starts[:, None] + bins  # (window, bin)
-        # A trial's last window is the first that reaches its end; later windows belong to longer trials only.
-        reached = torch.cat((starts[:1], starts[:-1] + window))  # by the previous windows
-        needed = reached < valid.sum(1, keepdim=True).clamp(min=1)
+        # A trial needs a window only if the previous windows do not reach its end.
+        covered = torch.cat((starts[:1], starts[:-1] + window))  # number of bins that the previous windows cover
+        needed = covered < valid.sum(1, keepdim=True).clamp(min=1)
         self.weight = needed[:, :, None] * torch.minimum(bins + 1, window - bins)  # (batch, window, bin)
         self.mask = self.cut(valid)
 
     def cut(self, x: Tensor) -> Tensor:
-        """Cut (batch, time, ...) into (batch x windows, bin, ...), with zeros beyond the end."""
-        beyond = int(self.index[-1, -1]) + 1 - self.time
-        padded = functional.pad(x, (*[0, 0] * (x.dim() - 2), 0, beyond))
+        """Cut trials (batch, time, ...) into windows (batch x window, bin, ...), with zeros beyond the end."""
+        n_missing = int(self.index[-1, -1]) + 1 - self.time
+        padded = functional.pad(x, (*[0, 0] * (x.dim() - 2), 0, n_missing))
         return padded[:, self.index].flatten(0, 1)
 
     def repeat(self, x: Tensor) -> Tensor:
-        """Repeat (batch, ...) for every window, (batch x windows, ...)."""
+        """Repeat values of trials (batch, ...) for each of their windows (batch x window, ...)."""
         return x.repeat_interleave(self.number, 0)
 
     def condition(self, condition: Condition | None) -> Condition | None:
-        """Return the condition of every window."""
+        """Return the condition of every window: vectors are repeated, sequences are cut."""
         if condition is None:
             return None
         vector = condition.vector
@@ -71,14 +74,18 @@ class Windows:
         )
 
     def blend(self, y: Float[Tensor, "rows bin channel"]) -> Float[Tensor, "batch time channel"]:
-        """Return the weighted mean of the outputs of the windows at every bin."""
+        """Return the weighted mean of the outputs of the windows in every bin of the trials.
+
+        Args:
+            y: Outputs of the windows (batch x window, bin, channel).
+        """
         batch = len(self.weight)
         index = self.index.flatten()
         shape = (batch, int(index[-1]) + 1, y.shape[2])
         weight = self.weight.to(y.dtype).flatten(1)[..., None]
-        total = y.new_zeros(shape).index_add_(1, index, weight * y.reshape(batch, -1, y.shape[2]))
-        norm = y.new_zeros(*shape[:2], 1).index_add_(1, index, weight)
-        return (total / norm.clamp(min=1))[:, : self.time]
+        weighted_sum = y.new_zeros(shape).index_add_(1, index, weight * y.reshape(batch, -1, y.shape[2]))
+        weight_sum = y.new_zeros(*shape[:2], 1).index_add_(1, index, weight)
+        return (weighted_sum / weight_sum.clamp(min=1))[:, : self.time]
 
 
 def in_windows(
@@ -88,7 +95,14 @@ def in_windows(
     *,
     window: int,
 ) -> Float[Tensor, "batch time out"]:
-    """Return network(x, mask) of trials of any length, read in windows of `window` bins."""
+    """Return the output of a network for trials of any length, processed in windows; see the module.
+
+    Args:
+        network: Function of x (batch, time, channel) and its mask (batch, time) that returns (batch, time, out).
+        x: Trials.
+        mask: Valid bins (batch, time). `None` means that all are valid.
+        window: Number of bins of a window. Trials that are not longer are processed at once.
+    """
     if x.shape[1] <= window:
         return network(x, mask)
     windows = Windows(x, mask, window=window)
