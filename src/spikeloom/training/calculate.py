@@ -1,4 +1,4 @@
-"""The stages of a training that have no updates: statistics that are computed in parts; see `training.stage`."""
+"""Run a `Calculation`: a stage of training without updates, in which statistics are computed part by part."""
 
 import sys
 import time
@@ -19,8 +19,8 @@ def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
 
     Args:
         stage: The stage.
-        show: Show the progress.
-        stop: Request to stop, which is read after each part.
+        show: True to show the progress.
+        stop: Request to stop. It is checked after each part.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C or SIGTERM, once a part is computed.
@@ -36,10 +36,10 @@ def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
             if show and not terminal:
                 sys.stderr.write(f"{stage.name}: part {number} of {len(stage.parts)}, {name}\n")
                 sys.stderr.flush()
-            first = time.monotonic()
+            part_began = time.monotonic()
             with parts_shown(show and terminal):
                 compute()
-            seconds[name] = round(time.monotonic() - first, 3)
+            seconds[name] = round(time.monotonic() - part_began, 3)
             bar.update()
             left = time_left.after(number)
             if stage.equal and left is not None:

@@ -1,10 +1,12 @@
-"""Checkpoints, from which a run resumes after it was killed at any moment.
+"""Checkpoints and history of a run: files from which a run resumes after it was killed at any moment.
 
-A checkpoint is a folder `<stage>-<update>` with `state.json` (update number, counts, best loss), the tensors in
-safetensors files, and the manifest, written last. The folder gets its name in one step. No state of a random generator
-is stored: every random number is a function of the update number. A finished stage is `<stage>-finished`, with
-its final weights. A run resumes from the newest folder *whose hashes match*; damaged folders cause a warning. Then
-lines of `history.jsonl` after the checkpoint are removed, so that no line appears twice.
+A checkpoint is a folder `<stage>-<update>`. It holds `state.json` (update number, counts, best loss), the tensors in
+safetensors files, and a manifest with the hash of each file. The folder is written under another name and renamed when
+it is complete. It holds no state of a random generator, because every random number is a function of the update number.
+The folder of a finished stage is `<stage>-finished` and holds its final weights.
+
+A run resumes from the newest folder *whose hashes match*; damaged folders cause a warning. Lines of `history.jsonl`
+that were written after this checkpoint are removed, so that no line appears twice.
 """
 
 import json
@@ -37,7 +39,10 @@ KEEP = 2
 
 
 class Line(TypedDict):
-    """A line of the history of training, after an update of a stage; `train` describes the entries."""
+    """A line of the history of training, written after an update of a stage.
+
+    Losses are per valid entry. Entries without a value are None, because JSON has no NaN.
+    """
 
     stage: str
     update: int
@@ -54,7 +59,12 @@ class Line(TypedDict):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """State of a stage as plain values, and its tensors: group (such as model, optimizer) -> name -> tensor."""
+    """State of a stage that is stored.
+
+    Args:
+        state: Plain values, such as the update number.
+        tensors: Tensors: group (such as "model" or "optimizer") -> name -> tensor.
+    """
 
     state: dict[str, object]
     tensors: dict[str, dict[str, Tensor]]
@@ -71,7 +81,14 @@ class Checkpoints:
         self.folder = ensure_folder(folder)
 
     def save(self, stage: str, update: int, checkpoint: Checkpoint, *, best: int) -> None:
-        """Write the checkpoint of an unfinished stage, and delete older ones except the newest and that of `best`."""
+        """Write the checkpoint of an unfinished stage, and delete older ones.
+
+        Args:
+            stage: Name of the stage.
+            update: Number of updates that are done.
+            checkpoint: State of the stage.
+            best: Update whose checkpoint is kept, besides the newest ones.
+        """
         self._write(self.folder / f"{stage}-{update}", checkpoint)
         for old in self._updates(stage)[KEEP:]:
             if old != best:
@@ -84,14 +101,17 @@ class Checkpoints:
             shutil.rmtree(self.folder / f"{stage}-{old}", ignore_errors=True)
 
     def newest(self, stage: str, *, run: Mapping[str, object]) -> tuple[bool, Checkpoint] | None:
-        """Return whether the stage is finished, and its newest undamaged checkpoint; None if there is none.
+        """Find the newest undamaged checkpoint of a stage.
 
         Args:
             stage: Name of the stage.
             run: Identity of the run (seed, plan, shapes), which must equal the entry "run" of the checkpoint.
 
+        Returns:
+            True if the stage is finished, and its checkpoint. `None` if there is no checkpoint.
+
         Raises:
-            SettingError: The checkpoint belongs to a run with other settings.
+            SettingError: if the checkpoint belongs to a run with other settings.
         """
         names = [f"{stage}-finished", *(f"{stage}-{update}" for update in self._updates(stage))]
         for name in names:
@@ -107,7 +127,7 @@ class Checkpoints:
                     stacklevel=2,
                 )
                 continue
-            _same(checkpoint.state.get("run"), run, folder)
+            _check_run(checkpoint.state.get("run"), run, folder)
             return name.endswith("-finished"), checkpoint
         return None
 
@@ -117,6 +137,7 @@ class Checkpoints:
         return sorted((int(match[1]) for match in matches if match), reverse=True)
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
+        """Write the files of a checkpoint, with the manifest last."""
         with atomic_folder(folder) as part:
             names = ["state.json", *(f"{group}.safetensors" for group in checkpoint.tensors)]
             write_json(part / names[0], checkpoint.state)
@@ -143,7 +164,15 @@ class History:
                     break
 
     def append(self, line: Line, *, write: bool) -> None:
-        """Add a line. Only the main process writes it; it raises a FileError if it cannot."""
+        """Add a line.
+
+        Args:
+            line: Line.
+            write: True to write the line to the file as well; only the main process does.
+
+        Raises:
+            FileError: if the file cannot be written.
+        """
         self.lines.append(line)
         if self.path is not None and write:
             try:
@@ -157,7 +186,14 @@ class History:
                 ) from error
 
     def rewind(self, finished: list[str], stage: str, update: int, *, write: bool) -> None:
-        """Keep the lines of finished stages and those of this stage up to an update."""
+        """Remove lines that a resumed run will write again.
+
+        Args:
+            finished: Names of the finished stages, whose lines are kept.
+            stage: Name of the stage that resumes.
+            update: Update from which it resumes; its lines up to this update are kept.
+            write: True to change the file as well; only the main process does.
+        """
         self.lines = [
             line
             for line in self.lines
@@ -168,6 +204,7 @@ class History:
 
 
 def _read(folder: Path) -> Checkpoint:
+    """Read a checkpoint; raises a CorruptFileError if a file is missing or does not match its hash."""
     names = check_manifest(folder)
     groups = [name.removesuffix(".safetensors") for name in names if name.endswith(".safetensors")]
     return Checkpoint(
@@ -176,16 +213,15 @@ def _read(folder: Path) -> Checkpoint:
     )
 
 
-def _same(stored: object, wanted: Mapping[str, object], folder: Path) -> None:
+def _check_run(stored: object, run: Mapping[str, object], folder: Path) -> None:
     """Raise a SettingError if the checkpoint belongs to another run; the message names the differences."""
     stored = stored if isinstance(stored, Mapping) else {}
-    wanted = json.loads(json.dumps(dict(wanted)))
-    differ = [key for key in wanted if stored.get(key) != wanted[key]]
-    if differ:
+    run = json.loads(json.dumps(dict(run)))  # tuples become lists, as in the file
+    different = [key for key in run if stored.get(key) != run[key]]
+    if different:
+        described = ", ".join(f"{key} ({stored.get(key)!r} there, {run[key]!r} now)" for key in different)
         raise SettingError(
             "A run can only be resumed with the settings and data that it started with.",
-            f"{folder} differs in "
-            + ", ".join(f"{key} ({stored.get(key)!r} there, {wanted[key]!r} now)" for key in differ)
-            + ".",
+            f"{folder} differs in {described}.",
             "Use the old settings, choose another --out folder, or delete the old one.",
         )

@@ -1,8 +1,8 @@
-"""Exponential moving average of the weights, which generates better samples than the weights themselves.
+"""Exponential moving average of the weights. A model with averaged weights generates better samples.
 
-After update n (from 0) the average is m_n = d_n m_{n-1} + (1 - d_n) theta_n with the warm-up form
-d_n = min(1 - (1 + n)^(-2/3), limit): d_0 = 0, so the random initial weights have no influence; d_7000 = 0.9973.
-Only parameters are averaged, not buffers (which hold statistics).
+Let theta_n be the weights after update n, counted from 0. The average is m_n = d_n m_{n-1} + (1 - d_n) theta_n, with
+the decay d_n = min(1 - (1 + n)^(-2/3), limit). The decay rises during training: d_0 = 0, so the random initial weights
+have no influence, and d_7000 = 0.9973. Only parameters are averaged; buffers, which hold statistics, are not.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ class Average:
 
     Args:
         module: Module with the weights. The average starts as a copy of them.
-        limit: Largest decay, in [0, 1).
+        limit: Largest decay, at least 0 and below 1.
     """
 
     def __init__(self, module: nn.Module, *, limit: float) -> None:
         self.limit = limit
-        self.live = dict(module.named_parameters())
-        self.weights = {name: value.detach().clone() for name, value in self.live.items()}
+        self.live = dict(module.named_parameters())  # the parameters of the module, which training changes
+        self.weights = {name: value.detach().clone() for name, value in self.live.items()}  # their average
 
     @torch.no_grad()
     def add(self, update: int) -> None:
@@ -39,24 +39,24 @@ class Average:
 
     @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load saved averages."""
+        """Replace the average by saved values."""
         for name, value in self.weights.items():
             value.copy_(weights[name])
 
     @torch.no_grad()
     def copy_to_module(self) -> None:
-        """Copy the average into the module, for good."""
+        """Replace the weights of the module by their average."""
         for name, value in self.live.items():
             value.copy_(self.weights[name])
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Use the average in the module during a block. Afterwards the weights are restored exactly."""
-        raw = {name: value.detach().clone() for name, value in self.live.items()}
+        """Return a context in which the module holds the average. Afterwards its weights are restored exactly."""
+        trained = {name: value.detach().clone() for name, value in self.live.items()}
         self.copy_to_module()
         try:
             yield
         finally:
             with torch.no_grad():
                 for name, value in self.live.items():
-                    value.copy_(raw[name])
+                    value.copy_(trained[name])

@@ -1,15 +1,15 @@
-"""Identity of a run: everything that its training reads, one entry each, in `run.json` of the run folder.
+"""Identity of a run: an entry for everything that its training reads, stored in `run.json` of the run folder.
 
 A run folder holds one run. Before a run resumes, or its finished model is loaded, the entries in `run.json` are
-compared with those of the call; any difference raises an error that names it. Arrays are stored as their SHA-256, other
-values unchanged. Entries of trials:
+compared with those of the present call. Any difference raises an error that names it. Of arrays the SHA-256 is stored,
+of other data the value itself. Trials have these entries:
 
 ============================== ========================================================
-number of trials, bin width, s unchanged
-lengths, counts                valid bins only, so padding does not matter
-rates, latents                 if the model learns from them
-condition NAME, behavior NAME  those that the model is conditioned on
-neurons                        the columns `id` and `name` of the neuron table
+number of trials, bin width, s the values
+lengths, counts                hashes; of the counts in valid bins, so padding does not matter
+rates, latents                 hashes, if the model learns from them
+condition NAME, behavior NAME  hashes of those that the model is conditioned on
+neurons                        hash of the columns `id` and `name` of the neuron table
 ============================== ========================================================
 
 Data that training does not read (other columns and series, `source`) are not part of the identity.
@@ -38,7 +38,7 @@ NEURON_COLUMNS = ("id", "name")
 """Columns of the neuron table that identify the neurons."""
 
 SHOWN = 3
-"""Number of differences that a message names; the others are counted."""
+"""Largest number of differences that a message names. It gives the number of the others."""
 
 ABSENT = "absent"
 
@@ -116,15 +116,14 @@ def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str]
     Args:
         folder: Path of the run folder.
         identity: Identity of this run.
-        write: Write `run.json` into a folder that has none, or whose run gets a later stage.
+        write: True to write `run.json` into a folder that has none, or whose run gets a later stage.
         later: Settings of a stage that a run can add. The first is its plan.
 
     Raises:
-        SettingError: The folder belongs to another run. The message names the differences.
+        SettingError: if the folder belongs to another run; the message names the differences.
     """
     path = folder / FILE
     identity = json.loads(json.dumps(identity))  # tuples become lists, as in the file
-    again = "Choose another folder for --out, or use the data and settings that the run was started with."
     if not path.exists():
         if write:
             _refuse_unknown(folder)
@@ -145,7 +144,7 @@ def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str]
         raise SettingError(
             f"The run in {folder} was started with other data or settings:",
             f"{'; '.join(different[:SHOWN])}{more}.",
-            again,
+            "Choose another folder for --out, or use the data and settings that the run was started with.",
         )
     if write and addable and setting_of(identity, later[0]) is not None:
         write_json(path, identity)
@@ -181,7 +180,12 @@ def _refuse_unknown(folder: Path) -> None:
 
 
 def differences(recorded: Mapping[str, object], mine: Mapping[str, object]) -> Iterator[str]:
-    """Describe each entry that differs."""
+    """Yield a description of each entry that differs.
+
+    Args:
+        recorded: Identity in the folder.
+        mine: Identity of this run.
+    """
     for group in mine:
         before = recorded.get(group)
         now = mine[group]
@@ -190,16 +194,18 @@ def differences(recorded: Mapping[str, object], mine: Mapping[str, object]) -> I
             new = _flat(now)
             for key in dict.fromkeys([*new, *old]):
                 if old.get(key, ABSENT) != new.get(key, ABSENT):
-                    yield _words(f"{group}: {key}", old.get(key, ABSENT), new.get(key, ABSENT))
+                    yield _difference(f"{group}: {key}", old.get(key, ABSENT), new.get(key, ABSENT))
         elif before != now:
-            yield _words(group, before, now)
+            yield _difference(group, before, now)
 
 
-def _words(name: str, before: object, now: object) -> str:
+def _difference(name: str, before: object, now: object) -> str:
+    """Return the description of an entry that differs, for a message."""
     return f"{name} ({_short(before)} in the folder, {_short(now)} now)"
 
 
 def _short(value: object) -> str:
+    """Return a value as a short text for a message: trials as their number, hashes as their first digits."""
     if isinstance(value, Mapping):
         return f"{value['number of trials']} trials" if "number of trials" in value else "others"
     if value is None:
@@ -210,7 +216,7 @@ def _short(value: object) -> str:
 
 
 def _flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Return the values of nested mappings by dotted key."""
+    """Return the values of nested mappings in one dictionary; keys of different depths are joined by dots."""
     flat: dict[str, object] = {}
     for key, item in value.items():
         flat |= _flat(item, f"{prefix}{key}.") if isinstance(item, Mapping) else {f"{prefix}{key}": item}
@@ -218,7 +224,7 @@ def _flat(value: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 
 
 def _hash_bins(values: Array, trials: Trials, unit: str = "") -> str:
-    """Return the SHA-256 of the valid bins of an array (trial, time, ...) with its kind of number, width and unit."""
+    """Return the SHA-256 of the valid bins of an array (trial, time, ...), its kind of number, last axes and unit."""
     digest = hashlib.sha256(f"{values.dtype.kind} {values.shape[2:]} {unit}".encode())
     for row, length in zip(values, trials.lengths, strict=True):
         digest.update(np.ascontiguousarray(row[:length]).tobytes())
@@ -226,9 +232,10 @@ def _hash_bins(values: Array, trials: Trials, unit: str = "") -> str:
 
 
 def _hash_values(values: Array) -> str:
-    """Return the SHA-256 of one value per trial. Integers, floats and text differ, as they do for a model."""
+    """Return the SHA-256 of values per trial. 1, 1.0 and "1" have different hashes, as they differ for a model."""
     return _hash_text(json.dumps(values.tolist()))
 
 
 def _hash_text(text: str) -> str:
+    """Return the SHA-256 of a text."""
     return hashlib.sha256(text.encode()).hexdigest()

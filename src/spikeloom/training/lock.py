@@ -1,9 +1,10 @@
 """A lock that lets only one process at a time work in a folder.
 
 The operating system locks the file `.lock` in the folder (`flock`) and releases the lock when the process ends, also
-after `kill -9` or a crash. The file contains the number and host of the process, for error messages. Some network disks
-have no locks. There the content of the file decides: the lock of a process on this host that has ended is taken over,
-and the lock of a process on another host is kept, because it cannot be checked whether that process still runs.
+after `kill -9` or a crash. The file contains the number and the host of the process, for error messages. Some network
+disks have no locks. There the content of the file decides. If it names a process of this host that has ended, this
+process takes over. If it names a process of another host, the folder counts as taken, because nobody can check whether
+that process still runs.
 """
 
 import contextlib
@@ -23,7 +24,7 @@ FILE = ".lock"
 
 
 class Owner(TypedDict, total=False):
-    """Content of a lock file: number, host and start of the process that holds the lock."""
+    """Content of a lock file: number and host of the process that holds the lock, and the time since it does."""
 
     process: int
     host: str
@@ -39,17 +40,18 @@ def only_process(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
         what: Activity for messages, such as "training".
 
     Raises:
-        FileError: Another process works there. The message names it.
+        FileError: if another process works there; the message names it.
     """
     path = ensure_folder(folder) / FILE
     with path.open("a+") as file:
-        held = _lock(file)
-        before = _read(file)
-        if held is False or (held is None and before and not _is_mine(before) and not _ended(before)):
-            raise _busy(path, before, what, certain=held is False)
-        if before and not _is_mine(before):
+        locked = _lock(file)
+        owner = _read(file)
+        owner_may_run = bool(owner) and not _is_mine(owner) and not _ended(owner)
+        if locked is False or (locked is None and owner_may_run):
+            raise _busy(path, owner, what, certain=locked is False)
+        if owner and not _is_mine(owner):
             warnings.warn(
-                f"Process {before.get('process')} on {before.get('host')} stopped without finishing its work in "
+                f"Process {owner.get('process')} on {owner.get('host')} stopped without finishing its work in "
                 f"{folder}; this process takes over.",
                 StaleLockWarning,
                 stacklevel=3,
@@ -62,7 +64,11 @@ def only_process(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
 
 
 def _lock(file: TextIO) -> bool | None:
-    """Lock an open file until it is closed. Return True if locked, False if it is taken, None if there are no locks."""
+    """Lock an open file until it is closed.
+
+    Returns:
+        True if this process now holds the lock, False if another process holds it, None if the disk has no locks.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -77,7 +83,7 @@ def _lock(file: TextIO) -> bool | None:
 
 
 def _read(file: TextIO) -> Owner:
-    """Read process and host from a lock file. The result is empty if there are none."""
+    """Return the content of a lock file, or an empty dictionary if it names no process."""
     file.seek(0)
     try:
         owner: Owner = json.loads(file.read())
@@ -87,6 +93,7 @@ def _read(file: TextIO) -> Owner:
 
 
 def _write(file: TextIO, owner: Owner | None) -> None:
+    """Replace the content of a lock file; `None` empties it."""
     file.seek(0)
     file.truncate()
     if owner is not None:
@@ -95,18 +102,19 @@ def _write(file: TextIO, owner: Owner | None) -> None:
 
 
 def _is_mine(owner: Owner) -> bool:
+    """Return True if the lock file names this process."""
     return (owner.get("process"), owner.get("host")) == (os.getpid(), socket.gethostname())
 
 
 def _ended(owner: Owner) -> bool:
-    """Return whether it is certain that the process has ended."""
+    """Return True if it is certain that the process has ended, and False if it may still run."""
     process = owner.get("process")
     if owner.get("host") != socket.gethostname() or not isinstance(process, int) or process <= 0:
         return False
     if os.name != "posix":
-        return False  # os.kill would end the process there
+        return False  # on Windows, os.kill with signal 0 would end the process
     try:
-        os.kill(process, 0)
+        os.kill(process, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return True
     except PermissionError:
@@ -115,8 +123,16 @@ def _ended(owner: Owner) -> bool:
 
 
 def _busy(path: Path, owner: Owner, what: str, *, certain: bool) -> FileError:
+    """Return the error that another process works in the folder.
+
+    Args:
+        path: Path of the lock file.
+        owner: Content of the lock file.
+        what: Activity of this process, such as "training"; the other process is assumed to have the same one.
+        certain: True if the other process certainly runs.
+    """
     who = f"Process {owner['process']} on {owner.get('host')}" if "process" in owner else "Another process"
-    wait = "Wait for it, stop it, or choose another --out."
+    remedy = "Wait for it, stop it, or choose another --out."
     if not certain:
-        wait += f" If it has ended, delete {path}."
-    return FileError(f"One process at a time can work in {path.parent}.", f"{who} is {what} there.", wait)
+        remedy += f" If it has ended, delete {path}."
+    return FileError(f"One process at a time can work in {path.parent}.", f"{who} is {what} there.", remedy)

@@ -1,9 +1,10 @@
 """Memory of the process: keep freed memory for the next update, and measure the peak.
 
-glibc returns blocks above some 32 MB to the system as soon as they are freed. The next update requests the same
-blocks again, and the system zeroes them page by page (one page fault per 4 kB). With large batches this takes half of
-the training time. Three settings of the allocator avoid it: no separate mappings, no trimming of the heap, and a heap
-that grows in larger steps. Memory stays bounded by the largest update, because free blocks are used again.
+On Linux, the C library glibc returns blocks of memory above about 32 MB to the system as soon as they are freed. The
+next update requests the same blocks again, and the system fills them with zeros page by page. With large batches this
+takes half of the training time. Three settings of glibc's allocator avoid it: large blocks come from the heap, the heap
+never shrinks, and it grows in larger steps. Free blocks are used again, so the process needs no more memory than its
+largest update.
 """
 
 import ctypes
@@ -31,20 +32,21 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))  # -1: never trim
-    understood = [
-        mallopt(name, value) == 1 for name, value in settings
-    ]  # apply all of them, even if the first one fails
-    return all(understood)
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))  # -1 stands for never
+    accepted = [mallopt(name, value) == 1 for name, value in settings]  # all are set, even if the first one fails
+    return all(accepted)
 
 
 def peak_memory() -> float:
-    """Return the peak memory of this process in GB: of the GPU if one is used, else of the machine; 0 if unknown."""
+    """Return the largest memory that this process has used, in GB: on the GPU if one is used, else in main memory.
+
+    The result is 0 if the system does not report it.
+    """
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 1e9
     try:
         import resource
     except ImportError:  # Windows
         return 0.0
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (1e9 if sys.platform == "darwin" else 1e6)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS, kilobytes on Linux
+    return peak / (1e9 if sys.platform == "darwin" else 1e6)

@@ -1,8 +1,8 @@
 """The plan of a training stage: updates, batch size, learning rate.
 
-The learning rate depends only on the update number k. It rises linearly to `learning_rate` over the first
-`warmup` x `updates`, then follows half a cosine that would reach 0 at `horizon` x `updates`. With a horizon of 1.3
-it ends near 0.13 of its peak, so that the last updates still change the weights.
+The learning rate depends only on the update number k. It rises linearly to its peak `learning_rate` over the first
+`warmup` x `updates` updates. Then it follows half a period of a cosine that would reach 0 at `horizon` x `updates`.
+With a horizon of 1.3, training ends at about 0.13 of the peak, so that the last updates still change the weights.
 """
 
 import math
@@ -61,10 +61,10 @@ class Plan:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
 
     def validates(self, update: int) -> bool:
-        """Return whether to validate after `update` updates. This is always true after the last one."""
+        """Return True if the loss on validation trials is computed after `update` updates, as after the last one."""
         every = self.validate_every or max(1, math.ceil(self.updates / 20))
         return update % every == 0 or update == self.updates
 
     def logs(self, update: int) -> bool:
-        """Return whether to write a line of history after `update` updates: about 200 times, and at each validation."""
+        """Return True if the history gets a line after `update` updates: about 200 times and at each validation."""
         return update % max(1, self.updates // 200) == 0 or self.validates(update)

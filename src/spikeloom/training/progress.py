@@ -94,9 +94,9 @@ class Progress:
     Args:
         stage: Name of the stage.
         updates: Total number of updates.
-        done: Number of updates that an earlier process has done.
-        show: Show the progress.
-        long: Function that returns whether an update is followed by a validation.
+        done: Number of updates that are done already, if the stage resumes.
+        show: True to show the progress.
+        long: Function that returns True for an update that is followed by a validation and so takes longer.
     """
 
     def __init__(
@@ -106,20 +106,20 @@ class Progress:
         self.updates = updates
         self.show = show
         self.left = TimeLeft(updates, long=long)
-        self.said = time.monotonic()
+        self.last_line = time.monotonic()
         terminal = show and sys.stderr.isatty()
         self.bar = tqdm(desc=stage, total=updates, initial=done, bar_format=BAR) if terminal else None
 
     def show_update(self, done: int, loss: float) -> None:
-        """Show how many updates are done, and the loss (per valid entry)."""
+        """Show the number of updates that are done, and the loss (per valid entry)."""
         left = self.left.after(done)
         if self.bar is not None:
             words = "" if left is None else f"{tqdm.format_interval(left)} left, "
             self.bar.set_postfix_str(f"{words}loss {loss:.4g}", refresh=False)
             self.bar.update(done - self.bar.n)
         now = time.monotonic()
-        if self.bar is None and self.show and now - self.said > LINE_EVERY:
-            self.said = now
+        if self.bar is None and self.show and now - self.last_line > LINE_EVERY:
+            self.last_line = now
             words = "" if left is None else f", {left:.0f} s left"
             sys.stderr.write(f"{self.stage}: update {done} of {self.updates}, loss {loss:.4g}{words}\n")
             sys.stderr.flush()
@@ -131,7 +131,11 @@ class Progress:
 
 
 class StopRequest:
-    """Context in which SIGINT and SIGTERM only set the flag `requested`; outside the main thread it does nothing."""
+    """Context in which Ctrl-C (SIGINT) and SIGTERM only set the flag `requested`.
+
+    A second signal has its usual effect. Python receives signals in the main thread only; in other threads the context
+    does nothing.
+    """
 
     def __init__(self) -> None:
         self.requested = False

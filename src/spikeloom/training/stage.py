@@ -1,7 +1,7 @@
-"""Training stages of a model, with losses as sums.
+"""Training stages of a model, the losses of their batches, and the order of their trials.
 
-A loss is a sum and the number to divide it by, never a mean. Otherwise micro-batches, processes and trials of different
-length would not add up to the loss of the full batch.
+The loss of a batch is stored as a sum and the number by which it is divided, never as a mean. Sums over parts of a
+batch add up to the sum over the batch, also if the parts have different numbers of valid entries; means do not.
 """
 
 import functools
@@ -19,12 +19,13 @@ from spikeloom.training.plan import Plan
 
 @dataclass(frozen=True)
 class LossTerms:
-    """The loss of a batch as sums, so that batches can be added.
+    """The loss of a batch, or of a part of it, as sums that can be added.
 
     Args:
         total: Differentiable sum of the loss over all valid entries (bins, neurons, trials) of the batch.
-        weight: Number to divide the sum by, usually the number of valid entries.
-        parts: Named summands for the history, also sums over the batch, with the same names at every call.
+        weight: Number by which the sum is divided, usually the number of valid entries.
+        parts: Summands of the loss by name, for the history. They are sums over the batch, too, and every call of a
+            loss returns the same names.
     """
 
     total: Tensor
@@ -39,11 +40,11 @@ class Stage:
     Args:
         name: Unique name of the stage (letters, digits, underscores), used in the names of checkpoints.
         module: Module to train. All parameters that require a gradient are trained.
-        loss: Function of a batch (name -> tensor (trial, ...), on the module's device) and its random streams that
-            returns the loss terms.
+        loss: Function that returns the loss terms of a batch. Its arguments are the batch (name -> tensor (trial, ...),
+            on the module's device) and one random stream per trial.
         data: Training trials, name -> tensor (trial, ...), on the CPU.
-        validation: Validation trials in the same form, on which the best weights are chosen. `None` keeps the last
-            weights.
+        validation: Validation trials in the same form. The final weights are those with the lowest loss on them. With
+            `None` they are the last ones.
         plan: Number of updates, batch size, learning rate.
     """
 
@@ -57,12 +58,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Calculation:
-    """A stage without updates: statistics that are computed from trials. An interrupted one is computed again.
+    """A stage without updates, in which statistics are computed from trials. If it is interrupted, it begins again.
 
     Args:
         name: Unique name of the stage.
-        parts: Functions that compute one part after another, name -> function.
-        equal: Whether all parts take equally long, so that the first ones tell the time left.
+        parts: Functions that are called one after another, name -> function.
+        equal: True if all parts take equally long. The time left is then estimated from the finished ones.
     """
 
     name: str
@@ -71,56 +72,73 @@ class Calculation:
 
 
 def sizes(stage: Stage, processes: int) -> tuple[int, int]:
-    """Return the number of training trials of a stage and of trials per update.
-
-    An update uses all trials if there are fewer than `plan.batch`.
+    """Return the number of training trials of a stage, and the number of trials per update.
 
     Raises:
-        DataError: There are no trials, or tensors have different numbers of trials.
-        SettingError: The trials of an update cannot be divided evenly among the processes.
+        DataError: if there are no trials, or tensors have different numbers of trials.
+        SettingError: if the trials of an update cannot be divided evenly among the processes.
     """
     groups = [data for data in (stage.data, stage.validation) if data is not None]
-    counts = [{len(value) for value in data.values()} for data in groups]
-    if any(len(lengths) != 1 or 0 in lengths for lengths in counts):
+    counts = [{len(value) for value in data.values()} for data in groups]  # numbers of trials within each group
+    if any(len(numbers) != 1 or 0 in numbers for numbers in counts):
         raise DataError(
             f"All data of stage {stage.name!r} must hold the same trials, at least one.",
             f"They hold {counts[0]} to train on" + (f" and {counts[1]} to validate on." if len(counts) > 1 else "."),
             "Check that no set of trials is empty.",
         )
-    trials = counts[0].pop()
-    batch = batch_size(stage.plan, trials, processes)
-    if batch < 1 or batch % processes or any(len(next(iter(data.values()))) < processes for data in groups):
+    n_trials = counts[0].pop()
+    batch = batch_size(stage.plan, n_trials, processes)
+    divides_evenly = batch >= 1 and batch % processes == 0
+    if not divides_evenly or any(len(next(iter(data.values()))) < processes for data in groups):
         raise SettingError(
             "Each process must get the same number of trials of each update, and at least one for validation.",
-            f"Stage {stage.name!r} has batches of {batch} out of {trials} trials for {processes} processes.",
+            f"Stage {stage.name!r} has batches of {batch} out of {n_trials} trials for {processes} processes.",
             "Choose a batch that is a multiple of the number of processes, or start fewer processes.",
         )
-    return trials, batch
+    return n_trials, batch
 
 
 def batch_size(plan: Plan, n_trials: int, n_processes: int) -> int:
-    """Return the number of trials of an update: the plan's batch, or all trials that can be divided evenly."""
+    """Return the number of trials of an update.
+
+    It is that of the plan. If there are fewer trials, it is the largest number that can be divided evenly among the
+    processes.
+    """
     return plan.batch if plan.batch <= n_trials else n_trials - n_trials % n_processes
 
 
 def trials_of(update: int, *, n_trials: int, batch: int, seed: int) -> list[int]:
-    """Return the trial numbers of one update (batch,). Trials at the end of an epoch that fill no batch are skipped."""
+    """Return the numbers of the trials of an update.
+
+    In each epoch all trials are divided into batches in a random order. If trials remain at the end that do not fill a
+    batch, they are skipped in this epoch.
+
+    Args:
+        update: Number of the update, counted from 0.
+        n_trials: Number of training trials.
+        batch: Number of trials per update.
+        seed: Random seed of the order.
+    """
     epoch, position = divmod(update, n_trials // batch)
     return _order(seed, epoch, n_trials)[position * batch : (position + 1) * batch]
 
 
 @functools.lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, n_trials: int) -> list[int]:
+    """Return the random order of the trials in an epoch."""
     return generator(seed, Purpose.ORDER, epoch).permutation(n_trials).tolist()
 
 
 def means(sums: Mapping[str, float]) -> dict[str, float | None]:
-    """Return sums divided by their weight; None where the result is not finite, and an empty dict without weight."""
+    """Return the sums of a loss and its parts divided by the entry "weight".
+
+    A result that is not finite is None. If the weight is 0, the dictionary is empty.
+    """
     return {name: finite(value / sums["weight"]) for name, value in sums.items() if sums["weight"]}
 
 
 def parts_of(mean: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Return only the named summands of a loss."""
+    """Return the summands of a loss, whose names begin with "part ", under their own names."""
     return {name.removeprefix("part "): value for name, value in mean.items() if name.startswith("part ")}
 
 
@@ -130,10 +148,16 @@ def finite(value: float) -> float | None:
 
 
 def likely_cause(stage: Stage, rows: list[int], loss: float) -> str:
-    """Describe the probable reason for a NaN or infinite loss of these trials."""
+    """Describe the probable reason why an update had a loss or gradient that is not finite.
+
+    Args:
+        stage: Stage that is trained.
+        rows: Numbers of the trials of the update.
+        loss: Their loss.
+    """
     for name, value in stage.data.items():
-        values = value[torch.tensor(rows)]
-        bad = [row for row, good in zip(rows, values.isfinite().reshape(len(rows), -1).all(1), strict=True) if not good]
+        finite_trials = value[torch.tensor(rows)].isfinite().reshape(len(rows), -1).all(1)
+        bad = [row for row, is_finite in zip(rows, finite_trials, strict=True) if not is_finite]
         if bad:
             return f"the data {name!r} hold NaN or infinity, first in trial {bad[0]}"
     if any(not value.isfinite().all() for value in stage.module.parameters()):

@@ -1,7 +1,7 @@
 """Start training from the weights of a trained model instead of random ones.
 
-Only parameters are copied, stage by stage, after the model has prepared the stage. Statistics between stages (means,
-scales) are estimated again, and the optimiser starts with an empty state.
+Only the parameters of networks are copied, for each stage before it is trained. The statistics that a model computes
+between stages (means, scales) are computed again, and the optimiser starts with an empty state.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,28 +34,29 @@ def begun(
         start: Model folder. `None` changes nothing.
 
     Raises:
-        SettingError: A parameter is missing in the folder, or has another shape there.
-        CorruptFileError: The folder is damaged.
+        SettingError: if a parameter is missing in the folder, or has another shape there.
+        CorruptFileError: if the folder is damaged.
     """
     if start is not None:
         check_manifest(start)
     saved = {} if start is None else read_tensors(Path(start) / WEIGHTS)
     for stage in stages:
         if start is not None and isinstance(stage, Stage):
-            inside = {id(value) for value in stage.module.parameters()}
+            ids_in_stage = {id(value) for value in stage.module.parameters()}
             for name, value in module.named_parameters():
-                if id(value) in inside:
-                    _take(value, saved.get(name), name, start)
+                if id(value) in ids_in_stage:
+                    _copy(saved.get(name), value, name, start)
         yield stage
 
 
 @torch.no_grad()
-def _take(value: nn.Parameter, saved: torch.Tensor | None, name: str, start: str | PathLike[str]) -> None:
-    if saved is None or saved.shape != value.shape:
-        there = "is missing" if saved is None else f"is {tuple(saved.shape)}"
+def _copy(saved: torch.Tensor | None, parameter: nn.Parameter, name: str, start: str | PathLike[str]) -> None:
+    """Copy a saved tensor into a parameter of this name, after a check of its shape."""
+    if saved is None or saved.shape != parameter.shape:
+        state = "is missing" if saved is None else f"has the shape {tuple(saved.shape)}"
         raise SettingError(
             "The weights to start from must have the shapes of this model's networks.",
-            f"{name} is {tuple(value.shape)}; in {start} it {there}.",
+            f"{name} has the shape {tuple(parameter.shape)}; in {start} it {state}.",
             "Start from a model with the same sizes.",
         )
-    value.copy_(saved)
+    parameter.copy_(saved)

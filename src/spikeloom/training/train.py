@@ -1,14 +1,14 @@
 """The training loop.
 
-A model yields `Stage`s; each is trained by AdamW for `plan.updates` updates. If B are the trials of update k, the loss
-is L_k = sum_{i in B} total_i / sum_{i in B} weight_i: totals and weights are summed over micro-batches and processes
-before the division, so that neither changes more than rounding.
+A model yields `Stage`s, and each is trained with the optimiser AdamW for `plan.updates` updates. Let B be the trials of
+update k. The loss is L_k = sum_{i in B} total_i / sum_{i in B} weight_i. Totals and weights are summed before the
+division, so dividing B into micro-batches or among processes changes L_k by rounding only.
 
-**All random numbers depend on the seed and the update, not on earlier draws.** The order of the trials is that of
-`generator(s, ORDER, epoch)`, noise is that of `Streams(s, TRAIN, k, trials of B)`, where s is the stage's own seed,
-drawn from `generator(seed, STAGE, number of the stage)`. Process p of P takes the trials p, p + P, ... of B. Hence a
-run killed at any moment resumes from its checkpoint to bitwise the same weights (one process, same machine), and
-several processes agree with one to rounding. Losses draw from their `Streams` only, never from torch's global state.
+**All random numbers depend on the seed and the update, not on earlier draws.** Each stage has its own seed s, drawn
+from `generator(seed, STAGE, number of the stage)`. The order of the trials comes from `generator(s, ORDER, epoch)`, and
+noise from `Streams(s, TRAIN, k, trials of B)`. Losses draw from their `Streams` only, never from torch's global state.
+Process p of P takes the trials p, p + P, ... of B. So a run that is killed at any moment and resumes ends with bitwise
+the same weights (one process, same machine). Several processes agree with one to rounding.
 
 Hugging Face accelerate moves the module to its device and connects several processes (`accelerate launch`, `torchrun`).
 """
@@ -50,17 +50,18 @@ from spikeloom.training.stage import (
 )
 
 SAVE_EVERY = 60.0
-"""Seconds after which a checkpoint is written at any update."""
+"""Longest time between two checkpoints, s."""
 
 SAVE_PAUSE = 5.0
-"""Seconds after which a checkpoint is written at the next validation."""
+"""Shortest time between two checkpoints, s. After it, one is written at the next validation."""
 
 BAD_IN_A_ROW = 10
 """Number of updates in a row without a finite loss and gradient after which a run stops."""
 
 
 AfterValidation = Callable[[Line, float], None]
-"""Called with a line of history and the share of the stage's updates that are done; may raise to stop the training."""
+"""Function that is called after a validation with its line of history and the share of the stage's updates that are
+done. It may raise an exception to stop the training."""
 
 
 def train(
@@ -71,17 +72,18 @@ def train(
     progress: bool | None = None,
     after_validation: AfterValidation | None = None,
 ) -> list[Line]:
-    """Train each stage in turn; at the end its module holds the final weights and is in evaluation mode.
+    """Train each stage in turn; afterwards its module holds the final weights and is in evaluation mode.
 
-    Final weights are the averaged ones if the plan averages, else the raw ones. With validation trials, they are those
-    with the lowest validation loss. Stages are requested one by one: code between two yields runs after the first stage
-    is trained, and again after a resume, so it must be idempotent.
+    The final weights are their exponential average if the plan averages, else the weights after the last update. With
+    validation trials, they are those with the lowest validation loss. Stages are requested one by one. The code of
+    `stages` between two yields therefore runs once the first of them is trained. After a resume it runs again, so it
+    must have the same result each time.
 
     Args:
         stages: The stages, in order.
         seed: Random seed, a whole number >= 0. The same seed gives the same weights.
-        out: Folder for `checkpoints/`, `history.jsonl` and `log.txt`. An unfinished run there resumes. `None` writes
-            nothing.
+        out: Folder for `checkpoints/`, `history.jsonl` and `log.txt`. If it holds an unfinished run, this run resumes.
+            `None` writes nothing.
         progress: `False` shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
         after_validation: Function that is called after each validation with its line of history. The module then
             holds the averaged weights, if the plan averages. An exception stops the training.
@@ -133,7 +135,7 @@ def train(
 
 
 class _Loss(nn.Module):
-    """The loss as a module around the trained one, because gradients are shared between processes by `forward`."""
+    """The loss as a module around the trained one: PyTorch adds up the gradients of several processes for modules."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
@@ -141,12 +143,23 @@ class _Loss(nn.Module):
         self.loss = stage.loss
 
     def forward(self, batch: dict[str, Tensor], streams: Streams) -> LossTerms:
+        """Return the loss terms of a batch."""
         return self.loss(batch, streams)
 
 
 @dataclass
 class _State:
-    """Plain numbers of an unfinished stage, which a checkpoint holds besides tensors."""
+    """Plain numbers of an unfinished stage, which are stored in its checkpoints.
+
+    Args:
+        update: Number of updates that are done.
+        skipped: Number of these without a finite loss and gradient, which changed no weights.
+        bad: Number of such updates in a row, up to now.
+        best_loss: Lowest validation loss, and None before the first validation.
+        best_update: Update at which it was reached.
+        seconds: Duration of the updates.
+        sums: Sums of losses and weights since the last line of history.
+    """
 
     update: int = 0
     skipped: int = 0
@@ -158,7 +171,7 @@ class _State:
 
 
 class _StageRun:
-    """One stage being trained."""
+    """The training of one stage: its loop, its validations and its checkpoints."""
 
     def __init__(
         self,
@@ -192,11 +205,11 @@ class _StageRun:
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def train(self, *, show: bool, stop: StopRequest) -> None:
-        """Train to the last update, then leave the final weights in the module."""
+        """Train to the last update, and then put the final weights into the module."""
         plan = self.plan
         state = self.state
         bar = self.progress(show=show)
-        saved = time.monotonic()
+        last_save = time.monotonic()
         self.module.train()
         with contextlib.closing(bar):
             while state.update < plan.updates:
@@ -208,11 +221,11 @@ class _StageRun:
                 state.seconds += time.monotonic() - began
                 if plan.logs(state.update):
                     self.log_update(norm)
-                interrupted = sums["stop"] > 0  # on any process
+                interrupted = sums["stop"] > 0  # if any process received a request to stop
                 pause = SAVE_PAUSE if plan.validates(state.update) else SAVE_EVERY
-                if interrupted or time.monotonic() - saved >= pause:
+                if interrupted or time.monotonic() - last_save >= pause:
                     self.save_checkpoint()
-                    saved = time.monotonic()
+                    last_save = time.monotonic()
                 bar.show_update(state.update, sums["total"] / sums["weight"] if sums["weight"] else math.nan)
                 if interrupted:
                     raise KeyboardInterrupt
@@ -227,23 +240,31 @@ class _StageRun:
         return Progress(name, updates=self.plan.updates, done=self.state.update, show=show, long=long)
 
     def compute_gradient(self, rows: list[int], *, stop: bool) -> tuple[dict[str, float], float]:
-        """Compute the clipped gradient of one update in place; return the sums behind the loss, and the norm."""
+        """Compute the clipped gradient of one update, in the attribute `grad` of each parameter.
+
+        Args:
+            rows: Numbers of the trials of the update, over all processes.
+            stop: True to request a stop of all processes.
+
+        Returns:
+            The sums behind the loss (see `sum_over_processes`), and the norm of the gradient before clipping.
+        """
         self.optimizer.zero_grad()
         processes = self.accelerator.num_processes
-        share = rows[self.accelerator.process_index :: processes]
-        size = self.plan.micro or len(share)
-        chunks = [share[start : start + size] for start in range(0, len(share), size)]
+        own_rows = rows[self.accelerator.process_index :: processes]
         losses = []
-        for chunk in chunks:
-            last = chunk is chunks[-1]
-            with contextlib.nullcontext() if last else self.accelerator.no_sync(self.loss):
-                terms = self.evaluate_loss(self.loss, self.stage.data, chunk, Purpose.TRAIN, self.state.update)
+        micro_batches = _pieces(own_rows, self.plan.micro or len(own_rows))
+        for micro_batch in micro_batches:
+            is_last = micro_batch is micro_batches[-1]
+            # Processes exchange gradients once, at the last micro-batch.
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.loss):
+                terms = self.evaluate_loss(self.loss, self.stage.data, micro_batch, Purpose.TRAIN, self.state.update)
                 self.accelerator.backward(terms.total)
-            parts = {name: value.detach() for name, value in terms.parts.items()}  # let go of the graph behind them
+            parts = {name: value.detach() for name, value in terms.parts.items()}  # frees the memory of their graph
             losses.append(LossTerms(terms.total.detach(), terms.weight, parts))
         sums = self.sum_over_processes(losses, stop=stop)
         gradients = [value.grad for value in self.module.parameters() if value.grad is not None]
-        # Processes average their gradients: the sum over all trials is `processes` times what stands there.
+        # Each `grad` is the mean over processes, so the sum over all trials is `processes` times as large.
         scale = processes / sums["weight"] if sums["weight"] else math.nan
         norm = float(nn.utils.get_total_norm(gradients)) * scale
         scale *= min(1.0, self.plan.clip / (norm + 1e-6))
@@ -252,7 +273,15 @@ class _StageRun:
         return sums, norm
 
     def update_weights(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
-        """Update the weights if loss and gradient are finite. Ten updates in a row that are not stop the run."""
+        """Update the weights and their average, if loss and gradient are finite; otherwise skip the update.
+
+        Ten skipped updates in a row stop the run.
+
+        Args:
+            sums: Sums behind the loss.
+            norm: Norm of the gradient.
+            rows: Numbers of the trials of the update, for the message of an error.
+        """
         state = self.state
         if not (math.isfinite(sums["total"]) and math.isfinite(norm)):
             state.skipped += 1
@@ -302,16 +331,15 @@ class _StageRun:
     def validate(self, validation: Mapping[str, Tensor]) -> dict[str, float | None]:
         """Return the mean loss and its parts on the validation trials, and keep the weights if they are the best.
 
-        The module holds the averaged weights, and the noise is the same each time.
+        The averaged weights are used, if the plan averages. The noise is the same at every validation.
         """
         state = self.state
-        trials = len(next(iter(validation.values())))
-        share = list(range(trials))[self.accelerator.process_index :: self.accelerator.num_processes]
-        size = self.plan.micro or self.batch
+        n_trials = len(next(iter(validation.values())))
+        own_rows = list(range(n_trials))[self.accelerator.process_index :: self.accelerator.num_processes]
+        batches = _pieces(own_rows, self.plan.micro or self.batch)
         with self.averaged_weights():
             self.module.eval()
-            chunks = [share[start : start + size] for start in range(0, len(share), size)]
-            losses = [self.evaluate_loss(self.stage.loss, validation, chunk, Purpose.VALIDATION, 0) for chunk in chunks]
+            losses = [self.evaluate_loss(self.stage.loss, validation, rows, Purpose.VALIDATION, 0) for rows in batches]
             self.module.train()
             mean = means(self.sum_over_processes(losses, stop=False))
             loss = mean.get("total")
@@ -330,7 +358,15 @@ class _StageRun:
     def evaluate_loss(
         self, loss: Callable[..., LossTerms], data: Mapping[str, Tensor], rows: list[int], purpose: Purpose, update: int
     ) -> LossTerms:
-        """Evaluate the loss of some trials in the plan's precision."""
+        """Return the loss terms of a batch, computed in the precision of the plan.
+
+        Args:
+            loss: Loss of the stage, or its module `_Loss`.
+            data: Training or validation trials.
+            rows: Numbers of the trials of the batch.
+            purpose: Purpose of the random numbers.
+            update: Number of the update, for the random numbers.
+        """
         device = self.accelerator.device
         index = torch.tensor(rows)
         batch = {name: value[index].to(device) for name, value in data.items()}
@@ -338,16 +374,26 @@ class _StageRun:
             return loss(batch, Streams(self.seed, purpose, update, rows))
 
     def sum_over_processes(self, losses: list[LossTerms], *, stop: bool) -> dict[str, float]:
-        """Add up losses over micro-batches and processes: total, weight, stop (> 0 if any must stop), and each part."""
+        """Add up losses over micro-batches and processes.
+
+        Args:
+            losses: Loss terms of each micro-batch of this process.
+            stop: True if this process received a request to stop.
+
+        Returns:
+            The sums "total" and "weight", "part NAME" for each summand of the loss, and "stop", the number of processes
+            with a request to stop.
+        """
         device = self.accelerator.device
-        wide = torch.float32 if device.type == "mps" else torch.float64
-        names = ["total", "weight", "stop", *(f"part {name}" for name in sorted(losses[0].parts))] if losses else []
-        rows = [
-            [terms.total, terms.weight, float(stop and not row), *(terms.parts[name[5:]] for name in names[3:])]
-            for row, terms in enumerate(losses)
-        ]
-        table = [torch.stack([torch.as_tensor(value).detach().to(device, wide) for value in row]) for row in rows]
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        parts = sorted(losses[0].parts) if losses else []
+        table = []
+        for number, terms in enumerate(losses):
+            stops = float(stop and number == 0)  # counted once per process
+            row = [terms.total, terms.weight, stops, *(terms.parts[name] for name in parts)]
+            table.append(torch.stack([torch.as_tensor(value).detach().to(device, dtype) for value in row]))
         sums = self.accelerator.reduce(torch.stack(table).sum(0), "sum")
+        names = ["total", "weight", "stop", *(f"part {name}" for name in parts)]
         return dict(zip(names, sums.tolist(), strict=True))
 
     def stop_training(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
@@ -355,7 +401,7 @@ class _StageRun:
         state = self.state
         stage = self.stage
         plan = self.plan
-        at = state.update
+        failed_update = state.update
         cause = likely_cause(stage, rows, sums["total"])
         state.update -= BAD_IN_A_ROW - 1  # the weights have not changed since the last good update
         state.skipped -= BAD_IN_A_ROW
@@ -363,13 +409,21 @@ class _StageRun:
         kept = "The module holds the last good weights."
         if self.checkpoints is not None:
             self.save_checkpoint()
-            note = {"stage": stage.name, "update": at, "loss": sums["total"], "gradient_norm": norm, "trials": rows}
+            report = {
+                "stage": stage.name,
+                "update": failed_update,
+                "loss": sums["total"],
+                "gradient_norm": norm,
+                "trials": rows,
+                "cause": cause,
+            }
             if self.accelerator.is_main_process:
-                write_json(self.checkpoints.folder / f"{stage.name}-failure.json", note | {"cause": cause})
+                write_json(self.checkpoints.folder / f"{stage.name}-failure.json", report)
             kept = f"The last good weights are in {self.checkpoints.folder}."
         raise TrainingError(
             "Loss and gradient must be finite.",
-            f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not, the last of them {at}: {cause}.",
+            f"In stage {stage.name!r} they were not in {BAD_IN_A_ROW} updates in a row, up to update {failed_update}: "
+            f"{cause}.",
             f"Lower the learning rate (now {plan.learning_rate:g}) or clip (now {plan.clip:g}), or repair the data. "
             f"{kept}",
         )
@@ -377,7 +431,14 @@ class _StageRun:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def resume(self, finished: list[str]) -> bool:
-        """Resume from the newest undamaged checkpoint, if any, and return whether the stage is finished already."""
+        """Resume from the newest undamaged checkpoint, if there is one.
+
+        Args:
+            finished: Names of the stages that are finished, for the history.
+
+        Returns:
+            True if the stage is finished already.
+        """
         newest = None if self.checkpoints is None else self.checkpoints.newest(self.stage.name, run=self.identity)
         done, checkpoint = newest or (False, Checkpoint({}, {}))
         if newest is not None:
@@ -396,7 +457,7 @@ class _StageRun:
         return done
 
     def save_checkpoint(self) -> None:
-        """Write a checkpoint, if there is a folder for it and this is the main process."""
+        """Write a checkpoint, if the run has a folder and this is the main process."""
         if self.checkpoints is None or not self.accelerator.is_main_process:
             return
         tensors = {"model": dict(self.module.state_dict()), "optimizer": optimizer_tensors(self.optimizer, self.module)}
@@ -408,7 +469,7 @@ class _StageRun:
         self.checkpoints.save(self.stage.name, self.state.update, checkpoint, best=self.state.best_update)
 
     def keep_final_weights(self) -> None:
-        """Put the final weights into the module, and into its last checkpoint."""
+        """Put the final weights into the module, and write them as the checkpoint of the finished stage."""
         if self.best is not None:
             _load_weights(self.module, self.best)
         elif self.average is not None:
@@ -418,7 +479,13 @@ class _StageRun:
             self.checkpoints.finish(self.stage.name, Checkpoint(state, {"model": dict(self.module.state_dict())}))
 
 
+def _pieces(rows: list[int], size: int) -> list[list[int]]:
+    """Divide a list into pieces of this size; the last one may be shorter."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
 def _load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Load the weights of a checkpoint, with an error for users if they do not fit the module."""
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:
