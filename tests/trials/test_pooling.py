@@ -9,8 +9,9 @@ import pytest
 from spikeloom.errors import DataError
 from spikeloom.models.common.facts import check_fit
 from spikeloom.trials import Trials
+from spikeloom.trials.bins import PieceLengthWarning
 from spikeloom.trials.padding import LARGE, PaddingWarning, check_padding
-from spikeloom.trials.pooling import LeftOutWarning, PieceLengthWarning
+from spikeloom.trials.pooling import LeftOutWarning
 
 
 def part(number: int, *, time: int = 6, **fields) -> Trials:

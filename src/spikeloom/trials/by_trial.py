@@ -1,8 +1,8 @@
-"""Convert spike times that are cut by trial to counts.
+"""Convert spike times that are already cut into trials to counts.
 
-Every trial has its own clock, whose zero is the event that the trials are aligned to. Bin k of a window that begins
-at b holds the spikes of [b + k w, b + (k + 1) w) for bins of width w. Spike times and edges are rounded to whole
-nanoseconds first, as in recordings.
+Every trial has its own clock, whose zero is the event to which the trials are aligned. With bins of width w and a
+window that begins at b, bin k holds the spikes of [b + k w, b + (k + 1) w). Spike times and edges of bins are first
+rounded to whole nanoseconds, as those of recordings are.
 """
 
 import math
@@ -22,14 +22,15 @@ SLACK = 1e-3
 """Fraction of a bin by which a window may deviate from a whole number of bins or exceed the observed time."""
 
 FORM = "Give x[trial][neuron], an array of seconds each: [[[0.1, 0.2], [0.3]], [[0.1], [0.2, 0.5]]]."
+"""Remedy of errors about the form of spike times."""
 
 
 class UnobservedTrialsWarning(SpikeloomWarning):
-    """Trials were left out, because they were not observed for the whole window; the message says how many."""
+    """Trials were left out because they were not observed for the complete window; the message gives their number."""
 
 
 class MissingTimesWarning(SpikeloomWarning):
-    """Missing spike times (NaN, None or masked) were left out; the message says how many."""
+    """Missing spike times (NaN, None or masked) were left out; the message gives their number."""
 
 
 class ByTrial(NamedTuple):
@@ -41,7 +42,10 @@ class ByTrial(NamedTuple):
 
 
 def count_by_trial(times: object, *, window: object, bin_width: object, axes: str) -> tuple[Fields, NDArray[np.int64]]:
-    """Return arguments of `Trials` for all trials, and the trials that were observed for the full window.
+    """Count the spikes of each trial, bin and neuron; `Trials.from_spike_times` describes the arguments.
+
+    Returns:
+        Arguments of `Trials` for all trials, and the numbers of the trials that were observed for the complete window.
 
     Raises:
         SettingError: if the window does not hold a whole number of bins.
@@ -52,34 +56,36 @@ def count_by_trial(times: object, *, window: object, bin_width: object, axes: st
         UnobservedTrialsWarning: if trials were left out.
         MissingTimesWarning: if missing times were left out.
     """
-    width, (start, stop) = clock.duration(bin_width, what="A bin width"), clock.window(window)
+    width = clock.duration(bin_width, what="A bin width")
+    start, stop = clock.window(window)
     n_bins = _whole_bins(start, stop, width)
     by_trial = nested(times, axes=axes)
     counts = _count(by_trial.times, start + np.arange(n_bins + 1) * width)
-    seen = by_trial.observed
-    kept = np.flatnonzero((seen[:, 0] <= start + SLACK * width) & (seen[:, 1] >= stop - SLACK * width))
-    lost = len(counts) - len(kept)
-    message = f"{lost} of {len(counts)} trials were not observed for the whole window, {start:g} to {stop:g} s"
+    first_seen, last_seen = by_trial.observed.T
+    kept = np.flatnonzero((first_seen <= start + SLACK * width) & (last_seen >= stop - SLACK * width))
+    n_left_out = len(counts) - len(kept)
+    message = f"{n_left_out} of {len(counts)} trials were not observed for the whole window, {start:g} to {stop:g} s"
     if not len(kept):
         raise DataError(
             "At least one trial must be left.",
-            f"{message}; the first was observed from {seen[0, 0]:g} to {seen[0, 1]:g} s.",
+            f"{message}; the first was observed from {first_seen[0]:g} to {last_seen[0]:g} s.",
             "Choose another window.",
         )
-    if lost:
+    if n_left_out:
         warnings.warn(f"{message}, and were left out.", UnobservedTrialsWarning, stacklevel=3)
     table = {} if by_trial.names is None else {"neuron_table": {"name": np.array(by_trial.names)}}
     return {"counts": counts, "bin_width": width, "source": "spike times", **table}, kept
 
 
 def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
-    """Return spike times by trial and neuron from a nested list, cells, dicts, or a neo Block with a segment per trial.
+    """Return spike times by trial and neuron from any of the forms that `Trials.from_spike_times` accepts.
 
     Args:
-        times: x[trial][neuron], or x[neuron][trial] with the other `axes`. Trials may be dicts neuron -> times.
-        axes: "trial neuron" or "neuron trial".
+        times: Spike times, nested in the order of `axes`. Trials may be dicts neuron -> times.
+        axes: "trial neuron" for times[trial][neuron], or "neuron trial" for times[neuron][trial].
 
     Raises:
+        SettingError: if `axes` is neither of the two.
         ShapeError: if trials have different neurons, or the times are not nested by trial and neuron.
     """
     if axes.split() not in (["trial", "neuron"], ["neuron", "trial"]):
@@ -91,47 +97,48 @@ def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
         axes = "neuron trial"
     if hasattr(times, "segments"):
         times = times.segments
-    outer = [_entries(each) for each in times]
-    if names is None and outer and all(isinstance(each, Mapping) for each in outer):
-        names = [str(name) for name in outer[0]]
-        strange = [trial for trial, each in enumerate(outer) if sorted(map(str, each)) != sorted(names)]
-        if strange:
+    trials = [_entries(trial) for trial in times]  # or neurons, in the order "neuron trial"
+    if names is None and trials and all(isinstance(trial, Mapping) for trial in trials):
+        names = [str(name) for name in trials[0]]
+        different = [number for number, trial in enumerate(trials) if sorted(map(str, trial)) != sorted(names)]
+        if different:
             raise ShapeError(
                 "Every trial must have the same neurons.",
-                f"Trial {strange[0]} has {', '.join(map(str, outer[strange[0]]))[:80]}, trial 0 has "
+                f"Trial {different[0]} has {', '.join(map(str, trials[different[0]]))[:80]}, trial 0 has "
                 f"{', '.join(names)[:80]}.",
                 "Give an empty list for a neuron that was silent.",
             )
-        keys = list(outer[0])
-        outer = [[each[key] for key in keys] for each in outer]
-    rows = [list(each) for each in outer]
-    if not rows or not any(rows) or all(np.size(each) == 1 and np.ndim(each) == 0 for row in rows for each in row):
+        keys = list(trials[0])
+        trials = [[trial[key] for key in keys] for trial in trials]
+    rows = [list(trial) for trial in trials]
+    only_numbers = all(np.size(entry) == 1 and np.ndim(entry) == 0 for row in rows for entry in row)
+    if not any(rows) or only_numbers:
         raise ShapeError(
             "Spike times by trial must be nested, trial by trial and neuron by neuron.", _shape(rows), FORM
         )
     sizes = sorted({len(row) for row in rows})
+    outer, _ = axes.split()
     if len(sizes) > 1:
-        what = "trial" if axes.split()[0] == "trial" else "neuron"
         raise ShapeError(
-            f"Every {what} must have the same {'neurons' if what == 'trial' else 'trials'}.",
+            f"Every {outer} must have the same {'neurons' if outer == 'trial' else 'trials'}.",
             f"There are from {sizes[0]} to {sizes[-1]}.",
             "Give an empty list for a neuron that was silent. " + FORM,
         )
-    if axes.split()[0] == "neuron":
-        rows = [list(column) for column in zip(*rows, strict=True)]
+    if outer == "neuron":
+        rows = [list(trial) for trial in zip(*rows, strict=True)]
     if names is None:
         names = _names(rows[0])
     return ByTrial(rows, names, np.array([_span(row) for row in rows]))
 
 
 def _entries(trial: Foreign) -> Foreign:
-    """Return the contents of one trial: a list of the neurons' times, or a mapping."""
+    """Return the contents of one trial: a list with the spike times of each neuron, or a mapping neuron -> times."""
     if hasattr(trial, "spiketrains"):  # neo Segment
         return list(trial.spiketrains)
     if isinstance(trial, Mapping):
         return trial
     if hasattr(trial, "keys") and hasattr(trial, "__getitem__") and hasattr(trial, "time_support"):  # pynapple TsGroup
-        keys = trial.keys()  # iterating a TsGroup itself is not promised
+        keys = trial.keys()  # pynapple does not document iteration over a TsGroup itself
         return {key: trial[key] for key in keys}
     if isinstance(trial, np.ndarray) and trial.dtype == object:
         return list(trial.ravel()) if min(trial.shape, default=0) <= 1 or trial.ndim == 1 else list(trial)
@@ -147,19 +154,23 @@ def _entries(trial: Foreign) -> Foreign:
 
 
 def _shape(rows: list[list[object]]) -> str:
+    """Describe spike times that are not nested by trial and neuron, for a message."""
     if not any(rows):
         return f"There are {len(rows)} trials without neurons."
     return f"There are {len(rows)} lists of plain numbers."
 
 
 def _names(trial: Sequence[object]) -> list[str] | None:
-    """Return the names of neo spike trains if they are different."""
+    """Return the names of the neo spike trains of a trial, or None if they have none or a name occurs twice."""
     names = [str(getattr(train, "name", None) or "") for train in trial]
     return names if all(names) and len(set(names)) == len(names) else None
 
 
 def _span(trial: Sequence[object]) -> tuple[float, float]:
-    """Return the start and end of the time in which all neurons of a trial were observed, if available."""
+    """Return the start and the end of the time in which all neurons of a trial were observed, s.
+
+    They are minus and plus infinity if the spike trains do not say.
+    """
     observed = [train for train in trial if hasattr(train, "t_start") and hasattr(train, "t_stop")]
     starts = [clock.duration(train.t_start, what="The start of a spike train") for train in observed]
     stops = [clock.duration(train.t_stop, what="The end of a spike train") for train in observed]
@@ -167,6 +178,7 @@ def _span(trial: Sequence[object]) -> tuple[float, float]:
 
 
 def _whole_bins(start: float, stop: float, width: float) -> int:
+    """Return the number of bins of a window. Raise a SettingError if it is not a whole number of at least 1."""
     bins = (stop - start) / width if width > 0 else math.nan
     if not (math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < SLACK):
         raise SettingError(
@@ -180,7 +192,12 @@ def _whole_bins(start: float, stop: float, width: float) -> int:
 
 
 def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCounts:
-    """Count the spikes of each neuron in each bin. Times may be unsorted."""
+    """Return the number of spikes of each trial, bin and neuron. Times may be unsorted.
+
+    Args:
+        times: Spike times by trial and neuron.
+        edges: Edges of the bins, s.
+    """
     n_trials = len(times)
     n_bins = len(edges) - 1
     n_neurons = len(times[0])
@@ -188,8 +205,8 @@ def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCount
     counts = np.zeros((n_trials, n_bins, n_neurons), np.int64)
     missing = 0
     for trial, row in enumerate(times):
-        for neuron, each in enumerate(row):
-            seconds = clock.train(each, what=f"Spike times of trial {trial}, neuron {neuron}")
+        for neuron, train in enumerate(row):
+            seconds = clock.train(train, what=f"Spike times of trial {trial}, neuron {neuron}")
             missing += int(np.isnan(seconds).sum())
             bins = np.searchsorted(limits, np.rint(seconds * 1e9), side="right") - 1
             inside = bins[(bins >= 0) & (bins < n_bins) & np.isfinite(seconds)]

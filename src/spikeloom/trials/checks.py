@@ -1,14 +1,72 @@
-"""Checks and conversions of the arrays that `Trials` are made from."""
+"""Check and convert the arguments of `Trials`: `checked_fields` does this for all of them, the others for one each."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spikeloom import objects
+from spikeloom import clock, objects
 from spikeloom.errors import DataError, ShapeError
-from spikeloom.shapes import Array, Numbers, TrialCounts, TrialMask
+from spikeloom.shapes import Array, Fields, Numbers, TrialCounts, TrialMask, mask_of
+
+if TYPE_CHECKING:
+    from spikeloom.trials.trials import Trials
 
 ROUNDING = 1e-6
-"""Largest distance of a floating-point count from a whole number, as rounding errors leave it."""
+"""Largest distance of a floating-point count from a whole number. Larger distances are no rounding errors."""
+
+
+def checked_fields(arguments: "Trials") -> Fields:
+    """Check and convert the arguments of `Trials`; see its docstring for the errors.
+
+    Args:
+        arguments: Trials whose fields hold the arguments as they came.
+
+    Returns:
+        The fields by name. Arrays have the right axes and types, are 0 in the padding, and are read-only.
+    """
+    unpadded, lengths = without_padding(arguments.counts, arguments.lengths)
+    counts = whole_counts(unpadded)
+    n_trials, n_bins, n_neurons = counts.shape
+    bin_width = clock.duration(arguments.bin_width, what="A bin width")
+    if not (np.isfinite(bin_width) and bin_width > 0):
+        raise DataError(
+            "A bin width must be a positive number of seconds.",
+            f"It was {arguments.bin_width!r}.",
+            "For 5 ms bins give bin_width=0.005.",
+        )
+    lengths = whole_lengths(lengths, n_trials, n_bins)
+    mask = mask_of(lengths, n_bins)
+    fields: Fields = {"bin_width": bin_width, "lengths": frozen(lengths), "counts": frozen(blank(counts, mask))}
+    for name, shape in (
+        ("rates", (n_trials, n_bins, n_neurons)),
+        ("latents", (n_trials, n_bins, -1)),
+        ("codes", (n_trials, -1)),
+    ):
+        value = getattr(arguments, name)
+        if value is not None:
+            array = expect(name, np.asarray(value, np.float32), shape)
+            fields[name] = frozen(array if name == "codes" else blank(array, mask))
+    if arguments.start_times is not None:
+        fields["start_times"] = frozen(start_seconds(arguments.start_times, n_trials))
+    if arguments.conditioned_on is not None:
+        fields["conditioned_on"] = tuple(arguments.conditioned_on)
+    fields["behavior"] = {}
+    fields["units"] = {}
+    for name, value in arguments.behavior.items():
+        quantity = objects.measured(value)
+        array = objects.plain(value) if quantity is None else quantity.numbers
+        array = array[..., None] if array.ndim == 2 else array
+        array = blank(expect(f"behavior {name!r}", array, (n_trials, n_bins, -1)), mask)
+        fields["behavior"][name] = frozen(array)
+        fields["units"][name] = arguments.units.get(name, "" if quantity is None else quantity.unit)
+    fields["units"] |= {name: unit for name in arguments.conditions if (unit := arguments.units.get(name))}
+    for group, n_rows in (("conditions", n_trials), ("neuron_table", n_neurons)):
+        table = {name: column(name, value) for name, value in getattr(arguments, group).items()}
+        fields[group] = {
+            name: frozen(expect(f"{group} {name!r}", value, (n_rows, ...))) for name, value in table.items()
+        }
+    return fields
 
 
 def whole_counts(counts: object) -> TrialCounts:
@@ -16,7 +74,8 @@ def whole_counts(counts: object) -> TrialCounts:
 
     Raises:
         ShapeError: if there are not three axes (trial, time, neuron).
-        DataError: if a count is negative, fractional, NaN or infinite; names the first one and how many more.
+        DataError: if a count is negative, fractional, NaN or infinite. The message names the first one and their
+            number.
     """
     quantity = objects.measured(counts)
     if quantity is not None and quantity.unit != "dimensionless":
@@ -46,18 +105,18 @@ def whole_counts(counts: object) -> TrialCounts:
                 f"at trial {trial}, bin {time}, neuron {neuron}.",
                 "Give spike counts per bin, not rates or z-scores; remove NaN bins or shorten lengths.",
             )
-    top = int(array.max()) if array.size else 0
-    return array.astype(np.min_scalar_type(top), copy=False)
+    largest = int(array.max()) if array.size else 0
+    return array.astype(np.min_scalar_type(largest), copy=False)
 
 
 def without_padding(counts: object, lengths: object) -> tuple[object, object]:
-    """Replace padding of NaN or masked bins by zeros, and return counts and lengths.
+    """Return counts whose padding is 0 instead of NaN (masked entries count as NaN), and lengths.
 
-    Without lengths, bins at the end of a trial that are NaN for all neurons are padding. With lengths, all bins beyond
-    them are padding.
+    If there are no lengths, bins at the end of a trial that are NaN for all neurons are padding. If there are, all bins
+    beyond them are padding. Counts without NaN are returned unchanged.
 
     Raises:
-        DataError: if a trial has no bin that is not NaN.
+        DataError: if all bins of a trial are NaN.
     """
     if objects.measured(counts) is not None:
         return counts, lengths
@@ -68,35 +127,36 @@ def without_padding(counts: object, lengths: object) -> tuple[object, object]:
         return array, lengths
     if lengths is None:
         valid = np.asarray(~np.isnan(array).all(2))
-        valid_bins = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
-        if not valid_bins.all():
+        n_valid = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
+        if not n_valid.all():
             raise DataError(
                 "Every trial must have at least one bin that is not NaN.",
-                f"Trial {int(np.flatnonzero(valid_bins == 0)[0])} has none.",
+                f"Trial {int(np.flatnonzero(n_valid == 0)[0])} has none.",
                 "Leave it out.",
             )
     else:
-        valid_bins = whole_lengths(lengths, array.shape[0], array.shape[1])
-    return np.where((np.arange(array.shape[1]) < valid_bins[:, None])[:, :, None], array, 0), valid_bins
+        n_valid = whole_lengths(lengths, array.shape[0], array.shape[1])
+    mask = np.arange(array.shape[1]) < n_valid[:, None]
+    return np.where(mask[:, :, None], array, 0), n_valid
 
 
-def whole_lengths(lengths: object, trials: int, time: int) -> NDArray[np.int64]:
-    """Return lengths as integers. By default all are `time`."""
+def whole_lengths(lengths: object, n_trials: int, n_bins: int) -> NDArray[np.int64]:
+    """Return lengths as integers, after a check. `None` gives all trials `n_bins` bins."""
     if lengths is None:
-        return np.full(trials, time, np.int64)
+        return np.full(n_trials, n_bins, np.int64)
     array = np.asarray(lengths)
-    if array.shape != (trials,) or not ((array >= 1) & (array <= time) & (array == np.floor(array))).all():
+    if array.shape != (n_trials,) or not ((array >= 1) & (array <= n_bins) & (array == np.floor(array))).all():
         raise ShapeError(
-            f"lengths must hold one whole number from 1 to {time} for each of {trials} trials.",
+            f"lengths must hold one whole number from 1 to {n_bins} for each of {n_trials} trials.",
             f"It has shape {array.shape} and values {array.ravel()[:5].tolist()} ...",
             "Give the valid bins of each trial, or leave lengths out when all trials are equally long.",
         )
     return array.astype(np.int64)
 
 
-def start_seconds(start_times: object, trials: int) -> NDArray[np.float64]:
-    """Return start times as float64 seconds, finite or NaN."""
-    array = expect("start_times", np.asarray(start_times), (trials,))
+def start_seconds(start_times: object, n_trials: int) -> NDArray[np.float64]:
+    """Return start times as float64 seconds, after a check that they are numbers and not infinite."""
+    array = expect("start_times", np.asarray(start_times), (n_trials,))
     if array.dtype.kind not in "uif" or np.isinf(array).any():
         raise DataError(
             "start_times must be seconds, NaN where unknown.",
@@ -107,7 +167,7 @@ def start_seconds(start_times: object, trials: int) -> NDArray[np.float64]:
 
 
 def column(name: str, value: object) -> Array:
-    """Return a condition or neuron column as numbers or text."""
+    """Return a condition, or a column of the neuron table, as an array of numbers or text."""
     try:
         return objects.column(value)
     except DataError as error:
@@ -126,22 +186,27 @@ def blank(array: Array, mask: TrialMask) -> Array:
 
 
 def frozen(array: Array) -> Array:
-    """Return a read-only view."""
+    """Return a read-only view of an array."""
     view = array.view()
     view.flags.writeable = False
     return view
 
 
 def expect(name: str, array: Array, shape: tuple[object, ...]) -> Array:
-    """Return the array if it has this shape, else raise a ShapeError.
+    """Return the array if it has the expected shape, else raise a ShapeError.
 
-    In the shape, -1 stands for any size, and a final ... for any further axes.
+    Args:
+        name: Name of the array, for messages.
+        array: Array.
+        shape: Expected shape. In it, -1 stands for any size, and ... at the end for any further axes.
     """
-    wanted = shape[:-1] if shape[-1] is ... else shape
-    same = all(want in (-1, size) for want, size in zip(wanted, array.shape, strict=False))
-    if not same or array.ndim < len(wanted) or (array.ndim > len(wanted) and shape[-1] is not ...):
+    has_more_axes = shape[-1] is ...
+    sizes = shape[:-1] if has_more_axes else shape
+    sizes_fit = all(expected in (-1, size) for expected, size in zip(sizes, array.shape, strict=False))
+    if not sizes_fit or array.ndim < len(sizes) or (array.ndim > len(sizes) and not has_more_axes):
+        words = ", ".join("any" if expected in (-1, ...) else str(expected) for expected in shape)
         raise ShapeError(
-            f"The axes of {name} must be ({', '.join('any' if want in (-1, ...) else str(want) for want in shape)}).",
+            f"The axes of {name} must be ({words}).",
             f"Its shape is {array.shape}.",
             "Give one value for each trial (and bin, and neuron) of the counts.",
         )

@@ -1,13 +1,13 @@
 """Choose rows of a table by a small expression: `COLUMN OP VALUE`, such as `quality == good` or `depth < 800`.
 
-The rows are neurons (columns of the neuron table) or trials (conditions). The operators are ==, != (both take several
-values, separated by commas), <, <=, > and >=; a single = means ==, and `area in CA1,CA3` means `area == CA1,CA3`.
-Put a value in quotation marks if it contains a comma, or spaces at its ends. An expression is compared with the column
-and never evaluated as code. Trials can also be chosen by `start_time`, in seconds on the recording's clock, if it is
-available.
+Rows are neurons, whose columns are those of the neuron table, or trials, whose columns are their conditions. Trials
+also have the column `start_time`, in seconds on the recording's clock, if it is available. The operators are ==, !=, <,
+<=, > and >=. A single = means ==. The operators == and != take one or several values, separated by commas: `area ==
+CA1,CA3` holds for either of them and may be written `area in CA1,CA3`. Put a value in quotation marks if it contains a
+comma, or spaces at its ends. An expression is never evaluated as code.
 
-Angles (`spikeloom.angles`) are equal if they differ by whole turns: `angle_deg == 350` holds for -10. The comparisons
-of size take angles as they are written in the column.
+Angles (`spikeloom.angles`) are equal if they differ by whole turns: `angle_deg == 350` holds for -10. The operators <,
+<=, > and >= compare angles as they are written in the column.
 """
 
 import difflib
@@ -85,7 +85,7 @@ class Rule:
 
 
 def _values(text: str) -> tuple[str, ...]:
-    """Return the values of a rule, separated by commas, without quotation marks."""
+    """Divide a text at its commas into values, and remove quotation marks. The result is empty if it cannot be read."""
     values: list[str] = []
     position = 0
     while position < len(text) or text[position - 1 : position] == ",":
@@ -107,7 +107,7 @@ def rows_where(
     noun: str = "neuron",
     units: Mapping[str, str] | None = None,
 ) -> NDArray[np.bool_]:
-    """Mark the rows for which every rule holds.
+    """Return a mask of the rows for which every rule holds.
 
     Missing values (NaN) satisfy only `!=` and `== nan`.
 
@@ -116,7 +116,8 @@ def rows_where(
         rules: Expressions such as "quality == good"; all must hold.
         n_rows: Number of rows of the table.
         noun: The kind of a row, for messages: "neuron" or "trial".
-        units: Units of columns, name -> text such as "deg". The unit of an angle may also be the end of its name.
+        units: Units of columns, name -> text such as "deg". The unit of an angle may also be the end of its name, as
+            in "angle_deg".
 
     Returns:
         Mask of the rows (row,), with at least one True.
@@ -148,7 +149,7 @@ def rows_where(
 
 
 def _holds(rule: Rule, column: Array, noun: str, unit: str) -> NDArray[np.bool_]:
-    """Mark the rows for which one rule holds (row,)."""
+    """Return a mask of the rows for which a rule holds (row,); see `rows_where` for `noun` and the unit."""
     if column.ndim != 1:
         raise SettingError(
             f"An expression needs a column with one value per {noun}.",
@@ -164,17 +165,21 @@ def _holds(rule: Rule, column: Array, noun: str, unit: str) -> NDArray[np.bool_]
             )
         with np.errstate(invalid="ignore"):
             return np.asarray(ORDER[rule.comparison](column, _number(rule, rule.values[0])))
-    each = [_equal(rule, column, value, unit) for value in rule.values]
-    for value, hits in zip(rule.values, each, strict=True):
-        if not hits.any() and (len(each) > 1 or rule.comparison == "!="):
+    masks = [_equal(rule, column, value, unit) for value in rule.values]
+    for value, mask in zip(rule.values, masks, strict=True):
+        # A single value of == that occurs nowhere is an error of the caller, since no row is left.
+        if not mask.any() and (len(masks) > 1 or rule.comparison == "!="):
             message = f"No {noun} has {rule.column} {value!r}. The column holds {_listed(column)}."
             warnings.warn(message, ChoiceWarning, stacklevel=3)
-    equal = np.any(each, axis=0)
-    return ~equal if rule.comparison == "!=" else equal
+    equals_any = np.any(masks, axis=0)
+    return ~equals_any if rule.comparison == "!=" else equals_any
 
 
 def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_]:
-    """Mark the rows that equal one value; floats are equal to the precision of their type, angles up to whole turns."""
+    """Return a mask of the rows that equal one value.
+
+    Floats are compared with the precision of their type, and angles up to whole turns.
+    """
     if column.dtype.kind == "U":
         return np.asarray(column == value)
     if column.dtype.kind == "b":
@@ -193,6 +198,7 @@ def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_
 
 
 def _number(rule: Rule, value: str) -> int | float:
+    """Return a value of a rule as a number, or raise a SettingError that names its column."""
     try:
         return int(value)
     except ValueError:
@@ -208,10 +214,10 @@ def _number(rule: Rule, value: str) -> int | float:
 
 
 def trials_where(trials: "Trials", rules: Sequence[str]) -> NDArray[np.bool_]:
-    """Mark the trials for which every rule about their conditions, or `start_time` in seconds, holds; see `rows_where`.
+    """Return a mask of the trials for which every rule holds; see `rows_where`.
 
-    There is no `start_time` if all starts are unknown. A condition called `start_time` replaces the starts of the
-    trials.
+    Rules are about conditions, or about `start_time` if start times are known. If there is a condition called
+    `start_time`, rules are about this condition.
     """
     columns = dict(trials.conditions)
     if trials.start_times is not None:
@@ -220,10 +226,15 @@ def trials_where(trials: "Trials", rules: Sequence[str]) -> NDArray[np.bool_]:
 
 
 def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDArray[np.bool_]:
-    """Mark the neurons that a list such as "3,5-9" or "a1,b7" names.
+    """Return a mask of the neurons that a list such as "3,5-9" or "a1,b7" names.
 
-    Entries are unit ids if the table has the column `id`, or names if it has `name`; without either they are
-    positions, counted from 0. A range such as 5-9 includes both ends and needs ids or positions.
+    Entries are compared with the columns `id` and `name` of the neuron table. If it has neither, they are positions,
+    counted from 0. A range such as 5-9 includes both ends.
+
+    Args:
+        table: Neuron table.
+        units: List of entries, separated by commas.
+        n_neurons: Number of neurons.
 
     Raises:
         SettingError: if an entry names no neuron.
@@ -234,27 +245,27 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
     keep = np.zeros(n_neurons, bool)
     for entry in (part.strip() for part in units.split(",")):
         bounds = UNITS.fullmatch(entry)
-        hits = np.zeros(n_neurons, bool)
+        chosen = np.zeros(n_neurons, bool)
         for column in (ids, names):
-            if not hits.any() and column:
-                hits = np.array([value == entry for value in column])
-            if not hits.any() and column and bounds is not None:
+            if not chosen.any() and column:
+                chosen = np.array([value == entry for value in column])
+            if not chosen.any() and column and bounds is not None:
                 low = int(bounds["first"])
                 high = int(bounds["last"])
-                hits = np.array([value.isdigit() and low <= int(value) <= high for value in column])
-        if not hits.any():
-            there = "ids" if "id" in table else "names" if "name" in table else "positions"
+                chosen = np.array([value.isdigit() and low <= int(value) <= high for value in column])
+        if not chosen.any():
+            kind = "ids" if "id" in table else "names" if "name" in table else "positions"
             raise SettingError(
                 f"No neuron is called {entry!r}.",
-                f"The {there} are {_listed(np.array(ids or names))}.",
+                f"The {kind} are {_listed(np.array(ids or names))}.",
                 "Write for instance --units 3,5-9.",
             )
-        keep |= hits
+        keep |= chosen
     return keep
 
 
 def _listed(column: Array) -> str:
-    """Return a text with the first few distinct values of a column."""
+    """Return a text with the first distinct values of a column, or the range of a column with many numbers."""
     column = np.asarray(column)
     values = list(dict.fromkeys(column.tolist())) if column.ndim == 1 else []
     if len(values) > MOST_LISTED and column.dtype.kind in "uif" and np.isfinite(column).any():
@@ -264,5 +275,6 @@ def _listed(column: Array) -> str:
 
 
 def _close(word: str, names: Sequence[str]) -> str:
+    """Return a question that suggests the most similar name, or "" if none is similar."""
     close = difflib.get_close_matches(word, names, n=1)
     return f"Did you mean {close[0]}?" if close else ""

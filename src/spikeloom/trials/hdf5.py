@@ -25,7 +25,7 @@ from spikeloom.shapes import Array, Fields
 FORMAT = "spikeloom-trials"
 VERSION = 1
 TABLES = {"behavior": "behavior", "conditions": "conditions", "neurons": "neuron_table"}
-"""Groups of the file and the field of `Trials` each one holds."""
+"""Groups of the file, with the field of `Trials` that each one holds."""
 
 PER_BIN = ("counts", "rates", "latents")
 """Datasets (trial, time, ...), besides the series of behaviour."""
@@ -41,14 +41,14 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
     """Write a trials file atomically.
 
     Args:
-        path: The file to write, in a folder that exists; an older file of that name is replaced.
-        fields: The fields of `Trials` by name.
+        path: Path of the file, in a folder that exists. An older file of that name is replaced.
+        fields: Fields of `Trials` by name.
 
     Raises:
         FileError: if the folder is missing or not writable, or the disk is full; no partial file is left.
         DataError: if a name of a table cannot be a name in HDF5, or a table holds something other than numbers or text.
     """
-    image = io.BytesIO()  # in memory first, because HDF5 prints a long traceback of its own if the disk is full
+    image = io.BytesIO()  # written in memory first, because HDF5 prints a traceback of its own if the disk is full
     with h5py.File(image, "w", libver=("v110", "v110")) as file:
         for name, value in _per_bin(fields).items():
             _put(file, name, value, by_trial=True)
@@ -57,16 +57,16 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
 
 
 def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
-    """Write trials in parts that have the same neurons, bins and columns. Memory holds one part at a time.
+    """Write a trials file from parts that are produced one after another, so that memory holds one part at a time.
 
     Args:
-        path: The file to write, in a folder that exists.
-        parts: The fields of `Trials` by name, at least one part.
+        path: Path of the file, in a folder that exists.
+        parts: Fields of `Trials` of each part, at least one. All have the same neurons, bins and columns.
 
     Raises:
-        FileError: as `write`.
+        FileError: if the file cannot be written; see `write`.
     """
-    columns: list[Fields] = []  # one value per trial: small enough to keep
+    columns: list[Fields] = []  # fields with one value per trial, which are small and written at the end
     with atomic_path(path) as part_path, h5py.File(part_path, "w", libver=("v110", "v110")) as file:
         for fields in parts:
             for name, value in _per_bin(fields).items():
@@ -134,13 +134,13 @@ def _names_per_bin(file: h5py.File) -> list[str]:
 
 
 def _per_bin(fields: Fields) -> dict[str, Array]:
-    """Return the arrays (trial, time, ...) by their name in the file."""
+    """Return the arrays with a time axis, by their names in the file."""
     arrays = {name: fields[name] for name in PER_BIN if fields[name] is not None}
     return arrays | {f"behavior/{name}": np.asarray(value) for name, value in fields["behavior"].items()}
 
 
 def _finish(file: h5py.File, fields: Fields) -> None:
-    """Write all other fields after the arrays per bin."""
+    """Write all fields that have no time axis."""
     for name, value in {"format": FORMAT, "source": fields["source"]}.items():
         _put_text(file, name, value)
     file.attrs["version"] = VERSION
@@ -161,8 +161,8 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
     """Return the source stored in a trials file, or None if the file is not a trials file."""
     try:
         with h5py.File(path, "r") as file:
-            same = _text(file.attrs.get("format", "")) == FORMAT
-            return _text(file.attrs.get("source", "")) if same else None
+            is_trials_file = _text(file.attrs.get("format", "")) == FORMAT
+            return _text(file.attrs.get("source", "")) if is_trials_file else None
     except DAMAGE:
         return None
 
@@ -202,7 +202,7 @@ def read(path: str | os.PathLike[str]) -> Fields:
 
 
 def _fields(file: h5py.File, path: str, *, per_bin: bool = True) -> Fields:
-    """Return the fields in a file; without `per_bin`, the arrays (trial, time, ...) are None."""
+    """Return the fields of `Trials` in an open file; without `per_bin`, None in place of arrays with a time axis."""
     kind = _text(file.attrs.get("format", ""))
     if kind != FORMAT:
         raise _other_kind(path, "it is an NWB file" if "nwb_version" in file.attrs else f"its format is {kind!r}")
@@ -215,17 +215,16 @@ def _fields(file: h5py.File, path: str, *, per_bin: bool = True) -> Fields:
     fields: Fields = {"bin_width": float(file.attrs["bin_width"]), "source": _text(file.attrs["source"])}
     if "conditioned_on" in file.attrs:
         fields["conditioned_on"] = json.loads(_text(file.attrs["conditioned_on"]))
-    there = list(file)
+    existing = list(file)  # `name in file` and `file.get` would report a damaged group as absent
     fields["lengths"] = file["lengths"][()]
     fields["counts"] = file["counts"][()] if per_bin else None
     for name in ("rates", "latents", "codes", "start_times"):
-        wanted = name in there and (per_bin or name not in PER_BIN)
-        fields[name] = file[name][()] if wanted else None
+        is_read = name in existing and (per_bin or name not in PER_BIN)
+        fields[name] = file[name][()] if is_read else None
     for group, field in TABLES.items():
-        # list(file) and file[...], because `get` and `in` report a damaged group as absent
-        table = dict(file[group]) if group in there else {}
-        wanted = per_bin or group != "behavior"
-        fields[field] = {name: _get(data) if wanted else None for name, data in table.items()}
+        table = dict(file[group]) if group in existing else {}
+        is_read = per_bin or group != "behavior"
+        fields[field] = {name: _get(data) if is_read else None for name, data in table.items()}
     fields["units"] = {name: _text(file["behavior"][name].attrs["unit"]) for name in fields["behavior"]}
     for name in fields["conditions"]:
         if name not in fields["units"] and "unit" in file["conditions"][name].attrs:
@@ -234,7 +233,18 @@ def _fields(file: h5py.File, path: str, *, per_bin: bool = True) -> Fields:
 
 
 def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.Dataset:
-    """Write one dataset with a checksum. A chunk holds one trial, or everything."""
+    """Write one dataset with a checksum.
+
+    Args:
+        group: Group of the file.
+        name: Name of the dataset.
+        value: Array of numbers or text.
+        by_trial: True to store each trial in a chunk of its own, and to allow further trials to be appended. Otherwise
+            the dataset is one chunk.
+
+    Raises:
+        DataError: if HDF5 does not allow the name, or the array holds other values.
+    """
     if not name or "/" in name.removeprefix("behavior/") or name in (".", "..") or "\0" in name:
         raise DataError(
             f'{name!r} cannot be a name in a trials file, because it is empty or contains "/".',
@@ -242,7 +252,7 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
             "Rename the condition or series.",
         )
     array = np.asarray(value)
-    if array.dtype.kind in "OU":  # fixed length, in bytes of UTF-8
+    if array.dtype.kind in "OU":  # text of fixed length, in UTF-8
         raw = np.char.encode(array.astype(str), "utf-8")
         array = raw.astype(h5py.string_dtype("utf-8", max(raw.dtype.itemsize, 1)))
     elif array.dtype.kind not in "uifbS":
@@ -254,29 +264,34 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
     if not array.size:
         return group.create_dataset(name, data=array)  # an empty dataset cannot be chunked
     chunks = (1, *array.shape[1:]) if by_trial else array.shape
-    most = (None, *array.shape[1:]) if by_trial else array.shape
-    return group.create_dataset(name, data=array, chunks=chunks, maxshape=most, **FILTERS)
+    largest_shape = (None, *array.shape[1:]) if by_trial else array.shape
+    return group.create_dataset(name, data=array, chunks=chunks, maxshape=largest_shape, **FILTERS)
 
 
 def _get(data: h5py.Dataset) -> Array:
-    text = h5py.check_string_dtype(data.dtype)
-    return data[()] if text is None else np.char.decode(data[()].astype(bytes), "utf-8")
+    """Return the array in a dataset, with text decoded."""
+    is_text = h5py.check_string_dtype(data.dtype) is not None
+    return np.char.decode(data[()].astype(bytes), "utf-8") if is_text else data[()]
 
 
 def _put_text(target: h5py.File | h5py.Dataset, name: str, text: str) -> None:
+    """Write a text of fixed length as an attribute."""
     raw = str(text).encode()
     target.attrs.create(name, np.array(raw, h5py.string_dtype("utf-8", max(len(raw), 1))))
 
 
 def _text(value: object) -> str:
+    """Return an attribute as text."""
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _corrupt(path: str, what: str) -> CorruptFileError:
+    """Return the error for a damaged file; `what` describes the damage."""
     return CorruptFileError(f"{path} is damaged: {what}.", "", "Copy it or create it again.")
 
 
 def _other_kind(path: str, what: str) -> FileError:
+    """Return the error for a file that is not a trials file; `what` says why it is not."""
     return FileError(
         "A trials file must be an .h5 written by spikeloom.",
         f"{path} is not one: {what}.",

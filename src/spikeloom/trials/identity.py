@@ -1,8 +1,9 @@
 """Identity of neurons, by which two sets of trials are matched neuron by neuron.
 
-A neuron is identified by its `name`, if the neuron table has unique names; else by its unit `id`; else by its position
-alone. Two sets of trials, or trials and a model, are compared by the first of these that both have. If they hold the
-same neurons in different orders, one is reordered, with a `NeuronOrderWarning`. If the neurons differ, it is an error.
+Neurons are identified by their names, if the column `name` of the neuron table has unique names. Otherwise they are
+identified by the unit ids in the column `id`, and without these by their position. Two sets of trials, or trials and a
+model, are compared by the first of these that both have. If they hold the same neurons in different orders, one set is
+reordered, with a `NeuronOrderWarning`. If the neurons differ, an error is raised.
 """
 
 import re
@@ -16,10 +17,10 @@ from spikeloom.errors import ShapeError, SpikeloomWarning
 from spikeloom.shapes import Array
 
 COLUMNS = ("name", "id")
-"""Columns of the neuron table that identify a neuron, the more important one first."""
+"""Columns of the neuron table that identify a neuron; the first one that both sets have is used."""
 
 MOST_NAMED = 5
-"""Most neurons that a message names."""
+"""Largest number of neurons that a message names."""
 
 
 class NeuronOrderWarning(SpikeloomWarning):
@@ -47,11 +48,11 @@ def order_like(
         theirs: Name of the second set in messages.
 
     Returns:
-        The position of each neuron of `like` in the first table (neuron,). None if the order is the same, or if the
-        neurons of one side have neither names nor ids.
+        The position of each neuron of `like` in the first table (neuron,). `None` if the order is the same, or if the
+        neurons of one set have neither names nor ids.
 
     Raises:
-        ShapeError: Both sides identify their neurons, and the sets differ. The message names examples.
+        ShapeError: if both sets identify their neurons and do not hold the same ones. The message names examples.
     """
     for column in COLUMNS:
         names = _labels(neuron_table, column)
@@ -76,9 +77,9 @@ def order_like(
 
 
 def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None:
-    """Return positions that sort neurons by name or id, numbers by size.
+    """Return the positions of the neurons in the order of their names or ids; numbers are ordered by size.
 
-    Returns None if they are sorted already, or if there are neither names nor ids.
+    Returns `None` if they are sorted already, or if there are neither names nor ids.
     """
     names = identity(neuron_table)
     if names is None:
@@ -94,12 +95,15 @@ def note_order(mine: str, theirs: str) -> None:
 
 
 def _labels(neuron_table: Mapping[str, Array], column: str) -> tuple[str, ...] | None:
-    """Return a column as unique texts; None if it is absent, has repeated or missing values, or several per neuron."""
+    """Return the values of a column as text, if they identify the neurons.
+
+    Returns `None` if there is no such column, if values are missing or occur twice, or if a neuron has several values.
+    """
     values = np.asarray(neuron_table[column]) if column in neuron_table else None
     if values is None or values.ndim != 1:
         return None
     if values.dtype.kind == "f":
-        if not all(value.is_integer() for value in values.tolist()):  # False for NaN too
+        if not all(value.is_integer() for value in values.tolist()):  # `is_integer` is False for NaN, too
             return None
         values = values.astype(np.int64)
     labels = tuple(str(value) for value in values.tolist())
@@ -112,7 +116,7 @@ def _sortable(name: str) -> list[object]:
 
 
 def _listed(names: set[str]) -> str:
-    chosen = sorted(names, key=_sortable)
-    return ", ".join(chosen[:MOST_NAMED]) + (
-        f" and {len(chosen) - MOST_NAMED} more" if len(chosen) > MOST_NAMED else ""
-    )
+    """Return the first names as text, and the number of the others."""
+    ordered = sorted(names, key=_sortable)
+    others = f" and {len(ordered) - MOST_NAMED} more" if len(ordered) > MOST_NAMED else ""
+    return ", ".join(ordered[:MOST_NAMED]) + others

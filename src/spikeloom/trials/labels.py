@@ -9,11 +9,11 @@ from spikeloom.errors import ConditionError
 from spikeloom.shapes import Array
 
 DECIMALS = 6
-"""Decimals to which numbers are compared; single precision keeps about seven digits."""
+"""Number of decimals to which numbers are rounded before they are compared. Single precision has about seven digits."""
 
 
 def joint_label(columns: Mapping[str, Array]) -> Array:
-    """Return one text label per trial, which is equal where all columns are equal, such as "0.5,0".
+    """Return one text label per trial, such as "0.5,0". Two trials have the same label if all their columns are equal.
 
     Args:
         columns: Conditions by name, one value per trial (trial,), numbers or text.

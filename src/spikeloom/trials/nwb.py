@@ -1,11 +1,14 @@
-"""Write `Trials` as NWB: spike times that bin to the same counts, with trial table, conditions and behaviour.
+"""Write `Trials` as an NWB file, with spike times, trial table, conditions and behaviour.
 
-Trials lie end to end on an artificial clock: each begins at a whole second, at least one second after the end of the
-previous one. A count c in bin k of a trial that begins at b becomes c spikes spread evenly inside the bin,
-t_j = b + (k + (j + 1) / (c + 1)) w for j = 0..c-1, none of them on an edge. Behaviour is sampled at the bins' centres.
-Binning the file with the same width gives the same counts, lengths, conditions and behaviour, and their units. Rates,
-latents and codes are not written; a trials file keeps them. Two things that NWB does not know are attributes of
-the HDF5 file: `unit` of a column of the trial table, and `conditioned_on` of that table (names in JSON).
+Binning the file with the same bin width w gives the same counts, lengths, conditions, behaviour and units. Trials are
+placed one after another on an artificial clock. Each begins at a whole second, at least one second after the end of the
+previous one. A count c in bin k of a trial that begins at b becomes c spikes that are spread evenly inside the bin,
+t_j = b + (k + (j + 1) / (c + 1)) w for j = 0, ..., c - 1, so none of them lies on an edge. Behaviour is sampled at the
+centres of the bins.
+
+Rates, latents and codes are not written; a trials file keeps them. NWB has no place for the units of conditions and for
+`conditioned_on`. They are stored as attributes of the HDF5 file: `unit` of a column of the trial table, and
+`conditioned_on` of that table (names in JSON).
 """
 
 import datetime
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from pynwb.misc import Units
 
 GAP = 1.0
-"""Least time between two trials, in seconds."""
+"""Shortest time between two trials, s."""
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 """Start of the artificial session. NWB requires a date, and trials have none."""
@@ -41,7 +44,7 @@ CLOCK = "laid end to end on an artificial clock"
 """Words in the session description that mark a file as written by this module."""
 
 CONDITIONED_ON = "conditioned_on"
-"""Attribute of the trial table with the names of the conditions that generated trials were conditioned on."""
+"""Name of the attribute of the trial table that holds the conditions on which generated trials were conditioned."""
 
 TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "spike_times", "obs_intervals"}
 """Columns that this module or NWB writes; no condition or neuron column can have these names."""
@@ -50,11 +53,13 @@ TAKEN = {"id", "start_time", "stop_time", "align_time", "tags", "timeseries", "s
 def write(path: str | os.PathLike[str], fields: Fields) -> None:
     """Write an NWB file atomically.
 
+    The trial table of the file has the columns `start_time`, `stop_time`, `align_time` (start of the first bin) and the
+    conditions. Its table of units has the columns of the neuron table; whole numbers in the column `id` become the ids
+    of the units.
+
     Args:
-        path: The file to write, in a folder that exists.
-        fields: The fields of `Trials` by name. The trials table gets `start_time`, `stop_time`, `align_time` (start of
-            the first bin) and the conditions. The units table gets the columns of the neuron table; whole numbers in
-            its column `id` become the ids of the units.
+        path: Path of the file, in a folder that exists.
+        fields: Fields of `Trials` by name.
 
     Raises:
         DataError: if there are no trials, or NWB reserves a name.
@@ -64,7 +69,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
     _check_names(fields)
     image = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # hdmf warns of column names such as "name", which are valid
+        warnings.simplefilter("ignore")  # hdmf warns about column names such as "name", although they are valid
         file = _session(pynwb, fields)
         with h5py.File(image, "w") as raw, pynwb.NWBHDF5IO(file=raw, mode="w") as out:
             out.write(file)
@@ -85,11 +90,12 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
     """Return the source of the trials in an NWB file that `write` made, or None for any other file."""
     try:
         with h5py.File(path, "r") as file:
-            said = file["session_description"].asstr()[()]
+            description = file["session_description"].asstr()[()]
             notes = file["general/notes"].asstr()[()]
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError):
         return None
-    return notes.partition("source=")[2] if CLOCK in said and notes.startswith("bin_width=") else None
+    is_ours = CLOCK in description and notes.startswith("bin_width=")
+    return notes.partition("source=")[2] if is_ours else None
 
 
 def _session(pynwb: ModuleType, fields: Fields) -> "NWBFile":
@@ -124,7 +130,7 @@ def _session(pynwb: ModuleType, fields: Fields) -> "NWBFile":
 
 
 def import_pynwb() -> ModuleType:
-    """Return the module pynwb, or raise an error that names the extra."""
+    """Return the module pynwb, or raise an error that says how to install it."""
     try:
         import pynwb
     except ImportError as error:
@@ -133,7 +139,12 @@ def import_pynwb() -> ModuleType:
 
 
 def trial_starts(lengths: Integer[np.ndarray, " trial"], bin_width: float) -> Float[np.ndarray, " trial"]:
-    """Return the start of each trial on the artificial clock in seconds (trial,), a whole number."""
+    """Return the start of each trial on the artificial clock, a whole number of seconds.
+
+    Args:
+        lengths: Valid bins of each trial.
+        bin_width: Width of a bin, s.
+    """
     spans = np.ceil(lengths * bin_width + GAP)
     return np.cumsum(spans) - spans
 
@@ -141,25 +152,36 @@ def trial_starts(lengths: Integer[np.ndarray, " trial"], bin_width: float) -> Fl
 def spike_times(
     counts: Integer[np.ndarray, "trial time neuron"], starts: Float[np.ndarray, " trial"], bin_width: float
 ) -> tuple[Float[np.ndarray, " spike"], Integer[np.ndarray, " neuron"]]:
-    """Return spike times in seconds, neuron by neuron and sorted within each, and the end index of each neuron."""
+    """Return the times of spikes that are spread evenly inside their bins.
+
+    Args:
+        counts: Counts, 0 in the padding.
+        starts: Start of each trial, s.
+        bin_width: Width of a bin, s.
+
+    Returns:
+        Spike times in seconds, neuron by neuron and sorted within each neuron; and for each neuron the number of spikes
+        up to and including its own, which is where its spikes end.
+    """
     neuron, trial, bins = np.nonzero(counts.transpose(2, 0, 1))
-    number = counts[trial, bins, neuron].astype(np.int64)
-    before = np.cumsum(number) - number
-    rank = np.arange(int(number.sum())) - np.repeat(before, number)
-    inside = (rank + 1) / (np.repeat(number, number) + 1)
-    times = np.repeat(starts[trial], number) + (np.repeat(bins, number) + inside) * bin_width
-    ends = np.cumsum(np.bincount(neuron, weights=number, minlength=counts.shape[2])).astype(np.int64)
+    n_spikes = counts[trial, bins, neuron].astype(np.int64)
+    n_before = np.cumsum(n_spikes) - n_spikes
+    rank = np.arange(int(n_spikes.sum())) - np.repeat(n_before, n_spikes)  # j, number of the spike within its bin
+    fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)
+    times = np.repeat(starts[trial], n_spikes) + (np.repeat(bins, n_spikes) + fraction) * bin_width
+    ends = np.cumsum(np.bincount(neuron, weights=n_spikes, minlength=counts.shape[2])).astype(np.int64)
     return times, ends
 
 
 def _check_names(fields: Fields) -> None:
+    """Raise a DataError if there are no trials or neurons, or if NWB does not allow a name of a column or series."""
     if not len(fields["counts"]) or not fields["counts"].shape[2]:
         raise DataError("An NWB file needs at least one trial and neuron.", "There are none.", "Write a trials file.")
-    for group, taken in (("conditions", TAKEN), ("neuron_table", TAKEN), ("behavior", set())):
+    for group, reserved in (("conditions", TAKEN), ("neuron_table", TAKEN), ("behavior", set())):
         for name in fields[group]:
             if group == "neuron_table" and name == "id" and fields[group]["id"].dtype.kind in "iu":
                 continue  # it becomes the ids of the units
-            if name in taken or not name or "/" in name or ":" in name:
+            if name in reserved or not name or "/" in name or ":" in name:
                 raise DataError(
                     f'A name in {group} must not contain "/" or ":", and NWB must not reserve it.',
                     f"It was {name!r}.",
@@ -174,14 +196,26 @@ def _units(
     observed: Float[np.ndarray, "trial 2"],
     neuron_table: Mapping[str, Array],
 ) -> "Units":
+    """Return the table of units (neurons) of an NWB file.
+
+    Args:
+        pynwb: Module pynwb.
+        times: Spike times, neuron by neuron, s.
+        ends: Number of spikes up to and including those of each neuron.
+        observed: Start and end of each trial, s.
+        neuron_table: Further columns.
+    """
     from hdmf.common import VectorData, VectorIndex
 
+    # NWB stores a column with several values per neuron as all values in a row, and an index of where each neuron ends.
     spikes = VectorData(name="spike_times", description="seconds", data=times)
     spans = VectorData(name="obs_intervals", description="the trials, seconds", data=np.tile(observed, (len(ends), 1)))
-    upto = np.arange(1, len(ends) + 1) * len(observed)
+    span_ends = np.arange(1, len(ends) + 1) * len(observed)
     ragged = [
-        *(spikes, VectorIndex(name="spike_times_index", data=ends, target=spikes)),
-        *(spans, VectorIndex(name="obs_intervals_index", data=upto, target=spans)),
+        spikes,
+        VectorIndex(name="spike_times_index", data=ends, target=spikes),
+        spans,
+        VectorIndex(name="obs_intervals_index", data=span_ends, target=spans),
     ]
     columns = {name: value for name, value in neuron_table.items() if name != "id"}
     return pynwb.misc.Units(
@@ -194,8 +228,9 @@ def _units(
 
 
 def _columns(table: Mapping[str, Array]) -> "list[VectorData]":
+    """Return the columns of a table of an NWB file."""
     from hdmf.common import VectorData
 
-    # text as a list of str, which is what hdmf writes as UTF-8
-    plain = {name: value.astype(object) if value.dtype.kind == "U" else value for name, value in table.items()}
-    return [VectorData(name=name, description=name, data=value) for name, value in plain.items()]
+    # hdmf writes text as UTF-8 only if it is an array of Python strings
+    values = {name: value.astype(object) if value.dtype.kind == "U" else value for name, value in table.items()}
+    return [VectorData(name=name, description=name, data=value) for name, value in values.items()]

@@ -1,8 +1,8 @@
-"""Limits of padding. All trials are stored in one array, padded to the longest trial.
+"""Limits of padding: a warning or an error if most of an array of trials would be padding.
 
-One trial that is a thousand times longer than the others multiplies the memory of all of them by a thousand. Up to
-`MOST_PADDING` bins of padding per valid bin are accepted silently. More cause a `PaddingWarning`, or an error if the
-array would also be large.
+All trials are stored in one array, padded to the longest trial. One trial that is a thousand times longer than the
+others multiplies the memory of all trials by a thousand. Up to `MOST_PADDING` bins of padding per valid bin are
+accepted. More padding causes a `PaddingWarning`, or an error if the array would also be large.
 """
 
 import warnings
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from spikeloom.errors import DataError, SpikeloomWarning
 
 MOST_PADDING = 4
-"""Bins of padding per valid bin that need no warning."""
+"""Largest number of bins of padding per valid bin that is accepted without a warning."""
 
 LARGE = 2**27
-"""Entries of an array (trial, time, neuron) above which more padding is refused: 128 MiB in the smallest type."""
+"""Largest number of entries of an array (trial, time, neuron) that is mostly padding: 128 MiB in the smallest type."""
 
 
 class PaddingWarning(SpikeloomWarning):
@@ -30,7 +30,7 @@ def check_padding(lengths: NDArray[np.int64], n_neurons: int, bin_width: float, 
         lengths: Valid bins of each trial (trial,).
         n_neurons: Number of neurons, or of other values in each bin.
         bin_width: Width of a bin in seconds.
-        large: Most entries (trial, time, neuron) of an array that is mostly padding.
+        large: Largest number of entries (trial, time, neuron) of an array that is mostly padding.
 
     Raises:
         DataError: if most entries are padding and there are more than `large`.
@@ -49,9 +49,8 @@ def check_padding(lengths: NDArray[np.int64], n_neurons: int, bin_width: float, 
         f"The longest of {len(lengths)} trials lasts {longest * bin_width:g} s, the median "
         f"{float(np.median(lengths)) * bin_width:g} s: {1 - valid / padded:.1%} of the array would be padding"
     )
-    cure = "Cut long trials into pieces (--every SECONDS, Trials.cut), or leave them out."
-    if padded * n_neurons > large:
-        raise DataError(
-            "Trials are padded to the longest one.", f"{lengths_text}, {padded * n_neurons:.2g} entries in all.", cure
-        )
-    warnings.warn(f"{lengths_text}. {cure}", PaddingWarning, stacklevel=3)
+    remedy = "Cut long trials into pieces (--every SECONDS, Trials.cut), or leave them out."
+    n_entries = padded * n_neurons
+    if n_entries > large:
+        raise DataError("Trials are padded to the longest one.", f"{lengths_text}, {n_entries:.2g} entries.", remedy)
+    warnings.warn(f"{lengths_text}. {remedy}", PaddingWarning, stacklevel=3)

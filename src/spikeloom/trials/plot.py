@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spikeloom.trials.trials import Trials
 
 MOST_NAMES = 8
-"""Dimensions of a behaviour series that get a name in the legend."""
+"""Largest number of dimensions of a behaviour series for which a legend is drawn."""
 
 
 def figure(
@@ -28,10 +28,10 @@ def figure(
     """Make a new figure and its axes, row by row; axes of a column share their horizontal axis.
 
     Args:
-        rows: Rows of axes.
-        width: Width in inches.
+        rows: Number of rows of axes.
+        width: Width of the figure in inches.
         row_inches: Height of each row in inches; 1.6 by default.
-        columns: Columns of axes.
+        columns: Number of columns of axes.
 
     Raises:
         SettingError: if matplotlib is not installed.
@@ -40,12 +40,12 @@ def figure(
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise missing_extra("Figures need", "matplotlib", "figures") from error
-    tall = row_inches or (1.6,) * rows
-    size = (width, sum(tall) + 0.5)
-    sheet, axes = plt.subplots(
-        rows, columns, sharex="col", squeeze=False, figsize=size, layout="constrained", height_ratios=tall
+    heights = row_inches or (1.6,) * rows
+    size = (width, sum(heights) + 0.5)
+    new_figure, axes = plt.subplots(
+        rows, columns, sharex="col", squeeze=False, figsize=size, layout="constrained", height_ratios=heights
     )
-    return sheet, list(axes.ravel())
+    return new_figure, list(axes.ravel())
 
 
 def times(trials: "Trials", trial: int) -> Float[np.ndarray, " time"]:
@@ -68,12 +68,12 @@ def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15
     time = times(trials, trial)
     counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
     bins, neuron = np.nonzero(counts)
-    number = counts[bins, neuron]
-    rank = np.arange(int(number.sum())) - np.repeat(np.cumsum(number) - number, number)
-    inside = (rank + 1) / (np.repeat(number, number) + 1)
-    when = (np.repeat(bins, number) + inside) * trials.bin_width
+    n_spikes = counts[bins, neuron]
+    rank = np.arange(int(n_spikes.sum())) - np.repeat(np.cumsum(n_spikes) - n_spikes, n_spikes)  # within its bin
+    fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)  # of the bin before the spike
+    spike_times = (np.repeat(bins, n_spikes) + fraction) * trials.bin_width
     axes.eventplot(
-        [when[np.repeat(neuron, number) == row] for row in range(counts.shape[1])],
+        [spike_times[np.repeat(neuron, n_spikes) == row] for row in range(counts.shape[1])],
         colors=color,
         linelengths=0.85,
         linewidths=0.7,
@@ -119,16 +119,24 @@ def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None
         axes.plot(*line, lw=1.2, label=f"dimension {dim}")
     axes.set_ylabel(f"{name}\n({unit})" if unit not in ("", "1") else name)
     if 1 < values.shape[1] <= MOST_NAMES:
-        look = {"frameon": False, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.0, "borderaxespad": 0.0}
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, **look)
+        style = {"frameon": False, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.0, "borderaxespad": 0.0}
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, **style)
 
 
 def unwrapped_pieces(
     time: Float[np.ndarray, " time"], angles: Float[np.ndarray, " time"], period: float
 ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
-    """Return times and angles with a NaN between neighbours more than half a period apart, where a line must break."""
-    after = np.flatnonzero(np.abs(np.diff(angles)) > period / 2) + 1
-    return np.insert(time, after, time[after]), np.insert(angles, after, np.nan)
+    """Return times and angles for a line that breaks where the angle wraps from one end of its range to the other.
+
+    A NaN is inserted between two neighbours whose angles differ by more than half a period.
+
+    Args:
+        time: Times.
+        angles: Angle at each time.
+        period: One turn, in the unit of the angles.
+    """
+    after_wrap = np.flatnonzero(np.abs(np.diff(angles)) > period / 2) + 1
+    return np.insert(time, after_wrap, time[after_wrap]), np.insert(angles, after_wrap, np.nan)
 
 
 def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
@@ -145,28 +153,27 @@ def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
         DataError: if there is no such trial.
         SettingError: if matplotlib is not installed.
     """
-    times(trials, trial)
+    times(trials, trial)  # raises the error if there is no such trial
     has_rates = trials.rates is not None
     names = list(trials.behavior)
-    sheet, axes = figure(
-        1 + has_rates + len(names), row_inches=(2.4, *((1.8,) if has_rates else ()), *(1.3 for _ in names))
-    )
-    raster(axes[0], trials, trial=trial)
+    heights = (2.4, *((1.8,) if has_rates else ()), *(1.3 for _ in names))
+    trial_figure, all_axes = figure(len(heights), row_inches=heights)
+    raster(all_axes[0], trials, trial=trial)
     if has_rates:
-        rates(axes[1], trials, trial=trial)
-    for one, name in zip(axes[1 + has_rates :], names, strict=True):
-        series(one, trials, name, trial=trial)
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
-    sheet.align_ylabels()
+        rates(all_axes[1], trials, trial=trial)
+    for axes, name in zip(all_axes[1 + has_rates :], names, strict=True):
+        series(axes, trials, name, trial=trial)
+    for axes in all_axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    trial_figure.align_ylabels()
     length = int(trials.lengths[trial]) * trials.bin_width
-    axes[-1].set(xlabel="time (s)", xlim=(0, length))
+    all_axes[-1].set(xlabel="time (s)", xlim=(0, length))
     labels = [f"{key} {_short(value[trial])}" for key, value in trials.conditions.items() if value.ndim == 1]
-    axes[0].set_title(
-        f"trial {trial}" + (f": {', '.join(labels[:4])}" if labels else ""), loc="left", fontsize="medium"
-    )
-    return sheet
+    title = f"trial {trial}" + (f": {', '.join(labels[:4])}" if labels else "")
+    all_axes[0].set_title(title, loc="left", fontsize="medium")
+    return trial_figure
 
 
 def _short(value: np.generic) -> str:
+    """Return the value of a condition as text, with four digits if it is a float."""
     return f"{value:.4g}" if isinstance(value, np.floating) else str(value)

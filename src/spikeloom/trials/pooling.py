@@ -1,9 +1,9 @@
-"""Pool several sets of trials into the fields of one.
+"""Pool several sets of trials into one.
 
-The result keeps every condition and behaviour series that all sets have with the same number of values, the same kind
-(text or numbers) and the same unit. Rates, latents and codes are kept if all sets have them, and neuron columns unless
-two sets disagree. A `LeftOutWarning` names everything that is left out. Start times are kept; they are NaN for the
-trials of sets without start times.
+A condition or behaviour series is kept if all sets have it, with the same number of values, the same kind (text or
+numbers) and the same unit. Rates, latents and codes are kept if all sets have them. A column of the neuron table is
+kept if its values agree in all sets that have it. A `LeftOutWarning` names all fields that are left out. Start times
+are always kept: they are NaN for the trials of sets without start times.
 """
 
 import warnings
@@ -21,15 +21,11 @@ if TYPE_CHECKING:
 
 
 SOURCE = "source"
-"""Condition with the name of the set that each pooled trial comes from. It is not an experimental condition."""
+"""Name of the condition that holds the set of each pooled trial. It is no condition of the experiment."""
 
 
 class LeftOutWarning(SpikeloomWarning):
     """Pooled trials lack a field that only some sets have, or that the sets have in different forms."""
-
-
-class PieceLengthWarning(SpikeloomWarning):
-    """Trials were cut into pieces of a whole number of bins, which are shorter or longer than requested."""
 
 
 def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
@@ -41,7 +37,7 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
             condition keep their values.
 
     Raises:
-        DataError: if the parts are so unequal in length that a large array would be mostly padding.
+        DataError: if trial lengths differ so much that a large array would be mostly padding.
 
     Warns:
         LeftOutWarning: if a field of a part could not be kept.
@@ -79,7 +75,7 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
 
 
 class _LeftOut:
-    """Collect the fields that are left out, for one warning."""
+    """Collection of the fields that are left out, for one warning."""
 
     def __init__(self, n_parts: int) -> None:
         self.n_parts = n_parts
@@ -92,18 +88,29 @@ class _LeftOut:
     def check(
         self, values: Sequence[Array | None], kind: str, join: Callable[[Sequence[Array]], Array], name: str = ""
     ) -> Array | None:
-        """Return the joined values, or None and a note if a part lacks them or has them in another form."""
-        there = [value for value in values if value is not None]
-        if not there:
+        """Join the values of a field, or add the field to the collection if the sets do not have it in the same form.
+
+        Args:
+            values: Values of each set; None for a set without the field.
+            kind: Kind of the field, such as "condition".
+            join: Function that joins the values of all sets.
+            name: Name of the field within its kind, if the kind has several.
+
+        Returns:
+            The joined values, or `None` if the field is left out or no set has it.
+        """
+        existing = [value for value in values if value is not None]
+        if not existing:
             return None
-        if len(there) < self.n_parts:
-            self.add(kind, name, f"only in {len(there)} of {self.n_parts} sets")
-        elif len({value.shape[1:] if kind in ("condition", "codes") else value.shape[2:] for value in there}) > 1:
+        n_outer_axes = 1 if kind in ("condition", "codes") else 2  # (trial,) or (trial, time)
+        if len(existing) < self.n_parts:
+            self.add(kind, name, f"only in {len(existing)} of {self.n_parts} sets")
+        elif len({value.shape[n_outer_axes:] for value in existing}) > 1:
             self.add(kind, name, "with different numbers of values")
-        elif len({value.dtype.kind in "US" for value in there}) > 1:
+        elif len({value.dtype.kind in "US" for value in existing}) > 1:
             self.add(kind, name, "text in some sets and numbers in others")
         else:
-            joined: Array = join(there)
+            joined: Array = join(existing)
             return joined
         return None
 
@@ -117,14 +124,14 @@ class _LeftOut:
 def _shared(
     tables: Sequence[Mapping[str, Array]], left_out: _LeftOut, kind: str, join: Callable[[Sequence[Array]], Array]
 ) -> dict[str, Array]:
-    """Join the columns that all tables have in the same form."""
+    """Return the joined columns that all tables have in the same form; the others are left out."""
     names = dict.fromkeys(name for table in tables for name in table)
     joined = {name: left_out.check([table.get(name) for table in tables], kind, join, name) for name in names}
     return {name: value for name, value in joined.items() if value is not None}
 
 
 def _neuron_table(tables: Sequence[Mapping[str, Array]], left_out: _LeftOut) -> dict[str, Array]:
-    """Return the columns that do not differ between tables."""
+    """Return the columns whose values are equal in all tables that have them; the others are left out."""
     columns: dict[str, Array] = {}
     for name in dict.fromkeys(name for table in tables for name in table):
         first, *others = [table[name] for table in tables if name in table]
@@ -137,20 +144,23 @@ def _neuron_table(tables: Sequence[Mapping[str, Array]], left_out: _LeftOut) -> 
 
 
 def _equal(first: Array, other: Array) -> bool:
-    numbers = first.dtype.kind == other.dtype.kind == "f"
-    return bool(np.array_equal(first, other, equal_nan=numbers))
+    """Return True if two columns have equal values; NaN equals NaN."""
+    floats = first.dtype.kind == other.dtype.kind == "f"  # only these can be compared with `equal_nan`
+    return bool(np.array_equal(first, other, equal_nan=floats))
 
 
 def _join(values: Sequence[Array]) -> Array:
+    """Join arrays (trial, ...)."""
     return np.concatenate(values)
 
 
 def _padded(values: Sequence[Array | None], time: int, left_out: _LeftOut, name: str) -> Array | None:
-    return left_out.check(values, name, lambda there: _joined_in_time(there, time))
+    """Join a field (trial, time, ...) of all sets, padded to `time` bins, unless it is left out."""
+    return left_out.check(values, name, lambda existing: _joined_in_time(existing, time))
 
 
 def _joined_in_time(values: Sequence[Array], time: int) -> Array:
-    """Join arrays (trial, time, ...), padded with zeros to `time` bins. Every array is copied once."""
+    """Join arrays (trial, time, ...), padded with zeros to `time` bins."""
     shape = (sum(len(value) for value in values), time, *values[0].shape[2:])
     joined = np.zeros(shape, np.result_type(*values))
     start = 0

@@ -1,11 +1,13 @@
-"""Divide trials into two parts (at random, in blocks of time, or by a condition), and find trials that share spikes.
+"""Divide trials into two parts, at random or in blocks of time, and find trials that share spikes.
 
-Windows around closely spaced events overlap, so the same spikes can lie in several trials. A random split puts many of
-these spikes into both parts, and a model is then tested on spikes that it was trained on. **Blocks** keep neighbouring
-trials together. Time is divided into one or more stretches with equal numbers of trials. In each stretch the first
-trials go to the first part and the later ones to the second. One stretch has a single boundary, but if the recording
-drifts, the two parts differ. Several stretches balance the drift and have more boundaries. Trials at a boundary that
-share spikes with the other part are left out.
+Trials are windows around events. Windows around closely spaced events overlap, so the same spikes can lie in several
+trials. A random split puts many of these spikes into both parts, and a model is then tested on spikes on which it was
+trained.
+
+**Blocks** keep neighbouring trials together. Time is divided into one or more stretches with equal numbers of trials.
+In each stretch the first trials go to the first part and the later ones to the second. With one stretch, only trials at
+a single boundary can share spikes; but if the recording drifts, the two parts differ. Several stretches balance the
+drift and have more boundaries. Trials at a boundary that share spikes with the other part are left out.
 """
 
 import warnings
@@ -23,15 +25,23 @@ if TYPE_CHECKING:
 Rows = NDArray[np.int64]
 
 TOLERANCE = 1e-3
-"""Fraction of a bin by which windows may overlap without counting as sharing spikes; clocks have finite precision."""
+"""Fraction of a bin by which windows may overlap without sharing spikes: such overlaps come from rounded times."""
 
 
 class OverlapWarning(SpikeloomWarning):
-    """Trials of the two parts of a split share spikes because they overlap in time, or were therefore left out."""
+    """Trials of the two parts of a split overlap in time and so share spikes. With blocks they were left out."""
 
 
 def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Return the rows of two disjoint random parts, the first with `fraction` of the trials, each in increasing order.
+    """Choose two disjoint parts of the trials at random.
+
+    Args:
+        n_trials: Number of trials.
+        fraction: Fraction of the trials that goes to the first part.
+        seed: Random seed.
+
+    Returns:
+        The rows of the first and of the second part, each in increasing order.
 
     Raises:
         DataError: if a part would be empty.
@@ -42,16 +52,19 @@ def random_rows(n_trials: int, fraction: float, seed: int) -> tuple[Rows, Rows]:
 
 
 def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Rows, Rows]:
-    """Return the rows of two parts made of blocks of time, each in increasing order.
+    """Choose two disjoint parts of the trials that are made of blocks of time; see the module.
 
     Trials are ordered by their start times, or kept in order if a start time is unknown. Trials that were pooled from
-    several recordings are divided recording by recording. At each boundary, trials of the larger part that share spikes
-    with the other part are left out.
+    several recordings are divided recording by recording. Trials of the larger part that share spikes with the other
+    part are left out.
 
     Args:
         trials: The trials.
         fraction: Fraction of the trials of each stretch that goes to the first part.
         n_stretches: Number of stretches of time, each of which is divided.
+
+    Returns:
+        The rows of the first and of the second part, each in increasing order.
 
     Raises:
         DataError: if a stretch has too few trials to be divided.
@@ -69,11 +82,16 @@ def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Row
     one = np.sort(np.concatenate(first))
     two = np.sort(np.concatenate(second))
     shared_one, shared_two = shared_between(trials, one, two)
-    larger_first = len(one) >= len(two)
-    left_out = int((shared_one if larger_first else shared_two).sum())
-    if left_out:
-        one, two = (one[~shared_one], two) if larger_first else (one, two[~shared_two])
-        message = f"{left_out} of {len(trials)} trials were left out: they share spikes with trials of the other part."
+    if len(one) >= len(two):
+        n_left_out = int(shared_one.sum())
+        one = one[~shared_one]
+    else:
+        n_left_out = int(shared_two.sum())
+        two = two[~shared_two]
+    if n_left_out:
+        message = (
+            f"{n_left_out} of {len(trials)} trials were left out: they share spikes with trials of the other part."
+        )
         warnings.warn(message, OverlapWarning, stacklevel=3)
     if not (len(one) and len(two)):
         raise DataError(
@@ -88,57 +106,67 @@ def note_overlaps(trials: "Trials", one: Rows, two: Rows) -> None:
     """Warn if trials of two parts share spikes.
 
     Warns:
-        OverlapWarning: with the number of trials that overlap with another one.
+        OverlapWarning: if there are such trials; the message gives their number.
     """
-    both = shared_between(trials, one, two)
-    if any(shared.any() for shared in both):
-        every = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
+    shared_one, shared_two = shared_between(trials, one, two)
+    n_across = int(shared_one.sum() + shared_two.sum())
+    if n_across:
+        n_sharing = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
         message = (
-            f"{every} of {len(trials)} trials share spikes with another trial because their windows overlap in time, "
-            f"{int(sum(shared.sum() for shared in both))} of them with a trial of the other part. Split in blocks "
-            "(--blocks) to keep neighbouring trials together."
+            f"{n_sharing} of {len(trials)} trials share spikes with another trial because their windows overlap in "
+            f"time, {n_across} of them with a trial of the other part. Split in blocks (--blocks) to keep neighbouring "
+            "trials together."
         )
         warnings.warn(message, OverlapWarning, stacklevel=3)
 
 
 def sharing(trials: "Trials", rows: Rows) -> NDArray[np.bool_]:
-    """Mark the trials of one recording that overlap in time with another trial of the same recording (row,)."""
+    """Return a mask of the trials of one recording that overlap in time with another trial of it (row,)."""
     starts, ends = _spans(trials, rows)
     order = np.argsort(starts, kind="stable")
     starts = starts[order]
     ends = ends[order]
-    latest = np.maximum.accumulate(ends)
+    latest_end = np.maximum.accumulate(ends)
     shared = np.zeros(len(rows), bool)
-    shared[order[1:]] |= starts[1:] < latest[:-1]
-    shared[order[:-1]] |= starts[1:] < ends[:-1]
+    shared[order[1:]] |= starts[1:] < latest_end[:-1]  # begins before an earlier trial ends
+    shared[order[:-1]] |= starts[1:] < ends[:-1]  # ends after the next trial begins
     return shared
 
 
 def shared_between(trials: "Trials", one: Rows, two: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Mark the trials of each part that overlap in time with a trial of the other part, of the same recording."""
-    marks = np.zeros(len(trials), bool)
+    """Return a mask of the trials of each part that overlap in time with a trial of the other part.
+
+    Only trials of the same recording can overlap.
+    """
+    shared = np.zeros(len(trials), bool)
     for rows in _recordings(trials):
-        mine = np.intersect1d(rows, one)
-        theirs = np.intersect1d(rows, two)
-        marks[mine] = _overlapping(trials, mine, theirs)
-        marks[theirs] = _overlapping(trials, theirs, mine)
-    return marks[one], marks[two]
+        rows_one = np.intersect1d(rows, one)
+        rows_two = np.intersect1d(rows, two)
+        shared[rows_one] = _overlapping(trials, rows_one, rows_two)
+        shared[rows_two] = _overlapping(trials, rows_two, rows_one)
+    return shared[one], shared[two]
 
 
 def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_]:
-    """Mark the rows that overlap in time with at least one of the others (row,)."""
+    """Return a mask of the rows that overlap in time with at least one of the others (row,).
+
+    A row overlaps if, among the others that begin before it ends, the latest end is after its start.
+    """
     if not (len(rows) and len(others)):
         return np.zeros(len(rows), bool)
     starts, ends = _spans(trials, rows)
     their_starts, their_ends = _spans(trials, others)
     order = np.argsort(their_starts, kind="stable")
-    latest = np.concatenate([[-np.inf], np.maximum.accumulate(their_ends[order])])
-    before = np.searchsorted(their_starts[order], ends, side="left")  # others that begin before a row ends
-    return np.asarray(latest[before] > starts)
+    latest_end = np.concatenate([[-np.inf], np.maximum.accumulate(their_ends[order])])
+    n_begun = np.searchsorted(their_starts[order], ends, side="left")
+    return np.asarray(latest_end[n_begun] > starts)
 
 
 def _spans(trials: "Trials", rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the start and end of each trial in seconds, minus a tolerance. Unknown trials overlap with nothing."""
+    """Return the start of each trial, and its end minus a tolerance, in seconds.
+
+    Where the start is unknown, the start is infinite and the end minus infinity, so that the trial overlaps with none.
+    """
     all_starts = np.full(len(trials), np.nan) if trials.start_times is None else np.asarray(trials.start_times, float)
     starts = all_starts[rows]
     ends = starts + np.asarray(trials.lengths, np.int64)[rows] * trials.bin_width - TOLERANCE * trials.bin_width
@@ -162,7 +190,7 @@ def _in_time(trials: "Trials", rows: Rows) -> Rows:
 
 
 def _first_part(n_trials: int, fraction: float) -> int:
-    """Return the number of trials in the first part. Raise a DataError if a part would be empty."""
+    """Return the number of trials in the first part, or raise a DataError if a part would be empty."""
     first = round(fraction * n_trials) if np.isfinite(fraction) else 0
     if not 0 < first < n_trials:
         raise DataError(

@@ -1,12 +1,12 @@
 """`Trials`: binned spikes of many neurons over many trials, with behaviour and conditions.
 
-All parts of the package use this class: a recording is binned into `Trials`, a model is fitted to
-`Trials`, `sample` returns `Trials`, and a metric compares two of them. The axes are always (trial, time, neuron).
-Trials of different length are padded with zeros at the end. Losses, statistics and metrics ignore the padding.
+All parts of the package use this class: a recording is binned into `Trials`, a model is fitted to `Trials`, `sample`
+returns `Trials`, and a metric compares two of them. The axes are always (trial, time, neuron). Trials of different
+length are padded with zeros at the end. Losses, statistics and metrics ignore the padding; bins that are not padding
+are called valid.
 """
 
 import math
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -21,28 +21,17 @@ from spikeloom.files import refuse_foreign
 from spikeloom.objects import Foreign
 from spikeloom.shapes import Array, Fields, Numbers, TrialMask, mask_of
 from spikeloom.trials import hdf5, plot, splits
+from spikeloom.trials.bins import PER_BIN, pieces, rebinned
 from spikeloom.trials.by_trial import count_by_trial
-from spikeloom.trials.checks import (
-    blank,
-    column,
-    expect,
-    frozen,
-    start_seconds,
-    whole_counts,
-    whole_lengths,
-    without_padding,
-)
+from spikeloom.trials.checks import checked_fields
 from spikeloom.trials.choose import trials_where
 from spikeloom.trials.identity import natural_order, note_order, order_like
 from spikeloom.trials.labels import joint_label, on_one_turn
 from spikeloom.trials.padding import check_padding
-from spikeloom.trials.pooling import PieceLengthWarning, pooled
+from spikeloom.trials.pooling import pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-PER_BIN = ("counts", "rates", "latents")
-"""Fields with a time axis, besides behaviour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,24 +39,23 @@ class Trials:
     """Spike counts of trials, with lengths, behaviour and conditions. Arrays are read-only.
 
     Args:
-        counts: Spikes in each bin (trial, time, neuron); whole numbers >= 0, of any integer type or whole floats;
-            stored as the smallest unsigned type that holds them.
+        counts: Spikes in each bin (trial, time, neuron): whole numbers >= 0, as integers or floats. They are stored in
+            the smallest unsigned integer type that holds them.
         bin_width: Width of a bin in seconds.
         lengths: Valid bins of each trial (trial,). By default, bins at the end of a trial that are NaN or masked for
             all neurons are padding, and all other bins are valid.
         behavior: Series sampled at the bins, name -> (trial, time, dim).
-        units: Unit of each behaviour series, name -> text such as "m/s"; also of conditions that
-            have one, such as "deg".
+        units: Unit of each behaviour series, and of conditions that have one, name -> text such as "m/s" or "deg".
         conditions: One value per trial, name -> (trial, ...); numbers or text.
         neuron_table: One value per neuron, name -> (neuron,).
-        rates: Expected spikes/bin (trial, time, neuron), if available (simulation, model).
+        rates: Expected spikes/bin (trial, time, neuron), if available, from a simulation or a model.
         latents: Latents (trial, time, latent), if available.
         codes: Codes (trial, code), if available.
-        start_times: Start of each trial's first bin (trial,), in seconds on the recording's clock; NaN if unknown.
-            Trials cut from one recording may overlap in time.
-        conditioned_on: Names of the conditions and series that generated trials were conditioned on; empty for trials
-            generated without conditions, None for recorded trials and where it is unknown.
-        source: Origin of the trials: a file, "lorenz", "LDNS".
+        start_times: Time at which the first bin of each trial begins (trial,), in seconds on the recording's clock; NaN
+            if unknown. Trials that were cut from one recording may overlap in time.
+        conditioned_on: Names of the conditions and series that generated trials were conditioned on. It is empty for
+            trials that were generated without conditions, and None for recorded trials or if it is unknown.
+        source: Origin of the trials, such as the name of a file, "lorenz" or "LDNS".
 
     Raises:
         DataError: if counts are negative, fractional or not finite, or the bin width is not positive.
@@ -82,7 +70,7 @@ class Trials:
         (8, 2)
     """
 
-    # Annotated loosely, because arguments may have any shape and type; the stored arrays have the axes named above.
+    # The types allow any array, because arguments may have any shape. The stored arrays have the axes named above.
     counts: Array
     bin_width: float
     lengths: Array = None  # type: ignore[assignment]  # filled below; never None afterwards
@@ -98,48 +86,8 @@ class Trials:
     source: str = ""
 
     def __post_init__(self) -> None:
-        unpadded, lengths = without_padding(self.counts, self.lengths)
-        counts = whole_counts(unpadded)
-        trials, time, neurons = counts.shape
-        bin_width = clock.duration(self.bin_width, what="A bin width")
-        if not (np.isfinite(bin_width) and bin_width > 0):
-            raise DataError(
-                "A bin width must be a positive number of seconds.",
-                f"It was {self.bin_width!r}.",
-                "For 5 ms bins give bin_width=0.005.",
-            )
-        lengths = whole_lengths(lengths, trials, time)
-        mask = mask_of(lengths, time)
-        kept: Fields = {"bin_width": bin_width, "lengths": lengths, "counts": blank(counts, mask)}
-        for name, shape in (
-            ("rates", (trials, time, neurons)),
-            ("latents", (trials, time, -1)),
-            ("codes", (trials, -1)),
-        ):
-            value = getattr(self, name)
-            if value is not None:
-                array = expect(name, np.asarray(value, np.float32), shape)
-                kept[name] = array if name == "codes" else blank(array, mask)
-        if self.start_times is not None:
-            kept["start_times"] = start_seconds(self.start_times, trials)
-        if self.conditioned_on is not None:
-            kept["conditioned_on"] = tuple(self.conditioned_on)
-        kept["behavior"], units = {}, dict[str, str]()
-        for name, value in self.behavior.items():
-            quantity = objects.measured(value)
-            array = objects.plain(value) if quantity is None else quantity.numbers
-            array = array[..., None] if array.ndim == 2 else array
-            units[name] = self.units.get(name, "" if quantity is None else quantity.unit)
-            kept["behavior"][name] = blank(expect(f"behavior {name!r}", array, (trials, time, -1)), mask)
-        kept["units"] = units
-        kept["units"] |= {name: unit for name in self.conditions if (unit := self.units.get(name))}
-        for group, rows in (("conditions", trials), ("neuron_table", neurons)):
-            table = {name: column(name, value) for name, value in getattr(self, group).items()}
-            kept[group] = {name: expect(f"{group} {name!r}", value, (rows, ...)) for name, value in table.items()}
-        for name, value in kept.items():
-            if isinstance(value, dict) and name != "units":
-                value = {key: frozen(array) for key, array in value.items()}
-            object.__setattr__(self, name, frozen(value) if isinstance(value, np.ndarray) else value)  # we are frozen
+        for name, value in checked_fields(self).items():
+            object.__setattr__(self, name, value)  # the way to set a field of a frozen dataclass
 
     # --- what is in it -------------------------------------------------------------------------------------------
 
@@ -208,10 +156,11 @@ class Trials:
         return html.table("Trials", rows)
 
     def conditioned_on_in_words(self) -> str:
-        """Return the conditions of generated trials as text, "nothing" without any, or "" where this is unknown."""
+        """Return the names in `conditioned_on` as text: "nothing" if there are none, and "" if it is None."""
         return "" if self.conditioned_on is None else ", ".join(self.conditioned_on) or "nothing"
 
     def _lengths_in_words(self) -> str:
+        """Return the number of bins of the trials as text, such as "40" or "20 to 40"."""
         if not len(self):
             return "0"
         shortest = self.lengths.min()
@@ -238,11 +187,11 @@ class Trials:
     def select(self, trials: slice | Sequence[int] | Numbers) -> "Trials":
         """Return a subset of the trials (a slice, indices, or a mask of trials), in the order of the indices."""
         rows = np.arange(len(self))[trials if isinstance(trials, slice) else np.asarray(trials)]
-        fields = (*PER_BIN, "codes", "start_times")
-        keep = {name: value[rows] for name in fields if (value := getattr(self, name)) is not None}
+        names = (*PER_BIN, "codes", "start_times")
+        arrays = {name: value[rows] for name in names if (value := getattr(self, name)) is not None}
         return replace(
             self,
-            **keep,
+            **arrays,
             lengths=self.lengths[rows],
             behavior={name: value[rows] for name, value in self.behavior.items()},
             conditions={name: value[rows] for name, value in self.conditions.items()},
@@ -259,7 +208,7 @@ class Trials:
         )
 
     def split(self, fraction: float, *, seed: int = 0, n_stretches: int | None = None) -> tuple["Trials", "Trials"]:
-        """Return two disjoint parts, the first with `fraction` of the trials. The order within each is kept.
+        """Divide the trials into two parts, of which the first holds `fraction` of them. Their order is kept.
 
         Args:
             fraction: Fraction of the trials in the first part.
@@ -267,53 +216,56 @@ class Trials:
             n_stretches: `None` chooses trials at random. A number divides time into that many stretches and splits each
                 into an early and a late block, so that neighbouring trials stay together; see `trials.splits`.
 
+        Returns:
+            The first and the second part.
+
         Raises:
             DataError: if a part would be empty.
 
         Warns:
-            OverlapWarning: if the two parts share spikes because their trials overlap in time; with stretches, if
-                trials at the boundaries were left out for that reason.
+            OverlapWarning: if trials of the two parts overlap in time and so share spikes. With stretches such trials
+                are left out, and the warning gives their number.
         """
         if n_stretches is not None:
-            one, two = splits.block_rows(self, fraction, n_stretches)
+            first, second = splits.block_rows(self, fraction, n_stretches)
         else:
-            one, two = splits.random_rows(len(self), fraction, seed)
-            splits.note_overlaps(self, one, two)
-        return self.select(one), self.select(two)
+            first, second = splits.random_rows(len(self), fraction, seed)
+            splits.note_overlaps(self, first, second)
+        return self.select(first), self.select(second)
 
     def split_by(self, rule: str) -> tuple["Trials", "Trials"]:
-        """Return the trials that satisfy an expression such as "split == train", and the others; see `trials.choose`.
+        """Divide the trials into those that satisfy an expression such as "split == train", and the others.
 
-        The expression compares a condition, or `start_time` in seconds on the recording's clock.
+        The expression compares a condition, or `start_time` in seconds on the recording's clock; see `trials.choose`.
 
         Raises:
             SettingError: if the expression cannot be read or names no condition.
             DataError: if a part would be empty.
 
         Warns:
-            OverlapWarning: if the two parts share spikes because their trials overlap in time.
+            OverlapWarning: if trials of the two parts overlap in time and so share spikes.
         """
-        holds = trials_where(self, [rule])
-        if holds.all():
+        satisfied = trials_where(self, [rule])
+        if satisfied.all():
             raise DataError(
                 "A split must leave at least one trial on each side.",
                 f"{rule!r} holds for all {len(self)} trials.",
                 "Name another value.",
             )
-        splits.note_overlaps(self, np.flatnonzero(holds), np.flatnonzero(~holds))
-        return self.select(holds), self.select(~holds)
+        splits.note_overlaps(self, np.flatnonzero(satisfied), np.flatnonzero(~satisfied))
+        return self.select(satisfied), self.select(~satisfied)
 
     def concatenate(self, *others: "Trials", sources: Sequence[str] | None = None) -> "Trials":
         """Return these trials followed by others of the same neurons and bin width; see `trials.pooling`.
 
         Args:
             others: Trials of the same neurons, matched by name or id where both have them.
-            sources: Name of each set, beginning with these trials. The names are stored in the condition `source` of
-                each trial. Trials that already have this condition keep their values.
+            sources: Names of the sets, beginning with the name of these trials. The condition `source` then holds the
+                name of the set of each trial. Trials that already have this condition keep their values.
 
         Raises:
             ShapeError: if neurons or bin widths differ.
-            DataError: if the sets are so unequal in length that a large array would be mostly padding.
+            DataError: if trial lengths differ so much that a large array would be mostly padding.
 
         Warns:
             NeuronOrderWarning: if neurons come in different orders.
@@ -323,85 +275,35 @@ class Trials:
         return replace(self, **pooled(parts, sources))
 
     def rebin(self, factor: int) -> "Trials":
-        """Return trials with bins `factor` times as wide. Counts and rates are summed, behaviour and latents averaged.
+        """Return trials with wider bins. Counts and rates are summed, behaviour and latents are averaged.
 
         Bins at the end of a trial that do not fill a wide bin are dropped.
+
+        Args:
+            factor: Number of present bins in each new bin.
 
         Raises:
             DataError: if the factor is no whole number, or a trial is shorter than one wide bin.
         """
-        if not isinstance(factor, int | np.integer) or factor < 1 or (len(self) and factor > self.lengths.min()):
-            raise DataError(
-                "A rebin factor must be a whole number from 1 to the bins of the shortest trial.",
-                f"It was {factor}; the shortest trial has {self.lengths.min() if len(self) else 0} bins.",
-                "Choose a smaller factor, or remove short trials with select.",
-            )
-        wide = self.n_bins // factor
-
-        def merge(value: Array, how: str) -> Array:
-            blocks = value[:, : wide * factor].reshape(len(self), wide, factor, *value.shape[2:])
-            return blocks.sum(2) if how == "sum" else blocks.mean(2)
-
-        return replace(
-            self,
-            counts=merge(self.counts, "sum"),
-            rates=None if self.rates is None else merge(self.rates, "sum"),
-            latents=None if self.latents is None else merge(self.latents, "mean"),
-            lengths=self.lengths // factor,
-            bin_width=self.bin_width * factor,
-            behavior={name: merge(value, "mean") for name, value in self.behavior.items()},
-        )
+        return replace(self, **rebinned(self, factor))
 
     def cut(self, every: float) -> "Trials":
         """Cut each trial into consecutive pieces of `every` seconds, in the order of the trials.
 
-        All pieces have the same length, the whole number of bins nearest to `every`, so nothing is padded. Bins at the
-        end of a trial that do not fill a piece are left out, and so are trials shorter than a piece. Each piece keeps
-        the conditions of its trial and gets its own start time, if that of the trial is known. Codes describe whole
-        trials and are left out.
+        All pieces have the same length, so nothing is padded. Bins at the end of a trial that do not fill a piece are
+        left out, and so are trials shorter than a piece. Each piece has the conditions of its trial, and its own start
+        time if that of the trial is known. Codes describe complete trials and are left out.
 
         Args:
-            every: Length of a piece in seconds.
+            every: Length of a piece in seconds. It is rounded to a whole number of bins.
 
         Raises:
             DataError: if a piece would be shorter than one bin or longer than the longest trial.
 
         Warns:
-            PieceLengthWarning: if `every` is no whole number of bins.
+            PieceLengthWarning: if `every` is not a whole number of bins.
         """
-        size = round(every / self.bin_width) if math.isfinite(every) else 0
-        numbers = np.asarray(self.lengths, np.int64) // max(size, 1)
-        if size < 1 or not numbers.any():
-            longest = int(self.lengths.max()) * self.bin_width if len(self) else 0
-            raise DataError(
-                f"Pieces must last from one bin, {self.bin_width:g} s, to the longest trial, {longest:g} s.",
-                f"{every:g} s were requested.",
-                "",
-            )
-        if abs(every / self.bin_width - size) > 1e-3:
-            message = (
-                f"Pieces last {size * self.bin_width:g} s instead of {every:g} s, because they must be a whole number "
-                f"of bins of {self.bin_width:g} s."
-            )
-            warnings.warn(message, PieceLengthWarning, stacklevel=2)
-        rows = np.repeat(np.arange(len(self)), numbers)
-        pieces = np.arange(len(rows)) - np.repeat(np.cumsum(numbers) - numbers, numbers)
-
-        def cut(value: Array) -> Array:
-            parts = [value[row, piece * size : (piece + 1) * size] for row, piece in zip(rows, pieces, strict=True)]
-            return np.stack(parts)
-
-        arrays: Fields = {name: cut(value) for name in PER_BIN if (value := getattr(self, name)) is not None}
-        if self.start_times is not None:
-            arrays["start_times"] = np.asarray(self.start_times[rows], float) + pieces * (size * self.bin_width)
-        return replace(
-            self,
-            **arrays,
-            codes=None,
-            lengths=np.full(len(rows), size),
-            behavior={name: cut(value) for name, value in self.behavior.items()},
-            conditions={name: value[rows] for name, value in self.conditions.items()},
-        )
+        return replace(self, **pieces(self, every))
 
     def with_joint_condition(self, names: Sequence[str]) -> "Trials":
         """Return these trials with one more condition, the joint label of several columns.
@@ -429,12 +331,12 @@ class Trials:
             yield self.select(slice(start, start + size))
 
     def match(self, other: "Trials", *, mine: str = "the first trials", theirs: str = "the others") -> "Trials":
-        """Return the other trials with their neurons in the order of these ones; see `trials.identity`.
+        """Return other trials with their neurons in the order of these trials; see `trials.identity`.
 
         Args:
             other: Trials of the same neurons in bins of the same width.
             mine: Name of these trials in messages.
-            theirs: Name of the others in messages.
+            theirs: Name of the other trials in messages.
 
         Raises:
             ShapeError: if bin widths, numbers of neurons, or the neurons' names or ids differ.
@@ -456,7 +358,10 @@ class Trials:
         return other.select_neurons(order)
 
     def sort_neurons(self) -> "Trials":
-        """Return these trials with neurons sorted by name or id ("unit2" before "unit10"); unchanged without either."""
+        """Return these trials with neurons sorted by name or id, "unit2" before "unit10".
+
+        Without names and ids the order stays as it is.
+        """
         order = natural_order(self.neuron_table)
         return self if order is None else self.select_neurons(order)
 
@@ -464,13 +369,16 @@ class Trials:
 
     @classmethod
     def from_array(cls, array: Foreign, *, axes: str, bin_width: object, **fields: Foreign) -> "Trials":
-        """Return trials from an array with named axes in any order.
+        """Return trials from an array whose axes may come in any order.
 
         Args:
-            array: Counts in an array of NumPy, torch, SciPy, pandas or xarray; (time, neuron) is one trial.
+            array: Counts in an array of NumPy, torch, SciPy, pandas or xarray. Without a trial axis it is one trial.
             axes: The array's axes as words, such as "neuron trial time".
             bin_width: Width of a bin, in seconds or with a unit.
-            fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, already (trial, time, ...).
+            fields: Other arguments of `Trials`, such as `lengths` or `behavior`, with the axes (trial, time, ...).
+
+        Raises:
+            ShapeError: if `axes` does not name the axes of the array.
         """
         counts = objects.plain(array)
         names = axes.split()
@@ -485,25 +393,24 @@ class Trials:
             names = ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
         made = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
-        check_padding(
-            np.asarray(made.lengths, np.int64), made.n_neurons, made.bin_width, large=counts.size
-        )  # it exists
+        lengths = np.asarray(made.lengths, np.int64)
+        check_padding(lengths, made.n_neurons, made.bin_width, large=counts.size)  # never refuses it
         return made
 
     @classmethod
     def from_spike_times(
         cls, times: Foreign, *, window: object, bin_width: object, axes: str = "trial neuron", **fields: Foreign
     ) -> "Trials":
-        """Return trials from spike times that are cut by trial, each trial on its own clock.
+        """Return trials from spike times that are already cut into trials, each trial on its own clock.
 
         Args:
-            times: x[trial][neuron] holds the times of one neuron in one trial, in seconds or with a unit. Nested lists,
-                object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo `Block` with one segment per
-                trial are accepted. Segments that do not cover the window are left out.
+            times: Spike times; times[trial][neuron] holds those of one neuron in one trial, in seconds or with a unit.
+                Nested lists, object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo `Block` with
+                one segment per trial are accepted. Segments that do not cover the window are left out.
             window: Start and end on the clock of each trial, such as (0, 1).
             bin_width: Width of a bin, in seconds or with a unit.
-            axes: "neuron trial" for x[neuron][trial].
-            fields: `lengths`, `behavior`, `conditions`, ... as in `Trials`, one row for each trial of `times`.
+            axes: Order of the levels, "trial neuron" or "neuron trial".
+            fields: Other arguments of `Trials`, such as `behavior`, with one row for each trial of `times`.
 
         Raises:
             SettingError: if the window does not hold a whole number of bins.
@@ -521,15 +428,20 @@ class Trials:
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "Trials":
-        """Read a trials file (`.h5`). A damaged file raises a CorruptFileError."""
+        """Read a trials file (`.h5`).
+
+        Raises:
+            FileError: if there is no such file, or it is not a trials file.
+            CorruptFileError: if the file is damaged.
+        """
         return cls(**hdf5.read(path))
 
     def save(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write a trials file (`.h5`) atomically.
+        """Write a trials file (`.h5`). If writing fails, an older file stays as it is.
 
         Args:
-            path: The file. A trials file of that name is replaced.
-            overwrite: Replace a file of another kind, too.
+            path: Path of the file. A trials file of that name is replaced.
+            overwrite: True to replace a file of another kind, too.
 
         Raises:
             FileError: if a file of another kind is there, or it cannot be written.
@@ -538,11 +450,13 @@ class Trials:
         hdf5.write(path, self.fields())
 
     def to_nwb(self, path: str | PathLike[str], *, overwrite: bool = False) -> None:
-        """Write an NWB file with spike times that bin to the same counts, trial table, conditions and behaviour.
+        """Write an NWB file with spike times, trial table, conditions and behaviour.
+
+        Spikes are placed such that binning the file with the same bin width gives the same counts; see `trials.nwb`.
 
         Args:
-            path: The file. An NWB file that this method wrote is replaced.
-            overwrite: Replace any other file, too, such as a recording.
+            path: Path of the file. An NWB file that this method wrote is replaced.
+            overwrite: True to replace any other file, too, such as a recording.
 
         Raises:
             FileError: if another file is there, or it cannot be written.
