@@ -1,11 +1,11 @@
 """`Chart` and `Figure`: the content of a figure, independent of the program that draws it.
 
-A `Chart` is one set of axes: series of points, lines, steps or spike ticks, each with a role. A `Figure` is a grid of
-charts with a title and a caption. Two back ends draw the same figure: `figures.py` with matplotlib (SVG and PDF files)
-and `svg.py` as inline SVG with hover values (the page). A series has a role instead of a colour, so that each back end
-can choose colours for its medium: light screen, dark screen or print. Hues are those of Okabe and Ito (2008); the blue
-of the recorded side is darker (lighter on a dark screen), so that colour-blind readers and readers of grey prints can
-distinguish the two sides.
+A `Chart` is one set of axes with series of points, lines, steps or spikes. A `Figure` is a grid of charts with a title
+and a caption. Two modules draw the same figure: `figures.py` with matplotlib, for SVG and PDF files, and `svg.py` as
+SVG inside the page, with values that appear under the pointer. A series has a role, such as "real", instead of a
+colour. Each of the two modules chooses colours for its medium: light screen, dark screen or print. Hues are those of
+Okabe and Ito (2008). The blue of the recorded side is darker (lighter on a dark screen), so that colour-blind readers
+and readers of grey prints can distinguish the two sides.
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Role = Literal["real", "fake", "guide", "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"]
-"""Recorded, generated, a guide line, or one of eight conditions."""
+"""Meaning of a series: recorded, generated, a guide line, or one of eight conditions."""
 
 Kind = Literal["line", "dashes", "steps", "points", "ticks"]
-"""Kind of mark; ticks are spikes, drawn as short vertical strokes at (x, row)."""
+"""Kind of mark; "ticks" are spikes, drawn as short vertical strokes at (x, row)."""
 
 LIGHT: dict[str, str] = {
     "real": "#00568C",
@@ -59,10 +59,10 @@ class Series:
     Args:
         kind: Kind of mark.
         role: Meaning of the series, which decides its colour.
-        x: Values along the first axis (point,), in the unit the chart's label names.
-        y: Values along the second axis (point,); NaN breaks a line.
-        name: Label in legend and hover; the label of the role if empty.
-        labels: One hover label per point, such as "neuron 12".
+        x: Values along the first axis (point,), in the unit that the label of the axis names.
+        y: Values along the second axis (point,). NaN breaks a line.
+        name: Label in the legend and under the pointer. If it is empty, the label of the role is used.
+        labels: One label per point, such as "neuron 12", for the text under the pointer.
     """
 
     kind: Kind
@@ -74,7 +74,7 @@ class Series:
 
     @property
     def word(self) -> str:
-        """Label in legend and hover."""
+        """Label of the series in the legend and under the pointer."""
         return self.name or NAMES.get(self.role, "")
 
 
@@ -91,12 +91,13 @@ class Chart:
         series: Series to draw, back to front.
         x_label: Name and unit of the first axis.
         y_label: Name and unit of the second axis.
-        diagonal: True for a scatter of the same quantity on both axes: equal limits and a line of equality.
-        log: Logarithmic axes.
-        limits: (x low, x high, y low, y high); `None` takes them from the data.
-        rows: Names of 0, 1, 2, ... on the second axis: neurons of a raster (for the hover), or lines of a dot plot.
+        diagonal: True if both axes show the same quantity: they get equal limits and a line of equality.
+        log: Axes that are logarithmic.
+        limits: Limits of the axes (x low, x high, y low, y high). `None` takes them from the data.
+        rows: Names of the rows 0, 1, 2, ... of the second axis: the neurons of a raster, or the lines of a dot plot.
         wide: Width of the axes divided by their height.
-        size: "full" and "medium" have labels on both axes, "compact" has tick numbers only, "bare" has neither.
+        size: Amount of labels. "full" and "medium" have labels on both axes, "compact" has only numbers at the ticks,
+            "bare" has neither.
     """
 
     title: str
@@ -112,23 +113,25 @@ class Chart:
 
     @property
     def names(self) -> Sequence[str]:
-        """Row names written on the second axis; none for a raster, which has too many rows."""
-        return () if any(one.kind == "ticks" for one in self.series) else self.rows
+        """Row names that are written on the second axis. A raster has none, because it has too many rows."""
+        return () if any(series.kind == "ticks" for series in self.series) else self.rows
 
     def bounds(self) -> tuple[float, float, float, float]:
-        """Return the limits of both axes: `limits`, or the range of the finite data and 4 % margin; never empty."""
+        """Return the limits of the axes (x low, x high, y low, y high).
+
+        They are `limits`, or else the range of the finite data with a margin of 4 %. Guide lines do not count.
+        """
         if self.limits is not None:
             return self.limits
-        drawn = [one for one in self.series if one.role != "guide"] or self.series
-        spans = [
-            _span(np.concatenate([[], *[np.asarray(getattr(one, axis), float) for one in drawn]]), axis in self.log)
-            for axis in "xy"
-        ]
+        drawn = [series for series in self.series if series.role != "guide"] or self.series
+        all_x = np.concatenate([[], *[np.asarray(series.x, float) for series in drawn]])
+        all_y = np.concatenate([[], *[np.asarray(series.y, float) for series in drawn]])
+        left, right = _span(all_x, "x" in self.log)
+        bottom, top = _span(all_y, "y" in self.log)
         if self.diagonal:
-            low = min(spans[0][0], spans[1][0])
-            high = max(spans[0][1], spans[1][1])
+            low = min(left, bottom)
+            high = max(right, top)
             return low, high, low, high
-        (left, right), (bottom, top) = spans
         return left, right, bottom, top
 
 
@@ -137,10 +140,10 @@ class Figure:
     """Several charts under one title.
 
     Args:
-        key: Short key for file names and tests.
+        key: Short name of the figure, for file names and the page.
         title: Title of the figure.
         caption: One or two sentences that explain how to read the figure.
-        charts: Axes in reading order.
+        charts: Charts in reading order.
         columns: Number of charts in one row of a wide page.
         tab: Tab of the page that holds the figure.
         legend: Roles and their labels.
@@ -156,7 +159,15 @@ class Figure:
 
 
 def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list[float]:
-    """Return round numbers inside [low, high]: steps of 1, 2 or 5 times a power of ten, or powers of ten."""
+    """Return round numbers inside [low, high] for the ticks of an axis.
+
+    Args:
+        low: Lower end of the axis.
+        high: Upper end of the axis.
+        count: Approximate number of ticks.
+        log: True for a logarithmic axis. Its ticks are powers of ten, or also 2 and 5 times these if there are few.
+            Those of a linear axis are multiples of 1, 2 or 5 times a power of ten.
+    """
     if log:
         first = int(np.ceil(np.log10(low) - 1e-9))
         last = int(np.floor(np.log10(high) + 1e-9))
@@ -164,21 +175,22 @@ def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list
         if len(decades) >= 3:
             return decades[:: max(1, len(decades) // count)]
         return [m * 10.0**p for p in range(first - 1, last + 1) for m in (1, 2, 5) if low <= m * 10.0**p <= high]
-    rough = (high - low) / count
-    power = 10.0 ** np.floor(np.log10(rough))
-    step = power * next(m for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
+    smallest_step = (high - low) / count
+    power = 10.0 ** np.floor(np.log10(smallest_step))
+    step = power * next(m for m in (1, 2, 5, 10) if m * power >= smallest_step * 0.999)
     first = np.ceil(low / step - 1e-9)
-    return [float(k * step) + 0.0 for k in np.arange(first, np.floor(high / step + 1e-9) + 1)]
+    last = np.floor(high / step + 1e-9)
+    return [float(k * step) + 0.0 for k in np.arange(first, last + 1)]
 
 
 def _span(values: NDArray[np.float64], log: bool) -> tuple[float, float]:
-    """Return the lowest and highest finite value with a small margin; (0, 1) if no value is finite."""
-    good = values[np.isfinite(values) & ((values > 0) if log else True)]
-    if not good.size:
+    """Return the lowest and highest finite value with a small margin, or a default range if no value is finite."""
+    drawable = values[np.isfinite(values) & ((values > 0) if log else True)]
+    if not drawable.size:
         return (1.0, 10.0) if log else (0.0, 1.0)
-    low = float(good.min())
-    high = float(good.max())
+    low = float(drawable.min())
+    high = float(drawable.max())
     if log:
         return (low / 1.1, high * 1.1)
-    room = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
-    return (low if low == 0 else low - room, high + room)
+    margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
+    return (low if low == 0 else low - margin, high + margin)

@@ -55,19 +55,21 @@ class Comparison(Standings):
 
 
 def comparison_figure(standings: Standings) -> Figure:
-    """Draw the distance closed by each model, one line per metric."""
-    first = standings.rows[standings.names[0]]
-    shown = [metric for metric in standings.metrics if first[metric.name].discriminates][::-1]
+    """Draw the distance closed by each model, one line per metric and one dot per model."""
+    first_model = standings.rows[standings.names[0]]
+    shown = [metric for metric in standings.metrics if first_model[metric.name].discriminates][::-1]
+    n_models = len(standings.names)
+    step = min(0.16, 0.8 / n_models)  # vertical distance between the dots of two models
     series = []
     for k, name in enumerate(standings.names):
         shares = [standings.rows[name][metric.name].closed for metric in shown]
         x = np.array([np.nan if share is None else np.clip(share, -0.25, 1.25) for share in shares], float)
-        y = np.arange(len(shown)) + min(0.16, 0.8 / len(standings.names)) * (k - (len(standings.names) - 1) / 2)
-        closed = [percent(share) or "not computed" for share in shares]
-        words = [f"{metric.title}: {word}" for metric, word in zip(shown, closed, strict=True)]
-        series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=words))
-    marks = np.array([-0.6, len(shown) - 0.4])
-    lines = [Series("dashes", "guide", np.full(2, at), marks) for at in (0.0, 1.0)]
+        y = np.arange(len(shown)) + step * (k - (n_models - 1) / 2)
+        words = [percent(share) or "not computed" for share in shares]
+        labels = [f"{metric.title}: {word}" for metric, word in zip(shown, words, strict=True)]
+        series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=labels))
+    height = np.array([-0.6, len(shown) - 0.4])
+    lines = [Series("dashes", "guide", np.full(2, at), height) for at in (0.0, 1.0)]
     chart = Chart(
         "0: independent Poisson spikes, 1: noise floor",
         (*lines, *series),
@@ -85,25 +87,24 @@ def comparison_figure(standings: Standings) -> Figure:
 
 
 def page(standings: Standings) -> str:
-    """Return the page as HTML text."""
+    """Return the comparison as HTML text: figure, table of metrics, costs and facts."""
     names = standings.names
-    head = ["metric", "noise floor", *names, "baseline", *standings.baselines, "winner"]
-    kinds = ["", *[' class="n"'] * (len(head) - 2), ""]
-    top = "".join(f"<th{kind}>{escape(word)}</th>" for kind, word in zip(kinds, head, strict=True))
+    columns = ["metric", "noise floor", *names, "baseline", *standings.baselines, "winner"]
+    classes = ["", *[' class="n"'] * (len(columns) - 2), ""]
+    top = "".join(f"<th{kind}>{escape(column)}</th>" for kind, column in zip(classes, columns, strict=True))
     rows = []
     for metric in standings.metrics:
         model_rows = [standings.rows[name][metric.name] for name in names]
         verdict = standings.verdicts[metric.name]
-        words = [
+        floor = spread(model_rows[0].floor, model_rows[0].floor_sd)
+        values = [
             spread(row.value, row.sd) + _sampling(standings.models[name].sample_sd[metric.name])
             for name, row in zip(names, model_rows, strict=True)
         ]
-        words = [spread(model_rows[0].floor, model_rows[0].floor_sd), *words]
-        words += [number(value) for value in standings.baseline_values(metric)]
-        labels = head[1:-1]
+        baselines = [number(value) for value in standings.baseline_values(metric)]
         cells = "".join(
-            f'<td class="n" data-label="{escape(label, quote=True)}">{escape(word)}</td>'
-            for label, word in zip(labels, words, strict=True)
+            f'<td class="n" data-label="{escape(column, quote=True)}">{escape(text)}</td>'
+            for column, text in zip(columns[1:-1], (floor, *values, *baselines), strict=True)
         )
         unit = f" ({escape(metric.unit)})" if metric.unit else ""
         winner = f"<b>{escape(verdict.winner)}</b>" if verdict.winner else f"no winner: {escape(verdict.reason)}"
@@ -124,12 +125,13 @@ different training seeds; in brackets, the standard deviation over samples of on
 
 
 def _sampling(sd: float | None) -> str:
+    """Return the standard deviation over samples of one run in brackets, with one digit; "" if it is unknown."""
     return "" if sd is None else f" ({number(float(f'{sd:.1g}'))})"
 
 
 def _costs(standings: Standings) -> str:
     """Return a table of costs, one column per model; an empty text if no cost was recorded."""
-    names = list(dict.fromkeys(name for model in standings.models.values() for name in model.cost))
-    rows = [(word, *(model.cost.get(word, "–") for model in standings.models.values())) for word in names]
+    costs = list(dict.fromkeys(cost for model in standings.models.values() for cost in model.cost))
+    rows = [(cost, *(model.cost.get(cost, "–") for model in standings.models.values())) for cost in costs]
     table = plain_table(["", *standings.names], rows)
-    return f'<div class="card" id="cost"><h2>Cost</h2>{table}</div>' if names else ""
+    return f'<div class="card" id="cost"><h2>Cost</h2>{table}</div>' if costs else ""

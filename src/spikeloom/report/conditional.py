@@ -1,7 +1,8 @@
 """Figures of conditional samples: the requested condition beside the condition decoded from the spikes.
 
-Both sides go through the same decoder, fitted to the recorded training trials, so the recorded side shows the
-accuracy that decoding can reach. These functions only compute `Figure` objects; see `views.py`.
+The spikes of recorded and of generated trials are decoded by the same decoder, which is fitted to recorded training
+trials. So the recorded trials show the accuracy that decoding can reach. The functions return `Figure` objects, which
+other modules draw.
 """
 
 import numpy as np
@@ -34,32 +35,30 @@ def conditional_figures(directions: DirectionReading | str, behavior: BehaviorRe
 def of_directions(directions: DirectionReading) -> Figure:
     """Draw requested and decoded directions: every trial, and error, bias and accuracy of each direction."""
     degrees = f"{directions.name}, degrees"
-    charts = []
-    cloud = []
+    values = directions.values
+    points = []
+    errors: dict[str, list[float]] = {}
+    biases: dict[str, list[float]] = {}
+    correct: dict[str, list[float]] = {}
     for side, role in SIDES:
         requested = directions.requested[side] % 360
-        # shifted by multiples of 360 degrees to the line of equality
-        turned = requested + (directions.read[side] - requested + 180) % 360 - 180
+        error = (directions.read[side] - requested + 180) % 360 - 180  # within half a turn
         keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
-        apart = 2.5 if side == "fake" else -2.5
-        cloud.append(Series("points", role, requested[keep] + apart, turned[keep]))
-    charts.append(
-        Chart("Requested and decoded", tuple(cloud), f"requested ({degrees})", "decoded (degrees)", diagonal=True)
-    )
-    values = directions.values
-    means = {side: [_mean(directions.error(side)[directions.of(side, value)]) for value in values] for side, _ in SIDES}
-    biases = {side: [directions.bias(side, value) for value in values] for side, _ in SIDES}
-    rows: list[tuple[str, str, dict[str, list[float]]]] = [
-        ("Mean error", "degrees", means),
-        ("Bias", "degrees", {side: [np.nan if b is None else b[0] for b in each] for side, each in biases.items()}),
+        offset = 2.5 if side == "fake" else -2.5  # so that the dots of the two sides do not cover each other
+        points.append(Series("points", role, requested[keep] + offset, (requested + error)[keep]))
+        trials = [directions.of(side, value) for value in values]
+        errors[side] = [_mean(directions.error(side)[rows]) for rows in trials]
+        bias = [directions.bias(side, value) for value in values]
+        biases[side] = [np.nan if pair is None else pair[0] for pair in bias]
+        if directions.classified:
+            correct[side] = [_mean(directions.classified[side][rows]) for rows in trials]
+    charts = [
+        Chart("Requested and decoded", tuple(points), f"requested ({degrees})", "decoded (degrees)", diagonal=True)
     ]
+    statistics = [("Mean error", "degrees", errors), ("Bias", "degrees", biases)]
     if directions.classified:
-        right = {
-            side: [_mean(directions.classified[side][directions.of(side, value)]) for value in values]
-            for side, _ in SIDES
-        }
-        rows.append(("Decoded correctly", "fraction of trials", right))
-    for title, unit, by_side in rows:
+        statistics.append(("Decoded correctly", "fraction of trials", correct))
+    for title, unit, by_side in statistics:
         series = [
             Series(kind, role, values, np.array(by_side[side], float))
             for side, role in SIDES
@@ -80,24 +79,24 @@ def of_directions(directions: DirectionReading) -> Figure:
 
 
 def _mean(values: Numbers) -> float:
+    """Return the mean, or NaN if there are no values."""
     return float(np.mean(values)) if len(values) else float("nan")
 
 
 def of_behavior(behavior: BehaviorReading) -> Figure:
     """Draw the requested and the decoded behaviour series: all bins, a few time courses, and their paths."""
     unit = f" ({behavior.unit})" if behavior.unit else ""
-    charts = []
     words = []
-    cloud = []
+    points = []
     for side, role in SIDES:
-        good = np.isfinite(behavior.read[side])
-        requested = behavior.requested[side][good]
-        read = behavior.read[side][good]
+        decodable = np.isfinite(behavior.read[side])
+        requested = behavior.requested[side][decodable]
+        decoded = behavior.read[side][decodable]
         keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
-        cloud.append(Series("points", role, requested[keep], read[keep]))
+        points.append(Series("points", role, requested[keep], decoded[keep]))
         value = behavior.r_squared(side)
         words.append("unknown" if value is None else f"{value:.3g}")
-    charts.append(Chart("Requested and decoded", tuple(cloud), f"requested{unit}", f"decoded{unit}", diagonal=True))
+    charts = [Chart("Requested and decoded", tuple(points), f"requested{unit}", f"decoded{unit}", diagonal=True)]
     trials = np.unique(np.linspace(0, len(behavior.read["fake"]) - 1, SHOWN).astype(int))
     for dim in range(min(2, behavior.read["fake"].shape[2])):
         charts.append(_course(behavior, "fake", int(trials[0]), dim, f"{behavior.name}, dimension {dim + 1}"))
@@ -117,6 +116,7 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
 
 
 def _course(behavior: BehaviorReading, side: str, trial: int, dim: int, title: str) -> Chart:
+    """Draw one dimension of the requested and the decoded series of one trial against time."""
     time = (np.arange(behavior.read[side].shape[1]) + 0.5) * behavior.width
     role: Role = "fake" if side == "fake" else "real"
     requested = np.where(
@@ -133,23 +133,24 @@ def _paths(behavior: BehaviorReading, trials: NDArray[np.int64]) -> list[Chart]:
     """Draw the paths of a few generated trials in the plane; nothing for series of one dimension."""
     if behavior.read["fake"].shape[2] < 2:
         return []
-    requested, read = behavior.path("fake", trials)
+    requested, decoded = behavior.path("fake", trials)
     return [
-        _plane(requested[row], read[row][None], f"trial {trial}", behavior.unit.removesuffix("/s"))
+        _plane(requested[row], decoded[row][None], f"trial {trial}", behavior.unit.removesuffix("/s"))
         for row, trial in enumerate(trials.tolist())
     ]
 
 
 def _plane(requested: NDArray[np.float64], decoded: NDArray[np.float64], title: str, unit: str) -> Chart:
     """Draw one requested path in the plane and its decoded paths, on axes of equal length."""
-    both = np.concatenate([requested[None, :, :2], decoded[:, :, :2]])
-    low = np.nanmin(both, (0, 1))
-    high = np.nanmax(both, (0, 1))
+    all_paths = np.concatenate([requested[None, :, :2], decoded[:, :, :2]])
+    low = np.nanmin(all_paths, (0, 1))
+    high = np.nanmax(all_paths, (0, 1))
     middle = (low + high) / 2
-    reach = 0.54 * float((high - low).max()) or 1.0
+    half_width = 0.54 * float((high - low).max()) or 1.0  # the range of the paths and a margin
     lines = [Series("line", "fake", path[:, 0], path[:, 1], name="decoded") for path in decoded]
     lines.append(Series("dashes", "c0", requested[:, 0], requested[:, 1], name="requested"))
-    (left, bottom), (right, top) = (middle - reach).tolist(), (middle + reach).tolist()
+    left, bottom = (middle - half_width).tolist()
+    right, top = (middle + half_width).tolist()
     label = f" ({unit})" if unit else ""
     return Chart(title, tuple(lines), f"x{label}", f"y{label}", limits=(left, right, bottom, top), wide=1.0)
 
@@ -157,7 +158,7 @@ def _plane(requested: NDArray[np.float64], decoded: NDArray[np.float64], title: 
 def drawn_figure(
     real: Trials, drawn: Trials, *, reference: Trials | None = None, name: str = "", seed: int = 0
 ) -> Figure:
-    """Draw generated trials of one requested path: a raster, the course of each dimension, and the decoded path.
+    """Draw generated trials of one requested path: the course of each dimension, the decoded path, and a raster.
 
     Args:
         real: Recorded trials with the same behaviour series.
@@ -181,9 +182,9 @@ def drawn_figure(
     mean = behavior.read["fake"].mean(0)
     time = (np.arange(len(mean)) + 0.5) * behavior.width
     for dim in range(min(2, mean.shape[1])):
-        wanted = np.where(np.isfinite(mean[:, dim]), behavior.requested["fake"][0, :, dim], np.nan)
+        requested_course = np.where(np.isfinite(mean[:, dim]), behavior.requested["fake"][0, :, dim], np.nan)
         series = (
-            Series("dashes", "c0", time, wanted, name="requested"),
+            Series("dashes", "c0", time, requested_course, name="requested"),
             Series("line", "c1", time, behavior.read["fake"][0, :, dim], name="one trial"),
             Series("line", "fake", time, mean[:, dim], name="mean"),
         )
@@ -194,10 +195,10 @@ def drawn_figure(
         charts.append(_plane(requested[0], decoded[:1], "one trial", unit))
     order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
-    value = behavior.r_squared("fake")
-    good = np.isfinite(mean).all(1)
-    average = r_squared(behavior.requested["fake"][0][good], mean[good])
-    words = ["unknown" if x is None else f"{x:.3g}" for x in (value, average, behavior.r_squared("real"))]
+    decodable = np.isfinite(mean).all(1)
+    of_mean = r_squared(behavior.requested["fake"][0][decodable], mean[decodable])
+    values = (behavior.r_squared("fake"), of_mean, behavior.r_squared("real"))
+    words = ["unknown" if value is None else f"{value:.3g}" for value in values]
     caption = (
         f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {words[0]} for "
         f"single trials, {words[1]} for their mean, {words[2]} for recorded trials and their movement."

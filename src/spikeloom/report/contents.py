@@ -1,4 +1,8 @@
-"""The page of code contents: which behavioural variables codes hold, the angles between them, and a picture of each."""
+"""The page about the contents of codes: which behavioural variables they hold, with angles and a figure.
+
+A code is the vector that a model assigns to a complete trial. A code holds a variable if a linear map of the code
+predicts the variable better than chance. The direction of a variable is the change of the code with it.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,7 +18,7 @@ FIFTHS: tuple[Role, ...] = ("c5", "c2", "c3", "c1", "c6")
 """Colours of the fifths of a variable, from the lowest to the highest, or of the first five values of a text."""
 
 MOST_DRAWN = 12
-"""Largest number of variables in the picture."""
+"""Largest number of variables in the figure."""
 
 MOST_ANGLES = 10
 """Largest number of variables in the table of angles."""
@@ -25,7 +29,7 @@ def contents_page(all_contents: Contents, agreement: Mapping[str, Numbers] | Non
 
     Args:
         all_contents: Contents of the codes of one model.
-        agreement: Canonical correlations between the codes of pairs of models, by the names of the pair.
+        agreement: Canonical correlations between the codes of two models, by the names of the pair.
     """
     words = f"Codes hold {len(all_contents.held)} of {len(all_contents.each)} variables of the trials."
     body = "".join(
@@ -43,14 +47,20 @@ def contents_page(all_contents: Contents, agreement: Mapping[str, Numbers] | Non
 def contents_rows(all_contents: Contents) -> list[tuple[str, ...]]:
     """Return name, R^2, chance level, SNR and "held" of each variable as text, best first."""
     return [
-        (one.name, f"{one.r2:.2f}", f"{one.chance:.2f}", f"{one.snr:.2g}", "yes" if one.is_held else "no")
-        for one in all_contents.each
+        (
+            content.name,
+            f"{content.r2:.2f}",
+            f"{content.chance:.2f}",
+            f"{content.snr:.2g}",
+            "yes" if content.is_held else "no",
+        )
+        for content in all_contents.each
     ]
 
 
 def code_space_figure(all_contents: Contents) -> Figure:
     """Draw the codes in one chart for each held variable, coloured by its fifths, in the plane that shows it best."""
-    charts = tuple(_chart(all_contents, one) for one in all_contents.held[:MOST_DRAWN])
+    charts = tuple(_chart(all_contents, content) for content in all_contents.held[:MOST_DRAWN])
     legend: tuple[tuple[Role, str], ...] = tuple(
         zip(FIFTHS, ("lowest fifth", "second", "third", "fourth", "highest fifth"), strict=True)
     )
@@ -63,6 +73,7 @@ def code_space_figure(all_contents: Contents) -> Figure:
 
 
 def _chart(all_contents: Contents, content: Content) -> Chart:
+    """Draw the codes of all trials in one plane, coloured by the fifths of a variable."""
     plane = all_contents.plane(content)
     x = all_contents.coordinates[:, 2 * plane]
     y = all_contents.coordinates[:, min(2 * plane + 1, all_contents.coordinates.shape[1] - 1)]
@@ -73,7 +84,7 @@ def _chart(all_contents: Contents, content: Content) -> Chart:
 
 
 def _fifths(content: Content) -> Numbers:
-    """Return the fifth of each trial, 0 to 4, by rank; for text the number of its value."""
+    """Return the fifth of the variable in which each trial lies, 0 to 4; for text the number of its value."""
     values = np.asarray(content.values)
     if content.direction is None:
         return values
@@ -82,6 +93,7 @@ def _fifths(content: Content) -> Numbers:
 
 
 def _table(all_contents: Contents) -> str:
+    """Return the card with one row per variable as HTML."""
     head = ("variable", "R²", "chance", "SNR", "held")
     words = (
         "R² is the fraction of a variable's variance that a linear map of the code explains in trials to which it was "
@@ -93,6 +105,7 @@ def _table(all_contents: Contents) -> str:
 
 
 def _angles(all_contents: Contents) -> str:
+    """Return the card with the angles between directions as HTML, or "" with fewer than two variables."""
     names, angles = all_contents.angles()
     names = names[:MOST_ANGLES]
     angles = angles[:MOST_ANGLES, :MOST_ANGLES]
@@ -107,12 +120,13 @@ def _angles(all_contents: Contents) -> str:
 
 
 def _agreement(agreement: Mapping[str, Numbers]) -> str:
+    """Return the card with canonical correlations as HTML, or "" if there is only one model."""
     if not agreement:
         return ""
     rows = [(pair, *agreement_cells(values)) for pair, values in agreement.items()]
     words = (
         "Canonical correlations between the codes of two models for the same trials, in trials to which the pairs of "
-        "directions were not fitted. 1: both models code the same, whatever the axes of their codes."
+        "directions were not fitted. A value of 1 means that both codes hold the same, up to a linear map."
     )
     return _card("agreement", "Stability of codes", words, plain_table(AGREEMENT, rows))
 
@@ -122,10 +136,11 @@ AGREEMENT = ("models", "mean", "first", "median", "last")
 
 
 def agreement_cells(correlations: Sequence[float] | Numbers) -> tuple[str, ...]:
-    """Return mean, first, median and last of canonical correlations as text."""
+    """Return as text the mean, the first (the strongest pair of directions), the median and the last correlation."""
     values = np.asarray(correlations, np.float64)
     return tuple(f"{value:.2f}" for value in (values.mean(), values[0], np.median(values), values[-1]))
 
 
 def _card(key: str, title: str, words: str, content: str) -> str:
+    """Return a section of the page as HTML: title, explanation and content."""
     return f'<div class="card" id="{key}"><h2>{escape(title)}</h2><p class="soft">{escape(words)}</p>{content}</div>'

@@ -1,4 +1,4 @@
-"""`figures_of`: all figures of a report."""
+"""Make all figures of a report from the data in its findings."""
 
 from spikeloom.report import views
 from spikeloom.report.chart import Figure
@@ -8,7 +8,7 @@ from spikeloom.report.neurons import worst_neurons
 
 
 def figures_of(shown: Shown) -> tuple[Figure, ...]:
-    """Return every figure, in the order of the page."""
+    """Return the figures of a report, in the order of the page."""
     figures = views.all_figures(shown.real, shown.fake, shown.results, condition=shown.condition, aligned=shown.aligned)
     worst = worst_neurons(shown.real, shown.fake, shown.results, aligned=shown.aligned)
     if worst is not None:

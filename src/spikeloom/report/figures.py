@@ -48,10 +48,11 @@ PAPER = {
     "compact": (1.5, 0.55, 0.4, 0.5, 0.45),
     "bare": (1.1, 0.1, 0.12, 0.1, 0.28),
 }
-"""Width of the axes, left margin, gap between columns, bottom margin, and gap between rows, in inches."""
+"""Lengths on paper for each size of a chart, in inches: width of the axes, left margin, gap between columns, bottom
+margin, and gap between rows."""
 
 DOTS = ((60, 8.0, 0.85), (400, 4.5, 0.6), (math.inf, 2.2, 0.35))
-"""Largest number of dots, their size in points, and their opacity."""
+"""Look of dots: up to the first number of dots, their size in points and their opacity."""
 
 
 def raster(axes: "Axes", trials: Trials, *, trial: int = 0) -> None:
@@ -118,8 +119,8 @@ def draw(axes: "Axes", chart: Chart) -> None:
     if chart.diagonal:
         axes.plot([low_x, high_x], [low_y, high_y], color=LIGHT["guide"], lw=0.8, ls=(0, (4, 3)), zorder=0)
         axes.set_aspect("equal")
-    for one in chart.series:
-        _ink(axes, one)
+    for series in chart.series:
+        _draw_series(axes, series)
     if "x" in chart.log:
         axes.set_xscale("log")
     if "y" in chart.log:
@@ -131,19 +132,22 @@ def draw(axes: "Axes", chart: Chart) -> None:
         axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
 
 
-def _ink(axes: "Axes", one: Series) -> None:
-    color = LIGHT[one.role]
-    if one.kind == "ticks":
-        x = np.repeat(one.x, 3).astype(float)  # one path with gaps: a raster of 1,000 strokes stays small
-        y = (np.asarray(one.y)[:, None] + np.array([-0.45, 0.45, np.nan])).ravel()
+def _draw_series(axes: "Axes", series: Series) -> None:
+    """Draw one series on the axes."""
+    color = LIGHT[series.role]
+    if series.kind == "ticks":
+        # All spikes are one line with gaps (NaN), so that the file of a raster of 1,000 spikes stays small.
+        x = np.repeat(series.x, 3).astype(float)
+        y = (np.asarray(series.y)[:, None] + np.array([-0.45, 0.45, np.nan])).ravel()
         axes.plot(x, y, color=color, lw=0.45)
-    elif one.kind == "points":
-        size, ink = next(look for most, *look in DOTS if len(one.x) <= most)
-        axes.plot(one.x, one.y, ".", color=color, ms=size, alpha=ink, mew=0, label=one.word)
-    elif one.kind == "steps":
-        axes.step(one.x, one.y, where="post", color=color, lw=1.1, label=one.word)
+    elif series.kind == "points":
+        size, opacity = next(look for most, *look in DOTS if len(series.x) <= most)
+        axes.plot(series.x, series.y, ".", color=color, ms=size, alpha=opacity, mew=0, label=series.word)
+    elif series.kind == "steps":
+        axes.step(series.x, series.y, where="post", color=color, lw=1.1, label=series.word)
     else:
-        axes.plot(one.x, one.y, color=color, lw=1.1, ls=(0, (5, 3)) if one.kind == "dashes" else "-", label=one.word)
+        style = (0, (5, 3)) if series.kind == "dashes" else "-"
+        axes.plot(series.x, series.y, color=color, lw=1.1, ls=style, label=series.word)
 
 
 def save(figure: Figure, folder: Path) -> list[Path]:
@@ -155,29 +159,34 @@ def save(figure: Figure, folder: Path) -> list[Path]:
     try:
         import matplotlib
         from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure as Sheet
+        from matplotlib.figure import Figure as Paper
         from matplotlib.lines import Line2D
     except ImportError as error:
         raise missing_extra("Figures need", "matplotlib", "figures") from error
     first = figure.charts[0]
     columns = min(figure.columns, len(figure.charts))
     rows = math.ceil(len(figure.charts) / columns)
-    inch, left, gap, low, between = PAPER[first.size]
-    left, wide = (2.4, inch + 3.0) if first.names else (left, inch)
-    high = wide if first.diagonal else wide / first.wide
-    size = (left + columns * wide + (columns - 1) * gap + 0.3, low + rows * high + (rows - 1) * between + 0.6)
+    width, left, column_gap, bottom, row_gap = PAPER[first.size]
+    right = 0.3
+    top = 0.6
+    if first.names:  # a dot plot, with room for the names of its rows
+        left = 2.4
+        width += 3.0
+    height = width if first.diagonal else width / first.wide
+    paper_width = left + columns * width + (columns - 1) * column_gap + right
+    paper_height = bottom + rows * height + (rows - 1) * row_gap + top
     paths = [folder / f"{figure.key}.{kind}" for kind in ("svg", "pdf")]
     with matplotlib.rc_context(STYLE):
-        sheet = Sheet(figsize=size)
-        FigureCanvasAgg(sheet)  # no window, no pyplot, no global figure list
-        grid = sheet.subplots(rows, columns, squeeze=False)
-        sheet.subplots_adjust(
-            left=left / size[0],
-            right=1 - 0.3 / size[0],
-            bottom=low / size[1],
-            top=1 - 0.6 / size[1],
-            wspace=gap / wide,
-            hspace=between / high,
+        paper = Paper(figsize=(paper_width, paper_height))
+        FigureCanvasAgg(paper)  # draws without pyplot, its windows and its list of figures
+        grid = paper.subplots(rows, columns, squeeze=False)
+        paper.subplots_adjust(
+            left=left / paper_width,
+            right=1 - right / paper_width,
+            bottom=bottom / paper_height,
+            top=1 - top / paper_height,
+            wspace=column_gap / width,
+            hspace=row_gap / height,
         )
         for axes, chart in zip(grid.flat, figure.charts, strict=False):
             draw(axes, chart)
@@ -187,9 +196,12 @@ def save(figure: Figure, folder: Path) -> list[Path]:
         for axes in list(grid.flat)[len(figure.charts) :]:
             axes.axis("off")
         keys = [Line2D([], [], color=LIGHT[role], lw=2, label=word) for role, word in figure.legend]
-        sheet.legend(handles=keys, loc="upper right", ncols=max(1, min(len(keys), 4)), frameon=False)
-        dateless: list[dict[str, None]] = [{"Date": None}, {"CreationDate": None}]
-        for path, metadata in zip(paths, dateless, strict=True):
+        paper.legend(handles=keys, loc="upper right", ncols=max(1, min(len(keys), 4)), frameon=False)
+        no_date: list[dict[str, None]] = [
+            {"Date": None},
+            {"CreationDate": None},
+        ]  # so that equal figures are equal files
+        for path, metadata in zip(paths, no_date, strict=True):
             with atomic_path(path) as temporary:
-                sheet.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+                paper.savefig(temporary, format=path.suffix[1:], metadata=metadata)
     return paths

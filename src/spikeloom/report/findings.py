@@ -1,7 +1,7 @@
-"""`Findings`: the results of an evaluation, without figures.
+"""`Findings`: the results of an evaluation as numbers and arrays.
 
-It holds all numbers and everything that figures need: the trials of both sides and the arrays behind the metrics.
-`report.drawings` makes figures from it when they are needed.
+Findings hold all numbers of a report and the data of its figures: recorded and generated trials, and the arrays from
+which metrics are computed. `report.drawings` makes the figures when they are needed.
 """
 
 import csv
@@ -60,14 +60,14 @@ class Shown:
 
     Args:
         real: Recorded trials.
-        fake: The first set of generated trials, with labels decoded from its spikes if it had none.
-        condition: Name of the condition that labels trials; None without one.
-        results: Results of one comparison, metric name -> result with the arrays behind it.
+        fake: The first set of generated trials. If it had no labels, they were decoded from its spikes.
+        condition: Name of the condition that labels trials, or `None`.
+        results: Results of one comparison, metric name -> result with the arrays from which it was computed.
         directions: Requested and decoded directions, or the reason why there are none.
         behavior: Requested and decoded behaviour series, or the reason why there is none.
-        closest: Generated trials beside the nearest training trials; None without training trials.
-        aligned: Whether trials begin at a common event. False for windows of a continuous recording, whose mean time
-            course means nothing.
+        closest: Generated trials and the nearest training trials. `None` without training trials.
+        aligned: True if trials begin at a common event. False for windows of a continuous recording, whose mean over
+            trials has no meaning.
     """
 
     real: Trials
@@ -111,7 +111,7 @@ class Findings:
 
     @property
     def worst_first(self) -> list[Row]:
-        """Rows sorted by distance closed, smallest first; then rows without it, then rows without a value."""
+        """Rows sorted by distance closed, smallest first. Rows without a distance or without a value come last."""
         return sorted(self.rows, key=lambda row: (row.value is None, row.closed is None, row.closed or 0.0))
 
     @property
@@ -132,25 +132,25 @@ class Findings:
         if not judged:
             text = "No metric can distinguish generated from recorded trials: there are too few trials or spikes."
         else:
-            good = sum(bool(row.at_floor) for row in judged)
-            middle = float(np.median([min(row.closed or 0.0, 1.0) for row in judged]))
+            n_at_floor = sum(bool(row.at_floor) for row in judged)
+            median = float(np.median([min(row.closed or 0.0, 1.0) for row in judged]))
             text = (
-                f"On {good} of {len(judged)} metrics the generated trials are as close to real trials as real trials "
-                f"are to each other (the noise floor); the median metric closes {percent(middle)} of the distance from "
-                "independent Poisson spikes to the noise floor."
+                f"On {n_at_floor} of {len(judged)} metrics the generated trials are as close to real trials as real "
+                f"trials are to each other (the noise floor); the median metric closes {percent(median)} of the "
+                "distance from independent Poisson spikes to the noise floor."
             )
-            away = [row for row in judged if not row.at_floor]
-            if away:
-                text += f" Furthest from it: {away[0].metric.title} ({percent(away[0].closed)} closed)."
+            above_floor = [row for row in judged if not row.at_floor]
+            if above_floor:
+                text += f" Furthest from it: {above_floor[0].metric.title} ({percent(above_floor[0].closed)} closed)."
         return text if isinstance(self.memorisation, str) else f"{text} {MEMORISED[self.memorisation.level]}"
 
     def to_dict(self) -> dict[str, object]:
         """Return the content of metrics.json: plain numbers, texts and None."""
-        extra = {
+        detail = {
             row.metric.name: {"sd": row.sd, "values": dict(row.values), "baselines": dict(row.baselines)}
             for row in self.rows
         }
-        protocol_extra = {row.name: {"sd": row.sd, "baselines": dict(row.baselines)} for row in self.protocol}
+        protocol_detail = {row.name: {"sd": row.sd, "baselines": dict(row.baselines)} for row in self.protocol}
         return {
             "format": "spikeloom-metrics",
             "version": 2,
@@ -160,12 +160,13 @@ class Findings:
             "cost": dict(self.cost),
             "ldns_protocol": {row.name: row.value for row in self.protocol},
             "panel": {row.metric.name: row.entry() for row in self.rows},
-            "memorisation": self._copies(),
-            "panel_detail": extra,
-            "ldns_protocol_detail": protocol_extra,
+            "memorisation": self._memorisation_entry(),
+            "panel_detail": detail,
+            "ldns_protocol_detail": protocol_detail,
         }
 
-    def _copies(self) -> dict[str, object]:
+    def _memorisation_entry(self) -> dict[str, object]:
+        """Return the entry about memorisation in metrics.json."""
         memorisation = self.memorisation
         if isinstance(memorisation, str):
             return {"level": None, "verdict": memorisation}

@@ -1,8 +1,9 @@
 r"""The neurons that a model reproduces worst, as a figure.
 
-For each of mean rate, Fano factor and ISI CV, the error of neuron n is :math:`e_n = |\log(x_n^{fake} / x_n^{real})|`,
-divided by the median error over neurons, so that the three count alike. Neurons are ordered by the sum of the three.
-The error of a neuron whose value is missing on one side counts as 1, the median.
+Three statistics x are compared: mean rate, Fano factor, and CV of the intervals between spikes (ISI). The error of
+neuron n in one of them is :math:`e_n = |\log(x_n^{fake} / x_n^{real})|`. It is divided by the median error over
+neurons, so that the three statistics have the same weight. Neurons are ordered by the sum of their three errors. If a
+statistic of a neuron is missing in recorded or generated trials, its error is set to the median, 1.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from spikeloom.report.views import neuron_word, one_autocorrelogram, one_psth
 from spikeloom.trials import Trials
 
 JUDGED = {"mean_rate_r": "rate in spikes/s", "fano_median_ratio": "Fano", "isi_cv_r": "ISI CV"}
-"""Metrics whose arrays hold one value per neuron on each side, with the word for the caption."""
+"""Metrics whose arrays hold a recorded and a generated value of each neuron, with the name for the caption."""
 
 SHOWN = 4
 """Number of neurons in the figure."""
@@ -25,7 +26,15 @@ Sides = tuple[float, float]
 
 
 def values_of(results: Mapping[str, Result], n_neurons: int) -> dict[str, NDArray[np.float64]]:
-    """Return the recorded and the generated value of each neuron (neuron, side), by metric; NaN if there is none."""
+    """Return the values of each neuron by metric.
+
+    Args:
+        results: Results of the panel.
+        n_neurons: Number of neurons.
+
+    Returns:
+        Recorded and generated value of each neuron (neuron, 2), by name of the metric; NaN if it has none.
+    """
     values = {}
     for name in JUDGED:
         detail = results[name].detail if name in results else {}
@@ -37,22 +46,24 @@ def values_of(results: Mapping[str, Result], n_neurons: int) -> dict[str, NDArra
 
 
 def errors(values: Mapping[str, NDArray[np.float64]], n_neurons: int) -> NDArray[np.float64]:
-    """Return the summed relative error of each neuron (neuron,); see the module."""
+    """Return the sum of the errors of each neuron (neuron,); see the module."""
     total = np.zeros(n_neurons)
     for table in values.values():
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.abs(np.log(table[:, 1] / table[:, 0]))
         error[~np.isfinite(error)] = np.nan
-        middle = np.nanmedian(error) if np.isfinite(error).any() else np.nan
-        if middle > 0:
-            total += np.nan_to_num(error / middle, nan=1.0)
+        median = np.nanmedian(error) if np.isfinite(error).any() else np.nan
+        if median > 0:
+            total += np.nan_to_num(error / median, nan=1.0)
     return total
 
 
 def worst_neurons(
     real: Trials, fake: Trials, results: Mapping[str, Result], *, aligned: bool = True, n_neurons: int = SHOWN
 ) -> Figure | None:
-    """Return mean rates and autocorrelations of the neurons with the largest errors; None without such arrays.
+    """Draw mean rates and autocorrelations of the neurons with the largest errors.
+
+    Returns `None` if the results have no values of single neurons.
 
     Args:
         real: Recorded trials.
@@ -65,10 +76,10 @@ def worst_neurons(
     if not values:
         return None
     chosen = np.argsort(-errors(values, real.n_neurons), kind="stable")[:n_neurons].tolist()
-    courses: list[Chart] = []
+    psths: list[Chart] = []
     if aligned:
-        courses = [one_psth(real, fake, neuron=neuron, condition=None) for neuron in chosen]
-    charts = [*courses, *[one_autocorrelogram(real, fake, neuron=neuron) for neuron in chosen]]
+        psths = [one_psth(real, fake, neuron=neuron, condition=None) for neuron in chosen]
+    charts = [*psths, *[one_autocorrelogram(real, fake, neuron=neuron) for neuron in chosen]]
     words = "; ".join(f"{neuron_word(real, neuron)}: {_words(values, neuron)}" for neuron in chosen)
     caption = (
         "The neurons with the largest errors of mean rate, Fano factor and ISI CV together, the worst first. Recorded "
@@ -78,7 +89,7 @@ def worst_neurons(
 
 
 def _words(values: Mapping[str, NDArray[np.float64]], neuron: int) -> str:
-    """Return the values of one neuron, such as "Fano 2.9 / 1.7"."""
+    """Return the recorded and generated values of one neuron as text, such as "Fano 2.9 / 1.7"."""
     parts = []
     for name, table in values.items():
         if np.isfinite(table[neuron]).all():

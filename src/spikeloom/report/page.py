@@ -1,9 +1,9 @@
 """A `Report` as one self-contained HTML page that opens from a mail attachment.
 
-The page holds its styles, a small script for tabs and hover, and figures as inline SVG. It makes no network requests,
-and its content security policy forbids them. The policy allows only the script of this page, by its hash. A neuron or
-condition named `<script>` is escaped, and the policy would block it in addition. Without scripts (some mail previews)
-and on paper, all tabs are shown below each other.
+The page contains its styles, its figures as SVG, and a small script for the tabs and for values under the pointer. It
+makes no network requests, and its content security policy forbids them. The policy allows only the script of this page,
+by its hash. All text is escaped, so a neuron or condition named `<script>` cannot run. Without scripts, as in some mail
+previews, and on paper, the contents of all tabs are shown below each other.
 """
 
 import base64
@@ -21,11 +21,18 @@ from spikeloom.report.rows import ProtocolRow, Row
 from spikeloom.report.words import number, percent, short, small, spread
 
 LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Traversal")
+"""Tabs that hold only figures."""
+
 TABS = ("Numbers", *LOOKS, "Memorisation", "LDNS protocol", "About")
 
 
 def page(report: Findings, figures: Sequence[Figure]) -> str:
-    """Return the page as HTML text, with these figures."""
+    """Return the page of a report as HTML text.
+
+    Args:
+        report: Findings of the report.
+        figures: Figures of the report.
+    """
     body = f"""<header><h1>Generated against recorded spikes</h1>
 <p class="summary">{escape(report.summary)}</p>
 <div class="facts">{_facts_line(report)}</div></header>
@@ -35,7 +42,12 @@ def page(report: Findings, figures: Sequence[Figure]) -> str:
 
 
 def document(title: str, body: str) -> str:
-    """Return a page around a body, with styles, script and content security policy."""
+    """Return a complete HTML page with styles, script and content security policy.
+
+    Args:
+        title: Title of the page; it is escaped.
+        body: Content of the page as HTML.
+    """
     script = _text("page.js")
     style = _style()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -65,20 +77,22 @@ def figure_html(figure: Figure) -> str:
     )
     legend = f'<div class="legend">{keys}</div>' if keys else ""
     if figure.key == "rasters":
-        content = _pair(figure)
+        charts = _pair(figure)
+    elif figure.columns == 1:
+        charts = _grid(figure.charts, figure.columns, " one")
     else:
-        tight = " one" if figure.columns == 1 else " small" if figure.charts[0].size in ("compact", "bare") else ""
-        content = _grid(figure.charts, figure.columns, tight)
+        is_small = figure.charts[0].size in ("compact", "bare")
+        charts = _grid(figure.charts, figure.columns, " small" if is_small else "")
     words = f"<h2>{escape(figure.title)}</h2><figcaption>{escape(figure.caption)}</figcaption>{legend}"
     side = " side" if figure.columns == 2 else ""
-    return f'<figure class="card{side}" id="figure-{figure.key}"><div>{words}</div>{content}</figure>'
+    return f'<figure class="card{side}" id="figure-{figure.key}"><div>{words}</div>{charts}</figure>'
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
 def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
-    """Return the content of each tab."""
+    """Return the content of each tab as HTML, name -> content; tabs without content are left out."""
     panels = {
         "Numbers": _glance(figures) + _panel_table(report),
         "Memorisation": _verdict(report),
@@ -91,13 +105,16 @@ def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
 
 
 def _glance(figures: Sequence[Figure]) -> str:
-    """Return the first trial of each side, population counts and correlations as one card; empty without figures."""
-    by_key = {figure.key: figure.charts for figure in figures}
+    """Return the card "At a glance" as HTML, or "" if there are no figures.
+
+    It shows one recorded and one generated trial, population counts and pairwise correlations.
+    """
+    charts_of = {figure.key: figure.charts for figure in figures}
     charts = []
     for role, word in (("real", "recorded"), ("fake", "generated")):
-        sides = [chart for chart in by_key.get("rasters", ()) if chart.series[0].role == role]
-        charts += [replace(chart, title=word, wide=1.35, size="medium") for chart in sides[:1]]
-    charts += [chart for key in ("population_counts", "pairs") for chart in by_key.get(key, ())[:1]]
+        rasters = [chart for chart in charts_of.get("rasters", ()) if chart.series[0].role == role]
+        charts += [replace(chart, title=word, wide=1.35, size="medium") for chart in rasters[:1]]
+    charts += [chart for key in ("population_counts", "pairs") for chart in charts_of.get(key, ())[:1]]
     if not charts:
         return ""
     words = "One trial of each side, spikes of all neurons in one bin, and the correlation of each pair of neurons."
@@ -109,6 +126,7 @@ def _glance(figures: Sequence[Figure]) -> str:
 
 
 def _tabs(panels: dict[str, str]) -> str:
+    """Return the buttons of the tabs and their contents as HTML."""
     buttons = []
     parts = []
     for k, (name, content) in enumerate(panels.items()):
@@ -119,6 +137,7 @@ def _tabs(panels: dict[str, str]) -> str:
 
 
 def _facts_line(report: Findings) -> str:
+    """Return the sources of recorded, generated and training trials as HTML."""
     shown = [(name, report.facts[name]) for name in ("real", "fake", "reference") if report.facts.get(name)]
     return "".join(f"<span><b>{escape(name)}</b> {escape(words)}</span>" for name, words in shown)
 
@@ -144,17 +163,17 @@ def _verdict(report: Findings) -> str:
 
 
 def _panel_table(report: Findings) -> str:
-    head = ["metric", "generated", "noise floor", *report.baseline_names, "ideal", "distance closed"]
+    """Return the table of all metrics as HTML."""
+    number_columns = ["generated", "noise floor", *report.baseline_names, "ideal"]
+    numbers = "".join(f"<th class=n>{escape(name)}</th>" for name in number_columns)
+    columns = f"<th>metric</th>{numbers}<th>distance closed</th>"
     rows = [_panel_row(report, row) for row in report.in_order]
-    columns = "".join(
-        f"<th{'' if name == 'metric' or name == 'distance closed' else ' class=n'}>{escape(name)}</th>" for name in head
-    )
     note = (
         "The most important metrics come first, then the others, sorted by distance closed (smallest first). The "
-        "<b>noise floor</b> compares one half of the recorded trials with the other, with the same number of trials "
-        "as for the generated trials; no generator can be shown to be better. <b>Distance closed</b> is 0 % for "
-        "independent Poisson spikes with the right mean rates (shown as “none”) and 100 % at the noise floor (“all”). "
-        "Green: the value is within two standard deviations of the floor."
+        "<b>noise floor</b> compares one half of the recorded trials with the other half. It uses as many trials as "
+        "the comparison with generated trials does, and no generator can be shown to be better. <b>Distance "
+        "closed</b> is 0 % for independent Poisson spikes with the right mean rates (shown as “none”) and 100 % at the "
+        "noise floor (“all”). Green bars mark values within two standard deviations of the floor."
     )
     return (
         f'<div class="card" id="panel"><h2>Every metric beside its noise floor</h2><p class="soft">{note}</p>'
@@ -164,9 +183,11 @@ def _panel_table(report: Findings) -> str:
 
 
 def _panel_row(report: Findings, row: Row) -> str:
+    """Return one metric as a row of the table in HTML."""
     unit = f" ({escape(row.metric.unit)})" if row.metric.unit else ""
-    small = " ".join(part for part in (row.metric.why, f"[{short(row.note)}]" if row.note else "") if part)
-    cells = [f'<td class="metric">{escape(row.metric.title)}{unit}<small>{escape(small)}</small></td>']
+    note = f"[{short(row.note)}]" if row.note else ""
+    explanation = " ".join(part for part in (row.metric.why, note) if part)
+    cells = [f'<td class="metric">{escape(row.metric.title)}{unit}<small>{escape(explanation)}</small></td>']
     numbers = [("generated", row.value, row.sd), ("noise floor", row.floor, row.floor_sd)]
     numbers += [(name, row.baselines.get(name), None) for name in report.baseline_names]
     numbers += [("ideal", row.metric.ideal, None)]
@@ -176,7 +197,7 @@ def _panel_row(report: Findings, row: Row) -> str:
 
 
 def _closed(row: Row) -> str:
-    """Return the distance closed as text and a bar, or the reason why it is missing."""
+    """Return the cell with the distance closed, as text and a bar, or with the reason why it is missing."""
     if row.closed is None:
         if row.value is None:
             words = "not computed, see the reason"
@@ -188,13 +209,14 @@ def _closed(row: Row) -> str:
             words = "at the floor, as are Poisson spikes" if row.at_floor else "Poisson spikes reach the floor"
         return f'<td class="closed soft" data-label="closed">{words}</td>'
     width = 100 * min(max(row.closed, 0.0), 1.0)
-    good = " good" if row.at_floor else ""
+    color = " good" if row.at_floor else ""
     words = percent(row.closed) + (", at the floor" if row.at_floor else "")
-    bar = f'<div class="bar{good}" role="img" aria-label="{width:.0f} %"><i style="width:{width:.1f}%"></i></div>'
+    bar = f'<div class="bar{color}" role="img" aria-label="{width:.0f} %"><i style="width:{width:.1f}%"></i></div>'
     return f'<td class="closed" data-label="closed">{words}{bar}</td>'
 
 
 def _protocol(report: Findings) -> str:
+    """Return the card with the published LDNS protocol as HTML, or "" if it was not computed."""
     if not report.protocol:
         return ""
     names = list(dict.fromkeys(name for row in report.protocol for name in row.baselines))
@@ -206,12 +228,14 @@ def _protocol(report: Findings) -> str:
 
 
 def _protocol_cells(row: ProtocolRow, names: Sequence[str]) -> list[str]:
+    """Return one measure of the protocol as text: title, value, and the baselines with these names."""
     title = f"{row.title} ({row.unit})" if row.unit else row.title
     value = spread(row.value, row.sd)
     return [title, value, *[number(row.baselines.get(name)) for name in names]]
 
 
 def _about(report: Findings) -> str:
+    """Return the cards with costs and facts about the comparison as HTML."""
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in report.facts.items())
     cost = plain_table(["", ""], report.cost.items())
     card = f'<div class="card" id="cost"><h2>Cost</h2>{cost}</div>' if report.cost else ""
@@ -219,16 +243,21 @@ def _about(report: Findings) -> str:
 
 
 def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a plain HTML table: the first column holds text, the others numbers."""
+    """Return a plain HTML table: the first column holds text, the others numbers.
 
-    def cell(column: int) -> str:
-        return "" if column == 0 else ' class="n"'
+    Args:
+        head: Titles of the columns.
+        rows: Cells of each row.
+    """
 
-    top = "".join(f"<th{cell(k)}>{escape(word)}</th>" for k, word in enumerate(head))
-    body = "".join(
-        "<tr>" + "".join(f"<td{cell(k)}>{escape(word)}</td>" for k, word in enumerate(row)) + "</tr>" for row in rows
-    )
-    return f'<div class="scroll"><table class="plain"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    def cells(tag: str, texts: Sequence[str]) -> str:
+        """Return the cells of one row as HTML."""
+        classes = ("", *[' class="n"'] * (len(texts) - 1))
+        return "".join(f"<{tag}{kind}>{escape(text)}</{tag}>" for kind, text in zip(classes, texts, strict=True))
+
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
+    top = f"<thead><tr>{cells('th', head)}</tr></thead>"
+    return f'<div class="scroll"><table class="plain">{top}<tbody>{body}</tbody></table></div>'
 
 
 def _pair(figure: Figure) -> str:
@@ -240,20 +269,21 @@ def _pair(figure: Figure) -> str:
     return f'<div class="pair">{"".join(sides)}</div>'
 
 
-def _grid(charts: Iterable[Chart], columns: int, more: str) -> str:
-    return f'<div class="charts{more}" style="--columns:{columns}">{"".join(svg.draw(chart) for chart in charts)}</div>'
+def _grid(charts: Iterable[Chart], columns: int, style: str) -> str:
+    """Return charts in rows of this many columns as HTML; `style` is "" or a further class with a space in front."""
+    drawn = "".join(svg.draw(chart) for chart in charts)
+    return f'<div class="charts{style}" style="--columns:{columns}">{drawn}</div>'
 
 
 def _spread(value: float | None, sd: float | None) -> str:
-    return (
-        number(value)
-        if value is None or sd is None
-        else f'{number(value, sd)} <span class="pm">± {small(value, sd)}</span>'
-    )
+    """Return value and standard deviation as HTML, or the value alone if there is no standard deviation."""
+    if value is None or sd is None:
+        return number(value)
+    return f'{number(value, sd)} <span class="pm">± {small(value, sd)}</span>'
 
 
 def _style() -> str:
-    """Return the style sheet with the palettes inserted."""
+    """Return the style sheet with the colours of the roles inserted."""
     light = "".join(f"--{role}:{color};" for role, color in LIGHT.items())
     dark = "".join(f"--{role}:{color};" for role, color in DARK.items())
     roles = "".join(f".chart .{role}{{stroke:var(--{role})}}" for role in get_args(Role))
@@ -261,4 +291,5 @@ def _style() -> str:
 
 
 def _text(name: str) -> str:
+    """Return the text of a file of this package."""
     return files("spikeloom.report").joinpath(name).read_text("utf-8")

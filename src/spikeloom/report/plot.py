@@ -31,7 +31,7 @@ SHOWN = 2
 """Number of trials of each side whose spikes are drawn."""
 
 THIN = 12
-"""Number of generated trials of one requested path whose decoded paths are drawn singly."""
+"""Largest number of thin lines, one for the decoded path of each generated trial of a requested path."""
 
 PANELS = 3
 """Number of trials that get separate panels if the requested paths differ."""
@@ -49,29 +49,30 @@ def compare(real: Trials, fake: Trials) -> "Figure":
         SettingError: if matplotlib is not installed.
     """
     fake = real.match(fake, mine="the real trials", theirs="the generated trials")
-    sheet, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
-    sheet.clear()
-    grid = sheet.add_gridspec(3, 6)
+    figure, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
+    figure.clear()
+    grid = figure.add_gridspec(3, 6)  # two rasters of three columns in each of two rows, then three panels of two
     for row, (trials, role, word) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
         for column in range(min(SHOWN, len(trials))):
-            axes = sheet.add_subplot(grid[row, 3 * column : 3 * column + 3])
+            axes = figure.add_subplot(grid[row, 3 * column : 3 * column + 3])
             panels.raster(axes, trials, trial=column, color=LIGHT[role])
             seconds = max(int(part.lengths[:SHOWN].max()) * part.bin_width for part in (real, fake))
             axes.set(title="", xlim=(0, seconds), xlabel="time (s)" if row else "")
             axes.set_ylabel(f"{word}\nneuron" if not column else "")
-    population, pairs, intervals = (sheet.add_subplot(grid[2, 2 * column : 2 * column + 2]) for column in range(3))
+    population, pairs, intervals = (figure.add_subplot(grid[2, 2 * column : 2 * column + 2]) for column in range(3))
     figures.population_counts(population, real, fake)
     figures.pairwise_correlations(pairs, real, fake)
     figures.interval_variation(intervals, real, fake)
-    for axes in sheet.axes:
+    for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-    return sheet
+    return figure
 
 
 def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Figure":
     """Draw requested behaviour (grey) and the behaviour decoded from generated spikes (orange).
 
-    A linear decoder is fitted to recorded trials. A series per second, such as a velocity, is summed to a path first.
+    A linear decoder is fitted to recorded trials. A velocity, or another series in a unit per second, is summed over
+    time to a path before it is drawn.
 
     Args:
         fake: Generated trials that were conditioned on the series.
@@ -95,29 +96,32 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
         raise DataError("The series cannot be decoded.", f"The reason: {behavior}.", "Use more recorded trials.")
     requested, read = behavior.path("fake", np.arange(len(fake)))
     unit = behavior.unit.removesuffix("/s")
-    same = np.allclose(requested, requested[:1], equal_nan=True)
-    groups = [slice(None)] if same else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
-    sheet, axes = panels.figure(1, width=3.6 * len(groups) + 0.4, row_inches=(3.4,), columns=len(groups))
-    for one, rows in zip(axes, groups, strict=True):
-        _draw(one, requested[rows], read[rows], behavior.width, unit)
-        one.set_title("" if same else f"trial {rows.start}", loc="left", fontsize="medium")
-        one.spines[["top", "right"]].set_visible(False)
+    is_one_path = np.allclose(requested, requested[:1], equal_nan=True)
+    groups = [slice(None)] if is_one_path else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
+    figure, all_axes = panels.figure(1, width=3.6 * len(groups) + 0.4, row_inches=(3.4,), columns=len(groups))
+    for axes, rows in zip(all_axes, groups, strict=True):
+        _draw(axes, requested[rows], read[rows], behavior.width, unit)
+        axes.set_title("" if is_one_path else f"trial {rows.start}", loc="left", fontsize="medium")
+        axes.spines[["top", "right"]].set_visible(False)
     value = behavior.r_squared("fake")
     if value is not None:
-        sheet.suptitle(f"decoded from generated spikes, R² of single trials {value:.2f}", fontsize="medium")
-    sheet.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
-    return sheet
+        figure.suptitle(f"decoded from generated spikes, R² of single trials {value:.2f}", fontsize="medium")
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    return figure
 
 
 def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float | None = None) -> "Figure":
-    """Draw the mean decoded behaviour at each point of a traversal, and where it ends against the requested change.
+    """Draw the decoded behaviour of the trials of a traversal, in which a code is moved in steps along a direction.
+
+    The left panel shows the mean path at each step. The right panel shows the end of the path against the requested
+    change.
 
     Args:
-        moved: Trials of a traversal, with the condition `traversal` (requested change).
+        moved: Trials that `traverse` returned, with the requested change of each trial in the condition `traversal`.
         name: Behaviour series with at least two dimensions, such as "hand_position".
         reference: Recorded trials with that series; the decoder is fitted to them.
-        smoothing: Standard deviation in seconds of the Gaussian that smooths the spikes. `None` decodes from rates if
-            both sides have them, and else smooths spikes with 0.05 s.
+        smoothing: Standard deviation in seconds of the Gaussian that smooths the spikes before they are decoded. `None`
+            decodes from rates if both sets of trials have them, and otherwise smooths spikes with 0.05 s.
 
     Raises:
         DataError: if `moved` is not a traversal.
@@ -128,11 +132,12 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
             "This figure needs trials that `traverse` returned.", f"These are trials of {moved.source!r}.", ""
         )
     amounts = np.asarray(moved.conditions[AMOUNT], np.float64)
-    both_rates = moved.rates is not None and reference.rates is not None
-    width = smoothing if smoothing is not None else None if both_rates else 0.05
-    paths = Readout.fit(reference, name, smoothing=width).decode(moved)
+    both_have_rates = moved.rates is not None and reference.rates is not None
+    if smoothing is None and not both_have_rates:
+        smoothing = 0.05
+    paths = Readout.fit(reference, name, smoothing=smoothing).decode(moved)
     ends = decoded_ends(paths, moved.lengths)
-    sheet, axes = panels.figure(1, width=8.0, row_inches=(3.4,), columns=2)
+    figure, axes = panels.figure(1, width=8.0, row_inches=(3.4,), columns=2)
     import matplotlib as mpl
 
     levels = np.unique(amounts)
@@ -152,11 +157,11 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     axes[1].set(xlabel="requested change", ylabel=f"end ({unit})")
     axes[1].set_title("end of the mean path", loc="left", fontsize="medium")
     axes[1].legend(frameon=False, fontsize="small")
-    for one in axes:
-        one.spines[["top", "right"]].set_visible(False)
+    for panel in axes:
+        panel.spines[["top", "right"]].set_visible(False)
     handles = axes[0].get_legend_handles_labels()
-    sheet.legend(*handles, title="requested change", loc="outside lower center", ncols=len(levels), frameon=False)
-    return sheet
+    figure.legend(*handles, title="requested change", loc="outside lower center", ncols=len(levels), frameon=False)
+    return figure
 
 
 AMOUNT = "traversal"
@@ -164,21 +169,33 @@ AMOUNT = "traversal"
 
 
 def _only(trials: Trials, name: str) -> Trials:
+    """Return the trials with this behaviour series only."""
     return replace(trials, behavior={name: trials.behavior[name]}, units={name: trials.units[name]})
 
 
 def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: str) -> None:
-    """Draw requested and decoded courses of one or several trials (trial, time, dim): paths, or values against time."""
+    """Draw the requested and the decoded series of trials with the same request.
+
+    Series of two or more dimensions are drawn as paths in the plane, others against time.
+
+    Args:
+        axes: Axes.
+        requested: Requested series (trial, time, dim).
+        read: Decoded series (trial, time, dim), NaN where it cannot be decoded.
+        width: Width of a bin, s.
+        unit: Unit of the series.
+    """
     plane = read.shape[2] > 1
     time = (np.arange(read.shape[1]) + 0.5) * width
 
     def course(values: Numbers) -> tuple[Numbers, Numbers]:
+        """Return what is drawn of one trial (time, dim) along the first and the second axis."""
         return (values[:, 0], values[:, 1]) if plane else (time, values[:, 0])
 
     decodable = np.asarray(np.isfinite(read).all((0, 2)))
     if len(read) > 1:
-        for one in read[:THIN]:
-            axes.plot(*course(one), color=LIGHT["fake"], lw=0.6, alpha=0.5)
+        for single in read[:THIN]:
+            axes.plot(*course(single), color=LIGHT["fake"], lw=0.6, alpha=0.5)
     axes.plot(*course(requested[0]), color="0.5", lw=3, label="requested", zorder=2)
     mean = np.where(decodable[:, None], read.mean(0), np.nan)
     label = "decoded, mean" if len(read) > 1 else "decoded"

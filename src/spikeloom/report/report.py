@@ -1,6 +1,6 @@
 """`Report`: the comparison of generated with recorded trials, as an object, a page, a table and files.
 
-`Findings` holds the numbers; `Report` draws and writes them. Figures are drawn at their first use.
+`Findings` holds the numbers, and `Report` adds all ways to show them. Figures are computed at their first use.
 """
 
 from dataclasses import dataclass, replace
@@ -53,13 +53,13 @@ class Report(Findings):
     def __repr__(self) -> str:
         lines = [self.summary, ""]
         shown = [row for row in self.in_order if row.value is not None][:ROWS]
-        wide = max((len(row.metric.title) for row in shown), default=0)
-        lines.append(f"{'':{wide}} {'generated':>10} {'floor':>10} {'Poisson':>10}  closed")
+        width = max((len(row.metric.title) for row in shown), default=0)
+        lines.append(f"{'':{width}} {'generated':>10} {'floor':>10} {'Poisson':>10}  closed")
         for row in shown:
             cells = " ".join(f"{number(value):>10}" for value in (row.value, row.floor, row.baseline))
-            lines.append(f"{row.metric.title:{wide}} {cells}  {percent(row.closed)}".rstrip())
-        rest = len(self.rows) - len(shown)
-        lines.append(f"... and {rest} more rows: report.table() shows them, report.save('folder') writes them.")
+            lines.append(f"{row.metric.title:{width}} {cells}  {percent(row.closed)}".rstrip())
+        n_others = len(self.rows) - len(shown)
+        lines.append(f"... and {n_others} more rows: report.table() shows them, report.save('folder') writes them.")
         return "\n".join(lines)
 
     def to_html(self) -> str:
@@ -82,16 +82,16 @@ class Report(Findings):
             FileError: if the folder cannot be written.
         """
         target = ensure_folder(folder)
-        lines = ["measure,unit,value,sd", *[f"{r.name},{r.unit},{r.value},{r.sd}" for r in self.protocol]]
+        protocol = ["measure,unit,value,sd", *[f"{row.name},{row.unit},{row.value},{row.sd}" for row in self.protocol]]
         atomic_write(target / "metrics.csv", self.to_csv().encode())
-        atomic_write(target / "ldns_protocol.csv", ("\n".join(lines).replace("None", "") + "\n").encode())
+        atomic_write(target / "ldns_protocol.csv", ("\n".join(protocol).replace("None", "") + "\n").encode())
         atomic_write(target / "report.html", self.to_html().encode())
         if find_spec("matplotlib") is not None:
             drawings = ensure_folder(target / "figures")
             bar = tqdm(self.figures, desc="drawing", unit="figure", disable=None, delay=2, smoothing=0, leave=False)
             for figure in bar:
                 figures.save(figure, drawings)
-        write_json(target / "metrics.json", self.to_dict())  # last: it says that the folder is complete
+        write_json(target / "metrics.json", self.to_dict())  # written last, so its existence means a complete folder
         return target
 
     def _repr_html_(self) -> str:

@@ -1,10 +1,11 @@
-"""`Row`: one metric between its noise floor and its baselines.
+"""`Row`: the value of one metric, with its noise floor and its baselines.
 
-Every value is compared with two others: the value of independent Poisson spikes with the right mean rates (the
-baseline), and the value of one half of the recorded trials against the other (the noise floor: no generator can be
-shown to be better). With d, the distance from the ideal, the distance closed is
+The value of the generated trials is compared with two others. The **baseline** is the value of independent Poisson
+spikes with the right mean rates. The **noise floor** is the value of one half of the recorded trials against the other
+half; no generator can be shown to be better. Let d be the distance of a value from the ideal value of the metric. The
+**distance closed** is
 
-    closed = (d(baseline) - d(value)) / (d(baseline) - d(floor)),
+    closed = (d(baseline) - d(value)) / (d(baseline) - d(floor)).
 
 It is 0 for a model that equals the baseline, 1 for a model that is as close to real trials as they are to each other,
 and negative for a model that is worse than the baseline. If baseline and floor differ by less than two standard
@@ -19,7 +20,7 @@ import numpy as np
 from spikeloom.metrics.panel import Metric
 
 AT_FLOOR = 2.0
-"""A value is at the floor within this multiple of the combined standard deviation of value and floor."""
+"""Number of standard deviations within which a value counts as being at the floor."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,15 @@ class Row:
 
     Args:
         metric: The metric.
-        values: Name of each set of generated trials -> value; sets without a value are left out.
+        values: Value of each set of generated trials, name -> value. Sets without a value are left out.
         value: Mean of `values`; None if there is no value.
-        sd: Standard deviation over the sets if there are several (seeds), else over the splits; None without either.
-        floor: Noise floor: real half against real half, mean over the splits.
+        sd: Standard deviation over the sets of generated trials if there are several, else over random splits of the
+            trials; None without either.
+        floor: Noise floor, the mean over random splits of the recorded trials into halves.
         floor_sd: Standard deviation of the noise floor over the splits.
-        baselines: Name of each baseline -> value, in the order of the columns; None if it has no value.
+        baselines: Value of each baseline, name -> value or None, in the order of the columns.
         baseline: Value of the baseline at which `closed` is 0.
-        note: Reason for a missing value, or the number of neurons or pairs used.
+        note: Reason for a missing value, or the number of neurons or pairs that were used.
     """
 
     metric: Metric
@@ -52,7 +54,7 @@ class Row:
     def discriminates(self) -> bool:
         """True if baseline and floor differ by more than two standard deviations of the floor.
 
-        Always False for memorisation: baselines do not copy training trials.
+        It is always False for metrics of memorisation, because baselines do not copy training trials.
         """
         if self.baseline is None or self.floor is None or self.metric.group == "memorisation":
             return False
@@ -64,16 +66,21 @@ class Row:
         """Distance closed: 0 at the baseline, 1 at the floor, above 1 if the value is better than the floor."""
         if self.value is None or not self.discriminates or self.baseline is None or self.floor is None:
             return None
-        far = self.metric.distance(self.baseline)
-        return (far - self.metric.distance(self.value)) / (far - self.metric.distance(self.floor))
+        of_baseline = self.metric.distance(self.baseline)
+        of_value = self.metric.distance(self.value)
+        of_floor = self.metric.distance(self.floor)
+        return (of_baseline - of_value) / (of_baseline - of_floor)
 
     @property
     def at_floor(self) -> bool | None:
-        """True if the value is better than the floor or within two standard deviations; None without value or floor."""
+        """True if the value is better than the floor, or within two standard deviations of their difference.
+
+        It is None if there is no value or no floor.
+        """
         if self.value is None or self.floor is None:
             return None
-        room = AT_FLOOR * float(np.hypot(self.floor_sd or 0.0, self.sd or 0.0)) + 1e-12
-        return self.metric.distance(self.value) <= self.metric.distance(self.floor) + room
+        tolerance = AT_FLOOR * float(np.hypot(self.floor_sd or 0.0, self.sd or 0.0)) + 1e-12
+        return self.metric.distance(self.value) <= self.metric.distance(self.floor) + tolerance
 
     def entry(self) -> dict[str, float | str | None]:
         """Return the entry of this row in metrics.json."""

@@ -1,4 +1,4 @@
-"""Tables of numbers on a terminal, with rich."""
+"""Tables of a report or a comparison for a terminal, with the library rich."""
 
 from rich.table import Table
 from rich.text import Text
@@ -45,7 +45,9 @@ def closed_words(row: Row) -> str:
         return percent(row.closed)
     if row.value is None or row.metric.group == "memorisation":
         return ""
-    return "at floor, as is the baseline" if row.at_floor else "baseline at floor" if row.baseline is not None else ""
+    if row.at_floor:
+        return "at floor, as is the baseline"
+    return "baseline at floor" if row.baseline is not None else ""
 
 
 def comparison_table(standings: Standings) -> Table:

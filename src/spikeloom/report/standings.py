@@ -1,4 +1,4 @@
-"""`Standings`: the numbers of several models, without figures."""
+"""`Standings`: the numbers of several models that were evaluated with the same recorded trials."""
 
 import csv
 import io
@@ -11,7 +11,12 @@ from spikeloom.report.rows import Row
 
 @dataclass(frozen=True)
 class Verdict:
-    """Winner of one metric, or None and the reason."""
+    """Winner of one metric.
+
+    Args:
+        winner: Name of the model, or None if no winner can be named.
+        reason: Reason why there is no winner.
+    """
 
     winner: str | None
     reason: str
@@ -19,11 +24,13 @@ class Verdict:
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A model with its runs.
+    """Results of one model, trained in one or several runs with different seeds.
 
     Args:
-        rows: Metric name -> row; its value is the mean over runs of the mean over samples, its sd the sd over runs.
-        sample_sd: Metric name -> sd over the samples of one run, pooled over runs; None if each run has one sample.
+        rows: Metric name -> row. Its value is the mean over runs, each the mean over the samples of the run. Its sd is
+            the standard deviation over runs.
+        sample_sd: Metric name -> standard deviation over the samples of one run, pooled over runs. None if each run has
+            one sample.
         runs: Number of runs.
         cost: Costs of training and sampling, name -> text.
     """
@@ -53,7 +60,7 @@ class Standings:
     baselines: tuple[str, ...] = ()
 
     def baseline_values(self, metric: Metric) -> list[float | None]:
-        """Return the value of the baseline at which the distance closed is 0, and those of the further baselines."""
+        """Return the values of the baselines: first of that at which the distance closed is 0, then of the others."""
         row = self.rows[self.names[0]][metric.name]
         return [row.baseline, *[row.baselines.get(name) for name in self.baselines]]
 
@@ -70,10 +77,10 @@ class Standings:
     @property
     def summary(self) -> str:
         """Number of metrics that each model wins, as a sentence."""
-        won = {name: sum(verdict.winner == name for verdict in self.verdicts.values()) for name in self.names}
-        open_ = sum(verdict.winner is None for verdict in self.verdicts.values())
-        wins = ", ".join(f"{name} wins {count}" for name, count in won.items())
-        return f"Of {len(self.metrics)} metrics {wins}; for {open_} no winner can be named."
+        n_won = {name: sum(verdict.winner == name for verdict in self.verdicts.values()) for name in self.names}
+        n_undecided = sum(verdict.winner is None for verdict in self.verdicts.values())
+        wins = ", ".join(f"{name} wins {count}" for name, count in n_won.items())
+        return f"Of {len(self.metrics)} metrics {wins}; for {n_undecided} no winner can be named."
 
     def to_dict(self) -> dict[str, object]:
         """Return the content of compare.json."""

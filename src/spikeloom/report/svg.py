@@ -1,9 +1,11 @@
-"""A chart as inline SVG: no library, no network, a few kilobytes.
+"""Draw a chart as SVG text for the page, in a few kilobytes and without a library.
 
-All marks of a series are one path, so that a scatter of 5,000 pairs or a raster of 1,000 spikes is a single element:
-a point is a stroke of length zero with round ends, a spike an upright stroke. Colours are CSS variables (`--real`,
-`--fake`, ...), so light, dark and print share the drawing. The hover values are stored as JSON in the
-attribute `data-hover`, with the scale of each axis as (offset, factor, logarithmic); `page.js` finds the nearest value.
+All marks of a series are one path, so a scatter plot of 5,000 pairs or a raster of 1,000 spikes is a single element. A
+point is a line of length zero with round ends, and a spike is a vertical line. Colours are CSS variables (`--real`,
+`--fake`, ...), so the same drawing serves light screens, dark screens and print.
+
+The script `page.js` shows the value under the pointer. It finds the values in the attribute `data-hover`, which holds
+them as JSON, with the scale of each axis as (offset, factor, 1 if logarithmic).
 """
 
 import json
@@ -21,17 +23,28 @@ SIZES = {
     "compact": (230, (30, 8, 20, 20), 11),
     "bare": (150, (3, 3, 16, 3), 10),
 }
-"""Width, margins (left, right, top, bottom) and size of the title, in pixels of the drawing."""
+"""Width, margins (left, right, top, bottom) and size of the title of each size of a chart, in pixels of the drawing."""
 
 
 class Scale:
-    """Map from data to pixels along one axis: pixel = offset + factor * value, or * log10(value) on a log axis."""
+    """Map from data to pixels along one axis.
+
+    On a linear axis, pixel = offset + factor * value. On a logarithmic axis, pixel = offset + factor * log10(value).
+
+    Args:
+        low: Value at the beginning of the axis.
+        high: Value at its end.
+        start: Pixel at the beginning.
+        stop: Pixel at the end.
+        log: True for a logarithmic axis.
+    """
 
     def __init__(self, low: float, high: float, start: float, stop: float, *, log: bool) -> None:
-        a, b = (math.log10(low), math.log10(high)) if log else (low, high)
+        first = math.log10(low) if log else low
+        last = math.log10(high) if log else high
         self.log = log
-        self.factor = (stop - start) / (b - a)
-        self.offset = start - self.factor * a
+        self.factor = (stop - start) / (last - first)
+        self.offset = start - self.factor * first
 
     def __call__(self, values: ArrayLike) -> NDArray[np.float64]:
         """Return the pixels of the values; NaN where a logarithm does not exist."""
@@ -42,14 +55,14 @@ class Scale:
 
     @property
     def words(self) -> list[float]:
-        """(offset, factor, 1 if logarithmic), for the page's script."""
+        """The scale as numbers for the page's script: offset, factor, 1 if logarithmic."""
         return [round(self.offset, 3), _short(self.factor), int(self.log)]
 
 
 def draw(chart: Chart) -> str:
     """Return the chart as one `<svg>` element, with `data-hover` for the page's script; all text is escaped."""
     width, (left, right, top, bottom), size = SIZES[chart.size]
-    if chart.names:  # a dot plot: leave a margin for the names
+    if chart.names:  # a dot plot, with room for the names of its rows
         width = 560
         left = 210
     inner = width - left - right
@@ -65,7 +78,7 @@ def draw(chart: Chart) -> str:
         parts.append(
             f'<path class="line guide" d="M{left} {height - bottom:.1f}L{width - right} {top}" stroke-dasharray="4 3"/>'
         )
-    parts += [_marks(one, across, up, box) for one in chart.series]
+    parts += [_marks(series, across, up, box) for series in chart.series]
     title = f'<text class="title" x="{left}" y="{top - 0.5 * size:.0f}" font-size="{size}">{escape(chart.title)}</text>'
     parts.append(title)
     hover = escape(json.dumps(_hover(chart, across, up, box), separators=(",", ":"), allow_nan=False), quote=True)
@@ -75,7 +88,7 @@ def draw(chart: Chart) -> str:
 
 
 def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> list[str]:
-    """Return grid, tick labels and axis labels."""
+    """Return grid lines, numbers at the ticks, and labels of the axes as elements of SVG."""
     left, top, right, bottom = box
     low_x, high_x, low_y, high_y = chart.bounds()
     parts = []
@@ -99,59 +112,64 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
 
 
 def _places(low: float, high: float, scale: Scale, count: int) -> list[tuple[str, float]]:
-    """Return tick labels and their pixels."""
+    """Return the text and the pixel of each tick of an axis."""
     values = ticks(low, high, count=count, log=scale.log)
     words = [f"{value:.4g}".replace("-", "\u2212") for value in values]
     return list(zip(words, scale(values).tolist(), strict=True))
 
 
-def _marks(one: Series, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> str:
-    """Return a series as one path, without the marks outside the axes."""
-    x = across(one.x)
-    y = up(one.y)
+def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> str:
+    """Return a series as one path of SVG. Points and spikes outside the axes are left out; lines are clipped."""
+    x = across(series.x)
+    y = up(series.y)
     left, top, right, bottom = box
-    inside = np.isfinite(x) & np.isfinite(y) & (x >= left - 1) & (x <= right + 1) & (y >= top - 1) & (y <= bottom + 1)
-    if one.kind in ("points", "ticks"):
+    if series.kind in ("points", "ticks"):
+        in_width = np.isfinite(x) & (x >= left - 1) & (x <= right + 1)
+        in_height = np.isfinite(y) & (y >= top - 1) & (y <= bottom + 1)
+        inside = in_width & in_height
         x = x[inside]
         y = y[inside]
-        tail = "h0" if one.kind == "points" else f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"
-        y = y if one.kind == "points" else y - 0.45 * abs(up.factor)
-        path = "".join(f"M{a:.1f} {b:.1f}{tail}" for a, b in zip(x, y, strict=True))
-        dense = " many" if one.kind == "points" and len(x) > 400 else ""
-        return f'<path class="{one.kind}{dense} {one.role}" d="{path}"/>'
+        if series.kind == "points":
+            line = "h0"  # length zero: only the round ends are seen
+        else:
+            line = f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"  # as high as 0.9 rows of the raster
+            y = y - 0.45 * abs(up.factor)
+        path = "".join(f"M{a:.1f} {b:.1f}{line}" for a, b in zip(x, y, strict=True))
+        dense = " many" if series.kind == "points" and len(x) > 400 else ""
+        return f'<path class="{series.kind}{dense} {series.role}" d="{path}"/>'
     y = np.clip(y, top, bottom)
-    if one.kind == "steps":  # each value holds until the next
+    if series.kind == "steps":  # a horizontal line from each value to the next
         x = np.repeat(x, 2)[1:]
         y = np.repeat(y, 2)[:-1]
-    good = np.isfinite(x) & np.isfinite(y)
+    drawable = np.isfinite(x) & np.isfinite(y)
     path = "".join(
-        f"{'L' if k and good[k - 1] else 'M'}{a:.1f} {b:.1f}"
+        f"{'L' if k and drawable[k - 1] else 'M'}{a:.1f} {b:.1f}"
         for k, (a, b) in enumerate(zip(x, y, strict=True))
-        if good[k]
+        if drawable[k]
     )
-    dashes = ' stroke-dasharray="5 3"' if one.kind == "dashes" else ""
-    return f'<path class="line {one.role}" d="{path}"{dashes}/>'
+    dashes = ' stroke-dasharray="5 3"' if series.kind == "dashes" else ""
+    return f'<path class="line {series.role}" d="{path}"{dashes}/>'
 
 
 def _hover(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> dict[str, object]:
-    """Return the data with which the script finds the value under the pointer."""
-    words: dict[str, object] = {
+    """Return the data with which the script `page.js` finds the value under the pointer; the script explains them."""
+    data: dict[str, object] = {
         "ax": across.words,
         "ay": up.words,
         "box": [round(value, 1) for value in box],
         "xl": chart.x_label,
         "yl": chart.y_label,
     }
-    kinds = {one.kind for one in chart.series}
+    kinds = {series.kind for series in chart.series}
     if "ticks" in kinds:
-        return words | {"kind": "raster", "rows": list(chart.rows)}
-    words["kind"] = "points" if "points" in kinds else "lines"
-    words["s"] = [
-        {"n": one.word, "r": one.role, "x": _list(one.x), "y": _list(one.y), "l": list(one.labels)}
-        for one in chart.series
-        if one.role != "guide"
+        return data | {"kind": "raster", "rows": list(chart.rows)}
+    data["kind"] = "points" if "points" in kinds else "lines"
+    data["s"] = [
+        {"n": series.word, "r": series.role, "x": _list(series.x), "y": _list(series.y), "l": list(series.labels)}
+        for series in chart.series
+        if series.role != "guide"
     ]
-    return words
+    return data
 
 
 def _list(values: ArrayLike) -> list[float | None]:
@@ -160,4 +178,5 @@ def _list(values: ArrayLike) -> list[float | None]:
 
 
 def _short(value: float) -> float:
+    """Return the number with four digits."""
     return float(f"{value:.4g}")

@@ -1,8 +1,10 @@
 """Figures of codes and of traversals: how behaviour and neurons change when a code moves along one variable.
 
-`traverse` of a model with codes returns the trials of one point after the other, with the conditions `traversal`
-(requested change, in the variable's unit), `traversal_trial` and `traversal_along`. A linear decoder fitted to
-recorded trials decodes behaviour from generated activity.
+A code is the vector that a model assigns to a complete trial. In a traversal, codes are moved in steps such that one
+variable of behaviour changes by a requested amount, and a trial is generated from each moved code. The steps are called
+points. `traverse` of a model returns the trials of all points, with three conditions: `traversal` (the requested
+change, in the variable's unit), `traversal_trial` (number of the original trial) and `traversal_along` (name of the
+variable). Behaviour is decoded from generated activity by a linear decoder, which is fitted to recorded trials.
 """
 
 import re
@@ -21,27 +23,29 @@ from spikeloom.report.page import document, figure_html
 from spikeloom.trials import Trials
 
 COLORS: tuple[Role, ...] = get_args(Role)[3:]
-"""Roles of points along a traversal and of groups."""
+"""Roles, and so colours, of the points of a traversal and of groups of trials."""
 
 UNITS_SHOWN = 9
 GROUPS_SHOWN = len(COLORS)
 SMOOTHED = 0.03
-"""Standard deviation (s) of the Gaussian that smooths spikes for the responses, if the trials have no rates."""
+"""Standard deviation (s) of the Gaussian that smooths spikes for mean rates, if the trials have no rates."""
 
 
 def traversal_figures(
     traversal: Trials, real: Trials, *, series: str | None = None, smoothing: float | None = 0.05
 ) -> tuple[Figure, ...]:
-    """Return the figures of a traversal: decoded behaviour, if there is a series to decode, and neuron responses.
+    """Return the figures of a traversal: decoded behaviour, and mean rates of neurons.
+
+    The first one is left out if there is no behaviour series of two or more dimensions.
 
     Args:
         traversal: Trials that `GNOCCHI.traverse` returned.
         real: Recorded (training) trials; the decoder is fitted to them.
-        series: Behaviour series to decode; `None` takes one with "pos" in its name, or else the first.
-        smoothing: Standard deviation (s) of the Gaussian that smooths the spikes; `None` decodes from rates.
+        series: Behaviour series to decode. `None` takes one with "pos" in its name, or else the first.
+        smoothing: Standard deviation (s) of the Gaussian that smooths the spikes. `None` decodes from rates.
 
     Raises:
-        DataError: if the trials are no traversal.
+        DataError: if the trials are not those of a traversal.
         ConditionError: if the series is unknown.
     """
     if not {"traversal", "traversal_trial", "traversal_along"} <= set(traversal.conditions) or not len(traversal):
@@ -50,18 +54,17 @@ def traversal_figures(
             f"These are trials of {traversal.source!r}.",
             "",
         )
-    name = (
-        next((n for n in (*[n for n in real.behavior if "pos" in n], *real.behavior)), None)
-        if series is None
-        else series
-    )
+    name = series
+    if series is None:
+        positions = [other for other in real.behavior if "pos" in other]
+        name = next(iter([*positions, *real.behavior]), None)
     if name is not None and name not in real.behavior:
         raise ConditionError(f"The series must be one of {sorted(real.behavior)}.", f"It was {name!r}.", "")
-    units = _unit_figure(traversal)
+    neurons = _unit_figure(traversal)
     if name is None or real.behavior[name].shape[2] < 2:
-        return (units,)
+        return (neurons,)
     decoded = Readout.fit(real, name, smoothing=smoothing).decode(traversal)
-    return (_behavior_figure(traversal, decoded, name, real.units[name]), units)
+    return (_behavior_figure(traversal, decoded, name, real.units[name]), neurons)
 
 
 def traversal_page(
@@ -88,32 +91,33 @@ def code_figure(
         reference: Trials with codes on which the directions are fitted; `encoded` if absent.
     """
     directions = Directions.of(encoded if reference is None else reference, names)
-    read = directions.predict(np.asarray(encoded.codes))
+    decoded = directions.predict(np.asarray(encoded.codes))
     true = variables(encoded, names)
-    marks = []
-    dots = []
+    trial_dots = []
+    mean_dots = []
     group_names = np.unique(groups)
     for number, group in enumerate(group_names):
         rows = groups == group
         role = COLORS[number % GROUPS_SHOWN]
-        marks.append(Series("points", role, read[rows, 0], read[rows, 1], str(group)))
-        middle = true[rows].mean(0, keepdims=True)
-        dots.append(Series("points", "guide", middle[:, 0], middle[:, 1], f"{group}, true"))
+        trial_dots.append(Series("points", role, decoded[rows, 0], decoded[rows, 1], str(group)))
+        mean = true[rows].mean(0, keepdims=True)
+        mean_dots.append(Series("points", "guide", mean[:, 0], mean[:, 1], f"{group}, true"))
     x_label, y_label = (f"{name}, decoded from the code" for name in names)
-    chart = Chart("", (*marks, *dots), x_label, y_label, wide=1.0)
-    keys: tuple[tuple[Role, str], ...] = tuple((one.role, one.name) for one in marks[:GROUPS_SHOWN])
-    legend = (*keys, ("guide", "true mean")) if len(group_names) <= GROUPS_SHOWN else (("guide", "true mean"),)
+    chart = Chart("", (*trial_dots, *mean_dots), x_label, y_label, wide=1.0)
+    legend: tuple[tuple[Role, str], ...] = (("guide", "true mean"),)
+    if len(group_names) <= GROUPS_SHOWN:  # more groups share colours, so a legend would mislead
+        legend = (*((dots.role, dots.name) for dots in trial_dots), *legend)
     caption = "Each dot is a trial at the values decoded from its code; grey dots are the true means of the groups."
     return Figure("codes", "Codes by target", caption, (chart,), columns=1, tab="Codes", legend=legend)
 
 
 def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Sequence[float], *, unit: str) -> Figure:
-    """Draw the trade-off of the discrepancy weight: orthogonality of directions against error of held-out targets.
+    """Draw the effect of the weight of the discrepancy, the term of GNOCCHI's loss that makes codes independent.
 
     Args:
-        weights: Weights of the discrepancy.
-        cosines: Mean absolute cosine at each weight.
-        errors: Held-out error at each weight.
+        weights: Weights of the discrepancy, one for each trained model.
+        cosines: Mean absolute cosine between the directions of targets in the codes, at each weight.
+        errors: Error of the decoded targets of held-out trials, at each weight.
         unit: Unit of the errors.
     """
     x = np.asarray(cosines, float)
@@ -138,42 +142,44 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
 
 
 def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
-    """Draw mean decoded paths, end points, and achieved against requested changes."""
+    """Draw the decoded behaviour of a traversal: mean paths, end points, and their change against the requested one.
+
+    Args:
+        traversal: Trials of the traversal.
+        decoded: Decoded behaviour (trial, time, dim).
+        name: Name of the behaviour series.
+        unit: Unit of the series.
+    """
     amounts = _amounts(traversal)
     along = str(traversal.conditions["traversal_along"][0])
     last = ends(decoded, traversal.lengths)[:, :2]
     roles = _roles(len(amounts))
     shortest = int(traversal.lengths.min())
+    rows_of = [traversal.conditions["traversal"] == amount for amount in amounts]
     paths = []
     dots = []
-    for amount, role in zip(amounts, roles, strict=True):
-        rows = traversal.conditions["traversal"] == amount
-        word = f"{amount:+.3g}"
+    for amount, rows, role in zip(amounts, rows_of, roles, strict=True):
+        label = f"{amount:+.3g}"
         mean = decoded[rows, :shortest, :2].mean(0)
-        paths.append(Series("line", role, mean[:, 0], mean[:, 1], word))
-        dots.append(Series("points", role, last[rows, 0], last[rows, 1], word))
-    changed = _changes(traversal, last)
-    shares = [
-        Series(
-            kind,
-            role,
-            amounts,
-            np.array([changed[traversal.conditions["traversal"] == a, k].mean() for a in amounts]),
-            word,
-        )
-        for k, (kind, role, word) in enumerate(_AXES)
-    ]
+        paths.append(Series("line", role, mean[:, 0], mean[:, 1], label))
+        dots.append(Series("points", role, last[rows, 0], last[rows, 1], label))
+    changes = _changes(traversal, last)
+    change_lines = []
+    for dim, (kind, role, label) in enumerate(_AXES):
+        mean_changes = np.array([changes[rows, dim].mean() for rows in rows_of])
+        change_lines.append(Series(kind, role, amounts, mean_changes, label))
     requested = Series("dashes", "guide", amounts, amounts, "as requested")
+    drawn = (requested, *change_lines)
     x_label, y_label = (f"{axis} of {name} ({unit})" for axis in "xy")
     charts = (
         Chart("Mean path", tuple(paths), x_label, y_label, wide=1.0, limits=_square(paths)),
         Chart("End points", tuple(dots), x_label, y_label, wide=1.0, limits=_square(dots)),
         Chart(
             "Change of the end point",
-            (requested, *shares),
+            drawn,
             f"requested change of {along}",
             f"mean change ({unit})",
-            limits=_around_zero(amounts, [requested, *shares]),
+            limits=_around_zero(amounts, drawn),
             wide=1.0,
         ),
     )
@@ -194,52 +200,50 @@ def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str,
 
 
 _AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), ("line", "fake", "y"))
+"""Look and name of the lines for the two dimensions of the end point."""
 
 
 def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple[float, float, float, float]:
-    """Return limits that hold every line, including the requested change."""
+    """Return limits of a chart with (0, 0) in its centre that hold all lines."""
     x = 1.06 * float(np.abs(amounts).max(initial=0)) or 1.0
-    y = 1.06 * max(float(np.nanmax(np.abs(np.asarray(one.y, float)), initial=0)) for one in drawn) or 1.0
+    largest = max(float(np.nanmax(np.abs(np.asarray(series.y, float)), initial=0)) for series in drawn)
+    y = 1.06 * largest or 1.0
     return -x, x, -y, y
 
 
 def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each end point minus the end point of the same trial at the smallest requested change."""
+    """Return each end point minus the end point of the same original trial at the requested change nearest to 0."""
     amount = np.asarray(traversal.conditions["traversal"], float)
     trial = traversal.conditions["traversal_trial"]
-    middle = amount == _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
-    home = dict(zip(trial[middle].tolist(), last[middle], strict=True))
-    return last - np.stack([home[number] for number in trial.tolist()])
+    nearest_zero = _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
+    unmoved = amount == nearest_zero
+    reference = dict(zip(trial[unmoved].tolist(), last[unmoved], strict=True))
+    return last - np.stack([reference[number] for number in trial.tolist()])
 
 
 def _unit_figure(traversal: Trials) -> Figure:
-    """Draw the mean response, at each point of the traversal, of the neurons that change most."""
+    """Draw the mean rates, at each point of the traversal, of the neurons whose rates change most."""
     amounts = _amounts(traversal)
     along = str(traversal.conditions["traversal_along"][0])
     shortest = int(traversal.lengths.min())
-    rates = traversal.rates
-    activity = (
-        smooth(traversal.counts, sd=SMOOTHED / traversal.bin_width, mask=traversal.mask) if rates is None else rates
-    )
-    hz = np.asarray(activity, np.float64)[:, :shortest] / traversal.bin_width
-    means = np.stack([hz[traversal.conditions["traversal"] == amount].mean(0) for amount in amounts])
-    shown = np.argsort(-means.std(0).mean(0))[:UNITS_SHOWN]
+    activity = traversal.rates
+    if activity is None:
+        activity = smooth(traversal.counts, sd=SMOOTHED / traversal.bin_width, mask=traversal.mask)
+    rates_hz = np.asarray(activity, np.float64)[:, :shortest] / traversal.bin_width
+    means = np.stack([rates_hz[traversal.conditions["traversal"] == amount].mean(0) for amount in amounts])
+    change = means.std(0).mean(0)  # sd over the points, mean over time (neuron,)
+    shown = np.argsort(-change)[:UNITS_SHOWN]
     seconds = (np.arange(shortest) + 0.5) * traversal.bin_width
     roles = _roles(len(amounts))
-    charts = tuple(
-        Chart(
-            f"neuron {neuron}",
-            tuple(
-                Series("line", role, seconds, mean[:, neuron], f"{amount:+.3g}")
-                for mean, role, amount in zip(means, roles, amounts, strict=True)
-            ),
-            "time (s)",
-            "rate (spikes/s)",
-            size="medium",
+    labels = [f"{amount:+.3g}" for amount in amounts]
+    charts = []
+    for neuron in shown:
+        lines = tuple(
+            Series("line", role, seconds, mean[:, neuron], label)
+            for mean, role, label in zip(means, roles, labels, strict=True)
         )
-        for neuron in shown
-    )
-    legend: tuple[tuple[Role, str], ...] = tuple((r, f"{a:+.3g}") for r, a in zip(roles, amounts, strict=True))
+        charts.append(Chart(f"neuron {neuron}", lines, "time (s)", "rate (spikes/s)", size="medium"))
+    legend: tuple[tuple[Role, str], ...] = tuple(zip(roles, labels, strict=True))
     caption = (
         f"Mean rate (spikes/s) against time (s) at each point of the traversal along {along}: neurons that change most."
     )
@@ -247,7 +251,7 @@ def _unit_figure(traversal: Trials) -> Figure:
         _key("traversal-units", along),
         f"Neurons along {along}",
         caption,
-        charts,
+        tuple(charts),
         columns=3,
         tab="Traversal",
         legend=legend,
@@ -256,14 +260,16 @@ def _unit_figure(traversal: Trials) -> Figure:
 
 def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
     """Return limits that hold all marks and are equally wide on both axes, so that paths keep their shape."""
-    x, y = (np.concatenate([getattr(one, axis) for one in series]) for axis in "xy")
-    half = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)
-    across, up = (float(values.min() + values.max()) / 2 for values in (x, y))
-    return across - half, across + half, up - half, up + half
+    x = np.concatenate([drawn.x for drawn in series])
+    y = np.concatenate([drawn.y for drawn in series])
+    half_width = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)  # the range of the marks and a margin
+    centre_x = float(x.min() + x.max()) / 2
+    centre_y = float(y.min() + y.max()) / 2
+    return centre_x - half_width, centre_x + half_width, centre_y - half_width, centre_y + half_width
 
 
 def _key(word: str, along: str) -> str:
-    """Return a key for file names and the page, with only letters and digits of the variable."""
+    """Return the key of a figure, in which other characters of the variable than letters and digits become dashes."""
     return f"{word}-{re.sub(r'[^0-9a-zA-Z_]+', '-', along)}"
 
 
@@ -273,5 +279,7 @@ def _amounts(traversal: Trials) -> NDArray[np.float64]:
 
 
 def _roles(points: int) -> list[Role]:
-    """Return a colour for each point."""
-    return [COLORS[int(k)] for k in np.linspace(0, len(COLORS) - 1, points).round()] if points > 1 else [COLORS[0]]
+    """Return the role of each point, spread evenly over all colours."""
+    if points == 1:
+        return [COLORS[0]]
+    return [COLORS[int(number)] for number in np.linspace(0, len(COLORS) - 1, points).round()]

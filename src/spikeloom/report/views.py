@@ -1,8 +1,9 @@
-"""Content of the report's figures: functions from two `Trials` to a `Figure`.
+"""Content of the report's figures: functions from recorded and generated trials, the two sides, to a `Figure`.
 
-Nothing is drawn here. Both sides are always treated alike: the same neurons in the same order, the same smoothing, the
-same number of trials, the same limits on the axes, and components fitted to the recorded side only. Scatter plots
-show the arrays from which the panel's numbers are computed (`Result.detail`), so figure and table always agree.
+The functions compute what is shown; `figures.py` and `svg.py` draw it. Both sides are always treated alike: the same
+neurons in the same order, the same smoothing, the same number of trials, and the same limits of the axes. Principal
+components are fitted to the recorded side only. Scatter plots show the arrays from which the numbers of the report are
+computed (`Result.detail`), so figures and tables always agree.
 """
 
 import math
@@ -30,12 +31,14 @@ RASTERS = 12
 """Number of trials shown of each side."""
 
 MOST_SPIKES = 2500
-"""Largest number of spikes in one raster; for denser trials fewer neurons are drawn, so that the page stays small."""
+"""Largest number of spikes in one raster. If trials have more, fewer neurons are drawn, so that the page stays
+small."""
 
 MOST_ROWS = 200
 """Largest number of neurons in one raster."""
 
 CONDITIONS: tuple[Role, ...] = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
+"""Roles, and so colours, of conditions."""
 
 
 # --- helpers -------------------------------------------------------------------------------------------------------
@@ -52,12 +55,22 @@ def by_rate(trials: Trials) -> NDArray[np.intp]:
 
 
 def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
-    """Return the neurons of rasters of `time` bins, evenly spaced in the order of mean rates, lowest first."""
+    """Choose the neurons that rasters show: the largest number with which no trial has too many spikes.
+
+    Args:
+        trials: Trials, by whose mean rates neurons are ordered.
+        time: Number of bins of the rasters.
+        others: Further trials that are shown with the same neurons.
+
+    Returns:
+        Numbers of the neurons, ordered by mean rate, lowest first. If not all are shown, they are evenly spaced in this
+        order.
+    """
     order = by_rate(trials)
-    spikes = np.concatenate([np.count_nonzero(each.counts[:, :time], axis=1) for each in (trials, *others)])
-    for rows in range(min(len(order), MOST_ROWS), 0, -1):
-        chosen = order[np.linspace(0, len(order) - 1, rows).astype(int)]
-        if spikes[:, chosen].sum(1).max() <= MOST_SPIKES:
+    n_spikes = np.concatenate([np.count_nonzero(shown.counts[:, :time], axis=1) for shown in (trials, *others)])
+    for n_rows in range(min(len(order), MOST_ROWS), 0, -1):
+        chosen = order[np.linspace(0, len(order) - 1, n_rows).astype(int)]
+        if n_spikes[:, chosen].sum(1).max() <= MOST_SPIKES:
             break
     return chosen
 
@@ -70,7 +83,10 @@ def neuron_word(trials: Trials, *neurons: int) -> str:
 
 
 def groups(trials: Trials, condition: str | None) -> dict[object, NDArray[np.intp]]:
-    """Return the trial indices of each condition value; one group named "" if the trials have no such condition."""
+    """Return the numbers of the trials of each value of a condition, value -> numbers.
+
+    Without such a condition there is one group with the value "".
+    """
     if condition is None or condition not in trials.conditions:
         return {"": np.arange(len(trials))}
     values = trials.condition(condition)
@@ -78,20 +94,29 @@ def groups(trials: Trials, condition: str | None) -> dict[object, NDArray[np.int
 
 
 def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) -> NDArray[np.float64]:
-    """Return mean rates over trials in spikes/s, Gaussian-smoothed (time, neuron); bins beyond all trials are NaN.
+    """Return the mean rates over trials, smoothed with a Gaussian.
 
-    Each bin is the mean over the trials that are long enough to have it. `time` is the number of returned bins.
+    Each bin is the mean over the trials that are long enough to have it.
+
+    Args:
+        trials: Trials.
+        rows: Numbers of the trials that are averaged.
+        sd: Standard deviation of the Gaussian, s.
+        time: Number of bins of the result.
+
+    Returns:
+        Mean rates (time, neuron), spikes/s; NaN in bins that no trial has.
     """
     counts = trials.counts[rows][:, :time]
     lengths = trials.lengths[rows]
-    reach = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
+    n_trials = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
     sums = counts.sum(0, dtype=np.float64)
     width = sd / trials.bin_width
-    # sums and numbers of trials are smoothed separately, so that the ends are unbiased
-    weight = gaussian_filter1d(reach.astype(float), width, axis=0, mode="constant")
+    # Sums of counts and numbers of trials are smoothed separately, so that rates do not fall at the ends.
+    smoothed_n_trials = gaussian_filter1d(n_trials.astype(float), width, axis=0, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
-        rates = gaussian_filter1d(sums, width, axis=0, mode="constant") / weight / trials.bin_width
-    rates[reach[:, 0] == 0] = np.nan
+        rates = gaussian_filter1d(sums, width, axis=0, mode="constant") / smoothed_n_trials / trials.bin_width
+    rates[n_trials[:, 0] == 0] = np.nan
     return np.pad(rates, ((0, time - len(rates)), (0, 0)), constant_values=np.nan)
 
 
@@ -114,11 +139,21 @@ def one_raster(
     trials: Trials, *, trial: int, order: NDArray[np.intp], role: Role = "real", title: str = "",
     time: int | None = None, size: Size = "bare",
 ) -> Chart:  # fmt: skip
-    """Return the spikes of one trial, one row per neuron in `order`, time in seconds from the trial's first bin."""
+    """Return the raster of one trial.
+
+    Args:
+        trials: Trials.
+        trial: Number of the trial.
+        order: Neurons of the rows, from the lowest row up; see `in_raster`.
+        role: Side of the trials.
+        title: Title; "trial" and its number if it is empty.
+        time: Number of bins of the time axis. `None` takes the length of the trial.
+        size: Amount of labels.
+    """
     last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
     counts = trials.counts[trial, :last][:, order]
     bins, rows = np.nonzero(counts)
-    # more spikes only if one neuron alone has more
+    # `order` holds so few neurons that this cuts nothing, unless a single neuron has more spikes.
     bins = bins[:MOST_SPIKES]
     rows = rows[:MOST_SPIKES]
     span = (last if time is None else time) * trials.bin_width
@@ -137,16 +172,20 @@ def one_raster(
 def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
     """Return rasters of twelve trials of each side, in the same order of conditions if both sides have them."""
     shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
-    matched = bool(shared) and shared != [""]
+    has_conditions = bool(shared) and shared != [""]
     time = max(common_time(real, fake), 1)
     order = in_raster(real, time, fake)
     charts = []
     for trials, role in sides_of(real, fake):
-        if matched:
+        rows: list[int] = []
+        titles: list[str] = []
+        if has_conditions:
             members = groups(trials, condition)
-            rows = [int(members[shared[k % len(shared)]][k // len(shared) % len(members[shared[k % len(shared)]])])
-                    for k in range(RASTERS)]  # fmt: skip
-            titles = [name_of(condition, shared[k % len(shared)]) for k in range(RASTERS)]
+            for number in range(RASTERS):  # one trial of each condition, then a second one of each, ...
+                n_rounds, position = divmod(number, len(shared))
+                of_condition = members[shared[position]]
+                rows.append(int(of_condition[n_rounds % len(of_condition)]))
+                titles.append(name_of(condition, shared[position]))
         else:
             rows = np.unique(np.linspace(0, len(trials) - 1, RASTERS).astype(int)).tolist()
             titles = [f"trial {row}" for row in rows]
@@ -155,21 +194,29 @@ def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figu
             for row, title in zip(rows, titles, strict=True)
         ]
     caption = (
-        f"Each box is one trial of {time * real.bin_width:g} s, each row one of {len(order)} neurons. On both sides, "
-        "neurons are sorted by recorded mean rate, highest on top. Silent or bursting trials on one side are faults."
+        f"Each box is one trial of {time * real.bin_width:g} s, and each row is one of {len(order)} neurons. On both "
+        "sides, neurons are sorted by recorded mean rate, highest on top. Silent or bursting trials on one side only "
+        "are faults."
     )
     return Figure("rasters", "Spikes of single trials", caption, tuple(charts), columns=6)
 
 
 def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
-    """Return rasters of generated trials and their nearest training trials; `pairs` (pair, 2) holds both indices."""
+    """Return rasters of generated trials beside their nearest training trials.
+
+    Args:
+        fake: Generated trials.
+        train: Training trials.
+        pairs: Numbers of the generated and of the training trial (pair, 2), the nearest pairs first.
+        most: Largest number of pairs that are shown.
+    """
     order = in_raster(train, max(train.n_bins, fake.n_bins), fake)
     charts = []
-    for mine, theirs in pairs[:most].tolist():
-        time = int(max(fake.lengths[mine], train.lengths[theirs]))
-        title = f"generated {mine}"
-        charts.append(one_raster(fake, trial=mine, order=order, role="fake", title=title, time=time))
-        charts.append(one_raster(train, trial=theirs, order=order, title=f"training {theirs}", time=time))
+    for generated, training in pairs[:most].tolist():
+        time = int(max(fake.lengths[generated], train.lengths[training]))
+        title = f"generated {generated}"
+        charts.append(one_raster(fake, trial=generated, order=order, role="fake", title=title, time=time))
+        charts.append(one_raster(train, trial=training, order=order, title=f"training {training}", time=time))
     caption = (
         "Each generated trial beside its nearest training trial, the most similar pairs first. Copies have the same "
         "spikes at the same times. New trials of the same condition share their bursts, but not single spikes."
@@ -179,7 +226,15 @@ def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int 
 
 
 def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: object = None) -> Chart:
-    """Return the smoothed mean rate (sd 20 ms) of one neuron, or of all (`None`), for one condition value."""
+    """Return the mean rates over trials (PSTH) of both sides against time, smoothed with a Gaussian of 20 ms.
+
+    Args:
+        real: Recorded trials.
+        fake: Generated trials.
+        neuron: Number of the neuron. `None` takes the mean of all neurons.
+        condition: Name of a condition. `None` takes all trials.
+        value: Value of the condition whose trials are averaged. `None` takes all trials.
+    """
     time = common_time(real, fake)
     series = []
     title = "all neurons" if neuron is None else neuron_word(real, neuron)
@@ -196,33 +251,33 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
     """Return mean rates per condition: of all neurons together, and of those whose recorded mean rate changes most."""
     members = groups(real, condition)
     fake_members = groups(fake, condition)
-    if not set(members) <= set(fake_members):  # the generated trials were not conditioned: compare over all trials
+    if not set(members) <= set(fake_members):  # generated trials lack conditions, so all trials are averaged
         condition = None
         members = groups(real, None)
         fake_members = groups(fake, None)
-    values = list(members)[:: max(1, -(-len(members) // 8))]
+    values = list(members)[:: max(1, -(-len(members) // len(CONDITIONS)))]
     time = common_time(real, fake)
-    edge = (np.arange(common_time(real, fake)) + 0.5) * real.bin_width
-    sides = [
-        {value: mean_rates(trials, where[value], sd=PSTH_SD, time=time) for value in values}
-        for trials, where in ((real, members), (fake, fake_members))
-    ]
-    stack = np.stack(list(sides[0].values()))
-    chosen = np.argsort(-np.nan_to_num(stack).std((0, 1)))[: n_neurons if condition else 2 * n_neurons + 1]
-    rows: list[int | None] = [None, *chosen.tolist()]
+    centres = (np.arange(time) + 0.5) * real.bin_width
+    real_rates = [mean_rates(real, members[value], sd=PSTH_SD, time=time) for value in values]
+    fake_rates = [mean_rates(fake, fake_members[value], sd=PSTH_SD, time=time) for value in values]
+    change = np.nan_to_num(np.stack(real_rates)).std((0, 1))  # over conditions and time (neuron,)
+    n_chosen = n_neurons if condition else 2 * n_neurons + 1
+    neurons: list[int | None] = [None, *np.argsort(-change)[:n_chosen].tolist()]
     charts = []
-    for row in rows:
-        traces = [[side[value].mean(1) if row is None else side[value][:, row] for value in values] for side in sides]
-        top = 1.05 * max(float(np.nanmax(np.stack(trace))) for trace in traces) or 1.0
-        word = "all neurons" if row is None else neuron_word(real, row)
-        for k, value in enumerate(values):
-            series = (Series("line", "real", edge, traces[0][k]), Series("line", "fake", edge, traces[1][k]))
+    for neuron in neurons:
+        real_traces = [rates.mean(1) if neuron is None else rates[:, neuron] for rates in real_rates]
+        fake_traces = [rates.mean(1) if neuron is None else rates[:, neuron] for rates in fake_rates]
+        largest = max(float(np.nanmax(np.stack(traces))) for traces in (real_traces, fake_traces))
+        limits = (0.0, time * real.bin_width, 0.0, 1.05 * largest or 1.0)
+        word = "all neurons" if neuron is None else neuron_word(real, neuron)
+        for value, real_trace, fake_trace in zip(values, real_traces, fake_traces, strict=True):
+            series = (Series("line", "real", centres, real_trace), Series("line", "fake", centres, fake_trace))
             title = word if condition is None else f"{word}, {name_of(condition, value)}"
-            limits = (0.0, time * real.bin_width, 0.0, top)
             charts.append(Chart(title, series, "time (s)", "rate (spikes/s)", limits=limits, size="compact", wide=1.5))
     caption = (
-        f"Spikes/s against seconds, mean over trials, Gaussian of {1000 * PSTH_SD:g} ms. First the mean of all "
-        "neurons, then the neurons whose recorded mean rate changes most. Poisson spikes with these rates agree, too."
+        f"Mean over trials in spikes/s against seconds, smoothed with a Gaussian of {1000 * PSTH_SD:g} ms. First the "
+        "mean of all neurons, then the neurons whose recorded mean rate changes most. Independent Poisson spikes with "
+        "the right rates agree here, too."
     )
     return Figure("psths", "Mean rates (PSTH)", caption, tuple(charts), columns=4)
 
@@ -233,14 +288,14 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
 def population_counts(real: Trials, fake: Trials) -> Figure:
     """Return the distribution of the spikes of all neurons in one bin, on linear and logarithmic axes."""
     sums = [trials.counts.sum(2, dtype=np.int64)[trials.mask] for trials in (real, fake)]
-    top = int(max(values.max(initial=0) for values in sums)) + 1
-    shares = [np.bincount(values, minlength=top + 1) / max(len(values), 1) for values in sums]
-    values = np.arange(top + 1)
+    largest = int(max(values.max(initial=0) for values in sums)) + 1
+    fractions = [np.bincount(values, minlength=largest + 1) / max(len(values), 1) for values in sums]
+    values = np.arange(largest + 1)
     charts = []
     for log in ("", "y"):
         series = []
-        for share, (_, role) in zip(shares, sides_of(real, fake), strict=True):
-            heights = np.where(share > 0, share, np.nan) if log else share
+        for fraction, (_, role) in zip(fractions, sides_of(real, fake), strict=True):
+            heights = np.where(fraction > 0, fraction, np.nan) if log else fraction
             series.append(Series("line" if log else "steps", role, values, heights))
         title = "Population count, tails" if log else "Population count"
         charts.append(Chart(title, tuple(series), "spikes of all neurons in one bin", "fraction of bins", log=log))
@@ -262,11 +317,11 @@ def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None
         mask = trials.mask
         mean = counts.sum(1, dtype=float) / trials.lengths
         centred = np.where(mask, counts - mean[:, None], 0.0)
-        zero = np.square(centred).sum() / mask.sum()
-        values = [
-            (centred[:, lag:] * centred[:, :-lag]).sum() / max(mask[:, lag:].sum(), 1) / zero if zero > 0 else np.nan
-            for lag in range(1, lags + 1)
-        ]
+        variance = np.square(centred).sum() / mask.sum()
+        values = []
+        for lag in range(1, lags + 1):
+            covariance = (centred[:, lag:] * centred[:, :-lag]).sum() / max(mask[:, lag:].sum(), 1)
+            values.append(covariance / variance if variance > 0 else np.nan)
         series.append(Series("line", role, np.arange(1, lags + 1) * trials.bin_width, np.array(values)))
     title = "all neurons" if neuron is None else neuron_word(real, neuron)
     return Chart(title, tuple(series), "lag (s)", "autocorrelation")
@@ -284,7 +339,15 @@ def autocorrelograms(real: Trials, fake: Trials) -> Figure:
 
 
 def power(trials: Trials, *, time: int) -> NDArray[np.float64]:
-    """Return the power of the population count in spikes²/Hz: Hann window, mean subtracted, mean over long trials."""
+    """Return the power spectrum of the population count, in spikes²/Hz.
+
+    The mean of each trial is subtracted, and a Hann window is applied. Spectra are averaged over the trials that have
+    at least `time` bins. Without such trials the result is NaN.
+
+    Args:
+        trials: Trials.
+        time: Number of bins, from the beginning of each trial.
+    """
     counts = trials.counts[np.asarray(trials.lengths, np.int64) >= time][:, :time].sum(2, dtype=np.float64)
     if not len(counts):
         return np.full(time // 2 + 1, np.nan)
@@ -294,7 +357,10 @@ def power(trials: Trials, *, time: int) -> NDArray[np.float64]:
 
 
 def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = None) -> Figure:
-    """Return the power spectrum of the population count and, with results, the variance of leading components."""
+    """Return the power spectrum of the population count, and the variance explained by principal components.
+
+    The second chart is left out if there are no results of the panel.
+    """
     time = max(common_time(real, fake), 3)
     frequency = np.fft.rfftfreq(time, real.bin_width)[1:]
     series = tuple(Series("line", role, frequency, power(side, time=time)[1:]) for side, role in sides_of(real, fake))
@@ -312,41 +378,49 @@ def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = N
 
 
 def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
-    """Return condition means (or single trials) on the first two principal components of the recorded side."""
+    """Return the activity of conditions (or single trials) on the first two principal components of the recorded side.
+
+    Conditions are averaged over their trials if both sides have them. Otherwise single trials are shown.
+    """
     members = groups(real, condition)
     fake_members = groups(fake, condition)
-    named = condition is not None and set(members) <= set(fake_members)
-    values = list(members)[:: max(1, -(-len(members) // 8))] if named else list(range(min(8, len(real), len(fake))))
+    has_conditions = condition is not None and set(members) <= set(fake_members)
+    most = len(CONDITIONS)
+    values: list[object] = list(range(min(most, len(real), len(fake))))  # numbers of trials
+    if has_conditions:
+        values = list(members)[:: max(1, -(-len(members) // most))]
+    labels = [name_of(condition, value) if has_conditions else f"trial {value}" for value in values]
     time = common_time(real, fake)
 
-    def paths(trials: Trials, where: Mapping[object, NDArray[np.intp]]) -> NDArray[np.float64]:
-        rows = [where[value] if named else np.array([value]) for value in values]
+    def rates(trials: Trials, rows_of: Mapping[object, NDArray[np.intp]]) -> NDArray[np.float64]:
+        """Return the smoothed rates of each condition or trial (value, time, neuron), spikes/s."""
+        rows = [rows_of[value] if has_conditions else np.array([value]) for value in values]
         return np.nan_to_num(np.stack([mean_rates(trials, row, sd=PATH_SD, time=time) for row in rows]))
 
-    sides = [paths(real, members), paths(fake, fake_members)]
+    sides = [rates(real, members), rates(fake, fake_members)]
     flat = sides[0].reshape(-1, real.n_neurons)
-    scale = np.sqrt(flat.mean(0) + 5.0)  # the constant keeps the noise of quiet neurons small
+    scale = np.sqrt(flat.mean(0) + 5.0)  # the constant keeps the noise of neurons with few spikes small
     center = flat.mean(0)
-    axes = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]
-    if len(axes) < 2:
-        axes = np.pad(axes, ((0, 2 - len(axes)), (0, 0)))
-    placed = [((side - center) / scale) @ axes.T for side in sides]
-    points = np.concatenate([side.reshape(-1, 2) for side in placed])
+    components = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]
+    if len(components) < 2:
+        components = np.pad(components, ((0, 2 - len(components)), (0, 0)))
+    paths_of_sides = [((side - center) / scale) @ components.T for side in sides]
+    points = np.concatenate([paths.reshape(-1, 2) for paths in paths_of_sides])
     middle = (points.max(0) + points.min(0)) / 2
-    reach = 0.54 * float(np.ptp(points, axis=0).max()) or 1.0
-    (left, bottom), (right, top) = (middle - reach).tolist(), (middle + reach).tolist()
+    half_width = 0.54 * float(np.ptp(points, axis=0).max()) or 1.0  # the range of the paths and a margin
+    left, bottom = (middle - half_width).tolist()
+    right, top = (middle + half_width).tolist()
     charts = []
-    for side, title in zip(placed, ("Recorded", "Generated"), strict=True):
+    for paths, title in zip(paths_of_sides, ("Recorded", "Generated"), strict=True):
         series = []
-        for k, (path, value) in enumerate(zip(side, values, strict=True)):
-            word = name_of(condition, value) if named else f"trial {value}"
-            series.append(Series("line", CONDITIONS[k % 8], path[:, 0], path[:, 1], name=word))
-            series.append(Series("points", CONDITIONS[k % 8], path[:1, 0], path[:1, 1], name=word, labels=["start"]))
+        for role, path, label in zip(CONDITIONS, paths, labels, strict=False):
+            series.append(Series("line", role, path[:, 0], path[:, 1], name=label))
+            series.append(Series("points", role, path[:1, 0], path[:1, 1], name=label, labels=["start"]))
         charts.append(
             Chart(title, tuple(series), "component 1", "component 2", limits=(left, right, bottom, top), wide=1.0)
         )
-    legend = tuple((CONDITIONS[k % 8], name_of(condition, v) if named else f"trial {v}") for k, v in enumerate(values))
-    kind = "mean of each condition" if named else "single trials"
+    legend = tuple(zip(CONDITIONS, labels, strict=False))
+    kind = "mean of each condition" if has_conditions else "single trials"
     caption = (
         f"Activity ({kind}, Gaussian of 40 ms) on two principal components of the recorded side; dots mark the start."
     )
@@ -367,30 +441,42 @@ SCATTERS: dict[str, tuple[str, str]] = {
 
 
 MOST_POINTS = 5000
-"""Largest number of points of a scatter plot; of more, every second, third, ... is drawn."""
+"""Largest number of points of a scatter plot. If there are more, only every second (third, ...) is drawn."""
 
 
 def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
-    """Return a scatter plot of a metric's arrays, one point per neuron or pair; None if the metric has no arrays."""
+    """Return a scatter plot of recorded and generated values of a metric, one point per neuron or pair of neurons.
+
+    Returns `None` if the result has no such values.
+
+    Args:
+        name: Name of the metric.
+        result: Its result.
+        trials: Trials with the names of the neurons.
+    """
     if "real" not in result.detail or "fake" not in result.detail:
         return None
     title, unit = SCATTERS[name]
     if name == "pairwise_correlation_r":
         title += f", {1000 * trials.bin_width * max(1, round(WIDE / trials.bin_width)):g} ms"
     real, fake = (np.asarray(result.detail[side], float).ravel() for side in ("real", "fake"))
-    pairs = "pair" in result.detail
-    names = np.asarray(result.detail["pair"] if pairs else result.detail.get("neuron", np.arange(len(real))))
-    keep = np.isfinite(real) & np.isfinite(fake)
+    if "pair" in result.detail:
+        neurons = np.asarray(result.detail["pair"])
+    else:
+        neurons = np.asarray(result.detail.get("neuron", np.arange(len(real))))
     step = max(1, math.ceil(len(real) / MOST_POINTS))
-    keep &= np.arange(len(real)) % step == 0
-    words = [neuron_word(trials, *np.atleast_1d(row).tolist()) for row in names[keep]]
-    ending = f" ({unit})" if unit else ""
-    series = (Series("points", "c3", real[keep], fake[keep], labels=words),)
-    return Chart(title, series, "recorded" + ending, "generated" + ending, diagonal=True)
+    keep = np.isfinite(real) & np.isfinite(fake) & (np.arange(len(real)) % step == 0)
+    labels = [neuron_word(trials, *np.atleast_1d(row).tolist()) for row in neurons[keep]]
+    unit_in_brackets = f" ({unit})" if unit else ""
+    series = (Series("points", "c3", real[keep], fake[keep], labels=labels),)
+    return Chart(title, series, "recorded" + unit_in_brackets, "generated" + unit_in_brackets, diagonal=True)
 
 
 def from_metric(name: str, real: Trials, fake: Trials, *, condition: str | None = None) -> Chart:
-    """Compute one metric and return its scatter plot; without a value, an empty chart with the reason as title."""
+    """Compute one metric and return its scatter plot.
+
+    If the metric has no value, the chart is empty and its title gives the reason.
+    """
     metrics = [metric for metric in METRICS if metric.name == name]
     result = measure(real, fake, condition=condition, metrics=metrics)[name]
     return scatter(name, result, real) or Chart(f"{SCATTERS[name][0]}: {result.note}", ())
@@ -400,6 +486,7 @@ def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
     """Return one figure for neurons and one for pairs of neurons, from the results of the panel."""
 
     def gather(names: Sequence[str]) -> tuple[Chart, ...]:
+        """Return the scatter plots of the metrics that have values."""
         charts = [scatter(name, results[name], trials) for name in names if name in results]
         return tuple(chart for chart in charts if chart is not None)
 

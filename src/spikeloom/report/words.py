@@ -7,15 +7,22 @@ def percent(share: float | None) -> str:
     """Return a fraction as text: "87 %", "none" for 0 and below, "all" for 1 and above; empty for None."""
     if share is None:
         return ""
-    return "none" if share <= 0 else "all" if share >= 1 else f"{100 * share:.0f} %"
+    if share <= 0:
+        return "none"
+    return "all" if share >= 1 else f"{100 * share:.0f} %"
 
 
 def number(value: float | None, sd: float | None = None) -> str:
-    """Return a number as text, with the digits that its spread allows and a typographic minus; a dash for None."""
+    """Return a number as text, with a typographic minus; a dash for None.
+
+    Args:
+        value: Number.
+        sd: Its standard deviation, which decides the number of digits. `None` gives three digits.
+    """
     if value is None:
         return "–"
     digits = 3
-    if value and sd and sd > 1e-9 * abs(value):  # down to the first digit of the spread
+    if value and sd and sd > 1e-9 * abs(value):  # as many as reach the first digit of the standard deviation
         digits = int(np.clip(np.floor(np.log10(abs(value))) - np.floor(np.log10(sd)) + 1, 2, 6))
     text = "0" if value == 0 else f"{value:.{digits}g}"
     if "e" in text:
@@ -25,12 +32,12 @@ def number(value: float | None, sd: float | None = None) -> str:
 
 
 def small(value: float, sd: float) -> str:
-    """Return a spread with one digit; 0 if it is only rounding error."""
+    """Return a standard deviation with one digit; 0 if it is only a rounding error of the value."""
     return number(float(f"{sd:.1g}") if sd > 1e-9 * abs(value) else 0.0)
 
 
 def spread(value: float | None, sd: float | None) -> str:
-    """Return value and spread as text, such as "0.86 ± 0.02"."""
+    """Return value and standard deviation as text, such as "0.86 ± 0.02"."""
     return number(value) if value is None or sd is None else f"{number(value, sd)} ± {small(value, sd)}"
 
 
