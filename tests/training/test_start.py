@@ -46,7 +46,7 @@ def test_without_a_start_nothing_changes():
 def test_other_shapes_missing_weights_and_damage_are_refused(tmp_path):
     module = pair(0)
     other = saved(tmp_path / "other", nn.ModuleList([toy.network(3, 4), toy.network(3, 2)]))
-    with pytest.raises(SettingError, match=r"0\.2\.weight is \(2, 5\)"):
+    with pytest.raises(SettingError, match=r"0\.2\.weight has the shape \(2, 5\)"):
         next(begun(toy.stages(module), module, other))
     less = saved(tmp_path / "less", nn.ModuleList([toy.network(3, 2)]))
     with pytest.raises(SettingError, match="missing"):
