@@ -422,8 +422,8 @@ class _StageRun:
             kept = f"The last good weights are in {self.checkpoints.folder}."
         raise TrainingError(
             "Loss and gradient must be finite.",
-            f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not finite, the last of them {failed_update}: "
-            f"{cause}.",
+            f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not finite, the last of them "
+            f"{failed_update}: {cause}.",
             f"Lower the learning rate (now {plan.learning_rate:g}) or clip (now {plan.clip:g}), or repair the data. "
             f"{kept}",
         )
