@@ -1,8 +1,8 @@
 r"""Angles: recognise them, and average, compare and interpolate them on the circle.
 
 A quantity is an angle if it has a unit of angle. The unit of a series comes from the file or the caller
-(`units={"heading": "deg"}`). For a column of the trial table, and a series without unit, it is the end of the name
-(`angle_deg`, `phase_rad`, `heading (degrees)`).
+(`units={"heading": "deg"}`). A column of the trial table or a series without a unit may have the unit at the end of its
+name (`angle_deg`, `phase_rad`, `heading (degrees)`).
 
 ================================== ================
 unit, or last word of the name     period
@@ -39,6 +39,7 @@ MOST_PERIODS = 1.5
 """A series that spans more periods than this counts turns and is no angle."""
 
 Angles = NDArray[np.float64]
+"""Array of angles of any shape."""
 
 
 def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> float | None:
@@ -65,14 +66,13 @@ def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> flo
 
 def wrap(angles: ArrayLike, period: float, *, low: float = 0.0) -> Angles:
     """Return the same angles in [low, low + period)."""
-    turned = np.mod(np.asarray(angles, np.float64) - low, period)
-    return np.asarray(
-        np.where(turned >= period, 0.0, turned) + low
-    )  # mod of a tiny negative number rounds up to the period
+    from_low = np.mod(np.asarray(angles, np.float64) - low, period)
+    from_low = np.where(from_low >= period, 0.0, from_low)  # mod of a tiny negative number rounds up to the period
+    return np.asarray(from_low + low)
 
 
 def lowest(angles: ArrayLike, period: float) -> float:
-    """Return the low end of the range of these angles: minus half a period if any is negative, else 0. See `wrap`."""
+    """Return the argument `low` of `wrap` for these angles: minus half a period if any is negative, else 0."""
     finite = np.asarray(angles, np.float64)
     return -period / 2 if (finite[np.isfinite(finite)] < 0).any() else 0.0
 
@@ -84,17 +84,17 @@ def difference(first: ArrayLike, second: ArrayLike, period: float) -> Angles:
 
 def smallest_arc(angles: ArrayLike, period: float) -> tuple[float, float]:
     """Return begin and end of the smallest arc that contains all angles, with begin in [0, period) and end >= begin."""
-    turned = np.unique(wrap(np.ravel(angles), period))
-    gaps = np.diff(turned, append=turned[0] + period)
-    widest = int(gaps.argmax())
-    begin = float(turned[(widest + 1) % len(turned)])
+    distinct = np.unique(wrap(np.ravel(angles), period))
+    gaps = np.diff(distinct, append=distinct[0] + period)
+    widest = int(gaps.argmax())  # the arc is the circle without this gap
+    begin = float(distinct[(widest + 1) % len(distinct)])
     return begin, begin + period - float(gaps[widest])
 
 
 def cosine_sine(angles: ArrayLike, period: float) -> Angles:
     """Return cosines of all angles, then sines, joined along the last axis (..., 2 dim)."""
-    turn = 2 * np.pi / period * np.asarray(angles, np.float64)
-    return np.concatenate((np.cos(turn), np.sin(turn)), -1)
+    radians = 2 * np.pi / period * np.asarray(angles, np.float64)
+    return np.concatenate((np.cos(radians), np.sin(radians)), -1)
 
 
 def circular_mean(angles: ArrayLike, period: float, *, axis: int = 0, low: float = 0.0) -> Angles:
@@ -120,5 +120,5 @@ def interpolate(at: Angles, times: Angles, angles: ArrayLike, period: float, *, 
         period: Period of the angles.
         low: Smallest angle that is returned.
     """
-    turned = np.unwrap(np.asarray(angles, np.float64), period=period)
-    return wrap(np.interp(at, times, turned), period, low=low)
+    unwrapped = np.unwrap(np.asarray(angles, np.float64), period=period)
+    return wrap(np.interp(at, times, unwrapped), period, low=low)

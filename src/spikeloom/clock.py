@@ -27,7 +27,7 @@ from spikeloom.objects import Foreign, measured, missing, plain, scaled
 from spikeloom.shapes import Array
 
 PLAIN = {int, float, np.float64, np.float32, np.int64, np.int32}
-"""Types of list entries that need no closer look."""
+"""Types of numbers. A list of these is converted at once, and a list with other entries one by one."""
 
 BOUNDS = (("start", "end"), ("start_time", "stop_time"), ("start", "stop"), ("start_time", "end_time"))
 """Names under which tables hold the two ends of intervals."""
@@ -37,7 +37,7 @@ def seconds(times: Foreign, *, what: str, error: type[SpikeloomError] = DataErro
     """Convert times to seconds, in an array of the same shape; missing times are NaN.
 
     Args:
-        times: object value that the table at the top of the module lists, or a list of such values.
+        times: Times of any kind in the table at the top of the module, or a list of such values.
         what: Name of the times for messages, such as "Spike times of neuron 3".
         error: Class of the error to raise.
 
@@ -162,7 +162,7 @@ def dated(value: Foreign) -> bool:
     if kind != "O":
         return bool(kind == "M")
     first = next((each for each in value if not missing(each)), None)
-    contains_itself = first is value  # an object of another library that yields itself would recur for ever
+    contains_itself = first is value  # some objects of other libraries yield themselves: avoid an endless recursion
     return first is not None and not contains_itself and dated(first)
 
 
@@ -206,24 +206,26 @@ def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np
 
 
 def _refusal(what: str, came: str, error: type[SpikeloomError]) -> SpikeloomError:
-    convert = "Convert text with np.asarray(times, float)." if came.startswith("text") else "Write, e.g., [0.1, 1.5]."
-    return error(f"{what} must be numbers of seconds.", f"They are {came}.", convert)
+    """Return the error for values that are no times; `came` says what they are."""
+    remedy = "Convert text with np.asarray(times, float)." if came.startswith("text") else "Write, e.g., [0.1, 1.5]."
+    return error(f"{what} must be numbers of seconds.", f"They are {came}.", remedy)
 
 
 def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
+    """Convert NumPy's dates and differences of dates to seconds, as exactly as float64 can."""
     unit, step = np.datetime_data(np.dtype(array.dtype.str))
     if unit in ("generic", "Y", "M") and (unit == "generic" or array.dtype.kind == "m"):
         raise error(
             f"{what} must have a unit of time.", f"They are {array.dtype}.", "Give them as timedelta64[ms] or similar."
         )
-    ticks = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}.get(unit)
-    if ticks is None:  # minutes to weeks, and dates by day, month or year
+    per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}.get(unit)
+    if per_second is None:  # minutes to weeks, and dates by day, month or year
         array = array.astype(f"{array.dtype.kind}8[s]")
         step = 1
-        ticks = 1
-    # in two parts, because a float64 cannot resolve nanoseconds at 1.7e18 ns
-    integral, rest = np.divmod(array.astype(np.int64), max(ticks // step, 1))
-    return np.where(np.isnat(array), np.nan, integral + rest * step / ticks)
+        per_second = 1
+    # whole seconds and the rest apart, because a float64 cannot resolve nanoseconds at 1.7e18 ns
+    whole_seconds, rest = np.divmod(array.astype(np.int64), max(per_second // step, 1))
+    return np.where(np.isnat(array), np.nan, whole_seconds + rest * step / per_second)
 
 
 def _single(value: object, what: str, error: type[SpikeloomError]) -> object:
@@ -243,6 +245,7 @@ def _single(value: object, what: str, error: type[SpikeloomError]) -> object:
 
 
 def _stacked(parts: list[object], what: str) -> NDArray[np.float64]:
+    """Return converted entries as one array. Raise a ShapeError if they are lists of different length."""
     arrays = [np.asarray(part, np.float64) for part in parts]
     if len({array.shape for array in arrays}) > 1:
         if all(array.size == 1 for array in arrays):

@@ -27,7 +27,11 @@ from spikeloom.simulate.reaching_task import reaching
 from spikeloom.trials import Trials
 
 TRIALS = 1500
+"""Number of simulated trials."""
+
 NEURONS = 64
+"""Number of simulated neurons."""
+
 RECIPE = "ldns-demo"
 """Recipe of the model that is conditioned on the hand velocity."""
 
@@ -88,10 +92,10 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
         f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} "
         f"--drawn {folder / 'circle.h5'} --seed {seed} --out {folder}"
     )
-    judged = evaluate(unseen, generated, reference=seen, seed=seed, cost=cost(model))
-    drawn = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
-    judged.with_figures(drawn, *traversals).save(folder)
-    say(judged.summary)
+    report = evaluate(unseen, generated, reference=seen, seed=seed, cost=cost(model))
+    circle_figure = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
+    report.with_figures(circle_figure, *traversals).save(folder)
+    say(report.summary)
     return folder / "report.html"
 
 
@@ -139,19 +143,19 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     out = folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
     speed = np.exp(-0.5 * ((time - PEAK_TIME) / PEAK_WIDTH) ** 2)
-    covered = cumulative_trapezoid(speed, time, initial=0)
-    turn = 2 * np.pi * covered / covered[-1]
-    speed *= 2 * np.pi * RADIUS / covered[-1]
-    velocity = speed[:, None] * np.stack([-np.sin(turn), np.cos(turn)], 1)
+    distance = cumulative_trapezoid(speed, time, initial=0)
+    angle = 2 * np.pi * distance / distance[-1]  # on the circle, radians
+    speed *= 2 * np.pi * RADIUS / distance[-1]  # so that the whole path is one circumference
+    velocity = speed[:, None] * np.stack([-np.sin(angle), np.cos(angle)], 1)
     rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
     atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())
     options = f"--condition {SERIES}={path} --guidance {STRENGTH:g}"
     say(f"$ spikeloom sample {run} --trials 50 {options} --seed {seed} --out {out}")
     centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)
     velocities = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
-    drawn = model.sample(50, n_bins=len(velocities), condition={SERIES: velocities}, guidance=STRENGTH, seed=seed)
-    drawn.save(out)
-    return drawn
+    generated = model.sample(50, n_bins=len(velocities), condition={SERIES: velocities}, guidance=STRENGTH, seed=seed)
+    generated.save(out)
+    return generated
 
 
 def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     import torch
 
 MANIFEST = "manifest.json"
+"""Name of the file with the hashes of the other files of a folder."""
+
 STALE_AFTER = 3600.0
-"""Seconds after which a `.part` file counts as abandoned; process numbers are not unique on a shared disk."""
+"""Seconds after which a `.part` file counts as abandoned. (Its process may run on another machine, so that is not
+checked.)"""
 
 
 # --- atomic writing ------------------------------------------------------------------------------------------------
@@ -71,7 +75,8 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         FileError: The parent folder is missing or not writable, or the disk is full.
     """
     target = Path(path)
-    part, old = (target.with_name(f".{target.name}.{os.getpid()}.{ending}") for ending in ("part", "old.part"))
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old.part")
     try:
         with _explained(target):
             shutil.rmtree(part, ignore_errors=True)
@@ -163,9 +168,9 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > STALE_AFTER:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
-        trial = folder / f".try.{os.getpid()}"
-        trial.write_bytes(b"spikeloom")
-        trial.unlink()
+        test_file = folder / f".try.{os.getpid()}"
+        test_file.write_bytes(b"spikeloom")
+        test_file.unlink()
     return folder
 
 
@@ -311,5 +316,5 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     if isinstance(value, float):
-        return value if value - value == 0 else None
+        return value if math.isfinite(value) else None
     return value

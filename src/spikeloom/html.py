@@ -1,4 +1,4 @@
-"""HTML as which objects are displayed in a notebook: small tables, and pages in a frame."""
+"""HTML for objects that are displayed in a notebook: small tables, and pages in a frame."""
 
 from collections.abc import Mapping
 from html import escape

@@ -49,8 +49,8 @@ def measured(value: Foreign) -> Measured | None:
         unit = value.dimensionality.string
         return Measured(np.asarray(value.magnitude), unit, _seconds_in(lambda: value.units.rescale("s").magnitude))
     if hasattr(value, "to") and hasattr(value, "magnitude") and hasattr(value, "dimensionality"):  # pint
-        one = _seconds_in(lambda: type(value)(1.0, value.units).to("s").magnitude)
-        return Measured(np.asarray(value.magnitude), str(value.units), one)
+        in_seconds = _seconds_in(lambda: type(value)(1.0, value.units).to("s").magnitude)
+        return Measured(np.asarray(value.magnitude), str(value.units), in_seconds)
     if hasattr(value, "to_value") and hasattr(value, "unit"):  # astropy
         return Measured(np.asarray(value.value), str(value.unit), _seconds_in(lambda: value.unit.to("s")))
     if hasattr(value, "in_unit") and hasattr(value, "dim"):  # Brian, which keeps numbers in base units
@@ -69,10 +69,10 @@ def measured(value: Foreign) -> Measured | None:
     return None
 
 
-def _seconds_in(one: Callable[[], SupportsFloat]) -> float | None:
-    """Return the seconds in one unit, or None if the library refuses to convert it."""
+def _seconds_in(convert: Callable[[], SupportsFloat]) -> float | None:
+    """Return the seconds in one unit, which `convert` computes, or None if its library refuses the conversion."""
     try:
-        return float(one())
+        return float(convert())
     except (ValueError, TypeError):  # what quantities, pint and astropy raise for units of another kind
         return None
 
@@ -131,6 +131,7 @@ def object_array(values: Iterable[object]) -> NDArray[np.object_]:
 
 
 def _unmasked(value: "np.ma.MaskedArray") -> Array:
+    """Return a masked array as a plain one, with NaN, NaT or None for masked entries."""
     data = np.array(value.data)
     mask = np.ma.getmaskarray(value)
     if not mask.any():
@@ -180,18 +181,16 @@ def column(value: Foreign) -> Array:
 def _of_objects(array: Array) -> Array:
     """Convert an object array to text if any entry is text, else to numbers or rows of numbers."""
     entries = [plain(each).tolist() if hasattr(each, "__array__") else each for each in array.ravel()]
-    gone = [missing(each) for each in entries]
-    present = [each for each, none in zip(entries, gone, strict=True) if not none]
+    is_missing = [missing(each) for each in entries]
+    present = [each for each, absent in zip(entries, is_missing, strict=True) if not absent]
     if any(isinstance(each, str | bytes) for each in present):
         text = [each.decode("utf-8") if isinstance(each, bytes) else each for each in entries]
-        filled = ["" if none else str(each) for each, none in zip(text, gone, strict=True)]
+        filled = ["" if absent else str(each) for each, absent in zip(text, is_missing, strict=True)]
         return np.array(filled, str).reshape(array.shape)
     if not all(isinstance(each, int | float | list | np.number) for each in present):
-        strange = next(each for each in present if not isinstance(each, int | float | list | np.number))
-        raise DataError(
-            "A column must hold numbers or text.", f"It holds {type(strange).__name__}, {strange!r:.60}.", ""
-        )
-    filled_numbers = [np.nan if none else each for each, none in zip(entries, gone, strict=True)]
+        wrong = next(each for each in present if not isinstance(each, int | float | list | np.number))
+        raise DataError("A column must hold numbers or text.", f"It holds {type(wrong).__name__}, {wrong!r:.60}.", "")
+    filled_numbers = [np.nan if absent else each for each, absent in zip(entries, is_missing, strict=True)]
     try:
         out = np.asarray(filled_numbers)
     except ValueError as error:

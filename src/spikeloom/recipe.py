@@ -284,19 +284,20 @@ NESTED = {
 """Maps the old names of observation models to the text that replaces them."""
 
 
-def _refuse_nesting(value: object) -> None:
-    """Raise a SettingError for an observation model that is named in the old way."""
-    where = "observation"
-    value = {"name": value} if isinstance(value, str) and value != NONE else value
-    if not isinstance(value, Mapping):
+def _refuse_nesting(observation: object) -> None:
+    """Raise a SettingError for a setting `observation` that is written in the old way, as one class inside another."""
+    if isinstance(observation, str) and observation != NONE:
+        observation = {"name": observation}
+    if not isinstance(observation, Mapping):
         return
-    if "name" in value or "inner" in value:
-        named = next((slots for name, slots in NESTED.items() if name.lower() == str(value.get("name")).lower()), None)
-        words = ", ".join(f"{key} = {value[key]!r}" for key in ("name", "inner") if key in value)
+    if "name" in observation or "inner" in observation:
+        old_name = str(observation.get("name")).lower()
+        new_text = next((text for name, text in NESTED.items() if name.lower() == old_name), NESTED["Poisson"])
+        words = ", ".join(f"{key} = {observation[key]!r}" for key in ("name", "inner") if key in observation)
         raise SettingError(
-            f"{where} has the three settings counts, history and noise.",
+            "observation has the three settings counts, history and noise.",
             f"It had {words}.",
-            f"Write {where} = {named or NESTED['Poisson']}.",
+            f"Write observation = {new_text}.",
         )
 
 
@@ -304,6 +305,11 @@ def _refuse_nesting(value: object) -> None:
 
 
 def _override(table: dict[str, object], change: str) -> None:
+    """Set the key of a change such as "plan.updates=5" in a table of settings; inner tables are copied.
+
+    Raises:
+        SettingError: The change has no key or no `=`, or its value is a list or table that is not TOML.
+    """
     key, equals, text = change.partition("=")
     path = [part.strip() for part in key.split(".")]
     if not equals or not all(path):
@@ -326,12 +332,14 @@ def _override(table: dict[str, object], change: str) -> None:
         inner = table.get(part)
         if isinstance(inner, str):
             inner = {"name": inner}
-        table[part] = inner = dict(inner) if isinstance(inner, Mapping) else {}
-        table = inner
+        inner_table = dict(inner) if isinstance(inner, Mapping) else {}
+        table[part] = inner_table
+        table = inner_table
     if isinstance(table.get(path[-1]), Mapping) and isinstance(value, str) and value != NONE:
         value = {"name": value}
     table[path[-1]] = value
 
 
 def _home() -> Traversable:
+    """Return the folder of the recipes that come with the package."""
     return resources.files("spikeloom") / "recipes"

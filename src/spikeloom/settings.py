@@ -55,9 +55,9 @@ def describe(settings: object) -> dict[str, object]:
     """
     kind = type(settings)
     names = [name for name in _parameters(kind) if name != "n_neurons"]
-    several = any(inspect.isabstract(base) or dataclasses.is_dataclass(base) for base in kind.__mro__[1:])
-    chosen = {"name": kind.__name__} if several else {}
-    return {**chosen, **{name: _plain(getattr(settings, name)) for name in names}}
+    has_siblings = any(inspect.isabstract(base) or dataclasses.is_dataclass(base) for base in kind.__mro__[1:])
+    class_name = {"name": kind.__name__} if has_siblings else {}
+    return {**class_name, **{name: _plain(getattr(settings, name)) for name in names}}
 
 
 def _plain(value: object) -> object:
@@ -91,7 +91,15 @@ def with_words(settings: Mapping[str, object]) -> dict[str, object]:
 def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: object) -> T:
     """Call a class with the arguments in a table.
 
-    `fixed` are arguments that no table may contain. Objects in the table that have such an argument get it, too.
+    Args:
+        kind: The class.
+        table: Arguments by name as plain values; a nested table gives an object.
+        where: Dotted key of the table in the recipe, for messages; empty for the recipe itself.
+        fixed: Further arguments, which no table may contain. Objects in the table that have such an argument get it,
+            too.
+
+    Raises:
+        SettingError: if a key is unknown or missing, or a value is wrong.
     """
     label = f"[{where}]" if where else f"a recipe for {kind.__name__}"
     parameters = {name: spec for name, spec in _parameters(kind).items() if name not in fixed}
@@ -134,7 +142,18 @@ def _parameters(kind: type) -> dict[str, inspect.Parameter]:
 
 
 def value_of(annotation: object, value: object, where: str, default: object, **fixed: object) -> object:
-    """Convert a plain value to the annotated type; `fixed` as in `construct`."""
+    """Convert a plain value of a setting to the annotated type.
+
+    Args:
+        annotation: Annotation of the setting.
+        value: Plain value. A table changes the settings of the default object.
+        where: Dotted key of the setting, for messages.
+        default: Default of the setting.
+        fixed: Further arguments, as in `construct`.
+
+    Raises:
+        SettingError: if the value does not fit.
+    """
     options = _options(annotation)
     if type(None) in options and value in (None, NONE):
         return None
@@ -159,18 +178,18 @@ def merged(default: Mapping[str, object], value: Mapping[str, object]) -> dict[s
     """Merge changes into settings, table by table. If the changes name another class, its defaults apply."""
     if value.get("name", default.get("name")) != default.get("name"):
         return dict(value)
-    return {
-        **default,
-        **{
-            key: merged(before, item)
-            if isinstance(item, Mapping) and isinstance(before := default.get(key), Mapping)
-            else item
-            for key, item in value.items()
-        },
-    }
+    result = dict(default)
+    for key, item in value.items():
+        before = default.get(key)
+        if isinstance(item, Mapping) and isinstance(before, Mapping):
+            result[key] = merged(before, item)
+        else:
+            result[key] = item
+    return result
 
 
 def _validated(annotation: Any, value: object, where: str) -> object:  # no type stands for all annotations
+    """Return a plain value if it fits the annotation. Raise a SettingError if it does not."""
     try:
         return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)  # strict: "5" is not 5
     except ValidationError as error:
@@ -197,6 +216,7 @@ def setting_error(error: ValidationError, label: str) -> SettingError:
 
 
 def _options(annotation: object) -> tuple[object, ...]:
+    """Return the types that an annotation permits: the members of a union, without `Annotated`."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _options(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
@@ -205,6 +225,7 @@ def _options(annotation: object) -> tuple[object, ...]:
 
 
 def _has_settings(kind: type) -> bool:
+    """Return whether objects of a class are written as tables of settings, as those of spikeloom are."""
     return kind.__module__.startswith("spikeloom.")
 
 
@@ -230,6 +251,7 @@ def named(base: type[T], name: object, where: str) -> type[T]:
 
 
 def _below(base: type[T]) -> list[type[T]]:
+    """Return all subclasses of a class, also indirect ones."""
     below: list[type[T]] = base.__subclasses__()
     return below + [kind for child in below for kind in _below(child)]
 

@@ -26,10 +26,10 @@ TrialRates = Float[np.ndarray, "trial time neuron"]
 """Expected spikes in each bin, > 0, spikes/bin. Divide by the bin width for spikes/s."""
 
 TrialLatents = Float[np.ndarray, "trial time latent"]
-"""One vector per bin, standardised over the training trials."""
+"""Latents: one vector per bin, standardised over the training trials."""
 
 TrialCodes = Float[np.ndarray, "trial code"]
-"""One vector per trial."""
+"""Codes: one vector per trial."""
 
 TrialMask = Bool[np.ndarray, "trial time"]
 """True for valid bins; bins beyond a trial's length are padding."""

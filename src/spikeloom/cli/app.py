@@ -56,8 +56,9 @@ app.command("demo", epilog=judge.DEMO)(judge.demo)
 app.command("studio", epilog=studio.STUDIO)(studio.studio)
 
 
-def _version(wanted: bool | None) -> None:
-    if wanted:
+def _version(requested: bool | None) -> None:
+    """Show the version and end the program, if the option `--version` was used."""
+    if requested:
         from spikeloom import __version__
 
         typer.echo(f"spikeloom {__version__}")
@@ -71,7 +72,7 @@ def _options(
         typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
     ] = None,
 ) -> None:
-    pass
+    """Define the options of the program itself, which stand before the name of a command."""
 
 
 RENAMED = {"--watch": "--validation"}
@@ -80,7 +81,7 @@ RENAMED = {"--watch": "--validation"}
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit. By default the arguments are those of the process."""
-    # Idle threads that spin slow small networks down many times on a busy machine.
+    # On a busy machine, idle threads that wait by spinning make small networks several times slower.
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for word in sys.argv[1:] if arguments is None else arguments:
@@ -137,5 +138,6 @@ def _warnings_as_notes() -> Iterator[None]:
 
 
 def _give_up(message: str) -> NoReturn:
+    """Print a message and exit with code 2."""
     typer.echo(f"spikeloom: {message}", err=True)
     sys.exit(2)

@@ -38,7 +38,7 @@ def codes(
     from spikeloom.trials import Trials
 
     if len(set(runs)) < len(runs):
-        raise SettingError("Every run must be another one.", f"They are {', '.join(map(str, runs))}.", "")
+        raise SettingError("A run can be named only once.", f"They are {', '.join(map(str, runs))}.", "")
     parts = (Trials.load(reference), Trials.load(data))
     models = {str(run): require_codes(load_model(run)) for run in runs}
     coded = {name: [model.encode(part, progress=False) for part in parts] for name, model in models.items()}
@@ -47,8 +47,10 @@ def codes(
         typer.echo(f"{name:<32s}" + "".join(f"{cell:>8s}" for cell in cells))
     agreement = {}
     for first, second in combinations(coded, 2):
-        pairs = [(np.asarray(a.codes), np.asarray(b.codes)) for a, b in zip(coded[first], coded[second], strict=True)]
-        agreement[f"{first}, {second}"] = canonical_correlations(pairs[0], pairs[1])
+        of_reference, of_data = (
+            (np.asarray(a.codes), np.asarray(b.codes)) for a, b in zip(coded[first], coded[second], strict=True)
+        )
+        agreement[f"{first}, {second}"] = canonical_correlations(of_reference, of_data)
     if agreement:
         typer.echo("\ncanonical correlations: " + ", ".join(AGREEMENT[1:]))
     for name, values in agreement.items():

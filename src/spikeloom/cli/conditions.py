@@ -139,7 +139,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
 
 
 def _check_rows(path: Path, table: np.ndarray) -> None:
-    """Raise a ConditionError unless there are two rows of finite numbers, at rising times."""
+    """Raise a ConditionError unless there are at least two rows of finite numbers, at increasing times."""
     if len(table) < 2:
         raise ConditionError("A path must have at least two points.", f"{path} has {len(table)}.", "Add its end point.")
     finite = np.isfinite(table).all(1)
@@ -149,10 +149,10 @@ def _check_rows(path: Path, table: np.ndarray) -> None:
             f"Row {int(np.flatnonzero(~finite)[0]) + 1} of {path} has NaN or infinity.",
             "Remove such rows; the path is interpolated between the others.",
         )
-    rising = np.diff(table[:, 0]) > 0
-    if not rising.all():
+    increasing = np.diff(table[:, 0]) > 0
+    if not increasing.all():
         raise ConditionError(
             "The times of a path must increase.",
-            f"Row {int(np.flatnonzero(~rising)[0]) + 2} of {path} is not later than the one before.",
+            f"Row {int(np.flatnonzero(~increasing)[0]) + 2} of {path} is not later than the one before.",
             "Sort the rows by time and remove duplicates.",
         )

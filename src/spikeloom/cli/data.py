@@ -68,19 +68,19 @@ def reaching(
     from spikeloom.simulate.reaching_task import reaching as simulate
 
     cells = HELD_OUT if held_out is None else [read_target(words) for words in held_out if words != "none"]
-    made = simulate(trials, n_neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
+    simulated = simulate(trials, n_neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
     if held_out_to is None:
-        write_trials(made, out)
+        write_trials(simulated, out)
         return
-    kept = made.conditions["held_out"] == 0
+    kept = simulated.conditions["held_out"] == 0
     if kept.all() or not kept.any():
         raise DataError(
             "Two files need both held-out and other trials.",
             f"{int(trials - kept.sum())} of {trials} are held out.",
             "Hold out at least one target, or remove --held-out-to.",
         )
-    write_trials(made.select(kept), out)
-    write_trials(made.select(kept == 0), held_out_to)
+    write_trials(simulated.select(kept), out)
+    write_trials(simulated.select(kept == 0), held_out_to)
 
 
 CONTROLLER = "Example: spikeloom simulate controller --seed 0 --out controller.safetensors"
@@ -225,7 +225,7 @@ def bin_recording(
 
 
 def _busy_neurons(binned: "Trials", min_rate: float) -> "Trials":
-    """Return trials without the neurons that fire less, and print their number."""
+    """Return trials without the neurons that fire less than `min_rate` spikes/s, and print the number of these."""
     rates = binned.mean_rates_hz()
     busy = rates >= min_rate
     if not busy.any():
@@ -236,9 +236,9 @@ def _busy_neurons(binned: "Trials", min_rate: float) -> "Trials":
         )
     if busy.all():
         return binned
-    quiet = binned.n_neurons - busy.sum()
+    n_removed = binned.n_neurons - busy.sum()
     typer.echo(
-        f"note: removed {quiet} of {binned.n_neurons} neurons that fire less than {min_rate:g} spikes/s.", err=True
+        f"note: removed {n_removed} of {binned.n_neurons} neurons that fire less than {min_rate:g} spikes/s.", err=True
     )
     return binned.select_neurons(busy)
 

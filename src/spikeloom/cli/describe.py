@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from spikeloom.trials import Trials
 
 QUIET_HZ = 0.1
-"""Mean rate, spikes/s, below which a neuron causes a warning: most of its statistics cannot be estimated."""
+"""Mean rate, spikes/s, below which a neuron causes a warning, because most of its statistics cannot be estimated."""
 
 CROWDED = 50
-"""Number of spikes in one bin that causes a warning: such values are probably no counts."""
+"""Smallest number of spikes in one bin that causes a warning, because such values are probably no counts."""
 
 FEW_TRIALS = 50
 """Number of trials below which a warning is printed."""
@@ -53,6 +53,7 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
 
 def _recording(recording: "Recording") -> list[str]:
+    """Return the lines about a recording."""
     observed = float(np.diff(recording.intervals, axis=1).sum())
     hz = recording.mean_rates_hz()
     binned = recording.binned
@@ -70,13 +71,14 @@ def _recording(recording: "Recording") -> list[str]:
     for name, series in recording.behavior.items():
         lines.append(f"behavior      {name}: {_series(series)}")
     if not hz.size:
-        likely = [name for name, series in recording.behavior.items() if series.countlike]
-        lines.append(f"beware        {_without_units(likely)}")
+        candidates = [name for name, series in recording.behavior.items() if series.countlike]
+        lines.append(f"beware        {_without_units(candidates)}")
     lines += [f"beware        {text}" for text in _recording_warnings(recording) if text]
     return lines + _warnings(hz, recording.n_trials if recording.n_trials or not hz.size else None, largest=0)
 
 
 def _recording_warnings(recording: "Recording") -> list[str]:
+    """Return warnings about units and tables of a recording; empty texts stand for none."""
     from spikeloom.data.notes import repeated_ids, short_units
 
     warnings = [repeated_ids(recording.neuron_table)]
@@ -129,15 +131,16 @@ def _series(series: "Series | StoredSeries") -> str:
     return f"{series.n_dims} dim, {series.unit or 'no unit'}, {series.n_samples} samples{times}{gaps}"
 
 
-def _without_units(likely: list[str]) -> str:
-    if likely:
-        return (
-            f"there are no spike times: if a series holds spike counts, choose it with --counts ({', '.join(likely)})"
-        )
+def _without_units(candidates: list[str]) -> str:
+    """Return a warning about a recording without spike times, with the series that could hold counts."""
+    if candidates:
+        listed = ", ".join(candidates)
+        return f"there are no spike times: if a series holds spike counts, choose it with --counts ({listed})"
     return "there are no spike times and no series that could hold spike counts: nothing can be binned"
 
 
 def _trials(trials: "Trials") -> list[str]:
+    """Return the lines about trials."""
     shortest, longest = (int(trials.lengths.min()), int(trials.lengths.max())) if len(trials) else (0, 0)
     hz = trials.mean_rates_hz() if trials.n_valid_bins else np.zeros(0)
     largest = int(trials.counts.max()) if trials.counts.size else 0
@@ -167,6 +170,7 @@ def _trials(trials: "Trials") -> list[str]:
 
 
 def _model(folder: Path) -> list[str]:
+    """Return the lines about a trained model."""
     from spikeloom.recipe import load_model, model_folder
 
     model = load_model(folder)
@@ -186,6 +190,7 @@ def _model(folder: Path) -> list[str]:
 
 
 def _rates_line(hz: NDArray[np.float64]) -> str:
+    """Return the line about the mean rates of neurons, spikes/s."""
     hz = hz[np.isfinite(hz)]
     if not hz.size:
         return "rates         none"
@@ -194,6 +199,7 @@ def _rates_line(hz: NDArray[np.float64]) -> str:
 
 
 def _table(title: str, more: str, table: "Mapping[str, Array]") -> list[str]:
+    """Return the lines about a table: its title with more text, and a line per column."""
     if not table and not more:
         return []
     return [
@@ -222,6 +228,13 @@ def _values(column: Numbers) -> str:
 
 
 def _warnings(hz: NDArray[np.float64], trials: int | None, *, largest: int) -> list[str]:
+    """Return the lines with warnings.
+
+    Args:
+        hz: Mean rate of each neuron, spikes/s.
+        trials: Number of trials; None gives no warning about it.
+        largest: Largest count of a bin.
+    """
     texts = []
     silent = int((hz == 0).sum())
     quiet = int(((hz > 0) & (hz < QUIET_HZ)).sum())

@@ -93,7 +93,7 @@ def evaluate(
     fakes = _load_named(fake)
     by_hand = _load_named(drawn or [])
     output_folder(out, *REPORT, overwrite=overwrite)
-    simple = None if model is None else _latent_baselines(model, recorded, seen, seed)
+    baselines = None if model is None else _latent_baselines(model, recorded, seen, seed)
     report = judge(
         recorded,
         next(iter(fakes.values())) if len(fakes) == 1 else fakes,
@@ -102,12 +102,12 @@ def evaluate(
         every=every,
         conditioned_on=_names(conditioned_on),
         seed=seed,
-        baselines=simple,
+        baselines=baselines,
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
         cost=None if model is None else _cost(model, recorded),
     )
-    more = [drawn_figure(recorded, path, reference=seen, name=name, seed=seed) for name, path in by_hand.items()]
-    report = report.with_figures(*more)
+    figures = [drawn_figure(recorded, trials, reference=seen, name=name, seed=seed) for name, trials in by_hand.items()]
+    report = report.with_figures(*figures)
     report.save(out)
     _show(report.table())
     typer.echo(report.summary)
@@ -158,18 +158,18 @@ def compare(
     contenders = _contenders(models)
     changes = _changes(change or [], contenders)
     output_folder(out, *COMPARISON, overwrite=overwrite)
-    simple: dict[str, Trials] = {}
+    baselines: dict[str, Trials] = {}
     sets = {}
     costs = {}
     seeds = range(seed, seed + samples)
     for name, paths in contenders.items():
-        changed = changes[name]
-        draw = partial(_generated, changes=changed, real=recorded, seeds=seeds, unconditional=unconditional)
+        of_model = changes[name]
+        draw = partial(_generated, changes=of_model, real=recorded, seeds=seeds, unconditional=unconditional)
         sets[name] = {str(path): draw(path) for path in paths}
-        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, changed)
+        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, of_model)
         if seen is not None and paths[0].suffix != ".h5":
-            of_model = _latent_baselines(paths[0], recorded, seen, seed, changed)
-            simple |= {f"{baseline} of {name}": trials for baseline, trials in of_model.items()}
+            simple = _latent_baselines(paths[0], recorded, seen, seed, of_model)
+            baselines |= {f"{baseline} of {name}": trials for baseline, trials in simple.items()}
     comparison = judge(
         sets,
         recorded,
@@ -177,7 +177,7 @@ def compare(
         condition=_names(condition),
         every=every,
         seed=seed,
-        baselines=simple,
+        baselines=baselines,
         costs=costs,
     )
     comparison.save(out)
@@ -205,7 +205,7 @@ def demo(
 
 
 def _names(words: list[str] | None) -> list[str] | None:
-    """Return names of conditions from repeated options and from lists with commas."""
+    """Return names of conditions from repeated options and from lists with commas; None without names."""
     names = [name for word in words or [] for name in word.split(",") if name]
     return names or None
 
@@ -214,8 +214,8 @@ def _contenders(words: list[str]) -> dict[str, list[Path]]:
     """Return the runs or files of each model by name, from PATH or NAME=PATH,PATH. A word that exists is a path."""
     contenders: dict[str, list[Path]] = {}
     for word in words:
-        name, named, paths = word.partition("=")
-        if not named or Path(word).exists():
+        name, equals, paths = word.partition("=")
+        if not equals or Path(word).exists():
             name = _name(Path(word))
             paths = word
         runs = [Path(paths)] if paths and Path(paths).exists() else [Path(path) for path in paths.split(",") if path]
@@ -233,14 +233,14 @@ def _changes(words: list[str], contenders: dict[str, list[Path]]) -> dict[str, l
     """Return the changed settings of each model by name, from NAME:key=value."""
     changes: dict[str, list[str]] = {name: [] for name in contenders}
     for word in words:
-        name, _, what = word.partition(":")
-        if name not in changes or "=" not in what:
+        name, _, change = word.partition(":")
+        if name not in changes or "=" not in change:
             raise SettingError(
                 "--set must be NAME:key=value, with the name of a compared model.",
                 f"It was {word!r}; the models are {', '.join(changes)}.",
                 f"Write --set {next(iter(changes))}:start=posterior.",
             )
-        changes[name].append(what)
+        changes[name].append(change)
     return changes
 
 
@@ -296,19 +296,20 @@ def _latent_baselines(
 
 
 def _collect_garbage_rarely() -> None:
-    """Search for reference cycles less often in this process, because drawing a report creates 10^6 small objects.
+    """Set Python's garbage collector to search for reference cycles less often in this process.
 
-    A report of 728 trials takes a tenth less time; memory stays bounded, because the search is still made.
+    Drawing a report creates a million small objects. With fewer searches a report of 728 trials takes a tenth less
+    time. Memory stays bounded, because the search is still made.
     """
     gc.set_threshold(100_000, 50, 50)
 
 
 def _load_named(paths: list[Path]) -> "dict[str, Trials]":
+    """Load trials files by name: the name of the file, or its path if several files have the same name."""
     from spikeloom.trials import Trials
 
-    return {
-        (path.stem if len({p.stem for p in paths}) == len(paths) else str(path)): Trials.load(path) for path in paths
-    }
+    different = len({path.stem for path in paths}) == len(paths)
+    return {(path.stem if different else str(path)): Trials.load(path) for path in paths}
 
 
 def _name(run: Path) -> str:
@@ -319,6 +320,7 @@ def _name(run: Path) -> str:
 
 
 def _show(table: object) -> None:
+    """Print a table; outside of a terminal, with lines of up to 160 characters."""
     from rich.console import Console
 
     console = Console()

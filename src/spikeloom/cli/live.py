@@ -108,7 +108,7 @@ def _serve_until_stopped(
 
 
 def _initial(words: list[str], model: "Model") -> "dict[str, ArrayLike | None]":
-    """Return name -> first value of every condition of the model; None without a value."""
+    """Return name -> first value of every condition of the model; None for a value that samples will bring."""
     from spikeloom.cli.conditions import read_value
 
     named = {one.name: one for one in model.facts.conditions.each}

@@ -57,8 +57,8 @@ def describe_matrices(path: Path) -> str:
     width = max((len(each.name) for each in variables), default=0) + 2
     lines = [f"matrices      {path.name}, {len(variables)} variables"]
     for each in variables:
-        could = f": could be {each.role}" if each.role else ""
-        lines.append(f"  {each.name:<{width}}{each.what}{could}")
+        role = f": could be {each.role}" if each.role else ""
+        lines.append(f"  {each.name:<{width}}{each.what}{role}")
     options = {
         "counts": '--axes "neuron trial time" --bin-width 0.01',
         "cells of counts": '--axes "time neuron" --bin-width 0.01',

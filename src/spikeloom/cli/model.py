@@ -165,15 +165,15 @@ def sample(
 
     model = load_model(run, change or ()).to("cuda" if torch.cuda.is_available() else "cpu")
     output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
-    chosen = None
+    chosen_sampler = None
     if sampler is not None:
         from spikeloom.diffusion.sampler import Sampler
 
-        chosen = choose(Sampler, sampler)
+        chosen_sampler = choose(Sampler, sampler)
     if stream:
         size = bins or model.facts.longest
         values = requested_conditions(condition, model, (trials or 0) * size, unconditional=unconditional)
-        pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen)
+        pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen_sampler)
         _write_stream(pieces, trials, size, like, out)
         return
     values = requested_conditions(condition, model, bins, unconditional=unconditional)
@@ -215,7 +215,7 @@ def sample(
         condition=values,
         guidance=guidance,
         seed=seed,
-        sampler=chosen,
+        sampler=chosen_sampler,
         max_batch=max_batch,
     )
     (fake.save if out.suffix == ".h5" else fake.to_nwb)(out, overwrite=True)
@@ -225,7 +225,15 @@ def sample(
 def _write_stream(
     stream: "Callable[..., Iterator[Trials]]", trials: int | None, size: int, like: Path | None, out: Path
 ) -> None:
-    """Write consecutive pieces of one long trial, one at a time."""
+    """Write consecutive pieces of one long trial, one at a time.
+
+    Args:
+        stream: Function that generates the pieces, `Model.stream` with most of its arguments.
+        trials: Number of pieces.
+        size: Bins of a piece.
+        like: Trials file of `--like`, which streams do not use.
+        out: File to write.
+    """
     if trials is None or like is not None or out.suffix != ".h5":
         raise SettingError(
             "--stream needs --trials (number of pieces), --bins (of each piece) and an .h5 file.",

@@ -49,8 +49,8 @@ def output_file(
     if path.is_dir():
         raise FileError("The output must be a file.", f"{path} is a folder.", "Choose another name.")
     output_folder(path.parent)
-    for read in inputs:
-        if read is not None and is_same_file(path, read):
+    for input_path in inputs:
+        if input_path is not None and is_same_file(path, input_path):
             raise FileError(
                 f"{path} is an input of this command, and writing would replace it.", "", "Choose another --out."
             )
@@ -81,14 +81,14 @@ def output_folder(path: Path, *names: str, overwrite: bool = False) -> Path:
     Raises:
         FileError: The path is a file, nothing can be written there, or a file would be replaced.
     """
-    existing = next((each for each in (path, *path.absolute().parents) if each.exists()), path)
-    if not existing.is_dir():
-        raise FileError("The output must lie in a folder.", f"{existing} is a file.", "Choose another folder.")
-    ensure_folder(existing)
-    taken = [name for name in names if (path / name).exists()]
-    if taken and not overwrite and written_source(path / names[0]) is None:
+    nearest = next((each for each in (path, *path.absolute().parents) if each.exists()), path)  # that exists already
+    if not nearest.is_dir():
+        raise FileError("The output must lie in a folder.", f"{nearest} is a file.", "Choose another folder.")
+    ensure_folder(nearest)
+    existing = [name for name in names if (path / name).exists()]
+    if existing and not overwrite and written_source(path / names[0]) is None:
         raise FileError(
-            f"{path / taken[0]} exists, and spikeloom did not write it.",
+            f"{path / existing[0]} exists, and spikeloom did not write it.",
             "",
             "Choose another --out, or add --overwrite.",
         )

@@ -53,6 +53,7 @@ def speech(
 
 
 def _write(parts: "tuple[Trials, ...]", out: tuple[Path, ...]) -> None:
+    """Write each part to its file, and print a summary of it."""
     from spikeloom.files import ensure_folder
 
     for trials, path in zip(parts, out, strict=True):

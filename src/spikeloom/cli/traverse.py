@@ -32,13 +32,13 @@ def traverse(
     trials: Annotated[int, typer.Option(min=1, help="Number of trials to traverse, from the first one.")] = 50,
     keep: Annotated[
         list[str] | None,
-        typer.Option(help="Variable to keep constant. Repeatable. Default: all scalar conditions."),
+        typer.Option(help="Variable to keep constant. Repeatable. Default: all conditions of real numbers."),
     ] = None,
     how: Annotated[
         Literal["curved", "joint", "encode", "decode"],
         typer.Option(
-            help="Path in code space: a curve that follows the variable (curved), or a straight line from a joint, "
-            "encoding or decoding fit."
+            help="Path in code space: a curve that follows the variable (curved), a straight line along which other "
+            "variables do not change (joint), or a straight line along the direction of encoding or decoding."
         ),
     ] = "curved",
     reference: Annotated[

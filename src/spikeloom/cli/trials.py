@@ -142,20 +142,19 @@ def select(
     from spikeloom.trials import Trials
     from spikeloom.trials.choose import rows_of_units, rows_where, trials_where
 
-    chosen = Trials.load(trials)
-    before = chosen.n_neurons
+    selected = Trials.load(trials)
     if where:
-        chosen = chosen.select(trials_where(chosen, where))
+        selected = selected.select(trials_where(selected, where))
     if every:
-        chosen = chosen.cut(every)
-    kept = rows_where(chosen.neuron_table, keep or (), chosen.n_neurons)
+        selected = selected.cut(every)
+    kept = rows_where(selected.neuron_table, keep or (), selected.n_neurons)
     if units:
-        kept = kept & rows_of_units(chosen.neuron_table, units, chosen.n_neurons)
-    kept = kept & (chosen.mean_rates_hz() >= min_rate)
+        kept = kept & rows_of_units(selected.neuron_table, units, selected.n_neurons)
+    kept = kept & (selected.mean_rates_hz() >= min_rate)
     if not kept.any():
         raise SettingError(
             "At least one neuron must remain.",
-            f"None of {before} neurons satisfies all of --keep, --units and --min-rate.",
+            f"None of {selected.n_neurons} neurons satisfies all of --keep, --units and --min-rate.",
             "Loosen one of them.",
         )
-    write_trials(chosen.select_neurons(kept), out)
+    write_trials(selected.select_neurons(kept), out)

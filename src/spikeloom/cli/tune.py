@@ -114,20 +114,22 @@ def _show(search: "Search", attempts: "list[Attempt]") -> None:
     from spikeloom.tuning.search import ranked
 
     table = Table(title=f"Best by {search.aim}", title_justify="left", pad_edge=False)
-    more = list(attempts[0].more)
-    for name in ("number", *more, "score", "seconds", *search.space.vary):
+    more_columns = list(attempts[0].more)
+    for name in ("number", *more_columns, "score", "seconds", *search.space.vary):
         table.add_column(name, justify="right")
-    for one in ranked(attempts)[:SHOWN]:
-        values = [_short(one.settings[key]) for key in search.space.vary]
-        row = [str(one.number), *map(str, one.more.values()), _short(one.score), f"{one.seconds:.0f}", *values]
-        table.add_row(*row)
+    for attempt in ranked(attempts)[:SHOWN]:
+        values = [_short(attempt.settings[key]) for key in search.space.vary]
+        more = map(str, attempt.more.values())
+        table.add_row(str(attempt.number), *more, _short(attempt.score), f"{attempt.seconds:.0f}", *values)
     console = Console()
     console.print(table) if console.is_terminal else Console(width=160).print(table)
-    count = {state: sum(one.state == state for one in attempts) for state in ("complete", "pruned", "failed")}
-    typer.echo(", ".join(f"{number} {state}" for state, number in count.items()) + f": {search.out / 'trials.csv'}")
+    states = ("complete", "pruned", "failed")
+    numbers = [f"{sum(attempt.state == state for attempt in attempts)} {state}" for state in states]
+    typer.echo(f"{', '.join(numbers)}: {search.out / 'trials.csv'}")
     typer.echo(f"{search.out / 'model'}: the best model")
     typer.echo(f"{search.out / 'best.toml'}: its settings, a recipe")
 
 
 def _short(value: object) -> str:
+    """Return a value as text, numbers with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -80,11 +80,12 @@ class Student(nn.Module):
             condition: Condition of each trial.
             mask: Valid bins; None means all.
         """
-        wanted = {*self.visited, self.teacher.steps}
+        compared = {*self.visited, self.teacher.steps}
         points = self.teacher.points(denoiser, lambda: noise, condition=condition, mask=mask)
-        return torch.stack([x for number, x in enumerate(points) if number in wanted], 1)
+        return torch.stack([x for number, x in enumerate(points) if number in compared], 1)
 
     def _clean(self, x: Noisy, at: StepLevel, condition: Condition | None, mask: Mask | None) -> Noisy:
+        """Return the student's estimate of the clean sample at a level, 0 in padding."""
         level = torch.full((len(x),), at.level, dtype=x.dtype, device=x.device)
         return _valid(self.denoiser(x, level, condition, mask), mask)
 
@@ -100,4 +101,5 @@ def check_teacher(teacher: Sampler, steps: int) -> None:
 
 
 def _valid(x: Tensor, mask: Mask | None) -> Tensor:
+    """Return x with 0 in padding."""
     return x if mask is None else x.masked_fill(~mask[..., None], 0)

@@ -11,7 +11,7 @@ from spikeloom.shapes import Array
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Trials of a sample that are generated together. Trial k is the same in every part of a sample.
+    """Trials of a sample that one call generates. Trial k does not depend on the other trials of the call.
 
     Args:
         numbers: Numbers of the trials in the sample (trial,).

@@ -23,16 +23,16 @@ from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
 
 SEED = int(generator(0, Purpose.CALIBRATE, 4).integers(2**31))
-"""Random seed of the teacher's samples, unlikely to be used by callers."""
+"""Random seed of the teacher's samples. It is a large number, which users are unlikely to choose for their own."""
 
 AT_ONCE = 64
-"""Samples of the teacher that are drawn together."""
+"""Number of samples of the teacher that are drawn together."""
 
 PARTS = 10
-"""Parts in which the teacher's samples are drawn, for the progress bar."""
+"""Number of parts in which the teacher's samples are drawn. The progress bar advances after each part."""
 
 VALIDATION = 20
-"""One out of this number of samples validates the student."""
+"""One out of this number of samples is used for validation of the student, and not for its training."""
 
 
 def student_stages(
@@ -80,10 +80,10 @@ def student_stages(
 
 
 def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
-    """Return the squared error of the student's samples, the mean over its levels, summed over the valid entries.
+    """Return the squared error of the student's samples against the teacher's, summed over valid entries.
 
-    The error of the last level, the result, is a part of its own. There are no random numbers: the noise of each sample
-    is the one from which the teacher started.
+    The error is averaged over the student's levels; that of the last level, the result, is also returned as the part
+    "result". The loss draws no random numbers, because the student starts from the noise of the teacher.
     """
     mask = batch["mask"]
     expected = batch["points"]
