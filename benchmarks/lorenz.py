@@ -6,8 +6,8 @@
     python benchmarks/lorenz.py runs/lorenz --train train.h5 --test test.h5
 
 Prints R2 of inferred against true rates on test trials, Pearson r of generated against recorded statistics (the LDNS
-paper's measures for this system: 0.9969 mean ISI, 0.9988 correlations), and the same in each sixteenth of samples that
-are 16 times as long as the training trials.
+paper's measures for this system: 0.9969 mean ISI, 0.9988 correlations), the same for simple models of the latents, and
+in each sixteenth of samples that are 16 times as long as the training trials.
 """
 
 import argparse
@@ -47,6 +47,8 @@ def main() -> None:
     print("real half against real half:", statistics(test.select(slice(half)), test.select(slice(half, None))))
     print("generated against test:     ", statistics(test, model.sample(len(test), seed=1)))
     print("generated against training: ", statistics(train, model.sample(len(test), seed=1)))
+    for name, trials in model.latent_baselines(train, like=test, seed=1).items():
+        print(f"{name} against test:", statistics(test, trials))
     long = model.sample(words.long, n_bins=16 * train.n_bins, seed=2)
     for part in range(16):
         piece = long.counts[:, part * train.n_bins : (part + 1) * train.n_bins]
