@@ -76,7 +76,7 @@ def against_floor(table: str, metrics: tuple[str, ...]) -> Figure:
         for row, column in enumerate(columns):
             cell = number(rows[metric][column])
             if cell is not None:
-                color = OTHER if heads[column].startswith(("Poisson,", "Gaussian")) else FAKE
+                color = OTHER if heads[column].startswith(("Poisson,", "Gaussian", "linear")) else FAKE
                 axes.errorbar(cell.value, row, xerr=cell.sd, fmt="o", ms=5, color=color, lw=1.2)
         axes.set_title(WORDS[metric], fontsize="medium", loc="left")
         axes.locator_params(axis="x", nbins=4)

@@ -42,7 +42,6 @@ def row_of(metric: Metric, line: dict[str, str], column: str) -> Row:
     return Row(metric, {}, number(column), sd, number("floor"), number("floor_sd"), {}, number(POISSON))
 
 
-
 def with_sd(value: float | None, sd: float | None) -> str:
     """Return "0.783 ± 0.006", or a dash without a value."""
     if value is None:

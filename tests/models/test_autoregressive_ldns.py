@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from spikeloom.models.autoregressive_ldns import AutoregressiveLDNS
-from spikeloom.models.common.latent_dynamics import DynamicsSettings
+from spikeloom.models.common.facts import Facts
+from spikeloom.models.common.latent_dynamics import Dynamics, DynamicsSettings
 from spikeloom.models.common.latent_settings import AutoencoderSettings
 from spikeloom.nn.clock import Clock
 from spikeloom.nn.linear_autoregression import LARGEST_RADIUS, LinearAutoregression
@@ -89,6 +90,21 @@ def test_the_clock_runs_only_with_a_common_time_course():
     assert runs(steady + sign * ramp)  # the mean is the same in all bins, that of each condition is not
     assert runs(steady, "on")
     assert not runs(steady + ramp, "off")
+
+
+@pytest.mark.parametrize(("rule", "sizes", "runs"), [("auto", (2, 0), 1), ("auto", (1, 1), 0), ("on", (0, 2), 1)])
+def test_a_series_stops_the_clock_unless_it_is_set(rule, sizes, runs):
+    """The latents have a common time course, so without a series the clock runs."""
+    trials = toy_trials(60)
+    ramp = torch.linspace(0, 2, trials.n_bins, dtype=torch.float64)[:, None]
+    noise = torch.from_numpy(np.random.Generator(np.random.PCG64(8)).normal(size=(60, trials.n_bins, 5)))
+    data = {"latents": ramp + noise[..., :3], "inputs": noise[..., 3:], "mask": torch.from_numpy(trials.mask)}
+    settings = DynamicsSettings(clock=rule, n_hats=5, n_codes=3, width=16, blocks=1)
+    vector, sequence = sizes
+    facts = Facts.of(trials, ())
+    dynamics = Dynamics(settings, n_latents=3, n_codes=3, facts=facts, vector=vector, sequence=sequence)
+    dynamics.fit(data, settings)
+    assert dynamics.autoregression.clock.running.item() == runs
 
 
 def test_codes_are_white_and_free_of_the_condition():

@@ -15,6 +15,7 @@ The rule "auto" decides by a ratio of variances. For each trial, take the mean o
 not aligned to an event, the average of these means over n trials differs from hat to hat only because n is finite: its
 variance over hats is at most about the variance over trials divided by n. The clock is on if the variance over hats is
 more than `CLEAR` times as large, for a latent or for the product of a latent with a number of the condition.
+Dynamics that are conditioned on a series have no clock under "auto" (`models.common.latent_dynamics`).
 """
 
 from typing import Literal

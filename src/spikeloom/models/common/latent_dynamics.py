@@ -2,6 +2,11 @@
 
 The closed-form parts are `nn.linear_autoregression` and `nn.trial_code`. Codes come from a small flow, a denoiser of
 whitened codes on the diffusion floor.
+
+**Clock and series.** With the clock rule "auto", dynamics with a series among their conditions, such as a hand velocity,
+have no clock, even if trials have a common time course. Under a clock, the code of a trial describes movements of this
+trial that the condition of the present bin does not explain. Codes are drawn without knowledge of the series, so such a
+code hides the response to the series (docs/results/closed-loop.md).
 """
 
 from collections.abc import Mapping
@@ -36,7 +41,7 @@ class DynamicsSettings:
     Args:
         time_constants: Time constants of the means of the past, bins.
         clock: "on" if the effects of conditions and code change in the course of a trial, "off" if they are constant;
-            "auto" decides from the training trials (see `nn.clock`).
+            "auto" decides from the training trials and conditions (see the module and `nn.clock`).
         n_hats: Number of hat functions of the clock.
         n_codes: Numbers in the code of a trial with conditions.
         n_free_codes: Numbers in the code of a trial without conditions.
@@ -79,6 +84,7 @@ class Dynamics(nn.Module):
     ) -> None:
         super().__init__()
         n_inputs = vector + sequence
+        self.has_series = sequence > 0
         clock = Clock(settings.n_hats, longest=facts.longest)
         self.n_codes = min(n_codes, facts.n_trials - 1, clock.n_hats * n_latents)
         self.code = TrialCode(n_latents, self.n_codes, n_inputs=n_inputs, n_hats=clock.n_hats)
@@ -98,7 +104,8 @@ class Dynamics(nn.Module):
         inputs = data["inputs"]
         mask = data["mask"]
         self.usual.copy_(inputs[mask].mean(0))
-        self.autoregression.clock.fit(latents, inputs, mask, settings.clock)
+        rule = "off" if settings.clock == "auto" and self.has_series else settings.clock
+        self.autoregression.clock.fit(latents, inputs, mask, rule)
         self.code.fit(self.autoregression.clock, latents, inputs, mask, ridge=settings.ridge)
         codes = self.codes(data)[:, None].expand(-1, latents.shape[1], -1)
         self.autoregression.fit(latents, torch.cat((inputs, codes), 2), mask, ridge=settings.ridge)
