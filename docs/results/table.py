@@ -65,7 +65,8 @@ def table(reports: dict[str, Path], names: list[str]) -> list[list[str]]:
     for name in names:
         metric = metrics[name]
         cells = [cell(row_of(metric, report[name], "value")) if name in report else "–" for report in lines.values()]
-        cells += [cell(row_of(metric, first[name], baseline)) for baseline in baselines]
+        cells += [cell(row_of(metric, first[name], baseline)) for baseline in baselines if baseline != POISSON]
+        cells.append(with_sd(row_of(metric, first[name], POISSON).value, None))
         floor = row_of(metric, first[name], "value")
         result.append([f"`{name}`", *cells, with_sd(floor.floor, floor.floor_sd)])
     return result

@@ -3,7 +3,7 @@
 The closed-form parts are `nn.linear_autoregression` and `nn.trial_code`. Codes come from a small flow, a denoiser of
 whitened codes on the diffusion floor.
 
-**Clock and series.** With the clock rule "auto", dynamics with a series among their conditions, such as a hand velocity,
+**Clock and series.** With the clock rule "auto", dynamics with a series among their conditions, like a hand velocity,
 have no clock, even if trials have a common time course. Under a clock, the code of a trial describes movements of this
 trial that the condition of the present bin does not explain. Codes are drawn without knowledge of the series, so such a
 code hides the response to the series (docs/results/closed-loop.md).
