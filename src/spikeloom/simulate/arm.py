@@ -1,14 +1,15 @@
 r"""An arm with six muscles and the recurrent network that moves it, in steps of 20 ms.
 
-Two rigid links in a plane, joint angles q, fingertip :math:`p = (l_1 \cos q_1 + l_2 \cos(q_1 + q_2), \ldots)`:
+The arm has two rigid links of lengths l in a plane, with joint angles q of shoulder and elbow. Its fingertip is at
+:math:`p = (l_1 \cos q_1 + l_2 \cos(q_1 + q_2), \; l_1 \sin q_1 + l_2 \sin(q_1 + q_2))`, and it moves by
 
 .. math:: M(q) \ddot q = \tau + \kappa(q, \dot q) - B \dot q, \qquad \tau = R^\top (f \odot a),
 
 with mass matrix :math:`M_{11} = a_1 + 2 a_2 \cos q_2, M_{12} = a_3 + a_2 \cos q_2, M_{22} = a_3`, Coriolis
-torque :math:`\kappa = a_2 \sin q_2 (\dot q_2 (2 \dot q_1 + \dot q_2), -\dot q_1^2)`, constant moment arms R and
-largest forces f. Muscle activity follows the controller's output with a time constant of 50 ms,
-:math:`\dot a = (u - a) / 50\,ms`. The controller is a gated recurrent unit (GRU), :math:`u = \sigma(W_o h + b_o)`.
-Integration is semi-implicit: the velocity is updated first, then the position.
+torque :math:`\kappa = a_2 \sin q_2 (\dot q_2 (2 \dot q_1 + \dot q_2), -\dot q_1^2)`, damping B, constant moment arms R
+and largest forces f of the muscles. The muscles' activity a follows the output u of the controller with a time constant
+of 50 ms, :math:`\dot a = (u - a) / 50\,ms`. The controller is a gated recurrent network (GRU) with hidden units h and
+:math:`u = \sigma(W_o h + b_o)`. Integration is semi-implicit: the velocity is updated first, then the position.
 
 Each function takes `xp`, the library of its arrays: NumPy for simulation, torch for training (`simulate.controller`).
 Arrays are (trial, ...); lengths are in metres, angles in radians.
@@ -79,7 +80,15 @@ SHAPES = {
 
 
 class State(NamedTuple):
-    """State of arm and controller: hidden units, muscle activity, joint angles, their velocities, last hand."""
+    """State of arm and controller.
+
+    Args:
+        hidden: Hidden units of the controller.
+        activity: Activity of the muscles, 0 to 1.
+        angle: Angles of shoulder and elbow, rad.
+        speed: Angular velocities of the joints, rad/s.
+        felt: Position of the hand one bin earlier, m from the centre of the workspace. The controller receives it.
+    """
 
     hidden: Values
     activity: Values
@@ -89,24 +98,30 @@ class State(NamedTuple):
 
 
 def rest(start: Values, *, xp: ModuleType) -> State:
-    """Return the state of an arm that rests with its hand at `start` (trial, 2), m from the workspace centre."""
+    """Return the state of an arm at rest.
+
+    Args:
+        start: Position of the hand (trial, 2), m from the centre of the workspace.
+        xp: numpy or torch.
+    """
     x = start[:, 0] + WORKSPACE[0]
     y = start[:, 1] + WORKSPACE[1]
     first, second = LINKS
     elbow = xp.arccos((x**2 + y**2 - first**2 - second**2) / (2 * first * second))
     reach = xp.arctan2(second * xp.sin(elbow), first + second * xp.cos(elbow))
     angle = xp.stack([xp.arctan2(y, x) - reach, elbow], -1)
-    none = xp.zeros_like(angle)
-    wide = angle[:, :1] * 0
-    return State(xp.concatenate([wide] * UNITS, -1), xp.concatenate([wide] * MUSCLES, -1), angle, none, start)
+    column = angle[:, :1] * 0
+    silent_units = xp.concatenate([column] * UNITS, -1)
+    silent_muscles = xp.concatenate([column] * MUSCLES, -1)
+    return State(silent_units, silent_muscles, angle, xp.zeros_like(angle), start)
 
 
 def hand(angle: Values, *, xp: ModuleType) -> Values:
-    """Return the position of the fingertip (trial, 2), m from the centre of the workspace."""
-    shoulder = angle[:, 0]
-    both = angle[:, 0] + angle[:, 1]
-    x = LINKS[0] * xp.cos(shoulder) + LINKS[1] * xp.cos(both) - WORKSPACE[0]
-    y = LINKS[0] * xp.sin(shoulder) + LINKS[1] * xp.sin(both) - WORKSPACE[1]
+    """Return the position of the fingertip (trial, 2), m from the centre of the workspace, for these joint angles."""
+    first_link = angle[:, 0]
+    second_link = angle[:, 0] + angle[:, 1]
+    x = LINKS[0] * xp.cos(first_link) + LINKS[1] * xp.cos(second_link) - WORKSPACE[0]
+    y = LINKS[0] * xp.sin(first_link) + LINKS[1] * xp.sin(second_link) - WORKSPACE[1]
     return xp.stack([x, y], -1)
 
 
@@ -123,49 +138,54 @@ def step(
         noise: Standard normal numbers (trial, inputs + units).
         xp: numpy or torch.
     """
-    seen = xp.concatenate([8 * target, go, 8 * state.felt, state.angle - 1.2, 0.1 * state.speed], -1)
-    seen = seen + INPUT_NOISE * noise[:, :INPUTS]
-    hidden = _gated(weights, state.hidden, seen, xp) + HIDDEN_NOISE * noise[:, INPUTS:]
-    wanted = _sigmoid(hidden @ weights["output"] + weights["output_bias"], xp)
-    activity = state.activity + BIN_WIDTH / ACTIVATION * (wanted - state.activity)
+    # The factors and the offset bring all inputs to a similar range.
+    inputs = xp.concatenate([8 * target, go, 8 * state.felt, state.angle - 1.2, 0.1 * state.speed], -1)
+    inputs = inputs + INPUT_NOISE * noise[:, :INPUTS]
+    hidden = _gated(weights, state.hidden, inputs, xp) + HIDDEN_NOISE * noise[:, INPUTS:]
+    output = _sigmoid(hidden @ weights["output"] + weights["output_bias"], xp)
+    activity = state.activity + BIN_WIDTH / ACTIVATION * (output - state.activity)
     speed = state.speed + BIN_WIDTH * _acceleration(state.angle, state.speed, activity, xp)
     return State(hidden, activity, state.angle + BIN_WIDTH * speed, speed, hand(state.angle, xp=xp))
 
 
-def _gated(weights: Mapping[str, Values], hidden: Values, seen: Values, xp: ModuleType) -> Values:
-    """Return the hidden units after one step of the GRU."""
-    outside = seen @ weights["input"] + weights["input_bias"]
-    inside = hidden @ weights["recurrent"] + weights["recurrent_bias"]
-    reset = _sigmoid(outside[:, :UNITS] + inside[:, :UNITS], xp)
-    update = _sigmoid(outside[:, UNITS : 2 * UNITS] + inside[:, UNITS : 2 * UNITS], xp)
-    candidate = xp.tanh(outside[:, 2 * UNITS :] + reset * inside[:, 2 * UNITS :])
+def _gated(weights: Mapping[str, Values], hidden: Values, inputs: Values, xp: ModuleType) -> Values:
+    """Return the hidden units after one step of the GRU, whose gates are in the order reset, update, candidate."""
+    from_inputs = inputs @ weights["input"] + weights["input_bias"]
+    from_hidden = hidden @ weights["recurrent"] + weights["recurrent_bias"]
+    reset = _sigmoid(from_inputs[:, :UNITS] + from_hidden[:, :UNITS], xp)
+    update = _sigmoid(from_inputs[:, UNITS : 2 * UNITS] + from_hidden[:, UNITS : 2 * UNITS], xp)
+    candidate = xp.tanh(from_inputs[:, 2 * UNITS :] + reset * from_hidden[:, 2 * UNITS :])
     return candidate + update * (hidden - candidate)
 
 
 def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType) -> Values:
-    """Return the angular acceleration of the joints, rad/s^2 (trial, 2)."""
-    one = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
-    two = MASS * LINKS[0] * CENTRE_OF_MASS
-    three = INERTIA[1]
+    """Return the angular acceleration of the joints (trial, 2), rad/s^2: solve the equation of motion of the module."""
+    a1 = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
+    a2 = MASS * LINKS[0] * CENTRE_OF_MASS
+    a3 = INERTIA[1]
     cosine = xp.cos(angle[:, 1])
     sine = xp.sin(angle[:, 1])
-    fast = speed[:, 0]
-    slow = speed[:, 1]
-    push = [
+    shoulder = speed[:, 0]
+    elbow = speed[:, 1]
+    torque = [
         sum(
             arms[joint] * force * activity[:, k]
             for k, (arms, force) in enumerate(zip(MOMENT_ARMS, FORCES, strict=True))
         )
         for joint in (0, 1)
     ]
-    push[0] = push[0] + two * sine * slow * (2 * fast + slow) - DAMPING[0][0] * fast - DAMPING[0][1] * slow
-    push[1] = push[1] - two * sine * fast**2 - DAMPING[1][0] * fast - DAMPING[1][1] * slow
-    m11 = one + 2 * two * cosine
-    m12 = three + two * cosine
-    m22 = three
+    # Coriolis torque and damping are added to the torque of the muscles.
+    torque[0] = (
+        torque[0] + a2 * sine * elbow * (2 * shoulder + elbow) - DAMPING[0][0] * shoulder - DAMPING[0][1] * elbow
+    )
+    torque[1] = torque[1] - a2 * sine * shoulder**2 - DAMPING[1][0] * shoulder - DAMPING[1][1] * elbow
+    m11 = a1 + 2 * a2 * cosine
+    m12 = a3 + a2 * cosine
+    m22 = a3
     scale = 1 / (m11 * m22 - m12**2)
-    return xp.stack([scale * (m22 * push[0] - m12 * push[1]), scale * (m11 * push[1] - m12 * push[0])], -1)
+    return xp.stack([scale * (m22 * torque[0] - m12 * torque[1]), scale * (m11 * torque[1] - m12 * torque[0])], -1)
 
 
 def _sigmoid(x: Values, xp: ModuleType) -> Values:
+    """Return the logistic function 1 / (1 + e^-x), computed by tanh, which cannot overflow."""
     return 0.5 + 0.5 * xp.tanh(0.5 * x)

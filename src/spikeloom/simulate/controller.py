@@ -1,9 +1,10 @@
 r"""Training of the network that moves the simulated arm (`simulate.arm`), with gradients through complete movements.
 
-Start and target are uniform in a box of 24 cm, the go cue comes in bins 10 to 24 of 60. The loss is the mean L1
-distance (m) of the hand from the start before the go cue, with weight 10, and from the target after it, plus
-:math:`5 \cdot 10^{-3}\,\overline{a^2} + 10^{-3}\,\overline{h^2}`, a the muscles' activity, h the hidden units. The
-optimiser is Adam, with 64 movements per update.
+Start and target of a movement are uniform in a square of 24 cm. The go cue comes in one of the bins 10 to 24 of 60. The
+loss is the mean absolute distance (m, along x and y) of the hand from its goal. Before the go cue the goal is the
+start, with weight 10; afterwards it is the target. Added to it is
+:math:`5 \cdot 10^{-3}\,\overline{a^2} + 10^{-3}\,\overline{h^2}`, with a the muscles' activity and h the hidden units.
+The optimiser is Adam, with 64 movements per update.
 """
 
 import numpy as np
@@ -25,7 +26,7 @@ RATES = (3e-3, 1e-3)
 BATCH = 64
 BOX = 0.12
 HOLD = 10.0
-"""Weight of bins before the go cue; with 1, as in METHODS 1.2, the hand leaves as soon as it sees the target."""
+"""Weight of bins before the go cue. With 1, as in METHODS 1.2, the hand leaves as soon as the target is shown."""
 
 EFFORT = 5e-3
 """Weight of the squared activity of the muscles."""
@@ -39,8 +40,8 @@ def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | 
 
     Args:
         seed: Random seed of the initial weights and of the movements.
-        updates: Steps of the optimiser; the last three tenths have a smaller learning rate.
-        progress: Show progress; None shows it on a terminal.
+        updates: Number of steps of the optimiser. The last three tenths have a smaller learning rate.
+        progress: True to show progress. `None` shows it on a terminal.
     """
     weights = _first_weights(seed)
     optimizer = torch.optim.Adam(list(weights.values()), lr=RATES[0])
@@ -55,13 +56,13 @@ def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | 
 
 
 def _first_weights(seed: int) -> dict[str, Tensor]:
-    """Return initial weights, uniform within 1 / sqrt(units) as usual for a GRU; muscles begin nearly silent."""
+    """Return random initial weights, uniform within 1 / sqrt(units) as usual for a GRU."""
     rng = generator(seed, Purpose.INIT)
     bound = arm.UNITS**-0.5
     weights = {
         name: torch.tensor(rng.uniform(-bound, bound, shape), dtype=torch.float32) for name, shape in arm.SHAPES.items()
     }
-    weights["output_bias"].fill_(-3.0)
+    weights["output_bias"].fill_(-3.0)  # the muscles are almost inactive at first
     return {name: value.requires_grad_() for name, value in weights.items()}
 
 
@@ -76,8 +77,8 @@ def _loss(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
     for time in range(BINS):
         go = (time >= go_at).float()
         state = arm.step(weights, state, target * (time >= arm.TARGET_AT), go, noise[time], xp=torch)
-        aim = torch.where(go > 0, target, start)
+        goal = torch.where(go > 0, target, start)
         weight = torch.where(go > 0, 1.0, HOLD)
-        total = total + (weight * (arm.hand(state.angle, xp=torch) - aim).abs()).mean()
+        total = total + (weight * (arm.hand(state.angle, xp=torch) - goal).abs()).mean()
         total = total + EFFORT * state.activity.square().mean() + QUIET * state.hidden.square().mean()
     return total / BINS

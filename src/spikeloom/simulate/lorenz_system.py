@@ -1,15 +1,18 @@
 r"""The Lorenz benchmark of the LDNS paper: spikes of neurons driven by a chaotic system, with the true rates.
 
-:math:`\dot x = \sigma (y - x), \dot y = x (\rho - z) - y, \dot z = x y - \beta z` with :math:`\sigma = 10`,
-:math:`\rho = 28`, :math:`\beta = 2.667`. Trajectories begin at (-9.787, -15.039, 20.534) + 2 N(0, I); 100 points cover
-one dominant period of 1.5008 model time units; the first `burn_in` points are dropped and the next `n_bins` kept. Each
-dimension of each trial is then z-scored (population sd) and called z. With a loading C (neuron, 3) of Gaussian rows,
-normalised to length 1 and sorted by their first entry, rates and counts are
+The system is :math:`\dot x = \sigma (y - x), \dot y = x (\rho - z) - y, \dot z = x y - \beta z` with
+:math:`\sigma = 10`, :math:`\rho = 28`, :math:`\beta = 2.667`. Each trajectory begins at a random point near
+(-9.787, -15.039, 20.534), with a standard deviation of 2 in each dimension. 100 points, one per bin, cover one dominant
+period of 1.5008 units of the system's time. The first `burn_in` points are dropped, and the next `n_bins` are kept. The
+latents of a trial are its three dimensions, each standardised over the bins of the trial.
 
-    drive = z C' + log 0.3,   rates = log(1 + exp(2 drive)) / 2,   counts ~ Poisson(rates)   (all spikes/bin).
+Each neuron has a random direction in the space of the latents, a Gaussian vector that is scaled to length 1. With these
+directions as rows of C (neuron, 3), sorted by their first entry, rates and counts are
 
-All starts lie close together, so phases stay correlated across trials at first: burn-in is about one period.
-Integration is by classical Runge-Kutta steps, 20 per point, for all trials at once.
+    drive = latents C' + log 0.3,   rates = log(1 + exp(2 drive)) / 2,   counts ~ Poisson(rates)   (spikes/bin).
+
+All starts lie close together, so trials are in similar phases at first. About one period is therefore dropped.
+Trajectories are integrated by classical Runge-Kutta steps, 20 per point, for all trials at once.
 
 Source: Kapoor et al. 2024 (arXiv 2407.08751), who integrate each trial with an implicit Radau solver.
 """
@@ -42,16 +45,16 @@ CHUNK = 8
 def lorenz(
     n_trials: int = 5000, *, n_neurons: int = 128, n_bins: int = 256, seed: int = 0, burn_in: int = 100
 ) -> Trials:
-    """Simulate trials with their true rates and latents (the z-scored x, y, z).
+    """Simulate trials with their true rates and latents (the standardised x, y, z); see the module.
 
     Trial k does not depend on the number of trials.
 
     Args:
         n_trials: Number of trials.
-        n_neurons: Number of neurons; their loading is drawn from the seed.
-        n_bins: Bins of each trial, at least 2; 100 make one period.
-        seed: Equal seeds give equal trials.
-        burn_in: Points dropped at the beginning of each trajectory.
+        n_neurons: Number of neurons.
+        n_bins: Number of bins of each trial, at least 2. 100 bins are one period.
+        seed: Random seed of trajectories, directions of neurons, and spikes.
+        burn_in: Number of points that are dropped at the beginning of each trajectory.
 
     Raises:
         SettingError: if a number is out of range.
@@ -91,34 +94,38 @@ def lorenz(
 
 
 def poisson_of(rates: Float[np.ndarray, "*axes"], uniform: Float[np.ndarray, "*axes"]) -> Integer[np.ndarray, "*axes"]:
-    """Return Poisson counts by inversion: the least c with uniform < P(0) + ... + P(c).
+    """Return Poisson counts by inversion: the smallest c with uniform < P(0) + ... + P(c).
 
-    Most bins of a spike train are empty and need one comparison only, so this is several times faster than a general
-    Poisson generator. It is valid for rates up to a few hundred; beyond, P(0) underflows.
+    Most bins hold no spike and need a single comparison, so this is several times faster than a general Poisson
+    generator. Rates must be at most a few hundred spikes/bin; at larger rates P(0) underflows.
+
+    Args:
+        rates: Rates, spikes/bin.
+        uniform: Random numbers, uniform in [0, 1), of the same shape.
     """
     counts = np.zeros(rates.size, np.uint8)
     mean = rates.ravel().astype(np.float64)
-    left = uniform.ravel()
-    chance = np.exp(-mean)
-    index = np.flatnonzero(left >= chance)
-    left = left[index] - chance[index]
+    remainder = uniform.ravel()  # the uniform number minus the probabilities of smaller counts
+    probability = np.exp(-mean)
+    index = np.flatnonzero(remainder >= probability)  # entries whose count is larger than the present one
+    remainder = remainder[index] - probability[index]
     mean = mean[index]
-    chance = chance[index]
+    probability = probability[index]
     for count in range(1, 256):
         counts[index] = count
-        chance = chance * mean / count
-        more = left >= chance
-        index = index[more]
-        left = left[more] - chance[more]
-        mean = mean[more]
-        chance = chance[more]
+        probability = probability * mean / count
+        is_larger = remainder >= probability
+        index = index[is_larger]
+        remainder = remainder[is_larger] - probability[is_larger]
+        mean = mean[is_larger]
+        probability = probability[is_larger]
         if not index.size:
             break
     return counts.reshape(rates.shape)
 
 
 def loadings(n_neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
-    """Return the weights of the three dimensions on each neuron: rows of length 1, sorted by the first entry."""
+    """Return the directions C of the neurons: random rows of length 1, sorted by their first entry."""
     rows = generator(seed, Purpose.SIMULATE, 1).standard_normal((n_neurons, 3))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows[np.argsort(rows[:, 0])]
@@ -127,7 +134,14 @@ def loadings(n_neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
 def trajectories(
     starts: Float[np.ndarray, "trial 3"], *, n_bins: int, burn_in: int = 0, substeps: int = SUBSTEPS
 ) -> Float[np.ndarray, "trial bin 3"]:
-    """Simulate the Lorenz system from each start, at points PERIOD / POINTS time units apart; point 0 is the start."""
+    """Simulate the Lorenz system from each start, and return its points, which are PERIOD / POINTS time units apart.
+
+    Args:
+        starts: Start of each trajectory, which is its first point.
+        n_bins: Number of points that are returned.
+        burn_in: Number of points that are dropped before these.
+        substeps: Number of Runge-Kutta steps per point.
+    """
     step = PERIOD / POINTS / substeps
     state = np.ascontiguousarray(starts.T)
     out = np.empty((n_bins, *state.shape))
@@ -149,5 +163,6 @@ def _advance(state: Float[np.ndarray, "3 trial"], step: float) -> Float[np.ndarr
 
 
 def _velocity(state: Float[np.ndarray, "3 trial"]) -> Float[np.ndarray, "3 trial"]:
+    """Return the derivative of the state with respect to time."""
     x, y, z = state
     return np.stack([SIGMA * (y - x), x * (RHO - z) - y, x * y - BETA * z])

@@ -1,15 +1,16 @@
 r"""Simulated reaching: neurons of a network that moves an arm between targets on a grid, with the true rates.
 
-The network (`arm`) receives the target, a go cue and feedback from the arm, and drives six muscles. Starts and targets
-lie on a grid of 6 x 6, 4 cm apart, around the centre of the workspace; start and target of a trial always differ. The
-go cue comes in bin 20 of 60; bins 12 to 51 are kept: 40 bins of 20 ms. Neuron n follows one hidden unit h, standardised
-with its mean and sd in this task:
+The network (`simulate.arm`) receives the target, a go cue and feedback from the arm, and drives six muscles. Starts and
+targets lie on a grid of 6 x 6 points, 4 cm apart, around the centre of the workspace; start and target of a trial
+always differ. A trial is simulated for 60 bins of 20 ms, with the go cue from bin 20 on, and bins 12 to 51 are kept.
+Each neuron n follows one hidden unit h of the network, with the unit's mean and sd s in this task:
 
 .. math:: \lambda_n = e^{b_n + 0.7 (h - \bar h) / s}\ \text{spikes/s}, \qquad b_n \sim N(\log 5, 0.5^2), \qquad
           \text{counts} \sim \mathrm{Poisson}(\lambda_n \Delta).
 
-`rates` are the rates without Poisson noise, in spikes/bin. Trials to some targets may be marked `held_out`: a model is
-trained without them and later samples trials to these targets.
+:math:`\Delta` is the width of a bin. The field `rates` of the trials holds the true rates, in spikes/bin. Trials to
+some targets are marked by the condition `held_out`: a model can be trained without them, and later generate trials to
+these targets.
 
 The shipped controller was made by `spikeloom simulate controller --seed 0`. Source: METHODS 1.2 (chosen for this
 package; the settings of the GNOCCHI paper's task are not available).
@@ -52,7 +53,7 @@ MEDIAN_HZ = 5.0
 """Median firing rate of the neurons, spikes/s."""
 
 SPREAD = 0.5
-"""Standard deviation of the log rates over neurons."""
+"""Standard deviation over neurons of the log rate."""
 
 GAIN = 0.7
 """Standard deviation of the log rate of one neuron over time."""
@@ -70,17 +71,17 @@ def reaching(
     held_out: Sequence[tuple[int, int]] = HELD_OUT,
     controller: Mapping[str, Numbers] | None = None,
 ) -> Trials:
-    """Simulate reaches with true rates, hand and muscles.
+    """Simulate reaches with true rates, hand and muscles; see the module.
 
-    Trial k does not depend on the number of trials; every 36 trials go to all targets. Conditions: `target_x`,
-    `target_y`, `start_x`, `start_y` (m from the centre of the workspace), `held_out`. Behaviour: `hand_position` (m),
-    `hand_velocity` (m/s), `muscle_activity` (0 to 1).
+    Trial k does not depend on the number of trials. In every 36 consecutive trials each target occurs once. Conditions
+    are `target_x`, `target_y`, `start_x` and `start_y` (m from the centre of the workspace), and `held_out`. Behaviour
+    series are `hand_position` (m), `hand_velocity` (m/s) and `muscle_activity` (0 to 1).
 
     Args:
         n_trials: Number of trials.
-        n_neurons: Number of neurons. There are 64 hidden units; further neurons share one, at another rate.
-        seed: Equal seeds give equal trials.
-        held_out: Targets to mark, as (row, column) from the lower left.
+        n_neurons: Number of neurons. With more than 64, several neurons follow the same hidden unit at different rates.
+        seed: Random seed of movements, neurons and spikes.
+        held_out: Targets that are marked, as (row, column) from the lower left.
         controller: Weights from `read_controller`. `None` uses the shipped ones.
 
     Raises:
@@ -107,7 +108,7 @@ def reaching(
     before = np.concatenate([part[2] for part in parts])[:, WINDOW[0] - 1 : WINDOW[1] - 1]
     rates = _rates(hidden, weights, n_neurons, seed)
     spikes = Streams(seed, Purpose.SPIKES, 0, range(n_trials)).generators
-    ends = {"target": _position(target), "start": _position(start)}
+    points = {"target": _position(target), "start": _position(start)}
     single = np.float32
     return Trials(
         np.stack([rng.poisson(rate) for rng, rate in zip(spikes, rates, strict=True)]),
@@ -119,7 +120,7 @@ def reaching(
             "muscle_activity": activity.astype(single),
         },
         units={"hand_position": "m", "hand_velocity": "m/s", "muscle_activity": "1"},
-        conditions={f"{name}_{axis}": value[:, k] for name, value in ends.items() for k, axis in enumerate("xy")}
+        conditions={f"{name}_{axis}": value[:, k] for name, value in points.items() for k, axis in enumerate("xy")}
         | {"held_out": np.isin(target, marked)},
         source="reaching",
     )
@@ -131,7 +132,17 @@ def movements(
     target: Float[np.ndarray, "trial 2"],
     noise: Float[np.ndarray, "trial bin noise"],
 ) -> tuple[Numbers, Numbers, Numbers]:
-    """Return hidden units, muscle activity and hand (trial, bin, ...) of movements from start to target, in metres."""
+    """Simulate movements from start to target.
+
+    Args:
+        weights: Weights of the controller.
+        start: Position of the hand at the beginning, m from the centre of the workspace.
+        target: Position of the target, m from the centre of the workspace.
+        noise: Standard normal numbers of each bin, for the inputs and the hidden units.
+
+    Returns:
+        Hidden units, activity of the muscles, and position of the hand (m), all (trial, bin, ...).
+    """
     plain = {name: np.asarray(weights[name], np.float64) for name in arm.SHAPES}
     state = arm.rest(start, xp=np)
     series_by_bin: list[tuple[Numbers, Numbers, Numbers]] = []
@@ -144,7 +155,16 @@ def movements(
 
 
 def measured(weights: Mapping[str, Numbers], *, n_trials: int = 720) -> tuple[dict[str, Numbers], float]:
-    """Return the weights with mean and sd of each hidden unit in this task, and the mean final error of the hand, m."""
+    """Estimate mean and standard deviation of each hidden unit in this task, by simulation.
+
+    Args:
+        weights: Weights of a controller.
+        n_trials: Number of simulated trials.
+
+    Returns:
+        The weights with the further entries `hidden_mean` and `hidden_sd`, and the mean distance of the hand from the
+        target at the end of a trial, m.
+    """
     start, target = (_position(cells) for cells in _places(n_trials, 0))
     noise = Streams(0, Purpose.CALIBRATE, 0, range(n_trials)).normal(BINS, arm.INPUTS + arm.UNITS)
     hidden, _, position = movements(weights, start, target, noise)
@@ -170,8 +190,8 @@ def read_controller(path: str | PathLike[str] | None = None) -> dict[str, Number
         tensors = load(content)
     except (SafetensorError, ValueError, KeyError):
         tensors = {}
-    good = {name: array.shape for name, array in tensors.items()} == shapes
-    if not good or not all(np.isfinite(array).all() for array in tensors.values()):
+    has_shapes = {name: array.shape for name, array in tensors.items()} == shapes
+    if not has_shapes or not all(np.isfinite(array).all() for array in tensors.values()):
         raise CorruptFileError(
             "A controller file must hold the finite weights of this arm's network, as safetensors.",
             f"{path or SHIPPED} does not.",
@@ -207,7 +227,10 @@ def _cells(held_out: Sequence[tuple[int, int]]) -> list[int]:
 
 
 def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the grid cells of start and target of each trial (trial,); every 36 trials have all targets."""
+    """Return the grid cells of start and target of each trial (trial,).
+
+    Blocks of 36 trials have each target once, in a random order. The start is another random cell.
+    """
     cells = GRID * GRID
     blocks = range(-(-n_trials // cells))
     target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(cells) for block in blocks])
@@ -221,7 +244,7 @@ def _position(cells: NDArray[np.int64]) -> Numbers:
 
 
 def _rates(hidden: Numbers, weights: Mapping[str, Numbers], n_neurons: int, seed: int) -> Numbers:
-    """Return the rates, spikes/bin, of neurons that each follow a hidden unit."""
+    """Return the rates (trial, bin, neuron), spikes/bin, of neurons that each follow a hidden unit; see the module."""
     rng = generator(seed, Purpose.SIMULATE, 3)
     unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-n_neurons // arm.UNITS))])[:n_neurons]
     offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, n_neurons)
