@@ -48,7 +48,7 @@ def test_spikes_are_all_it_reads(recipe, fitted):
     coded = fitted.encode(spikes_only(data))
     np.testing.assert_array_equal(again.encode(data).codes, coded.codes)  # true rates of a simulation play no part
     assert coded.rates.shape == data.counts.shape
-    assert list(dict.fromkeys(line["stage"] for line in fitted.history)) == [FIRST_STAGE[recipe], "denoiser"]
+    assert list(dict.fromkeys(line["stage"] for line in fitted.history)) == [FIRST_STAGE[recipe], "denoiser", "noise"]
 
 
 def test_the_signal_is_what_the_first_model_infers(fitted):

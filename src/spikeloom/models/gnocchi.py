@@ -324,7 +324,8 @@ class GNOCCHI(Coded):
     def spiking(self, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
         """Return the Poisson loss of the counts under the rates of the head."""
         mask = batch["mask"]
-        nll = -self.observation.plain.log_prob(batch["counts"].float(), self._drive(batch["latents"]))
+        rates = self.observation.rates(self._drive(batch["latents"]))
+        nll = -self.observation.plain.log_prob(batch["counts"].float(), rates)
         return LossTerms((nll * mask[..., None]).sum(), mask.sum() * nll.shape[-1])
 
     # --- sampling -------------------------------------------------------------------------------------------------
