@@ -58,7 +58,7 @@ class Streams:
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
 
     def select(self, rows: NDArray[np.intp]) -> "Streams":
-        """Return the streams of some trials of the batch. Numbers drawn from them are drawn from this one, too."""
+        """Return the streams of some trials of the batch. They are not copies: a draw from one advances the other."""
         selected = copy.copy(self)
         selected.generators = [self.generators[row] for row in rows]
         return selected

@@ -119,6 +119,7 @@ def _warnings_as_notes() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
+        """Show a warning, in the place of `warnings.showwarning`."""
         text = " ".join(str(message).split())
         if not issubclass(category, SpikeloomWarning):
             text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()

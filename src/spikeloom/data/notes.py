@@ -222,12 +222,12 @@ def seen_in(
     spans: Float[np.ndarray, "trial 2"], observed: Sequence[Float[np.ndarray, "_ 2"]], slack: float
 ) -> Int64[np.ndarray, " unit"]:
     """Count the spans in which each unit was observed from start to end."""
-    number_of_intervals: dict[bytes, int] = {}  # computed once for all units with the same intervals
+    n_spans_of_intervals: dict[bytes, int] = {}  # computed once for all units with the same intervals
     n_spans: NDArray[np.int64] = np.zeros(len(observed), np.int64)
     for unit, rows in enumerate(observed):
         key = rows.tobytes()
-        if key not in number_of_intervals:
+        if key not in n_spans_of_intervals:
             inside = binning.covered(spans[:, 0], spans[:, 1], binning.joined(rows), slack=slack)
-            number_of_intervals[key] = int(inside.sum())
-        n_spans[unit] = number_of_intervals[key]
+            n_spans_of_intervals[key] = int(inside.sum())
+        n_spans[unit] = n_spans_of_intervals[key]
     return n_spans

@@ -176,7 +176,7 @@ class Sampler(ABC):
 
     @property
     def draws_noise(self) -> bool:
-        """True if steps add fresh noise. The sample is then no function of the starting noise alone."""
+        """True if steps add fresh noise, so that the sample does not depend on the starting noise alone."""
         return False
 
     @final

@@ -104,15 +104,18 @@ def sliced_wasserstein(pair: Pair) -> Result:
 
 
 def kernel(points: Numbers) -> Numbers:
-    """Compute the mean of seven inverse multiquadric kernels (0.1 to 10 times the median), with a zero diagonal."""
+    """Compute the kernel of the MMD between all points (point, point), with zeros on the diagonal.
+
+    It is the mean of seven inverse multiquadric kernels; see the module.
+    """
     points = np.asarray(points, np.float32)
-    square = np.einsum("pf,pf->p", points, points)
-    distance = np.maximum(0, square[:, None] + square[None] - 2 * points @ points.T)
-    above = distance[np.triu_indices(len(points), 1)]
-    median = float(np.median(above[:: max(1, len(above) // 100_000)])) or 1.0  # median of about 100,000 pairs
-    total = np.zeros_like(distance)
+    norms = np.einsum("pf,pf->p", points, points)
+    squared_distance = np.maximum(0, norms[:, None] + norms[None] - 2 * points @ points.T)
+    of_pairs = squared_distance[np.triu_indices(len(points), 1)]
+    median = float(np.median(of_pairs[:: max(1, len(of_pairs) // 100_000)])) or 1.0  # median of about 100,000 pairs
+    total = np.zeros_like(squared_distance)
     for scale in SCALES:
-        total += scale * median / (scale * median + distance)
+        total += scale * median / (scale * median + squared_distance)
     total /= len(SCALES)
     np.fill_diagonal(total, 0)
     return total

@@ -214,10 +214,13 @@ class LDNS(LatentModel):
     # --- generating -----------------------------------------------------------------------------------------------
 
     def draw(self, request: Request) -> Generated:
-        """Generate noise -> latents -> rates -> counts; see `Model.draw`."""
-        quick = self._of_student(request)
-        if quick.any() and not quick.all():
-            groups = [np.flatnonzero(quick), np.flatnonzero(~quick)]
+        """Generate noise -> latents -> rates -> counts; see `Model.draw`.
+
+        If the student generates only some of the trials, these and the others are generated apart.
+        """
+        by_student = self._of_student(request)
+        if by_student.any() and not by_student.all():
+            groups = [np.flatnonzero(by_student), np.flatnonzero(~by_student)]
             return in_order(groups, [self.draw(request.select(rows)) for rows in groups])
         device = self.readout.mean.device
         lengths = request.lengths
@@ -229,7 +232,7 @@ class LDNS(LatentModel):
         def noise() -> Tensor:
             return torch.from_numpy(request.noise.series(lengths, self.n_latents)).to(device)
 
-        if quick.all() and self.distill_plan is not None:
+        if by_student.all() and self.distill_plan is not None:
             source = STUDENT_SOURCES[source]
             with self._precision(self.distill_plan):
                 latents = self.student(noise(), condition, mask)[:, -1]
@@ -268,9 +271,9 @@ class LDNS(LatentModel):
     def _of_student(self, request: Request) -> np.ndarray:
         """Return which trials of a request the student generates (trial,); see the module."""
         conditional = request.condition is not None
-        able = self.distill_plan is not None and request.sampler is None
-        able = able and (not conditional or request.guidance == self.guidance)
-        return (request.lengths <= self.longest) & able
+        usable = self.distill_plan is not None and request.sampler is None
+        usable = usable and (not conditional or request.guidance == self.guidance)
+        return (request.lengths <= self.longest) & usable
 
     def _precision(self, plan: Plan) -> torch.autocast:
         """Return a context with the precision of a plan."""

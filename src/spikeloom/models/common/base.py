@@ -183,7 +183,10 @@ class Model(nn.Module, abc.ABC):
 
     @final
     def build_for_inference(self, facts: Facts) -> None:
-        """Build this model as a part of another model, which trains its `inference_stages` and calls its `encode`."""
+        """Build this model as a part of another model, which trains its `inference_stages` and calls its `encode`.
+
+        A model that is built like this cannot sample. `facts` are those about the training trials of the other model.
+        """
         self.build_inference(facts)
         self._facts = facts
         self._only_infers = True

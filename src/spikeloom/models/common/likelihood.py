@@ -48,6 +48,7 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
     n_parts = min(MOST_PARTS, max(2, round(1 / share))) if share else 2
 
     def infer(rows: np.ndarray) -> Inferred:
+        """Infer the rates of one batch of trials, part after part."""
         streams = Streams(0, Purpose.CALIBRATE, 2, rows)
         counts = torch.from_numpy(trials.counts[rows].astype(np.float32))
         mask = torch.from_numpy(trials.mask[rows])

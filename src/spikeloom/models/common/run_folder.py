@@ -1,9 +1,10 @@
 """The run folder: its lock, its owner, its recipe and its log. One run at a time works in a folder.
 
-A finished run that gets a later stage is unfinished again, and keeps its model until the new one is trained.
-
 A run is described by its identity (`training.identity`): settings, data, seed and start weights. A folder that belongs
 to another run is refused; one that belongs to this run is resumed, or already holds the finished model.
+
+Some models have an optional last stage, such as the student of an LDNS. If the settings add this stage to a finished
+run, the run is unfinished again. Its model is kept until the new one is trained.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
         identity: Identity of the run.
         recipe: Settings of the model as the text of a recipe, which an unfinished run writes.
         note: Line of the log about the start of training.
-        later: Settings of a stage that a run can add; see `claim`.
+        later: Names of the settings of an optional last stage, which a finished run can add; see `claim`.
 
     Raises:
         SettingError: if the folder belongs to another run.
@@ -48,6 +49,12 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
 
 
 def _has_stage(model: Path, identity: Identity, later: Sequence[str]) -> bool:
-    """Return whether a finished model was trained with the later stage of the run, or the run has none."""
-    plan = setting_of(identity, later[0]) if later else None
-    return plan is None or setting_of(read_json(model / "config.json"), later[0]) == plan
+    """Return whether a finished model has the optional last stage of a run; also True if the run has no such stage.
+
+    The first of the settings in `later` is the plan of the stage, None without the stage.
+    """
+    plan_of_run = setting_of(identity, later[0]) if later else None
+    if plan_of_run is None:
+        return True
+    plan_of_model = setting_of(read_json(model / "config.json"), later[0])
+    return plan_of_model == plan_of_run

@@ -229,6 +229,7 @@ def chunks(
     """
 
     def chunk(piece: Generated) -> Trials:
+        """Return a piece as trials, with the conditions of its bins."""
         labels = conditions.labels(piece.counts.shape[1])
         return Trials(
             piece.counts,
