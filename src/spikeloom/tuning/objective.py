@@ -1,16 +1,16 @@
 r"""Objectives of a search, computed on validation trials. A larger value is better.
 
-- **reconstruction**: bits per spike of a quarter of the entries of the validation trials. These are drawn once and
-  hidden from the encoder; the others are multiplied by 4/3, as in coordinated dropout:
-  :math:`\sum_{hidden} \log p(s \mid r) - \log p(s \mid \bar r)` over :math:`\log 2 \sum_{hidden} s`, both Poisson, with
-  :math:`\bar r` each neuron's mean count. Unlike a loss, it can be compared between attempts that hide different
-  fractions or use different penalties in training.
+- **reconstruction**: bits per spike of hidden counts. A quarter of the counts s of the validation trials is drawn once
+  and hidden from the encoder; the others are multiplied by 4/3, as in coordinated dropout. With r the inferred rates,
+  :math:`\bar r` each neuron's mean count and Poisson probabilities p, the score is
+  :math:`\sum_{hidden} (\log p(s \mid r) - \log p(s \mid \bar r))` divided by :math:`\log 2 \sum_{hidden} s`. Unlike a
+  loss, it can be compared between attempts that hide different fractions or use different penalties in training.
 - **bound**: the evidence lower bound in nats per validation trial, for variational models: log-likelihood minus the
   full divergence, without the weight that it has in training.
 - **samples**: the distance closed between independent Poisson spikes (0) and the noise floor (1), for one
   generated trial per validation trial. It is the mean over all metrics of `spikeloom evaluate` that distinguish Poisson
-  spikes from the noise floor. Each metric is limited to -1 to 1, so that no single one dominates; without a
-  value it counts as -1.
+  spikes from the noise floor. The distance closed of each metric is limited to -1 to 1, so that no single one
+  dominates; a metric without a value counts as -1.
 
 The first two are computed at every validation, so that a bad attempt can be stopped early. Samples need a model that is
 trained to the end.
@@ -41,7 +41,7 @@ from spikeloom.trials import Trials
 Name = Literal["reconstruction", "bound", "samples"]
 
 HIDDEN = 0.25
-"""Fraction of the entries of the validation trials that reconstruction is computed on."""
+"""Fraction of the counts of the validation trials that is hidden, and on which reconstruction is computed."""
 
 BATCH = 64
 """Number of trials that are encoded at once."""
@@ -116,9 +116,9 @@ class Reconstruction(Objective):
     def _rates(self, model: Model, start: int) -> np.ndarray:
         """Return the rates of a batch of trials, inferred without the hidden entries."""
         rows = slice(start, start + BATCH)
-        seen = as_float(np.where(self.hidden[rows], 0, self.validation.counts[rows])) / (1 - HIDDEN)
+        visible = as_float(np.where(self.hidden[rows], 0, self.validation.counts[rows])) / (1 - HIDDEN)
         mask: Tensor = torch.from_numpy(self.validation.mask[rows])
-        rates = model.infer(seen, mask).rates
+        rates = model.infer(visible, mask).rates
         if rates is None:
             raise SettingError(
                 "The objective reconstruction needs a model that infers rates.",
@@ -155,8 +155,8 @@ class Bound(Objective):
         parts = history[min(losses, key=losses.__getitem__)]["validation_parts"]
         terms = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
         finite = [value for value in terms if value is not None]
-        entries = self.validation.n_valid_bins / len(self.validation) * self.validation.n_neurons
-        return -sum(finite) * entries if len(finite) == len(terms) else math.nan
+        entries_per_trial = self.validation.n_valid_bins / len(self.validation) * self.validation.n_neurons
+        return -sum(finite) * entries_per_trial if len(finite) == len(terms) else math.nan
 
 
 @final

@@ -1,10 +1,14 @@
-"""Search on one machine: attempts one after the other, proposed and pruned by Optuna.
+"""Search for good settings on one machine: attempts one after the other, proposed by the library Optuna.
 
-Proposals come from a tree-structured Parzen estimator, seeded for attempt n by (seed, n), so that a killed search
-resumes with the same result. After the first attempts, each attempt is compared with the median of the others at the
-same fraction of the updates, from half of its training on. It is stopped if it is worse, provided that the objective
-can be computed during training. The study is stored in OUT/study.db, an SQLite file for Optuna's tools. An interrupted
-attempt resumes from its checkpoint.
+An attempt trains a model with the settings of a proposal, and scores it. Proposals come from a tree-structured Parzen
+estimator. Its random seed for attempt n depends on (seed, n) only, so a killed search resumes with the same result.
+
+**Pruning.** If the objective can be computed during training, bad attempts are stopped early. From half of its training
+on, the score of an attempt is compared with the median score of the earlier attempts at the same fraction of their
+updates. If it is lower, the attempt is stopped. The first attempts are always trained to the end.
+
+The study is stored in OUT/study.db, an SQLite file for Optuna's tools. An interrupted attempt resumes from its
+checkpoint.
 """
 
 import math
@@ -31,7 +35,8 @@ UNPRUNED = 5
 """Number of attempts that are trained to the end before any is pruned."""
 
 WARM = 50
-"""Percent of the updates before which nothing is pruned: a high learning rate pays late (docs/guides/tune.md)."""
+"""Percent of the updates before which nothing is pruned, because attempts with a high learning rate score low at first
+and may be the best at the end (docs/guides/tune.md)."""
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -57,9 +62,9 @@ def study(
         All attempts, in order.
 
     Raises:
-        SettingError: The folder holds another search, or a setting is unknown.
-        TrainingError: All of the first attempts fail, or none is complete at the end.
-        KeyboardInterrupt: Ctrl-C was pressed. All results are kept.
+        SettingError: if the folder holds another search, or a setting is unknown.
+        TrainingError: if all of the first attempts fail, or none is complete at the end.
+        KeyboardInterrupt: after Ctrl-C. All results are kept.
     """
     with only_process(search.out, "searching"):
         aim = objective(search.aim, train=search.train, validation=search.validation, seed=search.seed)
@@ -86,7 +91,10 @@ def study(
 
 
 def _open(search: Search) -> optuna.Study:
-    """Open the study in the folder. A new one starts with the recipe's settings if they lie in the space."""
+    """Open the study in the folder, or begin one.
+
+    The first proposal of a new study is the settings of the recipe, if they lie in the space that is searched.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     opened = optuna.create_study(
         storage=_url(search.out),
@@ -102,17 +110,18 @@ def _open(search: Search) -> optuna.Study:
 
 
 def _url(folder: Path) -> str:
+    """Return the address of the study for Optuna."""
     return f"sqlite:///{folder.resolve() / 'study.db'}"
 
 
 def _next(opened: optuna.Study, search: Search) -> Trial:
     """Return the interrupted attempt, or a new one with its proposal stored."""
-    under_way = opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    interrupted = opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     n_proposed = len(opened.get_trials(deepcopy=False))
-    number = under_way[0].number if under_way else n_proposed
+    number = interrupted[0].number if interrupted else n_proposed
     seed = int(generator(search.seed, Purpose.SEARCH, 1, number).integers(2**31))
     opened.sampler = optuna.samplers.TPESampler(seed=seed)
-    if not under_way:
+    if not interrupted:
         trial = opened.ask()
     else:
         storage = optuna.storages.get_storage(_url(search.out))
@@ -124,6 +133,7 @@ def _next(opened: optuna.Study, search: Search) -> Trial:
 
 
 def _suggest(trial: Trial, key: str, values: Range | Choice) -> None:
+    """Let Optuna propose the value of one setting of an attempt."""
     if isinstance(values, Choice):
         trial.suggest_categorical(key, values.among)
     elif values.whole:
@@ -155,7 +165,13 @@ def _try(opened: optuna.Study, trial: Trial, search: Search, aim: Objective, *, 
 
 
 class _Judge:
-    """Callback after each validation of the first stage that stops a bad attempt."""
+    """Function that is called after each validation and stops a bad attempt, by its score in the first stage.
+
+    Args:
+        trial: The attempt, as Optuna stores it.
+        model: Model of the attempt.
+        aim: Objective of the search.
+    """
 
     def __init__(self, trial: Trial, model: Model, aim: Objective) -> None:
         self.trial = trial
@@ -163,16 +179,22 @@ class _Judge:
         self.aim = aim
         self.stage: str | None = trial.user_attrs.get("stage")
         frozen = trial.study.get_trials(deepcopy=False)[trial.number]
-        self.known = set(frozen.intermediate_values)  # steps reported before an interruption
+        self.reported = set(frozen.intermediate_values)  # steps that were reported before an interruption
 
     def __call__(self, line: Line, done: float) -> None:
+        """Report the score to Optuna, and stop the attempt if Optuna says so.
+
+        Args:
+            line: Line of history of the validation.
+            done: Share of the stage's updates that are done.
+        """
         if self.stage is None:
             self.stage = line["stage"]
             self.trial.set_user_attr("stage", self.stage)
         if line["stage"] != self.stage:
             return  # later stages do not change the score
         step = round(100 * done)
-        if step not in self.known:
+        if step not in self.reported:
             score = self.aim.score(self.model, [line])
             if math.isfinite(score):
                 self.trial.report(score, step)
@@ -181,35 +203,40 @@ class _Judge:
 
 
 def _attempts(opened: optuna.Study, search: Search) -> list[Attempt]:
+    """Return all attempts of a study, in order."""
     return [_attempt(trial, search) for trial in opened.get_trials(deepcopy=False)]
 
 
 def _attempt(trial: FrozenTrial, search: Search) -> Attempt:
+    """Return an attempt that Optuna stores. The score of an incomplete one is the last that was reported."""
     settings: dict[str, Setting] = dict(trial.params)
     state = STATES[trial.state]
-    last = max(trial.intermediate_values, default=None)
-    score = trial.value if state == "complete" else None if last is None else trial.intermediate_values[last]
+    score = trial.value if state == "complete" else None
+    if state != "complete" and trial.intermediate_values:
+        score = trial.intermediate_values[max(trial.intermediate_values)]
     message = trial.user_attrs.get("message", "")
     return Attempt(trial.number, settings, state, score, message, seconds(search.folder(trial.number)))
 
 
 def _line(done: Sequence[Attempt], number: int, unit: str) -> str:
     """Return a line about an attempt and the best one so far."""
-    one = done[number]
+    attempt = done[number]
     leader = best(done)
-    words = f"{one.state}: {one.message}" if one.message else one.state
-    if one.score is not None:
-        words += f", {one.score:.4g} {unit}"
-    settings = ", ".join(f"{key}={_short(value)}" for key, value in one.settings.items())
-    ahead = "" if leader is None else f"; best {leader.score:.4g} (number {leader.number})"
-    return f"{number:>4} {words} ({settings}){ahead}"
+    words = f"{attempt.state}: {attempt.message}" if attempt.message else attempt.state
+    if attempt.score is not None:
+        words += f", {attempt.score:.4g} {unit}"
+    settings = ", ".join(f"{key}={_short(value)}" for key, value in attempt.settings.items())
+    best_words = "" if leader is None else f"; best {leader.score:.4g} (number {leader.number})"
+    return f"{number:>4} {words} ({settings}){best_words}"
 
 
 def _short(value: Setting) -> str:
+    """Return a setting as text, with three digits if it is a float."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _give_up_if_hopeless(done: Sequence[Attempt]) -> None:
+    """Raise a TrainingError if there are several attempts and all of them failed."""
     failed = [one for one in done if one.state == "failed"]
     if len(failed) == len(done) >= HOPELESS:
         raise TrainingError(
