@@ -1,4 +1,4 @@
-"""The command live, which sends spikes of the present bin over a network."""
+"""The command live, which generates spikes bin by bin and sends them over a network."""
 
 import contextlib
 import ipaddress
@@ -108,7 +108,16 @@ def _serve_until_stopped(
 
 
 def _initial(words: list[str], model: "Model") -> "dict[str, ArrayLike | None]":
-    """Return name -> first value of every condition of the model; None for a value that samples will bring."""
+    """Read the values that the conditions have before their first samples arrive.
+
+    Args:
+        words: Values of `--condition`, such as "direction=90".
+        model: Model with the conditions.
+
+    Returns:
+        Name -> value for every condition of the model. A condition that `words` does not name has the value None, and
+        the trial begins when the first sample of this condition arrives.
+    """
     from spikeloom.cli.conditions import read_value
 
     named = {one.name: one for one in model.facts.conditions.each}

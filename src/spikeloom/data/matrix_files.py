@@ -1,8 +1,9 @@
 """Read the variables of NumPy and MATLAB files by name.
 
-A variable becomes an array or an object array (cells); if it cannot be read, it becomes a text that says why. SciPy
-reads files of MATLAB up to version 7.2, and h5py later ones; the arrays have the axis order that MATLAB shows. Fields
-of structs are variables with dotted names, such as "session.spikes". Nothing is unpickled.
+A variable of numbers or text becomes an array, and a cell array becomes an object array. If a variable cannot be read,
+it becomes a text with the reason. A field of a struct becomes a variable with a dotted name, such as "session.spikes".
+SciPy reads MATLAB files up to version 7.2, and h5py reads files of version 7.3. Arrays of MATLAB keep the order of
+their axes. Nothing is unpickled.
 """
 
 import zipfile
@@ -79,8 +80,12 @@ def read_matlab(path: Path) -> dict[str, object]:
 
 
 def _scipy_values(name: str, value: object) -> dict[str, object]:
-    """Return a variable, or the fields of a struct as "struct.field"; a field of a struct array becomes cells."""
-    if hasattr(value, "toarray"):
+    """Convert a variable that SciPy has read to values by name.
+
+    A struct has one value per field, named "struct.field". In a struct array, the field of all structs is one object
+    array. Other variables are one value, and those that are not arrays are `OPAQUE`.
+    """
+    if hasattr(value, "toarray"):  # a sparse matrix
         return {name: value.toarray()}
     if not isinstance(value, np.ndarray):
         return {name: OPAQUE}

@@ -1,6 +1,6 @@
 r"""S4D: a linear layer along time with one diagonal state space per channel, computed by convolution or bin by bin.
 
-Each channel has N complex modes x. They receive the input u of the channel and give its output y:
+Each channel has N complex modes x. They receive the input u of the channel and determine its output y:
 :math:`\dot x_n = A_n x_n + B_n u`, :math:`y = 2\,\mathrm{Re} \sum_n C_n x_n + D u`. Modes come in conjugate pairs, and
 only one of each pair is computed. In discrete time, by the bilinear rule with step :math:`\delta`, the output is a
 convolution of the input with a kernel K:
@@ -10,12 +10,12 @@ convolution of the input with a kernel K:
           K_l = 2\,\mathrm{Re} \sum_n C_n \bar A_n^l \bar B_n, \qquad y = K * u + D u .
 
 **Kernel.** A lag l is written as :math:`l = 16 j + i`. Then the kernel is a matrix product over the modes of
-:math:`C \bar B \bar A^i` (16 columns) and :math:`\bar A^{16 j}` (L / 16 rows for L lags). So few powers of
-:math:`\bar A` are computed, and a kernel of any length follows from the same parameters. A bidirectional layer has a
-second kernel for later bins. The first kernel has the lags >= 0 and the second the lags >= 1, so no bin counts twice.
+:math:`C \bar B \bar A^i` (16 columns) and :math:`\bar A^{16 j}` (L / 16 rows for L lags). Only 16 + L / 16
+powers of :math:`\bar A` are computed, and a kernel can have any length L. A bidirectional layer has a second kernel for
+the bins after the present one. The first kernel has the lags >= 0 and the second the lags >= 1, so no bin counts twice.
 
 **Axes.** Activations are (channel, batch, time). A linear map of the channels is then one matrix product, and the
-convolution runs along the contiguous axis; neither needs a transposition.
+convolution runs along the contiguous axis. Neither operation needs a transposition.
 
 Source: Gu et al. 2020-2022 (HiPPO, S4, S4D). The rank-1 term of S4 is left out. B is the vector of HiPPO-LegS
 (`legs`); it is not a parameter, because only the product C B matters.
@@ -48,21 +48,26 @@ _STRIDE = 16
 
 
 def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return the initial modes: eigenvalues and input weights of the HiPPO-LegS state space, without its rank-1 term.
+    r"""Compute the initial modes: eigenvalues and input weights of the HiPPO-LegS state space without its rank-1 term.
 
-    HiPPO-LegS has :math:`A_{nk} = -\sqrt{(2n+1)(2k+1)}` for n > k, :math:`-(n+1)` on the diagonal, 0 above it, and
-    :math:`B_n = \sqrt{2n+1}`. The matrix :math:`A + PP^\top` with :math:`P_n = \sqrt{n + 1/2}` is normal, so it can be
-    diagonalised by a unitary matrix, and all its eigenvalues have the real part -1/2.
+    HiPPO-LegS has the input weights :math:`B_n = \sqrt{2n+1}` and the state matrix A with
+    :math:`A_{nk} = -\sqrt{(2n+1)(2k+1)}` for n > k, :math:`A_{nn} = -(n+1)`, and 0 above the diagonal. The matrix
+    :math:`A + PP^\top` with :math:`P_n = \sqrt{n + 1/2}` is normal, so a unitary matrix diagonalises it. All its
+    eigenvalues have the real part -1/2.
+
+    Args:
+        modes: Number N of modes, half the size of A.
 
     Returns:
-        Eigenvalues and input weights in the basis of the eigenvectors, both complex (modes,), one per conjugate pair.
+        Eigenvalues (mode,), and input weights in the basis of the eigenvectors (mode,); complex, one of each conjugate
+        pair.
     """
     n = np.arange(2 * modes)
     input_weights = np.sqrt(2 * n + 1)  # B
     normal = -np.tril(np.outer(input_weights, input_weights), -1) - np.diag(n + 1.0)
     normal = normal + np.outer(np.sqrt(n + 0.5), np.sqrt(n + 0.5))
     imaginary, vectors = np.linalg.eigh(-1j * (normal + 0.5 * np.eye(2 * modes)))
-    keep = imaginary > 0
+    keep = imaginary > 0  # one eigenvalue of each conjugate pair
     return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ input_weights
 
 

@@ -1,16 +1,17 @@
 r"""Refractory counts: after a spike a neuron cannot fire for a moment, so bins with two spikes are rare.
 
 Draw k from a Poisson distribution of rate :math:`\lambda`. If k >= 2, replace it by 1 with the neuron's probability q.
-With :math:`P_\lambda` for Poisson probabilities and k >= 2 in the last formula:
+The resulting counts have the probabilities P, where :math:`P_\lambda` are Poisson probabilities:
 
-.. math:: P(0) = P_\lambda(0), \quad P(1) = P_\lambda(1) + q P_\lambda(k \ge 2), \quad P(k) = (1 - q) P_\lambda(k).
+.. math:: P(0) = P_\lambda(0), \quad P(1) = P_\lambda(1) + q P_\lambda(k \ge 2), \quad
+          P(k) = (1 - q) P_\lambda(k) \text{ for } k \ge 2.
 
 The expected count is :math:`r = \lambda - q (\lambda - 1 + P_\lambda(0))`. This equation is solved for the Poisson rate
 :math:`\lambda`, so that the mean count is the rate r for every q.
 
-**Fit.** Let s be the recorded counts. The number of bins with several spikes is compared with the number that Poisson
-counts would have, :math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. If such bins are not rarer
-than in Poisson counts, as with wide bins, q is 0 and counts stay Poisson.
+**Fit.** The number of recorded counts s of at least 2 is divided by the number that Poisson counts would have:
+:math:`q = 1 - \sum 1[s \ge 2] / \sum P_\lambda(k \ge 2)`, at least 0. In wide bins, counts of at least 2 are often as
+frequent as in Poisson counts. Then q is 0, and counts have a Poisson distribution.
 """
 
 from typing import final
@@ -167,12 +168,17 @@ def _poisson_rate(rates: Entries, q: Entries) -> Entries:
 
 
 def _largest_rate(rates: Entries, kept: Entries) -> Entries:
-    r"""Return upper bounds of the Poisson rates of expected counts, for `kept` = 1 - q.
+    r"""Return upper bounds of the Poisson rates :math:`\lambda` that give these expected counts.
 
-    The expected count is concave in :math:`\lambda`, with a slope of at least 1 - q. So for :math:`\lambda \le 1` it
-    lies above its chord :math:`(1 - q / e) \lambda`, and everywhere above :math:`(1 - q) \lambda`.
+    As a function of :math:`\lambda`, the expected count r is concave, 0 at 0, and :math:`1 - q / e` at 1. So r is at
+    least :math:`(1 - q / e) \lambda` for :math:`\lambda \le 1`. Its slope is at least 1 - q, so r is at least
+    :math:`(1 - q) \lambda` for every :math:`\lambda`. Dividing r by these slopes gives the bounds.
+
+    Args:
+        rates: Expected counts r.
+        kept: Probability 1 - q that a count of several spikes is not replaced.
     """
-    chord = 1 - (1 - kept) / np.e
+    chord = 1 - (1 - kept) / np.e  # the expected count at a Poisson rate of 1
     return rates / np.where(rates <= chord, chord, kept)
 
 

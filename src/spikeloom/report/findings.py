@@ -136,8 +136,8 @@ class Findings:
             median = float(np.median([min(row.closed or 0.0, 1.0) for row in judged]))
             text = (
                 f"On {n_at_floor} of {len(judged)} metrics the generated trials are as close to real trials as real "
-                f"trials are to each other (the noise floor); the median metric closes {percent(median)} of the "
-                "distance from independent Poisson spikes to the noise floor."
+                f"trials are to each other (the noise floor). They close {percent(median)} of the distance from "
+                "independent Poisson spikes to the noise floor (median over metrics)."
             )
             above_floor = [row for row in judged if not row.at_floor]
             if above_floor:

@@ -1,9 +1,9 @@
-"""Content of the report's figures: functions from recorded and generated trials, the two sides, to a `Figure`.
+"""Content of the report's figures. Each function computes a `Figure` from recorded and generated trials.
 
-The functions compute what is shown; `figures.py` and `svg.py` draw it. Both sides are always treated alike: the same
-neurons in the same order, the same smoothing, the same number of trials, and the same limits of the axes. Principal
-components are fitted to the recorded side only. Scatter plots show the arrays from which the numbers of the report are
-computed (`Result.detail`), so figures and tables always agree.
+`figures.py` and `svg.py` draw the figures. Recorded and generated trials, the two sides of a figure, are treated alike:
+both have the same neurons in the same order, the same smoothing, the same number of trials, and the same limits of the
+axes. Principal components are fitted to the recorded trials only. Scatter plots show the arrays from which the numbers
+of the report are computed (`Result.detail`), so figures and tables always agree.
 """
 
 import math
@@ -507,7 +507,15 @@ def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
 def all_figures(
     real: Trials, fake: Trials, results: Mapping[str, Result], *, condition: str | None, aligned: bool = True
 ) -> tuple[Figure, ...]:
-    """Return every figure of the report, in the order of the page; PSTHs only if trials are aligned to an event."""
+    """Return all figures of the report, in the order in which the page shows them.
+
+    Args:
+        real: Recorded trials.
+        fake: Generated trials.
+        results: Result of each metric by its name.
+        condition: Condition by which trials are grouped and coloured, or None.
+        aligned: True if trials are aligned to an event. PSTHs are left out otherwise.
+    """
     return (
         rasters(real, fake, condition=condition),
         *([psths(real, fake, condition=condition)] if aligned else []),

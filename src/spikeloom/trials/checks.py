@@ -1,4 +1,7 @@
-"""Check and convert the arguments of `Trials`: `checked_fields` does this for all of them, the others for one each."""
+"""Check and convert the arguments of `Trials`.
+
+`checked_fields` checks all arguments; each of the other functions checks one of them.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -141,7 +144,7 @@ def without_padding(counts: object, lengths: object) -> tuple[object, object]:
 
 
 def whole_lengths(lengths: object, n_trials: int, n_bins: int) -> NDArray[np.int64]:
-    """Return lengths as integers, after a check. `None` gives all trials `n_bins` bins."""
+    """Check the lengths of trials, and return them as integers. `None` means that all trials have `n_bins` bins."""
     if lengths is None:
         return np.full(n_trials, n_bins, np.int64)
     array = np.asarray(lengths)

@@ -1,21 +1,23 @@
-"""The space of a search: settings of a recipe by their dotted keys, each with a range or a list of values.
+"""The space of a search: the settings of a recipe that it varies, each with a range or a list of values.
 
-A space is a TOML file, such as those in `searches/`. The command line accepts the same as text.
+A space is a TOML file, such as those in `searches/`. Settings that vary can also be given as text (`--vary`).
 
     about = "..."
     [vary]
     network_settings.dropout = { low = 0.0, high = 0.6 }
     plan.learning_rate = { low = 1e-5, high = 5e-3, log = true }
     n_latents = { among = [8, 16, 32] }
+    loss_settings.hidden = { low = 0.01, high = 0.7, start = [0.4, 0.6] }
     loss_settings.beta = { low = 1e-6, high = 1e-3, log = true, per_entry = true }
     [fix]
     plan.horizon = 1000.0
     [population]
     members = 20
 
-A range between integers contains integers only. With `per_entry` the ends are values per bin and neuron of a trial,
-such as kappa in beta = kappa x bins x neurons; they are multiplied by bins x neurons of the training trials.
-`start` narrows the range of the initial values of a population. `[fix]` changes the recipe for all attempts.
+`[vary]` has a range, or the list `among`, for each setting that varies. If both ends of a range are integers, only
+integers are drawn. `start` is a narrower range for the initial values of a population. With `per_entry = true`, the
+ends are multiplied by the bins x neurons of a training trial: above, beta is kappa x bins x neurons, with kappa from
+1e-6 to 1e-3. `[fix]` sets values for all attempts, and `[population]` has the fields of `Schedule`.
 """
 
 import json
@@ -151,12 +153,12 @@ class Schedule:
         generations: Number of rounds of training, comparison and partial replacement.
         epochs: Number of passes over the training trials in one generation.
         plan: Name of the setting with the plan of the trained stage, such as "plan".
-        quantile: Fraction of the members that is replaced by copies of the same number of the best.
+        quantile: Fraction of the members that is replaced. The same number of the best members is copied instead.
         factors: Two factors, one of which multiplies each setting of a copy.
         resample: Probability that a setting of a copy is drawn again instead.
         cpus: Number of CPUs for each member.
         gpus: Number of GPUs for each member; with 0.25, four members share one.
-        later: Changes of the recipe from the second generation on, key -> value: no ramps, no warm-up.
+        later: Values of settings from the second generation on, key -> value, such as a warm-up of 0.
     """
 
     members: Annotated[int, Field(ge=2)] = 20
@@ -215,15 +217,16 @@ def changes(settings: Mapping[str, object]) -> list[str]:
 
 
 def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) -> Space:
-    """Read a search space from its name or TOML file, and add settings as text.
+    """Read a search space from a TOML file, and add the settings that are given as text.
 
     Args:
-        source: Name of a search that comes with the package, path of a `.toml` file, or None.
-        words: Settings such as "plan.warmup=0..0.6", "plan.learning_rate=1e-5..5e-3 log", "n_latents=8|16|32".
+        source: Name of a search that comes with the package, path of a `.toml` file, or None for no file.
+        words: Settings as text, such as "plan.warmup=0..0.6", "plan.learning_rate=1e-5..5e-3 log" or
+            "n_latents=8|16|32". They replace settings of the file with the same key.
 
     Raises:
         FileError: There is no such search. The message lists the existing ones.
-        SettingError: No setting varies, or a range is invalid.
+        SettingError: No setting varies, a range is invalid, or the file has an unknown table.
     """
     table = {} if source is None else _read(source)
     unknown = [key for key in table if key not in ("about", "note", "vary", "fix", "population")]
@@ -241,7 +244,7 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
         raise SettingError("A search must vary at least one setting.", "", HINT)
     population = table.get("population", {})
     if not isinstance(population, Mapping):
-        raise SettingError("[population] must be a table.", f"It was {population!r}.", "Write [population].")
+        raise SettingError("population must be a table.", f"It was {population!r}.", "Write [population].")
     plan = _with_tuples(population)
     plan["later"] = _flat(plan.get("later", {}))
     try:

@@ -1,9 +1,9 @@
-"""`FactorCourse`: trials of a recurrent generator (of an LFADS), generated bin after bin.
+"""`FactorCourse`: generation of trials from the recurrent network of an LFADS, bin by bin.
 
-The generator is a recurrent network whose state gives factors in each bin; the factors give the rates of all neurons.
-A bin needs the state after the bin before, inputs from their prior, and the memory of the observation model. Every bin
-is computed alone, whether one bin is requested or a complete trial. So samples, streams and live trials of the same
-number of trials have the same numbers.
+In each bin, the state of the network (the generator) gives factors, and the factors give the rates of all neurons. The
+next bin depends on this state, on inputs drawn from their prior, and on the memory of the observation model. Bins are
+computed one at a time even if a complete trial is requested. So samples, streams and live trials have identical
+numbers, provided that the same number of trials is generated at once.
 """
 
 from typing import final
@@ -67,7 +67,12 @@ class FactorCourse(Course):
         return Generated(counts, rates, factors.cpu().numpy())
 
     def _step(self, noise: Float[Tensor, "trial 1 input"]) -> Float[Tensor, "trial factor"]:
-        """Advance the generator by one bin, and return its factors."""
+        """Advance the generator by one bin, and return its factors.
+
+        Args:
+            noise: Standard normal numbers, from which the prior computes the inputs. Its last axis is empty for a
+                generator without inputs.
+        """
         inputs = noise
         if self.input_prior is not None:
             inputs = self.input_prior.draw(noise, self.inputs)
