@@ -52,7 +52,7 @@ from spikeloom.models.common.latent_autoencoder import LatentModel
 from spikeloom.models.common.latent_dynamics import Dynamics, DynamicsSettings, per_bin
 from spikeloom.models.common.latent_settings import AutoencoderSettings
 from spikeloom.models.common.request import Request
-from spikeloom.models.common.results import Generated
+from spikeloom.models.common.results import Generated, in_pieces
 from spikeloom.models.common.streaming import StreamRequest
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.linear_autoregression import Recursion
@@ -236,26 +236,36 @@ class LatentCourse(Course):
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
         self.rho = math.exp(-model.facts.bin_width / drift)  # correlation of a drifting code in neighbouring bins
         self.code: Float[np.ndarray, "trial code"] | None = None  # drawn under the condition of the first bin
+        self.condition: Condition | None = None  # of the last call, and the same with harmonics
+        self.encoded = Condition()
 
-    @torch.no_grad()
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
         """Generate the next bins of all trials; see `Course.advance`."""
-        encoded = Condition() if condition is None else self.model.harmonics(condition)
-        inputs = per_bin(encoded, self.n_trials, n_bins).numpy()
+        if condition is not self.condition:
+            self.condition = condition
+            self.encoded = Condition() if condition is None else self.model.harmonics(condition)
+        inputs = per_bin(self.encoded, self.n_trials, n_bins).numpy()
         inputs = self.usual + self.start.guidance * (inputs - self.usual)  # guidance; see the module
-        code = self._drawn_code(encoded) if self.code is None else self.code
-        n_codes = code.shape[1]
+        if self.code is None:
+            self.code = self._drawn_code(self.encoded)
+        entries = self.n_trials * self.model.n_latents
+        return in_pieces(lambda bins: self.spikes.advance(self._latents(inputs[:, bins])), n_bins, entries=entries)
+
+    def _latents(self, inputs: Float[np.ndarray, "trial time input"]) -> Float[np.ndarray, "trial time latent"]:
+        """Generate the latents of the next bins under their conditions, and let the code drift in long trials."""
+        assert self.code is not None  # `advance` draws it
+        n_trials, n_bins, _ = inputs.shape
+        n_codes = self.code.shape[1]
         white = self.start.noise.normal(n_bins, n_codes + self.model.n_latents)
         code_noise = white[..., :n_codes]  # eta in the module, only used beyond the longest training trial
         noise = white[..., n_codes:]  # epsilon in the module
-        latents = np.empty((self.n_trials, n_bins, self.model.n_latents))
+        latents = np.empty((n_trials, n_bins, self.model.n_latents))
         for time in range(n_bins):
             if self.recursion.time >= self.model.longest:
-                code = self.rho * code + math.sqrt(1 - self.rho**2) * code_noise[:, time]
-            driving = np.concatenate((inputs[:, time], code), 1)
+                self.code = self.rho * self.code + math.sqrt(1 - self.rho**2) * code_noise[:, time]
+            driving = np.concatenate((inputs[:, time], self.code), 1)
             latents[:, time] = self.recursion.step(driving, noise[:, time])
-        self.code = code
-        return self.spikes.advance(latents)
+        return latents
 
     def _drawn_code(self, condition: Condition) -> Float[np.ndarray, "trial code"]:
         """Draw the code of each trial from the flow, conditioned on the vector of the first bin."""

@@ -53,7 +53,6 @@ class CountCourse:
         self.memory: Memory = {}  # of the noise
         self.past = None if history is None else history.begin(len(streams.generators))
 
-    @torch.no_grad()
     def advance(self, rates: TrialRates) -> TrialCounts:
         """Draw the counts of the next bins of all trials.
 

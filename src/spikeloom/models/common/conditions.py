@@ -137,8 +137,9 @@ class Conditions:
             if condition.kind == "circular":
                 cosine, sine = part.chunk(2, -1)
                 phase = torch.complex(cosine, sine)  # power k of it holds cosine and sine of k times the angle
-                powers = [phase**k for k in range(1, number + 1)]
-                parts += [side for power in powers for side in (power.real, power.imag)]
+                exponents = torch.arange(1, number + 1, device=part.device)
+                powers = torch.view_as_real(phase[..., None, :] ** exponents[:, None])  # (..., k, angle, 2)
+                parts.append(powers.movedim(-1, -2).flatten(-3))
             else:
                 parts.append(part)
         return torch.cat(parts, -1)

@@ -36,12 +36,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikeloom.models.common.results import Generated, batch_size, in_batches
+from spikeloom.models.common.results import Generated, batch_size, in_batches, in_pieces
 from spikeloom.nn.encoder import ArrayDecoder, Decoder
 from spikeloom.observation.calibration import Calibration
 from spikeloom.observation.links import SMALLEST_RATE, array, rates_of
 from spikeloom.observation.model import ObservationModel
-from spikeloom.observation.slots import batches
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.shapes import TrialLatents, TrialMask, TrialRates
 from spikeloom.training.progress import show_parts
@@ -326,11 +325,10 @@ class ReadoutCourse:
     def advance(self, latents: TrialLatents) -> Generated:
         """Draw the next bins of all trials from their standardised latents."""
         n_trials, n_bins, _ = latents.shape
-        n_neurons = len(self.match)
-        rates = np.empty((n_trials, n_bins, n_neurons), np.float32)
-        counts = np.empty(rates.shape, np.int64)
-        for piece in batches(n_bins, n_trials * n_neurons):
-            drive = self.decoder(latents[:, piece] * self.sd + self.mean)
-            rates[:, piece] = np.maximum(rates_of(drive, self.link) ** self.gain * self.match, SMALLEST_RATE)
-            counts[:, piece] = self.counts.advance(rates[:, piece])
-        return Generated(counts, rates, latents.astype(np.float32))
+        return in_pieces(lambda bins: self._drawn(latents[:, bins]), n_bins, entries=n_trials * len(self.match))
+
+    def _drawn(self, latents: TrialLatents) -> Generated:
+        """Draw a few bins."""
+        drive = self.decoder(latents * self.sd + self.mean)
+        rates = np.maximum(rates_of(drive, self.link) ** self.gain * self.match, SMALLEST_RATE)
+        return Generated(self.counts.advance(rates), rates, latents.astype(np.float32))

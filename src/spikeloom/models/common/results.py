@@ -9,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from spikeloom.nn.ssm import keep_kernels
+from spikeloom.observation.slots import batches
 from spikeloom.shapes import TrialCodes, TrialCounts, TrialLatents, TrialRates
 
 BINS_AT_ONCE = 2**16
@@ -58,6 +59,26 @@ def end_to_end(pieces: Sequence[Generated]) -> Generated:
             for name, value in arrays[0].items()
         }
     )
+
+
+def in_pieces(generate: Callable[[slice], Generated], n_bins: int, *, entries: int) -> Generated:
+    """Generate consecutive bins of trials, so few at once that arrays fit into the cache of a processor.
+
+    Args:
+        generate: Function that generates the next bins, called in the order of time.
+        n_bins: Number of bins in all.
+        entries: Numbers of all trials in a bin of the largest array.
+    """
+    joined: dict[str, np.ndarray] = {}
+    for bins in batches(n_bins, entries):
+        piece = generate(bins)
+        if bins == slice(0, n_bins):
+            return piece
+        for name, value in arrays_of(piece).items():
+            if name not in joined:
+                joined[name] = np.empty((len(value), n_bins, *value.shape[2:]), value.dtype)
+            joined[name][:, bins] = value
+    return Generated(**joined)
 
 
 def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generated:
