@@ -117,7 +117,9 @@ def sample(
         ),
     ] = None,
     change: Change = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="Largest number of trials in memory at once.")] = 64,
+    max_batch: Annotated[
+        int | None, typer.Option(min=1, help="Largest number of trials in memory at once. Default: that of the model.")
+    ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Generate one long trial in consecutive pieces of --bins bins (.h5 only).")
     ] = False,
@@ -199,7 +201,7 @@ def sample(
                 sampler=sampler,
                 changes=change or (),
                 seed=seed,
-                max_batch=max_batch,
+                max_batch=max_batch or model.batch,
                 overwrite=overwrite,
             )
         except KeyboardInterrupt:

@@ -85,6 +85,27 @@ class NetworkDenoiser(Denoiser):
 
 
 @final
+class DoublePrecision(Denoiser):
+    """A denoiser that is evaluated in double precision, without a copy of its networks.
+
+    Args:
+        denoiser: Denoiser, whose numbers are converted once.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.schedule = denoiser.schedule
+        numbers = (*denoiser.named_parameters(), *denoiser.named_buffers())
+        self.numbers = {name: value.detach().double() for name, value in numbers}
+
+    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+        """Return the estimate of the clean sample."""
+        clean: Noisy = torch.func.functional_call(self.denoiser, self.numbers, (x, level, condition, mask))
+        return clean
+
+
+@final
 class ExactGaussian(Denoiser):
     r"""The exact denoiser of data :math:`x_0 \sim N(0, s^2)`, independent in every entry; a reference for tests.
 

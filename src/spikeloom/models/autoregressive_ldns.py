@@ -33,7 +33,6 @@ training trials. w = 1 is the model itself.
 precision, so that the counts of a trial do not depend on the batch, the pieces or the machine's rounding of sums.
 """
 
-import copy
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -44,7 +43,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from spikeloom.diffusion.sampler import DEFAULT, Sampler
+from spikeloom.diffusion.denoiser import DoublePrecision
+from spikeloom.diffusion.sampler import Sampler, UniPC
 from spikeloom.models.common.base import Capabilities
 from spikeloom.models.common.course import Course, Start, State, pieces
 from spikeloom.models.common.facts import Facts
@@ -63,6 +63,10 @@ from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
 from spikeloom.training.train import Stage
 from spikeloom.trials import Trials
+
+CODE_SAMPLER: Sampler = UniPC(10, span=(20.0, 0.02))
+"""Default sampler of codes. Codes of 400 steps from the same noise differ by 0.02 to 0.03 (rms; their sd is 0.9), and
+the sd of all codes by less than 1 %."""
 
 
 @final
@@ -94,6 +98,7 @@ class AutoregressiveLDNS(LatentModel):
     """
 
     conditional: Dynamics
+    batch = 256  # the work of a bin that does not grow with the number of trials is then small
 
     def __init__(
         self,
@@ -102,7 +107,7 @@ class AutoregressiveLDNS(LatentModel):
         n_latents: int = 96,
         autoencoder_settings: AutoencoderSettings = AutoencoderSettings(width=96),
         dynamics_settings: DynamicsSettings = DynamicsSettings(),
-        sampler: Sampler = DEFAULT,
+        sampler: Sampler = CODE_SAMPLER,
         observation: ObservationModel = ObservationModel(),
         condition: tuple[str, ...] = (),
         guidance: float = 1.0,
@@ -269,7 +274,6 @@ class LatentCourse(Course):
 
     def _drawn_code(self, condition: Condition) -> Float[np.ndarray, "trial code"]:
         """Draw the code of each trial from the flow, conditioned on the vector of the first bin."""
-        flow = copy.deepcopy(self.dynamics.flow).double()
         device = self.dynamics.usual.device
         vector = None if condition.vector is None else condition.vector.double().to(device)
         if vector is not None and len(vector) == 1:  # one vector for all trials
@@ -279,10 +283,8 @@ class LatentCourse(Course):
         def noise() -> Tensor:
             return torch.from_numpy(self.start.noise.normal(1, self.dynamics.n_codes)).double().to(device)
 
-        code: Float[np.ndarray, "trial code"] = (
-            sampler.draw(flow, noise, condition=Condition(vector))[:, 0].cpu().numpy()
-        )
-        return code
+        codes = sampler.draw(DoublePrecision(self.dynamics.flow), noise, condition=Condition(vector))[:, 0]
+        return codes.cpu().numpy()
 
     def state(self) -> dict[str, Array]:
         """Return streams, past, code and memory of the observation model; see `Course.state`."""

@@ -12,24 +12,25 @@ numbers, and the quantiles of the few bins that can hold a spike, are in double 
 """
 
 from collections.abc import Mapping
-from typing import final
+from typing import TypeVar, final
 
 import numpy as np
 import scipy.special
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
-from spikeloom.observation.links import SMALLEST_UNIFORM, drive_of, rates_of
-from spikeloom.observation.slots import CountDistribution, History, Memory, Noise, batches
+from spikeloom.observation.links import SMALLEST_UNIFORM, array, drive_of, rates_of
+from spikeloom.observation.slots import LARGEST_NOISE, CountDistribution, History, Memory, Noise, batches
 from spikeloom.seeds import Streams
 from spikeloom.shapes import Array, TrialCounts, TrialRates
 
 ROUNDING = 1e-6
 """Relative margin for rounding in single precision, when bins without spikes are excluded."""
 
-Rates = Float[NDArray[np.float32], "trial *time neuron"]
-Uniform = Float[NDArray[np.float64], "trial *time neuron"]
+Number = TypeVar("Number", bound=np.generic)
+Rates = Float[NDArray[np.float32], "trial time neuron"]
+Index = Int[NDArray[np.int64], " entry"]
 
 
 @final
@@ -50,6 +51,7 @@ class CountCourse:
         self.history = history
         self.noise = noise
         self.streams = streams
+        self.half_variance = 0 if noise is None else array(noise.variance() / 2).astype(np.float32)
         self.memory: Memory = {}  # of the noise
         self.past = None if history is None else history.begin(len(streams.generators))
 
@@ -85,22 +87,27 @@ class CountCourse:
         """Draw the counts of a few bins, whose arrays fit into the cache of a processor."""
         white, uniform = self._numbers(*rates.shape)
         if self.noise is not None:
-            rates = rates * self.noise.factors(self.noise.series(white, self.memory))
+            series = self.noise.series(white, self.memory).astype(np.float32)
+            rates = rates * np.exp(np.minimum(series, LARGEST_NOISE) - self.half_variance)
+        rates = _by_time(rates)
+        uniform = _by_time(uniform)
+        counts = np.zeros(rates.shape, np.int64)
         if self.history is None or self.past is None:
-            return self._drawn(rates, uniform)
-        drive = drive_of(rates, self.distribution.link)
-        present = self.history.present(torch.from_numpy(drive), self.distribution).numpy()
-        counts = np.empty(rates.shape, np.int64)
-        for time in range(rates.shape[1]):
-            expected = rates_of(present[:, time] + self.past.change(), self.distribution.link)
-            drawn = self._drawn(expected, uniform[:, time])
-            counts[:, time] = drawn if self.history.ceiling is None else np.minimum(drawn, self.history.ceiling)
-            self.past.add(counts[:, time])
-        return counts
+            entry, number = self._spikes(rates, uniform)
+            counts.reshape(-1)[entry] = number
+            return _by_time(counts)
+        drive = torch.from_numpy(drive_of(rates, self.distribution.link))
+        present = self.history.present(drive, self.distribution).numpy()
+        for here, drive_now, uniform_now in zip(counts, present, uniform, strict=True):
+            expected = rates_of(drive_now + self.past.change(), self.distribution.link)
+            entry, number = self._spikes(expected, uniform_now)
+            here.reshape(-1)[entry] = number
+            self.past.add(entry, number)
+        return _by_time(counts)
 
     def _numbers(
         self, n_trials: int, n_bins: int, n_neurons: int
-    ) -> tuple[Float[NDArray[np.float64], "trial time number"], Uniform]:
+    ) -> tuple[Float[NDArray[np.float64], "trial time number"], Float[NDArray[np.float64], "trial time neuron"]]:
         """Return the standard normal numbers of the noise, and a uniform number for every count."""
         n_noise = 0 if self.noise is None else self.noise.n_numbers
         uniform = np.empty((n_trials, n_bins, n_noise + n_neurons))
@@ -109,16 +116,23 @@ class CountCourse:
         white = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
         return white, uniform[..., n_noise:]
 
-    def _drawn(self, expected: Rates, uniform: Uniform) -> TrialCounts:
-        """Return the quantiles of uniform numbers under expected counts.
+    def _spikes(
+        self, expected: Float[NDArray[np.float32], "*axes neuron"], uniform: Float[NDArray[np.float64], "*axes neuron"]
+    ) -> tuple[Index, Index]:
+        """Return the entries of the flattened arrays that hold spikes, and their counts.
 
         A count is at least 1 with a probability of at most its mean (Markov's inequality). So only bins whose uniform
         number is above 1 - mean can hold a spike, and only these few quantiles are computed.
         """
-        n_neurons = expected.shape[-1]
-        counts = np.zeros(expected.size, np.int64)
-        entry = np.flatnonzero(1 - uniform <= expected * np.float32(1 + ROUNDING))
-        row, neuron = np.divmod(entry, n_neurons)
-        rates = expected.reshape(-1, n_neurons)[row, neuron].astype(np.float64)
-        counts[entry] = self.distribution.quantile(rates, uniform.reshape(-1, n_neurons)[row, neuron], neuron)
-        return counts.reshape(expected.shape)
+        entry = np.flatnonzero(uniform >= 1 - expected * np.float64(1 + ROUNDING))
+        rates = expected.reshape(-1)[entry].astype(np.float64)
+        number = self.distribution.quantile(rates, uniform.reshape(-1)[entry], entry % expected.shape[-1])
+        if self.history is not None and self.history.ceiling is not None:
+            number = np.minimum(number, self.history.ceiling)
+        fired = np.flatnonzero(number)
+        return entry[fired], number[fired]
+
+
+def _by_time(values: NDArray[Number]) -> NDArray[Number]:
+    """Return an array (trial, time, neuron) in the order (time, trial, neuron), or back."""
+    return np.ascontiguousarray(values.swapaxes(0, 1))

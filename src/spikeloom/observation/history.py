@@ -241,28 +241,29 @@ class FilteredPast(Past):
     """
 
     def __init__(self, history: SpikeHistory, n_trials: int) -> None:
-        filters = array(history.filters).T
+        filters = array(history.filters).T.astype(np.float32)
+        n_neurons, bins = filters.shape
         # each neuron fired at its mean rate before the trial
         before = array(history.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
         self.limits = (LOWEST, history.bound)
-        self.twice = np.concatenate((filters, filters), 1).astype(np.float32)  # lags 1, ..., H, 1, ..., H
-        self.shape = (n_trials, *filters.shape)
+        # the filters in the columns of the bins after a spike, for a spike in each column
+        self.after = np.stack([np.roll(filters, column + 1, 1) for column in range(bins)])
+        self.shape = (n_trials, n_neurons, bins)
         self.column = 0
-        self.sums = np.broadcast_to(before, self.shape).astype(np.float32).reshape(-1, self.shape[2])
+        self.sums = np.broadcast_to(before, self.shape).astype(np.float32).reshape(-1, bins)
 
     def change(self) -> Float[np.ndarray, "trial neuron"]:
         """Return the bounded sums of the next bin."""
         return self.sums[:, self.column].reshape(self.shape[:2]).clip(*self.limits)
 
-    def add(self, counts: Int[np.ndarray, "trial neuron"]) -> None:
-        """Add the counts of the next bin to the sums of the H bins after it."""
-        _, n_neurons, bins = self.shape
+    def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
+        """Add the counts of the next bin to the sums of the H bins after it; see `Past.add`."""
         self.sums[:, self.column] = 0
-        first = bins - 1 - self.column  # so that lag 1 falls into the column after this one
-        fired = np.flatnonzero(counts)
-        number = counts.reshape(-1)[fired, None].astype(np.float32)
-        self.sums[fired] += number * self.twice[fired % n_neurons, first : first + bins]
-        self.column = (self.column + 1) % bins
+        added = self.after[self.column].take(entry % self.shape[1], 0)
+        added *= number[:, None]
+        added += self.sums.take(entry, 0)
+        self.sums[entry] = added
+        self.column = (self.column + 1) % self.shape[2]
 
     def state(self) -> Float[np.ndarray, "trial _ _"]:
         """Return the sums (trial, neuron, bin), those of the next bin first."""

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spikeloom.observation.links import LARGEST_DRIVE, SMALLEST_RATE, Link, array
+from spikeloom.observation.links import LARGEST_DRIVE, SMALLEST_RATE, Link
 from spikeloom.observation.moments import Moments
 from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
@@ -237,8 +237,13 @@ class Past(abc.ABC):
         """Return what the earlier counts add to the drive of the next bin."""
 
     @abc.abstractmethod
-    def add(self, counts: Int[np.ndarray, "trial neuron"]) -> None:
-        """Add the counts of the next bin, which is then over."""
+    def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
+        """Add the counts of the next bin, which is then over.
+
+        Args:
+            entry: Entries of the flattened array (trial, neuron) that hold spikes.
+            number: Their counts; all others are 0.
+        """
 
     @abc.abstractmethod
     def state(self) -> Float[np.ndarray, "trial _ _"]:
@@ -269,9 +274,11 @@ class RecordedPast(Past):
         change: NDArray[np.float32] = self.history.past(torch.from_numpy(with_next))[:, 0].numpy()
         return change
 
-    def add(self, counts: Int[np.ndarray, "trial neuron"]) -> None:
+    def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
         """Add the counts of the next bin, and forget those of the first."""
-        self.counts = np.concatenate((self.counts[:, 1:], counts[:, None].astype(np.float32)), 1)
+        counts = np.zeros_like(self.counts[:, 0])
+        counts.reshape(-1)[entry] = number
+        self.counts = np.concatenate((self.counts[:, 1:], counts[:, None]), 1)
 
     def state(self) -> Float[np.ndarray, "trial _ _"]:
         """Return the counts (trial, bin, neuron)."""
@@ -341,13 +348,6 @@ class Noise(nn.Module, abc.ABC):
     def factor(self, noise: Values) -> Values:
         """Return the factors by which a noise e multiplies the rates."""
         return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()
-
-    @final
-    def factors(self, noise: Numbers) -> Float[NDArray[np.float32], "batch time neuron"]:
-        """Do the same as `factor` in NumPy and single precision, for drawing counts."""
-        lowered = np.minimum(noise.astype(np.float32), LARGEST_NOISE)
-        factors: NDArray[np.float32] = np.exp(lowered - array(self.variance() / 2).astype(np.float32))
-        return factors
 
 
 def batches(number: int, entries: int) -> Iterator[slice]:

@@ -83,6 +83,7 @@ class Model(nn.Module, abc.ABC):
         later_stage: Names of the settings of a stage that a finished run can add, first its plan, which is None without
             the stage; empty if there is no such stage.
         history: Lines of training history.
+        batch: Largest number of trials that `sample` keeps in memory at once, unless `max_batch` sets another.
     """
 
     n_neurons: int
@@ -90,6 +91,7 @@ class Model(nn.Module, abc.ABC):
     guidance: float = 1.0
     reads: Signal = "counts"
     later_stage: tuple[str, ...] = ()
+    batch: int = 64
     observation: ObservationModel
 
     def __init__(self) -> None:
@@ -262,7 +264,7 @@ class Model(nn.Module, abc.ABC):
         rows: Sequence[int] | None = None,
         seed: int = 0,
         sampler: Sampler | None = None,
-        max_batch: int = 64,
+        max_batch: int | None = None,
         progress: bool | None = None,
     ) -> Trials:
         """Generate trials: counts, and rates, latents or codes.
@@ -281,7 +283,7 @@ class Model(nn.Module, abc.ABC):
                 parts or among machines.
             seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
             sampler: Sampler that replaces the model's sampler or student.
-            max_batch: Largest number of trials in memory at once.
+            max_batch: Largest number of trials in memory at once. `None` uses that of the model.
             progress: Show progress; None shows it on a terminal.
 
         Raises:
@@ -313,7 +315,7 @@ class Model(nn.Module, abc.ABC):
             return self.draw(Request(lengths, noise, spikes, encoded, strength, sampler, batch_codes))
 
         self.eval()
-        size = batch_size(part.longest, largest=max_batch)
+        size = batch_size(part.longest, largest=max_batch or self.batch)
         result = in_batches(
             generate, len(part.numbers), part.longest, batch=size, description="sample", progress=progress
         )
