@@ -63,7 +63,7 @@ class CountCourse:
         """
         rates = np.asarray(rates, np.float32)
         n_trials, n_bins, n_neurons = rates.shape
-        counts = np.empty(rates.shape, np.int64)
+        counts = np.empty(rates.shape, np.int32)
         for piece in batches(n_bins, n_trials * n_neurons):
             counts[:, piece] = self._piece(rates[:, piece])
         return counts
@@ -91,7 +91,7 @@ class CountCourse:
             rates = rates * np.exp(np.minimum(series, LARGEST_NOISE) - self.half_variance)
         rates = _by_time(rates)
         uniform = _by_time(uniform)
-        counts = np.zeros(rates.shape, np.int64)
+        counts = np.zeros(rates.shape, np.int32)
         if self.history is None or self.past is None:
             entry, number = self._spikes(rates, uniform)
             counts.reshape(-1)[entry] = number

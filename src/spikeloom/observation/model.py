@@ -128,7 +128,7 @@ class ObservationModel(nn.Module):
             streams: Random streams, one per trial.
             noisy: True to apply the noise slot, False to leave it out.
         """
-        counts = np.empty(rates.shape, np.int64)
+        counts = np.empty(rates.shape, np.int32)
         for first in range(0, len(rates), TRIALS_AT_ONCE):
             rows = np.arange(first, min(first + TRIALS_AT_ONCE, len(rates)))
             counts[rows] = self.begin(streams.select(rows), noisy=noisy).advance(rates[rows])

@@ -161,4 +161,4 @@ def _put(into: np.ndarray, rows: np.ndarray | slice, value: np.ndarray) -> None:
 def _zeros_of_all(name: str, value: np.ndarray, n_trials: int, n_bins: int) -> np.ndarray:
     """Return an array of zeros for all trials and bins, into which arrays of batches like `value` are written."""
     axes = (n_trials, n_bins, *value.shape[2:]) if value.ndim > 2 else (n_trials, *value.shape[1:])
-    return np.zeros(axes, np.int64 if name == "counts" else np.float32)
+    return np.zeros(axes, np.int32 if name == "counts" else np.float32)
