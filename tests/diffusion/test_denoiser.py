@@ -1,12 +1,13 @@
 """Denoisers: every kind of prediction gives the same estimate, and the loss reads valid entries only."""
 
+import copy
 import math
 
 import pytest
 import torch
 from torch import nn
 
-from spikeloom.diffusion.denoiser import ExactGaussian, NetworkDenoiser, denoising_loss
+from spikeloom.diffusion.denoiser import DoublePrecision, ExactGaussian, NetworkDenoiser, denoising_loss
 from spikeloom.diffusion.schedule import Cosine, LinearBeta
 from spikeloom.errors import SettingError
 
@@ -31,6 +32,15 @@ def batch(channels=3, dtype=torch.float64):
 def network(prediction, schedule=None):
     torch.manual_seed(0)
     return NetworkDenoiser(Backbone(3).double(), schedule=schedule or LinearBeta(), prediction=prediction)
+
+
+def test_double_precision_is_that_of_a_copy_of_the_networks():
+    denoiser = network("velocity").float()
+    clean, noise, level = batch()
+    x = (clean + noise).double()
+    estimate = DoublePrecision(denoiser)(x, level)
+    assert next(denoiser.parameters()).dtype == torch.float32
+    torch.testing.assert_close(estimate, copy.deepcopy(denoiser).double()(x, level), rtol=0, atol=0)
 
 
 def test_exact_gaussian_is_the_best_linear_estimate():

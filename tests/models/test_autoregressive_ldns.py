@@ -9,7 +9,7 @@ from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.latent_dynamics import Dynamics, DynamicsSettings
 from spikeloom.models.common.latent_settings import AutoencoderSettings
 from spikeloom.nn.clock import Clock
-from spikeloom.nn.linear_autoregression import LARGEST_RADIUS, LinearAutoregression
+from spikeloom.nn.linear_autoregression import LARGEST_RADIUS, LinearAutoregression, Recursion
 from spikeloom.nn.trial_code import TrialCode
 from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
@@ -64,6 +64,29 @@ def test_autoregression_finds_a_known_system():
     torch.testing.assert_close(model.driven[0, 1], torch.ones(2, dtype=torch.float64), atol=0.05, rtol=0)
     torch.testing.assert_close(model.driven[3, 1], torch.zeros(2, dtype=torch.float64), atol=0.05, rtol=0)
     torch.testing.assert_close(model.noise @ model.noise.T, 0.04 * torch.eye(2).double(), atol=0.002, rtol=0)
+
+
+def test_generated_latents_follow_the_formula():
+    """z_t = A [m_t; h(t) x [1; u_t]] + L e_t, with the means of the past computed as they are defined."""
+    latents, inputs = known_system(200, 12)
+    model = LinearAutoregression(2, 1, clock=Clock(4, longest=12), time_constants=(3.0, 20.0))
+    model.fit(latents, inputs, torch.ones(200, 12, dtype=torch.bool), ridge=1.0)
+    rng = np.random.default_rng(0)
+    drive, noise = rng.normal(size=(5, 15, 1)), rng.normal(size=(5, 15, 2))
+    recursion = Recursion(model, 5)
+    generated = np.stack([recursion.step(drive[:, t], noise[:, t]) for t in range(15)], 1)
+    decay = np.exp(-1 / np.array([1e-9, 3.0, 20.0]))
+    hats = model.clock.weights(15).numpy()
+    one = np.concatenate((np.ones((5, 15, 1)), drive), 2)
+    expected = one[:, 0] @ model.opening.numpy()
+    means = np.repeat(expected[:, None], 3, 1)
+    z = expected + noise[:, 0] @ model.first_noise.numpy().T
+    for t in range(15):
+        if t:
+            driven = np.einsum("j,bi,jid->bd", hats[t], one[:, t], model.driven.numpy())
+            z = means.reshape(5, -1) @ model.recurrent.numpy() + driven + noise[:, t] @ model.noise.numpy().T
+        np.testing.assert_allclose(generated[:, t], z, atol=1e-10)
+        means = decay[:, None] * means + (1 - decay[:, None]) * z[:, None]
 
 
 def test_an_unstable_fit_is_made_stable():

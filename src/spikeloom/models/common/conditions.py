@@ -132,17 +132,19 @@ class Conditions:
         if encoded is None:
             return None
         each = [condition for condition in self.each if condition.per_bin is per_bin]
+        numbers = encoded.numpy()
         parts = []
-        for condition, part in zip(each, encoded.split([one.width for one in each], -1), strict=True):
+        first = 0
+        for condition in each:
+            part = numbers[..., first : first + condition.width]
+            first += condition.width
             if condition.kind == "circular":
-                cosine, sine = part.chunk(2, -1)
-                phase = torch.complex(cosine, sine)  # power k of it holds cosine and sine of k times the angle
-                exponents = torch.arange(1, number + 1, device=part.device)
-                powers = torch.view_as_real(phase[..., None, :] ** exponents[:, None])  # (..., k, angle, 2)
-                parts.append(powers.movedim(-1, -2).flatten(-3))
-            else:
-                parts.append(part)
-        return torch.cat(parts, -1)
+                half = condition.width // 2
+                phase = part[..., :half] + 1j * part[..., half:]  # its power k is cosine + i sine of k times the angle
+                powers = phase[..., None, :] ** np.arange(1, number + 1)[:, None]  # (..., k, angle)
+                part = np.stack((powers.real, powers.imag), -2).reshape(*part.shape[:-1], number * condition.width)
+            parts.append(part)
+        return torch.from_numpy(np.concatenate(parts, -1, dtype=numbers.dtype))
 
     def check_complete(self, names: Iterable[str]) -> None:
         """Raise a ConditionError if the model has no conditions, or if one of them is not among the names."""
