@@ -48,7 +48,7 @@ class Stopwatch:
         self.seconds: dict[str, float] = defaultdict(float)
         self._inside: list[float] = []
 
-    def watch(self, owner: object, name: str, part: str) -> None:
+    def measure(self, owner: object, name: str, part: str) -> None:
         """Replace a function of a class or module by one that is timed."""
         function = getattr(owner, name)
 
@@ -126,14 +126,14 @@ def main() -> None:
         / 64,
         "sample": core_seconds(sample, arguments.repeats) * per_thousand,
     }
-    watch = Stopwatch()
+    stopwatch = Stopwatch()
     for owner, name, part in PARTS:
-        watch.watch(owner, name, part)
+        stopwatch.measure(owner, name, part)
     measured: list[dict[str, float]] = []
     for _ in range(arguments.repeats):
-        watch.seconds.clear()
+        stopwatch.seconds.clear()
         sample()
-        measured.append(dict(watch.seconds))
+        measured.append(dict(stopwatch.seconds))
     print(f"{model!r}, {batch} trials together; core-seconds per 1,000 trials of {bins} bins")
     parts = {part: float(np.median([one[part] for one in measured])) * per_thousand for part in measured[0]}
     for part, seconds in {**dict(sorted(parts.items(), key=lambda row: -row[1])), **limits}.items():
