@@ -1,6 +1,8 @@
 """Every benchmark can be imported, and the cases of benchmarks/speed.py run at a tiny size."""
 
 import importlib.util
+import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -34,3 +36,33 @@ def test_times_of_updates_and_samples_are_positive(monkeypatch):
         if what != "sampling":
             assert result["products"] > 0
             assert result["copies"] > 0
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_benchmark_of_gpus_runs_on_a_cpu(monkeypatch, number):
+    gpu = loaded(FILES[0].with_name("gpu.py"), monkeypatch)
+    case = gpu.TINY[number]
+    names = ["as written"]
+    text = gpu.measure([case], "cpu", most=case.first, size=64, train_ways=names, sample_ways=names)
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if case.recipe in line]
+    expected = ["autoencoder", "diffusion", "sampling"] if number == 0 else ["lfads", "sampling"]
+    assert sorted(row[0].split(", ")[1] for row in rows) == sorted(2 * expected)  # in float32 and bf16
+    assert all(float(row[4]) > 0 for row in rows)
+    assert all(float(row[5]) > float(row[4]) for row in rows)  # nothing is faster than its matrix products
+
+
+def test_the_benchmark_of_all_commands_adds_up_their_cost(monkeypatch, tmp_path):
+    benchmark = loaded(FILES[0].with_name("all_commands.py"), monkeypatch)
+    spikeloom = benchmark.Spikeloom(sys.executable, None, tmp_path)
+    cost = spikeloom.measure("recipes")
+    assert cost.core > 0
+    assert 0.01 < cost.memory < 10
+    with pytest.raises(SystemExit, match=r"ended with 2"):
+        spikeloom.measure("inspect", "none.h5")
+    lines = [
+        {"stage": "a", "seconds": 1.0},
+        {"stage": "a", "seconds": 3.0, "memory_gb": 0.5},
+        {"stage": "b", "seconds": 4.0},
+    ]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert benchmark.recorded_fit(tmp_path) == benchmark.Cost("fit", 7.0, None, 0.5)
