@@ -342,11 +342,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gpu = options.device == "cuda"
     if gpu and not torch.cuda.is_available():
         parser.error("there is no GPU; write --device cpu for the tiny recipes")
-    known = {case.recipe: case for case in (FULL if gpu else TINY)}
-    unknown = set(options.recipe or ()) - set(known)
+    cases_by_name = {case.recipe: case for case in (FULL if gpu else TINY)}
+    unknown = set(options.recipe or ()) - set(cases_by_name)
     if unknown:
-        parser.error(f"--recipe must be one of {', '.join(known)}")
-    cases = [known[name] for name in options.recipe or known]
+        parser.error(f"--recipe must be one of {', '.join(cases_by_name)}")
+    cases = [cases_by_name[name] for name in options.recipe or cases_by_name]
     names = list(COMPILED)
     text = measure(
         cases,

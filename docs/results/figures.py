@@ -184,6 +184,28 @@ def speed() -> Figure:
     return sheet
 
 
+def all_commands() -> Figure:
+    """Draw the time of each command from the recording to the report as one stacked bar for each version."""
+    _, rows = read_table("all-commands")
+    versions = list(dict.fromkeys(name for name, _ in rows))
+    names = list(dict.fromkeys(cells[0] for _, cells in rows))
+    colors = dict(zip(names, ("#8a8a8a", "#cccccc", REAL, FAKE, "#56B4E9"), strict=True))
+    sheet, axes = plt.subplots(figsize=(6.5, 1.8), layout="constrained")
+    for row, version in enumerate(versions):
+        left = 0.0
+        for name, cells in ((cells[0], cells) for other, cells in rows if other == version):
+            minutes = float(cells[1]) / 60
+            axes.barh(row, minutes, left=left, height=0.5, color=colors[name], label=name if not row else None)
+            left += minutes
+        axes.text(left + 0.3, row, f"{left:.0f} min", va="center", fontsize="small")
+    axes.set_yticks(range(len(versions)), versions)
+    axes.set(xlabel="minutes by the clock")
+    axes.invert_yaxis()
+    _finish(axes)
+    sheet.legend(loc="outside lower center", ncols=len(names), frameon=False)
+    return sheet
+
+
 def _finish(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -194,6 +216,7 @@ def write() -> None:
     with plt.rc_context(LOOK):
         sheets = {name: against_floor(*what) for name, what in METRICS.items()}
         sheets |= {"arm": arm(), "hand-paths": hand_paths(), "observation-model": observation_model(), "speed": speed()}
+        sheets["all-commands"] = all_commands()
         for name, sheet in sheets.items():
             sheet.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None, "Creator": None})
             plt.close(sheet)
