@@ -185,21 +185,22 @@ def speed() -> Figure:
 
 
 def all_commands() -> Figure:
-    """Draw the time of each command from the recording to the report as one stacked bar for each version."""
+    """Draw the core-seconds of each command from the recording to the report, without the fit, as one bar a version."""
     _, rows = read_table("all-commands")
     versions = list(dict.fromkeys(name for name, _ in rows))
+    rows = [(name, cells) for name, cells in rows if cells[2]]  # the core-seconds of the fit are not known
     names = list(dict.fromkeys(cells[0] for _, cells in rows))
-    colors = dict(zip(names, ("#8a8a8a", "#cccccc", REAL, FAKE, "#56B4E9"), strict=True))
+    colors = dict(zip(names, (OTHER, "#cccccc", FAKE, REAL), strict=True))
     sheet, axes = plt.subplots(figsize=(6.5, 1.8), layout="constrained")
     for row, version in enumerate(versions):
         left = 0.0
         for name, cells in ((cells[0], cells) for other, cells in rows if other == version):
-            minutes = float(cells[1]) / 60
-            axes.barh(row, minutes, left=left, height=0.5, color=colors[name], label=name if not row else None)
-            left += minutes
-        axes.text(left + 0.3, row, f"{left:.0f} min", va="center", fontsize="small")
+            time = float(cells[2])
+            axes.barh(row, time, left=left, height=0.5, color=colors[name], label=name if not row else None)
+            left += time
+        axes.text(left + 1, row, f"{left:.0f} s", va="center", fontsize="small")
     axes.set_yticks(range(len(versions)), versions)
-    axes.set(xlabel="minutes by the clock")
+    axes.set(xlabel="core-seconds")
     axes.invert_yaxis()
     _finish(axes)
     sheet.legend(loc="outside lower center", ncols=len(names), frameon=False)

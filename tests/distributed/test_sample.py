@@ -299,7 +299,7 @@ def test_ray_replaces_a_killed_worker_and_resumes_a_killed_driver(run, tmp_path)
     second = sampling(run, tmp_path, "--ray")
     killed = 0
     while second.poll() is None:
-        drawing = [pid for pid, line in descendants(second.pid).items() if line.startswith("ray::draw_part")]
+        drawing = [pid for pid, line in descendants(second.pid).items() if line.startswith("ray::_task")]
         if drawing and not killed:
             os.kill(drawing[0], signal.SIGKILL)
             killed = drawing[0]

@@ -163,8 +163,10 @@ def sample(
     from spikeloom.cli.conditions import requested_conditions
     from spikeloom.files import ensure_folder
     from spikeloom.recipe import choose, load_model
+    from spikeloom.training.memory import keep_freed_memory
     from spikeloom.trials import Trials
 
+    keep_freed_memory()
     model = load_model(run, change or ()).to("cuda" if torch.cuda.is_available() else "cpu")
     output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
     chosen_sampler = None

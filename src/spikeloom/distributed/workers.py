@@ -18,6 +18,7 @@ import torch
 from spikeloom.cluster import connect
 from spikeloom.distributed.order import Order, draw_part
 from spikeloom.errors import SpikeloomError, TrainingError
+from spikeloom.training.memory import keep_freed_memory
 
 Workers = Callable[[Order, Mapping[str, range]], Generator[str, None, None]]
 """Generates parts of an order, path -> rows, and yields the path of each finished one."""
@@ -71,7 +72,7 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
         ray = connect(address, n_cpus=number)
         try:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0
-            task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=ATTEMPTS)(draw_part)
+            task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=ATTEMPTS)(_task)
             shared = ray.put(order)
             waiting = {task.remote(shared, rows, path): path for path, rows in parts.items()}
             while waiting:
@@ -109,8 +110,15 @@ def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[st
         pool.shutdown(cancel_futures=True)
 
 
+def _task(order: Order, rows: range, path: str) -> str:
+    """Generate one part in a worker of Ray; see `draw_part`."""
+    keep_freed_memory()
+    return draw_part(order, rows, path)
+
+
 def _begin(threads: int) -> None:
-    """Prepare a worker process: its number of threads, no answer to Ctrl-C, and an end with its parent."""
+    """Prepare a worker process: allocator, number of threads, no answer to Ctrl-C, and an end with its parent."""
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads)

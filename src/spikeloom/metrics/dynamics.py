@@ -4,7 +4,6 @@ A PSTH is the mean rate of a neuron in each bin, over the trials of one conditio
 """
 
 import numpy as np
-from scipy.signal import periodogram
 
 from spikeloom.metrics.arrays import pearson, rmse
 from spikeloom.metrics.pair import ENOUGH_SPIKES, LAGS, Pair
@@ -121,6 +120,8 @@ def population_spectrum(
     Returns:
         Frequencies (Hz), and power in (spikes/bin)^2/Hz.
     """
+    from scipy.signal import periodogram  # slow to import, and `fit` and `sample` do not need it
+
     pieces = [
         population[lengths >= start + segment, start : start + segment]
         for start in range(0, population.shape[1] - segment + 1, max(1, segment // 2))
