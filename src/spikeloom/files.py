@@ -2,8 +2,9 @@
 
 A file is written to `.<name>.<pid>.part` in the same folder, flushed to the disk, and then renamed. If the process is
 killed at any moment, either the old file or the complete new one exists. A folder of several files has a
-`manifest.json` with the SHA-256 of each file, written last: a folder without a manifest is unfinished, and one whose
-hashes differ is damaged (safetensors and plain HDF5 load a flipped bit without an error).
+`manifest.json` with the SHA-256 of each file, which is written last. So a folder without a manifest is unfinished, and
+a file with another hash is damaged. The hashes are necessary, because the libraries safetensors and HDF5 read a file
+with a flipped bit without an error.
 """
 
 import contextlib

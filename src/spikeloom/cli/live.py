@@ -161,7 +161,7 @@ def _check_state(path: Path | None) -> None:
 
 
 def _restore(session: "Session", path: Path) -> None:
-    """Continue from a state file."""
+    """Continue the trial whose state was saved in a file."""
     import zipfile
 
     import numpy as np
@@ -170,12 +170,14 @@ def _restore(session: "Session", path: Path) -> None:
         with np.load(path, allow_pickle=False) as file:
             state = dict(file)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no state of a live trial.", f"{error}.", "Choose another --state.") from error
+        raise DataError(
+            f"{path} is not the saved state of a live trial.", f"{error}.", "Choose another --state."
+        ) from error
     session.restore(state)
 
 
 def _save(session: "Session", path: Path) -> None:
-    """Write a state file."""
+    """Save the state of the trial in a file (.npz), with which a later session can continue it."""
     import io
 
     import numpy as np

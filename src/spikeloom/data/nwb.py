@@ -1,10 +1,10 @@
 """Read NWB files (version 2, in HDF5) as `Recording`, with h5py.
 
-The units (spike times, ids, observation intervals, plain columns) and the trials are read at once. All other interval
-tables, and all time series of acquisition and of the processing modules with one or two axes, are listed and read when
-they are first used. Raw voltages and images are ignored. The parts of a file are read one by one: a damaged series, or
-a type of an unknown extension, is left out with a warning, and the spikes remain readable. (pynwb reads the whole file
-or fails.)
+The units (spike times, ids, observation intervals, plain columns) and the trials are read at once. Other interval
+tables, and time series with one or two axes, are read when they are first used. These series are in acquisition or in
+a processing module. Raw voltages and images are ignored. The parts of a file are read separately. So the spikes can be
+read even if a series is damaged or has a type that is not part of the NWB standard. Damaged series are left out with a
+warning. (pynwb reads the whole file or fails.)
 
 A file without spike times may hold counts in bins as a time series. The user names the series, because many series are
 whole numbers. NWB does not define whether a time stamp is the start or the middle of a bin; here it is the start.
@@ -312,7 +312,10 @@ def _groups(file: h5py.File, parent: str) -> Iterator[tuple[str, h5py.Group]]:
 
 
 def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
-    """Return all series of a file by name, or by path if two have the same name. Damaged ones cause a warning."""
+    """Find the time series of a file, and return them by name, or by path if two have the same name.
+
+    Damaged series are left out with a warning.
+    """
     listed: dict[str, StoredSeries] = {}
     for parent in SERIES_IN:
         for where, group in _groups(file, parent):

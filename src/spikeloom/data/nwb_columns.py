@@ -1,7 +1,7 @@
 """Read the columns of tables in NWB files: numbers, texts, times in seconds, and columns with several entries per row.
 
-A column with several entries per row ("ragged") is stored as all entries one after the other, with an index: the number
-of entries up to the end of each row.
+NWB stores a column with several entries per row (a ragged column) as one array with the entries of all rows in
+succession. A second column, its index, holds for each row the number of entries up to the end of this row.
 """
 
 import warnings
@@ -58,7 +58,7 @@ def _joined_texts(table: h5py.Group, name: str) -> dict[str, Array]:
 
 
 def ragged_rows(table: h5py.Group, name: str) -> list[Array]:
-    """Return the entries of each row of a column with an index.
+    """Return the entries of each row of a ragged column.
 
     Raises:
         CorruptFileError: if the index does not fit the entries.

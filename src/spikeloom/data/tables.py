@@ -154,9 +154,14 @@ def _first(value: Foreign) -> Foreign:
 
 
 def _is_time(value: object, first: object) -> bool:
-    """Return whether a value holds dates, differences of dates, or pynapple's times."""
+    """Return whether a column holds dates, differences of dates, or pynapple's times.
+
+    Args:
+        value: Column of a table.
+        first: First entry of a column of objects that is not missing, or None for other columns.
+    """
     kind = getattr(getattr(value, "dtype", None), "kind", "O")
-    is_numpy_time = kind in "mM"
+    is_numpy_time = kind in "mM"  # timedelta64 or datetime64
     is_pynapple = callable(getattr(value, "times", None)) and hasattr(value, "time_support")
     is_difference = hasattr(first, "total_seconds") or isinstance(first, np.timedelta64)
     is_date = first is not None and clock.dated([first])

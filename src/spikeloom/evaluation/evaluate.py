@@ -3,9 +3,9 @@
     report = evaluate(real=test, fake=model.sample(like=test, seed=1), reference=train)
     report.save("report")
 
-`real` must be held-out trials: in comparison with its training trials, a model that only copies them would be perfect.
-Training trials are the `reference`: decoders and the rates of the baselines are fitted to them, copies are searched
-among them, and the published LDNS protocol compares with them.
+`real` must be held-out trials. If they were training trials, a model that only copies its training trials would be
+perfect. `reference` are the training trials. Decoders and the rates of the baselines are fitted to them, generated
+trials are searched for copies of them, and the protocol of the LDNS paper compares generated trials with them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -247,7 +247,7 @@ def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int)
 
 
 def protocol_note(real: Trials, fake: Trials, reference: Trials | None) -> str:
-    """Return a note on the protocol: its reference trials, differences from the paper, and faults."""
+    """Return a note on the protocol of the LDNS paper: the trials compared with, deviations, and known faults."""
     train = real if reference is None else reference
     kind = "training trials, as published" if reference else "recorded trials, because there are no training trials"
     note = f"Computed against {len(train)} {kind}; ± is the spread over 5 resamples of the generated trials. "

@@ -14,13 +14,14 @@ The signal is smooth and standardised activity. It has either one vector per bin
    components are divided by one scale. A diffusion model of K numbers then generates complete trials. The variance
    outside the components is lost; `kept` is the share of the variance within them.
 
-**Denoised components**, for counts. Smoothed counts contain Poisson noise. A model that learned this noise as activity
-would contain it twice once spikes are drawn. Let Poisson counts have the mean :math:`\mu(u, n)` in bin u of neuron n,
+**Denoised components**, for counts. Smoothed counts contain Poisson noise. If a model generated this noise as activity,
+its spikes would contain Poisson noise twice. Let Poisson counts have the mean :math:`\mu(u, n)` in bin u of neuron n,
 and let W be the matrix of the smoothing. Then the noise of the smoothed counts has the covariance
-:math:`N = W\,\mathrm{diag}(\mu)\,W^\top`. The rest of the total covariance C is signal, :math:`S = (C - N)_+`, where
-negative eigenvalues are set to 0. This is computed within the leading directions of C only. The components are those of
-the expected signal :math:`S (S + N)^{-1} y` (a Wiener filter). Here step 3 divides each neuron by the root of its mean
-count, which is the sd of its noise, instead of its sd.
+:math:`N = W\,\mathrm{diag}(\mu)\,W^\top`. The covariance of the signal is the total covariance C minus N,
+:math:`S = (C - N)_+`, where negative eigenvalues are set to 0. It is computed within the leading directions of C only.
+A Wiener filter estimates the signal of each trial, :math:`S (S + N)^{-1} y`, and the components are principal
+components of these estimates. In this case, step 3 divides each neuron by the root of its mean count, the sd of Poisson
+noise, and not by its own sd.
 
 All statistics are fitted to training trials and saved with the model.
 """
@@ -171,10 +172,14 @@ class Activity(nn.Module):
         return ((standardised.flatten(1) - self.middle) @ self.reader / self.scale)[:, None]
 
     def back(self, x: Tensor) -> Tensor:
-        """Return the activity (batch, time, channel) of a signal: undo components and standardisation.
+        """Convert a signal to activity: undo the components and the standardisation.
 
-        The activity has the unit of the smoothed input, or is its logarithm. Activity in spikes/bin may be slightly
-        negative.
+        Args:
+            x: Signal (batch, time, channel), or (batch, 1, component).
+
+        Returns:
+            Activity (batch, time, channel) in the unit of the input, or its logarithm for rates. Activity in spikes/bin
+            may be slightly negative.
         """
         if self.components:
             x = (x[:, 0] * self.scale @ self.basis.T + self.middle).view(len(x), self.time, -1)

@@ -17,13 +17,13 @@ model (`SourceStatistics`):
 inferred             from recorded trials, by the encoder, from complete counts
 generated            from the diffusion, unconditionally
 conditional          from the diffusion under conditions, with the strength `guidance` of the model
-student              as generated, from the student of a diffusion (`diffusion.student`), if there is one
-conditional student  as conditional, from the student of a diffusion, if there is one
+student              from the student of the diffusion (`diffusion.student`), if there is one, unconditionally
+conditional student  from the student under conditions, with the strength `guidance` of the model
 ===================  ===================================================================================================
 
 After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model to the training
-trials. `fit_generated` calibrates the rates of the other sources, and adapts a copy of that fitted model to each. So
-the result for one source does not depend on the other sources or their order.
+trials. For each other source, `fit_generated` calibrates its rates, and adapts a copy of the fitted observation model
+to it. So the result for one source does not depend on the other sources or their order.
 """
 
 import copy
@@ -283,6 +283,7 @@ class Readout(nn.Module):
             rates: Rates (trial, time, neuron) of these or of generated trials, spikes/bin.
             lengths: Valid bins of the trials to which the rates belong.
         """
+        # Covariances at shorter lags belong to the noise of the observation model.
         calibration.fit(trials, rates, lengths=lengths, beyond=self.observation.shared_bins)
         return calibration(torch.from_numpy(rates)).numpy()
 

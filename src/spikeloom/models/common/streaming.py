@@ -1,8 +1,8 @@
-"""Streams: one endless trial, generated in chunks, and its conditions.
+"""Streams, which generate one endless trial in chunks, and the conditions of streams.
 
-A stream is one trial; one chunk at a time is in memory. Conditions with one value per trial are fixed for the whole
-stream. Series are read while the stream is generated: from an array, whose end is the end of the stream, or from an
-iterator of pieces, which may be endless. They are read only as far ahead as the model needs.
+Only one chunk is in memory at a time. Conditions with one value per trial keep it for the whole stream. Conditions with
+a series are read while the stream is generated, and only as far ahead as the model needs. A series is an array, with
+which the stream ends, or an iterator of pieces, which may be endless.
 """
 
 from collections.abc import Iterable, Iterator
@@ -218,10 +218,12 @@ def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:
 def chunks(
     pieces: Iterator[Generated], size: int, conditions: StreamConditions, facts: Facts, *, source: str
 ) -> Iterator[Trials]:
-    """Yield pieces (1, bins, ...) of any length as Trials of one trial and `size` bins; the last may be shorter.
+    """Join or divide pieces of one trial, and yield chunks: `Trials` of one trial and `size` bins each.
+
+    The last chunk may be shorter.
 
     Args:
-        pieces: Consecutive pieces of the trial.
+        pieces: Consecutive pieces (1, bins, ...) of any length.
         size: Bins of a chunk.
         conditions: Conditions of the stream, which label the chunks.
         facts: Facts of the model: bin width and neurons.
