@@ -1,8 +1,8 @@
 """Convert arrays of other libraries to plain NumPy arrays, and keep their units and missing values.
 
-Objects are recognised by their attributes; pandas, torch, SciPy, quantities, pint, astropy, pynapple and neo are not
-imported. A unit is split off and returned (`measured`). Masked or missing entries become NaN among numbers and None
-among text (`plain`).
+Objects of pandas, torch, SciPy, quantities, pint, astropy, pynapple and neo are recognised by their attributes, so
+these libraries are not imported. `measured` returns the numbers and their unit. `plain` replaces masked or missing
+entries by NaN among numbers and by None among text.
 """
 
 import math
@@ -78,9 +78,9 @@ def _seconds_in(convert: Callable[[], SupportsFloat]) -> float | None:
 
 
 def scaled(numbers: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Multiply numbers by a factor, correctly rounded if the factor is a fraction such as 1/1000.
+    """Multiply numbers by a factor, without a rounding error of the factor if it is a fraction such as 1/1000.
 
-    The float nearest to 1/1000 is not exactly 1/1000, so the numbers are divided by 1000 instead.
+    No float is exactly 1/1000. So if 1 / factor is a whole number, the numbers are divided by this whole number.
     """
     inverse = 1 / factor
     if factor < 1 and math.isclose(inverse, round(inverse), rel_tol=1e-12):

@@ -1,4 +1,4 @@
-"""The command studio, which opens a page in the browser."""
+"""The command studio, which serves a page to draw movements and see and hear generated spikes."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def studio(
         list[Path] | None,
         typer.Argument(
             help="Run folders of `spikeloom fit`, or model folders. Default: the models of `spikeloom demo`, which are "
-            "trained first if they are not there.",
+            "trained first if they do not exist.",
             metavar="[RUN...]",
         ),
     ] = None,
@@ -29,7 +29,9 @@ def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page. 0 chooses a free one.")] = 8765,
     host: Annotated[
         str,
-        typer.Option(help="Address of the page. Other addresses than the default are reachable from other machines."),
+        typer.Option(
+            help="Address of the page. By default, only this machine can open it; with 0.0.0.0, others can, too."
+        ),
     ] = "127.0.0.1",
 ) -> None:
     """Open a page in the browser: draw a movement, and see and hear the spikes that a model generates for it."""

@@ -1,23 +1,23 @@
-r"""Samplers: turn noise into a sample, in few evaluations and without loss of variance.
+r"""Samplers, which compute a sample from noise with few evaluations of the denoiser.
 
-Scales a and :math:`\sigma` are those of signal and noise at a level, x is the noisy sample there, and
-:math:`\hat x_0` its clean estimate; primes mark the next level.
+At a noise level, a is the scale of the signal, :math:`\sigma` the scale of the noise, x the noisy sample, and
+:math:`\hat x_0` the denoiser's estimate of the clean sample. Primes mark the next level.
 
-With :math:`z = x / a` and :math:`\tau = \sigma / a` the schedule drops out: the noise of z has standard deviation
-:math:`\tau`, and a sample follows the flow :math:`dz / d\tau = (z - \hat x_0) / \tau`. With
-:math:`\lambda = -\log \tau`, half the log signal-to-noise ratio, its linear part is solved exactly:
+The variables :math:`z = x / a` and :math:`\tau = \sigma / a` do not depend on the schedule: the noise of z has the
+standard deviation :math:`\tau`, and a sample follows the equation :math:`dz / d\tau = (z - \hat x_0) / \tau`. With
+:math:`\lambda = -\log \tau`, half the log signal-to-noise ratio, the linear part of this equation is solved exactly:
 
 .. math:: x' = \frac{\sigma'}{\sigma} x + a' \int_{\lambda}^{\lambda'} e^{l - \lambda'} \hat x_0(l)\, dl .
 
 Solvers differ in their assumption about :math:`\hat x_0` between two levels: `DDIM` holds it constant, `DPMSolver2M`
-extrapolates a line through the last two, `UniPC` a polynomial through the last three and corrects each step with the
-next estimate. `Heun` uses the trapezium rule in :math:`\tau`. `DDPM` and `SDEDPMSolver2M` replace part of the noise
-at each step. All start from N(0, I), which is right for data of unit variance at any level, and all end with
-:math:`\hat x_0` at the last level.
+extrapolates a line through the last two. `UniPC` extrapolates a polynomial through the last three, and corrects each
+step with the next estimate. `Heun` uses the trapezium rule in :math:`\tau`. `DDPM` and `SDEDPMSolver2M` replace part of
+the noise at each step. All samplers start from N(0, I), because noisy data of unit variance have unit variance at every
+level. They return :math:`\hat x_0` at the last level.
 
-With few steps samples lose variance, mostly where the data have little of it: latents have unit variance in each bin,
-but little along fast temporal directions, so samples become too smooth. The table shows the error of the standard
-deviation of samples, in percent, for data N(0, s^2) on `LinearBeta()` with the exact denoiser (`ExactGaussian`):
+With few steps, samples have too little variance, mainly in components in which the data vary little. Fast components of
+latents vary little, so samples become too smooth. The table shows the error of the standard deviation of samples, in
+percent, for data N(0, s^2) with the schedule `LinearBeta()` and the exact denoiser (`ExactGaussian`):
 
 =========================================  ===========  =======  =======  =======  =======
 sampler                                    evaluations  s = 0.1  s = 0.5  s = 1    s = 2
@@ -268,7 +268,7 @@ class DDPM(Sampler):
         return True
 
     def step(self, there: StepLevel, state: SamplerState) -> Noisy:
-        """Draw from the posterior of the next level, conditional on this one and on the clean estimate."""
+        """Draw the sample at the next level from its Gaussian given the noisy sample and the clean estimate."""
         here, x, clean = state.past[-1]
         alpha = (here.signal / there.signal) ** 2
         noise_power_ratio = (there.noise / here.noise) ** 2

@@ -42,6 +42,7 @@ def processes(number: int) -> Workers:
     """
 
     def generate(order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
+        """Compute the parts, yield the path of each finished one, and start the pool again if a process dies."""
         waiting = dict(parts)
         failures = 0
         while waiting:
@@ -69,6 +70,7 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
     """
 
     def generate(order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
+        """Compute the parts as tasks of the cluster, and yield the path of each finished one."""
         ray = connect(address, n_cpus=number)
         try:
             gpus = 1 if ray.cluster_resources().get("GPU") else 0

@@ -3,20 +3,20 @@
 ===================== ===================================================================================
 message               meaning
 ===================== ===================================================================================
-to the server         ``{"time": 1.234, "condition": {"hand_vel": [0.1, -0.2]}}``: a sample of some
-                      conditions at a time on the client's own clock, s. Without `time` it holds from its
-                      arrival. ``{}`` changes nothing.
-first to a TCP client ``{"n_neurons": 97, "bin_width": 0.02, "conditions": {"hand_vel": 2}}``: the model,
-                      and the size of each condition
-a bin to the client   ``{"bin": 7, "time": 0.14, "counts": [0, 2, ...], "late": 0}``: spikes of each
-                      neuron in bin 7, which begins at 0.14 s. Since bin 6 was sent, `late` samples
-                      arrived after their own bin had been generated
-the same with times   ``{"bin": 7, "time": 0.14, "spikes": [[1, 0.1467], [1, 0.1533]], "late": 0}``:
-                      number of the neuron and time of each spike, s
-refusal to the client ``{"error": "A message must be ..."}``: the client's message was ignored
+sample                ``{"time": 1.234, "condition": {"hand_vel": [0.1, -0.2]}}``, from the client: values
+                      of one or more conditions at a time of the client's own clock, s. If `time` is
+                      absent, the values apply from their arrival. ``{}`` changes nothing.
+description           ``{"n_neurons": 97, "bin_width": 0.02, "conditions": {"hand_vel": 2}}``, the first
+                      message to a TCP client: the model, and the size of each condition
+bin                   ``{"bin": 7, "time": 0.14, "counts": [0, 2, ...], "late": 0}``, to the client: the
+                      count of each neuron in bin 7, which begins at 0.14 s. `late` is the number of
+                      samples that, since bin 6 was sent, arrived too late for their bin.
+bin with spike times  ``{"bin": 7, "time": 0.14, "spikes": [[1, 0.1467], [1, 0.1533]], "late": 0}``:
+                      index of the neuron and time in s, for each spike
+error                 ``{"error": "A message must be ..."}``, to the client: its message was ignored
 ===================== ===================================================================================
 
-Messages come from a network, so size, depth, names and numbers are checked before anything is done with them.
+Messages come from a network, so their size, depth, names and numbers are checked before they are used.
 """
 
 import json

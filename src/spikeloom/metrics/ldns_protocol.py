@@ -6,12 +6,12 @@ the standard deviation over these resamples.
 
 The protocol has faults, which the metrics of `metrics.panel` avoid:
 
-* The correlation RMSE is saturated: sampling noise alone gives 0.0023, and all published models are between 0.0024 and
-  0.0031. Zeros above the diagonal are counted, which multiplies it by 0.7.
-* The KL divergence of smoothed counts blurs a discrete distribution, and depends on the largest count of all methods
+* The correlation RMSE hardly distinguishes models: sampling noise alone gives 0.0023, and all published models are
+  between 0.0024 and 0.0031. The mean includes the zeros above the diagonal, which multiplies the RMSE by 0.7.
+* The KL divergence is computed from smoothed distributions of counts, and depends on the largest count of all methods
   that are compared.
-* Intervals within short trials are cut off, and follow almost entirely from the rate.
-* The training set as reference rewards a model that memorises it.
+* Short trials contain only short intervals, and their intervals depend almost only on the rate.
+* Generated trials are compared with training trials, so a model that copies training trials is rated best.
 * The standard deviation is that of resampling, not that over training seeds.
 
 Source: METHODS 5.1, from the released code of Kapoor et al. 2024 (arXiv 2407.08751) as described there.
@@ -64,10 +64,10 @@ def ldns_protocol(
     """Compute "population_count_kl" (nats), "correlation_rmse", "mean_isi_rmse" (s), "std_isi_rmse" (s) as published.
 
     Args:
-        train: Training trials, the reference; not resampled.
-        fake: Generated trials; the paper generates the number of its training trials.
-        largest: Largest population count of the histogram, over all methods compared; of these two sets if absent.
-        cap: Cut counts at this value in both sets (the paper: 5 for rows with spike history).
+        train: Training trials, with which generated trials are compared. They are not resampled.
+        fake: Generated trials. In the paper, their number is that of the training trials.
+        largest: Largest population count of all methods that are compared. Default: that of these two sets.
+        cap: Replace larger counts of a bin by this value in both sets. The paper uses 5 for models with spike history.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the resamples.
 

@@ -1,7 +1,7 @@
 r"""GNOCCHI: neural activity generated from disentangled codes (McCart, Sedler, Versteeg et al. 2024, arXiv 2407.21195).
 
-An encoder maps a trial's activity x to one code c for the complete trial; a denoiser of x is conditioned on c. The
-noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the paper reduce to two:
+An encoder maps the activity x of a trial to one code c, and a denoiser of x is conditioned on c. The noisy activity is
+:math:`x_i = a x + \sigma\varepsilon`. The three losses of the paper reduce to two:
 
 * the losses of score and reconstruction become the velocity loss. With the estimate
   :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a` of the activity, their sum with equal weights is
@@ -10,9 +10,9 @@ noisy activity is :math:`x_i = a x + \sigma\varepsilon`. The three losses of the
 * the discrepancy (unbiased MMD) between the codes of the batch and N(0, I). A code may contain any information about
   its trial, but all codes together must be distributed like N(0, I), which favours independent directions.
 
-Generation starts from a code (of a trial, from the prior, or a changed one), then noise -> activity -> rates -> counts.
-Smooth activity has no synchrony of some milliseconds. The noise of the observation model adds it: it is fitted to the
-covariances of the training trials that counts drawn from generated rates lack.
+A trial is generated for a code, which comes from a trial, from the prior, or from a traversal: noise -> activity ->
+rates -> counts. Smooth activity lacks synchrony within a few milliseconds. The noise of the observation model adds it.
+This noise is fitted to covariances of training trials minus covariances of counts drawn from generated rates.
 
 The signal x that is diffused is smooth activity (`signal_settings`): rates, latents, or spikes that the model smooths
 with a Gaussian kernel. Rates and latents come from the trials, or from another model that infers them from spikes
@@ -393,10 +393,14 @@ class GNOCCHI(Coded):
         return drive
 
     def _from_prior(self, noise: Tensor) -> Tensor:
-        """Return codes of the prior from standard normal numbers (trial, code)."""
+        """Draw codes (trial, code) from the prior.
+
+        Args:
+            noise: Standard normal numbers (trial, code), from which the codes are computed.
+        """
         if self.prior == "normal":
             return noise
-        whitened = noise
+        whitened = noise  # with the prior "gaussian", whitened codes are standard normal numbers
         if self.prior == "diffusion":
             whitened = DEFAULT.draw(self.code_denoiser, lambda: noise[:, None])[:, 0]
         return self.space.color(whitened)

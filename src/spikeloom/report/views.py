@@ -94,13 +94,13 @@ def groups(trials: Trials, condition: str | None) -> dict[object, NDArray[np.int
 
 
 def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) -> NDArray[np.float64]:
-    """Return the mean rates over trials, smoothed with a Gaussian.
+    """Compute the mean rates over trials, smoothed with a Gaussian.
 
-    Each bin is the mean over the trials that are long enough to have it.
+    In each bin, the mean is over the trials that are long enough to contain this bin.
 
     Args:
         trials: Trials.
-        rows: Numbers of the trials that are averaged.
+        rows: Indices of the trials that are averaged.
         sd: Standard deviation of the Gaussian, s.
         time: Number of bins of the result.
 

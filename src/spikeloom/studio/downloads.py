@@ -64,6 +64,7 @@ def lines_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) 
 
 
 def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Lines:
+    """Return the Python code and the command that generate the trials of a drawn stroke."""
     assert loaded.drawn is not None
     assert loaded.movements is not None
     assert result.stroke is not None
@@ -95,6 +96,7 @@ def _csv_of(series: Path2, bin_width: float) -> str:
 
 
 def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
+    """Return the Python code and the command that generate the trials of the tab Turn."""
     names = loaded.model.facts.conditions.names
     bins = loaded.model.facts.longest
     values = {name: body.condition.get(name) for name in names}
@@ -107,6 +109,7 @@ def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
 
 
 def _of_code(loaded: LoadedModel, body: Traverse, result: Sampled, out: str) -> Lines:
+    """Return the Python code and the command that generate the trial of the tab Traverse."""
     assert result.code is not None
     numbers = ", ".join(repr(value) for value in result.code.astype(np.float32).tolist())
     arguments = [f"n_bins={result.trials.n_bins}", "codes=code", f"seed={body.seed}"]

@@ -141,6 +141,7 @@ class Guard:
                 await refuse(with_headers(send), error)
 
     def _check_source(self, headers: dict[str, str]) -> None:
+        """Refuse a request to another host name than those of this server, or from a page of another site."""
         host = headers.get("host", "")
         origin = headers.get("origin")
         if host.lower() not in self.hosts:
@@ -149,6 +150,7 @@ class Guard:
             raise Rejected(403, f"Pages of {origin[:80]!r} may not use this server. Open the address that it printed.")
 
     def _check_request(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Refuse requests that are too frequent or too long, have another method, or lack the token."""
         path = str(scope["path"])
         method = str(scope["method"])
         query = scope["query_string"]

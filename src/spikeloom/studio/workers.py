@@ -1,11 +1,11 @@
-"""Workers: each model runs in a process of its own, so that a long request can be cancelled and the page never freezes.
+"""Workers, one for each model. A model runs in a separate process, so that long requests can be cancelled.
 
     worker = Worker("reach", "runs/reach", files=[])
     details = worker.start().result()
     answer = await worker.ask("draw", fields)
 
-A worker answers one request at a time. Further requests wait in a queue of limited length. A request whose client has
-left, or that takes too long, ends by killing the process, which is started again.
+A worker answers one request at a time. Further requests wait in a queue of limited length. If a request takes too long,
+or the client has closed its connection, the worker kills the process and starts a new one.
 """
 
 import asyncio
@@ -127,6 +127,7 @@ class Worker:
     # --- inside the thread of the worker -------------------------------------------------------------------------
 
     def _start(self) -> bytes:
+        """Start the process, wait until it has loaded the model, and return the details of the model as JSON."""
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         process = context.Process(
@@ -142,6 +143,7 @@ class Worker:
         return self._process is not None and self._process.is_alive()
 
     def _exchange(self, job: bytes, cancelled: threading.Event) -> bytes:
+        """Send a job to the process and return its answer. Before and after, start the process if it has ended."""
         if cancelled.is_set() or self._closing.is_set():
             return b""
         if not self._alive() or self._connection is None:
@@ -175,6 +177,7 @@ class Worker:
             return Reply("late", f"The process of {self.name} ended unexpectedly.", b"")
 
     def _result(self, reply: Reply) -> bytes:
+        """Return the result of a reply, or raise the error that it describes."""
         if reply.status == "ok":
             return reply.result
         if reply.status == "refused":
@@ -187,6 +190,7 @@ class Worker:
         )
 
     def _end(self) -> None:
+        """Kill the process, and close its connection."""
         if self._process is not None:
             self._process.kill()
             self._process.join()

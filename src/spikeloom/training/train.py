@@ -1,14 +1,15 @@
 """The training loop.
 
 A model yields `Stage`s, and each is trained with the optimiser AdamW for `plan.updates` updates. Let B be the trials of
-update k. The loss is L_k = sum_{i in B} total_i / sum_{i in B} weight_i. Totals and weights are summed before the
-division, so dividing B into micro-batches or among processes changes L_k by rounding only.
+update k. Each trial i has a loss total_i, a sum over its entries, and a weight_i, usually the number of these entries.
+The loss is L_k = sum_{i in B} total_i / sum_{i in B} weight_i. Totals and weights are summed before the division, so
+dividing B into micro-batches or among processes changes L_k by rounding errors only.
 
 **All random numbers depend on the seed and the update, not on earlier draws.** Each stage has its own seed s, drawn
 from `generator(seed, STAGE, number of the stage)`. The order of the trials comes from `generator(s, ORDER, epoch)`, and
 noise from `Streams(s, TRAIN, k, trials of B)`. Losses draw from their `Streams` only, never from torch's global state.
-Process p of P takes the trials p, p + P, ... of B. So a run that is killed at any moment and resumes ends with bitwise
-the same weights (one process, same machine). Several processes agree with one to rounding.
+Process p of P takes the trials p, p + P, ... of B. So an interrupted run that resumes ends with bitwise the same
+weights as an uninterrupted one (one process, same machine). With several processes, weights differ by rounding only.
 
 Hugging Face accelerate moves the module to its device and connects several processes (`accelerate launch`, `torchrun`).
 """
@@ -153,8 +154,8 @@ class _State:
 
     Args:
         update: Number of updates that are done.
-        skipped: Number of these without a finite loss and gradient, which changed no weights.
-        bad: Number of such updates in a row, up to now.
+        skipped: Number of updates that changed no weights, because the loss or the gradient was not finite.
+        bad: Number of skipped updates since the last one that was not skipped.
         best_loss: Lowest validation loss, and None before the first validation.
         best_update: Update at which it was reached.
         seconds: Duration of the updates.
@@ -273,12 +274,12 @@ class _StageRun:
         return sums, norm
 
     def update_weights(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
-        """Update the weights and their average, if loss and gradient are finite; otherwise skip the update.
+        """Update the weights and their moving average, or skip the update if loss or gradient are not finite.
 
-        Ten skipped updates in a row stop the run.
+        After ten skipped updates in succession, the run stops.
 
         Args:
-            sums: Sums behind the loss.
+            sums: Sums over the trials, from which the loss is computed (see `sum_over_processes`).
             norm: Norm of the gradient.
             rows: Numbers of the trials of the update, for the message of an error.
         """

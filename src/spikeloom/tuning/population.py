@@ -175,6 +175,7 @@ def _dirname(trial: "Trial") -> str:
 
 
 def _run_config(search: Search, say: Callable[[str], object]) -> "RunConfig":
+    """Return the configuration of Ray Tune: folder, number of generations, printed lines, and checkpoints."""
     from ray import tune
 
     class Teller(tune.Callback):

@@ -260,6 +260,7 @@ def searches() -> list[str]:
 
 
 def _read(source: str | PathLike[str]) -> dict[str, object]:
+    """Read the table of a search that comes with the package, or of a TOML file."""
     words = fspath(source)
     if words in searches():
         text = (_home() / f"{words}.toml").read_text()
@@ -289,6 +290,7 @@ def _flat(table: object, above: str = "") -> dict[str, object]:
 
 
 def _values(key: str, table: object) -> Range | Choice:
+    """Convert a table with `low` and `high`, or with `among`, to a range or a choice."""
     if not isinstance(table, Mapping):
         raise SettingError(f"{key} must have low and high, or among.", f"It was {table!r}.", HINT)
     plain = _with_tuples(table)
@@ -304,6 +306,7 @@ def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_words(word: str) -> tuple[str, Range | Choice]:
+    """Convert a setting as text, such as "n_latents=8|16|32", to its key and its values."""
     key, equals, text = (part.strip() for part in word.partition("="))
     wrong = SettingError("A setting to vary must be key=low..high or key=one|two.", f"It was {word!r}.", HINT)
     if not (equals and key and text):
@@ -318,6 +321,7 @@ def _from_words(word: str) -> tuple[str, Range | Choice]:
 
 
 def _plain(text: str) -> object:
+    """Convert text to a number or another value of TOML. Other text stays as it is."""
     try:
         return tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:

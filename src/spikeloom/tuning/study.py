@@ -1,4 +1,4 @@
-"""Search for good settings on one machine: attempts one after the other, proposed by the library Optuna.
+"""Search for good settings on one machine. The library Optuna proposes the settings of one attempt after the other.
 
 An attempt trains a model with the settings of a proposal, and scores it. Proposals come from a tree-structured Parzen
 estimator. Its random seed for attempt n depends on (seed, n) only, so a killed search resumes with the same result.
@@ -143,7 +143,10 @@ def _suggest(trial: Trial, key: str, values: Range | Choice) -> None:
 
 
 def _try(opened: optuna.Study, trial: Trial, search: Search, aim: Objective, *, prune: bool) -> None:
-    """Train and score one attempt, and store the result or the error."""
+    """Train and score one attempt, and store its score or the message of its error in the study.
+
+    Errors after which a search cannot continue are raised, such as a full disk.
+    """
     folder = search.folder(trial.number)
     try:
         model = search.build(trial.params)
