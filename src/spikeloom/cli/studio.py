@@ -29,9 +29,7 @@ def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the page. 0 chooses a free one.")] = 8765,
     host: Annotated[
         str,
-        typer.Option(
-            help="Address of the page. By default, only this machine can open it; with 0.0.0.0, others can, too."
-        ),
+        typer.Option(help="Address of the page. By default, it can be opened on this machine only."),
     ] = "127.0.0.1",
 ) -> None:
     """Open a page in the browser: draw a movement, and see and hear the spikes that a model generates for it."""

@@ -1,15 +1,17 @@
 r"""DCI, MIG and SAP: scores of the alignment of single numbers of a code with single behavioural variables.
 
-All three scores are high if the axes of code space are the variables. The codes of a model with the prior N(0, I) are
-determined only up to a rotation. Each score is therefore computed three times: raw, after a varimax rotation fitted to
-training codes, and after a random rotation (the control); and once with codes shuffled over trials (the floor).
+All three scores are high if each number of a code describes one variable. The codes of a model with the prior N(0, I)
+are determined only up to a rotation. Each score is therefore computed without a rotation, after a varimax rotation
+fitted to training codes, and after a random rotation (the control). The chance level (the floor) is computed with codes
+shuffled over trials.
 
-* DCI: a regressor of each variable k gives an importance :math:`R_{jk} \ge 0` to number j of the code. Disentanglement
-  is :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, with the entropy H, K variables, and the share w_j
-  of number j in all importances. Completeness is the same for a variable over the L numbers of the code, averaged over
-  variables. Informativeness is :math:`R^2` on other trials.
-* MIG: the mutual information of number j and variable k in bins of equal mass; the largest one minus the second,
-  divided by the entropy of the variable, averaged over variables.
+* DCI: a regression that predicts the variable k from a code gives an importance :math:`R_{jk} \ge 0` to number j of the
+  code. Disentanglement is :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, with the entropy H, K
+  variables, and the share w_j of number j in all importances. Completeness is computed in the same way for each
+  variable, with the entropy over the L numbers of the code, and averaged over variables. Informativeness is the
+  :math:`R^2` of the prediction on other trials.
+* MIG: the mutual information of each number of the code and a variable, both in bins of equal mass. The score is the
+  largest value minus the second largest, divided by the entropy of the variable, and averaged over variables.
 * SAP: :math:`R^2` of the best single number of the code minus that of the second best, averaged over variables.
 
 Sources: Eastwood, Williams 2018; Chen, Li, Grosse, Duvenaud 2018; Kumar, Sattigeri, Balakrishnan 2018; METHODS 5.4.

@@ -1,4 +1,4 @@
-"""`Once`: objects that compute each of their results once, because several metrics and comparisons use it.
+"""`Once`: base of objects that store their results, so that several metrics and comparisons can use them.
 
 `functools.cached_property` is not enough where threads share an object: depending on the version of Python, two threads
 compute the same value twice, or one waits for the value of another object.
@@ -17,7 +17,9 @@ class Once:
     """Base of objects that compute each of their results once, even if several threads use them."""
 
     def once(self, compute: Callable[..., T], *arguments: object, **settings: object) -> T:
-        """Return `compute(self, *arguments, **settings)`, computed once for each function and values of its arguments.
+        """Return `compute(self, *arguments, **settings)`.
+
+        The result is stored, and returned again for the same function with the same arguments.
 
         Args:
             compute: Function whose result depends only on this object and the arguments.

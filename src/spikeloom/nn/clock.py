@@ -11,10 +11,11 @@ describes an effect that changes in the course of a trial.
 **On or off.** Pieces of a continuous recording have no common time course, so the time since their first bin has no
 meaning. For them the clock is off: :math:`h_0 = 1` in every bin, and the other hats are 0.
 
-The rule "auto" decides by a ratio of variances. For each trial, take the mean of a series under each hat. If trials are
-not aligned to an event, the average of these means over n trials differs from hat to hat only because n is finite: its
-variance over hats is at most about the variance over trials divided by n. The clock is on if the variance over hats is
-more than `CLEAR` times as large, for a latent or for the product of a latent with a number of the condition.
+The rule "auto" decides by a ratio of variances. In each trial, a latent has one mean for each hat (over the bins of the
+hat). These means are averaged over n trials. If trials are not aligned to an event, the averages of different hats
+differ only because n is finite. Then their variance over hats is at most about the variance over trials divided by n.
+The clock is on if their variance is more than `CLEAR` times this value for any latent, or for the product of any latent
+with a number of the condition.
 Dynamics that are conditioned on a series have no clock under "auto" (`models.common.latent_dynamics`).
 """
 
@@ -55,7 +56,7 @@ class Clock(nn.Module):
             time: Bin, counted from 0 at the beginning of the trial.
 
         Returns:
-            The number j of the earlier of the two hats, and the value of the next hat, so hat j has 1 minus this value.
+            The index j of the earlier of the two hats, and the value w of hat j + 1. The value of hat j is 1 - w.
         """
         position = self.running.item() * min(time, self.longest - 1) / max(1, self.longest - 1) * (self.n_hats - 1)
         hat = min(int(position), max(0, self.n_hats - 2))

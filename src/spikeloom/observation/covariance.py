@@ -1,8 +1,8 @@
 """Covariances of counts of neurons at several lags, from which the shared noise is fitted; see `observation.noise`.
 
-The covariances are reduced in two steps. A regression over lags separates the covariance that follows a given
-correlation function from slower covariance. Then the matrix of all pairs of neurons is approximated by few directions,
-because each of its entries is known less accurately than its size.
+The fit has two steps. First, a regression over lags separates fast covariance, which has a given correlation function,
+from slower covariance. Then the matrix of the fast covariance of all pairs of neurons is approximated by a matrix of
+low rank, because the sampling error of each entry is larger than the entry itself.
 """
 
 import numpy as np
@@ -95,7 +95,8 @@ def low_rank(
     r"""Return U such that :math:`U U^\top` approximates the covariance off the diagonal.
 
     Eigenvalues that sampling errors alone could cause are set to 0, and the others are shrunk; see `observation.noise`.
-    The unused diagonal is replaced by that of :math:`U U^\top`, and U is computed again, until the diagonal stays.
+    The diagonal of the covariance is not used. It is replaced by the diagonal of :math:`U U^\top`, and U is computed
+    again, until the diagonal no longer changes or for at most `COMPLETIONS` rounds.
 
     Args:
         covariance: Symmetric matrix; its diagonal is not used.

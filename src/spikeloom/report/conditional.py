@@ -196,8 +196,8 @@ def drawn_figure(
     order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
     decodable = np.isfinite(mean).all(1)
-    of_mean = r_squared(behavior.requested["fake"][0][decodable], mean[decodable])
-    values = (behavior.r_squared("fake"), of_mean, behavior.r_squared("real"))
+    mean_r_squared = r_squared(behavior.requested["fake"][0][decodable], mean[decodable])
+    values = (behavior.r_squared("fake"), mean_r_squared, behavior.r_squared("real"))
     words = ["unknown" if value is None else f"{value:.3g}" for value in values]
     caption = (
         f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {words[0]} for "

@@ -108,7 +108,11 @@ class Facts:
         return order
 
     def ordered(self, trials: Trials) -> tuple[Trials, np.ndarray | None]:
-        """Return the trials with their neurons in the model's order, and the result of `order_of`.
+        """Sort the neurons of trials into the order of the training trials.
+
+        Returns:
+            The sorted trials, and the index in `trials` of each of their neurons. The index is None if the order is
+            the same.
 
         Raises:
             ShapeError: if bin width or neurons are not those of the training trials.
