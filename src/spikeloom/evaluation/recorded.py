@@ -5,7 +5,7 @@ continuous recording, in blocks of time (see `splits.time_blocks`). In each spli
 
 - the **noise floor** compares B with A; it is the value of a perfect generator,
 - the **generated trials** are compared with the same A, with the same number of trials of each condition as B,
-- the **baselines** are compared with A, too. Their rates are fitted to the training trials, or else to B.
+- the **baselines** are compared with A, too. Their rates are fitted to the training trials, or to B if there are none.
 
 All values of a row therefore differ only in the trials that are compared with A. The standard deviation over splits is
 the spread of the row.
@@ -140,7 +140,7 @@ class RecordedHalves:
             condition: Name of the condition that labels trials; `None` chooses one as `Pair` does.
             every: Cut the recorded trials into windows of this length, in seconds; `None` does not cut them. Fakes and
                 reference must already be cut.
-            splits: Number of splits, at most 3 for blocks of time.
+            splits: Number of splits. For blocks of time, at most 3 are used.
             seed: Random seed.
             metrics: Metrics to compute. `None` computes the panel.
             progress: Show a progress bar; `None` shows it only on a terminal.
@@ -149,7 +149,7 @@ class RecordedHalves:
             DataError: if there are too few trials to split, or `splits` is below one.
         """
         sets = list(fakes.values())
-        # one half and the baselines take the place of generated trials, so they count as equally conditioned
+        # Recorded trials are also compared in place of generated ones, so both must name the same conditions.
         trials = replace(real, conditioned_on=conditions_of(sets))
         real = trials if every is None else trials.cut(every)
         if splits < 1 or len(real) < FEWEST:

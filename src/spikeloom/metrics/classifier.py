@@ -1,11 +1,14 @@
 r"""Decoding a condition from spikes: linear discriminant analysis with Ledoit-Wolf shrinkage, in NumPy and SciPy.
 
 The classes are the values of the condition. With class means :math:`\mu_c`, shares :math:`\pi_c` of the trials and one
-covariance :math:`\Sigma` for all classes, the class of a trial with features x is that with the largest :math:`x'
-\Sigma^{-1} \mu_c - \frac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c`. There are often more features than trials, so the
-covariance S of the p standardised features is shrunk, :math:`\Sigma = (1 - s) S + s \frac{\mathrm{tr} S}{p} I`, with
-the s for which the expected error is smallest (`metrics.shrinkage`). The classifier has no setting to tune, and decodes
-reach directions with the accuracy of larger models.
+covariance :math:`\Sigma` for all classes, the class of a trial with features x is that with the largest
+
+.. math:: x' \Sigma^{-1} \mu_c - \tfrac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c .
+
+There are often more features than trials, so the covariance S of the p standardised features is shrunk,
+:math:`\Sigma = (1 - s) S + s \frac{\mathrm{tr} S}{p} I`, with the s for which the expected error is smallest
+(`metrics.shrinkage`). The classifier has no setting to tune, and decodes reach directions with the accuracy of larger
+models.
 """
 
 from dataclasses import dataclass

@@ -70,7 +70,7 @@ class LoadedModel:
 
     @cached_property
     def abilities(self) -> dict[str, bool]:
-        """Names of abilities, each True if the page can use it with this model."""
+        """For each feature of the page, such as a tab: True if it works with this model."""
         conditions = self.model.facts.conditions
         turn = bool(self.columns) and not any(one.per_bin for one in conditions.each)
         draw = self.drawn is not None and self.movements is not None

@@ -1,9 +1,13 @@
 """Trials files (`.h5`): the arrays of `Trials` in HDF5, written atomically and checked for damage.
 
-Layout, version 1. Root attributes `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`, and for generated
-trials `conditioned_on` (names in JSON); datasets `counts` (trial, time, neuron), `lengths` (trial,), and, if available,
-`rates`, `latents`, `codes` and `start_times` (trial,; in seconds); groups `behavior/<name>` (trial, time, dim;
-attribute `unit`), `conditions/<name>` (trial, ...; attribute `unit`), `neurons/<column>` (neuron,).
+Layout, version 1:
+
+* attributes of the file: `format="spikeloom-trials"`, `version`, `bin_width` (s), `source`, and for generated trials
+  `conditioned_on` (names in JSON);
+* datasets: `counts` (trial, time, neuron), `lengths` (trial,), and, if available, `rates`, `latents`, `codes` and
+  `start_times` (trial,), s;
+* groups: `behavior/<name>` (trial, time, dim) and `conditions/<name>` (trial, ...), both with the attribute `unit`, and
+  `neurons/<column>` (neuron,).
 
 Plain HDF5 reads a flipped bit without an error. Therefore every dataset has a checksum (fletcher32), text has a fixed
 length (HDF5 stores text of variable length in a heap without checksums), and the file uses the format of HDF5 1.10,

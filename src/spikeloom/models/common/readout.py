@@ -289,7 +289,7 @@ class Readout(nn.Module):
 
     @torch.no_grad()
     def _uncalibrated_of(self, trials: Trials) -> TrialRates:
-        """Return the uncalibrated rates of generated trials, in batches."""
+        """Compute the uncalibrated rates of generated trials from their latents, batch by batch."""
         latents = torch.from_numpy(np.array(trials.latents)) * self.sd.cpu() + self.mean.cpu()
         rates = np.zeros(trials.counts.shape, np.float32)
         size = batch_size(trials.n_bins)

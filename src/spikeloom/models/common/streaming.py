@@ -1,8 +1,8 @@
 """Streams, which generate one endless trial in chunks, and the conditions of streams.
 
 Only one chunk is in memory at a time. Conditions with one value per trial keep it for the whole stream. Conditions with
-a series are read while the stream is generated, and only as far ahead as the model needs. A series is an array, with
-which the stream ends, or an iterator of pieces, which may be endless.
+a series are read while the stream is generated, and only as far ahead as the model needs. If a series is an array, the
+stream ends with it. A series can also be an iterator of pieces, which may be endless.
 """
 
 from collections.abc import Iterable, Iterator
@@ -169,10 +169,10 @@ class StreamRequest:
 def latent_stream(
     request: StreamRequest, denoiser: Denoiser, sampler: Sampler, *, window: int, n_latents: int, device: torch.device
 ) -> Stream:
-    """Denoise the latents of one endless trial, from the noise and under the conditions of a request.
+    """Return the stream of denoised latents of one trial, which may be endless.
 
     Args:
-        request: Trial to generate.
+        request: Random streams, conditions and length of the trial.
         denoiser: Denoiser of latents.
         sampler: Sampler that denoises them.
         window: Bins that the denoiser sees at once.
@@ -183,12 +183,15 @@ def latent_stream(
     streams_of_level: dict[int, Streams] = {}
 
     def noise(bins: int, streams: Streams) -> Tensor:
+        """Draw the noise of the next bins."""
         return torch.from_numpy(streams.normal(bins, n_latents)).to(device)
 
     def fresh(level: int, bins: int) -> Tensor:
+        """Draw the noise that the sampler adds at a noise level."""
         return noise(bins, streams_of_level.setdefault(level, request.fresh(level)))
 
     def condition(bins: int) -> Condition | None:
+        """Read the conditions of the next bins."""
         values = request.conditions.read(bins)
         return None if values is None else values.to(device)
 
