@@ -227,13 +227,14 @@ class Stream:
         queue.ended = bins < size or self.bins_left == 0
 
     def _denoise_next_windows(self, queues: list[LevelQueue]) -> None:
-        """Evaluate the next window of these levels as one batch, and add the estimates to their sums."""
+        """Denoise the next window of these levels as one batch, and add the estimates to the sums of each level."""
         x, mask = zip(*(self._next_window([block.x for block in queue.blocks]) for queue in queues), strict=True)
         valid = torch.cat(mask)
         level = torch.tensor([queue.at.level for queue in queues], dtype=x[0].dtype, device=x[0].device)
         condition = self._window_condition(queues)
         estimates = self.denoiser(torch.cat(x), level, condition, None if valid.all() else valid)
         bins = torch.arange(self.window, device=estimates.device)
+        # The weight of a bin falls towards the ends of the window, so that overlapping windows blend.
         weight = torch.minimum(bins + 1, self.window - bins).to(estimates.dtype)[:, None]
         for queue, estimate in zip(queues, estimates, strict=True):
             queue.add(weight, estimate)

@@ -1,17 +1,17 @@
 r"""Directions of behavioural variables in code space, and the effect of moving codes (one vector per trial) along them.
 
-With codes c and variables v (columns of numbers, one per trial), centred, two linear maps:
+Codes c and variables v (one number per trial) are centred. Two linear maps relate them:
 
 * encode, :math:`c = D v`: column :math:`D_j` is the change of the code if only variable j changes;
 * decode, :math:`\hat v = W^\top c`, with the shrunk covariance :math:`\Sigma` of Ledoit and Wolf,
-  :math:`W = \Sigma^{-1} \mathrm{Cov}(c, v)`: close to least squares if there are many trials.
+  :math:`W = \Sigma^{-1} \mathrm{Cov}(c, v)`. With many trials, this is nearly the solution of least squares.
 
 According to these maps, the straight step :math:`D (W^\top D)^{-1} e_j` moves variable j by one unit and no other
 variable. But codes are seldom linear functions of the variables. The curved step therefore follows a polynomial of
 second degree, :math:`E[c \mid v] \approx g(v)`: a change :math:`\delta` of the variables moves the code to
 :math:`c' = c + g(\hat v + \delta) - g(\hat v)`, with the linear part of g scaled so that the decoded variables change
-by :math:`\delta` (gain 1). The step keeps the part of the code that the variables do not explain. (With few trials, the
-shrinkage of :math:`\Sigma` may predict gains above 1; a step is never shortened because of these.)
+by :math:`\delta` (gain 1). The step keeps the part of the code that the variables do not explain. (With few trials,
+the predicted gain can be above 1, because :math:`\Sigma` is shrunk. The step is then not scaled down.)
 
 Linear subspaces do not depend on the axes of code space, so these measures also suit models whose codes are
 determined only up to a rotation; `metrics.axes` has scores of single axes. Values of v keep their units throughout.
@@ -51,7 +51,7 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
     ==================  =============================================================================================
     name                variable
     ==================  =============================================================================================
-    "x"                 condition x of single numbers
+    "x"                 condition x, if it is one number per trial
     "x.1"               second number of condition x if it is a vector, or of behaviour series x in the last bin
     "x.1.start"         mean of the second number of series x over the first five bins
     "x.1.mean"          mean of the second number of series x over the trial

@@ -132,7 +132,7 @@ class CountDistribution(nn.Module, abc.ABC):
 
     @final
     def of(self, neurons: Int[Tensor, " chosen"]) -> "CountDistribution":
-        """Return the distribution for a part of the neurons, given by their numbers."""
+        """Return the distribution for a part of the neurons, which are given by their indices."""
         if not any(True for _ in self.buffers(recurse=False)):
             return self  # without statistics, all neurons have the same distribution
         part = copy.deepcopy(self)

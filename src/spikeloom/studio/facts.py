@@ -70,7 +70,7 @@ class LoadedModel:
 
     @cached_property
     def abilities(self) -> dict[str, bool]:
-        """For each feature of the page, such as a tab: True if it works with this model."""
+        """Features of the page, such as its tabs, each True if it works with this model."""
         conditions = self.model.facts.conditions
         turn = bool(self.columns) and not any(one.per_bin for one in conditions.each)
         draw = self.drawn is not None and self.movements is not None
@@ -157,9 +157,9 @@ class LoadedModel:
 
 
 def _slopes(trials: Trials, movements: Movements) -> Numbers:
-    """Return the change of each neuron's counts per unit of velocity (neuron, 2)."""
-    velocities = np.diff(movements.paths, axis=1)
-    valid = np.isfinite(velocities).all(2)
-    x = velocities[valid]
+    """Compute by linear regression how much each neuron's counts change with the movement in a bin (neuron, 2)."""
+    steps = np.diff(movements.paths, axis=1)  # movement from one bin to the next
+    valid = np.isfinite(steps).all(2)
+    x = steps[valid]
     y = trials.counts[:, 1:][valid].astype(np.float64)
     return np.linalg.lstsq(x - x.mean(0), y - y.mean(0), rcond=None)[0].T

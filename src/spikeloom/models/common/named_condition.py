@@ -8,8 +8,8 @@ category   text, or whole numbers       K for K categories: 1 for the category o
 continuous other numbers                :math:`(x - \mathrm{mean}) / \mathrm{sd}` over the training trials
 ========== ============================ =================================================================
 
-The scale of a series is that of the training trials' valid bins. Scales and categories are kept with the model. A value
-outside the range of the training trials is allowed, with a warning that names the range.
+The mean and sd of a series are those of the valid bins of the training trials. They and the categories are saved with
+the model. A value outside the range of the training trials is allowed, with a warning that names the range.
 """
 
 import re
