@@ -92,7 +92,7 @@ def _recording_warnings(recording: "Recording") -> list[str]:
 
 
 def _observed(recording: "Recording", seconds: float) -> str:
-    """Return a text about the observed times."""
+    """Describe the times in which the neurons were observed, such as "0 to 60 s, 50 s of it in 2 intervals"."""
     intervals = recording.intervals
     if not len(intervals) and recording.invalid is not None and len(recording.invalid):
         return "nothing, because all times are marked as invalid"

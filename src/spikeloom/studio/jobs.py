@@ -65,10 +65,10 @@ def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
 
 
 def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
-    """Return a trial of a moved code, and the rates of the neurons that change most.
+    """Generate a trial from a moved code, and return it with the rates of the neurons that change most.
 
-    A code that is moved from the code of a training trial is compared with that code, and `start_hz` holds the rates of
-    that code for the same seed and neurons. Other codes are compared with the mean code, and `start_hz` is None.
+    If the code of a training trial is moved, the rates are compared with those of the code before the move. `start_hz`
+    holds these, for the same seed and neurons. Other codes are compared with the mean code, and `start_hz` is None.
     """
     variables = samples.code_variables(loaded)
     sampled = samples.traversed(loaded, body)
@@ -82,7 +82,7 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
     before = _rates_hz(base)
     start = rates if reset else before
     change = np.abs(rates - before).mean(0)
-    order = change if change.max() > 0 else rates.var(0)
+    order = change if change.max() > 0 else rates.var(0)  # the neurons with the largest values are shown
     chosen = np.argsort(-order, kind="stable")[:MOST_CHANGED]
     has_start = reset or body.trial is not None
     recorded = None if body.reset_to_trial is None else variables.recorded_values(body.reset_to_trial)

@@ -1,11 +1,11 @@
-"""`Course`: trials that are generated bin after bin, and the pieces of a stream that come from one.
+"""`Course`: generation of trials bin by bin, for samples, streams and live trials.
 
-A model that generates a bin from earlier bins and the present condition alone is causal. It defines `Model.begin`,
-which returns a course. A complete sample, a stream and a live trial then call the same `advance`, with all bins at
-once, with a few or with a single one, and get the same numbers.
+A model that generates a bin from earlier bins and the present condition alone is causal. Its method `Model.begin`
+returns a course, whose method `advance` generates the next bins. A sample requests all bins at once, a stream a few at
+a time, and a live trial one at a time. All three get the same numbers.
 
-A model that is not causal but generates streams has one live trial at a time, a `StreamedCourse`. Its conditions are
-those of a stream, because they must be known before their bins are generated.
+If a model is not causal but generates streams, its live trial is a `StreamedCourse`, which returns the bins of a
+stream. The conditions are those of the stream, because they must be known before their bins are generated.
 """
 
 import abc

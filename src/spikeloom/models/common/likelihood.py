@@ -5,9 +5,10 @@ r"""Bits per spike: the advantage of a model's prediction of counts over each ne
 with sums over trials, valid bins and neurons. The null model is Poisson with each neuron's mean count in these trials,
 and log-probabilities include the factorial.
 
-While the rate of an entry (one neuron in one bin) is inferred, its count is hidden from the encoder; several passes
-hide all entries in turn. The observation model adds the effect of the neuron's earlier counts. If the model has shared
-noise, the probability of each count is averaged over the noise separately: see `observation.model`.
+An entry is one neuron in one bin. While its rate is inferred, its count is hidden from the encoder. The encoder runs
+several times, and each time another part of the entries is hidden. The observation model adds the effect of the
+neuron's earlier counts. If the model has shared noise, the probability of each count is averaged over the noise; see
+`observation.model`.
 
 Source: the Neural Latents Benchmark's definition (METHODS 5.5), without held-out neurons.
 """
@@ -70,11 +71,11 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
 
 @torch.no_grad()
 def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Trials) -> float:
-    """Return the bits per spike of trials; nan without spikes. Use held-out trials: training trials score better.
+    """Compute the bits per spike of held-out trials (training trials have larger values); nan without spikes.
 
     Args:
         observation: Observation model of a trained model.
-        unseen: Rates of these trials, spikes/bin, from `Model.unseen_rates`.
+        unseen: Rates of these trials, spikes/bin, each inferred without its own count (`Model.unseen_rates`).
         trials: Trials with the neurons and the bin width of the training trials.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))

@@ -140,7 +140,7 @@ def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials
 
 
 def _check_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | None) -> None:
-    """Raise a SettingError if other numbers or bins of another width are requested than `like` has."""
+    """Raise a SettingError if `like` contradicts the requested numbers of trials and bins, or has another bin width."""
     if n_trials not in (None, len(like)) or n_bins is not None:
         raise SettingError(
             "`like` determines the number of trials and the length of each.",
