@@ -230,9 +230,12 @@ def _has_settings(kind: type) -> bool:
 
 
 def named(base: type[T], name: object, where: str) -> type[T]:
-    """Return the concrete class with this name, the base or below it, after importing the packages of the base.
+    """Find the class with this name among a base class and its subclasses. Case is ignored.
 
-    Capital and small letters are equal.
+    All modules in the packages of the base class are imported first, so that their classes are found.
+
+    Raises:
+        SettingError: if there is no such class, or it is abstract.
     """
     parents = base.__module__.split(".")
     for depth in range(2, len(parents)):  # spikeloom.models and spikeloom.models.common, for a base in the latter

@@ -203,7 +203,7 @@ class S4D(nn.Module, StateSpace):
         return built.kernel
 
     def _kernel(self, length: int) -> Tensor:
-        r"""Build the kernel; see `kernel`. Lags are written as l = 16 j + i, with a matrix for i and one for j.
+        r"""Compute the kernel; see `kernel`. It is the product of a matrix for i and one for j, with lag l = 16 j + i.
 
         All numbers are real. With :math:`\bar A = e^{a + \mathrm{i} b}`, the powers are
         :math:`\bar A^l = e^{a l} (\cos b l + \mathrm{i} \sin b l)`.

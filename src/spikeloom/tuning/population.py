@@ -2,8 +2,8 @@
 
 Members start with settings drawn from the space. A generation is a fixed number of epochs. After each generation the
 worst quarter of the members is replaced by copies of members of the best quarter, with their weights and settings. Each
-setting of a copy is multiplied by 0.8 or 1.2, or drawn again, within its range. Settings thus change during training,
-and no training restarts from random weights. AutoLFADS (Keshtkaran et al. 2022) trains an LFADS in this way:
+setting of a copy is multiplied by 0.8 or 1.2, or drawn again, within its range. So settings change during training,
+and copies continue from trained weights. AutoLFADS (Keshtkaran et al. 2022) trains an LFADS in this way:
 `searches/lfads-published.toml`.
 
 Each generation starts from the weights of the previous one, with a new seed, so that no noise repeats. The optimiser
@@ -266,8 +266,8 @@ def generation(
         settings: Settings of the member in this generation.
         lineage: Number of the member from which the weights originate.
         number: Number of the generation, from 0.
-        before: Folder whose `model` training starts from, or None.
-        folder: Folder to save `model` in. A member that fails saves its initial model there.
+        before: Folder with the trained model (`model`) from which this generation starts, or None in the first one.
+        folder: Folder in which `model` is saved. If training fails, the model of `before` is copied to it.
 
     Returns:
         Score, message and seconds.
@@ -310,7 +310,10 @@ def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict
 
 
 def _check(search: Search, aim: Objective) -> None:
-    """Raise an error if the objective does not apply, or a setting changes the networks, as weights are copied."""
+    """Raise an error if the objective does not apply to the model, or a varied setting changes the size of a network.
+
+    Weights are copied between members, so all members need networks of the same sizes.
+    """
     aim.check(search.build({}))
     for key, values in search.space.vary.items():
         shapes = []

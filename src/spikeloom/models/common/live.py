@@ -1,4 +1,4 @@
-"""`Live`: trials that are generated one bin at a time, with conditions that are known up to the present bin only.
+"""`Live`: generation of trials one bin at a time, for conditions that are known up to the present bin only.
 
     live = model.live(seed=1, condition="hand_velocity")
     counts = live.step(velocity_of_this_bin)
@@ -7,8 +7,8 @@ Memory and time of a step are constant. A bin depends on earlier bins and condit
 same bin in a sample or a stream with the same seed and conditions.
 
 A diffusion model is not causal: a bin depends on the conditions of the next `lookahead` bins. Its live trial is a
-stream that is returned bin by bin. The conditions are fixed at the beginning, with a series as an array or an iterator
-that is read ahead, and a step takes none.
+stream that is returned bin by bin. All conditions are passed at the beginning, a series as an array or as an iterator
+that is read ahead. `step` then has no argument.
 """
 
 from collections.abc import Mapping
@@ -229,7 +229,7 @@ def live_stream(course: StreamedCourse, conditions: Conditions, *, batch: int) -
     """Return the live trial of a model that is not causal.
 
     Args:
-        course: The trial, which reads its conditions itself.
+        course: Course of the trial, which reads the conditions.
         conditions: Conditions of the model.
         batch: Number of requested trials.
 
