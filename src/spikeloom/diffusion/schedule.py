@@ -1,12 +1,13 @@
 r"""Noise schedules: the scales of signal and noise at each level.
 
-A noisy sample x is the sum of a clean sample :math:`x_0` of unit variance and white noise :math:`\varepsilon \sim N(0, I)`,
+A noisy sample x is the sum of a clean sample :math:`x_0` of unit variance and white noise
+:math:`\varepsilon \sim N(0, I)`, with the scales a and :math:`\sigma`:
 
 .. math:: x = a x_0 + \sigma \varepsilon, \qquad a^2 + \sigma^2 = 1, \qquad \text{level} \in [0, 1].
 
 At level 0, x is the clean sample itself; at level 1 it is almost pure noise. The variance of x is 1 at every level, so
-sampling may start from N(0, I) at any level. The ratio :math:`\sigma / a` increases with the level. Samplers choose their levels by this ratio, or by half the log
-signal-to-noise ratio, :math:`\lambda = \log(a / \sigma)`.
+sampling may start from N(0, I) at any level. The ratio :math:`\sigma / a` increases with the level. Samplers choose
+their levels by this ratio, or by half the log signal-to-noise ratio, :math:`\lambda = \log(a / \sigma)`.
 
 A network may predict the noise, the clean sample, or the velocity :math:`v = a\varepsilon - \sigma x_0` from x. Each
 of them determines the others, because (x, v) is (x_0, eps) rotated by an angle:
