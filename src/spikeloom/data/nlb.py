@@ -13,7 +13,7 @@ processing module `behavior`, in millimetres. Here
 The paper trains on the benchmark's training trials and the first half of its validation trials, in the order of the
 file. A random quarter of the other validation trials is used for validation, the rest for tests.
 
-Source: Pei et al. 2021 (NLB); METHODS of Kapoor et al. 2024 (LDNS), whose release shifts and splits like this.
+Source: Pei et al. 2021 (NLB); METHODS of Kapoor et al. 2024 (LDNS). Their released code has the same shifts and splits.
 """
 
 import os
@@ -67,7 +67,7 @@ def read_nlb(
     Raises:
         DataError: The file has another layout.
     """
-    recording = metric(read_nwb(path))
+    recording = in_metres(read_nwb(path))
     missing = [name for name in ("split", align) if name not in recording.trial_table]
     missing += [name for name in ("heldout",) if name not in recording.neuron_table]
     if missing:
@@ -115,7 +115,7 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
     return train, validation, test
 
 
-def metric(recording: Recording) -> Recording:
+def in_metres(recording: Recording) -> Recording:
     """Convert behaviour in mm or cm to metres."""
     behavior = {}
     for name, series in recording.behavior.items():

@@ -10,7 +10,7 @@ with z the latents of a bin and white noise :math:`\varepsilon_t \sim N(0, I)`. 
 - the inputs u and a constant 1, each multiplied by the hats h of the clock (`nn.clock`), so that the effect of an input
   can change in the course of a trial.
 
-The first bin has a regression of its own, :math:`z_0 = S [1; u_0] + L_0 \varepsilon_0`. Its expectation
+The first bin has a separate regression, :math:`z_0 = S [1; u_0] + L_0 \varepsilon_0`. Its expectation
 :math:`S [1; u_0]` is the value of all means before the first bin.
 
 **Fit.** A and S are ridge regressions in closed form; a penalty :math:`\lambda` multiplies the squared coefficients.
@@ -19,8 +19,8 @@ coefficients. :math:`L_0 L_0^\top` is computed in the same way.
 
 **Stability.** Without noise and inputs, the means of one bin are a linear map of those of the bin before. Trials of any
 length stay bounded if the spectral radius of this map, its largest absolute eigenvalue, is below 1. If it exceeds
-`LARGEST_RADIUS`, the part of A that reads the slowest mean is scaled down until it does not. If that is not enough, the
-part that reads all means is scaled down instead. Then the effect of the inputs is fitted again.
+`LARGEST_RADIUS`, the coefficients of the slowest mean are scaled down until it is smaller. If that is not enough, the
+coefficients of all means are scaled down instead. Then the effect of the inputs is fitted again.
 """
 
 from collections.abc import Sequence
@@ -205,7 +205,12 @@ class Recursion:
     def step(
         self, inputs: Float[np.ndarray, "trial input"], noise: Float[np.ndarray, "trial latent"]
     ) -> Float[np.ndarray, "trial latent"]:
-        """Return the latents of the next bin, under its inputs u and its white noise."""
+        """Return the latents of the next bin.
+
+        Args:
+            inputs: Inputs u of the bin.
+            noise: White noise of the bin.
+        """
         self.features[:, self.inputs.start + 1 : self.inputs.stop] = inputs
         self.features[:, self.inputs.stop :] = noise
         if not self.time:

@@ -126,7 +126,7 @@ class S4D(nn.Module, StateSpace):
     """Convolution along time with a learned kernel of any length; input and output are (channel, batch, time).
 
     Args:
-        channels: Number of channels; each has a state space of its own.
+        channels: Number of channels; each has a separate state space.
         modes: Number of complex modes of each channel, half the size of the state.
         bidirectional: True for a second kernel that reads later bins. Otherwise the layer is causal.
         step_range: Smallest and largest initial step delta. Initial steps are drawn log-uniformly between them.

@@ -166,7 +166,7 @@ class SpikeHistory(History):
         if not n_short:
             return  # bins are so wide that the filter has no short lags
         log_ratio = np.log((target.repeats + half) / (drawn.repeats + half))
-        # Half the number of pairs: the recorded and the simulated fraction have sampling errors of their own.
+        # Half the number of pairs: the recorded and the simulated fraction have separate sampling errors.
         pairs = 0.5 * min(target.bins, drawn.bins) * target.repeats[:n_short]
         excess = log_ratio[:n_short] - log_ratio[first_late:].mean(0)
         change = excess.clip(-0.3, 0.3) * pairs / (pairs + CORRECTION_RIDGE)
@@ -278,7 +278,7 @@ class FilteredPast(Past):
 def cosines(bins: int, number: int = COSINES) -> Float[Tensor, "bins base"]:
     """Return the basis functions of the filters (lag, base): raised cosines over the logarithm of the lag.
 
-    They are narrow at short lags and wide at long lags. With at most `number` bins, each bin has a function of its own.
+    They are narrow at short lags and wide at long lags. With at most `number` bins, each bin has a separate function.
     """
     if bins <= number:
         return torch.eye(bins)

@@ -52,7 +52,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
         FileError: if the folder is missing or not writable, or the disk is full; no partial file is left.
         DataError: if a name of a table cannot be a name in HDF5, or a table holds something other than numbers or text.
     """
-    image = io.BytesIO()  # written in memory first, because HDF5 prints a traceback of its own if the disk is full
+    image = io.BytesIO()  # written in memory first, because HDF5 prints another traceback if the disk is full
     with h5py.File(image, "w", libver=("v110", "v110")) as file:
         for name, value in _per_bin(fields).items():
             _put(file, name, value, by_trial=True)
@@ -243,7 +243,7 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
         group: Group of the file.
         name: Name of the dataset.
         value: Array of numbers or text.
-        by_trial: True to store each trial in a chunk of its own, and to allow further trials to be appended. Otherwise
+        by_trial: True to store each trial in a separate chunk, and to allow further trials to be appended. Otherwise
             the dataset is one chunk.
 
     Raises:
