@@ -105,8 +105,8 @@ class PrincipalComponents(Coded):
 
     def _fit(self, trials: Trials) -> None:
         counts = torch.from_numpy(np.asarray(trials.counts, np.float32))
-        self.activity.measure(counts, torch.from_numpy(trials.mask))
-        self.space.measure(np.array(self.infer(counts, torch.from_numpy(trials.mask)).codes))
+        self.activity.fit(counts, torch.from_numpy(trials.mask))
+        self.space.fit(np.array(self.infer(counts, torch.from_numpy(trials.mask)).codes))
 
     def draw(self, request: Request) -> Generated:
         """Generate rates and counts from codes, which are drawn from their Gaussian if none are requested."""

@@ -63,7 +63,7 @@ def fitted_activity(trials: Trials, components: int) -> Activity:
     """Fit the components of whole trials, with the noise of spikes filtered out."""
     sd = SMOOTHING / trials.bin_width
     activity = Activity(trials.n_neurons, sd=sd, time=trials.n_bins, components=components, wiener=True)
-    activity.measure(*signal_of(trials))
+    activity.fit(*signal_of(trials))
     return activity
 
 

@@ -43,7 +43,7 @@ def test_standardised_over_valid_bins_of_the_training_trials():
     x = counts()
     mask = torch.arange(20) < torch.tensor(RNG.integers(5, 21, 30))[:, None]
     activity = Activity(4, sd=1.0)
-    activity.measure(x * mask[..., None], mask)
+    activity.fit(x * mask[..., None], mask)
     y = activity(x * mask[..., None], mask)
     torch.testing.assert_close(y[mask].mean(0), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(y[mask].std(0, unbiased=False), torch.ones(4), atol=2e-2, rtol=0)
@@ -53,7 +53,7 @@ def test_standardised_over_valid_bins_of_the_training_trials():
 def test_all_components_give_the_trial_back():
     x = counts(200, 6, 4)
     activity = Activity(4, sd=1.0, time=6, components=24)
-    activity.measure(x, everywhere(x))
+    activity.fit(x, everywhere(x))
     y = activity(x, everywhere(x))
     assert y.shape == (200, 1, 24)
     torch.testing.assert_close(activity.back(y), smooth(x, everywhere(x), sd=1.0), atol=1e-4, rtol=1e-4)
@@ -67,7 +67,7 @@ def test_few_components_keep_the_leading_variance_either_way():
     for trials in (12, 80):
         x = counts(trials, 5, 4)
         activity = Activity(4, time=5, components=3)
-        activity.measure(x, everywhere(x))
+        activity.fit(x, everywhere(x))
         flat = activity._standard(x, everywhere(x)).flatten(1)
         values = torch.linalg.svdvals(flat - flat.mean(0)).square()
         np.testing.assert_allclose(float(activity.kept), float(values[:3].sum() / values.sum()), rtol=1e-4)
@@ -79,7 +79,7 @@ def test_denoised_components_leave_nothing_where_there_is_only_noise():
     kept = {}
     for wiener in (False, True):
         activity = Activity(3, sd=1.0, time=10, components=6, wiener=wiener)
-        activity.measure(x, everywhere(x))
+        activity.fit(x, everywhere(x))
         kept[wiener] = float(activity.kept)
     assert kept[False] > 0.4
     assert (
@@ -96,7 +96,7 @@ def test_denoised_components_are_the_expected_signal():
     truth, error = torch.tensor(rates, dtype=torch.float32), {}
     for wiener in (False, True):
         activity = Activity(4, time=12, components=1, wiener=wiener)
-        activity.measure(x, everywhere(x))
+        activity.fit(x, everywhere(x))
         y = activity(x, everywhere(x))
         error[wiener] = float((activity.back(y) - truth).square().mean())
         torch.testing.assert_close(y[:, 0].std(0, unbiased=False), activity.spread, atol=1e-3, rtol=1e-3)
@@ -108,7 +108,7 @@ def test_denoised_components_are_the_expected_signal():
 def test_rates_go_through_the_logarithm_and_back():
     rates = torch.rand(10, 8, 3) + 0.01
     activity = Activity(3, log=True)
-    activity.measure(rates, everywhere(rates))
+    activity.fit(rates, everywhere(rates))
     y = activity(rates, everywhere(rates))
     torch.testing.assert_close(activity.rates(y), rates, atol=1e-5, rtol=1e-4)
     assert (activity.rates(torch.full_like(y, -50.0)) > 0).all()

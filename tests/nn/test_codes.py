@@ -15,7 +15,7 @@ def space():
     rng = np.random.default_rng(0)
     codes = (rng.standard_normal((500, 3)) @ rng.normal(size=(3, 3)) + 2).astype(np.float32)
     made = CodeSpace(3)
-    made.measure(codes)
+    made.fit(codes)
     return made, codes
 
 
@@ -43,7 +43,7 @@ def test_a_code_that_never_varies_is_no_obstacle():
     made = CodeSpace(2)
     codes = np.random.default_rng(0).standard_normal((50, 2)).astype(np.float32)
     codes[:, 1] = 0.5
-    made.measure(codes)
+    made.fit(codes)
     assert torch.isfinite(made.whiten(torch.tensor(codes))).all()
 
 

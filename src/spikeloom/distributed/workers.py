@@ -1,7 +1,7 @@
 """Ways to generate the parts of an order: in this process, in several processes, or by the tasks of a Ray cluster.
 
-Each is a function from an order and the parts that are missing, path -> rows, to an iterator of the paths of finished
-parts, in any order. A worker that is killed loses only its own part, which is generated again.
+Each way is a function. Its arguments are an order and the missing parts (path -> rows of the sample). It yields the
+path of each part when the part is finished. A worker that is killed loses only its own part, which is generated again.
 """
 
 import concurrent.futures
@@ -35,7 +35,7 @@ def this_process(order: Order, parts: Mapping[str, range]) -> Generator[str, Non
 
 
 def processes(number: int) -> Workers:
-    """Return the workers of this machine: processes, among which its cores are divided evenly.
+    """Return the function that generates parts in several processes, which share the cores of this machine evenly.
 
     Args:
         number: Number of processes. The variable OMP_NUM_THREADS sets the number of threads of each.

@@ -1,4 +1,4 @@
-"""Sums over interspike intervals of each trial and neuron, from which their mean and sd over any trials follow."""
+"""Sums over the interspike intervals of each trial and neuron, from which the mean and sd over any trials follow."""
 
 from dataclasses import dataclass
 
@@ -21,10 +21,10 @@ class IntervalSums:
     squares: Numbers
 
     def pooled(self, weight: Numbers | None = None) -> tuple[Numbers, Numbers, Numbers]:
-        """Return number, mean (s) and standard deviation (s, ddof 0) of each neuron's intervals; NaN without intervals.
+        """Return the number, mean (s) and standard deviation (s) of each neuron's intervals; NaN without intervals.
 
         Args:
-            weight: Number of times that each trial counts (trial,); 1 if absent.
+            weight: Number of times that each trial is included (trial,). Default: once.
         """
         weight = np.ones(len(self.number)) if weight is None else weight
         number, total, squares = (weight @ part for part in (self.number, self.total, self.squares))

@@ -265,14 +265,14 @@ class GNOCCHI(Coded):
                 f"The model has {len(self.activity.mean)} and these trials have {activity.shape[2]}.",
                 f"Fit with --set signal_settings.n_latents={activity.shape[2]}.",
             )
-        self.activity.measure(activity, torch.from_numpy(trials.mask))
+        self.activity.fit(activity, torch.from_numpy(trials.mask))
         if self.activity.components:
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
         data = self._diffused(trials)
         held_out = None if validation is None else self._diffused(validation)
         yield Stage("denoiser", nn.ModuleList((self.encoder, self.denoiser)), self.denoising, data, self.plan, held_out)
         codes = np.array(self.encode(trials, progress=False).codes)
-        self.space.measure(codes)
+        self.space.fit(codes)
         if self.prior == "diffusion":
             data = {"codes": self.space.whiten(torch.from_numpy(codes))[:, None]}
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)

@@ -249,7 +249,7 @@ class LFADS(Coded):
         )
         self.posterior_mean.copy_(torch.from_numpy(posterior.mean))
         self.posterior_sd.copy_(torch.from_numpy(posterior.sd))
-        self.space.measure(posterior.mean)
+        self.space.fit(posterior.mean)
         if list(self.observation.buffers()):
             yield Calculation("readout", {"observation model": lambda: self._fit_observation(trials)})
 

@@ -127,7 +127,7 @@ class Activity(nn.Module):
         self.register_buffer("kept", torch.ones(()))
 
     @torch.no_grad()
-    def measure(self, signal: Tensor, mask: Tensor) -> None:
+    def fit(self, signal: Tensor, mask: Tensor) -> None:
         """Fit every statistic to training trials.
 
         Args:

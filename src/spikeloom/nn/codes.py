@@ -36,7 +36,7 @@ class CodeSpace(nn.Module):
         self.register_buffer("root", torch.eye(n_codes))
         self.register_buffer("reach", torch.zeros(()))
 
-    def measure(self, codes: Float[np.ndarray, "trial code"]) -> None:
+    def fit(self, codes: Float[np.ndarray, "trial code"]) -> None:
         """Compute mean, covariance and reach of the training codes."""
         centred = codes.astype(np.float64) - codes.mean(0)
         covariance = centred.T @ centred / len(codes)

@@ -124,7 +124,7 @@ class LoadedModel:
         }
 
     def _condition(self, condition: NamedCondition) -> Json:
-        """Return one condition for the page."""
+        """Describe a condition as JSON: its name, kind, unit, levels, range and number of dimensions."""
         column = next((one for one in self.columns if one.condition is condition), None)
         span = [number(side[0]) for side in (condition.low, condition.high)] if condition.low else None
         if condition.kind == "circular":

@@ -1,7 +1,8 @@
 """Training stages of a model, the losses of their batches, and the order of their trials.
 
 The loss of a batch is stored as a sum and the number by which it is divided, never as a mean. Sums over parts of a
-batch add up to the sum over the batch, also if the parts have different numbers of valid entries; means do not.
+batch add up to the sum over the batch, even if the parts have different numbers of valid entries. This does not hold
+for means.
 """
 
 import functools
@@ -108,7 +109,7 @@ def batch_size(plan: Plan, n_trials: int, n_processes: int) -> int:
 
 
 def trials_of(update: int, *, n_trials: int, batch: int, seed: int) -> list[int]:
-    """Return the numbers of the trials of an update.
+    """Return the indices of the trials of an update.
 
     In each epoch all trials are divided into batches in a random order. If trials remain at the end that do not fill a
     batch, they are skipped in this epoch.
