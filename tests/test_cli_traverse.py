@@ -101,4 +101,4 @@ def test_contents_of_codes_by_command(arm, tmp_path, capsys):
     assert "canonical correlations" in shown
     assert "Stability of codes" in (tmp_path / "contents.html").read_text()
     assert run("codes", arm / "run", arm / "run", *words) == 2
-    assert "another one" in capsys.readouterr().err
+    assert "Name another run." in capsys.readouterr().err

@@ -178,8 +178,6 @@ def test_leaving_the_training_codes_is_said_once_with_the_distance(fitted):
     with pytest.warns(CodeRangeWarning, match="standard deviations") as notes:
         fitted.traverse(data.select(slice(4)), "gain", span=(-50, 50), points=3, reference=data)
     assert len([note for note in notes if note.category is CodeRangeWarning]) == 1
-    with pytest.raises(SettingError, match=r"span of two finite numbers.*span=0\.2"):
-        fitted.traverse(data.select(slice(4)), "gain", span=0.2, points=3, reference=data)
 
 
 def test_variable_lengths_in_the_form_that_takes_them(sequential):

@@ -301,7 +301,6 @@ def test_bad_requests_say_what_to_do(plain):
     for ask in (
         lambda: plain.sample(),
         lambda: plain.sample(0),
-        lambda: plain.sample(2.5),
         lambda: plain.sample(3, n_bins=0),
     ):
         with pytest.raises(SettingError, match="number of trials"):

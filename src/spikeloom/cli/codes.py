@@ -38,7 +38,9 @@ def codes(
     from spikeloom.trials import Trials
 
     if len(set(runs)) < len(runs):
-        raise SettingError("A run can be named only once.", f"They are {', '.join(map(str, runs))}.", "")
+        raise SettingError(
+            "A run can be named only once.", f"They are {', '.join(map(str, runs))}.", "Name another run."
+        )
     parts = (Trials.load(reference), Trials.load(data))
     models = {str(run): require_codes(load_model(run)) for run in runs}
     coded = {name: [model.encode(part, progress=False) for part in parts] for name, model in models.items()}

@@ -86,7 +86,7 @@ class ConditionEmbedding(nn.Module):
 
 def _embed(
     network: nn.Module | None,
-    absent: nn.Parameter | None,
+    absent: Tensor | None,
     value: Tensor | None,
     present: Bool[Tensor, " batch"] | None,
     axes: tuple[int, ...],
