@@ -222,7 +222,7 @@ def _add_errors(app: FastAPI) -> None:
         return _error(500, str(error))
 
     @app.exception_handler(Exception)
-    async def unexpected(_: Request, _error: Exception) -> Response:
+    async def unexpected(_: Request, _exception: Exception) -> Response:
         return _error(500, "The server failed on this request. Its terminal shows where. Send another.")
 
 
