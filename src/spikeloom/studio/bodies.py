@@ -1,4 +1,4 @@
-"""Bodies of requests, checked by type and size before a model sees them."""
+"""The bodies of requests from the page. The type and size of every field are checked before the model is used."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -9,10 +9,10 @@ MOST_POINTS = 20_000
 """Largest number of points of a stroke."""
 
 MOST_DRAWS = 16
-"""Largest number of draws of one stroke."""
+"""Largest number of trials that are generated for one stroke."""
 
 MOST_TRIALS = 200
-"""Largest number of draws of one condition."""
+"""Largest number of trials that are generated for one condition."""
 
 Coordinate = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
 Point = Annotated[list[Coordinate], Field(min_length=3, max_length=3)]
@@ -23,13 +23,13 @@ Guidance = Annotated[FiniteFloat, Field(ge=-20, le=20)]
 
 
 class Body(BaseModel):
-    """A request body. Unknown fields and values of another type are refused."""
+    """Base class of request bodies. Unknown fields, and values of another type, are refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class Draw(Body):
-    """Spikes for a drawn stroke."""
+    """Request for trials whose hand path is a drawn stroke: a list of points (x, y, time in seconds)."""
 
     points: Annotated[list[Point], Field(min_length=2, max_length=MOST_POINTS)]
     scale: Annotated[FiniteFloat, Field(gt=0, le=1000)] = 1.0
@@ -41,7 +41,7 @@ class Draw(Body):
 
 
 class Turn(Body):
-    """Trials of one value of each condition."""
+    """Request for trials of one condition: a value for each of its names."""
 
     condition: Annotated[dict[Name, Coordinate | Text | bool], Field(min_length=1, max_length=20)]
     draws: Annotated[int, Field(ge=1, le=MOST_TRIALS)] = 20
@@ -50,7 +50,14 @@ class Turn(Body):
 
 
 class Traverse(Body):
-    """A trial whose code has these values of the variables, or is that of a training trial."""
+    """Request for one trial that is generated from a moved code.
+
+    Args:
+        values: Name -> value of each variable that the code is moved to.
+        reset_to_trial: Training trial whose code is used without any move. `values` and `trial` are then ignored.
+        trial: Training trial whose code is moved; None moves the mean code of the training trials.
+        seed: Random seed.
+    """
 
     values: Annotated[dict[Name, Coordinate], Field(max_length=20)] = {}
     reset_to_trial: Annotated[int, Field(ge=0, lt=2**31)] | None = None
@@ -59,14 +66,14 @@ class Traverse(Body):
 
 
 class Quiz(Body):
-    """Pairs of a recorded and a generated trial."""
+    """Request for a quiz: pairs of a recorded and a generated trial."""
 
     pairs: Annotated[int, Field(ge=1, le=20)] = 10
     seed: Seed = 1
 
 
 class Pair(Body):
-    """A recorded trial, and generated trials of its conditions."""
+    """Request for a recorded trial and for generated trials of the same condition."""
 
     trial: Annotated[int, Field(ge=0, lt=2**31)]
     draws: Annotated[int, Field(ge=1, le=50)] = 20
@@ -74,7 +81,7 @@ class Pair(Body):
 
 
 class Answer(Body):
-    """The side of a pair that the user believes to be recorded."""
+    """Answer to one pair of a quiz: the side that the user believes to be recorded."""
 
     pair: Annotated[int, Field(ge=0, lt=20)]
     recorded: Literal["left", "right"]
@@ -88,11 +95,11 @@ WORDS = {
     "Dictionary should": "it should",
     " after validation": "",
 }
-"""Maps words of pydantic to plainer ones."""
+"""Maps phrases in the messages of pydantic to plainer ones."""
 
 
 def fault_of(error: Mapping[str, Any]) -> str:
-    """Return a sentence about one fault of a body, which pydantic found."""
+    """Return a sentence for the user about one error that pydantic found in a body."""
     field = ".".join(str(part) for part in error["loc"] if part not in ("body", "constrained-float"))[:80]
     message = str(error["msg"])
     for words, plain in WORDS.items():
@@ -105,10 +112,10 @@ def fault_of(error: Mapping[str, Any]) -> str:
 
 
 class Repeated(Body):
-    """A request whose trials are made again: its kind, and the fields of that kind.
+    """Request to generate the trials of an earlier request again, for a file or for lines of code.
 
     Args:
-        request: Fields of the request, and `kind`.
+        request: Fields of the earlier request, and its `kind`: "draw", "turn" or "traverse".
         format: Ending of the file.
     """
 
@@ -117,6 +124,7 @@ class Repeated(Body):
 
     @model_validator(mode="after")
     def _check(self) -> "Repeated":
+        """Check the fields of the earlier request, which pydantic sees only as a dictionary."""
         try:
             _ = self.body
         except ValidationError as error:
@@ -125,7 +133,7 @@ class Repeated(Body):
 
     @property
     def body(self) -> Draw | Turn | Traverse:
-        """Body of the request."""
+        """Checked body of the earlier request."""
         kind = self.request.get("kind")
         if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"The kind of a request must be one of {', '.join(KINDS)}. It was {kind!r:.60}.")
@@ -140,7 +148,7 @@ Step = Annotated[dict[Name, Vector | Coordinate], Field(max_length=20)]
 
 
 class LiveBegin(Body):
-    """The beginning of a live trial.
+    """Request to begin a live trial: a trial whose bins are generated one by one while the hand moves.
 
     Args:
         session: Name of the trial, chosen by the server.
@@ -154,11 +162,11 @@ class LiveBegin(Body):
 
 
 class LiveSteps(Body):
-    """The conditions of the next bins of a live trial.
+    """Request for the spikes of the next bins of a live trial.
 
     Args:
         session: Name of the trial.
-        conditions: Condition of each bin; an empty one keeps that of the bin before.
+        conditions: Condition of each bin. An empty condition repeats that of the previous bin.
     """
 
     session: Name
@@ -166,7 +174,7 @@ class LiveSteps(Body):
 
 
 class LiveDecode(Body):
-    """The end of a live trial, whose spikes are decoded.
+    """Request for the hand path that is decoded from all spikes of a live trial.
 
     Args:
         session: Name of the trial.

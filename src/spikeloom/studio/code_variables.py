@@ -1,4 +1,8 @@
-"""Variables of the training trials that can be moved in the code space of a model."""
+"""Move the code of a trial so that a variable, such as the x of a movement's end, takes a wanted value.
+
+Some models encode each trial as a code, a vector from which the trial is generated. A linear regression from the codes
+of the training trials to a variable gives the direction in which a code must be moved to change this variable.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,20 +21,20 @@ MOST_TRIALS = 1000
 """Largest number of training trials that are encoded."""
 
 MOST_VARIABLES = 6
-"""Largest number of variables, and so of sliders on the page."""
+"""Largest number of variables. The page shows one slider for each."""
 
 
 @dataclass(frozen=True, eq=False)
 class CodeVariables:
-    """Codes of training trials, and the directions along which variables change.
+    """Codes of training trials, and for each variable the direction that changes it.
 
     Args:
         model: A model with codes.
-        directions: Directions of the variables.
+        directions: Direction of each variable in the space of codes.
         codes: Codes of training trials (trial, code).
         values: Values of the variables in these trials (trial, variable).
-        rows: Index of each of these trials among the training trials.
-        typical: Median distance of a training code from the nearest other one, in standard deviations.
+        rows: Index of each encoded trial among the training trials.
+        typical: Median distance from a training code to the nearest other training code, in standard deviations.
     """
 
     model: Coded
@@ -48,15 +52,16 @@ class CodeVariables:
         codes = np.asarray(encoded.codes, np.float64)
         values = variables(encoded, names)
         directions = Directions.fit(codes, values, names)
-        white = _white(model, codes)
-        typical = np.median([np.sort(np.linalg.norm(white - code, axis=1))[1] for code in white[:300]])
+        whitened = _whitened(model, codes)
+        # The smallest distance is that of the code from itself, 0, so the second smallest is used.
+        typical = np.median([np.sort(np.linalg.norm(whitened - code, axis=1))[1] for code in whitened[:300]])
         return cls(model, directions, codes, values, rows, float(typical))
 
     def moved(self, wanted: Mapping[str, float], trial: int | None) -> NDArray[np.float64]:
-        """Return a code (code,) whose variables have these values.
+        """Move a code so that its variables have the wanted values, and return it (code,).
 
         Args:
-            wanted: Name -> value. Other variables keep their values.
+            wanted: Name of a variable -> its value. Variables that are not named keep their values.
             trial: Training trial whose code is moved; None moves the mean code of the training trials.
 
         Raises:
@@ -69,11 +74,11 @@ class CodeVariables:
             )
         code = self.codes.mean(0) if trial is None else self.codes[self._index(trial)]
         present = self.directions.predict(code[None])[0]
-        change = [wanted.get(name, now) - now for name, now in zip(self.directions.names, present, strict=True)]
+        change = [wanted.get(name, value) - value for name, value in zip(self.directions.names, present, strict=True)]
         return np.asarray(self.directions.move(code[None], np.array([change]))[0], np.float64)
 
     def values_of(self, code: NDArray[np.float64]) -> dict[str, float]:
-        """Return the value of each variable that the directions predict for a code."""
+        """Return the value of each variable, as the regression predicts it from a code."""
         predicted = self.directions.predict(code[None])[0]
         return {name: float(value) for name, value in zip(self.directions.names, predicted, strict=True)}
 
@@ -84,10 +89,11 @@ class CodeVariables:
 
     def nearest(self, code: NDArray[np.float64]) -> float:
         """Return the distance from the nearest training code, in standard deviations of the training codes."""
-        white = _white(self.model, np.concatenate([self.codes, code[None]]))
-        return float(np.linalg.norm(white[:-1] - white[-1], axis=1).min())
+        whitened = _whitened(self.model, np.concatenate([self.codes, code[None]]))
+        return float(np.linalg.norm(whitened[:-1] - whitened[-1], axis=1).min())
 
     def _index(self, trial: int) -> int:
+        """Return the row of `codes` of a training trial, or of the nearest one if that trial was not encoded."""
         if not 0 <= trial <= self.rows[-1]:
             raise ConditionError(
                 f"A trial to start from must be a number from 0 to {self.rows[-1]}.", f"It was {trial}.", ""
@@ -96,9 +102,11 @@ class CodeVariables:
 
 
 def variable_names(trials: Trials) -> list[str]:
-    """Return variables of single numbers that vary independently: conditions, or else the end of a planar movement.
+    """Return the names of at most six variables of the training trials along which a code can be moved.
 
-    Angles are left out, because a code cannot be moved along them from 359 to 0 degrees.
+    These are the conditions with one number per trial. If there are none, they are the x and y at the end of a movement
+    in the plane. A variable is left out if the variables before it determine it by a linear relation. Angles are left
+    out too, because no straight line in the code space leads from 359 to 0 degrees.
     """
     names = [
         name
@@ -120,6 +128,6 @@ def variable_names(trials: Trials) -> list[str]:
     return chosen[:MOST_VARIABLES]
 
 
-def _white(model: Coded, codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return codes scaled to covariance I over the training trials."""
+def _whitened(model: Coded, codes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return codes transformed so that those of the training trials have the identity as covariance."""
     return np.asarray(model.space.whiten(torch.tensor(codes)).numpy(), np.float64)

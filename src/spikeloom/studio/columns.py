@@ -1,4 +1,8 @@
-"""Conditions with one value per trial: their levels, and the recorded trials of each level."""
+"""Divide the recorded trials by the value of a condition, so that generated trials can be compared with them.
+
+A condition with one value per trial is divided into levels. The levels are the categories or the distinct values. If
+there are more than 16 distinct values, the levels are the centres of a few groups of neighbouring values.
+"""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,10 +19,10 @@ from spikeloom.studio.results import numbers
 from spikeloom.trials import Trials
 
 MOST_LEVELS = 16
-"""Numbers with more distinct values are divided into groups."""
+"""Largest number of distinct values that are levels themselves. More values are divided into groups."""
 
 GROUPS = {"circular": 8, "continuous": 5}
-"""Number of groups of angles and of other numbers."""
+"""Maps a kind of condition, angles or other numbers, to the number of groups."""
 
 SMOOTHING = 0.02
 """Standard deviation of the Gaussian that smooths a PSTH, s."""
@@ -28,7 +32,7 @@ WORDS: dict[str, Literal["angle", "category", "number"]] = {
     "category": "category",
     "continuous": "number",
 }
-"""Word of the page for each kind of condition."""
+"""Maps a kind of condition to the word for it on the page."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +41,8 @@ class Column:
 
     Args:
         condition: The condition of the model.
-        levels: Values of the levels, in order.
-        members: Level of each training trial (trial,).
+        levels: Value of each level.
+        members: For each training trial (trial,), the index of its level, or -1 for an unknown category.
     """
 
     condition: NamedCondition
@@ -47,24 +51,28 @@ class Column:
 
     @classmethod
     def of(cls, trials: Trials, condition: NamedCondition) -> "Column":
-        """Return the levels of a condition in training trials.
+        """Find the levels of a condition, and assign each training trial to the level that is nearest to its value.
+
+        A category is a level even if no trial has it. Levels of numbers are kept only if a trial is assigned to them.
 
         Raises:
             ConditionError: if the trials do not have the condition.
         """
         values = trials.condition(condition.name)
         if condition.kind == "category":
-            levels: tuple[Category, ...] = condition.categories
-            listed = values.tolist()
-            return cls(condition, levels, np.array([levels.index(one) if one in levels else -1 for one in listed]))
+            categories: tuple[Category, ...] = condition.categories
+            indices = [categories.index(value) if value in categories else -1 for value in values.tolist()]
+            return cls(condition, categories, np.array(indices))
         column = np.asarray(values, np.float64).reshape(len(trials), -1)[:, 0]
-        blank = cls(condition, tuple(_levels(condition, column)), np.zeros(len(trials), np.int64))
-        members = np.array([blank.nearest(value) for value in column])
-        with_trials, members = np.unique(members, return_inverse=True)
-        return cls(condition, tuple(blank.levels[level] for level in with_trials), members)
+        unassigned = cls(condition, tuple(_levels(condition, column)), np.zeros(len(trials), np.int64))
+        nearest = np.array([unassigned.nearest(value) for value in column])
+        with_trials, members = np.unique(nearest, return_inverse=True)
+        return cls(condition, tuple(unassigned.levels[level] for level in with_trials), members)
 
     def nearest(self, value: Category) -> int:
-        """Return the index of the level that is nearest to a value, for angles along the circle.
+        """Return the index of the level that is nearest to a value.
+
+        The distance between angles is the shorter way around the circle.
 
         Raises:
             ConditionError: if a category is unknown, or the value is not a number.
@@ -84,7 +92,7 @@ class Column:
         return int(distance.argmin())
 
     def rows(self, level: int) -> NDArray[np.int64]:
-        """Return the training trials of a level."""
+        """Return the indices of the training trials of a level."""
         return np.flatnonzero(self.members == level)
 
 
@@ -101,11 +109,13 @@ def _levels(condition: NamedCondition, values: NDArray[np.float64]) -> list[floa
 
 
 def fano_factors(trials: Trials, bins: int | None = None) -> list[object]:
-    """Return the Fano factor of each neuron's trial count; None with fewer than two trials or too few spikes.
+    """Return the Fano factor of each neuron: variance over trials of its spike count, divided by the mean.
+
+    It is None for a neuron with too few spikes, and for all neurons if there are fewer than two trials.
 
     Args:
         trials: The trials.
-        bins: Number of bins of each trial that are counted; None counts all.
+        bins: Spikes are counted in this number of first bins of each trial; None counts those of all bins.
     """
     counts = trials.counts[:, :bins].sum(1, dtype=np.float64)
     return numbers(fano(counts, np.zeros(len(trials), np.int64), 1), 4)

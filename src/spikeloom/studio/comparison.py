@@ -1,4 +1,8 @@
-"""Recorded beside generated trials: one recorded trial, pairs for a quiz, and a classifier that tries the same."""
+"""Compare recorded with generated trials.
+
+`pair` shows one recorded trial beside generated ones. `quiz` returns pairs in which the user must find the recorded
+trial, and `classifier` returns how often a trained classifier finds it.
+"""
 
 import warnings
 
@@ -17,14 +21,15 @@ from spikeloom.studio.samples import check_size
 from spikeloom.trials import Trials
 
 MOST_TRIALS = 400
-"""Largest number of recorded trials of the classifier."""
+"""Largest number of recorded trials that the classifier uses."""
 
 
 def pair(loaded: LoadedModel, body: Pair) -> Json:
-    """Return a recorded trial, generated trials of its length and conditions, and rates and Fano factors of both.
+    """Return a recorded trial, generated trials of its length and condition, and rates and Fano factors of both.
 
-    Recorded Fano factors are those of the recorded trials of the same conditions that last at least as long, over the
-    bins of the chosen trial. Conditions of many values are grouped as in `columns.Column`, and `exact` is then False.
+    The recorded Fano factors need several trials. They are computed from the recorded trials with the same condition
+    that are at least as long as the chosen trial, over as many bins as it has. If a condition has many values, trials
+    with similar values count as the same condition (see `columns.Column`), and `exact` is then False.
 
     Raises:
         ConditionError: if there is no such trial, or too many counts would be generated.
@@ -36,28 +41,35 @@ def pair(loaded: LoadedModel, body: Pair) -> Json:
     recorded = loaded.trials.select(np.array([body.trial]))
     bins = int(recorded.lengths[0])
     check_size(loaded, body.draws, bins)
-    fake = _like(loaded, loaded.trials.select(np.full(body.draws, body.trial)), body.seed)
-    same = _same_condition(loaded, body.trial)
-    rows = same[np.asarray(loaded.trials.lengths, np.int64)[same] >= bins]
-    columns = {one.condition.name: loaded.trials.condition(one.condition.name) for one in loaded.columns}
+    generated = _generated_like(loaded, loaded.trials.select(np.full(body.draws, body.trial)), body.seed)
+    same_condition = _same_condition(loaded, body.trial)
+    rows = same_condition[np.asarray(loaded.trials.lengths, np.int64)[same_condition] >= bins]
+    names = [column.condition.name for column in loaded.columns]
+    values_of_trials = {name: loaded.trials.condition(name) for name in names}
     return {
         "trial": body.trial,
         "bin_width": recorded.bin_width,
         "bins": bins,
-        "condition": {name: column[body.trial].item() for name, column in columns.items()},
-        "exact": all(len(np.unique(column[rows])) == 1 for column in columns.values()),
+        "condition": {name: values[body.trial].item() for name, values in values_of_trials.items()},
+        "exact": all(len(np.unique(values[rows])) == 1 for values in values_of_trials.values()),
         "recorded": rasters(recorded, seed=body.seed)[0],
-        "draws": rasters(fake, seed=body.seed, most=MOST_RASTERS),
-        "rates_hz": {"recorded": numbers(recorded.mean_rates_hz(), 4), "generated": numbers(fake.mean_rates_hz(), 4)},
-        "fano": {"recorded": fano_factors(loaded.trials.select(rows), bins), "generated": fano_factors(fake)},
+        "draws": rasters(generated, seed=body.seed, most=MOST_RASTERS),
+        "rates_hz": {
+            "recorded": numbers(recorded.mean_rates_hz(), 4),
+            "generated": numbers(generated.mean_rates_hz(), 4),
+        },
+        "fano": {"recorded": fano_factors(loaded.trials.select(rows), bins), "generated": fano_factors(generated)},
         "recorded_trials": len(rows),
         "generated_trials": body.draws,
     }
 
 
 def _same_condition(loaded: LoadedModel, trial: int) -> NDArray[np.int64]:
-    """Return the recorded trials with the conditions of one of them; a series or a vector occurs only once."""
-    if any(one.per_bin or one.size > 1 for one in loaded.model.facts.conditions.each):
+    """Return the indices of the recorded trials that have the same condition as this trial.
+
+    If a condition is a series or a vector, no two trials have the same one, and only this trial is returned.
+    """
+    if any(condition.per_bin or condition.size > 1 for condition in loaded.model.facts.conditions.each):
         return np.array([trial])
     same = np.ones(len(loaded.trials), bool)
     for column in loaded.columns:
@@ -66,16 +78,16 @@ def _same_condition(loaded: LoadedModel, trial: int) -> NDArray[np.int64]:
 
 
 def quiz(loaded: LoadedModel, body: Quiz) -> Json:
-    """Return pairs of a recorded and a generated trial of the same length and conditions, and the recorded sides."""
+    """Return pairs of a recorded and a generated trial of the same length and condition, and which side is recorded."""
     rng = generator(body.seed, int(Purpose.EVALUATE), 12)
     rows = rng.permutation(len(loaded.trials))[: body.pairs]
     recorded = loaded.trials.select(rows)
-    fake = _like(loaded, recorded, body.seed)
+    generated = _generated_like(loaded, recorded, body.seed)
     sides = ["left" if coin else "right" for coin in rng.integers(0, 2, len(rows))]
     pairs = []
     for trial, side in enumerate(sides):
-        two = [{"spikes": raster(recorded, trial)}, {"spikes": raster(fake, trial)}]
-        left, right = two if side == "left" else two[::-1]
+        recorded_first = [{"spikes": raster(recorded, trial)}, {"spikes": raster(generated, trial)}]
+        left, right = recorded_first if side == "left" else recorded_first[::-1]
         pairs.append({"left": left, "right": right})
     return {
         "pairs": pairs,
@@ -87,14 +99,15 @@ def quiz(loaded: LoadedModel, body: Quiz) -> Json:
 
 
 def classifier(loaded: LoadedModel) -> Json:
-    """Return the accuracy of a classifier of recorded against generated trials, and against other recorded trials.
+    """Return the accuracy of a classifier that separates recorded from generated trials, and its noise floor.
 
-    Both have the same number of trials. The second accuracy is the noise floor, about one half.
+    The recorded trials are divided into two halves. The accuracy is that of the first half against as many generated
+    trials. The noise floor is that of the first half against the second one, about 0.5.
     """
     rows = generator(0, int(Purpose.EVALUATE), 13).permutation(len(loaded.trials))[:MOST_TRIALS]
     half = len(rows) // 2
     first, second = (loaded.trials.select(np.sort(part)) for part in (rows[:half], rows[half : 2 * half]))
-    generated = c2st_rbf(TwoSides(first, _like(loaded, first, 0)))
+    generated = c2st_rbf(TwoSides(first, _generated_like(loaded, first, 0)))
     floor = c2st_rbf(TwoSides(first, second))
     return {
         "accuracy": number(generated.value, 4),
@@ -104,9 +117,9 @@ def classifier(loaded: LoadedModel) -> Json:
     }
 
 
-def _like(loaded: LoadedModel, recorded: Trials, seed: int) -> Trials:
-    """Return generated trials with the lengths and conditions of recorded ones."""
+def _generated_like(loaded: LoadedModel, recorded: Trials, seed: int) -> Trials:
+    """Generate one trial for each recorded trial, with the same length and condition."""
     names = loaded.model.facts.conditions.names
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpikeloomWarning)  # these conditions were recorded
+        warnings.simplefilter("ignore", SpikeloomWarning)  # warnings about unusual conditions: these ones were recorded
         return loaded.model.sample(like=recorded, condition=names or None, seed=seed, progress=False)

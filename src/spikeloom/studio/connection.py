@@ -1,7 +1,7 @@
-"""`TimedConnection`: a connection of uvicorn that closes if the head of a request does not arrive in time.
+"""`TimedConnection`: a connection that closes if the head of a request (its first line and headers) is late.
 
-uvicorn limits the time between two requests of a connection, but not the time of the first one, nor that of a head that
-arrives byte by byte. Many such connections would keep the page from loading.
+The server uvicorn closes a connection if the next request does not come in time. But it waits forever for the first
+request, and for a head that arrives byte by byte. Many such connections would keep the page from loading.
 """
 
 import asyncio
@@ -9,13 +9,18 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
-"""Seconds within which the head of a request must arrive, from the first byte or from the beginning of a connection."""
+"""Seconds within which the head of a request must arrive. They count from the opening of the connection, or from the
+first byte of a later request."""
 
 
 class TimedConnection(H11Protocol):
-    """An HTTP connection that closes after two silent checks in a row. Checks are half of `HEAD_SECONDS` apart."""
+    """An HTTP connection that is checked every `HEAD_SECONDS / 2`.
 
-    silent = False
+    It is closed if two checks in a row find that the head of a request is incomplete.
+    """
+
+    incomplete = False
+    """True if the last check found an incomplete head."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin the checks."""
@@ -26,13 +31,14 @@ class TimedConnection(H11Protocol):
         self.loop.call_later(HEAD_SECONDS / 2, self._check)
 
     def _check(self) -> None:
-        """Close the connection if neither a request nor a pause between requests was in progress twice in a row."""
+        """Close the connection if this check and the previous one found an incomplete head."""
         if self not in self.connections:  # it is closed, or has become a WebSocket
             return
-        answered = self.cycle is None or self.cycle.response_complete
-        waiting = answered and self.timeout_keep_alive_task is None
-        if waiting and self.silent:
+        no_open_request = self.cycle is None or self.cycle.response_complete
+        between_requests = self.timeout_keep_alive_task is not None  # uvicorn itself limits this time
+        incomplete = no_open_request and not between_requests
+        if incomplete and self.incomplete:
             self.transport.close()
             return
-        self.silent = waiting
+        self.incomplete = incomplete
         self._check_later()

@@ -1,9 +1,9 @@
 r"""A linear decoder from spikes to a behaviour series, fitted to recorded training trials.
 
-Counts are smoothed with a Gaussian of 50 ms. The inputs of bin t are the smoothed counts at t, 50 ms and 100 ms
-earlier, and the output is the series at t; the penalty of the ridge regression is chosen by cross-validation over
-trials. A fifth of the trials is held out, on which :math:`R^2` of recorded spikes is measured, trial by trial, as for
-generated spikes.
+The decoder is a ridge regression. Counts are smoothed with a Gaussian of 50 ms. The inputs of bin t are the smoothed
+counts at t, 50 ms earlier and 100 ms earlier; the output is the series at t. The penalty is chosen by cross-validation
+over trials. A fifth of the trials is held out from the fit. The median :math:`R^2` of these trials says how well the
+series can be decoded from recorded spikes, and is shown beside the :math:`R^2` of generated spikes.
 """
 
 from dataclasses import dataclass, replace
@@ -21,13 +21,13 @@ SMOOTHING = 0.05
 """Standard deviation of the Gaussian that smooths the counts, s."""
 
 LAGS = (0.0, 0.05, 0.1)
-"""Lags of the inputs, s."""
+"""Times by which the inputs precede the output, s."""
 
 MOST_TRIALS = 400
 """Largest number of recorded trials that the decoder uses."""
 
 HELD_OUT = 0.2
-"""Share of these trials that is held out."""
+"""Fraction of the used trials that is held out from the fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Decoder:
     Args:
         name: Name of the series.
         readout: The fitted regression.
-        r2_real: Median over held-out recorded trials of R^2; None if the series does not vary in them.
+        r2_real: Median R^2 of the held-out recorded trials; None if the series does not vary in them.
         held_out: Number of held-out trials.
     """
 
@@ -48,20 +48,25 @@ class Decoder:
 
     @classmethod
     def fit(cls, trials: Trials, name: str) -> "Decoder":
-        """Fit a decoder of a series to recorded trials, and measure it on other ones."""
+        """Fit a decoder of a series to recorded trials, and compute its R^2 on the held-out ones."""
         rows = generator(0, int(Purpose.EVALUATE), 11).permutation(len(trials))[:MOST_TRIALS]
         n_held_out = max(1, round(HELD_OUT * len(rows)))
         recorded = trials.select(np.sort(rows[n_held_out:]))
         unseen = trials.select(np.sort(rows[:n_held_out]))
-        unmeasured = cls(name, Readout.fit(recorded, name, lags=LAGS, smoothing=SMOOTHING), None, n_held_out)
-        scores = [score for score in unmeasured.scores(unseen, unseen.behavior[name]) if score is not None]
-        return replace(unmeasured, r2_real=float(np.median(scores)) if scores else None)
+        decoder = cls(name, Readout.fit(recorded, name, lags=LAGS, smoothing=SMOOTHING), None, n_held_out)
+        scores = [score for score in decoder.scores(unseen, unseen.behavior[name]) if score is not None]
+        return replace(decoder, r2_real=float(np.median(scores)) if scores else None)
 
     def decode(self, trials: Trials) -> NDArray[np.float64]:
         """Return the decoded series of trials (trial, bin, dim)."""
         return np.asarray(self.readout.decode(trials), np.float64)
 
     def scores(self, trials: Trials, series: Numbers) -> list[float | None]:
-        """Return R^2 of each trial, decoded against its series (trial, bin, dim); None where it does not vary."""
+        """Return R^2 of each trial, between the decoded and the true series; None if the true one does not vary.
+
+        Args:
+            trials: Trials from whose spikes the series is decoded.
+            series: True series of these trials (trial, bin, dim).
+        """
         trials_of_series = zip(np.asarray(series, np.float64), self.decode(trials), trials.lengths, strict=True)
         return [r_squared(truth[:n_bins], decoded[:n_bins]) for truth, decoded, n_bins in trials_of_series]

@@ -1,4 +1,8 @@
-"""Files of the trials of a request, and the lines of Python and of the shell that make the same trials."""
+"""Files with the generated trials, and lines of code that generate the same trials.
+
+A user who likes the trials on the page can download them, or copy lines of Python or of the shell that generate the
+same trials without the studio.
+"""
 
 import csv
 import io
@@ -20,14 +24,14 @@ Format = Literal["h5", "nwb", "csv"]
 
 
 class Lines(NamedTuple):
-    """Lines of Python and of the shell that make the same trials."""
+    """Lines of Python and lines of the shell that generate the same trials."""
 
     python: str
     shell: str
 
 
 def file_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) -> bytes:
-    """Return a file of the trials of a request.
+    """Generate the trials of a request, and return the bytes of a file with them.
 
     Raises:
         SettingError: if a package that writes the format is not installed.
@@ -42,7 +46,10 @@ def file_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) -
 
 
 def table_of(trials: Trials) -> bytes:
-    """Return one line of CSV for each bin with spikes: trial, neuron, bin, start of the bin in seconds, and count."""
+    """Return trials as CSV, with one line for each bin and neuron with spikes.
+
+    The columns are the trial, the neuron, the bin, the start of the bin in seconds, and the count.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "neuron", "bin", "time (s)", "count"])
@@ -54,7 +61,7 @@ def table_of(trials: Trials) -> bytes:
 
 
 def lines_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) -> Lines:
-    """Return the lines that make the trials of a request and save them."""
+    """Return lines that generate the trials of a request and save them in a file with this ending."""
     out = f"studio.{ending}"
     if isinstance(body, Draw):
         return _of_stroke(loaded, body, sample_of(loaded, body), out)
@@ -64,7 +71,7 @@ def lines_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) 
 
 
 def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Lines:
-    """Return the Python code and the command that generate the trials of a drawn stroke."""
+    """Return the lines for a drawn stroke. They hold the velocity or position in each bin as numbers."""
     assert loaded.drawn is not None
     assert loaded.movements is not None
     assert result.stroke is not None
@@ -72,15 +79,15 @@ def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Li
     kind = loaded.movements.kind
     series = result.stroke.series(kind)
     bin_width = result.trials.bin_width
-    others = [one for one in loaded.model.facts.conditions.names if one != name]
+    others = [other for other in loaded.model.facts.conditions.names if other != name]
     rows = ",\n".join(f"    [{x!r}, {y!r}]" for x, y in series.tolist())
-    condition = ", ".join([f"{name!r}: path", *(f"{one!r}: None" for one in others)])
+    condition = ", ".join([f"{name!r}: path", *(f"{other!r}: None" for other in others)])
     unit = loaded.drawn.unit
     setting = f"path = np.array([\n{rows},\n])  # {name}{f' ({unit})' if unit else ''} in bins of {bin_width:g} s\n"
     arguments = [str(body.draws), f"n_bins={len(series)}", f"condition={{{condition}}}", *_guidance(body.guidance)]
     python = _python(loaded, setting, [*arguments, f"seed={body.seed}"], out)
     options = [f"--bins {len(series)}", f"--condition {shlex.quote(name)}=path.csv"]
-    options += [f"--condition {shlex.quote(one)}" for one in others]
+    options += [f"--condition {shlex.quote(other)}" for other in others]
     shell = f"cat > path.csv <<'END'\n{_csv_of(series, bin_width)}END\n" + _shell(
         loaded, body, body.draws, options, out
     )
@@ -88,7 +95,10 @@ def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Li
 
 
 def _csv_of(series: Path2, bin_width: float) -> str:
-    """Return a series at the centres of bins as CSV, held from the start of the first bin to the end of the last."""
+    """Return a series as CSV with the time and value at the centre of each bin.
+
+    The first value is repeated at the start of the first bin, and the last value at the end of the last bin.
+    """
     times = [0.0, *((np.arange(len(series)) + 0.5) * bin_width).tolist(), len(series) * bin_width]
     rows = [series[0], *series, series[-1]]
     lines = [f"{t!r},{float(x)!r},{float(y)!r}" for t, (x, y) in zip(times, rows, strict=True)]
@@ -96,7 +106,7 @@ def _csv_of(series: Path2, bin_width: float) -> str:
 
 
 def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
-    """Return the Python code and the command that generate the trials of the tab Turn."""
+    """Return the lines for trials of one condition."""
     names = loaded.model.facts.conditions.names
     bins = loaded.model.facts.longest
     values = {name: body.condition.get(name) for name in names}
@@ -109,7 +119,7 @@ def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
 
 
 def _of_code(loaded: LoadedModel, body: Traverse, result: Sampled, out: str) -> Lines:
-    """Return the Python code and the command that generate the trial of the tab Traverse."""
+    """Return the lines for a moved code, which they hold as numbers. The shell lines run the Python lines."""
     assert result.code is not None
     numbers = ", ".join(repr(value) for value in result.code.astype(np.float32).tolist())
     arguments = [f"n_bins={result.trials.n_bins}", "codes=code", f"seed={body.seed}"]
@@ -118,7 +128,14 @@ def _of_code(loaded: LoadedModel, body: Traverse, result: Sampled, out: str) -> 
 
 
 def _python(loaded: LoadedModel, setting: str, arguments: list[str], out: str) -> str:
-    """Return a program that samples and saves the trials."""
+    """Return a Python program that samples and saves the trials.
+
+    Args:
+        loaded: The model.
+        setting: Lines that define the variables of the arguments, or an empty text.
+        arguments: Arguments of `Model.sample`.
+        out: Name of the file.
+    """
     numpy = "import numpy as np\n" if setting else ""
     call = f"trials = model.sample({', '.join(arguments)})\n"
     save = f"trials.to_nwb({out!r})\n" if out.endswith(".nwb") else f"trials.save({Path(out).stem + '.h5'!r})\n"
@@ -134,6 +151,7 @@ def _shell(loaded: LoadedModel, body: Draw | Turn, draws: int, options: list[str
 
 
 def _guidance(strength: float | None) -> list[str]:
+    """Return the argument of `Model.sample` for this strength of guidance, or none for that of the model."""
     return [] if strength is None else [f"guidance={strength!r}"]
 
 

@@ -38,19 +38,20 @@ class LoadedModel:
 
     @cached_property
     def drawn(self) -> NamedCondition | None:
-        """The series that a hand can draw, if the model has one."""
+        """The condition that the user can draw as a hand path: a planar position or velocity, if the model has one."""
         return drawn_condition(self.model.facts.conditions)
 
     @cached_property
     def movements(self) -> Movements | None:
-        """Movements of the training trials in the plane, if they have any."""
+        """Hand movements of the training trials, if these have a series in the plane."""
         return movements_of(self.trials, self.drawn)
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """Conditions with a single value per trial, and their levels."""
-        each = self.model.facts.conditions.each
-        return tuple(Column.of(self.trials, one) for one in each if not one.per_bin and one.size == 1)
+        conditions = self.model.facts.conditions.each
+        single = [condition for condition in conditions if not condition.per_bin and condition.size == 1]
+        return tuple(Column.of(self.trials, condition) for condition in single)
 
     @cached_property
     def decoder(self) -> Decoder | None:
@@ -59,20 +60,20 @@ class LoadedModel:
 
     @cached_property
     def variables(self) -> CodeVariables | None:
-        """Directions of the variables in code space, if the model has codes."""
+        """Variables of the training trials along which a code can be moved, if the model has codes."""
         names = self.variable_names
         return CodeVariables.of(self.model, self.trials, names) if isinstance(self.model, Coded) and names else None
 
     @cached_property
     def variable_names(self) -> list[str]:
-        """Names of the variables that can be moved in code space; empty for models without codes."""
+        """Names of the variables along which a code can be moved; empty for models without codes."""
         return variable_names(self.trials) if isinstance(self.model, Coded) else []
 
     @cached_property
     def abilities(self) -> dict[str, bool]:
-        """Features of the page, such as its tabs, each True if it works with this model."""
+        """Maps each way to use a model on the page to True if this model can be used in this way."""
         conditions = self.model.facts.conditions
-        turn = bool(self.columns) and not any(one.per_bin for one in conditions.each)
+        turn = bool(self.columns) and not any(condition.per_bin for condition in conditions.each)
         draw = self.drawn is not None and self.movements is not None
         return {
             "draw": draw,
@@ -88,44 +89,51 @@ class LoadedModel:
         if self.movements is None:
             return [int(k) for k in np.argsort(-self.trials.mean_rates_hz(), kind="stable")]
         slopes = _slopes(self.trials, self.movements)
-        return [int(k) for k in np.argsort(np.arctan2(slopes[:, 1], slopes[:, 0]), kind="stable")]
+        preferred = np.arctan2(slopes[:, 1], slopes[:, 0])  # rad
+        return [int(k) for k in np.argsort(preferred, kind="stable")]
 
     def summary(self) -> Json:
-        """Return the entry of the model in the list of models, without its id."""
+        """Return what the list of models shows about this one. The server adds the id."""
         recipe = f"{type(self.model).__name__}, {self.model.size}" if self.model.size else type(self.model).__name__
         return {"name": self.name, "kind": type(self.model).__name__, "recipe": recipe, "abilities": self.abilities}
 
     def details(self) -> Json:
-        """Return all facts about the model that the page needs, without its id."""
+        """Return everything that the page shows or needs when it opens the model. The server adds the id.
+
+        Keys of a feature that the model lacks, such as `decoder` or `codes`, are None.
+        """
         facts = self.model.facts
         moves = self.movements
-        levels = self.columns[0] if self.columns and self.abilities["turn"] else None
+        decoder: Json | None = None
+        if self.decoder is not None:
+            decoder = {
+                "r2_real": number(self.decoder.r2_real),
+                "series": self.decoder.name,
+                "trials": self.decoder.held_out,
+            }
+        recorded_psths: list[list[object]] | None = None
+        if self.abilities["turn"]:
+            recorded_psths = [numbers(rates, 2) for rates in self._psths(self.columns[0])]
         return {
             **self.summary(),
             "bin_width": facts.bin_width,
             "bins": facts.longest,
             "neurons": facts.n_neurons,
             "neuron_order": self.neuron_order,
-            "conditions": [self._condition(one) for one in facts.conditions.each],
+            "conditions": [self._condition(condition) for condition in facts.conditions.each],
             "training_paths": [] if moves is None else [numbers(path, 5) for path in moves.shown()],
             "path_unit": "" if moves is None else moves.usual.unit,
             "extent": None if moves is None else [number(side) for side in moves.extent],
-            "decoder": None
-            if self.decoder is None
-            else {
-                "r2_real": number(self.decoder.r2_real),
-                "series": self.decoder.name,
-                "trials": self.decoder.held_out,
-            },
-            "recorded_psth": None if levels is None else [numbers(one, 2) for one in self._psths(levels)],
+            "decoder": decoder,
+            "recorded_psth": recorded_psths,
             "codes": {"variables": self._variables()} if self.variable_names else None,
             "training": {"trials": len(self.trials)},
             "note": self.note,
         }
 
     def _condition(self, condition: NamedCondition) -> Json:
-        """Describe a condition as JSON: its name, kind, unit, levels, range and number of dimensions."""
-        column = next((one for one in self.columns if one.condition is condition), None)
+        """Return what the page needs to show a control for a condition: kind, unit, levels and range."""
+        column = next((column for column in self.columns if column.condition is condition), None)
         span = [number(side[0]) for side in (condition.low, condition.high)] if condition.low else None
         if condition.kind == "circular":
             span = [number(condition.origin), number(condition.origin + condition.period)]
@@ -139,13 +147,13 @@ class LoadedModel:
         }
 
     def _psths(self, column: Column) -> list[Numbers]:
-        """Return the recorded PSTH of each level (neuron, bin), NaN for a level without trials."""
-        blank = np.full((self.trials.n_neurons, self.trials.n_bins), np.nan)
-        rows = [column.rows(level) for level in range(len(column.levels))]
-        return [psth(self.trials.select(row)) if len(row) else blank for row in rows]
+        """Return the recorded PSTH of each level (neuron, bin); it is NaN for a level without trials."""
+        missing = np.full((self.trials.n_neurons, self.trials.n_bins), np.nan)
+        rows_of_levels = [column.rows(level) for level in range(len(column.levels))]
+        return [psth(self.trials.select(rows)) if len(rows) else missing for rows in rows_of_levels]
 
     def _variables(self) -> list[Json]:
-        """Return name, range and unit of each variable of the codes."""
+        """Return the name, range and unit of each variable along which a code can be moved."""
         from spikeloom.metrics.disentanglement import variables
 
         table = variables(self.trials, self.variable_names)
@@ -157,9 +165,9 @@ class LoadedModel:
 
 
 def _slopes(trials: Trials, movements: Movements) -> Numbers:
-    """Compute by linear regression how much each neuron's counts change with the movement in a bin (neuron, 2)."""
-    steps = np.diff(movements.paths, axis=1)  # movement from one bin to the next
-    valid = np.isfinite(steps).all(2)
-    x = steps[valid]
+    """Return the slopes of a linear regression of each neuron's count on the velocity of the hand (neuron, 2)."""
+    velocities = np.diff(movements.paths, axis=1)
+    valid = np.isfinite(velocities).all(2)
+    x = velocities[valid]
     y = trials.counts[:, 1:][valid].astype(np.float64)
     return np.linalg.lstsq(x - x.mean(0), y - y.mean(0), rcond=None)[0].T

@@ -1,4 +1,8 @@
-"""Jobs of a worker: each takes the checked body of a request and returns the JSON object of the answer."""
+"""The jobs of a worker, the process that holds one model.
+
+Each function takes the checked body of a request and returns the JSON object of the answer. `Session.run` chooses the
+function by the name of the job.
+"""
 
 from functools import cached_property
 
@@ -16,11 +20,11 @@ from spikeloom.studio.results import MOST_RASTERS, Json, encoded, number, number
 from spikeloom.trials import Trials
 
 MOST_CHANGED = 12
-"""Number of neurons whose rates change most, which a traversal returns."""
+"""Number of neurons whose rates a traversal returns: those whose rates change most."""
 
 
 def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
-    """Return spikes for a stroke, with the path decoded from each draw and its R^2."""
+    """Return generated trials for a drawn hand path, with the path decoded from each trial and its R^2."""
     sampled = samples.drawn(loaded, body)
     trials = sampled.trials
     stroke = sampled.stroke
@@ -28,27 +32,27 @@ def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
     assert stroke is not None
     assert moves is not None
     draws = [{**entry, "decoded": None, "r2": None} for entry in rasters(trials, seed=body.seed)]
-    real = None
+    r2_real = None
     if loaded.decoder is not None:
-        real = loaded.decoder.r2_real
-        wanted = np.broadcast_to(stroke.series(moves.kind), (len(trials), *stroke.path.shape))
+        r2_real = loaded.decoder.r2_real
+        drawn = np.broadcast_to(stroke.series(moves.kind), (len(trials), *stroke.path.shape))
         paths = moves.path_of(loaded.decoder.decode(trials), stroke.start, trials.bin_width)
-        for entry, path, score in zip(draws, paths, loaded.decoder.scores(trials, wanted), strict=True):
+        for entry, path, score in zip(draws, paths, loaded.decoder.scores(trials, drawn), strict=True):
             entry |= {"decoded": numbers(path, 6), "r2": number(score)}
     return {
         "bin_width": trials.bin_width,
         "bins": trials.n_bins,
         "path": numbers(stroke.path, 6),
         "draws": draws,
-        "r2_real": number(real),
+        "r2_real": number(r2_real),
         "warnings": list(sampled.warnings),
     }
 
 
 def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
-    """Return trials of one condition, with PSTH and Fano factors beside those of recorded trials."""
+    """Return generated trials of one condition, with their PSTH and Fano factors and those of recorded trials."""
     sampled = samples.turned(loaded, body)
-    column = next(one for one in loaded.columns if one.condition.name in body.condition)
+    column = next(column for column in loaded.columns if column.condition.name in body.condition)
     level = column.nearest(body.condition[column.condition.name])
     recorded = loaded.trials.select(column.rows(level))
     return {
@@ -65,10 +69,14 @@ def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
 
 
 def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
-    """Generate a trial from a moved code, and return it with the rates of the neurons that change most.
+    """Return a trial that is generated from a moved code, and the rates of the neurons that change most.
 
-    If the code of a training trial is moved, the rates are compared with those of the code before the move. `start_hz`
-    holds these, for the same seed and neurons. Other codes are compared with the mean code, and `start_hz` is None.
+    The moved code is compared with a reference code, from which a second trial is generated with the same seed. The
+    reference is the code before the move. If the request resets the code to that of a training trial, nothing is
+    moved, and the reference is the mean code of the training trials.
+
+    `hz` holds the rates of the moved code. `start_hz` holds those of the training trial's own code, or None if the
+    mean code was moved.
     """
     variables = samples.code_variables(loaded)
     sampled = samples.traversed(loaded, body)
@@ -76,23 +84,24 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
     code = sampled.code
     assert code is not None
     reset = body.reset_to_trial is not None
-    base_code = variables.moved({}, None if reset else body.trial)[None].astype(np.float32)
-    base = loaded.model.sample(n_bins=trials.n_bins, codes=base_code, seed=body.seed, progress=False)
+    reference_code = variables.moved({}, None if reset else body.trial)[None].astype(np.float32)
+    reference = loaded.model.sample(n_bins=trials.n_bins, codes=reference_code, seed=body.seed, progress=False)
     rates = _rates_hz(trials)
-    before = _rates_hz(base)
-    start = rates if reset else before
-    change = np.abs(rates - before).mean(0)
-    order = change if change.max() > 0 else rates.var(0)  # the neurons with the largest values are shown
-    chosen = np.argsort(-order, kind="stable")[:MOST_CHANGED]
-    has_start = reset or body.trial is not None
-    recorded = None if body.reset_to_trial is None else variables.recorded_values(body.reset_to_trial)
-    values = variables.values_of(code) if recorded is not None or not body.values else dict(body.values)
+    reference_rates = _rates_hz(reference)
+    rates_of_start = rates if reset else reference_rates
+    change = np.abs(rates - reference_rates).mean(0)
+    importance = change if change.max() > 0 else rates.var(0)
+    neurons = np.argsort(-importance, kind="stable")[:MOST_CHANGED]
+    starts_at_trial = reset or body.trial is not None
+    # Values that the user chose, or that were recorded, are more exact than those predicted from the code.
+    predicted = variables.values_of(code)
+    exact = body.values if body.reset_to_trial is None else variables.recorded_values(body.reset_to_trial)
     return {
-        "values": {**variables.values_of(code), **values, **(recorded or {})},
+        "values": {**predicted, **exact},
         "rates": {
-            "neurons": chosen.tolist(),
-            "hz": numbers(rates[:, chosen].T, 3),
-            "start_hz": numbers(start[:, chosen].T, 3) if has_start else None,
+            "neurons": neurons.tolist(),
+            "hz": numbers(rates[:, neurons].T, 3),
+            "start_hz": numbers(rates_of_start[:, neurons].T, 3) if starts_at_trial else None,
         },
         "spikes": raster(trials, 0),
         "decoded": _decoded(loaded, trials, loaded.movements),
@@ -105,7 +114,7 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
 
 
 def _rates_hz(trials: Trials) -> np.ndarray:
-    """Return the rates of the first trial (bin, neuron), spikes/s; counts in place of rates that a model lacks."""
+    """Return the firing rates of the first trial (bin, neuron) in spikes/s, or its counts if there are no rates."""
     values = trials.counts if trials.rates is None else trials.rates
     return np.asarray(values[0], np.float64) / trials.bin_width
 
@@ -154,11 +163,11 @@ class Session:
             case "classifier":
                 return self.classifier
             case "lines":
-                wanted = bodies.Repeated.model_validate(fields)
-                return encoded(plain(lines_of(loaded, wanted.body, wanted.format)))
+                repeated = bodies.Repeated.model_validate(fields)
+                return encoded(plain(lines_of(loaded, repeated.body, repeated.format)))
             case "download":
-                chosen = bodies.Repeated.model_validate(fields)
-                return file_of(loaded, chosen.body, chosen.format)
+                repeated = bodies.Repeated.model_validate(fields)
+                return file_of(loaded, repeated.body, repeated.format)
             case "live begin":
                 return encoded(self.live.begin(bodies.LiveBegin.model_validate(fields)))
             case "live step":

@@ -17,7 +17,7 @@ from spikeloom.studio.workers import Worker
 Say = Callable[[str], object]
 
 MOST_CONNECTIONS = 128
-"""Largest number of connections at once."""
+"""Largest number of connections that are open at the same time."""
 
 
 def launch(runs: Sequence[Path], *, port: int, host: str, files: Sequence[Path], say: Say) -> None:
@@ -104,10 +104,10 @@ def open_port(host: str, port: int) -> socket.socket:
             "Write, for instance, --host 192.168.1.20, or leave it out.",
         )
     try:
-        kind, *_, place_of_host = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        kind, *_, socket_address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(kind, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(place_of_host)
+        listening.bind(socket_address)
         listening.listen(MOST_CONNECTIONS)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -122,7 +122,8 @@ def hosts_of(host: str, port: int) -> frozenset[str]:
     """Return the values of the `Host` header under which a server is reached."""
     local = {"127.0.0.1", "localhost", "[::1]"}
     name = f"[{host}]" if ":" in host else host.lower()
-    return frozenset(f"{one}:{port}" for one in (local | {name} if name in local else {name}))
+    names = local if name in local else {name}
+    return frozenset(f"{name}:{port}" for name in names)
 
 
 def address(host: str, port: int) -> str:
@@ -131,7 +132,7 @@ def address(host: str, port: int) -> str:
 
 
 def _key(run: Path, taken: Collection[str]) -> str:
-    """Return a short id of a run that no other run has."""
+    """Return an id of a run for addresses: the name of its folder, with a number if another run has this name."""
     folder = run.resolve()
     folder = folder.parent if folder.name == "model" else folder
     name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in folder.name) or "model"

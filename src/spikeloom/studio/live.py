@@ -1,10 +1,12 @@
-"""The WebSocket of live trials.
+"""The WebSocket of live trials, whose spikes are generated while the user moves the hand.
 
 The first message of the client is `{"token", "model", "seed", "condition": {name: [x, y]}}`. Each further one holds the
-condition of a bin, `{"condition": {name: [x, y]}}`, or of several, `{"conditions": [{...}, ...]}`. The server answers
-`{"bin": k, "spikes": [neurons]}` for every bin. To `{"decode": [x, y]}`, with the position before the first bin, it
-answers with the path decoded from these spikes and its R^2, `{"decoded": [[x, y], ...], "r2": 0.7}`. An error is
-`{"error": "a sentence"}`, and ends the trial.
+condition of the next bin, `{"condition": {name: [x, y]}}`, or of several bins, `{"conditions": [{...}, ...]}`. The
+server answers `{"bin": k, "spikes": [neurons]}` for every bin.
+
+With `{"decode": [x, y]}` the client asks for the path that is decoded from all spikes so far; x and y are the position
+before the first bin. The answer is `{"decoded": [[x, y], ...], "r2": 0.7}`. After an error the server sends
+`{"error": "a sentence"}` and ends the trial.
 """
 
 import asyncio
@@ -68,11 +70,11 @@ async def live(socket: WebSocket, workers: Mapping[str, Worker], token: str) -> 
 
 
 async def _step(socket: WebSocket, worker: Worker, session: str) -> None:
-    """Read the conditions of the next bins, and send their spikes; or decode the spikes so far."""
+    """Read one message and answer it: with the spikes of the next bins, or with the path decoded from all spikes."""
     fields = await _message(socket, IDLE_SECONDS)
     if "decode" in fields:
-        wanted = LiveDecode.model_validate({"session": session, "start": fields["decode"]})
-        await socket.send_json(json.loads(await worker.ask("live decode", wanted.model_dump())))
+        request = LiveDecode.model_validate({"session": session, "start": fields["decode"]})
+        await socket.send_json(json.loads(await worker.ask("live decode", request.model_dump())))
         return
     conditions = fields.pop("conditions", None)
     conditions = [fields.pop("condition", {})] if conditions is None else conditions
@@ -83,7 +85,11 @@ async def _step(socket: WebSocket, worker: Worker, session: str) -> None:
 
 
 async def _message(socket: WebSocket, seconds: float) -> dict[str, object]:
-    """Return the next message, a JSON object."""
+    """Return the next message, a JSON object.
+
+    Raises:
+        Rejected: if no message arrives within these seconds, or it is not text with valid JSON.
+    """
     try:
         async with asyncio.timeout(seconds):
             text = await socket.receive_text()

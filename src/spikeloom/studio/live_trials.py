@@ -1,4 +1,4 @@
-"""Live trials of a worker: their spikes are generated bin by bin, while the hand moves."""
+"""Live trials: their spikes are generated bin by bin, while the user moves the hand."""
 
 from dataclasses import dataclass, field
 
@@ -13,19 +13,26 @@ from spikeloom.studio.results import Json, number, numbers
 from spikeloom.trials import Trials
 
 MOST_TRIALS = 4
-"""Largest number of live trials of a model at once."""
+"""Largest number of trials of a model that are live at the same time."""
 
 MOST_BINS = 100_000
 """Largest number of bins of a live trial."""
 
 
 MOST_DECODED = 3000
-"""Largest number of bins of a live trial that is decoded."""
+"""Number of first bins of a live trial that are kept, from which the path is decoded."""
 
 
 @dataclass
 class LiveTrial:
-    """A live trial: its generator, and the counts and drawn conditions of the bins so far."""
+    """A live trial.
+
+    Args:
+        live: Generator of the next bin.
+        drawn: The latest value of the drawn condition, or None before there is one.
+        counts: Counts of the bins that are kept for decoding (neuron,).
+        conditions: Value of the drawn condition in each of these bins.
+    """
 
     live: Live
     drawn: ArrayLike | None
@@ -64,30 +71,34 @@ class LiveTrials:
         return {"bins": 0}
 
     def step(self, body: LiveSteps) -> Json:
-        """Generate the next bins and return the neurons with a spike in each; a neuron with two spikes occurs twice.
+        """Generate the next bins, and return the numbers of the neurons that spike in each bin.
+
+        A neuron with two spikes in a bin occurs twice.
 
         Raises:
-            ConditionError: if a value is wrong. The bins before it are generated.
+            ConditionError: if a value is wrong. The bins before the wrong one have been generated.
             SettingError: if there is no such trial, or it is too long.
         """
         trial = self._trials.get(body.session)
         if trial is None or trial.live.bins + len(body.conditions) > MOST_BINS:
             raise SettingError(f"A live trial ends after {MOST_BINS} bins.", "", "Begin a new one.")
         first = trial.live.bins
-        counts = []
+        counts_of_bins = []
         for condition in body.conditions:
-            counts.append(np.asarray(trial.live.step(condition or None), np.int64))
+            counts = np.asarray(trial.live.step(condition or None), np.int64)
+            counts_of_bins.append(counts)
             trial.drawn = condition.get(self.series, trial.drawn)
             if len(trial.counts) < MOST_DECODED:
-                trial.counts.append(counts[-1])
+                trial.counts.append(counts)
                 trial.conditions.append(trial.drawn)
         neurons = np.arange(self.loaded.model.n_neurons)
-        return {"bin": first, "spikes": [np.repeat(neurons, one).tolist() for one in counts]}
+        return {"bin": first, "spikes": [np.repeat(neurons, counts).tolist() for counts in counts_of_bins]}
 
     def decode(self, body: LiveDecode) -> Json:
         """Return the path decoded from the spikes of the bins so far, and its R^2 against the drawn condition.
 
-        Both are None without a decoder or bins, and the R^2 also where the condition is unknown or does not vary.
+        Both are None if there is no decoder, or no bin yet. The R^2 is also None if the drawn condition does not vary,
+        or is missing in a bin.
         """
         trial = self._trials.get(body.session)
         decoder = self.loaded.decoder
@@ -96,11 +107,11 @@ class LiveTrials:
             return {"decoded": None, "r2": None}
         trials = Trials(np.stack(trial.counts)[None], self.loaded.model.facts.bin_width)
         path = moves.path_of(decoder.decode(trials)[0], np.array(body.start), trials.bin_width)
-        complete = all(one is not None for one in trial.conditions)
+        complete = all(value is not None for value in trial.conditions)
         score = decoder.scores(trials, np.array([trial.conditions], np.float64))[0] if complete else None
         return {"decoded": numbers(path, 6), "r2": number(score)}
 
     def end(self, session: str) -> Json:
-        """Forget a live trial."""
+        """Forget a live trial, and return its number of bins."""
         trial = self._trials.pop(session, None)
         return {"bins": 0 if trial is None else trial.live.bins}

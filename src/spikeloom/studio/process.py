@@ -1,4 +1,4 @@
-"""The process of a worker: it loads one model and answers jobs, one after the other.
+"""The process of a worker: it loads one model and runs the jobs that its parent, the server, sends.
 
 Parent and worker exchange bytes. A job is the JSON text `[name, fields]`. An answer is a JSON text with the `status`
 ("ok", "refused" for a mistake of the user, "failed" for a fault of spikeloom) and a `message`, followed by the result.
@@ -59,7 +59,7 @@ def serve(connection: Connection, name: str, run: str, files: Sequence[str]) -> 
             _answer(connection, "ok", "", result)
 
 
-def _answer(connection: Connection, outcome: str, message: str, result: bytes = b"") -> None:
-    """Send an answer and its result."""
-    connection.send_bytes(json.dumps({"status": outcome, "message": message}).encode())
+def _answer(connection: Connection, status: str, message: str, result: bytes = b"") -> None:
+    """Send the status and the message of an answer, then its result."""
+    connection.send_bytes(json.dumps({"status": status, "message": message}).encode())
     connection.send_bytes(result)

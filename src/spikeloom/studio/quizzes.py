@@ -1,4 +1,7 @@
-"""The quizzes that pages have begun: which sides are recorded, and the answers so far."""
+"""The quizzes that are in progress: the recorded side of each pair, and the answers so far.
+
+The server keeps the recorded sides, so that the page does not hold the solution.
+"""
 
 import json
 import secrets
@@ -16,7 +19,12 @@ MOST_QUIZZES = 64
 
 @dataclass
 class Quiz:
-    """One quiz: the recorded side of each pair, and whether each answer was correct."""
+    """One quiz.
+
+    Args:
+        recorded: Recorded side of each pair, "left" or "right".
+        correct: Number of an answered pair -> True if the answer was correct.
+    """
 
     recorded: list[str]
     correct: dict[int, bool] = field(default_factory=dict)
@@ -29,10 +37,10 @@ class Quizzes:
         self._quizzes: OrderedDict[str, Quiz] = OrderedDict()
 
     def begin(self, content: bytes) -> Json:
-        """Remember the recorded sides of a quiz, and return it without them.
+        """Keep the recorded sides of a new quiz, and return the quiz without them and with an id.
 
         Args:
-            content: The quiz of a worker, as JSON.
+            content: The quiz that a worker made, as JSON.
         """
         quiz = json.loads(content)
         key = secrets.token_urlsafe(9)

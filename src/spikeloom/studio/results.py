@@ -1,4 +1,4 @@
-"""Turn samples into the plain values of JSON: rasters as lists of bins, rates, decoded paths."""
+"""Convert trials and arrays to values that JSON can hold: numbers, lists and None."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ Json = dict[str, object]
 """A JSON object."""
 
 MOST_RASTERS = 8
-"""Largest number of rasters of an answer about one condition."""
+"""Largest number of generated trials of one condition whose spikes are sent to the page."""
 
 
 def encoded(value: Mapping[str, object]) -> bytes:
@@ -36,7 +36,7 @@ def numbers(values: Numbers, decimals: int) -> list[object]:
 
 
 def raster(trials: Trials, trial: int) -> list[list[int]]:
-    """Return the bins of the spikes of each neuron in one trial; a bin with two spikes occurs twice."""
+    """Return a list for each neuron with the bins of its spikes in one trial. A bin with two spikes occurs twice."""
     counts = trials.counts[trial, : trials.lengths[trial]].astype(np.int64)
     bins = np.arange(len(counts))
     return [np.repeat(bins, column).tolist() for column in counts.T]
@@ -49,6 +49,12 @@ def population_rate(trials: Trials, trial: int) -> list[object]:
 
 
 def rasters(trials: Trials, *, seed: int, most: int | None = None) -> list[Json]:
-    """Return spikes and population rate of each of the first `most` trials of a seed."""
-    shown: Sequence[int] = range(len(trials))[:most]
-    return [{"seed": seed, "trial": k, "spikes": raster(trials, k), "rate": population_rate(trials, k)} for k in shown]
+    """Return the spikes and the population rate of the first trials.
+
+    Args:
+        trials: The trials.
+        seed: Random seed from which they were generated. It is copied to every entry.
+        most: Largest number of trials; None returns all.
+    """
+    rows: Sequence[int] = range(len(trials))[:most]
+    return [{"seed": seed, "trial": k, "spikes": raster(trials, k), "rate": population_rate(trials, k)} for k in rows]

@@ -1,4 +1,4 @@
-"""Sample the trials of a request, for the page, for a download, and for the printed lines."""
+"""Generate the trials of a request. The page shows them, and downloads and lines of code repeat them."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ MOST_VALUES = 6_000_000
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """Trials of a request, and sentences about it.
+    """The generated trials of a request, and how they came about.
 
     Args:
         trials: Generated trials.
-        warnings: Sentences about values outside those of the training trials.
-        stroke: The stroke of a drawn request.
-        code: Code of a traversal.
+        warnings: Sentences that warn of a condition outside the range of the training trials.
+        stroke: The drawn path in bins, if the request has one.
+        code: The code from which the trial was generated, if the request has one.
     """
 
     trials: Trials
@@ -36,7 +36,9 @@ class Sampled:
 
 
 def drawn(loaded: LoadedModel, body: Draw) -> Sampled:
-    """Sample the trials of a stroke.
+    """Generate trials whose condition is a drawn hand path.
+
+    The result warns if the drawn path leaves the range of the training trials.
 
     Raises:
         ConditionError: if the model has no series that a hand can draw, or the stroke is invalid or too long.
@@ -51,21 +53,23 @@ def drawn(loaded: LoadedModel, body: Draw) -> Sampled:
         )
     stroke = read_stroke(body.points, bin_width=bin_width, n_bins=body.bins, scale=body.scale, smooth=body.smooth)
     series = stroke.series(moves.kind)
-    sentences = moves.usual.warnings(stroke, kind=moves.kind, bin_width=bin_width)
+    stroke_warnings = moves.usual.warnings(stroke, kind=moves.kind, bin_width=bin_width)
     check_size(loaded, body.draws, len(series))
     sampled = _sample(loaded, body.draws, drawn_series(loaded, series), len(series), body.seed, body.guidance)
-    extra = () if sentences else sampled.warnings  # both say that the stroke leaves the training range
-    return Sampled(sampled.trials, (*sentences, *extra), stroke)
+    # The model also warns that the condition is unusual. The warnings about the stroke say the same more precisely.
+    return Sampled(sampled.trials, tuple(stroke_warnings) or sampled.warnings, stroke)
 
 
 def drawn_series(loaded: LoadedModel, series: Path2) -> dict[str, ArrayLike | None]:
-    """Return the condition of a stroke; further conditions are drawn from the training trials."""
-    name = loaded.drawn.name if loaded.drawn else ""
-    return {one: series if one == name else None for one in loaded.model.facts.conditions.names}
+    """Return the condition for a drawn series. All other conditions are None: drawn from the training trials."""
+    drawn_name = loaded.drawn.name if loaded.drawn else ""
+    return {name: series if name == drawn_name else None for name in loaded.model.facts.conditions.names}
 
 
 def turned(loaded: LoadedModel, body: Turn) -> Sampled:
-    """Sample trials of one value of each condition; conditions without a value are drawn from the training trials.
+    """Generate trials with the requested value of each condition.
+
+    Values that the request leaves out are drawn from the training trials.
 
     Raises:
         ConditionError: if the model has no such condition, or a value is wrong.
@@ -77,10 +81,10 @@ def turned(loaded: LoadedModel, body: Turn) -> Sampled:
             "Choose a model that is.",
         )
     names = loaded.model.facts.conditions.names
-    loaded.model.facts.conditions.requested(dict(body.condition))  # an unknown name raises an error
+    loaded.model.facts.conditions.requested(dict(body.condition))  # raises an error if a name is unknown
     for column in loaded.columns:
         if column.condition.name in body.condition:
-            column.nearest(body.condition[column.condition.name])  # so does a value of another kind
+            column.nearest(body.condition[column.condition.name])  # raises an error if the value is wrong
     bins = loaded.model.facts.longest
     check_size(loaded, body.draws, bins)
     condition: dict[str, ArrayLike | None] = {name: body.condition.get(name) for name in names}
@@ -88,7 +92,7 @@ def turned(loaded: LoadedModel, body: Turn) -> Sampled:
 
 
 def traversed(loaded: LoadedModel, body: Traverse) -> Sampled:
-    """Sample a trial from a code whose variables have these values.
+    """Generate a trial from a code that is moved to the requested values of variables.
 
     Raises:
         ConditionError: if a variable or trial does not exist.
@@ -115,7 +119,7 @@ def code_variables(loaded: LoadedModel) -> CodeVariables:
 
 
 def sample_of(loaded: LoadedModel, body: Draw | Turn | Traverse) -> Sampled:
-    """Sample the trials of any request."""
+    """Generate the trials of any request."""
     if isinstance(body, Draw):
         return drawn(loaded, body)
     return turned(loaded, body) if isinstance(body, Turn) else traversed(loaded, body)
@@ -129,7 +133,7 @@ def _sample(
     seed: int,
     guidance: float | None,
 ) -> Sampled:
-    """Sample, and return the warnings as sentences."""
+    """Generate trials, and return them with the warnings of the model as sentences."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trials = loaded.model.sample(
@@ -139,8 +143,8 @@ def _sample(
 
 
 def _sentences(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
-    """Return the texts of our own warnings, each once."""
-    texts = [str(one.message) for one in caught if issubclass(one.category, SpikeloomWarning)]
+    """Return the texts of the warnings that spikeloom issued, without repetitions."""
+    texts = [str(warning.message) for warning in caught if issubclass(warning.category, SpikeloomWarning)]
     return tuple(dict.fromkeys(texts))
 
 

@@ -1,9 +1,15 @@
-"""`Guard`: ASGI middleware that checks every request before a route sees it.
+"""`Guard`: ASGI middleware that checks every request before it reaches the application.
 
-It checks, in this order: the `Host` and `Origin` (so that other web pages cannot reach the server, also by a name that
-leads to this machine), the rate of requests, the length of the address, the token of `/api/`, and the type, size,
-speed, nesting and numbers of the body. Every answer gets headers that forbid the page any other source than this
-server.
+The checks are, in this order:
+
+1. The headers `Host` and `Origin` must name this server. Otherwise a foreign web page in the user's browser could send
+   requests to it.
+2. A client may not send too many requests.
+3. The address may not be too long, and the method must be one that is supported.
+4. A request to `/api/` must hold the token.
+5. The body must be JSON of limited size and nesting, with finite numbers, and must arrive in time.
+
+Every answer gets headers that let the page load files from this server only.
 """
 
 import asyncio
@@ -23,7 +29,7 @@ Rates = Mapping[str, tuple[float, float]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MOST_BYTES = 2**20
-"""Size of the largest body."""
+"""Largest size of a body in bytes."""
 
 MOST_DEPTH = 8
 """Deepest nesting of lists and objects in a body."""
@@ -32,13 +38,16 @@ MOST_ADDRESS = 2000
 """Largest number of characters of path and query together."""
 
 MOST_DISCARDED = 2**25
-"""Largest body that is read and discarded before it is refused."""
+"""A body above `MOST_BYTES` but below this size is read to its end before it is refused; see `_read`."""
 
 BODY_SECONDS = 10.0
 """Seconds within which a body must arrive."""
 
 RATES = {"page": (40.0, 200.0), "known": (60.0, 240.0), "unknown": (10.0, 60.0)}
-"""Requests per second, and requests at once: files of the page, requests with the token, requests without it."""
+"""Maps a kind of request to the requests per second and the requests at once that a client may send.
+
+The kinds are "page" (files of the page), "known" (requests with the right token) and "unknown" (without it).
+"""
 
 MOST_CLIENTS = 1024
 """Number of clients whose rates are remembered."""
@@ -56,11 +65,16 @@ HEADERS = {
 """Headers of every answer."""
 
 METHODS = {"GET", "HEAD", "POST"}
-"""Methods that some route answers."""
+"""HTTP methods that the application supports."""
 
 
 class Rejected(Exception):
-    """A request that is refused, with the status code of the answer and a sentence."""
+    """Error that refuses a request.
+
+    Args:
+        code: HTTP status code of the answer.
+        sentence: Reason, for the user.
+    """
 
     def __init__(self, code: int, sentence: str) -> None:
         super().__init__(code, sentence)
@@ -69,7 +83,9 @@ class Rejected(Exception):
 
 
 class Allowance:
-    """Requests that clients may send: a bucket for each client and kind of request, refilled at a constant rate.
+    """Number of requests that each client may still send, for each kind of request.
+
+    Each request takes one from this number. The number grows at a constant rate, up to a largest value.
 
     Args:
         rates: Kind of request -> requests per second, and requests at once.
@@ -80,11 +96,11 @@ class Allowance:
         self._left: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
 
     def take(self, client: str, kind: str) -> bool:
-        """Take one request of a client, and return whether it was still allowed."""
-        speed, most = self.rates[kind]
+        """Count one request of a client, and return True if it is allowed."""
+        per_second, most = self.rates[kind]
         now = time.monotonic()
-        left, before = self._left.pop((client, kind), (most, now))
-        left = min(most, left + speed * (now - before))
+        left, last_request = self._left.pop((client, kind), (most, now))
+        left = min(most, left + per_second * (now - last_request))
         self._left[client, kind] = (max(0.0, left - 1), now)
         while len(self._left) > MOST_CLIENTS:
             self._left.popitem(last=False)
@@ -92,13 +108,13 @@ class Allowance:
 
 
 class Guard:
-    """Middleware that checks requests; see the module.
+    """Middleware that checks requests; the text at the top of this module lists the checks.
 
     Args:
-        app: Application behind it.
-        token: Secret that every request to `/api/` must name.
+        app: Application that receives the requests that pass all checks.
+        token: Secret that every request to `/api/` must hold.
         hosts: Values of the `Host` header under which the server is reached, such as "127.0.0.1:8765".
-        rates: Requests that clients may send.
+        rates: Numbers of requests that a client may send, as in `RATES`, which is the default.
         body_seconds: Seconds within which a body must arrive.
     """
 
@@ -118,7 +134,7 @@ class Guard:
         self.allowance = Allowance(RATES if rates is None else rates)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request with an error, or pass it on."""
+        """Check a request, then pass it to the application. A request that fails a check is answered with an error."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
@@ -141,7 +157,7 @@ class Guard:
                 await refuse(with_headers(send), error)
 
     def _check_source(self, headers: dict[str, str]) -> None:
-        """Refuse a request to another host name than those of this server, or from a page of another site."""
+        """Raise a `Rejected` if the request is for another server, or comes from a page of another server."""
         host = headers.get("host", "")
         origin = headers.get("origin")
         if host.lower() not in self.hosts:
@@ -150,34 +166,39 @@ class Guard:
             raise Rejected(403, f"Pages of {origin[:80]!r} may not use this server. Open the address that it printed.")
 
     def _check_request(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Refuse requests that are too frequent or too long, have another method, or lack the token."""
+        """Check the rate, the address, the method and the token of a request. Raise a `Rejected` if one is wrong."""
         path = str(scope["path"])
         method = str(scope["method"])
         query = scope["query_string"]
-        api = path == "/api" or path.startswith("/api/")
-        authorised = self._knows(headers.get("authorization", ""))
-        self._check_rate(scope, "page" if not api else "known" if authorised else "unknown")
+        is_api = path == "/api" or path.startswith("/api/")
+        has_token = self._is_token(headers.get("authorization", ""))
+        if is_api:
+            self._check_rate(scope, "known" if has_token else "unknown")
+        else:
+            self._check_rate(scope, "page")
         if len(path) + len(query if isinstance(query, bytes) else b"") > MOST_ADDRESS:
             raise Rejected(400, f"An address may have at most {MOST_ADDRESS} characters. Shorten it.")
         if method not in METHODS:
             raise Rejected(405, f"The method {method[:20]} is not supported. Use GET or POST.")
-        if api and not authorised:
+        if is_api and not has_token:
             raise Rejected(
                 401, "The token is missing or wrong. Open the address that `spikeloom studio` printed, with its token."
             )
 
     def _check_rate(self, scope: Scope, kind: str) -> None:
+        """Raise a `Rejected` if the client has sent too many requests of this kind."""
         address = scope.get("client")
         client = str(address[0]) if isinstance(address, tuple | list) else ""
         if not self.allowance.take(client, kind):
-            speed = self.allowance.rates[kind][0]
-            raise Rejected(429, f"There were too many requests. Send at most {speed:g} per second.")
+            per_second = self.allowance.rates[kind][0]
+            raise Rejected(429, f"There were too many requests. Send at most {per_second:g} per second.")
 
-    def _knows(self, authorization: str) -> bool:
+    def _is_token(self, authorization: str) -> bool:
+        """Return True if the header `Authorization` holds the token. The time of the comparison does not reveal it."""
         return hmac.compare_digest(authorization.encode(), f"Bearer {self.token}".encode())
 
     async def _body(self, headers: dict[str, str], receive: Receive) -> bytes:
-        """Return the body after all checks."""
+        """Read the body, check it, and return it. Raise a `Rejected` if it is wrong or late."""
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise Rejected(415, f"A body must be JSON. Its type was {kind[:40]!r}. Send it as application/json.")
@@ -201,7 +222,7 @@ def headers_of(scope: Scope) -> dict[str, str]:
     """Return the headers of a request, with names in lower case.
 
     Raises:
-        Rejected: if `Host` or `Origin` occurs twice, because the check of one would say nothing about the other.
+        Rejected: if `Host` or `Origin` occurs twice. Only one of the two would be checked.
     """
     table: dict[str, str] = {}
     pairs = scope["headers"]
@@ -235,19 +256,22 @@ def check_json(body: bytes) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Return a function that gives the body once, and then waits for the client to leave."""
-    waiting = [body]
+    """Return a function that gives the application a body that has been read already.
+
+    The first call returns the body. Later calls wait for the next message, which says that the client has left.
+    """
+    unread = [body]
 
     async def again() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
         return await receive()
 
     return again
 
 
 def with_headers(send: Send) -> Send:
-    """Return a function that sends an answer with the headers of every answer."""
+    """Return a function that adds `HEADERS` to an answer and sends it."""
 
     async def sending(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -270,9 +294,10 @@ async def refuse(send: Send, error: Rejected) -> None:
 
 
 async def _read(receive: Receive) -> bytes:
-    """Read a body of limited size, also if it comes in pieces without a length.
+    """Read a body, which may come in pieces, and raise a `Rejected` if it is larger than `MOST_BYTES`.
 
-    A body that is somewhat too large is read to its end and discarded, because a browser shows the answer only then.
+    A browser shows the error only when it has sent the whole body. So a body of up to `MOST_DISCARDED` bytes is read to
+    its end, and discarded, before it is refused.
     """
     parts: list[bytes] = []
     size = 0

@@ -1,7 +1,8 @@
 """The server of the studio: routes between the page and the workers.
 
-`/` and `/static/...` give the page. All addresses under `/api/` need the header `Authorization: Bearer TOKEN`; errors
-are `{"error": "a sentence"}`. See `security` for what is refused before a route, and `bodies` for the fields of bodies.
+`/` and `/static/...` return the files of the page. All requests to `/api/` need the header
+`Authorization: Bearer TOKEN`. An error is answered with `{"error": "a sentence"}`. The module `security` checks each
+request before it reaches a route, and the module `bodies` defines the fields of the bodies.
 
 ============================================ =========================================================================
 GET /api/models                              `{"models": [{"id", "name", "kind", "recipe", "abilities"}]}`
@@ -57,19 +58,21 @@ class Studio:
         self.workers = dict(workers)
         self.details = dict(details)
         self.quizzes = Quizzes()
-        read = {key: json.loads(text) for key, text in details.items()}
+        details_of_models = {key: json.loads(text) for key, text in details.items()}
         fields = ("name", "kind", "recipe", "abilities")
-        self.models = [{"id": key, **{name: one[name] for name in fields}} for key, one in read.items()]
+        self.models = [
+            {"id": key, **{name: values[name] for name in fields}} for key, values in details_of_models.items()
+        ]
         self.live_workers = {
             key: Worker(f"{key} live", worker.run, worker.files)
             for key, worker in self.workers.items()
-            if read[key]["abilities"]["live"]
+            if details_of_models[key]["abilities"]["live"]
         }
         for worker in self.live_workers.values():
-            worker.start()  # requests wait until its model is loaded
+            worker.start()  # returns at once; requests wait until the model is loaded
 
     def worker(self, key: str) -> Worker:
-        """Return the worker of a model."""
+        """Return the worker of a model. Raise an HTTPException if there is no such model."""
         if key not in self.workers:
             names = ", ".join(self.workers)
             raise HTTPException(404, f"There is no model {key[:80]!r}. The models are {names}.")
@@ -77,16 +80,16 @@ class Studio:
 
     async def run(self, request: Request, key: str, job: str, body: Body | None = None) -> bytes:
         """Run a job in the worker of a model, and cancel it when the client leaves."""
-        work = asyncio.ensure_future(self.worker(key).ask(job, body.model_dump() if body else {}))
-        left = asyncio.ensure_future(_disconnected(request))
+        result = asyncio.ensure_future(self.worker(key).ask(job, body.model_dump() if body else {}))
+        departure = asyncio.ensure_future(_disconnected(request))
         try:
-            await asyncio.wait({work, left}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
+            await asyncio.wait({result, departure}, return_when=asyncio.FIRST_COMPLETED)
+            if not result.done():
                 raise HTTPException(499, "The client left.")
-            return work.result()
+            return result.result()
         finally:
-            work.cancel()
-            left.cancel()
+            result.cancel()
+            departure.cancel()
 
     def close(self) -> None:
         """End all workers."""
@@ -97,13 +100,13 @@ class Studio:
 def application(
     studio: Studio, *, token: str, hosts: frozenset[str], rates: Rates = RATES, body_seconds: float = BODY_SECONDS
 ) -> Guard:
-    """Return the guarded application.
+    """Return the application with all routes, behind the `Guard` that checks each request.
 
     Args:
         studio: The models.
-        token: Secret that requests must name.
+        token: Secret that requests must hold.
         hosts: Values of the `Host` header under which the server is reached.
-        rates: Requests that a client may send.
+        rates: Numbers of requests that a client may send, as in `security.RATES`.
         body_seconds: Seconds within which a body must arrive.
     """
 
@@ -133,7 +136,7 @@ def application(
 
 
 def _add_models(app: FastAPI, studio: Studio) -> None:
-    """Add the routes of models and of requests to them."""
+    """Add the routes that list the models and that generate trials."""
 
     @app.get("/api/models")
     async def models() -> Response:
@@ -178,7 +181,7 @@ def _add_comparison(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_files(app: FastAPI, studio: Studio) -> None:
-    """Add the routes that repeat a request as a file or as lines of code."""
+    """Add the routes that return the trials of an earlier request as a file or as lines of code."""
 
     @app.post("/api/models/{key}/download")
     async def download(key: str, body: Repeated, request: Request) -> Response:
@@ -192,7 +195,7 @@ def _add_files(app: FastAPI, studio: Studio) -> None:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Answer all errors with a sentence."""
+    """Answer each kind of error with a status code and a sentence."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
@@ -219,7 +222,7 @@ def _add_errors(app: FastAPI) -> None:
         return _error(500, str(error))
 
     @app.exception_handler(Exception)
-    async def unexpected(_: Request, _error_of_ours: Exception) -> Response:
+    async def unexpected(_: Request, _exception: Exception) -> Response:
         return _error(500, "The server failed on this request. Its terminal shows where. Send another.")
 
 

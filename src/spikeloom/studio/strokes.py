@@ -49,14 +49,14 @@ class Stroke:
 
 @dataclass(frozen=True, eq=False)
 class Reach:
-    """Movements of the training trials, against which a stroke is compared.
+    """Usual range of the movements in the training trials. A stroke that leaves it gets a warning.
 
     Args:
         low: Smallest usual position (2,), the 0.1th percentile.
         high: Largest usual position (2,), the 99.9th percentile.
         speed: Largest usual speed, the 99.9th percentile over bins.
         first_speed: Largest usual speed in the first bin, the 99th percentile over trials.
-        longest: Bins of the longest trial.
+        longest: Number of bins of the longest trial.
         unit: Unit of the position.
     """
 
@@ -69,12 +69,12 @@ class Reach:
 
     @classmethod
     def of(cls, paths: Path2, velocities: Path2, lengths: NDArray[np.int64], unit: str) -> "Reach":
-        """Return the usual movements of training trials.
+        """Compute the usual range from the movements of the training trials.
 
         Args:
             paths: Positions (trial, bin, 2); NaN in padding.
             velocities: Velocities (trial, bin, 2); NaN in padding.
-            lengths: Bins of each trial.
+            lengths: Number of bins of each trial.
             unit: Unit of the position.
         """
         low, high = np.nanpercentile(paths.reshape(-1, 2), (0.1, 99.9), axis=0)
@@ -83,7 +83,15 @@ class Reach:
         return cls(low, high, fastest, float(np.nanpercentile(speeds[:, 0], 99)), int(lengths.max()), unit)
 
     def warnings(self, stroke: Stroke, *, kind: Kind, bin_width: float) -> list[str]:
-        """Return one sentence for each property of a stroke that the training trials do not have."""
+        """Return a sentence for each way in which a stroke leaves the usual range.
+
+        The speed, the speed in the first bin, the positions and the duration are compared.
+
+        Args:
+            stroke: The stroke.
+            kind: Series on which the model is conditioned. Positions are compared only if it is "position".
+            bin_width: Width of a bin, s.
+        """
         sentences = []
         unit = f" {self.unit}" if self.unit else ""
         speeds = np.linalg.norm(stroke.velocity, axis=1)
@@ -115,12 +123,12 @@ class Reach:
 def read_stroke(
     points: Sequence[Sequence[float]], *, bin_width: float, n_bins: int | None = None, scale: float = 1, smooth: bool
 ) -> Stroke:
-    """Return a drawn stroke in bins.
+    """Convert the points of a stroke to positions and velocities in bins.
 
     Args:
         points: Points (x, y, t), with t in seconds that does not decrease.
         bin_width: Width of a bin, s.
-        n_bins: Number of bins, into which the stroke is stretched in time; None keeps its timing.
+        n_bins: Number of bins. The stroke is made slower or faster to fill them; None keeps its speed.
         scale: Factor by which the stroke is enlarged around its first point.
         smooth: Smooth the path with a Gaussian of 30 ms.
 
@@ -135,7 +143,7 @@ def read_stroke(
             f"It has {len(table)} point(s)" + ("." if len(table) < 2 else ", and their times do not increase."),
             "Draw again, and keep the pen down while you draw.",
         )
-    table = table[np.append(steps > 0, True)]  # of several points at one time, the last one
+    table = table[np.append(steps > 0, True)]  # if several points have the same time, keep the last one
     time = table[:, 2] - table[0, 2]
     bins = max(1, round(time[-1] / bin_width)) if n_bins is None else n_bins
     if bins > MOST_BINS:

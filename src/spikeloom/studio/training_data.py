@@ -1,7 +1,8 @@
 """Find the training trials of a run.
 
-A model folder holds the hash of its training counts, but not the name of their file. The file is one of those that the
-user names, or an .h5 file beside the run, one folder above it, or in the working folder.
+The studio compares generated trials with the training trials. A model folder holds a hash of the training counts, but
+not the name of their file. So files are searched for trials with this hash: the files that the user names or, if there
+are none, the .h5 files in the run folder, in the two folders above it, and in the working folder.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,10 @@ MOST_FILES = 60
 
 
 def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Trials, str]:
-    """Return the training trials of a model, in the order of its neurons, and a note if they are other trials.
+    """Return the training trials of a model, with neurons in the order of the model, and a note.
+
+    If no file that the user named holds the training trials, other trials of as many neurons are used, and the note
+    says so. Otherwise the note is empty.
 
     Args:
         model: A trained model.
@@ -25,7 +29,7 @@ def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Tri
         files: Trials files that the user named. If there are none, the folders around the run are searched.
 
     Raises:
-        FileError: if no file holds these trials or trials of the same neurons.
+        FileError: if no such trials are found.
     """
     others: list[tuple[Path, Trials]] = []
     for path in files or list(_nearby(run)):
@@ -52,9 +56,9 @@ def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Tri
 
 
 def _nearby(run: Path) -> Iterator[Path]:
-    """Yield .h5 files beside a run, in its parent folders, and in the working folder."""
-    here = run.resolve()
-    folders = [here, here.parent, here.parent.parent, Path.cwd()]
+    """Yield the .h5 files near a run, those with "train" in their names first."""
+    folder_of_run = run.resolve()
+    folders = [folder_of_run, folder_of_run.parent, folder_of_run.parent.parent, Path.cwd()]
     paths = [path for folder in dict.fromkeys(folders) for path in sorted(folder.glob("*.h5"))]
     training_first = sorted(dict.fromkeys(paths), key=lambda path: "train" not in path.name)
     yield from training_first[:MOST_FILES]

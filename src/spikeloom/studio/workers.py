@@ -4,8 +4,8 @@
     details = worker.start().result()
     answer = await worker.ask("draw", fields)
 
-A worker answers one request at a time. Further requests wait in a queue of limited length. If a request takes too long,
-or the client has closed its connection, the worker kills the process and starts a new one.
+A worker runs one request at a time. Further requests wait in a queue of limited length. If the client of a request
+leaves, or the request takes too long, the process is killed and started again.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ from spikeloom.errors import SpikeloomError
 from spikeloom.studio.process import serve
 
 MOST_WAITING = 8
-"""Largest number of requests that a worker holds, the running one included."""
+"""Largest number of requests in a worker: the running one and those that wait."""
 
 LIMIT = 60.0
 """Seconds after which a request is stopped."""
 
 GRACE = 1.0
-"""Seconds that a cancelled request may take to finish, before its process is killed."""
+"""Seconds that a cancelled request may still run before its process is killed."""
 
 START_LIMIT = 300.0
 """Seconds that loading a model may take."""
@@ -49,7 +49,7 @@ class Failed(SpikeloomError):
 
 
 class Reply(NamedTuple):
-    """One answer of a worker process."""
+    """Answer of a worker process, or "late" as the status if no answer came. See `process` for the fields."""
 
     status: str
     message: str
@@ -79,18 +79,19 @@ class Worker:
         self._connection: Connection | None = None
 
     def start(self) -> "Future[bytes]":
-        """Start the process, which loads the model. The result is its details as JSON.
+        """Start the process, which loads the model. Return a future of the details of the model as JSON.
 
-        Its error is `Refused` if the model or its training trials cannot be read, and `Failed` for other reasons.
+        The error of the future is `Refused` if the model or its training trials cannot be read, and `Failed` for other
+        reasons.
         """
         return self._thread.submit(self._start)
 
     async def ask(self, job: str, fields: Mapping[str, object]) -> bytes:
-        """Run a job and return its result. If the caller is cancelled, so is the job.
+        """Run a job in the process and return its result. If the caller is cancelled, the job is cancelled too.
 
         Args:
             job: Name of the job.
-            fields: Fields of its checked body.
+            fields: Fields of the checked body of the request.
 
         Raises:
             Refused: if the request is invalid for this model.
@@ -117,33 +118,36 @@ class Worker:
             raise
 
     def close(self) -> None:
-        """End the process and free all that the worker holds. A closed worker stays closed."""
+        """End the process and the thread of the worker. A closed worker cannot be started again."""
         if self._closing.is_set():
             return
         self._closing.set()
         self._thread.submit(self._end)
         self._thread.shutdown(wait=True, cancel_futures=False)
 
-    # --- inside the thread of the worker -------------------------------------------------------------------------
+    # The methods below run in the thread of the worker, except `_finished`.
 
     def _start(self) -> bytes:
         """Start the process, wait until it has loaded the model, and return the details of the model as JSON."""
-        ours, theirs = multiprocessing.Pipe()
+        connection, connection_of_process = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         process = context.Process(
-            target=serve, args=(theirs, self.name, self.run, self.files), name=f"studio {self.name}", daemon=True
+            target=serve,
+            args=(connection_of_process, self.name, self.run, self.files),
+            name=f"studio {self.name}",
+            daemon=True,
         )
         process.start()
-        theirs.close()
+        connection_of_process.close()
         self._process = process
-        self._connection = ours
+        self._connection = connection
         return self._result(self._receive(threading.Event(), START_LIMIT))
 
     def _alive(self) -> bool:
         return self._process is not None and self._process.is_alive()
 
     def _exchange(self, job: bytes, cancelled: threading.Event) -> bytes:
-        """Send a job to the process and return its answer. Before and after, start the process if it has ended."""
+        """Send a job to the process and return the result. Start the process again if it has ended."""
         if cancelled.is_set() or self._closing.is_set():
             return b""
         if not self._alive() or self._connection is None:
@@ -157,19 +161,23 @@ class Worker:
         return self._result(reply)
 
     def _receive(self, cancelled: threading.Event, limit: float) -> Reply:
-        """Wait for an answer; kill the process if the request is cancelled or takes too long."""
+        """Wait for an answer. Kill the process if the request is cancelled or takes too long.
+
+        Args:
+            cancelled: Event that is set when the request is cancelled. It may then run for `GRACE` seconds more.
+            limit: Seconds after which the process is killed.
+        """
         assert self._connection is not None
         end = time.monotonic() + limit
-        seconds = limit
         try:
             while not self._connection.poll(0.02):
                 now = time.monotonic()
                 if cancelled.is_set():
                     end = min(end, now + GRACE)
-                    cancelled = threading.Event()  # the grace begins once
+                    cancelled = threading.Event()  # not set, so that the end is not moved again
                 if now > end or self._closing.is_set():
                     self._end()
-                    return Reply("late", f"{self.name} did not answer within {seconds:g} s.", b"")
+                    return Reply("late", f"{self.name} did not answer within {limit:g} s.", b"")
             head = json.loads(self._connection.recv_bytes())
             return Reply(head["status"], head["message"], self._connection.recv_bytes())
         except (EOFError, OSError):
@@ -177,7 +185,7 @@ class Worker:
             return Reply("late", f"The process of {self.name} ended unexpectedly.", b"")
 
     def _result(self, reply: Reply) -> bytes:
-        """Return the result of a reply, or raise the error that it describes."""
+        """Return the result of an answer, or raise the error that its status stands for."""
         if reply.status == "ok":
             return reply.result
         if reply.status == "refused":
@@ -190,7 +198,7 @@ class Worker:
         )
 
     def _end(self) -> None:
-        """Kill the process, and close its connection."""
+        """Kill the process and close the connection to it."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -200,5 +208,6 @@ class Worker:
         self._process = self._connection = None
 
     def _finished(self) -> None:
+        """Count a request as finished."""
         with self._counting:
             self._waiting -= 1
