@@ -102,7 +102,7 @@ def test_mistakes_get_one_message(run, tmp_path, capsys, monkeypatch):
     assert "LSL has none" in message(capsys, run, "--protocol", "lsl", "--pace", "request")
     assert "must be an .npz file" in message(capsys, run, "--state", tmp_path / "no" / "trial.npz")
     (tmp_path / "trial.npz").write_text("no state")
-    assert "no state of a live trial" in message(capsys, run, "--state", tmp_path / "trial.npz")
+    assert "not the saved state of a live trial" in message(capsys, run, "--state", tmp_path / "trial.npz")
     monkeypatch.setitem(sys.modules, "pylsl", None)
     assert "pip install 'spikeloom[lsl]'" in message(capsys, run, "--protocol", "lsl")
     assert lsl.NAME == "spikeloom"
