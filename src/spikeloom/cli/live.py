@@ -171,7 +171,7 @@ def _restore(session: "Session", path: Path) -> None:
             state = dict(file)
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(
-            f"{path} is not the saved state of a live trial.", "NumPy cannot read it as .npz.", "Choose another --state."
+            f"{path} is not the saved state of a live trial.", "NumPy cannot read it.", "Choose another --state."
         ) from error
     session.restore(state)
 
