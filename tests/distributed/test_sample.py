@@ -21,6 +21,7 @@ from spikeloom.distributed.order import Order, draw_part
 from spikeloom.distributed.sample import DamagedPartWarning, write_order
 from spikeloom.distributed.workers import processes, this_process
 from spikeloom.errors import ConditionError, FileError, SettingError, TrainingError
+from spikeloom.models.ldns import LDNS
 from spikeloom.recipe import load_model
 from spikeloom.trials import Trials
 from tests.helpers.command import run as command
@@ -89,6 +90,13 @@ def test_parts_hold_whole_batches_and_every_trial_once(order):
     assert [trial for rows in parts for trial in rows] == list(range(N_TRIALS))
     assert len(parts) > 10
     assert all(len(rows) % 4 == 0 for rows in parts[:-1])
+
+
+def test_a_batch_is_that_of_the_model_by_default(run, monkeypatch):
+    monkeypatch.setattr(LDNS, "batch", 4)
+    assert Order(str(run), N_TRIALS).parts == Order(str(run), N_TRIALS, max_batch=4).parts
+    monkeypatch.setattr(LDNS, "batch", 8)
+    assert Order(str(run), N_TRIALS).parts == Order(str(run), N_TRIALS, max_batch=8).parts
 
 
 def test_the_order_in_which_parts_finish_does_not_matter(order, run, tmp_path):

@@ -142,6 +142,76 @@ def sample(
 ) -> None:
     """Generate trials. With many trials, --workers or --ray, a command that was stopped resumes when it is repeated."""
     output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
+    in_parts = _in_parts(trials, like, out, stream=stream, workers=workers, ray=ray, address=address)
+    import numpy as np
+    import torch
+
+    from spikeloom.cli.conditions import requested_conditions
+    from spikeloom.diffusion.sampler import Sampler
+    from spikeloom.files import ensure_folder
+    from spikeloom.recipe import choose, load_model
+    from spikeloom.training.memory import keep_freed_memory
+    from spikeloom.trials import Trials
+
+    keep_freed_memory()
+    model = load_model(run, change or ()).to("cuda" if torch.cuda.is_available() else "cpu")
+    output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
+    chosen_sampler = None if sampler is None else choose(Sampler, sampler)
+    if stream:
+        size = bins or model.facts.longest
+        values = requested_conditions(condition, model, (trials or 0) * size, unconditional=unconditional)
+        pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen_sampler)
+        _write_stream(pieces, trials, size, like, out)
+        return
+    values = requested_conditions(condition, model, bins, unconditional=unconditional)
+    real = None if like is None else Trials.load(like)
+    if values is not None and bins is None and real is None:
+        bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
+    number = len(real) if real is not None else trials
+    if in_parts or (out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY):
+        from spikeloom.distributed import sample_distributed
+
+        generate = partial(sample_distributed, run, trials, out=out, workers=workers, ray=ray, address=address)
+        write = partial(
+            generate,
+            n_bins=bins,
+            like=like,
+            condition=values,
+            guidance=guidance,
+            sampler=sampler,
+            changes=change or (),
+            seed=seed,
+            max_batch=max_batch,
+            overwrite=overwrite,
+        )
+        _write_parts(write, out, number)
+        return
+    ensure_folder(out.parent)
+    fake = model.sample(
+        trials,
+        n_bins=bins,
+        like=real,
+        condition=values,
+        guidance=guidance,
+        seed=seed,
+        sampler=chosen_sampler,
+        max_batch=max_batch,
+    )
+    (fake.save if out.suffix == ".h5" else fake.to_nwb)(out, overwrite=True)
+    typer.echo(f"{out}: {fake!r}")
+
+
+def _in_parts(
+    trials: int | None,
+    like: Path | None,
+    out: Path,
+    *,
+    stream: bool,
+    workers: int | None,
+    ray: bool,
+    address: str | None,
+) -> bool:
+    """Check the options of `sample`, and return whether several processes or Ray generate the trials in parts."""
     if trials is None and like is None:
         raise SettingError(
             "The number of trials is missing.",
@@ -157,73 +227,23 @@ def sample(
             "They came with --stream." if stream else f"The output was {out}.",
             "Write --out fake.h5 without --stream.",
         )
-    import numpy as np
-    import torch
+    return in_parts
 
-    from spikeloom.cli.conditions import requested_conditions
-    from spikeloom.files import ensure_folder
-    from spikeloom.recipe import choose, load_model
-    from spikeloom.training.memory import keep_freed_memory
-    from spikeloom.trials import Trials
 
-    keep_freed_memory()
-    model = load_model(run, change or ()).to("cuda" if torch.cuda.is_available() else "cpu")
-    output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
-    chosen_sampler = None
-    if sampler is not None:
-        from spikeloom.diffusion.sampler import Sampler
+def _write_parts(write: "Callable[[], Path]", out: Path, number: int | None) -> None:
+    """Generate the trials in parts, and say how to resume if the user stops it.
 
-        chosen_sampler = choose(Sampler, sampler)
-    if stream:
-        size = bins or model.facts.longest
-        values = requested_conditions(condition, model, (trials or 0) * size, unconditional=unconditional)
-        pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen_sampler)
-        _write_stream(pieces, trials, size, like, out)
-        return
-    values = requested_conditions(condition, model, bins, unconditional=unconditional)
-    real = None if like is None else Trials.load(like)
-    if values is not None and bins is None and real is None:
-        bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
-    number = len(real) if real is not None else trials
-    if in_parts or (out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY):
-        from spikeloom.distributed import sample_distributed
-
-        try:
-            sample_distributed(
-                run,
-                trials,
-                out=out,
-                workers=workers,
-                ray=ray,
-                address=address,
-                n_bins=bins,
-                like=like,
-                condition=values,
-                guidance=guidance,
-                sampler=sampler,
-                changes=change or (),
-                seed=seed,
-                max_batch=max_batch or model.batch,
-                overwrite=overwrite,
-            )
-        except KeyboardInterrupt:
-            typer.echo(f"Stopped. The same command resumes {out}.", err=True)
-            raise
-        typer.echo(f"{out}: {number} trials")
-        return
-    ensure_folder(out.parent)
-    fake = model.sample(
-        trials,
-        n_bins=bins,
-        like=real,
-        condition=values,
-        guidance=guidance,
-        seed=seed,
-        sampler=chosen_sampler,
-        max_batch=max_batch,
-    )
-    (fake.save if out.suffix == ".h5" else fake.to_nwb)(out, overwrite=True)
-    typer.echo(f"{out}: {fake!r}")
+    Args:
+        write: Function that generates and writes all trials, `sample_distributed` with its arguments.
+        out: File that it writes.
+        number: Number of trials.
+    """
+    try:
+        write()
+    except KeyboardInterrupt:
+        typer.echo(f"Stopped. The same command resumes {out}.", err=True)
+        raise
+    typer.echo(f"{out}: {number} trials")
 
 
 def _write_stream(

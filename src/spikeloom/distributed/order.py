@@ -46,7 +46,7 @@ class Order:
         guidance: As in `Model.sample`.
         sampler: Name and number of steps of a sampler, such as "DDIM:50", or None.
         seed: Random seed.
-        max_batch: Largest number of trials in memory at once.
+        max_batch: Largest number of trials in memory at once. `None` uses that of the model.
     """
 
     run: str
@@ -58,13 +58,13 @@ class Order:
     guidance: float | None = None
     sampler: str | None = None
     seed: int = 0
-    max_batch: int = 64
+    max_batch: int | None = None
 
     @property
     def size(self) -> int:
         """Number of trials of a part: whole batches."""
         longest = self.n_bins or (_trials(self.like).n_bins if self.like else self.model().facts.longest)
-        batch = batch_size(longest, largest=self.max_batch)
+        batch = batch_size(longest, largest=self.max_batch or self.model().batch)
         return batch * min(max(self.n_trials // (batch * PARTS), 1), MOST_BATCHES)
 
     @property

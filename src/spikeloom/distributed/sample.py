@@ -43,7 +43,7 @@ def sample_distributed(
     sampler: str | None = None,
     changes: Sequence[str] = (),
     seed: int = 0,
-    max_batch: int = 64,
+    max_batch: int | None = None,
     progress: bool | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -68,7 +68,7 @@ def sample_distributed(
         sampler: Name of a sampler, with its number of steps, such as "DDIM:50". Default: that of the model.
         changes: Changes of settings that need no training, as in `load_model`.
         seed: Random seed.
-        max_batch: Largest number of trials in memory of each worker at once.
+        max_batch: Largest number of trials in memory of each worker at once. `None` uses that of the model.
         progress: Show progress; None shows it on a terminal.
         overwrite: Replace a file that spikeloom did not write.
 

@@ -98,10 +98,10 @@ class CountCourse:
             return _by_time(counts)
         drive = torch.from_numpy(drive_of(rates, self.distribution.link))
         present = self.history.present(drive, self.distribution).numpy()
-        for here, drive_now, uniform_now in zip(counts, present, uniform, strict=True):
+        for counts_now, drive_now, uniform_now in zip(counts, present, uniform, strict=True):
             expected = rates_of(drive_now + self.past.change(), self.distribution.link)
             entry, number = self._spikes(expected, uniform_now)
-            here.reshape(-1)[entry] = number
+            counts_now.reshape(-1)[entry] = number
             self.past.add(entry, number)
         return _by_time(counts)
 

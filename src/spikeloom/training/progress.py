@@ -25,7 +25,6 @@ LINE_EVERY = 10.0
 Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 """Handler of a signal in `signal.signal`: a function, or a number for the default or for ignoring the signal."""
 
-
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 """Form of the bar of a stage, in the language of tqdm."""
 
