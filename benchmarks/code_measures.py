@@ -7,6 +7,7 @@ and decodes the model's rates. A decoder of noisy spikes underestimates the targ
 trials" is the decoded fraction of the movement.
 """
 
+import csv
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -276,6 +277,16 @@ def axis_table(train: tuple, test: tuple) -> dict[str, float]:
             if regressor == "trees":
                 result |= {f"MIG {name}": score.mig, f"SAP {name}": score.sap}
     return result
+
+
+def write_table(rows: Iterable[Sequence[str]], path: Path | None) -> None:
+    """Print a table, and write it to a CSV file if there is a path."""
+    rows = list(rows)
+    if path is not None:
+        with path.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    for row in rows:
+        print(" | ".join(row))
 
 
 def show(title: str, tables: Iterable[dict[str, float]]) -> None:

@@ -21,7 +21,6 @@ the held-out targets that no choice has seen.
 """
 
 import argparse
-import csv
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from code_measures import NAMES, arm_data, chosen_on, fitted, measure, said, show
+from code_measures import NAMES, arm_data, chosen_on, fitted, measure, said, show, write_table
 from code_recordings import left_out, measure_angles
 from spikeloom.metrics.disentanglement import Directions, point_error, variables
 from spikeloom.models.common.base import Capabilities
@@ -209,11 +208,7 @@ def main() -> None:
             spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
             cells.append("" if np.isnan(values).any() else f"{values.mean():.2f}{spread}")
         table.append([title, *cells])
-    if words.out is not None:
-        with words.out.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(table)
-    for row in table:
-        print(" | ".join(row))
+    write_table(table, words.out)
 
 
 if __name__ == "__main__":

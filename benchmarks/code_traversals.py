@@ -17,14 +17,13 @@ trials; `--final` takes test trials and the held-out targets that no choice has 
 """
 
 import argparse
-import csv
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from code_measures import EDGE, NAMES, NEAR, arm_data, chosen_on, fitted, from_codes, with_codes
+from code_measures import EDGE, NAMES, NEAR, arm_data, chosen_on, fitted, from_codes, with_codes, write_table
 from code_recordings import SHARES, AngleDecoder, apart, left_out
 from code_transport import Transport
 from spikeloom.metrics.disentanglement import Directions, Readout, ends, movement, variables
@@ -53,12 +52,12 @@ def movers_of(coded: Trials, names: tuple[str, ...]) -> dict[str, Mover]:
     constant = Transport.fit(directions, codes, values, width=None)
     local = Transport.fit(directions, codes, values, width=WIDTH)
     return {
-        "curved": directions.move,
-        "curved, own gain": constant.move,
-        "transport": local.move,
-        "joint": lambda codes, changes: directions.move(codes, changes, how="joint"),
-        "encode": lambda codes, changes: directions.move(codes, changes, how="encode"),
-        "decode": lambda codes, changes: directions.move(codes, changes, how="decode"),
+        "curved (default)": directions.move,
+        "curved, not divided by its gain": constant.move,
+        "optimal transport": local.move,
+        "straight, joint": lambda codes, changes: directions.move(codes, changes, how="joint"),
+        "straight, encode": lambda codes, changes: directions.move(codes, changes, how="encode"),
+        "straight, decode": lambda codes, changes: directions.move(codes, changes, how="decode"),
     }
 
 
@@ -84,7 +83,7 @@ def arm(model: Coded, hand: Hand, parts: tuple[Trials, Trials, Trials]) -> dict[
     held_out = hand(from_codes(model, held, np.asarray(held.codes), seed=1))
     goal = variables(held, NAMES[:2])
     result: dict[str, Row] = {
-        "code of the trial": {
+        "codes of the trials, not moved": {
             "end points, held-out targets": _far(held_out, goal),
             "end points, tested trials": _far(still, variables(tested, NAMES[:2])),
         }
@@ -154,26 +153,28 @@ def recording(model: Coded, name: str, leave: float, parts: tuple[Trials, Trials
     after = angles[np.searchsorted(angles, leave) % len(angles)]
     neighbour = coded.select(coded.conditions[name] == before)
     through = [before + share * ((after - before) % 360) for share in SHARES]
+    held = f"{leave:g}, held out"
+    between = f"{before:g} to {after:g}"
     result: dict[str, Row] = {
-        "code of the trial": {
-            "mean direction off, held-out angle": _off(model, decoder, np.asarray(left.codes), leave),
-            "held-out angle, error of a trial": _error(model, decoder, np.asarray(left.codes), leave),
-            "recorded spikes, error of a trial": apart(decoder(left.counts, left.lengths), leave),
+        "codes of the trials, not moved": {
+            f"{held}: mean direction off": _off(model, decoder, np.asarray(left.codes), leave),
+            f"{held}: error of single trials": _error(model, decoder, np.asarray(left.codes), leave),
+            f"{held}: error of single recorded trials": apart(decoder(left.counts, left.lengths), leave),
         }
     }
     for step, move in movers.items():
         row: Row = {}
         for word, start, targets in (
-            ("neighbour", neighbour, through),
-            ("test", tested, through),
-            ("test, all angles", tested, list(angles)),
+            (f"{between}, from training trials of {before:g}", neighbour, through),
+            (f"{between}, from other trials", tested, through),
+            ("all angles of the training trials, from other trials", tested, list(angles)),
         ):
             off = [_off(model, decoder, _moved(move, start, turns, angle), angle) for angle in targets]
-            row[f"mean direction off, from {word} trials"] = float(np.mean(off))
-            row[f"mean direction off, largest, from {word} trials"] = float(np.max(off))
+            row[f"{word}: mean direction off"] = float(np.mean(off))
+            row[f"{word}: mean direction off, largest"] = float(np.max(off))
         moved = _moved(move, tested, turns, leave)
-        row["mean direction off, held-out angle"] = _off(model, decoder, moved, leave)
-        row["held-out angle, error of a trial"] = _error(model, decoder, moved, leave)
+        row[f"{held}: mean direction off"] = _off(model, decoder, moved, leave)
+        row[f"{held}: error of single trials"] = _error(model, decoder, moved, leave)
         result[step] = row
     return result
 
@@ -207,7 +208,7 @@ def _error(model: Coded, decoder: AngleDecoder, codes: Numbers, angle: float) ->
 
 
 def table(results: list[dict[str, Row]]) -> list[list[str]]:
-    """Return the rows of the table: one measure per row, one step per column, mean and sd over seeds."""
+    """Return the rows of the table: one measure per row, one step per column, mean and sd over seeds; cm or degrees."""
     steps = list(results[0])
     measures = list(dict.fromkeys(name for step in steps for name in results[0][step]))
     rows = [["", *steps]]
@@ -215,7 +216,8 @@ def table(results: list[dict[str, Row]]) -> list[list[str]]:
         cells = []
         for step in steps:
             values = np.array([result[step].get(name, np.nan) for result in results])
-            cells.append("" if np.isnan(values).any() else f"{values.mean():.2f} ± {values.std():.2f}")
+            spread = f" ± {values.std():.1f}" if len(values) > 1 else ""
+            cells.append("" if np.isnan(values).any() else f"{values.mean():.1f}{spread}")
         rows.append([name, *cells])
     return rows
 
@@ -251,11 +253,7 @@ def main() -> None:
         else:
             results.append(recording(model, words.angle, words.leave, parts))
         print(f"seed {seed}: {results[-1]}", flush=True)
-    rows = table(results)
-    with words.out.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    for row in rows:
-        print(" | ".join(row))
+    write_table(table(results), words.out)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ Everything is compared with these validation trials. ± is the standard deviatio
 """
 
 import argparse
-import csv
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -26,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from code_measures import write_table
 from spikeloom.metrics.panel import METRICS, Pair
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.nn.activity import WIDER, Activity, smooth
@@ -114,7 +114,7 @@ def counts_of(rates: Rates, trials: Trials, *, noisy: bool, seed: int) -> Trials
     if noisy:
         observation.adapt(trials, rates(2 * seed + 1), lengths=lengths, seed=seed)
     streams = Streams(seed, Purpose.SPIKES, 0, range(len(drawn)))
-    return Trials(observation.draw(drawn, streams, {}), trials.bin_width, lengths=lengths, source="Gaussian")
+    return Trials(observation.draw(drawn, streams), trials.bin_width, lengths=lengths, source="Gaussian")
 
 
 def without_networks(train: Trials) -> dict[str, Callable[[int], Trials]]:
@@ -151,7 +151,7 @@ def print_noise(train: Trials) -> None:
         used = int((observation.noise.weights.abs().sum(0) > 0).sum())
         print(f"{used} directions of noise are found, {rank} allowed")
         streams = Streams(0, Purpose.SPIKES, 0, range(len(train)))
-        drawn = Trials(observation.draw(rates, streams, {}), train.bin_width, lengths=lengths, source="Gaussian")
+        drawn = Trials(observation.draw(rates, streams), train.bin_width, lengths=lengths, source="Gaussian")
         pair = Pair(train, replace(drawn, conditions={}), train)
         real, fake = (np.nan_to_num(side.correlation) for side in (pair.real, pair.fake))
         first, second = np.triu_indices(len(real), 1)
@@ -212,10 +212,7 @@ def main() -> None:
     for name, each in tables.items():
         cells = [f"{mean:.3f} ± {sd:.3f}" for mean, sd in zip(np.mean(each, 0), np.std(each, 0), strict=True)]
         table.append([name, *cells])
-    with words.out.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(table)
-    for row in table:
-        print(" | ".join(row))
+    write_table(table, words.out)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ comparison guides a choice; `--final` takes test trials and the six targets that
 """
 
 import argparse
-import csv
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from code_measures import NAMES, arm_data, chosen_on, from_codes, read_from_spikes, with_codes
+from code_measures import NAMES, arm_data, chosen_on, from_codes, read_from_spikes, with_codes, write_table
 from spikeloom.metrics.disentanglement import Directions, Readout, code_snr, ends, unit_r2, variables
 from spikeloom.models.common.coded import Coded
 from spikeloom.recipe import fit
@@ -147,10 +146,7 @@ def main() -> None:
             numbers = {key: round(float(np.mean(value)), 3) for key, value in results[name][-1].items()}
             print(f"{name}, seed {seed}, {time.process_time() - began:.0f} core-seconds: {numbers}", flush=True)
     rows = rows_of(results)
-    with words.out.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([["", *results], *rows])
-    for row in rows:
-        print(" | ".join(row))
+    write_table([["", *results], *rows], words.out)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from types import ModuleType
 
 import pytest
 
+from spikeloom.simulate import reaching
+
 FILES = sorted((Path(__file__).parents[1] / "benchmarks").glob("*.py"))
 
 
@@ -36,6 +38,16 @@ def test_times_of_updates_and_samples_are_positive(monkeypatch):
         if what != "sampling":
             assert result["products"] > 0
             assert result["copies"] > 0
+
+
+def test_every_variant_of_the_benchmark_of_noise_generates_spikes(monkeypatch):
+    noise = loaded(FILES[0].with_name("gnocchi_noise.py"), monkeypatch)
+    train = reaching(90, n_neurons=6, seed=0)
+    for variant in noise.without_networks(train).values():
+        drawn = variant(0)
+        assert drawn.counts.shape == train.counts.shape
+        assert 0.5 < drawn.counts.mean() / train.counts.mean() < 2
+    noise.print_noise(train)
 
 
 @pytest.mark.parametrize("number", [0, 1])
