@@ -72,6 +72,11 @@ def table(reports: dict[str, Path], names: list[str]) -> list[list[str]]:
     return result
 
 
+def folders_of(columns: list[str]) -> dict[str, Path]:
+    """Return the folder of the report of each column, from words TITLE=REPORT."""
+    return {title: Path(folder) for title, _, folder in (word.rpartition("=") for word in columns)}
+
+
 def names_of(path: Path) -> list[str]:
     """Return the metrics of a table, in their order."""
     with path.open() as file:
@@ -85,7 +90,7 @@ def main() -> None:
     parser.add_argument("columns", nargs="+", help="TITLE=REPORT, a folder of spikeloom evaluate")
     parser.add_argument("--metrics", nargs="+", help="metrics of a new table")
     words = parser.parse_args()
-    reports = {title: Path(folder) for title, _, folder in (word.rpartition("=") for word in words.columns)}
+    reports = folders_of(words.columns)
     lines = table(reports, words.metrics or names_of(words.table))
     with words.table.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
