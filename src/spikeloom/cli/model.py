@@ -142,7 +142,7 @@ def sample(
 ) -> None:
     """Generate trials. With many trials, --workers or --ray, a command that was stopped resumes when it is repeated."""
     output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
-    in_parts = _in_parts(trials, like, out, stream=stream, workers=workers, ray=ray, address=address)
+    in_parts = _uses_parts(trials, like, out, stream=stream, workers=workers, ray=ray, address=address)
     import numpy as np
     import torch
 
@@ -184,7 +184,7 @@ def sample(
             max_batch=max_batch,
             overwrite=overwrite,
         )
-        _write_parts(write, out, number)
+        _sample_in_parts(write, out, number)
         return
     ensure_folder(out.parent)
     fake = model.sample(
@@ -201,7 +201,7 @@ def sample(
     typer.echo(f"{out}: {fake!r}")
 
 
-def _in_parts(
+def _uses_parts(
     trials: int | None,
     like: Path | None,
     out: Path,
@@ -230,8 +230,8 @@ def _in_parts(
     return in_parts
 
 
-def _write_parts(write: "Callable[[], Path]", out: Path, number: int | None) -> None:
-    """Generate the trials in parts, and say how to resume if the user stops it.
+def _sample_in_parts(write: "Callable[[], Path]", out: Path, number: int | None) -> None:
+    """Generate and write the trials in parts. If the user stops it, say how to resume.
 
     Args:
         write: Function that generates and writes all trials, `sample_distributed` with its arguments.

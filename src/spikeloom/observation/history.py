@@ -231,9 +231,10 @@ class SpikeHistory(History):
 
 @final
 class FilteredPast(Past):
-    """Sums of each neuron's filter over its earlier counts, one for each of the next H bins.
+    """Filtered earlier counts of each neuron: one sum for each of the next H bins, where H is the length of the filters.
 
-    Bin t has column t mod H. Counts are added to the H columns of the bins after it, the last of which is its own.
+    The sums are an array of H columns that is used again and again: bin t has column t mod H. After bin t was drawn, its
+    column is set to 0 and belongs to bin t + H, and its counts are added to all columns, which are bins t + 1 to t + H.
 
     Args:
         history: History with the filters.

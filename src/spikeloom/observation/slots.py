@@ -194,12 +194,12 @@ class History(nn.Module, abc.ABC):
         return drive + self.offset.to(drive)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
-        """Change the offset by a share of the step that would give simulated counts the recorded mean.
+        """Change the offset so that the mean of simulated counts moves towards the recorded mean.
 
         Args:
             target: Moments of the recorded counts.
             drawn: Moments of counts simulated with the present offset.
-            share: Share of the step that is applied, between 0 and 1.
+            share: Share of the change that would make the means equal, between 0 and 1.
         """
         half = 0.5 / min(target.bins, drawn.bins)  # half a spike is added to both, so that neither mean is 0
         log_ratio = np.log((target.mean + half) / (drawn.mean + half))

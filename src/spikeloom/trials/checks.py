@@ -201,7 +201,7 @@ def expect(name: str, array: Array, shape: tuple[object, ...]) -> Array:
     Args:
         name: Name of the array, for messages.
         array: Array.
-        shape: Expected shape. In it, -1 stands for any size, and ... at the end for any further axes.
+        shape: Expected shape. A size of -1 matches any size, and a final ... matches any further axes.
     """
     has_more_axes = shape[-1] is ...
     sizes = shape[:-1] if has_more_axes else shape
