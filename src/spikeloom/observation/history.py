@@ -231,10 +231,11 @@ class SpikeHistory(History):
 
 @final
 class FilteredPast(Past):
-    """Filtered earlier counts of each neuron: one sum for each of the next H bins, where H is the length of the filters.
+    """Filtered earlier counts of each neuron: one sum for each of the next H bins, with H the length of the filters.
 
-    The sums are an array of H columns that is used again and again: bin t has column t mod H. After bin t was drawn, its
-    column is set to 0 and belongs to bin t + H, and its counts are added to all columns, which are bins t + 1 to t + H.
+    The sums are an array of H columns that is used again and again: bin t has column t mod H. When bin t has been
+    drawn, its column is set to 0 and belongs to bin t + H. Then its filtered counts are added to all columns, which are
+    those of bins t + 1 to t + H.
 
     Args:
         history: History with the filters.
