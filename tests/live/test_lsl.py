@@ -46,7 +46,17 @@ def test_counts_follow_a_stream(fitted):
             rows.append(row)
             times.append(stamp)
     np.testing.assert_array_equal(rows, [live.step([0.5]) for _ in range(20)])
-    np.testing.assert_allclose(np.diff(times), 0.01, atol=1e-4)  # the times are those of the bins, without jitter
+    np.testing.assert_allclose(np.diff(times), 0.01, atol=1e-6)  # the times are those of the bins, without jitter
+
+
+def test_the_offset_of_a_clock_does_not_depend_on_interruptions():
+    interruptions = iter([0.02, 0.03, 0.0, 0.05] * lsl.N_READINGS)
+
+    def clock():
+        time.sleep(next(interruptions))
+        return time.monotonic() + 7.0
+
+    assert lsl.offset_of(clock) == pytest.approx(7.0, abs=2e-3)
 
 
 def test_spike_times_are_samples_of_their_own(fitted):

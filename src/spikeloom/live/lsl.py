@@ -10,6 +10,7 @@ the time of the spike; its only channel holds the number of the neuron.
 """
 
 import time
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ NAME = "spikeloom"
 MOST_SAMPLES = 4096
 """Largest number of samples that are fetched from a stream at once."""
 
+N_READINGS = 16
+"""Number of times that the two clocks are read to compare them."""
+
 
 def import_pylsl() -> ModuleType:
     """Return the module pylsl, or raise an error that names the extra."""
@@ -35,6 +39,24 @@ def import_pylsl() -> ModuleType:
     except (ImportError, RuntimeError) as error:  # RuntimeError: the package without its binary library
         raise missing_extra("Streams of the Lab Streaming Layer need", "pylsl", "lsl") from error
     return pylsl
+
+
+def offset_of(clock: Callable[[], float]) -> float:
+    """Return by how many seconds a clock is ahead of `time.monotonic`.
+
+    The process may be interrupted between the readings of the two clocks. So both are read several times, and the
+    readings that took the shortest time count.
+
+    Args:
+        clock: Returns the time of the clock in seconds.
+    """
+    readings = []
+    for _ in range(N_READINGS):
+        before = time.monotonic()
+        now = clock()
+        after = time.monotonic()
+        readings.append((after - before, now - (before + after) / 2))
+    return min(readings)[1]
 
 
 class Lsl(Transport):
@@ -56,7 +78,8 @@ class Lsl(Transport):
         del receive  # samples of LSL are numbers, not messages
         self._session = session
         self._resolvers = {name: self._pylsl.ContinuousResolver("name", name) for name in session.samples.named}
-        self._source = Source(time.monotonic() - self._pylsl.local_clock())
+        self._offset = offset_of(self._pylsl.local_clock)
+        self._source = Source(-self._offset)
         self._outlet = self._pylsl.StreamOutlet(self._info(session))
         self.address = f"LSL stream {NAME}"
 
@@ -65,7 +88,7 @@ class Lsl(Transport):
         session = self._session
         if self._outlet is None or session.start is None:
             return
-        clock = self._pylsl.local_clock() - time.monotonic() + session.start  # beginning of bin 0 on the clock of LSL
+        clock = session.start + self._offset  # beginning of bin 0 on the clock of LSL
         if session.spike_times:
             for neuron, spike in zip(*spikes_of(one, bin_width=session.bin_width), strict=True):
                 self._outlet.push_sample([neuron], clock + spike)
