@@ -1,16 +1,16 @@
 """Which step moves a code best: curved, straight, or optimal transport? Compared by what moved codes generate.
 
-    python benchmarks/code_traversals.py arm
-    python benchmarks/code_traversals.py arm --set signal_settings.of=rates --set signal_settings.components=64
-    python benchmarks/code_traversals.py recording reach.h5 --leave 150
+    python benchmarks/code_traversals.py arm --out steps.csv
+    python benchmarks/code_traversals.py recording reach.h5 --leave 150 --out steps.csv
 
 On the simulated arm, the hand is decoded from generated rates by a decoder that was fitted to noiseless units. Codes
-are moved to targets that no training trial has, and by up to 16 cm inside the grid of targets. In a recording, the
-direction of reaches is decoded from generated spikes by a ridge regression that was fitted to recorded spikes. One
-direction is left out of training.
+are moved in three ways: to targets that no training trial has, by up to 16 cm inside the grid of targets, and to points
+outside the grid, in which no target is more than 10 cm from the centre in x or y. In a recording, the direction of
+reaches is decoded from generated spikes by a ridge regression that was fitted to recorded spikes. One direction is left
+out of training.
 
-Steps: `curved`, the default of `traverse`; `curved, own gain`, the curved step without division by its gain; `joint`,
-`encode` and `decode`, the straight steps; `transport`, optimal transport between Gaussians (`code_transport`).
+Steps: `curved`, the default of `traverse`; the curved step that is not divided by its gain; optimal transport between
+Gaussians (`code_transport`); and the straight steps `joint`, `encode` and `decode`.
 
 Because the comparison guides a choice, it uses validation trials and targets that are held out within the training
 trials; `--final` takes test trials and the held-out targets that no choice has seen.
@@ -37,6 +37,9 @@ WIDTH = 1.0
 
 SIZES = (0.04, 0.08, 0.12, 0.16)
 """Sizes of moves on the arm, m. Targets are 4 cm apart."""
+
+COORDINATES = (0.02, 0.06, 0.10, 0.14, 0.18)
+"""Requested coordinates on the arm, m from the centre. No training trial has a target beyond `EDGE`."""
 
 Mover = Callable[[Numbers, Numbers], Numbers]
 """Function from codes and changes of the variables to moved codes."""
@@ -89,7 +92,11 @@ def arm(model: Coded, hand: Hand, parts: tuple[Trials, Trials, Trials]) -> dict[
         }
     }
     for name, move in movers.items():
-        result[name] = _to_held_out(model, hand, move, coded, held) | _by_size(model, hand, move, tested, still)
+        result[name] = (
+            _to_held_out(model, hand, move, coded, held)
+            | _by_size(model, hand, move, tested, still)
+            | _by_coordinate(model, hand, move, tested)
+        )
     return result
 
 
@@ -132,6 +139,24 @@ def _by_size(model: Coded, hand: Hand, move: Mover, tested: Trials, still: Numbe
         row[f"{100 * size:g} cm: achieved / requested"] = float(np.mean(gains))
         row[f"{100 * size:g} cm: distance from the requested point"] = float(np.mean(distances))
         row[f"{100 * size:g} cm: unintended movement"] = float(np.mean(unintended))
+    return row
+
+
+def _by_coordinate(model: Coded, hand: Hand, move: Mover, tested: Trials) -> Row:
+    """Compute the mean end point if x or y of every tested trial is moved to a coordinate, with either sign."""
+    codes = np.asarray(tested.codes)
+    target = variables(tested, NAMES[:2])
+    row: Row = {}
+    for coordinate in COORDINATES:
+        outward = []
+        for axis in (0, 1):
+            for sign in (-1, 1):
+                changes = np.zeros((len(codes), len(NAMES)))
+                changes[:, axis] = sign * coordinate - target[:, axis]
+                made = hand(from_codes(model, tested, move(codes, changes), seed=3))
+                outward.append(sign * made[:, axis].mean())
+        place = "inside" if coordinate <= EDGE else "outside"
+        row[f"{100 * coordinate:g} cm from the centre, {place} the grid: mean end point"] = float(np.mean(outward))
     return row
 
 
