@@ -10,11 +10,12 @@ All models read spikes, and only the training trials. The codes are:
 * GNOCCHI, LFADS: the code of a trial;
 * LDNS: the latents of `ldns-small`, averaged over a trial; there is no map from this average back to activity;
 * PCA: scores of the leading principal components in space and time of smoothed spikes, 50 ms; the inverse map generates
-  rates. "PCA, noise filtered" are the components that GNOCCHI reads.
+  rates. "noise filtered" are the components that GNOCCHI reads.
 
-Every measure is that of `gnocchi.py arm`, which defines the names of the rows. Targets are decoded from codes by a
-linear map that is fitted to training trials; end points are decoded from generated rates by a decoder that is fitted
-to noiseless units. Contrastive codes (CEBRA) are left out, because no library of this project's environment has them.
+Every measure is that of `gnocchi.py arm`. Targets are decoded from codes by a linear map that is fitted to training
+trials. End points and movements are decoded in two ways: from generated rates, by a decoder that is fitted to noiseless
+units, and from generated spikes, by a decoder that is fitted to smoothed spikes of recorded trials. Contrastive codes
+(CEBRA) are left out, because no library of this project's environment has them.
 
 Validation trials and targets that are held out within the training trials are used; `--final` takes test trials and
 the held-out targets that no choice has seen.
@@ -46,18 +47,27 @@ from spikeloom.training.stage import Calculation
 from spikeloom.trials import Trials
 
 ROWS = {
+    "unit R2": "unit R² of noiseless units, rates generated from codes",
+    "variance of rates over that of noiseless units": "variance of rates over that of noiseless units (ideal 1)",
     "target error, held in": "held-in targets read from codes, test trials (cm)",
     "target error, held out": "held-out targets read from codes (cm)",
     "code SNR target_x": "code SNR, target x",
     "code SNR target_y": "code SNR, target y",
+    "code SNR start_x": "code SNR, start x",
+    "code SNR start_y": "code SNR, start y",
     "|cos| encode: target x, y": "abs. cosine of target x and y, encode",
     "|cos| encode: all pairs": "abs. cosine, all pairs of four variables, encode",
-    "unit R2": "unit R² of noiseless units, rates generated from codes",
-    "end point, generated from their codes, rates": "end points of rates generated from codes of held-out trials (cm)",
-    "end point, codes moved from a neighbouring target, rates": "the same, from codes moved from a neighbour (cm)",
-    "end point, codes moved from any target, rates": "the same, from codes moved from any target (cm)",
-    "traversal, curved, inside the grid, rates: gain": "traversal of ±3, ±6 cm: achieved / requested",
-    "traversal, curved, inside the grid, rates: unintended": "unintended per achieved movement (cm/cm)",
+    "|cos| decode: target x, y": "abs. cosine of target x and y, decode",
+    "end point, generated from their codes, rates": "end points from codes of held-out trials (cm), rates",
+    "end point, generated from their codes, spikes": "the same, spikes",
+    "end point, codes moved from a neighbouring target, rates": "end points from moved codes of neighbours (cm), rates",
+    "end point, codes moved from a neighbouring target, spikes": "the same, spikes",
+    "end point, codes moved from any target, rates": "end points from moved codes of any target (cm), rates",
+    "traversal, curved, inside the grid, rates: gain": "traversal of ±3, ±6 cm: achieved / requested, rates",
+    "traversal, curved, inside the grid, spikes: gain": "the same, spikes",
+    "traversal, curved, inside the grid, rates: unintended": "unintended per achieved movement (cm/cm), rates",
+    "traversal, curved, inside the grid, spikes: unintended": "the same, spikes",
+    "traversal, curved, inside the grid, rates: floor": "noise floor, rates: new noise, code unmoved (cm/cm)",
 }
 """Titles of the rows, by the names of `code_measures.measure`."""
 
@@ -141,11 +151,11 @@ def _recipe(name: str, *changes: str) -> Fit:
 
 MODELS: dict[str, Fit] = {
     "GNOCCHI": _recipe("gnocchi-small", "prior=gaussian"),
-    "LFADS": _recipe("lfads-small"),
-    "LDNS": _recipe("gnocchi-on-ldns-small", "plan.updates=1", "prior=gaussian"),  # only its first model is used
-    "PCA, 48 components": _components(48, 0.05, wiener=False),
+    "PCA, 24 components, noise filtered": _components(24, 0.025, wiener=True),
     "PCA, 24 components": _components(24, 0.05, wiener=False),
-    "PCA, noise filtered": _components(24, 0.025, wiener=True),
+    "PCA, 48 components": _components(48, 0.05, wiener=False),
+    "LDNS, mean latents": _recipe("gnocchi-on-ldns-small", "plan.updates=1", "prior=gaussian"),  # its first model only
+    "LFADS": _recipe("lfads-small"),
 }
 """Models by name."""
 
@@ -195,18 +205,16 @@ def main() -> None:
         for seed in words.seeds[:1] if name.startswith("PCA") else words.seeds:  # PCA has no seed
             out = None if words.runs is None else words.runs / f"{name}-{seed}"
             model = MODELS[name](parts[0], seed, out)
-            numbers = averages(model, parts) if name == "LDNS" else measure(model, *parts)
+            numbers = averages(model, parts) if name.startswith("LDNS") else measure(model, *parts)
             results.setdefault(name, []).append(numbers)
-            print(
-                name, seed, {title: round(numbers[key], 3) for key, title in ROWS.items() if key in numbers}, flush=True
-            )
+            print(name, seed, {key: round(float(value), 3) for key, value in numbers.items()}, flush=True)
     table = [["", *names]]
     for key, title in ROWS.items():
         cells = []
         for name in names:
             values = np.array([numbers.get(key, np.nan) for numbers in results[name]])
             spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
-            cells.append("" if np.isnan(values).any() else f"{values.mean():.2f}{spread}")
+            cells.append("–" if np.isnan(values).any() else f"{values.mean():.2f}{spread}")
         table.append([title, *cells])
     write_table(table, words.out)
 
