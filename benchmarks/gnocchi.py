@@ -6,6 +6,7 @@
     python benchmarks/gnocchi.py prior                 # where codes of unconditional samples come from
     python benchmarks/gnocchi.py speed                 # training gnocchi-small, sampling 1,000 trials
     python benchmarks/gnocchi.py stages                # core-seconds of each stage of the two-stage recipes
+    python benchmarks/gnocchi.py stages train.h5       # the same for recorded trials
     python benchmarks/gnocchi.py recording TRIALS.h5 --angle angle_deg --leave 150
 
 `--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` sets the
@@ -156,7 +157,8 @@ def speed(words: argparse.Namespace) -> None:
 
 def stages(words: argparse.Namespace) -> None:
     """Measure core-seconds of an update of each stage, from two fits that differ in its updates; medians of rounds."""
-    train = arm_data()[0].select(slice(STAGE_TRIALS))
+    trials = arm_data()[0] if words.recording is None else Trials.load(words.recording)
+    train = trials.select(slice(STAGE_TRIALS))
 
     def fit_for(recipe: str, key: str, updates: int) -> float:
         """Return the core-seconds of a fit with few updates in all other stages."""
