@@ -155,8 +155,8 @@ def _by_coordinate(model: Coded, hand: Hand, move: Mover, tested: Trials) -> Row
                 changes[:, axis] = sign * coordinate - target[:, axis]
                 made = hand(from_codes(model, tested, move(codes, changes), seed=3))
                 outward.append(sign * made[:, axis].mean())
-        place = "inside" if coordinate <= EDGE else "outside"
-        row[f"{100 * coordinate:g} cm from the centre, {place} the grid: mean end point"] = float(np.mean(outward))
+        side = "inside" if coordinate <= EDGE else "outside"
+        row[f"{100 * coordinate:g} cm from the centre, {side} the grid: mean end point"] = float(np.mean(outward))
     return row
 
 
