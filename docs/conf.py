@@ -21,6 +21,7 @@ extensions = [
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 templates_path: list[str] = []
 nitpicky = False
+smartquotes = False  # it would turn the hyphens of --data into a dash, and the quotes of commands into curly ones
 
 # --- Markdown and code cells ---------------------------------------------------------------------------------------
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]

@@ -34,11 +34,22 @@ PACKAGES = {
 INLINE_CODE = re.compile(r'(?<=<span class="pre">)[^<]+(?=</span>)')
 """A word of inline code in the HTML of a page."""
 
-AFTER_PUNCTUATION = re.compile(r"(?<=[_./=(,:|])(?=[\w&])")
-"""Places in a name where it may wrap."""
+WRAP = re.compile(r"(?<=[/=(,:|])(?=[\w&])|(?<=[\w)\]])(?=\[)|(?<=\w\.)(?=\w)(?!(?:py|md|h5|toml|html|csv|json)\b)")
+"""Places where a long name may wrap: after punctuation and before a bracket, but not before the ending of a file."""
+
+WRAP_IN_TABLE = re.compile(rf"{WRAP.pattern}|(?<=[^\W_]_)(?=[^\W_])")
+"""Places in a name where it may wrap in a table, whose columns can be narrow: the same, and after an underscore."""
+
+IN_TABLE = '<wbr class="in-table">'
+
+LONGEST_WHOLE = 24
+"""Number of characters up to which a name stays on one line outside of tables."""
 
 OPTION = re.compile(r"--[a-z-]+")
 """An option of the command line, which stays on one line."""
+
+CODE_OR_OPTION = re.compile(rf"`[^`]*`|(?<![\w-]){OPTION.pattern}")
+"""Text in backquotes, or an option outside of them."""
 
 
 def command_line_page() -> str:
@@ -62,7 +73,7 @@ def _commands(command: Any, path: tuple[str, ...]) -> typing.Iterator[tuple[tupl
 
 
 def _command_section(path: tuple[str, ...], command: Any) -> str:
-    lines = [f"## {' '.join(path)}\n", f"{inspect.cleandoc(command.help or '')}\n"]
+    lines = [f"## {' '.join(path)}\n", f"{_options_as_code(inspect.cleandoc(command.help or ''))}\n"]
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     if arguments or options:
@@ -74,10 +85,15 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:
         name = f"`{parameter.name.upper()}`" if parameter in arguments else isolated
         default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
         shown = "required" if parameter.required else "" if default in (None, False) else f"`{default}`"
-        lines.append(f"| {name} | {_cell(getattr(parameter, 'help', '') or '')} | {shown} |")
+        meaning = _cell(_options_as_code(getattr(parameter, "help", "") or ""))
+        lines.append(f"| {name} | {meaning} | {shown} |")
     if command.epilog:
         lines.append("\n```\n" + command.epilog.removeprefix("Example: ") + "\n```\n")
     return "\n".join(lines)
+
+
+def _options_as_code(text: str) -> str:
+    return CODE_OR_OPTION.sub(lambda part: part[0] if part[0].startswith("`") else f"`{part[0]}`", text)
 
 
 def recipes_page() -> str:
@@ -194,7 +210,12 @@ def mark_wraps(_: Sphinx, page: str, template: str, context: dict[str, Any], doc
 
 
 def _with_wraps(word: re.Match[str]) -> str:
-    return OPTION.sub(r'<span class="option">\g<0></span>', AFTER_PUNCTUATION.sub("<wbr>", word[0]))
+    name = word[0]
+    if len(name) <= LONGEST_WHOLE:
+        marked = f'<span class="whole">{WRAP_IN_TABLE.sub("<wbr>", name)}</span>'
+    else:
+        marked = WRAP_IN_TABLE.sub(lambda wrap: "<wbr>" if WRAP.match(name, wrap.start()) else IN_TABLE, name)
+    return OPTION.sub(r'<span class="option">\g<0></span>', marked)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

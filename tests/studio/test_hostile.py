@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -163,8 +164,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "develop" / "hostile-requests.md"
 
 
 def row(case: Case, sentence: str) -> str:
-    """Return the line of a request in the table."""
-    return f"| {case.name} | {case.status} | {sentence.replace('|', chr(92) + '|')} |"
+    """Return the line of a request in the table, with a backslash before | and __, which have a meaning in Markdown."""
+    written = re.sub(r"[|]|_(?=_)|(?<=_)_", r"\\\g<0>", sentence)
+    return f"| {case.name} | {case.status} | {written} |"
 
 
 def send(served: Served, case: Case):

@@ -201,7 +201,7 @@ class Pair(Once):
 
     @once_property
     def teacher(self) -> Statistics:
-        """Statistics of the trials to which decoders are fitted: the reference, or else the real trials."""
+        """Statistics of the trials to which decoders are fitted; these are the reference, or else the real trials."""
         if self.training is None or (self.label_name and self.label_name not in self.training.trials.conditions):
             return self.real
         return self.training

@@ -106,7 +106,7 @@ class Trials:
 
     @property
     def mask(self) -> TrialMask:
-        """Valid bins: True for bins before the end of their trial (trial, time)."""
+        """Mask of valid bins (trial, time), which is True for bins before the end of their trial."""
         return mask_of(self.lengths, self.n_bins)
 
     @property
@@ -404,9 +404,9 @@ class Trials:
         """Return trials from spike times that are already cut into trials, each trial on its own clock.
 
         Args:
-            times: Spike times; times[trial][neuron] holds those of one neuron in one trial, in seconds or with a unit.
-                Nested lists, object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo `Block` with
-                one segment per trial are accepted. Segments that do not cover the window are left out.
+            times: Spike times; ``times[trial][neuron]`` holds those of one neuron in one trial, in seconds or with a
+                unit. Nested lists, object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo `Block`
+                with one segment per trial are accepted. Segments that do not cover the window are left out.
             window: Start and end on the clock of each trial, such as (0, 1).
             bin_width: Width of a bin, in seconds or with a unit.
             axes: Order of the levels, "trial neuron" or "neuron trial".
