@@ -20,7 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"errors", "shapes", "seeds", "files", "html", "cluster"},
+    {"errors", "text", "shapes", "seeds", "files", "html", "cluster"},
     {"settings", "objects", "clock", "angles"},
     {"trials", "observation", "nn"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},
@@ -49,7 +49,7 @@ MODEL_CORE = "common"
 """Folder of what all models share; every file of models/ is a paper and imports no other paper."""
 
 NO_TORCH = {"angles", "clock", "html", "objects", "metrics", "data", "evaluation", "report", "trials", "errors"}
-NO_TORCH |= {"seeds", "shapes"}
+NO_TORCH |= {"seeds", "shapes", "text"}
 SINGULAR_AND_PLURAL = {"s", "es"}
 ALIKE_ON_PURPOSE = [
     {"centred", "centres"},  # deviations from a mean; where windows lie

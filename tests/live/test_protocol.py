@@ -11,7 +11,7 @@ from spikeloom.errors import DataError
 from spikeloom.live.protocol import (
     LARGEST_MESSAGE,
     LONGEST_ERROR,
-    Bin,
+    BinSpikes,
     counts_message,
     read_sample,
     refusal,
@@ -77,7 +77,7 @@ def test_samples_are_read():
 
 
 def test_bins_become_messages():
-    one = Bin(7, 0.14, np.array([0, 2, 1]), 3)
+    one = BinSpikes(7, 0.14, np.array([0, 2, 1]), 3)
     assert json.loads(counts_message(one)) == {"bin": 7, "time": 0.14, "counts": [0, 2, 1], "late": 3}
     message = json.loads(spikes_message(one, bin_width=0.02))
     assert message["spikes"] == [[1, 0.146667], [2, 0.15], [1, 0.153333]]

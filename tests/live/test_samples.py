@@ -76,7 +76,7 @@ def test_memory_is_bounded():
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ({"speed": 1.0}, "follows"),
+        ({"speed": 1.0}, "no condition of this trial"),
         ({"wave": [1.0]}, "2 number"),
         ({"wave": "left"}, "2 number"),
         ({"angle_deg": [1.0, 2.0]}, "1 number"),

@@ -55,7 +55,7 @@ def test_a_session_without_conditions_can_begin_at_once(fitted):
     session = Session(fitted, condition={}, seed=2)
     assert not session.waiting
     np.testing.assert_array_equal(session.request(b"{}").counts, fitted.live(2).step())
-    with pytest.raises(ConditionError, match="no conditions"):
+    with pytest.raises(ConditionError, match="Its conditions: none"):
         session.request(packet(1.0))
 
 

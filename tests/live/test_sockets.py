@@ -167,9 +167,9 @@ class Clock(Transport):
     async def open(self, session, receive):
         pass
 
-    def send(self, one):
+    def send(self, spikes):
         self.times.append(self.now)
-        if one.number == 2:
+        if spikes.number == 2:
             self.now += 0.028  # a pause of almost three bins
         if len(self.times) == self.n_bins:
             raise asyncio.CancelledError

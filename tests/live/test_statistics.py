@@ -31,4 +31,4 @@ def test_a_bin_that_is_sent_after_the_next_one_is_missed():
     statistics.sent(0.021, bin_width=0.02)
     statistics.sent(-1e-6, bin_width=0.02)
     assert statistics.missed == 1
-    assert "1 bins missed" in str(statistics)
+    assert "1 bin missed" in str(statistics)

@@ -11,7 +11,7 @@ import pytest
 from spikeloom.errors import SettingError
 from spikeloom.recipe import load_model
 from spikeloom.tuning.objective import objective
-from spikeloom.tuning.population import FAILED, _check, generation
+from spikeloom.tuning.population import FAILED, _check, train_generation
 from tests.helpers.toy_search import QUICK, search, waves
 
 SCHEDULE = "[population]\nepochs = 4\ngenerations = 2\n[population.later]\nplan.warmup = 0.0\n"
@@ -30,19 +30,19 @@ def population(tmp_path):
     return claimed
 
 
-def train(made, settings, number, *, before, folder):
+def train(made, settings, number, *, previous, folder):
     """One generation of the first member."""
     aim = objective(made.aim, train=made.train, validation=made.validation, seed=made.seed)
     folder.mkdir()
-    return generation(made, aim, settings, 0, number, before=before, folder=folder)
+    return train_generation(made, aim, settings, 0, number, previous=previous, folder=folder)
 
 
 def test_a_generation_goes_on_from_the_weights_of_the_one_before(population, tmp_path):
     made = population("plan.learning_rate=1e-9..1 log")
     one, two, three = tmp_path / "1", tmp_path / "2", tmp_path / "3"
-    first = train(made, {"plan.learning_rate": 0.05}, 0, before=None, folder=one)
-    still = train(made, {"plan.learning_rate": 1e-9}, 1, before=one, folder=two)
-    anew = train(made, {"plan.learning_rate": 1e-9}, 1, before=None, folder=three)
+    first = train(made, {"plan.learning_rate": 0.05}, 0, previous=None, folder=one)
+    still = train(made, {"plan.learning_rate": 1e-9}, 1, previous=one, folder=two)
+    anew = train(made, {"plan.learning_rate": 1e-9}, 1, previous=None, folder=three)
     assert still["score"] == pytest.approx(first["score"], abs=1e-5)  # twelve steps of 1e-9 move nothing
     assert abs(anew["score"] - first["score"]) > 1e-3
     plans = [load_model(folder / "model").plan for folder in (one, two)]
@@ -53,13 +53,13 @@ def test_a_generation_goes_on_from_the_weights_of_the_one_before(population, tmp
 def test_a_member_that_fails_is_the_worst_and_keeps_the_weights_it_had(population, tmp_path):
     made = population("plan.learning_rate=1e-3..1e26 log")
     good, bad, worse = tmp_path / "good", tmp_path / "bad", tmp_path / "worse"
-    train(made, {"plan.learning_rate": 0.01}, 0, before=None, folder=good)
-    condition = train(made, {"plan.learning_rate": 1e25}, 1, before=good, folder=bad)
+    train(made, {"plan.learning_rate": 0.01}, 0, previous=None, folder=good)
+    condition = train(made, {"plan.learning_rate": 1e25}, 1, previous=good, folder=bad)
     assert condition["score"] == FAILED
     assert "must be finite" in condition["message"]
     read = lambda folder: (folder / "model" / "model.safetensors").read_bytes()
     assert read(bad) == read(good)
-    assert train(made, {"plan.learning_rate": 1e25}, 0, before=None, folder=worse)["score"] == FAILED
+    assert train(made, {"plan.learning_rate": 1e25}, 0, previous=None, folder=worse)["score"] == FAILED
     assert not (worse / "model").exists()
 
 

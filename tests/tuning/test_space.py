@@ -112,7 +112,7 @@ def test_a_range_per_entry_is_multiplied_by_bins_and_neurons():
     trials = waves(time=20)  # of 5 neurons: 100 entries
     space = read_space("lfads-published").of(trials)
     beta = space.vary["loss_settings.beta"]
-    assert beta.begin == pytest.approx((1e-4, 1e-1))
+    assert beta.initial_range == pytest.approx((1e-4, 1e-1))
     assert (beta.low, beta.high) == pytest.approx((1e-5, 1.0))
     assert space.of(trials) == space  # once is enough
 
@@ -130,8 +130,8 @@ def test_what_is_drawn_and_perturbed_stays_inside(values, seed):
     rng = np.random.default_rng(seed)
     value = values.draw(rng)
     for _ in range(20):
-        assert values.holds(value)
-        value = values.near(value, rng, factors=(0.8, 1.2))
+        assert values.contains(value)
+        value = values.perturbed(value, rng, factors=(0.8, 1.2))
 
 
 def test_a_copy_differs_by_a_factor_or_is_drawn_anew():

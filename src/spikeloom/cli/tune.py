@@ -114,13 +114,13 @@ def _show(search: "Search", attempts: "list[Attempt]") -> None:
     from spikeloom.tuning.search import ranked
 
     table = Table(title=f"Best by {search.aim}", title_justify="left", pad_edge=False)
-    more_columns = list(attempts[0].more)
-    for name in ("number", *more_columns, "score", "seconds", *search.space.vary):
+    extra_columns = list(attempts[0].extra_columns)
+    for name in ("number", *extra_columns, "score", "seconds", *search.space.vary):
         table.add_column(name, justify="right")
     for attempt in ranked(attempts)[:SHOWN]:
         values = [_short(attempt.settings[key]) for key in search.space.vary]
-        more = map(str, attempt.more.values())
-        table.add_row(str(attempt.number), *more, _short(attempt.score), f"{attempt.seconds:.0f}", *values)
+        extra = map(str, attempt.extra_columns.values())
+        table.add_row(str(attempt.number), *extra, _short(attempt.score), f"{attempt.seconds:.0f}", *values)
     console = Console()
     console.print(table) if console.is_terminal else Console(width=160).print(table)
     states = ("complete", "pruned", "failed")

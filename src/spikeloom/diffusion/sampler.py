@@ -95,7 +95,7 @@ class StepLevel(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """The noisy sample at one level, and the denoiser's estimate of the clean sample there."""
+    """The noisy sample at one level, and the denoiser's estimate of the clean sample from it."""
 
     at: StepLevel
     x: Tensor
@@ -160,11 +160,11 @@ class Sampler(ABC):
             raise ValueError(f"a span falls from noisy to clean, both above 0, and {self.span} does not")
 
     @abstractmethod
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Return the sample at the next level, which still has some noise.
 
         Args:
-            there: The next level.
+            next_level: The next level.
             state: State with the sample and its clean estimate at this level, `state.past[-1]`, and at earlier levels.
                 It also computes further estimates and fresh noise for steps that need them.
         """
@@ -242,10 +242,10 @@ class Sampler(ABC):
         levels = self.step_levels(denoiser.schedule)
         state = SamplerState(denoiser, noise, condition, mask)
         x = state.fresh_noise()
-        for here, there in pairwise(levels):
+        for level, next_level in pairwise(levels):
             yield x
-            state.past.append(Estimate(here, x, state.estimate(x, here)))
-            x = self.step(there, state)
+            state.past.append(Estimate(level, x, state.estimate(x, level)))
+            x = self.step(next_level, state)
         yield x
         yield state.estimate(x, levels[-1])
 
@@ -267,12 +267,12 @@ class DDPM(Sampler):
         """See `Sampler.draws_noise`."""
         return True
 
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Draw the sample at the next level from its Gaussian given the noisy sample and the clean estimate."""
-        here, x, clean = state.past[-1]
-        alpha = (here.signal / there.signal) ** 2
-        noise_power_ratio = (there.noise / here.noise) ** 2
-        mean = there.signal * (1 - alpha) / here.noise**2 * clean + math.sqrt(alpha) * noise_power_ratio * x
+        level, x, clean = state.past[-1]
+        alpha = (level.signal / next_level.signal) ** 2
+        noise_power_ratio = (next_level.noise / level.noise) ** 2
+        mean = next_level.signal * (1 - alpha) / level.noise**2 * clean + math.sqrt(alpha) * noise_power_ratio * x
         return mean + math.sqrt((1 - alpha) * noise_power_ratio) * state.fresh_noise()
 
 
@@ -284,10 +284,10 @@ class DDIM(Sampler):
     Source: Song, Meng, Ermon 2021, equation 12 with eta = 0.
     """
 
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Blend the clean estimate and the noise estimate with the scales of the next level."""
-        here, x, clean = state.past[-1]
-        return there.signal * clean + there.noise / here.noise * (x - here.signal * clean)
+        level, x, clean = state.past[-1]
+        return next_level.signal * clean + next_level.noise / level.noise * (x - level.signal * clean)
 
 
 @final
@@ -300,11 +300,11 @@ class DPMSolver2M(Sampler):
 
     spacing: Spacing = "log_snr"
 
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Step with the clean estimate in the middle of the step, extrapolated from the last two estimates."""
-        here, x, _ = state.past[-1]
-        shrink = math.exp(here.log_snr - there.log_snr)
-        return there.noise / here.noise * x + there.signal * (1 - shrink) * _middle(there, state)
+        level, x, _ = state.past[-1]
+        shrink = math.exp(level.log_snr - next_level.log_snr)
+        return next_level.noise / level.noise * x + next_level.signal * (1 - shrink) * _middle(next_level, state)
 
 
 @final
@@ -326,12 +326,14 @@ class SDEDPMSolver2M(Sampler):
         """See `Sampler.draws_noise`."""
         return True
 
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Take a larger step than `DPMSolver2M`, and add fresh noise up to the scale of the next level."""
-        here, x, _ = state.past[-1]
-        shrink = math.exp(here.log_snr - there.log_snr)
-        mean = there.noise / here.noise * shrink * x + there.signal * (1 - shrink**2) * _middle(there, state)
-        return mean + there.noise * math.sqrt(1 - shrink**2) * state.fresh_noise()
+        level, x, _ = state.past[-1]
+        shrink = math.exp(level.log_snr - next_level.log_snr)
+        mean = next_level.noise / level.noise * shrink * x + next_level.signal * (1 - shrink**2) * _middle(
+            next_level, state
+        )
+        return mean + next_level.noise * math.sqrt(1 - shrink**2) * state.fresh_noise()
 
 
 @final
@@ -351,16 +353,16 @@ class Heun(Sampler):
         """Number of evaluations of the denoiser in one draw."""
         return 2 * self.steps - 1
 
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Try a straight step, estimate the slope at its end, and step along the mean of both slopes."""
-        here, x, clean = state.past[-1]
-        z = x / here.signal
-        tau = here.noise / here.signal
-        tau_there = there.noise / there.signal
+        level, x, clean = state.past[-1]
+        z = x / level.signal
+        tau = level.noise / level.signal
+        next_tau = next_level.noise / next_level.signal
         slope = (z - clean) / tau
-        z_there = z + (tau_there - tau) * slope
-        slope_there = (z_there - state.estimate(there.signal * z_there, there)) / tau_there
-        return there.signal * (z + (tau_there - tau) * (slope + slope_there) / 2)
+        next_z = z + (next_tau - tau) * slope
+        next_slope = (next_z - state.estimate(next_level.signal * next_z, next_level)) / next_tau
+        return next_level.signal * (z + (next_tau - tau) * (slope + next_slope) / 2)
 
 
 @final
@@ -381,15 +383,15 @@ class UniPC(Sampler):
     spacing: Spacing = "log_snr"
     order: Annotated[int, Field(ge=1, le=3)] = 3
 
-    def step(self, there: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
         """Correct the sample at this level, then predict the one at the next."""
         estimates = list(state.past)
         if len(estimates) > 1:
-            here, _, clean = estimates[-1]
-            corrected = _polynomial(estimates[-2], estimates[-self.order - 1 :], here)
-            estimates[-1] = Estimate(here, corrected, clean)
+            level, _, clean = estimates[-1]
+            corrected = _polynomial(estimates[-2], estimates[-self.order - 1 :], level)
+            estimates[-1] = Estimate(level, corrected, clean)
             state.past[-1] = estimates[-1]
-        return _polynomial(estimates[-1], estimates[-self.order :], there)
+        return _polynomial(estimates[-1], estimates[-self.order :], next_level)
 
 
 DEFAULT: Sampler = UniPC(20)
@@ -402,34 +404,34 @@ def _ratio(schedule: NoiseSchedule, level: float) -> float:
     return (noise / signal).item()
 
 
-def _middle(there: StepLevel, state: SamplerState) -> Tensor:
+def _middle(next_level: StepLevel, state: SamplerState) -> Tensor:
     """Return the clean estimate in the middle of the step, on the line in lambda through the last two estimates.
 
-    At the first step there is only one estimate, which is returned.
+    At the first step only one estimate exists, and it is returned.
     """
-    here, _, clean = state.past[-1]
+    level, _, clean = state.past[-1]
     if len(state.past) == 1:
         return clean
-    before = state.past[-2]
-    half = (there.log_snr - here.log_snr) / (here.log_snr - before.at.log_snr) / 2
-    return clean + half * (clean - before.clean)
+    previous = state.past[-2]
+    fraction = (next_level.log_snr - level.log_snr) / (level.log_snr - previous.at.log_snr) / 2
+    return clean + fraction * (clean - previous.clean)
 
 
-def _polynomial(start: Estimate, points: list[Estimate], there: StepLevel) -> Tensor:
-    r"""Return the sample at the level `there`, after a step of length h in lambda from `start`.
+def _polynomial(start: Estimate, points: list[Estimate], next_level: StepLevel) -> Tensor:
+    r"""Return the sample at the next level, after a step of length h in lambda from `start`.
 
     The integral of the module's formula is a weighted sum of the clean estimates of `points`. With l counted from
     `start`, the integrals of the powers, :math:`I_k = \int_0^h e^{l-h} l^k dl`, follow from :math:`I_0 = 1 - e^{-h}`
     and :math:`I_k = h^k - k I_{k-1}`. The weights w solve :math:`\sum_i w_i l_i^k = I_k`, so they are exact for every
     polynomial through the points.
     """
-    step = there.log_snr - start.at.log_snr
+    step = next_level.log_snr - start.at.log_snr
     integrals = [-math.expm1(-step)]
     for k in range(1, len(points)):
         integrals.append(step**k - k * integrals[-1])
     positions = np.array([point.at.log_snr - start.at.log_snr for point in points])
     weights = np.linalg.solve(np.vander(positions, increasing=True).T, np.array(integrals))
-    x = there.noise / start.at.noise * start.x
+    x = next_level.noise / start.at.noise * start.x
     for weight, point in zip(weights.tolist(), points, strict=True):
-        x = x + there.signal * weight * point.clean
+        x = x + next_level.signal * weight * point.clean
     return x

@@ -3,8 +3,8 @@ r"""Samples of unlimited length: the first bins of a trial are finished while la
 A long trial is denoised in windows of W bins that overlap by half, hop H = W // 2 (`diffusion.windowed`). A step from
 one noise level to the next is taken bin by bin, and the clean estimate of a bin depends only on the windows that cover
 it. So a level need not wait for the complete trial. As soon as window k of a level is done, no later window changes the
-bins before the beginning of window k + 1; these bins step to the next level, which can denoise its next window once
-all its bins have arrived.
+bins before the beginning of window k + 1. These bins step to the next level. That level denoises its next window as
+soon as all bins of the window have arrived.
 
 All levels are processed together: one pass denoises the next window of every level as one batch, with a noise level
 for each row. A trial of eight bins, three levels and windows of four bins, without offsets, takes seven passes:
@@ -19,15 +19,16 @@ for each row. A trial of eight bins, three levels and windows of four bins, with
       6    >>>>>>>>   >>>>>>>>   >>####oo   bins 2-3
       7    >>>>>>>>   >>>>>>>>   >>>>####   bins 4-7
 
-Each level is two or three windows behind the previous one and holds a few windows at any time, so the
-memory does not depend on the length of the trial. Windows of each level begin at another offset (`first_hop`), one of a
-few within H. A *block* is the run of bins between two neighbouring offsets; bins move from level to level in blocks.
+Each level is two or three windows behind the previous one and holds a few windows at any time, so the memory does not
+depend on the length of the trial. The windows of different levels begin at different offsets, of which there are only a
+few within half a window (`first_hop`). A *block* is the bins between two neighbouring offsets. Bins move from level to
+level in blocks.
 
-There is no approximation: with a sampler that draws no fresh noise, the stream equals the trial that `Windowed` gives,
-to rounding, so it has the same (unmeasurable) seams.
+A stream is no approximation: with a sampler that draws no fresh noise, it equals the trial that `Windowed` gives, to
+rounding.
 
-A sampler with two evaluations a step (`Heun`) would need the neighbours of a block at a level that they have
-not reached, so a stream does not accept such samplers.
+A sampler with two evaluations a step (`Heun`) evaluates a block at the next level before its neighbours have reached
+that level. So a stream does not accept such samplers.
 """
 
 import functools
@@ -54,7 +55,7 @@ Piece = Float[Tensor, "1 bin channel"]
 
 @dataclass
 class Block:
-    """A run of bins that move from level to level together.
+    """Consecutive bins that move from level to level together.
 
     Args:
         x: The sample at the block's level.
@@ -199,7 +200,7 @@ class Stream:
             yield from finished
 
     def _advance(self) -> list[Piece]:
-        """Denoise the next window of every level that has one; return the pieces that the last level finished."""
+        """Denoise the next window of every level that can; return the pieces that the last level finished."""
         first = self.queues[0]
         while not first.ended and first.bins < self.window:
             self._append_noise(first)
@@ -275,9 +276,9 @@ class Stream:
         x = self.sampler.step(below.at, state)
         corrected = state.past[-1]  # the step may have corrected the sample it started from
         parts = [value.split(sizes, 1) for value in (x, corrected.x, corrected.clean)]
-        for block, x_below, x_here, clean_here in zip(blocks, *parts, strict=True):
+        for block, x_below, x_corrected, clean_corrected in zip(blocks, *parts, strict=True):
             block.x = x_below
-            block.past[-1] = Estimate(queue.at, x_here, clean_here)
+            block.past[-1] = Estimate(queue.at, x_corrected, clean_corrected)
         below.blocks += blocks
         return []
 
@@ -286,6 +287,10 @@ def _joined_past(blocks: list[Block]) -> deque[Estimate]:
     """Return the estimates of neighbouring blocks, joined in time; all blocks passed the same levels."""
     rows = zip(*(block.past for block in blocks), strict=True)
     return deque(
-        Estimate(row[0].at, torch.cat([one.x for one in row], 1), torch.cat([one.clean for one in row], 1))
+        Estimate(
+            row[0].at,
+            torch.cat([estimate.x for estimate in row], 1),
+            torch.cat([estimate.clean for estimate in row], 1),
+        )
         for row in rows
     )

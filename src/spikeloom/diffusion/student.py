@@ -1,14 +1,14 @@
-r"""Students: networks that do in one to four evaluations what a sampler does in twenty or more.
+r"""Students: networks that sample in one to four evaluations, where a sampler needs twenty or more.
 
-A sampler without fresh noise (the teacher) maps noise and condition to one sample, along a path through its noise
-levels. Guidance doubles its evaluations. The student is a copy of the teacher's network that learns this map by
-regression: it visits n of the levels, and the step of first order from level k to the next one k',
+The teacher is a sampler that draws no fresh noise, so noise and condition determine its sample. It passes many noise
+levels, and guidance doubles its evaluations. The student starts as a copy of the teacher's network, and learns this
+mapping by regression. It visits only n of the teacher's levels, with first-order steps from level k to the next one k',
 
 .. math:: x_{k'} = a' \hat x_0 + \frac{\sigma'}{\sigma} (x_k - a \hat x_0),
 
-with its own clean estimate :math:`\hat x_0(x_k)`, must lead to the teacher's guided sample at k'. The last step leads
-to the teacher's result (a' = 1, sigma' = 0). The n steps are trained together, each from the point that the student
-itself has reached, so later steps correct errors of earlier ones.
+where :math:`\hat x_0(x_k)` is the student's own clean estimate. Each step must lead to the teacher's guided sample at
+k'. The last step must lead to the teacher's clean sample (a' = 1, sigma' = 0). The n steps are trained together, each
+from the point that the student has reached, so later steps learn to correct errors of earlier ones.
 
 Source: regression on the teacher's results is Luhman, Luhman 2021 (one step); the intermediate points are those of
 progressive distillation (Salimans, Ho 2022), without its rounds of halving; one evaluation in place of two guided ones
@@ -33,12 +33,12 @@ Points = Float[Tensor, "batch point time channel"]
 
 @final
 class Student(nn.Module):
-    """A sampler that is learned: noise -> sample, with `steps` evaluations of its network.
+    """A network that turns noise into a sample with `steps` evaluations.
 
     Args:
         denoiser: Network of the student, of the same size as the teacher's.
-        teacher: Sampler whose result the student learns.
-        steps: Evaluations of the network.
+        teacher: Sampler whose samples the student learns.
+        steps: Number of evaluations of the network.
 
     Raises:
         SettingError: if the teacher draws fresh noise or has fewer steps than the student.
@@ -51,7 +51,7 @@ class Student(nn.Module):
         self.teacher = teacher
         self.visited = [round(step * teacher.steps / steps) for step in range(steps)]
         levels = teacher.step_levels(denoiser.schedule)
-        self.levels = [levels[number] for number in self.visited]
+        self.levels = [levels[step] for step in self.visited]
 
     def forward(self, noise: Noisy, condition: Condition | None = None, mask: Mask | None = None) -> Points:
         """Return the sample at each level of the student, and at the end the clean sample.
@@ -62,9 +62,10 @@ class Student(nn.Module):
             mask: Valid bins; None means all. All others stay 0.
         """
         points = [_valid(noise, mask)]
-        for here, there in pairwise(self.levels):
-            clean = self._clean(points[-1], here, condition, mask)
-            points.append(there.signal * clean + there.noise / here.noise * (points[-1] - here.signal * clean))
+        for level, next_level in pairwise(self.levels):
+            x = points[-1]
+            clean = self._clean(x, level, condition, mask)
+            points.append(next_level.signal * clean + next_level.noise / level.noise * (x - level.signal * clean))
         points.append(self._clean(points[-1], self.levels[-1], condition, mask))
         return torch.stack(points, 1)
 
@@ -72,7 +73,7 @@ class Student(nn.Module):
     def points_of_teacher(
         self, denoiser: Denoiser, noise: Noisy, condition: Condition | None = None, mask: Mask | None = None
     ) -> Points:
-        """Return the teacher's sample at each level of the student, and at the end its result.
+        """Return the teacher's sample at each level of the student, and at the end its clean sample.
 
         Args:
             denoiser: Denoiser of the teacher, with its guidance.
@@ -80,9 +81,9 @@ class Student(nn.Module):
             condition: Condition of each trial.
             mask: Valid bins; None means all.
         """
-        compared = {*self.visited, self.teacher.steps}
+        visited = {*self.visited, self.teacher.steps}
         points = self.teacher.points(denoiser, lambda: noise, condition=condition, mask=mask)
-        return torch.stack([x for number, x in enumerate(points) if number in compared], 1)
+        return torch.stack([x for step, x in enumerate(points) if step in visited], 1)
 
     def _clean(self, x: Noisy, at: StepLevel, condition: Condition | None, mask: Mask | None) -> Noisy:
         """Return the student's estimate of the clean sample at a level, 0 in padding."""

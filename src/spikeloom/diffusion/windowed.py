@@ -3,8 +3,8 @@
 At every level the noisy trial is cut into overlapping windows of the training length, each window is denoised, and the
 estimates of the clean trial are blended (`nn.window`). Overlapping windows contain the same noisy bins, so their
 estimates agree on one trial without seams. A limited number of windows is denoised at a time, so the memory for the
-network's activity does not grow with the trial. For trials whose latents alone would fill the memory see
-`diffusion.stream`.
+network's activity does not grow with the trial. If even the latents of a trial do not fit into memory,
+use `diffusion.stream`.
 
 A network that was trained on aligned trials has learned the time course of a trial. If windows began at the same bins
 at every level, it would repeat this time course in every window. So the windows are shifted at each step of the
@@ -22,14 +22,14 @@ from spikeloom.nn.condition import Condition
 from spikeloom.nn.window import Windows
 
 BINS_AT_ONCE = 2**16
-"""Bins of the windows that are denoised together."""
+"""Number of bins that are denoised together, summed over windows."""
 
 SHIFTS = 4
 """Number of different offsets of the windows, within half a window."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Golden ratio minus 1. The fractional parts of its first n multiples are spread evenly over [0, 1) for every n, so
-successive steps of a sampler have well separated offsets."""
+"""Golden ratio minus 1. For every n, the fractional parts of its first n multiples are spread evenly over [0, 1), so
+the steps of a sampler have different offsets of their windows."""
 
 
 def first_hop(step: int, window: int) -> int:
@@ -75,15 +75,15 @@ class Windowed(Denoiser):
         conditions = windows.condition(condition)
         pieces = windows.cut(x)
         levels = windows.repeat(level)
-        at_once = max(1, BINS_AT_ONCE // self.window)
-        parts = [slice(start, start + at_once) for start in range(0, len(pieces), at_once)]
+        n_windows = max(1, BINS_AT_ONCE // self.window)
+        batches = [slice(start, start + n_windows) for start in range(0, len(pieces), n_windows)]
         estimates = [
             self.denoiser(
-                pieces[part],
-                levels[part],
-                None if conditions is None else conditions.select(part),
-                windows.mask[part],
+                pieces[batch],
+                levels[batch],
+                None if conditions is None else conditions.select(batch),
+                windows.mask[batch],
             )
-            for part in parts
+            for batch in batches
         ]
         return windows.blend(torch.cat(estimates))

@@ -1,8 +1,8 @@
 """`Order`, a sample that is divided into parts, and the function that generates one part.
 
-A part is a range of the trials of the sample. Trial k depends on the seed and on k, not on the part, and every part
-holds whole batches, so each trial is also computed in the same batch as without parts. Hence the parts together are
-equal to `Model.sample`, bit for bit on the same processor, with the same libraries and number of threads.
+A part is a range of the trials of the sample. Trial k depends on the seed and on k, not on the part. Every part holds
+whole batches, so each trial is computed in the same batch as in `Model.sample`. Hence the parts together are equal to
+`Model.sample`, bit for bit on the same processor, with the same libraries and number of threads.
 """
 
 import functools
@@ -25,11 +25,11 @@ from spikeloom.trials import Trials
 from spikeloom.trials.hdf5 import write_parts
 
 PARTS = 16
-"""Number of parts of a sample of moderate size. It does not depend on the number of workers, so that this may change
-when a sample resumes."""
+"""Number of parts of a sample of moderate size. It does not depend on the number of workers, so a sample can be resumed
+with another number of workers."""
 
 MOST_BATCHES = 8
-"""Largest number of batches of one part. A part of 8 batches of 64 trials takes a core some 20 s."""
+"""Largest number of batches of one part. A core needs about 20 s for 8 batches of 64 trials."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Order:
 
     @property
     def size(self) -> int:
-        """Number of trials of a part: whole batches."""
+        """Number of trials of a part, a multiple of the batch size."""
         longest = self.n_bins or (_trials(self.like).n_bins if self.like else self.model().facts.longest)
         batch = batch_size(longest, largest=self.max_batch or self.model().batch)
         return batch * min(max(self.n_trials // (batch * PARTS), 1), MOST_BATCHES)
@@ -74,7 +74,7 @@ class Order:
         return [range(start, min(start + size, self.n_trials)) for start in range(0, self.n_trials, size)]
 
     def model(self) -> Model:
-        """Return the model, on a GPU if this process may use one; a process loads it once."""
+        """Return the model, on a GPU if this process has one."""
         return _model(self.run, self.changes)
 
     def draw(self, rows: range, *, progress: bool = False) -> Trials:
@@ -93,7 +93,7 @@ class Order:
         )
 
     def identity(self) -> dict[str, object]:
-        """Return everything that determines the trials, as plain values; files and arrays by their hashes."""
+        """Return everything that determines the trials, as plain values; files and arrays as their hashes."""
         values = asdict(self)
         values["run"] = sha256(model_folder(self.run) / MANIFEST)
         values["like"] = None if self.like is None else sha256(self.like)
@@ -114,22 +114,25 @@ def draw_part(order: Order, rows: range, path: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _model(run: str, changes: tuple[str, ...]) -> Model:
+    """Load a model, once per process."""
     return load_model(run, changes).to("cuda" if torch.cuda.is_available() else "cpu")
 
 
 @functools.lru_cache(maxsize=1)
 def _trials(path: str) -> Trials:
+    """Load a trials file, once per process."""
     return Trials.load(path)
 
 
 def _plain(condition: ConditionArgument) -> object:
-    """Return a condition as plain values; an array as its shape and hash."""
+    """Return a condition as plain values; arrays as their shapes and hashes."""
     if isinstance(condition, Mapping):
         return {name: _plain_value(value) for name, value in condition.items()}
     return condition if condition is None or isinstance(condition, str) else list(condition)
 
 
 def _plain_value(value: object) -> object:
+    """Return the value of a condition as a plain value; an array as its shape and hash."""
     array = np.asarray(value)
     if array.ndim == 0:
         return array.item()

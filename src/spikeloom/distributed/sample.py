@@ -1,7 +1,7 @@
 """Generate a sample in parts, in several processes or on a cluster, and write it to one trials file.
 
-The finished parts lie in the folder `OUT.parts` until all of them are joined. If the process is killed at any moment,
-the same call resumes: parts whose hash is right are kept, and the others are generated.
+The finished parts stay in the folder `OUT.parts` until they are joined. A process can be killed at any moment. The same
+call then resumes: it keeps the parts whose hash is correct, and generates the others.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from spikeloom.distributed.workers import Workers, processes, ray_tasks, this_pr
 from spikeloom.errors import CorruptFileError, FileError, SettingError, SpikeloomWarning
 from spikeloom.files import ensure_folder, read_json, refuse_foreign, sha256, write_json
 from spikeloom.models.common.conditions import ConditionArgument
+from spikeloom.text import counted
 from spikeloom.training.lock import only_process
 from spikeloom.trials import Trials, hdf5
 
@@ -100,16 +101,17 @@ def sample_distributed(
     if workers is not None and workers < 1:
         raise SettingError("The number of workers must be at least 1.", f"It was {workers}.", "Write workers=2.")
     refuse_foreign(path, hdf5.written_source, overwrite=overwrite)
-    number = n_trials if like is None else len(Trials.load(like))
-    if number is None or number < 1 or n_trials not in (None, number):
+    n_like = None if like is None else len(Trials.load(like))
+    n_total = n_trials if n_like is None else n_like
+    if n_total is None or n_total < 1 or n_trials not in (None, n_total):
         raise SettingError(
             "The number of trials must be at least 1, or that of `like`.",
-            f"It was {n_trials}" + (f" with {number} trials in {like}." if like is not None else "."),
+            f"It was {n_trials}" + ("." if n_like is None else f", and {like} has {counted(n_like, 'trial')}."),
             "Write n_trials=1000.",
         )
     order = Order(
         str(Path(run).resolve()),
-        number,
+        n_total,
         tuple(changes),
         n_bins,
         None if like is None else str(Path(like).resolve()),
@@ -119,8 +121,13 @@ def sample_distributed(
         seed,
         max_batch,
     )
-    team = ray_tasks(address, number=workers) if ray else this_process if workers in (None, 1) else processes(workers)
-    write_order(order, path.resolve(), team, progress=progress)
+    if ray:
+        generate = ray_tasks(address, number=workers)
+    elif workers is None or workers == 1:
+        generate = this_process
+    else:
+        generate = processes(workers)
+    write_order(order, path.resolve(), generate, progress=progress)
     return path
 
 
@@ -157,9 +164,9 @@ def _claim(folder: Path, order: Order) -> None:
     """Mark the folder as holding parts of this order. Raise a SettingError if it holds parts of another one."""
     identity = order.identity()
     path = folder / ORDER
-    before = read_json(path) if path.exists() else {}
-    names = [name for name, value in identity.items() if name not in before or before[name] != value]
-    if not any(folder.glob("*.h5")):
+    stored = read_json(path) if path.exists() else {}
+    names = [name for name, value in identity.items() if name not in stored or stored[name] != value]
+    if not any(folder.glob("*.h5")):  # without parts, the folder can be used for any sample
         write_json(path, identity)
     elif names:
         raise SettingError(
@@ -170,7 +177,7 @@ def _claim(folder: Path, order: Order) -> None:
 
 
 def _is_finished(path: Path) -> bool:
-    """Return whether a part is on the disk, whole and undamaged."""
+    """Return whether a part is on the disk, complete and undamaged."""
     if not path.with_suffix(".json").exists():
         return False
     try:

@@ -11,7 +11,6 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from typing import NoReturn
 
 import torch
 
@@ -21,10 +20,10 @@ from spikeloom.errors import SpikeloomError, TrainingError
 from spikeloom.training.memory import keep_freed_memory
 
 Workers = Callable[[Order, Mapping[str, range]], Generator[str, None, None]]
-"""Generates parts of an order, path -> rows, and yields the path of each finished one."""
+"""Function that generates parts of an order (path -> rows), and yields the path of each finished part."""
 
 ATTEMPTS = 3
-"""Number of times that workers may be killed without finishing a part in between."""
+"""Number of times in a row that workers may be killed without finishing a part, before sampling stops."""
 
 
 def this_process(order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
@@ -46,21 +45,23 @@ def processes(number: int) -> Workers:
         waiting = dict(parts)
         failures = 0
         while waiting:
-            left = len(waiting)
+            n_waiting = len(waiting)
             try:
                 for path in _pool(number, order, waiting):
                     del waiting[path]
                     yield path
             except BrokenProcessPool:
-                failures = failures + 1 if len(waiting) == left else 1
+                failures = failures + 1 if len(waiting) == n_waiting else 1
                 if failures == ATTEMPTS:
-                    _give_up()
+                    raise _killed() from None
 
     return generate
 
 
 def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
-    """Return the workers of a Ray cluster, whose machines all read the run folder and write to the output folder.
+    """Return the function that generates parts in tasks of a Ray cluster.
+
+    All machines of the cluster must be able to read the run folder and to write to the output folder.
 
     A task uses one core, and one GPU if the cluster has any.
 
@@ -85,8 +86,8 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
             if isinstance(error.cause, SpikeloomError):
                 raise error.cause from error
             raise
-        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-            _give_up()
+        except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError) as error:
+            raise _killed() from error
         finally:
             ray.shutdown()
 
@@ -95,17 +96,17 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
 
 def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
     """Generate parts in processes. Raise a BrokenProcessPool if one of them is killed."""
-    before = set(multiprocessing.active_children())
+    other_processes = set(multiprocessing.active_children())
     threads = max(1, (os.cpu_count() or 1) // number)
     spawn = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(number, spawn, initializer=_begin, initargs=(threads,))
+    pool = concurrent.futures.ProcessPoolExecutor(number, spawn, initializer=_prepare_worker, initargs=(threads,))
     jobs = {pool.submit(draw_part, order, rows, path): path for path, rows in parts.items()}
     try:
         for job in concurrent.futures.as_completed(jobs):
             job.result()
             yield jobs[job]
-    except BaseException:  # also Ctrl-C: nobody waits for the parts that are being generated
-        for worker in set(multiprocessing.active_children()) - before:
+    except BaseException:  # also after Ctrl-C: do not wait for unfinished parts
+        for worker in set(multiprocessing.active_children()) - other_processes:
             worker.terminate()
         raise
     finally:
@@ -118,8 +119,8 @@ def _task(order: Order, rows: range, path: str) -> str:
     return draw_part(order, rows, path)
 
 
-def _begin(threads: int) -> None:
-    """Prepare a worker process: allocator, number of threads, no answer to Ctrl-C, and an end with its parent."""
+def _prepare_worker(threads: int) -> None:
+    """Prepare a worker process: set the allocator and the number of threads, ignore Ctrl-C, and end with the parent."""
     keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
     if "OMP_NUM_THREADS" not in os.environ:
@@ -128,15 +129,16 @@ def _begin(threads: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent has ended, also by `kill -9`."""
+    """End this process when its parent ends, for example by `kill -9`."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _give_up() -> NoReturn:
-    raise TrainingError(
+def _killed() -> TrainingError:
+    """Return the error for workers that were killed again and again."""
+    return TrainingError(
         "A worker must be able to finish a part.",
         f"Workers were killed {ATTEMPTS} times in a row, probably because the memory was full.",
         "Use fewer --workers or a smaller --max-batch, and repeat the command: finished parts are kept.",

@@ -1,4 +1,4 @@
-"""Addresses of sockets in words, and the error if one cannot be used."""
+"""Addresses of sockets as text, and the error if an address cannot be used."""
 
 import errno
 import socket
@@ -6,7 +6,7 @@ import socket
 from spikeloom.errors import SettingError
 
 
-def in_words(address: tuple[object, ...]) -> str:
+def address_text(address: tuple[object, ...]) -> str:
     """Return the address of a socket as host:port."""
     host, port = address[:2]
     return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
@@ -15,7 +15,9 @@ def in_words(address: tuple[object, ...]) -> str:
 def cannot_listen(error: OSError, host: str, port: int) -> SettingError:
     """Return the error for an address on which no server can listen."""
     if error.errno == errno.EADDRINUSE:
-        return SettingError(f"Port {port} of {host} is in use.", "", "Choose another --port, or 0 for a free one.")
+        return SettingError(
+            f"Port {port} of {host} is in use.", "", "Choose another --port; --port 0 chooses a free one."
+        )
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         return SettingError("--host must be an address of this machine.", f"It was {host!r}.", "Leave it out.")
     if error.errno == errno.EACCES:

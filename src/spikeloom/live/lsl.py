@@ -1,8 +1,7 @@
 """Live spikes over the Lab Streaming Layer (pylsl, extra `lsl`).
 
 The server reads one numeric stream for each condition. The stream has the name of the condition, such as `hand_vel`,
-and one channel for each dimension. It may begin after the server, and may break off and return. Its clock is corrected
-by LSL.
+and one channel for each dimension. It may start later than the server, and may be interrupted. LSL corrects its clock.
 
 The server writes one stream, `spikeloom`. A stream of counts has the type `counts`, one channel per neuron, and one
 sample per bin at the time of the bin's end. A stream of spike times has the type `spikes`, and one sample per spike at
@@ -15,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from spikeloom.errors import SpikeloomError, missing_extra
-from spikeloom.live.protocol import Bin, Sample, spikes_of
+from spikeloom.live.protocol import BinSpikes, Sample, spikes_of
 from spikeloom.live.server import Receive, Transport
 from spikeloom.live.session import Session, Source
 
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     from pylsl import ContinuousResolver, StreamInfo, StreamInlet, StreamOutlet
 
 NAME = "spikeloom"
-"""Name of the stream of spikes, and the source by which its readers find it again after a restart."""
+"""Name of the stream of spikes. It is also its source id, by which readers find the stream again after a restart."""
 
 MOST_SAMPLES = 4096
 """Largest number of samples that are fetched from a stream at once."""
 
 N_READINGS = 16
-"""Number of times that the two clocks are read to compare them."""
+"""Number of times that two clocks are read to find their offset."""
 
 
 def import_pylsl() -> ModuleType:
@@ -44,19 +43,20 @@ def import_pylsl() -> ModuleType:
 def offset_of(clock: Callable[[], float]) -> float:
     """Return by how many seconds a clock is ahead of `time.monotonic`.
 
-    The process may be interrupted between the readings of the two clocks. So both are read several times, and the
-    readings that took the shortest time count.
+    The operating system may interrupt the process between the readings of the two clocks. So they are read several
+    times, and the result comes from the readings that took the shortest time.
 
     Args:
         clock: Returns the time of the clock in seconds.
     """
     readings = []
     for _ in range(N_READINGS):
-        before = time.monotonic()
-        now = clock()
-        after = time.monotonic()
-        readings.append((after - before, now - (before + after) / 2))
-    return min(readings)[1]
+        start = time.monotonic()
+        clock_time = clock()
+        end = time.monotonic()
+        readings.append((end - start, clock_time - (start + end) / 2))  # duration, offset
+    _, offset = min(readings)
+    return offset
 
 
 class Lsl(Transport):
@@ -83,17 +83,17 @@ class Lsl(Transport):
         self._outlet = self._pylsl.StreamOutlet(self._info(session))
         self.address = f"LSL stream {NAME}"
 
-    def send(self, one: Bin) -> None:
+    def send(self, spikes: BinSpikes) -> None:
         """Push a bin into the stream; see `Transport.send`."""
         session = self._session
         if self._outlet is None or session.start is None:
             return
-        clock = session.start + self._offset  # beginning of bin 0 on the clock of LSL
+        start = session.start + self._offset  # beginning of bin 0 on the clock of LSL
         if session.spike_times:
-            for neuron, spike in zip(*spikes_of(one, bin_width=session.bin_width), strict=True):
-                self._outlet.push_sample([neuron], clock + spike)
+            for neuron, spike_time in zip(*spikes_of(spikes, bin_width=session.bin_width), strict=True):
+                self._outlet.push_sample([neuron], start + spike_time)
         else:
-            self._outlet.push_sample(one.counts.tolist(), clock + one.start + session.bin_width)
+            self._outlet.push_sample(spikes.counts.tolist(), start + spikes.start + session.bin_width)
 
     def poll(self) -> None:
         """Fetch the samples of all streams; see `Transport.poll`."""
@@ -123,10 +123,13 @@ class Lsl(Transport):
             self._session.statistics.refused += 1
 
     def _find(self, name: str, resolver: "ContinuousResolver") -> None:
-        """Connect to the stream of a condition if it has appeared. A stream of another size is counted as refused."""
+        """Connect to the stream of a condition if it has appeared.
+
+        A stream with another number of channels is counted as refused.
+        """
         for info in resolver.results():
-            fits = info.channel_count() == self._session.samples.named[name].size
-            if fits and info.channel_format() != self._pylsl.cf_string:
+            size_fits = info.channel_count() == self._session.samples.named[name].size
+            if size_fits and info.channel_format() != self._pylsl.cf_string:
                 flags = self._pylsl.proc_clocksync
                 self._inlets[name] = self._pylsl.StreamInlet(info, max_buflen=10, processing_flags=flags)
                 self._inlets[name].open_stream(timeout=1.0)

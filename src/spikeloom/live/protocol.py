@@ -38,7 +38,7 @@ MOST_NUMBERS = 64
 """Largest number of conditions in a message, and of numbers in a condition."""
 
 LONGEST_ERROR = 400
-"""Longest refusal, characters."""
+"""Longest error message to a client, characters."""
 
 Text = Annotated[str, Field(max_length=200)]
 Value = FiniteFloat | Text | Annotated[list[FiniteFloat], Field(min_length=1, max_length=MOST_NUMBERS)]
@@ -60,14 +60,14 @@ class Sample(BaseModel):
 
 
 @dataclass(frozen=True, eq=False)
-class Bin:
+class BinSpikes:
     """Spikes of one bin.
 
     Args:
         number: Number of the bin, from 0.
         start: Time at which it begins, s since the beginning of bin 0.
         counts: Spikes of each neuron.
-        late: Number of samples that arrived since the bin before, but after their own bin had been generated.
+        late: Number of samples that arrived too late for their bin since the previous bin was sent.
     """
 
     number: int
@@ -110,25 +110,25 @@ def greeting(*, n_neurons: int, bin_width: float, conditions: Mapping[str, int])
     return _line({"n_neurons": n_neurons, "bin_width": bin_width, "conditions": dict(conditions)})
 
 
-def counts_message(one: Bin) -> bytes:
+def counts_message(spikes: BinSpikes) -> bytes:
     """Return a bin as a message with the count of each neuron."""
-    return _line({"bin": one.number, "time": one.start, "counts": one.counts.tolist(), "late": one.late})
+    return _line({"bin": spikes.number, "time": spikes.start, "counts": spikes.counts.tolist(), "late": spikes.late})
 
 
-def spikes_message(one: Bin, *, bin_width: float) -> bytes:
+def spikes_message(spikes: BinSpikes, *, bin_width: float) -> bytes:
     """Return a bin as a message with the times of its spikes, s, in order of time.
 
     Several spikes of a neuron divide the bin evenly, as in the NWB files that spikeloom writes.
     """
-    neurons, times = spikes_of(one, bin_width=bin_width)
-    spikes = [[neuron, round(time, 6)] for neuron, time in zip(neurons, times, strict=True)]
-    return _line({"bin": one.number, "time": one.start, "spikes": spikes, "late": one.late})
+    neurons, times = spikes_of(spikes, bin_width=bin_width)
+    rows = [[neuron, round(time, 6)] for neuron, time in zip(neurons, times, strict=True)]
+    return _line({"bin": spikes.number, "time": spikes.start, "spikes": rows, "late": spikes.late})
 
 
-def spikes_of(one: Bin, *, bin_width: float) -> tuple[list[int], list[float]]:
+def spikes_of(spikes: BinSpikes, *, bin_width: float) -> tuple[list[int], list[float]]:
     """Return the neuron and the time, s, of each spike of a bin, in order of time."""
-    times, _ = spike_times(one.counts[None, None], np.array([one.start]), bin_width)
-    neurons = np.repeat(np.arange(len(one.counts)), one.counts)
+    times, _ = spike_times(spikes.counts[None, None], np.array([spikes.start]), bin_width)
+    neurons = np.repeat(np.arange(len(spikes.counts)), spikes.counts)
     order = np.argsort(times, kind="stable")
     return neurons[order].tolist(), times[order].tolist()
 

@@ -1,10 +1,10 @@
 """Resample samples of conditions, which arrive at any rate, to the bins of a trial.
 
 The value of a bin is the mean of the samples whose times lie in it: the circular mean of angles, and the last sample of
-a category. A bin without samples has no value here, so the trial keeps the value of the bin before.
+a category. A bin without samples gets no value, so the trial keeps the value of the previous bin.
 
-A sample is late if its bin was generated before it arrived; late samples are counted. A late sample that is newer than
-all samples before it is used for the next bin; another one is dropped.
+A sample is late if its bin has been generated already; late samples are counted. If the time of a late sample is after
+those of all earlier samples, it is used for the next bin. Otherwise it is dropped.
 """
 
 import math
@@ -17,15 +17,16 @@ from spikeloom.errors import ConditionError, DataError
 from spikeloom.live.protocol import Value
 from spikeloom.models.common.named_condition import NamedCondition
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 
 LONGEST_AHEAD = 10.0
-"""Longest time by which a sample may be ahead of the present bin, s; it bounds the memory."""
+"""Longest time by which a sample may be ahead of the present bin, s. It limits the memory for waiting samples."""
 
 MOST_PER_BIN = 4096
 """Largest number of samples of a condition that one bin keeps; further ones are not used."""
 
 ROUNDING = 1e-6
-"""Fraction of a bin. A sample less than this before a bin belongs to the bin, because times are rounded."""
+"""Tolerance for rounded times, as a fraction of a bin. A sample that precedes a bin by less belongs to the bin."""
 
 
 class BinnedSamples:
@@ -41,7 +42,7 @@ class BinnedSamples:
     """
 
     def __init__(self, conditions: tuple[NamedCondition, ...], *, bin_width: float) -> None:
-        self.named = {one.name: one for one in conditions}
+        self.named = {condition.name: condition for condition in conditions}
         self.bin_width = bin_width
         self.next_bin = 0
         self.late = 0
@@ -49,10 +50,11 @@ class BinnedSamples:
         self._waiting: dict[int, dict[str, list[Value]]] = {}
 
     def check(self, condition: Mapping[str, Value]) -> None:
-        """Raise a ConditionError if a name is unknown, or a value is not one of its condition."""
+        """Raise a ConditionError if a name is unknown, or a value is not valid for its condition."""
         for name, value in condition.items():
             if name not in self.named:
-                raise ConditionError(f"This trial follows {list(self.named) or 'no conditions'}.", f"Got {name!r}.", "")
+                names = ", ".join(self.named) or "none"
+                raise ConditionError(f"{name!r} is no condition of this trial.", f"Its conditions: {names}.", "")
             self._check_value(self.named[name], value)
 
     def add(self, time: float, condition: Mapping[str, Value]) -> None:
@@ -72,15 +74,15 @@ class BinnedSamples:
                 f"It was {time - self.next_bin * self.bin_width:.3g} s ahead.",
                 "Send times in seconds of one clock.",
             )
-        number = math.floor(position)
+        bin_number = math.floor(position)
         is_newest = time > self._newest
-        if number < self.next_bin:
+        if bin_number < self.next_bin:
             self.late += 1
             if not is_newest:
                 return
-            number = self.next_bin
+            bin_number = self.next_bin
         self._newest = max(time, self._newest)
-        samples_of_bin = self._waiting.setdefault(number, {})
+        samples_of_bin = self._waiting.setdefault(bin_number, {})
         for name, value in condition.items():
             values = samples_of_bin.setdefault(name, [])
             if len(values) < MOST_PER_BIN:
@@ -92,29 +94,33 @@ class BinnedSamples:
         self.next_bin += 1
         return {name: bin_value(self.named[name], values) for name, values in samples_of_bin.items()}
 
-    def _check_value(self, one: NamedCondition, value: Value) -> None:
-        """Raise a ConditionError if a value is not one of this condition."""
+    def _check_value(self, condition: NamedCondition, value: Value) -> None:
+        """Raise a ConditionError if a value is not valid for this condition."""
         array = np.asarray(value)
-        if one.kind != "category" and (array.dtype.kind not in "fiu" or array.size != one.size):
-            raise ConditionError(f"{one.name} needs {one.size} number(s).", f"It was {str(value)[:80]!r}.", "")
-        if one.kind == "category":
-            one.encode(array.reshape(-1)[:1] if array.size == 1 else array)
+        if condition.kind == "category":
+            condition.encode(array.reshape(-1) if array.size == 1 else array)
+        elif array.dtype.kind not in "fiu" or array.size != condition.size:
+            raise ConditionError(
+                f"{condition.name} needs {counted(condition.size, 'number')}.", f"It was {str(value)[:80]!r}.", ""
+            )
 
 
-def bin_value(one: NamedCondition, values: Sequence[Value] | Numbers) -> Numbers | str:
+def bin_value(condition: NamedCondition, values: Sequence[Value] | Numbers) -> Numbers | str:
     """Return the value of a condition in a bin from the samples in this bin; see the module.
 
     Args:
-        one: The condition.
+        condition: The condition.
         values: Samples in the order of their arrival.
 
     Returns:
         A category, one number, or an array (dim,).
     """
-    if one.kind == "category":
+    if condition.kind == "category":
         last = values[-1]
         return last if isinstance(last, str) else np.asarray(last)
-    rows = np.array(values, np.float64).reshape(len(values), one.size)
-    circular = one.kind == "circular"
-    mean = np.array(circular_mean(rows, one.period, low=one.origin)) if circular else rows.mean(0)
-    return mean if one.per_bin or one.size > 1 else mean.reshape(())
+    rows = np.array(values, np.float64).reshape(len(values), condition.size)
+    if condition.kind == "circular":
+        mean = np.array(circular_mean(rows, condition.period, low=condition.origin))
+    else:
+        mean = rows.mean(0)
+    return mean if condition.per_bin or condition.size > 1 else mean.reshape(())

@@ -1,11 +1,12 @@
-"""Serve a session to clients on a network, in real time, if needed in a thread beside other work of the program.
+"""Serve a session to clients on a network in real time. `Background` does this in a thread.
 
-There are two paces:
+A session runs at one of two paces:
 
 * `clock`: bin k is generated and sent when it ends, :math:`t_0 + (k + 1) w` on the clock of this machine. The time is
-  computed from the beginning :math:`t_0` and not from the bin before, so delays do not add up. Bins that were delayed
-  are sent one after another without pause.
-* `request`: each message generates one bin and is answered with it, for simulations with a time of their own.
+  computed from the beginning :math:`t_0` and not from the previous bin, so delays do not add up. After a delay, the
+  bins that are due are sent one after another without pause.
+* `request`: each message generates one bin, which is the answer to it. This is for simulations that do not run in real
+  time.
 """
 
 import abc
@@ -18,7 +19,7 @@ from types import TracebackType
 from typing import Literal
 
 from spikeloom.errors import SpikeloomError
-from spikeloom.live.protocol import Bin, refusal
+from spikeloom.live.protocol import BinSpikes, refusal
 from spikeloom.live.session import Session, Source
 
 Pace = Literal["clock", "request"]
@@ -49,7 +50,7 @@ class Transport(abc.ABC):
         """
 
     @abc.abstractmethod
-    def send(self, one: Bin) -> None:
+    def send(self, spikes: BinSpikes) -> None:
         """Send a bin to all clients without waiting for them."""
 
     @abc.abstractmethod

@@ -1,8 +1,9 @@
 """`Session`: a live trial, the samples that its clients send, and its statistics. It opens no connections.
 
-Times of clients are times of their own clocks. The first sample of a client is taken to arrive at its own time, which
-gives the difference between both clocks; the same difference is used for all later samples. So clocks need not agree.
-(A clock that runs fast or slow drifts away; streams of the Lab Streaming Layer correct that.)
+Each client sends times of its own clock, which need not agree with the clock of this machine. The offset between the
+two clocks is set by the first sample, as if that had arrived without delay. The same offset is used for all later
+samples. If the clock of a client runs faster or slower, its samples drift away. Only streams of the Lab Streaming Layer
+correct this drift.
 """
 
 import time
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spikeloom.errors import ConditionError, DataError, SettingError, SpikeloomError
-from spikeloom.live.protocol import Bin, Sample, counts_message, greeting, read_sample, spikes_message
+from spikeloom.live.protocol import BinSpikes, Sample, counts_message, greeting, read_sample, spikes_message
 from spikeloom.live.samples import BinnedSamples
 from spikeloom.live.statistics import LiveStatistics
 from spikeloom.models.common.base import Model
@@ -22,8 +23,8 @@ from spikeloom.shapes import Array
 FIRST_SAMPLE = 0.1
 """Position of the first sample in its bin, from 0 to 1.
 
-Rates of samples are often multiples of the rate of bins. Samples then keep this distance from the end of a bin, where a
-small delay would make them late.
+Clients often send a fixed number of samples per bin. Then samples have the same positions in all bins. This position
+keeps them away from the end of a bin, where a small delay would make them late.
 """
 
 
@@ -63,7 +64,8 @@ class Session:
         spike_times: Send the time of each spike instead of counts.
 
     Attributes:
-        start: Time at which bin 0 begins or would have begun, s of this machine's clock; None before the trial begins.
+        start: Time at which bin 0 began, s of this machine's clock; None before the trial begins. After a restore, the
+            time at which it would have begun.
         waiting: Names of the conditions without a value so far. The trial cannot begin before it is empty.
 
     Raises:
@@ -84,15 +86,15 @@ class Session:
         facts = model.facts
         initial = dict.fromkeys(facts.conditions.names) if condition is None else dict(condition)
         self.live = model.live(seed, condition=initial, guidance=guidance)
-        followed = tuple(one for one in facts.conditions.each if one.name in initial)
+        conditions = tuple(named for named in facts.conditions.each if named.name in initial)
         self.n_neurons = model.n_neurons
         self.bin_width = facts.bin_width
         self.spike_times = spike_times
-        self.samples = BinnedSamples(followed, bin_width=facts.bin_width)
+        self.samples = BinnedSamples(conditions, bin_width=facts.bin_width)
         self.statistics = LiveStatistics()
         self.start: float | None = None
-        self.waiting = {one.name for one in followed if one.per_bin and initial[one.name] is None}
-        sizes = {one.name: one.size for one in followed}
+        self.waiting = {named.name for named in conditions if named.per_bin and initial[named.name] is None}
+        sizes = {named.name: named.size for named in conditions}
         self.greeting = greeting(n_neurons=model.n_neurons, bin_width=facts.bin_width, conditions=sizes)
 
     def begin(self, now: float) -> None:
@@ -129,7 +131,7 @@ class Session:
         else:
             self.samples.add(local - self.start, message.condition)
 
-    def request(self, packet: bytes) -> Bin:
+    def request(self, packet: bytes) -> BinSpikes:
         """Generate a bin with the condition of a client's message.
 
         Raises:
@@ -149,19 +151,19 @@ class Session:
         self.samples.add(self.samples.next_bin * self.bin_width, sample.condition)
         return self.step()
 
-    def step(self) -> Bin:
+    def step(self) -> BinSpikes:
         """Generate the next bin from the samples that lie in it."""
         number = self.samples.next_bin
         late = self.samples.late - self.statistics.late
-        began = time.perf_counter()
+        start = time.perf_counter()
         counts = self.live.step(self.samples.take())
-        self.statistics.steps.add(time.perf_counter() - began)
+        self.statistics.steps.add(time.perf_counter() - start)
         self.statistics.late += late
-        return Bin(number, round(number * self.bin_width, 9), np.asarray(counts), late)
+        return BinSpikes(number, round(number * self.bin_width, 9), np.asarray(counts), late)
 
-    def message(self, one: Bin) -> bytes:
+    def message(self, spikes: BinSpikes) -> bytes:
         """Return the message of a bin, with counts or spike times."""
-        return spikes_message(one, bin_width=self.bin_width) if self.spike_times else counts_message(one)
+        return spikes_message(spikes, bin_width=self.bin_width) if self.spike_times else counts_message(spikes)
 
     def state(self) -> dict[str, Array]:
         """Return everything on which the next bins depend, besides the model, as arrays."""
@@ -188,7 +190,7 @@ def check_causal(model: Model) -> None:
     """Raise a SettingError if a bin of the model depends on later conditions."""
     if not model.capabilities.live:
         raise SettingError(
-            "Spikes that follow samples as they arrive need a model that is causal.",
+            "Live generation needs a causal model.",
             f"{type(model).__name__} is not causal.",
             "Use a run of an AutoregressiveLDNS or an LFADS.",
         )

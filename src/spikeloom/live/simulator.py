@@ -7,8 +7,9 @@ The settings of its encoder name a Python file with a function `create_model`. T
     def create_model():
         return simulator.create_model("runs/reach", condition="hand_vel")
 
-The encoder calls `encode` with a chunk of samples and gets the rates of the present bin, spikes/s, for each of them. A
-bin is generated when its first samples arrive, with their mean; bins without samples keep the condition.
+The encoder calls `encode` with a chunk of samples. For each sample it gets the rates of the sample's bin, spikes/s. A
+bin is generated when its first samples arrive, with their mean as its condition. A bin without samples keeps the
+condition of the previous bin.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from spikeloom.recipe import load_model
 from spikeloom.shapes import Numbers
 
 LONGEST_GAP = 10.0
-"""Longest time without samples that is generated, s. After a longer one the trial continues without the gap."""
+"""Longest gap between samples for which bins are generated, s. A longer gap is skipped, and the trial continues."""
 
 
 @runtime_checkable
@@ -87,7 +88,7 @@ class LiveEncoder:
         return self._samples(data.timestamps, np.concatenate(rates))
 
     def _bins_of(self, times: Numbers) -> Numbers:
-        """Return the number of the bin of each sample (sample,). A time before that of the last sample has its bin."""
+        """Return the number of the bin of each sample (sample,). If the times go back, the bin stays the same."""
         if self._start is None:
             self._start = float(times[0])
         numbers = np.floor((times - self._start) / self._width + ROUNDING).astype(np.int64)
@@ -100,7 +101,8 @@ class LiveEncoder:
             number: Number of the bin.
             rows: Samples of the condition in this bin (sample, dim).
         """
-        n_missing = number - self._skipped - self._live.bins  # bins before this one that are not generated; -1 if it is
+        # Number of earlier bins that have not been generated yet; -1 if this bin has been generated already.
+        n_missing = number - self._skipped - self._live.bins
         if n_missing * self._width > LONGEST_GAP:
             self._skipped += n_missing
             n_missing = 0

@@ -1,7 +1,9 @@
-"""Times of live steps and counts of everything that went wrong, in constant memory."""
+"""Statistics of a live session: durations, and numbers of late, missed and refused messages."""
 
 import math
 from dataclasses import dataclass, field
+
+from spikeloom.text import counted
 
 SHORTEST = 1e-6
 """Shortest duration that is resolved, s."""
@@ -31,7 +33,7 @@ class Durations:
         self.largest = max(self.largest, seconds)
 
     def quantile(self, fraction: float) -> float:
-        """Return the duration, s, that this fraction of all durations does not exceed; NaN without any."""
+        """Return the quantile of the durations, s; NaN if there are none."""
         rank = fraction * self.number
         cumulative = 0
         for cell in sorted(self._cells):
@@ -75,10 +77,11 @@ class LiveStatistics:
         self.missed += delay > bin_width
 
     def __str__(self) -> str:
-        lines = [f"{self.steps.number} bins; time of a step: {self.steps}"]
+        lines = [f"{counted(self.steps.number, 'bin')}; time of a step: {self.steps}"]
         if self.delays.number:
-            lines.append(f"delay after the end of a bin: {self.delays}; {self.missed} bins missed")
+            lines.append(f"delay after the end of a bin: {self.delays}; {counted(self.missed, 'bin')} missed")
         lines.append(
-            f"{self.late} late samples, {self.refused} messages refused, {self.dropped} messages not delivered"
+            f"{counted(self.late, 'late sample')}, {counted(self.refused, 'message')} refused, "
+            f"{counted(self.dropped, 'message')} not delivered"
         )
         return "\n".join(lines)

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 
-from spikeloom.live.addresses import cannot_listen, in_words
-from spikeloom.live.protocol import LARGEST_MESSAGE, Bin, refusal, too_large
+from spikeloom.live.addresses import address_text, cannot_listen
+from spikeloom.live.protocol import LARGEST_MESSAGE, BinSpikes, refusal, too_large
 from spikeloom.live.server import Receive, Transport
 from spikeloom.live.session import Session, Source
 
@@ -37,12 +37,12 @@ class Tcp(Transport):
             self._server = await asyncio.start_server(self._serve, self._host, self._port, limit=LARGEST_MESSAGE)
         except OSError as error:
             raise cannot_listen(error, self._host, self._port) from error
-        self.address = in_words(self._server.sockets[0].getsockname())
+        self.address = address_text(self._server.sockets[0].getsockname())
 
-    def send(self, one: Bin) -> None:
+    def send(self, spikes: BinSpikes) -> None:
         """Send a bin to all clients; see `Transport.send`."""
         if self._clients:
-            message = self._session.message(one)
+            message = self._session.message(spikes)
             for client in self._clients:
                 self._write(client, message)
 

@@ -1,15 +1,15 @@
 """Live spikes over UDP: one JSON object per datagram in both directions; see `protocol`.
 
-UDP has no connections. A client that has sent a valid message gets all bins until it is silent for `SILENCE`. A program
-that only listens sends ``{}`` once in a while.
+UDP has no connections. A client that has sent a valid message gets all bins until it sends nothing for `SILENCE`. A
+program that only listens sends ``{}`` every few seconds.
 """
 
 import asyncio
 import time
 from typing import NamedTuple
 
-from spikeloom.live.addresses import cannot_listen, in_words
-from spikeloom.live.protocol import Bin
+from spikeloom.live.addresses import address_text, cannot_listen
+from spikeloom.live.protocol import BinSpikes
 from spikeloom.live.server import Receive, Transport
 from spikeloom.live.session import Session, Source
 
@@ -57,12 +57,12 @@ class Udp(Transport, asyncio.DatagramProtocol):
             )
         except OSError as error:
             raise cannot_listen(error, self._host, self._port) from error
-        self.address = in_words(self._socket.get_extra_info("sockname"))
+        self.address = address_text(self._socket.get_extra_info("sockname"))
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Take a message of a client. A refused message does not make its sender a client."""
-        before = self._clients.pop(addr, None)
-        client = _Client(Source() if before is None else before.source, time.monotonic())
+        known_client = self._clients.pop(addr, None)
+        client = _Client(Source() if known_client is None else known_client.source, time.monotonic())
         self._clients[addr] = client  # clients are in the order of their last messages
         refusal = self._receive(data, client.source)
         if refusal is None:
@@ -70,16 +70,16 @@ class Udp(Transport, asyncio.DatagramProtocol):
                 del self._clients[next(iter(self._clients))]
             return
         del self._clients[addr]
-        if before is not None:
-            self._clients[addr] = before
+        if known_client is not None:
+            self._clients[addr] = known_client
         self._send_to(addr, refusal)
 
-    def send(self, one: Bin) -> None:
+    def send(self, spikes: BinSpikes) -> None:
         """Send a bin to all clients that are not silent; see `Transport.send`."""
         now = time.monotonic()
         self._clients = {key: client for key, client in self._clients.items() if now - client.last < SILENCE}
         if self._clients:
-            message = self._session.message(one)
+            message = self._session.message(spikes)
             for address in self._clients:
                 self._send_to(address, message)
 

@@ -2,13 +2,13 @@
 
 The counts of a piece of the trials are drawn in three steps:
 
-1. Random numbers: every bin of a trial takes the same number of them from the stream of the trial.
-2. The shared noise multiplies the rates.
-3. In the order of time, the earlier counts change the drive of a bin, and its counts are drawn.
+1. Random numbers are drawn, the same number for every bin, from the random stream of the trial.
+2. The rates are multiplied by the shared noise.
+3. One bin after another, the drive is changed by the earlier counts, and the counts of the bin are drawn.
 
-A course has the same counts whether it is advanced by all bins at once or by one, alone or in a batch: bins follow each
-other in the same loop, and every number of a trial depends on this trial only. Rates are in single precision. Uniform
-numbers, and the quantiles of the few bins that can hold a spike, are in double precision.
+The counts do not depend on how many bins are drawn in one call, or on the other trials of a batch: the bins are
+computed one after another in the same loop, and the numbers of a trial depend on this trial only. Rates are in single
+precision. Uniform numbers, and the quantiles of the few bins that can hold a spike, are in double precision.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from spikeloom.seeds import Streams
 from spikeloom.shapes import Array, TrialCounts, TrialRates
 
 ROUNDING = 1e-6
-"""Relative margin for rounding in single precision, when bins without spikes are excluded."""
+"""Relative margin for rounding in single precision. A bin is excluded as certainly empty only beyond this margin."""
 
 Number = TypeVar("Number", bound=np.generic)
 Rates = Float[NDArray[np.float32], "trial time neuron"]
@@ -52,7 +52,7 @@ class CountCourse:
         self.noise = noise
         self.streams = streams
         self.half_variance = 0 if noise is None else array(noise.variance() / 2).astype(np.float32)
-        self.memory: Memory = {}  # of the noise
+        self.memory: Memory = {}  # state of the noise
         self.past = None if history is None else history.begin(len(streams.generators))
 
     def advance(self, rates: TrialRates) -> TrialCounts:
@@ -84,37 +84,37 @@ class CountCourse:
         self.memory = {name.removeprefix("memory "): value.astype(np.float64) for name, value in memory.items()}
 
     def _piece(self, rates: Rates) -> TrialCounts:
-        """Draw the counts of a few bins, whose arrays fit into the cache of a processor."""
-        white, uniform = self._numbers(*rates.shape)
+        """Draw the counts of a few bins. Their arrays are small enough for the cache of a processor."""
+        normal, uniform = self._random_numbers(*rates.shape)
         if self.noise is not None:
-            series = self.noise.series(white, self.memory).astype(np.float32)
+            series = self.noise.series(normal, self.memory).astype(np.float32)
             rates = rates * np.exp(np.minimum(series, LARGEST_NOISE) - self.half_variance)
         rates = _by_time(rates)
         uniform = _by_time(uniform)
         counts = np.zeros(rates.shape, np.int32)
         if self.history is None or self.past is None:
-            entry, number = self._spikes(rates, uniform)
-            counts.reshape(-1)[entry] = number
+            entries, spike_counts = self._spikes(rates, uniform)
+            counts.reshape(-1)[entries] = spike_counts
             return _by_time(counts)
         drive = torch.from_numpy(drive_of(rates, self.distribution.link))
         present = self.history.present(drive, self.distribution).numpy()
         for counts_now, drive_now, uniform_now in zip(counts, present, uniform, strict=True):
             expected = rates_of(drive_now + self.past.change(), self.distribution.link)
-            entry, number = self._spikes(expected, uniform_now)
-            counts_now.reshape(-1)[entry] = number
-            self.past.add(entry, number)
+            entries, spike_counts = self._spikes(expected, uniform_now)
+            counts_now.reshape(-1)[entries] = spike_counts
+            self.past.add(entries, spike_counts)
         return _by_time(counts)
 
-    def _numbers(
+    def _random_numbers(
         self, n_trials: int, n_bins: int, n_neurons: int
     ) -> tuple[Float[NDArray[np.float64], "trial time number"], Float[NDArray[np.float64], "trial time neuron"]]:
         """Return the standard normal numbers of the noise, and a uniform number for every count."""
         n_noise = 0 if self.noise is None else self.noise.n_numbers
         uniform = np.empty((n_trials, n_bins, n_noise + n_neurons))
-        for numbers, rng in zip(uniform, self.streams.generators, strict=True):
-            rng.random(out=numbers)
-        white = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
-        return white, uniform[..., n_noise:]
+        for numbers_of_trial, rng in zip(uniform, self.streams.generators, strict=True):
+            rng.random(out=numbers_of_trial)
+        normal = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
+        return normal, uniform[..., n_noise:]
 
     def _spikes(
         self, expected: Float[NDArray[np.float32], "*axes neuron"], uniform: Float[NDArray[np.float64], "*axes neuron"]
@@ -124,15 +124,16 @@ class CountCourse:
         A count is at least 1 with a probability of at most its mean (Markov's inequality). So only bins whose uniform
         number is above 1 - mean can hold a spike, and only these few quantiles are computed.
         """
-        entry = np.flatnonzero(uniform >= 1 - expected * np.float64(1 + ROUNDING))
-        rates = expected.reshape(-1)[entry].astype(np.float64)
-        number = self.distribution.quantile(rates, uniform.reshape(-1)[entry], entry % expected.shape[-1])
+        entries = np.flatnonzero(uniform >= 1 - expected * np.float64(1 + ROUNDING))
+        rates = expected.reshape(-1)[entries].astype(np.float64)
+        neurons = entries % expected.shape[-1]
+        counts = self.distribution.quantile(rates, uniform.reshape(-1)[entries], neurons)
         if self.history is not None and self.history.ceiling is not None:
-            number = np.minimum(number, self.history.ceiling)
-        fired = np.flatnonzero(number)
-        return entry[fired], number[fired]
+            counts = np.minimum(counts, self.history.ceiling)
+        fired = np.flatnonzero(counts)
+        return entries[fired], counts[fired]
 
 
 def _by_time(values: NDArray[Number]) -> NDArray[Number]:
-    """Return an array (trial, time, neuron) in the order (time, trial, neuron), or back."""
+    """Swap the axes of trials and time: (trial, time, neuron) to (time, trial, neuron), or back."""
     return np.ascontiguousarray(values.swapaxes(0, 1))

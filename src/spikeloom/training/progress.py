@@ -1,8 +1,9 @@
 """Progress of training on the screen, and a clean stop after Ctrl-C.
 
-A terminal shows a bar; other outputs get a line about every ten seconds. The time left of a stage is the mean duration
-of its updates so far times the number of updates left. Updates that are followed by a validation have a mean of their
-own. The first update of a process is left out, because it also prepares the networks.
+A terminal shows a bar; other outputs get a line about every ten seconds. The estimate of the time
+left is the mean duration of the updates so far times the number of updates left. Updates that are followed by a
+validation take longer, so their mean is computed separately. The first update of a process is not counted, because it
+also prepares the networks.
 
 Ctrl-C and SIGTERM set a flag that the training loop reads at the next update, so that it can save first. A second
 Ctrl-C stops at once.
@@ -26,13 +27,13 @@ Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | No
 """Handler of a signal in `signal.signal`: a function, or a number for the default or for ignoring the signal."""
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
-"""Form of the bar of a stage, in the language of tqdm."""
+"""Format of the progress bar of a stage, as tqdm expects it."""
 
 _SHOWN: ContextVar[bool] = ContextVar("progress of the parts of a stage", default=False)
 
 
 class TimeLeft:
-    """Estimate of the time that the remaining steps of a task take.
+    """Estimate of the time that the remaining steps of a task will take.
 
     Args:
         steps: Number of steps of the task.
@@ -48,7 +49,10 @@ class TimeLeft:
         self.long = [long is not None and long(step) for step in range(1, steps + 1)]
         self.clock = clock or time.monotonic
         self._last: float | None = None
-        self._durations: dict[bool, tuple[float, int]] = {False: (0.0, 0), True: (0.0, 0)}  # sum, number
+        self._durations: dict[bool, tuple[float, int]] = {
+            False: (0.0, 0),
+            True: (0.0, 0),
+        }  # long or not -> sum of the durations (s), number of steps
         self._remaining = {kind: self.long.count(kind) for kind in (False, True)}
         self._done = 0
 
@@ -63,13 +67,14 @@ class TimeLeft:
         self._done = done
         if self._last is not None:
             kind = self.long[done - 1]
-            total, number = self._durations[kind]
-            self._durations[kind] = total + now - self._last, number + 1
+            total, count = self._durations[kind]
+            self._durations[kind] = total + now - self._last, count + 1
         self._last = now
-        means = {kind: total / number for kind, (total, number) in self._durations.items() if number}
+        means = {kind: total / count for kind, (total, count) in self._durations.items() if count}
         if not means:
             return None if done < self.steps else 0.0
-        return sum(number * means.get(kind, max(means.values())) for kind, number in self._remaining.items())
+        longest = max(means.values())  # also for a kind of step that has not occurred yet
+        return sum(count * means.get(kind, longest) for kind, count in self._remaining.items())
 
 
 @contextlib.contextmanager
@@ -113,14 +118,14 @@ class Progress:
         """Show the number of updates that are done, and the loss (per valid entry)."""
         left = self.left.after(done)
         if self.bar is not None:
-            words = "" if left is None else f"{tqdm.format_interval(left)} left, "
-            self.bar.set_postfix_str(f"{words}loss {loss:.4g}", refresh=False)
+            time_left = "" if left is None else f"{tqdm.format_interval(left)} left, "
+            self.bar.set_postfix_str(f"{time_left}loss {loss:.4g}", refresh=False)
             self.bar.update(done - self.bar.n)
         now = time.monotonic()
         if self.bar is None and self.show and now - self.last_line > LINE_EVERY:
             self.last_line = now
-            words = "" if left is None else f", {left:.0f} s left"
-            sys.stderr.write(f"{self.stage}: update {done} of {self.updates}, loss {loss:.4g}{words}\n")
+            time_left = "" if left is None else f", {left:.0f} s left"
+            sys.stderr.write(f"{self.stage}: update {done} of {self.updates}, loss {loss:.4g}{time_left}\n")
             sys.stderr.flush()
 
     def close(self) -> None:
@@ -138,23 +143,23 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        self.before: dict[signal.Signals, Handler] = {}
+        self.handlers: dict[signal.Signals, Handler] = {}  # those outside of this context
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self.before[number] = signal.signal(number, self._ask)
+                self.handlers[number] = signal.signal(number, self._request_stop)
         return self
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
         """Set the flag at the first signal, and restore the usual effect for the second."""
         del frame
         self.requested = True
-        signal.signal(number, self.before[signal.Signals(number)])
+        signal.signal(number, self.handlers[signal.Signals(number)])
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         del kind, error, trace
-        for number, handler in self.before.items():
+        for number, handler in self.handlers.items():
             signal.signal(number, handler)

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 FAILED = -1e30
 """Score of a member that failed, below any other score."""
 
-KEPT = 4
-"""Number of models of each member that are kept: the best ones and the last one."""
+MODELS_KEPT = 4
+"""Number of trained models of each member that stay on disk: the last one, and the best of the others."""
 
 
 class Start(TypedDict):
@@ -112,23 +112,24 @@ def evolve(
         aim = objective(search.aim, train=search.train, validation=search.validation, seed=search.seed)
         search.claim("population", lambda: _check(search, aim))
         results = _run(search, aim, address, say)
-        done = _attempts(search)
-        search.write(done, aim.unit)
-        for one in results:
-            if one.error is not None:
-                raise one.error  # a bug: errors that a search handles do not reach this line
-            if (one.metrics or {}).get("generation", 0) < schedule.generations:
+        attempts = _attempts(search)
+        search.write(attempts, aim.unit)
+        for result in results:
+            if result.error is not None:
+                raise result.error  # a bug: errors that a search handles do not reach this line
+            if (result.metrics or {}).get("generation", 0) < schedule.generations:
                 raise KeyboardInterrupt  # Ray caught Ctrl-C itself
-        models = [(cp, scores["score"]) for one in results for cp, scores in one.best_checkpoints]
-        if best(done) is None:
+        checkpoints = [pair for result in results for pair in result.best_checkpoints]
+        if best(attempts) is None:
             raise TrainingError(
                 "All members of the population failed.",
-                f"The last error: {done[-1].message}",
+                f"The last error: {attempts[-1].message}",
                 "Try the recipe alone with `spikeloom fit`, or narrow the ranges of the settings.",
             )
-        with max(models, key=lambda pair: pair[1])[0].as_directory() as folder:
-            search.keep(Path(folder) / "model")
-    return done
+        best_checkpoint, _ = max(checkpoints, key=lambda pair: pair[1]["score"])
+        with best_checkpoint.as_directory() as folder:
+            search.save_best(Path(folder) / "model")
+    return attempts
 
 
 def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str], object]) -> "ResultGrid":
@@ -140,19 +141,19 @@ def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str
         member = tune.with_parameters(_member, search=search, aim=aim)
         member = tune.with_resources(member, {"cpu": search.space.schedule.cpus, "gpu": search.space.schedule.gpus})
         folder = search.out / "population"
-        space = {"start": tune.grid_search(_beginnings(search))}
+        space = {"start": tune.grid_search(_initial_settings(search))}
         if tune.Tuner.can_restore(str(folder)):
             tuner = tune.Tuner.restore(str(folder), trainable=member, param_space=space, resume_errored=True)
         else:
             tuner = tune.Tuner(
-                member, param_space=space, tune_config=_scheduled(search), run_config=_run_config(search, say)
+                member, param_space=space, tune_config=_tune_config(search), run_config=_run_config(search, say)
             )
         return tuner.fit()
     finally:
         ray.shutdown()
 
 
-def _scheduled(search: Search) -> "TuneConfig":
+def _tune_config(search: Search) -> "TuneConfig":
     """Return settings of Ray Tune: after each generation, the worst members continue as changed copies of the best."""
     from ray import tune
     from ray.tune.schedulers import PopulationBasedTraining
@@ -178,7 +179,7 @@ def _run_config(search: Search, say: Callable[[str], object]) -> "RunConfig":
     """Return the configuration of Ray Tune: folder, number of generations, printed lines, and checkpoints."""
     from ray import tune
 
-    class Teller(tune.Callback):
+    class ScorePrinter(tune.Callback):
         """Callback that prints a line after each generation of a member."""
 
         def on_trial_result(
@@ -193,9 +194,9 @@ def _run_config(search: Search, say: Callable[[str], object]) -> "RunConfig":
         name="population",
         storage_path=str(search.out),
         stop={"generation": search.space.schedule.generations},
-        callbacks=[Teller()],
+        callbacks=[ScorePrinter()],
         checkpoint_config=tune.CheckpointConfig(
-            num_to_keep=KEPT, checkpoint_score_attribute="score", checkpoint_score_order="max"
+            num_to_keep=MODELS_KEPT, checkpoint_score_attribute="score", checkpoint_score_order="max"
         ),
         verbose=0,
     )
@@ -217,11 +218,11 @@ class _Explore:
         return {**config, "start": {"lineage": start["lineage"], "settings": settings}}
 
 
-def _beginnings(search: Search) -> list[Start]:
-    """Draw the initial settings of each member, with its number."""
-    numbers = range(search.space.schedule.members)
-    draw = [search.space.draw(generator(search.seed, Purpose.SEARCH, 2, number)) for number in numbers]
-    return [{"lineage": number, "settings": settings} for number, settings in enumerate(draw)]
+def _initial_settings(search: Search) -> list[Start]:
+    """Draw the initial settings of each member. Its lineage is its own number."""
+    members = range(search.space.schedule.members)
+    settings = [search.space.draw(generator(search.seed, Purpose.SEARCH, 2, member)) for member in members]
+    return [{"lineage": member, "settings": settings[member]} for member in members]
 
 
 def _member(config: Config, *, search: Search, aim: Objective) -> None:
@@ -233,13 +234,15 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
     schedule = search.space.schedule
     with ExitStack() as stack:
         checkpoint = tune.get_checkpoint()
-        before = None if checkpoint is None else Path(stack.enter_context(checkpoint.as_directory()))
-        done = 0 if before is None else int(json.loads((before / "generation.json").read_text()))
+        previous = None if checkpoint is None else Path(stack.enter_context(checkpoint.as_directory()))
+        done = 0 if previous is None else int(json.loads((previous / "generation.json").read_text()))
         while done < schedule.generations:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            result = generation(search, aim, start["settings"], start["lineage"], done, before=before, folder=folder)
+            result = train_generation(
+                search, aim, start["settings"], start["lineage"], done, previous=previous, folder=folder
+            )
             done = done + 1
-            before = folder
+            previous = folder
             (folder / "generation.json").write_text(json.dumps(done))
             member = int(Path(tune.get_context().get_trial_dir()).name)
             reported: Reported = {**result, "member": member, "generation": done}
@@ -248,14 +251,14 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
             tune.report(reported, checkpoint=tune.Checkpoint.from_directory(str(folder)))
 
 
-def generation(
+def train_generation(
     search: Search,
     aim: Objective,
     settings: dict[str, Setting],
     lineage: int,
     number: int,
     *,
-    before: Path | None,
+    previous: Path | None,
     folder: Path,
 ) -> Score:
     """Train a member for one generation and score it.
@@ -266,30 +269,31 @@ def generation(
         settings: Settings of the member in this generation.
         lineage: Number of the member from which the weights originate.
         number: Number of the generation, from 0.
-        before: Folder with the trained model (`model`) from which this generation starts, or None in the first one.
-        folder: Folder in which `model` is saved. If training fails, the model of `before` is copied to it.
+        previous: Folder of the previous generation. Its subfolder `model` holds the weights from which this generation
+            starts. None in the first generation.
+        folder: Folder in which `model` is saved. If training fails, the model of `previous` is copied to it.
 
     Returns:
         Score, message and seconds.
     """
-    begin = None if before is None or not (before / "model").exists() else before / "model"
+    start = None if previous is None or not (previous / "model").exists() else previous / "model"
     seed = int(generator(search.seed, Purpose.SEARCH, 4, lineage, number).integers(2**31))
     failed: Score = {"score": FAILED, "message": "", "seconds": 0.0}
     try:
         model = search.build(_settings(search, settings, number))
-        model.fit(search.train, validation=search.validation, seed=seed, start=begin, progress=False)
-        spent = sum({line["stage"]: line["seconds"] for line in model.history}.values())
+        model.fit(search.train, validation=search.validation, seed=seed, start=start, progress=False)
+        seconds = sum({line["stage"]: line["seconds"] for line in model.history}.values())
         score = aim.score(model, model.history)
         if not math.isfinite(score):
             raise TrainingError("The score is not finite.", f"The objective {search.aim} is {score}.", "")
         model.save(folder / "model")
-        return {"score": score, "message": "", "seconds": spent}
+        return {"score": score, "message": "", "seconds": seconds}
     except Exception as error:
         message = survivable(error)
         if message is None:
             raise
-        if begin is not None:
-            shutil.copytree(begin, folder / "model")
+        if start is not None:
+            shutil.copytree(start, folder / "model")
         return {**failed, "message": message}
 
 
@@ -330,7 +334,10 @@ def _check(search: Search, aim: Objective) -> None:
 
 
 def _attempts(search: Search) -> list[Attempt]:
-    """Read every generation of every member from the files of the members; Ray's table lacks replaced ones."""
+    """Read every generation of every member from the files that the members wrote.
+
+    Ray's own table does not have the generations of a member that were replaced by a copy of another member.
+    """
     rows = [cast("Row", read_json(path)) for path in (search.out / "trials").glob("*.json")]
     return [
         Attempt(
@@ -340,7 +347,7 @@ def _attempts(search: Search) -> list[Attempt]:
             score=row["score"] if row["score"] > FAILED else None,
             message=row["message"],
             seconds=row["seconds"],
-            more={"generation": row["generation"], "lineage": row["lineage"]},
+            extra_columns={"generation": row["generation"], "lineage": row["lineage"]},
         )
         for row in sorted(rows, key=lambda row: (row["generation"], row["member"]))
     ]

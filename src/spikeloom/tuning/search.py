@@ -36,7 +36,7 @@ from spikeloom.trials import Trials
 from spikeloom.tuning.objective import Name
 from spikeloom.tuning.space import Setting, Space, changes
 
-OWN = ("recipe.toml", "trials.csv", "best.toml", "study.db", "population", "trials", "model")
+OUTPUTS = ("recipe.toml", "trials.csv", "best.toml", "study.db", "population", "trials", "model")
 """Files and folders that a search writes."""
 
 State = Literal["complete", "pruned", "failed", "running"]
@@ -53,7 +53,7 @@ class Attempt:
         score: Value of the objective (larger is better), or None.
         message: Reason of a failure.
         seconds: Training time in seconds.
-        more: Further columns of the table: generation and lineage in a population.
+        extra_columns: Further columns of the table: generation and lineage in a population.
     """
 
     number: int
@@ -62,7 +62,7 @@ class Attempt:
     score: float | None = None
     message: str = ""
     seconds: float = 0.0
-    more: Mapping[str, int] = field(default_factory=dict)
+    extra_columns: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Search:
             FileError: The folder cannot be written.
         """
         ensure_folder(self.out)
-        mine = json.loads(
+        description = json.loads(
             json.dumps(
                 {
                     "kind": kind,
@@ -116,7 +116,7 @@ class Search:
         )
         path = self.out / "search.json"
         if path.exists():
-            different = list(differences(read_json(path), mine))
+            different = list(differences(read_json(path), description))
             if different:
                 raise SettingError(
                     f"The search in {self.out} was started with other data or settings:",
@@ -124,21 +124,21 @@ class Search:
                     "Choose another folder for --out, or remove that one.",
                 )
             return
-        existing = [name for name in OWN if (self.out / name).exists()]
+        existing = [name for name in OUTPUTS if (self.out / name).exists()]
         if existing:
             raise SettingError(
                 f"{self.out} holds {', '.join(existing)}, but no search.json that describes the search.",
                 "",
                 "Choose another folder for --out.",
             )
-        atomic_write(self.out / "recipe.toml", mine["recipe"].encode())
+        atomic_write(self.out / "recipe.toml", description["recipe"].encode())
         try:
             self._check()
             check()
         except BaseException:
             (self.out / "recipe.toml").unlink()
             raise
-        write_json(path, mine)
+        write_json(path, description)
 
     def _identity(self, trials: Trials) -> Identity:
         """Return the identity of trials for a search, whose objective may read every column and series."""
@@ -166,18 +166,18 @@ class Search:
         """Return an untrained model with these settings. Raise a SettingError if they are not compatible."""
         return self.resolved(settings).build(self.train.n_neurons)
 
-    def own(self) -> dict[str, Setting] | None:
-        """Return the recipe's own values of the varied settings; None if a value lies outside the space."""
+    def recipe_values(self) -> dict[str, Setting] | None:
+        """Return the values that the varied settings have in the recipe; None if a value lies outside the space."""
         settings = describe(self.build({}))
-        values_of_recipe: dict[str, Setting] = {}
+        recipe_values: dict[str, Setting] = {}
         for key, values in self.space.vary.items():
             value: object = settings
             for part in key.split("."):
                 value = value.get(part) if isinstance(value, Mapping) else None
-            if not values.holds(value):
+            if not values.contains(value):
                 return None
-            values_of_recipe[key] = value
-        return values_of_recipe
+            recipe_values[key] = value
+        return recipe_values
 
     def folder(self, number: int) -> Path:
         """Return the run folder of an attempt."""
@@ -187,26 +187,26 @@ class Search:
         """Write trials.csv, and best.toml if an attempt is complete."""
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
-        more = list(attempts[0].more) if attempts else []
-        table.writerow(["number", *more, "state", f"score ({unit})", "seconds", *self.space.vary, "message"])
-        for one in attempts:
-            score = "" if one.score is None else repr(one.score)
-            values = [one.settings.get(key, "") for key in self.space.vary]
-            words = [*one.more.values(), one.state, score, f"{one.seconds:.1f}", *values, one.message]
-            table.writerow([one.number, *words])
+        extra = list(attempts[0].extra_columns) if attempts else []
+        table.writerow(["number", *extra, "state", f"score ({unit})", "seconds", *self.space.vary, "message"])
+        for attempt in attempts:
+            score = "" if attempt.score is None else repr(attempt.score)
+            settings = [attempt.settings.get(key, "") for key in self.space.vary]
+            results = [attempt.state, score, f"{attempt.seconds:.1f}"]
+            table.writerow([attempt.number, *attempt.extra_columns.values(), *results, *settings, attempt.message])
         atomic_write(self.out / "trials.csv", text.getvalue().encode())
         leader = best(attempts)
         if leader is not None:
-            done = sum(one.state != "running" for one in attempts)
+            n_finished = sum(attempt.state != "running" for attempt in attempts)
             note = (
-                f"Attempt {leader.number} of {done}: {leader.score:.6g} {unit} by {self.aim} on "
+                f"Attempt {leader.number} of {n_finished}: {leader.score:.6g} {unit} by {self.aim} on "
                 f"{len(self.validation)} validation trials, seed {self.seed}."
             )
             recipe = replace(self.resolved(leader.settings), about=self.recipe.about, note=note)
             atomic_write(self.out / "best.toml", recipe.dumps().encode())
 
-    def keep(self, model: Path) -> None:
-        """Copy the best model's folder to OUT/model."""
+    def save_best(self, model: Path) -> None:
+        """Copy the folder of the best model to OUT/model."""
         with atomic_folder(self.out / "model") as part:
             for name in [*check_manifest(model), MANIFEST]:
                 atomic_write(part / name, read_bytes(model / name))
@@ -214,8 +214,8 @@ class Search:
 
 def ranked(attempts: Sequence[Attempt]) -> list[Attempt]:
     """Return the complete attempts by decreasing score; equal scores are sorted by number."""
-    complete = [one for one in attempts if one.state == "complete" and one.score is not None]
-    return sorted(complete, key=lambda one: (-(one.score or 0.0), one.number))
+    complete = [attempt for attempt in attempts if attempt.state == "complete" and attempt.score is not None]
+    return sorted(complete, key=lambda attempt: (-(attempt.score or 0.0), attempt.number))
 
 
 def best(attempts: Sequence[Attempt]) -> Attempt | None:
@@ -240,7 +240,7 @@ def survivable(error: Exception) -> str | None:
     """Return the message of an error after which a search can continue (numbers, settings, memory), else None."""
     if isinstance(error, SpikeloomError) and not isinstance(error, FileError):
         return str(error)
-    words = str(error)
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in words.lower()):
-        return f"Out of memory: {words.splitlines()[0] if words else 'the machine has no more'}"
+    message = str(error)
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in message.lower()):
+        return f"Out of memory: {message.splitlines()[0]}" if message else "Out of memory."
     return None

@@ -65,19 +65,19 @@ class Range:
     per_entry: bool = False
 
     def __post_init__(self) -> None:
-        low, high = self.begin
+        low, high = self.initial_range
         if not self.low <= low <= high <= self.high or self.low == self.high:
             raise ValueError(f"low < high, and start inside, but they are {self.low}, {self.high} and {low}, {high}")
         if self.log and self.low <= 0:
             raise ValueError(f"log needs low > 0, but it is {self.low}")
 
     @property
-    def begin(self) -> tuple[int | float, int | float]:
+    def initial_range(self) -> tuple[int | float, int | float]:
         """Ends of the range of the initial values of a population."""
         return (self.low, self.high) if self.start is None else self.start
 
     @property
-    def whole(self) -> bool:
+    def is_integer(self) -> bool:
         """True if the values are integers."""
         return isinstance(self.low, int) and isinstance(self.high, int) and not self.per_entry
 
@@ -86,32 +86,36 @@ class Range:
         """Values for testing whether a recipe accepts this setting: the ends."""
         return self.low, self.high
 
-    def holds(self, value: object) -> TypeGuard[Setting]:
+    def contains(self, value: object) -> TypeGuard[Setting]:
         """Return whether a value lies in the range."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or (self.whole and isinstance(value, float)):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float)
+            or (self.is_integer and isinstance(value, float))
+        ):
             return False
         return self.low <= value <= self.high
 
-    def times(self, factor: float) -> "Range":
+    def scaled(self, factor: float) -> "Range":
         """Return the range with all ends multiplied by a factor."""
-        low, high = self.begin
-        begin = (low * factor, high * factor)
-        return replace(self, low=self.low * factor, high=self.high * factor, start=begin, per_entry=False)
+        low, high = self.initial_range
+        start = (low * factor, high * factor)
+        return replace(self, low=self.low * factor, high=self.high * factor, start=start, per_entry=False)
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """Draw a value at which a member of a population begins."""
-        low, high = (math.log(end) if self.log else end for end in self.begin)
+        """Draw the value with which a member of a population begins."""
+        low, high = (math.log(end) if self.log else end for end in self.initial_range)
         value = float(rng.uniform(low, high))
-        return self.clipped(math.exp(value) if self.log else value, *self.begin)
+        return self.clipped(math.exp(value) if self.log else value, *self.initial_range)
 
-    def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
+    def perturbed(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
         """Return the value times a random one of the factors, limited to the range."""
         return self.clipped(float(value) * factors[int(rng.integers(2))], self.low, self.high)
 
     def clipped(self, value: float, low: float, high: float) -> Setting:
         """Limit a value to the ends, and round it in a range of integers."""
         inside = min(max(value, low), high)
-        return round(inside) if self.whole else inside
+        return round(inside) if self.is_integer else inside
 
 
 @checked_dataclass(frozen=True, config=SEARCH)
@@ -129,15 +133,15 @@ class Choice:
         """Values for testing whether a recipe accepts this setting: all of them."""
         return self.among
 
-    def holds(self, value: object) -> TypeGuard[Setting]:
+    def contains(self, value: object) -> TypeGuard[Setting]:
         """Return whether a value is one of them."""
         return value in self.among
 
     def draw(self, rng: np.random.Generator) -> Setting:
-        """Draw a value at which a member of a population begins."""
+        """Draw the value with which a member of a population begins."""
         return self.among[int(rng.integers(len(self.among)))]
 
-    def near(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
+    def perturbed(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
         """Return the previous or the next value in the list."""
         del factors
         index = self.among.index(value) + (1 if rng.integers(2) else -1)
@@ -191,7 +195,7 @@ class Space:
         """Return the space with its `per_entry` ranges multiplied by the mean bins x neurons of these trials."""
         entries = trials.n_valid_bins / len(trials) * trials.n_neurons
         scaled = {
-            key: values.times(entries) if isinstance(values, Range) and values.per_entry else values
+            key: values.scaled(entries) if isinstance(values, Range) and values.per_entry else values
             for key, values in self.vary.items()
         }
         return replace(self, vary=scaled)
@@ -206,7 +210,7 @@ class Space:
         return {
             key: values.draw(rng)
             if rng.random() < plan.resample
-            else values.near(settings[key], rng, factors=plan.factors)
+            else values.perturbed(settings[key], rng, factors=plan.factors)
             for key, values in self.vary.items()
         }
 
@@ -216,12 +220,12 @@ def changes(settings: Mapping[str, object]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
-def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) -> Space:
+def read_space(source: str | PathLike[str] | None, varied: Sequence[str] = ()) -> Space:
     """Read a search space from a TOML file, and add the settings that are given as text.
 
     Args:
         source: Name of a search that comes with the package, path of a `.toml` file, or None for no file.
-        words: Settings as text, such as "plan.warmup=0..0.6", "plan.learning_rate=1e-5..5e-3 log" or
+        varied: Settings to vary as text, such as "plan.warmup=0..0.6", "plan.learning_rate=1e-5..5e-3 log" or
             "n_latents=8|16|32". They replace settings of the file with the same key.
 
     Raises:
@@ -237,8 +241,8 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
             "Move settings that vary under [vary], others under [fix].",
         )
     vary = {key: _values(key, value) for key, value in _flat(table.get("vary", {})).items()}
-    for word in words:
-        key, values = _from_words(word)
+    for text in varied:
+        key, values = _from_text(text)
         vary[key] = values
     if not vary:
         raise SettingError("A search must vary at least one setting.", "", HINT)
@@ -256,36 +260,37 @@ def read_space(source: str | PathLike[str] | None, words: Sequence[str] = ()) ->
 
 def searches() -> list[str]:
     """Return the names of the searches that come with the package."""
-    return sorted(entry.name.removesuffix(".toml") for entry in _home().iterdir() if entry.name.endswith(".toml"))
+    files = _searches_folder().iterdir()
+    return sorted(file.name.removesuffix(".toml") for file in files if file.name.endswith(".toml"))
 
 
 def _read(source: str | PathLike[str]) -> dict[str, object]:
     """Read the table of a search that comes with the package, or of a TOML file."""
-    words = fspath(source)
-    if words in searches():
-        text = (_home() / f"{words}.toml").read_text()
-    elif words.endswith(".toml"):
-        text = read_bytes(Path(words)).decode(errors="replace")
+    name = fspath(source)
+    if name in searches():
+        text = (_searches_folder() / f"{name}.toml").read_text()
+    elif name.endswith(".toml"):
+        text = read_bytes(Path(name)).decode(errors="replace")
     else:
         raise FileError(
-            f"A search must be one of {', '.join(searches())}, or the path of a .toml file.", f"It was {words!r}.", HINT
+            f"A search must be one of {', '.join(searches())}, or the path of a .toml file.", f"It was {name!r}.", HINT
         )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingError("A search must be TOML.", f"{words}: {error}.", "Correct that line.") from error
+        raise SettingError("A search must be TOML.", f"{name}: {error}.", "Correct that line.") from error
 
 
-def _flat(table: object, above: str = "") -> dict[str, object]:
+def _flat(table: object, prefix: str = "") -> dict[str, object]:
     """Return nested tables as values by dotted key. A table with `low`, `high` or `among` is a value."""
     if not isinstance(table, Mapping):
-        raise SettingError("[vary] and [fix] must be tables.", f"{above or 'One'} was {table!r}.", HINT)
+        raise SettingError("[vary] and [fix] must be tables.", f"One of them was {table!r}.", HINT)
     flat: dict[str, object] = {}
     for key, value in table.items():
         if isinstance(value, Mapping) and not {"low", "high", "among"} & value.keys():
-            flat |= _flat(value, f"{above}{key}.")
+            flat |= _flat(value, f"{prefix}{key}.")
         else:
-            flat[above + key] = value
+            flat[prefix + key] = value
     return flat
 
 
@@ -305,19 +310,19 @@ def _with_tuples(table: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
-def _from_words(word: str) -> tuple[str, Range | Choice]:
+def _from_text(text: str) -> tuple[str, Range | Choice]:
     """Convert a setting as text, such as "n_latents=8|16|32", to its key and its values."""
-    key, equals, text = (part.strip() for part in word.partition("="))
-    wrong = SettingError("A setting to vary must be key=low..high or key=one|two.", f"It was {word!r}.", HINT)
-    if not (equals and key and text):
-        raise wrong
-    if "|" in text:
-        return key, _values(key, {"among": [_plain(part) for part in text.split("|")]})
-    ends, *more = text.split()
-    low, dots, high = ends.partition("..")
-    if not dots or more not in ([], ["log"]):
-        raise wrong
-    return key, _values(key, {"low": _plain(low), "high": _plain(high), "log": bool(more)})
+    key, equals, values = (part.strip() for part in text.partition("="))
+    error = SettingError("A setting to vary must be key=low..high or key=value|value.", f"It was {text!r}.", HINT)
+    if not (equals and key and values):
+        raise error
+    if "|" in values:
+        return key, _values(key, {"among": [_plain(value) for value in values.split("|")]})
+    interval, *options = values.split()
+    low, dots, high = interval.partition("..")
+    if not dots or options not in ([], ["log"]):
+        raise error
+    return key, _values(key, {"low": _plain(low), "high": _plain(high), "log": options == ["log"]})
 
 
 def _plain(text: str) -> object:
@@ -328,5 +333,6 @@ def _plain(text: str) -> object:
         return text.strip()
 
 
-def _home() -> Traversable:
+def _searches_folder() -> Traversable:
+    """Return the folder of the searches that come with the package."""
     return resources.files("spikeloom") / "searches"

@@ -80,7 +80,7 @@ def study(
         search.write(done, aim.unit)
         leader = best(done)
         if leader is not None:
-            search.keep(search.folder(leader.number) / "model")
+            search.save_best(search.folder(leader.number) / "model")
     if leader is None:
         raise TrainingError(
             f"None of {len(done)} attempts is complete.",
@@ -103,7 +103,7 @@ def _open(search: Search) -> optuna.Study:
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=WARM),
     )
-    defaults = search.own()
+    defaults = search.recipe_values()
     if defaults is not None and not opened.get_trials(deepcopy=False):
         opened.enqueue_trial(defaults)
     return opened
@@ -136,7 +136,7 @@ def _suggest(trial: Trial, key: str, values: Range | Choice) -> None:
     """Let Optuna propose the value of one setting of an attempt."""
     if isinstance(values, Choice):
         trial.suggest_categorical(key, values.among)
-    elif values.whole:
+    elif values.is_integer:
         trial.suggest_int(key, int(values.low), int(values.high), log=values.log)
     else:
         trial.suggest_float(key, values.low, values.high, log=values.log)
@@ -240,7 +240,7 @@ def _short(value: Setting) -> str:
 
 def _give_up_if_hopeless(done: Sequence[Attempt]) -> None:
     """Raise a TrainingError if there are several attempts and all of them failed."""
-    failed = [one for one in done if one.state == "failed"]
+    failed = [attempt for attempt in done if attempt.state == "failed"]
     if len(failed) == len(done) >= HOPELESS:
         raise TrainingError(
             "All attempts of the search failed.",

@@ -25,14 +25,14 @@ from spikeloom.training.train import LossTerms, Stage
 SEED = int(generator(0, Purpose.CALIBRATE, 4).integers(2**31))
 """Random seed of the teacher's samples. It is a large number, which users are unlikely to choose for their own."""
 
-AT_ONCE = 64
+BATCH = 64
 """Number of samples of the teacher that are drawn together."""
 
 PARTS = 10
 """Number of parts in which the teacher's samples are drawn. The progress bar advances after each part."""
 
 VALIDATION = 20
-"""One out of this number of samples is used for validation of the student, and not for its training."""
+"""One in 20 samples is used for validation of the student instead of training."""
 
 
 def student_stages(
@@ -56,14 +56,17 @@ def student_stages(
         drop: Fraction of samples without their condition.
         bf16: Whether the teacher runs in bfloat16.
     """
-    rows = torch.from_numpy(generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"]))
+    rows = torch.from_numpy(
+        generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"])
+    )  # training trials
     samples = {name: value[rows] for name, value in data.items() if name != "latents"}
     samples["present"] = torch.from_numpy(Streams(SEED, Purpose.ORDER, 1, range(n_samples)).uniform() >= drop)
     pieces: list[Tensor] = []
 
     def draw(first: int, last: int) -> None:
-        for start in range(first, last, AT_ONCE):
-            rows = range(start, min(start + AT_ONCE, last))
+        """Draw the samples from `first` up to `last` - 1, and append them to `pieces`."""
+        for start in range(first, last, BATCH):
+            rows = range(start, min(start + BATCH, last))
             batch = {name: value[rows.start : rows.stop] for name, value in samples.items()}
             noise = Streams(SEED, Purpose.SAMPLE, 0, rows)
             pieces.append(_points_of_teacher(student, teacher, batch, noise, data["latents"].shape[2], bf16))
@@ -73,17 +76,18 @@ def student_stages(
     yield Calculation("samples_of_teacher", parts, equal=True)
     samples["points"] = torch.cat(pieces)
     student.denoiser.load_state_dict(teacher.denoiser.state_dict())
-    last = n_samples - math.ceil(n_samples / VALIDATION)
-    training = {name: value[:last] for name, value in samples.items()}
-    validation = {name: value[last:] for name, value in samples.items()}
+    n_training = n_samples - math.ceil(n_samples / VALIDATION)
+    training = {name: value[:n_training] for name, value in samples.items()}
+    validation = {name: value[n_training:] for name, value in samples.items()}
     yield Stage("student", student, partial(distillation_loss, student), training, plan, validation)
 
 
 def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
     """Return the squared error of the student's samples against the teacher's, summed over valid entries.
 
-    The error is averaged over the student's levels; that of the last level, the result, is also returned as the part
-    "result". The loss draws no random numbers, because the student starts from the noise of the teacher.
+    The error is averaged over the levels of the student. The error at the last level, that of the final sample, is also
+    returned as the part "result". The loss draws no random numbers, because the student starts from the noise of the
+    teacher.
     """
     mask = batch["mask"]
     expected = batch["points"]
