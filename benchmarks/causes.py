@@ -13,7 +13,9 @@ training trials, redrawn       training trials encoded, decoded and drawn again:
 test trials, redrawn           test trials encoded, decoded and drawn again, compared with recorded training trials,
                                which the autoencoder was fitted to (`second_stage.py` compares the other pairs)
 generated, conditional         latents of the second stage, under the conditions of the test trials
-generated, unconditional       the same without conditions
+generated, against training    generated under the conditions of training trials, and compared with these: without the
+                               sampling error of the training trials (`sampling_error.py`)
+generated, unconditional       without conditions, against test trials again
 Gaussian on the latents        a second stage without learning
 own samples, redrawn           the model's own samples encoded, decoded and drawn again, compared with other samples of
                                the model: encode-decode where the model is the truth
@@ -116,11 +118,13 @@ def rows_of(model: LatentModel, train: Trials, test: Trials, condition: str | No
     if names:
         fakes["generated, conditional"] = model.sample(like=test, condition=names, seed=seed, progress=False)
     rows = {name: compare(test, fake, train, condition, seed) for name, fake in fakes.items()}
+    matched = model.sample(like=seen, condition=names, seed=seed, progress=False)
+    rows["generated, against training trials"] = compare(seen, matched, train, condition, seed)
     rows["test trials, redrawn"] = compare(seen, redrawn(model, test, seed=seed + REDRAW), train, condition, seed)
-    mine = fakes.get("generated, conditional", fakes["generated, unconditional"])
+    sampled = fakes.get("generated, conditional", fakes["generated, unconditional"])
     other = model.sample(like=test, condition=names, seed=seed + 1, progress=False)
-    rows["own samples, redrawn"] = compare(mine, redrawn(model, other, seed=seed + REDRAW), train, condition, seed)
-    rows["own samples"] = compare(mine, other, train, condition, seed)
+    rows["own samples, redrawn"] = compare(sampled, redrawn(model, other, seed=seed + REDRAW), train, condition, seed)
+    rows["own samples"] = compare(sampled, other, train, condition, seed)
     return rows
 
 

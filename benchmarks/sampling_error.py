@@ -64,7 +64,6 @@ class Means:
     def __init__(self, trials: Trials, training: np.ndarray, *, pieces: int, labels: np.ndarray) -> None:
         self._labels = labels
         self._pieces = pieces
-        self._shares = np.array([(labels == label).mean() for label in range(labels.max() + 1)])
         overall = mean_counts(trials.counts, labels, pieces)
         learned = mean_counts(trials.counts[training], labels[training], pieces)
         self._relative = learned / np.maximum(overall, 1e-9) - 1
