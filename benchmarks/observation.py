@@ -3,11 +3,11 @@
     spikeloom fit ldns-small --data train.h5 --out runs/reach
     python benchmarks/observation.py runs/reach --train train.h5 --test test.h5
 
-Fits Poisson, + history (H), + bin refractoriness (B), + shared noise (N) on the training trials, then draws counts from
-the rates inferred for the test trials, from generated rates, and, with all parts, from those of a Gaussian fitted to
-the latents of the training trials (`LDNS.gaussian`), which the diffusion must beat. Rows of "real" compare training
-trials with the test trials, in equal numbers and with the same conditions: the noise floor. All rows are compared with
-all test trials and are means over draws.
+Poisson counts, then also the history, refractory bins and shared noise are fitted to the training trials. Counts are
+drawn from the rates inferred for the test trials, from generated rates, and, with all parts, from those of a Gaussian
+fitted to the latents of the training trials (`LDNS.gaussian`), which the diffusion must beat. The row "real" compares
+training trials with the test trials, in equal numbers and with the same conditions: the noise floor. All rows are
+compared with all test trials and are means over draws.
 """
 
 import argparse
@@ -46,14 +46,16 @@ SHOWN = {
 
 LADDER: dict[str, ObservationModel] = {
     "Poisson": ObservationModel(Poisson(), history=None, noise=None),
-    "+ H": ObservationModel(Poisson(), noise=None),
-    "+ H + B": ObservationModel(Refractory(), noise=None),
-    "+ H + B + N": ObservationModel(),
+    "with history": ObservationModel(Poisson(), noise=None),
+    "with history and refractory bins": ObservationModel(Refractory(), noise=None),
+    "with history, refractory bins and shared noise": ObservationModel(),
 }
-FULL = "+ H + B + N"
+FULL = "with history, refractory bins and shared noise"
 OTHERS: dict[str, ObservationModel] = {
-    "+ H, raw bins, published form": ObservationModel(Poisson(), SpikeHistory(basis="bins", logarithmic=True), None),
-    "+ H + B, raw bins": ObservationModel(Refractory(), SpikeHistory(basis="bins"), None),
+    "with history, raw bins, published form": ObservationModel(
+        Poisson(), SpikeHistory(basis="bins", logarithmic=True), None
+    ),
+    "with history, raw bins, and refractory bins": ObservationModel(Refractory(), SpikeHistory(basis="bins"), None),
 }
 
 
@@ -70,7 +72,7 @@ def row(real: Trials, fakes: Sequence[Trials], reference: Trials) -> list[float]
 
 def show(name: str, values: Sequence[float]) -> None:
     """Print one line of the table."""
-    print(f"{name:34s}" + "".join(f"{value:10.4f}" for value in values), flush=True)
+    print(f"{name:60s}" + "".join(f"{value:10.4f}" for value in values), flush=True)
 
 
 def fit(model: LDNS, kind: ObservationModel, train: Trials) -> None:
@@ -113,7 +115,7 @@ def main() -> None:
     model = load_model(options.run)
     assert isinstance(model, LDNS)
     condition = list(model.condition) or None
-    print(" " * 34 + "".join(f"{word:>10s}" for word in SHOWN.values()))
+    print(" " * 60 + "".join(f"{word:>10s}" for word in SHOWN.values()))
     floor = [
         matched(test, train.select(np.random.default_rng(k).permutation(len(train)))) for k in range(options.draws)
     ]

@@ -212,7 +212,7 @@ def mark_wraps(_: Sphinx, page: str, template: str, context: dict[str, Any], doc
 def _with_wraps(word: re.Match[str]) -> str:
     name = word[0]
     if len(name) <= LONGEST_WHOLE:
-        marked = f'<span class="whole">{WRAP_IN_TABLE.sub("<wbr>", name)}</span>'
+        marked = f'<span class="whole">{WRAP_IN_TABLE.sub(IN_TABLE, name)}</span>'
     else:
         marked = WRAP_IN_TABLE.sub(lambda wrap: "<wbr>" if WRAP.match(name, wrap.start()) else IN_TABLE, name)
     return OPTION.sub(r'<span class="option">\g<0></span>', marked)
