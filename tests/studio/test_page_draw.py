@@ -187,10 +187,10 @@ def test_files_hold_the_spikes_of_the_page(opened: Opened, tmp_path: Any) -> Non
     opened.page.select_option("#draws", "1")
     _, answer = opened.during(lambda: opened.page.get_by_role("button", name="Line").click(), "/draw")
     expected = counts_of(answer["draws"][0], answer["bins"])
-    opened.page.locator("#draw-home summary").click()
+    opened.page.locator("#draw-save summary").click()
     for label, name in (("Trials file", "h5"), ("NWB", "nwb"), ("Table", "csv"), (".svg", "svg"), (".png", "png")):
         with opened.page.expect_download() as caught:
-            opened.page.locator("#draw-home").get_by_role("button", name=label).click()
+            opened.page.locator("#draw-save").get_by_role("button", name=label).click()
         caught.value.save_as(tmp_path / f"stroke.{name}")
     trials = sl.Trials.load(tmp_path / "stroke.h5")
     assert (trials.counts[0] == expected).all()
@@ -205,7 +205,7 @@ def test_files_hold_the_spikes_of_the_page(opened: Opened, tmp_path: Any) -> Non
     group = re.search(r'<g id="spikes">(.*?)</g>', (tmp_path / "stroke.svg").read_text(), re.S).group(1)
     assert len(re.findall(r"M[\d.]+ [\d.]+v", group)) == expected.sum()
     assert (tmp_path / "stroke.png").read_bytes().startswith(b"\x89PNG")
-    opened.page.locator("#draw-home pre").first.filter(has_text="spikeloom").wait_for()
-    lines = opened.page.locator("#draw-home pre").all_inner_texts()
+    opened.page.locator("#draw-save pre").first.filter(has_text="spikeloom").wait_for()
+    lines = opened.page.locator("#draw-save pre").all_inner_texts()
     assert "spikeloom" in lines[0]
     assert "spikeloom sample" in lines[1]

@@ -25,7 +25,8 @@ def test_the_dial_turns_by_keyboard_and_shows_recorded_rates(opened: Opened) -> 
     assert body["condition"]["angle_deg"] == before + 45
     assert answer["recorded_psth"] is not None
     opened.page.get_by_text(f"the nearest recorded condition, {answer['nearest_level']:g}").first.wait_for()
-    assert re.search(r"Correlation of recorded and generated: .?[\d.]+", opened.page.inner_text("#psth-summary"))
+    summary = opened.page.inner_text("#psth-summary")
+    assert re.search(r"Correlation of recorded and generated mean rates: .?[\d.]+", summary)
     assert re.search(r"Median Fano factor [\d.]+ generated", opened.page.inner_text("#fano-summary"))
     assert opened.page.locator("#psth-neurons svg").count() == 6
     assert opened.page.locator("#psth-neurons svg").first.locator("path.line").count() == 2

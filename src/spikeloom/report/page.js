@@ -17,12 +17,16 @@ if (tabs) {
     }
   };
   tabs.hidden = false;
-  tabs.addEventListener("click", (event) => { const b = event.target.closest("button"); if (b) choose(b); });
+  tabs.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button) choose(button);
+  });
   tabs.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     const next = buttons[(buttons.indexOf(document.activeElement) + step + buttons.length) % buttons.length];
-    choose(next); next.focus();
+    choose(next);
+    next.focus();
   });
   choose(buttons[0]);
 }
@@ -31,12 +35,19 @@ const tip = document.getElementById("tip");
 const hoverData = new WeakMap();  // drawing -> its data, read once
 let marked = null;                // the drawing that has marks
 
-const number = (v) => v === null || v === undefined ? "none" : String(v).replace("-", "\u2212");
-const pixel = ([offset, factor, log], v) => v === null ? NaN : offset + factor * (log ? Math.log10(v) : v);
-const value = ([offset, factor, log], p) => { const v = (p - offset) / factor; return log ? 10 ** v : v; };
+// Return a number as text, with a typographic minus sign.
+const numberText = (number) => number === null || number === undefined ? "none" : String(number).replace("-", "\u2212");
+
+// Return the pixel of a value on an axis, and the value of a pixel.
+const pixel = ([offset, factor, log], value) => value === null ? NaN : offset + factor * (log ? Math.log10(value) : value);
+const valueAt = ([offset, factor, log], position) => {
+  const value = (position - offset) / factor;
+  return log ? 10 ** value : value;
+};
+
 const addShape = (svg, name, attributes) => {
   const shape = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, v] of Object.entries(attributes)) shape.setAttribute(key, v);
+  for (const [key, value] of Object.entries(attributes)) shape.setAttribute(key, value);
   svg.append(shape);
 };
 
@@ -44,43 +55,48 @@ const addShape = (svg, name, attributes) => {
 // in pixels, as [lines, marks], or null if no value is near.
 const find = {
   raster(data, x, y) {
-    const row = Math.round(value(data.ay, y));
+    const row = Math.round(valueAt(data.ay, y));
     if (row < 0 || row >= data.rows.length) return null;
-    return [[data.rows[row], `${value(data.ax, x).toFixed(3)} s`], []];
+    return [[data.rows[row], `${valueAt(data.ax, x).toFixed(3)} s`], []];
   },
   lines(data, x, y) {
     let nearest = null;  // the value on the first axis that is nearest to the pointer
     let smallest = Infinity;
-    for (const s of data.s) s.x.forEach((v, k) => {
-      const distance = Math.abs(pixel(data.ax, v) - x);
-      if (s.y[k] !== null && distance < smallest) { smallest = distance; nearest = v; }
+    for (const series of data.s) series.x.forEach((value, k) => {
+      const distance = Math.abs(pixel(data.ax, value) - x);
+      if (series.y[k] === null || distance >= smallest) return;
+      smallest = distance;
+      nearest = value;
     });
     if (nearest === null) return null;
     const [, top, , bottom] = data.box;
-    const at = pixel(data.ax, nearest);
-    const lines = [`${data.xl}: ${number(nearest)}`];
-    const marks = [["path", { class: "cursor", d: `M${at} ${top}V${bottom}` }]];
-    for (const s of data.s) {
-      const k = s.x.indexOf(nearest);
-      if (k < 0 || s.y[k] === null) continue;
-      lines.push(`${s.n || data.yl}: ${number(s.y[k])}`);
-      const height = pixel(data.ay, s.y[k]);
-      if (height >= top - 1 && height <= bottom + 1) marks.push(["circle", { class: "spot", cx: at, cy: height, r: 3 }]);
+    const cursor = pixel(data.ax, nearest);
+    const lines = [`${data.xl}: ${numberText(nearest)}`];
+    const marks = [["path", { class: "cursor", d: `M${cursor} ${top}V${bottom}` }]];
+    for (const series of data.s) {
+      const k = series.x.indexOf(nearest);
+      if (k < 0 || series.y[k] === null) continue;
+      lines.push(`${series.n || data.yl}: ${numberText(series.y[k])}`);
+      const height = pixel(data.ay, series.y[k]);
+      if (height >= top - 1 && height <= bottom + 1) marks.push(["circle", { class: "spot", cx: cursor, cy: height, r: 3 }]);
     }
     return [lines, marks];
   },
   points(data, x, y) {
     let nearest = null;  // series and number of the nearest point
     let smallest = 24;   // pixels; points farther away are not shown
-    for (const s of data.s) s.x.forEach((v, k) => {
-      const distance = Math.hypot(pixel(data.ax, v) - x, pixel(data.ay, s.y[k]) - y);
-      if (distance < smallest) { smallest = distance; nearest = [s, k]; }
+    for (const series of data.s) series.x.forEach((value, k) => {
+      const distance = Math.hypot(pixel(data.ax, value) - x, pixel(data.ay, series.y[k]) - y);
+      if (distance >= smallest) return;
+      smallest = distance;
+      nearest = [series, k];
     });
     if (nearest === null) return null;
-    const [s, k] = nearest;
-    const mark = { class: "spot", cx: pixel(data.ax, s.x[k]), cy: pixel(data.ay, s.y[k]), r: 5 };
-    const title = [s.l[k], s.n].filter(Boolean).join(" \u00b7 ");
-    return [[title, `${data.xl}: ${number(s.x[k])}`, `${data.yl}: ${number(s.y[k])}`].filter(Boolean), [["circle", mark]]];
+    const [series, k] = nearest;
+    const mark = { class: "spot", cx: pixel(data.ax, series.x[k]), cy: pixel(data.ay, series.y[k]), r: 5 };
+    const title = [series.l[k], series.n].filter(Boolean).join(" \u00b7 ");
+    const lines = [title, `${data.xl}: ${numberText(series.x[k])}`, `${data.yl}: ${numberText(series.y[k])}`].filter(Boolean);
+    return [lines, [["circle", mark]]];
   },
 };
 
@@ -98,10 +114,10 @@ const hover = (event) => {
   if (!svg) return;
   if (!hoverData.has(svg)) hoverData.set(svg, JSON.parse(svg.dataset.hover));
   const data = hoverData.get(svg);
-  const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+  const point = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
   const [left, top, right, bottom] = data.box;
-  if (at.x < left - 6 || at.x > right + 6 || at.y < top - 6 || at.y > bottom + 6) return;
-  const result = find[data.kind](data, at.x, at.y);
+  if (point.x < left - 6 || point.x > right + 6 || point.y < top - 6 || point.y > bottom + 6) return;
+  const result = find[data.kind](data, point.x, point.y);
   if (!result) return;
   const [lines, marks] = result;
   marked = svg;

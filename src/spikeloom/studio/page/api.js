@@ -2,7 +2,7 @@
 
 const KEY = "spikeloom-token";
 
-/** An answer other than success, with the server's sentence. */
+/** The answer to a failed request, with the message of the server. */
 export class StudioError extends Error {
   constructor(message, status) {
     super(message);
@@ -10,7 +10,7 @@ export class StudioError extends Error {
   }
 }
 
-/** Move a token from the address bar into this tab's storage. Return the rest of the fragment. */
+/** Move a token from the address bar into the storage of this tab. Return the other fields of the fragment. */
 export function takeToken() {
   const fields = new URLSearchParams(location.hash.slice(1));
   const token = fields.get("token");
@@ -23,7 +23,7 @@ export function takeToken() {
   return fields;
 }
 
-/** Keep a token that was pasted, alone or as a whole address. */
+/** Store a token that was pasted, alone or with the address. */
 export function keepToken(text) {
   const match = /token=([^&\s]+)/.exec(text);
   sessionStorage.setItem(KEY, match ? match[1] : text.trim());
@@ -51,12 +51,12 @@ async function send(path, body, signal) {
   let text = `The studio answered with status ${response.status}.`;
   try {
     text = (await response.json()).error || text;
-  } catch { /* the answer holds no sentence */ }
+  } catch { /* the answer has no message */ }
   if (response.status === 401) dispatchEvent(new Event("studio-locked"));
   throw new StudioError(text, response.status);
 }
 
-/** Return the JSON of an address; POST where there is a body. */
+/** Return the JSON of an address. With a body, the request is a POST. */
 export async function request(path, body, signal) {
   return (await send(path, body, signal)).json();
 }
@@ -68,7 +68,7 @@ export async function requestFile(path, body, fallback) {
   return { blob: await response.blob(), name: match ? match[1] : fallback };
 }
 
-/** Give a blob to the browser's downloads. */
+/** Save a blob with the browser's downloads. */
 export function saveFile(blob, name) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -77,16 +77,16 @@ export function saveFile(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-const PATIENCE = 3000; // ms after which a request that nobody waits for is stopped
+const STOP_AFTER = 3000; // ms after which a replaced request is stopped
 
-/** Runs requests of one kind, of which only the latest counts. */
+/** Runs requests of one kind. A new request replaces the previous one, whose answer is ignored. */
 export class Latest {
   #controller = null;
 
-  /** Forget the running request. It may finish, which is quicker than to stop the model; a long one is stopped. */
+  /** Ignore the answer of the running request. A short request may finish, which takes less time than stopping it. */
   cancel() {
     const controller = this.#controller;
-    if (controller) setTimeout(() => controller.abort(), PATIENCE);
+    if (controller) setTimeout(() => controller.abort(), STOP_AFTER);
     this.#controller = null;
   }
 

@@ -19,7 +19,7 @@ export class Clock {
     for (const listener of this.listeners) listener(this, event);
   }
 
-  /** Begin with a trial of this many seconds, shown as a whole. */
+  /** Begin with a trial of `duration` seconds, at its end. */
   load(duration) {
     this.pause();
     this.duration = duration;
@@ -31,14 +31,14 @@ export class Clock {
     if (this.playing || !this.duration) return;
     if (this.time >= this.duration) this.time = 0;
     this.playing = true;
-    this.began = performance.now() - (this.time / this.speed) * 1000;
+    this.startTime = performance.now() - (this.time / this.speed) * 1000;
     this.emit("play");
     this.frame = requestAnimationFrame(() => this.tick());
   }
 
   tick() {
     if (!this.playing) return;
-    this.time = Math.min(this.duration, ((performance.now() - this.began) / 1000) * this.speed);
+    this.time = Math.min(this.duration, ((performance.now() - this.startTime) / 1000) * this.speed);
     this.emit("time");
     if (this.time >= this.duration) this.pause();
     else this.frame = requestAnimationFrame(() => this.tick());

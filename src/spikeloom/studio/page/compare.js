@@ -2,7 +2,7 @@
 
 import { request } from "./api.js";
 import { bars } from "./charts.js";
-import { $, busy, make, showError, showStatus, words } from "./dom.js";
+import { $, busy, make, showError, showStatus, formatNumber } from "./dom.js";
 import { PairView } from "./pair.js";
 import { Raster, smallRaster, trialData } from "./raster.js";
 
@@ -48,7 +48,7 @@ export class CompareTab {
     try {
       const result = await request(`/api/models/${model.id}/classifier`);
       if (model === this.model) this.classifier = result;
-      this.paintScore();
+      this.showScore();
     } catch (error) {
       if (model === this.model) showError(error.message);
     }
@@ -71,8 +71,8 @@ export class CompareTab {
     $("quiz").hidden = false;
     $("review").replaceChildren();
     $("quiz-review").hidden = true;
-    this.present();
-    this.paintScore();
+    this.showPair();
+    this.showScore();
   }
 
   data(side) {
@@ -80,7 +80,7 @@ export class CompareTab {
     return trialData(pairs[this.pair][side].spikes, bins, binWidth, this.model.neuron_order);
   }
 
-  present() {
+  showPair() {
     for (const side of SIDES) this.rasters[side].show(this.data(side));
     for (const verdict of document.querySelectorAll(".verdict")) {
       verdict.textContent = "";
@@ -105,11 +105,13 @@ export class CompareTab {
     Object.assign(this, { score: result.score, answered: result.answered });
     for (const verdict of document.querySelectorAll(".verdict")) {
       const kind = verdict.dataset.side === recorded ? "recorded" : "generated";
-      verdict.textContent = `${kind === "recorded" ? "Recorded" : "Generated"}${verdict.dataset.side === side ? (result.correct ? ": you are right" : ": you chose this one") : ""}.`;
+      const truth = kind === "recorded" ? "Recorded" : "Generated";
+      const comment = result.correct ? ": you are right" : ": you chose this one";
+      verdict.textContent = `${truth}${verdict.dataset.side === side ? comment : ""}.`;
       verdict.classList.add(kind);
     }
     this.review(recorded, result.correct);
-    this.paintScore();
+    this.showScore();
     const last = this.pair + 1 === this.quiz.pairs.length;
     $("quiz-next").hidden = false;
     $("quiz-next").textContent = last ? "Finish" : "Next pair";
@@ -120,7 +122,7 @@ export class CompareTab {
   next() {
     if (this.pair + 1 < this.quiz.pairs.length) {
       this.pair += 1;
-      this.present();
+      this.showPair();
       return;
     }
     $("quiz").hidden = true;
@@ -141,14 +143,14 @@ export class CompareTab {
     $("review").prepend(make("article", {}, make("span", {}, `Pair ${this.pair + 1}, answered ${correct ? "correctly" : "wrongly"}`), pair));
   }
 
-  paintScore() {
+  showScore() {
     const entries = [];
     if (this.answered) entries.push({ name: "You", kind: "generated", value: this.score / this.answered, text: `${this.score} of ${this.answered}` });
     const { accuracy, floor } = this.classifier || {};
-    const percent = (value) => `${words(100 * value, 0)} %`;
+    const percent = (value) => `${formatNumber(100 * value, 0)} %`;
     if (Number.isFinite(accuracy)) entries.push({ name: "Classifier", kind: "recorded", value: accuracy, text: percent(accuracy) });
     if (Number.isFinite(floor)) entries.push({ name: "Classifier, noise floor", kind: "", value: floor, text: percent(floor) });
-    const note = "Share of correct answers. Guessing gives 50 %. The noise floor is the same classifier on two halves of the recorded trials.";
+    const note = "Fraction of correct answers. Guessing gives 50 %. The noise floor is the accuracy of the same classifier between two halves of the recorded trials.";
     $("quiz-score").replaceChildren(...(entries.length ? [bars(entries, note)] : []));
   }
 }

@@ -1,18 +1,20 @@
 // Controls for the conditions of a trial: a dial for an angle, buttons for categories, a slider for a number.
 
-import { make, shape, words } from "./dom.js";
+import { make, shape, formatNumber } from "./dom.js";
 
-/** Return the degrees of a value of an angle. */
+/** Convert the value of an angle to degrees. */
 const degrees = (condition, value) => (condition.unit === "rad" ? (value * 180) / Math.PI : value);
+/** Convert degrees to a value in the unit of the condition. */
 const fromDegrees = (condition, value) => (condition.unit === "rad" ? (value * Math.PI) / 180 : value);
 
+/** Return a dial for an angle. */
 function dial(condition, change) {
   const svg = shape("svg", { viewBox: "-110 -110 220 220", role: "slider", tabindex: 0, "aria-label": condition.name });
   svg.append(shape("circle", { class: "ring", r: 100 }));
-  const at = (angle, radius) => [radius * Math.cos((angle * Math.PI) / 180), -radius * Math.sin((angle * Math.PI) / 180)];
+  const position = (angle, radius) => [radius * Math.cos((angle * Math.PI) / 180), -radius * Math.sin((angle * Math.PI) / 180)];
   for (const level of condition.levels) {
     const angle = degrees(condition, Number(level));
-    const [from, to] = [at(angle, 86), at(angle, 98)];
+    const [from, to] = [position(angle, 86), position(angle, 98)];
     svg.append(shape("path", { class: "level", d: `M${from}L${to}` }));
   }
   const hand = shape("path", { class: "hand" });
@@ -23,11 +25,11 @@ function dial(condition, change) {
   const low = degrees(condition, condition.range?.[0] ?? 0);
   const set = (angle, report = true) => {
     value = ((((angle - low) % 360) + 360) % 360) + low;
-    const tip = at(value, 78);
+    const tip = position(value, 78);
     hand.setAttribute("d", `M0 0L${tip}`);
     knob.setAttribute("cx", tip[0]);
     knob.setAttribute("cy", tip[1]);
-    output.textContent = `${words(value, 0)}°`;
+    output.textContent = `${formatNumber(value, 0)}°`;
     svg.setAttribute("aria-valuenow", Math.round(value));
     svg.setAttribute("aria-valuemin", Math.round(low));
     svg.setAttribute("aria-valuemax", Math.round(low + 360));
@@ -53,6 +55,7 @@ function dial(condition, change) {
   return { element, value: () => fromDegrees(condition, value), set: (level) => set(degrees(condition, Number(level)), false) };
 }
 
+/** Return buttons for a category. */
 function choices(condition, change) {
   const inputs = condition.levels.map((level, k) => make("input", { type: "radio", name: `condition-${condition.name}`, value: String(level), checked: k === 0 }));
   for (const input of inputs) input.addEventListener("change", change);
@@ -62,6 +65,7 @@ function choices(condition, change) {
   return { element, value, set: (level) => inputs.forEach((input) => { input.checked = input.value === String(level); }) };
 }
 
+/** Return a slider for a number. */
 function slider(condition, change) {
   const [low, high] = condition.range || [0, 1];
   const input = make("input", { type: "range", min: low, max: high, step: "any", value: condition.levels[0] ?? (low + high) / 2 });
@@ -74,7 +78,7 @@ function slider(condition, change) {
   return { element, value: () => Number(input.value), set: (level) => { input.value = level; write(); } };
 }
 
-/** Return a control with `element`, `value()` and `set(level)`; `change()` reports the person's choices. */
+/** Return a control for a condition, with `element`, `value()` and `set(level)`. It calls `change()` when the user changes the value. */
 export function control(condition, change) {
   if (condition.kind === "angle") return dial(condition, change);
   return condition.kind === "category" ? choices(condition, change) : slider(condition, change);

@@ -1,5 +1,6 @@
 // Small helpers for elements, numbers and messages.
 
+/** Return the element with this id. */
 export const $ = (id) => document.getElementById(id);
 
 /** Return a new element. Text is always set as text, never as markup. */
@@ -22,22 +23,24 @@ export function shape(name, attributes = {}, text = null) {
   return element;
 }
 
-/** Write a number with a few significant digits and a true minus sign. */
-export function words(value, digits = 2) {
+/** Return a number as text, with `digits` decimals and a typographic minus sign. */
+export function formatNumber(value, digits = 2) {
   if (value === null || value === undefined || Number.isNaN(value)) return "none";
   return Number(value).toFixed(digits).replace("-", "\u2212");
 }
 
+/** Return the median of the finite values, NaN if there are none. */
 export const median = (values) => {
   const sorted = values.filter((value) => Number.isFinite(value)).sort((a, b) => a - b);
   return sorted.length ? sorted[Math.floor(sorted.length / 2)] : NaN;
 };
 
+/** Return the numbers from 0 to count - 1. */
 export const range = (count) => Array.from({ length: count }, (_, k) => k);
 
 export const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
-/** Show an error in words, or clear it with null. Screen readers announce it. */
+/** Show the text of an error, or clear it with null. Screen readers announce it. */
 export function showError(text) {
   $("error").hidden = !text;
   $("error").textContent = text || "";
@@ -48,9 +51,12 @@ export function showStatus(text) {
   $("status").textContent = text;
 }
 
-let running = 0;
+/** Return a number with its noun: "1 trial", "3 trials". */
+export const counted = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
 
-/** Run a promise with the progress line at the top of the page. */
+let running = 0; // number of promises that the progress line stands for
+
+/** Wait for a promise, and show the progress line at the top of the page meanwhile. */
 export async function busy(promise) {
   running += 1;
   $("busy").classList.add("on");
@@ -71,12 +77,12 @@ export function settle(action, wait) {
   };
 }
 
-/** Return the largest of some round steps that divides a range into at most `most` parts. */
-export function roundStep(width, most) {
-  const least = width / most;
-  const power = 10 ** Math.floor(Math.log10(least));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= least * 0.999);
+/** Return the smallest round step (1, 2 or 5 times a power of ten) that divides a range into at most `maxParts` parts. */
+export function roundStep(width, maxParts) {
+  const smallest = width / maxParts;
+  const power = 10 ** Math.floor(Math.log10(smallest));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= smallest * 0.999);
 }
 
-/** Whether the person wants little motion. */
+/** Return whether the user prefers reduced motion. */
 export const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

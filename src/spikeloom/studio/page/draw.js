@@ -3,9 +3,9 @@
 import { Latest } from "./api.js";
 import { bars } from "./charts.js";
 import { Clock } from "./clock.js";
-import { $, busy, calm, settle, showError, showStatus, words } from "./dom.js";
+import { $, busy, calm, counted, settle, showError, showStatus, formatNumber } from "./dom.js";
 import { Field, legend } from "./field.js";
-import { Home } from "./home.js";
+import { SavePanel } from "./save.js";
 import { writeLink } from "./link.js";
 import { LiveTrial } from "./live.js";
 import { picture } from "./picture.js";
@@ -21,15 +21,15 @@ export class DrawTab {
       onMove: () => {},
       onEnd: (points) => this.end(points),
     });
-    this.home = new Home($("draw-home"), "stroke");
+    this.savePanel = new SavePanel($("draw-save"), "stroke");
     this.latest = new Latest();
     this.clock.listen((clock) => this.result && this.field.setTime(clock.time, clock.duration));
     for (const button of document.querySelectorAll("[data-example]")) button.addEventListener("click", () => this.useExample(button.dataset.example));
     $("again").addEventListener("click", () => { $("seed").value = String((Number($("seed").value) || 0) + 1); this.regenerate(); });
-    const later = settle(() => this.stroke && this.regenerate(), 200);
-    for (const id of ["draws", "seed", "scale", "guidance", "smooth"]) $(id).addEventListener("change", later);
-    $("scale").addEventListener("input", () => this.nameScale());
-    $("live").addEventListener("change", () => this.hint());
+    const regenerateLater = settle(() => this.stroke && this.regenerate(), 200);
+    for (const id of ["draws", "seed", "scale", "guidance", "smooth"]) $(id).addEventListener("change", regenerateLater);
+    $("scale").addEventListener("input", () => this.showScale());
+    $("live").addEventListener("change", () => this.showHint());
     for (const event of ["pointerenter", "focus"]) $("field").addEventListener(event, () => this.prepare());
   }
 
@@ -46,7 +46,7 @@ export class DrawTab {
     $("again").disabled = true;
     this.raster.clear();
     this.clear();
-    this.hint();
+    this.showHint();
   }
 
   clear() {
@@ -54,17 +54,17 @@ export class DrawTab {
     $("draw-summary").textContent = "Draw a movement, or choose an example stroke.";
     $("draw-warnings").replaceChildren();
     $("score").replaceChildren();
-    this.home.hide();
+    this.savePanel.hide();
     legend($("field-legend"), [["trail", "training paths"]]);
   }
 
-  hint() {
+  showHint() {
     $("draw-hint").textContent = this.isLive()
       ? "Draw with the mouse, a pen or a finger. Spikes come while the hand moves."
       : "Draw with the mouse, a pen or a finger. The model follows the speed of your hand.";
   }
 
-  nameScale() {
+  showScale() {
     $("scale-value").textContent = `${Math.round(100 * $("scale").value)} %`;
   }
 
@@ -78,7 +78,7 @@ export class DrawTab {
     if (!points) return;
     for (const id of ["draws", "seed", "scale", "guidance"]) if (fields.has(id)) $(id).value = fields.get(id);
     $("smooth").checked = fields.get("smooth") !== "0";
-    this.nameScale();
+    this.showScale();
     this.stroke = points;
     this.generate();
   }
@@ -106,7 +106,7 @@ export class DrawTab {
     if (this.isLive()) this.startLive(points);
   }
 
-  /** Open the connection of the next live trial before the stroke begins, so that its first spikes do not wait. */
+  /** Open the connection of the next live trial before the stroke begins, so that the first spikes are not delayed. */
   prepare() {
     if (!this.model || !this.isLive() || this.field.pen !== null) return;
     const seed = this.body(1).seed;
@@ -125,7 +125,9 @@ export class DrawTab {
     this.ready = null;
     this.trial.begin(points, this.field.origin, (bin, neurons) => this.raster.push(data, bin, neurons), showError);
     const { trial } = this;
-    this.finished = trial.done.then(() => { if (this.trial === trial && data.bins) this.live = Object.assign(data, { decoded: trial.decoded, r2: trial.r2 }); });
+    this.finished = trial.done.then(() => {
+      if (this.trial === trial && data.bins) this.live = Object.assign(data, { decoded: trial.decoded, r2: trial.r2 });
+    });
   }
 
   end(points) {
@@ -158,10 +160,12 @@ export class DrawTab {
 
   // generation --------------------------------------------------------------------------------------------------
 
+  /** Return the body of a request for spikes of the stroke. */
   body(draws) {
     const guidance = $("guidance").value === "" ? null : Number($("guidance").value);
-    const numbers = { scale: Number($("scale").value), seed: Math.round(Number($("seed").value) || 0), guidance };
-    return { points: this.stroke, smooth: $("smooth").checked, bins: null, draws, ...numbers };
+    const scale = Number($("scale").value);
+    const seed = Math.round(Number($("seed").value) || 0);
+    return { points: this.stroke, smooth: $("smooth").checked, bins: null, draws, scale, seed, guidance };
   }
 
   /** Generate new spikes for the stroke that is shown. */
@@ -170,29 +174,29 @@ export class DrawTab {
     this.generate();
   }
 
-  /** Generate one draw at once, then all draws that are wanted. */
+  /** Generate the first draw and show it, then generate all draws. */
   async generate() {
     showError(null);
     const path = `/api/models/${this.model.id}/draw`;
-    const wanted = Number($("draws").value);
+    const draws = Number($("draws").value);
     try {
       showStatus("Generating spikes.");
       const first = await busy(this.latest.run(path, this.body(1)));
       if (!first) return;
       this.show(first, this.body(1));
-      this.measure();
+      this.measureLatency();
       const { finished } = this;
-      const all = wanted > 1 ? await busy(this.latest.run(path, this.body(wanted))) : first;
-      await finished;
-      if (all && (wanted > 1 || this.live)) this.showMultiples(all, this.body(wanted));
+      const all = draws > 1 ? await busy(this.latest.run(path, this.body(draws))) : first;
+      await finished; // of the live trial, if there is one
+      if (all && (draws > 1 || this.live)) this.showMultiples(all, this.body(draws));
     } catch (error) {
       showStatus("");
       showError(error.message);
     }
   }
 
-  /** Keep the time from the end of the stroke until its replay has begun on the screen, readable by any profiler. */
-  measure() {
+  /** Store the time from the end of the stroke to the first frame of its replay, as a measure that profilers can read. */
+  measureLatency() {
     requestAnimationFrame(() => requestAnimationFrame(() => {
       if (performance.getEntriesByName("stroke-end").length) performance.measure("stroke-to-spikes", "stroke-end");
       performance.clearMarks("stroke-end");
@@ -205,41 +209,41 @@ export class DrawTab {
     this.select(0, false);
     $("again").disabled = false;
     $("draw-warnings").replaceChildren(...result.warnings.map((warning) => Object.assign(document.createElement("li"), { textContent: warning })));
-    this.share();
-    this.offer(body);
+    this.updateLink();
+    this.offerFiles(body);
     if (this.finished || calm()) return;
     this.clock.time = 0;
     this.clock.play();
   }
 
-  share() {
+  updateLink() {
     const { scale, seed, guidance, smooth } = this.body(1);
     const stroke = encode(this.stroke, exponentOf(this.model.extent));
     writeLink({ model: this.model.id, tab: "draw", seed, draws: $("draws").value, scale: scale === 1 ? null : scale, guidance, smooth: smooth ? null : 0, stroke });
   }
 
-  offer(body) {
-    this.home.offer(this.model.id, { kind: "draw", ...body }, () => this.picture());
+  offerFiles(body) {
+    this.savePanel.offer(this.model.id, { kind: "draw", ...body }, () => this.picture());
   }
 
   showMultiples(result, body) {
     this.result = result;
-    const entries = result.draws.map((draw, k) => [this.data(draw), `draw ${k + 1}${draw.r2 === null ? "" : ` · R² ${words(draw.r2)}`}`, () => this.select(k)]);
-    if (this.live) entries.push([this.live, `live, while you drew${this.live.r2 === null ? "" : ` · R² ${words(this.live.r2)}`}`, () => this.select(-1)]);
+    const entries = result.draws.map((draw, k) => [this.data(draw), `draw ${k + 1}${draw.r2 === null ? "" : ` · R² ${formatNumber(draw.r2)}`}`, () => this.select(k)]);
+    if (this.live) entries.push([this.live, `live, while you drew${this.live.r2 === null ? "" : ` · R² ${formatNumber(this.live.r2)}`}`, () => this.select(-1)]);
     $("draw-multiples").replaceChildren(...entries.map((entry) => smallRaster(...entry)));
-    this.mark();
-    this.offer(body);
+    this.markSelected();
+    this.offerFiles(body);
     const scores = result.draws.map((draw) => draw.r2).filter((score) => score !== null);
-    if (scores.length) showStatus(`${result.draws.length} draws of the same stroke; R² between ${words(Math.min(...scores))} and ${words(Math.max(...scores))}.`);
+    if (scores.length) showStatus(`${counted(result.draws.length, "draw")} of the same stroke; R² between ${formatNumber(Math.min(...scores))} and ${formatNumber(Math.max(...scores))}.`);
   }
 
   data(draw) {
     return trialData(draw.spikes, this.result.bins, this.result.bin_width, this.order);
   }
 
-  mark() {
-    [...$("draw-multiples").children].forEach((button, k, all) => {
-      const chosen = k === this.selected || (this.selected < 0 && this.live && k === all.length - 1);
+  markSelected() {
+    [...$("draw-multiples").children].forEach((button, k, buttons) => {
+      const chosen = k === this.selected || (this.selected < 0 && this.live && k === buttons.length - 1);
       button.setAttribute("aria-pressed", String(Boolean(chosen)));
     });
   }
@@ -258,7 +262,7 @@ export class DrawTab {
     const name = k < 0 ? "Live trial" : `Draw ${k + 1}`;
     $("draw-summary").textContent = `${name}: ${this.raster.summary}.`;
     this.score(draw, name);
-    this.mark();
+    this.markSelected();
     if (replay && !calm()) {
       this.clock.time = 0;
       this.clock.play();
@@ -270,17 +274,17 @@ export class DrawTab {
       $("score").replaceChildren();
       return;
     }
-    const note = "R² of the hand decoded from spikes by a linear decoder that is fitted to recorded trials, and tested on others: 1 is perfect, 0 is no better than the mean.";
+    const note = "R² between the hand path and the path that a linear decoder reads from the spikes. 1 is perfect, 0 is no better than the mean path. The decoder was fitted to recorded trials; the value for recorded trials is that of other trials.";
     const entries = [{ name: "Decoded from these spikes", kind: "generated", value: draw.r2 }];
     if (this.result.r2_real !== null) entries.push({ name: "Recorded trials", kind: "recorded", value: this.result.r2_real });
     $("score").replaceChildren(bars(entries, note));
-    showStatus(`${name}: decoded path with R² ${words(draw.r2)}; recorded trials reach ${words(this.result.r2_real)}.`);
+    showStatus(`${name}: decoded path with R² ${formatNumber(draw.r2)}; recorded trials reach ${formatNumber(this.result.r2_real)}.`);
   }
 
   picture() {
     const draw = this.selected < 0 ? this.live : this.result.draws[this.selected];
     const { model } = this;
-    const score = draw.r2 === null ? "" : `The path decoded from the spikes has R² ${words(draw.r2)}${this.result.r2_real === null ? "" : ` (recorded trials: ${words(this.result.r2_real)})`}. `;
+    const score = draw.r2 === null ? "" : `The path decoded from the spikes has R² ${formatNumber(draw.r2)}${this.result.r2_real === null ? "" : ` (recorded trials: ${formatNumber(this.result.r2_real)})`}. `;
     return picture({
       title: "Spikes generated for a drawn hand path",
       caption: `${score}Model ${model.name} (${model.kind}), ${model.neurons} neurons sorted by preferred direction, seed ${this.body(1).seed}. spikeloom studio.`,

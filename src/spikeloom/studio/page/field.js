@@ -1,9 +1,9 @@
-// The field on which a hand path is drawn: training paths, the pen, the stroke that is replayed, and decoded paths.
+// The field on which the user draws a hand path. It shows the training paths, the stroke and its replay, and decoded paths.
 
 import { make, roundStep } from "./dom.js";
 import { fit, redraw, rem, theme } from "./theme.js";
 
-const TAU = 0.07; // seconds in which a keyboard pen reaches its speed
+const TAU = 0.07; // time constant with which the pen of the keyboard reaches its speed, s
 
 export class Field {
   /** Build the field on a canvas. `onStart`, `onMove(points)` and `onEnd(points)` report strokes. */
@@ -28,7 +28,7 @@ export class Field {
     this.paint();
   }
 
-  /** Show what was generated: the requested path, the raw stroke, and the decoded path or null. */
+  /** Show a result: the requested path `path`, the raw stroke `raw` or null, and the decoded path `decoded` or null. */
   show(shown) {
     this.shown = shown;
     this.points = [];
@@ -44,7 +44,7 @@ export class Field {
 
   // positions ---------------------------------------------------------------------------------------------------
 
-  /** Equal scales across and up, the extent of the training paths in the middle. */
+  /** Return the scale, equal in both directions, and the pixel of the origin. The training paths lie in the middle. */
   layout() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     const [xmin, xmax, ymin, ymax] = this.model.extent;
@@ -52,15 +52,17 @@ export class Field {
     return { scale, x: width / 2 - (scale * (xmin + xmax)) / 2, y: height / 2 + (scale * (ymin + ymax)) / 2 };
   }
 
+  /** Return the pixel of a position. */
   pixel([x, y]) {
-    const at = this.layout();
-    return [at.x + at.scale * x, at.y - at.scale * y];
+    const layout = this.layout();
+    return [layout.x + layout.scale * x, layout.y - layout.scale * y];
   }
 
+  /** Return the position of a pointer event. */
   position(event) {
     const box = this.canvas.getBoundingClientRect();
-    const at = this.layout();
-    return [(event.clientX - box.left - at.x) / at.scale, (at.y - event.clientY + box.top) / at.scale];
+    const layout = this.layout();
+    return [(event.clientX - box.left - layout.x) / layout.scale, (layout.y - event.clientY + box.top) / layout.scale];
   }
 
   // pointer -----------------------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ export class Field {
   move(event) {
     if (this.pen !== event.pointerId) return;
     const events = event.getCoalescedEvents?.() || [];
-    for (const one of events.length ? events : [event]) this.add(this.position(one), one.timeStamp);
+    for (const sample of events.length ? events : [event]) this.add(this.position(sample), sample.timeStamp);
     this.handlers.onMove(this.points);
     this.paint();
   }
@@ -142,9 +144,9 @@ export class Field {
       const seconds = Math.min(0.1, Math.max(0, (now - last) / 1000));
       last = Math.max(last, now);
       const key = (name) => (this.pressed.has(name) ? 1 : 0);
-      const aim = [key("ArrowRight") - key("ArrowLeft"), key("ArrowUp") - key("ArrowDown")];
-      const share = 1 - Math.exp(-seconds / TAU);
-      velocity = velocity.map((value, k) => value + share * (speed * aim[k] - value));
+      const direction = [key("ArrowRight") - key("ArrowLeft"), key("ArrowUp") - key("ArrowDown")];
+      const weight = 1 - Math.exp(-seconds / TAU);
+      velocity = velocity.map((value, k) => value + weight * (speed * direction[k] - value));
       this.add([this.hand[0] + velocity[0] * seconds, this.hand[1] + velocity[1] * seconds], now);
       this.handlers.onMove(this.points);
       this.paint();
@@ -173,14 +175,14 @@ export class Field {
   paintShown(context, unit) {
     const colours = theme();
     const { path, decoded, raw, binWidth } = this.shown;
-    const until = this.time === Infinity ? path.length : Math.max(1, Math.ceil(this.time / binWidth));
+    const shownBins = this.time === Infinity ? path.length : Math.max(1, Math.ceil(this.time / binWidth));
     if (raw) this.line(context, raw, colours.soft, 0.1 * unit, 0.7, [2, 5]);
-    this.line(context, path, colours.ink, 0.2 * unit, until < path.length ? 0.13 : 1);
-    this.line(context, path.slice(0, until), colours.ink, 0.2 * unit);
-    const every = Math.max(1, Math.round(0.05 / binWidth));
-    for (let k = 0; k < until; k += every) this.dot(context, path[k], colours.field, 0.055 * unit);
-    if (decoded) this.line(context, decoded.slice(0, until), colours.generated, 0.17 * unit);
-    if (until < path.length) this.dot(context, path[until - 1], colours.accent, 0.42 * unit);
+    this.line(context, path, colours.ink, 0.2 * unit, shownBins < path.length ? 0.13 : 1);
+    this.line(context, path.slice(0, shownBins), colours.ink, 0.2 * unit);
+    const dotInterval = Math.max(1, Math.round(0.05 / binWidth)); // bins in 50 ms
+    for (let k = 0; k < shownBins; k += dotInterval) this.dot(context, path[k], colours.field, 0.055 * unit);
+    if (decoded) this.line(context, decoded.slice(0, shownBins), colours.generated, 0.17 * unit);
+    if (shownBins < path.length) this.dot(context, path[shownBins - 1], colours.accent, 0.42 * unit);
   }
 
   line(context, path, colour, width, alpha = 1, dash = []) {
@@ -232,7 +234,7 @@ export class Field {
   }
 }
 
-/** Fill a list with the meaning of the lines of a field. */
+/** Fill the legend of a field. An entry is the style of a line and its text. */
 export function legend(list, entries) {
   list.replaceChildren(...entries.map(([name, text]) => make("li", {}, make("i", { class: name }), text)));
 }

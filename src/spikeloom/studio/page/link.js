@@ -1,6 +1,6 @@
-// The permanent link: model, tab and everything that a request needs, in the fragment of the address.
+// The permanent link: the fragment of the address holds the model, the tab and everything that a request needs.
 
-let written = null;
+let written = null; // the fragment that this page wrote last
 
 /** Return the fields of a fragment. */
 export const readLink = () => new URLSearchParams(location.hash.slice(1));
@@ -12,7 +12,7 @@ export function writeLink(fields) {
   history.replaceState(null, "", location.pathname + written);
 }
 
-/** Call `listener(fields)` when the person opens another link in this tab. */
+/** Call `listener(fields)` when the user opens another link in this tab. */
 export function onLink(listener) {
   addEventListener("hashchange", () => {
     if (location.hash !== written) listener(readLink());

@@ -2,16 +2,16 @@
 
 import { clamp } from "./dom.js";
 
-const CLICK = 0.004; // seconds
+const CLICK = 0.004; // duration of a click, s
 let context = null;
 
-/** Return a number in [0, 1) that depends on its arguments only. */
-function scatter(a, b) {
-  const value = Math.sin(a * 127.1 + b * 311.7) * 43758.5453;
+/** Return a pseudo-random number in [0, 1) that depends on its arguments only. */
+function scatter(first, second) {
+  const value = Math.sin(first * 127.1 + second * 311.7) * 43758.5453;
   return value - Math.floor(value);
 }
 
-/** Return the times in seconds and the row of each spike. Times are scattered within bins, which hold no finer time. */
+/** Return the time in seconds and the row of each spike. The times are random within the bins of the spikes. */
 export function clicksOf(data, chosen) {
   const rows = chosen === null ? data.order.map((_, row) => row) : [chosen];
   const clicks = [];
@@ -38,7 +38,7 @@ export function renderClicks(data, chosen, speed, rate) {
       sides[1][start + k] += wave * right;
     }
   }
-  const peak = Math.max(0.001, ...sides.map((side) => side.reduce((most, value) => Math.max(most, Math.abs(value)), 0)));
+  const peak = Math.max(0.001, ...sides.map((side) => side.reduce((largest, value) => Math.max(largest, Math.abs(value)), 0)));
   const gain = Math.min(1, 0.5 / peak);
   for (const side of sides) side.forEach((value, k) => { side[k] = value * gain; });
   return sides;
@@ -58,7 +58,7 @@ export class Listener {
     this.clock = clock;
   }
 
-  /** Switch the sound on or off. Must be called by an action of the person, as browsers demand. */
+  /** Switch the sound on or off. Browsers allow sound only after an action of the user, such as a click. */
   toggle() {
     this.on = !this.on;
     if (this.on) {
@@ -68,7 +68,7 @@ export class Listener {
     this.refresh();
   }
 
-  /** Hear other spikes from now on. */
+  /** Play other spikes from now on. */
   set(data, chosen) {
     this.data = data;
     this.chosen = chosen;

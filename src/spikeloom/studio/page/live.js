@@ -1,10 +1,10 @@
-// Live generation over a WebSocket: the movement of the hand goes out once per bin, the spikes of the bin come back.
+// Live generation over a WebSocket: the page sends the movement of the hand in each bin, and receives the spikes of the bin.
 
 import { token } from "./api.js";
 import { positionAt } from "./stroke.js";
 
-const PATIENCE = 0.08; // seconds without a pointer event after which the hand is taken to rest
-const LAST = 3000; // ms that the last spikes of a stroke may take
+const REST_AFTER = 0.08; // seconds without a pointer event, after which the hand counts as resting
+const LONGEST_WAIT = 3000; // longest time to wait for the last spikes of a stroke, ms
 
 /** Return whether a series holds velocities, by its unit or, without a unit, by its name. */
 export const isVelocity = ({ name, unit }) => (unit ? unit.endsWith("/s") : /vel|speed/i.test(name));
@@ -25,7 +25,8 @@ export class LiveTrial {
     this.socket.addEventListener("close", () => this.close("The server closed the live trial."));
   }
 
-  /** Begin a stroke. Its points grow in place; `origin` is the time of the first, in ms. `onSpikes(bin, neurons)` and `onError(sentence)` report. */
+  /** Begin a stroke. Later points are appended to `points`; `origin` is the time of the first one, ms. The spikes of each
+   * bin are passed to `onSpikes(bin, neurons)`, and errors to `onError(sentence)`. */
   begin(points, origin, onSpikes, onError) {
     Object.assign(this, { points, origin, onSpikes, onError });
     const step = () => {
@@ -53,20 +54,20 @@ export class LiveTrial {
     if (this.ending && this.received >= this.sent) this.decode();
   }
 
-  /** Ask for the path that is decoded from the spikes of this trial; its answer closes the connection. */
+  /** Request the path that is decoded from the spikes of this trial. Its answer closes the connection. */
   decode() {
     if (this.open && this.received) this.socket.send(JSON.stringify({ decode: this.points[0].slice(0, 2) }));
     else this.close();
   }
 
-  /** Send the movement of each bin that has passed by now. A bin depends on the positions up to its end only. */
+  /** Send the movement of each bin that has ended. A bin depends only on the positions up to its end. */
   send(now) {
     if (!this.open || this.closed) return;
     const width = this.model.bin_width;
     const last = this.points[this.points.length - 1][2];
-    const due = Math.floor(Math.max(last, (now - this.origin) / 1000 - PATIENCE) / width + 1e-6);
+    const ended = Math.floor(Math.max(last, (now - this.origin) / 1000 - REST_AFTER) / width + 1e-6);
     const conditions = [];
-    for (; this.sent < due; this.sent += 1) {
+    for (; this.sent < ended; this.sent += 1) {
       const from = positionAt(this.points, this.sent * width);
       const to = positionAt(this.points, (this.sent + 1) * width);
       const velocity = [(to[0] - from[0]) / width, (to[1] - from[1]) / width];
@@ -75,18 +76,18 @@ export class LiveTrial {
     if (conditions.length) this.socket.send(JSON.stringify({ conditions }));
   }
 
-  /** End the stroke. Resolves when its last spikes and their decoded path have come, at the latest after a few seconds. */
+  /** End the stroke. The promise resolves when the last spikes and the decoded path have arrived, or after `LONGEST_WAIT`. */
   finish() {
     if (!this.ending && !this.closed) {
       this.send(this.origin);
       this.ending = true;
       if (this.received >= this.sent) this.decode();
-      setTimeout(() => this.close(), LAST);
+      setTimeout(() => this.close(), LONGEST_WAIT);
     }
     return this.done;
   }
 
-  /** Close the connection, which frees what the server holds for it. */
+  /** Close the connection. The server then deletes the live trial. */
   close(sentence = null) {
     if (this.closed) return;
     this.closed = true;

@@ -1,4 +1,4 @@
-// Starts the page: token, models, tabs and links.
+// Starts the page: it reads the token, loads the models, and opens tabs and links.
 
 import { forgetToken, keepToken, request, takeToken, token } from "./api.js";
 import { CompareTab } from "./compare.js";
@@ -20,35 +20,37 @@ let model = null;
 let tabs = null;
 let current = null;
 
+/** Hide the page, and show the form for the token. */
 function lock() {
   $("main").hidden = true;
   $("locked").hidden = false;
   $("pasted").focus();
 }
 
-/** Show one tab. */
+/** Show the tab of this name, or the first one that the model supports. */
 function open(name, focus = false) {
-  const wanted = model.abilities[name] ? name : Object.keys(NEEDS).find((one) => model.abilities[one]);
-  if (!wanted) return;
-  if (current && current !== wanted) tabs[current].hide();
-  current = wanted;
-  for (const one of Object.keys(NEEDS)) {
-    const tab = $(`tab-${one}`);
-    tab.setAttribute("aria-selected", String(one === wanted));
-    tab.tabIndex = one === wanted ? 0 : -1;
-    $(one).hidden = one !== wanted;
+  const chosen = model.abilities[name] ? name : Object.keys(NEEDS).find((tab) => model.abilities[tab]);
+  if (!chosen) return;
+  if (current && current !== chosen) tabs[current].hide();
+  current = chosen;
+  for (const tab of Object.keys(NEEDS)) {
+    const button = $(`tab-${tab}`);
+    button.setAttribute("aria-selected", String(tab === chosen));
+    button.tabIndex = tab === chosen ? 0 : -1;
+    $(tab).hidden = tab !== chosen;
   }
-  if (focus) $(`tab-${wanted}`).focus();
-  tabs[wanted].shown?.();
+  if (focus) $(`tab-${chosen}`).focus();
+  tabs[chosen].shown?.();
 }
 
+/** Move to another tab with the arrow keys, Home and End. */
 function moveFocus(event) {
   const shown = [...$("tabs").children].filter((tab) => !tab.hidden);
-  const at = shown.indexOf(event.target);
-  const next = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: shown.length - 1 }[event.key];
+  const index = shown.indexOf(event.target);
+  const next = { ArrowRight: index + 1, ArrowLeft: index - 1, Home: 0, End: shown.length - 1 }[event.key];
   if (next === undefined) return;
   event.preventDefault();
-  open(shown[(next + shown.length) % shown.length].id.slice(4), true);
+  open(shown[(next + shown.length) % shown.length].id.slice("tab-".length), true);
 }
 
 /** Load a model and show it; the fields of a link choose the tab and what it shows. */
@@ -56,8 +58,8 @@ async function choose(id, fields = new URLSearchParams()) {
   showError(null);
   showStatus("Loading the model.");
   try {
-    const [facts, summary] = [await busy(request(`/api/models/${id}`)), models.find((one) => one.id === id)];
-    model = { ...summary, ...facts };
+    const facts = await busy(request(`/api/models/${id}`));
+    model = { ...models.find((summary) => summary.id === id), ...facts };
   } catch (error) {
     showStatus("");
     showError(error.message);
@@ -68,7 +70,9 @@ async function choose(id, fields = new URLSearchParams()) {
   const missing = Object.keys(NEEDS).filter((name) => !model.abilities[name]);
   for (const name of Object.keys(NEEDS)) $(`tab-${name}`).hidden = missing.includes(name);
   $("missing").textContent = missing.length ? `${missing.map((name) => NEEDS[name]).join(". ")}.` : "";
-  for (const name of Object.keys(NEEDS)) if (model.abilities[name]) tabs[name].setModel(model);
+  for (const name of Object.keys(NEEDS)) {
+    if (model.abilities[name]) tabs[name].setModel(model);
+  }
   $("main").dataset.model = id;
   showStatus(`${model.name} is ready.`);
   current = null;
@@ -77,6 +81,7 @@ async function choose(id, fields = new URLSearchParams()) {
   open(tab);
 }
 
+/** Show the page if the token is known: load the list of models, and open the linked one or the first. */
 async function start() {
   const fields = takeToken();
   if (!token()) {
@@ -98,8 +103,9 @@ async function start() {
   $("model").parentElement.hidden = false;
   $("main").hidden = false;
   tabs = tabs || { draw: new DrawTab(), turn: new TurnTab(), traverse: new TraverseTab(), compare: new CompareTab() };
-  const wanted = models.find(({ id }) => id === fields.get("model")) || models[0];
-  await choose(wanted.id, wanted.id === fields.get("model") ? fields : undefined);
+  const linked = models.find(({ id }) => id === fields.get("model"));
+  if (linked) await choose(linked.id, fields);
+  else await choose(models[0].id);
 }
 
 $("unlock").addEventListener("submit", (event) => {
@@ -108,7 +114,10 @@ $("unlock").addEventListener("submit", (event) => {
   start();
 });
 $("model").addEventListener("change", () => choose($("model").value));
-$("tabs").addEventListener("click", (event) => { const tab = event.target.closest("[role=tab]"); if (tab) open(tab.id.slice(4)); });
+$("tabs").addEventListener("click", (event) => {
+  const tab = event.target.closest("[role=tab]");
+  if (tab) open(tab.id.slice("tab-".length));
+});
 $("tabs").addEventListener("keydown", moveFocus);
 addEventListener("studio-locked", () => { forgetToken(); lock(); });
 onLink(() => {

@@ -3,7 +3,7 @@
 import { Latest } from "./api.js";
 import { correlation, mean, scatterChart } from "./charts.js";
 import { Clock } from "./clock.js";
-import { $, busy, clamp, median, showError, showStatus, words } from "./dom.js";
+import { $, busy, clamp, median, showError, showStatus, formatNumber } from "./dom.js";
 import { writeLink } from "./link.js";
 import { Raster, smallRaster, trialData } from "./raster.js";
 
@@ -14,7 +14,7 @@ export class PairView {
     this.generated = new Raster($("pair-generated"), { clock: this.clock, name: "Generated trial" });
     this.latest = new Latest();
     $("pair-form").addEventListener("submit", (event) => { event.preventDefault(); this.load(Number($("pair-trial").value)); });
-    $("pair-another").addEventListener("click", () => this.load(this.another()));
+    $("pair-another").addEventListener("click", () => this.load(this.anotherTrial()));
     $("pair-seed").addEventListener("change", () => this.load(this.trial));
   }
 
@@ -39,18 +39,18 @@ export class PairView {
   }
 
   /** Return a random trial other than the one that is shown. */
-  another() {
+  anotherTrial() {
     const { trials } = this.model.training;
     return trials < 2 ? 0 : (this.trial + 1 + Math.floor(Math.random() * (trials - 1))) % trials;
   }
 
   /** Write the permanent link, and load the trial unless it is shown already. */
   async shown() {
-    if (this.result) this.link();
+    if (this.result) this.writeLink();
     else await this.load(this.trial);
   }
 
-  link() {
+  writeLink() {
     writeLink({ model: this.model.id, tab: "compare", trial: this.trial, seed: this.seed });
   }
 
@@ -59,7 +59,7 @@ export class PairView {
     this.trial = clamp(Math.round(trial) || 0, 0, model.training.trials - 1);
     this.seed = Math.round(Number($("pair-seed").value) || 0);
     $("pair-trial").value = String(this.trial);
-    this.link();
+    this.writeLink();
     showError(null);
     try {
       showStatus("Generating trials of the same condition.");
@@ -76,10 +76,11 @@ export class PairView {
     const data = ({ spikes }) => trialData(spikes, result.bins, result.bin_width, this.model.neuron_order);
     this.trials = result.draws.map(data);
     const recorded = data(result.recorded);
-    const most = Math.max(...recorded.rate, ...this.trials.flatMap(({ rate }) => rate)); // one scale for all curves
-    for (const one of [recorded, ...this.trials]) one.most = most;
+    const trials = [recorded, ...this.trials];
+    const scale = Math.max(...trials.flatMap(({ rate }) => rate)); // all curves have the same scale
+    for (const trial of trials) trial.rateScale = scale;
     this.recorded.show(recorded);
-    $("pair-multiples").replaceChildren(...this.trials.map((one, k) => smallRaster(one, `trial ${k + 1}`, () => this.select(k))));
+    $("pair-multiples").replaceChildren(...this.trials.map((trial, k) => smallRaster(trial, `trial ${k + 1}`, () => this.select(k))));
     this.select(0);
     $("pair-summary").textContent = `${this.conditions()} ${this.ratesText()} ${this.fanoText()}`;
     this.charts();
@@ -88,7 +89,7 @@ export class PairView {
 
   select(k) {
     this.generated.show(this.trials[k]);
-    [...$("pair-multiples").children].forEach((button, at) => button.setAttribute("aria-pressed", String(at === k)));
+    [...$("pair-multiples").children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === k)));
     $("pair-chosen").textContent = `generated, trial ${k + 1} of ${this.result.generated_trials}`;
   }
 
@@ -103,21 +104,25 @@ export class PairView {
 
   ratesText() {
     const { recorded, generated } = this.result.rates_hz;
-    const agreement = words(correlation(recorded, generated));
-    return `Mean rate ${words(mean(recorded), 1)} spikes/s recorded, ${words(mean(generated), 1)} generated; correlation over neurons ${agreement}.`;
+    const agreement = formatNumber(correlation(recorded, generated));
+    return `Mean rate ${formatNumber(mean(recorded), 1)} spikes/s recorded, ${formatNumber(mean(generated), 1)} generated; correlation over neurons ${agreement}.`;
   }
 
   fanoText() {
     const { fano, exact, recorded_trials: count } = this.result;
-    const generated = `Median Fano factor ${words(median(fano.generated))} generated`;
+    const generated = `Median Fano factor ${formatNumber(median(fano.generated))} generated`;
     if (this.model.conditions.some(({ kind }) => kind === "series")) return `${generated}. No other recorded trial has the same series, so there is no recorded Fano factor.`;
-    return count < 2 ? `${generated}. No other recorded trial has this condition and length.` : `${generated}, ${words(median(fano.recorded))} in ${count} recorded trials of ${exact ? "the same" : "a similar"} condition.`;
+    if (count < 2) return `${generated}. No other recorded trial has this condition and length.`;
+    return `${generated}, ${formatNumber(median(fano.recorded))} in ${count} recorded trials of ${exact ? "the same" : "a similar"} condition.`;
   }
 
   charts() {
     const { rates_hz: rates, fano } = this.result;
     const pairs = ({ recorded, generated }) => recorded.map((value, neuron) => [value, generated[neuron]]).filter((pair) => pair.every(Number.isFinite));
-    const charts = [["mean rates, spikes/s", pairs(rates), this.ratesText()], ["Fano factors", pairs(fano), this.fanoText()]];
-    $("pair-charts").replaceChildren(...charts.filter(([, dots]) => dots.length).map(([title, dots, label]) => scatterChart(title, dots, "recorded", "generated", label)));
+    const charts = [
+      ["mean rates, spikes/s", pairs(rates), this.ratesText()],
+      ["Fano factors", pairs(fano), this.fanoText()],
+    ].filter(([, dots]) => dots.length);
+    $("pair-charts").replaceChildren(...charts.map(([title, dots, label]) => scatterChart(title, dots, "recorded", "generated", label)));
   }
 }

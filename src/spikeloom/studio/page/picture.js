@@ -1,6 +1,6 @@
-// Pictures to take home: one SVG document with the path, the raster, the population rate and the origin of the spikes.
+// Pictures to save: an SVG document with the path, the raster, the population rate, and a caption with model and seed.
 
-import { range, roundStep, words } from "./dom.js";
+import { range, roundStep, formatNumber } from "./dom.js";
 import { rowColours } from "./theme.js";
 
 const INK = "#16202a", SOFT = "#566370", LINE = "#dce2e8", TRAIL = "#c9d1d9", GENERATED = "#c65400";
@@ -11,18 +11,18 @@ const escape = (text) => String(text).replace(/[&<>"]/g, (sign) => ({ "&": "&amp
 const text = (x, y, content, { size = 13, colour = SOFT, anchor = "start", weight = 400 } = {}) =>
   `<text x="${x}" y="${y}" ${FONT} font-size="${size}" font-weight="${weight}" fill="${colour}" text-anchor="${anchor}">${escape(content)}</text>`;
 
-const two = (value) => value.toFixed(2);
+const twoDecimals = (value) => value.toFixed(2);
 
 /** Return a path element through points that are already in pixels. */
 const line = (points, colour, width, opacity = 1) =>
-  points.length < 2 ? "" : `<path d="M${points.map(([x, y]) => `${two(x)} ${two(y)}`).join("L")}" fill="none" stroke="${colour}" stroke-width="${width}" stroke-opacity="${opacity}" stroke-linecap="round" stroke-linejoin="round"/>`;
+  points.length < 2 ? "" : `<path d="M${points.map(([x, y]) => `${twoDecimals(x)} ${twoDecimals(y)}`).join("L")}" fill="none" stroke="${colour}" stroke-width="${width}" stroke-opacity="${opacity}" stroke-linecap="round" stroke-linejoin="round"/>`;
 
 /** Return one path element per neuron, with a short line for each spike. */
 function spikes(data, [left, top, width, height]) {
   const row = height / data.order.length;
   const colours = rowColours(data.order.length, false);
   return data.order.map((neuron, k) => {
-    const ticks = data.spikes[neuron].map((bin) => `M${two(left + ((bin + 0.5) * width) / data.bins)} ${two(top + (k + 0.08) * row)}v${two(row * 0.84)}`);
+    const ticks = data.spikes[neuron].map((bin) => `M${twoDecimals(left + ((bin + 0.5) * width) / data.bins)} ${twoDecimals(top + (k + 0.08) * row)}v${twoDecimals(row * 0.84)}`);
     return ticks.length ? `<path d="${ticks.join("")}" stroke="${colours[k]}" stroke-width="1.4" fill="none"/>` : "";
   }).join("");
 }
@@ -43,27 +43,27 @@ function paths(field, [left, top, side]) {
   ].join("");
 }
 
-/** Return the population rate and the axis of time. */
+/** Return the population rate and the time axis. */
 function rate(data, [left, top, width, height]) {
-  const most = Math.max(1e-9, ...data.rate);
-  const points = data.rate.map((value, bin) => [left + ((bin + 0.5) * width) / data.bins, top + height * (1 - value / most)]);
+  const highest = Math.max(1e-9, ...data.rate);
+  const points = data.rate.map((value, bin) => [left + ((bin + 0.5) * width) / data.bins, top + height * (1 - value / highest)]);
   const seconds = data.bins * data.binWidth;
   const step = roundStep(seconds, 8);
   const ticks = range(Math.floor(seconds / step + 1e-6) + 1).map((k) => {
     const x = left + (k * step * width) / seconds;
-    return `<path d="M${two(x)} ${top + height}v5" stroke="${SOFT}"/>${text(two(x), top + height + 19, Number((k * step).toPrecision(6)), { anchor: "middle" })}`;
+    return `<path d="M${twoDecimals(x)} ${top + height}v5" stroke="${SOFT}"/>${text(twoDecimals(x), top + height + 19, Number((k * step).toPrecision(6)), { anchor: "middle" })}`;
   });
   return [
     line(points, INK, 1.8),
     `<path d="M${left} ${top + height}h${width}" stroke="${LINE}"/>`,
     ...ticks,
     text(left + width / 2, top + height + 36, "time (s)", { anchor: "middle" }),
-    text(left - 8, top + 10, words(most, most < 10 ? 1 : 0), { anchor: "end" }),
+    text(left - 8, top + 10, formatNumber(highest, highest < 10 ? 1 : 0), { anchor: "end" }),
     text(left - 8, top + height, "spikes/s", { anchor: "end", size: 11 }),
   ].join("");
 }
 
-/** Return a whole picture as SVG text. `field` may be null: the raster then takes all the width. */
+/** Return the picture as SVG text. Without a field (null), the raster takes the full width. */
 export function picture({ title, caption, data, field = null }) {
   const [width, height] = [1180, 560];
   const left = field ? 520 : 90;
@@ -79,7 +79,7 @@ export function picture({ title, caption, data, field = null }) {
     legend,
     `<g id="spikes">${spikes(data, box)}</g>`,
     text(left - 8, 96, `${data.order.length}`, { anchor: "end" }),
-    text(left - 8, 112, "neurons", { anchor: "end", size: 11 }),
+    text(left - 8, 112, data.order.length === 1 ? "neuron" : "neurons", { anchor: "end", size: 11 }),
     rate(data, [left, 416, box[2], 64]),
     text(40, 540, caption, { size: 12 }),
     "</svg>",

@@ -1,7 +1,7 @@
-// A raster that runs with its clock: one row per neuron, the population rate below, sound, and a choice of one neuron.
+// A raster of one trial: one row per neuron, the population rate below, replay with sound, and the choice of a neuron.
 
 import { Clock } from "./clock.js";
-import { clamp, make, range, roundStep, words } from "./dom.js";
+import { clamp, counted, make, range, roundStep, formatNumber } from "./dom.js";
 import { Listener } from "./listen.js";
 import { fit, redraw, rem, rowColours, theme } from "./theme.js";
 
@@ -10,20 +10,21 @@ export function paintSpikes(context, box, data, colours, chosen = null) {
   const [left, top, width, height] = box;
   const step = width / data.bins;
   const row = height / data.order.length;
-  const tick = [clamp(step * 0.8, 1, 2.4), Math.max(1, row * 0.84)];
+  const [tickWidth, tickHeight] = [clamp(step * 0.8, 1, 2.4), Math.max(1, row * 0.84)];
   data.order.forEach((neuron, k) => {
     context.fillStyle = colours[k];
     context.globalAlpha = chosen === null || chosen === k ? 1 : 0.22;
     const bins = data.spikes[neuron];
     bins.forEach((bin, spike) => {
-      const repeat = spike && bins[spike - 1] === bin ? 0.35 : 0;
-      context.fillRect(left + (bin + 0.5 + repeat) * step - tick[0] / 2, top + k * row + (row - tick[1]) / 2, ...tick);
+      const shift = spike && bins[spike - 1] === bin ? 0.35 : 0; // so that two spikes of a bin do not hide each other
+      const x = left + (bin + 0.5 + shift) * step;
+      context.fillRect(x - tickWidth / 2, top + k * row + (row - tickHeight) / 2, tickWidth, tickHeight);
     });
   });
   context.globalAlpha = 1;
 }
 
-/** Return spikes per second and neuron in each bin, averaged over about `window` seconds. */
+/** Return the mean rate of the neurons in each bin, in spikes/s, averaged over about `window` seconds. */
 export function populationRate(spikes, bins, binWidth, window = 0.06) {
   const counts = new Float64Array(bins);
   for (const neuron of spikes) for (const bin of neuron) if (bin < bins) counts[bin] += 1;
@@ -37,12 +38,12 @@ export function populationRate(spikes, bins, binWidth, window = 0.06) {
   });
 }
 
-/** Return the spikes of a trial with all that a raster needs. */
+/** Return the data of a trial that a raster needs. */
 export function trialData(spikes, bins, binWidth, order, rate = null) {
   return { spikes, bins, binWidth, order, rate: rate || populationRate(spikes, bins, binWidth) };
 }
 
-/** Return a small raster: a button where there is something to choose. */
+/** Return a small raster. With `choose`, it is a button that calls `choose()`. */
 export function smallRaster(data, label, choose = null) {
   const canvas = make("canvas", { "aria-hidden": "true" });
   const content = [canvas, make("span", {}, label)];
@@ -98,7 +99,7 @@ export class Raster {
     if (this.listener.on && !this.clock.playing) this.clock.play();
   }
 
-  /** Show a trial, at its end; `clock.play()` then replays it. */
+  /** Show a complete trial; `clock.play()` then replays it. */
   show(data) {
     this.growing = false;
     this.setData(data);
@@ -133,14 +134,14 @@ export class Raster {
 
   describe() {
     const { spikes, bins, binWidth } = this.data;
-    const total = spikes.reduce((sum, one) => sum + one.length, 0);
-    const mean = total / (spikes.length * bins * binWidth || 1);
+    const total = spikes.reduce((sum, spikesOfNeuron) => sum + spikesOfNeuron.length, 0);
+    const rate = total / (spikes.length * bins * binWidth || 1);
     const chosen = this.chosen === null ? "" : ` Neuron ${this.data.order[this.chosen]} is chosen.`;
-    this.summary = `${total} spikes of ${spikes.length} neurons in ${words(bins * binWidth)} s, ${words(mean, 1)} spikes/s per neuron`;
+    this.summary = `${counted(total, "spike")} of ${counted(spikes.length, "neuron")} in ${formatNumber(bins * binWidth)} s, ${formatNumber(rate, 1)} spikes/s per neuron`;
     this.canvas.setAttribute("aria-label", `${this.name}: ${this.summary}.${chosen} Up and down arrows choose a neuron.`);
   }
 
-  /** Begin a trial that is generated now. Return its data, which `push` extends. */
+  /** Begin to show a live trial. Return its data, which `push` extends. */
   begin(neurons, binWidth, order) {
     this.clock.load(0);
     this.growing = true;
@@ -150,7 +151,7 @@ export class Raster {
     return this.data;
   }
 
-  /** Add the spikes of a bin to a trial that is generated now. */
+  /** Add the spikes of a bin to a live trial. */
   push(data, bin, neurons) {
     for (const neuron of neurons) data.spikes[neuron].push(bin);
     data.bins = Math.max(data.bins, bin + 1);
@@ -192,7 +193,7 @@ export class Raster {
   follow(event) {
     this.play.textContent = this.clock.playing ? "Pause" : "Play";
     this.seek.value = this.clock.duration ? this.clock.time / this.clock.duration : 1;
-    this.output.textContent = this.clock.duration ? `${words(this.clock.time)} of ${words(this.clock.duration)} s` : "";
+    this.output.textContent = this.clock.duration ? `${formatNumber(this.clock.time)} of ${formatNumber(this.clock.duration)} s` : "";
     if (event === "time" || event === "seek" || event === "pause") this.frame();
   }
 
@@ -281,7 +282,7 @@ export class Raster {
       context.fillText(text, 0, 0);
       context.restore();
     };
-    upright(this.data ? `${this.data.order.length} neurons` : "neurons", top + height / 2);
+    upright(this.data ? counted(this.data.order.length, "neuron") : "neurons", top + height / 2);
     if (!this.bare) upright("spikes/s", this.rateBox[1] + this.rateBox[3] / 2);
   }
 
@@ -289,8 +290,8 @@ export class Raster {
     const [left, top, width, height] = this.rateBox;
     const { rate, binWidth } = this.data;
     if (!rate?.length) return;
-    const most = this.data.most ?? Math.max(1e-9, ...rate);
-    const point = (bin) => [left + (width * (bin + 0.5) * binWidth) / (this.span || 1), top + height * (1 - (0.92 * rate[bin]) / most)];
+    const scale = this.data.rateScale ?? Math.max(1e-9, ...rate);
+    const point = (bin) => [left + (width * (bin + 0.5) * binWidth) / (this.span || 1), top + height * (1 - (0.92 * rate[bin]) / scale)];
     context.save();
     context.beginPath();
     context.rect(left, top, Math.max(0, until - left), height);
@@ -309,6 +310,6 @@ export class Raster {
     context.fillStyle = theme().soft;
     context.textAlign = "right";
     context.textBaseline = "top";
-    context.fillText(words(most, most < 10 ? 1 : 0), left - 4, top);
+    context.fillText(formatNumber(scale, scale < 10 ? 1 : 0), left - 4, top);
   }
 }

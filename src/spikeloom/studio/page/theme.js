@@ -1,6 +1,6 @@
-// Colours: those of the style sheet for drawings on canvas, and one colour for each row of a raster.
+// Colours of drawings: those of the style sheet, and one colour for each row of a raster.
 
-let current = null;
+let current = null; // colours of the present scheme, read once
 const listeners = new Set();
 const scheme = matchMedia("(prefers-color-scheme: dark)");
 
@@ -23,6 +23,7 @@ export function theme() {
 /** Call `listener` when the page changes between light and dark. */
 export const onTheme = (listener) => listeners.add(listener);
 
+/** Return a linear colour channel as an sRGB value from 0 to 255. */
 const gamma = (value) => {
   const clipped = Math.max(0, Math.min(1, value));
   return Math.round(255 * (clipped <= 0.0031308 ? 12.92 * clipped : 1.055 * clipped ** (1 / 2.4) - 0.055));
@@ -43,19 +44,19 @@ export function oklch(lightness, chroma, hue) {
   return `#${channels.map((value) => gamma(value).toString(16).padStart(2, "0")).join("")}`;
 }
 
-/** Return one colour per row: equal lightness, hue once around, so that rows of like direction look alike. */
+/** Return one colour per row, of equal lightness. From the first row to the last, the hue runs once around the colour circle. */
 export function rowColours(count, dark = theme().dark) {
   return Array.from({ length: count }, (_, row) => oklch(dark ? 0.78 : 0.55, dark ? 0.11 : 0.13, 235 + (360 * row) / Math.max(count, 1)));
 }
 
-/** Return the colour of a share between 0 and 1, from the card's colour to a strong one. */
-export function heatColour(share, dark = theme().dark) {
-  const value = Math.max(0, Math.min(1, share));
+/** Return the colour of a fraction between 0 (the colour of the card) and 1 (the strongest colour). */
+export function heatColour(fraction, dark = theme().dark) {
+  const value = Math.max(0, Math.min(1, fraction));
   if (dark) return oklch(0.22 + 0.66 * value, 0.02 + 0.1 * value, 250 - 170 * value);
   return oklch(0.98 - 0.68 * value, 0.01 + 0.1 * Math.sin(Math.PI * value * 0.8), 95 + 160 * value);
 }
 
-/** Match a canvas to its size on the screen. Return its context, scaled to CSS pixels, and its size. */
+/** Set the resolution of a canvas to its size on the screen. Return its context in CSS pixels, and its size. */
 export function fit(canvas) {
   const ratio = devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;
@@ -67,10 +68,10 @@ export function fit(canvas) {
   return { context, width, height };
 }
 
-/** Size of one rem in pixels: drawings use it, so that their text grows with the page. */
+/** Return the size of one rem in pixels. Drawings use it, so that their text grows with that of the page. */
 export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
-/** Call `draw` when an element changes its size or the page its colours. */
+/** Call `draw` when the size of an element or the colours of the page change. */
 export function redraw(element, draw) {
   new ResizeObserver(() => element.clientWidth && draw()).observe(element);
   onTheme(() => element.clientWidth && draw());

@@ -2,20 +2,21 @@
 
 import { request } from "./api.js";
 import { lineChart } from "./charts.js";
-import { $, busy, clamp, make, showError, showStatus, words } from "./dom.js";
+import { $, busy, clamp, make, showError, showStatus, formatNumber } from "./dom.js";
 import { Field, legend } from "./field.js";
-import { Home } from "./home.js";
+import { SavePanel } from "./save.js";
 import { writeLink } from "./link.js";
 import { picture } from "./picture.js";
 import { Raster, trialData } from "./raster.js";
 
+/** Return a number with three significant digits. */
 const short = (value) => String(Number(Number(value).toPrecision(3))).replace("-", "\u2212");
 
 export class TraverseTab {
   constructor() {
     this.raster = new Raster($("traverse-raster"), { name: "Generated spikes" });
     this.field = new Field($("traverse-field"));
-    this.home = new Home($("traverse-home"), "traversal");
+    this.savePanel = new SavePanel($("traverse-save"), "traversal");
     $("reset-form").addEventListener("submit", (event) => { event.preventDefault(); this.reset(Number($("trial").value)); });
     $("trial-random").addEventListener("click", () => this.reset(Math.floor(Math.random() * this.model.training.trials)));
     for (const id of ["pad-x", "pad-y"]) $(id).addEventListener("change", () => this.paintPad());
@@ -25,9 +26,9 @@ export class TraverseTab {
   }
 
   setModel(model) {
-    Object.assign(this, { model, result: null, values: {}, trial: 0, start: null, wanted: null, running: false });
+    Object.assign(this, { model, result: null, values: {}, trial: 0, start: null, nextBody: null, running: false });
     this.raster.clear();
-    this.home.hide();
+    this.savePanel.hide();
     $("traverse-more").hidden = true;
     this.variables = model.codes?.variables || [];
     $("sliders").replaceChildren(...this.variables.map((variable) => this.slider(variable)));
@@ -78,15 +79,15 @@ export class TraverseTab {
   paintPad() {
     const [across, up] = this.axes();
     if (!across || !up) return;
-    const share = ({ input }) => (Number(input.value) - Number(input.min)) / (Number(input.max) - Number(input.min) || 1);
-    $("pad-dot").style.left = `${100 * share(across)}%`;
-    $("pad-dot").style.top = `${100 * (1 - share(up))}%`;
+    const fraction = ({ input }) => (Number(input.value) - Number(input.min)) / (Number(input.max) - Number(input.min) || 1);
+    $("pad-dot").style.left = `${100 * fraction(across)}%`;
+    $("pad-dot").style.top = `${100 * (1 - fraction(up))}%`;
     $("pad").setAttribute("aria-label", `${across.name} ${short(across.input.value)}, ${up.name} ${short(up.input.value)}. Arrow keys move both.`);
   }
 
-  set(variable, share) {
+  set(variable, fraction) {
     const [low, high] = variable.range;
-    variable.input.value = String(low + clamp(share, 0, 1) * (high - low));
+    variable.input.value = String(low + clamp(fraction, 0, 1) * (high - low));
     this.values[variable.name] = Number(variable.input.value);
     variable.write();
   }
@@ -113,7 +114,7 @@ export class TraverseTab {
 
   // generation --------------------------------------------------------------------------------------------------
 
-  /** Start from a recorded trial; then move to the values of a link, if there are any. */
+  /** Start from the code of a recorded trial. If values are given, those of a link, move the code to them. */
   async reset(trial, values = null) {
     this.trial = clamp(Math.round(trial) || 0, 0, this.model.training.trials - 1);
     this.link = null;
@@ -133,16 +134,16 @@ export class TraverseTab {
     else this.show(result, { reset_to_trial: this.trial, seed: 1 });
   }
 
-  /** Send the newest values; while an answer is awaited, only the last values are kept. */
+  /** Send the present values. Values that change before the answer arrives are sent after it, only the last ones. */
   async generate() {
-    this.wanted = { values: { ...this.values }, trial: this.trial, seed: 1 };
+    this.nextBody = { values: { ...this.values }, trial: this.trial, seed: 1 };
     if (this.running) return;
     this.running = true;
-    while (this.wanted) {
-      const body = this.wanted;
-      this.wanted = null;
+    while (this.nextBody) {
+      const body = this.nextBody;
+      this.nextBody = null;
       const result = await this.send(body);
-      if (result && !this.wanted) this.show(result, body);
+      if (result && !this.nextBody) this.show(result, body);
     }
     this.running = false;
   }
@@ -170,12 +171,12 @@ export class TraverseTab {
     this.path(result);
     const distance = result.nearest_training_distance;
     const typical = result.typical_training_distance;
-    const between = typical ? ` (between training codes: ${words(typical)})` : "";
-    const sentence = distance === null || distance === undefined ? "" : `Distance to the nearest training code: ${words(distance)}${between}.`;
+    const between = typical ? ` (between training codes: ${formatNumber(typical)})` : "";
+    const sentence = distance === null || distance === undefined ? "" : `Distance to the nearest training code: ${formatNumber(distance)}${between}.`;
     $("traverse-distance").textContent = sentence;
     $("traverse-summary").textContent = `${this.raster.summary}. ${sentence}`;
     showStatus($("traverse-summary").textContent);
-    this.home.offer(model.id, { kind: "traverse", ...body }, () => this.picture());
+    this.savePanel.offer(model.id, { kind: "traverse", ...body }, () => this.picture());
   }
 
   rates({ rates, bin_width: binWidth }) {

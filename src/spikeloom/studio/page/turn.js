@@ -4,25 +4,25 @@ import { Latest } from "./api.js";
 import { correlation, heatMap, lineChart, scatterChart } from "./charts.js";
 import { Clock } from "./clock.js";
 import { control } from "./conditions.js";
-import { $, busy, calm, median, settle, showError, showStatus, words } from "./dom.js";
-import { Home } from "./home.js";
+import { $, busy, calm, counted, median, settle, showError, showStatus, formatNumber } from "./dom.js";
+import { SavePanel } from "./save.js";
 import { writeLink } from "./link.js";
 import { picture } from "./picture.js";
 import { Raster, smallRaster, trialData } from "./raster.js";
 import { redraw } from "./theme.js";
 
-const CHARTS = 6; // neurons with a chart
+const MOST_CHARTS = 6; // number of neurons whose rates are drawn
 
 export class TurnTab {
   constructor() {
     this.clock = new Clock();
     this.raster = new Raster($("turn-raster"), { clock: this.clock, name: "Generated spikes" });
-    this.home = new Home($("turn-home"), "condition");
+    this.savePanel = new SavePanel($("turn-save"), "condition");
     this.latest = new Latest();
     this.controls = new Map();
-    this.later = settle(() => this.generate(), 150);
+    this.generateLater = settle(() => this.generate(), 150);
     $("turn-go").addEventListener("click", () => this.generate());
-    for (const id of ["turn-draws", "turn-seed", "turn-guidance"]) $(id).addEventListener("change", this.later);
+    for (const id of ["turn-draws", "turn-seed", "turn-guidance"]) $(id).addEventListener("change", this.generateLater);
     for (const id of ["psth-recorded", "psth-generated"]) redraw($(id), () => this.paintMaps());
   }
 
@@ -30,12 +30,12 @@ export class TurnTab {
     this.latest.cancel();
     Object.assign(this, { model, result: null, selected: 0 });
     this.raster.clear();
-    this.home.hide();
+    this.savePanel.hide();
     $("turn-psth").hidden = $("turn-fano").hidden = true;
     $("turn-multiples").replaceChildren();
     $("turn-summary").textContent = "Choose a condition.";
     const single = model.conditions.filter((condition) => condition.kind !== "series");
-    this.controls = new Map(single.map((condition) => [condition.name, control(condition, this.later)]));
+    this.controls = new Map(single.map((condition) => [condition.name, control(condition, this.generateLater)]));
     $("turn-conditions").replaceChildren(...[...this.controls.values()].map(({ element }) => element));
     const levels = single.some((condition) => condition.kind === "angle" && condition.levels.length);
     $("turn-hint").textContent = levels ? "Marks on the dial are the recorded directions. Other directions work too." : "";
@@ -59,7 +59,7 @@ export class TurnTab {
   }
 
   body() {
-    const condition = Object.fromEntries([...this.controls].map(([name, one]) => [name, one.value()]));
+    const condition = Object.fromEntries([...this.controls].map(([name, { value }]) => [name, value()]));
     const guidance = $("turn-guidance").value === "" ? null : Number($("turn-guidance").value);
     return { condition, draws: Number($("turn-draws").value), seed: Math.round(Number($("turn-seed").value) || 0), guidance };
   }
@@ -85,8 +85,8 @@ export class TurnTab {
     this.select(0, false);
     this.psth();
     this.fano();
-    this.home.offer(this.model.id, { kind: "turn", ...body }, () => this.picture());
-    showStatus(`${body.draws} trials generated. ${$("psth-summary").textContent} ${$("fano-summary").textContent}`);
+    this.savePanel.offer(this.model.id, { kind: "turn", ...body }, () => this.picture());
+    showStatus(`${counted(body.draws, "trial")} generated. ${$("psth-summary").textContent} ${$("fano-summary").textContent}`);
   }
 
   data(draw) {
@@ -97,7 +97,7 @@ export class TurnTab {
   select(k, replay) {
     this.selected = k;
     this.raster.show(this.data(this.result.draws[k]));
-    [...$("turn-multiples").children].forEach((button, at) => button.setAttribute("aria-pressed", String(at === k)));
+    [...$("turn-multiples").children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === k)));
     $("turn-summary").textContent = `Trial ${k + 1}: ${this.raster.summary}.`;
     if (!calm() && replay) this.clock.play();
   }
@@ -106,15 +106,15 @@ export class TurnTab {
     const { psth, recorded_psth: recorded, nearest_level: level } = this.result;
     $("turn-psth").hidden = false;
     $("psth-recorded").parentElement.hidden = !recorded;
-    const spread = (rates) => Math.max(...rates) - Math.min(...rates);
-    const chosen = [...psth.keys()].sort((a, b) => spread(psth[b]) - spread(psth[a])).slice(0, CHARTS);
+    const modulation = (neuron) => Math.max(...psth[neuron]) - Math.min(...psth[neuron]);
+    const chosen = [...psth.keys()].sort((first, second) => modulation(second) - modulation(first)).slice(0, MOST_CHARTS);
     $("psth-neurons").replaceChildren(...chosen.map((neuron) => lineChart(`neuron ${neuron}`, [
       { name: "recorded", kind: "recorded", values: recorded?.[neuron] },
       { name: "generated", kind: "generated", values: psth[neuron] },
     ], this.result.bin_width ?? this.model.bin_width)));
-    const sentence = recorded ? `Recorded trials of ${this.describe(level)}. Correlation of recorded and generated: ${words(this.agreement())}.` : "There are no recorded trials to compare with.";
+    const sentence = recorded ? `Recorded trials of ${this.describe(level)}. Correlation of recorded and generated mean rates: ${formatNumber(this.psthCorrelation())}.` : "There are no recorded trials to compare with.";
     $("psth-summary").textContent = sentence;
-    for (const [id, name] of [["psth-recorded", "recorded"], ["psth-generated", "generated"]]) $(id).setAttribute("aria-label", `Firing rates of all neurons over time, ${name}. ${sentence}`);
+    for (const name of ["recorded", "generated"]) $(`psth-${name}`).setAttribute("aria-label", `Firing rates of all neurons over time, ${name}. ${sentence}`);
     this.paintMaps();
   }
 
@@ -125,7 +125,7 @@ export class TurnTab {
     return `the nearest recorded condition, ${text}${unit ? ` ${unit}` : ""}`;
   }
 
-  agreement() {
+  psthCorrelation() {
     const pairs = this.result.psth.flatMap((rates, neuron) => rates.map((rate, bin) => [rate, this.result.recorded_psth[neuron]?.[bin]]));
     const finite = pairs.filter((pair) => pair.every(Number.isFinite));
     return correlation(finite.map((pair) => pair[0]), finite.map((pair) => pair[1]));
@@ -134,9 +134,9 @@ export class TurnTab {
   paintMaps() {
     if (!this.result) return;
     const { psth, recorded_psth: recorded } = this.result;
-    const most = psth.map((rates, neuron) => Math.max(1, ...rates, ...(recorded?.[neuron] ?? [])));
-    heatMap($("psth-generated"), psth, this.model.neuron_order, most);
-    if (recorded) heatMap($("psth-recorded"), recorded, this.model.neuron_order, most);
+    const scales = psth.map((rates, neuron) => Math.max(1, ...rates, ...(recorded?.[neuron] ?? []))); // the same for both maps
+    heatMap($("psth-generated"), psth, this.model.neuron_order, scales);
+    if (recorded) heatMap($("psth-recorded"), recorded, this.model.neuron_order, scales);
   }
 
   fano() {
@@ -144,7 +144,7 @@ export class TurnTab {
     $("turn-fano").hidden = !generated;
     if (!generated) return;
     const pairs = (recorded || []).map((value, neuron) => [value, generated[neuron]]).filter((pair) => pair.every(Number.isFinite));
-    const text = `Median Fano factor ${words(median(generated))} generated${pairs.length ? `, ${words(median(recorded))} recorded` : ""}.`;
+    const text = `Median Fano factor ${formatNumber(median(generated))} generated${pairs.length ? `, ${formatNumber(median(recorded))} recorded` : ""}.`;
     $("fano-summary").textContent = text;
     $("fano-chart").replaceChildren(...(pairs.length ? [scatterChart("one dot per neuron", pairs, "recorded", "generated", text)] : []));
   }

@@ -1,4 +1,4 @@
-// Take home: files of the server, pictures made here, the lines that make the same, and the permanent link.
+// The panel Save and reproduce: files of the spikes, pictures, code that generates the same spikes, and the permanent link.
 
 import { request, requestFile, saveFile } from "./api.js";
 import { busy, make, showError, showStatus } from "./dom.js";
@@ -6,8 +6,8 @@ import { pngOf } from "./picture.js";
 
 const FILES = [["h5", "Trials file (.h5)"], ["nwb", "NWB (.nwb)"], ["csv", "Table (.csv)"]];
 
-export class Home {
-  /** Build the part inside an element. `name` begins the names of files. */
+export class SavePanel {
+  /** Build the panel inside an element. Saved files are called `name` with the ending of their format. */
   constructor(host, name) {
     Object.assign(this, { name, body: null, model: null, picture: null });
     const files = make("div", { class: "group", role: "group" }, ...FILES.map(([format, label]) => this.button(label, () => this.file(format))));
@@ -17,7 +17,7 @@ export class Home {
     this.python = make("pre", { tabIndex: 0 });
     this.shell = make("pre", { tabIndex: 0 });
     this.link = make("pre", { tabIndex: 0 });
-    this.details = make("details", { class: "home" }, make("summary", {}, "Take home"), make("div", { class: "group" }, files, pictures));
+    this.details = make("details", { class: "save" }, make("summary", {}, "Save and reproduce"), make("div", { class: "group" }, files, pictures));
     for (const [title, block] of [["Python", this.python], ["Command line", this.shell], ["Permanent link", this.link]]) {
       this.details.append(make("h3", {}, title, this.button("Copy", () => this.copy(block, title))), block);
       block.setAttribute("aria-label", title);
@@ -43,9 +43,9 @@ export class Home {
     return button;
   }
 
-  /** Offer what a request made; `picture()` returns an SVG document as text. */
+  /** Show the panel for the spikes of a request. `picture()` returns an SVG document as text. */
   offer(model, body, picture) {
-    Object.assign(this, { model, body, picture, written: null });
+    Object.assign(this, { model, body, picture, shownBody: null });
     this.card.hidden = false;
     this.lines();
   }
@@ -54,10 +54,11 @@ export class Home {
     this.card.hidden = true;
   }
 
+  /** Show the permanent link, and load the code if the panel is open and does not show it yet. */
   async lines() {
     this.link.textContent = location.href;
-    if (!this.details.open || this.written === this.body || this.card.hidden) return;
-    this.written = this.body;
+    if (!this.details.open || this.shownBody === this.body || this.card.hidden) return;
+    this.shownBody = this.body;
     try {
       const lines = await request(`/api/models/${this.model}/lines`, { request: this.body, format: "h5" });
       this.python.textContent = lines.python;
