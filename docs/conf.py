@@ -21,7 +21,7 @@ extensions = [
 exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 templates_path: list[str] = []
 nitpicky = False
-smartquotes = False  # it would turn the hyphens of --data into a dash, and the quotes of commands into curly ones
+smartquotes_action = "D"  # dashes only: curly quotes could not be copied into a command
 
 # --- Markdown and code cells ---------------------------------------------------------------------------------------
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
@@ -41,7 +41,7 @@ autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = [("Warns", "returns_style"), ("Source", "notes_style")]
+napoleon_custom_sections = [("Source", "notes_style")]
 suppress_warnings = ["myst.header", "autodoc.import_object.duplicate"]
 
 # --- HTML ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Writes the reference pages that come from the code, and the figures of the results pages from their tables.
 
-It also marks where long names may wrap in narrow windows.
+It also shortens types on the API page, and marks where long names may wrap in narrow windows.
 
 The pages are command line, Python API, recipes and metrics. Each lands in `docs/reference/` (not in git) before Sphinx
 reads its sources, so it is never older than the code.
@@ -11,15 +11,20 @@ import re
 import runpy
 import typing
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+import numpy.typing
 import typer
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 
 import spikeloom
 from spikeloom import recipe
 from spikeloom.cli.app import app as command_line
 from spikeloom.metrics.panel import METRICS
+from spikeloom.models.common.base import Model
 
 PAGES = Path(__file__).parents[1] / "reference"
 PACKAGES = {
@@ -28,8 +33,32 @@ PACKAGES = {
     "Diffusion": "spikeloom.diffusion",
     "Metrics": "spikeloom.metrics",
     "Figures": "spikeloom.plot",
+    "Training": "spikeloom.training",
 }
 """Sub-packages whose public names have a section on the API page, by its heading."""
+
+MODEL_METHODS = {
+    "Methods of every model": (
+        "spikeloom.models.common.base.Model",
+        ("fit", "sample", "stream", "live", "encode", "save"),
+    ),
+    "Methods of models with codes": (
+        "spikeloom.models.common.coded.Coded",
+        ("traverse", "directions", "reconstruct"),
+    ),
+}
+"""Base classes of models and those of their methods that a user calls, by the heading of their section."""
+
+ARRAY_LIKE = stringify_annotation(numpy.typing.ArrayLike, "smart")
+"""Type of anything that NumPy converts to an array, as autodoc writes it."""
+
+LONG_TYPES = (
+    (re.compile(re.escape(ARRAY_LIKE)), "ArrayLike"),
+    (re.compile(r"~typing\.Annotated\[(.*?), FieldInfo\(.*?\]\)\]"), r"\1"),
+    (re.compile(r"~numpy\.ndarray\[tuple\[~typing\.Any, \.\.\.\], ~numpy\.dtype\[[^\]]*\]\]"), "~numpy.ndarray"),
+    (re.compile(r"^(.*Literal\[.*~.*)$"), lambda hint: re.sub(r"~(?:\w+\.)*", "", hint[1])),
+)
+"""Types that autodoc writes in full, and what the page shows instead."""
 
 INLINE_CODE = re.compile(r'(?<=<span class="pre">)[^<]+(?=</span>)')
 """A word of inline code in the HTML of a page."""
@@ -47,6 +76,15 @@ LONGEST_WHOLE = 24
 
 OPTION = re.compile(r"--[a-z-]+")
 """An option of the command line, which stays on one line."""
+
+EXAMPLE = re.compile(r"([A-Z][^:.]*): (spikeloom .*?)(?:\. (?=[A-Z])|$)")
+"""An example of a command with its title."""
+
+LONGEST_LINE = 90
+"""Number of characters of a line of an example."""
+
+ABOUT = re.compile(r'^about = .*\n|^note = """(?:.|\n)*?"""\n', re.M)
+"""What a recipe is for and its note, in TOML. The page shows both as text."""
 
 CODE_OR_OPTION = re.compile(rf"`[^`]*`|(?<![\w-]){OPTION.pattern}")
 """Text in backquotes, or an option outside of them."""
@@ -87,9 +125,20 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:
         shown = "required" if parameter.required else "" if default in (None, False) else f"`{default}`"
         meaning = _cell(_options_as_code(getattr(parameter, "help", "") or ""))
         lines.append(f"| {name} | {meaning} | {shown} |")
-    if command.epilog:
-        lines.append("\n```\n" + command.epilog.removeprefix("Example: ") + "\n```\n")
+    for title, example in EXAMPLE.findall(command.epilog or ""):
+        heading = "" if title == "Example" else f"\n{title}:\n"
+        lines.append(f"{heading}\n```\n{_in_lines(example)}\n```\n")
     return "\n".join(lines)
+
+
+def _in_lines(command: str) -> str:
+    """Return a command of the shell that is continued before an option where a line would be too long."""
+    lines = [""]
+    for part in re.split(r" (?=--)", command):
+        if lines[-1] and len(lines[-1]) + len(part) > LONGEST_LINE:
+            lines.append("   ")
+        lines[-1] += f" {part}" if lines[-1] else part
+    return " \\\n".join(lines)
 
 
 def _options_as_code(text: str) -> str:
@@ -108,7 +157,8 @@ def recipes_page() -> str:
     lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in expected.items()]
     for name, one in expected.items():
         lines += [f"\n## {name}\n", one.about + "\n", inspect.cleandoc(one.note or "") + "\n"]
-        lines += ["```toml", one.dumps().rstrip(), "```"]
+        settings = ABOUT.sub("", one.dumps()).strip()
+        lines += ["```toml", settings, "```"]
     return "\n".join(lines)
 
 
@@ -143,40 +193,44 @@ def _anchor(name: str) -> str:
 
 
 def api_page() -> str:
-    """The names of `import spikeloom as sl`, then those of its sub-packages."""
-    front = [name for name in dir(spikeloom) if not name.startswith("_")]
+    """The names of `import spikeloom as sl`, then the models, then the names of its sub-packages."""
+    front = {name: getattr(spikeloom, name) for name in dir(spikeloom) if not name.startswith("_")}
+    models = [name for name, value in front.items() if _is_model(value)]
     lines = ["# Python API\n", "```python", "import spikeloom as sl", "```\n", "## spikeloom\n"]
-    for name in front:
-        lines += _auto(f"spikeloom.{name}", getattr(spikeloom, name))
+    for name, value in front.items():
+        if name not in models:
+            lines += _auto(f"spikeloom.{name}", value)
+    lines.append(
+        "## Models\n\n`sl.fit` trains the model of a [recipe](recipes.md). These classes have every setting. "
+        "The [explanations](../explain/index.md) show how the models work.\n"
+    )
+    for name in models:
+        lines += _auto(f"spikeloom.{name}", front[name], members=())
+    for heading, (path, members) in MODEL_METHODS.items():
+        lines += [f"### {heading}\n", *_auto(path, resolve_name(path), members=members)]
     for heading, package in PACKAGES.items():
-        module = _optional(package)
-        if module is None:
-            continue
-        lines += [f"## {heading}: `{package}`\n", (inspect.getdoc(module) or "").split("\n\n")[0] + "\n"]
-        for name in getattr(module, "__all__", ()):
+        module = resolve_name(package)
+        lines += [f"## {heading}: `{package}`\n", (inspect.getdoc(module) or "") + "\n"]
+        for name in module.__all__:
             lines += _auto(f"{package}.{name}", getattr(module, name))
     return "\n".join(lines)
 
 
-def _optional(package: str) -> Any:
-    import importlib
-
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if error.name != package:
-            raise
-        return None
+def _is_model(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, Model)
 
 
-def _auto(path: str, value: Any) -> list[str]:
-    if inspect.ismodule(value):
+def _auto(path: str, value: Any, *, members: tuple[str, ...] | None = None) -> list[str]:
+    """Return the directive of a class or function, with these methods, or all; nothing for modules and constants."""
+    if inspect.ismodule(value) or not callable(value):
         return []
-    kind = "autoclass" if inspect.isclass(value) else "autofunction" if callable(value) else "autodata"
+    kind = "autoclass" if inspect.isclass(value) else "autofunction"
     if inspect.isclass(value) and issubclass(value, BaseException):
         kind = "autoexception"
-    more = ["   :exclude-members: __init__"] if kind == "autoclass" else []
-    return ["```{eval-rst}", f".. {kind}:: {path}", *more, "```\n"]
+    options = ["   :exclude-members: __init__"] if kind == "autoclass" else []
+    if members is not None:
+        options = [f"   :members: {', '.join(members)}"] if members else ["   :no-members:"]
+    return ["```{eval-rst}", f".. {kind}:: {path}", *options, "```\n"]
 
 
 def _cell(text: str) -> str:
@@ -202,6 +256,28 @@ def write_figures(_: Sphinx) -> None:
     runpy.run_path(str(PAGES.parent / "results" / "figures.py"))["write"]()
 
 
+def shorten_types(app: Sphinx, *_: Any) -> None:
+    """Shorten the types of arguments before autodoc writes them beside their descriptions."""
+    for hints in app.env.current_document.autodoc_annotations.values():
+        for name, hint in hints.items():
+            for long, short in LONG_TYPES:
+                hint = long.sub(short, hint)
+            hints[name] = hint
+
+
+def leave_out_any_arguments(*event: Any) -> tuple[str, str | None] | None:
+    """Leave out the arguments of a class that has no constructor."""
+    signature, returned = event[-2:]
+    return ("", returned) if signature == "(*args, **kwargs)" else None
+
+
+def write_arrows(_: Sphinx, document: nodes.document) -> None:
+    """Turn `->` into an arrow outside of code; a line could otherwise wrap between its two characters."""
+    for text in list(document.findall(nodes.Text)):
+        if "->" in text and not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
+            text.parent.replace(text, nodes.Text(text.replace("->", "→")))
+
+
 def mark_wraps(_: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
     """Let names in inline code wrap after punctuation, so that a narrow column does not break them within a word."""
     del page, template, doctree
@@ -222,5 +298,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("builder-inited", write_figures)
+    app.connect("object-description-transform", shorten_types, priority=100)
+    app.connect("autodoc-process-signature", leave_out_any_arguments)
+    app.connect("doctree-read", write_arrows)
     app.connect("html-page-context", mark_wraps)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
