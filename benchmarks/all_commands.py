@@ -1,13 +1,14 @@
 """Measure the commands from a recording to a report, `bin`, `split`, `fit`, `sample` and `evaluate`: time and memory.
 
-    python -m benchmarks.all_commands REC.nwb [--run RUN] [--python PATH] [--source SRC] [--csv OUT.csv --label WORDS]
+    python -m benchmarks.all_commands REC.nwb [--run RUN] [--python PATH] [--source SRC] [--csv OUT.csv --label TEXT]
 
-Each command runs in a process of its own. The table has its time by the clock, its core-seconds, which depend less on
+Each command runs in a process of its own. The table has its wall-clock time, its core-seconds, which depend less on
 other programs, and its peak memory. With `--run` the model of a finished run generates the trials, and the time of the
 fit is taken from its history. `--source` measures another version of spikeloom, such as the `src` of a worktree.
 
-A second table has the start of each command: the time until `--help` is shown, and until it has imported everything
-that it needs, which it has done when it reports a file that does not exist. Medians of three.
+A second table has the start-up time of each command: until `--help` is shown, and until the command has imported
+everything that it needs. For the latter, the command gets the name of a file that does not exist; it imports everything
+before it reports this error. Times are medians of three runs.
 """
 
 import argparse
@@ -67,11 +68,11 @@ class Spikeloom:
         self.environment = os.environ | ({} if source is None else {"PYTHONPATH": str(Path(source).resolve())})
         self.folder = folder
 
-    def measure(self, name: str, *words: str, status: int = 0) -> Cost:
+    def measure(self, name: str, *arguments: str, status: int = 0) -> Cost:
         """Run a command and return its cost. Stop the benchmark if its exit code is not the expected one."""
         began = time.perf_counter()
         process = subprocess.Popen(
-            [*self.program, name, *words],
+            [*self.program, name, *arguments],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.DEVNULL,
@@ -79,12 +80,12 @@ class Spikeloom:
             text=True,
         )
         assert process.stderr is not None
-        said = process.stderr.read()
+        errors = process.stderr.read()
         _, code, usage = os.wait4(process.pid, 0)
         clock = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(code)
         if process.returncode != status:
-            sys.exit(f"spikeloom {name} ended with {process.returncode}:\n{said}")
+            sys.exit(f"spikeloom {name} ended with {process.returncode}:\n{errors}")
         unit = 1e9 if sys.platform == "darwin" else 1e6
         return Cost(name, clock, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / unit)
 
@@ -96,14 +97,14 @@ def commands(
     costs = [spikeloom.measure("bin", recording, *WINDOW, "--out", "all.h5")]
     costs.append(spikeloom.measure("split", "all.h5", "--fraction", "0.75", "--out", "train.h5", "test.h5"))
     if run is None:
-        words = [word for change in changes for word in ("--set", change)]
-        costs.append(spikeloom.measure("fit", recipe, "--data", "train.h5", *words, "--out", "run"))
+        settings = [argument for change in changes for argument in ("--set", change)]
+        costs.append(spikeloom.measure("fit", recipe, "--data", "train.h5", *settings, "--out", "run"))
         run = Path("run")
     else:
         costs.append(recorded_fit(run))
     costs.append(spikeloom.measure("sample", str(run), "--like", "all.h5", "--seed", "1", "--out", "fake.h5"))
-    words = ["--real", "all.h5", "--fake", "fake.h5", "--reference", "train.h5", "--out", "report"]
-    costs.append(spikeloom.measure("evaluate", *words))
+    files = ["--real", "all.h5", "--fake", "fake.h5", "--reference", "train.h5", "--out", "report"]
+    costs.append(spikeloom.measure("evaluate", *files))
     return costs
 
 
@@ -123,9 +124,9 @@ def core_of(cost: Cost) -> str:
 def starts(spikeloom: Spikeloom, *, times: int) -> list[tuple[str, float, float]]:
     """Return name, and median core-seconds of `--help` and of the imports, of each command."""
     rows = []
-    for name, words in STARTS.items():
+    for name, arguments in STARTS.items():
         shown = [spikeloom.measure(name, "--help").core for _ in range(times)]
-        imported = [spikeloom.measure(name, *words, status=2).core for _ in range(times)]
+        imported = [spikeloom.measure(name, *arguments, status=2).core for _ in range(times)]
         rows.append((name, statistics.median(shown), statistics.median(imported)))
     return rows
 

@@ -7,6 +7,7 @@ runs. The limit is a copy of the spike times and of the counts, measured in the 
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -44,10 +45,10 @@ def main() -> None:
     print(f"{'neurons':>8} {'trials':>7} {'bin ms':>7} {'spikes':>9} {'Mspikes/s':>10} {'copy s':>8} {'ratio':>6}")
     for n_neurons, n_trials, width in ((50, 500, 0.005), (200, 500, 0.005), (200, 500, 0.001), (1000, 500, 0.02)):
         recording = session(n_neurons, 600.0, 20.0, n_trials)
-        words = {"align": "on_time", "window": (-0.2, 0.8)}
-        trials = recording.bin(width, **words)
+        options = {"align": "on_time", "window": (-0.2, 0.8)}
+        trials = recording.bin(width, **options)
         spikes = int(trials.counts.sum(dtype=np.int64))
-        seconds = best(lambda recording=recording, width=width, words=words: recording.bin(width, **words))
+        seconds = best(partial(recording.bin, width, **options))
         arrays = [*(recording.spikes or ()), trials.counts]
         copy = best(lambda arrays=arrays: [array.copy() for array in arrays])
         print(

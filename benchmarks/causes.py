@@ -3,8 +3,8 @@
     python benchmarks/causes.py runs/direction0 runs/direction1 runs/direction2 --data train.h5 --test test.h5 \\
         --condition angle_deg --out causes
 
-Every row is a set of trials that is compared with held-out test trials, unless the row says otherwise. Consecutive rows
-differ in one thing, so that their difference is the share of that thing in the gap:
+Each row of the table is a set of trials. It is compared with held-out test trials, unless the row says otherwise. Two
+consecutive rows differ in one respect, so their difference is the part of the gap that is due to it:
 
 =============================  ========================================================================================
 recorded training trials       the noise floor: as many recorded trials that the model has seen
@@ -100,7 +100,7 @@ def compare(real: Trials, fake: Trials, train: Trials, condition: str | None, se
     """Compute the metrics of the table."""
     metrics = [metric for metric in METRICS if metric.name in COLUMNS]
     results = measure(real, fake, reference=train, condition=condition, metrics=metrics, seed=seed)
-    return {name: np.nan if one.value is None else one.value for name, one in results.items()}
+    return {name: np.nan if result.value is None else result.value for name, result in results.items()}
 
 
 def rows_of(model: LatentModel, train: Trials, test: Trials, condition: str | None, seed: int) -> dict[str, Row]:
@@ -160,7 +160,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", required=True, help="folder of table and figure")
     options = parser.parse_args()
-    train, test = Trials.load(options.data), Trials.load(options.test)
+    train = Trials.load(options.data)
+    test = Trials.load(options.test)
     tables = [rows_of(latent_model(run), train, test, options.condition, options.seed) for run in options.runs]
     folder = ensure_folder(Path(options.out))
     with (folder / "causes.csv").open("w", newline="") as file:

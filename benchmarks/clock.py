@@ -1,11 +1,11 @@
-"""Whether a clock helps or harms a model that follows a velocity, and how much of that is due to the code of a trial.
+"""Test whether a clock helps a model conditioned on velocity, and how much of its effect is due to the code of a trial.
 
     python -m benchmarks.clock runs/off4 runs/on4 runs/off16 runs/on16 --data train.h5 --validation validation.h5
 
-Prints the part of the variance over time of the speed in training trials that the other trials predict: 1 if all trials
-have the same time course, 0 or less if they have none in common. Then, for each run, R2 of the velocity that a Kalman
-filter decodes from generated validation trials, at several strengths of guidance: with the codes that the model draws,
-and with codes set to 0, their mean.
+First, it prints how well the mean speed of the other training trials predicts the speed of a trial over time, as the
+fraction of the variance: 1 if all trials have the same time course, 0 or less if they have none in common. Then, for
+each run, it prints R2 of the velocity that a Kalman filter decodes from generated validation trials, at several
+strengths of guidance: with the codes that the model draws, and with codes set to 0, their mean.
 """
 
 import argparse
@@ -30,8 +30,8 @@ N_HATS = 14
 """Number of hat functions under which the speed is averaged, that of the recipes."""
 
 
-def common_part(trials: Trials) -> tuple[float, int]:
-    """Return the part of the variance of the speed over hats that other trials predict, and the number of hats.
+def predicted_fraction(trials: Trials) -> tuple[float, int]:
+    """Return the fraction of the variance of the speed over hats that other trials predict, and the number of hats.
 
     Hats that lie within at most half of the trials are left out. The mean over the hats of a trial is subtracted.
     """
@@ -44,9 +44,9 @@ def common_part(trials: Trials) -> tuple[float, int]:
     rows = within[:, enough].double()
     values = means[:, enough, 0] * rows
     others = (values.sum(0) - values) / (rows.sum(0) - 1)
-    away = _centred(values, rows)
-    rest = away - _centred(others, rows)
-    return float(1 - rest.square().sum() / away.square().sum()), int(enough.sum())
+    deviations = _centred(values, rows)
+    residuals = deviations - _centred(others, rows)
+    return float(1 - residuals.square().sum() / deviations.square().sum()), int(enough.sum())
 
 
 def _centred(values: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
@@ -63,12 +63,13 @@ def silence_code(model: AutoregressiveLDNS) -> None:
 
 
 def scores(model: AutoregressiveLDNS, decoder: KalmanFilter, trials: Trials) -> str:
-    """Return R2 of the decoded velocity for each guidance in words, means over draws."""
-    words = []
+    """Return R2 of the decoded velocity for each guidance as text, means over draws."""
+    texts = []
     for guidance in GUIDANCE:
-        makers = [LiveGenerator(model, len(trials), seed, guidance) for seed in SEEDS]
-        words.append(f"{np.mean([decoded_r2(decoder, trials, generated(one, trials)) for one in makers]):.3f}")
-    return ", ".join(words)
+        generators = [LiveGenerator(model, len(trials), seed, guidance) for seed in SEEDS]
+        r2 = [decoded_r2(decoder, trials, generated(generator, trials)) for generator in generators]
+        texts.append(f"{np.mean(r2):.3f}")
+    return ", ".join(texts)
 
 
 def main() -> None:
@@ -77,15 +78,15 @@ def main() -> None:
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True, help="training trials")
     parser.add_argument("--validation", required=True)
-    words = parser.parse_args()
-    train = Trials.load(words.data)
-    trials = Trials.load(words.validation)
+    options = parser.parse_args()
+    train = Trials.load(options.data)
+    trials = Trials.load(options.validation)
     decoder = KalmanFilter.fit(train, velocity=VELOCITY)
-    part, n_hats = common_part(train)
-    print(f"part of the variance of the speed over {n_hats} hats that other trials predict: {part:.3f}")
+    fraction, n_hats = predicted_fraction(train)
+    print(f"fraction of the variance of the speed over {n_hats} hats that other trials predict: {fraction:.3f}")
     print(f"recorded validation trials: R2 {decoded_r2(decoder, trials, trials.counts):.3f}")
     print(f"guidance {', '.join(f'{value:g}' for value in GUIDANCE)}")
-    for run in words.runs:
+    for run in options.runs:
         model = sl.load_model(run)
         if not isinstance(model, AutoregressiveLDNS):
             raise SystemExit(f"{run} is no AutoregressiveLDNS.")

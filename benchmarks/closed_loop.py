@@ -1,12 +1,12 @@
-"""A cursor that is moved to targets by decoded spikes, which a generator makes from the intended velocity.
+"""Move a cursor to targets by decoded spikes, which a generator makes from the intended velocity.
 
     python -m benchmarks.closed_loop runs/path0 runs/path1 runs/path2 --data train.h5 --validation validation.h5 \
         --test test.h5 --figure closed-loop.svg
 
-In each bin a feedback law intends a velocity, proportional to target minus cursor and of limited speed. A generator
-turns it into spikes of this bin: an AutoregressiveLDNS, live, or tuning curves with Poisson spikes of the same
-recording. A Kalman filter fitted to the recorded training trials decodes the spikes, and moves the cursor. Nothing is
-learned in the loop, and no setting is chosen on its results. The guidance of the model is the one with which the
+In each bin, the intended velocity is proportional to the vector from the cursor to the target, with a limited speed. A
+generator turns it into spikes of this bin: an AutoregressiveLDNS, live, or tuning curves with Poisson spikes of the
+same recording. A Kalman filter fitted to the recorded training trials decodes the spikes, and moves the cursor. Nothing
+is learned in the loop, and no setting is chosen on its results. The guidance of the model is the one with which the
 velocity of validation trials is decoded best from generated spikes.
 
 Tuning curves are those of public simulators: :math:`r = b_0 + b_x v_x + b_y v_y + s |v|`, at least 0, by least squares.
@@ -32,11 +32,20 @@ from spikeloom.models.common.live import Live
 from spikeloom.trials import Trials
 
 VELOCITY = "hand_vel"
-DISTANCE, RADIUS = 0.10, 0.02
-"""Distance of the targets from the start, and their radius, m."""
+DISTANCE = 0.10
+"""Distance of the targets from the start, m."""
 
-HOLD, LIMIT, REST = 0.25, 4.0, 1.0
-"""Time in the target that counts as success, longest trial, and rest before the target appears, s."""
+RADIUS = 0.02
+"""Radius of the targets, m."""
+
+HOLD = 0.25
+"""Time in the target that counts as success, s."""
+
+LIMIT = 4.0
+"""Longest duration of a trial, s."""
+
+REST = 1.0
+"""Rest before the target appears, s."""
 
 GAIN = 4.0
 """Intended velocity per distance from the target, 1/s."""
@@ -44,8 +53,14 @@ GAIN = 4.0
 SPEED_QUANTILE = 0.99
 """The largest intended speed is this quantile of the speed in training."""
 
-FLIP_AFTER, FLIP_SPEED, FLIP_LASTS = 1.0, 0.15, 1.0
-"""Time before the reversal, s, its speed, m/s, and the time after it, s."""
+FLIP_AFTER = 1.0
+"""Time before the reversal of the velocity, s."""
+
+FLIP_SPEED = 0.15
+"""Speed before and after the reversal, m/s."""
+
+FLIP_LASTS = 1.0
+"""Time after the reversal, s."""
 
 GUIDANCE = (0.5, 0.6, 0.7, 0.8, 1.0, 1.25, 1.5)
 """Candidates of the guidance."""
@@ -147,17 +162,20 @@ def intended(target: Array, cursor: Array, largest: float) -> Array:
 
 def reach(generator: Generator | None, model: KalmanFilter, largest: float) -> Reaches:
     """Move the cursor to all targets; without a generator the cursor has the intended velocity itself."""
-    target, width = targets(), model.bin_width
+    target = targets()
+    width = model.bin_width
     decoder = model.start(np.zeros_like(target))
     for _ in range(round(REST / width)):
         if generator is not None:
             decoder.step(generator.step(np.zeros_like(target)))
-    cursor, paths = np.zeros_like(target), []
+    cursor = np.zeros_like(target)
+    paths = []
     for _ in range(round(LIMIT / width)):
         velocity = intended(target, cursor, largest)
         cursor = cursor + width * (velocity if generator is None else decoder.step(generator.step(velocity)))
         paths.append(cursor)
-    path, hold = np.stack(paths, 1), round(HOLD / width)
+    path = np.stack(paths, 1)
+    hold = round(HOLD / width)
     inside = np.linalg.norm(path - target[:, None], axis=2) < RADIUS
     held = np.lib.stride_tricks.sliding_window_view(inside, hold, axis=1).all(2)
     ends = np.where(held.any(1), held.argmax(1), path.shape[1])
@@ -167,7 +185,9 @@ def reach(generator: Generator | None, model: KalmanFilter, largest: float) -> R
 def flip(generator: Generator, model: KalmanFilter) -> Array:
     """Return the part of trials in each bin after the reversal that are read as moving in the new direction."""
     direction = targets() / DISTANCE
-    decoder, width, read = model.start(np.zeros_like(direction)), model.bin_width, []
+    decoder = model.start(np.zeros_like(direction))
+    width = model.bin_width
+    read = []
     for bins, sign in ((FLIP_AFTER, 1), (FLIP_LASTS, -1)):
         for _ in range(round(bins / width)):
             decoded = decoder.step(generator.step(sign * FLIP_SPEED * direction))
@@ -184,7 +204,8 @@ def read_after(read: Array, part: float, width: float) -> float:
 
 def decoded_r2(model: KalmanFilter, test: Trials, counts: NDArray[np.integer]) -> float:
     """Return the R2 of the velocity of test trials, decoded from counts (trial, time, neuron)."""
-    decoder, mask = model.start(np.zeros((len(test), 2))), test.mask
+    decoder = model.start(np.zeros((len(test), 2)))
+    mask = test.mask
     decoded = np.stack([decoder.step(counts[:, time]) for time in range(test.n_bins)], 1)[mask]
     real = test.behavior[VELOCITY][mask].astype(np.float64)
     return float(1 - ((decoded - real) ** 2).sum() / ((real - real.mean(0)) ** 2).sum())
@@ -201,8 +222,9 @@ def best_guidance(models: list[Model], decoder: KalmanFilter, trials: Trials) ->
     print(f"validation trials, recorded spikes: R2 {decoded_r2(decoder, trials, trials.counts):.3f}")
     scores = []
     for guidance in GUIDANCE:
-        makers = [LiveGenerator(one, len(trials), 300 + k, guidance) for k, one in enumerate(models)]
-        scores.append(np.mean([decoded_r2(decoder, trials, generated(one, trials)) for one in makers]))
+        generators = [LiveGenerator(model, len(trials), 300 + k, guidance) for k, model in enumerate(models)]
+        r2 = [decoded_r2(decoder, trials, generated(generator, trials)) for generator in generators]
+        scores.append(np.mean(r2))
         print(f"validation trials, guidance {guidance:g}: R2 {scores[-1]:.3f}")
     return GUIDANCE[int(np.argmax(scores))]
 
@@ -231,7 +253,9 @@ def _circle(x: float, y: float) -> object:
     return Circle((x, y), 1000 * RADIUS, fill=False, color="#00568C")
 
 
-TUNING, MODEL, PERFECT = "tuning curves, Poisson", "AutoregressiveLDNS, live", "intended velocity itself"
+TUNING = "tuning curves, Poisson"
+MODEL = "AutoregressiveLDNS, live"
+PERFECT = "intended velocity itself"
 
 
 def main() -> None:
@@ -242,33 +266,39 @@ def main() -> None:
     parser.add_argument("--validation", required=True, help="validation trials, on which the guidance is chosen")
     parser.add_argument("--test", required=True)
     parser.add_argument("--figure", type=Path)
-    words = parser.parse_args()
-    train, test = Trials.load(words.data), Trials.load(words.test)
+    options = parser.parse_args()
+    train = Trials.load(options.data)
+    test = Trials.load(options.test)
     model = KalmanFilter.fit(train, velocity=VELOCITY)
     speed = np.linalg.norm(train.behavior[VELOCITY][train.mask], axis=1)
-    largest, width = float(np.quantile(speed, SPEED_QUANTILE)), model.bin_width
+    largest = float(np.quantile(speed, SPEED_QUANTILE))
+    width = model.bin_width
     print(f"largest intended speed {largest:.3f} m/s; {len(targets())} trials; test trials {len(test)}")
     print(f"recorded test trials: R2 {decoded_r2(model, test, test.counts):.3f}")
     perfect = reach(None, model, largest)
     print(f"{PERFECT}: success, time (s), efficiency", *(f"{value:.3f}" for value in perfect.summary()))
-    panels, reads, n_trials = {}, {}, len(targets())
-    models = [sl.load_model(run) for run in words.runs]
-    guidance = best_guidance(models, model, Trials.load(words.validation))
+    panels = {}
+    reads = {}
+    n_trials = len(targets())
+    models = [sl.load_model(run) for run in options.runs]
+    guidance = best_guidance(models, model, Trials.load(options.validation))
     for number in range(max(3, len(models))):
         makers = {TUNING: lambda _, seed: TuningCurves.fit(train, seed)}
         if number < len(models):
-            makers[MODEL] = lambda n, seed, one=models[number]: LiveGenerator(one, n, seed, guidance)
+            makers[MODEL] = lambda n, seed, trained=models[number]: LiveGenerator(trained, n, seed, guidance)
         for name, make in makers.items():
-            reaches, read = reach(make(n_trials, number), model, largest), flip(make(n_trials, number + 100), model)
+            reaches = reach(make(n_trials, number), model, largest)
+            read = flip(make(n_trials, number + 100), model)
             r2 = decoded_r2(model, test, generated(make(len(test), number + 200), test))
             after = [1000 * read_after(read, part, width) for part in (0.5, 0.9)]
             print(f"{name}, seed {number}: success, time (s), efficiency", end=" ")
             print(*(f"{value:.3f}" for value in reaches.summary()), end="; ")
             print(f"50 %, 90 % read as new after {after[0]:.0f}, {after[1]:.0f} ms; R2 {r2:.3f}")
-            panels.setdefault(name, reaches), reads.setdefault(name, read)
-    if words.figure is not None:
+            panels.setdefault(name, reaches)
+            reads.setdefault(name, read)
+    if options.figure is not None:
         with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "spikeloom"}):
-            draw(panels, reads, width).savefig(words.figure, metadata={"Date": None, "Creator": None})
+            draw(panels, reads, width).savefig(options.figure, metadata={"Date": None, "Creator": None})
 
 
 if __name__ == "__main__":

@@ -84,7 +84,8 @@ def fitted(
     out: Path | None,
 ) -> Coded:
     """Train a model and print its training time; a finished run in the folder `out` is loaded."""
-    start, cpu = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
+    cpu = time.process_time()
     model = read_recipe(recipe, settings).build(train.n_neurons)
     model.fit(train, validation=validation, seed=seed, out=out, progress=False)
     print(f"seed {seed}: trained in {time.perf_counter() - start:.0f} s, {time.process_time() - cpu:.0f} core-seconds")
@@ -98,8 +99,8 @@ def with_latents(run: Path | None, parts: Sequence[Trials]) -> list[Trials]:
     coder = load_model(run)
     fields = [{name: getattr(part, name) for name in part.__dataclass_fields__} for part in parts]
     return [
-        Trials(**{**one, "latents": coder.encode(part, progress=False).latents})
-        for one, part in zip(fields, parts, strict=True)
+        Trials(**{**fields_of_part, "latents": coder.encode(part, progress=False).latents})
+        for fields_of_part, part in zip(fields, parts, strict=True)
     ]
 
 
@@ -135,7 +136,8 @@ def measure(
     """Compute every number of one model on simulated reaching; lengths in cm."""
     coded, tested, held = (with_codes(model, part) for part in (train, test, unseen))
     directions = Directions.of(coded, NAMES)
-    codes, values = np.asarray(tested.codes), variables(test, NAMES)
+    codes = np.asarray(tested.codes)
+    values = variables(test, NAMES)
     result: dict[str, float] = {}
     rebuilt = from_codes(model, tested, codes, seed=1)
     r2 = unit_r2(test.rates, rebuilt.rates, test.mask)
@@ -194,7 +196,8 @@ def read_from_spikes(train: Trials, test: Trials, unseen: Trials) -> dict[str, f
 
 def said(directions: Directions, coded: Trials, codes: np.ndarray, values: np.ndarray) -> dict[str, float]:
     """Compute the accuracy of variables decoded from codes, and the angles between their directions."""
-    rng, result = np.random.default_rng(0), {}
+    rng = np.random.default_rng(0)
+    result = {}
     dealt = Directions.fit(rng.permutation(np.asarray(coded.codes)), variables(coded, NAMES), NAMES)
     target = np.unique(values[:, :2], axis=0, return_inverse=True)[1].ravel()
     for k, name in enumerate(NAMES):
@@ -216,8 +219,10 @@ def _end_points(
     model: Coded, directions: Directions, coded: Trials, reading: dict[str, Reader], unseen: Trials
 ) -> dict[str, float]:
     """Compute the distance of decoded end points of trials for held-out targets from these targets."""
-    goal, expected = variables(unseen, NAMES[:2]), variables(coded, NAMES[:2])
-    codes, rng = np.asarray(coded.codes), np.random.default_rng(1)
+    goal = variables(unseen, NAMES[:2])
+    expected = variables(coded, NAMES[:2])
+    codes = np.asarray(coded.codes)
+    rng = np.random.default_rng(1)
     made = {"generated from their codes": from_codes(model, unseen, np.asarray(unseen.codes), seed=1)}
     near = [np.flatnonzero(np.linalg.norm(expected - point, axis=1) < NEAR) for point in goal]
     anywhere = np.arange(len(coded))
@@ -238,6 +243,7 @@ def _end_points(
 
 
 def _far(read: np.ndarray, goal: np.ndarray) -> float:
+    """Return the mean distance of decoded end points (cm) from their goals (m), in cm."""
     return float(np.linalg.norm(read[:, :2] - 100 * goal, axis=1).mean())
 
 
@@ -245,13 +251,15 @@ def _traversals(
     model: Coded, directions: Directions, tested: Trials, reading: dict[str, Reader], hows: Sequence[str]
 ) -> dict[str, float]:
     """Compute gain and unintended movement of traversals along target x and y (mean of both), by `Coded.traverse`."""
-    result, changes = {}, np.linspace(*TRAVERSAL["span"], TRAVERSAL["points"])
+    result = {}
+    changes = np.linspace(*TRAVERSAL["span"], TRAVERSAL["points"])
     for how, where in (*((how, "inside the grid") for how in hows), ("curved", "anywhere")):
         parts: dict[str, list[Movement]] = {of: [] for of in reading}
         for moved, name in enumerate(NAMES[:2]):
             inside = np.abs(variables(tested, [name])[:, 0]) <= EDGE - TRAVERSAL["span"][1] + 1e-9
             subset = tested.select(inside if where == "inside the grid" else slice(100))
-            codes, only = np.asarray(subset.codes), np.eye(len(NAMES))[[moved] * len(subset)]
+            codes = np.asarray(subset.codes)
+            only = np.eye(len(NAMES))[[moved] * len(subset)]
             points = [directions.move(codes, change * only, how=how) for change in changes]
             traversal = [from_codes(model, subset, point, seed=3) for point in points]
             again = from_codes(model, subset, codes, seed=4)

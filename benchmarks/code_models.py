@@ -1,4 +1,4 @@
-"""Codes of GNOCCHI, LFADS, LDNS and principal components side by side, on simulated reaches. Three training seeds.
+"""Compare the codes of GNOCCHI, LFADS, LDNS and principal components on simulated reaches, with three training seeds.
 
     python benchmarks/code_models.py                        # prints the table, and writes it with --out
     python benchmarks/code_models.py --only "PCA"           # models whose name contains a word
@@ -163,7 +163,7 @@ MODELS: dict[str, Fit] = {
 def averages(model: Coded, parts: tuple[Trials, Trials, Trials]) -> dict[str, float]:
     """Compute the measures of codes for latents of the first model of a GNOCCHI, averaged over the trial."""
     latents = [model.encode(replace(part, rates=None, latents=None), progress=False).latents for part in parts]
-    codes = [np.asarray(one).mean(1) for one in latents]
+    codes = [np.asarray(latents_of_part).mean(1) for latents_of_part in latents]
     coded = replace(parts[0], codes=codes[0])
     directions = Directions.of(coded, NAMES)
     values = [variables(part, NAMES) for part in parts]
@@ -173,13 +173,13 @@ def averages(model: Coded, parts: tuple[Trials, Trials, Trials]) -> dict[str, fl
     return result
 
 
-def recording(words: argparse.Namespace) -> None:
+def recording(options: argparse.Namespace) -> None:
     """Print the measures of `gnocchi.py recording` for components: angles of recorded reaches, one left out."""
-    data = left_out(*Trials.load(words.recording).split(0.75, seed=0), words.angle, words.leave)
+    data = left_out(*Trials.load(options.recording).split(0.75, seed=0), options.angle, options.leave)
     for name in MODELS:
-        if name.startswith("PCA") and words.only in name:
+        if name.startswith("PCA") and options.only in name:
             model = MODELS[name](data[0], 0, None)
-            show(name, [measure_angles(model, words.angle, words.leave, *data)])
+            show(name, [measure_angles(model, options.angle, options.leave, *data)])
 
 
 def main() -> None:
@@ -193,17 +193,17 @@ def main() -> None:
     parser.add_argument("--recording", type=Path, help="recorded reaches instead of the arm; components only")
     parser.add_argument("--angle", default="angle_deg", help="condition of the recording, degrees")
     parser.add_argument("--leave", type=float, default=150.0, help="angle left out of training")
-    words = parser.parse_args()
-    if words.recording is not None:
-        recording(words)
+    options = parser.parse_args()
+    if options.recording is not None:
+        recording(options)
         return
     train, _, test, unseen = arm_data()
-    parts = (train, test, unseen) if words.final else chosen_on()
-    names = [name for name in MODELS if words.only in name]
+    parts = (train, test, unseen) if options.final else chosen_on()
+    names = [name for name in MODELS if options.only in name]
     results: dict[str, list[dict[str, float]]] = {}
     for name in names:
-        for seed in words.seeds[:1] if name.startswith("PCA") else words.seeds:  # PCA has no seed
-            out = None if words.runs is None else words.runs / f"{name}-{seed}"
+        for seed in options.seeds[:1] if name.startswith("PCA") else options.seeds:  # PCA has no seed
+            out = None if options.runs is None else options.runs / f"{name}-{seed}"
             model = MODELS[name](parts[0], seed, out)
             numbers = averages(model, parts) if name.startswith("LDNS") else measure(model, *parts)
             results.setdefault(name, []).append(numbers)
@@ -216,7 +216,7 @@ def main() -> None:
             spread = f" ± {values.std():.2f}" if len(values) > 1 else ""
             cells.append("–" if np.isnan(values).any() else f"{values.mean():.2f}{spread}")
         table.append([title, *cells])
-    write_table(table, words.out)
+    write_table(table, options.out)
 
 
 if __name__ == "__main__":

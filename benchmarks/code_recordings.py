@@ -35,7 +35,8 @@ class AngleDecoder:
 
     def __init__(self, trials: Trials, angle: np.ndarray) -> None:
         self.angles = np.unique(angle)
-        inputs, turn = self._inputs(np.asarray(trials.counts), trials.lengths), np.deg2rad(angle)
+        inputs = self._inputs(np.asarray(trials.counts), trials.lengths)
+        turn = np.deg2rad(angle)
         self.ridge = Ridge.fit(inputs, np.stack([np.cos(turn), np.sin(turn)], 1), np.arange(len(trials)) % FOLDS)
 
     def __call__(self, activity: np.ndarray, lengths: np.ndarray) -> np.ndarray:
@@ -68,7 +69,8 @@ def measure_angles(
     coded, tested, left = (model.encode(part, progress=False) for part in (seen, held_in, unseen))
     directions = Directions.of(coded, turns)
     result = _said(directions, coded, tested, left, name, leave)
-    rebuilt, truth = model.reconstruct(held_in, seed=1), held_in.conditions[name]
+    rebuilt = model.reconstruct(held_in, seed=1)
+    truth = held_in.conditions[name]
     result["decoded angle of test trials, error"] = apart(decoder(held_in.counts, held_in.lengths), truth)
     result["decoded angle of their reconstructions, error"] = apart(decoder(rebuilt.counts, rebuilt.lengths), truth)
     result["decoded angle of their expected spikes, error"] = apart(decoder(rebuilt.rates, rebuilt.lengths), truth)
@@ -76,10 +78,11 @@ def measure_angles(
     if len({*seen.lengths, *held_in.lengths}) == 1:  # else there is no mean over trials
         result |= _activity(seen, held_in, rebuilt, name)
     angles = np.unique(seen.conditions[name])
-    before, after = angles[np.searchsorted(angles, leave) - 1], angles[np.searchsorted(angles, leave) % len(angles)]
-    targets = [before + share * ((after - before) % 360) for share in SHARES]
-    neighbour = coded.conditions[name] == before
-    starts = {f"training trials of {before:g} deg": coded.select(neighbour), "test trials": tested}
+    previous = angles[np.searchsorted(angles, leave) - 1]
+    following = angles[np.searchsorted(angles, leave) % len(angles)]
+    targets = [previous + share * ((following - previous) % 360) for share in SHARES]
+    neighbour = coded.conditions[name] == previous
+    starts = {f"training trials of {previous:g} deg": coded.select(neighbour), "test trials": tested}
     for word, start in starts.items():
         result |= _traversal(model, directions, decoder, start, targets, word)
     return result
@@ -89,7 +92,9 @@ def _traversal(
     model: Coded, directions: Directions, decoder: AngleDecoder, start: Trials, targets: Sequence[float], word: str
 ) -> dict[str, float]:
     """Compute the decoded direction of trials whose codes are moved to each of these angles."""
-    values, codes, off = variables(start, directions.names), np.asarray(start.codes), []
+    values = variables(start, directions.names)
+    codes = np.asarray(start.codes)
+    off = []
     result = {}
     for requested in targets:
         turn = np.deg2rad(requested)
@@ -108,7 +113,8 @@ def _said(
     directions: Directions, coded: Trials, tested: Trials, left: Trials, name: str, leave: float
 ) -> dict[str, float]:
     """Compute the accuracy of angles decoded from codes."""
-    codes, values = np.asarray(tested.codes), variables(tested, directions.names)
+    codes = np.asarray(tested.codes)
+    values = variables(tested, directions.names)
     shuffled = np.random.default_rng(0).permutation(np.asarray(coded.codes))
     dealt = Directions.fit(shuffled, variables(coded, directions.names), directions.names)
     groups = np.unique(tested.conditions[name], return_inverse=True)[1]
@@ -126,10 +132,12 @@ def _said(
 
 def _activity(seen: Trials, held_in: Trials, rebuilt: Trials, name: str) -> dict[str, float]:
     """Compute R2 of reconstructed rates for the smoothed spikes of test trials, beside the mean of their angle."""
-    real, rates = _smoothed(held_in.counts, held_in), _smoothed(rebuilt.rates, rebuilt)
-    before, means = _smoothed(seen.counts, seen), {}
+    real = _smoothed(held_in.counts, held_in)
+    rates = _smoothed(rebuilt.rates, rebuilt)
+    training = _smoothed(seen.counts, seen)
+    means = {}
     for angle in np.unique(seen.conditions[name]):
-        means[float(angle)] = before[seen.conditions[name] == angle].mean(0)
+        means[float(angle)] = training[seen.conditions[name] == angle].mean(0)
     psth = np.stack([means[float(angle)] for angle in held_in.conditions[name]])
     angles = np.unique(held_in.conditions[name])
     grouped = [np.stack([x[held_in.conditions[name] == a].mean(0) for a in angles]) for x in (real, psth, rates)]
@@ -147,6 +155,7 @@ def _activity(seen: Trials, held_in: Trials, rebuilt: Trials, name: str) -> dict
 
 
 def _smoothed(values: np.ndarray, trials: Trials) -> np.ndarray:
+    """Return counts or rates (trial, time, neuron), smoothed over time with a Gaussian."""
     return smooth(np.asarray(values), sd=SMOOTHED / trials.bin_width, mask=trials.mask)
 
 

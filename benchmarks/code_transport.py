@@ -49,26 +49,26 @@ class Transport:
     def move(self, codes: Numbers, changes: Numbers) -> Numbers:
         """Return codes moved by changes (trial, variable) of the variables that are decoded from them."""
         start = self.directions.predict(codes)
-        before = self.offset + _curve(self.directions, start)
-        after = self.offset + _curve(self.directions, start + changes)
+        start_mean = self.offset + _curve(self.directions, start)
+        end_mean = self.offset + _curve(self.directions, start + changes)
         if self.width is None:
-            return codes + after - before
+            return codes + end_mean - start_mean
         root, inverse = _roots(self._covariances(start))
         middle, _ = _roots(root @ self._covariances(start + changes) @ root)
-        return after + np.einsum("bij,bj->bi", inverse @ middle @ inverse, codes - before)
+        return end_mean + np.einsum("bij,bj->bi", inverse @ middle @ inverse, codes - start_mean)
 
     def _covariances(self, values: Numbers) -> Numbers:
         """Return the covariance of codes at each of these variables (trial, code, code)."""
         assert self.width is not None  # `move` needs no covariances otherwise
-        apart = (values[:, None] - self.values) / self.directions.variable_sd
-        weights = np.exp(-0.5 * np.square(apart).sum(2) / self.width**2)
+        distances = (values[:, None] - self.values) / self.directions.variable_sd
+        weights = np.exp(-0.5 * np.square(distances).sum(2) / self.width**2)
         total = weights.sum(1)
-        number = total**2 / np.square(weights).sum(1)  # effective number of trials
+        n_effective = total**2 / np.square(weights).sum(1)  # effective number of trials
         products = np.einsum("ti,tj->tij", self.rest, self.rest).reshape(len(self.rest), -1)
         local = (weights / total[:, None] @ products).reshape(len(values), *[self.rest.shape[1]] * 2)
         everywhere = self.rest.T @ self.rest / len(self.rest)
-        share = (number / (number + self.rest.shape[1]))[:, None, None]
-        return share * local + (1 - share) * everywhere
+        weight = (n_effective / (n_effective + self.rest.shape[1]))[:, None, None]
+        return weight * local + (1 - weight) * everywhere
 
 
 def _curve(directions: Directions, values: Numbers) -> Numbers:

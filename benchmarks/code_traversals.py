@@ -124,7 +124,9 @@ def _by_size(model: Coded, hand: Hand, move: Mover, tested: Trials, still: Numbe
     target = variables(tested, NAMES[:2])
     row: Row = {}
     for size in SIZES:
-        gains, unintended, distances = [], [], []
+        gains = []
+        unintended = []
+        distances = []
         for axis in (0, 1):
             for change in (-size, size):
                 rows = np.flatnonzero(np.abs(target[:, axis] + change) <= EDGE + 1e-9)
@@ -161,6 +163,7 @@ def _by_coordinate(model: Coded, hand: Hand, move: Mover, tested: Trials) -> Row
 
 
 def _far(read: Numbers, goal: Numbers) -> float:
+    """Return the mean distance of decoded end points (cm) from their goals (m), in cm."""
     return float(np.linalg.norm(read[:, :2] - 100 * goal, axis=1).mean())
 
 
@@ -259,26 +262,26 @@ def main() -> None:
     parser.add_argument("--final", action="store_true", help="evaluate on test trials and held-out targets")
     parser.add_argument("--runs", type=Path, help="folder of the runs; finished ones are loaded")
     parser.add_argument("--out", type=Path, required=True, help="table, CSV")
-    words = parser.parse_args()
-    if words.what == "arm":
+    options = parser.parse_args()
+    if options.what == "arm":
         train, _, test, unseen = arm_data()
-        parts = (train, test, unseen) if words.final else chosen_on()
+        parts = (train, test, unseen) if options.final else chosen_on()
         hand = Hand(parts[0])
     else:
-        train, test = Trials.load(words.recording).split(0.75, seed=0)
-        if not words.final:
+        train, test = Trials.load(options.recording).split(0.75, seed=0)
+        if not options.final:
             train, test = train.split(0.8, seed=0)
-        parts = left_out(train, test, words.angle, words.leave)
+        parts = left_out(train, test, options.angle, options.leave)
     results = []
-    for seed in words.seeds:
-        out = None if words.runs is None else words.runs / str(seed)
-        model = fitted("gnocchi-small", [*words.set, "prior=gaussian"], parts[0], seed=seed, out=out)
-        if words.what == "arm":
+    for seed in options.seeds:
+        out = None if options.runs is None else options.runs / str(seed)
+        model = fitted("gnocchi-small", [*options.set, "prior=gaussian"], parts[0], seed=seed, out=out)
+        if options.what == "arm":
             results.append(arm(model, hand, parts))
         else:
-            results.append(recording(model, words.angle, words.leave, parts))
+            results.append(recording(model, options.angle, options.leave, parts))
         print(f"seed {seed}: {results[-1]}", flush=True)
-    write_table(table(results), words.out)
+    write_table(table(results), options.out)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def say_directions(reading: DirectionReading) -> None:
     for value in reading.values:
         line = f"  {value:6.1f} deg:"
         for side in ("real", "fake"):
-            rows, bias = reading.of(side, value), reading.bias(side, value)
+            rows = reading.of(side, value)
+            bias = reading.bias(side, value)
             if bias is not None:
                 right = f", right {reading.classified[side][rows].mean():.3f}" if reading.classified else ""
                 error = reading.error(side)[rows].mean()
@@ -58,17 +59,19 @@ def say_directions(reading: DirectionReading) -> None:
         print(line)
 
 
-def draw_by_hand(model: Model, train: Trials, test: Trials, words: argparse.Namespace) -> None:
+def draw_by_hand(model: Model, train: Trials, test: Trials, options: argparse.Namespace) -> None:
     """Sample a circle and an eight, print R2 of the decoded paths, and write their figures."""
     speed = np.linalg.norm(train.behavior[VELOCITY], axis=2)[train.mask]
     bins = int(np.median(train.lengths))
     for name, path in (("circle", circle), ("figure eight", eight)):
         velocity = path(bins, 0.6 * float(np.quantile(speed, 0.99)))
         condition = {VELOCITY: velocity}
-        drawn = model.sample(DRAWN_TRIALS, n_bins=bins, condition=condition, guidance=words.guidance, seed=words.seed)
+        drawn = model.sample(
+            DRAWN_TRIALS, n_bins=bins, condition=condition, guidance=options.guidance, seed=options.seed
+        )
         figure = drawn_figure(test, drawn, reference=train, name=name)
         print(f"{name}, {bins} bins: {figure.caption}")
-        figures.save(figure, Path(words.out))
+        figures.save(figure, Path(options.out))
 
 
 def main() -> None:
@@ -82,30 +85,34 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="use only trials of one condition value, NAME=VALUE")
     parser.add_argument("--out", required=True)
-    words = parser.parse_args()
-    model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)
-    words.guidance = model.guidance if words.guidance is None else words.guidance
+    options = parser.parse_args()
+    model = load_model(options.run)
+    train = Trials.load(options.data)
+    test = Trials.load(options.test)
+    options.guidance = model.guidance if options.guidance is None else options.guidance
     names = model.facts.conditions.names
-    sampler = None if words.sampler is None else choose(Sampler, words.sampler)
-    if words.only:
-        name, _, value = words.only.partition("=")
+    sampler = None if options.sampler is None else choose(Sampler, options.sampler)
+    if options.only:
+        name, _, value = options.only.partition("=")
         test = test.select(np.isclose(test.conditions[name].astype(float), float(value)))
-    fake = model.sample(like=test, condition=names, guidance=words.guidance, seed=words.seed, sampler=sampler)
+    fake = model.sample(like=test, condition=names, guidance=options.guidance, seed=options.seed, sampler=sampler)
     pair = Pair(test, fake, reference=train)
-    print(f"{words.run}: {len(fake)} trials conditioned on {names}, guidance {words.guidance:g}, seed {words.seed}")
+    print(f"{options.run}: {len(fake)} trials conditioned on {names}, ", end="")
+    print(f"guidance {options.guidance:g}, seed {options.seed}")
     directions = read_directions(pair)
     if isinstance(directions, DirectionReading):
         say_directions(directions)
     read = read_behavior(pair)
     if not isinstance(read, str) and read.name in names:
-        real, made = read.r_squared("real"), read.r_squared("fake")
+        real = read.r_squared("real")
+        made = read.r_squared("fake")
         share = decoding.decode_back(pair).value
         print(f"{read.name}: R2 {made:.4f} against {real:.4f} of real trials; {share:.3f} of it")
-    ensure_folder(words.out)
+    ensure_folder(options.out)
     for figure in conditional_figures(directions, read):
-        figures.save(figure, Path(words.out))
+        figures.save(figure, Path(options.out))
     if VELOCITY in names and len(names) == 1:
-        draw_by_hand(model, train, test, words)
+        draw_by_hand(model, train, test, options)
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ their conditions. The first row is the noise floor: recorded training trials. Th
 run that was trained with a student has a row for it. The calibration of generated rates belongs to a sampler, so it is
 fitted again for each of the other samplers.
 
-All rows of a run share the noise of each draw. A row shows the difference to the teacher of the same run and draw, the
-mean over runs and draws, in standard deviations of the teacher over its draws. "largest" names the metric with the
-largest difference. Core-seconds are those of `model.sample` for as many trials as the test set has, everything
-included, relative to the teacher in the same process.
+All rows of a run share the noise of each draw. A row shows the difference from the teacher of the same run and draw,
+mean over runs and draws, in units of the standard deviation of the teacher over its draws. "largest" names the metric
+with the largest difference. Core-seconds are those of `model.sample` for the number of test trials, relative to the
+teacher in the same process.
 """
 
 import argparse
@@ -82,11 +82,11 @@ def rows_of(
     for draw in range(draws):
         rows = np.sort(np.random.default_rng(draw).permutation(len(train))[: len(test)])
         yield FLOOR, draw, judged(test, train.select(rows), train, condition)
-    for name, one, sampler in ways(model, names, train):
+    for name, variant, sampler in ways(model, names, train):
         for draw in range(draws):
-            began = time.process_time()
-            fake = one.sample(like=test, condition=condition, sampler=sampler, seed=100 + draw, progress=False)
-            seconds = time.process_time() - began
+            start = time.process_time()
+            fake = variant.sample(like=test, condition=condition, sampler=sampler, seed=100 + draw, progress=False)
+            seconds = time.process_time() - start
             yield name, draw, {SECONDS: seconds, **judged(test, fake, train, condition)}
 
 

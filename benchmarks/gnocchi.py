@@ -60,34 +60,34 @@ STAGE_TRIALS = 96
 """Number of trials for the time of an update, which depends on the batch only."""
 
 
-def arm(words: argparse.Namespace) -> None:
+def arm(options: argparse.Namespace) -> None:
     """Evaluate on simulated reaching, with and (if the recipe has it) without MMD."""
-    parts = chosen_on() if words.choose else arm_data()
-    train, validation, *tested = (parts[0], None, *parts[1:]) if words.choose else parts
+    parts = chosen_on() if options.choose else arm_data()
+    train, validation, *tested = (parts[0], None, *parts[1:]) if options.choose else parts
     titles = [("as the recipe says", ())]
-    if words.recipe.startswith("gnocchi") and not words.trained:
+    if options.recipe.startswith("gnocchi") and not options.trained:
         titles.append(("no MMD", ("network_settings.mmd=0",)))
     tables: dict[str, list[dict[str, float]]] = {}
-    for index, seed in enumerate(words.seeds):
-        data = with_latents(latents_of(words, index), (train, *tested))
-        for title, more in titles:
-            if words.only in title:
+    for index, seed in enumerate(options.seeds):
+        data = with_latents(latents_of(options, index), (train, *tested))
+        for title, changes in titles:
+            if options.only in title:
                 model = trained(
-                    words, index, title, [*words.set, *more], data[0], validation if words.validation else None
+                    options, index, title, [*options.set, *changes], data[0], validation if options.validation else None
                 )
-                result = measure(model, *data, scores=words.scores, hows=HOWS if words.hows else HOWS[:1])
+                result = measure(model, *data, scores=options.scores, hows=HOWS if options.hows else HOWS[:1])
                 print(f"{title}, seed {seed}: {json.dumps({name: round(value, 4) for name, value in result.items()})}")
                 tables.setdefault(title, []).append(result)
     for title, each in tables.items():
         show(title, each)
 
 
-def scores(words: argparse.Namespace) -> None:
+def scores(options: argparse.Namespace) -> None:
     """Compute DCI, MIG and SAP of codes on test trials of simulated reaching."""
     train, _, test, _ = arm_data()
     tables = []
-    for index, seed in enumerate(words.seeds):
-        model = trained(words, index, "as the recipe says", words.set, train, None)
+    for index, seed in enumerate(options.seeds):
+        model = trained(options, index, "as the recipe says", options.set, train, None)
         sides = [(np.asarray(with_codes(model, part).codes), variables(part, NAMES)) for part in (train, test)]
         tables.append(axis_table(*sides))
         print(f"seed {seed} done")
@@ -95,42 +95,42 @@ def scores(words: argparse.Namespace) -> None:
 
 
 def trained(
-    words: argparse.Namespace, index: int, title: str, settings: list[str], train: Trials, validation: Trials | None
+    options: argparse.Namespace, index: int, title: str, settings: list[str], train: Trials, validation: Trials | None
 ) -> Coded:
     """Return the model of a seed, by its index among the seeds: load it, or train it."""
-    if words.trained:
-        return load_model(words.trained[index])
-    seed = words.seeds[index]
-    out = None if words.runs is None else words.runs / f"{words.recipe} {title} {seed}".replace(" ", "-")
-    return fitted(words.recipe, settings, train, seed=seed, validation=validation, out=out)
+    if options.trained:
+        return load_model(options.trained[index])
+    seed = options.seeds[index]
+    out = None if options.runs is None else options.runs / f"{options.recipe} {title} {seed}".replace(" ", "-")
+    return fitted(options.recipe, settings, train, seed=seed, validation=validation, out=out)
 
 
-def latents_of(words: argparse.Namespace, index: int) -> Path | None:
+def latents_of(options: argparse.Namespace, index: int) -> Path | None:
     """Return the run that infers latents for a seed, by its index among the seeds; None without `--latents`."""
-    return words.latents[index % len(words.latents)] if words.latents else None
+    return options.latents[index % len(options.latents)] if options.latents else None
 
 
-def weight(words: argparse.Namespace) -> None:
+def weight(options: argparse.Namespace) -> None:
     """Compute the trade-off curve of the MMD weight, on validation trials."""
     train, validation, unseen = chosen_on()
     result = []
-    for value in words.weights:
-        settings = [*words.set, f"network_settings.mmd={value}"]
-        models = [fitted(words.recipe, settings, train, seed=seed, out=None) for seed in words.seeds]
+    for value in options.weights:
+        settings = [*options.set, f"network_settings.mmd={value}"]
+        models = [fitted(options.recipe, settings, train, seed=seed, out=None) for seed in options.seeds]
         tables = [measure(model, train, validation, unseen) for model in models]
         show(f"MMD weight {value:g}", tables)
         keys = ("|cos| encode: target x, y", "|cos| encode: all pairs", "target error, held out")
         result.append([float(np.mean([table[key] for table in tables])) for key in keys])
     pairs = list(zip(*result, strict=True))
-    figure = weight_figure(words.weights, pairs[1], pairs[2], unit="cm")
-    for path in figures.save(figure, ensure_folder(words.out)):
+    figure = weight_figure(options.weights, pairs[1], pairs[2], unit="cm")
+    for path in figures.save(figure, ensure_folder(options.out)):
         print(path)
 
 
-def prior(words: argparse.Namespace) -> None:
+def prior(options: argparse.Namespace) -> None:
     """Compute coverage and spread of codes from each prior, with the same encoder."""
     train, validation, _ = chosen_on()
-    model = fitted(words.recipe, [*words.set, "prior=diffusion"], train, seed=words.seeds[0], out=None)
+    model = fitted(options.recipe, [*options.set, "prior=diffusion"], train, seed=options.seeds[0], out=None)
     for kind in ("normal", "gaussian", "diffusion"):
         model.prior = kind  # all priors have been fitted
         real = np.asarray(model.encode(validation, progress=False).codes)
@@ -146,18 +146,19 @@ def prior(words: argparse.Namespace) -> None:
     print(f"training codes cover {coverage(real, half):.3f}")
 
 
-def speed(words: argparse.Namespace) -> None:
+def speed(options: argparse.Namespace) -> None:
     """Measure the training time of the recipe on simulated spikes, and the time of sampling 1,000 trials."""
     train, _, _, _ = arm_data()
-    model = fitted(words.recipe, words.set, train, seed=0, out=None)
-    start, cpu = time.perf_counter(), time.process_time()
+    model = fitted(options.recipe, options.set, train, seed=0, out=None)
+    start = time.perf_counter()
+    cpu = time.process_time()
     model.sample(1000, seed=0, progress=False)
     print(f"1,000 trials sampled in {time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} core-seconds")
 
 
-def stages(words: argparse.Namespace) -> None:
+def stages(options: argparse.Namespace) -> None:
     """Measure core-seconds of an update of each stage, from two fits that differ in its updates; medians of rounds."""
-    trials = arm_data()[0] if words.recording is None else Trials.load(words.recording)
+    trials = arm_data()[0] if options.recording is None else Trials.load(options.recording)
     train = trials.select(slice(STAGE_TRIALS))
 
     def fit_for(recipe: str, key: str, updates: int) -> float:
@@ -171,8 +172,8 @@ def stages(words: argparse.Namespace) -> None:
     medians = {}
     for name, (recipe, key, fewest, total) in STAGES.items():
         fit_for(recipe, key, 1)  # the first fit also loads libraries
-        pairs = [(fit_for(recipe, key, fewest), fit_for(recipe, key, 3 * fewest)) for _ in words.seeds]
-        spent = [(more - few) / (2 * fewest) for few, more in pairs]
+        pairs = [(fit_for(recipe, key, fewest), fit_for(recipe, key, 3 * fewest)) for _ in options.seeds]
+        spent = [(longer - shorter) / (2 * fewest) for shorter, longer in pairs]
         medians[name] = total * float(np.median(spent))
         shown = ", ".join(f"{1000 * value:.1f}" for value in spent)
         print(f"{name}: {shown} core-ms an update, {medians[name]:.0f} core-seconds for {total} updates", flush=True)
@@ -182,22 +183,23 @@ def stages(words: argparse.Namespace) -> None:
         print(f"with {first} as the first stage, training takes {ratio:.1f} times as long as GNOCCHI alone")
 
 
-def recording(words: argparse.Namespace) -> None:
+def recording(options: argparse.Namespace) -> None:
     """Evaluate angles in codes of recorded reaches, with one angle left out, and a traversal through it."""
-    every, tables = Trials.load(words.recording), []
+    every = Trials.load(options.recording)
+    tables = []
     train, test = every.split(0.75, seed=0)
-    if words.choose:
+    if options.choose:
         train, test = train.split(0.8, seed=0)
-    for index, seed in enumerate(words.seeds):
-        data = with_latents(latents_of(words, index), left_out(train, test, words.angle, words.leave))
-        model = fitted(words.recipe, words.set, data[0], seed=seed, out=None)
-        tables.append(measure_angles(model, words.angle, words.leave, *data))
-    show(f"{words.recording}, {words.leave:g} degrees left out", tables)
-    (full,) = with_latents(latents_of(words, index), (every,))
+    for index, seed in enumerate(options.seeds):
+        data = with_latents(latents_of(options, index), left_out(train, test, options.angle, options.leave))
+        model = fitted(options.recipe, options.set, data[0], seed=seed, out=None)
+        tables.append(measure_angles(model, options.angle, options.leave, *data))
+    show(f"{options.recording}, {options.leave:g} degrees left out", tables)
+    (full,) = with_latents(latents_of(options, index), (every,))
     full, coded = (model.encode(part, progress=False) for part in (full, data[0]))
-    groups = np.array([f"{value:g} deg" for value in full.conditions[words.angle]])
-    turns = (f"{words.angle}.cos", f"{words.angle}.sin")
-    for path in figures.save(code_figure(full, turns, groups, reference=coded), ensure_folder(words.out)):
+    groups = np.array([f"{value:g} deg" for value in full.conditions[options.angle]])
+    turns = (f"{options.angle}.cos", f"{options.angle}.sin")
+    for path in figures.save(code_figure(full, turns, groups, reference=coded), ensure_folder(options.out)):
         print(path)
 
 
@@ -236,8 +238,8 @@ def main() -> None:
     parser.add_argument("--leave", type=float, default=150.0, help="angle left out of training")
     parser.add_argument("--weights", type=float, nargs="+", default=[0, 0.1, 0.3, 1, 3, 10])
     parser.add_argument("--out", type=Path, default=Path("."))
-    words = parser.parse_args()
-    COMMANDS[words.what](words)
+    options = parser.parse_args()
+    COMMANDS[options.what](options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Why do traversals of few recorded trials trail what was requested? From training trials and from others.
+"""Measure by how much traversals of few recorded trials lag behind the requested angle, from training and other trials.
 
     python benchmarks/gnocchi_lag.py TRIALS.h5 --leave 90
 
@@ -24,11 +24,14 @@ from spikeloom.recipe import fit
 from spikeloom.trials import Trials
 
 MOVES = (-90.0, -45.0, 45.0, 90.0)
+"""Requested changes of the angle, degrees."""
 
 
 def lag(model: Coded, directions: Directions, decoder: AngleDecoder, start: Trials, name: str) -> dict[str, float]:
     """Compute the mean lag of each move (degrees), and the mean distance of codes from the training mean."""
-    angle, codes, seen = start.conditions[name], np.asarray(start.codes), decoder.angles
+    angle = start.conditions[name]
+    codes = np.asarray(start.codes)
+    seen = decoder.angles
     result = {}
     for move in MOVES:
         target = (angle + move) % 360
@@ -37,7 +40,8 @@ def lag(model: Coded, directions: Directions, decoder: AngleDecoder, start: Tria
         moved = directions.move(codes[rows], (points[1] - points[0])[rows])
         made = model.sample(codes=moved, seed=1, progress=False)
         off = np.exp(1j * np.deg2rad(decoder(made.counts, made.lengths) - target[rows]))
-        means = [np.rad2deg(np.angle(off[target[rows] == one].mean())) for one in np.unique(target[rows])]
+        targets = target[rows]
+        means = [np.rad2deg(np.angle(off[targets == value].mean())) for value in np.unique(targets)]
         result[f"{move:+g}"] = float(np.sign(move) * np.mean(means))
     distance = model.space.whiten(torch.tensor(codes)).norm(dim=-1)
     return result | {"distance": float(distance.mean())}
@@ -52,20 +56,20 @@ def main() -> None:
     parser.add_argument("--updates", type=int, nargs="+", default=[2000, 500])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, help="folder of the runs; finished runs are loaded")
-    words = parser.parse_args()
-    train, _ = Trials.load(words.recording).split(0.75, seed=0)
+    options = parser.parse_args()
+    train, _ = Trials.load(options.recording).split(0.75, seed=0)
     train, validation = train.split(0.8, seed=0)
-    seen, others, _ = left_out(train, validation, words.angle, words.leave)
-    decoder = AngleDecoder(seen, seen.conditions[words.angle])
-    for updates in words.updates:
-        for seed in words.seeds:
-            out = None if words.runs is None else words.runs / f"{updates}-{seed}"
+    seen, others, _ = left_out(train, validation, options.angle, options.leave)
+    decoder = AngleDecoder(seen, seen.conditions[options.angle])
+    for updates in options.updates:
+        for seed in options.seeds:
+            out = None if options.runs is None else options.runs / f"{updates}-{seed}"
             model = fit("gnocchi-small", seen, changes=[f"plan.updates={updates}"], seed=seed, out=out, progress=False)
             parts = {"training": seen, "validation": others}
             coded = {word: model.encode(part, progress=False) for word, part in parts.items()}
-            directions = Directions.of(coded["training"], (f"{words.angle}.cos", f"{words.angle}.sin"))
+            directions = Directions.of(coded["training"], (f"{options.angle}.cos", f"{options.angle}.sin"))
             for word, part in coded.items():
-                numbers = lag(model, directions, decoder, part, words.angle)
+                numbers = lag(model, directions, decoder, part, options.angle)
                 shown = ", ".join(f"{key} {value:.1f}" for key, value in numbers.items())
                 print(f"{updates} updates, seed {seed}, {word} trials: {shown}", flush=True)
 

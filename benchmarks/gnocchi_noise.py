@@ -120,7 +120,7 @@ def counts_of(rates: Rates, trials: Trials, *, noisy: bool, seed: int) -> Trials
 def without_networks(train: Trials) -> dict[str, Callable[[int], Trials]]:
     """Return the variants without networks: name -> function from a seed to generated trials."""
     activity = fitted_activity(train, COMPONENTS)
-    more = fitted_activity(train, len(train) // 3)
+    large = fitted_activity(train, len(train) // 3)
     recorded = activity.rates(activity(*signal_of(train))).numpy()
     root = residual_root(train, activity)
     few = partial(gaussian, activity, len(train))
@@ -129,8 +129,8 @@ def without_networks(train: Trials) -> dict[str, Callable[[int], Trials]]:
     return {
         f"recorded components, {COMPONENTS}": lambda seed: counts_of(lambda _: recorded, train, noisy=False, seed=seed),
         name: lambda seed: counts_of(few, train, noisy=False, seed=seed),
-        f"Gaussian, {more.components} components": lambda seed: counts_of(
-            partial(gaussian, more, len(train)), train, noisy=False, seed=seed
+        f"Gaussian, {large.components} components": lambda seed: counts_of(
+            partial(gaussian, large, len(train)), train, noisy=False, seed=seed
         ),
         f"{name}, residual": lambda seed: counts_of(complete, train, noisy=False, seed=seed),
         f"{name}, noise of 10 ms": lambda seed: counts_of(few, train, noisy=True, seed=seed),
@@ -189,30 +189,30 @@ def main() -> None:
     parser.add_argument("--leave", type=float, help="value of the condition whose trials are left out")
     parser.add_argument("--runs", type=Path, nargs="+", default=[], help="trained GNOCCHI models, one per seed")
     parser.add_argument("--out", type=Path, required=True, help="table, CSV")
-    words = parser.parse_args()
+    options = parser.parse_args()
     train, validation = (
-        part.select(part.conditions[words.condition] != words.leave)
-        for part in Trials.load(words.trials).split(0.8, seed=0)
+        part.select(part.conditions[options.condition] != options.leave)
+        for part in Trials.load(options.trials).split(0.8, seed=0)
     )
-    if not words.runs:
+    if not options.runs:
         print_noise(train)
     tables: dict[str, list[list[float]]] = {"training trials (noise floor)": []}
     for seed in range(DRAWS):
         rows = np.random.default_rng(seed).permutation(len(train))[: len(validation)]
         half = replace(train.select(np.sort(rows)), conditions={})  # labels are decoded, as for generated trials
-        tables["training trials (noise floor)"].append(numbers(validation, half, train, words.condition))
-    for name, draw in () if words.runs else without_networks(train).items():
-        tables[name] = [numbers(validation, draw(seed), train, words.condition) for seed in range(DRAWS)]
+        tables["training trials (noise floor)"].append(numbers(validation, half, train, options.condition))
+    for name, draw in () if options.runs else without_networks(train).items():
+        tables[name] = [numbers(validation, draw(seed), train, options.condition) for seed in range(DRAWS)]
         print(name, np.round(np.mean(tables[name], 0), 3), flush=True)
-    for noisy in (False, True) if words.runs else ():
-        made = [trained(run, len(train), noisy=noisy) for run in words.runs]
+    for noisy in (False, True) if options.runs else ():
+        made = [trained(run, len(train), noisy=noisy) for run in options.runs]
         name = f"GNOCCHI{', noise of 10 ms' if noisy else ', no noise'}"
-        tables[name] = [numbers(validation, fake, train, words.condition) for fake in made]
+        tables[name] = [numbers(validation, fake, train, options.condition) for fake in made]
     table = [["", *TITLES.values()]]
     for name, each in tables.items():
         cells = [f"{mean:.3f} ± {sd:.3f}" for mean, sd in zip(np.mean(each, 0), np.std(each, 0), strict=True)]
         table.append([name, *cells])
-    write_table(table, words.out)
+    write_table(table, options.out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does the prediction of held-out targets from codes depend on how rates were estimated? Figure 5 of the GNOCCHI paper.
+"""Test whether the prediction of held-out targets from codes depends on the estimate of the rates (GNOCCHI, figure 5).
 
     python benchmarks/gnocchi_signal.py            # prints the table and writes docs/results/tables/codes-signal.csv
 
@@ -94,19 +94,22 @@ def rows_of(results: dict[str, list[Result]]) -> list[list[str]]:
     first = next(iter(results))
     rows = []
     for measure_name, title in TITLES.items():
-        each = {name: np.array([np.mean(one[measure_name]) for one in ones]) for name, ones in results.items()}
-        rows.append([title, *(_words(values) for values in each.values())])
+        means = [np.array([np.mean(seed[measure_name]) for seed in seeds]) for seeds in results.values()]
+        rows.append([title, *map(_mean_and_sd, means)])
     for measure_name in ("held in", "held out"):
         cells = []
-        for name, ones in results.items():
-            pairs = zip(ones, results[first], strict=True)
-            apart = np.mean([np.asarray(one[measure_name]) - np.asarray(base[measure_name]) for one, base in pairs], 0)
-            cells.append("" if name == first else f"{apart.mean():+.2f} ± {apart.std() / np.sqrt(len(apart)):.2f}")
+        for name, seeds in results.items():
+            pairs = zip(seeds, results[first], strict=True)
+            of_seeds = [np.asarray(seed[measure_name]) - np.asarray(base[measure_name]) for seed, base in pairs]
+            difference = np.mean(of_seeds, 0)
+            error = difference.std() / np.sqrt(len(difference))
+            cells.append("" if name == first else f"{difference.mean():+.2f} ± {error:.2f}")
         rows.append([f"{TITLES[measure_name]}: difference from the first column ± its standard error", *cells])
     return rows
 
 
-def _words(values: np.ndarray) -> str:
+def _mean_and_sd(values: np.ndarray) -> str:
+    """Return mean and standard deviation over seeds as text; empty if a value is missing."""
     return "" if np.isnan(values).any() else f"{values.mean():.2f} ± {values.std():.2f}"
 
 
@@ -129,24 +132,24 @@ def main() -> None:
     parser.add_argument("--final", action="store_true", help="evaluate on test trials and held-out targets")
     parser.add_argument("--runs", type=Path, help="folder of the first models; finished ones are loaded")
     parser.add_argument("--out", type=Path, default=TABLE)
-    words = parser.parse_args()
+    options = parser.parse_args()
     train, _, test, unseen = arm_data()
-    parts = (train, test, unseen) if words.final else chosen_on()
+    parts = (train, test, unseen) if options.final else chosen_on()
     print(f"{len(parts[0])} training trials, {len(parts[1])} tested trials, {len(parts[2])} trials to held-out targets")
     for title, error in read_from_spikes(*parts).items():
         print(f"{title}: {error:.2f} cm")
     results: dict[str, list[Result]] = {}
     for name, (kind, changes) in SIGNALS.items():
-        estimated = list(parts) if kind is None else with_inferred(kind, parts, words.runs)
-        for seed in words.seeds:
-            began = time.process_time()
-            all_changes = [*changes, f"plan.updates={words.updates}", "prior=gaussian"]
+        estimated = list(parts) if kind is None else with_inferred(kind, parts, options.runs)
+        for seed in options.seeds:
+            start = time.process_time()
+            all_changes = [*changes, f"plan.updates={options.updates}", "prior=gaussian"]
             model = fit("gnocchi-small", estimated[0], changes=all_changes, seed=seed, progress=False)
             results.setdefault(name, []).append(measure(model, estimated, parts))
             numbers = {key: round(float(np.mean(value)), 3) for key, value in results[name][-1].items()}
-            print(f"{name}, seed {seed}, {time.process_time() - began:.0f} core-seconds: {numbers}", flush=True)
+            print(f"{name}, seed {seed}, {time.process_time() - start:.0f} core-seconds: {numbers}", flush=True)
     rows = rows_of(results)
-    write_table([["", *results], *rows], words.out)
+    write_table([["", *results], *rows], options.out)
 
 
 if __name__ == "__main__":

@@ -159,11 +159,11 @@ def fitted(
 
 def compile_networks(model: nn.Module, compiled: str) -> None:
     """Compile the networks of a model in place."""
-    words = COMPILED[compiled]
-    if words is not None:
+    options = COMPILED[compiled]
+    if options is not None:
         for module in model.modules():
             if type(module).__name__ in NETWORKS:
-                module.compile(**words)
+                module.compile(**options)
 
 
 # --- time, memory and floating-point work --------------------------------------------------------------------------
@@ -211,12 +211,15 @@ def work(call: Callable[[], object]) -> float:
 
 
 def update_work(case: Case) -> dict[str, float]:
-    """Return the floating-point operations per trial of one update of each plan: those of one update more."""
+    """Return the floating-point operations per trial of one update of each plan.
+
+    They are the difference between a fit with one more update of this plan and a fit without it.
+    """
     names = plans(case.recipe)
     few = dict.fromkeys(names, 2)
     base = work(lambda: fitted(case, updates=few, batch=case.first))
-    more = {name: work(lambda name=name: fitted(case, updates={**few, name: 3}, batch=case.first)) for name in names}
-    return {name: max(total - base, 1.0) / case.first for name, total in more.items()}
+    totals = {name: work(lambda name=name: fitted(case, updates={**few, name: 3}, batch=case.first)) for name in names}
+    return {name: max(total - base, 1.0) / case.first for name, total in totals.items()}
 
 
 # --- the two measurements ------------------------------------------------------------------------------------------

@@ -31,7 +31,8 @@ def spread(fake: Trials, name: str | None) -> float:
     """Return the variance of the latents around the mean course of each condition, over trials and bins."""
     labels = np.zeros(len(fake)) if name is None or name not in fake.conditions else fake.conditions[name]
     latents = np.asarray(fake.latents, np.float64)
-    total, freedom = 0.0, 0
+    total = 0.0
+    freedom = 0
     time = int(fake.lengths.min())
     for value in np.unique(labels):
         subset = latents[labels == value][:, :time]
@@ -47,7 +48,8 @@ def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -
     fake = model.sample(like=test, condition=names, guidance=strength, seed=seed)
     result = {"spread": spread(fake, next((name for name in names if name in fake.conditions), None))}
     pair = Pair(test, fake, reference=train)
-    directions, read = read_directions(pair), read_behavior(pair)
+    directions = read_directions(pair)
+    read = read_behavior(pair)
     if isinstance(directions, DirectionReading) and directions.name in names:
         result |= {
             "error": float(directions.error("fake").mean()),
@@ -61,7 +63,8 @@ def row(model: Model, strength: float, train: Trials, test: Trials, seed: int) -
     if not isinstance(read, str) and read.name in names:
         result |= {"r2": read.r_squared("fake") or np.nan, "real r2": read.r_squared("real") or np.nan}
     results = measure(test, fake, reference=train, metrics=[metric for metric in METRICS if metric.name in SHOWN])
-    return result | {name: np.nan if one.value is None else one.value for name, one in results.items()}
+    values = {name: np.nan if metric.value is None else metric.value for name, metric in results.items()}
+    return result | values
 
 
 def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) -> Figure:
@@ -101,17 +104,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trials", type=int, help="number of test trials; all by default")
     parser.add_argument("--out", required=True)
-    words = parser.parse_args()
-    model, train, test = load_model(words.run), Trials.load(words.data), Trials.load(words.test)
-    test = test.select(slice(words.trials))
+    options = parser.parse_args()
+    model = load_model(options.run)
+    train = Trials.load(options.data)
+    test = Trials.load(options.test)
+    test = test.select(slice(options.trials))
     table = []
-    for strength in words.strengths:
-        table.append(row(model, strength, train, test, words.seed))
-        if strength == words.strengths[0]:
+    for strength in options.strengths:
+        table.append(row(model, strength, train, test, options.seed))
+        if strength == options.strengths[0]:
             print("strength " + " ".join(f"{name:>18s}" for name in table[0]), flush=True)
         print(f"{strength:8g} " + " ".join(f"{value:18.4f}" for value in table[-1].values()), flush=True)
-    ensure_folder(words.out)
-    figures.save(figure_of(words.strengths, table), Path(words.out))
+    ensure_folder(options.out)
+    figures.save(figure_of(options.strengths, table), Path(options.out))
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def reader_hoisted(gru: nn.GRU, x: Tensor) -> Tensor:
     both = torch.stack((x, x.flip(1))).flatten(1, 2)
     drive = torch.baddbmm(bias_in[:, None], both, weight_in.transpose(1, 2)).unflatten(1, x.shape[:2])
     state = x.new_zeros(2, len(x), gru.hidden_size)
-    for here in drive.unbind(2):
-        reset_in, keep_in, new_in = here.chunk(3, -1)
+    for drive_of_bin in drive.unbind(2):
+        reset_in, keep_in, new_in = drive_of_bin.chunk(3, -1)
         reset_by, keep_by, new_by = torch.baddbmm(bias[:, None], state, weight.transpose(1, 2)).chunk(3, -1)
         new = torch.tanh(new_in + torch.sigmoid(reset_in + reset_by) * new_by)
         state = new + torch.sigmoid(keep_in + keep_by) * (state - new)
@@ -69,7 +69,9 @@ def reader_fused(gru: nn.GRU, x: Tensor) -> Tensor:
 
 def generator_cells(generator: Generator, start: Tensor, bins: int) -> Tensor:
     """Return the states of a generator without inputs, one cell per bin."""
-    gates, state, rows = generator.units, start, []
+    gates = generator.units
+    state = start
+    rows = []
     nothing = start.new_zeros(len(start), 1)
     for _ in range(bins):
         drive = functional.linear(nothing, gates.weight_ih_l0, gates.bias_ih_l0)
@@ -80,10 +82,14 @@ def generator_cells(generator: Generator, start: Tensor, bins: int) -> Tensor:
 
 def controlled_hoisted(controller: Controller, generator: Generator, x: Tensor, start: Tensor, noise: Tensor) -> Tensor:
     """Return the states under the controller; the encoder's output is projected for all bins at once."""
-    read, cell, gates = controller.encoder(x)[0], controller.units, generator.units
+    read = controller.encoder(x)[0]
+    cell = controller.units
+    gates = generator.units
     seen = read.shape[-1]
     driven = functional.linear(read, cell.weight_ih[:, :seen], cell.bias_ih)
-    state, control, rows = start, controller.start.expand(len(x), -1), []
+    state = start
+    control = controller.start.expand(len(x), -1)
+    rows = []
     factors = generator.factors(start)
     for drive, fresh in zip(driven.unbind(1), noise.unbind(1), strict=True):
         drive = drive + functional.linear(factors, cell.weight_ih[:, seen:])
@@ -125,20 +131,25 @@ def product(flop: float) -> Callable[[], Tensor]:
 
 def main() -> None:
     """Print the tables."""
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    words.add_argument("--repeats", type=int, default=9)
-    repeats = words.parse_args().repeats
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
     torch.manual_seed(0)
     size = SIZES
-    batch, bins, neurons, units = size["batch"], size["time"], size["neurons"], size["generator"]
-    x, start = torch.rand(batch, bins, neurons), torch.randn(batch, units)
+    batch = size["batch"]
+    bins = size["time"]
+    neurons = size["neurons"]
+    units = size["generator"]
+    x = torch.rand(batch, bins, neurons)
+    start = torch.randn(batch, units)
     gru = nn.GRU(neurons, size["encoder"], batch_first=True, bidirectional=True)
     alone = Generator(0, units, size["factors"])
     driven = Generator(size["inputs"], units, size["factors"])
     controller = Controller(
         neurons, size["inputs"], reader=size["encoder"], width=size["controller"], factors=size["factors"]
     )
-    noise, mask = torch.randn(batch, bins, size["inputs"]), torch.ones(batch, bins, dtype=torch.bool)
+    noise = torch.randn(batch, bins, size["inputs"])
+    mask = torch.ones(batch, bins, dtype=torch.bool)
     torch.testing.assert_close(reader_cells(gru, x), reader_fused(gru, x), atol=1e-4, rtol=1e-4)
     wanted = controller(controller.read(x, mask), start, driven, noise=noise)[0]
     torch.testing.assert_close(controlled_hoisted(controller, driven, x, start, noise), wanted, atol=1e-4, rtol=1e-4)

@@ -1,11 +1,11 @@
-"""Latency of live trials: time from one step to its counts, and the cost of whole samples.
+"""Measure the latency of live trials, the time from a step to its counts, and the cost of complete samples.
 
     python -m benchmarks.live                     # 190 channels in bins of 20 ms, 20,000 steps
     python -m benchmarks.live --neurons 97 --bin-width 0.005 --steps 5000
     python -m benchmarks.live --run RUN           # a trained model
 
-Without a run, a model is trained for two updates. It has the latency of a trained one, because the arithmetic of a step
-does not depend on the values. Steps run one after another on one thread. `late` counts steps longer than a bin.
+Without a run, a model is trained for two updates only; the time of a step does not depend on the values of the weights.
+Steps run one after another on one thread. `late` counts steps longer than a bin.
 """
 
 import argparse
@@ -47,20 +47,21 @@ def main() -> None:
     live = model.live(seed=0, condition=condition)
     for _ in range(200):  # to warm up
         live.step()
-    seconds, cores = np.zeros(arguments.steps), time.process_time()
+    seconds = np.zeros(arguments.steps)
+    cores = time.process_time()
     for step in range(arguments.steps):
-        began = time.perf_counter()
+        start = time.perf_counter()
         live.step()
-        seconds[step] = time.perf_counter() - began
+        seconds[step] = time.perf_counter() - start
     cores = (time.process_time() - cores) / arguments.steps
     quantiles = np.quantile(seconds, [0.5, 0.99, 0.999]) * 1e6
     late = int((seconds > model.facts.bin_width).sum())
     print(f"{model!r}")
     print(f"{arguments.steps} steps: p50 {quantiles[0]:.0f}, p99 {quantiles[1]:.0f}, p99.9 {quantiles[2]:.0f} us,")
     print(f"  largest {seconds.max() * 1e6:.0f} us, late {late}, core time of a step {cores * 1e6:.0f} us")
-    began = time.process_time()
+    start = time.process_time()
     model.sample(arguments.trials, condition=condition, seed=1, progress=False)
-    used = time.process_time() - began
+    used = time.process_time() - start
     print(f"sample: {1000 * used / arguments.trials:.2f} core-seconds per 1,000 trials of {model.facts.longest} bins")
 
 

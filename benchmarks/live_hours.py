@@ -1,11 +1,11 @@
-"""Whether a causal model stays put: statistics of each simulated hour of one endless trial, against the first hour.
+"""Test a causal model for drift: compare each simulated hour of one endless trial with the first hour.
 
     python -m benchmarks.live_hours RUN                # ten hours
     python -m benchmarks.live_hours RUN --hours 2 --seed 1
 
-The trial is a stream, which has the counts of a live trial with the same seed. The first second is generated live, too,
-and compared. Each hour is compared with the first one. The second hour shows how far two hours differ by chance alone,
-so a drift would appear as a rise from there on.
+The trial is generated as a stream, which has the same counts as a live trial with the same seed. The first second is
+also generated live, and must be equal. The difference between the second hour and the first shows how far two hours
+differ by chance. With drift, the differences of later hours would grow beyond it.
 
 - rates: median and largest relative difference of the mean rate over neurons;
 - KL: Kullback-Leibler divergence of the population count of a bin from that of the first hour, nats;
@@ -69,13 +69,16 @@ def compared(hour: Hour, first: Hour) -> dict[str, float]:
     active = (first.counts > 0) & (hour.counts > 0)
     change = np.abs(hour.counts / hour.n_bins / (first.counts / first.n_bins).clip(1e-12) - 1)[active]
     used = int(np.flatnonzero(hour.population + first.population)[-1]) + 1
-    here, there = (one.population[:used] + SMOOTHING for one in (hour, first))
-    here, there = here / here.sum(), there / there.sum()
-    pairs, others = hour.correlations(active), first.correlations(active)
+    counts = hour.population[:used] + SMOOTHING
+    first_counts = first.population[:used] + SMOOTHING
+    p = counts / counts.sum()
+    q = first_counts / first_counts.sum()
+    pairs = hour.correlations(active)
+    others = first.correlations(active)
     return {
         "rate, median": float(np.median(change)),
         "rate, largest": float(change.max()),
-        "KL": float((here * np.log(here / there)).sum()),
+        "KL": float((p * np.log(p / q)).sum()),
         "pairs, r": float(np.corrcoef(pairs, others)[0, 1]),
         "pairs, slope": float(np.polyfit(others, pairs, 1)[0]),
         "pairs, mean": float(pairs.mean()),
@@ -103,15 +106,17 @@ def main() -> None:
     print(f"{model!r}\nThe first {check_live(model, options.seed)} bins are those of a live trial.")
     per_hour = round(3600 / model.facts.bin_width)
     hours = [Hour(model.n_neurons) for _ in range(options.hours)]
-    done, cores = 0, time.process_time()
+    done = 0
+    cores = time.process_time()
     for piece in model.stream(seed=options.seed, condition=(), n_bins=options.hours * per_hour, chunk=CHUNK):
         counts = piece.counts[0]
         until = min(len(counts), per_hour - done % per_hour)
         hours[done // per_hour].add(counts[:until])
         if until < len(counts):
             hours[done // per_hour + 1].add(counts[until:])
-        before, done = done, done + len(counts)
-        for number in range(before // per_hour, done // per_hour):
+        previous = done
+        done = done + len(counts)
+        for number in range(previous // per_hour, done // per_hour):
             cells = compared(hours[number], hours[0])
             line = ", ".join(f"{name} {value:.4g}" for name, value in cells.items())
             rate = hours[number].counts.mean() / hours[number].n_bins / model.facts.bin_width

@@ -1,11 +1,11 @@
-"""Latency of live spikes through TCP: server and client in two processes of this machine.
+"""Measure the latency of live spikes over TCP: server and client in two processes of this machine.
 
     python -m benchmarks.live_loop --neurons 190 --bin-width 0.02 --minutes 10
 
-The client sends 100 samples of a velocity per second, and reads the bins. First bins come on the clock: the delay is
-the time from the end of a bin until its spikes are sent, and a bin is missed if that is longer than a bin. Then the
+First, bins are generated in real time, and the client sends 100 samples of a velocity per second. The delay is the time
+from the end of a bin until its spikes are sent. A bin counts as missed if the delay is longer than a bin. Then the
 client requests bins one after another: the round trip is the time from its message until it has read the bin. The model
-is trained for two updates, which has the latency of a trained one, because the arithmetic of a step is the same.
+is trained for two updates only; the time of a step does not depend on the values of the weights.
 """
 
 import argparse
@@ -48,7 +48,8 @@ def client_on_the_clock(port: int, seconds: float) -> dict[str, float]:
         stop = threading.Event()
 
         def send() -> None:
-            began, number = time.monotonic(), 0
+            began = time.monotonic()
+            number = 0
             while not stop.is_set():
                 message = {"time": time.monotonic(), "condition": {"hand_vel": [np.sin(number / 50), 0.1]}}
                 server.sendall(json.dumps(message).encode() + b"\n")
@@ -57,11 +58,17 @@ def client_on_the_clock(port: int, seconds: float) -> dict[str, float]:
 
         sender = threading.Thread(target=send)
         sender.start()
-        ends, last, bins, lost, late = time.monotonic() + seconds, -1, 0, 0, 0
+        ends = time.monotonic() + seconds
+        last = -1
+        bins = 0
+        lost = 0
+        late = 0
         while time.monotonic() < ends:
             answer = json.loads(lines.readline())
             lost += answer["bin"] - last - 1
-            last, bins, late = answer["bin"], bins + 1, late + answer["late"]
+            last = answer["bin"]
+            bins = bins + 1
+            late = late + answer["late"]
         stop.set()
         sender.join()
     return {"bins": bins, "lost": lost, "late": late}
@@ -91,14 +98,14 @@ def run_client(kind: str, server: Background, amount: float) -> dict[str, float]
 
 
 def microseconds(durations: Durations) -> str:
-    """Return quantiles in words, µs."""
+    """Return quantiles as text, µs."""
     return "p50 {:.0f}, p99 {:.0f}, p99.9 {:.0f}".format(
         *(1e6 * durations.quantile(part) for part in (0.5, 0.99, 0.999))
     )
 
 
 def main() -> None:
-    """Print the latencies, or be the client of another process."""
+    """Print the latencies. With `--client`, run as the client of another process instead."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--neurons", type=int, default=190)
     parser.add_argument("--bin-width", type=float, default=0.02)
@@ -108,24 +115,27 @@ def main() -> None:
     parser.add_argument("--client", choices=("clock", "request"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--amount", type=float, help=argparse.SUPPRESS)
-    words = parser.parse_args()
-    if words.client == "clock":
-        print(json.dumps(client_on_the_clock(words.port, words.amount)))
+    options = parser.parse_args()
+    if options.client == "clock":
+        print(json.dumps(client_on_the_clock(options.port, options.amount)))
         return
-    if words.client == "request":
-        print(json.dumps(client_of_requests(words.port, int(words.amount))))
+    if options.client == "request":
+        print(json.dumps(client_of_requests(options.port, int(options.amount))))
         return
     torch.set_num_threads(1)
-    model = untrained(words.neurons, words.bin_width, words.latents)
+    model = untrained(options.neurons, options.bin_width, options.latents)
     gc.freeze()
     session = Session(model, seed=0)
     with Background(session, Tcp(port=0)) as server:
-        clock = run_client("clock", server, 60 * words.minutes)
+        clock = run_client("clock", server, 60 * options.minutes)
     statistics = session.statistics
     with Background(Session(model, seed=0), Tcp(port=0), pace="request") as server:
-        trips = run_client("request", server, words.requests)
+        trips = run_client("request", server, options.requests)
     load = os.getloadavg()[1]
-    print(f"{words.neurons} channels, {1000 * words.bin_width:g} ms, {words.minutes:g} minutes, {clock['bins']} bins")
+    print(
+        f"{options.neurons} channels, {1000 * options.bin_width:g} ms, {options.minutes:g} minutes, "
+        f"{clock['bins']} bins"
+    )
     print(f"  load of the machine {load:.1f} on {os.cpu_count()} cores")
     print(f"  step (us): {microseconds(statistics.steps)}, largest {1e6 * statistics.steps.largest:.0f}")
     print(f"  delay (us): {microseconds(statistics.delays)}, largest {1e6 * statistics.delays.largest:.0f}")

@@ -40,8 +40,10 @@ def main() -> None:
     parser.add_argument("--train", required=True)
     parser.add_argument("--test", required=True)
     parser.add_argument("--long", type=int, default=60, help="number of trials of 16 times the training length")
-    words = parser.parse_args()
-    model, train, test = load_model(words.run), Trials.load(words.train), Trials.load(words.test)
+    options = parser.parse_args()
+    model = load_model(options.run)
+    train = Trials.load(options.train)
+    test = Trials.load(options.test)
     print(f"R2 of inferred rates, {len(test)} test trials: {r_squared(model.encode(test).rates, test.rates):.4f}")
     half = len(test) // 2
     print("real half against real half:", statistics(test.select(slice(half)), test.select(slice(half, None))))
@@ -49,7 +51,7 @@ def main() -> None:
     print("generated against training: ", statistics(train, model.sample(len(test), seed=1)))
     for name, trials in model.latent_baselines(train, like=test, seed=1).items():
         print(f"{name} against test:", statistics(test, trials))
-    long = model.sample(words.long, n_bins=16 * train.n_bins, seed=2)
+    long = model.sample(options.long, n_bins=16 * train.n_bins, seed=2)
     for part in range(16):
         piece = long.counts[:, part * train.n_bins : (part + 1) * train.n_bins]
         print(f"sixteenth {part + 1:2d} of a long sample:", statistics(test, Trials(piece, test.bin_width)))

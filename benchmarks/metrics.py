@@ -30,7 +30,8 @@ def simulate(trials: int, time_bins: int, neurons: int, *, seed: int) -> Trials:
 
 def timed(call: Callable[[], object]) -> tuple[float, float]:
     """Return wall and CPU seconds of a call."""
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall = time.perf_counter()
+    cpu = time.process_time()
     call()
     return time.perf_counter() - wall, time.process_time() - cpu
 
@@ -60,11 +61,13 @@ def panel(full: bool) -> None:
     sizes += [(500, 140, 360), (500, 140, 1000), (2000, 140, 180)]
     sizes += [(8000, 140, 180), (2000, 140, 1000)] if full else []
     for size in sizes:
-        real, fake = simulate(*size, seed=1), simulate(*size, seed=2)
+        real = simulate(*size, seed=1)
+        fake = simulate(*size, seed=2)
         wall, cpu = timed(lambda real=real, fake=fake: measure(real, fake))
         print(f"{size[0]:8d} {size[1]:6d} {size[2]:8d} {wall:8.2f} {cpu:8.2f} {peak_gb():8.2f}")
 
-    real, fake = simulate(2000, 140, 180, seed=1), simulate(2000, 140, 180, seed=2)
+    real = simulate(2000, 140, 180, seed=1)
+    fake = simulate(2000, 140, 180, seed=2)
     pair = Pair(real, fake)
     print("\n2,000 x 140 x 180: CPU seconds of each metric, in this order (what is shared is paid by the first)")
     for metric in METRICS:

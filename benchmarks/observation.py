@@ -111,7 +111,8 @@ def main() -> None:
     parser.add_argument("--others", action="store_true", help="also evaluate raw-bin filters")
     parser.add_argument("--only", nargs="*", default=[], help="names of the rows to compute; all by default")
     options = parser.parse_args()
-    train, test = Trials.load(options.train), Trials.load(options.test)
+    train = Trials.load(options.train)
+    test = Trials.load(options.test)
     model = load_model(options.run)
     assert isinstance(model, LDNS)
     condition = list(model.condition) or None
@@ -120,7 +121,8 @@ def main() -> None:
         matched(test, train.select(np.random.default_rng(k).permutation(len(train)))) for k in range(options.draws)
     ]
     show("real", row(test, [other for _, other in floor], train))
-    inferred, learned = model.encode(test, progress=False), model.encode(train, progress=False)
+    inferred = model.encode(test, progress=False)
+    learned = model.encode(train, progress=False)
     fakes = [model.sample(like=test, condition=condition, seed=100 + k, progress=False) for k in range(options.draws)]
     several = model.sample(min(400, 2 * len(train)), seed=99, condition=condition, progress=False)
     for name, kind in {**LADDER, **(OTHERS if options.others else {})}.items():

@@ -1,12 +1,13 @@
-"""Time and memory of fitting the observation model, and of its parts.
+"""Measure time and memory of fitting the observation model, and of its parts.
 
     spikeloom split recording.h5 --fraction 0.75 --out train.h5 test.h5
     python -m benchmarks.observation_fit train.h5
     python -m benchmarks.observation_fit train.h5 --test test.h5     # also bits per spike of the test trials
 
-The networks are trained for 20 updates each, which changes neither the time nor the memory of what follows. Every
-recording has its own process, because the peak of memory is that of a process. Seconds are core-seconds of one thread,
-which other programs on the machine hardly change. Parts may contain each other: calibration samples are encoded, too.
+The networks are trained for 20 updates each; time and memory of the fit that follows do not depend on their training.
+Run the command once for each recording, because the peak of memory is that of a process. Seconds are core-seconds of
+one thread, which depend little on other programs. Parts may contain each other: calibration samples include their
+encoding.
 """
 
 import argparse
@@ -57,11 +58,13 @@ def timed(seconds: dict[str, float], name: str, call: Callable[..., Any]) -> Cal
 
     @functools.wraps(call)
     def measured(*arguments: Any, **named: Any) -> Any:
-        began, before = time.process_time(), peak_gb()
+        start = time.process_time()
+        before = peak_gb()
         result = call(*arguments, **named)
-        seconds[name] += time.process_time() - began
+        seconds[name] += time.process_time() - start
         if name == "whole":
-            seconds["peak before, GB"], seconds["peak, GB"] = before, peak_gb()
+            seconds["peak before, GB"] = before
+            seconds["peak, GB"] = peak_gb()
         return result
 
     return measured

@@ -1,10 +1,10 @@
-"""What a sample of an AutoregressiveLDNS consists of: core-seconds of each part per 1,000 trials, beside two limits.
+"""Measure the core-seconds of each part of a sample of an AutoregressiveLDNS per 1,000 trials, beside two limits.
 
     python -m benchmarks.sample_parts RUN                   # 512 trials of 140 bins, medians of 5 samples
     python -m benchmarks.sample_parts RUN --max-batch 64
 
-The parts are methods whose time is taken while `sample` runs, less that of the parts that they call. The limits are
-the matrix products alone (of the autoregression, of the code, of the decoder), and drawing as many normal and uniform
+A part is a method that `sample` calls. Its time does not include the parts that it calls itself. The limits are the
+matrix products alone (of the autoregression and the decoder), and the drawing of the same number of normal and uniform
 numbers. Everything runs on one thread, and processor time is measured, not time by the clock.
 """
 
@@ -34,7 +34,7 @@ PARTS = [
     (ArrayDecoder, "__call__", "decoder"),
     (ReadoutCourse, "advance", "link and calibration"),
     (CountCourse, "advance", "observation model"),
-    (CountCourse, "_numbers", "uniform numbers"),
+    (CountCourse, "_random_numbers", "uniform numbers"),
     (base, "in_batches", "joining batches, streams"),
     (base, "Trials", "checks of the trials"),
 ]
@@ -54,12 +54,12 @@ class Stopwatch:
 
         @wraps(function)
         def timed(*args, **kwargs):
-            began = time.process_time()
+            start = time.process_time()
             self._inside.append(0.0)
             try:
                 return function(*args, **kwargs)
             finally:
-                used = time.process_time() - began
+                used = time.process_time() - start
                 self.seconds[part] += used - self._inside.pop()
                 if self._inside:
                     self._inside[-1] += used
@@ -71,9 +71,9 @@ def core_seconds(function: Callable[[], object], repeats: int) -> float:
     """Return the median processor time of a call."""
     used = []
     for _ in range(repeats):
-        began = time.process_time()
+        start = time.process_time()
         function()
-        used.append(time.process_time() - began)
+        used.append(time.process_time() - start)
     return float(np.median(used))
 
 
@@ -102,7 +102,8 @@ def main() -> None:
     model = load_model(arguments.run)
     assert isinstance(model, AutoregressiveLDNS)
     condition = list(model.condition) or None
-    trials, bins = arguments.trials, arguments.bins
+    trials = arguments.trials
+    bins = arguments.bins
     batch = arguments.max_batch or model.batch
 
     def sample() -> None:
@@ -135,7 +136,7 @@ def main() -> None:
         sample()
         measured.append(dict(stopwatch.seconds))
     print(f"{model!r}, {batch} trials together; core-seconds per 1,000 trials of {bins} bins")
-    parts = {part: float(np.median([one[part] for one in measured])) * per_thousand for part in measured[0]}
+    parts = {part: float(np.median([seconds[part] for seconds in measured])) * per_thousand for part in measured[0]}
     for part, seconds in {**dict(sorted(parts.items(), key=lambda row: -row[1])), **limits}.items():
         print(f"{part:34s}{seconds:8.3f}")
 

@@ -37,11 +37,14 @@ from spikeloom.trials import Trials
 SHOWN = ("c2st_rbf", "c2st_network", "c2st_population", "noise_correlation_r", "psth_neuron_r", "fano_median_ratio")
 """Metrics of the table."""
 
-TEST, VALIDATION = 0.25, 0.2
-"""Fraction of all trials that is not used, and fraction of the others with which the sets are compared."""
+TEST = 0.25
+"""Fraction of all trials that is not used."""
+
+VALIDATION = 0.2
+"""Fraction of the other trials that are validation trials, with which the sets are compared."""
 
 HIDDEN = (0.1, 0.8)
-"""Range of the hidden share of each trial."""
+"""Range of the fraction of hidden entries in a trial."""
 
 
 @contextmanager
@@ -94,23 +97,24 @@ def rows_of(
     model: LatentModel, parts: Mapping[str, Trials], condition: str, draws: int, seed: int
 ) -> Iterator[tuple[str, Row]]:
     """Compute every row of the table for one autoencoder, trained on the seen trials."""
-    seen, real = parts["seen"], parts["validation"]
-    number = len(real)
+    seen = parts["seen"]
+    real = parts["validation"]
+    n_trials = len(real)
 
     def judged(other: Trials, make: Callable[[int], Trials]) -> Row:
-        draw = range(draws)
-        return mean([compare(subset(other, number, one), make(one), seen, condition, one) for one in draw])
+        rows = [compare(subset(other, n_trials, draw), make(draw), seen, condition, draw) for draw in range(draws)]
+        return mean(rows)
 
-    yield "recorded: unseen | validation", judged(real, lambda draw: subset(parts["unseen"], number, draw))
+    yield "recorded: unseen | validation", judged(real, lambda draw: subset(parts["unseen"], n_trials, draw))
     for name, trials in parts.items():
         again = redrawn(model, trials, seed=seed)
         for other in parts:
             if other != name:
-                row = judged(parts[other], lambda draw, again=again: subset(again, number, draw))
+                row = judged(parts[other], lambda draw, again=again: subset(again, n_trials, draw))
                 yield f"redrawn: {name} | {other}", row
 
-    def generated(one: LatentModel) -> Row:
-        return judged(real, lambda draw: one.sample(like=real, condition=condition, seed=100 + draw, progress=False))
+    def generated(fitted: LatentModel) -> Row:
+        return judged(real, lambda draw: fitted.sample(like=real, condition=condition, seed=100 + draw, progress=False))
 
     yield "generated: seen | validation", generated(model)
     yield "generated: unseen | validation", generated(refitted(model, parts["unseen"], seed=seed))
@@ -144,7 +148,7 @@ def main() -> None:
         model = read_recipe(options.recipe, options.changes).build(parts["seen"].n_neurons)
         assert isinstance(model, LatentModel)
         model.fit(parts["seen"], seed=seed, progress=False)
-        bits = {name: bits_per_spike(model.observation, model.unseen_rates(one), one) for name, one in parts.items()}
+        bits = {name: bits_per_spike(model.observation, model.unseen_rates(part), part) for name, part in parts.items()}
         print(f"seed {seed}, bits per spike:", ", ".join(f"{name} {value:.3f}" for name, value in bits.items()))
         rows = {}
         for name, row in rows_of(model, parts, options.condition, options.draws, seed):

@@ -122,11 +122,14 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
 
     if case["what"] == "autoencoder":
         stage = next(model.stages(poisson(size["batch"], size), None))
-        loss, data, modules = stage.loss, stage.data, [model.encoder, model.readout.decoder]
+        loss = stage.loss
+        data = stage.data
+        modules = [model.encoder, model.readout.decoder]
     else:
         shape = (size["batch"], size["bins"])
         data = {"latents": torch.randn(*shape, size["n_latents"]), "mask": torch.ones(shape, dtype=torch.bool)}
-        loss, modules = model.denoising, [model.diffusion]
+        loss = model.denoising
+        modules = [model.diffusion]
     plan = model.autoencoder_plan if case["what"] == "autoencoder" else model.diffusion_plan
     train([Stage("timed", torch.nn.ModuleList(modules), measured, data, plan)], seed=0, progress=False)
     steps = [[b - a for a, b in zip(*pair, strict=True)] for pair in pairwise(clock)][1:]
@@ -143,14 +146,17 @@ def limits(modules: list[Any], case: dict[str, Any], size: dict[str, int]) -> di
     from spikeloom.nn.stack import GroupedLinear
 
     parts = [part for module in modules for part in module.modules()]
-    columns, bins = size["batch"] * size["bins"], size["bins"]
+    columns = size["batch"] * size["bins"]
+    bins = size["bins"]
     mixing = sum(6 * part.weight.numel() * columns for part in parts if isinstance(part, GroupedLinear))
     layers = [part for part in parts if isinstance(part, S4D)]
     along = sum(6 * len(part.skip) * columns * bins for part in layers)
     width = len(layers[0].skip)
     dtype = torch.bfloat16 if case["precision"] == "bf16" else torch.float32
-    weight, x = torch.randn(2 * width, width).to(dtype), torch.randn(width, size["batch"], bins).to(dtype)
-    matrices, y = torch.randn(width, bins, bins).to(dtype), torch.empty_like(x)
+    weight = torch.randn(2 * width, width).to(dtype)
+    x = torch.randn(width, size["batch"], bins).to(dtype)
+    matrices = torch.randn(width, bins, bins).to(dtype)
+    y = torch.empty_like(x)
     mix = 4 * width * width * columns / seconds(lambda: weight @ x.view(width, -1))
     toeplitz = 2 * width * columns * bins / seconds(lambda: torch.bmm(x, matrices, out=y))
     copies = COPIES * len(layers) * seconds(lambda: y.copy_(x))
@@ -167,7 +173,9 @@ def sampling(model: Any, size: dict[str, int]) -> dict[str, Any]:
     def draw(**chosen: Any) -> float:
         return seconds(lambda: model.sample(64, n_bins=size["bins"], progress=False, **chosen), times=3)
 
-    default, twenty, ten = draw(), draw(sampler=DDPM(20)), draw(sampler=DDPM(10))
+    default = draw()
+    twenty = draw(sampler=DDPM(20))
+    ten = draw(sampler=DDPM(10))
     thousand = twenty + 98 * (twenty - ten)
     return dict(evaluations=model.sampler.evaluations, wall=default, per_second=64 / default, ancestral=64 / thousand)
 
@@ -263,7 +271,8 @@ def main() -> None:
         return
     import torch
 
-    began, rows = os.getloadavg()[0], []
+    began = os.getloadavg()[0]
+    rows = []
     chosen = [
         case
         for size in SIZES

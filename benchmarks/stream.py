@@ -50,7 +50,10 @@ def cut(counts: np.ndarray, length: int, bin_width: float) -> Trials:
 
 def streamed(model: Model, bins: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return counts and latents (time, ...) of a stream, and print its memory."""
-    counts, latents, start, done = [], [], time.perf_counter(), 0
+    counts = []
+    latents = []
+    start = time.perf_counter()
+    done = 0
     print(f"\nseed {seed}; resident before: {resident():.0f} MB")
     for chunk in model.stream(n_bins=bins, condition=(), chunk=CHUNK, seed=seed):
         counts.append(np.array(chunk.counts[0]))
@@ -78,23 +81,28 @@ def compared(series: np.ndarray, length: int, bin_width: float, metrics: list[Me
 def less_alike(values: np.ndarray, metrics: list[Metric]) -> np.ndarray:
     """Return the fraction of other pairs that are less similar than each pair; ties count half (pair, metric)."""
     gap = np.array([[metric.distance(x) for metric, x in zip(metrics, row, strict=True)] for row in values])
-    beyond, equal = gap[None] > gap[:, None], gap[None] == gap[:, None]
-    return (beyond.sum(1) + (equal.sum(1) - 1) / 2) / (len(values) - 1)
+    larger = gap[None] > gap[:, None]
+    equal = gap[None] == gap[:, None]
+    return (larger.sum(1) + (equal.sum(1) - 1) / 2) / (len(values) - 1)
 
 
-def say(values: list[np.ndarray], metrics: list[Metric]) -> None:
+def print_table(values: list[np.ndarray], metrics: list[Metric]) -> None:
     """Print the table over seeds and its summary."""
     shares = [less_alike(each, metrics) for each in values]
-    print(f"\n{'metric':28s} first/last tenth (by seed), other pairs (mean, sd), share of these less alike (by seed)")
+    print(
+        f"\n{'metric':28s} first/last tenth (by seed), other pairs (mean, sd), fraction of these less similar (by seed)"
+    )
     for number, metric in enumerate(metrics):
         ends = " ".join(f"{each[ENDS, number]:8.4f}" for each in values)
         others = np.concatenate([np.delete(each[:, number], ENDS) for each in values])
         share = " ".join(f"{each[ENDS, number]:5.2f}" for each in shares)
         print(f"{metric.name:28s} {ends}   {others.mean():8.4f} {others.std(ddof=1):7.4f}   {share}")
     for seed, each in enumerate(shares):
-        mean = each.mean(1)  # metrics are dependent, so there is no formula: pairs are compared with pairs
+        mean = each.mean(1)  # metrics are not independent, so the chance level comes from the other pairs
         chance = (mean <= mean[ENDS]).mean()
-        print(f"stream {seed}: mean share {mean[ENDS]:.2f}; of all {len(PAIRS)} pairs {chance:.2f} have as little")
+        print(
+            f"stream {seed}: mean fraction {mean[ENDS]:.2f}; {chance:.2f} of all {len(PAIRS)} pairs have no larger one"
+        )
 
 
 def main() -> None:
@@ -103,22 +111,26 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("--bins", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    words = parser.parse_args()
-    model = load_model(words.run)
-    length, values = max(model.facts.lengths), []
+    options = parser.parse_args()
+    model = load_model(options.run)
+    length = max(model.facts.lengths)
+    values = []
     metrics = [metric for metric in METRICS if metric.name in SHOWN]
-    for seed in words.seeds:
-        series, hidden = streamed(model, words.bins, seed)
+    for seed in options.seeds:
+        series, hidden = streamed(model, options.bins, seed)
         hop = max(1, length // 2)
         counts = series.astype(np.float32)
         for what, jumps, course in (("latents", hidden, hidden), ("counts", counts, counts.sum(1, keepdims=True))):
             step = np.square(np.diff(jumps, axis=0)).mean(1)
             for where, every in ((f"chunks ({CHUNK} bins)", CHUNK), (f"blocks ({hop} bins)", hop)):
                 print(f"{what}, squared step at borders of {where}: {seam(step, every)}")
-            print(f"{what}, share of the variance that the place between two windows explains: {tied(course, hop):.4f}")
+            print(
+                f"{what}, fraction of the variance explained by the position between two windows: "
+                f"{tied(course, hop):.4f}"
+            )
         values.append(compared(series, length, model.facts.bin_width, metrics))
     expected = [number for number in range(len(metrics)) if np.isfinite([each[:, number] for each in values]).all()]
-    say([each[:, expected] for each in values], [metrics[number] for number in expected])
+    print_table([each[:, expected] for each in values], [metrics[number] for number in expected])
 
 
 def tied(series: np.ndarray, every: int) -> float:

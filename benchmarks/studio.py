@@ -1,12 +1,12 @@
-"""Latency of the studio in the browser: from the end of a stroke to its first spikes on the screen.
+"""Measure the latency of the studio in the browser: from the end of a stroke to its first spikes on the screen.
 
     python -m benchmarks.studio demo/ldns --data demo/train.h5             # a run and its training trials
     python -m benchmarks.studio demo/ldns --data demo/train.h5 --strokes 100
 
-The page is opened in chromium. Each stroke is a circle of 8 timed mouse moves in 0.8 s. The page marks the end
-of the stroke, and the frame after the one in which the replay of its spikes begins. So the latency holds the request,
-the server, the worker, the decoder and the drawing. Beside it stand the time of `model.sample` for one trial of this
-length, and the time of the network's evaluations in it, both on one thread of this process, after the strokes.
+The page is opened in chromium. Each stroke is a circle of 8 timed mouse moves in 0.8 s. The page marks the end of the
+stroke, and the frame after the one in which the replay of its spikes begins. So the latency includes the request, the
+server, the worker, the decoder and the drawing. Two times are printed for comparison, both on one thread of this
+process: that of `model.sample` for one trial of this length, and that of the network's evaluations in it.
 """
 
 import argparse
@@ -25,8 +25,11 @@ import spikeloom as sl
 from spikeloom.models.common.base import Model
 from spikeloom.models.ldns import LDNS
 
-MOVES, SECONDS = 8, 0.8
-"""Mouse moves of a stroke, and its duration, s."""
+MOVES = 8
+"""Number of mouse moves of a stroke."""
+
+SECONDS = 0.8
+"""Duration of a stroke, s."""
 
 START_SECONDS = 300
 """Longest time until the server listens, s."""
@@ -50,15 +53,16 @@ def serve(run: str, data: str) -> tuple[subprocess.Popen[str], str]:
 def draw_circle(page: Any, radius: float) -> None:
     """Draw a circle with the mouse."""
     box = page.locator("#field").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    x = box["x"] + box["width"] / 2
+    y = box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     began = time.perf_counter()
     for move in range(1, MOVES + 1):
-        share = move / MOVES
-        angle = 2 * math.pi * share**3 * (10 - 15 * share + 6 * share**2)
+        fraction = move / MOVES
+        angle = 2 * math.pi * fraction**3 * (10 - 15 * fraction + 6 * fraction**2)  # minimum-jerk profile
         page.mouse.move(x + radius * (1 - math.cos(angle)), y - radius * math.sin(angle))
-        time.sleep(max(0.0, began + SECONDS * share - time.perf_counter()))
+        time.sleep(max(0.0, began + SECONDS * fraction - time.perf_counter()))
     page.mouse.up()
 
 
@@ -75,37 +79,41 @@ def latencies(address: str, strokes: int) -> tuple[np.ndarray, int]:
         page.wait_for_selector("#main[data-model]")
         page.select_option("#draws", "1")
         for stroke in range(strokes + 2):
-            with page.expect_response(lambda one: one.url.endswith("/draw")) as caught:
+            with page.expect_response(lambda response: response.url.endswith("/draw")) as caught:
                 draw_circle(page, 40 + stroke % 7)
             bins.append(int(caught.value.json()["bins"]))
             while page.evaluate("performance.getEntriesByName('stroke-to-spikes').length") <= stroke:
                 page.wait_for_timeout(20)
-        entries = page.evaluate("performance.getEntriesByName('stroke-to-spikes').map((one) => one.duration)")
+        entries = page.evaluate("performance.getEntriesByName('stroke-to-spikes').map((entry) => entry.duration)")
         browser.close()
     return np.array(entries[2:]) / 1000, int(np.median(bins))  # the first two warm up
 
 
 def times_of_samples(model: Model, bins: int, repeats: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the time of each sample of one trial, and the time of the network's evaluations in it, s."""
-    total, began = 0.0, 0.0
+    total = 0.0
+    began = 0.0
 
-    def before(*_: object) -> None:
+    def start_clock(*_: object) -> None:
         nonlocal began
         began = time.perf_counter()
 
-    def after(*_: object) -> None:
+    def stop_clock(*_: object) -> None:
         nonlocal total
         total += time.perf_counter() - began
 
     if isinstance(model, LDNS):
-        model.diffusion.backbone.register_forward_pre_hook(before)
-        model.diffusion.backbone.register_forward_hook(after)
+        model.diffusion.backbone.register_forward_pre_hook(start_clock)
+        model.diffusion.backbone.register_forward_hook(stop_clock)
     series = {name: np.zeros((bins, 2), np.float32) for name in model.facts.conditions.names}
-    samples, network = np.zeros(repeats), np.zeros(repeats)
+    samples = np.zeros(repeats)
+    network = np.zeros(repeats)
     for k in range(repeats):
-        total, start = 0.0, time.perf_counter()
+        total = 0.0
+        start = time.perf_counter()
         model.sample(1, n_bins=bins, condition=series, seed=k, progress=False)
-        samples[k], network[k] = time.perf_counter() - start, total
+        samples[k] = time.perf_counter() - start
+        network[k] = total
     return samples, network
 
 
