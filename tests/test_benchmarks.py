@@ -82,22 +82,6 @@ def test_the_benchmark_of_all_commands_adds_up_their_cost(monkeypatch, tmp_path)
     assert benchmark.recorded_fit(tmp_path) == benchmark.Cost("fit", 7.0, None, 0.5)
 
 
-def test_factors_change_mean_rates_by_the_sampling_error_of_fewer_trials(monkeypatch):
-    error = loaded(FILES[0].with_name("sampling_error.py"), monkeypatch)
-    numbers = np.random.default_rng(0)
-    counts = numbers.poisson(0.5, (3000, 4, 3))
-    factors = np.broadcast_to([0.8, 1.0, 1.2], counts.shape)
-    changed = error.with_factors(counts, factors, numbers)
-    np.testing.assert_allclose(changed.mean((0, 1)) / counts.mean((0, 1)), [0.8, 1.0, 1.2], atol=0.02)
-
-    deviations = []
-    for seed in range(40):
-        trials = Trials(np.random.default_rng(seed).poisson(0.5, (400, 4, 3)), 0.01)
-        means = error.Means(trials, np.arange(200), pieces=1, labels=np.zeros(400, np.int64))
-        deviations.append(means.factors(np.arange(1), 4, 50)[0, 0] - 1)
-    assert np.std(deviations) == pytest.approx(np.sqrt(1 / (50 * 4 * 0.5)), rel=0.2)  # of the mean of 50 trials
-
-
 def test_every_trial_is_generated_by_a_model_that_was_trained_without_it(monkeypatch, tmp_path):
     benchmark = loaded(FILES[0].with_name("five_fold.py"), monkeypatch)
     trials = reaching(20, n_neurons=6, seed=0)

@@ -10,7 +10,7 @@ import pytest
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.evaluation import recorded
 from spikeloom.evaluation.evaluate import evaluate, panel_rows
-from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
+from spikeloom.evaluation.recorded import CONSTANT, LEARNED, MEANS, RecordedHalves
 from spikeloom.evaluation.sides import comparable, named
 from spikeloom.metrics import pair
 from spikeloom.metrics.classifier import Classifier
@@ -55,7 +55,7 @@ def test_what_comparisons_share_is_computed_once(monkeypatch: pytest.MonkeyPatch
     reference = toy(2, trials=80)
     bench = RecordedHalves.build(toy(1), fakes=fakes, reference=reference, splits=2, metrics=chosen, progress=False)
     assert fitted == [len(reference)]
-    assert len(transformed) == 2 * (1 + 5)  # in each split the base, the other half, two baselines and two fakes
+    assert len(transformed) == 2 * (1 + 6)  # in each split the base, the other half, three baselines and two fakes
     for split, results in zip(bench.splits, bench.floor, strict=True):
         alone = measure(split.base, split.other, reference=reference, condition="direction", metrics=chosen)
         assert {name: one.value for name, one in alone.items()} == {name: one.value for name, one in results.items()}
@@ -76,7 +76,7 @@ def test_several_fakes_give_the_spread_over_them(report: Report) -> None:
     assert set(row.values) == {"seed 1", "seed 2", "seed 3"}
     assert row.value == pytest.approx(np.mean(list(row.values.values())))
     assert row.sd == pytest.approx(np.std(list(row.values.values()), ddof=1))
-    assert list(row.baselines) == [MEANS, CONSTANT]
+    assert list(row.baselines) == [MEANS, CONSTANT, LEARNED]
 
 
 def test_without_reference_labels_or_equal_lengths_it_still_answers() -> None:
@@ -240,5 +240,5 @@ def test_the_bar_of_an_evaluation_reaches_its_end_and_counts_slow_comparisons_fo
     monkeypatch.setattr(recorded, "tqdm", Bar)
     evaluate(toy(1), toy(3), reference=toy(2), splits=3)
     (bar,) = bars
-    assert bar.n == bar.total == 2 * (4 * 4) + 4 * 2 + 2  # in the third split the two baselines are quick
+    assert bar.n == bar.total == 2 * (4 * 5) + 4 * 2 + 3  # in the third split the three baselines are quick
     assert "comparing:   0%" in screen.getvalue()

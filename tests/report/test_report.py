@@ -103,7 +103,7 @@ def test_the_table_has_one_line_per_metric_and_reads_no_markup(report: Report) -
     rows = list(csv.DictReader(io.StringIO(report.to_csv())))
     assert sorted(line["metric"] for line in rows) == sorted(one.name for one in METRICS)
     assert [line["metric"] for line in rows] == [result.metric.name for result in report.in_order]
-    console = Console(width=200, file=io.StringIO())
+    console = Console(width=240, file=io.StringIO())
     console.print(report.table())
     for name in ("Poisson, condition means", "noise floor"):
         assert name in console.file.getvalue()  # type: ignore[attr-defined]

@@ -5,7 +5,9 @@ continuous recording, in blocks of time (see `splits.time_blocks`). In each spli
 
 - the **noise floor** compares B with A; it is the value of a perfect generator,
 - the **generated trials** are compared with the same A, with the same number of trials of each condition as B,
-- the **baselines** are compared with A, too. Their rates are fitted to the training trials, or to B if there are none.
+- the **baselines** are compared with A, too. Their rates are fitted to the training trials, or to B if there are none,
+- with training trials, the trials of B are compared with A again after their mean rates got the sampling error of the
+  training trials (see `sampling_error`). A model that learns mean rates from these trials can hardly do better.
 
 All values of a row therefore differ only in the trials that are compared with A. The standard deviation over splits is
 the spread of the row.
@@ -23,6 +25,7 @@ from tqdm.auto import tqdm
 
 from spikeloom.errors import DataError
 from spikeloom.evaluation import baselines
+from spikeloom.evaluation.sampling_error import with_sampling_error
 from spikeloom.evaluation.splits import continuous, halves, matched, time_blocks
 from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure_pair
 from spikeloom.seeds import Purpose, generator
@@ -36,6 +39,9 @@ MEANS = "Poisson, condition means"
 
 CONSTANT = "Poisson, constant rates"
 """Name of the baseline with one rate per neuron."""
+
+LEARNED = "recorded, learned rates"
+"""Name of the recorded trials whose mean rates have the sampling error of the training trials."""
 
 FEWEST = 4
 """Smallest number of recorded trials that can be split."""
@@ -178,7 +184,7 @@ class RecordedHalves:
         return replace(
             without_results,
             floor=results["floor", ""],
-            baselines={name: results["baseline", name] for name in (MEANS, CONSTANT)},
+            baselines={name: results["baseline", name] for name in split_list[0].baselines},
             generated={name: results["generated", name] for name in fakes},
             random_floor=results.get(("random", ""), ()),
         )
@@ -330,9 +336,11 @@ def _split(
     """Return a split with the trials of its baselines."""
     source = other if reference is None else reference
     source_condition = condition if condition in source.conditions else None
-    seeds = generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=2)
+    seeds = generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=3)
     by_baseline = {
         MEANS: baselines.poisson_psth(source, base, condition=source_condition, seed=int(seeds[0])),
         CONSTANT: baselines.homogeneous_poisson(source, base, seed=int(seeds[1])),
     }
+    if reference is not None:
+        by_baseline[LEARNED] = with_sampling_error(other, reference, condition=source_condition, seed=int(seeds[2]))
     return Split(number, base, other, by_baseline)

@@ -1,0 +1,94 @@
+r"""Recorded trials whose mean rates have the sampling error of the training trials.
+
+A model learns mean rates from n training trials, and these differ from the true ones by a sampling error. New recorded
+trials do not have this error. So a classifier can recognise the trials of a model that is perfect in everything else.
+The noise floor does not show this, because both of its sides are recorded trials.
+
+The error is estimated by the bootstrap. Let :math:`\bar r_{cpi}` be the mean count of neuron i in piece p of the
+training trials of condition c, and :math:`\bar r^*_{cpi}` that of as many trials, which are drawn from them with
+replacement. The expected counts of the recorded trials are multiplied by
+
+.. math:: f_{cpi} = \bar r^*_{cpi} / \bar r_{cpi} .
+
+Each spike is kept with the probability :math:`\min(f, 1)`. If f is above 1, each spike of another trial of the
+condition is copied with the probability :math:`\min(f - 1, 1)`.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikeloom.metrics.pair import Pair
+from spikeloom.seeds import Purpose, generator
+from spikeloom.shapes import Numbers, TrialCounts
+from spikeloom.trials import Trials
+
+PIECE = 0.1
+"""Length of the pieces of a trial in which mean rates are learned, s."""
+
+
+def with_sampling_error(
+    recorded: Trials,
+    training: Trials,
+    *,
+    condition: str | None = None,
+    piece: float = PIECE,
+    n_trials: int | None = None,
+    seed: int = 0,
+) -> Trials:
+    """Return recorded trials whose mean rates have the sampling error of training trials.
+
+    Args:
+        recorded: Trials whose counts are changed; disjoint from the training trials.
+        training: Trials from which a model would learn mean rates.
+        condition: Name of the condition for whose values rates are learned separately; `None` chooses one as `Pair`
+            does. Without any, all trials form one group.
+        piece: Length of the pieces of a trial in which mean rates are learned, s.
+        n_trials: Number of training trials whose sampling error is simulated; `None` takes that of `training`.
+        seed: Random seed.
+    """
+    training = recorded.match(training, mine="the recorded trials", theirs="the training trials")
+    pair = Pair(training, recorded, condition=condition)
+    has_condition = pair.label_name in recorded.conditions
+    labels = pair.real.labels if has_condition else np.zeros(len(training), np.int64)
+    recorded_labels = pair.fake.labels if has_condition else np.zeros(len(recorded), np.int64)
+    numbers = generator(seed, Purpose.EVALUATE, 3)
+    pieces = np.arange(recorded.n_bins) // max(1, round(piece / recorded.bin_width))
+    share = 1.0 if n_trials is None else n_trials / len(training)
+    counts = recorded.counts.copy()
+    for label in np.unique(recorded_labels):
+        rows = np.flatnonzero(recorded_labels == label)
+        learned = training.select(np.flatnonzero(labels == label) if label in labels else np.arange(len(training)))
+        factors = _factors(learned, pieces, max(1, round(share * len(learned))), numbers)
+        counts[rows] = _multiplied(recorded.counts[rows], factors, numbers)
+    return Trials(
+        counts * recorded.mask[:, :, None],
+        recorded.bin_width,
+        lengths=recorded.lengths,
+        behavior=recorded.behavior,
+        units=recorded.units,
+        conditions=recorded.conditions,
+        neuron_table=recorded.neuron_table,
+        conditioned_on=recorded.conditioned_on,
+        source="recorded trials with the sampling error of mean rates",
+    )
+
+
+def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, numbers: np.random.Generator) -> Numbers:
+    """Return the factor of each bin and neuron (time, neuron); 1 where the training trials have no spikes or bins."""
+    drawn = np.bincount(numbers.integers(len(training), size=n_trials), minlength=len(training))
+    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # of all trials once, and of the drawn trials
+    n_with_bin = np.zeros((2, pieces[-1] + 1))
+    n_bins = min(len(pieces), training.n_bins)
+    for k, weights in enumerate((np.ones(len(training)), drawn.astype(np.float64))):
+        np.add.at(sums[k], pieces[:n_bins], np.einsum("r,rti->ti", weights, training.counts[:, :n_bins]))
+        np.add.at(n_with_bin[k], pieces[:n_bins], weights @ training.mask[:, :n_bins])
+    means, drawn_means = sums / np.maximum(n_with_bin, 1)[:, :, None]
+    has_spikes = (means > 0) & (n_with_bin > 0).all(0)[:, None]
+    return np.divide(drawn_means, means, out=np.ones_like(means), where=has_spikes)[pieces]
+
+
+def _multiplied(counts: TrialCounts, factors: Numbers, numbers: np.random.Generator) -> TrialCounts:
+    """Return counts (trial, time, neuron) whose expected values are multiplied by factors (time, neuron)."""
+    kept = numbers.binomial(counts, np.clip(factors, 0, 1))
+    others = counts[numbers.permutation(len(counts))]
+    return kept + numbers.binomial(others, np.clip(factors - 1, 0, 1))
