@@ -236,16 +236,17 @@ def _error(model: Coded, decoder: AngleDecoder, codes: Numbers, angle: float) ->
 
 
 def table(results: list[dict[str, Row]]) -> list[list[str]]:
-    """Return the rows of the table: one measure per row, one step per column, mean and sd over seeds; cm or degrees."""
+    """Return the rows of the table: one measure per row, one step per column, mean ± sd over seeds."""
     steps = list(results[0])
     measures = list(dict.fromkeys(name for step in steps for name in results[0][step]))
     rows = [["", *steps]]
     for name in measures:
+        digits = 2 if name.endswith("/ requested") else 1
         cells = []
         for step in steps:
             values = np.array([result[step].get(name, np.nan) for result in results])
-            spread = f" ± {values.std():.1f}" if len(values) > 1 else ""
-            cells.append("" if np.isnan(values).any() else f"{values.mean():.1f}{spread}")
+            spread = f" ± {values.std():.{digits}f}" if len(values) > 1 else ""
+            cells.append("" if np.isnan(values).any() else f"{values.mean():.{digits}f}{spread}")
         rows.append([name, *cells])
     return rows
 
