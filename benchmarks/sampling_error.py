@@ -38,24 +38,17 @@ def rows_of(trials: Trials, condition: str, sizes: list[int], seed: int) -> Iter
     order = generator(seed, Purpose.ORDER).permutation(len(trials))
     quarter = len(trials) // 4
     test, recorded, training = (trials.select(np.sort(part)) for part in np.split(order, [quarter, 2 * quarter]))
-    duration = trials.n_bins * trials.bin_width
+    whole_trial = trials.n_bins * trials.bin_width
     kinds = {
-        "mean rates": (False, duration),
-        "rates of 100 ms": (False, PIECE),
-        f"rates of 100 ms for each {condition}": (True, PIECE),
+        "mean rates": (None, whole_trial),
+        "rates of 100 ms": (None, PIECE),
+        f"rates of 100 ms for each {condition}": (condition, PIECE),
     }
     yield "recorded trials", compare(test, recorded, training, condition, seed)
-    for title, (by_condition, piece) in kinds.items():
+    for title, (grouped_by, piece) in kinds.items():
+        sets = (recorded, training) if grouped_by else [replace(part, conditions={}) for part in (recorded, training)]
         for n in sizes:
-            learned = training if by_condition else replace(training, conditions={})
-            fake = with_sampling_error(
-                recorded if by_condition else replace(recorded, conditions={}),
-                learned,
-                condition=condition if by_condition else None,
-                piece=piece,
-                n_trials=n,
-                seed=seed,
-            )
+            fake = with_sampling_error(*sets, condition=grouped_by, piece=piece, n_trials=n, seed=seed)
             fake = replace(fake, conditions=recorded.conditions)
             yield f"{title}, {n} trials", compare(test, fake, training, condition, seed)
 
