@@ -17,7 +17,12 @@ from spikeloom.report.rows import Row
 POISSON = "Poisson, condition means"
 """Baseline at which the distance closed is 0."""
 
-BASELINES = ("linear autoregression on the latents", "Gaussian on the latents", POISSON)
+BASELINES = (
+    "linear autoregression on the latents",
+    "Gaussian on the latents",
+    "recorded, learned rates",
+    POISSON,
+)
 """Baselines that are shown where a report has them."""
 
 FLOOR = "noise floor"
