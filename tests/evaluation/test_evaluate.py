@@ -10,12 +10,13 @@ import pytest
 from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.evaluation import recorded
 from spikeloom.evaluation.evaluate import evaluate, panel_rows
-from spikeloom.evaluation.recorded import CONSTANT, LEARNED, MEANS, RecordedHalves
+from spikeloom.evaluation.recorded import CONSTANT, MEANS, RecordedHalves
 from spikeloom.evaluation.sides import comparable, named
 from spikeloom.metrics import pair
 from spikeloom.metrics.classifier import Classifier
 from spikeloom.metrics.panel import METRICS, measure
 from spikeloom.report.report import Report
+from spikeloom.report.rows import LEARNED
 from spikeloom.trials import Trials
 from tests.helpers.report_toys import NASTY, toy
 
@@ -76,7 +77,7 @@ def test_several_fakes_give_the_spread_over_them(report: Report) -> None:
     assert set(row.values) == {"seed 1", "seed 2", "seed 3"}
     assert row.value == pytest.approx(np.mean(list(row.values.values())))
     assert row.sd == pytest.approx(np.std(list(row.values.values()), ddof=1))
-    assert list(row.baselines) == [MEANS, CONSTANT, LEARNED]
+    assert list(row.baselines) == [LEARNED, MEANS, CONSTANT]
 
 
 def test_without_reference_labels_or_equal_lengths_it_still_answers() -> None:

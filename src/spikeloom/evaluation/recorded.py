@@ -28,6 +28,7 @@ from spikeloom.evaluation import baselines
 from spikeloom.evaluation.sampling_error import with_sampling_error
 from spikeloom.evaluation.splits import continuous, halves, matched, time_blocks
 from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure_pair
+from spikeloom.report.rows import LEARNED
 from spikeloom.seeds import Purpose, generator
 from spikeloom.trials import Trials
 
@@ -39,9 +40,6 @@ MEANS = "Poisson, condition means"
 
 CONSTANT = "Poisson, constant rates"
 """Name of the baseline with one rate per neuron."""
-
-LEARNED = "recorded, learned rates"
-"""Name of the recorded trials whose mean rates have the sampling error of the training trials."""
 
 FEWEST = 4
 """Smallest number of recorded trials that can be split."""
@@ -337,10 +335,9 @@ def _split(
     source = other if reference is None else reference
     source_condition = condition if condition in source.conditions else None
     seeds = generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=3)
-    by_baseline = {
-        MEANS: baselines.poisson_psth(source, base, condition=source_condition, seed=int(seeds[0])),
-        CONSTANT: baselines.homogeneous_poisson(source, base, seed=int(seeds[1])),
-    }
+    by_baseline = {}
     if reference is not None:
         by_baseline[LEARNED] = with_sampling_error(other, reference, condition=source_condition, seed=int(seeds[2]))
+    by_baseline[MEANS] = baselines.poisson_psth(source, base, condition=source_condition, seed=int(seeds[0]))
+    by_baseline[CONSTANT] = baselines.homogeneous_poisson(source, base, seed=int(seeds[1]))
     return Split(number, base, other, by_baseline)

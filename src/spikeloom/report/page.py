@@ -17,7 +17,7 @@ from typing import get_args
 from spikeloom.report import svg
 from spikeloom.report.chart import DARK, LIGHT, NAMES, Chart, Figure, Role
 from spikeloom.report.findings import Findings
-from spikeloom.report.rows import ProtocolRow, Row
+from spikeloom.report.rows import LEARNED, ProtocolRow, Row
 from spikeloom.report.words import number, percent, short, small, spread
 
 LOOKS = ("Activity", "Neurons", "Population", "Conditions", "Codes", "Traversal")
@@ -175,6 +175,11 @@ def _panel_table(report: Findings) -> str:
         "closed</b> is 0 % for independent Poisson spikes with the right mean rates (shown as “none”) and 100 % at the "
         "noise floor (“all”). Green bars mark values within two standard deviations of the floor."
     )
+    if LEARNED in report.baseline_names:
+        note += (
+            f" <b>{LEARNED[0].upper() + LEARNED[1:]}</b> are recorded trials, but their mean rates have the sampling "
+            "error that rates learned from the training trials have. More training trials make it smaller."
+        )
     return (
         f'<div class="card" id="panel"><h2>Every metric beside its noise floor</h2><p class="soft">{note}</p>'
         f'<div class="scroll"><table class="stack"><thead><tr>{columns}</tr></thead><tbody>{"".join(rows)}</tbody>'

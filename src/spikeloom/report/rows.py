@@ -19,6 +19,9 @@ import numpy as np
 
 from spikeloom.metrics.panel import Metric
 
+LEARNED = "recorded, learned rates"
+"""Column of recorded trials whose mean rates have the sampling error of the training trials."""
+
 AT_FLOOR = 2.0
 """Number of standard deviations within which a value counts as being at the floor."""
 
