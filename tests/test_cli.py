@@ -234,7 +234,7 @@ def test_quiet_neurons_can_be_left_out(session, tmp_path, capsys):
     assert run("bin", session, *words, "--out", tmp_path / "t.h5") == 0
     assert Trials.load(tmp_path / "t.h5").counts[:, :, 0].tolist() == [[1, 1, 1], [0, 0, 0]]  # 3 spikes in 3 s
     assert Trials.load(tmp_path / "t.h5").n_neurons == 1
-    assert "1 of 2 neurons that fire less than 0.8 spikes/s" in capsys.readouterr().err
+    assert "removed 1 of 2 neurons: rates below 0.8 spikes/s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

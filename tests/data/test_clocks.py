@@ -126,7 +126,7 @@ def test_hardly_any_spikes_are_noticed_and_normal_trials_are_not():
         trial_table={"start_time": np.array([140.0]), "stop_time": np.array([190.0])},
         observed=np.array([[0.0, 200.0]]),
     )
-    with pytest.warns(FewSpikesWarning, match="hold 1 spikes.*silent in these trials"):
+    with pytest.warns(FewSpikesWarning, match="hold 1 spike .*silent in these trials"):
         quiet.bin(0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -43,7 +43,7 @@ def test_spikes_outside_the_observed_times_are_not_invented(recordings):
     assert recording.intervals.shape == (728, 2)
     with pytest.raises(DataError, match="728 of 728 trials were left out"):
         recording.bin(0.005, align="target_on_time", window=(-0.3, 0.5))
-    with pytest.raises(DataError, match="728 because they leave the times observed"):
+    with pytest.raises(DataError, match="728 not entirely within the observed times"):
         recording.bin(0.005)
 
 
@@ -72,7 +72,7 @@ def test_binned_counts_of_variable_length(recordings):
 
 def test_alignment_that_never_happened(recordings):
     recording = load(recordings("stevenson2011_center_out.nwb"), counts="counts_50ms")
-    with pytest.warns(DroppedTrialsWarning, match="1 because they have no center_on_time"):
+    with pytest.warns(DroppedTrialsWarning, match="1 without center_on_time"):
         trials = recording.bin(0.1, align="center_on_time", window=(-0.2, 1.0))
     assert trials.counts.shape == (179, 12, 196)
 
@@ -138,7 +138,7 @@ def test_what_else_nwb_files_hold(tmp_path):
     assert list(recording.trial_table["tags"]) == ["a,b", ""]
     assert list(recording.neuron_table["quality"]) == ["good", "mua"]
     np.testing.assert_array_equal(recording.intervals, [[0, 4]])  # the second was observed by one neuron only
-    with pytest.warns(DroppedTrialsWarning, match="1 because they leave the times observed"):
+    with pytest.warns(DroppedTrialsWarning, match="1 not entirely within the observed times"):
         trials = recording.bin(1.0, conditions=["side"])
     assert list(trials.conditions["side"]) == ["left"]
     np.testing.assert_array_equal(trials.counts[0], [[1, 0], [0, 0], [0, 0]])
@@ -180,9 +180,7 @@ def test_a_file_without_units_or_counts(written):
 def test_times_that_are_none_are_left_out_and_named(written, value):
     with h5py.File(written, "a") as file:
         file["units/spike_times"][13] = value
-    with pytest.warns(
-        DamagedUnitsWarning, match=rf"1 of 15 spike times of unit 0 \(id 0\) were left out: they are {value:g}"
-    ):
+    with pytest.warns(DamagedUnitsWarning, match=rf"1 of 15 spike times of unit 0 \(id 0\) was left out.* {value:g}"):
         recording = read_nwb(written)
     assert [len(times) for times in recording.spikes] == [14, 15]
 
@@ -195,7 +193,7 @@ def test_a_unit_with_unsorted_times_is_left_out_and_named(written):
     assert list(recording.neuron_table["id"]) == [1]
     with h5py.File(written, "a") as file:
         file["units/spike_times"][28] = 0.001
-    with pytest.raises(DataError, match=r"at least one usable spike time. Unit 0 .*; so are 1 more"):
+    with pytest.raises(DataError, match=r"at least one usable spike time. Unit 0 .* The same holds for 1 more unit"):
         read_nwb(written)
 
 

@@ -99,11 +99,11 @@ def test_missing_times_are_left_out_with_a_note(tmp_path):
     spikes = spike_trains()
     good = read_nwb(session(tmp_path / "good.nwb")).bin(0.02)
     spikes[2] = np.concatenate([[-1.0, -1.0], spikes[2]])
-    with pytest.warns(DamagedUnitsWarning, match=r"2 of \d+ spike times of unit 2 \(id 2\) were left out: they are -1"):
+    with pytest.warns(DamagedUnitsWarning, match=r"2 of \d+ spike times of unit 2 \(id 2\) were left out: -1"):
         trials = read_nwb(session(tmp_path / "x.nwb", spikes=spikes)).bin(0.02)
     np.testing.assert_array_equal(trials.counts, good.counts)
     spikes[2] = np.append(spike_trains()[2], [np.nan, np.inf])
-    with pytest.warns(DamagedUnitsWarning, match="they are inf, nan"):
+    with pytest.warns(DamagedUnitsWarning, match="left out: inf, nan"):
         trials = read_nwb(session(tmp_path / "y.nwb", spikes=spikes)).bin(0.02)
     np.testing.assert_array_equal(trials.counts, good.counts)
 
@@ -121,14 +121,14 @@ def test_invalid_times_are_honoured_and_said(tmp_path, capsys):
         tmp_path / "x.nwb", more=lambda file: file.add_invalid_time_interval(start_time=10.0, stop_time=13.5)
     )
     recording = read_nwb(path)
-    with pytest.warns(DroppedTrialsWarning, match="2 because they overlap times that the recording marks as invalid"):
+    with pytest.warns(DroppedTrialsWarning, match="2 overlapping times that the recording marks as invalid"):
         trials = recording.bin(0.02)
     np.testing.assert_array_equal(trials.start_times, np.delete(STARTS, [3, 4]))
     with pytest.warns(LeftOverWarning, match="3.5 s are left out because the recording marks them as invalid"):
         starts = recording.bin(0.02, every=0.5).start_times
     assert not ((starts > 9.5) & (starts < 13.5)).any()
     assert run("inspect", path) == 0
-    assert "3.5 s in 1 intervals are invalid" in capsys.readouterr().out
+    assert "3.5 s in 1 interval are invalid" in capsys.readouterr().out
 
 
 # --- tables ---------------------------------------------------------------------------------------------------------

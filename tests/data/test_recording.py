@@ -49,7 +49,7 @@ def test_whole_trials_last_from_start_to_stop():
 
 
 def test_windows_lie_around_the_alignment_and_nan_is_left_out_loudly():
-    with pytest.warns(DroppedTrialsWarning, match="1 of 3 trials were left out: 1 because they have no go_time"):
+    with pytest.warns(DroppedTrialsWarning, match="1 of 3 trials was left out: 1 without go_time"):
         trials = session().bin(0.1, align="go_time", window=(-0.2, 0.3), conditions="name")
     assert trials.counts.shape == (2, 5, 2)
     np.testing.assert_array_equal(np.flatnonzero(trials.counts[0, :, 1]), [2])  # the spike at 1.5 opens bin 2
@@ -58,22 +58,22 @@ def test_windows_lie_around_the_alignment_and_nan_is_left_out_loudly():
 
 def test_every_reason_is_counted_once():
     recording = session(observed=np.array([[0.0, 6.3]]))
-    with pytest.warns(DroppedTrialsWarning, match="2 of 3.*1 because they have no go_time, 1 because they leave"):
+    with pytest.warns(DroppedTrialsWarning, match="2 of 3.*1 without go_time, 1 not entirely within"):
         trials = recording.bin(0.1, align="go_time", window=(0.0, 0.2))
     assert len(trials) == 1
 
 
 def test_a_trial_shorter_than_a_bin_is_left_out():
-    with pytest.warns(DroppedTrialsWarning, match="1 because they are shorter than one bin"):
+    with pytest.warns(DroppedTrialsWarning, match="1 shorter than one bin"):
         assert len(session().bin(0.6)) == 2
 
 
 def test_missing_conditions_and_behaviour_are_left_out():
     table = {**session().trial_table, "angle": np.array([0.0, 1.0, np.nan])}
-    with pytest.warns(DroppedTrialsWarning, match="they have no angle"):
+    with pytest.warns(DroppedTrialsWarning, match="without angle"):
         assert len(session(trial_table=table).bin(0.1, conditions=["angle"])) == 2
     times = np.arange(0, 4, 0.01)
-    with pytest.warns(DroppedTrialsWarning, match="2 because they have bins without eye"):
+    with pytest.warns(DroppedTrialsWarning, match="2 with bins without eye"):
         trials = session(behavior={"eye": Series(times, times)}).bin(0.1, behavior=["eye"])
     assert len(trials) == 1
     assert trials.behavior["eye"].shape == (1, 10, 1)  # padding of the longer trials is gone with them
@@ -85,7 +85,7 @@ def test_lag_reads_behaviour_later():
 
 
 def test_a_window_outside_every_trial_says_what_was_observed():
-    with pytest.raises(DataError, match=r"2 because they leave the times observed.*go_time.*0 to 10 s"):
+    with pytest.raises(DataError, match=r"2 not entirely within the observed times.*go_time.*0 to 10 s"):
         session().bin(0.1, align="go_time", window=(20.0, 21.0))
 
 
@@ -166,7 +166,7 @@ def test_gaps_between_bins_are_not_crossed():
     times = np.concatenate([10 + np.arange(20) * 0.05, 20 + np.arange(20) * 0.05])
     recording = binned(times, trial_table={"on": np.array([10.0, 10.8, 20.0, 20.9, 15.0])})
     np.testing.assert_allclose(recording.intervals, [[10, 11], [20, 21]])
-    with pytest.warns(DroppedTrialsWarning, match="3 because they leave the times observed"):
+    with pytest.warns(DroppedTrialsWarning, match="3 not entirely within the observed times"):
         trials = recording.bin(0.05, align="on", window=(0.0, 0.25))
     np.testing.assert_array_equal(trials.counts[:, 0, 0], [0, 20])
 

@@ -84,7 +84,7 @@ def test_missing_text_is_missing_and_not_a_category():
         pd.Series(["left", pd.NA], dtype="string"),
     ):
         recording = load(SPIKES, trial_table={"start_time": [1.0, 3.0], "stop_time": [2.0, 4.0], "cue": column})
-        with pytest.warns(UserWarning, match="1 because they have no cue"):
+        with pytest.warns(UserWarning, match="1 without cue"):
             trials = recording.bin(0.5, conditions=["cue"])
         assert trials.conditions["cue"].tolist() == ["left"]
 

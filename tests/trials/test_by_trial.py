@@ -84,7 +84,7 @@ def test_silent_neurons_unsorted_and_missing_times():
 def test_trials_that_were_not_observed_are_left_out_with_their_conditions():
     rows = block(NESTED)
     rows.segments[0] = block(NESTED[:1], stop=0.4).segments[0]
-    with pytest.warns(UnobservedTrialsWarning, match="1 of 2 trials were not observed for the whole window"):
+    with pytest.warns(UnobservedTrialsWarning, match="1 of 2 trials was not observed for the whole window"):
         trials = binned(rows, conditions={"cue": np.array(["left", "right"])})
     assert trials.conditions["cue"].tolist() == ["right"]
     with pytest.raises(DataError, match=r"observed from 0 to 1 s"):

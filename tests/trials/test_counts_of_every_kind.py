@@ -123,6 +123,6 @@ def test_missing_text_of_conditions_and_neurons_is_no_category():
 
 def test_masked_spike_times_are_left_out_with_a_note():
     masked = np.ma.masked_array([0.1, 0.2, 0.7], [False, True, False])
-    with pytest.warns(UserWarning, match="1 masked spike times of neuron 0"):
+    with pytest.warns(UserWarning, match="1 masked spike time of neuron 0"):
         recording = load([masked], trial_table=[(0.0, 1.0)])
     assert recording.spikes[0].tolist() == [0.1, 0.7]

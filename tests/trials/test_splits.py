@@ -96,7 +96,7 @@ def test_early_and_late_in_stretches():
 
 def test_boundaries_cost_the_larger_part_its_overlapping_trials():
     trials = windows(np.arange(20) * 1.0, [20] * 20)
-    with pytest.warns(OverlapWarning, match="1 of 20 trials were left out"):
+    with pytest.warns(OverlapWarning, match="1 of 20 trials was left out"):
         early, late = trials.split(0.75, n_stretches=1)
     assert early.conditions["number"].tolist() == list(range(14))
     assert late.conditions["number"].tolist() == list(range(15, 20))

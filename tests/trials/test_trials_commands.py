@@ -101,7 +101,7 @@ def test_split_in_blocks(done, refused):
     assert "note: 20 of 20 trials share spikes with another trial" in notes
     assert "--blocks" in notes
     notes = done("split", "close.h5", "--blocks", "--out", "x.h5", "y.h5")
-    assert "note: 1 of 20 trials were left out" in notes
+    assert "note: 1 of 20 trials was left out" in notes
     early, late = Trials.load("x.h5"), Trials.load("y.h5")
     assert early.start_times.max() + 1.0 <= late.start_times.min() + 1e-9
     assert (len(early), len(late)) == (15, 4)

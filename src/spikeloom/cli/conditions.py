@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spikeloom.errors import ConditionError, FileError, SettingError
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -89,7 +90,7 @@ def _numbers(name: str, value: str, size: int) -> float | list[float]:
         numbers = []
     if len(numbers) != size:
         raise ConditionError(
-            f"{name} must be {size} number(s), separated by commas.",
+            f"{name} must be {counted(size, 'number')}" + (", separated by commas." if size > 1 else "."),
             f"It was {value!r}.",
             f"Write {name}={','.join(['45'] * size)}.",
         )
@@ -115,7 +116,7 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
     if n_bins is not None and n_bins > duration:
         raise ConditionError(
             f"The path must last as long as the trials, {n_bins} bins of {bin_width:g} s.",
-            f"{path} lasts {time[-1] - time[0]:g} s, {duration} bins.",
+            f"{path} lasts {time[-1] - time[0]:g} s, {counted(duration, 'bin')}.",
             f"Leave --bins out, or write --bins {duration}.",
         )
     return condition.at_bins(time, table[:, 1:], bin_width=bin_width, n_bins=duration if n_bins is None else n_bins)
@@ -128,7 +129,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
     if columns[:1] != ["time"] or len(columns) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
             f"A path file must have the column time (s) and {size} more column(s).",
-            f"{path} has the columns {columns} and {len(table)} rows.",
+            f"{path} has the columns {columns} and {counted(len(table), 'row')}.",
             "Write a header such as time,x,y.",
         )
     units = {column.partition("(")[2].rstrip(")") for column in columns[1:] if "(" in column}

@@ -7,6 +7,7 @@ import typer
 
 from spikeloom.cli.paths import Overwrite, different_files, output_file
 from spikeloom.errors import DataError, SettingError
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from spikeloom.trials import Trials
@@ -231,14 +232,16 @@ def _busy_neurons(binned: "Trials", min_rate: float) -> "Trials":
     if not busy.any():
         raise SettingError(
             f"At least one neuron must fire at {min_rate:g} spikes/s or more.",
-            f"The highest rate of {binned.n_neurons} neurons is {rates.max():.3g} spikes/s in the binned trials.",
+            f"The highest rate of {counted(binned.n_neurons, 'neuron')} is {rates.max():.3g} spikes/s in the binned "
+            f"trials.",
             "Choose a smaller --min-rate.",
         )
     if busy.all():
         return binned
-    n_removed = binned.n_neurons - busy.sum()
+    n_removed = binned.n_neurons - int(busy.sum())
     typer.echo(
-        f"note: removed {n_removed} of {binned.n_neurons} neurons that fire less than {min_rate:g} spikes/s.", err=True
+        f"note: removed {counted(n_removed, 'neuron', of=binned.n_neurons)}: rates below {min_rate:g} spikes/s.",
+        err=True,
     )
     return binned.select_neurons(busy)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spikeloom.cli.matrices import describe_matrices
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted, verb
 
 if TYPE_CHECKING:
     from spikeloom.data.recording import Recording
@@ -57,7 +58,7 @@ def _recording(recording: "Recording") -> list[str]:
     observed = float(np.diff(recording.intervals, axis=1).sum())
     hz = recording.mean_rates_hz()
     binned = recording.binned
-    units = f"{recording.n_neurons}, {recording.spike_count} spikes" if hz.size else "no spike times"
+    units = f"{recording.n_neurons}, {counted(recording.spike_count, 'spike')}" if hz.size else "no spike times"
     units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
     lines = [
         f"recording     {recording.source}",
@@ -65,7 +66,7 @@ def _recording(recording: "Recording") -> list[str]:
         f"observed      {_observed(recording, observed)}",
         _rates_line(hz),
     ]
-    lines += _table("trial table", f"{recording.n_trials} trials", recording.trial_table)
+    lines += _table("trial table", counted(recording.n_trials, "trial"), recording.trial_table)
     lines += _interval_tables(recording)
     lines += _table("neuron table", "", recording.neuron_table)
     for name, series in recording.behavior.items():
@@ -101,7 +102,7 @@ def _observed(recording: "Recording", seconds: float) -> str:
     number = f" in {len(intervals)} intervals" if len(intervals) > 1 else ""
     text = f"{intervals.min():.10g} to {intervals.max():.10g} s, {seconds:g} s of it{number}"
     if recording.invalid is not None and len(recording.invalid):
-        text += f"; {np.diff(recording.invalid).sum():g} s in {len(recording.invalid)} intervals are invalid"
+        text += f"; {np.diff(recording.invalid).sum():g} s in {counted(len(recording.invalid), 'interval')} are invalid"
     return text
 
 
@@ -112,7 +113,9 @@ def _interval_tables(recording: "Recording") -> list[str]:
         if name == "trials" and recording.trial_table:
             continue
         rows = len(next(iter(table.values()), ()))
-        lines += _table("intervals", f"{name}, {rows} rows (use it with --trials {shlex.quote(name)})", table)
+        lines += _table(
+            "intervals", f"{name}, {counted(rows, 'row')} (use it with --trials {shlex.quote(name)})", table
+        )
     return lines
 
 
@@ -128,7 +131,7 @@ def _series(series: "Series | StoredSeries") -> str:
         gaps = f", {missing}{part} missing"
     start, stop = series.span
     times = f" from {start:.10g} to {stop:.10g} s" if series.n_samples else ""
-    return f"{series.n_dims} dim, {series.unit or 'no unit'}, {series.n_samples} samples{times}{gaps}"
+    return f"{series.n_dims} dim, {series.unit or 'no unit'}, {counted(series.n_samples, 'sample')}{times}{gaps}"
 
 
 def _without_units(candidates: list[str]) -> str:
@@ -147,7 +150,8 @@ def _trials(trials: "Trials") -> list[str]:
     same = shortest == longest
     lines = [
         f"trials        {len(trials)}, from {trials.source or 'an unknown source'}",
-        f"neurons       {trials.n_neurons}, {trials.counts.sum(dtype=np.int64)} spikes, at most {largest} in a bin",
+        f"neurons       {trials.n_neurons}, {counted(int(trials.counts.sum(dtype=np.int64)), 'spike')}, at most "
+        f"{largest} in a bin",
         f"bins          {longest if same else f'{shortest} to {longest}'} of {1000 * trials.bin_width:g} ms"
         f" ({longest * trials.bin_width:g} s{'' if same else ' at most'})",
         _rates_line(hz),
@@ -182,7 +186,7 @@ def _model(folder: Path) -> list[str]:
         f"model         {type(model).__name__}, {weights} weights, in {folder_of_model}",
         f"neurons       {facts.n_neurons}",
         f"bins          {min(lengths)} to {max(lengths)} of {1000 * facts.bin_width:g} ms",
-        f"trained on    {facts.n_trials} trials from {facts.source or 'an unknown source'}",
+        f"trained on    {counted(facts.n_trials, 'trial')} from {facts.source or 'an unknown source'}",
         *[f"{name:<14}{text}" for name, text in model.notes.items()],
         "",
         (folder_of_model / "recipe.toml").read_text().rstrip(),
@@ -198,12 +202,12 @@ def _rates_line(hz: NDArray[np.float64]) -> str:
     return f"rates         mean {hz.mean():.3g}, median {middle:.3g}, from {low:.3g} to {high:.3g} spikes/s"
 
 
-def _table(title: str, more: str, table: "Mapping[str, Array]") -> list[str]:
-    """Return the lines about a table: its title with more text, and a line per column."""
-    if not table and not more:
+def _table(title: str, text: str, table: "Mapping[str, Array]") -> list[str]:
+    """Return the lines about a table: its title with a text beside it, and a line per column."""
+    if not table and not text:
         return []
     return [
-        f"{title:<14}{more}".rstrip(),
+        f"{title:<14}{text}".rstrip(),
         *[f"  {name:<24}{_values(np.asarray(column))}" for name, column in table.items()],
     ]
 
@@ -239,11 +243,11 @@ def _warnings(hz: NDArray[np.float64], trials: int | None, *, largest: int) -> l
     silent = int((hz == 0).sum())
     quiet = int(((hz > 0) & (hz < QUIET_HZ)).sum())
     if silent:
-        texts.append(f"{silent} neurons never fire")
+        texts.append(f"{counted(silent, 'neuron')} never {verb(silent, 'fires', 'fire')}")
     if quiet:
-        texts.append(f"{quiet} neurons fire below {QUIET_HZ:g} spikes/s")
+        texts.append(f"{counted(quiet, 'neuron')} {verb(quiet, 'fires', 'fire')} below {QUIET_HZ:g} spikes/s")
     if largest >= CROWDED:
         texts.append(f"a bin holds {largest} spikes: are these counts, and is the bin width in seconds?")
     if trials is not None and trials < FEW_TRIALS:
-        texts.append(f"there are only {trials} trials: the noise floors of an evaluation will be uncertain")
+        texts.append(f"only {counted(trials, 'trial')}: the noise floors of an evaluation will be uncertain")
     return [f"beware        {text}" for text in texts]

@@ -10,6 +10,7 @@ import typer
 from spikeloom.cli.data import Seed
 from spikeloom.cli.model import Run
 from spikeloom.errors import DataError, FileError, SettingError
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -187,4 +188,4 @@ def _save(session: "Session", path: Path) -> None:
     content = io.BytesIO()
     np.savez(content, allow_pickle=False, **session.state())
     atomic_write(path, content.getvalue())
-    typer.echo(f"{path}: state after {session.live.bins} bins")
+    typer.echo(f"{path}: state after {counted(session.live.bins, 'bin')}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikeloom.errors import SettingError
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from spikeloom.data.recording import Recording
@@ -43,7 +44,7 @@ def read_for_bin(
     if isinstance(contents, Trials) and extra:
         raise SettingError(
             f"{', '.join(extra)} would have no effect: the data are already cut into trials.",
-            f"{path.name} holds {len(contents)} trials.",
+            f"{path.name} holds {counted(len(contents), 'trial')}.",
             "Remove the option.",
         )
     return contents

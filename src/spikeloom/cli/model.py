@@ -9,6 +9,7 @@ import typer
 from spikeloom.cli.data import Seed
 from spikeloom.cli.paths import Overwrite, output_file, output_folder
 from spikeloom.errors import SettingError
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -184,7 +185,7 @@ def sample(
             max_batch=max_batch,
             overwrite=overwrite,
         )
-        _sample_in_parts(write, out, number)
+        _sample_in_parts(write, out, number or 0)  # `write` refuses 0 trials
         return
     ensure_folder(out.parent)
     fake = model.sample(
@@ -230,7 +231,7 @@ def _uses_parts(
     return in_parts
 
 
-def _sample_in_parts(write: "Callable[[], Path]", out: Path, number: int | None) -> None:
+def _sample_in_parts(write: "Callable[[], Path]", out: Path, number: int) -> None:
     """Generate and write the trials in parts. If the user stops it, say how to resume.
 
     Args:
@@ -243,7 +244,7 @@ def _sample_in_parts(write: "Callable[[], Path]", out: Path, number: int | None)
     except KeyboardInterrupt:
         typer.echo(f"Stopped. The same command resumes {out}.", err=True)
         raise
-    typer.echo(f"{out}: {number} trials")
+    typer.echo(f"{out}: {counted(number, 'trial')}")
 
 
 def _write_stream(
@@ -270,7 +271,7 @@ def _write_stream(
     ensure_folder(out.parent)
     pieces = stream(n_bins=trials * size, chunk=size)
     write_parts(out, (piece.fields() for piece in pieces))
-    typer.echo(f"{out}: {trials} pieces of {size} bins of one trial")
+    typer.echo(f"{out}: {counted(trials, 'piece')} of {counted(size, 'bin')} of one trial")
 
 
 ENCODE = "Example: spikeloom encode runs/reach --data test.h5 --out latents.h5"

@@ -17,9 +17,9 @@ from spikeloom.errors import SettingError
 from spikeloom.trials.padding import check_padding
 
 # Reasons why trials are dropped.
-OUTSIDE = "they leave the times observed"
-INVALID = "they overlap times that the recording marks as invalid"
-SHORT = "they are shorter than one bin"
+OUTSIDE = "not entirely within the observed times"
+INVALID = "overlapping times that the recording marks as invalid"
+SHORT = "shorter than one bin"
 
 
 @dataclass
@@ -53,8 +53,8 @@ class Kept:
         return np.flatnonzero(self.alive)
 
     def reasons(self) -> str:
-        """Return the reasons as text: "3 because they leave the times observed, 1 because they have no angle"."""
-        return ", ".join(f"{number} because {why}" for why, number in self.dropped.items())
+        """Return the reasons as text: "3 not entirely within the observed times, 1 without angle"."""
+        return ", ".join(f"{number} {why}" for why, number in self.dropped.items())
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spikeloom.data import binning
 from spikeloom.errors import SpikeloomWarning
 from spikeloom.shapes import Array
+from spikeloom.text import counted, verb
 from spikeloom.trials.identity import identity
 
 FEW = 0.01
@@ -85,7 +86,7 @@ def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> st
 
 
 def few_spikes(
-    counted: int,
+    n_spikes: int,
     seconds: float,
     expected_hz: float,
     spikes: tuple[float, float],
@@ -103,7 +104,7 @@ def few_spikes(
       because all spikes then fall into the first trials.
 
     Args:
-        counted: Spikes in all trials.
+        n_spikes: Number of spikes in all trials together.
         seconds: Duration of all trials together.
         expected_hz: Spikes per second of the recording, of all neurons together.
         spikes: Times of the first and last spike in seconds.
@@ -112,19 +113,20 @@ def few_spikes(
     """
     trials = float(spans[:, 0].min()), float(spans[:, 1].max())
     n_beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())  # before the first or after the last
-    rate = counted / seconds if seconds else 0.0
+    rate = n_spikes / seconds if seconds else 0.0
     few_for_long = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
-    if counted and rate >= FEW * expected_hz and not few_for_long:
+    if n_spikes and rate >= FEW * expected_hz and not few_for_long:
         if n_beyond <= len(spans) / 2:
             return ""
         return (
-            f"{n_beyond} of {len(spans)} trials lie before the first or after the last spike: the trials are between "
+            f"{counted(n_beyond, 'trial', of=len(spans))} {verb(n_beyond, 'lies', 'lie')} before the first or after "
+            f"the last spike: the trials are between "
             f"{trials[0]:g} and {trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. "
             f"{likely_cause(spikes, trials)}"
         )
-    number = f"{counted} spikes ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
+    number = f"{counted(n_spikes, 'spike')} ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
     return (
-        f"The trials hold {number if counted else 'no spikes'}: they lie between {trials[0]:g} and {trials[1]:g} s, "
+        f"The trials hold {number if n_spikes else 'no spikes'}: they lie between {trials[0]:g} and {trials[1]:g} s, "
         f"the spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
     )
 
@@ -165,8 +167,9 @@ def overlap_note(spans: Float[np.ndarray, "trial 2"], slack: float) -> str:
     if not shared:
         return ""
     return (
-        f"{shared} of {len(spans)} trials share spikes with another trial because their times overlap. A random split "
-        "puts the same spikes into both parts. Split with `spikeloom split --blocks`, or cut shorter windows."
+        f"{counted(shared, 'trial', of=len(spans))} {verb(shared, 'shares', 'share')} spikes with another trial "
+        "because their times overlap. A random split puts the same "
+        "spikes into both parts. Split with `spikeloom split --blocks`, or cut shorter windows."
     )
 
 
@@ -196,7 +199,8 @@ def costly_units(
     listed = ", ".join(f"{names[unit]} in {n_trials[unit]} of {int(tried.sum())}" for unit in costly[:5])
     more = f" and {costly.size - 5} more" if costly.size > 5 else ""
     return (
-        f"{costly.size} of {len(observed)} units were observed in fewer trials than the others, but in each trial all "
+        f"{counted(costly.size, 'unit', of=len(observed))} {verb(costly.size, 'was', 'were')} observed in fewer "
+        f"trials than the others, but in each trial all "
         f"units must be observed: unit {listed}{more}; the others in {most_trials}. To keep the trials, leave such "
         "units out with --units or --keep."
     )

@@ -28,6 +28,7 @@ from spikeloom.data.recording import Recording
 from spikeloom.data.series import StoredSeries
 from spikeloom.errors import CorruptFileError, DataError, FileError, SpikeloomWarning
 from spikeloom.shapes import Array
+from spikeloom.text import counted, verb
 from spikeloom.trials.nwb import CONDITIONED_ON
 
 BULKY = {"ElectricalSeries", "SpikeEventSeries", "ImageSeries", "TwoPhotonSeries", "OnePhotonSeries", "IndexSeries"}
@@ -149,7 +150,7 @@ def _units(file: h5py.File) -> Units:
         lengths = ", ".join(f"{name} {rows}" for name, rows in wrong_length.items())
         raise CorruptFileError(
             "Every column of the units table must have one entry per unit.",
-            f"spike_times has {len(spikes)} units, but {lengths}.",
+            f"spike_times has {counted(len(spikes), 'unit')}, but {lengths}.",
             "Copy the file again, or export its units again.",
         )
     observed: list[NDArray[np.float64]] | None = None
@@ -212,23 +213,26 @@ def _usable(
                 f"({valid[row + 1]:g} s follows {valid[row]:g} s)"
             )
             continue
-        if invalid.any():
+        n_invalid = int(invalid.sum())
+        if n_invalid:
             values = ", ".join(f"{value:g}" for value in np.unique(times[invalid])[:3])
             notes.append(
-                f"{int(invalid.sum())} of {len(times)} spike times of unit {names[unit]} were left out: they are "
-                f"{values} (not times from {earliest:g} s on)"
+                f"{counted(n_invalid, 'spike time', of=len(times))} of unit {names[unit]} "
+                f"{verb(n_invalid, 'was', 'were')} left out: {values} (valid times are finite and not before "
+                f"{earliest:g} s)"
             )
         kept.append(unit)
         valid_spikes.append(valid)
     if notes and not any(map(len, valid_spikes)):
         raise DataError(
             "A recording must hold at least one usable spike time.",
-            f"{notes[0][0].upper()}{notes[0][1:]}" + (f"; so are {len(notes) - 1} more." if len(notes) > 1 else "."),
+            f"{notes[0][0].upper()}{notes[0][1:]}."
+            + (f" The same holds for {counted(len(notes) - 1, 'more unit')}." if len(notes) > 1 else ""),
             "Repair the spike times in the file.",
         )
     if notes:
-        more = f"; and so for {len(notes) - 5} more units" if len(notes) > 5 else ""
-        text = "; ".join(notes[:5]) + more
+        others = f"; and so for {counted(len(notes) - 5, 'more unit')}" if len(notes) > 5 else ""
+        text = "; ".join(notes[:5]) + others
         warnings.warn(f"{text[0].upper()}{text[1:]}.", DamagedUnitsWarning, stacklevel=3)
     rows = np.array(kept, np.int64)
     return (
@@ -379,7 +383,7 @@ def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
     if stamps.ndim != 1 or len(stamps) != samples:
         raise DataError(
             "A series must have one time stamp per sample.",
-            f"It has {samples} samples, and time stamps of shape {stamps.shape}.",
+            f"It has {counted(samples, 'sample')}, and time stamps of shape {stamps.shape}.",
             "Repair it in the file, or leave it out.",
         )
     first = float(stamps[0])

@@ -13,6 +13,7 @@ from spikeloom import objects
 from spikeloom.data.hdf5 import text_list, text_of, values_of
 from spikeloom.errors import CorruptFileError, DataError, SpikeloomWarning
 from spikeloom.shapes import Array
+from spikeloom.text import counted
 
 NO_UNIT = ("n/a", "na", "none", "unknown", "unspecified")
 """Values of the attribute `unit` that mean no unit."""
@@ -84,7 +85,7 @@ def ragged_rows(table: h5py.Group, name: str) -> list[Array]:
         return np.split(np.asarray(table[name][:]), ends[:-1]) if len(ends) else []
     raise CorruptFileError(
         f"The index of {name} must rise and end at the number of entries.",
-        f"In {table.file.filename} {name} has {n_entries} entries, {fault}.",
+        f"In {table.file.filename} {name} has {counted(n_entries, 'entry', plural='entries')}, {fault}.",
         "The file is truncated or was written incorrectly: copy it again, or export its units again.",
     )
 

@@ -25,6 +25,7 @@ from spikeloom.data.to_trials import as_names, to_trials
 from spikeloom.errors import DataError, SettingError, ShapeError
 from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
+from spikeloom.text import counted, verb
 from spikeloom.trials.choose import rows_of_units, rows_where
 
 
@@ -96,7 +97,7 @@ class Recording:
         if self.spike_count == 0 and (self.spikes is not None or self.binned is not None):
             raise DataError(
                 "A recording must hold at least one spike.",
-                f"{self.source or 'It'} has {self.n_neurons} neurons and no spikes.",
+                f"{self.source or 'It'} has {counted(self.n_neurons, 'neuron')} and no spikes.",
                 "Check that this is the right file, and that its units were exported with their spike times.",
             )
 
@@ -188,7 +189,8 @@ class Recording:
     def __repr__(self) -> str:
         what = "binned counts of " if self.spikes is None else ""
         return (
-            f"Recording({what}{self.n_neurons} neurons, {self.spike_count} spikes, {self.n_trials} trials, "
+            f"Recording({what}{counted(self.n_neurons, 'neuron')}, {counted(self.spike_count, 'spike')}, "
+            f"{counted(self.n_trials, 'trial')}, "
             f"behavior {sorted(self.behavior)}, source {self.source!r})"
         )
 
@@ -414,6 +416,8 @@ def _train(neuron: int, times: object) -> NDArray[np.float64]:
     if isinstance(times, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(times))):
         times = times.compressed()
         warnings.warn(
-            f"{masked} masked spike times of neuron {neuron} were left out.", MaskedTimesWarning, stacklevel=5
+            f"{counted(masked, 'masked spike time')} of neuron {neuron} {verb(masked, 'was', 'were')} left out.",
+            MaskedTimesWarning,
+            stacklevel=5,
         )
     return clock.train(times, what=f"Spike times of neuron {neuron}")

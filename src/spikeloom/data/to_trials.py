@@ -30,6 +30,7 @@ from spikeloom.data.notes import (
 from spikeloom.data.series import Series, StoredSeries
 from spikeloom.errors import DataError, SettingError
 from spikeloom.shapes import Array
+from spikeloom.text import counted, verb
 from spikeloom.trials import Trials
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def to_trials(
     sampled = {}
     for name, one in series.items():
         values = sampling.sample(name, one, layout, lag=lag, unit=value_units[name])
-        kept.drop(np.isnan(values).any((1, 2)), f"they have bins without {name}")
+        kept.drop(np.isnan(values).any((1, 2)), f"with bins without {name}")
         sampled[name] = values
     _report(recording, kept, layout, align, bin_width)
     rows = kept.rows
@@ -214,14 +215,14 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
         column = column if spans.rows is None else column[spans.rows]
         if column.dtype.kind in "fU":
             missing = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
-            kept.drop(np.asarray(missing.reshape(len(column), -1).any(1)), f"they have no {name}")
+            kept.drop(np.asarray(missing.reshape(len(column), -1).any(1)), f"without {name}")
         table[name] = column
     return table
 
 
 def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
     """Place the bins of each trial."""
-    cutting.drop_without(kept, spans, f"they have no {align or 'start_time or stop_time'}")
+    cutting.drop_without(kept, spans, f"without {align or 'start_time or stop_time'}")
     times = Times(
         recording.observed_intervals(), recording.invalid_intervals(), _ticks(recording, spans), recording.n_neurons
     )
@@ -290,7 +291,10 @@ def _angle_units(
 
 def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | None, bin_width: float) -> None:
     """Warn of the trials that were left out. Raise a DataError if none is left."""
-    message = f"{kept.total - len(kept.rows)} of {kept.total} trials were left out: {kept.reasons()}."
+    n_dropped = kept.total - len(kept.rows)
+    message = (
+        f"{counted(n_dropped, 'trial', of=kept.total)} {verb(n_dropped, 'was', 'were')} left out: {kept.reasons()}."
+    )
     if OUTSIDE in kept.dropped and recording.observed is None and recording.observed_each is not None:
         # units that were observed for a short time only may be the reason
         has_span = np.isfinite(layout.spans).all(1) & (layout.spans[:, 1] > layout.spans[:, 0])
@@ -363,8 +367,8 @@ def _note_left_over(
                 f"{seconds[shortest]:.4g} s; leave such units out with --units or --keep)"
             )
     if parts:
-        where = "" if table is None else f" inside {len(table)} intervals"
-        text = f"{len(spans.starts)} pieces{where}; " + "; ".join(parts) + "."
+        where = "" if table is None else f" inside {counted(len(table), 'interval')}"
+        text = f"{counted(len(spans.starts), 'piece')}{where}; " + "; ".join(parts) + "."
         warnings.warn(text, LeftOverWarning, stacklevel=4)
 
 

@@ -48,6 +48,7 @@ from spikeloom.diffusion.windowed import first_hop
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.ssm import KernelCache, keep_kernels
+from spikeloom.text import counted
 
 Piece = Float[Tensor, "1 bin channel"]
 """Consecutive bins of the one long trial."""
@@ -173,7 +174,7 @@ class Stream:
         if sampler.evaluations != sampler.steps:
             raise SettingError(
                 "A stream needs a sampler that evaluates the denoiser once a step.",
-                f"{sampler} takes {sampler.evaluations} evaluations for {sampler.steps} steps.",
+                f"{sampler} takes {sampler.evaluations} evaluations for {counted(sampler.steps, 'step')}.",
                 "Use UniPC, DPMSolver2M, DDIM, SDEDPMSolver2M or DDPM.",
             )
         levels = sampler.step_levels(denoiser.schedule)

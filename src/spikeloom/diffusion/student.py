@@ -26,6 +26,7 @@ from spikeloom.diffusion.denoiser import Denoiser, Mask, NetworkDenoiser, Noisy
 from spikeloom.diffusion.sampler import Sampler, StepLevel
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
+from spikeloom.text import counted
 
 Points = Float[Tensor, "batch point time channel"]
 """Samples at the levels of a student, from noise to the clean sample; one more than the student has steps."""
@@ -96,7 +97,7 @@ def check_teacher(teacher: Sampler, steps: int) -> None:
     if teacher.draws_noise or teacher.steps < steps:
         raise SettingError(
             "A student learns from a sampler that draws no fresh noise and has at least as many steps.",
-            f"The sampler is {teacher}, and the student has {steps} steps.",
+            f"The sampler is {teacher}, and the student has {counted(steps, 'step')}.",
             "Set sampler=UniPC.",
         )
 

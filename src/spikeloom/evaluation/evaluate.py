@@ -22,6 +22,7 @@ from spikeloom.metrics.panel import METRICS, Metric, Pair
 from spikeloom.report.findings import Closest, Shown
 from spikeloom.report.report import Report
 from spikeloom.report.rows import ProtocolRow, Row
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 
@@ -269,7 +270,7 @@ def severity(memorised: Memorisation | str) -> tuple[int, float]:
 def splits_words(halves: RecordedHalves) -> str:
     """Return a description of the splits of the recorded trials."""
     if not halves.by_time:
-        return f"{len(halves.splits)} random splits"
+        return counted(len(halves.splits), "random split")
     window = halves.real.lengths.max() * halves.real.bin_width
     n_splits = len(halves.splits)
     if n_splits == 1:
@@ -323,7 +324,10 @@ def size_in_words(*sets: Trials) -> str:
     """Return source and size of trials, such as "2 x test.h5 (182 trials, 97 neurons, 5 ms bins)"."""
     number_of: dict[str, int] = {}  # description -> number of sets that have it
     for trials in sets:
-        size = f"{len(trials)} trials, {trials.n_neurons} neurons, {1000 * trials.bin_width:g} ms bins"
+        size = (
+            f"{counted(len(trials), 'trial')}, {counted(trials.n_neurons, 'neuron')}, "
+            f"{1000 * trials.bin_width:g} ms bins"
+        )
         description = f"{trials.source or 'unnamed'} ({size})"
         number_of[description] = number_of.get(description, 0) + 1
     return "; ".join(words if number == 1 else f"{number} x {words}" for words, number in number_of.items())

@@ -30,6 +30,7 @@ from spikeloom.evaluation.splits import continuous, halves, matched, time_blocks
 from spikeloom.metrics.panel import METRICS, Metric, Pair, Result, measure_pair
 from spikeloom.report.rows import LEARNED
 from spikeloom.seeds import Purpose, generator
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 Results = Mapping[str, Result]
@@ -159,7 +160,7 @@ class RecordedHalves:
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",
-                f"There are {len(real)} trials and {splits} splits.",
+                f"It got {counted(len(real), 'trial')} and {counted(splits, 'split')}.",
                 "Use more held-out trials, or cut those of a continuous recording into windows with --every.",
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name

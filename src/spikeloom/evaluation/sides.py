@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from spikeloom.errors import DataError, SpikeloomError
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 MODELS = ("LDNS", "AutoregressiveLDNS", "GNOCCHI", "LFADS", "Poisson", "homogeneous")
@@ -118,7 +119,8 @@ def comparable(
         if not (len(trials) and trials.n_neurons and trials.counts.any()):
             raise DataError(
                 "Each set of trials must hold at least one trial, one neuron and one spike.",
-                f"{name!r} ({trials.source or 'no source'}) has {len(trials)} trials of {trials.n_neurons} neurons.",
+                f"{name!r} ({trials.source or 'no source'}) has {counted(len(trials), 'trial')} of "
+                f"{counted(trials.n_neurons, 'neuron')}.",
                 "Look at the file with `spikeloom inspect`.",
             )
     sets = {name: _like(real, trials, name).sort_neurons() for name, trials in sets.items()}

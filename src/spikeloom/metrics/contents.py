@@ -33,6 +33,7 @@ from spikeloom.metrics.decoding import FOLDS, Ridge, r_squared
 from spikeloom.metrics.disentanglement import variable
 from spikeloom.metrics.shrinkage import ledoit_wolf
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 SHUFFLES = 20
@@ -126,7 +127,7 @@ def contents(reference: Trials, tested: Trials) -> Contents:
     if not names or len(reference) < 2 * FOLDS:
         raise DataError(
             f"The contents of codes need a variable that varies, and at least {2 * FOLDS} reference trials.",
-            f"There are {len(names)} variables and {len(reference)} reference trials.",
+            f"It has {counted(len(names), 'variable')} and {counted(len(reference), 'reference trial')}.",
             "Keep columns when binning, with --condition NAME or --behavior NAME.",
         )
     each = sorted((_content(name, reference, tested, codes) for name in names), key=lambda one: -one.r2)

@@ -18,6 +18,7 @@ from spikeloom.metrics.pair import ENOUGH_SPIKES, Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 
 FEWEST_TRIALS = 10
 """Smallest number of trials for a correlation over trials."""
@@ -34,7 +35,7 @@ def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
     real = getattr(pair.real, kind)
     fake = getattr(pair.fake, kind)
     used = used[np.isfinite(np.diag(real)[used]) & np.isfinite(np.diag(fake)[used])]
-    note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes in both sets)"
+    note = f"{counted(len(used), 'neuron', of=pair.n_neurons)} (at least {ENOUGH_SPIKES} spikes in both sets)"
     coefficients = {"real": above_diagonal(real, used), "fake": above_diagonal(fake, used), "pair": pairs_of(used)}
     return coefficients, used, note
 
@@ -51,7 +52,7 @@ def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
     n_trials = min(len(pair.real.residual_counts), len(pair.fake.residual_counts))
     if n_trials < FEWEST_TRIALS:
         empty: Numbers = np.empty(0)
-        note = f"{n_trials} trials whose condition has at least two trials, {FEWEST_TRIALS} needed"
+        note = f"{counted(n_trials, 'trial')} whose condition has at least two trials, {FEWEST_TRIALS} needed"
         return {"real": empty, "fake": empty}, empty, note
     coefficients, used, note = _pairs(pair, "noise_correlation")
     return coefficients, used, "; ".join(filter(None, (note, pair.window_note, pair.label_note)))

@@ -17,6 +17,7 @@ from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 
 FLOOR = 1e-6
 """Added to each share of a histogram before it is normalised again."""
@@ -40,13 +41,13 @@ def mean_rate_r(pair: Pair) -> Result:
     """Compute the correlation over neurons of the mean rate."""
     real, fake = _rates(pair)
     value = pearson(real, fake)
-    return Result(value, _why(value, f"{pair.n_neurons} neurons"), _per_neuron(real, fake))
+    return Result(value, _why(value, counted(pair.n_neurons, "neuron")), _per_neuron(real, fake))
 
 
 def mean_rate_rmse(pair: Pair) -> Result:
     """Compute the root mean square difference over neurons of the mean rate, in spikes/s."""
     real, fake = _rates(pair)
-    return Result(rmse(real, fake), f"{pair.n_neurons} neurons", _per_neuron(real, fake))
+    return Result(rmse(real, fake), counted(pair.n_neurons, "neuron"), _per_neuron(real, fake))
 
 
 def mean_rate_log_r(pair: Pair) -> Result:
@@ -56,7 +57,7 @@ def mean_rate_log_r(pair: Pair) -> Result:
     real = np.log10(real[used])
     fake = np.log10(fake[used])
     value = pearson(real, fake)
-    return Result(value, _why(value, f"{len(used)} of {pair.n_neurons} neurons"), _per_neuron(real, fake, used))
+    return Result(value, _why(value, counted(len(used), "neuron", of=pair.n_neurons)), _per_neuron(real, fake, used))
 
 
 def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> dict[str, Numbers]:
@@ -157,7 +158,7 @@ def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
     fake = pair.fake.once(_fano)
     used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
     reasons = (
-        f"{len(used)} of {pair.n_neurons} neurons (mean count above {FANO_MEAN:g})",
+        f"{counted(len(used), 'neuron', of=pair.n_neurons)} (mean count above {FANO_MEAN:g})",
         pair.window_note,
         pair.label_note,
     )
@@ -217,7 +218,7 @@ def _fano_rmse_of(pair: Pair, *, below: bool) -> Result:
     """Compute `fano_rmse_below` or `fano_rmse_above`."""
     factors, _ = pair.once(_fano_pair)
     chosen = (pair.teacher.once(_fano)[factors["neuron"]] < 1) == below
-    note = f"{chosen.sum()} of {pair.n_neurons} neurons"
+    note = counted(int(chosen.sum()), "neuron", of=pair.n_neurons)
     detail = {name: values[chosen] for name, values in factors.items()}
     return Result(rmse(detail["real"], detail["fake"]) if chosen.any() else None, note, detail)
 

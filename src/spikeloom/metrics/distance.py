@@ -21,6 +21,7 @@ from spikeloom.metrics.features import STATES, participation_ratio
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 
 DIRECTIONS = 500
 """Number of random directions of the sliced Wasserstein distance."""
@@ -227,7 +228,7 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     if pair.features.trials < FEWEST_TRIALS:
-        return Result(None, f"{pair.features.trials} trials in each set; a classifier needs {FEWEST_TRIALS}")
+        return Result(None, f"{counted(pair.features.trials, 'trial')} in each set; a classifier needs {FEWEST_TRIALS}")
     real, fake = getattr(pair.features, kind)
     try:
         scaled = classifier != "rbf" or kind == "population"
@@ -241,4 +242,4 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
 
 def _size(pair: Pair) -> str:
     """Return a note with the number of trials."""
-    return "; ".join(filter(None, (f"{pair.features.trials} trials in each set", pair.window_note)))
+    return "; ".join(filter(None, (f"{counted(pair.features.trials, 'trial')} in each set", pair.window_note)))

@@ -10,6 +10,7 @@ from spikeloom.metrics.pair import ENOUGH_SPIKES, LAGS, Pair
 from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 
 REFRACTORY_LAGS = 3
 """Longest lag of the autocorrelogram that shows refractoriness and bursts, in bins."""
@@ -52,7 +53,10 @@ def psth_neuron_r(pair: Pair) -> Result:
     values = [pearson(real[in_both][:, :, n], fake[in_both][:, :, n]) for n in neuron]
     correlations = np.array([np.nan if value is None else value for value in values], np.float64)
     finite = np.isfinite(correlations)
-    note = f"{finite.sum()} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes in both sets); {note}"
+    note = (
+        f"{counted(int(finite.sum()), 'neuron', of=pair.n_neurons)} (at least {ENOUGH_SPIKES} spikes in both "
+        f"sets); {note}"
+    )
     note = note.rstrip("; ")
     if not finite.any():
         return Result(None, f"no neuron has enough spikes: {note}")
@@ -81,7 +85,7 @@ def _auto(pair: Pair, lags: int) -> Result:
     """Compare the autocorrelograms of both sets over lags of 1 to `lags` bins."""
     neuron = pair.active(ENOUGH_SPIKES)
     real, fake = (auto[1 : lags + 1][:, neuron] for auto, _ in pair.correlograms)
-    note = f"{len(neuron)} of {pair.n_neurons} neurons (at least {ENOUGH_SPIKES} spikes in both sets)"
+    note = f"{counted(len(neuron), 'neuron', of=pair.n_neurons)} (at least {ENOUGH_SPIKES} spikes in both sets)"
     value = rmse(real, fake)
     if value is None:
         return Result(None, f"no neuron has enough spikes, or trials are shorter than two bins: {note}")
@@ -97,7 +101,7 @@ def cross_correlogram_rmse(pair: Pair) -> Result:
     if value is None:
         return Result(None, f"fewer than two neurons with at least {ENOUGH_SPIKES} spikes in both sets")
     lag = (np.arange(len(real)) - len(real) // 2) * pair.real_trials.bin_width
-    return Result(value, f"{len(pairs)} pairs", {"real": real, "fake": fake, "lag": lag, "pair": pairs})
+    return Result(value, counted(len(pairs), "pair"), {"real": real, "fake": fake, "lag": lag, "pair": pairs})
 
 
 # --- spectrum -----------------------------------------------------------------------------------------------------

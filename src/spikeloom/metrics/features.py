@@ -22,6 +22,7 @@ from spikeloom.metrics.once import Once, once_property
 from spikeloom.metrics.statistics import Statistics, second_moment
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted, verb
 
 MOST_TRIALS = 1000
 """Largest number of trials of each set."""
@@ -83,10 +84,14 @@ class Features(Once):
     def shortage(self) -> str:
         """Reason why there are no features, or an empty text."""
         if self.trials < 10:
-            return f"{self.trials} trials in the smaller set fill the window; at least 10 are needed"
+            return (
+                f"{counted(self.trials, 'trial')} in the smaller set {verb(self.trials, 'fills', 'fill')} the "
+                f"window; at least 10 are needed"
+            )
         if self.real.wide_window < 2 or len(self.varying) < 2:
             return (
-                f"{self.real.wide_window} wide bins and {len(self.varying)} neurons that vary; two of each are needed"
+                f"{counted(self.real.wide_window, 'wide bin')} and "
+                f"{counted(len(self.varying), 'varying neuron')}; two of each are needed"
             )
         return ""
 

@@ -15,6 +15,7 @@ from spikeloom.metrics.arrays import pearson, ratio, rmse
 from spikeloom.metrics.pair import Pair
 from spikeloom.metrics.result import Result
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 
 ENOUGH_INTERVALS = 50
 """Smallest number of intervals of a neuron, in the real and in the generated trials. Other neurons are left out."""
@@ -28,7 +29,7 @@ def _moments(pair: Pair) -> tuple[dict[str, Numbers], str]:
     n_real, real_mean, real_sd = pair.real.intervals.pooled()
     n_fake, fake_mean, fake_sd = pair.fake.intervals.pooled()
     used = np.flatnonzero((n_real >= ENOUGH_INTERVALS) & (n_fake >= ENOUGH_INTERVALS))
-    note = f"{len(used)} of {pair.n_neurons} neurons (at least {ENOUGH_INTERVALS} intervals in both sets)"
+    note = f"{counted(len(used), 'neuron', of=pair.n_neurons)} (at least {ENOUGH_INTERVALS} intervals in both sets)"
     moments = {
         "neuron": used,
         "real_mean": real_mean[used],
@@ -74,7 +75,7 @@ def isi_cv_error(pair: Pair) -> Result:
     """Compute the mean absolute difference of the coefficient of variation, over neurons with > 1500 real spikes."""
     moments, _ = pair.once(_moments)
     well_known = pair.real.totals[moments["neuron"]] > WELL_KNOWN
-    note = f"{well_known.sum()} of {pair.n_neurons} neurons (more than {WELL_KNOWN} real spikes)"
+    note = f"{counted(int(well_known.sum()), 'neuron', of=pair.n_neurons)} (more than {WELL_KNOWN} real spikes)"
     if not well_known.any():
         return Result(None, f"no neuron has more than {WELL_KNOWN} real spikes")
     real = moments["real_cv"][well_known]

@@ -22,6 +22,7 @@ from spikeloom.metrics.result import Result
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted, verb
 
 COMPONENTS = 50
 """Number of principal components in which distances are measured."""
@@ -78,7 +79,8 @@ class Memorisation:
         numbers = (
             f"{100 * self.share:.0f} % of generated trials are closer to a training trial than to a held-out one "
             f"(50 ± {100 * self.share_sd:.0f} % expected), the smallest distances are {self.quantile_ratio:.2f} times "
-            f"those to held-out trials, and {self.duplicates} trials are exact copies."
+            f"those to held-out trials, and {counted(self.duplicates, 'trial')} "
+            f"{verb(self.duplicates, 'is an exact copy', 'are exact copies')}."
         )
         opening = {
             "copies": "The generator repeats training trials. Do not share its samples as new data.",
@@ -214,7 +216,11 @@ def memorisation_share(pair: Pair) -> Result:
 def memorisation_quantile_ratio(pair: Pair) -> Result:
     """Compute the 1 % quantile of distances to the nearest training trial, divided by that to held-out trials."""
     copies = pair.once(memorisation)
-    return Result(None, copies) if isinstance(copies, str) else Result(copies.quantile_ratio, f"{copies.trials} trials")
+    return (
+        Result(None, copies)
+        if isinstance(copies, str)
+        else Result(copies.quantile_ratio, counted(copies.trials, "trial"))
+    )
 
 
 def duplicate_trials(pair: Pair) -> Result:

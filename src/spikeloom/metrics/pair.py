@@ -29,6 +29,7 @@ from spikeloom.metrics.once import Once, once_property
 from spikeloom.metrics.statistics import Statistics
 from spikeloom.seeds import Purpose, generator
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 from spikeloom.trials.pooling import SOURCE
 
@@ -84,7 +85,7 @@ class Pair(Once):
             if trials is not None and not (len(trials) and trials.n_neurons):
                 raise DataError(
                     "Each set of trials must hold at least one trial and one neuron.",
-                    f"The {name} set has {len(trials)} trials and {trials.n_neurons} neurons.",
+                    f"The {name} set has {counted(len(trials), 'trial')} and {counted(trials.n_neurons, 'neuron')}.",
                     "Check how the file was made with `spikeloom inspect`.",
                 )
         real = self.real_trials
@@ -101,7 +102,8 @@ class Pair(Once):
             if values.ndim != 1 or len(values_of(values)) > MOST_CONDITIONS:
                 raise ConditionError(
                     f"A condition must have one value per trial and at most {MOST_CONDITIONS} distinct ones.",
-                    f"{self.condition!r} has shape {values.shape} and {len(values_of(values))} distinct values.",
+                    f"{self.condition!r} has shape {values.shape} and "
+                    f"{counted(len(values_of(values)), 'distinct value')}.",
                     "Name another condition, or leave it out.",
                 )
 

@@ -57,6 +57,7 @@ from spikeloom.observation.noise import SharedNoise
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Streams
 from spikeloom.settings import STRICT
+from spikeloom.text import counted
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
@@ -204,7 +205,7 @@ class GNOCCHI(Coded):
     def size(self) -> str:
         """See `Model.size`."""
         source = "" if self.signal_model is None else f" of the {self.field} of an {type(self.signal_model).__name__}"
-        return f"{self.n_codes} codes{source}"
+        return f"{counted(self.n_codes, 'code')}{source}"
 
     # --- building and training ------------------------------------------------------------------------------------
 
@@ -424,7 +425,7 @@ class GNOCCHI(Coded):
         if (lengths != self.activity.time).any():
             raise SettingError(
                 f"This GNOCCHI samples and encodes whole trials of {self.activity.time} bins only.",
-                f"A trial has {int(lengths[lengths != self.activity.time][0])} bins.",
+                f"A trial has {counted(int(lengths[lengths != self.activity.time][0]), 'bin')}.",
                 "Leave n_bins (--bins) out, or fit with --set signal_settings.form=sequence, which takes any length.",
             )
 
@@ -442,8 +443,9 @@ def _check_signal_model(model: Model, n_neurons: int, settings: SignalSettings) 
         conditions = f", conditions {', '.join(model.condition)}" if model.condition else ""
         state = "trained" if model.is_trained else "untrained"
         raise SettingError(
-            f"signal_model must be an untrained model without conditions that infers rates of {n_neurons} neurons.",
-            f"It is {kind}: {state}, {model.n_neurons} neurons{conditions}.",
+            f"signal_model must be an untrained model without conditions that infers rates of "
+            f"{counted(n_neurons, 'neuron')}.",
+            f"It is {kind}: {state}, {counted(model.n_neurons, 'neuron')}{conditions}.",
             "Pass an LDNS or LFADS with the same n_neurons. It is trained within the run.",
         )
 

@@ -57,6 +57,7 @@ from spikeloom.models.common.student_stages import student_stages
 from spikeloom.nn.condition import Condition
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Streams
+from spikeloom.text import counted
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
@@ -146,7 +147,9 @@ class LDNS(LatentModel):
     def notes(self) -> Mapping[str, str]:
         """See `Model.notes`."""
         steps = self.student_settings.steps
-        return {"student": f"{steps} network evaluations per sample"} if self.distill_plan is not None else {}
+        return (
+            {"student": f"{counted(steps, 'network evaluation')} per sample"} if self.distill_plan is not None else {}
+        )
 
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""

@@ -61,6 +61,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.observation.poisson import Poisson
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import STRICT
+from spikeloom.text import counted
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
@@ -195,7 +196,7 @@ class LFADS(Coded):
     @property
     def size(self) -> str:
         """See `Model.size`."""
-        return f"{self.n_codes} codes, {self.network_settings.factors} factors"
+        return f"{counted(self.n_codes, 'code')}, {counted(self.network_settings.factors, 'factor')}"
 
     # --- building and training ------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from spikeloom.metrics.pair import Pair
 from spikeloom.report.chart import Chart, Figure, Role, Series
 from spikeloom.report.views import in_raster, one_raster
 from spikeloom.shapes import Numbers
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 SIDES: tuple[tuple[str, Role], ...] = (("real", "real"), ("fake", "fake"))
@@ -191,7 +192,7 @@ def drawn_figure(
         charts.append(Chart(f"{behavior.name}, dimension {dim + 1}", series, "time (s)", behavior.unit or "value"))
     if mean.shape[1] > 1:
         unit = behavior.unit.removesuffix("/s")
-        charts.append(_plane(requested[0], decoded.mean(0)[None], f"mean of {len(drawn)} trials", unit))
+        charts.append(_plane(requested[0], decoded.mean(0)[None], f"mean of {counted(len(drawn), 'trial')}", unit))
         charts.append(_plane(requested[0], decoded[:1], "one trial", unit))
     order = in_raster(real, drawn.n_bins, drawn)
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))

@@ -21,6 +21,7 @@ from spikeloom.report.findings import Findings
 from spikeloom.report.page import page
 from spikeloom.report.screen import panel_table
 from spikeloom.report.words import number, percent
+from spikeloom.text import counted
 
 ROWS = 7
 """Number of rows in the short text of a report."""
@@ -59,7 +60,9 @@ class Report(Findings):
             cells = " ".join(f"{number(value):>10}" for value in (row.value, row.floor, row.baseline))
             lines.append(f"{row.metric.title:{width}} {cells}  {percent(row.closed)}".rstrip())
         n_others = len(self.rows) - len(shown)
-        lines.append(f"... and {n_others} more rows: report.table() shows them, report.save('folder') writes them.")
+        lines.append(
+            f"... and {counted(n_others, 'more row')}: report.table() shows them, report.save('folder') writes them."
+        )
         return "\n".join(lines)
 
     def to_html(self) -> str:

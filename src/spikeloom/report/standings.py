@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from spikeloom.metrics.panel import Metric
 from spikeloom.report.rows import Row
+from spikeloom.text import counted, verb
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ class Standings:
         n_won = {name: sum(verdict.winner == name for verdict in self.verdicts.values()) for name in self.names}
         n_undecided = sum(verdict.winner is None for verdict in self.verdicts.values())
         wins = ", ".join(f"{name} wins {count}" for name, count in n_won.items())
-        return f"Of {len(self.metrics)} metrics {wins}; for {n_undecided} no winner can be named."
+        return (
+            f"Of {counted(len(self.metrics), 'metric')}, {wins}; {n_undecided} {verb(n_undecided, 'has', 'have')} "
+            "no clear winner."
+        )
 
     def to_dict(self) -> dict[str, object]:
         """Return the content of compare.json."""

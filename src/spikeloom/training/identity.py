@@ -26,6 +26,7 @@ import numpy as np
 from spikeloom.errors import SettingError
 from spikeloom.files import read_json, write_json
 from spikeloom.shapes import Array
+from spikeloom.text import counted
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import batch_size
 from spikeloom.trials import Trials
@@ -207,7 +208,7 @@ def _difference(name: str, before: object, now: object) -> str:
 def _short(value: object) -> str:
     """Return a value as a short text for a message: trials as their number, hashes as their first digits."""
     if isinstance(value, Mapping):
-        return f"{value['number of trials']} trials" if "number of trials" in value else "others"
+        return counted(int(value["number of trials"]), "trial") if "number of trials" in value else "others"
     if value is None:
         return "none"
     if isinstance(value, str) and len(value) == 64:

@@ -30,6 +30,7 @@ from spikeloom.errors import SettingError, TrainingError
 from spikeloom.files import ensure_folder, write_json
 from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, Streams, generator
+from spikeloom.text import counted
 from spikeloom.training.calculate import calculate
 from spikeloom.training.checkpoint import Checkpoint, Checkpoints, History, Line
 from spikeloom.training.ema import Average
@@ -126,7 +127,7 @@ def train(
             run = _StageRun(stage, number, seed, processes, checkpoints, history, after_validation)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)
-                note(stage.name, f"{stage.plan.updates} updates, {run.state.seconds:.1f} s")
+                note(stage.name, f"{counted(stage.plan.updates, 'update')}, {run.state.seconds:.1f} s")
             stage.module.eval()
             processes.free_memory()
             finished.append(stage.name)

@@ -8,6 +8,7 @@ import numpy as np
 
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.shapes import Array, Fields
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from spikeloom.trials.trials import Trials
@@ -29,7 +30,8 @@ def rebinned(trials: "Trials", factor: int) -> Fields:
     if not is_whole or factor < 1 or (len(trials) and factor > trials.lengths.min()):
         raise DataError(
             "A rebin factor must be a whole number from 1 to the bins of the shortest trial.",
-            f"It was {factor}; the shortest trial has {trials.lengths.min() if len(trials) else 0} bins.",
+            f"It was {factor}; the shortest trial has "
+            f"{counted(int(trials.lengths.min()) if len(trials) else 0, 'bin')}.",
             "Choose a smaller factor, or remove short trials with select.",
         )
     n_wide = trials.n_bins // factor

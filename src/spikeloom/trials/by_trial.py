@@ -17,6 +17,7 @@ from spikeloom import clock
 from spikeloom.errors import DataError, SettingError, ShapeError, SpikeloomWarning
 from spikeloom.objects import Foreign
 from spikeloom.shapes import Fields, TrialCounts
+from spikeloom.text import counted, verb
 
 SLACK = 1e-3
 """Fraction of a bin by which a window may deviate from a whole number of bins or exceed the observed time."""
@@ -64,7 +65,10 @@ def count_by_trial(times: object, *, window: object, bin_width: object, axes: st
     first_seen, last_seen = by_trial.observed.T
     kept = np.flatnonzero((first_seen <= start + SLACK * width) & (last_seen >= stop - SLACK * width))
     n_left_out = len(counts) - len(kept)
-    message = f"{n_left_out} of {len(counts)} trials were not observed for the whole window, {start:g} to {stop:g} s"
+    message = (
+        f"{counted(n_left_out, 'trial', of=len(counts))} {verb(n_left_out, 'was', 'were')} not observed for "
+        f"the whole window, {start:g} to {stop:g} s"
+    )
     if not len(kept):
         raise DataError(
             "At least one trial must be left.",
@@ -72,7 +76,9 @@ def count_by_trial(times: object, *, window: object, bin_width: object, axes: st
             "Choose another window.",
         )
     if n_left_out:
-        warnings.warn(f"{message}, and were left out.", UnobservedTrialsWarning, stacklevel=3)
+        warnings.warn(
+            f"{message}, and {verb(n_left_out, 'was', 'were')} left out.", UnobservedTrialsWarning, stacklevel=3
+        )
     table = {} if by_trial.names is None else {"neuron_table": {"name": np.array(by_trial.names)}}
     return {"counts": counts, "bin_width": width, "source": "spike times", **table}, kept
 
@@ -156,8 +162,8 @@ def _entries(trial: Foreign) -> Foreign:
 def _shape(rows: list[list[object]]) -> str:
     """Describe spike times that are not nested by trial and neuron, for a message."""
     if not any(rows):
-        return f"There are {len(rows)} trials without neurons."
-    return f"There are {len(rows)} lists of plain numbers."
+        return f"It got {counted(len(rows), 'trial')} without neurons."
+    return f"It got {counted(len(rows), 'list')} of plain numbers."
 
 
 def _names(trial: Sequence[object]) -> list[str] | None:
@@ -212,5 +218,9 @@ def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCount
             inside = bins[(bins >= 0) & (bins < n_bins) & np.isfinite(seconds)]
             counts[trial, :, neuron] = np.bincount(inside, minlength=n_bins)
     if missing:
-        warnings.warn(f"{missing} missing spike times were left out.", MissingTimesWarning, stacklevel=4)
+        warnings.warn(
+            f"{counted(missing, 'missing spike time')} {verb(missing, 'was', 'were')} left out.",
+            MissingTimesWarning,
+            stacklevel=4,
+        )
     return counts

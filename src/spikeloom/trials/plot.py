@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from spikeloom.angles import period_of
 from spikeloom.errors import DataError, missing_extra
+from spikeloom.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def times(trials: "Trials", trial: int) -> Float[np.ndarray, " time"]:
     """
     if not -len(trials) <= trial < len(trials):
         raise DataError(
-            f"There are {len(trials)} trials, numbered from 0.",
+            f"These are {counted(len(trials), 'trial')}, numbered from 0.",
             f"Trial {trial} was requested.",
             "Choose a smaller number." if len(trials) else "",
         )

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from spikeloom.errors import DataError, SpikeloomWarning
 from spikeloom.seeds import Purpose, generator
+from spikeloom.text import counted, verb
 
 if TYPE_CHECKING:
     from spikeloom.trials.trials import Trials
@@ -90,7 +91,8 @@ def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Row
         two = two[~shared_two]
     if n_left_out:
         message = (
-            f"{n_left_out} of {len(trials)} trials were left out: they share spikes with trials of the other part."
+            f"{counted(n_left_out, 'trial', of=len(trials))} {verb(n_left_out, 'was', 'were')} left out, because of "
+            "spikes shared with trials of the other part."
         )
         warnings.warn(message, OverlapWarning, stacklevel=3)
     if not (len(one) and len(two)):
@@ -113,9 +115,9 @@ def note_overlaps(trials: "Trials", one: Rows, two: Rows) -> None:
     if n_across:
         n_sharing = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
         message = (
-            f"{n_sharing} of {len(trials)} trials share spikes with another trial because their windows overlap in "
-            f"time, {n_across} of them with a trial of the other part. Split in blocks (--blocks) to keep neighbouring "
-            "trials together."
+            f"{counted(n_sharing, 'trial', of=len(trials))} {verb(n_sharing, 'shares', 'share')} spikes with another "
+            f"trial because their windows overlap in time, {n_across} of them with a trial of the other "
+            "part. Split in blocks (--blocks) to keep neighbouring trials together."
         )
         warnings.warn(message, OverlapWarning, stacklevel=3)
 
@@ -195,7 +197,7 @@ def _first_part(n_trials: int, fraction: float) -> int:
     if not 0 < first < n_trials:
         raise DataError(
             "A split must leave at least one trial on each side.",
-            f"Fraction {fraction} of {n_trials} trials is {first}.",
+            f"Fraction {fraction} of {counted(n_trials, 'trial')} is {first}.",
             "Choose a fraction between 0 and 1, such as 0.75.",
         )
     return first

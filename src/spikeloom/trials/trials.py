@@ -20,6 +20,7 @@ from spikeloom.errors import ConditionError, DataError, ShapeError
 from spikeloom.files import refuse_foreign
 from spikeloom.objects import Foreign
 from spikeloom.shapes import Array, Fields, Numbers, TrialMask, mask_of
+from spikeloom.text import counted
 from spikeloom.trials import hdf5, plot, splits
 from spikeloom.trials.bins import PER_BIN, pieces, rebinned
 from spikeloom.trials.by_trial import count_by_trial
@@ -137,8 +138,9 @@ class Trials:
 
     def __repr__(self) -> str:
         return (
-            f"Trials({len(self)} trials, {self._lengths_in_words()} bins of {1000 * self.bin_width:g} ms, "
-            f"{self.n_neurons} neurons, conditions {sorted(self.conditions)}, behavior {sorted(self.behavior)}, "
+            f"Trials({counted(len(self), 'trial')}, {self._lengths_in_words()} bins of {1000 * self.bin_width:g} ms, "
+            f"{counted(self.n_neurons, 'neuron')}, conditions {sorted(self.conditions)}, "
+            f"behavior {sorted(self.behavior)}, "
             f"source {self.source!r})"
         )
 

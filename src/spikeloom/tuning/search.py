@@ -30,6 +30,7 @@ from spikeloom.files import (
 from spikeloom.models.common.base import Model
 from spikeloom.recipe import Recipe, read_recipe
 from spikeloom.settings import describe
+from spikeloom.text import counted
 from spikeloom.training.checkpoint import History
 from spikeloom.training.identity import Identity, differences, trials_identity
 from spikeloom.trials import Trials
@@ -200,7 +201,7 @@ class Search:
             n_finished = sum(attempt.state != "running" for attempt in attempts)
             note = (
                 f"Attempt {leader.number} of {n_finished}: {leader.score:.6g} {unit} by {self.aim} on "
-                f"{len(self.validation)} validation trials, seed {self.seed}."
+                f"{counted(len(self.validation), 'validation trial')}, seed {self.seed}."
             )
             recipe = replace(self.resolved(leader.settings), about=self.recipe.about, note=note)
             atomic_write(self.out / "best.toml", recipe.dumps().encode())

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from spikeloom.errors import TrainingError
 from spikeloom.models.common.base import Model
 from spikeloom.seeds import Purpose, generator
+from spikeloom.text import counted
 from spikeloom.training.checkpoint import Line
 from spikeloom.training.lock import only_process
 from spikeloom.tuning.objective import Objective, objective
@@ -83,7 +84,7 @@ def study(
             search.save_best(search.folder(leader.number) / "model")
     if leader is None:
         raise TrainingError(
-            f"None of {len(done)} attempts is complete.",
+            f"None of {counted(len(done), 'attempt')} is complete.",
             "",
             f"See {search.out / 'trials.csv'}. Allow more attempts, or narrow the ranges of the settings.",
         )
@@ -244,6 +245,6 @@ def _give_up_if_hopeless(done: Sequence[Attempt]) -> None:
     if len(failed) == len(done) >= HOPELESS:
         raise TrainingError(
             "All attempts of the search failed.",
-            f"The last of {len(failed)} errors: {failed[-1].message}",
+            f"The last of {counted(len(failed), 'error')}: {failed[-1].message}",
             "Try the recipe alone with `spikeloom fit`, or narrow the ranges of the settings.",
         )

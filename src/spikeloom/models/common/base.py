@@ -35,6 +35,7 @@ from spikeloom.models.common.streaming import StreamConditions, StreamRequest, c
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.settings import describe, recipe_text
+from spikeloom.text import counted, verb
 from spikeloom.training.checkpoint import Line
 from spikeloom.training.identity import Identity, run_identity, trials_identity
 from spikeloom.training.log import log
@@ -145,7 +146,11 @@ class Model(nn.Module, abc.ABC):
     def begin(self, start: Start) -> Course:
         """Begin trials whose next bins are generated on demand from earlier bins and conditions (causal models)."""
         n_trials = len(start.noise.generators)
-        raise self._refusal("is not causal", f"{n_trials} live trials were requested.", "Use sample or stream.")
+        raise self._refusal(
+            "is not causal",
+            f"{counted(n_trials, 'live trial')} {verb(n_trials, 'was', 'were')} requested.",
+            "Use sample or stream.",
+        )
 
     def ahead(self, request: StreamRequest) -> StreamedCourse:
         """Begin one trial of a stream that is returned bin by bin (models that need conditions of later bins)."""
@@ -180,7 +185,10 @@ class Model(nn.Module, abc.ABC):
         Returns:
             Name of the simple model -> its trials.
         """
-        got = f"Baselines like {len(like)} trials were requested of {len(reference)} trials, seed {seed}."
+        got = (
+            f"Baselines of {counted(len(reference), 'trial')} were requested, like {counted(len(like), 'trial')}, "
+            f"seed {seed}."
+        )
         raise self._refusal("has no baselines on its latents", got, "Use an LDNS.")
 
     @final
@@ -248,7 +256,7 @@ class Model(nn.Module, abc.ABC):
             self.eval()
             if folder is not None and accelerator().is_main_process:
                 self.save(folder / "model")
-                log(folder, f"finished {type(self).__name__} after {len(self.history)} lines of history")
+                log(folder, f"finished {type(self).__name__} after {counted(len(self.history), 'line')} of history")
             return self
 
     @final
@@ -512,13 +520,15 @@ class Model(nn.Module, abc.ABC):
         return self._facts is not None
 
     def __repr__(self) -> str:
-        size = [f"{self.n_neurons} neurons", *([self.size] if self.size else [])]
+        size = [counted(self.n_neurons, "neuron"), *([self.size] if self.size else [])]
         if self.condition:
             size.append(f"conditions {', '.join(self.condition)}")
         return f"{type(self).__name__}({', '.join(size)}; {self._training_in_words()})"
 
     def _repr_html_(self) -> str:
-        parameters = f"{sum(one.numel() for one in self.parameters()):,} parameters" if self.is_trained else ""
+        parameters = (
+            f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters" if self.is_trained else ""
+        )
         rows = {
             "neurons": str(self.n_neurons),
             "size": ", ".join(part for part in (self.size, parameters) if part),
@@ -533,8 +543,8 @@ class Model(nn.Module, abc.ABC):
             return "not trained"
         lengths = list(self._facts.lengths)
         facts = self._facts
-        bins = f"{lengths[0]}" if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)}"
-        return f"trained on {facts.n_trials} trials of {bins} bins of {1000 * facts.bin_width:g} ms"
+        bins = counted(lengths[0], "bin") if len(lengths) == 1 else f"{min(lengths)} to {max(lengths)} bins"
+        return f"trained on {counted(facts.n_trials, 'trial')} of {bins} of {1000 * facts.bin_width:g} ms"
 
     # --- inside --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from spikeloom.errors import CorruptFileError, DataError, ShapeError
 from spikeloom.models.common.conditions import Conditions
 from spikeloom.shapes import Array
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 from spikeloom.trials.identity import note_order, order_like
 from spikeloom.trials.padding import LARGE, check_padding
@@ -120,8 +121,8 @@ class Facts:
         order = self.order_of(trials)
         if trials.n_neurons != self.n_neurons or not np.isclose(trials.bin_width, self.bin_width):
             raise ShapeError(
-                f"This model was fitted to {self.n_neurons} neurons in bins of {self.bin_width:g} s.",
-                f"These trials have {trials.n_neurons} neurons in bins of {trials.bin_width:g} s.",
+                f"This model was fitted to {counted(self.n_neurons, 'neuron')} in bins of {self.bin_width:g} s.",
+                f"These trials have {counted(trials.n_neurons, 'neuron')} in bins of {trials.bin_width:g} s.",
                 "Bin the same neurons with the same bin width.",
             )
         return (trials, None) if order is None else (trials.select_neurons(order), order)
@@ -152,7 +153,7 @@ def check_fit(trials: Trials, validation: Trials | None) -> Trials | None:
     if len(trials) < 2 or not trials.counts.any():
         raise DataError(
             "Training needs at least two trials with spikes.",
-            f"There are {len(trials)} trials and {int(trials.counts.sum())} spikes.",
+            f"It got {counted(len(trials), 'trial')} and {counted(int(trials.counts.sum()), 'spike')}.",
             "Check the binning with `spikeloom inspect`.",
         )
     # The limit holds for one batch, so it is raised to the number of batches that all trials make.

@@ -40,6 +40,7 @@ from spikeloom.models.common.results import Inferred
 from spikeloom.nn.window import in_windows
 from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Purpose, Streams
+from spikeloom.text import counted
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import Calculation
 from spikeloom.training.train import LossTerms, Stage
@@ -77,7 +78,7 @@ class LatentModel(Model, abc.ABC):
                 f"{type(self).__name__} needs n_neurons >= 1, and n_latents >= 1 that divide the width of the "
                 "autoencoder.",
                 f"It got n_neurons={n_neurons}, n_latents={n_latents} and a width of {autoencoder_settings.width}.",
-                f"For {n_latents} latents choose a width such as {max(1, n_latents) * 4}.",
+                f"For {counted(n_latents, 'latent')} choose a width such as {max(1, n_latents) * 4}.",
             )
         self.n_neurons = n_neurons
         self.n_latents = n_latents
@@ -88,7 +89,7 @@ class LatentModel(Model, abc.ABC):
     @property
     def size(self) -> str:
         """See `Model.size`."""
-        return f"{self.n_latents} latents"
+        return counted(self.n_latents, "latent")
 
     @property
     def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once

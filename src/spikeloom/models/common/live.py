@@ -25,6 +25,7 @@ from spikeloom.models.common.results import Generated
 from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
 from spikeloom.shapes import Array
+from spikeloom.text import counted
 
 StepCondition = ArrayLike | Mapping[str, ArrayLike] | None
 """Condition of a bin: name -> value, or the value alone if the model has one condition. None keeps the last one."""
@@ -117,7 +118,7 @@ class LiveConditions:
             array = array[:, None]
         if array.shape not in (row_shape, (self.batch, *row_shape)):
             raise ConditionError(
-                f"{name} needs {size} number(s) in each bin, for all trials or for each of {self.batch}.",
+                f"{name} needs {counted(size, 'number')} in each bin, for all trials or for each of {self.batch}.",
                 f"It had shape {array.shape}.",
                 "Give one value, or one row per trial.",
             )
@@ -159,7 +160,7 @@ class Live:
         """
         if self.lookahead and condition is not None:
             raise ConditionError(
-                f"A bin of this model depends on the conditions of up to {self.lookahead} later bins.",
+                f"A bin of this model depends on the conditions of up to {counted(self.lookahead, 'later bin')}.",
                 f"The step got {condition!r}.",
                 "Pass all conditions to model.live, a series as an array or an iterator, or use an AutoregressiveLDNS.",
             )

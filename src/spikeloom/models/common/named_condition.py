@@ -25,6 +25,7 @@ from spikeloom import angles
 from spikeloom.errors import ConditionError, SpikeloomWarning
 from spikeloom.models.common.rows import Rows
 from spikeloom.shapes import Array
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 MOST_CATEGORIES = 64
@@ -104,7 +105,7 @@ class NamedCondition:
         if column.dtype.kind == "U" and (column == "").any():
             raise ConditionError(
                 f"{name} must have a value in every trial.",
-                f"It is missing in {int((column == '').sum())} of {len(column)} trials.",
+                f"It is missing in {counted(int((column == '').sum()), 'trial', of=len(column))}.",
                 f"Leave them out with `spikeloom select --where \"{name} != ''\"`, or choose another condition.",
             )
         values = tuple(column.tolist())
@@ -195,7 +196,7 @@ class NamedCondition:
         finite = np.isfinite(numbers).all()
         if numbers.ndim != axes or numbers.shape[-1] != self.size or not finite:
             raise ConditionError(
-                f"{self.name} must be {self.size} finite number(s) per {'bin' if self.per_bin else 'trial'}.",
+                f"{self.name} must be {counted(self.size, 'finite number')} per {'bin' if self.per_bin else 'trial'}.",
                 f"It had shape {np.shape(values)}" + ("." if finite else " and NaN or infinity."),
                 "Give one row per trial" + (" and bin." if self.per_bin else "."),
             )

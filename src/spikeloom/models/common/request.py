@@ -14,6 +14,7 @@ from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Array
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 Signal = Literal["counts", "rates", "latents"]
@@ -122,7 +123,7 @@ def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials
     if codes is not None and number not in (None, len(codes)):
         raise ShapeError(
             "There must be one code for each trial.",
-            f"There are {len(codes)} codes for {number} trials.",
+            f"It got {counted(len(codes), 'code')} for {counted(number, 'trial')}.",
             "Leave out the number of trials: it is the number of codes.",
         )
     if like is not None:

@@ -25,6 +25,7 @@ from spikeloom.models.common.results import Generated, end_to_end
 from spikeloom.models.common.rows import Rows
 from spikeloom.nn.condition import Condition
 from spikeloom.seeds import Purpose, Streams
+from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 
@@ -126,7 +127,7 @@ def _rows(condition: NamedCondition, piece: object) -> np.ndarray:
         array = array.reshape(-1, 1) if condition.size == 1 else array.reshape(1, -1)
     if array.ndim != 2 or array.shape[1] != condition.size:
         raise ConditionError(
-            f"{condition.name} must have {condition.size} number(s) in each bin.",
+            f"{condition.name} must have {counted(condition.size, 'number')} in each bin.",
             f"A piece of it had shape {np.shape(array)}.",
             "Give arrays (bins, dimensions).",
         )
