@@ -8,17 +8,97 @@
 Prints R2 of inferred against true rates on test trials, Pearson r of generated against recorded statistics (the LDNS
 paper's measures for this system: 0.9969 mean ISI, 0.9988 correlations), the same for simple models of the latents, and
 in each sixteenth of samples that are 16 times as long as the training trials.
+
+    python benchmarks/lorenz.py RUN... --train train.h5 --test test.h5 --dynamics
+
+prints how far the trajectories of generated trials follow the dynamics of recorded ones, for models with latents. All
+spikes, recorded and generated, are encoded by the same model, and the latents are mapped linearly to x, y and z.
 """
 
 import argparse
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from spikeloom.metrics.panel import METRICS, measure
+from spikeloom.models.common.base import Model
 from spikeloom.recipe import load_model
 from spikeloom.trials import Trials
 
 SHOWN = [metric for metric in METRICS if metric.name in ("mean_rate_r", "isi_mean_r", "pairwise_correlation_r")]
+
+
+AHEAD = 15
+"""Bins ahead for which a trajectory is predicted."""
+
+NEIGHBOURS = 8
+"""Number of nearest recorded points whose mean future is the prediction."""
+
+LIBRARY = 600
+"""Training trials to which the linear map is fitted, and that are searched for the nearest points."""
+
+
+class Dynamics:
+    """Measures of trajectories in the space of x, y and z, in which inferred latents are mapped linearly.
+
+    Args:
+        model: Model whose encoder infers the latents.
+        train: Training trials with their true latents.
+    """
+
+    def __init__(self, model: Model, train: Trials) -> None:
+        self.model = model
+        train = train.select(np.arange(min(LIBRARY, len(train))))
+        latents = model.encode(train, progress=False).latents
+        self.map = np.linalg.lstsq(_with_one(latents), train.latents.reshape(-1, 3), rcond=None)[0]
+        recorded = self.trajectories(train)
+        self.points = KDTree(recorded[:, :-AHEAD].reshape(-1, 3))
+        self.futures = recorded[:, AHEAD:].reshape(-1, 3)
+
+    def trajectories(self, trials: Trials) -> np.ndarray:
+        """Return x, y and z (trial, time, 3) as inferred from the spikes."""
+        latents = self.model.encode(trials, progress=False).latents
+        return (_with_one(latents) @ self.map).reshape(*latents.shape[:2], 3)
+
+    def measures(self, trials: Trials, real: Trials) -> str:
+        """Return the error of predictions, the changes of the lobe, and the error of the autocorrelation, in words."""
+        path = self.trajectories(trials)
+        smooth = np.apply_along_axis(np.convolve, 1, path[..., 0], np.ones(9) / 9, "valid")
+        changes = (np.diff(np.sign(smooth), axis=1) != 0).sum(1).mean()
+        _, nearest = self.points.query(path[:, :-AHEAD].reshape(-1, 3)[::7], NEIGHBOURS)
+        error = self.futures[nearest].mean(1) - path[:, AHEAD:].reshape(-1, 3)[::7]
+        difference = autocorrelation(path) - autocorrelation(self.trajectories(real))
+        return (
+            f"prediction error {np.sqrt(np.square(error).sum(1).mean()):.3f} sd, {changes:.2f} changes of the lobe per "
+            f"trial, autocorrelation RMSE {np.sqrt(np.square(difference).mean()):.4f}"
+        )
+
+
+def autocorrelation(path: np.ndarray) -> np.ndarray:
+    """Return the autocorrelation of each dimension at lags up to half of a trial."""
+    centred = path - path.mean((0, 1))
+    n_bins = path.shape[1]
+    products = [(centred[:, lag:] * centred[:, : n_bins - lag]).mean((0, 1)) for lag in range(n_bins // 2)]
+    return np.stack(products) / products[0]
+
+
+def _with_one(latents: np.ndarray) -> np.ndarray:
+    """Return latents of all bins with a constant 1 (bin, latent + 1)."""
+    return np.pad(latents.reshape(-1, latents.shape[-1]), ((0, 0), (0, 1)), constant_values=1)
+
+
+def print_dynamics(runs: list[str], train: Trials, test: Trials) -> None:
+    """Print the measures of models, of simple models of the latents of the first one, and of recorded trials."""
+    half = len(test) // 2
+    real = test.select(slice(half))
+    models = {run: load_model(run) for run in runs}
+    first = models[runs[0]]
+    dynamics = Dynamics(first, train)
+    print("recorded, other half:", dynamics.measures(test.select(slice(half, None)), real))
+    for run, model in models.items():
+        print(f"{run}:", dynamics.measures(model.sample(half, seed=1, progress=False), real))
+    for name, trials in first.latent_baselines(train, like=real, seed=1).items():
+        print(f"{name}:", dynamics.measures(trials, real))
 
 
 def r_squared(rates: np.ndarray, truth: np.ndarray) -> float:
@@ -36,14 +116,17 @@ def statistics(real: Trials, fake: Trials) -> str:
 def main() -> None:
     """Print all results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run")
+    parser.add_argument("run", nargs="+")
     parser.add_argument("--train", required=True)
     parser.add_argument("--test", required=True)
     parser.add_argument("--long", type=int, default=60, help="number of trials of 16 times the training length")
+    parser.add_argument("--dynamics", action="store_true", help="only print measures of the trajectories")
     options = parser.parse_args()
-    model = load_model(options.run)
     train = Trials.load(options.train)
     test = Trials.load(options.test)
+    if options.dynamics:
+        return print_dynamics(options.run, train, test)
+    model = load_model(options.run[0])
     print(f"R2 of inferred rates, {len(test)} test trials: {r_squared(model.encode(test).rates, test.rates):.4f}")
     half = len(test) // 2
     print("real half against real half:", statistics(test.select(slice(half)), test.select(slice(half, None))))

@@ -98,9 +98,10 @@ def test_it_is_compared_with_another_model(house, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize("stage", ["autoencoder", "conditional_code"])
+@pytest.mark.parametrize("stage", ["autoencoder", "conditional_code", "conditional_nonlinear"])
 def test_a_killed_fit_resumes_to_the_same_weights(house, tmp_path, stage):
-    plans = [f"{plan}.validate_every=3" for plan in ("autoencoder_plan", "code_plan")]
+    plans = [f"{plan}.validate_every=3" for plan in ("autoencoder_plan", "code_plan", "nonlinear_plan")]
+    plans += ["nonlinear_plan.updates=20", "nonlinear_plan.batch=8", "dynamics_settings.units=8"]
     words = ["fit", RECIPE, "--data", str(house / "train.h5"), *quick(ALL, updates=40), *changed(*plans)]
     killed, complete = tmp_path / "killed", tmp_path / "complete"
     program = [sys.executable, "-m", "spikeloom", *words, "--out"]

@@ -11,6 +11,9 @@ from torch import Tensor
 SMOOTHING_DEPTH = 5
 """Lags of the smoothness penalty, in bins."""
 
+SMALLEST_SQUARE = 1e-9
+"""Number that is added to squared distances, because the square root has no derivative at 0."""
+
 
 def coordinated_dropout(
     counts: Float[Tensor, "batch time neuron"],
@@ -47,6 +50,28 @@ def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, 
 def energy(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, "batch time"]) -> Float[Tensor, ""]:
     r"""Return :math:`\sum_t \|z_t\|^2` over valid bins."""
     return (latents.square().sum(-1) * mask).sum()
+
+
+def energy_score(
+    draws: Float[Tensor, "draw *batch time latent"],
+    truth: Float[Tensor, "*batch time latent"],
+    mask: Bool[Tensor, "*batch time"],
+) -> Float[Tensor, "*batch"]:
+    r"""Return the energy score of draws from a distribution of series, valid bins only.
+
+    :math:`\frac1n \sum_i \|X_i - y\| - \frac{1}{n (n - 1)} \sum_{i < j} \|X_i - X_j\|`, with n draws X, at least 2, and
+    the true series y. Its expectation is smallest if the draws have the distribution of y. Source: Gneiting and Raftery
+    2007.
+    """
+
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        squares = ((first - second) * mask[..., None]).square().sum((-2, -1))
+        return (squares + SMALLEST_SQUARE).sqrt()
+
+    n_draws = len(draws)
+    to_truth = torch.stack([distance(draw, truth) for draw in draws]).mean(0)
+    pairs = [distance(draws[i], draws[j]) for i in range(n_draws) for j in range(i)]
+    return to_truth - torch.stack(pairs).mean(0) / 2
 
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

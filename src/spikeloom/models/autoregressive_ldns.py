@@ -4,7 +4,9 @@ Autoencoder, readout and observation model are those of LDNS (`models.common.lat
 autoregression (`nn.linear_autoregression`) with one code per trial replaces the diffusion,
 
 .. math:: z_t = A \phi_t + L \varepsilon_t, \qquad
-          \phi_t = [z_{t-1};\; \text{means of } z_{<t} \text{ at several time constants};\; h(t) \otimes [1; c_t; b]].
+          \phi_t = [z_{t-1};\; \text{means of } z_{<t} \text{ at several time constants};\; h(t) \otimes [1; c_t; b]],
+
+or, for nonlinear dynamics, :math:`z_t = A \phi_t + g(s_t, \varepsilon_t)` with a recurrent network g.
 
 * h(t), the clock, are hat functions of the time in a trial (`nn.clock`), by which the coefficients change in the course
   of a trial. The clock is off if trials have no common time course, like pieces of a continuous recording.
@@ -13,7 +15,11 @@ autoregression (`nn.linear_autoregression`) with one code per trial replaces the
 * b is the code of the trial, its slow deviation from what c predicts: whitened principal components of latents averaged
   under each hat (`nn.trial_code`). It is drawn once per trial by a small flow conditioned on c.
 
-A, L and the code's components are computed in closed form. Only the flow is trained by gradients: a `NetworkDenoiser`
+* g, the nonlinear term (`nn.nonlinear_term`), is trained if there is a `nonlinear_plan`, after A. It learns from series
+  of bins that the model generates freely (`models.common.nonlinear_stage`), and is used only if it is better than
+  :math:`L \varepsilon_t` on validation trials.
+
+A, L and the code's components are computed in closed form. The flow is trained by gradients: a `NetworkDenoiser`
 that predicts the velocity of whitened codes, and whose sampler adds no noise. (This is a rectified flow, apart from the
 scale of its variable: with the signal scale a and the noise scale :math:`\sigma` of a level, :math:`x / (a + \sigma)`
 lies on the straight line from the noise to the code.)
@@ -51,6 +57,7 @@ from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.latent_autoencoder import LatentModel
 from spikeloom.models.common.latent_dynamics import Dynamics, DynamicsSettings, per_bin
 from spikeloom.models.common.latent_settings import AutoencoderSettings
+from spikeloom.models.common.nonlinear_stage import nonlinear_stage
 from spikeloom.models.common.request import Request
 from spikeloom.models.common.results import Generated, in_pieces
 from spikeloom.models.common.streaming import StreamRequest
@@ -71,7 +78,7 @@ the sd of all codes by less than 1 %."""
 
 @final
 class AutoregressiveLDNS(LatentModel):
-    """A linear autoregression with one code per trial on the latents of LDNS; see the module for the method.
+    """An autoregression with one code per trial on the latents of LDNS; see the module for the method.
 
     Args:
         n_neurons: Neurons of the recording, the last axis of the counts.
@@ -84,6 +91,7 @@ class AutoregressiveLDNS(LatentModel):
         guidance: Strength of the conditions unless `sample` sets another; see the module.
         autoencoder_plan: Optimisation of the autoencoder.
         code_plan: Optimisation of the flow that draws codes.
+        nonlinear_plan: Optimisation of the nonlinear term. `None` trains none, and dynamics are linear.
 
     Raises:
         SettingError: if the latents do not divide the autoencoder's width.
@@ -113,6 +121,7 @@ class AutoregressiveLDNS(LatentModel):
         guidance: float = 1.0,
         autoencoder_plan: Plan = Plan(updates=3000, batch=32, learning_rate=2e-3),
         code_plan: Plan = Plan(updates=2000, batch=256, learning_rate=2e-3, average=0.999),
+        nonlinear_plan: Plan | None = None,
     ) -> None:
         super().__init__(
             n_neurons,
@@ -124,6 +133,7 @@ class AutoregressiveLDNS(LatentModel):
         self.dynamics_settings = dynamics_settings
         self.sampler = sampler
         self.code_plan = code_plan
+        self.nonlinear_plan = nonlinear_plan
         self.condition = tuple(condition)
         self.guidance = guidance
 
@@ -144,7 +154,8 @@ class AutoregressiveLDNS(LatentModel):
         """Make networks and buffers; see `Model.build`."""
         self.build_autoencoder(facts)
         settings = self.dynamics_settings
-        new_dynamics = partial(Dynamics, settings, n_latents=self.n_latents, facts=facts)
+        nonlinear = self.nonlinear_plan is not None
+        new_dynamics = partial(Dynamics, settings, n_latents=self.n_latents, facts=facts, nonlinear=nonlinear)
         self.free = new_dynamics(n_codes=settings.n_free_codes, vector=0, sequence=0)
         if self.condition:
             self.conditional = new_dynamics(
@@ -160,21 +171,21 @@ class AutoregressiveLDNS(LatentModel):
         data = self.latents_of(trials)
         held_out = None if validation is None else self.latents_of(validation)
         free_held_out = None if held_out is None else self._without_condition(held_out)
-        yield self._code_stage("code", self.free, self._without_condition(data), free_held_out)
+        yield from self._dynamics_stages("", self.free, self._without_condition(data), free_held_out)
         if self.condition:
             conditional_held_out = None if held_out is None else self._with_condition(held_out)
-            yield self._code_stage(
-                "conditional_code", self.conditional, self._with_condition(data), conditional_held_out
+            yield from self._dynamics_stages(
+                "conditional_", self.conditional, self._with_condition(data), conditional_held_out
             )
         yield self.readout_stage(trials)
 
-    def _code_stage(
-        self, name: str, dynamics: Dynamics, data: dict[str, Tensor], held_out: dict[str, Tensor] | None
-    ) -> Stage:
-        """Fit the dynamics in closed form, and return the training stage of their flow.
+    def _dynamics_stages(
+        self, prefix: str, dynamics: Dynamics, data: dict[str, Tensor], held_out: dict[str, Tensor] | None
+    ) -> Iterator[Stage]:
+        """Fit dynamics in closed form, then train their flow and, with a plan, their nonlinear term.
 
         Args:
-            name: Name of the stage.
+            prefix: Beginning of the names of the stages.
             dynamics: Dynamics to fit, with or without conditions.
             data: Latents, mask and inputs of the training trials.
             held_out: The same of the validation trials, or None.
@@ -187,7 +198,11 @@ class AutoregressiveLDNS(LatentModel):
             return codes | {key: value for key, value in latent_data.items() if key == "vector"}
 
         held_out_flow = None if held_out is None else flow_data(held_out)
-        return Stage(name, dynamics.flow, dynamics.flow_loss, flow_data(data), self.code_plan, held_out_flow)
+        yield Stage(prefix + "code", dynamics.flow, dynamics.flow_loss, flow_data(data), self.code_plan, held_out_flow)
+        if self.nonlinear_plan is not None:
+            segment = self.dynamics_settings.segment
+            name = prefix + "nonlinear"
+            yield from nonlinear_stage(dynamics, data, held_out, self.nonlinear_plan, segment=segment, name=name)
 
     def _without_condition(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return latents and mask, with inputs of size 0."""
@@ -236,7 +251,7 @@ class LatentCourse(Course):
         self.n_trials = len(start.noise.generators)
         self.dynamics = model.conditional if start.conditional else model.free
         self.usual = array(self.dynamics.usual)
-        self.recursion = Recursion(self.dynamics.autoregression, self.n_trials)
+        self.recursion = Recursion(self.dynamics.autoregression, self.n_trials, self.dynamics.term)
         self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
         self.rho = math.exp(-model.facts.bin_width / drift)  # correlation of a drifting code in neighbouring bins
@@ -292,6 +307,8 @@ class LatentCourse(Course):
         if self.code is not None:
             state |= {"code": self.code.copy(), "sums": self.recursion.sums.copy()}
             state |= {"time": np.array(self.recursion.time)}
+            if self.recursion.term is not None:
+                state["units"] = self.recursion.term.state.copy()
         return state
 
     def restore(self, state: State) -> None:
@@ -304,3 +321,5 @@ class LatentCourse(Course):
             self.code = state["code"].astype(np.float64)
             self.recursion.sums[:] = state["sums"]
             self.recursion.time = int(state["time"])
+            if self.recursion.term is not None:
+                self.recursion.term.state = state["units"].astype(np.float64)

@@ -21,6 +21,7 @@ Dynamics that are conditioned on a series have no clock under "auto" (`models.co
 
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -62,15 +63,18 @@ class Clock(nn.Module):
         hat = min(int(position), max(0, self.n_hats - 2))
         return hat, position - hat
 
+    def weights_at(self, time: int) -> Float[np.ndarray, " hat"]:
+        """Return the values of all hats in a bin, counted from 0 at the beginning of the trial."""
+        hat, next_value = self.position(time)
+        weights = np.zeros(self.n_hats)
+        weights[hat] = 1 - next_value
+        if next_value:
+            weights[hat + 1] = next_value
+        return weights
+
     def weights(self, n_bins: int) -> Float[Tensor, "time hat"]:
         """Return the values of all hats in the first `n_bins` bins of a trial."""
-        weights = torch.zeros(n_bins, self.n_hats, dtype=torch.float64)
-        for time in range(n_bins):
-            hat, next_value = self.position(time)
-            weights[time, hat] = 1 - next_value
-            if next_value:
-                weights[time, hat + 1] = next_value
-        return weights
+        return torch.from_numpy(np.stack([self.weights_at(time) for time in range(n_bins)]))
 
     def averages(
         self, series: Float[Tensor, "trial time channel"], mask: Bool[Tensor, "trial time"]

@@ -23,7 +23,7 @@ length stay bounded if the spectral radius of this map, its largest absolute eig
 coefficients of all means are scaled down instead. Then the effect of the inputs is fitted again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import final
 
 import numpy as np
@@ -32,6 +32,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from spikeloom.nn.clock import Clock
+from spikeloom.nn.nonlinear_term import ArrayTerm, NonlinearTerm, on_grid
 
 LARGEST_RADIUS = 0.998
 """Largest spectral radius: no memory decays with a time constant above 500 bins."""
@@ -131,16 +132,37 @@ class LinearAutoregression(nn.Module):
         """Return the sums of products of features and latents, over all valid bins but the first of each trial."""
         moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
         hats = self.clock.weights(latents.shape[1]).to(latents)
-        decay = self.get_buffer("decay")
-        first = _with_one(inputs[:, 0]) @ self.opening
-        means = torch.lerp(latents[:, 0, None], first[:, None].expand(-1, len(decay), -1), decay)
-        for time in range(1, latents.shape[1]):
-            valid = mask[:, time]
-            driving = (hats[time][:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
-            features = torch.cat((means.flatten(1), driving), 1)
-            moments.add(features[valid], latents[valid, time])
-            means = torch.lerp(latents[:, time, None], means, decay)
+        for time, means in enumerate(self.means(latents, inputs[:, 0])):
+            if time:  # the first bin has a separate regression
+                valid = mask[:, time]
+                driving = (hats[time][:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
+                features = torch.cat((means.flatten(1), driving), 1)
+                moments.add(features[valid], latents[valid, time])
         return moments
+
+    def means(
+        self, latents: Float[Tensor, "trial time latent"], inputs: Inputs
+    ) -> Iterator[Float[Tensor, "trial constant latent"]]:
+        """Yield the means of the past before each bin, from the first bin to the last.
+
+        Args:
+            latents: Latents of the trials.
+            inputs: Inputs of the first bin.
+        """
+        decay = self.get_buffer("decay").to(latents)
+        first = _with_one(inputs) @ self.opening.to(latents)
+        means = first[:, None].expand(-1, len(decay), -1)
+        for present in latents.unbind(1):
+            yield means
+            means = torch.lerp(present[:, None], means, decay)
+
+    def driven_part(self, inputs: Float[Tensor, "trial time input"]) -> Float[Tensor, "trial time latent"]:
+        """Return the part of the linear term that does not depend on the past, in all bins of trials."""
+        one_and_inputs = torch.nn.functional.pad(inputs, (1, 0), value=1.0)
+        hats = self.clock.weights(inputs.shape[1]).to(inputs)
+        later = torch.einsum("tj,bti,jid->btd", hats, one_and_inputs, self.driven.to(inputs))
+        first = one_and_inputs[:, :1] @ self.opening.to(inputs)
+        return torch.cat((first, later[:, 1:]), 1)
 
     def _stabilise(self) -> None:
         """Scale a part of A down until the spectral radius is at most `LARGEST_RADIUS`.
@@ -173,18 +195,19 @@ class Recursion:
     Each trial has one row of features, :math:`[m_t; 1; u_t; \varepsilon_t]`, whose coefficients are
     :math:`[A; h(t) D; L^\top]`. So the latents of a bin are one product; in the first bin the coefficients are
     :math:`[0; S; L_0^\top]`. The means are kept as sums, :math:`s_t = m_t / (1 - a) = a s_{t-1} + z_{t-1}`, which takes
-    fewer operations.
+    fewer operations. A nonlinear term, if there is one, is added to the latents (`nn.nonlinear_term`).
 
     Args:
         model: Autoregression, whose coefficients are copied.
         n_trials: Number of trials.
+        term: Nonlinear term, whose weights are copied. `None` and a term that is not in use add nothing.
 
     Attributes:
         time: Number of bins since the beginning of the trials.
         sums: Sums of the past (trial, time constant, latent), the means divided by 1 - a.
     """
 
-    def __init__(self, model: LinearAutoregression, n_trials: int) -> None:
+    def __init__(self, model: LinearAutoregression, n_trials: int, term: NonlinearTerm | None = None) -> None:
         recurrent, self.driven, self.opening, noise, first_noise, decay = (
             getattr(model, name).detach().cpu().numpy()
             for name in ("recurrent", "driven", "opening", "noise", "first_noise", "decay")
@@ -193,6 +216,11 @@ class Recursion:
         self.clock = model.clock
         self.time = 0
         self.left = 1 - decay  # (time constant, 1)
+        self.term: ArrayTerm | None = None
+        if term is not None and term.in_use:
+            self.term = ArrayTerm(term, self.left, n_trials)
+            noise = self.term.noise
+            first_noise = self.term.first_noise
         self.decay = np.repeat(decay, n_latents)
         self.first = np.concatenate((np.zeros_like(recurrent), self.opening, first_noise.T))
         self.later = np.concatenate((recurrent * np.repeat(self.left, n_latents, 0), self.driven[0], noise.T))
@@ -216,6 +244,8 @@ class Recursion:
         if not self.time:
             self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.left
         latents = self.features @ self._coefficients()
+        if self.term is not None:
+            latents = on_grid(latents + self.term.step(self.past, inputs, self.clock.weights_at(self.time)))
         self.past *= self.decay
         self.sums += latents[:, None]
         self.time += 1

@@ -1,7 +1,7 @@
 """`Dynamics`: a linear autoregression of latents with one code per trial; see `models.autoregressive_ldns`.
 
 The closed-form parts are `nn.linear_autoregression` and `nn.trial_code`. Codes come from a small flow, a denoiser of
-whitened codes on the diffusion floor.
+whitened codes on the diffusion floor. A nonlinear term (`nn.nonlinear_term`) is optional.
 
 **Clock and series.** With the clock rule "auto", dynamics with a series among their conditions, like a hand velocity,
 have no clock, even if trials have a common time course. Under a clock, the code of a trial describes movements of this
@@ -24,6 +24,7 @@ from spikeloom.models.common.facts import Facts
 from spikeloom.nn.clock import Clock, ClockRule
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.linear_autoregression import LinearAutoregression
+from spikeloom.nn.nonlinear_term import NonlinearTerm
 from spikeloom.nn.perceptron import VectorBackbone
 from spikeloom.nn.trial_code import TrialCode
 from spikeloom.seeds import Streams
@@ -49,6 +50,8 @@ class DynamicsSettings:
         ridge: Weight of the squared coefficients of the regressions.
         drift: Correlation time of the code beyond the longest training trial, s. `None` uses the duration of that
             trial.
+        units: Units of the network of the nonlinear term, if there is one.
+        segment: Bins that are generated freely in the training of the nonlinear term.
         width: Channels of the flow's network.
         blocks: Residual blocks of the flow's network.
     """
@@ -61,6 +64,8 @@ class DynamicsSettings:
     harmonics: Number = 4
     ridge: Positive = 20.0
     drift: Positive | None = None
+    units: Number = 64
+    segment: Number = 32
     width: Number = 128
     blocks: Number = 3
 
@@ -75,12 +80,21 @@ class Dynamics(nn.Module):
         facts: Facts about the training trials.
         vector: Size of a condition's vector, with harmonics; 0 without conditions.
         sequence: Size of a condition's sequence in each bin; 0 without series.
+        nonlinear: Whether there is a nonlinear term.
     """
 
     usual: Tensor  # mean of the condition over training trials and bins
 
     def __init__(
-        self, settings: DynamicsSettings, *, n_latents: int, n_codes: int, facts: Facts, vector: int, sequence: int
+        self,
+        settings: DynamicsSettings,
+        *,
+        n_latents: int,
+        n_codes: int,
+        facts: Facts,
+        vector: int,
+        sequence: int,
+        nonlinear: bool = False,
     ) -> None:
         super().__init__()
         n_inputs = vector + sequence
@@ -91,6 +105,15 @@ class Dynamics(nn.Module):
         self.autoregression = LinearAutoregression(
             n_latents, n_inputs + self.n_codes, clock=clock, time_constants=settings.time_constants
         )
+        self.term: NonlinearTerm | None = None
+        if nonlinear:
+            self.term = NonlinearTerm(
+                n_latents,
+                n_inputs + self.n_codes,
+                n_means=1 + len(settings.time_constants),
+                n_hats=clock.n_hats,
+                width=settings.units,
+            )
         schedule = Cosine()
         network = VectorBackbone(
             self.n_codes, schedule=schedule, width=settings.width, blocks=settings.blocks, vector=vector
