@@ -73,7 +73,7 @@ def fit(
     except KeyboardInterrupt:
         typer.echo(f"Stopped. The same command resumes {out}.", err=True)
         raise
-    typer.echo(f"{out / 'model'}: {settings.model.upper()} trained on {trials!r}")
+    typer.echo(f"{out / 'model'}: {type(model).__name__} trained on {trials!r}")
 
 
 TRIALS_IN_MEMORY = 2048
