@@ -6,6 +6,10 @@
 A part is a method that `sample` calls. Its time does not include the parts that it calls itself. The limits are the
 matrix products alone (of the autoregression and the decoder), and the drawing of the same number of normal and uniform
 numbers. Everything runs on one thread, and processor time is measured, not time by the clock.
+
+    python -m benchmarks.sample_parts RUN --blocks
+
+prints only the matrix products of the autoregression, if it computed the latents of 1, 2 or 4 bins in one product.
 """
 
 import argparse
@@ -89,6 +93,31 @@ def products(model: AutoregressiveLDNS, batch: int) -> Callable[[], object]:
     return lambda: [np.matmul(x, weight, out=into) for (x, weight), into in zip(pairs, out, strict=True)]
 
 
+def block_product(model: AutoregressiveLDNS, batch: int, n_bins: int) -> Callable[[], object]:
+    """Return a function that computes the latents of some bins of one batch in one product, with the right sizes.
+
+    The latents of all bins of a block depend on the past before the block, on the inputs, which are the same in all of
+    its bins, and on the noise of each bin.
+    """
+    recursion = Recursion((model.conditional if model.condition else model.free).autoregression, batch)
+    features = np.zeros((batch, recursion.inputs.stop + n_bins * model.n_latents))
+    weights = np.zeros((features.shape[1], n_bins * model.n_latents))
+    out = np.zeros((batch, n_bins * model.n_latents))
+    return lambda: np.matmul(features, weights, out=out)
+
+
+def print_blocks(model: AutoregressiveLDNS, batch: int, n_bins: int, repeats: int) -> None:
+    """Print core-seconds per 1,000 trials of the products of blocks of bins, measured in turn."""
+    sizes = (1, 2, 4)
+    products_of = {size: block_product(model, batch, size) for size in sizes}
+    seconds: dict[int, list[float]] = {size: [] for size in sizes}
+    for _ in range(repeats):
+        for size, product in products_of.items():
+            seconds[size].append(core_seconds(product, 20) / size)
+    for size, values in seconds.items():
+        print(f"blocks of {size}: {float(np.median(values)) * n_bins * 1000 / batch:.3f}")
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -97,6 +126,7 @@ def main() -> None:
     parser.add_argument("--bins", type=int, default=140)
     parser.add_argument("--max-batch", type=int)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--blocks", action="store_true", help="only compare products of blocks of bins")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(arguments.run)
@@ -105,6 +135,8 @@ def main() -> None:
     trials = arguments.trials
     bins = arguments.bins
     batch = arguments.max_batch or model.batch
+    if arguments.blocks:
+        return print_blocks(model, batch, bins, arguments.repeats)
 
     def sample() -> None:
         model.sample(trials, n_bins=bins, condition=condition, seed=1, max_batch=batch, progress=False)
