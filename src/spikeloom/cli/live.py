@@ -108,27 +108,27 @@ def _serve_until_stopped(
         raise
 
 
-def _initial(words: list[str], model: "Model") -> "dict[str, ArrayLike | None]":
+def _initial(texts: list[str], model: "Model") -> "dict[str, ArrayLike | None]":
     """Read the values that the conditions have before their first samples arrive.
 
     Args:
-        words: Values of `--condition`, such as "direction=90".
+        texts: Values of `--condition`, such as "direction=90".
         model: Model with the conditions.
 
     Returns:
-        Name -> value for every condition of the model. A condition that `words` does not name has the value None, and
+        Name -> value for every condition of the model. A condition that `texts` do not name has the value None, and
         the trial begins when the first sample of this condition arrives.
     """
     from spikeloom.cli.conditions import read_value
 
-    named = {one.name: one for one in model.facts.conditions.each}
+    named = {condition.name: condition for condition in model.facts.conditions.each}
     values: dict[str, ArrayLike | None] = dict.fromkeys(named)
-    for word in words:
-        name, equals, value = word.partition("=")
+    for text in texts:
+        name, equals, value = text.partition("=")
         if not equals or name not in named:
             raise SettingError(
                 "--condition must be NAME=VALUE with a condition of the model.",
-                f"It was {word!r}; the model has {list(named) or 'none'}.",
+                f"It was {text!r}; the model has {list(named) or 'none'}.",
                 "",
             )
         values[name] = read_value(named[name], value)

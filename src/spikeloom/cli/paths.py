@@ -97,16 +97,16 @@ def output_folder(path: Path, *names: str, overwrite: bool = False) -> Path:
 
 def different_files(*outputs: Path) -> None:
     """Raise a FileError if two outputs are one file."""
-    for one, other in itertools.combinations(outputs, 2):
-        if is_same_file(one, other):
-            raise FileError("The outputs must differ.", f"{one} and {other} are the same.", "Choose another name.")
+    for first, second in itertools.combinations(outputs, 2):
+        if is_same_file(first, second):
+            raise FileError("The outputs must differ.", f"{first} and {second} are the same.", "Choose another name.")
 
 
-def is_same_file(one: Path, other: Path) -> bool:
+def is_same_file(first: Path, second: Path) -> bool:
     """Return whether two paths lead to the same file, also through links or, on some disks, different case."""
-    if one.exists() and other.exists():
-        return one.samefile(other)
-    return one.resolve() == other.resolve()
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return first.resolve() == second.resolve()
 
 
 def written_source(path: Path) -> str | None:

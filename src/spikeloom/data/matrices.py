@@ -372,7 +372,7 @@ def _role_of_array(name: str, value: Foreign, values: Mapping[str, Foreign]) -> 
 
 
 def _is_cells_of_cells(cells: Foreign) -> bool:
-    """Return whether all cells are cells themselves."""
+    """Return whether every element of a MATLAB cell array is a cell array itself."""
     return bool(cells.size) and all(isinstance(cell, np.ndarray) and cell.dtype == object for cell in cells.ravel())
 
 

@@ -206,7 +206,7 @@ class Recording:
                 "observed": f"{np.diff(rows).sum():,.6g} s{pieces}",
                 "trials": str(self.n_trials) if self.n_trials else "none",
                 "trial table": ", ".join(self.trial_table),
-                "behavior": ", ".join(f"{name} ({one.unit or 'no unit'})" for name, one in self.behavior.items()),
+                "behavior": ", ".join(f"{name} ({series.unit or 'no unit'})" for name, series in self.behavior.items()),
                 "other tables": ", ".join(self.tables),
                 "neuron table": ", ".join(self.neuron_table),
                 "source": self.source or "unknown",

@@ -119,15 +119,15 @@ def to_trials(
         recording = recording.choose(units=units, keep=keep)
     if trials is not None:
         recording = replace(recording, trial_table=recording.table(trials))
-    series = {name: recording.series(name) for name in as_names(behavior)}
-    value_units = _angle_units(recording, series, as_names(conditions), as_names(angles))
+    behavior_series = {name: recording.series(name) for name in as_names(behavior)}
+    value_units = _angle_units(recording, behavior_series, as_names(conditions), as_names(angles))
     spans = _spans(recording, bin_width, align, window, every, trials is not None, relative)
     kept = Kept(len(spans.starts))
     table = _conditions(recording, as_names(conditions), spans, kept)
     layout = _layout(recording, bin_width, spans, align, kept)
     sampled = {}
-    for name, one in series.items():
-        values = sampling.sample(name, one, layout, lag=lag, unit=value_units[name])
+    for name, series in behavior_series.items():
+        values = sampling.sample(name, series, layout, lag=lag, unit=value_units[name])
         kept.drop(np.isnan(values).any((1, 2)), f"with bins without {name}")
         sampled[name] = values
     _report(recording, kept, layout, align, bin_width)
@@ -275,9 +275,9 @@ def _angle_units(
             f"{', '.join(absent)} is not.",
             f"Add --behavior {absent[0]} or --condition {absent[0]}.",
         )
-    stated = {name: one.unit.strip() for name, one in series.items()}
+    stated = {name: values.unit.strip() for name, values in series.items()}
     stated |= {name: recording.trial_units.get(name, "") for name in conditions}
-    units = {name: sampling.angle_unit(name, one, chosen=name in chosen) for name, one in series.items()}
+    units = {name: sampling.angle_unit(name, values, chosen=name in chosen) for name, values in series.items()}
     for name in conditions:
         units[name] = stated[name]
         if name in chosen and period_of(name, stated[name]) is None:
@@ -304,7 +304,7 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
     if not len(kept.rows):
         usable = recording.intervals
         spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in usable[:3])
-        more = f" and {len(usable) - 3} more spans" if len(usable) > 3 else ""
+        others = f" and {counted(len(usable) - 3, 'more span')}" if len(usable) > 3 else ""
         if not len(usable) and recording.invalid is not None and len(recording.invalid):
             seconds = float(np.diff(recording.observed_intervals()).sum())
             raise DataError(
@@ -315,7 +315,7 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
         raise DataError(
             "At least one trial must be left.",
             message if kept.total else f"There are none in {recording.source or 'this recording'}.",
-            f"{_remedy(recording, kept, align)}The observed times are {spans}{more}.",
+            f"{_remedy(recording, kept, align)}The observed times are {spans}{others}.",
         )
     if kept.dropped:
         warnings.warn(message, DroppedTrialsWarning, stacklevel=3)

@@ -216,7 +216,7 @@ class Stream:
         return finished
 
     def _append_noise(self, queue: LevelQueue) -> None:
-        """Append one block of noise and its condition; end the trial where either ends."""
+        """Append one block of noise and its condition. The trial ends at its length, or when the condition ends."""
         size = next(self.block_sizes)
         bins = size if self.bins_left is None else min(size, self.bins_left)
         condition = self.condition(bins) if bins else None

@@ -30,7 +30,7 @@ def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Tr
         like: Trials whose lengths, conditions and behaviour are copied.
         seed: Random seed of the spikes.
     """
-    reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
+    reference = like.match(reference, name="the trials to imitate", other_name="the reference trials")
     rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.n_valid_bins
     rates_of_label = np.broadcast_to(rates, (1, like.n_bins, like.n_neurons))  # all trials have the label 0
     return _imitate(like, rates_of_label, np.zeros(len(like), np.int64), seed, "homogeneous Poisson")
@@ -46,7 +46,7 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
         condition: Name of the condition; `None` chooses one as `Pair` does. Without any, all trials form one group.
         seed: Random seed of the spikes.
     """
-    reference = like.match(reference, mine="the trials to imitate", theirs="the reference trials")
+    reference = like.match(reference, name="the trials to imitate", other_name="the reference trials")
     pair = Pair(reference, like, condition=condition)
     has_condition = pair.label_name in like.conditions
     labels = pair.real.labels if has_condition else np.zeros(len(reference), np.int64)

@@ -46,7 +46,7 @@ def with_sampling_error(
         n_trials: Number of training trials whose sampling error is simulated; `None` takes that of `training`.
         seed: Random seed.
     """
-    training = recorded.match(training, mine="the recorded trials", theirs="the training trials")
+    training = recorded.match(training, name="the recorded trials", other_name="the training trials")
     pair = Pair(training, recorded, condition=condition)
     has_condition = pair.label_name in recorded.conditions
     labels = pair.real.labels if has_condition else np.zeros(len(training), np.int64)

@@ -147,7 +147,7 @@ def comparable(
 def _like(real: Trials, trials: Trials, name: str) -> Trials:
     """Return trials with the neurons in the order of the real trials; an error names the set."""
     try:
-        return real.match(trials, mine="the real trials", theirs=f"{name!r}")
+        return real.match(trials, name="the real trials", other_name=f"{name!r}")
     except SpikeloomError as error:
         must, got, do = error.args
         raise type(error)(must, f"{name!r} does not match the real trials: {got}", do) from error

@@ -121,7 +121,10 @@ class Session:
             raise
 
     def add(self, message: Sample, source: Source, now: float) -> None:
-        """Take a sample of a client that arrived at the time `now` of this machine's clock, s."""
+        """Take a sample of a client that arrived at the time `now` of this machine's clock, s.
+
+        Before the trial begins, samples go to its next bin. It begins once every condition has a value.
+        """
         local = source.local(message.time, now)
         if self.start is None:
             self.samples.add(self.samples.next_bin * self.bin_width, message.condition)

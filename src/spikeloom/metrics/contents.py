@@ -74,7 +74,7 @@ class Content:
 
     @property
     def is_held(self) -> bool:
-        """True if R^2 exceeds the chance level and `LEAST_R2`."""
+        """True if the codes contain the variable: R^2 exceeds the chance level and `LEAST_R2`."""
         return self.r2 > max(self.chance, LEAST_R2)
 
 
@@ -94,11 +94,11 @@ class Contents:
     @property
     def held(self) -> tuple[Content, ...]:
         """The variables that codes hold."""
-        return tuple(one for one in self.each if one.is_held)
+        return tuple(content for content in self.each if content.is_held)
 
     def angles(self) -> tuple[tuple[str, ...], Float[np.ndarray, "variable variable"]]:
         """Return names of the held numbers, and the angle between each pair of their directions, 0 to 90 degrees."""
-        directions = {one.name: one.direction for one in self.held if one.direction is not None}
+        directions = {content.name: content.direction for content in self.held if content.direction is not None}
         columns = np.stack(list(directions.values()), 1) if directions else np.zeros((0, 0))
         return tuple(directions), np.rad2deg(np.arccos(np.clip(np.abs(columns.T @ columns), 0, 1)))
 
@@ -130,7 +130,7 @@ def contents(reference: Trials, tested: Trials) -> Contents:
             f"It has {counted(len(names), 'variable')} and {counted(len(reference), 'reference trial')}.",
             "Keep columns when binning, with --condition NAME or --behavior NAME.",
         )
-    each = sorted((_content(name, reference, tested, codes) for name in names), key=lambda one: -one.r2)
+    each = sorted((_content(name, reference, tested, codes) for name in names), key=lambda content: -content.r2)
     return Contents(tuple(each), _coordinates(each, codes[1]))
 
 
@@ -221,7 +221,8 @@ def _varies(trials: Trials, name: str) -> bool:
 
 def _coordinates(each: Sequence[Content], codes: Numbers) -> Numbers:
     """Return codes along the leading directions in which they change with the held variables."""
-    columns = [one.direction * np.sqrt(one.r2) for one in each if one.is_held and one.direction is not None]
+    held = [content for content in each if content.is_held]
+    columns = [content.direction * np.sqrt(content.r2) for content in held if content.direction is not None]
     if not columns:
         return codes[:, : 2 * PLANES] - codes[:, : 2 * PLANES].mean(0)
     left = np.linalg.svd(np.stack(columns, 1), full_matrices=True)[0][:, : 2 * PLANES]

@@ -105,11 +105,14 @@ def _accuracy(labels: NDArray[np.int64], decoded: NDArray[np.int64]) -> float | 
     return float(np.mean(labels[labelled] == decoded[labelled])) if labelled.any() else None
 
 
-def _confusion(labels: NDArray[np.int64], decoded: NDArray[np.int64], classes: int) -> Numbers:
-    """Count the trials of each condition (row) that were decoded as each condition (column)."""
+def _confusion(labels: NDArray[np.int64], decoded: NDArray[np.int64], n_classes: int) -> Numbers:
+    """Count the trials of each condition (row) that were decoded as each condition (column).
+
+    Trials with the label -1, or without a decoded condition (-1), are not counted.
+    """
     labelled = (labels >= 0) & (decoded >= 0)
-    table = np.bincount(labels[labelled] * classes + decoded[labelled], minlength=classes**2)
-    return table.reshape(classes, classes)
+    table = np.bincount(labels[labelled] * n_classes + decoded[labelled], minlength=n_classes**2)
+    return table.reshape(n_classes, n_classes)
 
 
 def condition_spread(pair: Pair) -> Result:

@@ -75,7 +75,7 @@ def ldns_protocol(
         ShapeError: if neurons or bin widths differ.
         SettingError: with fewer than one resample.
     """
-    fake = train.match(fake, mine="the training trials", theirs="the generated trials").sort_neurons()
+    fake = train.match(fake, name="the training trials", other_name="the generated trials").sort_neurons()
     train = train.sort_neurons()
     if resamples < 1:
         raise SettingError("There must be at least one resample.", f"It was {resamples}.", "The paper uses 5.")
@@ -137,7 +137,12 @@ class _Side:
         return cls(counts, trials.lengths, histogram, interval_sums(counts, trials.bin_width, spread=True))
 
     def density(self, weight: Numbers | None, top: int) -> Numbers:
-        """Return the Gaussian density estimate of the population count at 0 ... top, normalised to sum 1."""
+        """Return the Gaussian density estimate of the population count at 0 ... top, normalised to sum 1.
+
+        Args:
+            weight: Weight of each trial, such as the number of times that it was resampled. `None` gives all weight 1.
+            top: Largest count of the result.
+        """
         weight = np.ones(len(self.counts)) if weight is None else weight
         return count_density(weight @ self.histogram, top=top)
 

@@ -40,8 +40,8 @@ class Once:
 
     def share(self, other: "Once", *names: str) -> None:
         """Copy the stored values of these properties from another object, as far as it has computed them."""
-        theirs = other._results()
-        self._results().update({name: theirs[name] for name in names if name in theirs})
+        results = other._results()
+        self._results().update({name: results[name] for name in names if name in results})
 
     def _results(self) -> dict[object, object]:
         """Return the stored results, key -> result."""

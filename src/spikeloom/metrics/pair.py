@@ -94,7 +94,7 @@ class Pair(Once):
             ("reference", self.reference, "reference"),
         ):
             if trials is not None:
-                matched = real.match(trials, mine="the real trials", theirs=f"the {word} trials")
+                matched = real.match(trials, name="the real trials", other_name=f"the {word} trials")
                 object.__setattr__(self, field_name, matched.sort_neurons())  # a frozen class sets its fields this way
         object.__setattr__(self, "real_trials", real.sort_neurons())
         if self.condition is not None:

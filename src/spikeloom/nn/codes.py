@@ -37,7 +37,7 @@ class CodeSpace(nn.Module):
         self.register_buffer("reach", torch.zeros(()))
 
     def fit(self, codes: Float[np.ndarray, "trial code"]) -> None:
-        """Compute mean, covariance and reach of the training codes."""
+        """Set the mean, the root of the covariance, and the distance of the farthest code from the mean."""
         centred = codes.astype(np.float64) - codes.mean(0)
         covariance = centred.T @ centred / len(codes)
         # A small multiple of the identity makes the covariance invertible if codes do not vary in all directions.

@@ -93,10 +93,10 @@ class ArrayDecoder:
 
     def __call__(self, latents: Float[NDArray[np.float64], "*axes latent"]) -> Float[np.ndarray, "*axes neuron"]:
         """Return the drive of each neuron, before the link."""
-        h = _gelu(self.enter(latents))
+        activity = _gelu(self.enter(latents))
         if self.hidden is not None:
-            h = h + _gelu(self.hidden(h))
-        return self.leave(h).astype(np.float32)
+            activity = activity + _gelu(self.hidden(activity))
+        return self.leave(activity).astype(np.float32)
 
 
 class _ArrayLinear:

@@ -346,7 +346,7 @@ class Noise(nn.Module, abc.ABC):
 
     @final
     def factor(self, noise: Values) -> Values:
-        """Return the factors by which a noise e multiplies the rates."""
+        """Return the factors of the rates, exp(e - variance / 2) for the noise e; if e is Gaussian, their mean is 1."""
         return (noise.clamp(max=LARGEST_NOISE) - self.variance().to(noise) / 2).exp()
 
 

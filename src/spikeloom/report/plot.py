@@ -48,7 +48,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
         ShapeError: if neurons or bin widths differ.
         SettingError: if matplotlib is not installed.
     """
-    fake = real.match(fake, mine="the real trials", theirs="the generated trials")
+    fake = real.match(fake, name="the real trials", other_name="the generated trials")
     figure, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
     figure.clear()
     grid = figure.add_gridspec(3, 6)  # two rasters of three columns in each of two rows, then three panels of two

@@ -61,7 +61,7 @@ class Scale:
 
 def draw(chart: Chart) -> str:
     """Return the chart as one `<svg>` element, with `data-hover` for the page's script; all text is escaped."""
-    width, (left, right, top, bottom), size = SIZES[chart.size]
+    width, (left, right, top, bottom), title_size = SIZES[chart.size]
     if chart.names:  # a dot plot, with room for the names of its rows
         width = 560
         left = 210
@@ -79,12 +79,12 @@ def draw(chart: Chart) -> str:
             f'<path class="line guide" d="M{left} {height - bottom:.1f}L{width - right} {top}" stroke-dasharray="4 3"/>'
         )
     parts += [_marks(series, across, up, box) for series in chart.series]
-    title = f'<text class="title" x="{left}" y="{top - 0.5 * size:.0f}" font-size="{size}">{escape(chart.title)}</text>'
-    parts.append(title)
+    position = f'x="{left}" y="{top - 0.5 * title_size:.0f}" font-size="{title_size}"'
+    parts.append(f'<text class="title" {position}>{escape(chart.title)}</text>')
     hover = escape(json.dumps(_hover(chart, across, up, box), separators=(",", ":"), allow_nan=False), quote=True)
     head = f'class="chart {chart.size}" viewBox="0 0 {width} {height:.0f}" role="img"'
-    title = escape(chart.title, quote=True)
-    return f'<svg {head} aria-label="{title}" data-hover="{hover}">{"".join(parts)}</svg>'
+    label = escape(chart.title, quote=True)
+    return f'<svg {head} aria-label="{label}" data-hover="{hover}">{"".join(parts)}</svg>'
 
 
 def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> list[str]:

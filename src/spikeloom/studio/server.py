@@ -223,7 +223,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, _exception: Exception) -> Response:
-        return _error(500, "The server failed on this request. Its terminal shows where. Send another.")
+        return _error(500, "The server failed on this request. Its terminal shows the error.")
 
 
 def _error(code: int, sentence: str) -> Response:

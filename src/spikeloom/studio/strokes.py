@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from spikeloom.errors import ConditionError
+from spikeloom.text import counted
 
 SMOOTHING = 0.03
 """Standard deviation of the Gaussian that smooths a stroke, s."""
@@ -140,7 +141,8 @@ def read_stroke(
     if len(table) < 2 or (steps < 0).any() or not (steps > 0).any():
         raise ConditionError(
             "A stroke needs at least two points whose times increase.",
-            f"It has {len(table)} point(s)" + ("." if len(table) < 2 else ", and their times do not increase."),
+            f"It has {counted(len(table), 'point')}"
+            + ("." if len(table) < 2 else ", and their times do not increase."),
             "Draw again, and keep the pen down while you draw.",
         )
     table = table[np.append(steps > 0, True)]  # if several points have the same time, keep the last one

@@ -180,29 +180,30 @@ def _refuse_unknown(folder: Path) -> None:
         )
 
 
-def differences(recorded: Mapping[str, object], mine: Mapping[str, object]) -> Iterator[str]:
+def differences(recorded: Mapping[str, object], identity: Mapping[str, object]) -> Iterator[str]:
     """Yield a description of each entry that differs.
 
     Args:
         recorded: Identity in the folder.
-        mine: Identity of this run.
+        identity: Identity of this run.
     """
-    for group in mine:
-        before = recorded.get(group)
-        now = mine[group]
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            old = _flat(before)
-            new = _flat(now)
-            for key in dict.fromkeys([*new, *old]):
-                if old.get(key, ABSENT) != new.get(key, ABSENT):
-                    yield _difference(f"{group}: {key}", old.get(key, ABSENT), new.get(key, ABSENT))
-        elif before != now:
-            yield _difference(group, before, now)
+    for group, new in identity.items():
+        old = recorded.get(group)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            old_values = _flat(old)
+            new_values = _flat(new)
+            for key in dict.fromkeys([*new_values, *old_values]):
+                old_value = old_values.get(key, ABSENT)
+                new_value = new_values.get(key, ABSENT)
+                if old_value != new_value:
+                    yield _difference(f"{group}: {key}", old_value, new_value)
+        elif old != new:
+            yield _difference(group, old, new)
 
 
-def _difference(name: str, before: object, now: object) -> str:
+def _difference(name: str, old: object, new: object) -> str:
     """Return the description of an entry that differs, for a message."""
-    return f"{name} ({_short(before)} in the folder, {_short(now)} now)"
+    return f"{name} ({_short(old)} in the folder, {_short(new)} now)"
 
 
 def _short(value: object) -> str:

@@ -36,16 +36,16 @@ def order_like(
     neuron_table: Mapping[str, Array],
     like: Mapping[str, Array],
     *,
-    mine: str = "these trials",
-    theirs: str = "the others",
+    name: str = "these trials",
+    like_name: str = "the others",
 ) -> NDArray[np.int64] | None:
     """Return the positions of the neurons of `like` among those of a neuron table.
 
     Args:
         neuron_table: Neuron table of the set to reorder.
         like: Neuron table with the required order.
-        mine: Name of the first set in messages.
-        theirs: Name of the second set in messages.
+        name: Name of the first set in messages.
+        like_name: Name of the second set in messages.
 
     Returns:
         The position of each neuron of `like` in the first table (neuron,). `None` if the order is the same, or if the
@@ -62,17 +62,18 @@ def order_like(
         if names == wanted:
             return None
         if set(names) != set(wanted):
-            only_mine = _listed(set(names) - set(wanted))
-            only_theirs = _listed(set(wanted) - set(names))
-            differences = [f"only {mine} have ({only_mine})"] * bool(only_mine)
-            differences += [f"only {theirs} have ({only_theirs})"] * bool(only_theirs)
+            differences = []
+            if surplus := _listed(set(names) - set(wanted)):
+                differences.append(f"only {name} have ({surplus})")
+            if missing := _listed(set(wanted) - set(names)):
+                differences.append(f"only {like_name} have ({missing})")
             raise ShapeError(
                 f"Both sides must hold the same neurons, by {column}.",
                 f"There are neurons that {' and neurons that '.join(differences)}.",
                 "Choose the neurons that both have with `spikeloom select --units`, or bin both from the same units.",
             )
-        positions = {name: position for position, name in enumerate(names)}
-        return np.array([positions[name] for name in wanted], np.int64)
+        positions = {label: position for position, label in enumerate(names)}
+        return np.array([positions[label] for label in wanted], np.int64)
     return None
 
 
@@ -88,9 +89,9 @@ def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None
     return None if (np.diff(order) == 1).all() else order
 
 
-def note_order(mine: str, theirs: str) -> None:
+def note_order(name: str, like_name: str) -> None:
     """Warn that the neurons of one set were reordered like those of another."""
-    message = f"The neurons of {mine} are ordered differently from those of {theirs}: they were matched one by one."
+    message = f"The neurons of {name} are ordered differently from those of {like_name}: they were matched one by one."
     warnings.warn(message, NeuronOrderWarning, stacklevel=3)
 
 

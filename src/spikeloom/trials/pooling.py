@@ -79,11 +79,11 @@ class _LeftOut:
 
     def __init__(self, n_parts: int) -> None:
         self.n_parts = n_parts
-        self.words: list[str] = []
+        self.fields: list[str] = []  # kind, name and reason of each field, as text
 
     def add(self, kind: str, name: str, why: str) -> None:
         """Add one field that is left out, and the reason."""
-        self.words.append(f"{kind} {name!r} ({why})" if name else f"{kind} ({why})")
+        self.fields.append(f"{kind} {name!r} ({why})" if name else f"{kind} ({why})")
 
     def check(
         self, values: Sequence[Array | None], kind: str, join: Callable[[Sequence[Array]], Array], name: str = ""
@@ -116,8 +116,8 @@ class _LeftOut:
 
     def warn(self) -> None:
         """Give one warning that names all fields that were left out, if any."""
-        if self.words:
-            message = f"Pooled trials keep what all {self.n_parts} sets have. Left out: {'; '.join(self.words)}."
+        if self.fields:
+            message = f"Pooled trials keep what all {self.n_parts} sets have. Left out: {'; '.join(self.fields)}."
             warnings.warn(message, LeftOutWarning, stacklevel=4)
 
 

@@ -80,38 +80,38 @@ def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Row
             size = _first_part(len(stretch), fraction)
             first.append(stretch[:size])
             second.append(stretch[size:])
-    one = np.sort(np.concatenate(first))
-    two = np.sort(np.concatenate(second))
-    shared_one, shared_two = shared_between(trials, one, two)
-    if len(one) >= len(two):
-        n_left_out = int(shared_one.sum())
-        one = one[~shared_one]
+    first_rows = np.sort(np.concatenate(first))
+    second_rows = np.sort(np.concatenate(second))
+    first_shared, second_shared = shared_between(trials, first_rows, second_rows)
+    if len(first_rows) >= len(second_rows):
+        n_left_out = int(first_shared.sum())
+        first_rows = first_rows[~first_shared]
     else:
-        n_left_out = int(shared_two.sum())
-        two = two[~shared_two]
+        n_left_out = int(second_shared.sum())
+        second_rows = second_rows[~second_shared]
     if n_left_out:
         message = (
             f"{counted(n_left_out, 'trial', of=len(trials))} {verb(n_left_out, 'was', 'were')} left out, because of "
             "spikes shared with trials of the other part."
         )
         warnings.warn(message, OverlapWarning, stacklevel=3)
-    if not (len(one) and len(two)):
+    if not (len(first_rows) and len(second_rows)):
         raise DataError(
             "A split must leave at least one trial on each side.",
             f"All trials of one part share spikes with the other part, in {n_stretches} stretches.",
             "Use fewer stretches, or cut shorter windows when binning.",
         )
-    return one, two
+    return first_rows, second_rows
 
 
-def note_overlaps(trials: "Trials", one: Rows, two: Rows) -> None:
+def note_overlaps(trials: "Trials", first: Rows, second: Rows) -> None:
     """Warn if trials of two parts share spikes.
 
     Warns:
         OverlapWarning: if there are such trials; the message gives their number.
     """
-    shared_one, shared_two = shared_between(trials, one, two)
-    n_across = int(shared_one.sum() + shared_two.sum())
+    first_shared, second_shared = shared_between(trials, first, second)
+    n_across = int(first_shared.sum() + second_shared.sum())
     if n_across:
         n_sharing = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
         message = (
@@ -135,18 +135,18 @@ def sharing(trials: "Trials", rows: Rows) -> NDArray[np.bool_]:
     return shared
 
 
-def shared_between(trials: "Trials", one: Rows, two: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def shared_between(trials: "Trials", first: Rows, second: Rows) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return a mask of the trials of each part that overlap in time with a trial of the other part.
 
     Only trials of the same recording can overlap.
     """
     shared = np.zeros(len(trials), bool)
     for rows in _recordings(trials):
-        rows_one = np.intersect1d(rows, one)
-        rows_two = np.intersect1d(rows, two)
-        shared[rows_one] = _overlapping(trials, rows_one, rows_two)
-        shared[rows_two] = _overlapping(trials, rows_two, rows_one)
-    return shared[one], shared[two]
+        in_first = np.intersect1d(rows, first)
+        in_second = np.intersect1d(rows, second)
+        shared[in_first] = _overlapping(trials, in_first, in_second)
+        shared[in_second] = _overlapping(trials, in_second, in_first)
+    return shared[first], shared[second]
 
 
 def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_]:

@@ -332,13 +332,13 @@ class Trials:
         for start in range(0, len(self), size):
             yield self.select(slice(start, start + size))
 
-    def match(self, other: "Trials", *, mine: str = "the first trials", theirs: str = "the others") -> "Trials":
+    def match(self, other: "Trials", *, name: str = "the first trials", other_name: str = "the others") -> "Trials":
         """Return other trials with their neurons in the order of these trials; see `trials.identity`.
 
         Args:
             other: Trials of the same neurons in bins of the same width.
-            mine: Name of these trials in messages.
-            theirs: Name of the other trials in messages.
+            name: Name of these trials in messages.
+            other_name: Name of the other trials in messages.
 
         Raises:
             ShapeError: if bin widths, numbers of neurons, or the neurons' names or ids differ.
@@ -346,7 +346,7 @@ class Trials:
         Warns:
             NeuronOrderWarning: if the others hold the same neurons in another order.
         """
-        order = order_like(other.neuron_table, self.neuron_table, mine=theirs, theirs=mine)
+        order = order_like(other.neuron_table, self.neuron_table, name=other_name, like_name=name)
         if self.n_neurons != other.n_neurons or not math.isclose(self.bin_width, other.bin_width, rel_tol=1e-6):
             raise ShapeError(
                 "Both sets of trials must have the same neurons and the same bin width.",
@@ -356,7 +356,7 @@ class Trials:
             )
         if order is None:
             return other
-        note_order(theirs, mine)
+        note_order(other_name, name)
         return other.select_neurons(order)
 
     def sort_neurons(self) -> "Trials":

@@ -227,7 +227,7 @@ def best(attempts: Sequence[Attempt]) -> Attempt | None:
 def split_validation(trials: Trials, validation: Trials | None, *, seed: int) -> tuple[Trials, Trials]:
     """Return training and validation trials. Without validation trials, a fifth of the trials is held out."""
     if validation is not None:
-        return trials, trials.match(validation, mine="the training trials", theirs="the validation trials")
+        return trials, trials.match(validation, name="the training trials", other_name="the validation trials")
     return trials.split(0.8, seed=seed)
 
 

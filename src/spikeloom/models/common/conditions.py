@@ -64,7 +64,7 @@ class Conditions:
             ConditionError: if the model was not trained with one of the names.
         """
         if condition is None:
-            condition = () if any(one.per_bin for one in self.each) else self.names
+            condition = () if any(named.per_bin for named in self.each) else self.names
         if isinstance(condition, Mapping):
             values = dict(condition)
         else:
@@ -110,8 +110,8 @@ class Conditions:
             ConditionError: if a condition has no value or a wrong one.
         """
         self.check_complete(values)
-        vectors = [one.encode(values[one.name]) for one in self.each if not one.per_bin]
-        sequences = [one.encode(values[one.name]) for one in self.each if one.per_bin]
+        vectors = [named.encode(values[named.name]) for named in self.each if not named.per_bin]
+        sequences = [named.encode(values[named.name]) for named in self.each if named.per_bin]
         return Condition(vector=_joined(vectors), sequence=_joined(sequences))
 
     def with_harmonics(self, condition: Condition, number: int) -> Condition:

@@ -103,7 +103,7 @@ class Facts:
         Warns:
             NeuronOrderWarning: if the order differs.
         """
-        order = order_like(trials.neuron_table, self.neuron_table, mine="these trials", theirs=TRAINING)
+        order = order_like(trials.neuron_table, self.neuron_table, name="these trials", like_name=TRAINING)
         if order is not None:
             note_order("these trials", TRAINING)
         return order
@@ -161,4 +161,4 @@ def check_fit(trials: Trials, validation: Trials | None) -> Trials | None:
     check_padding(np.asarray(trials.lengths, np.int64), CHANNELS, trials.bin_width, large=int(LARGE * n_batches))
     if validation is None:
         return None
-    return trials.match(validation, mine="the training trials", theirs="the validation trials")
+    return trials.match(validation, name="the training trials", other_name="the validation trials")

@@ -53,11 +53,11 @@ class LiveConditions:
         self.present = bool(requested)
         self.values: dict[str, Array] = {}
         self._encoded: Condition | None = None
-        columns = {one.name: requested[one.name] for one in conditions.each if requested and not one.per_bin}
+        columns = {named.name: requested[named.name] for named in conditions.each if requested and not named.per_bin}
         if columns:
-            constant = Conditions(tuple(one for one in conditions.each if one.name in columns))
+            constant = Conditions(tuple(named for named in conditions.each if named.name in columns))
             self.replace(constant.values(columns, None, Rows.whole(np.ones(batch, np.int64), seed=seed)))
-        series = {one.name: requested[one.name] for one in conditions.each if requested and one.per_bin}
+        series = {named.name: requested[named.name] for named in conditions.each if requested and named.per_bin}
         self.update({name: np.asarray(value) for name, value in series.items() if value is not None})
 
     def update(self, condition: StepCondition) -> None:
@@ -80,17 +80,18 @@ class LiveConditions:
         unknown = sorted(set(condition) - set(names))
         if unknown:
             raise ConditionError(
-                f"These live trials follow {names or 'no conditions'}.",
+                f"These live trials have {names or 'no conditions'}.",
                 f"The step names {unknown}.",
                 "Name all conditions at the beginning: model.live(seed, condition=[...]).",
             )
-        rows = {one.name: self._rows(one, condition[one.name]) for one in self.conditions.each if one.name in condition}
+        updated = [named for named in self.conditions.each if named.name in condition]
+        rows = {named.name: self._rows(named, condition[named.name]) for named in updated}
         self.replace({**self.values, **rows})
 
     def replace(self, values: dict[str, Array]) -> None:
         """Set the values of all conditions that have one; an error leaves the values as they were."""
         complete = self.present and set(values) == set(self.conditions.names)
-        per_bin = {one.name for one in self.conditions.each if one.per_bin}
+        per_bin = {named.name for named in self.conditions.each if named.per_bin}
         # a series is encoded with an axis of time, here of one bin
         rows = {name: value[:, None] if name in per_bin else value for name, value in values.items()}
         self._encoded = self.conditions.encode(rows) if complete else None
@@ -106,12 +107,12 @@ class LiveConditions:
             )
         return self._encoded
 
-    def _rows(self, one: NamedCondition, value: ArrayLike) -> Array:
+    def _rows(self, named: NamedCondition, value: ArrayLike) -> Array:
         """Return a value as one row for each trial: (batch,) for single values of columns, else (batch, dim)."""
-        name = one.name
-        size = one.size
+        name = named.name
+        size = named.size
         array = np.asarray(value)
-        row_shape = (size,) if one.per_bin or size > 1 else ()
+        row_shape = (size,) if named.per_bin or size > 1 else ()
         if array.shape == () and row_shape == (1,):
             array = array.reshape(1)
         if array.shape == (self.batch,) and row_shape == (1,):

@@ -46,16 +46,20 @@ class StreamConditions:
         requested = conditions.requested(condition)
         if requested:
             conditions.check_complete(requested)
-        columns = Conditions(tuple(one for one in conditions.each if not one.per_bin))
-        series = [one for one in conditions.each if one.per_bin and requested]
+        columns = Conditions(tuple(named for named in conditions.each if not named.per_bin))
+        series = [named for named in conditions.each if named.per_bin and requested]
         constant = {name: value for name, value in requested.items() if name in columns.names}
         values = columns.values(constant, None, Rows.whole(np.array([1]), seed=seed))
         self.series = Conditions(tuple(series))
         self.columns = {name: value[:1] for name, value in values.items()}
         self.vector = columns.encode(values).vector if values else None
-        self._pieces = {one.name: _pieces(one, requested[one.name]) for one in series}
-        self._ahead = {one.name: np.zeros((0, one.size)) for one in series}  # bins read, not yet used by the model
-        self._used = {one.name: np.zeros((0, one.size)) for one in series}  # bins used, not yet returned with spikes
+        self._pieces = {named.name: _pieces(named, requested[named.name]) for named in series}
+        self._ahead = {
+            named.name: np.zeros((0, named.size)) for named in series
+        }  # bins read, not yet used by the model
+        self._used = {
+            named.name: np.zeros((0, named.size)) for named in series
+        }  # bins used, not yet returned with spikes
         self._in_range = series  # series without a warning so far; each warns once when it leaves the training range
 
     @property
@@ -90,7 +94,7 @@ class StreamConditions:
         part = {name: ahead[:length] for name, ahead in self._ahead.items()}
         self._ahead = {name: ahead[length:] for name, ahead in self._ahead.items()}
         self._used = {name: np.concatenate([used, part[name]]) for name, used in self._used.items()}
-        self._in_range = [one for one in self._in_range if not one.note_range(part[one.name])]
+        self._in_range = [named for named in self._in_range if not named.note_range(part[named.name])]
         return replace(self.series.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
 
     def labels(self, n_bins: int) -> Labels:
