@@ -29,6 +29,9 @@ ABOUT_WORDS = {"writing.md", "glossary.md"}
 BANNED_NAMES = {"told", "asked", "given", "heard", "known", "own", "found", "place", "some", "whole", "thing", "many"}
 """Local names that are no nouns: write what is in them."""
 
+VAGUE_NAMES = {"one", "mine", "theirs", "here", "there"}
+"""Further names that are banned in the package: name the thing that a loop variable holds."""
+
 FRAGMENT = re.compile(
     r"^(Of|What|How|Whether|Whose|Whoever|For|From|In|On|At|By|To|With|Within|Without|As|Among|Between|Under|Over|After"
     r"|Before|Beside)\b"
@@ -67,9 +70,9 @@ def violations(path: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield from of_docstring(node)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in BANNED_NAMES:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id in BANNED_NAMES | VAGUE_NAMES:
             yield node.lineno, f"the name {node.id!r} says nothing: write the noun"
-        if isinstance(node, ast.arg) and node.arg in BANNED_NAMES:
+        if isinstance(node, ast.arg) and node.arg in BANNED_NAMES | VAGUE_NAMES:
             yield node.lineno, f"the parameter {node.arg!r} says nothing: write the noun"
         if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in MESSAGES:
             for inner in ast.walk(node):
@@ -163,6 +166,8 @@ def test_pages_are_plain(path):
     [
         "def f():\n    told = 1\n",
         "def f(asked):\n    pass\n",
+        "for one in range(3):\n    pass\n",
+        "def f(mine):\n    pass\n",
         'def f():\n    """Of the draw."""\n',
         'def f():\n    """The number of bins."""\n',
         'A = 1\nB = 2\n"""Of simulating and refitting."""\n',

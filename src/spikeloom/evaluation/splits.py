@@ -83,9 +83,9 @@ GAP = 1.0
 def continuous(trials: Trials) -> bool:
     """Return True if these trials are windows cut from continuous recordings, possibly with gaps between them.
 
-    All trials must have the same length and a start time. At least four fifths must start an integer number of lengths
-    after the start of the trial before, and at least one tenth directly at its end. A start time before that of the
-    previous trial begins another recording.
+    All trials must have the same length and a start time. At least four fifths of the trials must start a whole number
+    of trial lengths after the previous trial, and at least one tenth must start where the previous trial ends. If a
+    start time is before the previous one, another recording begins, and this pair of trials is not counted.
     """
     if trials.start_times is None or len(trials) < 2 or trials.lengths.min() < trials.lengths.max():
         return False

@@ -69,7 +69,8 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
         angle = np.asarray(trials.conditions[stem], np.float64)
         values = getattr(np, part)(np.deg2rad(angle) if stem.endswith("_deg") else angle)
     elif part.isdigit():
-        table = {**{key: series[np.arange(len(trials)), trials.lengths - 1] for key, series in trials.behavior.items()}}
+        last_bins = (np.arange(len(trials)), trials.lengths - 1)
+        table = {key: series[last_bins] for key, series in trials.behavior.items()}
         table |= {key: value for key, value in trials.conditions.items() if value.ndim == 2}
         if stem in table and int(part) < table[stem].shape[1]:
             values = table[stem][:, int(part)]
