@@ -89,19 +89,19 @@ class DoublePrecision(Denoiser):
     """A denoiser that is evaluated in double precision, without a copy of its networks.
 
     Args:
-        denoiser: Denoiser, whose numbers are converted once.
+        denoiser: Denoiser. Its parameters and buffers are converted once.
     """
 
     def __init__(self, denoiser: Denoiser) -> None:
         super().__init__()
         self.denoiser = denoiser
         self.schedule = denoiser.schedule
-        numbers = (*denoiser.named_parameters(), *denoiser.named_buffers())
-        self.numbers = {name: value.detach().double() for name, value in numbers}
+        tensors = (*denoiser.named_parameters(), *denoiser.named_buffers())
+        self.tensors = {name: value.detach().double() for name, value in tensors}
 
     def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
         """Return the estimate of the clean sample."""
-        clean: Noisy = torch.func.functional_call(self.denoiser, self.numbers, (x, level, condition, mask))
+        clean: Noisy = torch.func.functional_call(self.denoiser, self.tensors, (x, level, condition, mask))
         return clean
 
 

@@ -290,6 +290,6 @@ def late_bins(mask: TrialMask, bins: int) -> TrialMask:
 def _link_slope(distribution: CountDistribution, drive: Values) -> Values:
     """Return the derivative of the rates with respect to the drive."""
     with torch.enable_grad():
-        free = drive.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(distribution.rates(free).sum(), free)
+        variable = drive.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(distribution.rates(variable).sum(), variable)
     return slope
