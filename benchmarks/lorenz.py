@@ -34,6 +34,12 @@ AHEAD = 15
 NEIGHBOURS = 8
 """Number of nearest recorded points whose mean future is the prediction."""
 
+PANEL = ("pairwise_correlation_slope", "noise_correlation_slope", "spectral_distance_db", "c2st_rbf")
+"""Metrics of the panel that are shown beside the measures of trajectories."""
+
+COLUMNS = ("prediction error (sd)", "changes of the lobe per trial", "autocorrelation RMSE", *PANEL)
+"""Columns of the table of trajectories."""
+
 LIBRARY = 600
 """Training trials to which the linear map is fitted, and that are searched for the nearest points."""
 
@@ -60,18 +66,18 @@ class Dynamics:
         latents = self.model.encode(trials, progress=False).latents
         return (_with_one(latents) @ self.map).reshape(*latents.shape[:2], 3)
 
-    def measures(self, trials: Trials, real: Trials) -> str:
-        """Return the error of predictions, the changes of the lobe, and the error of the autocorrelation, in words."""
+    def measures(self, trials: Trials, real: Trials) -> list[float]:
+        """Return the values of `COLUMNS` for trials, some of which compare them with recorded trials."""
         path = self.trajectories(trials)
         smooth = np.apply_along_axis(np.convolve, 1, path[..., 0], np.ones(9) / 9, "valid")
         changes = (np.diff(np.sign(smooth), axis=1) != 0).sum(1).mean()
         _, nearest = self.points.query(path[:, :-AHEAD].reshape(-1, 3)[::7], NEIGHBOURS)
         error = self.futures[nearest].mean(1) - path[:, AHEAD:].reshape(-1, 3)[::7]
         difference = autocorrelation(path) - autocorrelation(self.trajectories(real))
-        return (
-            f"prediction error {np.sqrt(np.square(error).sum(1).mean()):.3f} sd, {changes:.2f} changes of the lobe per "
-            f"trial, autocorrelation RMSE {np.sqrt(np.square(difference).mean()):.4f}"
-        )
+        panel = measure(real, trials, metrics=[metric for metric in METRICS if metric.name in PANEL])
+        values = [float(np.sqrt(np.square(error).sum(1).mean())), float(changes)]
+        values += [float(np.sqrt(np.square(difference).mean()))]
+        return values + [float("nan") if result.value is None else result.value for result in panel.values()]
 
 
 def autocorrelation(path: np.ndarray) -> np.ndarray:
@@ -94,11 +100,12 @@ def print_dynamics(runs: list[str], train: Trials, test: Trials) -> None:
     models = {run: load_model(run) for run in runs}
     first = models[runs[0]]
     dynamics = Dynamics(first, train)
-    print("recorded, other half:", dynamics.measures(test.select(slice(half, None)), real))
-    for run, model in models.items():
-        print(f"{run}:", dynamics.measures(model.sample(half, seed=1, progress=False), real))
-    for name, trials in first.latent_baselines(train, like=real, seed=1).items():
-        print(f"{name}:", dynamics.measures(trials, real))
+    rows = {"recorded, other half": test.select(slice(half, None))}
+    rows |= {run: model.sample(half, seed=1, progress=False) for run, model in models.items()}
+    rows |= first.latent_baselines(train, like=real, seed=1)
+    print(",".join(("trials", *COLUMNS)))
+    for name, trials in rows.items():
+        print(",".join((f'"{name}"', *(f"{value:.3g}" for value in dynamics.measures(trials, real)))), flush=True)
 
 
 def r_squared(rates: np.ndarray, truth: np.ndarray) -> float:
