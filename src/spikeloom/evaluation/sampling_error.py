@@ -80,10 +80,10 @@ def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, numbers
     n_with_bin = np.zeros((2, pieces[-1] + 1))
     n_bins = min(len(pieces), training.n_bins)
     for k, weights in enumerate((np.ones(len(training)), drawn.astype(np.float64))):
-        np.add.at(sums[k], pieces[:n_bins], np.einsum("r,rti->ti", weights, training.counts[:, :n_bins]))
+        np.add.at(sums[k], pieces[:n_bins], np.tensordot(weights, training.counts[:, :n_bins], 1))
         np.add.at(n_with_bin[k], pieces[:n_bins], weights @ training.mask[:, :n_bins])
     means, drawn_means = sums / np.maximum(n_with_bin, 1)[:, :, None]
-    has_spikes = (means > 0) & (n_with_bin > 0).all(0)[:, None]
+    has_spikes = (means > 0) & np.all(n_with_bin > 0, axis=0)[:, None]
     return np.divide(drawn_means, means, out=np.ones_like(means), where=has_spikes)[pieces]
 
 
