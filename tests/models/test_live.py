@@ -112,7 +112,7 @@ def test_memory_of_a_live_trial_is_constant(fitted):
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        ({"sid": "left"}, "follow"),
+        ({"sid": "left"}, "The step names"),
         (3.0, "exactly one condition"),
         ({"wave": [1.0, 2.0, 3.0]}, "number"),
         ({"side": "up"}, "one of"),
