@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -q -c constraints/constraints.txt
 
-# One thread per process and no spinning: test workers share the cores (see docs/speed.md).
+# One thread per process and no spinning: test workers share the cores (see docs/results/speed.md).
 QUIET := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 TEST_ENV := $(QUIET) MPLBACKEND=Agg
 
