@@ -44,6 +44,8 @@ TEACHER = "teacher"
 STUDENT = "student"
 FLOOR = "recorded training trials"
 SECONDS = "core-seconds"
+TIME = "core-seconds, relative to the teacher"
+DIFFERENCE = ", sd from teacher"
 
 Row = Mapping[str, float]
 
@@ -114,37 +116,55 @@ def latent_rows(
         yield name, {"squared error / variance": error, "variance": variance, "variance of changes": fast}
 
 
-def compared(rows: Sequence[tuple[str, str, int, Row]]) -> list[dict[str, str | float]]:
-    """Return the table: for each way its mean metrics, and its differences to the teacher in sd of the teacher."""
+def compared(rows: Sequence[tuple[str, str, int, Row]]) -> dict[str, dict[str, float]]:
+    """Return the mean of each metric, name of the way -> metric -> value.
+
+    Other ways than floor and teacher have a second entry with the name "WAY, sd from teacher": the mean difference to
+    the teacher of the same run and draw, in standard deviations of the teacher over its draws.
+    """
     by_key = {(run, name, draw): row for run, name, draw, row in rows}
     metrics = [metric.name for metric in METRICS if all(metric.name in row for row in by_key.values())]
     runs = list(dict.fromkeys(run for run, *_ in rows))
     draws = sorted({draw for _, _, draw, _ in rows})
-    table: list[dict[str, str | float]] = []
     spread = {
         metric: math.sqrt(
             np.mean([np.var([by_key[run, TEACHER, draw][metric] for draw in draws], ddof=1) for run in runs])
         )
         for metric in metrics
     }
+    table: dict[str, dict[str, float]] = {}
     for name in dict.fromkeys(name for _, name, _, _ in rows):
         keys = [key for key in by_key if key[1] == name]
-        away = {
+        table[name] = {metric: float(np.mean([by_key[key][metric] for key in keys])) for metric in metrics}
+        if name == FLOOR:
+            continue
+        ratios = [by_key[key][SECONDS] / by_key[key[0], TEACHER, key[2]][SECONDS] for key in keys]
+        table[name][TIME] = float(np.median(ratios))
+        if name == TEACHER:
+            continue
+        table[f"{name}{DIFFERENCE}"] = {
             metric: float(np.mean([by_key[key][metric] - by_key[key[0], TEACHER, key[2]][metric] for key in keys]))
             / max(spread[metric], 1e-12)
             for metric in metrics
         }
-        largest = max(away, key=lambda metric: abs(away[metric]))
-        line: dict[str, str | float] = {"sampler": name, "largest": f"{largest} {away[largest]:+.1f} sd"}
-        line["metrics within 2 sd"] = f"{sum(abs(value) <= 2 for value in away.values())} of {len(metrics)}"
-        if all(SECONDS in by_key[key] for key in keys):
-            ratios = [by_key[key][SECONDS] / by_key[key[0], TEACHER, key[2]][SECONDS] for key in keys]
-            line["time / teacher"] = round(float(np.median(ratios)), 3)
-        for metric in metrics:
-            line[metric] = round(float(np.mean([by_key[key][metric] for key in keys])), 4)
-            line[f"{metric}, sd from teacher"] = round(away[metric], 2)
-        table.append(line)
     return table
+
+
+def cell(value: float | None, *, signed: bool) -> str:
+    """Return a number of the table as text; "–" without one."""
+    if value is None:
+        return "–"
+    return f"{value:+.1f}" if signed else f"{value:.3g}"
+
+
+def lines_of(table: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    """Return the lines of the table: a line per metric, a column per entry of `compared`."""
+    names = list(dict.fromkeys(metric for values in table.values() for metric in values))
+    result = [["metric", *table]]
+    for metric in names:
+        cells = [cell(values.get(metric), signed=way.endswith(DIFFERENCE)) for way, values in table.items()]
+        result.append([metric if metric == TIME else f"`{metric}`", *cells])
+    return result
 
 
 def main() -> None:
@@ -176,13 +196,15 @@ def main() -> None:
             print(f"# {run}, {name}, draw {draw}: {row.get(SECONDS, 0):.1f} core-seconds", flush=True)
             rows.append((run, name, draw, row))
     table = compared(rows)
-    shown = ("sampler", "time / teacher", "metrics within 2 sd", "largest")
-    for line in table:
-        print(" | ".join(str(line.get(key, "")) for key in shown))
+    for name, values in table.items():
+        if name.endswith(DIFFERENCE):
+            largest = max(values, key=lambda metric: abs(values[metric]))
+            within = sum(abs(value) <= 2 for value in values.values())
+            time_ratio = table[name.removesuffix(DIFFERENCE)][TIME]
+            print(f"{name}: {within} of {len(values)} metrics within 2 sd, largest {largest} {values[largest]:+.1f}")
+            print(f"{name.removesuffix(DIFFERENCE)}: {time_ratio:.3f} times the core-seconds of the teacher")
     with options.out.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(dict.fromkeys(key for line in table for key in line)))
-        writer.writeheader()
-        writer.writerows(table)
+        csv.writer(file, lineterminator="\n").writerows(lines_of(table))
 
 
 if __name__ == "__main__":
