@@ -141,7 +141,12 @@ def _unmasked(value: "np.ma.MaskedArray") -> Array:
         data = data.astype(np.float64)
     elif kind not in "fcmM":
         data = data.astype(object)
-    data[mask] = {"m": np.timedelta64("NaT"), "M": np.datetime64("NaT")}.get(kind, np.nan if kind in "iubfc" else None)
+    missing: object = np.nan if kind in "iubfc" else None
+    if kind == "m":
+        missing = np.timedelta64("NaT")
+    if kind == "M":
+        missing = np.datetime64("NaT")
+    data[mask] = missing
     return data
 
 

@@ -99,10 +99,10 @@ def controller(
 
     from spikeloom.files import atomic_write, ensure_folder
     from spikeloom.simulate.controller import train_controller
-    from spikeloom.simulate.reaching_task import measured
+    from spikeloom.simulate.reaching_task import add_hidden_statistics
 
     trained = {name: value.numpy() for name, value in train_controller(seed=seed).items()}
-    weights, error = measured(trained)
+    weights, error = add_hidden_statistics(trained)
     ensure_folder(out.parent)
     atomic_write(out, save(weights))
     typer.echo(f"{out}: the hand ends {100 * error:.2f} cm from the target on average")

@@ -89,15 +89,15 @@ def evaluate(
     from spikeloom.trials import Trials
 
     recorded = Trials.load(real)
-    seen = None if reference is None else Trials.load(reference)
+    training = None if reference is None else Trials.load(reference)
     fakes = _load_named(fake)
     by_hand = _load_named(drawn or [])
     output_folder(out, *REPORT, overwrite=overwrite)
-    baselines = None if model is None else _latent_baselines(model, recorded, seen, seed)
+    baselines = None if model is None else _latent_baselines(model, recorded, training, seed)
     report = judge(
         recorded,
         next(iter(fakes.values())) if len(fakes) == 1 else fakes,
-        reference=seen,
+        reference=training,
         condition=_names(condition),
         every=every,
         conditioned_on=_names(conditioned_on),
@@ -106,7 +106,9 @@ def evaluate(
         facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
         cost=None if model is None else _cost(model, recorded),
     )
-    figures = [drawn_figure(recorded, trials, reference=seen, name=name, seed=seed) for name, trials in by_hand.items()]
+    figures = [
+        drawn_figure(recorded, trials, reference=training, name=name, seed=seed) for name, trials in by_hand.items()
+    ]
     report = report.with_figures(*figures)
     report.save(out)
     _show(report.table())
@@ -154,7 +156,7 @@ def compare(
     from spikeloom.trials import Trials
 
     recorded = Trials.load(data)
-    seen = None if reference is None else Trials.load(reference)
+    training = None if reference is None else Trials.load(reference)
     contenders = _contenders(models)
     changes = _changes(change or [], contenders)
     output_folder(out, *COMPARISON, overwrite=overwrite)
@@ -163,17 +165,17 @@ def compare(
     costs = {}
     seeds = range(seed, seed + samples)
     for name, paths in contenders.items():
-        of_model = changes[name]
-        draw = partial(_generated, changes=of_model, real=recorded, seeds=seeds, unconditional=unconditional)
+        model_changes = changes[name]
+        draw = partial(_generated, changes=model_changes, real=recorded, seeds=seeds, unconditional=unconditional)
         sets[name] = {str(path): draw(path) for path in paths}
-        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, of_model)
-        if seen is not None and paths[0].suffix != ".h5":
-            simple = _latent_baselines(paths[0], recorded, seen, seed, of_model)
-            baselines |= {f"{baseline} of {name}": trials for baseline, trials in simple.items()}
+        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, model_changes)
+        if training is not None and paths[0].suffix != ".h5":
+            on_latents = _latent_baselines(paths[0], recorded, training, seed, model_changes)
+            baselines |= {f"{baseline} of {name}": trials for baseline, trials in on_latents.items()}
     comparison = judge(
         sets,
         recorded,
-        reference=seen,
+        reference=training,
         condition=_names(condition),
         every=every,
         seed=seed,

@@ -95,7 +95,7 @@ class Times:
     n_neurons: int
 
 
-def lay_on_spikes(
+def layout_of_spike_times(
     starts: Float[np.ndarray, " trial"],
     stops: Float[np.ndarray, " trial"],
     bin_width: float,
@@ -104,16 +104,25 @@ def lay_on_spikes(
     bins: int | None,
     kept: Kept,
 ) -> Layout:
-    """Place bins on trials from start to stop in seconds: a fixed number (a window), or all that fit (`bins=None`).
+    """Place the bins of each trial one after the other, from the start of the trial.
 
     Trials that are shorter than a bin, leave the observed intervals or overlap invalid ones are dropped.
+
+    Args:
+        starts: Start of each trial, s.
+        stops: End of each trial, s. It is not used if `bins` is given.
+        bin_width: Width of a bin, s.
+        times: Times in which trials may lie.
+        bins: Number of bins of every trial. `None` gives each trial all bins that fit between its start and end.
+        kept: Trials that are kept; further ones are dropped here.
 
     Raises:
         SettingError: if bins are finer than the clock, or the counts would not fit into memory.
         DataError: if the counts would be large and mostly padding.
     """
     check_width(bin_width, times.ticks)
-    starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
+    starts = np.where(kept.alive, starts, 0.0)  # dropped trials may have NaN
+    stops = np.where(kept.alive, stops, 0.0)
     lengths = binning.bins_between(starts, stops, bin_width) if bins is None else np.full(len(starts), bins)
     kept.drop(lengths < 1, SHORT)
     spans = np.stack([starts, starts + lengths * bin_width], 1)
@@ -168,7 +177,7 @@ def check_memory(n_trials: int, n_bins: int, n_neurons: int, bin_width: float) -
         )
 
 
-def lay_on_bins(
+def layout_of_counts(
     starts: Float[np.ndarray, " trial"],
     stops: Float[np.ndarray, " trial"],
     bin_spans: Float[np.ndarray, "bin 2"],
@@ -182,7 +191,7 @@ def lay_on_bins(
 
     A whole trial (`bins=None`) has the bins that begin in [start, stop). A window of a fixed number of bins begins with
     the bin whose beginning is nearest, so its alignment has an error of up to half a bin. Trials are dropped as in
-    `lay_on_spikes`.
+    `layout_of_spike_times`.
 
     Args:
         starts: Start of each trial, s.
@@ -197,7 +206,8 @@ def lay_on_bins(
     ends = bin_spans[:, 1]
     n_recorded = len(bin_spans)
     width = float(np.median(ends - begins))
-    starts, stops = (np.where(kept.alive, at, 0.0) for at in (starts, stops))
+    starts = np.where(kept.alive, starts, 0.0)  # dropped trials may have NaN
+    stops = np.where(kept.alive, stops, 0.0)
     slack = binning.SLACK * width
     first = np.searchsorted(begins, starts - slack)
     if bins is None:

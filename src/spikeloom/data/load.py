@@ -80,20 +80,20 @@ def load(
     if isinstance(source, str | os.PathLike):
         return _load_file(Path(source), arguments)
     if arrays.is_pynapple(source):
-        _only(arguments, "a pynapple object", *fields)
+        _check_used(arguments, "a pynapple object", *fields)
         return arrays.from_pynapple(source, **fields)
     if arrays.is_neo(source):
-        _only(arguments, "a neo object", *fields)
+        _check_used(arguments, "a neo object", *fields)
         return arrays.from_neo(source, **fields)
     if hasattr(source, "__next__"):
         source = list(source)
     if arrays.is_cells(source):
-        _only(arguments, "cells of spike times", *fields)
+        _check_used(arguments, "cells of spike times", *fields)
         return arrays.from_cells(source, **fields)
     # columns (n, 1) without a bin width are spike times, as MATLAB stores them
     is_times = isinstance(source, list | tuple) and bin_width is None and arrays.is_columns(source)
     if isinstance(source, list | tuple) and arrays.is_ragged_counts(source) and not is_times:
-        _only(arguments, "a list of counts", "bin_width", *fields)
+        _check_used(arguments, "a list of counts", "bin_width", *fields)
         if bin_width is None:
             raise DataError(
                 "A list of arrays with two axes holds counts (time, neuron) of trials, and needs a bin width.",
@@ -102,10 +102,10 @@ def load(
             )
         return arrays.from_counts(source, bin_width=bin_width, **fields)
     if isinstance(source, list | tuple | Mapping):
-        _only(arguments, "spike times", *fields)
+        _check_used(arguments, "spike times", *fields)
         return arrays.from_spike_times(source, **fields)
     if hasattr(source, "__array__") or hasattr(source, "toarray"):
-        _only(arguments, "an array", "axes", "bin_width", *fields)
+        _check_used(arguments, "an array", "axes", "bin_width", *fields)
         return arrays.from_array(source, axes=axes, bin_width=bin_width, **fields)
     raise DataError(
         "load takes a path, spike times, or counts.",
@@ -118,7 +118,7 @@ def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
     """Read a file of any kind that the module names; see `load` for the arguments."""
     kind = path.suffix.lower()
     if kind == ".nwb" or is_zarr(path):
-        _only(arguments, "an NWB file", "counts", "trial_table")
+        _check_used(arguments, "an NWB file", "counts", "trial_table")
         table = arguments.get("trial_table")
         name = table if isinstance(table, str) else None
         recording = read_nwb(path, trial_table=name or "trials")
@@ -126,14 +126,14 @@ def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
             recording = replace(recording, trial_table=table)
         return recording if arguments["counts"] is None else recording.counted(arguments["counts"])
     if kind in READERS:
-        _only(arguments, f"a file {kind}")
+        _check_used(arguments, f"a file {kind}")
         return READERS[kind](path)
     if path.is_dir() or (kind == ".mat" and arguments["variable"] is None and matrices.is_speech(path)):
-        _only(arguments, "speech data")
+        _check_used(arguments, "speech data")
         return read_speech(path)
     if kind in matrices.SUFFIXES:
         options = ("variable", "axes", "bin_width", "window")
-        _only(arguments, "a file of matrices", *options)
+        _check_used(arguments, "a file of matrices", *options)
         return matrices.read_matrix(path, **{name: arguments[name] for name in options})
     raise FileError(
         f"spikeloom reads {', '.join(('.nwb', *matrices.SUFFIXES, *READERS))}.",
@@ -142,12 +142,12 @@ def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
     )
 
 
-def _only(arguments: dict[str, object], what: str, *allowed: str) -> None:
+def _check_used(arguments: dict[str, object], source: str, *used: str) -> None:
     """Raise a SettingError for arguments that this kind of source does not use."""
-    extra = [name for name, value in arguments.items() if value is not None and name not in allowed]
+    extra = [name for name, value in arguments.items() if value is not None and name not in used]
     if extra:
         raise SettingError(
-            f"load reads {' and '.join(allowed) or 'no further arguments'} with {what}.",
+            f"For {source}, load uses {' and '.join(used) or 'no further arguments'}.",
             f"It got {', '.join(extra)}.",
             "",
         )

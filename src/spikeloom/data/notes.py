@@ -64,22 +64,22 @@ def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> st
         trials: Start of the first and end of the last trial, s.
     """
     no_overlap = spikes[1] < trials[0] or trials[1] < spikes[0]
-    spikes_last = spikes[1] - spikes[0]
-    trials_last = trials[1] - trials[0]
-    if no_overlap and 0.01 * trials_last < spikes_last < 100 * trials_last:
+    spikes_duration = spikes[1] - spikes[0]
+    trials_duration = trials[1] - trials[0]
+    if no_overlap and 0.01 * trials_duration < spikes_duration < 100 * trials_duration:
         shift = trials[0] - spikes[0]
         where = f"{abs(shift):.10g} s {'after' if shift > 0 else 'before'} the first spike"
         return f"Probably they are on different clocks: the trials begin {where}."
     largest_spike = max(abs(spikes[0]), abs(spikes[1]))
     largest_trial = max(abs(trials[0]), abs(trials[1]))
-    for times, others, what in (
+    for largest, largest_other, name in (
         (largest_spike, largest_trial, "the spike times"),
         (largest_trial, largest_spike, "the times of the trials"),
     ):
-        ratio = times / others if others > 0 else np.inf
+        ratio = largest / largest_other if largest_other > 0 else np.inf
         for low, high, unit, repair in SCALES:
             if low <= ratio < high:
-                return f"Probably {what} are in {unit}: {repair}."
+                return f"Probably {name} are in {unit}: {repair}."
     if no_overlap:
         return "The spikes and the trials lie in different parts of the recording."
     return "Both are on the same clock, and the neurons are silent in these trials."

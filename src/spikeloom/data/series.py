@@ -189,7 +189,7 @@ class StoredSeries:
         """Return the times of samples `first` to `last` - 1 in seconds."""
         if self.rate:
             return self.start + np.arange(first, min(last, self.n_samples)) / self.rate
-        if "_stamps" in self.__dict__:
+        if "_stamps" in self.__dict__:  # all stamps have been read already, and are cached
             return self._stamps[first:last]
         return self._read_stamps(first, last)
 

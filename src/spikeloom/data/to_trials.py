@@ -18,7 +18,7 @@ from spikeloom import clock
 from spikeloom.angles import period_of
 from spikeloom.data import binning, cutting, notes, sampling
 from spikeloom.data.cutting import Spans
-from spikeloom.data.layout import OUTSIDE, SHORT, Kept, Layout, Times, lay_on_bins, lay_on_spikes
+from spikeloom.data.layout import OUTSIDE, SHORT, Kept, Layout, Times, layout_of_counts, layout_of_spike_times
 from spikeloom.data.notes import (
     AngleWarning,
     DroppedTrialsWarning,
@@ -230,7 +230,7 @@ def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str |
     stops = spans.stops
     bins = spans.bins
     if recording.binned is None:
-        return lay_on_spikes(starts, stops, bin_width, times, bins=bins, kept=kept)
+        return layout_of_spike_times(starts, stops, bin_width, times, bins=bins, kept=kept)
     width = recording.binned.bin_width
     factor = round(bin_width / width)
     if factor < 1 or not math.isclose(factor * width, bin_width, rel_tol=1e-3):
@@ -239,7 +239,7 @@ def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str |
             f"It was {bin_width:g}.",
             f"Give --bin-width {max(factor, 1) * width:g}.",
         )
-    return lay_on_bins(starts, stops, recording.binned.edges, times, factor=factor, bins=bins, kept=kept)
+    return layout_of_counts(starts, stops, recording.binned.edges, times, factor=factor, bins=bins, kept=kept)
 
 
 def _ticks(recording: "Recording", spans: Spans) -> binning.Ticks:

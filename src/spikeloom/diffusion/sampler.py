@@ -60,9 +60,13 @@ from spikeloom.nn.ssm import keep_kernels
 from spikeloom.settings import STRICT
 
 Spacing = Literal["trailing", "even", "power", "log_snr"]
-"""Levels at which a sampler evaluates the denoiser, from noisy to clean, n in all:
-trailing, round(1000 k / n) / 1000 for k = n..1, the choice of most published samplers; even, k / n;
-power, even in tau^(1/7); log_snr, even in log tau."""
+"""Spacing of the n levels at which a sampler evaluates the denoiser, from noisy to clean, with k = n, ..., 1:
+
+- trailing: levels k / n, rounded to 1/1000, the choice of most published samplers;
+- even: levels k / n;
+- power: levels that are evenly spaced in tau^(1/7);
+- log_snr: levels that are evenly spaced in log tau.
+"""
 
 SPANS = {"power": (20.0, 0.01), "log_snr": (40.0, 0.005)}
 """Noisiest and cleanest tau of the spacings in tau. At 20 times as much noise as signal, data of
@@ -227,7 +231,8 @@ class Sampler(ABC):
         Returns:
             x_0 (batch, time, channel), 0 where the mask is False.
         """
-        return deque(self.points(denoiser, noise, condition=condition, mask=mask), maxlen=1).pop()
+        points = self.points(denoiser, noise, condition=condition, mask=mask)
+        return deque(points, maxlen=1).pop()  # the last point; earlier ones are not kept in memory
 
     @final
     def points(

@@ -230,17 +230,18 @@ class Stream:
 
     def _denoise_next_windows(self, queues: list[LevelQueue]) -> None:
         """Denoise the next window of these levels as one batch, and add the estimates to the sums of each level."""
-        x, mask = zip(*(self._next_window([block.x for block in queue.blocks]) for queue in queues), strict=True)
-        valid = torch.cat(mask)
-        level = torch.tensor([queue.at.level for queue in queues], dtype=x[0].dtype, device=x[0].device)
+        windows = [self._next_window([block.x for block in queue.blocks]) for queue in queues]
+        x = torch.cat([window for window, _ in windows])
+        valid = torch.cat([mask for _, mask in windows])
+        level = torch.tensor([queue.at.level for queue in queues], dtype=x.dtype, device=x.device)
         condition = self._window_condition(queues)
-        estimates = self.denoiser(torch.cat(x), level, condition, None if valid.all() else valid)
+        estimates = self.denoiser(x, level, condition, None if valid.all() else valid)
         bins = torch.arange(self.window, device=estimates.device)
         # The weight of a bin falls towards the ends of the window, so that overlapping windows blend.
         weight = torch.minimum(bins + 1, self.window - bins).to(estimates.dtype)[:, None]
         for queue, estimate in zip(queues, estimates, strict=True):
             queue.add(weight, estimate)
-            queue.hop = self.hop
+            queue.hop = self.hop  # only the second window of a level begins at another distance (`first_hop`)
 
     def _next_window(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the next window (1, bin, channel), zero after the trial's end, and its mask (1, bin)."""

@@ -45,6 +45,7 @@ def halves(
         labels = as_labels(trials.condition(name), values_of(trials.condition(name)))
     for split in range(splits):
         order = _order_in_pairs(labels, generator(seed, int(Purpose.SPLIT), 1, split))
+        # trials 2k and 2k + 1 of this order have the same condition, and go to different halves
         first = order[0 : 2 * half : 2]
         second = order[1 : 2 * half : 2]
         yield trials.select(np.sort(first)), trials.select(np.sort(second))

@@ -58,14 +58,15 @@ class Session:
     Args:
         model: A trained model that can generate live.
         seed: Random seed.
-        condition: Name -> value before the first sample, or None for a value that samples bring. By default all
-            conditions of the model come from samples; an empty mapping generates without conditions.
+        condition: Maps the name of a condition to its value before the first sample, or to None if it has no value
+            until the first sample arrives. By default all conditions of the model are included, without a value. With
+            an empty mapping, the trial is generated without conditions.
         guidance: Strength of the condition. `None` uses the model's guidance.
         spike_times: Send the time of each spike instead of counts.
 
     Attributes:
         start: Time at which bin 0 began, s of this machine's clock; None before the trial begins. After a restore, the
-            time at which it would have begun.
+            time at which bin 0 would have begun without the interruption.
         waiting: Names of the conditions without a value so far. The trial cannot begin before it is empty.
 
     Raises:

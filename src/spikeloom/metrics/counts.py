@@ -175,9 +175,10 @@ def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
     starts = range(0, statistics.window - width + 1, max(1, width // 2))
     values = []
     for start in starts:
-        counts = statistics.trials.counts[:, start : start + width].sum(1, dtype=np.int32)[statistics.whole]
-        cells = fano(counts.astype(np.float64), statistics.whole_labels, statistics.conditions)
-        values.append(np.median(cells[np.isfinite(cells)]) if np.isfinite(cells).any() else np.nan)
+        counts = statistics.trials.counts[:, start : start + width].sum(1, dtype=np.int32)
+        of_neurons = fano(counts[statistics.whole].astype(np.float64), statistics.whole_labels, statistics.conditions)
+        finite = of_neurons[np.isfinite(of_neurons)]
+        values.append(np.median(finite) if len(finite) else np.nan)
     return (np.array(starts) + width / 2) * statistics.trials.bin_width, np.array(values, np.float64)
 
 

@@ -50,7 +50,7 @@ def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
     if pair.label_name is None:
         return "the trials have no condition with at most 40 values and at least 5 trials of each"
     fake = pair.classifier.classify(pair.chunk_features(pair.fake))
-    if pair.teacher is not pair.real:
+    if pair.teacher is not pair.real:  # the classifier was fitted to the reference
         return pair.classifier.classify(pair.chunk_features(pair.real)), fake
     folds = _folds(len(pair.real_trials), pair)
     n_classes = len(pair.label_values)

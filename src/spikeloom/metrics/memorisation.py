@@ -191,8 +191,9 @@ def _copies(pair: Pair) -> NDArray[np.bool_]:
     if pair.training is None:
         return np.zeros(len(pair.fake_trials), bool)
     training_hashes = set(pair.training.once(_hashes))
-    same = np.array([fake_hash in training_hashes for fake_hash in _hashes(pair.fake)], bool)
-    return same & (pair.fake_trials.counts.sum((1, 2), dtype=np.int64) > 0)
+    is_copy = np.array([fake_hash in training_hashes for fake_hash in _hashes(pair.fake)], bool)
+    has_spikes = pair.fake_trials.counts.sum((1, 2), dtype=np.int64) > 0
+    return is_copy & has_spikes
 
 
 def _hashes(statistics: Statistics) -> list[bytes]:
@@ -227,5 +228,5 @@ def duplicate_trials(pair: Pair) -> Result:
     """Count the generated trials that are exact copies of a training trial."""
     if pair.reference is None:
         return Result(None, "no training trials were given (reference)")
-    same = pair.once(_copies)
-    return Result(float(same.sum()), f"of {len(same)} trials", {"trial": np.flatnonzero(same)})
+    is_copy = pair.once(_copies)
+    return Result(float(is_copy.sum()), f"of {len(is_copy)} trials", {"trial": np.flatnonzero(is_copy)})

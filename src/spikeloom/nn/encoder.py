@@ -103,12 +103,15 @@ class _ArrayLinear:
     """A grouped linear map in NumPy, in double precision."""
 
     def __init__(self, layer: GroupedLinear) -> None:
-        weight, self.bias = (value.detach().cpu().double().numpy() for value in (layer.weight, layer.bias))
-        self.groups, _, inputs = weight.shape
-        # (input, output) of a single group; (group, output) where each group has a single input
-        self.weight = weight[0].T if self.groups == 1 else weight[..., 0]
-        if self.groups > 1 and inputs > 1:
-            raise ValueError("several groups need one input each")
+        weight = layer.weight.detach().cpu().double().numpy()
+        self.bias = layer.bias.detach().cpu().double().numpy()
+        self.groups, _, n_inputs = weight.shape  # (group, output, input)
+        if self.groups == 1:
+            self.weight = weight[0].T  # (input, output)
+        elif n_inputs == 1:
+            self.weight = weight[..., 0]  # (group, output)
+        else:
+            raise ValueError("if there are several groups, each must have one input")
 
     def __call__(self, x: Float[np.ndarray, "*axes channel"]) -> Float[np.ndarray, "*axes out"]:
         if self.groups == 1:

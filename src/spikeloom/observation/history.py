@@ -7,8 +7,8 @@ past. The offset b and the filter h over H lags are fitted for each neuron. With
 past.
 
 The published form of LDNS has :math:`a \log r_t + b` in place of :math:`d_t + b`, where r is the rate. It is available
-as `logarithmic=True`. Without a history (h = b = 0, a = 1) its expected count is :math:`\log(1 + r)` instead of r, so
-the fitted a is above 1 to compensate.
+as `logarithmic=True`. Without a history (h = b = 0, a = 1) its expected count is :math:`\log(1 + r)` instead of r. With
+exact rates, a fit compensates this by an a above 1.
 
 **Filters** are sums of a few raised cosines over the logarithm of the lag, or have a free weight in every bin.
 
@@ -233,9 +233,9 @@ class SpikeHistory(History):
 class FilteredPast(Past):
     """Filtered earlier counts of each neuron: one sum for each of the next H bins, with H the length of the filters.
 
-    The sums are an array of H columns that is used again and again: bin t has column t mod H. When bin t has been
-    drawn, its column is set to 0 and belongs to bin t + H. Then its filtered counts are added to all columns, which are
-    those of bins t + 1 to t + H.
+    The sums are a ring buffer of H columns, in which bin t uses column t mod H. After the counts of bin t are drawn,
+    its column is set to 0 and is used for bin t + H. Then the filtered counts of bin t are added to all columns, which
+    now belong to bins t + 1 to t + H.
 
     Args:
         history: History with the filters.
@@ -255,7 +255,7 @@ class FilteredPast(Past):
         self.sums = np.broadcast_to(before, self.shape).astype(np.float32).reshape(-1, bins)
 
     def change(self) -> Float[np.ndarray, "trial neuron"]:
-        """Return the bounded sums of the next bin."""
+        """Return the changes of the drive in the next bin: its sums, limited to the allowed range."""
         return self.sums[:, self.column].reshape(self.shape[:2]).clip(*self.limits)
 
     def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:

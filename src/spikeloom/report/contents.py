@@ -86,7 +86,7 @@ def _chart(all_contents: Contents, content: Content) -> Chart:
 def _fifths(content: Content) -> Numbers:
     """Return the fifth of the variable in which each trial lies, 0 to 4; for text the number of its value."""
     values = np.asarray(content.values)
-    if content.direction is None:
+    if content.direction is None:  # a text
         return values
     edges = np.quantile(values, np.arange(1, len(FIFTHS)) / len(FIFTHS))
     return np.searchsorted(edges, values, side="right")

@@ -154,8 +154,8 @@ def movements(
     return hidden, activity, position
 
 
-def measured(weights: Mapping[str, Numbers], *, n_trials: int = 720) -> tuple[dict[str, Numbers], float]:
-    """Estimate mean and standard deviation of each hidden unit in this task, by simulation.
+def add_hidden_statistics(weights: Mapping[str, Numbers], *, n_trials: int = 720) -> tuple[dict[str, Numbers], float]:
+    """Add the mean and standard deviation of each hidden unit in this task, estimated by simulation, to the weights.
 
     Args:
         weights: Weights of a controller.

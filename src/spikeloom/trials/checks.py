@@ -84,7 +84,7 @@ def whole_counts(counts: object) -> TrialCounts:
     if quantity is not None and quantity.unit != "dimensionless":
         raise DataError("Counts must be spikes per bin.", f"Their unit is {quantity.unit}.", "Give spike counts.")
     array: Numbers = objects.plain(counts) if quantity is None else quantity.numbers
-    if array.dtype.kind == "O" and array.ndim == 3:
+    if array.dtype.kind == "O" and array.ndim == 3:  # Python objects, such as int or None
         array = objects.column(array)
     if array.ndim != 3:
         raise ShapeError(
@@ -99,7 +99,7 @@ def whole_counts(counts: object) -> TrialCounts:
         if array.dtype.kind == "f":
             rounded = np.rint(array)
             bad = ~(np.isfinite(array) & (np.abs(array - rounded) <= ROUNDING) & (rounded >= 0))
-            array = array if bad.any() else rounded
+            array = array if bad.any() else rounded  # the error below shows the value before rounding
         if bad.any():
             trial, time, neuron = np.argwhere(bad)[0]
             raise DataError(
@@ -124,7 +124,7 @@ def without_padding(counts: object, lengths: object) -> tuple[object, object]:
     if objects.measured(counts) is not None:
         return counts, lengths
     array = objects.plain(counts)
-    if array.dtype.kind == "O" and array.ndim == 3:
+    if array.dtype.kind == "O" and array.ndim == 3:  # Python objects, such as int or None
         array = objects.column(array)
     if array.dtype.kind != "f" or array.ndim != 3 or not np.isnan(array).any():
         return array, lengths

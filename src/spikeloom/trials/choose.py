@@ -239,29 +239,35 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
     Raises:
         SettingError: if an entry names no neuron.
     """
-    numbers = table.get("id", np.arange(n_neurons) if "name" not in table else None)
-    ids = [] if numbers is None else [str(value) for value in np.asarray(numbers).tolist()]
-    names = [str(value) for value in np.asarray(table["name"]).tolist()] if "name" in table else []
+    columns = {f"{name}s": table[name] for name in ("id", "name") if name in table}
+    if not columns:
+        columns = {"positions": np.arange(n_neurons)}
     keep = np.zeros(n_neurons, bool)
     for entry in (part.strip() for part in units.split(",")):
-        bounds = UNITS.fullmatch(entry)
-        chosen = np.zeros(n_neurons, bool)
-        for column in (ids, names):
-            if not chosen.any() and column:
-                chosen = np.array([value == entry for value in column])
-            if not chosen.any() and column and bounds is not None:
-                low = int(bounds["first"])
-                high = int(bounds["last"])
-                chosen = np.array([value.isdigit() and low <= int(value) <= high for value in column])
-        if not chosen.any():
-            kind = "ids" if "id" in table else "names" if "name" in table else "positions"
+        for column in columns.values():
+            chosen = _is_in_entry([str(value) for value in np.asarray(column).tolist()], entry)
+            if chosen.any():
+                keep |= chosen
+                break
+        else:
+            kind, column = next(iter(columns.items()))
             raise SettingError(
                 f"No neuron is called {entry!r}.",
-                f"The {kind} are {_listed(np.array(ids or names))}.",
+                f"The {kind} are {_listed(np.array([str(value) for value in np.asarray(column).tolist()]))}.",
                 "Write for instance --units 3,5-9.",
             )
-        keep |= chosen
     return keep
+
+
+def _is_in_entry(values: list[str], entry: str) -> NDArray[np.bool_]:
+    """Return a mask of the values that equal an entry. If none does, return those in a range such as "5-9"."""
+    equal = np.array([value == entry for value in values], bool)
+    bounds = UNITS.fullmatch(entry)
+    if equal.any() or bounds is None:
+        return equal
+    low = int(bounds["first"])
+    high = int(bounds["last"])
+    return np.array([value.isdigit() and low <= int(value) <= high for value in values], bool)
 
 
 def _listed(column: Array) -> str:

@@ -167,7 +167,7 @@ def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_
 def _spans(trials: "Trials", rows: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the start of each trial, and its end minus a tolerance, in seconds.
 
-    Where the start is unknown, the start is infinite and the end minus infinity, so that the trial overlaps with none.
+    A trial with an unknown start gets the start infinity and the end minus infinity, so it overlaps with no trial.
     """
     all_starts = np.full(len(trials), np.nan) if trials.start_times is None else np.asarray(trials.start_times, float)
     starts = all_starts[rows]

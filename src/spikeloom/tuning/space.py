@@ -66,10 +66,12 @@ class Range:
 
     def __post_init__(self) -> None:
         low, high = self.initial_range
-        if not self.low <= low <= high <= self.high or self.low == self.high:
-            raise ValueError(f"low < high, and start inside, but they are {self.low}, {self.high} and {low}, {high}")
+        if self.low >= self.high:
+            raise ValueError(f"low must be below high, but low is {self.low} and high is {self.high}")
+        if not self.low <= low <= high <= self.high:
+            raise ValueError(f"start must lie between {self.low} and {self.high}, but it is from {low} to {high}")
         if self.log and self.low <= 0:
-            raise ValueError(f"log needs low > 0, but it is {self.low}")
+            raise ValueError(f"low must be positive if log is true, but low is {self.low}")
 
     @property
     def initial_range(self) -> tuple[int | float, int | float]:

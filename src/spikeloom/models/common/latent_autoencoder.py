@@ -121,7 +121,7 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def autoencoder_stage(self, trials: Trials, validation: Trials | None) -> Stage:
-        """Return the training stage of the autoencoder, which begins at the mean counts of the training trials."""
+        """Set the first rates to the mean counts of the training trials, and return the stage of the autoencoder."""
         self.readout.start(trials)
         data = as_tensors(trials)
         held_out = None if validation is None else as_tensors(validation)

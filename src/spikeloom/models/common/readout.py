@@ -302,7 +302,7 @@ class Readout(nn.Module):
 
 @final
 class ReadoutCourse:
-    """Trials whose counts are drawn from latents in consecutive pieces; in NumPy.
+    """Trials whose counts are drawn from latents in consecutive pieces of a few bins; computed in NumPy.
 
     Args:
         readout: Readout, whose numbers are copied.
@@ -310,7 +310,7 @@ class ReadoutCourse:
         streams: Random streams of the counts, one per trial.
 
     Attributes:
-        counts: Course of the counts, with the state of the trials.
+        counts: Observation model in the middle of these trials: it stores their past, and draws their next counts.
     """
 
     def __init__(self, readout: Readout, source: Source, streams: Streams) -> None:
@@ -329,7 +329,7 @@ class ReadoutCourse:
         return in_pieces(lambda bins: self._drawn(latents[:, bins]), n_bins, entries=n_trials * len(self.match))
 
     def _drawn(self, latents: TrialLatents) -> Generated:
-        """Draw a few bins."""
+        """Compute the calibrated rates of the next bins, a few at a time, and draw their counts."""
         drive = self.decoder(latents * self.sd + self.mean)
         rates = np.maximum(rates_of(drive, self.link) ** self.gain * self.match, SMALLEST_RATE)
         return Generated(self.counts.advance(rates), rates, latents.astype(np.float32))

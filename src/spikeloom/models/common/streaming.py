@@ -46,21 +46,22 @@ class StreamConditions:
         requested = conditions.requested(condition)
         if requested:
             conditions.check_complete(requested)
+        # conditions with one value per trial get the values of the only trial of a sample
         columns = Conditions(tuple(named for named in conditions.each if not named.per_bin))
-        series = [named for named in conditions.each if named.per_bin and requested]
         constant = {name: value for name, value in requested.items() if name in columns.names}
-        values = columns.values(constant, None, Rows.whole(np.array([1]), seed=seed))
+        only_trial = Rows.whole(np.array([1]), seed=seed)
+        values = columns.values(constant, None, only_trial)
+        series = [named for named in conditions.each if named.per_bin and requested]
         self.series = Conditions(tuple(series))
         self.columns = {name: value[:1] for name, value in values.items()}
         self.vector = columns.encode(values).vector if values else None
         self._pieces = {named.name: _pieces(named, requested[named.name]) for named in series}
-        self._ahead = {
-            named.name: np.zeros((0, named.size)) for named in series
-        }  # bins read, not yet used by the model
-        self._used = {
-            named.name: np.zeros((0, named.size)) for named in series
-        }  # bins used, not yet returned with spikes
-        self._in_range = series  # series without a warning so far; each warns once when it leaves the training range
+        # bins that were read, but not yet used by the model
+        self._ahead = {named.name: np.zeros((0, named.size)) for named in series}
+        # bins that the model used, but whose spikes were not yet returned
+        self._used = {named.name: np.zeros((0, named.size)) for named in series}
+        # series without a warning so far; each warns once, when it leaves the training range
+        self._in_range = series
 
     @property
     def present(self) -> bool:
@@ -121,11 +122,14 @@ def _pieces(condition: NamedCondition, value: ArrayLike | Iterable[ArrayLike] | 
         )
     complete = isinstance(value, np.ndarray | list | tuple) or hasattr(value, "__array__")
     pieces: Iterable[object] = [value] if complete else value
-    return (_rows(condition, piece) for piece in pieces)
+    return (_bins_of_piece(condition, piece) for piece in pieces)
 
 
-def _rows(condition: NamedCondition, piece: object) -> np.ndarray:
-    """Return a piece of a series as an array (bins, dim)."""
+def _bins_of_piece(condition: NamedCondition, piece: object) -> np.ndarray:
+    """Return a piece of a series as an array (bins, dim).
+
+    A piece with one axis holds one number for each bin if the condition has one dimension, and one bin otherwise.
+    """
     array = np.asarray(piece, np.float64)
     if array.ndim < 2:
         array = array.reshape(-1, 1) if condition.size == 1 else array.reshape(1, -1)
