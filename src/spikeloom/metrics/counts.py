@@ -216,9 +216,10 @@ def fano_rmse_above(pair: Pair) -> Result:
 
 
 def _fano_rmse_of(pair: Pair, *, below: bool) -> Result:
-    """Compute `fano_rmse_below` or `fano_rmse_above`."""
+    """Compute the RMSE over neurons whose Fano factor in the training trials is below 1, or over the other neurons."""
     factors, _ = pair.once(_fano_pair)
-    chosen = (pair.teacher.once(_fano)[factors["neuron"]] < 1) == below
+    is_below = pair.teacher.once(_fano)[factors["neuron"]] < 1
+    chosen = is_below if below else ~is_below
     note = counted(int(chosen.sum()), "neuron", of=pair.n_neurons)
     detail = {name: values[chosen] for name, values in factors.items()}
     return Result(rmse(detail["real"], detail["fake"]) if chosen.any() else None, note, detail)

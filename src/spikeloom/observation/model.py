@@ -256,6 +256,7 @@ class ObservationModel(nn.Module):
         if self.noise is not None:
 
             def simulate(number: int) -> TrialCounts:
+                # numbers from 1000 on, so that these simulations and the later ones of the correction differ
                 streams = Streams(seed, Purpose.CALIBRATE, 1000 + number, range(len(rates)))
                 return np.where(mask[..., None], self.draw(rates, streams), 0)
 

@@ -128,7 +128,7 @@ def name_of(condition: str | None, value: object) -> str:
 
 
 def common_time(real: Trials, fake: Trials) -> int:
-    """Return the number of bins that half of the recorded trials have, at most that of the generated trials."""
+    """Return the median length of the recorded trials in bins, but at most the bins of the generated trials."""
     return int(min(float(np.median(np.asarray(real.lengths, float))), fake.n_bins))
 
 
