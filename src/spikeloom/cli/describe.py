@@ -224,10 +224,10 @@ def _values(column: Numbers) -> str:
     if column.ndim > 1:
         return f"shape {column.shape}"
     distinct = np.unique(column.astype(str) if column.dtype.kind == "O" else column)
+    if len(distinct) == 1:
+        return f"always {distinct[0]}"
     if len(distinct) <= 12:
-        return (
-            f"{len(distinct)} values: {', '.join(map(str, distinct))}" if len(distinct) > 1 else f"always {distinct[0]}"
-        )
+        return f"{len(distinct)} values: {', '.join(map(str, distinct))}"
     return f"{distinct[0]} to {distinct[-1]}" if column.dtype.kind in "iu" else f"{len(distinct)} different values"
 
 

@@ -227,8 +227,10 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
     """Compute the accuracy of a classifier on one kind of features, "components" or "population" of `Features`."""
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
-    if pair.features.trials < FEWEST_TRIALS:
-        return Result(None, f"{counted(pair.features.trials, 'trial')} in each set; a classifier needs {FEWEST_TRIALS}")
+    if pair.features.n_trials < FEWEST_TRIALS:
+        return Result(
+            None, f"{counted(pair.features.n_trials, 'trial')} in each set; a classifier needs {FEWEST_TRIALS}"
+        )
     real, fake = getattr(pair.features, kind)
     try:
         scaled = classifier != "rbf" or kind == "population"
@@ -242,4 +244,4 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
 
 def _size(pair: Pair) -> str:
     """Return a note with the number of trials."""
-    return "; ".join(filter(None, (f"{counted(pair.features.trials, 'trial')} in each set", pair.window_note)))
+    return "; ".join(filter(None, (f"{counted(pair.features.n_trials, 'trial')} in each set", pair.window_note)))

@@ -55,16 +55,16 @@ class Features(Once):
         return generator(self.seed, int(Purpose.EVALUATE), 1, *key)
 
     @property
-    def trials(self) -> int:
+    def n_trials(self) -> int:
         """Number of trials in each set."""
         return min(len(self.real.whole), len(self.fake.whole), MOST_TRIALS)
 
     def rows(self, statistics: Statistics, key: int) -> NDArray[np.int64]:
         """Return the indices of the trials that are drawn from one set, in order; `key` differs between the sets."""
         full_window = statistics.whole
-        if len(full_window) == self.trials:
+        if len(full_window) == self.n_trials:
             return full_window
-        return np.sort(self.rng(key).choice(full_window, self.trials, replace=False))
+        return np.sort(self.rng(key).choice(full_window, self.n_trials, replace=False))
 
     @once_property
     def sides(self) -> tuple[tuple[Statistics, NDArray[np.int64]], tuple[Statistics, NDArray[np.int64]]]:
@@ -83,9 +83,9 @@ class Features(Once):
     @once_property
     def shortage(self) -> str:
         """Reason why there are no features, or an empty text."""
-        if self.trials < 10:
+        if self.n_trials < 10:
             return (
-                f"{counted(self.trials, 'trial')} in the smaller set {verb(self.trials, 'fills', 'fill')} the "
+                f"{counted(self.n_trials, 'trial')} in the smaller set {verb(self.n_trials, 'fills', 'fill')} the "
                 f"window; at least 10 are needed"
             )
         if self.real.wide_window < 2 or len(self.varying) < 2:
