@@ -1,8 +1,8 @@
 """Identity of a run: an entry for everything that its training reads, stored in `run.json` of the run folder.
 
 A run folder holds one run. Before a run resumes, or its finished model is loaded, the entries in `run.json` are
-compared with those of the present call. Any difference raises an error that names it. Of arrays the SHA-256 is stored,
-of other data the value itself. Trials have these entries:
+compared with those of the present call. Any difference raises an error that names it. Arrays are stored as their
+SHA-256, other data as they are. Trials have these entries:
 
 ============================== ========================================================
 number of trials, bin width, s the values
@@ -155,7 +155,7 @@ def setting_of(run: Mapping[str, object], name: str) -> object:
     """Return a setting as plain values, from the content of run.json or config.json; None if it is missing."""
     settings = run.get("settings")
     value = settings.get(name) if isinstance(settings, Mapping) else None
-    return json.loads(json.dumps(value))
+    return json.loads(json.dumps(value))  # plain values: tuples become lists, as in a file
 
 
 def _without(identity: Mapping[str, object], names: Sequence[str]) -> Identity:
