@@ -22,8 +22,11 @@ def number(value: float | None, sd: float | None = None) -> str:
     if value is None:
         return "–"
     digits = 3
-    if value and sd and sd > 1e-9 * abs(value):  # as many as reach the first digit of the standard deviation
-        digits = int(np.clip(np.floor(np.log10(abs(value))) - np.floor(np.log10(sd)) + 1, 2, 6))
+    if value and sd and sd > 1e-9 * abs(value):
+        # the last digit has the place of the first digit of the standard deviation
+        first_place = np.floor(np.log10(abs(value)))
+        last_place = np.floor(np.log10(sd))
+        digits = int(np.clip(first_place - last_place + 1, 2, 6))
     text = "0" if value == 0 else f"{value:.{digits}g}"
     if "e" in text:
         mantissa, power = text.split("e")
