@@ -160,7 +160,7 @@ class StoredSeries:
         return self.part(0, self.n_samples).values
 
     def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
-        """Return the number of samples before each time, which may be off by one sample."""
+        """Return the number of samples before each time. With a rate, rounding errors can change it by one."""
         if not self.rate:
             return np.searchsorted(self._stamps, seconds)
         return np.ceil((seconds - self.start) * self.rate).clip(0, self.n_samples).astype(np.int64)

@@ -230,7 +230,7 @@ def _coordinates(each: Sequence[Content], codes: Numbers) -> Numbers:
 
 
 def _columns_of(values: Numbers, *, text: bool) -> Numbers:
-    """Return the values of a variable as columns (trial, column): one, or for text one per distinct value."""
+    """Return a variable as columns (trial, column). Text has one column per distinct value, numbers have one column."""
     return (values[:, None] == np.unique(values)).astype(np.float64) if text else values[:, None].astype(np.float64)
 
 

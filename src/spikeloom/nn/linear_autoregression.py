@@ -192,10 +192,11 @@ class LinearAutoregression(nn.Module):
 class Recursion:
     r"""Trials of an autoregression that are generated bin after bin, in NumPy and double precision.
 
-    Each trial has one row of features, :math:`[m_t; 1; u_t; \varepsilon_t]`, whose coefficients are
-    :math:`[A; h(t) D; L^\top]`. So the latents of a bin are one product; in the first bin the coefficients are
-    :math:`[0; S; L_0^\top]`. The means are kept as sums, :math:`s_t = m_t / (1 - a) = a s_{t-1} + z_{t-1}`, which takes
-    fewer operations. A nonlinear term, if there is one, is added to the latents (`nn.nonlinear_term`).
+    Each trial has one row of features, :math:`[m_t; 1; u_t; \varepsilon_t]`. Their coefficients are
+    :math:`[R; h(t) D; L^\top]`, with R and D the parts of A that read the means and the inputs. So the latents of a bin
+    are one product. In the first bin the coefficients are :math:`[0; S; L_0^\top]`. The means are kept as sums,
+    :math:`s_t = m_t / (1 - a) = a s_{t-1} + z_{t-1}`, which takes fewer operations. A nonlinear term, if there is one,
+    is added to the latents (`nn.nonlinear_term`).
 
     Args:
         model: Autoregression, whose coefficients are copied.
@@ -215,18 +216,18 @@ class Recursion:
         n_past, n_latents = recurrent.shape
         self.clock = model.clock
         self.time = 0
-        self.left = 1 - decay  # (time constant, 1)
+        self.left = 1 - decay  # 1 - a (time constant, 1)
         self.term: ArrayTerm | None = None
         if term is not None and term.in_use:
             self.term = ArrayTerm(term, self.left, n_trials)
-            noise = self.term.noise
+            noise = self.term.noise  # a term has noise of its own, L and L_0
             first_noise = self.term.first_noise
         self.decay = np.repeat(decay, n_latents)
         self.first = np.concatenate((np.zeros_like(recurrent), self.opening, first_noise.T))
         self.later = np.concatenate((recurrent * np.repeat(self.left, n_latents, 0), self.driven[0], noise.T))
         self.features = np.zeros((n_trials, len(self.later)))
         self.past = self.features[:, :n_past]
-        self.sums = self.past.reshape(n_trials, len(decay), n_latents)  # the same numbers
+        self.sums = self.past.reshape(n_trials, len(decay), n_latents)  # a view of `past`
         self.inputs = slice(n_past, n_past + len(self.opening))
         self.features[:, n_past] = 1
 

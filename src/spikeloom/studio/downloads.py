@@ -151,7 +151,7 @@ def _shell(loaded: LoadedModel, body: Draw | Turn, draws: int, options: list[str
 
 
 def _guidance(strength: float | None) -> list[str]:
-    """Return the argument of `Model.sample` for this strength of guidance, or none for that of the model."""
+    """Return the argument `guidance` of `Model.sample` in a list. Without a strength, the list is empty."""
     return [] if strength is None else [f"guidance={strength!r}"]
 
 
