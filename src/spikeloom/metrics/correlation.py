@@ -68,13 +68,13 @@ def _across_pairs(coefficients: dict[str, Numbers], note: str, measure: str) -> 
 
 
 def pairwise_correlation_r(pair: Pair) -> Result:
-    """Compute the correlation across pairs of the pairwise correlation in 20 ms bins."""
+    """Correlate real and fake pairwise correlations (20 ms bins) across pairs of neurons."""
     coefficients, _, note = pair.once(_pairwise)
     return _across_pairs(coefficients, note, "r")
 
 
 def pairwise_correlation_slope(pair: Pair) -> Result:
-    """Compute the slope across pairs of the fake on the real pairwise correlation; below 1, fake ones are too weak."""
+    """Compute the slope of the regression of fake on real pairwise correlations. Below 1, fake ones are too weak."""
     coefficients, _, note = pair.once(_pairwise)
     return _across_pairs(coefficients, note, "slope")
 
@@ -98,13 +98,13 @@ def pairwise_correlation_rmse(pair: Pair) -> Result:
 
 
 def noise_correlation_r(pair: Pair) -> Result:
-    """Compute the correlation across pairs of the noise correlation of trial counts."""
+    """Correlate real and fake noise correlations of trial counts across pairs of neurons."""
     coefficients, _, note = pair.once(_noise)
     return _across_pairs(coefficients, note, "r")
 
 
 def noise_correlation_slope(pair: Pair) -> Result:
-    """Compute the slope across pairs of the fake on the real noise correlation."""
+    """Compute the slope of the regression of fake on real noise correlations."""
     coefficients, _, note = pair.once(_noise)
     return _across_pairs(coefficients, note, "slope")
 

@@ -267,7 +267,7 @@ class GNOCCHI(Coded):
                 f"Fit with --set signal_settings.n_latents={activity.shape[2]}.",
             )
         self.activity.fit(activity, torch.from_numpy(trials.mask))
-        if self.activity.components:
+        if self.activity.components:  # the network standardises noisy components by their sd
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
         data = self._diffused(trials)
         held_out = None if validation is None else self._diffused(validation)
@@ -279,7 +279,8 @@ class GNOCCHI(Coded):
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal_settings.of == "latents":
             mask = torch.from_numpy(trials.mask)
-            with torch.no_grad():  # generated latents lie in the span of the components, so the head learns on these
+            # Generated latents lie in the span of the components. So the head is trained on latents projected onto it.
+            with torch.no_grad():
                 batches = zip(activity.split(HEAD_BATCH), mask.split(HEAD_BATCH), strict=True)
                 activity = torch.cat([self.activity.back(self.activity(*batch)) for batch in batches])
             data = {"latents": activity, **as_tensors(trials)}

@@ -51,7 +51,7 @@ class Movements:
         return [path[np.linspace(0, len(path) - 1, min(bins, len(path))).astype(int)] for path in valid if len(path)]
 
     def path_of(self, series: Path2, start: Path2, bin_width: float) -> Path2:
-        """Return the positions of a series of positions or velocities, whichever `kind` says.
+        """Return the positions of a series. If `kind` is "velocity", the series is integrated.
 
         Args:
             series: Positions or velocities (..., bin, 2).

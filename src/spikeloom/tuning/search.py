@@ -100,7 +100,7 @@ class Search:
             FileError: The folder cannot be written.
         """
         ensure_folder(self.out)
-        description = json.loads(
+        description = json.loads(  # types as in a file, for the comparison with search.json
             json.dumps(
                 {
                     "kind": kind,
@@ -134,7 +134,7 @@ class Search:
             )
         atomic_write(self.out / "recipe.toml", description["recipe"].encode())
         try:
-            self._check()
+            self._check()  # needs recipe.toml
             check()
         except BaseException:
             (self.out / "recipe.toml").unlink()

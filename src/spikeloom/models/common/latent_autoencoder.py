@@ -121,7 +121,7 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def autoencoder_stage(self, trials: Trials, validation: Trials | None) -> Stage:
-        """Set the first rates to the mean counts of the training trials, and return the stage of the autoencoder."""
+        """Return the stage of the autoencoder, whose rates begin at the mean counts of the training trials."""
         self.readout.start(trials)
         data = as_tensors(trials)
         held_out = None if validation is None else as_tensors(validation)
