@@ -264,8 +264,8 @@ def test_mistakes_of_binning(session, tmp_path, mistake, words, message):
         ((), "spike times"),
         (((), ()), "spike"),
         (((2.0, 1.0),), "not sorted (1 s follows 2 s)"),
-        (((np.nan,),), "left out: they are nan"),
-        (((-1.0,),), "left out: they are -1"),
+        (((np.nan,),), "left out: nan"),
+        (((-1.0,),), "left out: -1"),
     ],
 )
 def test_recordings_with_impossible_spikes(tmp_path, mistake, spikes, message):

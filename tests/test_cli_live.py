@@ -78,7 +78,7 @@ def test_live_bins_state_and_the_end(run, tmp_path):
             assert "A message must" in json.loads(lines.readline())["error"]
         output = interrupt(process)
         assert re.search(r"10 bins; time of a step: p50 \d+, p99 \d+", output)
-        assert "1 messages refused" in output
+        assert "1 message refused" in output
         assert f"state after {begin + 10} bins" in output
     assert set(np.load(state)) >= {"bins", "condition wave"}
 

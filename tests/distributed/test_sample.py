@@ -189,6 +189,15 @@ def test_the_command_refuses_wrong_options_in_one_line(run, tmp_path, monkeypatc
     assert reason in said
 
 
+@pytest.fixture
+def interruptible():
+    """SIGINT raises a KeyboardInterrupt also in a process that was started in the background, where it is ignored."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_the_command_resumes(run, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("spikeloom.distributed.sample.hdf5.join", lambda *_: os.kill(os.getpid(), signal.SIGINT))
