@@ -6,7 +6,14 @@ import torch
 
 from spikeloom.errors import CorruptFileError, SettingError
 from spikeloom.simulate import arm
-from spikeloom.simulate.reaching_task import HELD_OUT, WINDOW, measured, reaching, read_controller, read_target
+from spikeloom.simulate.reaching_task import (
+    HELD_OUT,
+    WINDOW,
+    add_hidden_statistics,
+    reaching,
+    read_controller,
+    read_target,
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +76,7 @@ def test_the_gru_is_that_of_torch():
 
 
 def test_the_shipped_controller_arrives():
-    _, error = measured(read_controller(), n_trials=180)
+    _, error = add_hidden_statistics(read_controller(), n_trials=180)
     assert error < 0.007  # metres: the promise of the simulator
 
 
