@@ -14,6 +14,8 @@ Each spike is kept with the probability :math:`\min(f, 1)`. If f is above 1, eac
 condition is copied with the probability :math:`\min(f - 1, 1)`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,17 +62,9 @@ def with_sampling_error(
         learned = training.select(np.flatnonzero(labels == label) if label in labels else np.arange(len(training)))
         factors = _factors(learned, pieces, max(1, round(share * len(learned))), numbers)
         counts[rows] = _multiplied(recorded.counts[rows], factors, numbers)
-    return Trials(
-        counts * recorded.mask[:, :, None],
-        recorded.bin_width,
-        lengths=recorded.lengths,
-        behavior=recorded.behavior,
-        units=recorded.units,
-        conditions=recorded.conditions,
-        neuron_table=recorded.neuron_table,
-        conditioned_on=recorded.conditioned_on,
-        source="recorded trials with the sampling error of mean rates",
-    )
+    source = "recorded trials with the sampling error of mean rates"
+    counts = counts * recorded.mask[:, :, None]
+    return replace(recorded, counts=counts, rates=None, latents=None, codes=None, source=source)
 
 
 def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, numbers: np.random.Generator) -> Numbers:
