@@ -60,6 +60,14 @@ def test_lengths_silent_neurons_and_unknown_conditions_are_kept():
     assert (unlabelled.counts != recorded.counts).any()
 
 
+def test_copied_spikes_do_not_exceed_the_type_of_the_counts():
+    numbers = np.random.default_rng(0)
+    recorded, training = (Trials(numbers.integers(0, 251, (40, 4, 8)).astype(np.uint8), 0.01) for _ in range(2))
+    changed = with_sampling_error(recorded, training, n_trials=3)
+    assert changed.counts.max() > 255  # a byte would have begun again at 0
+    assert changed.counts.mean() == pytest.approx(recorded.counts.mean(), rel=0.3)
+
+
 def test_the_same_seed_gives_the_same_trials():
     recorded, training = poisson(20, seed=1), poisson(20, seed=2)
     first, again, other = (with_sampling_error(recorded, training, seed=seed).counts for seed in (0, 0, 1))

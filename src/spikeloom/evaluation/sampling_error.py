@@ -56,14 +56,14 @@ def with_sampling_error(
     numbers = generator(seed, Purpose.EVALUATE, 3)
     pieces = np.arange(recorded.n_bins) // max(1, round(piece / recorded.bin_width))
     share = 1.0 if n_trials is None else n_trials / len(training)
-    counts = recorded.counts.copy()
+    counts = np.zeros(recorded.counts.shape, np.int64)  # copied spikes may exceed the type of the recorded counts
     for label in np.unique(recorded_labels):
         rows = np.flatnonzero(recorded_labels == label)
         learned = training.select(np.flatnonzero(labels == label) if label in labels else np.arange(len(training)))
         factors = _factors(learned, pieces, max(1, round(share * len(learned))), numbers)
         counts[rows] = _multiplied(recorded.counts[rows], factors, numbers)
     source = "recorded trials with the sampling error of mean rates"
-    counts = counts * recorded.mask[:, :, None]
+    counts *= recorded.mask[:, :, None]
     return replace(recorded, counts=counts, rates=None, latents=None, codes=None, source=source)
 
 
