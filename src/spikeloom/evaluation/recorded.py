@@ -6,8 +6,9 @@ continuous recording, in blocks of time (see `splits.time_blocks`). In each spli
 - the **noise floor** compares B with A; it is the value of a perfect generator,
 - the **generated trials** are compared with the same A, with the same number of trials of each condition as B,
 - the **baselines** are compared with A, too. Their rates are fitted to the training trials, or to B if there are none,
-- with training trials, the trials of B are compared with A again after their mean rates got the sampling error of the
-  training trials (see `sampling_error`). A model that learns mean rates from these trials can hardly do better.
+- the **learned rates**, if there are training trials, are a copy of B whose mean rates have the sampling error of the
+  training trials (see `sampling_error`). This copy is compared with A, too. A model that learns mean rates from the
+  training trials can hardly do better.
 
 All values of a row therefore differ only in the trials that are compared with A. The standard deviation over splits is
 the spread of the row.

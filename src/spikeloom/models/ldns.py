@@ -146,10 +146,9 @@ class LDNS(LatentModel):
     @property
     def notes(self) -> Mapping[str, str]:
         """See `Model.notes`."""
-        steps = self.student_settings.steps
-        return (
-            {"student": f"{counted(steps, 'network evaluation')} per sample"} if self.distill_plan is not None else {}
-        )
+        if self.distill_plan is None:
+            return {}
+        return {"student": f"{counted(self.student_settings.steps, 'network evaluation')} per sample"}
 
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""

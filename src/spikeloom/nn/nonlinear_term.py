@@ -14,7 +14,8 @@ So latents stay bounded in trials of any length.
 
 **Grid.** In a nonlinear system, a rounding error can grow until counts differ. Matrix products of one trial and of many
 trials round differently. Therefore generated latents and states are rounded to multiples of `GRID`, which removes the
-error of each bin before it can grow.
+error of each bin before it can grow. Only a value that lies in the middle between two multiples, to within its rounding
+error, could still differ.
 """
 
 from typing import final

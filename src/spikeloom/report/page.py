@@ -177,7 +177,7 @@ def _panel_table(report: Findings) -> str:
     )
     if LEARNED in report.baseline_names:
         note += (
-            f" <b>{LEARNED[0].upper() + LEARNED[1:]}</b> are recorded trials, but their mean rates have the sampling "
+            f" <b>{LEARNED.capitalize()}</b> are recorded trials, but their mean rates have the sampling "
             "error that rates learned from the training trials have. More training trials make it smaller."
         )
     return (
