@@ -21,7 +21,10 @@ from spikeloom.objects import Foreign
 from spikeloom.shapes import Array
 from spikeloom.trials import Trials
 
-BY_TRIAL = "Use sl.Trials.from_spike_times(x, window=(0, 1), bin_width=0.01), x[trial][neuron] from each trial's zero."
+BY_TRIAL = (
+    "Use sl.Trials.from_spike_times(x, window=(0, 1), bin_width=0.01), where x[trial][neuron] holds times in seconds "
+    "from time 0 of the trial."
+)
 """Remedy for spike times that are cut by trial."""
 
 

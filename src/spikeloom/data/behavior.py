@@ -1,8 +1,8 @@
 """Read a behaviour series from common objects: times in seconds, values, and their unit.
 
-A series is a pair `(times, values)` or a triple with the unit, a dict with these three, a pynapple `Tsd` or `TsdFrame`,
-a neo `AnalogSignal` or `IrregularlySampledSignal`, a pandas Series or DataFrame whose index holds the times, an xarray
-DataArray with the times as coordinate, or a pynwb `TimeSeries`.
+A series is a pair `(times, values)`, a triple `(times, values, unit)`, a dict with these keys, a pynapple `Tsd` or
+`TsdFrame`, a neo `AnalogSignal` or `IrregularlySampledSignal`, a pandas Series or DataFrame whose index holds the
+times, an xarray DataArray with the times as coordinate, or a pynwb `TimeSeries`.
 """
 
 from collections.abc import Mapping

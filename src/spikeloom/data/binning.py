@@ -6,9 +6,9 @@ a spike at 0.3 would fall before the edge on which it lies. Therefore all times 
 whole ticks and compared as integers.
 
 A tick is one nanosecond, finer than any acquisition clock. On clocks that count beyond 97 days (such as Unix time),
-neighbouring numbers of float64 are farther apart, 0.24 us in the year 2026. There a tick is the next power of ten above
-four times this distance (1 us for Unix time in seconds), and a spike closer to an edge than half a tick lies on the
-edge. Ticks are counted from a reference near the earliest time, so that integers do not overflow.
+neighbouring numbers of float64 are farther apart, 0.24 us in the year 2026. On such a clock, a tick is the next power
+of ten above four times this distance: 1 us for Unix time in seconds. A spike closer to an edge than half a tick lies on
+the edge. Ticks are counted from a reference near the earliest time, so that integers do not overflow.
 
 A series (hand velocity at 1 kHz, position at 60 Hz) becomes one value per bin: the mean of the samples inside the bin,
 or, if a bin holds none, the linear interpolation between the neighbouring samples at the bin's centre. Angles are
@@ -77,7 +77,7 @@ NANOSECONDS = Ticks()
 def bins_between(
     starts: Float[np.ndarray, " trial"], stops: Float[np.ndarray, " trial"], bin_width: float
 ) -> Int64[np.ndarray, " trial"]:
-    """Return the number of whole bins from start to stop (trial,). The last may overshoot by a thousandth of a bin."""
+    """Return the number of whole bins from start to stop. The last bin may end up to `SLACK` bins after the stop."""
     return np.floor((stops - starts) / bin_width + SLACK).astype(np.int64)
 
 
@@ -290,16 +290,17 @@ def _between(
     Times are in ticks. The result is NaN if a centre does not lie between two samples, or if these are more than
     `largest_gap` apart. Angles, with their `period` above 0, are interpolated on the circle.
     """
-    after = np.searchsorted(sample_ticks, centres).clip(1, max(len(sample_ticks) - 1, 1))
-    before = after - 1
-    after = np.minimum(after, len(sample_ticks) - 1)
-    gap = sample_ticks[after] - sample_ticks[before]
-    is_between = (sample_ticks[before] <= centres) & (centres <= sample_ticks[after])
+    # index of the sample after each centre, and of the sample before it
+    following = np.searchsorted(sample_ticks, centres).clip(1, max(len(sample_ticks) - 1, 1))
+    previous = following - 1
+    following = np.minimum(following, len(sample_ticks) - 1)
+    gap = sample_ticks[following] - sample_ticks[previous]
+    is_between = (sample_ticks[previous] <= centres) & (centres <= sample_ticks[following])
     usable = (gap > 0) & (gap <= largest_gap) & is_between
-    part = np.where(usable, (centres - sample_ticks[before]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
+    part = np.where(usable, (centres - sample_ticks[previous]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
     if not period:
-        return samples[before] * (1 - part) + samples[after] * part
-    unwrapped = samples[before] + part * angles.difference(samples[after], samples[before], period)
+        return samples[previous] * (1 - part) + samples[following] * part
+    unwrapped = samples[previous] + part * angles.difference(samples[following], samples[previous], period)
     return angles.wrap(unwrapped, period, low=angles.lowest(samples, period))
 
 
@@ -312,7 +313,7 @@ def _means(
 ) -> Float[np.ndarray, " bin"]:
     """Return the mean of samples[left:right] for each bin, or `otherwise` for a bin without samples."""
     bounds = np.stack([left, right], 1).ravel()
-    sums = np.add.reduceat(np.append(samples, 0.0), bounds)[::2]  # every second sum is that between two bins
+    sums = np.add.reduceat(np.append(samples, 0.0), bounds)[::2]  # sums 1, 3, ... are of samples between two bins
     n_inside = right - left
     return np.where(n_inside > 0, sums / np.maximum(n_inside, 1), otherwise)
 
@@ -326,9 +327,9 @@ def _angle_means(
 ) -> Float[np.ndarray, " bin"]:
     """Return the circular mean of samples[left:right] for each bin, or `otherwise` for a bin without samples.
 
-    It is v + mean(d_i), where v is the direction of the mean unit vector and d_i are the shortest signed differences
-    between the samples and v. So samples that do not wrap around have their ordinary mean. A single sample is returned
-    without rounding.
+    The circular mean is v + mean(d_i). Here v is the direction of the mean unit vector, and d_i are the shortest signed
+    differences between the samples and v. For samples that do not wrap around, this is the ordinary mean. A single
+    sample is returned without rounding.
     """
     n_inside = right - left
     bins, event = _ranges(left, n_inside)

@@ -42,10 +42,11 @@ def check_bin_width(bin_width: float) -> None:
 
 
 def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
-    """Return the number of bins of a window. Raise a SettingError if it is not a whole number."""
+    """Return the number of bins of a window (start, stop), in seconds. Raise a SettingError unless it is whole."""
     start, stop = window
     bins = (stop - start) / bin_width
     if not _is_number_of_bins(bins):
+        # end of the shortest window of whole bins that contains this one
         next_stop = start + max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
         remedy = "Give two numbers of seconds."
         if math.isfinite(next_stop):
@@ -63,7 +64,7 @@ def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
 
 
 def bins_of_piece(bin_width: float, every: float) -> int:
-    """Return the number of bins of a piece. Raise a SettingError if it is not a whole number."""
+    """Return the number of bins of a piece of `every` seconds. Raise a SettingError unless it is a whole number."""
     bins = every / bin_width
     if not _is_number_of_bins(bins):
         longer = max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
@@ -76,7 +77,7 @@ def bins_of_piece(bin_width: float, every: float) -> int:
 
 
 def _is_number_of_bins(bins: float) -> bool:
-    """Return whether a number of bins is a whole number of at least one, to a thousandth of a bin."""
+    """Return whether a number of bins is whole and at least 1. An error of a thousandth of a bin is ignored."""
     return math.isfinite(bins) and bins > 0.5 and abs(bins - round(bins)) < binning.SLACK
 
 
@@ -86,7 +87,9 @@ def pieces(
     bins: int,
     bin_width: float,
 ) -> tuple[Spans, float]:
-    """Return consecutive pieces of the observed times, and the seconds at ends of intervals that fill no piece.
+    """Return consecutive pieces of the observed times, and the seconds that are left over.
+
+    Seconds are left over at the end of an interval, if they are too few for a piece.
 
     Args:
         observed: Disjoint, sorted intervals in seconds.
@@ -106,8 +109,8 @@ def pieces(
     interval = np.repeat(np.arange(len(intervals)), n_pieces)  # interval of each piece
     rank = np.arange(len(interval)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)  # 0, 1, ... in its interval
     starts = intervals[interval, 0] + rank * every
-    rest = float((intervals[:, 1] - intervals[:, 0] - n_pieces * every).clip(0).sum())
-    return Spans(starts, starts + every, bins, None if row is None else row[interval]), rest
+    left_over = float((intervals[:, 1] - intervals[:, 0] - n_pieces * every).clip(0).sum())
+    return Spans(starts, starts + every, bins, None if row is None else row[interval]), left_over
 
 
 def check_alignment(
@@ -125,8 +128,8 @@ def check_alignment(
         at: Times in the column, in seconds on the recording's clock.
         starts: Start of each trial.
         stops: End of each trial.
-        relative: True if the column counted from the start of each trial, which was added to it; None or False if the
-            column has times on the recording's clock.
+        relative: True if the column in the file counts from the start of each trial; `at` already includes this start.
+            None or False if the column has times on the recording's clock.
     """
     timed = np.isfinite(at) & np.isfinite(starts) & np.isfinite(stops)
     outside = timed & ((at < starts) | (at > stops))
@@ -151,5 +154,5 @@ def check_alignment(
 
 
 def drop_without(kept: Kept, spans: Spans, why: str) -> None:
-    """Drop the spans without a start or an end."""
+    """Drop the spans without a start or an end, for the reason `why`."""
     kept.drop(~(np.isfinite(spans.starts) & np.isfinite(spans.stops)), why)

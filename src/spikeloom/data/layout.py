@@ -114,7 +114,7 @@ def layout_of_spike_times(
         bin_width: Width of a bin, s.
         times: Times in which trials may lie.
         bins: Number of bins of every trial. `None` gives each trial all bins that fit between its start and end.
-        kept: Trials that are kept; further ones are dropped here.
+        kept: Trials that are kept so far; this function drops further trials.
 
     Raises:
         SettingError: if bins are finer than the clock, or the counts would not fit into memory.
@@ -140,10 +140,11 @@ def layout_of_spike_times(
 
 def check_width(bin_width: float, ticks: Ticks) -> None:
     """Raise SettingError if a bin is finer than the resolution of the recording's clock."""
-    fine = ticks.per_second >= binning.NANOSECONDS.per_second
-    if bin_width >= ticks.length * (1 if fine else 100):
+    in_nanoseconds = ticks.per_second >= binning.NANOSECONDS.per_second
+    least_ticks = 1 if in_nanoseconds else 100  # with 100 coarse ticks, rounding changes a bin by at most 1 %
+    if bin_width >= ticks.length * least_ticks:
         return
-    if fine:
+    if in_nanoseconds:
         raise SettingError(
             "A bin must be at least a nanosecond wide.",
             f"It was {bin_width:g} s.",
@@ -158,7 +159,7 @@ def check_width(bin_width: float, ticks: Ticks) -> None:
 
 
 def _scale_of(reference: float) -> str:
-    """Return the end of a sentence that guesses the unit of a clock."""
+    """Guess the unit of a clock from a time on it. Return the guess as the end of a sentence, or an empty text."""
     scales = (("milliseconds", 1e11, 1e13), ("microseconds", 1e13, 1e16), ("nanoseconds", 1e16, 1e19))
     unit = next((name for name, low, high in scales if low <= abs(reference) < high), "")
     return f"; they are probably {unit} since 1970" if unit else ""
@@ -190,7 +191,7 @@ def layout_of_counts(
     """Assign the bins of a recording of counts to trials.
 
     A whole trial (`bins=None`) has the bins that begin in [start, stop). A window of a fixed number of bins begins with
-    the bin whose beginning is nearest, so its alignment has an error of up to half a bin. Trials are dropped as in
+    the recorded bin whose start is nearest, which is up to half a bin earlier or later. Trials are dropped as in
     `layout_of_spike_times`.
 
     Args:
@@ -199,8 +200,8 @@ def layout_of_counts(
         bin_spans: Bins [begin, end) of the recording, s.
         times: Times in which trials may lie.
         factor: Number of bins of the recording in one bin of the trials.
-        bins: Number of bins of every trial, or None.
-        kept: Trials that are kept; further ones are dropped here.
+        bins: Number of bins of every trial. `None` gives each trial the bins that begin in [start, stop).
+        kept: Trials that are kept so far; this function drops further trials.
     """
     begins = bin_spans[:, 0]
     ends = bin_spans[:, 1]
@@ -215,18 +216,20 @@ def layout_of_counts(
         lengths = (np.searchsorted(begins, stops - slack) - first) // factor
         kept.drop(lengths < 1, SHORT)
     else:
-        before = (first - 1).clip(0)
-        after = first.clip(max=n_recorded - 1)
-        first = np.where(np.abs(begins[before] - starts) < np.abs(begins[after] - starts), before, after)
+        previous = (first - 1).clip(0)
+        following = first.clip(max=n_recorded - 1)
+        previous_is_nearer = np.abs(begins[previous] - starts) < np.abs(begins[following] - starts)
+        first = np.where(previous_is_nearer, previous, following)
         near = np.abs(begins[first] - starts) <= width / 2 + slack
         lengths = np.full(len(starts), bins)
-    near &= first + lengths * factor <= n_recorded
+    near &= first + lengths * factor <= n_recorded  # trials whose bins are all in the recording
     last = (first + lengths * factor - 1).clip(0, n_recorded - 1)
     first = first.clip(0, n_recorded - 1)
     spans = np.stack([begins[first], np.maximum(ends[last], begins[first])], 1)
     kept.drop(near & binning.overlapping(spans[:, 0] + slack, spans[:, 1] - slack, times.invalid), INVALID)
     n_gaps_before = np.r_[0, np.cumsum(begins[1:] > ends[:-1])]  # number of gaps in the recording before each bin
-    kept.drop(~(near & (n_gaps_before[last] == n_gaps_before[first])), OUTSIDE)
+    has_gap = n_gaps_before[last] != n_gaps_before[first]
+    kept.drop(~near | has_gap, OUTSIDE)
     lengths = np.where(kept.alive, lengths, 0)
     longest = int(lengths.max(initial=0))
     check_padding(lengths[kept.alive], times.n_neurons, width * factor)

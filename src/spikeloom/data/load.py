@@ -11,7 +11,7 @@
 | array of counts (also of torch, SciPy, pandas, xarray) with `axes` and `bin_width` | `Trials` |
 | ragged list of (time, neuron) arrays with `bin_width` | `Trials` |
 
-A new kind of file needs a function that returns one of the two, and one line in `READERS`.
+To add a kind of file, write a function that returns a `Recording` or `Trials`, and add a line to `READERS`.
 """
 
 import os
@@ -46,7 +46,8 @@ def load(
 
     Args:
         source: A path, or an object of the table at the top of the module.
-        counts: For recordings without spike times, the time series that holds binned counts: "ecephys/counts_50ms".
+        counts: For a recording without spike times, the name of the time series that holds counts in bins, such as
+            "ecephys/counts_50ms".
         axes: For an array of counts, its axes as words, such as "neuron trial time".
         bin_width: For counts, the width of a bin, in seconds or with a unit.
         variable: For a file of matrices, the name of the variable, if several can be counts or spike times.
@@ -115,7 +116,7 @@ def load(
 
 
 def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
-    """Read a file of any kind that the module names; see `load` for the arguments."""
+    """Read a file of a kind in the table at the top of the module. `arguments` are the options of `load` by name."""
     kind = path.suffix.lower()
     if kind == ".nwb" or is_zarr(path):
         _check_used(arguments, "an NWB file", "counts", "trial_table")
@@ -143,7 +144,13 @@ def _load_file(path: Path, arguments: dict[str, Foreign]) -> Recording | Trials:
 
 
 def _check_used(arguments: dict[str, object], source: str, *used: str) -> None:
-    """Raise a SettingError for arguments that this kind of source does not use."""
+    """Raise a SettingError for arguments that this kind of source does not use.
+
+    Args:
+        arguments: Options of `load` by name; None for those that were not given.
+        source: Kind of source, for the message.
+        used: Names of the options that this kind of source uses.
+    """
     extra = [name for name, value in arguments.items() if value is not None and name not in used]
     if extra:
         raise SettingError(

@@ -2,10 +2,10 @@
 
 | a variable of the file | is read as |
 |---|---|
-| array of whole numbers with two or three axes | counts, whose axes and bin width must be said (see below) |
+| array of whole numbers with two or three axes | counts; axes and bin width must be given (see below) |
 | cells, one array (time, neuron) per trial | counts of trials of different length |
 | cells (neuron,) of times | spike times of a whole recording |
-| cells (trial, neuron) or cells of cells, of times | spike times cut by trial; axes and a window must be said |
+| cells (trial, neuron) or cells of cells, of times | spike times cut by trial; axes and a window must be given |
 | `spike_times` with `spike_times_index` (ends of each neuron) or `spike_clusters` (its neuron) | spike times |
 | rows of times padded with NaN | spike times, one row per neuron |
 
@@ -109,7 +109,8 @@ def read_matrix(
         path: The file, .npz, .npy or .mat.
         variable: Name of the variable; optional if only one variable can be counts or spike times.
         axes: Axes of the variable as words: "neuron trial time" for counts, "neuron trial" for cells of spike times.
-        bin_width: Width of a bin: of the stored counts, or for counting spike times that are cut by trial.
+        bin_width: Width of a bin in seconds or with a unit. For counts, the width of the stored bins; for spike times
+            that are cut by trial, the width of the bins in which they are counted.
         window: For spike times that are cut by trial, start and end on the clock of each trial.
 
     Raises:
@@ -135,7 +136,8 @@ def read_matrix(
 def _without_structs(chosen: Variable, variables: Mapping[str, Variable]) -> tuple[dict[str, Variable], Variable]:
     """Return all variables, and the chosen one, under names without those of their structs ("a.b" becomes "b").
 
-    Of variables that then have the same name, one in the struct of the chosen variable is kept, or else the outermost.
+    If several variables then have the same name, the one in the struct of the chosen variable is kept. If none is in
+    this struct, the outermost one is kept.
     """
     struct, _, name = chosen.name.rpartition(".")
     nearest = sorted(
@@ -225,14 +227,14 @@ def _counts(
                 f"There were none for {chosen.name!r} of {source}, {chosen.what}.",
                 f"Give --axes (in Python axes=), such as {_axes_example(chosen.value.ndim)}.",
             )
-        more = {} if lengths is None else {"lengths": lengths}
-        trials = Trials.from_array(chosen.value, axes=axes, bin_width=width, source=source, **more)
+        known_lengths = {} if lengths is None else {"lengths": lengths}
+        trials = Trials.from_array(chosen.value, axes=axes, bin_width=width, source=source, **known_lengths)
     if requested is None or stored_width is None:
         return trials
     factor = round(requested / stored_width)
     if factor < 1 or not np.isclose(factor * stored_width, requested, rtol=1e-6):
         raise SettingError(
-            "The bin width must be that of the counts or a whole multiple.",
+            "The bin width must be the width of the stored bins, or a whole multiple of it.",
             f"The counts of {source} are in bins of {stored_width:g} s; {requested:g} s were requested.",
             f"Give --bin-width {max(factor, 1) * stored_width:g}.",
         )
@@ -315,9 +317,10 @@ def _trains(chosen: Variable, variables: Mapping[str, Variable]) -> tuple[list[F
 
 
 def _trial_table(variables: Mapping[str, Variable], chosen: Variable) -> dict[str, object]:
-    """Return the variables with one entry per trial, by name. Without a variable that is a time, there are none.
+    """Return the variables with one entry per trial, by name.
 
-    The number of trials is the number of entries of the first variable whose name says that it holds times.
+    The number of trials is the number of entries of the first variable whose name is a name of times, such as
+    start_time. Without such a variable, the table is empty.
     """
     used = {chosen.name, chosen.name + INDEX, *OWNERS}
     flat = {
@@ -352,7 +355,7 @@ def _role_of_array(name: str, value: Foreign, values: Mapping[str, Foreign]) -> 
     if value.dtype.kind not in "iufb" or not value.size:
         return ""
     n_long_axes = sum(size > 1 for size in value.shape)
-    if n_long_axes <= 1 and value.ndim < 3:  # one column: spike times, if another variable says whose they are
+    if n_long_axes <= 1 and value.ndim < 3:  # a column holds spike times if another variable assigns them to neurons
         has_index = f"{name}{INDEX}" in values
         has_owners = any(np.size(values[owner]) == value.size for owner in OWNERS if owner in values)
         has_owners = has_owners and name not in OWNERS and name.endswith("times")

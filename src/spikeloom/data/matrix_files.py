@@ -137,7 +137,7 @@ def _hdf5_value(file: h5py.File, item: object) -> object:
     if h5py.check_ref_dtype(item.dtype) is not None:
         cells = np.empty(np.shape(value)[::-1], object)
         for index in np.ndindex(cells.shape):
-            cells[index] = _hdf5_value(file, file[value[index[::-1]]])
+            cells[index] = _hdf5_value(file, file[value[index[::-1]]])  # HDF5 stores the axes in reverse order
         return cells
     array = np.asarray(value)
     return array.T if array.dtype.kind in "iufb" else f"entries of type {array.dtype}"

@@ -6,9 +6,9 @@ processing module `behavior`, in millimetres. Here
 
 - spikes of held-in and held-out units are counted in bins of 5 ms; the column `heldout` distinguishes them;
 - a trial is the window from 250 ms before to 450 ms after movement onset, 140 bins;
-- behaviour is read later than the spikes of the same bin: by 100 ms for MC_Maze (120 ms for its small versions,
-  140 ms MC_RTT, -20 ms Area2_Bump), in metres and m/s;
-- `angle_deg` is the direction of that velocity in the bin of movement onset, not the direction of the target.
+- behaviour is read later than the spikes of the same bin: by 100 ms for MC_Maze, 120 ms for its small versions,
+  140 ms for MC_RTT and -20 ms for Area2_Bump. Its units are metres and m/s;
+- `angle_deg` is the direction of the hand velocity in the bin of movement onset, not the direction of the target.
 
 The paper trains on the benchmark's training trials and the first half of its validation trials, in the order of the
 file. A random quarter of the other validation trials is used for validation, the rest for tests.
@@ -65,7 +65,7 @@ def read_nlb(
         Trials with the condition `split`, and `heldout` in the neuron table.
 
     Raises:
-        DataError: The file has another layout.
+        DataError: if the file has another layout.
     """
     recording = in_metres(read_nwb(path))
     missing = [name for name in ("split", align) if name not in recording.trial_table]
@@ -91,24 +91,26 @@ def read_nlb(
 
 
 def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Trials]:
-    """Return training, validation and test trials, divided as MC_Maze in the LDNS paper (2008, 71 and 216).
+    """Return training, validation and test trials, divided as in the LDNS paper.
+
+    MC_Maze then has 2008 training, 71 validation and 216 test trials.
 
     Raises:
-        DataError: There is no column `split` with training and validation trials.
+        DataError: if there is no column `split` with training and validation trials.
     """
     split = trials.conditions.get("split", np.zeros(len(trials)))
     marked_train = np.flatnonzero(split == "train")
     marked_val = np.flatnonzero(split == "val")
     half = (len(marked_val) + 1) // 2
-    rest = marked_val[half:]
-    if not len(marked_train) or len(rest) < 4:
+    held_back = marked_val[half:]  # for validation and tests
+    if not len(marked_train) or len(held_back) < 4:
         raise DataError(
             "The paper's split needs training trials and at least eight validation trials.",
             f"There are {len(marked_train)} and {len(marked_val)}.",
             "Use the NLB file of training trials, or divide other trials with `spikeloom split`.",
         )
-    order = generator(seed, Purpose.SPLIT).permutation(rest)
-    n_validation = len(rest) // 4
+    order = generator(seed, Purpose.SPLIT).permutation(held_back)
+    n_validation = len(held_back) // 4
     train = trials.select(np.sort(np.concatenate([marked_train, marked_val[:half]])))
     validation = trials.select(np.sort(order[:n_validation]))
     test = trials.select(np.sort(order[n_validation:]))

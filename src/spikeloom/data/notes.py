@@ -93,7 +93,7 @@ def few_spikes(
     spans: Float[np.ndarray, "trial 2"],
     n_neurons: int,
 ) -> str:
-    """Return a warning if the trials seem to miss the spikes, else an empty text.
+    """Return a warning if the trials probably miss the spikes of the recording, else an empty text.
 
     There is a warning in three cases:
 
@@ -114,8 +114,8 @@ def few_spikes(
     trials = float(spans[:, 0].min()), float(spans[:, 1].max())
     n_beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())  # before the first or after the last
     rate = n_spikes / seconds if seconds else 0.0
-    few_for_long = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
-    if n_spikes and rate >= FEW * expected_hz and not few_for_long:
+    times_too_large = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
+    if n_spikes and rate >= FEW * expected_hz and not times_too_large:
         if n_beyond <= len(spans) / 2:
             return ""
         return (
@@ -197,11 +197,11 @@ def costly_units(
         return ""
     costly = costly[np.argsort(n_trials[costly], kind="stable")]
     listed = ", ".join(f"{names[unit]} in {n_trials[unit]} of {int(tried.sum())}" for unit in costly[:5])
-    more = f" and {costly.size - 5} more" if costly.size > 5 else ""
+    unlisted = f" and {costly.size - 5} more" if costly.size > 5 else ""
     return (
         f"{counted(costly.size, 'unit', of=len(observed))} {verb(costly.size, 'was', 'were')} observed in fewer "
         f"trials than the others, but in each trial all "
-        f"units must be observed: unit {listed}{more}; the others in {most_trials}. To keep the trials, leave such "
+        f"units must be observed: unit {listed}{unlisted}; the others in {most_trials}. To keep the trials, leave such "
         "units out with --units or --keep."
     )
 
@@ -215,10 +215,10 @@ def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[st
         return ""
     short = short[np.argsort(seconds[short], kind="stable")]
     listed = ", ".join(f"{names[unit]} for {seconds[unit]:.4g} s" for unit in short[:5])
-    more = f" and {short.size - 5} more" if short.size > 5 else ""
+    unlisted = f" and {short.size - 5} more" if short.size > 5 else ""
     return (
-        f"some units were observed for a shorter time than the others ({longest:.4g} s): unit {listed}{more}; in each "
-        "trial all units must be observed: leave such units out with --units or --keep"
+        f"some units were observed for a shorter time than the others ({longest:.4g} s): unit {listed}{unlisted}; in "
+        "each trial all units must be observed: leave such units out with --units or --keep"
     )
 
 

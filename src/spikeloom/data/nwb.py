@@ -1,10 +1,10 @@
 """Read NWB files (version 2, in HDF5) as `Recording`, with h5py.
 
 The units (spike times, ids, observation intervals, plain columns) and the trials are read at once. Other interval
-tables, and time series with one or two axes, are read when they are first used. These series are in acquisition or in
-a processing module. Raw voltages and images are ignored. The parts of a file are read separately. So the spikes can be
-read even if a series is damaged or has a type that is not part of the NWB standard. Damaged series are left out with a
-warning. (pynwb reads the whole file or fails.)
+tables, and time series with one or two axes, are read when they are first used. Time series are looked for in
+acquisition and in the processing modules. Raw voltages and images are ignored. The parts of a file are read separately.
+So the spikes can be read even if a series is damaged or has a type that is not part of the NWB standard. Damaged series
+are left out with a warning. (pynwb reads the whole file or fails.)
 
 A file without spike times may hold counts in bins as a time series. The user names the series, because many series are
 whole numbers. NWB does not define whether a time stamp is the start or the middle of a bin; here it is the start.
@@ -47,7 +47,7 @@ ANGLE_UNIT = re.compile(r"\b(deg|degrees?|rad|radians?)\b")
 """Unit of an angle in the description of a column."""
 
 NO_ANGLE = re.compile(r"visual|dva|celsius|per |/|velocity|speed|size|width|radius|freedom|temperature|cycles")
-"""Words in a description next to degrees or radians that do not measure an angle."""
+"""Words in a description that show that its degrees or radians do not measure an angle."""
 
 
 class DamagedUnitsWarning(SpikeloomWarning):
@@ -136,7 +136,7 @@ Units = tuple[Sequence[NDArray[np.float64]] | None, Sequence[NDArray[np.float64]
 def _units(file: h5py.File) -> Units:
     """Read spike times (s) and observation intervals (s) of each unit, and the other columns of the units table.
 
-    Without spike times, or without intervals, None takes their place.
+    Spike times or intervals that the file does not hold are None.
     """
     units = file.get("units")
     if not isinstance(units, h5py.Group) or "spike_times" not in units:
@@ -167,9 +167,9 @@ def _earliest(
     behavior: Mapping[str, StoredSeries],
     observed: Sequence[NDArray[np.float64]] | None,
 ) -> float:
-    """Return the earliest time at which a spike may lie.
+    """Return the earliest time (s) at which a spike may lie.
 
-    It is the first time of series, trials and observation intervals, or 0 if all of these are later.
+    This is 0, or the first time of series, trials or observation intervals if one of them begins before 0.
     """
     stated = [series.span[0] for series in behavior.values()]
     stated += [float(rows[:, 0].min()) for rows in observed or () if len(rows)]
@@ -194,7 +194,7 @@ def _usable(
         earliest: Earliest time at which a spike may lie, s.
 
     Returns:
-        The same three for the units that are kept.
+        Spike times, observation intervals and other columns of the units that are kept.
     """
     if spikes is None:
         return spikes, observed, table
@@ -205,9 +205,9 @@ def _usable(
     for unit, times in enumerate(spikes):
         invalid = ~np.isfinite(times) | (times < earliest)
         valid = times[~invalid]
-        falls = np.flatnonzero(np.diff(valid) < 0)
-        if falls.size:
-            row = int(falls[0])
+        unsorted = np.flatnonzero(np.diff(valid) < 0)  # spikes that a smaller time follows
+        if unsorted.size:
+            row = int(unsorted[0])
             notes.append(
                 f"unit {names[unit]} was left out, because its spike times are not sorted "
                 f"({valid[row + 1]:g} s follows {valid[row]:g} s)"
@@ -258,9 +258,10 @@ def _tables(file: h5py.File) -> dict[str, str]:
 
 
 def _column_units(file: h5py.File, tables: list[str]) -> dict[str, str]:
-    """Return the units of columns: their attribute `unit`, or the unit of an angle that their description names.
+    """Return the unit of each column that has one.
 
-    Columns called `*_time` are left out, for they are read in seconds.
+    It is the attribute `unit` of the column, or a unit of angles in its description. Columns named `*_time` are left
+    out, because they are read in seconds.
     """
     units = {}
     for table in tables:

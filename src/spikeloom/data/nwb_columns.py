@@ -38,7 +38,7 @@ def plain_columns(table: h5py.Group) -> dict[str, Array]:
         values = values_of(column)
         if name.endswith("_time") and values.dtype.kind in "iuf" and (scale := seconds_in(column)) != 1:
             values = objects.scaled(values.astype(np.float64), scale)
-        if "elements" in column.attrs and values.dtype.kind in "iu":  # numbers that stand for entries of a list
+        if "elements" in column.attrs and values.dtype.kind in "iu":  # positions in a list of texts
             values = values_of(table.file[column.attrs["elements"]])[values]
         if values.dtype.kind in "iufbU" and 1 <= values.ndim <= 2:
             columns[name] = values
@@ -48,7 +48,7 @@ def plain_columns(table: h5py.Group) -> dict[str, Array]:
 def _joined_texts(table: h5py.Group, name: str) -> dict[str, Array]:
     """Read a column with several texts per row, such as the tags of epochs, and join each row with commas.
 
-    Returns no column, with a warning, if it is damaged.
+    A damaged column is left out with a warning; the result is then empty.
     """
     try:
         rows = ragged_rows(table, name)
@@ -72,10 +72,10 @@ def ragged_rows(table: h5py.Group, name: str) -> list[Array]:
         )
     n_entries = len(table[name])
     ends = np.asarray(table[f"{name}_index"][:], np.int64)
-    falls = np.flatnonzero(np.diff(ends, prepend=0) < 0)
+    falling_rows = np.flatnonzero(np.diff(ends, prepend=0) < 0)
     last = int(ends[-1]) if len(ends) else 0
-    if falls.size:
-        row = int(falls[0])
+    if falling_rows.size:
+        row = int(falling_rows[0])
         fault = f"its index falls from {int(ends[row - 1]) if row else 0} to {int(ends[row])} at unit {row}"
     elif last > n_entries:
         fault = f"its index goes to {last}"

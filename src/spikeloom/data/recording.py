@@ -54,7 +54,8 @@ class Recording:
         source: Origin of the recording, such as the name of its file.
 
     Raises:
-        DataError: if neurons have no spikes at all, or times are NaN, infinite, unsorted or before the earliest stated.
+        DataError: if neurons have no spikes at all, or times are NaN, infinite, unsorted, or earlier than `spikes`
+            allows.
         ShapeError: if the columns of a table differ in length.
 
     Example:
@@ -119,15 +120,16 @@ class Recording:
             if (rows := getattr(self, name)) is not None:
                 fields[name] = binning.joined(clock.intervals(rows, what=what))
         if self.observed_each is not None:
-            each = enumerate(self.observed_each)
-            what = "The times observed of neuron"
-            fields["observed_each"] = tuple(clock.intervals(rows, what=f"{what} {neuron}") for neuron, rows in each)
+            fields["observed_each"] = tuple(
+                clock.intervals(rows, what=f"The times observed of neuron {neuron}")
+                for neuron, rows in enumerate(self.observed_each)
+            )
         if self.spikes is not None:
             fields["spikes"] = tuple(_train(neuron, times) for neuron, times in enumerate(trains))
         for name, value in fields.items():
             object.__setattr__(self, name, value)  # a frozen class sets its own fields this way
 
-    # --- what is in it -------------------------------------------------------------------------------------------
+    # --- contents ------------------------------------------------------------------------------------------------
 
     @property
     def n_neurons(self) -> int:
@@ -160,6 +162,7 @@ class Recording:
             return self.binned.counts[valid].sum(0, dtype=np.float64) / (seconds or np.nan)
         valid_each = [self.intervals] * self.n_neurons
         if self.observed is None and self.observed_each is not None:
+            # a neuron without intervals was observed whenever the others were
             observed_each = [
                 binning.joined(rows) if len(rows) else self.observed_intervals() for rows in self.observed_each
             ]
@@ -173,16 +176,16 @@ class Recording:
 
     @property
     def intervals(self) -> Float[np.ndarray, "_ 2"]:
-        """Observed times (interval, 2) in seconds, without invalid ones.
+        """Observed times (interval, 2) in seconds, without the invalid times.
 
-        They are `observed`, or else the common part of `observed_each`, or else the span of all spikes, behaviour and
-        trials.
+        The observed times are `observed`, or else the common part of `observed_each`, or else the span of all spikes,
+        behaviour and trials.
         """
         return binning.without(self.observed_intervals(), self.invalid_intervals())
 
     @property
     def neuron_names(self) -> list[str]:
-        """Name of each neuron for messages, which is its id or name, else its position."""
+        """Name of each neuron for messages: its id, or else its name, or else its position."""
         column = next((self.neuron_table[name] for name in ("id", "name") if name in self.neuron_table), None)
         return [str(name) for name in (range(self.n_neurons) if column is None else column)]
 
@@ -214,7 +217,7 @@ class Recording:
         )
 
     def observed_intervals(self) -> Float[np.ndarray, "_ 2"]:
-        """Return the observed times (interval, 2) in seconds, invalid ones included."""
+        """Return the observed times (interval, 2) in seconds, including the invalid times."""
         if self.observed is not None:
             return self.observed
         if self.observed_each is not None and any(map(len, self.observed_each)):
@@ -235,26 +238,31 @@ class Recording:
         return np.zeros((0, 2)) if self.invalid is None else self.invalid
 
     def _earliest(self) -> float:
-        """Return the earliest time at which a spike may lie.
+        """Return the earliest time (s) at which a spike may lie.
 
-        It is the first time of behaviour, trials and observed intervals, or 0 if all of these are later.
+        This is 0, or the first time of behaviour, trials or observed intervals if one of them begins before 0.
         """
         stated = [series.span[0] for series in self.behavior.values()]
         observed = [rows for rows in (self.observed, *(self.observed_each or ())) if rows is not None and len(rows)]
         stated += [float(rows[:, 0].min()) for rows in observed]
         column = np.asarray(self.trial_table.get("start_time", ()))
         if column.dtype.kind in "iuf":
-            stated += column[np.isfinite(column)].min(initial=0.0, keepdims=True).tolist()
+            stated.append(float(column[np.isfinite(column)].min(initial=0.0)))
         return min([0.0, *(time for time in stated if math.isfinite(time))])
 
     # --- other recordings from this one --------------------------------------------------------------------------
 
     def counted(self, counts: str) -> "Recording":
-        """Return the recording with one of its series, such as "ecephys/counts_50ms", as binned counts of neurons.
+        """Return the recording with binned counts in place of spike times.
+
+        Args:
+            counts: Name of the series in `behavior` that holds the counts (bin, neuron), or the end of its path in the
+                file, such as "ecephys/counts_50ms".
 
         Raises:
             DataError: if there is no such series, or its values are not counts.
         """
+        # a series may be stored under a longer or a shorter path than the user gives
         names = [
             name for name in self.behavior if f"/{counts}".endswith(f"/{name}") or f"/{name}".endswith(f"/{counts}")
         ]
@@ -264,10 +272,10 @@ class Recording:
                 f"It was {counts!r}, in {self.source or 'this recording'}.",
                 f"The series are {', '.join(self.behavior)}." if self.behavior else "There is no time series.",
             )
-        rest = {name: series for name, series in self.behavior.items() if name != names[0]}
+        behavior = {name: series for name, series in self.behavior.items() if name != names[0]}
         binned = BinnedCounts.of(self.behavior[names[0]])
         return replace(
-            self, spikes=None, binned=binned, behavior=rest, neuron_table={}, observed=None, observed_each=None
+            self, spikes=None, binned=binned, behavior=behavior, neuron_table={}, observed=None, observed_each=None
         )
 
     def choose(
@@ -304,10 +312,13 @@ class Recording:
 
     # --- to trials -----------------------------------------------------------------------------------------------
 
-    bin = to_trials  # its signature and docstring are those of the method
+    bin = to_trials  # becomes a method, whose first argument `recording` is this recording
 
     def spike_range(self) -> tuple[float, float]:
-        """Return the times of the first and the last spike in seconds; for binned counts, of the first and last bin."""
+        """Return the times of the first and the last spike in seconds.
+
+        For binned counts, return the start of the first bin and the end of the last one.
+        """
         if self.binned is not None:
             return float(self.binned.edges[0, 0]), float(self.binned.edges[-1, 1])
         trains = [times for times in self.spikes or () if len(times)]
@@ -412,7 +423,7 @@ class Recording:
 
 
 def _train(neuron: int, times: object) -> NDArray[np.float64]:
-    """Convert the spike times of one neuron to seconds. Masked ones are left out with a warning."""
+    """Convert the spike times of one neuron to seconds. Masked times are left out with a warning."""
     if isinstance(times, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(times))):
         times = times.compressed()
         warnings.warn(

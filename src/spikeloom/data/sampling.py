@@ -20,13 +20,13 @@ MOST = 2_000_000
 """Largest number of values of a series that are read at a time."""
 
 LOOKED_AT = 100_000
-"""Largest number of samples from which a series is described. Of a longer series, only parts are read."""
+"""Largest number of samples that are read to recognise an angle. Of a longer series, only parts are read."""
 
 PARTS = 50
-"""Number of these parts."""
+"""Number of parts that are read of a long series."""
 
 WITHOUT_UNIT = {"", "unknown", "unspecified", "n/a", "a.u.", "none"}
-"""Texts in the place of a unit that name no unit."""
+"""Texts that files give as the unit of a series without unit."""
 
 ANGULAR = re.compile(r"\b(angles?|heading|head[ _-]?direction|azimuth|orientation|yaw)\b")
 """Words in the name or description of an angle."""
@@ -61,8 +61,8 @@ def angle_unit(name: str, series: Series | StoredSeries, *, chosen: bool = False
     if angles.period_of(name, unit) is not None:
         return unit
     if not chosen:
-        words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()  # "headAngle" -> "head angle"
-        text = f"{words}. {series.description.lower()}"
+        spaced_name = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()  # "headAngle": "head angle"
+        text = f"{spaced_name}. {series.description.lower()}"
         if unit.lower() not in WITHOUT_UNIT or not ANGULAR.search(text) or DERIVED.search(text):
             return unit
     return unit_of_angles(glance(series))
@@ -110,9 +110,12 @@ def sample(
 def _portions(
     series: Series | StoredSeries, layout: Layout, lag: float, step: float
 ) -> Iterator[tuple[NDArray[np.int64], int, int]]:
-    """Yield trials that are sampled together (trial,), and the first and last sample that they need.
+    """Yield groups of trials whose samples are read together, in the order of time.
 
-    Trials are taken in the order of time, and together they need at most `MOST` values of the series.
+    A group needs at most `MOST` values of the series, unless a single trial needs more.
+
+    Yields:
+        Trials of the group (trial,), the first sample that they need, and the sample after the last one.
     """
     trials = np.flatnonzero(layout.lengths > 0)
     if not trials.size:
@@ -120,6 +123,7 @@ def _portions(
     trials = trials[np.argsort(layout.spans[trials, 0], kind="stable")]
     bin_width = (layout.edges[trials, 1] - layout.edges[trials, 0]).max() * layout.ticks.length
     margin = 3 * max(step, float(bin_width))  # interpolation reads samples just outside a trial
+    # first sample that each trial needs, and the sample after its last one
     first = (series.index(layout.spans[trials, 0] + lag - margin) - 1).clip(0)
     last = (series.index(layout.spans[trials, 1] + lag + margin) + 1).clip(max=series.n_samples)
     most_samples = max(MOST // series.n_dims, 1)

@@ -160,7 +160,7 @@ class StoredSeries:
         return self.part(0, self.n_samples).values
 
     def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
-        """Return the number of samples before each time. With a rate, rounding errors can change it by one."""
+        """Return the number of samples before each time. For a series with a rate, rounding can change it by one."""
         if not self.rate:
             return np.searchsorted(self._stamps, seconds)
         return np.ceil((seconds - self.start) * self.rate).clip(0, self.n_samples).astype(np.int64)
@@ -283,5 +283,5 @@ def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np
                 + (f" after {times[first - 1]:g}." if must == "sorted" else "."),
                 "If the recording began before zero, pass observed=[(start, stop)]."
                 if must.startswith(">=") and earliest == 0
-                else "Repair them in the file, or leave out what is damaged.",
+                else "Repair them in the file, or leave the damaged times out.",
             )

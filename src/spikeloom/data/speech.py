@@ -40,9 +40,9 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
         Trials of different length, with the conditions `day` (name of the file) and `sentence`.
 
     Raises:
-        FileError: There are no such files.
-        CorruptFileError: A file is damaged.
-        DataError: A file has another layout, or no sentence remains.
+        FileError: if there are no such files.
+        CorruptFileError: if a file is damaged.
+        DataError: if a file has another layout, or no sentence remains.
     """
     location = Path(folder)
     paths = sorted(location.glob("*.mat")) if location.is_dir() else [location]
@@ -56,11 +56,11 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
     days = list[str]()
     sentences = list[str]()
     for path in paths:
-        for sentence_counts, words in _day(path, channels):
+        for sentence_counts, sentence in _day(path, channels):
             if 0 < len(sentence_counts) <= longest:
                 counts.append(sentence_counts)
                 days.append(path.stem)
-                sentences.append(words)
+                sentences.append(sentence)
     if not counts:
         raise DataError(
             f"Speech data must hold sentences of at most {longest} bins.", f"{location} holds none.", "Raise longest."
@@ -80,7 +80,7 @@ def paper_split(trials: Trials) -> tuple[Trials, Trials]:
 
 
 def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
-    """Return counts (bin, channel) and words of each sentence of a file."""
+    """Return the counts (bin, channel) and the text of each sentence of a file."""
     variables = _read(path)
     if "tx1" not in variables:
         names = ", ".join(variables)
@@ -88,7 +88,7 @@ def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
             "A file of speech data must hold the threshold crossings tx1.", f"{path} holds {names}.", "Check the file."
         )
     cells = variables["tx1"].ravel()
-    words = [str(row).strip() for row in variables.get("sentenceText", np.full(len(cells), "")).ravel()]
+    texts = [str(row).strip() for row in variables.get("sentenceText", np.full(len(cells), "")).ravel()]
     sentences = []
     for number, cell in enumerate(cells):
         array = np.asarray(cell)
@@ -98,7 +98,7 @@ def _day(path: Path, channels: int) -> list[tuple[Array, str]]:
                 f"Number {number} of {path} has shape {array.shape}.",
                 "Check the file, or keep fewer channels.",
             )
-        sentences.append((array[:, :channels], words[number] if number < len(words) else ""))
+        sentences.append((array[:, :channels], texts[number] if number < len(texts) else ""))
     return sentences
 
 

@@ -90,7 +90,7 @@ def raw_times(table: object) -> dict[str, object]:
 
 
 def _raw_columns(table: object) -> dict[str, object]:
-    """Return the columns unconverted, with start_time and stop_time under these names."""
+    """Return the columns unconverted. A column such as start or end is also returned as start_time or stop_time."""
     columns = _columns_of(table)
     for name, others in ALIASES.items():
         alias = next((other for other in others if other in columns), None)
@@ -118,8 +118,8 @@ def _columns_of(table: Foreign) -> dict[str, Foreign]:
     if hasattr(table, "columns") and hasattr(table, "__getitem__"):  # pandas, polars
         return {str(name): table[name] for name in table.columns}
     if hasattr(table, "start") and hasattr(table, "end") and not isinstance(table, np.ndarray):  # pynapple IntervalSet
-        more = getattr(table, "metadata_columns", ())
-        return {START: table.start, STOP: table.end, **{str(name): table[name] for name in more}}
+        metadata = getattr(table, "metadata_columns", ())
+        return {START: table.start, STOP: table.end, **{str(name): table[name] for name in metadata}}
     if isinstance(table, np.ndarray) and table.dtype.names:
         return {name: table[name] for name in table.dtype.names}
     if isinstance(table, list | tuple) and table and all(isinstance(row, Mapping) for row in table):
@@ -169,10 +169,10 @@ def _is_time(value: object, first: object) -> bool:
 
 
 def _together(value: Foreign, what: str) -> objects.Measured:
-    """Return a list of single quantities as one quantity with many numbers; NaN for missing entries."""
+    """Join a list of single quantities into one quantity with many numbers. Missing entries become NaN."""
     present = [each for each in value if not objects.missing(each)]
     first = objects.measured(present[0])
-    assert first is not None  # the caller has checked
+    assert first is not None  # the caller has checked that the first entry is a quantity
     if first.seconds is not None:
         return objects.Measured(clock.seconds(list(value), what=what), "s", 1.0)
     quantities = [objects.measured(each) for each in present]

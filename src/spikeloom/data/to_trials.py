@@ -62,25 +62,27 @@ def to_trials(
     a trial lasts from its `start_time` to its `stop_time`, in all whole bins that fit.
 
     Bin k holds the spikes of [start + k w, start + (k + 1) w); see `spikeloom.data.binning` for spikes on edges.
-    A recording of binned counts keeps its bins: a window begins at the bin whose beginning is nearest, a whole
-    trial has the bins that begin inside it, and wider bins are sums of neighbouring bins.
+    In a recording of binned counts, a window begins with the recorded bin whose start is nearest. A whole trial has the
+    bins that begin inside it. Wider bins are sums of neighbouring recorded bins.
 
     Args:
         recording: The recording; `recording.bin(...)` calls this function with it.
         bin_width: Width of a bin in seconds or with a unit, like all times here. For binned counts, their bin width
             or a whole multiple of it.
         align: Column of the trial table with a time in seconds, such as "target_on_time".
-        window: Start and end in seconds relative to that time, such as (-0.2, 0.5); a whole number of bins.
+        window: Start and end of each trial in seconds, relative to its time in the column `align`, such as
+            (-0.2, 0.5). A window holds a whole number of bins.
         every: Length of the pieces of a continuous recording in seconds; a whole number of bins.
-        trials: Table whose rows are the trials, such as "epochs"; by default, the trial table. With `every`, the
-            table inside whose rows the pieces lie; by default, pieces fill all observed times.
+        trials: Name of the table whose rows are the trials, such as "epochs". Default: the trial table. With `every`,
+            pieces lie inside the rows of this table. Default with `every`: pieces fill all observed times.
         relative: `True` if the times in the alignment column count from the start of each trial. By default they
             are times on the recording's clock, with an error if most of them lie outside their trial. `False`
             disables this check.
         conditions: Columns of the trial table to keep.
-        behavior: Series to keep, sampled at the bins: the mean of the samples in a bin, else linear interpolation
-            between neighbouring samples; both on the circle for angles.
-        angles: Series and columns to treat as angles even if their unit is not one of angles.
+        behavior: Series to keep. The value of a bin is the mean of the samples in it. In a bin without samples, the
+            value is interpolated linearly between neighbouring samples. Angles are averaged and interpolated on the
+            circle.
+        angles: Series and columns to treat as angles, even if their unit is not a unit of angles.
         lag: Seconds by which behaviour is read later than the spikes of the same bin.
         counts: Series of binned counts to use in place of spike times, such as "ecephys/counts_50ms".
         units: Ids of the neurons to keep, such as "3,5-9"; by default, all. See `choose`.
@@ -113,7 +115,7 @@ def to_trials(
     every = None if every is None else clock.duration(every, what="The length of pieces")
     _check_together(align, window, every, relative)
     if counts is not None:
-        recording = recording.counted(counts)  # the rest is the same for both kinds
+        recording = recording.counted(counts)
     recording.check_neurons()
     if units is not None or keep:
         recording = recording.choose(units=units, keep=keep)
@@ -190,8 +192,8 @@ def _spans(
     if every is not None:
         bins = cutting.bins_of_piece(bin_width, every)
         table = np.stack([recording.times("start_time"), recording.times("stop_time")], 1) if inside_table else None
-        spans, rest = cutting.pieces(recording.intervals, table, bins, bin_width)
-        _note_left_over(recording, spans, rest, every, table)
+        spans, left_over = cutting.pieces(recording.intervals, table, bins, bin_width)
+        _note_left_over(recording, spans, left_over, every, table)
         return spans
     if align is None or window is None:
         return Spans(recording.times("start_time"), recording.times("stop_time"))
@@ -213,7 +215,7 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
     for name in names:
         column = recording.column(name, "condition")
         column = column if spans.rows is None else column[spans.rows]
-        if column.dtype.kind in "fU":
+        if column.dtype.kind in "fU":  # other types have no missing entries
             missing = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
             kept.drop(np.asarray(missing.reshape(len(column), -1).any(1)), f"without {name}")
         table[name] = column
@@ -221,7 +223,7 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
 
 
 def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
-    """Place the bins of each trial."""
+    """Return the bins of each trial. Trials that cannot be binned are dropped from `kept`."""
     cutting.drop_without(kept, spans, f"without {align or 'start_time or stop_time'}")
     times = Times(
         recording.observed_intervals(), recording.invalid_intervals(), _ticks(recording, spans), recording.n_neurons
@@ -235,7 +237,7 @@ def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str |
     factor = round(bin_width / width)
     if factor < 1 or not math.isclose(factor * width, bin_width, rel_tol=1e-3):
         raise SettingError(
-            f"This recording holds counts in bins of {width:g} s; the bin width must be that or a whole multiple.",
+            f"This recording holds counts in bins of {width:g} s. The bin width must be a whole multiple of {width:g} s.",
             f"It was {bin_width:g}.",
             f"Give --bin-width {max(factor, 1) * width:g}.",
         )
@@ -267,7 +269,14 @@ def _angle_units(
     conditions: Sequence[str],
     chosen: Sequence[str],
 ) -> dict[str, str]:
-    """Return the units of the series and columns that are kept. Angles without a unit get one, with a warning."""
+    """Return the units of the series and columns that are kept. Angles without a unit get one, with a warning.
+
+    Args:
+        recording: The recording.
+        series: Behaviour series that are kept, by name.
+        conditions: Columns of the trial table that are kept.
+        chosen: Series and columns that the user calls angles.
+    """
     absent = [name for name in chosen if name not in series and name not in conditions]
     if absent:
         raise SettingError(
@@ -336,20 +345,20 @@ def _remedy(recording: "Recording", kept: Kept, align: str | None) -> str:
 
 
 def _note_left_over(
-    recording: "Recording", spans: Spans, rest: float, every: float, table: Float[np.ndarray, "row 2"] | None
+    recording: "Recording", spans: Spans, left_over: float, every: float, table: Float[np.ndarray, "row 2"] | None
 ) -> None:
     """Warn of the parts of a continuous recording that belong to no piece.
 
     Args:
         recording: The recording.
         spans: Its pieces.
-        rest: Seconds at ends of intervals that fill no piece.
+        left_over: Seconds at ends of intervals that are too few for a piece.
         every: Length of a piece, s.
         table: Intervals inside which the pieces lie, or None.
     """
     parts = []
-    if rest > 1e-6 * every:
-        parts.append(f"{rest:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
+    if left_over > 1e-6 * every:
+        parts.append(f"{left_over:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
     if recording.invalid is not None and len(recording.invalid):
         lost = float(np.diff(recording.observed_intervals()).sum() - np.diff(recording.intervals).sum())
         parts.append(f"{lost:.4g} s are left out because the recording marks them as invalid")
