@@ -237,7 +237,7 @@ def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str |
     factor = round(bin_width / width)
     if factor < 1 or not math.isclose(factor * width, bin_width, rel_tol=1e-3):
         raise SettingError(
-            f"This recording holds counts in bins of {width:g} s. The bin width must be a whole multiple of {width:g} s.",
+            f"This recording holds counts in bins of {width:g} s. The bin width must be a whole multiple.",
             f"It was {bin_width:g}.",
             f"Give --bin-width {max(factor, 1) * width:g}.",
         )
