@@ -94,9 +94,11 @@ def command_line_page() -> str:
     """Every command with its options, as `--help` shows them."""
     parts = [
         "# Command line\n",
-        "Every command takes `--help`. Exit codes: 0 on success, 2 for a mistake in the input ",
+                "Every command takes `--help`. If the column \"default\" is empty, the option is off or has no value.\n\n"
+        "A command ends with exit code 0 if it succeeds. It ends with exit code 2 if there is a mistake in the input. "
+        "Then it prints one message and writes nothing. It ends with exit code 130 after Ctrl-C, and keeps its "
+        "finished work.\n",
     ]
-    parts[1] += "(one message, nothing is written), 130 after Ctrl-C (what was done so far is kept).\n"
     for path, command in _commands(typer.main.get_command(command_line), ()):
         parts.append(_command_section(path, command))
     return "\n".join(parts)
@@ -121,8 +123,10 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:
             continue
         isolated = ", ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts))
         name = f"`{parameter.name.upper()}`" if parameter in arguments else isolated
-        default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
-        shown = "required" if parameter.required else "" if default in (None, False) else f"`{default}`"
+                default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
+        if default is True:
+            default = parameter.opts[0]
+        shown = "required" if parameter.required else "" if default is None or default is False else f"`{default}`"
         meaning = _cell(_options_as_code(getattr(parameter, "help", "") or ""))
         lines.append(f"| {name} | {meaning} | {shown} |")
     for title, example in EXAMPLE.findall(command.epilog or ""):
@@ -149,9 +153,9 @@ def recipes_page() -> str:
     """Every recipe: what it is for, its note, and its settings in full."""
     lines = [
         "# Recipes\n",
-        "A recipe names a model and its settings. `spikeloom recipes NAME` prints this page's text for one ",
+        "A recipe names a model and its settings. `spikeloom recipes NAME` prints one recipe as it is shown here. "
+        "[Choose a recipe and a budget](../guides/choose-a-recipe.md) compares the recipes.\n",
     ]
-    lines[1] += "of them; see [choose a recipe and a budget](../guides/choose-a-recipe.md).\n"
     lines += ["| recipe | for |", "|---|---|"]
     expected = {name: recipe.read_recipe(name) for name in recipe.recipes()}
     lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in expected.items()]
@@ -166,11 +170,15 @@ def metrics_page() -> str:
     """The panel: every metric with its unit, ideal value, meaning and definition."""
     lines = ["# Metrics\n"]
     lines.append(
-        "The panel that [`spikeloom evaluate`](../guides/evaluate-samples.md) computes. Definitions follow "
-        "[methods, section 5.3](methods.md#panel).\n"
+                "[`spikeloom evaluate`](../guides/evaluate-samples.md) computes these metrics. Most of them compare generated "
+        "(fake) trials with real trials. *Ideal* is the value of a perfect model. "
+        "[Methods, section 5.3](methods.md#panel) gives the settings that several metrics share.\n\n"
+        "Abbreviations: r is a correlation coefficient, RMSE a root mean square error, PSTH the mean rate over time "
+        "(peristimulus time histogram), ISI an interval between spikes, CV a coefficient of variation, KL a "
+        "Kullback-Leibler divergence, MMD a maximum mean discrepancy, and RBF a classifier with a Gaussian kernel.\n"
     )
     for group in dict.fromkeys(metric.group for metric in METRICS):
-        lines += [f"## {group.capitalize()}\n", "| metric | title | unit | ideal | what a bad value means |"]
+        lines += [f"## {group.capitalize()}\n", "| metric | title | unit | ideal | meaning |"]
         lines.append("|---|---|---|---|---|")
         for metric in METRICS:
             if metric.group == group:
@@ -204,7 +212,9 @@ def api_page() -> str:
         "## Models\n\n`sl.fit` trains the model of a [recipe](recipes.md). These classes have every setting. "
         "The [explanations](../explain/index.md) show how the models work.\n"
     )
-    for name in models:
+        for name in models:
+        page = name.replace("LDNS", "-ldns").lower().lstrip("-")
+        lines += [f"[{name}](../explain/{page}.md) explains this model.\n"]
         lines += _auto(f"spikeloom.{name}", front[name], members=())
     for heading, (path, members) in MODEL_METHODS.items():
         lines += [f"### {heading}\n", *_auto(path, resolve_name(path), members=members)]
