@@ -94,7 +94,7 @@ def command_line_page() -> str:
     """Every command with its options, as `--help` shows them."""
     parts = [
         "# Command line\n",
-                "Every command takes `--help`. If the column \"default\" is empty, the option is off or has no value.\n\n"
+        'Every command takes `--help`. If the column "default" is empty, the option is off or has no value.\n\n'
         "A command ends with exit code 0 if it succeeds. It ends with exit code 2 if there is a mistake in the input. "
         "Then it prints one message and writes nothing. It ends with exit code 130 after Ctrl-C, and keeps its "
         "finished work.\n",
@@ -123,7 +123,7 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:
             continue
         isolated = ", ".join(f"`{word}`" for word in (*parameter.opts, *parameter.secondary_opts))
         name = f"`{parameter.name.upper()}`" if parameter in arguments else isolated
-                default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
+        default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
         if default is True:
             default = parameter.opts[0]
         shown = "required" if parameter.required else "" if default is None or default is False else f"`{default}`"
@@ -170,8 +170,8 @@ def metrics_page() -> str:
     """The panel: every metric with its unit, ideal value, meaning and definition."""
     lines = ["# Metrics\n"]
     lines.append(
-                "[`spikeloom evaluate`](../guides/evaluate-samples.md) computes these metrics. Most of them compare generated "
-        "(fake) trials with real trials. *Ideal* is the value of a perfect model. "
+        "[`spikeloom evaluate`](../guides/evaluate-samples.md) computes these metrics. Most of them compare "
+        "generated (fake) trials with real trials. *Ideal* is the value of a perfect model. "
         "[Methods, section 5.3](methods.md#panel) gives the settings that several metrics share.\n\n"
         "Abbreviations: r is a correlation coefficient, RMSE a root mean square error, PSTH the mean rate over time "
         "(peristimulus time histogram), ISI an interval between spikes, CV a coefficient of variation, KL a "
@@ -212,9 +212,9 @@ def api_page() -> str:
         "## Models\n\n`sl.fit` trains the model of a [recipe](recipes.md). These classes have every setting. "
         "The [explanations](../explain/index.md) show how the models work.\n"
     )
-        for name in models:
-        page = name.replace("LDNS", "-ldns").lower().lstrip("-")
-        lines += [f"[{name}](../explain/{page}.md) explains this model.\n"]
+    for name in models:
+        explanation = name.replace("LDNS", "-ldns").lower().lstrip("-")
+        lines += [f"[{name}](../explain/{explanation}.md) explains this model.\n"]
         lines += _auto(f"spikeloom.{name}", front[name], members=())
     for heading, (path, members) in MODEL_METHODS.items():
         lines += [f"### {heading}\n", *_auto(path, resolve_name(path), members=members)]
