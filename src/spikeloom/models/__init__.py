@@ -1,4 +1,4 @@
-"""The models, one file for each paper; what they share is in `common`."""
+"""Models, one file for each paper. The code that they share is in `common`."""
 
 from spikeloom.models.autoregressive_ldns import AutoregressiveLDNS
 from spikeloom.models.gnocchi import GNOCCHI

@@ -1,31 +1,33 @@
-r"""AutoregressiveLDNS: a causal generator on the latents of LDNS, which generates the present bin from the past alone.
+r"""AutoregressiveLDNS: a causal model of the latents of LDNS. It generates each bin from earlier bins alone.
 
-Autoencoder, readout and observation model are those of LDNS (`models.common.latent_autoencoder`, `readout`). A linear
-autoregression (`nn.linear_autoregression`) with one code per trial replaces the diffusion,
+It has the autoencoder, the readout and the observation model of LDNS (`models.common.latent_autoencoder`, `readout`). A
+linear autoregression (`nn.linear_autoregression`) with one code per trial replaces the diffusion,
 
 .. math:: z_t = A \phi_t + L \varepsilon_t, \qquad
           \phi_t = [z_{t-1};\; \text{means of } z_{<t} \text{ at several time constants};\; h(t) \otimes [1; c_t; b]],
 
 or, for nonlinear dynamics, :math:`z_t = A \phi_t + g(s_t, \varepsilon_t)` with a recurrent network g.
 
-* h(t), the clock, are hat functions of the time in a trial (`nn.clock`), by which the coefficients change in the course
-  of a trial. The clock is off if trials have no common time course, like pieces of a continuous recording.
+* h(t), the clock, is a vector of hat functions of the time in a trial (`nn.clock`). With the clock, the coefficients
+  change in the course of a trial. The clock is off if trials have no common time course, such as pieces of a continuous
+  recording.
 * :math:`c_t` is the condition: the first harmonics of an angle, one of K for a category, a standardised number, or the
-  values of a series in bin t. It may change in any bin. Bin t depends on no later condition.
-* b is the code of the trial, its slow deviation from what c predicts: whitened principal components of latents averaged
-  under each hat (`nn.trial_code`). It is drawn once per trial by a small flow conditioned on c.
-
-* g, the nonlinear term (`nn.nonlinear_term`), is trained if there is a `nonlinear_plan`, after A. It learns from series
-  of bins that the model generates freely (`models.common.nonlinear_stage`), and is used only if it is better than
+  values of a series in bin t. The condition may change in any bin. Bin t does not depend on later conditions.
+* b is the code of the trial. It describes how the trial deviates slowly from the prediction by c: whitened principal
+  components of latents that are averaged under each hat (`nn.trial_code`). A small flow, conditioned on c, draws one
+  code per trial.
+* g, the nonlinear term (`nn.nonlinear_term`), is trained after A if there is a `nonlinear_plan`. It learns from series
+  of bins that the model generates freely (`models.common.nonlinear_stage`). It is used only if it is better than
   :math:`L \varepsilon_t` on validation trials.
 
-A, L and the code's components are computed in closed form. The flow is trained by gradients: a `NetworkDenoiser`
-that predicts the velocity of whitened codes, and whose sampler adds no noise. (This is a rectified flow, apart from the
-scale of its variable: with the signal scale a and the noise scale :math:`\sigma` of a level, :math:`x / (a + \sigma)`
-lies on the straight line from the noise to the code.)
+A, L and the components of the code are computed in closed form. The flow is trained by gradients. It is a
+`NetworkDenoiser` that predicts the velocity of whitened codes, and its sampler adds no noise. (This is a rectified
+flow, apart from the scale of its variable: with the signal scale a and the noise scale :math:`\sigma` of a level,
+:math:`x / (a + \sigma)` lies on the straight line from the noise to the code.)
 
-Samples without conditions come from a second set of A, L, b and flow, fitted without conditions and with a larger code.
-So unconditional samples need no condition of a training trial, and a model of series has them too.
+Samples without conditions come from a second set of A, L, b and flow, which is fitted without conditions and with a
+larger code. So unconditional samples do not need conditions of training trials, and a model that is conditioned on
+series can also sample unconditionally.
 
 **Guidance** w replaces c by :math:`\bar c + w (c - \bar c)` in the autoregression, with the mean :math:`\bar c` of the
 training trials. w = 1 is the model itself.
@@ -34,9 +36,9 @@ training trials. w = 1 is the model itself.
 :math:`b_t = \rho b_{t-1} + \sqrt{1 - \rho^2}\,\eta_t`, which keeps its mean 0 and covariance I. The correlation time of
 :math:`\rho` is a setting.
 
-**One form.** Samples, streams and live trials run the same two loops over bins, one of the latents
-(`nn.linear_autoregression.Recursion`) and one of the counts (`observation.course`). Codes and latents are in double
-precision, so that the counts of a trial do not depend on the batch, the pieces or the machine's rounding of sums.
+**Equal numbers.** Samples, streams and live trials run the same two loops over bins: one generates the latents
+(`nn.linear_autoregression.Recursion`), the other the counts (`observation.course`). Codes and latents are in double
+precision, so that the counts of a trial do not depend on the batch, the pieces or the rounding of sums on a machine.
 """
 
 import math
@@ -72,8 +74,8 @@ from spikeloom.training.train import Stage
 from spikeloom.trials import Trials
 
 CODE_SAMPLER: Sampler = UniPC(10, span=(20.0, 0.02))
-"""Default sampler of codes. Codes of 400 steps from the same noise differ by 0.02 to 0.03 (rms; their sd is 0.9), and
-the sd of all codes by less than 1 %."""
+"""Default sampler of codes, with 10 steps. With 400 steps, codes from the same noise differ by 0.02 to 0.03 (root mean
+square; the sd of codes is 0.9), and the sd of codes differs by less than 1 %."""
 
 
 @final
@@ -82,19 +84,19 @@ class AutoregressiveLDNS(LatentModel):
 
     Args:
         n_neurons: Neurons of the recording, the last axis of the counts.
-        n_latents: Latents per bin; they must divide the width of the autoencoder.
+        n_latents: Latents per bin; this number must divide the width of the autoencoder.
         autoencoder_settings: Networks and losses of the autoencoder.
         dynamics_settings: Settings of the autoregression and of the code.
         sampler: Sampler that turns noise into a code.
         observation: Observation model, from rates to counts. The model keeps a copy.
-        condition: Names of the conditions and behaviour series that the latents are conditioned on.
+        condition: Names of the conditions and behaviour series on which the latents are conditioned.
         guidance: Strength of the conditions unless `sample` sets another; see the module.
         autoencoder_plan: Optimisation of the autoencoder.
         code_plan: Optimisation of the flow that draws codes.
-        nonlinear_plan: Optimisation of the nonlinear term. `None` trains none, and dynamics are linear.
+        nonlinear_plan: Optimisation of the nonlinear term. With `None`, there is no such term: the dynamics are linear.
 
     Raises:
-        SettingError: if the latents do not divide the autoencoder's width.
+        SettingError: if `n_latents` does not divide the autoencoder's width.
 
     Example:
         >>> import spikeloom as sl
@@ -106,7 +108,7 @@ class AutoregressiveLDNS(LatentModel):
     """
 
     conditional: Dynamics
-    batch = 256  # the work of a bin that does not grow with the number of trials is then small
+    batch = 256  # part of the work per bin does not depend on the number of trials, so large batches are faster
 
     def __init__(
         self,
@@ -188,7 +190,7 @@ class AutoregressiveLDNS(LatentModel):
             prefix: Beginning of the names of the stages.
             dynamics: Dynamics to fit, with or without conditions.
             data: Latents, mask and inputs of the training trials.
-            held_out: The same of the validation trials, or None.
+            held_out: The same data of the validation trials, or None.
         """
         dynamics.fit(data, self.dynamics_settings)
 
@@ -250,14 +252,14 @@ class LatentCourse(Course):
         self.model = model
         self.n_trials = len(start.noise.generators)
         self.dynamics = model.conditional if start.conditional else model.free
-        self.usual = array(self.dynamics.usual)
+        self.usual = array(self.dynamics.usual)  # mean condition of the training trials
         self.recursion = Recursion(self.dynamics.autoregression, self.n_trials, self.dynamics.term)
         self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
         self.rho = math.exp(-model.facts.bin_width / drift)  # correlation of a drifting code in neighbouring bins
         self.code: Float[np.ndarray, "trial code"] | None = None  # drawn under the condition of the first bin
-        self.condition: Condition | None = None  # of the last call, and the same with harmonics
-        self.encoded = Condition()
+        self.condition: Condition | None = None  # condition of the last call
+        self.encoded = Condition()  # the same condition with harmonics
 
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
         """Generate the next bins of all trials; see `Course.advance`."""

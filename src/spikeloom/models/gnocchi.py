@@ -7,18 +7,20 @@ An encoder maps the activity x of a trial to one code c, and a denoiser of x is 
   :math:`\hat x_0 = (x_i - \sigma\hat\varepsilon) / a` of the activity, their sum with equal weights is
   :math:`\|\varepsilon - \hat\varepsilon\|^2 (1 + \sigma^2 / a^2) = \|\varepsilon - \hat\varepsilon\|^2 / a^2
   = \|v - \hat v\|^2`, so the network predicts the velocity v;
-* the discrepancy (unbiased MMD) between the codes of the batch and N(0, I). A code may contain any information about
-  its trial, but all codes together must be distributed like N(0, I), which favours independent directions.
+* the discrepancy between the codes of the batch and N(0, I), an unbiased estimate of the maximum mean discrepancy
+  (MMD). A code may contain any information about its trial, but all codes together must be distributed like N(0, I),
+  which favours independent directions.
 
 A trial is generated for a code, which comes from a trial, from the prior, or from a traversal: noise -> activity ->
-rates -> counts. Smooth activity lacks synchrony within a few milliseconds. The noise of the observation model adds it.
-This noise is fitted to covariances of training trials minus covariances of counts drawn from generated rates.
+rates -> counts. Smooth activity lacks synchrony within a few milliseconds, which the noise of the observation model
+adds. This noise is fitted to covariances of training trials minus covariances of counts drawn from generated rates.
 
 The signal x that is diffused is smooth activity (`signal_settings`): rates, latents, or spikes that the model smooths
 with a Gaussian kernel. Rates and latents come from the trials, or from another model that infers them from spikes
-(`signal_model`): its stages are trained first, within the same run, and `encode` then needs spikes only. The signal has
-one of two forms: the sequence of bins (`form="sequence"`, trials of any length), or the leading principal components
-of whole trials, in space and time (`form="components"`, trials of equal length only, about ten times faster).
+(`signal_model`). The stages of this other model are trained first, within the same run, and `encode` then needs spikes
+only. The signal has one of two forms: the sequence of bins (`form="sequence"`, trials of any length), or the leading
+principal components of whole trials, in space and time (`form="components"`, trials of equal length only, about ten
+times faster).
 
 The paper's hyperparameters are not available; these were chosen by experiments (docs/results/choices.md).
 """
@@ -70,7 +72,7 @@ READS: dict[str, Signal] = {"spikes": "counts", "rates": "rates", "latents": "la
 """`SignalSettings.of` -> field of the trials that holds this signal."""
 
 HEAD_BATCH = 64
-"""Trials that are projected to components at once for the training of the head."""
+"""Number of trials that are projected to components at once, for the training of the head (latents -> rates)."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -78,10 +80,10 @@ class SignalSettings:
     """Settings of the diffused signal.
 
     Args:
-        of: Field that is diffused: spikes, rates or latents of the trials; with a signal model, the rates or latents
-            that it infers.
+        of: Field that is diffused: spikes, rates or latents of the trials. With a signal model, the rates or latents
+            that the signal model infers.
         smoothing: Standard deviation of the Gaussian that smooths spikes, s; rates and latents are not smoothed.
-        form: Space-time components of whole trials, or the sequence of bins.
+        form: "components" for space-time components of whole trials, "sequence" for the sequence of bins.
         components: Number of space-time components; at most the number of training trials.
         wiener: Whether a Wiener filter removes Poisson noise; only used for components of spikes.
         n_latents: Latents per bin of the signal; only used for a signal of latents.
@@ -102,8 +104,8 @@ class GNOCCHINetworkSettings:
     Args:
         width: Channels of the denoiser.
         blocks: Residual blocks of the denoiser.
-        encoder_width: Channels of the encoder (components), or units of each direction (sequence).
-        encoder_blocks: Residual blocks of the encoder (components); with 0 the encoder is linear.
+        encoder_width: Channels of the encoder of components, or units per direction of the encoder of a sequence.
+        encoder_blocks: Residual blocks of the encoder of components; with 0 this encoder is linear.
         mmd: Weight of the discrepancy between codes and N(0, I).
     """
 
@@ -124,14 +126,14 @@ class GNOCCHI(Coded):
         signal_settings: Settings of the diffused signal.
         network_settings: Networks and losses.
         signal_model: Model that infers rates and latents from spikes, such as an LDNS or LFADS without conditions. It
-            is trained first, in the same run, and saved in the same folder. The model keeps an untrained copy. None
-            reads the signal from the trials.
+            is trained first, in the same run, and saved in the same folder. The model keeps an untrained copy. With
+            `None`, the signal is read from the trials.
         prior: Distribution of the codes of unconditional samples: N(0, I), a Gaussian with the training codes' mean and
             covariance, or a small diffusion model of the training codes.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into activity, level by level.
-        observation: Rates to counts: Poisson without history, with or without noise that neurons share. The model
-            keeps a copy.
+        observation: Observation model, from rates to counts: Poisson without history, with or without noise that
+            neurons share. The model keeps a copy.
         plan: Optimisation of encoder and denoiser.
         prior_plan: Optimisation of the prior's diffusion model.
         head_plan: Optimisation of the map from latents to rates; only used for a signal of latents.
@@ -262,8 +264,8 @@ class GNOCCHI(Coded):
         activity = self._signal(trials)
         if activity.shape[2] != len(self.activity.mean):
             raise DataError(
-                "The number of latents per bin must be that of the model.",
-                f"The model has {len(self.activity.mean)} and these trials have {activity.shape[2]}.",
+                f"This model needs trials with {counted(len(self.activity.mean), 'latent')} per bin.",
+                f"These trials have {activity.shape[2]}.",
                 f"Fit with --set signal_settings.n_latents={activity.shape[2]}.",
             )
         self.activity.fit(activity, torch.from_numpy(trials.mask))
@@ -279,7 +281,7 @@ class GNOCCHI(Coded):
             yield Stage("prior", self.code_denoiser, self.prior_denoising, data, self.prior_plan)
         if self.signal_settings.of == "latents":
             mask = torch.from_numpy(trials.mask)
-            # Generated latents lie in the span of the components. So the head is trained on latents projected onto it.
+            # Generated latents lie in the span of the components, so the head is trained on latents in this span.
             with torch.no_grad():
                 batches = zip(activity.split(HEAD_BATCH), mask.split(HEAD_BATCH), strict=True)
                 activity = torch.cat([self.activity.back(self.activity(*batch)) for batch in batches])
@@ -291,7 +293,7 @@ class GNOCCHI(Coded):
             yield Calculation("noise", {"noise": lambda: self._fit_noise(trials)})
 
     def _fit_noise(self, trials: Trials) -> None:
-        """Fit the noise to the covariances that counts lack if they are drawn from generated rates."""
+        """Fit the noise to the covariances of training trials that counts drawn from generated rates do not have."""
         self.eval()
         fake = calibration_samples(self, trials)["generated"]
         self.observation.adapt(trials, np.asarray(fake.rates), lengths=fake.lengths, seed=CALIBRATION_SEED)
@@ -336,7 +338,7 @@ class GNOCCHI(Coded):
         """Generate activity, rates and counts from a code and noise; see `Model.draw`."""
         device = self.space.mean.device
         lengths = request.lengths
-        # the numbers of a code are drawn also for requested codes, so that the later noise is the same
+        # This noise is drawn even if codes are requested, so that the noise of the activity is the same in both cases.
         code_noise = torch.from_numpy(request.noise.normal(self.n_codes)).to(device)
         requested = request.codes
         codes = self._from_prior(code_noise) if requested is None else torch.from_numpy(requested).to(device)
@@ -408,9 +410,9 @@ class GNOCCHI(Coded):
         return self.space.color(whitened)
 
     def _signal(self, trials: Trials) -> Tensor:
-        """Return the rates, latents or counts that are diffused, of all trials (trial, time, channel)."""
+        """Return the diffused signal of trials (trial, time, channel): rates, latents, or counts before smoothing."""
         if self.signal_model is not None:
-            only_spikes = replace(trials, rates=None, latents=None)  # without the true rates of a simulation
+            only_spikes = replace(trials, rates=None, latents=None)  # true rates of simulated trials are not used
             trials = self.signal_model.encode(only_spikes, progress=False)
         return as_float(signal_of(trials, self.field))
 
@@ -436,7 +438,7 @@ def _check_signal_model(model: Model, n_neurons: int, settings: SignalSettings) 
     kind = type(model).__name__
     if settings.of == "spikes":
         raise SettingError(
-            "With a signal_model the signal must be the rates or latents that it infers.",
+            "With a signal_model, the signal must be rates or latents that the signal_model infers.",
             f"signal_settings.of is spikes, with signal_model={kind}.",
             "Set signal_settings.of=rates.",
         )

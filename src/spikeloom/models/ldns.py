@@ -75,8 +75,8 @@ class LDNS(LatentModel):
         denoiser_settings: Network and loss of the second stage.
         schedule: Signal and noise of each diffusion level.
         sampler: Sampler that turns noise into latents, level by level.
-        observation: Observation model, rates -> counts: distribution of a bin's count, spike history, shared noise.
-            The model keeps a copy.
+        observation: Observation model, from rates to counts: distribution of the count of a bin, spike history, shared
+            noise. The model keeps a copy.
         condition: Names of the conditions and behaviour series on which the diffusion is conditioned.
         guidance: Default strength with which samples follow the condition; see `diffusion.guidance`.
         autoencoder_plan: Optimisation of the first stage.
@@ -85,7 +85,8 @@ class LDNS(LatentModel):
         student_settings: Size of the student.
 
     Raises:
-        SettingError: if the latents do not divide the autoencoder's width, or a student cannot learn from the sampler.
+        SettingError: if `n_latents` does not divide the autoencoder's width, or if the sampler cannot be the teacher of
+            a student.
 
     Example:
         >>> import spikeloom as sl
@@ -206,8 +207,8 @@ class LDNS(LatentModel):
         return LossTerms(total, entries)
 
     def calibration_samples(self, trials: Trials) -> dict[GeneratedSource, Trials]:
-        """Generate samples of the diffusion and, if there is one, of the student; see `LatentModel`."""
-        samples = super().calibration_samples(trials)
+        """Generate samples of the diffusion, and of the student if there is one; see `LatentModel`."""
+        samples = super().calibration_samples(trials)  # a model with a student samples with the student by default
         if self.distill_plan is None:
             return samples
         of_diffusion = calibration_samples(self, trials, sampler=self.sampler)
@@ -218,7 +219,7 @@ class LDNS(LatentModel):
     def draw(self, request: Request) -> Generated:
         """Generate noise -> latents -> rates -> counts; see `Model.draw`.
 
-        If the student generates only some of the trials, these and the others are generated apart.
+        If the student generates only some of the trials, its trials and the other trials are two separate batches.
         """
         by_student = self._of_student(request)
         if by_student.any() and not by_student.all():

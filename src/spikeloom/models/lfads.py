@@ -19,15 +19,16 @@ published values are 1e-7 to 1e-3 (`beta="published"` is 1e-7). Beta and lambda 
 
 Coordinated dropout (Keshtkaran & Pandarinath 2019): the encoder reads a random part of the entries. The
 likelihood is computed on the hidden entries and divided by their share, which estimates the likelihood of the complete
-trial. So z has no information from the entries in the likelihood. On validation trials the bound is that of complete
-trials.
+trial. So z contains no information from the entries in the likelihood. On validation trials, the bound is computed from
+complete trials.
 
 Inferred rates of a trial are the mean rates over draws from its posterior. Samples start from the prior, or from the
 aggregate posterior: a training trial is drawn, then z from its posterior. All other variability comes from Poisson
 counts and u.
 
-The implementation follows the papers. Details that they leave open were chosen: torch's gated units; dropout of encoder
-and generator states; cosine decay of the learning rate; clipping at the norm of the gradient per valid entry.
+The implementation follows the papers. They leave some details open, which were chosen here: the gated units of torch,
+dropout of encoder and generator states, cosine decay of the learning rate, and a limit on the norm of the gradient per
+valid entry.
 """
 
 import copy
@@ -100,11 +101,11 @@ class LossSettings:
     """Weights of the loss.
 
     Args:
-        beta: Weight of the KL of the initial condition, nats per trial; 1 is the evidence lower bound, "published" the
-            scale kappa = 1e-7 times bins and neurons.
+        beta: Weight of the KL of the initial condition, nats per trial. 1 gives the evidence lower bound; "published"
+            gives kappa = 1e-7, a weight of 1e-7 x bins x neurons.
         beta_inputs: Weight of the KL of the inputs.
         weight_penalty: Weight lambda, per trial, of the squared recurrent weights of generator and controller.
-        ramp: Share of the updates, from the first one, over which these three weights grow from 0 to their values.
+        ramp: Share of the updates, from the first update, over which these three weights grow from 0 to their values.
         hidden: Probability that coordinated dropout hides an entry from the encoder. With 0, the encoder reads all
             entries and the likelihood includes all of them.
         validation: Loss on the validation trials that selects the best weights: "bound" is the complete loss of
@@ -255,12 +256,12 @@ class LFADS(Coded):
             yield Calculation("readout", {"observation model": lambda: self._fit_observation(trials)})
 
     def _fit_observation(self, trials: Trials) -> None:
-        """Fit the observation model to rates that are each inferred with the count of their entry hidden."""
+        """Fit the observation model to unseen rates of the training trials; see `unseen_rates`."""
         seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
         self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Return the loss of the module, summed over the trials of a batch, and the number of valid entries.
+        """Return the loss, summed over the trials of a batch, and the number of valid entries; see the module.
 
         In validation the loss may be the reconstruction alone; see `LossSettings.validation`.
         """
@@ -270,7 +271,7 @@ class LFADS(Coded):
         only_reconstruction = not self.training and loss.validation == "reconstruction"
         uniform = torch.from_numpy(streams.uniform(*counts.shape[1:])).to(counts.device)
         seen = counts
-        weight = torch.ones_like(counts)  # of each entry in the likelihood
+        weight = torch.ones_like(counts)  # weight of each entry in the likelihood
         if loss.hidden and (self.training or only_reconstruction):
             seen, hidden = coordinated_dropout(counts, uniform, probability=loss.hidden)
             weight = hidden.float() / loss.hidden
@@ -306,6 +307,12 @@ class LFADS(Coded):
         """Return factors (batch, time, factor) from a draw of z, and the KL divergence of the inputs, summed.
 
         The divergence is estimated from one draw of the inputs: log posterior density minus log prior density.
+
+        Args:
+            z: Initial conditions (batch, code).
+            seen: Counts that the controller reads (batch, time, neuron).
+            mask: Valid bins (batch, time).
+            streams: Random streams of the inputs and of the dropout.
         """
         n_bins = seen.shape[1]
         size = self.network_settings
@@ -327,7 +334,7 @@ class LFADS(Coded):
         return self.generator.factors(states if dropout is None else states * dropout), divergence
 
     def _dropout(self, streams: Streams, *shape: int) -> Tensor:
-        """Return the factors of dropout (trial, *shape): 0 or 1 / (1 - p) in training, and 1 otherwise."""
+        """Return the multipliers of dropout (trial, *shape): 0 or 1 / (1 - p) in training, and 1 otherwise."""
         p = self.network_settings.dropout
         if not (self.training and p):
             return torch.ones(len(streams.generators), *shape)
@@ -340,7 +347,10 @@ class LFADS(Coded):
         return 0.5 * (scaled - 1 - log_variance + prior).sum()
 
     def _ramp(self, update: int) -> float:
-        """Return the factor of the weights beta, beta_u and lambda, which grows from 0 to 1; 1 on validation trials."""
+        """Return the factor of the weights beta, beta_u and lambda.
+
+        It grows from 0 to 1 in the first updates. On validation trials it is 1.
+        """
         n_updates = self.loss_settings.ramp * self.plan.updates
         return min(1.0, (update + 1) / n_updates) if self.training and n_updates else 1.0
 
@@ -413,7 +423,7 @@ class LFADS(Coded):
         return factors, rates
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Return rates that are each inferred with the count of their entry hidden; see `Model.unseen_rates`."""
+        """Infer the rate of each entry while the count of this entry is hidden; see `Model.unseen_rates`."""
 
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
@@ -429,7 +439,8 @@ class LFADS(Coded):
     def _draw_z(self, noise: Streams) -> Tensor:
         """Draw initial conditions (trial, code) from the prior or the aggregate posterior."""
         white = torch.from_numpy(noise.normal(self.n_codes))
-        row = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()  # a training trial
+        # number of a training trial, drawn uniformly for each sample
+        row = (torch.from_numpy(noise.uniform()).double() * len(self.posterior_mean)).long()
         if self.start == "prior":
             return self.prior_mean.cpu() + torch.exp(0.5 * self.prior_log_variance).cpu() * white
         return self.posterior_mean.cpu()[row] + self.posterior_sd.cpu()[row] * white

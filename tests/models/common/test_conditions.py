@@ -77,7 +77,7 @@ def test_facts_survive_json():
 
 
 def test_no_variables_take_no_condition():
-    with pytest.raises(ConditionError, match="it has none"):
+    with pytest.raises(ConditionError, match="has no conditions"):
         Conditions().encode({})
 
 

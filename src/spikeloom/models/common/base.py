@@ -2,9 +2,9 @@
 
 It implements fit, sample, stream, encode, save and restore. The model of a paper is one file in `models` with four
 methods: `build` makes the networks for a recording, `stages` yields the training stages in order, `draw` generates a
-batch, `infer` encodes one. Further abilities (conditions, streams, codes, ...) are declared in `capabilities`; the base
-class raises an error for all others. Statistics that sampling needs (latent mean and sd, rate scales, trial lengths,
-bin width) are part of the model: buffers, saved with the weights.
+batch of trials, `infer` encodes a batch of trials. A model declares its further abilities (conditions, streams, codes,
+...) in `capabilities`, and the base class raises an error for all others. Statistics that sampling needs (latent mean
+and sd, rate scales, trial lengths, bin width) are part of the model and are saved with the weights.
 """
 
 import abc
@@ -54,8 +54,8 @@ class Capabilities:
     """Abilities of a model besides fit, sample, encode, save and load.
 
     Args:
-        options: Options of `sample` that the model uses; the others raise an error.
-        stream: Whether `unroll` generates a trial without end.
+        options: Options of `sample` that the model uses; other options raise an error.
+        stream: Whether `unroll` generates an endless trial.
         live: Whether the model is causal: `begin` generates trials bin by bin from earlier bins and conditions. Other
             models with streams generate a live trial ahead of time, in `ahead`.
         unseen_rates: Whether `unseen_rates` can infer the rate of an entry whose count is hidden, so that the hidden
@@ -80,9 +80,9 @@ class Model(nn.Module, abc.ABC):
         condition: Names of the conditions that the model is trained with.
         guidance: Strength of the conditions unless `sample` sets another.
         reads: Field of the trials that `infer` reads.
-        observation: Observation model, from rates to counts, of a model with unseen rates.
-        later_stage: Names of the settings of a stage that a finished run can add, first its plan, which is None without
-            the stage; empty if there is no such stage.
+        observation: Observation model, from rates to counts; every model with unseen rates has one.
+        later_stage: Names of the settings of an optional last stage, which a finished run can add. The first name is
+            the plan of the stage, which is None if the stage is not trained. Empty for models without such a stage.
         history: Lines of training history.
         batch: Largest number of trials that `sample` keeps in memory at once, unless `max_batch` sets another.
     """
@@ -105,7 +105,7 @@ class Model(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def build(self, facts: Facts) -> None:
-        """Make the networks and buffers for a recording; called before fitting and before loading weights."""
+        """Make the networks and buffers for a recording. It is called before fitting and before loading weights."""
 
     @abc.abstractmethod
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
@@ -120,7 +120,12 @@ class Model(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
-        """Infer rates, latents or codes of one batch from what the model reads (trial, time, ...)."""
+        """Infer rates, latents or codes of one batch.
+
+        Args:
+            signal: Field of the trials that the model reads (trial, time, ...); see `reads`.
+            mask: Valid bins (trial, time).
+        """
 
     # --- methods that a model may define -------------------------------------------------------------------------
 
@@ -158,7 +163,7 @@ class Model(nn.Module, abc.ABC):
         raise self._refusal("generates no live trials", got, "Use sample.")
 
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Return rates (trial, time, neuron) of trials, spikes/bin. The rate of an entry does not depend on its count.
+        """Return unseen rates of trials (trial, time, neuron), spikes/bin: no rate depends on the count of its entry.
 
         An entry is one neuron in one bin. Its count is hidden from the encoder while its rate is inferred.
         """
@@ -175,7 +180,7 @@ class Model(nn.Module, abc.ABC):
         yield from self.stages(trials, validation)
 
     def latent_baselines(self, reference: Trials, *, like: Trials, seed: int = 0) -> Mapping[str, Trials]:
-        """Fit simple models to the latents of reference trials, and generate trials from each of them.
+        """Fit simple models to the latents of reference trials, and generate trials from each simple model.
 
         Args:
             reference: Training trials.
@@ -195,7 +200,7 @@ class Model(nn.Module, abc.ABC):
     def build_for_inference(self, facts: Facts) -> None:
         """Build this model as a part of another model, which trains its `inference_stages` and calls its `encode`.
 
-        A model that is built like this cannot sample. `facts` are those about the training trials of the other model.
+        A model that is built like this cannot sample. `facts` describe the training trials of the other model.
         """
         self.build_inference(facts)
         self._facts = facts
@@ -220,8 +225,9 @@ class Model(nn.Module, abc.ABC):
             validation: Validation trials, on which the best weights of each stage are chosen; disjoint from training
                 and test trials.
             seed: Random seed of the initial weights and of the training.
-            out: Run folder for checkpoints, log and the finished model. An unfinished run of the same settings, data
-                and seed in it is resumed; a finished one is loaded. Settings may add the model's optional last stage.
+            out: Run folder for checkpoints, log and the finished model. If the folder holds an unfinished run with the
+                same settings, data and seed, this run is resumed. A finished run is loaded; if the settings add the
+                model's optional last stage to it, this stage is trained.
             start: Folder of a trained model with networks of the same shapes. Training begins with its weights.
             progress: Show progress; None shows it on a terminal.
             after_validation: Function that is called after each validation; see `training.train`.
@@ -244,7 +250,7 @@ class Model(nn.Module, abc.ABC):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
                 self.build(facts)
-            self._facts = facts  # stages encode trials between them
+            self._facts = facts  # needed to encode trials between the stages
             try:
                 stages = begun(self.stages(trials, validation), self, start)
                 self.history = train(
@@ -279,26 +285,30 @@ class Model(nn.Module, abc.ABC):
 
         Args:
             n_trials: Number of trials. It may be left out with `like` or `codes`, which determine it.
-            n_bins: Length of every trial. `None` draws lengths from those of the training trials.
-            like: Trials whose lengths are copied, and, if `condition` names any, conditions and behaviour.
-            condition: Names of conditions (values from `like`, or drawn from the training trials), or name -> value
-                for all trials or one per trial. `None` draws the conditions of each trial from one training trial; a
-                model that is conditioned on a series then samples without conditions. `()` samples without conditions.
-            guidance: Strength of the condition: 0 ignores it, more than 1 exaggerates it. `None` uses that of the
-                model.
+            n_bins: Length of every trial. `None` draws lengths from the lengths of the training trials.
+            like: Trials whose lengths are copied. If `condition` names conditions, the conditions and behaviour of
+                these trials are copied, too.
+            condition: Names of conditions, whose values come from `like` or are drawn from the training trials; or name
+                -> value, one value for all trials or one per trial. `None` draws the conditions of each trial from one
+                training trial; a model that is conditioned on a series then samples without conditions. `()` samples
+                without conditions.
+            guidance: Strength of the condition: 0 ignores the condition, more than 1 exaggerates it. `None` uses the
+                model's guidance.
             codes: Code of each trial (trial, code), for models that have codes.
-            rows: Numbers of those trials of the request that are generated now. So a large request can be divided into
-                parts or among machines.
-            seed: Random seed. Trial 17 of a seed is the same alone or among others, to rounding.
+            rows: Numbers of the trials that this call generates; `None` generates all of them. So a large request can
+                be divided among several calls or machines.
+            seed: Random seed. With the same seed, trial 17 is the same alone or among others, up to rounding.
             sampler: Sampler that replaces the model's sampler or student.
-            max_batch: Largest number of trials in memory at once. `None` uses that of the model.
+            max_batch: Largest number of trials in memory at once. `None` uses `batch` of the model.
             progress: Show progress; None shows it on a terminal.
 
         Raises:
             ConditionError: if the model was not trained with such a condition, or a value is wrong.
             SettingError: if the numbers of trials or bins are invalid, or the model does not use an option.
-            ShapeError: if `like` has other neurons than the training trials, by name or id. The same neurons in
-                another order are generated in that order, with a `NeuronOrderWarning`.
+            ShapeError: if `like` has other neurons than the training trials, by name or id.
+
+        Warns:
+            NeuronOrderWarning: if the neurons of `like` come in another order. Trials are generated in that order.
         """
         facts = self.facts
         self._check_options(condition=condition, guidance=guidance, sampler=sampler, codes=codes)
@@ -309,7 +319,7 @@ class Model(nn.Module, abc.ABC):
         strength = self.guidance if guidance is None else guidance
 
         def generate(batch: np.ndarray) -> Generated:
-            """Generate the trials `part.numbers[batch]` of the request."""
+            """Generate the trials with the numbers `part.numbers[batch]`."""
             trial = part.numbers[batch]
             lengths = part.lengths[batch]
             noise = Streams(seed, Purpose.SAMPLE, 0, trial)
@@ -364,15 +374,16 @@ class Model(nn.Module, abc.ABC):
                 draws the conditions once, from one training trial.
             guidance: Strength of the condition. `None` uses the model's guidance.
             chunk: Bins of each chunk. `None` uses the length of the longest training trial.
-            seed: Random seed. Unless the model has a student, the stream is the first trial of `sample` with that
-                seed, to rounding.
+            seed: Random seed. Unless the model has a student, the stream is the first trial of `sample` with this
+                seed, up to rounding.
             sampler: Sampler that replaces the model's sampler; it must evaluate the network once per step.
 
         Returns:
             `Trials` of one trial each: the next chunk, with its conditions and behaviour.
 
         Raises:
-            ConditionError: as in `sample`; for series in pieces, when the invalid piece is read.
+            ConditionError: as in `sample`. If a series comes in pieces, the error is raised when the invalid piece is
+                read.
             SettingError: if a number is invalid, the model generates no streams or does not use an option, or the
                 sampler evaluates the network more than once per step.
         """
@@ -396,14 +407,14 @@ class Model(nn.Module, abc.ABC):
     ) -> Live:
         """Begin trials that are generated one bin at a time.
 
-        In a causal model a bin depends on no later condition, and every step may change the conditions. A model that is
-        not causal but generates streams has one live trial, its stream bin by bin. A bin of this trial depends on the
-        conditions of up to `Live.lookahead` later bins.
+        In a causal model, no bin depends on later conditions, and every step may change the conditions. A model that is
+        not causal but generates streams can begin one live trial: its stream, returned bin by bin. A bin of this trial
+        depends on the conditions of up to `Live.lookahead` later bins.
 
         Args:
-            seed: Random seed. Trial k has the counts of trial k of `sample` with that seed and those conditions.
-            condition: Names of the conditions that the trials follow, or name -> value in the first bins; for a model
-                that is not causal, the argument `condition` of `stream`. `None` and `()` are as in `sample`.
+            seed: Random seed. Trial k has the counts of trial k of `sample` with the same seed and conditions.
+            condition: Names of the conditions that the trials follow, or name -> value in the first bins. For a model
+                that is not causal, as in `stream`. `None` and `()` are as in `sample`.
             guidance: Strength of the condition. `None` uses the model's guidance.
             batch: Number of trials; 1 for models that are not causal.
             sampler: Sampler that replaces the model's sampler.
@@ -431,10 +442,10 @@ class Model(nn.Module, abc.ABC):
     def encode(self, trials: Trials, *, max_batch: int = 64, progress: bool | None = None) -> Trials:
         """Return the same trials with the rates, latents or codes that the model infers from them.
 
-        Neurons with names or ids may come in any order; the rates come in the order of these trials.
+        Neurons with names or ids may come in any order. The rates have the same order as the neurons of `trials`.
 
         Raises:
-            ShapeError: if bin width or neurons are not those of the training trials.
+            ShapeError: if bin width or neurons differ from the training trials.
 
         Warns:
             NeuronOrderWarning: if the neurons come in another order than in the training trials.
@@ -466,7 +477,7 @@ class Model(nn.Module, abc.ABC):
         """Return the same trials with their neurons in the order of the training trials.
 
         Raises:
-            ShapeError: if bin width or neurons are not those of the training trials.
+            ShapeError: if bin width or neurons differ from the training trials.
 
         Warns:
             NeuronOrderWarning: if the neurons come in another order than in the training trials.
@@ -491,7 +502,7 @@ class Model(nn.Module, abc.ABC):
         """Load weights and facts that a model with equal settings has saved in a folder.
 
         Raises:
-            CorruptFileError: if a file is damaged, or its tensors are not this model's.
+            CorruptFileError: if a file is damaged, or its tensors do not fit this model.
         """
         folder = Path(folder)
         facts = Facts.read(read_config(folder)["facts"])
@@ -582,7 +593,7 @@ class Model(nn.Module, abc.ABC):
         return SettingError(f"{type(self).__name__} {what}.", got, do)
 
     def _plans(self) -> dict[str, Plan]:
-        """Return setting -> plan of this model, and of models that are parts of it ("signal_model.plan")."""
+        """Return setting -> plan, of this model and of models that are parts of it (such as "signal_model.plan")."""
         models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}  # this model: name ""
         return {
             f"{name}.{setting}".lstrip("."): value

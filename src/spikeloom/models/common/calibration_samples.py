@@ -1,4 +1,4 @@
-"""Samples of a model to which the readout calibrates generated rates."""
+"""Samples of a model, with which the readout calibrates generated rates."""
 
 from functools import partial
 
@@ -15,13 +15,13 @@ CALIBRATION_TRIALS = 400
 """Largest number of trials that are generated for the calibration."""
 
 CALIBRATION_SEED = int(generator(0, Purpose.CALIBRATE).integers(2**31))
-"""Random seed of these trials. It is a large number, which users are unlikely to choose for their own samples."""
+"""Random seed of the calibration samples, a large number that users are unlikely to choose for their own samples."""
 
 
 def calibration_samples(
     model: Model, trials: Trials, *, sampler: Sampler | None = None
 ) -> dict[GeneratedSource, Trials]:
-    """Generate trials of each source, one for each training trial up to a few hundred.
+    """Generate trials of each source, one for each training trial but at most `CALIBRATION_TRIALS`.
 
     The source `generated` has no conditions. Conditional samples follow the conditions of training trials, with the
     guidance of the model.

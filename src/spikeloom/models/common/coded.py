@@ -1,7 +1,7 @@
 """`Coded`: a model with one code per trial, with methods to reconstruct trials, find directions and traverse codes.
 
 These methods are final, so that traversals of two models are comparable. A model sets `n_codes`, makes `space` in
-`build`, fits it in `stages`, returns codes from `infer`, and generates from `request.codes` if there are any.
+`build`, fits `space` in `stages`, and returns codes from `infer`. Its `draw` uses `request.codes` unless they are None.
 """
 
 import abc
@@ -35,12 +35,12 @@ class Coded(Model, abc.ABC):
 
     @final
     def reconstruct(self, trials: Trials, *, seed: int = 0) -> Trials:
-        """Generate trials from the codes of recorded ones, with their lengths, conditions and behaviour."""
+        """Encode recorded trials and generate trials from their codes, with their lengths, conditions and behaviour."""
         codes = self.encode(trials, progress=False).codes
         fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
         behavior = {
             name: value[:, : fake.n_bins] for name, value in trials.behavior.items()
-        }  # the recorded trials may be padded further
+        }  # recorded trials may have more padding than generated ones
         return replace(fake, conditions=trials.conditions, behavior=behavior, units=trials.units)
 
     @final
@@ -71,15 +71,15 @@ class Coded(Model, abc.ABC):
             span: Smallest and largest change, in the unit of the variable.
             points: Number of points, evenly spaced over the span.
             keep: Further variables to keep constant; by default, all conditions of real numbers.
-            how: Curved or straight step, and the direction of a straight one; see `metrics.disentanglement`.
+            how: Curved or straight steps, and the direction of straight steps; see `metrics.disentanglement`.
             reference: Trials from which the directions are estimated, usually the training trials; by default,
                 `trials`.
             seed: Random seed of noise and spikes.
 
         Returns:
-            points x trials, point after point, with the conditions `traversal` (the requested change),
-            `traversal_trial` (the row in `trials`), `traversal_along`, and those of the trial; among these, the moved
-            variable has its requested value.
+            All trials at the first point, then all trials at the second point, and so on. They have the conditions of
+            their trial, in which the moved variable has the requested value. Further conditions are `traversal` (the
+            requested change), `traversal_trial` (the row in `trials`) and `traversal_along` (the variable).
         """
         if points < 1 or np.shape(span) != (2,) or not np.isfinite(span).all():
             raise SettingError(

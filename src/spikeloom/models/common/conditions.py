@@ -1,10 +1,10 @@
 """Convert conditions (columns and behaviour series of trials) to the numbers on which a network is conditioned.
 
-A model is trained with named conditions, `LDNS(condition=("angle_deg", "hand_velocity"))`. `NamedCondition` holds the
-name, kind and scale of one of them, `Conditions` those of a model. `Conditions.values` finds the value of each
-condition for the trials of a sample, and `Conditions.encode` turns the values into the `Condition(vector, sequence)`
-that a network takes (`nn.condition`). Columns have one value per trial and make up the vector. Behaviour series have
-one value per bin and make up the sequence.
+A model is trained with named conditions, such as `LDNS(condition=("angle_deg", "hand_velocity"))`. `NamedCondition`
+holds the name, kind and scale of one condition, `Conditions` holds all conditions of a model. `Conditions.values` finds
+the value of each condition for the trials of a sample, and `Conditions.encode` turns the values into the
+`Condition(vector, sequence)` that a network takes (`nn.condition`). Columns have one value per trial and make up the
+vector. Behaviour series have one value per bin and make up the sequence.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,7 +36,7 @@ class Conditions:
 
     @classmethod
     def fit(cls, trials: Trials, names: Sequence[str]) -> "Conditions":
-        """Return the named conditions, with the scales that they have in training trials."""
+        """Return the named conditions, with scales estimated from training trials."""
         return cls(tuple(NamedCondition.fit(trials, name) for name in names))
 
     @property
@@ -55,10 +55,10 @@ class Conditions:
         return sum(condition.width for condition in self.each if condition.per_bin)
 
     def requested(self, condition: ConditionArgument) -> dict[str, ArrayLike | Iterable[ArrayLike] | None]:
-        """Return name -> value of the argument `condition`; None where the argument has only a name.
+        """Return name -> value of the argument `condition`; the value is None if the argument has only the name.
 
-        The argument None requests all conditions, whose values are then drawn, unless one of them is a series, which
-        cannot be drawn.
+        The argument None requests all conditions, whose values are then drawn. A series cannot be drawn: if the model
+        has one, None requests no conditions.
 
         Raises:
             ConditionError: if the model was not trained with one of the names.
@@ -80,12 +80,12 @@ class Conditions:
         return values
 
     def values(self, condition: ConditionArgument, like: Trials | None, rows: Rows) -> dict[str, np.ndarray]:
-        """Return name -> value of each trial (trial, ...), of a series (trial, time, dim); empty without conditions.
+        """Return the values of the requested conditions, name -> (trial, ...); (trial, time, dim) for a series.
 
         Args:
-            condition: As in `Model.sample`.
-            like: Trials to take values from. They are not read if `condition` is None.
-            rows: The trials. All values of a trial that are drawn from the training trials are those of one of them.
+            condition: As in `Model.sample`. Without conditions, the result is empty.
+            like: Trials from which values are taken. They are not read if `condition` is None.
+            rows: The trials to generate. If values are drawn, all values of a trial come from one training trial.
 
         Raises:
             ConditionError: if a name is unknown, or there is no value.
@@ -151,7 +151,9 @@ class Conditions:
         missing = [name for name in self.names if name not in set(names)]
         if missing or not self.each:
             raise ConditionError(
-                f"All conditions of this model need a value together: {', '.join(self.names) or 'it has none'}.",
+                f"This model needs values of all its conditions together: {', '.join(self.names)}."
+                if self.each
+                else "This model has no conditions.",
                 f"There is no value for {missing}." if missing else f"The request names {sorted(names)}.",
                 "Give a value for each, or pass condition=() to sample without conditions.",
             )

@@ -21,7 +21,7 @@ def cost(model: Model, *, n_trials: int = 64, seed: int = 0) -> dict[str, str]:
 
     Args:
         model: A trained model.
-        n_trials: Number of trials whose sampling is timed; the same number is sampled before, to warm up.
+        n_trials: Number of trials whose sampling is timed. They are sampled twice, and the second time is reported.
         seed: Random seed of the sampled trials.
     """
     calls = 0
@@ -42,7 +42,7 @@ def cost(model: Model, *, n_trials: int = 64, seed: int = 0) -> dict[str, str]:
     began = time.perf_counter()
     model.sample(n_trials, seed=seed, progress=False)
     seconds = time.perf_counter() - began
-    words = {
+    texts = {
         "parameters": f"{sum(value.numel() for value in model.parameters()):,}",
         "training": _training(model),
         "network evaluations per sample": f"{calls:,}" if networks else "none: one pass of the generator",
@@ -50,17 +50,17 @@ def cost(model: Model, *, n_trials: int = 64, seed: int = 0) -> dict[str, str]:
         "sampling, measured on": _device(model),
         "peak memory of this process": f"{peak_memory():.2g} GB",
     }
-    return {name: text for name, text in words.items() if text}
+    return {name: text for name, text in texts.items() if text}
 
 
 def _training(model: Model) -> str:
     """Return seconds and updates of each stage, and the most memory that training took, from the history."""
-    last = {line["stage"]: line for line in model.history}
-    if not last:
+    last_lines = {line["stage"]: line for line in model.history}  # the last line of each stage
+    if not last_lines:
         return ""
-    updates = {name: f" ({line['update']:,} updates)" if line["update"] else "" for name, line in last.items()}
-    stages = ", ".join(f"{name} {line['seconds']:,.0f} s{updates[name]}" for name, line in last.items())
-    memory = max((line.get("memory_gb") or 0.0 for line in last.values()), default=0.0)
+    updates = {name: f" ({line['update']:,} updates)" if line["update"] else "" for name, line in last_lines.items()}
+    stages = ", ".join(f"{name} {line['seconds']:,.0f} s{updates[name]}" for name, line in last_lines.items())
+    memory = max((line.get("memory_gb") or 0.0 for line in last_lines.values()), default=0.0)
     return stages + (f"; at most {memory:.2g} GB" if memory else "")
 
 

@@ -5,7 +5,7 @@ returns a course, whose method `advance` generates the next bins. A sample reque
 a time, and a live trial one at a time. All three get the same numbers.
 
 If a model is not causal but generates streams, its live trial is a `StreamedCourse`, which returns the bins of a
-stream. The conditions are those of the stream, because they must be known before their bins are generated.
+stream. All conditions are passed to the stream at its beginning, because a bin depends on conditions of later bins.
 """
 
 import abc
@@ -66,7 +66,7 @@ class Course(abc.ABC):
 
     @abc.abstractmethod
     def state(self) -> dict[str, Array]:
-        """Return everything that the next bins depend on, besides the model, as arrays."""
+        """Return all values on which the next bins depend, besides the model, as arrays."""
 
     @abc.abstractmethod
     def restore(self, state: State) -> None:
@@ -74,7 +74,7 @@ class Course(abc.ABC):
 
 
 def pieces(course: Course, request: StreamRequest, *, size: int) -> Iterator[Generated]:
-    """Yield a stream of one trial in pieces of `size` bins; it ends with its series or after `request.n_bins`."""
+    """Yield a stream of one trial in pieces of `size` bins; it ends with its conditions or after `request.n_bins`."""
     done = 0
     while request.n_bins is None or done < request.n_bins:
         n_bins = size if request.n_bins is None else min(size, request.n_bins - done)
@@ -93,7 +93,7 @@ class StreamedCourse(Course):
 
     Args:
         stream: Consecutive pieces (1, bins, ...) of the trial.
-        conditions: Its conditions, which the stream reads.
+        conditions: Conditions of the trial, which the stream reads.
         lookahead: Largest number of later bins on whose condition a bin depends.
     """
 
@@ -108,7 +108,7 @@ class StreamedCourse(Course):
         """Return the next bins of the trial; see `Course.advance`. The stream reads its conditions itself.
 
         Raises:
-            ConditionError: if a series of its conditions ends before these bins.
+            ConditionError: if a series among the conditions ends before these bins.
         """
         if condition is not None:
             raise ValueError("a stream reads its conditions itself")

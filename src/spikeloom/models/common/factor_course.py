@@ -3,7 +3,7 @@
 In each bin, the state of the network (the generator) gives factors, and the factors give the rates of all neurons. The
 next bin depends on this state, on inputs drawn from their prior, and on the memory of the observation model. Bins are
 computed one at a time even if a complete trial is requested. So samples, streams and live trials have identical
-numbers, provided that the same number of trials is generated at once.
+numbers, if the same number of trials is generated at once.
 """
 
 from typing import final
@@ -30,7 +30,7 @@ class FactorCourse(Course):
         start: Random streams of the trials.
         state: States of the generator before the first bin.
         generator: Generator of the factors.
-        input_prior: Prior of its inputs; None for a generator without inputs.
+        input_prior: Prior of the inputs of the generator; None for a generator without inputs.
         readout: Map from factors to the drive of all neurons.
         observation: Observation model, from drive to counts.
     """
@@ -52,7 +52,7 @@ class FactorCourse(Course):
         self.observation = observation
         self.counts = observation.begin(start.spikes)
         self.units = state
-        self.inputs: Float[Tensor, "trial input"] | None = None  # those of the bin before; None in the first bin
+        self.inputs: Float[Tensor, "trial input"] | None = None  # inputs of the previous bin; None in the first bin
 
     @torch.no_grad()
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
@@ -61,6 +61,7 @@ class FactorCourse(Course):
             raise ValueError("the trials of a recurrent generator have no conditions")
         noise = torch.from_numpy(self.start.noise.normal(n_bins, self.generator.inputs)).to(self.units)
         factors = torch.stack([self._step(noise[:, time, None]) for time in range(n_bins)], 1)
+        # bin by bin, because a product of several bins at once may be rounded differently
         drive = torch.stack([self.readout(bin_factors) for bin_factors in factors.unbind(1)], 1)
         rates = self.observation.rates(drive).cpu().numpy()
         counts = self.counts.advance(rates)
@@ -70,7 +71,7 @@ class FactorCourse(Course):
         """Advance the generator by one bin, and return its factors.
 
         Args:
-            noise: Standard normal numbers, from which the prior computes the inputs. Its last axis is empty for a
+            noise: Standard normal numbers, from which the prior computes the inputs. The last axis is empty for a
                 generator without inputs.
         """
         inputs = noise

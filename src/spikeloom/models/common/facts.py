@@ -116,7 +116,7 @@ class Facts:
             the same.
 
         Raises:
-            ShapeError: if bin width or neurons are not those of the training trials.
+            ShapeError: if bin width or neurons differ from the training trials.
         """
         order = self.order_of(trials)
         if trials.n_neurons != self.n_neurons or not np.isclose(trials.bin_width, self.bin_width):
@@ -156,7 +156,7 @@ def check_fit(trials: Trials, validation: Trials | None) -> Trials | None:
             f"It got {counted(len(trials), 'trial')} and {counted(int(trials.counts.sum()), 'spike')}.",
             "Check the binning with `spikeloom inspect`.",
         )
-    # The limit holds for one batch, so it is raised to the number of batches that all trials make.
+    # `check_padding` takes all trials as one batch, so its limit is multiplied by the number of batches.
     n_batches = len(trials) / min(len(trials), BATCH)
     check_padding(np.asarray(trials.lengths, np.int64), CHANNELS, trials.bin_width, large=int(LARGE * n_batches))
     if validation is None:

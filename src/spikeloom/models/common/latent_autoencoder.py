@@ -1,6 +1,6 @@
 r"""The autoencoder of LDNS, shared by all models of its latents: counts s -> latents z -> rates r.
 
-It is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)` with :math:`k \sim
+The autoencoder is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)` with :math:`k \sim
 \mathrm{Bernoulli}(1 - p)` for every entry (one neuron in one bin); p is fixed, or drawn for each trial. The loss is
 computed on the entries that the encoder did not read (k = 0),
 
@@ -10,8 +10,8 @@ computed on the entries that the encoder did not read (k = 0),
 with M valid entries in the batch and the negative log-likelihood nll of Poisson counts. The readout
 (`models.common.readout`) maps latents to spikes.
 
-A model of the latents is a `LatentModel` with three phases in `stages`: `autoencoder_stage`, then `fit_scale` and its
-own stages, which learn from `latents_of`, and at the end `readout_stage`.
+A model of the latents is a `LatentModel`. Its `stages` have three parts: `autoencoder_stage`; then `fit_scale` and the
+stages of the model itself, which learn from `latents_of`; and at the end `readout_stage`.
 
 Trials longer than the training trials are encoded in overlapping windows (`nn.window`).
 
@@ -59,7 +59,7 @@ class LatentModel(Model, abc.ABC):
         student: Whether latents also come from a student; see `models.common.readout`.
 
     Raises:
-        SettingError: if the latents do not divide the autoencoder's width.
+        SettingError: if `n_latents` does not divide the autoencoder's width.
     """
 
     def __init__(
@@ -75,8 +75,8 @@ class LatentModel(Model, abc.ABC):
         super().__init__()
         if n_neurons < 1 or n_latents < 1 or autoencoder_settings.width % n_latents:
             raise SettingError(
-                f"{type(self).__name__} needs n_neurons >= 1, and n_latents >= 1 that divide the width of the "
-                "autoencoder.",
+                f"{type(self).__name__} needs n_neurons >= 1 and n_latents >= 1, and n_latents must divide the width "
+                "of the autoencoder.",
                 f"It got n_neurons={n_neurons}, n_latents={n_latents} and a width of {autoencoder_settings.width}.",
                 f"For {counted(n_latents, 'latent')} choose a width such as {max(1, n_latents) * 4}.",
             )
@@ -93,7 +93,7 @@ class LatentModel(Model, abc.ABC):
 
     @property
     def observation(self) -> ObservationModel:  # type: ignore[override]  # a part of the readout, registered once
-        """The observation model fitted to the training trials. The readout has adapted copies for samples."""
+        """The observation model fitted to the training trials. Samples use copies adapted to them; see `Readout`."""
         return self.readout.observation
 
     @final
@@ -138,7 +138,7 @@ class LatentModel(Model, abc.ABC):
         probability: float | Tensor = settings.dropout
         if settings.most_dropout is not None:
             span = settings.most_dropout - settings.dropout
-            position = torch.from_numpy(streams.uniform()).to(counts.device)[:, None, None]  # one for each trial
+            position = torch.from_numpy(streams.uniform()).to(counts.device)[:, None, None]  # one number per trial
             probability = settings.dropout + span * position
         seen, hidden = coordinated_dropout(counts, uniform, probability=probability)
         latents = self.encoder(seen, mask)
@@ -153,7 +153,7 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def fit_scale(self, trials: Trials) -> None:
-        """Fit mean and sd of each latent to the training trials, once the autoencoder is trained."""
+        """Fit mean and sd of each latent to the training trials. The autoencoder must be trained."""
         self.eval()
         self.readout.fit_scale(self.readout.encoded(trials, self._read).latents, trials.mask)
 
@@ -170,7 +170,7 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def readout_stage(self, trials: Trials) -> Calculation:
-        """Return the stage that fits observation model and calibrations, once the model generates latents."""
+        """Return the stage that fits observation model and calibrations. All networks must be trained."""
         self.eval()
         samples: dict[GeneratedSource, Trials] = {}
 
@@ -189,7 +189,7 @@ class LatentModel(Model, abc.ABC):
         return Calculation("readout", parts)
 
     def calibration_samples(self, trials: Trials) -> dict[GeneratedSource, Trials]:
-        """Generate the samples of each source to which the readout calibrates generated rates."""
+        """Generate the samples of each source, with which the readout calibrates generated rates."""
         return calibration_samples(self, trials)
 
     # --- inferring ------------------------------------------------------------------------------------------------
@@ -203,7 +203,7 @@ class LatentModel(Model, abc.ABC):
 
     @final
     def unseen_rates(self, trials: Trials) -> np.ndarray:
-        """Return rates that are each inferred with the count of their entry hidden; see `Model.unseen_rates`.
+        """Infer the rate of each entry while the count of this entry is hidden; see `Model.unseen_rates`.
 
         These rates are not calibrated.
         """
@@ -237,9 +237,9 @@ class LatentModel(Model, abc.ABC):
 
     @torch.no_grad()
     def _decoded(self, drawn: np.ndarray, name: str, *, like: Trials, seed: int) -> Trials:
-        """Return trials with the counts of standardised latents (trial, time, latent) that a baseline has drawn.
+        """Draw counts from the standardised latents of a baseline (trial, time, latent), and return them as trials.
 
-        The baseline was fitted to inferred latents, so the readout is that of inferred latents.
+        The baseline was fitted to inferred latents, so its latents are read out like inferred latents.
         """
         latents = torch.from_numpy(drawn.astype(np.float32))
         spikes = Streams(seed, Purpose.SPIKES, 0, range(len(like)))

@@ -1,4 +1,4 @@
-"""A linear autoregression fitted to latents, the second baseline of a generative model of them."""
+"""A linear autoregression fitted to latents: the second baseline of generative models of latents."""
 
 import numpy as np
 import torch
@@ -15,11 +15,11 @@ from spikeloom.shapes import TrialLatents, TrialMask
 def latent_autoregression(
     latents: TrialLatents, mask: TrialMask, *, n_trials: int, n_bins: int, seed: int
 ) -> np.ndarray:
-    r"""Draw latents (trial, time, latent) from a linear autoregression fitted to those of reference trials.
+    r"""Draw latents (trial, time, latent) from a linear autoregression fitted to the latents of reference trials.
 
-    :math:`z_t = A \phi_t + L \varepsilon_t` as in `models.autoregressive_ldns` without conditions, but the code of a
-    trial is drawn from a Gaussian, :math:`b \sim N(0, I)`. Everything is computed in closed form, with the default
-    settings.
+    The autoregression :math:`z_t = A \phi_t + L \varepsilon_t` is that of `models.autoregressive_ldns` without
+    conditions, but the code of a trial is drawn from a Gaussian, :math:`b \sim N(0, I)`. It is fitted in closed form,
+    with the default settings.
 
     Args:
         latents: Latents of the reference trials.

@@ -1,12 +1,12 @@
 """`Dynamics`: a linear autoregression of latents with one code per trial; see `models.autoregressive_ldns`.
 
 The closed-form parts are `nn.linear_autoregression` and `nn.trial_code`. Codes come from a small flow, a denoiser of
-whitened codes on the diffusion floor. A nonlinear term (`nn.nonlinear_term`) is optional.
+whitened codes (`diffusion.denoiser`). A nonlinear term (`nn.nonlinear_term`) is optional.
 
-**Clock and series.** With the clock rule "auto", dynamics with a series among their conditions, like a hand velocity,
-have no clock, even if trials have a common time course. Under a clock, the code of a trial describes movements of this
-trial that the condition of the present bin does not explain. Codes are drawn without knowledge of the series, so such a
-code hides the response to the series (docs/results/closed-loop.md).
+**Clock and series.** With the clock rule "auto", dynamics with a series among their conditions, such as a hand
+velocity, have no clock, even if trials have a common time course. With a clock, the code of a trial would describe
+movements of this trial that the condition of the present bin does not explain. Codes are drawn without knowledge of the
+series, so such a code would hide the response to the series (docs/results/closed-loop.md).
 """
 
 from collections.abc import Mapping
@@ -48,8 +48,8 @@ class DynamicsSettings:
         n_free_codes: Numbers in the code of a trial without conditions.
         harmonics: Number of harmonics of an angle.
         ridge: Weight of the squared coefficients of the regressions.
-        drift: Correlation time of the code beyond the longest training trial, s. `None` uses the duration of that
-            trial.
+        drift: Correlation time of the code in bins beyond the longest training trial, s. `None` uses the duration of
+            the longest training trial.
         units: Units of the network of the nonlinear term, if there is one.
         segment: Bins that are generated freely in the training of the nonlinear term.
         width: Channels of the flow's network.
@@ -138,7 +138,7 @@ class Dynamics(nn.Module):
         return self.code(self.autoregression.clock, data["latents"], data["inputs"], data["mask"])
 
     def flow_loss(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
-        """Return the velocity loss of the flow on a batch of codes, as a sum over their numbers, and this number."""
+        """Return the velocity loss of the flow on a batch of codes, as a sum over valid entries, and their number."""
         clean = batch["codes"]
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
@@ -147,7 +147,7 @@ class Dynamics(nn.Module):
 
 
 def per_bin(condition: Condition, n_trials: int, n_bins: int) -> Float[Tensor, "trial time input"]:
-    """Return the condition of each bin: the vector of the trial, then the sequence; of size 0 without a condition."""
+    """Return the condition of each bin: the vector of the trial, then the sequence; of size 0 without conditions."""
     parts = []
     if condition.vector is not None:
         parts.append(condition.vector[:, None].expand(n_trials, n_bins, -1))

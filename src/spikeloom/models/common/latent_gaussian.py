@@ -1,4 +1,4 @@
-"""A Gaussian fitted to latents, the baseline of a generative model of them."""
+"""A Gaussian fitted to latents: the first baseline of generative models of latents."""
 
 import numpy as np
 
@@ -7,9 +7,9 @@ from spikeloom.shapes import TrialLatents, TrialMask
 
 
 def latent_gaussian(latents: TrialLatents, mask: TrialMask, *, n_trials: int, seed: int) -> np.ndarray:
-    r"""Draw latents (trial, time, latent) from a Gaussian fitted to those of reference trials.
+    r"""Draw latents (trial, time, latent) from a Gaussian fitted to the latents of reference trials.
 
-    The Gaussian has their mean, and their covariance between all bins and latents:
+    The Gaussian has the mean of these latents, and their covariance between all bins and latents:
     :math:`z_t = \bar z_t + \sum_i w_i (z_{it} - \bar z_t) / \sqrt{n_t - 1}`, with one standard normal number w_i for
     each of the n_t reference trials that are long enough to have bin t.
 

@@ -17,17 +17,17 @@ class AutoencoderSettings:
     """Networks and losses of the first stage.
 
     Args:
-        width: Channels of encoder and decoder; a multiple of the latents.
+        width: Channels of encoder and decoder; a multiple of `n_latents`.
         blocks: Residual blocks of the encoder.
         bidirectional: Whether latents may depend on later bins; False makes the encoder causal.
         mixed: Whether latents interact in the decoder; False is the additive decoder of the paper.
         dropout: Probability p that coordinated dropout hides an entry (one neuron in one bin) from the encoder.
-        most_dropout: Each trial of a batch gets its own p, uniform between `dropout` and this value. An encoder that
-            fills gaps of any size overfits less. `None` uses `dropout` for all trials.
+        most_dropout: Largest p. For each trial of a batch, p is drawn uniformly between `dropout` and `most_dropout`;
+            an encoder that is trained with gaps of any size overfits less. `None` uses `dropout` for all trials.
         kept: Weight of the loss on entries that were not hidden; 0 in the paper.
         energy: Weight beta_1 of the squared latents.
         smoothness: Weight beta_2 of the squared changes of the latents over one to five bins.
-        calibrate: Whether inferred and generated rates are calibrated; False is the paper.
+        calibrate: Whether inferred and generated rates are calibrated; the paper does not calibrate them.
     """
 
     width: Annotated[int, Field(ge=1)] = 64
@@ -67,11 +67,11 @@ class DenoiserSettings:
     Args:
         width: Channels.
         blocks: Residual blocks.
-        bidirectional: Whether the state-space layers read both directions.
+        bidirectional: Whether the state-space layers read the bins in both directions.
         prediction: Target of the network: "noise", "clean" or "velocity".
         huber: Width of the smooth L1 loss, in units of the target's sd. `None` selects the squared error.
         clip: Clip standardised latents to ± this many sd before training. `None` disables clipping.
-        drop: Fraction of trials whose condition is withheld in training, so that one model also samples
+        drop: Fraction of trials whose condition is withheld in training, so that the same network can also sample
             unconditionally and with guidance.
     """
 
@@ -101,7 +101,7 @@ class StudentSettings:
 
     Args:
         steps: Evaluations of the network per sample.
-        samples: Number of samples of the teacher from which the student learns; a twentieth of them only validate.
+        samples: Number of samples of the teacher; one in twenty is only used for validation.
     """
 
     steps: Annotated[int, Field(ge=1)] = 2

@@ -35,14 +35,14 @@ MOST_PARTS = 10
 
 
 def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *, share: float) -> np.ndarray:
-    """Return rates (trial, time, neuron) of trials, each inferred while the count of its entry is hidden.
+    """Return rates (trial, time, neuron). The rate of each entry is inferred while the count of this entry is hidden.
 
     Entries are assigned at random to n parts. The parts are hidden in turn, and the rates of the hidden entries are
     kept. The number n is chosen so that a part is about `share` of all entries, as in training.
 
     Args:
-        rates: Function from counts and mask to rates, spikes/bin. Hidden counts are 0, and the others are multiplied by
-            n / (n - 1), so that the expected sum of the counts does not change.
+        rates: Function from counts and mask of a batch to rates, spikes/bin. It gets 0 for hidden counts. The other
+            counts are multiplied by n / (n - 1), so that the expected sum of the counts does not change.
         trials: Trials with counts.
         share: Share of the entries that training hides.
     """
@@ -53,7 +53,7 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
         streams = Streams(0, Purpose.CALIBRATE, 2, rows)
         counts = torch.from_numpy(trials.counts[rows].astype(np.float32))
         mask = torch.from_numpy(trials.mask[rows])
-        part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * n_parts).long()
+        part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * n_parts).long()  # number of the part of each entry
         unseen = torch.zeros_like(counts)
         for number in range(n_parts):
             hidden = part == number
@@ -75,7 +75,8 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
 
     Args:
         observation: Observation model of a trained model.
-        unseen: Rates of these trials, spikes/bin, each inferred without its own count (`Model.unseen_rates`).
+        unseen: Unseen rates of these trials (`Model.unseen_rates`), spikes/bin: no rate depends on the count of its
+            entry.
         trials: Trials with the neurons and the bin width of the training trials.
     """
     counts = torch.from_numpy(trials.counts.astype(np.float64))
@@ -89,7 +90,7 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
 
 
 def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndarray) -> float:
-    """Return the Poisson bits per spike of the hidden entries, against each neuron's mean over them.
+    """Return the Poisson bits per spike of the hidden entries. The null model is each neuron's mean over these entries.
 
     The result is nan if the hidden entries have no spikes.
 
@@ -102,5 +103,6 @@ def bits_per_hidden_spike(counts: np.ndarray, rates: np.ndarray, hidden: np.ndar
     n_hidden = np.maximum(hidden.sum((0, 1)), 1)
     mean = np.broadcast_to(np.maximum(spikes.sum((0, 1)) / n_hidden, SMALLEST), counts.shape)
     positive = np.maximum(rates.astype(np.float64), SMALLEST)
+    # log-probability under the rates minus log-probability under the mean; the factorial of the count cancels
     gain = spikes * (np.log(positive) - np.log(mean)) - np.where(hidden, positive - mean, 0)
     return float(gain.sum() / spikes.sum() / math.log(2)) if spikes.any() else math.nan

@@ -8,7 +8,7 @@ same bin in a sample or a stream with the same seed and conditions.
 
 A diffusion model is not causal: a bin depends on the conditions of the next `lookahead` bins. Its live trial is a
 stream that is returned bin by bin. All conditions are passed at the beginning, a series as an array or as an iterator
-that is read ahead. `step` then has no argument.
+that is read ahead. `step` is then called without an argument.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from spikeloom.shapes import Array
 from spikeloom.text import counted
 
 StepCondition = ArrayLike | Mapping[str, ArrayLike] | None
-"""Condition of a bin: name -> value, or the value alone if the model has one condition. None keeps the last one."""
+"""Condition of a bin: name -> value, or the value alone if the model has one condition. None keeps the last value."""
 
 
 class LiveConditions:
@@ -89,7 +89,7 @@ class LiveConditions:
         self.replace({**self.values, **rows})
 
     def replace(self, values: dict[str, Array]) -> None:
-        """Set the values of all conditions that have one; an error leaves the values as they were."""
+        """Set the values of all conditions that have a value. After an error, the previous values remain."""
         complete = self.present and set(values) == set(self.conditions.names)
         per_bin = {named.name for named in self.conditions.each if named.per_bin}
         # a series is encoded with an axis of time, here of one bin
@@ -132,7 +132,7 @@ class Live:
 
     Args:
         course: Trials of the model.
-        conditions: Their conditions.
+        conditions: Conditions of these trials.
         batch: Number of trials.
 
     Attributes:
@@ -152,8 +152,8 @@ class Live:
         """Generate the next bin and return its counts (neuron,), or (trial, neuron) for several trials.
 
         Args:
-            condition: Condition of this bin: name -> value, or the value alone of a model with one condition. `None`
-                keeps the condition of the bin before.
+            condition: Condition of this bin: name -> value, or the value alone if the model has one condition. `None`
+                keeps the condition of the previous bin.
 
         Raises:
             ConditionError: if a value is missing or invalid, or the model needs the conditions of later bins. The trial
@@ -174,7 +174,7 @@ class Live:
 
     @property
     def rates(self) -> Array:
-        """Expected counts of the last bin, spikes/bin, before history and noise: (neuron,) or (trial, neuron)."""
+        """Expected counts of the last bin without history and noise, spikes/bin: (neuron,) or (trial, neuron)."""
         return self._of(self._generated.rates)
 
     @property
@@ -188,10 +188,12 @@ class Live:
         return {"bins": np.array(self.bins), **values, **self._course.state()}
 
     def restore(self, state: State) -> None:
-        """Continue from a state of live trials of the same model, conditions and number.
+        """Continue from a saved state of live trials.
+
+        They must have the same model, the same conditions and the same number of trials.
 
         Raises:
-            DataError: if the state is not of such trials.
+            DataError: if the state does not fit these trials.
         """
         if self.lookahead:
             self._course.restore(state)  # raises an error: states of streams are not saved
@@ -206,7 +208,7 @@ class Live:
             self.bins = int(state["bins"])
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(
-                "A state must be that of live trials of the same model, conditions and number of trials.",
+                "A state must come from live trials with the same model, conditions and number of trials.",
                 f"It does not fit: {error}.",
                 "Begin with the same arguments of model.live.",
             ) from error
@@ -217,7 +219,7 @@ class Live:
     def _generated(self) -> Generated:
         """The last bin. Raises a DataError before the first step."""
         if self._last is None:
-            raise DataError("Rates and latents are those of the last bin.", "No step was made.", "Call live.step().")
+            raise DataError("Rates and latents belong to the last bin.", "No bin was generated.", "Call live.step().")
         return self._last
 
     def _of(self, values: Array | None) -> Array:

@@ -67,10 +67,11 @@ def write_model(
     """
     from spikeloom import __version__
 
-    others = {name: value for name, value in settings.items() if name != "name"}
-    (folder / "manifest.json").unlink(missing_ok=True)  # while files are replaced, the folder holds no model
+    settings_without_class = {name: value for name, value in settings.items() if name != "name"}
+    # without its manifest the folder is not read as a model while its files are replaced
+    (folder / "manifest.json").unlink(missing_ok=True)
     config = {"format": FORMAT, "version": VERSION, "spikeloom": __version__, "facts": asdict(facts)}
-    write_json(folder / "config.json", {**config, "model": settings["name"], "settings": others})
+    write_json(folder / "config.json", {**config, "model": settings["name"], "settings": settings_without_class})
     write_tensors(folder / "model.safetensors", weights)
     atomic_write(folder / "recipe.toml", recipe.encode())
     atomic_write(folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
@@ -78,7 +79,7 @@ def write_model(
 
 
 def read_config(folder: Path) -> Config:
-    """Read and check config.json of a model folder, whose files must have the hashes of its manifest.
+    """Check the files of a model folder against the hashes of its manifest, and read config.json.
 
     Raises:
         CorruptFileError: if a file is damaged, or the folder was written by another version of spikeloom.
@@ -111,13 +112,13 @@ def read_weights(folder: Path, expected: Mapping[str, Tensor]) -> dict[str, Tens
         CorruptFileError: if names, shapes or types differ, or a number is not finite.
     """
     tensors = read_tensors(folder / "model.safetensors")
-    wrong = sorted(set(expected) ^ set(tensors))  # names that only one of them has
+    wrong = sorted(set(expected) ^ set(tensors))  # names that are only expected, or only in the file
     if not wrong:
         wrong = [name for name, tensor in tensors.items() if not _fits(tensor, expected[name])]
     if wrong:
         raise CorruptFileError(
             "A model's tensors must have the names, shapes and types of its settings, and be finite.",
-            f"In {folder} these are not: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}.",
+            f"In {folder} these do not fit: {', '.join(wrong[:5])}{' ...' if len(wrong) > 5 else ''}.",
             "Restore the folder from a copy, or train again.",
         )
     return tensors

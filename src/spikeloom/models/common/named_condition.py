@@ -4,12 +4,13 @@ r"""One condition of a model: a column or behaviour series of trials, and the nu
 kind       values                       numbers
 ========== ============================ =================================================================
 circular   angles (`spikeloom.angles`)  :math:`(\cos\theta, \sin\theta)`
-category   text, or whole numbers       K for K categories: 1 for the category of the trial, else 0
+category   text, or whole numbers       one per category: 1 for the category of the trial, else 0
 continuous other numbers                :math:`(x - \mathrm{mean}) / \mathrm{sd}` over the training trials
 ========== ============================ =================================================================
 
-The mean and sd of a series are those of the valid bins of the training trials. They and the categories are saved with
-the model. A value outside the range of the training trials is allowed, with a warning that names the range.
+The mean and sd of a series are computed over the valid bins of the training trials. The mean, the sd and the categories
+are saved with the model. A value outside the range of the training trials is allowed, with a warning that names the
+range.
 """
 
 import re
@@ -29,7 +30,7 @@ from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 MOST_CATEGORIES = 64
-"""Most distinct values of a category. Whole-number columns with more are continuous."""
+"""Largest number of categories. A column of whole numbers with more distinct values is continuous."""
 
 RANGE_TOLERANCE = 1e-6
 """Largest distance from the training range without a warning."""
@@ -59,15 +60,15 @@ class NamedCondition:
         per_bin: True for a behaviour series, one value per bin; False for a column, one value per trial.
         size: Numbers per trial or bin before encoding; 1 for single values.
         unit: Unit of a series.
-        period: Period of a circular condition in the unit of its values; 0 for the others.
+        period: Period of a circular condition in the unit of its values; 0 for other kinds.
         categories: Values of a category, in order.
         mean: Mean of each dimension over the training trials; empty unless continuous.
         sd: Standard deviation of each dimension over the training trials; empty unless continuous.
         low: Smallest training value of each dimension. For a circular condition, the start of the smallest arc that
             holds all training values.
-        high: Largest training value of each dimension, or the end of that arc.
-        origin: Start of the interval of one period in which the training trials write a circular condition: 0 (angles
-            from 0 to 360 degrees), or minus half a period (from -180 to 180 degrees).
+        high: Largest training value of each dimension. For a circular condition, the end of this arc.
+        origin: Smallest angle in the notation of the training trials: 0 if they have angles from 0 to 360 degrees,
+            minus half a period if they have angles from -180 to 180 degrees. 0 for other kinds.
         values: Training values of a column, one per trial, from which `sample` draws; empty for a series.
     """
 
@@ -87,7 +88,7 @@ class NamedCondition:
 
     @classmethod
     def fit(cls, trials: Trials, name: str) -> "NamedCondition":
-        """Return the condition of that name, with the scale that it has in training trials.
+        """Return the condition with this name, with a scale estimated from training trials.
 
         Raises:
             ConditionError: if there is no such column or series, or it holds NaN.
@@ -128,7 +129,7 @@ class NamedCondition:
         per_bin: bool = False,
         values: tuple[Category | list[float], ...] = (),
     ) -> "NamedCondition":
-        """Return the condition of numbers (row, dim), which are angles or are standardised."""
+        """Return the condition of numbers (row, dim): circular if they are angles, continuous otherwise."""
         finite = np.isfinite(rows).all(-1)
         if not finite.all():
             raise ConditionError(
@@ -205,15 +206,15 @@ class NamedCondition:
         return ((numbers - np.array(self.mean)) / np.array(self.sd)).astype(np.float32)
 
     def at_bins(self, times: Array, path: Array, *, bin_width: float, n_bins: int) -> np.ndarray:
-        """Interpolate a path (event, dim) linearly at the centres of bins (bin, dim).
+        """Interpolate a path linearly, and return its values at the centres of bins (bin, dim).
 
         Between two angles the interpolation follows the shorter arc.
 
         Args:
-            times: Increasing times of the points, s; the first bin begins at the first of them.
-            path: Values at these times, in the unit of training.
+            times: Increasing times of the points of the path (point,), s. The first bin begins at the first time.
+            path: Values at these times (point, dim), in the unit of training.
             bin_width: Width of a bin, s.
-            n_bins: Number of bins; beyond the last time the last value is held.
+            n_bins: Number of bins. Bins after the last time get the last value.
         """
         centres = np.asarray((np.arange(n_bins) + 0.5) * bin_width, np.float64)
         seconds = np.asarray(times - times[0], np.float64)
@@ -224,11 +225,11 @@ class NamedCondition:
         return np.stack(columns, 1)
 
     def of_trials(self, value: ArrayLike | Iterable[ArrayLike] | None, like: Trials | None, rows: Rows) -> np.ndarray:
-        """Return the value of each trial (trial, ...), of a series (trial, time, dim).
+        """Return this condition's value of each trial: (trial,) or (trial, dim); for a series, (trial, time, dim).
 
         Args:
-            value: One value for all trials, one for each trial of the sample, or None to take it from `like` or from
-                the training trials.
+            value: One value for all trials, one for each trial of the sample, or None to take the values from `like` or
+                from the training trials.
             like: Trials to take values from, or None.
             rows: The trials of the sample whose values are returned.
 
@@ -262,7 +263,7 @@ class NamedCondition:
         return array[rows.numbers]
 
     def _as_written_in_training(self, values: Array) -> Array:
-        """Return angles within the period of the training trials (10 degrees for 370), and other values unchanged."""
+        """Return angles in the notation of the training trials (10 degrees for 370), and other values unchanged."""
         if self.kind != "circular" or values.dtype.kind not in "fiu":
             return values
         numbers = values.astype(np.float64)
@@ -284,7 +285,7 @@ class NamedCondition:
         return hot.astype(np.float32)
 
     def _numbers(self, values: ArrayLike) -> np.ndarray:
-        """Return values as numbers. Raise a ConditionError if one is no number."""
+        """Return values as numbers. Raise a ConditionError if a value is not a number."""
         try:
             return np.asarray(values, np.float64)
         except (ValueError, TypeError) as error:
@@ -293,7 +294,7 @@ class NamedCondition:
             ) from error
 
     def note_range(self, values: ArrayLike, lengths: Array | None = None) -> bool:
-        """Warn if a value lies outside the range of the training trials, and return whether one does.
+        """Warn if a value lies outside the range of the training trials. Return whether there is such a value.
 
         Args:
             values: Values as `encode` takes them.

@@ -62,7 +62,7 @@ def nonlinear_stage(
     Args:
         dynamics: Dynamics, whose linear term is fitted.
         data: Latents, mask and inputs of the training trials.
-        held_out: The same of the validation trials, or None.
+        held_out: The same data of the validation trials, or None.
         plan: Optimisation of the term.
         segment: Bins K of a segment.
         name: Name of the stage.
@@ -96,13 +96,13 @@ def segment_scores(dynamics: Dynamics, batch: Mapping[str, Tensor], streams: Str
     Args:
         dynamics: Dynamics with their linear and nonlinear term.
         batch: Latents, mask, inputs and codes of the trials.
-        streams: Random streams of the trials: of the bin where the second segment begins, and of the noise.
+        streams: Random streams of the trials. They give the bin where the second segment begins, and the noise.
         segment: Bins K of a segment.
     """
     latents = batch["latents"].float()
     mask = batch["mask"]
     n_trials, n_bins, n_latents = latents.shape
-    n_segments = 1 + -(-n_bins // segment)
+    n_segments = 1 + -(-n_bins // segment)  # the first one, and enough for all other bins (division rounded up)
     second = torch.from_numpy(1 + streams.uniform() * segment).long()  # bin where the second segment begins
     start = second[:, None] + segment * torch.arange(-1, n_segments - 1)
     start[:, 0] = 0
@@ -135,8 +135,8 @@ def _roll_outs(
     hats = autoregression.clock.weights(latents.shape[1]).to(latents).expand(len(latents), -1, -1)
     present = torch.cat((inputs, hats), 2)
     past = torch.stack(list(autoregression.means(latents, inputs[:, 0])), 1).flatten(2)
-    states, _ = term.units(torch.cat((past, present), 2))  # of recorded trials
-    before = nn.functional.pad(states, (0, 0, 1, 0))  # the state before each bin
+    states, _ = term.units(torch.cat((past, present), 2))  # states of the network after each bin of recorded trials
+    states_before = nn.functional.pad(states, (0, 0, 1, 0))  # states before each bin; 0 before the first one
     first = (chosen[0][..., 0], chosen[1][..., 0])  # trial and bin at the beginning of each segment
 
     def rows(values: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ def _roll_outs(
         return values.expand(len(noise), *values.shape).flatten(0, 2)
 
     means = rows(past[first]).unflatten(1, (-1, latents.shape[2]))
-    state = rows(before[first])
+    state = rows(states_before[first])
     opening = rows(first[1] == 0)[:, None]  # segments that begin with their trial
     present = rows(present[chosen])
     driven = rows(driven)
@@ -152,7 +152,7 @@ def _roll_outs(
     recurrent = autoregression.recurrent.to(latents)
     decay = autoregression.get_buffer("decay").to(latents)
     drawn = []
-    for number in range(noise.shape[3]):  # of the bin in its segment
+    for number in range(noise.shape[3]):  # number of the bin in its segment
         added, state = term.step(torch.cat((means.flatten(1), present[:, number]), 1), state)
         linear = means.flatten(1) @ recurrent
         residual = white[:, number] @ term.noise.T
@@ -168,7 +168,7 @@ def _roll_outs(
 def _mean_scores(
     scores: Callable[..., Scores], data: Mapping[str, Tensor], device: torch.device
 ) -> Float[Tensor, " trial"]:
-    """Return the mean score of the segments of each trial, in batches, with roll-outs that depend on the trial only."""
+    """Return the mean score of each trial's segments. Each trial has its own random numbers, the same in every call."""
     means = []
     n_trials = len(data["mask"])
     for first in range(0, n_trials, AT_ONCE):

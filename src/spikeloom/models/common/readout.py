@@ -22,8 +22,8 @@ conditional student  from the student under conditions, with the strength `guida
 ===================  ===================================================================================================
 
 After the networks are trained, `fit_inferred` calibrates inferred rates and fits the observation model to the training
-trials. For each other source, `fit_generated` calibrates its rates, and adapts a copy of the fitted observation model
-to it. So the result for one source does not depend on the other sources or their order.
+trials. For each other source, `fit_generated` calibrates the rates of this source and adapts a copy of the fitted
+observation model to them. So the result for one source does not depend on the other sources or their order.
 """
 
 import copy
@@ -68,12 +68,12 @@ MOST_ENTRIES = 2**23
 """Largest number of bins x neurons to which the observation model is fitted, chosen for the memory of a laptop."""
 
 SMALLEST_SD = 1e-6
-"""Smallest sd of a latent, for one that does not vary."""
+"""Smallest sd of a latent, used for latents that do not vary."""
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """Latents of trials as the encoder gives them, and their uncalibrated rates, spikes/bin."""
+    """Latents of trials from the encoder, not standardised, and their uncalibrated rates, spikes/bin."""
 
     latents: TrialLatents
     rates: TrialRates
@@ -84,7 +84,7 @@ class SourceStatistics(nn.Module):
     """Calibration and observation model of one source.
 
     Args:
-        observation: Observation model, from rates to counts, of which a copy is kept.
+        observation: Observation model, from rates to counts. A copy is kept.
     """
 
     calibration: Calibration
@@ -142,13 +142,13 @@ class Readout(nn.Module):
 
     @property
     def observation(self) -> ObservationModel:
-        """The observation model as fitted to the training trials, which inferred rates use."""
+        """The observation model that was fitted to the training trials. Inferred rates use it."""
         return self.inferred.observation
 
     # --- from latents to spikes ------------------------------------------------------------------------------------
 
     def standardised(self, latents: Latents) -> Latents:
-        """Return latents of the encoder, less their mean and divided by their sd."""
+        """Return standardised latents: latents of the encoder minus their mean, divided by their sd."""
         return (latents - self.mean) / self.sd
 
     def drive(self, latents: Latents, source: Source) -> Drive:
@@ -196,7 +196,7 @@ class Readout(nn.Module):
         return self.observation.plain.log_prob(counts, self._expected(latents))
 
     def unseen(self, latents: Latents) -> Drive:
-        """Return the decoder's rates of latents of the encoder, spikes/bin, for `hidden_in_turn`."""
+        """Return uncalibrated rates from latents of the encoder, spikes/bin, for `hidden_in_turn`."""
         return self._expected(latents)
 
     def _expected(self, latents: Latents) -> Drive:
@@ -221,7 +221,7 @@ class Readout(nn.Module):
 
         Args:
             trials: Training trials.
-            rates: Their uncalibrated rates (trial, time, neuron), spikes/bin.
+            rates: Uncalibrated rates of these trials (trial, time, neuron), spikes/bin.
         """
         if self.calibrated:
             self._calibrate(self.inferred.calibration, trials, rates, trials.lengths)
@@ -231,20 +231,21 @@ class Readout(nn.Module):
 
         Args:
             trials: Training trials.
-            rates: Their uncalibrated rates (trial, time, neuron), spikes/bin.
-            unseen: Rates of trials, each inferred with its own count hidden.
+            rates: Uncalibrated rates of these trials (trial, time, neuron), spikes/bin.
+            unseen: Function from trials to their unseen rates; see `Model.unseen_rates`.
         """
         self.calibrate_inferred(trials, rates)
         self.fit_observation(trials, unseen)
 
     def fit_observation(self, trials: Trials, unseen: Callable[[Trials], TrialRates]) -> None:
-        """Fit the observation model to rates that were inferred with their own counts hidden.
+        """Fit the observation model to the counts of training trials and their unseen rates.
 
-        Counts vary less around rates that were inferred from them than around the true rates.
+        Rates are unseen if each was inferred while its count was hidden. Other inferred rates follow the counts, so the
+        counts vary less around them than around the true rates.
 
         Args:
             trials: Training trials.
-            unseen: Rates of trials, each inferred with its own count hidden.
+            unseen: Function from trials to their unseen rates; see `Model.unseen_rates`.
         """
         if not any(True for _ in self.observation.buffers()):
             return  # the observation model has no statistics to fit
@@ -280,7 +281,7 @@ class Readout(nn.Module):
         Args:
             calibration: Calibration to fit.
             trials: Training trials.
-            rates: Rates (trial, time, neuron) of these or of generated trials, spikes/bin.
+            rates: Rates of the training trials or of generated trials (trial, time, neuron), spikes/bin.
             lengths: Valid bins of the trials to which the rates belong.
         """
         # Covariances at shorter lags belong to the noise of the observation model.
@@ -319,8 +320,8 @@ class ReadoutCourse:
         self.sd = array(readout.sd)
         self.decoder = ArrayDecoder(readout.decoder)
         self.link = statistics.observation.counts.link
-        self.gain = np.float32(statistics.calibration.gain)
-        self.match = array(statistics.calibration.match).astype(np.float32)
+        self.gain = np.float32(statistics.calibration.gain)  # g in the module
+        self.match = array(statistics.calibration.match).astype(np.float32)  # m in the module
         self.counts = statistics.observation.begin(streams)
 
     def advance(self, latents: TrialLatents) -> Generated:

@@ -44,7 +44,7 @@ class Request:
     codes: np.ndarray | None = None
 
     def select(self, rows: np.ndarray) -> "Request":
-        """Return the request of some trials of the batch, which share their random streams with this one."""
+        """Return a request for the trials `rows` of this batch, with the same random streams."""
         lengths = self.lengths[rows]
         return replace(
             self,
@@ -87,7 +87,7 @@ def rows_of(
         facts: Facts of the model.
         n_trials: Number of trials of the sample; None if `like` or the codes determine it.
         n_bins: Bins of every trial, or None.
-        like: Trials whose lengths are copied.
+        like: Trials whose lengths are copied, or None.
         codes: Codes, one for each trial.
         rows: Numbers of the trials to generate; None generates all trials of the sample.
         seed: Random seed of lengths that are drawn.
@@ -130,8 +130,8 @@ def _number(facts: Facts, n_trials: int | None, n_bins: int | None, like: Trials
         _check_like(like, facts, n_trials, n_bins)
     if codes is not None:
         number = len(codes)
-    counts = [count for count in (number, n_bins) if count is not None]
-    if number is None or not all(isinstance(count, int | np.integer) and count >= 1 for count in counts):
+    numbers = [value for value in (number, n_bins) if value is not None]
+    if number is None or not all(isinstance(value, int | np.integer) and value >= 1 for value in numbers):
         raise SettingError(
             "sample needs a whole number of trials, n_trials >= 1, and a whole number n_bins >= 1 or None.",
             f"It got n_trials={n_trials}, n_bins={n_bins}.",
@@ -173,7 +173,7 @@ def labels_of(conditions: Conditions, values: dict[str, np.ndarray], like: Trial
         conditions: Conditions of the model.
         values: Name -> value of each generated trial; if empty, the trials get no labels.
         like: Trials from which the other columns and series are taken, or None.
-        rows: The generated trials. Series are cut to the bins of the longest one, because `like` may be padded further.
+        rows: The generated trials. Series are cut to `rows.longest` bins, because `like` may have more padding.
     """
     if not values:
         return Labels({}, {}, {})

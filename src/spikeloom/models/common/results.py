@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 
 def end_to_end(pieces: Sequence[Generated]) -> Generated:
-    """Join consecutive pieces of the same trials in time; codes are those of the first."""
+    """Join consecutive pieces of the same trials in time. Codes are taken from the first piece."""
     arrays = [arrays_of(piece) for piece in pieces]
     return Generated(
         **{
@@ -62,12 +62,12 @@ def end_to_end(pieces: Sequence[Generated]) -> Generated:
 
 
 def in_pieces(generate: Callable[[slice], Generated], n_bins: int, *, entries: int) -> Generated:
-    """Generate consecutive bins of trials, so few at once that arrays fit into the cache of a processor.
+    """Generate all bins of trials in consecutive pieces, whose arrays fit into the cache of a processor.
 
     Args:
-        generate: Function that generates the next bins, called in the order of time.
-        n_bins: Number of bins in all.
-        entries: Numbers of all trials in a bin of the largest array.
+        generate: Function that generates the bins of a slice. The slices come in the order of time.
+        n_bins: Total number of bins.
+        entries: Size of the largest array in one bin, for all trials together.
     """
     joined: dict[str, np.ndarray] = {}
     for bins in batches(n_bins, entries):
@@ -82,7 +82,7 @@ def in_pieces(generate: Callable[[slice], Generated], n_bins: int, *, entries: i
 
 
 def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generated:
-    """Join groups of trials of one batch, row i of group g being trial `rows[g][i]`, and pad shorter ones with 0."""
+    """Join groups of trials into one batch: row i of group g becomes trial `rows[g][i]`. Pad shorter trials with 0."""
     n_trials = sum(map(len, rows))
     n_bins = max(group.counts.shape[1] for group in groups)
 
@@ -120,8 +120,8 @@ def in_batches(
     """Compute results of consecutive trials, batch by batch, and join them.
 
     Args:
-        compute: Function from the rows of a batch (trial,) to a dataclass of arrays, or None in their place. Arrays of
-            three axes are (trial, time, ...), arrays with fewer axes have no time.
+        compute: Function from the rows of a batch (trial,) to a dataclass, whose fields are arrays or None. Arrays with
+            three axes are (trial, time, ...); arrays with fewer axes have no time axis.
         n_trials: Number of trials.
         n_bins: Number of bins to which arrays with a time axis are padded.
         batch: Trials of a batch.
@@ -151,7 +151,7 @@ def in_batches(
 
 
 def _put(into: np.ndarray, rows: np.ndarray | slice, value: np.ndarray) -> None:
-    """Set the rows of an array, up to the bins of the value if it has a time axis."""
+    """Set the rows of an array to a value. If the value has a time axis, only as many bins as it has are set."""
     if value.ndim > 2:
         into[rows, : value.shape[1]] = value
     else:

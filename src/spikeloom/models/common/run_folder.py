@@ -1,7 +1,7 @@
 """The run folder: its lock, its owner, its recipe and its log. One run at a time works in a folder.
 
 A run is described by its identity (`training.identity`): settings, data, seed and start weights. A folder that belongs
-to another run is refused; one that belongs to this run is resumed, or already holds the finished model.
+to another run is refused. If the folder belongs to this run, the run is resumed, or its finished model is loaded.
 
 Some models have an optional last stage, such as the student of an LDNS. If the settings add this stage to a finished
 run, the run is unfinished again. Its model is kept until the new one is trained.
@@ -19,7 +19,7 @@ from spikeloom.training.processes import accelerator
 
 
 def locked(folder: Path | None) -> contextlib.AbstractContextManager[None]:
-    """Return a context that locks the folder for this run. The main one of several processes holds the lock."""
+    """Return a context that locks the folder for this run. Of several processes, the main process holds the lock."""
     if folder is None or not accelerator().is_main_process:
         return contextlib.nullcontext()
     return only_process(folder, "training")
@@ -51,7 +51,7 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
 def _has_stage(model: Path, identity: Identity, later: Sequence[str]) -> bool:
     """Return whether a finished model has the optional last stage of a run; also True if the run has no such stage.
 
-    The first of the settings in `later` is the plan of the stage, None without the stage.
+    The first setting in `later` is the plan of the stage, which is None if the run has no such stage.
     """
     plan_of_run = setting_of(identity, later[0]) if later else None
     if plan_of_run is None:

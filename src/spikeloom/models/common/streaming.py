@@ -1,8 +1,8 @@
 """Streams, which generate one endless trial in chunks, and the conditions of streams.
 
-Only one chunk is in memory at a time. Conditions with one value per trial keep it for the whole stream. Conditions with
-a series are read while the stream is generated, and only as far ahead as the model needs. If a series is an array, the
-stream ends with it. A series can also be an iterator of pieces, which may be endless.
+Only one chunk is in memory at a time. A condition with one value per trial is constant in the whole stream. A series is
+read while the stream is generated, and only the bins that the model needs next. If a series is an array, the stream
+ends with the array. A series can also be an iterator of pieces, which may be endless.
 """
 
 from collections.abc import Iterable, Iterator
@@ -99,7 +99,7 @@ class StreamConditions:
         return replace(self.series.encode({name: value[None] for name, value in part.items()}), vector=self.vector)
 
     def labels(self, n_bins: int) -> Labels:
-        """Return conditions and behaviour of the next bins whose spikes are returned, and forget these bins."""
+        """Return conditions and behaviour of the next bins of the stream, and delete these bins from memory."""
         series = {name: used[None, :n_bins] for name, used in self._used.items()}
         self._used = {name: used[n_bins:] for name, used in self._used.items()}
         units = {condition.name: condition.unit for condition in self.series.each}
@@ -172,7 +172,7 @@ class StreamRequest:
 
     def fresh(self, level: int) -> Streams:
         """Return the random stream of the noise that a sampler adds at a level."""
-        return Streams(self.seed, Purpose.SAMPLE, 1000 + level, [0])  # no other noise of a sample has numbers >= 1000
+        return Streams(self.seed, Purpose.SAMPLE, 1000 + level, [0])  # other noise of samples has numbers below 1000
 
 
 def latent_stream(
@@ -183,7 +183,7 @@ def latent_stream(
     Args:
         request: Random streams, conditions and length of the trial.
         denoiser: Denoiser of latents.
-        sampler: Sampler that denoises them.
+        sampler: Sampler that turns noise into latents with this denoiser.
         window: Bins that the denoiser sees at once.
         n_latents: Latents per bin.
         device: Device of the denoiser.
@@ -216,7 +216,11 @@ def latent_stream(
 
 
 def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:
-    """Return the bins of a chunk, by default those of the longest training trial. Raise a SettingError unless >= 1."""
+    """Return the bins of a chunk, by default the length of the longest training trial.
+
+    Raises:
+        SettingError: if a number of bins is below 1.
+    """
     size = facts.longest if chunk is None else chunk
     if size < 1 or (n_bins is not None and n_bins < 1):
         raise SettingError(

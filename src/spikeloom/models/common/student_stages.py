@@ -1,4 +1,4 @@
-"""The training of a student (`diffusion.student`): samples of its teacher, then regression on them.
+"""The training of a student (`diffusion.student`): samples are drawn from its teacher, then the student learns them.
 
 Each sample of the teacher has the length and the condition of a training trial. The condition is withheld from the same
 share of the samples as in the training of the diffusion, so that the student also samples without conditions.
@@ -56,9 +56,8 @@ def student_stages(
         drop: Fraction of samples without their condition.
         bf16: Whether the teacher runs in bfloat16.
     """
-    rows = torch.from_numpy(
-        generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"])
-    )  # training trials
+    # number of the training trial that gives each sample its length and condition
+    rows = torch.from_numpy(generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"]))
     samples = {name: value[rows] for name, value in data.items() if name != "latents"}
     samples["present"] = torch.from_numpy(Streams(SEED, Purpose.ORDER, 1, range(n_samples)).uniform() >= drop)
     pieces: list[Tensor] = []
@@ -85,7 +84,7 @@ def student_stages(
 def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
     """Return the squared error of the student's samples against the teacher's, summed over valid entries.
 
-    The error is averaged over the levels of the student. The error at the last level, that of the final sample, is also
+    The error is averaged over the levels of the student. The error of the final sample, at the last level, is also
     returned as the part "result". The loss draws no random numbers, because the student starts from the noise of the
     teacher.
     """
