@@ -6,9 +6,9 @@ Each command runs in a process of its own. The table has its wall-clock time, it
 other programs, and its peak memory. With `--run` the model of a finished run generates the trials, and the time of the
 fit is taken from its history. `--source` measures another version of spikeloom, such as the `src` of a worktree.
 
-A second table has the start-up time of each command: until `--help` is shown, and until the command has imported
-everything that it needs. For the latter, the command gets the name of a file that does not exist; it imports everything
-before it reports this error. Times are medians of three runs.
+A second table has two start-up times of each command: the time until `--help` is shown, and the time until the command
+has imported everything that it needs. To measure the second time, the command gets the name of a file that does not
+exist. The command imports everything before it reports this error. Times are medians of three runs.
 """
 
 import argparse

@@ -7,9 +7,9 @@ Each row of the table is a set of trials. It is compared with held-out test tria
 consecutive rows differ in one respect, so their difference is the part of the gap that is due to it:
 
 =============================  ========================================================================================
-recorded training trials       the noise floor: as many recorded trials that the model has seen
+recorded training trials       the noise floor: the same number of recorded trials, which the model has seen
 training trials, redrawn       training trials encoded, decoded and drawn again: the best that a second stage can do
-... with Poisson counts        the same rates, with independent Poisson counts: gain of the observation model
+... with Poisson counts        the same rates with independent Poisson counts: shows the effect of the observation model
 test trials, redrawn           test trials encoded, decoded and drawn again, compared with recorded training trials,
                                which the autoencoder was fitted to (`second_stage.py` compares the other pairs)
 generated, conditional         latents of the second stage, under the conditions of the test trials
@@ -18,8 +18,8 @@ generated, against training    generated under the conditions of training trials
 generated, unconditional       without conditions, against test trials again
 Gaussian on the latents        a second stage without learning
 own samples, redrawn           the model's own samples encoded, decoded and drawn again, compared with other samples of
-                               the model: encode-decode where the model is the truth
-own samples                    one set of the model's samples against another: the floor of the row above
+                               the model: the error of encoding and decoding, without any error of the second stage
+own samples                    one set of the model's samples against another: the noise floor of the row above
 =============================  ========================================================================================
 
 Prints median and range over the runs (training seeds) and writes a table (CSV) and a figure.

@@ -1,15 +1,16 @@
-"""Move a cursor to targets by decoded spikes, which a generator makes from the intended velocity.
+r"""Move a cursor to targets by decoded spikes, which a generator makes from the intended velocity.
 
     python -m benchmarks.closed_loop runs/path0 runs/path1 runs/path2 --data train.h5 --validation validation.h5 \
         --test test.h5 --figure closed-loop.svg
 
 In each bin, the intended velocity is proportional to the vector from the cursor to the target, with a limited speed. A
-generator turns it into spikes of this bin: an AutoregressiveLDNS, live, or tuning curves with Poisson spikes of the
-same recording. A Kalman filter fitted to the recorded training trials decodes the spikes, and moves the cursor. Nothing
-is learned in the loop, and no setting is chosen on its results. The guidance of the model is the one with which the
-velocity of validation trials is decoded best from generated spikes.
+generator makes the spikes of this bin for the intended velocity. It is an AutoregressiveLDNS in live generation, or
+tuning curves of the same recording with Poisson spikes. A Kalman filter that was fitted to the recorded training trials
+decodes the spikes, and moves the cursor. Nothing is learned in the loop, and no setting is chosen on its results. The
+guidance of the model is the one with which the velocity of validation trials is decoded best from generated spikes.
 
-Tuning curves are those of public simulators: :math:`r = b_0 + b_x v_x + b_y v_y + s |v|`, at least 0, by least squares.
+Tuning curves have the form that public simulators use: :math:`r = b_0 + b_x v_x + b_y v_y + s |v|`, at least 0. They
+are fitted by least squares.
 
 Also printed: R2 of the velocity of recorded test trials, decoded from their own spikes and from generated ones, and the
 time after which the decoder reads the new direction when the velocity is reversed in mid-trial.

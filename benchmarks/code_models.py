@@ -12,13 +12,13 @@ All models read spikes, and only the training trials. The codes are:
 * PCA: scores of the leading principal components in space and time of smoothed spikes, 50 ms; the inverse map generates
   rates. "noise filtered" are the components that GNOCCHI reads.
 
-Every measure is that of `gnocchi.py arm`. Targets are decoded from codes by a linear map that is fitted to training
+The measures are those of `gnocchi.py arm`. Targets are decoded from codes by a linear map that is fitted to training
 trials. End points and movements are decoded in two ways: from generated rates, by a decoder that is fitted to noiseless
 units, and from generated spikes, by a decoder that is fitted to smoothed spikes of recorded trials. Contrastive codes
 (CEBRA) are left out, because no library of this project's environment has them.
 
-Validation trials and targets that are held out within the training trials are used; `--final` takes test trials and
-the held-out targets that no choice has seen.
+By default, validation trials and targets that are held out within the training trials are used. `--final` uses test
+trials, and held-out targets that were used for no choice.
 """
 
 import argparse

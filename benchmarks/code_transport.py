@@ -8,7 +8,7 @@ of all trials. The optimal transport between two Gaussians changes codes least i
 .. math:: c' = g(v') + A\,(c - g(v)), \qquad A = S^{-1/2} (S^{1/2} S' S^{1/2})^{1/2} S^{-1/2},
 
 with S = S(v) and S' = S(v'). If the covariance does not depend on v, A is the identity: :math:`c' = c + g(v') - g(v)`,
-the curved step without its gain. `width=None` takes this for granted.
+the curved step without its gain. `width=None` assumes this.
 
 Source: Dowson, Landau 1982; Olkin, Pukelsheim 1982 (transport between Gaussians).
 """

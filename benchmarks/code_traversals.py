@@ -1,4 +1,4 @@
-"""Which step moves a code best: curved, straight, or optimal transport? Compared by what moved codes generate.
+"""Compare steps that move a code, curved, straight, or by optimal transport, by the trials that moved codes generate.
 
     python benchmarks/code_traversals.py arm --out steps.csv
     python benchmarks/code_traversals.py recording reach.h5 --leave 150 --out steps.csv
@@ -13,7 +13,7 @@ Steps: `curved`, the default of `traverse`; the curved step that is not divided 
 Gaussians (`code_transport`); and the straight steps `joint`, `encode` and `decode`.
 
 Because the comparison guides a choice, it uses validation trials and targets that are held out within the training
-trials; `--final` takes test trials and the held-out targets that no choice has seen.
+trials. `--final` uses test trials, and held-out targets that were used for no choice.
 """
 
 import argparse

@@ -2,13 +2,13 @@
 
     python benchmarks/gnocchi_lag.py TRIALS.h5 --leave 90
 
-Three fifths of the trials are training trials, without the angle left out; validation trials are a fifth of the trials
-that may be used for choices (`recording` of `gnocchi.py` evaluates on the others). The codes of both are moved by -90,
--45, 45 and 90 degrees, to angles of the training trials only. The decoded mean direction of the generated trials minus
-the requested one, in the direction of the move, is averaged over angles: negative numbers are a lag.
+Three fifths of the trials are training trials, without the angle that is left out. Another fifth is for validation. The
+last fifth, on which `gnocchi.py recording` evaluates, is not used. The codes of training and of validation trials are
+moved by -90, -45, 45 and 90 degrees, to angles of the training trials only. The error is the decoded mean direction of
+the generated trials minus the requested direction, along the move, averaged over angles. A negative error is a lag.
 
-The distance of codes from their mean, in standard deviations of the training codes, shows how much more codes of
-training trials deviate than those of other trials.
+The distance of codes from their mean is also printed, in standard deviations of the training codes. It shows how much
+farther codes of training trials are from the mean than codes of other trials.
 """
 
 import argparse

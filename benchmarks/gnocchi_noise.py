@@ -1,10 +1,10 @@
-"""What do trials that GNOCCHI generates lack? Correlations of pairs, with more components, a residual, and noise.
+"""Measure which correlations trials of GNOCCHI lack, and whether more components, a residual or noise add them.
 
     python benchmarks/gnocchi_noise.py train.h5 --out docs/results/tables/codes-noise.csv
     python benchmarks/gnocchi_noise.py train.h5 --leave 150 --runs runs/0 --out trained.csv
 
-Without networks first: components of the training trials, or draws from the Gaussian of these components, are turned
-into rates and counts. This is the best that encoder, prior and denoiser could do. Variants have more components, a
+By default, no network is used: components of the training trials, or draws from the Gaussian of these components, are
+turned into rates and counts. Encoder, prior and denoiser cannot be better than this. Variants have more components, a
 Gaussian residual with the covariance S - S_K (the signal that the noise filter finds, less that of the K components),
 or noise that neurons share within 10 ms, which is fitted to the covariances that the counts lack.
 
@@ -12,7 +12,7 @@ With `--runs`, trained models are measured instead, with and without their noise
 trials of this comparison: four fifths of `train.h5`, without the angle `--leave`. `code_traversals.py recording --runs`
 stores such models.
 
-Everything is compared with these validation trials. ± is the standard deviation over draws.
+All rows are compared with the same validation trials. ± is the standard deviation over draws.
 """
 
 import argparse

@@ -4,15 +4,15 @@
 
 GNOCCHI is fitted to four estimates of the rates of simulated reaches: spikes smoothed with a Gaussian, the same with
 Poisson noise filtered out (the default), and rates that LFADS or LDNS infer, as in the recipes `gnocchi-on-lfads-small`
-and `gnocchi-on-ldns-small`. Trials to six targets are held out of everything: the first models are trained on the same
-training trials as GNOCCHI. They are trained once, and GNOCCHI with every seed on the rates that they infer.
+and `gnocchi-on-ldns-small`. Trials to six targets are held out of all training: LFADS and LDNS have the same training
+trials as GNOCCHI. LFADS and LDNS are trained once, and GNOCCHI is trained with every seed on the rates that they infer.
 
 A linear map from codes to targets is fitted to training trials. The error is the distance between the decoded and the
 true target. Differences are paired: the mean over trials of the difference of errors, averaged over seeds, with its
 standard error over trials.
 
-Targets held out within the training trials and validation trials are used (`code_measures.chosen_on`), because the
-comparison guides a choice; `--final` takes test trials and the six targets that no choice has seen.
+Because the comparison guides a choice, it uses validation trials and targets that are held out within the training
+trials (`code_measures.chosen_on`). `--final` uses test trials, and six targets that were used for no choice.
 """
 
 import argparse

@@ -4,9 +4,10 @@
     python -m benchmarks.gpu --device cpu     # tiny recipes on a CPU, a minute; checks the script
 
 Trials are Poisson counts, because speed does not depend on the counts. The batch is doubled until the memory of the
-card is full. For each batch the first table has trials per second of one update, in float32 and bf16, as written and
-with `torch.compile`; for sampling, also with CUDA graphs (`torch.compile(mode="reduce-overhead")`), for `Model.sample`
-from noise to counts with the default sampler of the package. Times are medians of updates, or of repetitions.
+card is full. For each batch, the first table has the trials per second of one update, in float32 and bf16, without and
+with `torch.compile`. Another table has the trials per second of `Model.sample`, from noise to counts with the default
+sampler of the package, also with CUDA graphs (`torch.compile(mode="reduce-overhead")`). Times are medians of updates,
+or of repetitions.
 
 The limit is the rate at which the card multiplies two large matrices in that precision, divided by the floating-point
 work of the matrix products of one trial, which `torch.utils.flop_counter` counts. FFTs and element-wise operations are

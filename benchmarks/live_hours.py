@@ -8,7 +8,7 @@ also generated live, and must be equal. The difference between the second hour a
 differ by chance. With drift, the differences of later hours would grow beyond it.
 
 - rates: median and largest relative difference of the mean rate over neurons;
-- KL: Kullback-Leibler divergence of the population count of a bin from that of the first hour, nats;
+- KL: Kullback-Leibler divergence between the population counts of the hour and of the first hour, nats;
 - correlations: Pearson r and slope of the correlations of all pairs, and mean correlation of the hour.
 """
 

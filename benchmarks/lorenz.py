@@ -5,14 +5,15 @@
     spikeloom fit ldns-lorenz-small --data train.h5 --out runs/lorenz
     python benchmarks/lorenz.py runs/lorenz --train train.h5 --test test.h5
 
-Prints R2 of inferred against true rates on test trials, Pearson r of generated against recorded statistics (the LDNS
-paper's measures for this system: 0.9969 mean ISI, 0.9988 correlations), the same for simple models of the latents, and
-in each sixteenth of samples that are 16 times as long as the training trials.
+The first command prints R2 of inferred against true rates on test trials. It also prints Pearson r of generated against
+recorded statistics, the measures of the LDNS paper for this system (0.9969 for mean ISIs, 0.9988 for correlations). The
+same measures are printed for simple models of the latents, and for each sixteenth of samples that are 16 times as long
+as the training trials.
 
     python benchmarks/lorenz.py RUN... --train train.h5 --test test.h5 --dynamics
 
-prints how far the trajectories of generated trials follow the dynamics of recorded ones, for models with latents. All
-spikes, recorded and generated, are encoded by the same model, and the latents are mapped linearly to x, y and z.
+prints how well the trajectories of generated trials follow the dynamics of recorded trials, for models with latents.
+All spikes, recorded and generated, are encoded by the same model, and the latents are mapped linearly to x, y and z.
 """
 
 import argparse

@@ -3,11 +3,12 @@
     spikeloom fit ldns-small --data train.h5 --out runs/reach
     python benchmarks/observation.py runs/reach --train train.h5 --test test.h5
 
-Poisson counts, then also the history, refractory bins and shared noise are fitted to the training trials. Counts are
-drawn from the rates inferred for the test trials, from generated rates, and, with all parts, from those of a Gaussian
-fitted to the latents of the training trials (`LDNS.gaussian`), which the diffusion must beat. The row "real" compares
-training trials with the test trials, in equal numbers and with the same conditions: the noise floor. All rows are
-compared with all test trials and are means over draws.
+The observation model begins with Poisson counts. Then the history, refractory bins and shared noise are added one after
+the other, each fitted to the training trials. Counts are drawn from the rates inferred for the test trials, and from
+generated rates. With all parts, counts are also drawn from the rates of a Gaussian that is fitted to the latents of the
+training trials (`LDNS.gaussian`); the diffusion should be better than this Gaussian. The row "real" is the noise floor:
+it compares training trials with the test trials, in equal numbers and with the same conditions. All rows are compared
+with all test trials and are means over draws.
 """
 
 import argparse

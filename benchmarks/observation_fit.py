@@ -5,9 +5,9 @@
     python -m benchmarks.observation_fit train.h5 --test test.h5     # also bits per spike of the test trials
 
 The networks are trained for 20 updates each; time and memory of the fit that follows do not depend on their training.
-Run the command once for each recording, because the peak of memory is that of a process. Seconds are core-seconds of
-one thread, which depend little on other programs. Parts may contain each other: calibration samples include their
-encoding.
+Run the command once for each recording, because the peak memory is measured for the complete process. Seconds are
+core-seconds of one thread, which depend little on other programs. Parts may contain each other: calibration samples
+include their encoding.
 """
 
 import argparse

@@ -2,13 +2,14 @@
 
     python benchmarks/stream.py runs/reach --bins 100000 --seeds 1 2 3
 
-Prints resident memory during a stream, and the size of steps of latents and counts at the borders of chunks and blocks,
-beside all other steps. To test for drift, the stream is cut into tenths, and these into trials of the training length;
-distant tenths are compared. Without drift, the pair of first and last tenth is like all other pairs: the rank of its
-distance from the ideal among all pairs is uniform, for each metric and seed. The table shows first against last beside
-the other pairs, and the fraction of pairs that are less similar; values far below 0.5 for all seeds show drift. The
-last line combines all metrics: the mean fraction of each seed, and the probability that the mean fraction of a random
-pair is not larger.
+The program prints the resident memory during a stream. To find jumps, it prints how much latents and counts change
+from bin to bin at the borders of chunks and blocks, and at all other bins.
+
+To test for drift, the stream is cut into tenths, and each tenth into trials of the training length. Each metric compares
+the first with the last tenth, and the other pairs of distant tenths. The table shows the value of the first against the last,
+the mean of the other pairs, and the fraction of the other pairs that are less similar. Without drift, this fraction is
+uniformly distributed. Values far below 0.5 for all seeds show drift. The last line combines all metrics: it gives the
+mean fraction of each seed, and the probability that the mean fraction of a random pair is not larger.
 """
 
 import argparse

@@ -6,7 +6,7 @@
 The page is opened in chromium. Each stroke is a circle of 8 timed mouse moves in 0.8 s. The page marks the end of the
 stroke, and the frame after the one in which the replay of its spikes begins. So the latency includes the request, the
 server, the worker, the decoder and the drawing. Two times are printed for comparison, both on one thread of this
-process: that of `model.sample` for one trial of this length, and that of the network's evaluations in it.
+process: the time of `model.sample` for one trial of this length, and the time of the network's evaluations in it.
 """
 
 import argparse
