@@ -5,11 +5,12 @@
 The program prints the resident memory during a stream. To find jumps, it prints how much latents and counts change
 from bin to bin at the borders of chunks and blocks, and at all other bins.
 
-To test for drift, the stream is cut into tenths, and each tenth into trials of the training length. Each metric compares
-the first with the last tenth, and the other pairs of distant tenths. The table shows the value of the first against the last,
-the mean of the other pairs, and the fraction of the other pairs that are less similar. Without drift, this fraction is
-uniformly distributed. Values far below 0.5 for all seeds show drift. The last line combines all metrics: it gives the
-mean fraction of each seed, and the probability that the mean fraction of a random pair is not larger.
+To test for drift, the stream is cut into tenths, and each tenth into trials of the training length. Each metric
+compares the first with the last tenth, and the other pairs of distant tenths. The table shows the value of the first
+against the last, the mean of the other pairs, and the fraction of the other pairs that are less similar. Without drift,
+this fraction is uniformly distributed. Values far below 0.5 for all seeds show drift. The last line combines all
+metrics: it gives the mean fraction of each seed, and the probability that the mean fraction of a random pair is not
+larger.
 """
 
 import argparse
