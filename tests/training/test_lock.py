@@ -149,15 +149,3 @@ def test_two_fits_at_once_in_one_folder(tmp_path, data):
     lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
     keys = [(line["stage"], line["update"]) for line in lines]
     assert len(keys) == len(set(keys)) > 0
-
-
-@pytest.mark.slow
-def test_two_processes_of_one_run_share_its_folder(tmp_path, data):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    words = [word.replace("=6000", "=5") for word in data]
-    done = subprocess.run([*torchrun, *words], env=ENVIRONMENT, capture_output=True, text=True, timeout=250)
-    if "Address already in use" in done.stderr or "failed to bind" in done.stderr:
-        pytest.skip("torchrun cannot listen here")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "run" / "model" / "manifest.json").exists()
-    assert (tmp_path / "run" / ".lock").read_text() == ""

@@ -60,6 +60,7 @@ def fit(
     """Train a model. Afterwards the run folder holds a model that can sample."""
     from spikeloom.recipe import read_recipe
     from spikeloom.training.memory import keep_freed_memory
+    from spikeloom.training.processes import accelerator
     from spikeloom.trials import Trials
 
     keep_freed_memory()
@@ -73,7 +74,8 @@ def fit(
     except KeyboardInterrupt:
         typer.echo(f"Stopped. The same command resumes {out}.", err=True)
         raise
-    typer.echo(f"{out / 'model'}: {type(model).__name__} trained on {trials!r}")
+    if accelerator().is_main_process:
+        typer.echo(f"{out / 'model'}: {type(model).__name__} trained on {trials!r}")
 
 
 TRIALS_IN_MEMORY = 2048

@@ -44,7 +44,9 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
     finished = (model / "manifest.json").exists() and _has_stage(model, identity, later)
     if main and not finished:
         atomic_write(folder / "recipe.toml", recipe.encode())
-        log(folder, note)
+        processes = accelerator().num_processes
+        log(folder, note if processes == 1 else f"{note}, in {processes} processes")
+    accelerator().wait_for_everyone()  # no process writes checkpoints before the main one has claimed the folder
     return finished
 
 
