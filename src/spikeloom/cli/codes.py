@@ -49,6 +49,7 @@ def codes(
         typer.echo(f"{name:<32s}" + "".join(f"{cell:>8s}" for cell in cells))
     agreement = {}
     for first, second in combinations(coded, 2):
+        # codes of both models for the reference trials, and for the trials of --data
         of_reference, of_data = (
             (np.asarray(a.codes), np.asarray(b.codes)) for a, b in zip(coded[first], coded[second], strict=True)
         )

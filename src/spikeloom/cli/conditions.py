@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def requested_conditions(
-    words: list[str] | None, model: "Model", n_bins: int | None, *, unconditional: bool
+    options: list[str] | None, model: "Model", n_bins: int | None, *, unconditional: bool
 ) -> "dict[str, ArrayLike | None] | None":
     """Return the argument `condition` of `Model.sample`, from the options `--condition` and `--unconditional`.
 
     Args:
-        words: Words of `--condition`; None if it was not used.
+        options: Values of the option `--condition`; None if it was not used.
         model: A trained model.
         n_bins: Number of bins of every trial. `None` takes the duration of a path.
         unconditional: Whether `--unconditional` was used.
@@ -31,38 +31,38 @@ def requested_conditions(
         SettingError: if both options were used.
         ConditionError: as in `read_conditions`.
     """
-    if words is None:
+    if options is None:
         return {} if unconditional else None
     if unconditional:
         raise SettingError(
             "--unconditional samples without conditions.",
-            f"It came with --condition {words[0]}.",
+            f"It came with --condition {options[0]}.",
             "Remove one of the two options.",
         )
-    return read_conditions(words, model, n_bins)
+    return read_conditions(options, model, n_bins)
 
 
-def read_conditions(words: list[str], model: "Model", n_bins: int | None) -> "dict[str, ArrayLike | None]":
-    """Return the value of each condition in `--condition` by name; `None` where only the name was written.
+def read_conditions(options: list[str], model: "Model", n_bins: int | None) -> "dict[str, ArrayLike | None]":
+    """Return the value of each condition in `--condition` by name. The value is None if only the name was written.
 
     A CSV file holds a path over time. Its first column is `time` (s); the others are the dimensions of the path, in the
     unit of the training trials. A header may name a unit, as in `x (m/s)`, which is checked. The path is resampled at
     the centres of the bins.
 
     Args:
-        words: Words such as "angle_deg=45".
+        options: Values of the option, such as "angle_deg=45".
         model: A trained model.
         n_bins: Number of bins of every trial. `None` takes the duration of the path.
 
     Raises:
-        ConditionError: A value or a file's columns do not fit the model's condition.
+        ConditionError: if a value or the columns of a file do not fit the condition of the model.
     """
     trained = {condition.name: condition for condition in model.facts.conditions.each}
     values: dict[str, ArrayLike | None] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
+    for option in options:
+        name, equals, value = option.partition("=")
         condition = trained.get(name)
-        if not equals or condition is None:  # the model refuses an unknown name and lists its own
+        if not equals or condition is None:  # the model refuses an unknown name, and lists the names of its conditions
             values[name] = None
         elif condition.per_bin:
             values[name] = _drawn_path(Path(value), condition, model.facts.bin_width, n_bins)
@@ -75,7 +75,7 @@ def read_value(condition: "NamedCondition", text: str) -> "ArrayLike":
     """Return the category, the number or the numbers of a condition that a text holds.
 
     Raises:
-        ConditionError: The text does not hold the numbers of the condition.
+        ConditionError: if the text does not hold the numbers of the condition.
     """
     if condition.kind == "category":
         return next((category for category in condition.categories if str(category) == text), text)
@@ -115,7 +115,7 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
     duration = max(1, round((time[-1] - time[0]) / bin_width))
     if n_bins is not None and n_bins > duration:
         raise ConditionError(
-            f"The path must last as long as the trials, {n_bins} bins of {bin_width:g} s.",
+            f"The path must have the duration of the trials, {n_bins} bins of {bin_width:g} s.",
             f"{path} lasts {time[-1] - time[0]:g} s, {counted(duration, 'bin')}.",
             f"Leave --bins out, or write --bins {duration}.",
         )
@@ -128,7 +128,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
     unit = condition.unit
     if columns[:1] != ["time"] or len(columns) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:
         raise ConditionError(
-            f"A path file must have the column time (s) and {size} more column(s).",
+            f"A path file must have the column time (s) and {counted(size, 'more column')}.",
             f"{path} has the columns {columns} and {counted(len(table), 'row')}.",
             "Write a header such as time,x,y.",
         )
@@ -154,6 +154,6 @@ def _check_rows(path: Path, table: np.ndarray) -> None:
     if not increasing.all():
         raise ConditionError(
             "The times of a path must increase.",
-            f"Row {int(np.flatnonzero(~increasing)[0]) + 2} of {path} is not later than the one before.",
+            f"Row {int(np.flatnonzero(~increasing)[0]) + 2} of {path} is not later than the previous row.",
             "Sort the rows by time and remove duplicates.",
         )

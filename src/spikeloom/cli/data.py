@@ -68,7 +68,7 @@ def reaching(
     from spikeloom.simulate.reaching_task import HELD_OUT, read_controller, read_target
     from spikeloom.simulate.reaching_task import reaching as simulate
 
-    cells = HELD_OUT if held_out is None else [read_target(words) for words in held_out if words != "none"]
+    cells = HELD_OUT if held_out is None else [read_target(text) for text in held_out if text != "none"]
     simulated = simulate(trials, n_neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
     if held_out_to is None:
         write_trials(simulated, out)
@@ -190,10 +190,10 @@ def bin_recording(
     matrices = is_matrix_file(recording)
     session: Recording | Trials
     if matrices:
-        unread = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
-        unread |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
+        options = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
+        options |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
         session = read_for_bin(
-            recording, variable=variable, axes=axes, bin_width=bin_width, window=window, unread=unread
+            recording, variable=variable, axes=axes, bin_width=bin_width, window=window, recording_options=options
         )
     elif variable is not None or axes is not None:
         raise SettingError("--variable and --axes are for .npz, .npy and .mat files.", f"The file was {recording}.", "")
@@ -226,7 +226,7 @@ def bin_recording(
 
 
 def _busy_neurons(binned: "Trials", min_rate: float) -> "Trials":
-    """Return trials without the neurons that fire less than `min_rate` spikes/s, and print the number of these."""
+    """Return trials without the neurons that fire less than `min_rate` spikes/s. Print how many were removed."""
     rates = binned.mean_rates_hz()
     busy = rates >= min_rate
     if not busy.any():

@@ -56,30 +56,32 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 def _recording(recording: "Recording") -> list[str]:
     """Return the lines about a recording."""
     observed = float(np.diff(recording.intervals, axis=1).sum())
-    hz = recording.mean_rates_hz()
+    rates_hz = recording.mean_rates_hz()
     binned = recording.binned
-    units = f"{recording.n_neurons}, {counted(recording.spike_count, 'spike')}" if hz.size else "no spike times"
+    units = f"{recording.n_neurons}, {counted(recording.spike_count, 'spike')}" if rates_hz.size else "no spike times"
     units += "" if binned is None else f", counts in bins of {binned.bin_width:g} s"
     lines = [
         f"recording     {recording.source}",
         f"neurons       {units}",
         f"observed      {_observed(recording, observed)}",
-        _rates_line(hz),
+        _rates_line(rates_hz),
     ]
     lines += _table("trial table", counted(recording.n_trials, "trial"), recording.trial_table)
     lines += _interval_tables(recording)
     lines += _table("neuron table", "", recording.neuron_table)
     for name, series in recording.behavior.items():
         lines.append(f"behavior      {name}: {_series(series)}")
-    if not hz.size:
+    if not rates_hz.size:
         candidates = [name for name, series in recording.behavior.items() if series.countlike]
         lines.append(f"beware        {_without_units(candidates)}")
     lines += [f"beware        {text}" for text in _recording_warnings(recording) if text]
-    return lines + _warnings(hz, recording.n_trials if recording.n_trials or not hz.size else None, largest=0)
+    return lines + _warnings(
+        rates_hz, recording.n_trials if recording.n_trials or not rates_hz.size else None, largest=0
+    )
 
 
 def _recording_warnings(recording: "Recording") -> list[str]:
-    """Return warnings about units and tables of a recording; empty texts stand for none."""
+    """Return warnings about units and tables of a recording. An empty text is no warning."""
     from spikeloom.data.notes import repeated_ids, short_units
 
     warnings = [repeated_ids(recording.neuron_table)]
@@ -127,7 +129,7 @@ def _series(series: "Series | StoredSeries") -> str:
     missing = int(np.isnan(values).any(1).sum())
     gaps = ""
     if missing:
-        part = "" if is_whole_glance(series) else f" of {len(values)} looked at"
+        part = "" if is_whole_glance(series) else f" of {len(values)} samples read"
         gaps = f", {missing}{part} missing"
     start, stop = series.span
     times = f" from {start:.10g} to {stop:.10g} s" if series.n_samples else ""
@@ -145,16 +147,16 @@ def _without_units(candidates: list[str]) -> str:
 def _trials(trials: "Trials") -> list[str]:
     """Return the lines about trials."""
     shortest, longest = (int(trials.lengths.min()), int(trials.lengths.max())) if len(trials) else (0, 0)
-    hz = trials.mean_rates_hz() if trials.n_valid_bins else np.zeros(0)
+    rates_hz = trials.mean_rates_hz() if trials.n_valid_bins else np.zeros(0)
     largest = int(trials.counts.max()) if trials.counts.size else 0
-    same = shortest == longest
+    equal_lengths = shortest == longest
     lines = [
         f"trials        {len(trials)}, from {trials.source or 'an unknown source'}",
         f"neurons       {trials.n_neurons}, {counted(int(trials.counts.sum(dtype=np.int64)), 'spike')}, at most "
         f"{largest} in a bin",
-        f"bins          {longest if same else f'{shortest} to {longest}'} of {1000 * trials.bin_width:g} ms"
-        f" ({longest * trials.bin_width:g} s{'' if same else ' at most'})",
-        _rates_line(hz),
+        f"bins          {longest if equal_lengths else f'{shortest} to {longest}'} of {1000 * trials.bin_width:g} ms"
+        f" ({longest * trials.bin_width:g} s{'' if equal_lengths else ' at most'})",
+        _rates_line(rates_hz),
     ]
     if trials.start_times is not None and np.isfinite(trials.start_times).any():
         first = np.nanmin(trials.start_times)
@@ -170,7 +172,7 @@ def _trials(trials: "Trials") -> list[str]:
         value = getattr(trials, name)
         if value is not None:
             lines.append(f"{name:<14}{value.shape[-1]} per {'trial' if name == 'codes' else 'bin'}")
-    return lines + _warnings(hz, len(trials), largest=largest)
+    return lines + _warnings(rates_hz, len(trials), largest=largest)
 
 
 def _model(folder: Path) -> list[str]:
@@ -193,13 +195,13 @@ def _model(folder: Path) -> list[str]:
     ]
 
 
-def _rates_line(hz: NDArray[np.float64]) -> str:
+def _rates_line(rates_hz: NDArray[np.float64]) -> str:
     """Return the line about the mean rates of neurons, spikes/s."""
-    hz = hz[np.isfinite(hz)]
-    if not hz.size:
+    rates_hz = rates_hz[np.isfinite(rates_hz)]
+    if not rates_hz.size:
         return "rates         none"
-    low, middle, high = np.quantile(hz, [0, 0.5, 1])
-    return f"rates         mean {hz.mean():.3g}, median {middle:.3g}, from {low:.3g} to {high:.3g} spikes/s"
+    low, middle, high = np.quantile(rates_hz, [0, 0.5, 1])
+    return f"rates         mean {rates_hz.mean():.3g}, median {middle:.3g}, from {low:.3g} to {high:.3g} spikes/s"
 
 
 def _table(title: str, text: str, table: "Mapping[str, Array]") -> list[str]:
@@ -231,17 +233,17 @@ def _values(column: Numbers) -> str:
     return f"{distinct[0]} to {distinct[-1]}" if column.dtype.kind in "iu" else f"{len(distinct)} different values"
 
 
-def _warnings(hz: NDArray[np.float64], trials: int | None, *, largest: int) -> list[str]:
+def _warnings(rates_hz: NDArray[np.float64], trials: int | None, *, largest: int) -> list[str]:
     """Return the lines with warnings.
 
     Args:
-        hz: Mean rate of each neuron, spikes/s.
-        trials: Number of trials; None gives no warning about it.
+        rates_hz: Mean rate of each neuron, spikes/s.
+        trials: Number of trials. `None` gives no warning about few trials.
         largest: Largest count of a bin.
     """
     texts = []
-    silent = int((hz == 0).sum())
-    quiet = int(((hz > 0) & (hz < QUIET_HZ)).sum())
+    silent = int((rates_hz == 0).sum())
+    quiet = int(((rates_hz > 0) & (rates_hz < QUIET_HZ)).sum())
     if silent:
         texts.append(f"{counted(silent, 'neuron')} never {verb(silent, 'fires', 'fire')}")
     if quiet:

@@ -79,12 +79,19 @@ def live(
 
 
 def _serve_until_stopped(
-    session: "Session", transport: "Transport", pace: Literal["clock", "request"], state: Path | None, words: str
+    session: "Session", transport: "Transport", pace: Literal["clock", "request"], state: Path | None, title: str
 ) -> None:
     """Serve until Ctrl-C. Then print statistics and save the state.
 
-    A shell that runs a script lets its background commands ignore SIGINT, and they inherit that. So the handler of
-    Ctrl-C is installed here: `spikeloom live RUN &` ends on SIGINT, too.
+    A shell script starts its background commands such that they ignore SIGINT. Python then installs no handler for
+    Ctrl-C. So this function installs the handler, and `spikeloom live RUN &` ends on SIGINT, too.
+
+    Args:
+        session: The live trial.
+        transport: Way to reach clients.
+        pace: When bins are generated, as in `live.server`.
+        state: File for the state of the trial, or None.
+        title: Text in front of the address, for the user.
     """
     import asyncio
     import signal
@@ -94,7 +101,7 @@ def _serve_until_stopped(
 
     def opened(address: str) -> None:
         waiting = f" It begins with the first value of {', '.join(sorted(session.waiting))}." if session.waiting else ""
-        typer.echo(f"{words} at {address}.{waiting} Ctrl-C ends it.")
+        typer.echo(f"{title} at {address}.{waiting} Ctrl-C ends it.")
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)

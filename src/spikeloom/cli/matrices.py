@@ -19,7 +19,7 @@ def read_for_bin(
     axes: str | None,
     bin_width: float,
     window: tuple[float, float] | None,
-    unread: Mapping[str, object],
+    recording_options: Mapping[str, object],
 ) -> "Recording | Trials":
     """Return the trials or the recording that a file of matrices holds.
 
@@ -31,16 +31,16 @@ def read_for_bin(
         axes: Axes of the variable as words, such as "neuron trial time".
         bin_width: Width of a bin in seconds.
         window: Start and end in seconds, for spike times that are cut by trial.
-        unread: Options of the command by name that are valid for a recording only.
+        recording_options: Options of the command, by name, that are valid for a recording only.
 
     Raises:
-        SettingError: The file holds trials, and an option is set that is valid for a recording only.
+        SettingError: if the file holds trials, and an option is set that is valid for a recording only.
     """
     from spikeloom.data.matrices import read_matrix
     from spikeloom.trials import Trials
 
     contents = read_matrix(path, variable=variable, axes=axes, bin_width=bin_width, window=window)
-    extra = [f"--{name.replace('_', '-')}" for name, value in unread.items() if value]
+    extra = [f"--{name.replace('_', '-')}" for name, value in recording_options.items() if value]
     if isinstance(contents, Trials) and extra:
         raise SettingError(
             f"{', '.join(extra)} would have no effect: the data are already cut into trials.",

@@ -91,7 +91,7 @@ def sample(
     bins: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Number of bins of every trial. Default: lengths drawn from those of the training trials."
+            min=1, help="Number of bins of every trial. Default: each trial has the length of a random training trial."
         ),
     ] = None,
     like: Annotated[
@@ -101,9 +101,9 @@ def sample(
         list[str] | None,
         typer.Option(
             help="Condition: NAME (values from --like, or drawn from the training trials), NAME=VALUE, or "
-            "NAME=path.csv with a column time (s) and one column for each dimension. Repeatable. Default: the "
-            "conditions of each trial are those of a random training trial; a model conditioned on a series samples "
-            "without them."
+            "NAME=path.csv with a column time (s) and one column for each dimension. Repeatable. Default: each trial "
+            "has the conditions of a random training trial. A model conditioned on a series then samples without "
+            "conditions."
         ),
     ] = None,
     unconditional: Annotated[bool, typer.Option("--unconditional", help="Sample without conditions.")] = False,
@@ -121,7 +121,7 @@ def sample(
     ] = None,
     change: Change = None,
     max_batch: Annotated[
-        int | None, typer.Option(min=1, help="Largest number of trials in memory at once. Default: that of the model.")
+        int | None, typer.Option(min=1, help="Largest number of trials in memory at once. Default: set by the model.")
     ] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Generate one long trial in consecutive pieces of --bins bins (.h5 only).")
@@ -143,7 +143,7 @@ def sample(
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="File to write: .h5 for trials, .nwb for spike times.")],
 ) -> None:
-    """Generate trials. With many trials, --workers or --ray, a command that was stopped resumes when it is repeated."""
+    """Generate trials. With --workers, --ray or many trials, an interrupted command resumes when it is repeated."""
     output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
     in_parts = _uses_parts(trials, like, out, stream=stream, workers=workers, ray=ray, address=address)
     import numpy as np
@@ -237,7 +237,7 @@ def _sample_in_parts(write: "Callable[[], Path]", out: Path, number: int) -> Non
     """Generate and write the trials in parts. If the user stops it, say how to resume.
 
     Args:
-        write: Function that generates and writes all trials, `sample_distributed` with its arguments.
+        write: Function that generates and writes all trials: `sample_distributed` with all its arguments.
         out: File that it writes.
         number: Number of trials.
     """

@@ -1,8 +1,8 @@
 """Output paths of commands, checked before any long work.
 
 A command replaces only files that spikeloom wrote before: a trials file, an NWB file of trials, a report. For any other
-existing file it raises an error unless `--overwrite` is set. An output that is also an input is always an error, also
-if it is named by a link or a relative path.
+existing file it raises an error unless `--overwrite` is set. An output that is also an input is always an error, even
+if a link or a relative path names it.
 """
 
 import itertools
@@ -37,8 +37,8 @@ def output_file(
             so that generated trials do not replace recorded ones.
 
     Raises:
-        FileError: The ending is not permitted, the path is a folder or an input, the path holds a file that must not
-            be replaced, or nothing can be written there.
+        FileError: if the ending is not permitted, the path is a folder or an input, the path holds a file that must
+            not be replaced, or nothing can be written there.
     """
     if path.suffix not in endings:
         raise FileError(
@@ -79,9 +79,10 @@ def output_folder(path: Path, *names: str, overwrite: bool = False) -> Path:
         overwrite: Replace files that spikeloom did not write.
 
     Raises:
-        FileError: The path is a file, nothing can be written there, or a file would be replaced.
+        FileError: if the path is a file, nothing can be written there, or a file would be replaced.
     """
-    nearest = next((each for each in (path, *path.absolute().parents) if each.exists()), path)  # that exists already
+    existing_folders = (folder for folder in (path, *path.absolute().parents) if folder.exists())
+    nearest = next(existing_folders, path)
     if not nearest.is_dir():
         raise FileError("The output must lie in a folder.", f"{nearest} is a file.", "Choose another folder.")
     ensure_folder(nearest)

@@ -45,7 +45,7 @@ def studio(
 
 
 def _demo_runs(folder: Path = Path("demo")) -> list[Path]:
-    """Return the runs of the demo in a folder, or else in the cache, where they are trained if they are not there."""
+    """Return the runs of the demo in a folder, or else in the cache. Train them in the cache if they are in neither."""
     names = ("ldns", "gnocchi")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spikeloom" / "demo"
     for home in (folder, cache):

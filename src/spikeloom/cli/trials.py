@@ -47,8 +47,8 @@ def split(
         int,
         typer.Option(
             min=1,
-            help="Number of stretches of time, with --blocks. Each stretch is split, so that both files "
-            "cover the recording from start to end.",
+            help="Number of stretches of time, for --blocks. Each stretch is split. Both files then cover the "
+            "recording from start to end.",
         ),
     ] = 1,
     overwrite: Overwrite = False,
@@ -69,11 +69,11 @@ def split(
     from spikeloom.trials import Trials
 
     loaded = Trials.load(trials)
-    share = 0.8 if fraction is None else fraction
+    fraction = 0.8 if fraction is None else fraction
     if by is not None:
         parts = loaded.split_by(by)
     else:
-        parts = loaded.split(share, seed=seed, n_stretches=stretches if blocks else None)
+        parts = loaded.split(fraction, seed=seed, n_stretches=stretches if blocks else None)
     for part, path in zip(parts, out, strict=True):
         write_trials(part, path)
 

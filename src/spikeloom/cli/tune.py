@@ -41,7 +41,7 @@ def tune(
     trials: Annotated[int | None, typer.Option(min=1, help="Number of settings to try, one after the other.")] = None,
     population: Annotated[
         int | None,
-        typer.Option(min=2, help="Number of models to train in parallel instead (population-based training with Ray)."),
+        typer.Option(min=2, help="Number of models to train in parallel (population-based training with Ray)."),
     ] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="Number of generations of a population.")] = None,
     address: Annotated[

@@ -78,7 +78,7 @@ class Order:
         return _model(self.run, self.changes)
 
     def draw(self, rows: range, *, progress: bool = False) -> Trials:
-        """Generate some of the trials; see `Model.sample` for the errors."""
+        """Generate the trials with the numbers `rows`; see `Model.sample` for the errors."""
         return self.model().sample(
             None if self.like else self.n_trials,
             n_bins=self.n_bins,
@@ -93,7 +93,7 @@ class Order:
         )
 
     def identity(self) -> dict[str, object]:
-        """Return everything that determines the trials, as plain values; files and arrays as their hashes."""
+        """Return everything that determines the trials, as plain values. Hashes stand for files and arrays."""
         values = asdict(self)
         values["run"] = sha256(model_folder(self.run) / MANIFEST)
         values["like"] = None if self.like is None else sha256(self.like)
@@ -102,9 +102,14 @@ class Order:
 
 
 def draw_part(order: Order, rows: range, path: str) -> str:
-    """Generate some trials of an order, write them to a file, and return its SHA-256.
+    """Generate one part of an order, write it to a trials file, and return the SHA-256 of the file.
 
-    The hash is written beside the file, last, and marks the part as finished.
+    The hash is also written to a JSON file beside the trials file. It is written last, and marks the part as finished.
+
+    Args:
+        order: The sample.
+        rows: Numbers of the trials of the part.
+        path: Trials file to write.
     """
     write_parts(path, [order.draw(rows).fields()])
     digest = sha256(path)
@@ -125,14 +130,14 @@ def _trials(path: str) -> Trials:
 
 
 def _plain(condition: ConditionArgument) -> object:
-    """Return a condition as plain values; arrays as their shapes and hashes."""
+    """Return a condition as plain values. Shapes and hashes stand for arrays."""
     if isinstance(condition, Mapping):
         return {name: _plain_value(value) for name, value in condition.items()}
     return condition if condition is None or isinstance(condition, str) else list(condition)
 
 
 def _plain_value(value: object) -> object:
-    """Return the value of a condition as a plain value; an array as its shape and hash."""
+    """Return the value of a condition as a plain value. Shape and hash stand for an array."""
     array = np.asarray(value)
     if array.ndim == 0:
         return array.item()

@@ -23,6 +23,7 @@ from spikeloom.training.lock import only_process
 from spikeloom.trials import Trials, hdf5
 
 ORDER = "order.json"
+"""File in the folder of parts that says to which sample the parts belong."""
 
 
 class DamagedPartWarning(SpikeloomWarning):
@@ -66,10 +67,10 @@ def sample_distributed(
         like: Trials file: see `Model.sample`.
         condition: As in `Model.sample`.
         guidance: As in `Model.sample`.
-        sampler: Name of a sampler, with its number of steps, such as "DDIM:50". Default: that of the model.
+        sampler: Name of a sampler, with its number of steps, such as "DDIM:50". Default: the model's sampler.
         changes: Changes of settings that need no training, as in `load_model`.
         seed: Random seed.
-        max_batch: Largest number of trials in memory of each worker at once. `None` uses that of the model.
+        max_batch: Largest number of trials in memory of each worker at once. `None` uses `batch` of the model.
         progress: Show progress; None shows it on a terminal.
         overwrite: Replace a file that spikeloom did not write.
 
@@ -105,7 +106,7 @@ def sample_distributed(
     n_total = n_trials if n_like is None else n_like
     if n_total is None or n_total < 1 or n_trials not in (None, n_total):
         raise SettingError(
-            "The number of trials must be at least 1, or that of `like`.",
+            "The number of trials must be at least 1. With `like`, it is the number of these trials.",
             f"It was {n_trials}" + ("." if n_like is None else f", and {like} has {counted(n_like, 'trial')}."),
             "Write n_trials=1000.",
         )
@@ -146,10 +147,12 @@ def write_order(order: Order, out: Path, workers: Workers, *, progress: bool | N
         _claim(folder, order)
         parts = {str(folder / f"{rows.start:09d}.h5"): rows for rows in order.parts}
         missing = {path: rows for path, rows in parts.items() if not _is_finished(Path(path))}
-        done = order.n_trials - sum(map(len, missing.values()))
+        n_finished = order.n_trials - sum(map(len, missing.values()))
         hide = None if progress is None else not progress
         with (
-            tqdm(total=order.n_trials, initial=done, unit="trial", desc="sample", disable=hide, smoothing=0) as bar,
+            tqdm(
+                total=order.n_trials, initial=n_finished, unit="trial", desc="sample", disable=hide, smoothing=0
+            ) as bar,
             contextlib.closing(workers(order, missing)) as finished,
         ):
             for path in finished:

@@ -1,7 +1,8 @@
 """Ways to generate the parts of an order: in this process, in several processes, or by the tasks of a Ray cluster.
 
-Each way is a function. Its arguments are an order and the missing parts (path -> rows of the sample). It yields the
-path of each part when the part is finished. A worker that is killed loses only its own part, which is generated again.
+Each way is a function. Its arguments are an order and the missing parts: the path of each part -> the numbers of its
+trials. The function yields the path of a part when the part is finished. If a worker is killed, only its part is lost,
+and this part is generated again.
 """
 
 import concurrent.futures
@@ -61,9 +62,8 @@ def processes(number: int) -> Workers:
 def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
     """Return the function that generates parts in tasks of a Ray cluster.
 
-    All machines of the cluster must be able to read the run folder and to write to the output folder.
-
-    A task uses one core, and one GPU if the cluster has any.
+    All machines of the cluster must be able to read the run folder and to write to the output folder. A task uses one
+    core, and also one GPU if the cluster has GPUs.
 
     Args:
         address: As in `cluster.connect`.
@@ -95,7 +95,7 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
 
 
 def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
-    """Generate parts in processes. Raise a BrokenProcessPool if one of them is killed."""
+    """Generate parts in `number` processes. Raise a BrokenProcessPool if a process is killed."""
     other_processes = set(multiprocessing.active_children())
     threads = max(1, (os.cpu_count() or 1) // number)
     spawn = multiprocessing.get_context("spawn")

@@ -1,8 +1,8 @@
 """Live spikes over a network: clients send samples of a condition, and get the spikes of every bin when it ends.
 
-`session` joins a trial of `Model.live` with the samples that arrive; `protocol` has the messages, `samples` the
-resampling to bins, `statistics` the times of steps. `server` runs a session on `tcp`, `udp` or `lsl`. `simulator` makes
-a model of the package neural-data-simulator.
+`session` passes the samples that arrive to a trial of `Model.live`. `protocol` defines the messages, `samples` averages
+samples over bins, and `statistics` measures the time of each step. `server` runs a session on `tcp`, `udp` or `lsl`.
+`simulator` makes a model for the package neural-data-simulator.
 """
 
 from spikeloom.live.server import Background, serve

@@ -3,8 +3,8 @@
 The value of a bin is the mean of the samples whose times lie in it: the circular mean of angles, and the last sample of
 a category. A bin without samples gets no value, so the trial keeps the value of the previous bin.
 
-A sample is late if its bin has been generated already; late samples are counted. If the time of a late sample is after
-those of all earlier samples, it is used for the next bin. Otherwise it is dropped.
+A sample is late if its bin has been generated already. Late samples are counted. If the time of a late sample is later
+than the times of all earlier samples, the sample is used for the next bin. Otherwise it is dropped.
 """
 
 import math
@@ -23,10 +23,10 @@ LONGEST_AHEAD = 10.0
 """Longest time by which a sample may be ahead of the present bin, s. It limits the memory for waiting samples."""
 
 MOST_PER_BIN = 4096
-"""Largest number of samples of a condition that one bin keeps; further ones are not used."""
+"""Largest number of samples of a condition that one bin keeps. Further samples are not used."""
 
 ROUNDING = 1e-6
-"""Tolerance for rounded times, as a fraction of a bin. A sample that precedes a bin by less belongs to the bin."""
+"""Tolerance for rounded times, as a fraction of a bin. A sample that lies less than this before a bin belongs to it."""
 
 
 class BinnedSamples:
@@ -67,7 +67,7 @@ class BinnedSamples:
         Raises:
             DataError: if the sample is further ahead than `LONGEST_AHEAD`.
         """
-        position = time / self.bin_width + ROUNDING
+        position = time / self.bin_width + ROUNDING  # in bins
         if position >= self.next_bin + LONGEST_AHEAD / self.bin_width + 1:
             raise DataError(
                 f"The time of a sample must be at most {LONGEST_AHEAD:g} s ahead of the present bin.",

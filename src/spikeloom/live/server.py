@@ -5,8 +5,8 @@ A session runs at one of two paces:
 * `clock`: bin k is generated and sent when it ends, :math:`t_0 + (k + 1) w` on the clock of this machine. The time is
   computed from the beginning :math:`t_0` and not from the previous bin, so delays do not add up. After a delay, the
   bins that are due are sent one after another without pause.
-* `request`: each message generates one bin, which is the answer to it. This is for simulations that do not run in real
-  time.
+* `request`: each message generates one bin, which is sent as the answer. This pace is for simulations that do not run
+  in real time.
 """
 
 import abc
@@ -58,7 +58,7 @@ class Transport(abc.ABC):
         """Stop listening, and close all connections."""
 
     def poll(self) -> None:
-        """Fetch what has arrived; only for transports that do not call `receive` themselves."""
+        """Fetch the samples that have arrived. Only transports that do not call `receive` need this method."""
         return
 
 
@@ -173,7 +173,7 @@ class Background:
             raise self._failure
 
     def _run(self) -> None:
-        """Serve until the task is cancelled, and keep the error if there is one; it runs in the thread."""
+        """Serve until the task is cancelled, and keep the error if there is one. The thread runs this method."""
         try:
             with asyncio.Runner(loop_factory=precise_loop) as runner:
                 runner.run(self._serve())
@@ -185,7 +185,7 @@ class Background:
             self._opened.set()
 
     async def _serve(self) -> None:
-        """Note the loop and the task, so that `__exit__` can cancel it, and serve."""
+        """Store the loop and the task, with which `__exit__` cancels the task, and serve."""
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         await serve(self.session, self._transport, pace=self._pace, opened=lambda _: self._opened.set())

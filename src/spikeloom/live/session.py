@@ -1,9 +1,9 @@
 """`Session`: a live trial, the samples that its clients send, and its statistics. It opens no connections.
 
-Each client sends times of its own clock, which need not agree with the clock of this machine. The offset between the
-two clocks is set by the first sample, as if that had arrived without delay. The same offset is used for all later
-samples. If the clock of a client runs faster or slower, its samples drift away. Only streams of the Lab Streaming Layer
-correct this drift.
+Each client sends times of its own clock, which may differ from the clock of this machine. The offset between the two
+clocks is computed from the first sample of the client, whose delay is taken to be 0. The same offset is used for all
+later samples. If the clock of a client runs faster or slower, the times of its samples become wrong over time. Only
+streams of the Lab Streaming Layer correct this drift.
 """
 
 import time
@@ -113,7 +113,7 @@ class Session:
         """Take a message of a client. The trial begins with the message after which every condition has a value.
 
         Raises:
-            SpikeloomError: if the message is refused. It is counted.
+            SpikeloomError: if the message is refused. Refused messages are counted.
         """
         try:
             self.add(self._read(packet), source, now)
@@ -124,7 +124,7 @@ class Session:
     def add(self, message: Sample, source: Source, now: float) -> None:
         """Take a sample of a client that arrived at the time `now` of this machine's clock, s.
 
-        Before the trial begins, samples go to its next bin. It begins once every condition has a value.
+        Before the trial begins, samples go to its next bin. The trial begins once every condition has a value.
         """
         local = source.local(message.time, now)
         if self.start is None:
@@ -139,7 +139,7 @@ class Session:
         """Generate a bin with the condition of a client's message.
 
         Raises:
-            SpikeloomError: if the message is refused. It is counted, and the trial does not change.
+            SpikeloomError: if the message is refused. Refused messages are counted, and do not change the trial.
         """
         try:
             sample = self._read(packet)
@@ -170,7 +170,7 @@ class Session:
         return spikes_message(spikes, bin_width=self.bin_width) if self.spike_times else counts_message(spikes)
 
     def state(self) -> dict[str, Array]:
-        """Return everything on which the next bins depend, besides the model, as arrays."""
+        """Return the state of the trial as arrays: with the model, they determine all later bins."""
         return self.live.state()
 
     def restore(self, state: State) -> None:
@@ -181,6 +181,7 @@ class Session:
         """
         self.live.restore(state)
         self.samples.next_bin = self.live.bins
+        # a state holds the value of each condition under the name "condition NAME"
         self.waiting -= {name.removeprefix("condition ") for name in state if name.startswith("condition ")}
 
     def _read(self, packet: bytes) -> Sample:

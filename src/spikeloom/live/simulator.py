@@ -7,9 +7,9 @@ The settings of its encoder name a Python file with a function `create_model`. T
     def create_model():
         return simulator.create_model("runs/reach", condition="hand_vel")
 
-The encoder calls `encode` with a chunk of samples. For each sample it gets the rates of the sample's bin, spikes/s. A
-bin is generated when its first samples arrive, with their mean as its condition. A bin without samples keeps the
-condition of the previous bin.
+The encoder calls `encode` with several samples at a time. For each sample, `encode` returns the rates (spikes/s) of the
+bin in which the sample lies. A bin is generated in the first call with samples of this bin, and the mean of these
+samples is its condition. A bin without samples keeps the condition of the previous bin.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,8 @@ class LiveEncoder:
         self._samples = _samples_class()
         check_causal(model)
         names = model.facts.conditions.names
-        if names != [condition or (names[0] if names else "")]:
+        requested = condition or (names[0] if names else "")
+        if names != [requested]:
             raise ConditionError(
                 "The samples must hold the only condition of the model.",
                 f"The model has {names or 'none'}, and the samples hold {condition or 'no named condition'}.",
@@ -95,7 +96,9 @@ class LiveEncoder:
         return np.maximum.accumulate(numbers)
 
     def _rates_in(self, number: int, rows: Numbers) -> Numbers:
-        """Generate all bins up to this one, and return its rates, spikes/s, once for each sample (sample, neuron).
+        """Generate all bins up to a bin. Return the rates of the last one, repeated for each sample (sample, neuron).
+
+        Rates are in spikes/s.
 
         Args:
             number: Number of the bin.
@@ -120,7 +123,7 @@ def create_model(run: str | PathLike[str], *, condition: str | None = None, seed
 
 
 def _samples_class() -> Callable[[Numbers, Numbers], Samples]:
-    """Return the class of samples of neural-data-simulator. Raise a SettingError if that is not installed."""
+    """Return the class of samples of neural-data-simulator. Raise a SettingError if the package is not installed."""
     try:
         from neural_data_simulator.core.samples import Samples as SimulatorSamples
     except ImportError as error:

@@ -9,7 +9,10 @@ SHORTEST = 1e-6
 """Shortest duration that is resolved, s."""
 
 STEP = math.log(1.01)
-"""Logarithm of the ratio of the durations of neighbouring cells of the histogram, so quantiles are right to 1 %."""
+"""Logarithm of the ratio between the durations of two neighbouring cells of the histogram.
+
+With a ratio of 1.01, the error of a quantile is at most 1 %.
+"""
 
 
 class Durations:
@@ -72,7 +75,7 @@ class LiveStatistics:
     dropped: int = 0
 
     def sent(self, delay: float, *, bin_width: float) -> None:
-        """Note that a bin was sent this long after its end, s."""
+        """Count a bin that was sent `delay` seconds after its end."""
         self.delays.add(delay)
         self.missed += delay > bin_width
 

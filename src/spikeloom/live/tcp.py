@@ -9,10 +9,10 @@ from spikeloom.live.server import Receive, Transport
 from spikeloom.live.session import Session, Source
 
 MOST_CLIENTS = 64
-"""Largest number of connections; further ones are closed with a refusal."""
+"""Largest number of connections. Further connections are closed with a refusal."""
 
 LARGEST_BACKLOG = 1_000_000
-"""Bytes that may wait for a client that reads slowly. Beyond that its messages are dropped and counted."""
+"""Bytes that may wait for a client that reads slowly. Further messages to this client are dropped and counted."""
 
 
 class Tcp(Transport):

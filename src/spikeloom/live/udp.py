@@ -17,7 +17,7 @@ SILENCE = 10.0
 """Time after which a silent client gets no more bins, s."""
 
 MOST_CLIENTS = 64
-"""Largest number of clients; a new one replaces the one that was silent longest."""
+"""Largest number of clients. A new client replaces the client that was silent for the longest time."""
 
 LARGEST_DATAGRAM = 65_000
 """Largest datagram, bytes; larger messages are dropped and counted."""
