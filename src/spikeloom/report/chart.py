@@ -91,7 +91,7 @@ class Chart:
         series: Series to draw, back to front.
         x_label: Name and unit of the first axis.
         y_label: Name and unit of the second axis.
-        diagonal: True if both axes show the same quantity: they get equal limits and a line of equality.
+        diagonal: True if both axes show the same quantity. The axes then have equal limits and a line of equality.
         log: Axes that are logarithmic.
         limits: Limits of the axes (x low, x high, y low, y high). `None` takes them from the data.
         rows: Names of the rows 0, 1, 2, ... of the second axis: the neurons of a raster, or the lines of a dot plot.
@@ -119,7 +119,7 @@ class Chart:
     def bounds(self) -> tuple[float, float, float, float]:
         """Return the limits of the axes (x low, x high, y low, y high).
 
-        They are `limits`, or else the range of the finite data with a margin of 4 %. Guide lines do not count.
+        The limits are `limits`, or else the range of the finite data with a margin of 4 %. Guide lines do not count.
         """
         if self.limits is not None:
             return self.limits
@@ -165,8 +165,8 @@ def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list
         low: Lower end of the axis.
         high: Upper end of the axis.
         count: Approximate number of ticks.
-        log: True for a logarithmic axis. Its ticks are powers of ten, or also 2 and 5 times these if there are few.
-            Those of a linear axis are multiples of 1, 2 or 5 times a power of ten.
+        log: True for a logarithmic axis. Its ticks are powers of ten. If there are fewer than three, also 2 and 5 times
+            these powers. The ticks of a linear axis are multiples of 1, 2 or 5 times a power of ten.
     """
     if log:
         first = int(np.ceil(np.log10(low) - 1e-9))
@@ -174,13 +174,14 @@ def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list
         decades = [10.0**power for power in range(first, last + 1)]
         if len(decades) >= 3:
             return decades[:: max(1, len(decades) // count)]
-        return [m * 10.0**p for p in range(first - 1, last + 1) for m in (1, 2, 5) if low <= m * 10.0**p <= high]
+        values = [factor * 10.0**power for power in range(first - 1, last + 1) for factor in (1, 2, 5)]
+        return [value for value in values if low <= value <= high]
     smallest_step = (high - low) / count
     power = 10.0 ** np.floor(np.log10(smallest_step))
-    step = power * next(m for m in (1, 2, 5, 10) if m * power >= smallest_step * 0.999)
+    step = power * next(factor for factor in (1, 2, 5, 10) if factor * power >= smallest_step * 0.999)
     first = np.ceil(low / step - 1e-9)
     last = np.floor(high / step + 1e-9)
-    return [float(k * step) + 0.0 for k in np.arange(first, last + 1)]
+    return [float(k * step) + 0.0 for k in np.arange(first, last + 1)]  # adding 0.0 turns -0.0 into 0.0
 
 
 def _span(values: NDArray[np.float64], log: bool) -> tuple[float, float]:

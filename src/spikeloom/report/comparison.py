@@ -62,11 +62,11 @@ def comparison_figure(standings: Standings) -> Figure:
     step = min(0.16, 0.8 / n_models)  # vertical distance between the dots of two models
     series = []
     for k, name in enumerate(standings.names):
-        shares = [standings.rows[name][metric.name].closed for metric in shown]
-        x = np.array([np.nan if share is None else np.clip(share, -0.25, 1.25) for share in shares], float)
+        distances = [standings.rows[name][metric.name].closed for metric in shown]
+        x = np.array([np.nan if closed is None else np.clip(closed, -0.25, 1.25) for closed in distances], float)
         y = np.arange(len(shown)) + step * (k - (n_models - 1) / 2)
-        words = [percent(share) or "not computed" for share in shares]
-        labels = [f"{metric.title}: {word}" for metric, word in zip(shown, words, strict=True)]
+        texts = [percent(closed) or "not computed" for closed in distances]
+        labels = [f"{metric.title}: {text}" for metric, text in zip(shown, texts, strict=True)]
         series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=labels))
     height = np.array([-0.6, len(shown) - 0.4])
     lines = [Series("dashes", "guide", np.full(2, at), height) for at in (0.0, 1.0)]
@@ -112,7 +112,7 @@ def page(standings: Standings) -> str:
             f'<tr><td class="metric">{escape(metric.title)}{unit}<small>{escape(metric.why)}</small></td>{cells}'
             f'<td class="soft won" data-label="winner">{winner}</td></tr>'
         )
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in standings.facts.items())
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in standings.facts.items())
     body = f"""<header><h1>Models compared</h1><p class="summary">{escape(standings.summary)}</p></header>
 <main>{figure_html(comparison_figure(standings))}
 <div class="card"><h2>Every metric</h2><p class="soft">± is the standard deviation over runs with

@@ -5,6 +5,8 @@ trials. So the recorded trials show the accuracy that decoding can reach. The fu
 other modules draw.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,13 +46,13 @@ def of_directions(directions: DirectionReading) -> Figure:
     for side, role in SIDES:
         requested = directions.requested[side] % 360
         error = (directions.read[side] - requested + 180) % 360 - 180  # within half a turn
-        keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
-        offset = 2.5 if side == "fake" else -2.5  # so that the dots of the two sides do not cover each other
+        keep = _thinned(len(requested))
+        offset = 2.5 if side == "fake" else -2.5  # degrees; dots of the two sides do not cover each other
         points.append(Series("points", role, requested[keep] + offset, (requested + error)[keep]))
         trials = [directions.of(side, value) for value in values]
         errors[side] = [_mean(directions.error(side)[rows]) for rows in trials]
-        bias = [directions.bias(side, value) for value in values]
-        biases[side] = [np.nan if pair is None else pair[0] for pair in bias]
+        bias_and_error = [directions.bias(side, value) for value in values]
+        biases[side] = [np.nan if pair is None else pair[0] for pair in bias_and_error]
         if directions.classified:
             correct[side] = [_mean(directions.classified[side][rows]) for rows in trials]
     charts = [
@@ -66,17 +68,23 @@ def of_directions(directions: DirectionReading) -> Figure:
             for kind in ("line", "points")
         ]
         charts.append(Chart(title, tuple(series), degrees, unit))
-    words = [
-        f"{float(np.mean(directions.error(side))):.3g}° {word}"
-        for side, word in (("fake", "generated"), ("real", "recorded"))
+    mean_errors = [
+        f"{float(np.mean(directions.error(side))):.3g}° {label}"
+        for side, label in (("fake", "generated"), ("real", "recorded"))
     ]
     caption = (
-        f"A decoder fitted to recorded training trials decodes the direction: mean error {words[0]}, {words[1]}. "
+        f"A decoder fitted to recorded training trials decodes the direction: mean error {', '.join(mean_errors)}. "
         "The error of generated trials should equal that of recorded trials; a smaller error is a fault, too."
     )
     return Figure(
         "requested_direction", "Requested and decoded directions", caption, tuple(charts), columns=2, tab="Conditions"
     )
+
+
+def _thinned(n_points: int) -> NDArray[np.bool_]:
+    """Return True for the points of a scatter plot that are drawn: at most `MOST_POINTS`, evenly spaced."""
+    step = max(1, math.ceil(n_points / MOST_POINTS))
+    return np.arange(n_points) % step == 0
 
 
 def _mean(values: Numbers) -> float:
@@ -87,16 +95,16 @@ def _mean(values: Numbers) -> float:
 def of_behavior(behavior: BehaviorReading) -> Figure:
     """Draw the requested and the decoded behaviour series: all bins, a few time courses, and their paths."""
     unit = f" ({behavior.unit})" if behavior.unit else ""
-    words = []
+    scores = []  # R² of recorded and of generated trials, as text
     points = []
     for side, role in SIDES:
         decodable = np.isfinite(behavior.read[side])
         requested = behavior.requested[side][decodable]
         decoded = behavior.read[side][decodable]
-        keep = np.arange(len(requested)) % max(1, -(-len(requested) // MOST_POINTS)) == 0
+        keep = _thinned(len(requested))
         points.append(Series("points", role, requested[keep], decoded[keep]))
         value = behavior.r_squared(side)
-        words.append("unknown" if value is None else f"{value:.3g}")
+        scores.append("unknown" if value is None else f"{value:.3g}")
     charts = [Chart("Requested and decoded", tuple(points), f"requested{unit}", f"decoded{unit}", diagonal=True)]
     trials = np.unique(np.linspace(0, len(behavior.read["fake"]) - 1, SHOWN).astype(int))
     for dim in range(min(2, behavior.read["fake"].shape[2])):
@@ -104,7 +112,7 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
     charts += _paths(behavior, trials)
     caption = (
         f"{behavior.name}, decoded by a decoder fitted to recorded training trials. R² between requested and decoded "
-        f"values: {words[1]} for generated trials, {words[0]} for recorded trials. Dashed: requested."
+        f"values: {scores[1]} for generated trials, {scores[0]} for recorded trials. Dashed: requested."
     )
     return Figure(
         "requested_behaviour",
@@ -199,10 +207,10 @@ def drawn_figure(
     decodable = np.isfinite(mean).all(1)
     mean_r_squared = r_squared(behavior.requested["fake"][0][decodable], mean[decodable])
     values = (behavior.r_squared("fake"), mean_r_squared, behavior.r_squared("real"))
-    words = ["unknown" if value is None else f"{value:.3g}" for value in values]
+    single, of_mean, recorded = ("unknown" if value is None else f"{value:.3g}" for value in values)
     caption = (
-        f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {words[0]} for "
-        f"single trials, {words[1]} for their mean, {words[2]} for recorded trials and their movement."
+        f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {single} for "
+        f"single trials, {of_mean} for their mean, {recorded} for recorded trials and their movement."
     )
     key = "drawn_" + "".join(letter if letter.isalnum() else "_" for letter in name or "path")
     return Figure(

@@ -1,7 +1,8 @@
 """The page about the contents of codes: which behavioural variables they hold, with angles and a figure.
 
 A code is the vector that a model assigns to a complete trial. A code holds a variable if a linear map of the code
-predicts the variable better than chance. The direction of a variable is the change of the code with it.
+predicts the variable better than chance. The direction of a variable is the direction in which codes change when the
+variable changes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ def contents_page(all_contents: Contents, agreement: Mapping[str, Numbers] | Non
         all_contents: Contents of the codes of one model.
         agreement: Canonical correlations between the codes of two models, by the names of the pair.
     """
-    words = f"Codes hold {len(all_contents.held)} of {len(all_contents.each)} variables of the trials."
+    summary = f"Codes hold {len(all_contents.held)} of {len(all_contents.each)} variables of the trials."
     body = "".join(
         (
             _table(all_contents),
@@ -40,7 +41,7 @@ def contents_page(all_contents: Contents, agreement: Mapping[str, Numbers] | Non
             _agreement(agreement or {}),
         )
     )
-    head = f'<header><h1>Contents of codes</h1><p class="summary">{escape(words)}</p></header>'
+    head = f'<header><h1>Contents of codes</h1><p class="summary">{escape(summary)}</p></header>'
     return document("contents of codes", f"{head}<main>{body}</main><footer>Made by spikeloom.</footer>")
 
 
@@ -95,13 +96,13 @@ def _fifths(content: Content) -> Numbers:
 def _table(all_contents: Contents) -> str:
     """Return the card with one row per variable as HTML."""
     head = ("variable", "R²", "chance", "SNR", "held")
-    words = (
+    explanation = (
         "R² is the fraction of a variable's variance that a linear map of the code explains in trials to which it was "
         "not fitted. The chance level is the largest R² with codes exchanged between trials. SNR is explained over "
         "residual variance. A series has three variables per dimension: its last bin, its mean over the first bins "
         "(start), and its mean over the trial."
     )
-    return _card("contents", "Variables in the code", words, plain_table(head, contents_rows(all_contents)))
+    return _card("contents", "Variables in the code", explanation, plain_table(head, contents_rows(all_contents)))
 
 
 def _angles(all_contents: Contents) -> str:
@@ -112,11 +113,11 @@ def _angles(all_contents: Contents) -> str:
     if len(names) < 2:
         return ""
     rows = [(name, *(f"{angle:.0f}°" for angle in row)) for name, row in zip(names, angles, strict=True)]
-    words = (
+    explanation = (
         "A direction is the change of the code with one variable. 90 degrees: the code separates the two variables. "
-        "0 degrees: it does not, or the two always change together in these trials."
+        "0 degrees: the code does not separate them, or they always change together in these trials."
     )
-    return _card("angles", "Angles between directions", words, plain_table(("", *names), rows))
+    return _card("angles", "Angles between directions", explanation, plain_table(("", *names), rows))
 
 
 def _agreement(agreement: Mapping[str, Numbers]) -> str:
@@ -124,11 +125,11 @@ def _agreement(agreement: Mapping[str, Numbers]) -> str:
     if not agreement:
         return ""
     rows = [(pair, *agreement_cells(values)) for pair, values in agreement.items()]
-    words = (
+    explanation = (
         "Canonical correlations between the codes of two models for the same trials, in trials to which the pairs of "
-        "directions were not fitted. A value of 1 means that both codes hold the same, up to a linear map."
+        "directions were not fitted. A value of 1 means that a linear map of one code gives the other code."
     )
-    return _card("agreement", "Stability of codes", words, plain_table(AGREEMENT, rows))
+    return _card("agreement", "Stability of codes", explanation, plain_table(AGREEMENT, rows))
 
 
 AGREEMENT = ("models", "mean", "first", "median", "last")
@@ -136,11 +137,12 @@ AGREEMENT = ("models", "mean", "first", "median", "last")
 
 
 def agreement_cells(correlations: Sequence[float] | Numbers) -> tuple[str, ...]:
-    """Return as text the mean, the first (the strongest pair of directions), the median and the last correlation."""
+    """Return the mean, the first, the median and the last correlation as text. The first one is the largest."""
     values = np.asarray(correlations, np.float64)
     return tuple(f"{value:.2f}" for value in (values.mean(), values[0], np.median(values), values[-1]))
 
 
-def _card(key: str, title: str, words: str, content: str) -> str:
+def _card(key: str, title: str, explanation: str, content: str) -> str:
     """Return a section of the page as HTML: title, explanation and content."""
-    return f'<div class="card" id="{key}"><h2>{escape(title)}</h2><p class="soft">{escape(words)}</p>{content}</div>'
+    note = f'<p class="soft">{escape(explanation)}</p>'
+    return f'<div class="card" id="{key}"><h2>{escape(title)}</h2>{note}{content}</div>'

@@ -104,7 +104,7 @@ def autocorrelogram(axes: "Axes", real: Trials, fake: Trials, *, neuron: int | N
 
 
 def trajectories(axes: "Axes", trials: Trials, *, condition: str | None = None, basis: Trials | None = None) -> None:
-    """Draw condition means on the first two principal components of `basis`, or of the trials if it is absent."""
+    """Draw condition means on the first two principal components of `basis`. `None` takes those of the trials."""
     draw(axes, views.trajectories(trials if basis is None else basis, trials, condition=condition).charts[1])
 
 
@@ -197,10 +197,8 @@ def save(figure: Figure, folder: Path) -> list[Path]:
             axes.axis("off")
         keys = [Line2D([], [], color=LIGHT[role], lw=2, label=word) for role, word in figure.legend]
         paper.legend(handles=keys, loc="upper right", ncols=max(1, min(len(keys), 4)), frameon=False)
-        no_date: list[dict[str, None]] = [
-            {"Date": None},
-            {"CreationDate": None},
-        ]  # so that equal figures are equal files
+        # without a date, equal figures give equal files
+        no_date: list[dict[str, None]] = [{"Date": None}, {"CreationDate": None}]
         for path, metadata in zip(paths, no_date, strict=True):
             with atomic_path(path) as temporary:
                 paper.savefig(temporary, format=path.suffix[1:], metadata=metadata)

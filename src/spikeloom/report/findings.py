@@ -141,7 +141,8 @@ class Findings:
             )
             above_floor = [row for row in judged if not row.at_floor]
             if above_floor:
-                text += f" Furthest from it: {above_floor[0].metric.title} ({percent(above_floor[0].closed)} closed)."
+                furthest = above_floor[0]
+                text += f" Furthest from the floor: {furthest.metric.title} ({percent(furthest.closed)} closed)."
         return text if isinstance(self.memorisation, str) else f"{text} {MEMORISED[self.memorisation.level]}"
 
     def to_dict(self) -> dict[str, object]:

@@ -22,8 +22,6 @@ JUDGED = {"mean_rate_r": "rate in spikes/s", "fano_median_ratio": "Fano", "isi_c
 SHOWN = 4
 """Number of neurons in the figure."""
 
-Sides = tuple[float, float]
-
 
 def values_of(results: Mapping[str, Result], n_neurons: int) -> dict[str, NDArray[np.float64]]:
     """Return the values of each neuron by metric.
@@ -80,15 +78,15 @@ def worst_neurons(
     if aligned:
         psths = [one_psth(real, fake, neuron=neuron, condition=None) for neuron in chosen]
     charts = [*psths, *[one_autocorrelogram(real, fake, neuron=neuron) for neuron in chosen]]
-    words = "; ".join(f"{neuron_word(real, neuron)}: {_words(values, neuron)}" for neuron in chosen)
+    listed = "; ".join(f"{neuron_word(real, neuron)}: {_values_as_text(values, neuron)}" for neuron in chosen)
     caption = (
         "The neurons with the largest errors of mean rate, Fano factor and ISI CV together, the worst first. Recorded "
-        f"/ generated values are: {words}."
+        f"/ generated values are: {listed}."
     )
     return Figure("worst_neurons", "Worst neurons", caption, tuple(charts), columns=len(chosen), tab="Neurons")
 
 
-def _words(values: Mapping[str, NDArray[np.float64]], neuron: int) -> str:
+def _values_as_text(values: Mapping[str, NDArray[np.float64]], neuron: int) -> str:
     """Return the recorded and generated values of one neuron as text, such as "Fano 2.9 / 1.7"."""
     parts = []
     for name, table in values.items():

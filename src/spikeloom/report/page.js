@@ -51,8 +51,8 @@ const addShape = (svg, name, attributes) => {
   svg.append(shape);
 };
 
-// One function for each kind of chart. It returns the lines of text and the marks to draw for a position of the pointer
-// in pixels, as [lines, marks], or null if no value is near.
+// One function for each kind of chart. Its arguments are the data of a drawing and the position of the pointer in pixels.
+// It returns [lines, marks], the lines of text and the marks to draw, or null if no value is near the pointer.
 const find = {
   raster(data, x, y) {
     const row = Math.round(valueAt(data.ay, y));

@@ -83,9 +83,9 @@ def figure_html(figure: Figure) -> str:
     else:
         is_small = figure.charts[0].size in ("compact", "bare")
         charts = _grid(figure.charts, figure.columns, " small" if is_small else "")
-    words = f"<h2>{escape(figure.title)}</h2><figcaption>{escape(figure.caption)}</figcaption>{legend}"
+    head = f"<h2>{escape(figure.title)}</h2><figcaption>{escape(figure.caption)}</figcaption>{legend}"
     side = " side" if figure.columns == 2 else ""
-    return f'<figure class="card{side}" id="figure-{figure.key}"><div>{words}</div>{charts}</figure>'
+    return f'<figure class="card{side}" id="figure-{figure.key}"><div>{head}</div>{charts}</figure>'
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
@@ -111,16 +111,19 @@ def _glance(figures: Sequence[Figure]) -> str:
     """
     charts_of = {figure.key: figure.charts for figure in figures}
     charts = []
-    for role, word in (("real", "recorded"), ("fake", "generated")):
+    for role, title in (("real", "recorded"), ("fake", "generated")):
         rasters = [chart for chart in charts_of.get("rasters", ()) if chart.series[0].role == role]
-        charts += [replace(chart, title=word, wide=1.35, size="medium") for chart in rasters[:1]]
+        charts += [replace(chart, title=title, wide=1.35, size="medium") for chart in rasters[:1]]
     charts += [chart for key in ("population_counts", "pairs") for chart in charts_of.get(key, ())[:1]]
     if not charts:
         return ""
-    words = "One trial of each side, spikes of all neurons in one bin, and the correlation of each pair of neurons."
+    note = (
+        "One recorded and one generated trial, the number of spikes of all neurons in one bin, and the correlation of "
+        "each pair of neurons."
+    )
     keys = "".join(f'<span><i style="background:var(--{role})"></i>{NAMES[role]}</span>' for role in NAMES)
     return (
-        f'<div class="card" id="glance"><h2>At a glance</h2><p class="soft">{words}</p>'
+        f'<div class="card" id="glance"><h2>At a glance</h2><p class="soft">{note}</p>'
         f'<div class="legend">{keys}</div>{_grid(charts, 4, " small")}</div>'
     )
 
@@ -139,15 +142,15 @@ def _tabs(panels: dict[str, str]) -> str:
 def _facts_line(report: Findings) -> str:
     """Return the sources of recorded, generated and training trials as HTML."""
     shown = [(name, report.facts[name]) for name in ("real", "fake", "reference") if report.facts.get(name)]
-    return "".join(f"<span><b>{escape(name)}</b> {escape(words)}</span>" for name, words in shown)
+    return "".join(f"<span><b>{escape(name)}</b> {escape(text)}</span>" for name, text in shown)
 
 
 def _verdict(report: Findings) -> str:
     """Return the verdict on memorisation as HTML, with the closest pairs."""
     memorisation = report.memorisation
     if isinstance(memorisation, str):
-        words = escape(memorisation)
-        return f'<div class="card verdict unclear" id="memorisation"><h2>Memorisation</h2><p>{words}</p></div>'
+        reason = escape(memorisation)
+        return f'<div class="card verdict unclear" id="memorisation"><h2>Memorisation</h2><p>{reason}</p></div>'
     rows = [
         (f"trial {fake}", f"trial {train}", number(float(distance)), number(float(memorisation.to_held_out[fake])))
         for (fake, train), distance in zip(memorisation.closest, memorisation.closest_distance, strict=True)
@@ -165,15 +168,15 @@ def _verdict(report: Findings) -> str:
 def _panel_table(report: Findings) -> str:
     """Return the table of all metrics as HTML."""
     number_columns = ["generated", "noise floor", *report.baseline_names, "ideal"]
-    numbers = "".join(f"<th class=n>{escape(name)}</th>" for name in number_columns)
-    columns = f"<th>metric</th>{numbers}<th>distance closed</th>"
+    number_heads = "".join(f"<th class=n>{escape(name)}</th>" for name in number_columns)
+    columns = f"<th>metric</th>{number_heads}<th>distance closed</th>"
     rows = [_panel_row(report, row) for row in report.in_order]
     note = (
         "The most important metrics come first, then the others, sorted by distance closed (smallest first). The "
-        "<b>noise floor</b> compares one half of the recorded trials with the other half. It uses as many trials as "
-        "the comparison with generated trials does, and no generator can be shown to be better. <b>Distance "
-        "closed</b> is 0 % for independent Poisson spikes with the right mean rates (shown as “none”) and 100 % at the "
-        "noise floor (“all”). Green bars mark values within two standard deviations of the floor."
+        "<b>noise floor</b> compares one half of the recorded trials with the other half. Both comparisons use the "
+        "same number of trials. No generator can be shown to be better than the noise floor. <b>Distance closed</b> is "
+        "0 % for independent Poisson spikes with the right mean rates (shown as “none”) and 100 % at the noise floor "
+        "(“all”). Green bars mark values within two standard deviations of the floor."
     )
     if LEARNED in report.baseline_names:
         note += (
@@ -202,22 +205,22 @@ def _panel_row(report: Findings, row: Row) -> str:
 
 
 def _closed(row: Row) -> str:
-    """Return the cell with the distance closed, as text and a bar, or with the reason why it is missing."""
+    """Return the cell with the distance closed as HTML: text and a bar, or the reason why the distance is missing."""
     if row.closed is None:
         if row.value is None:
-            words = "not computed, see the reason"
+            reason = "not computed, see the reason"
         elif row.metric.group == "memorisation":
-            words = "as for real trials; see Memorisation" if row.at_floor else "see Memorisation"
+            reason = "as for real trials; see Memorisation" if row.at_floor else "see Memorisation"
         elif row.at_floor is None:
-            words = "no noise floor to compare with"
+            reason = "no noise floor to compare with"
         else:
-            words = "at the floor, as are Poisson spikes" if row.at_floor else "Poisson spikes reach the floor"
-        return f'<td class="closed soft" data-label="closed">{words}</td>'
+            reason = "at the floor, as are Poisson spikes" if row.at_floor else "Poisson spikes reach the floor"
+        return f'<td class="closed soft" data-label="closed">{reason}</td>'
     width = 100 * min(max(row.closed, 0.0), 1.0)
     color = " good" if row.at_floor else ""
-    words = percent(row.closed) + (", at the floor" if row.at_floor else "")
+    text = percent(row.closed) + (", at the floor" if row.at_floor else "")
     bar = f'<div class="bar{color}" role="img" aria-label="{width:.0f} %"><i style="width:{width:.1f}%"></i></div>'
-    return f'<td class="closed" data-label="closed">{words}{bar}</td>'
+    return f'<td class="closed" data-label="closed">{text}{bar}</td>'
 
 
 def _protocol(report: Findings) -> str:
@@ -241,7 +244,7 @@ def _protocol_cells(row: ProtocolRow, names: Sequence[str]) -> list[str]:
 
 def _about(report: Findings) -> str:
     """Return the cards with costs and facts about the comparison as HTML."""
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in report.facts.items())
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in report.facts.items())
     cost = plain_table(["", ""], report.cost.items())
     card = f'<div class="card" id="cost"><h2>Cost</h2>{cost}</div>' if report.cost else ""
     return f'{card}<div class="card" id="about"><h2>What was compared</h2><dl>{items}</dl></div>'
@@ -268,14 +271,14 @@ def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _pair(figure: Figure) -> str:
     """Return the rasters as HTML: recorded trials on the left, generated trials on the right."""
     sides = []
-    for role, word in (("real", "Recorded"), ("fake", "Generated")):
+    for role, title in (("real", "Recorded"), ("fake", "Generated")):
         charts = [chart for chart in figure.charts if chart.series[0].role == role]
-        sides.append(f"<div><h3>{word}</h3>{_grid(charts, 4, ' thumb')}</div>")
+        sides.append(f"<div><h3>{title}</h3>{_grid(charts, 4, ' thumb')}</div>")
     return f'<div class="pair">{"".join(sides)}</div>'
 
 
 def _grid(charts: Iterable[Chart], columns: int, style: str) -> str:
-    """Return charts in rows of this many columns as HTML; `style` is "" or a further class with a space in front."""
+    """Return charts as an HTML grid with a number of columns. `style` is "" or a space and a further CSS class."""
     drawn = "".join(svg.draw(chart) for chart in charts)
     return f'<div class="charts{style}" style="--columns:{columns}">{drawn}</div>'
 

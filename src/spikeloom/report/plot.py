@@ -52,13 +52,13 @@ def compare(real: Trials, fake: Trials) -> "Figure":
     figure, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
     figure.clear()
     grid = figure.add_gridspec(3, 6)  # two rasters of three columns in each of two rows, then three panels of two
-    for row, (trials, role, word) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
+    for row, (trials, role, side) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
         for column in range(min(SHOWN, len(trials))):
             axes = figure.add_subplot(grid[row, 3 * column : 3 * column + 3])
             panels.raster(axes, trials, trial=column, color=LIGHT[role])
             seconds = max(int(part.lengths[:SHOWN].max()) * part.bin_width for part in (real, fake))
             axes.set(title="", xlim=(0, seconds), xlabel="time (s)" if row else "")
-            axes.set_ylabel(f"{word}\nneuron" if not column else "")
+            axes.set_ylabel(f"{side}\nneuron" if not column else "")
     population, pairs, intervals = (figure.add_subplot(grid[2, 2 * column : 2 * column + 2]) for column in range(3))
     figures.population_counts(population, real, fake)
     figures.pairwise_correlations(pairs, real, fake)
@@ -84,23 +84,23 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
         DataError: if the series is absent on one side, or cannot be decoded.
         SettingError: if matplotlib is not installed.
     """
-    for trials, word in ((fake, "generated"), (reference, "recorded")):
+    for trials, side in ((fake, "generated"), (reference, "recorded")):
         if name not in trials.behavior:
             raise DataError(
                 f"Both sides must have the series {name!r}.",
-                f"The {word} trials have {', '.join(trials.behavior) or 'none'}.",
+                f"The {side} trials have {', '.join(trials.behavior) or 'none'}.",
                 "Sample with condition=NAME, and keep the series when binning.",
             )
     behavior = read_behavior(Pair(_only(reference, name), _only(fake, name), seed=seed))
     if isinstance(behavior, str):
         raise DataError("The series cannot be decoded.", f"The reason: {behavior}.", "Use more recorded trials.")
-    requested, read = behavior.path("fake", np.arange(len(fake)))
+    requested, decoded_paths = behavior.path("fake", np.arange(len(fake)))
     unit = behavior.unit.removesuffix("/s")
     is_one_path = np.allclose(requested, requested[:1], equal_nan=True)
     groups = [slice(None)] if is_one_path else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
     figure, all_axes = panels.figure(1, width=3.6 * len(groups) + 0.4, row_inches=(3.4,), columns=len(groups))
     for axes, rows in zip(all_axes, groups, strict=True):
-        _draw(axes, requested[rows], read[rows], behavior.width, unit)
+        _draw(axes, requested[rows], decoded_paths[rows], behavior.width, unit)
         axes.set_title("" if is_one_path else f"trial {rows.start}", loc="left", fontsize="medium")
         axes.spines[["top", "right"]].set_visible(False)
     value = behavior.r_squared("fake")
@@ -146,9 +146,9 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
         mean = np.nanmean(paths[amounts == amount], 0)
         axes[0].plot(mean[:, 0], mean[:, 1], color=color, label=f"{amount:+.3g}")
         axes[0].plot(*ends[amounts == amount, :2].mean(0), "o", color=color, ms=6)
-    for dim, (word, marker) in enumerate(zip("xy", "os", strict=True)):
+    for dim, (axis_name, marker) in enumerate(zip("xy", "os", strict=True)):
         means = [ends[amounts == amount, dim].mean() for amount in levels]
-        axes[1].plot(levels, means, f"{marker}-", color=("0.15", "0.6")[dim], label=word)
+        axes[1].plot(levels, means, f"{marker}-", color=("0.15", "0.6")[dim], label=axis_name)
     unit = reference.units.get(name, "")
     axes[0].set(xlabel=f"x ({unit})", ylabel=f"y ({unit})")
     axes[0].set_aspect("equal", adjustable="datalim")
@@ -173,7 +173,7 @@ def _only(trials: Trials, name: str) -> Trials:
     return replace(trials, behavior={name: trials.behavior[name]}, units={name: trials.units[name]})
 
 
-def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: str) -> None:
+def _draw(axes: "Axes", requested: Numbers, decoded_series: Numbers, width: float, unit: str) -> None:
     """Draw the requested and the decoded series of trials with the same request.
 
     Series of two or more dimensions are drawn as paths in the plane, others against time.
@@ -181,24 +181,24 @@ def _draw(axes: "Axes", requested: Numbers, read: Numbers, width: float, unit: s
     Args:
         axes: Axes.
         requested: Requested series (trial, time, dim).
-        read: Decoded series (trial, time, dim), NaN where it cannot be decoded.
+        decoded_series: Decoded series (trial, time, dim), NaN where it cannot be decoded.
         width: Width of a bin, s.
         unit: Unit of the series.
     """
-    plane = read.shape[2] > 1
-    time = (np.arange(read.shape[1]) + 0.5) * width
+    plane = decoded_series.shape[2] > 1
+    time = (np.arange(decoded_series.shape[1]) + 0.5) * width
 
     def course(values: Numbers) -> tuple[Numbers, Numbers]:
-        """Return what is drawn of one trial (time, dim) along the first and the second axis."""
+        """Return the coordinates of the line of one trial (time, dim) along the first and the second axis."""
         return (values[:, 0], values[:, 1]) if plane else (time, values[:, 0])
 
-    decodable = np.asarray(np.isfinite(read).all((0, 2)))
-    if len(read) > 1:
-        for single in read[:THIN]:
+    decodable = np.asarray(np.isfinite(decoded_series).all((0, 2)))
+    if len(decoded_series) > 1:
+        for single in decoded_series[:THIN]:
             axes.plot(*course(single), color=LIGHT["fake"], lw=0.6, alpha=0.5)
     axes.plot(*course(requested[0]), color="0.5", lw=3, label="requested", zorder=2)
-    mean = np.where(decodable[:, None], read.mean(0), np.nan)
-    label = "decoded, mean" if len(read) > 1 else "decoded"
+    mean = np.where(decodable[:, None], decoded_series.mean(0), np.nan)
+    label = "decoded, mean" if len(decoded_series) > 1 else "decoded"
     axes.plot(*course(mean), color=LIGHT["fake"], lw=2, label=label, zorder=3)
     axes.set_xlabel((f"x ({unit})" if unit else "x") if plane else "time (s)")
     axes.set_ylabel((f"y ({unit})" if unit else "y") if plane else unit)

@@ -47,9 +47,9 @@ class Report(Findings):
         """Figures of the report, computed at their first use."""
         return (*(figures_of(self.shown) if self.shown else ()), *self.more_figures)
 
-    def with_figures(self, *more: Figure) -> "Report":
+    def with_figures(self, *additional: Figure) -> "Report":
         """Return a copy of this report with additional figures."""
-        return replace(self, more_figures=(*self.more_figures, *more))
+        return replace(self, more_figures=(*self.more_figures, *additional))
 
     def __repr__(self) -> str:
         lines = [self.summary, ""]

@@ -2,14 +2,14 @@
 
 The value of the generated trials is compared with two others. The **baseline** is the value of independent Poisson
 spikes with the right mean rates. The **noise floor** is the value of one half of the recorded trials against the other
-half; no generator can be shown to be better. Let d be the distance of a value from the ideal value of the metric. The
-**distance closed** is
+half. No generator can be shown to be better than the noise floor. Let d be the distance of a value from the ideal value
+of the metric. The **distance closed** is
 
     closed = (d(baseline) - d(value)) / (d(baseline) - d(floor)).
 
-It is 0 for a model that equals the baseline, 1 for a model that is as close to real trials as they are to each other,
-and negative for a model that is worse than the baseline. If baseline and floor differ by less than two standard
-deviations of the floor, the metric cannot discriminate between models on these data, and the distance closed is None.
+It is 0 for a model at the baseline, 1 for a model at the noise floor, and negative for a model that is worse than the
+baseline. If baseline and floor differ by less than two standard deviations of the floor, the metric cannot discriminate
+between models on these data, and the distance closed is None.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ class Row:
         metric: The metric.
         values: Value of each set of generated trials, name -> value. Sets without a value are left out.
         value: Mean of `values`; None if there is no value.
-        sd: Standard deviation over the sets of generated trials if there are several, else over random splits of the
-            trials; None without either.
+        sd: Standard deviation over the sets of generated trials, if there are several sets. Otherwise the standard
+            deviation over random splits of the trials, or None if there are no splits.
         floor: Noise floor, the mean over random splits of the recorded trials into halves.
         floor_sd: Standard deviation of the noise floor over the splits.
         baselines: Value of each baseline, name -> value or None, in the order of the columns.
@@ -76,9 +76,10 @@ class Row:
 
     @property
     def at_floor(self) -> bool | None:
-        """True if the value is better than the floor, or within two standard deviations of their difference.
+        """True if the value is better than the floor, or differs from it by at most two standard deviations.
 
-        It is None if there is no value or no floor.
+        The standard deviation is that of the difference between value and floor. Without a value or a floor, the
+        result is None.
         """
         if self.value is None or self.floor is None:
             return None

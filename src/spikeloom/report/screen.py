@@ -20,8 +20,8 @@ def panel_table(report: Findings) -> Table:
         baselines = [number(row.baselines.get(name)) for name in report.baseline_names]
         title = f"{row.metric.title} ({row.metric.unit})" if row.metric.unit else row.metric.title
         cells = [spread(row.value, row.sd), spread(row.floor, row.floor_sd), *baselines, number(row.metric.ideal)]
-        words = closed_words(row)
-        closed = Text(words, style="green" if row.closed is not None and row.at_floor else "")
+        is_green = row.closed is not None and row.at_floor
+        closed = Text(closed_words(row), style="green" if is_green else "")
         table.add_row(*[Text(cell) for cell in (title, *cells)], closed, Text(short(row.note)))
     return table
 

@@ -28,8 +28,8 @@ class Contender:
     """Results of one model, trained in one or several runs with different seeds.
 
     Args:
-        rows: Metric name -> row. Its value is the mean over runs, each the mean over the samples of the run. Its sd is
-            the standard deviation over runs.
+        rows: Metric name -> row. For each run, the metric is averaged over the samples of the run. The value of the row
+            is the mean of these averages over runs, and its sd is their standard deviation.
         sample_sd: Metric name -> standard deviation over the samples of one run, pooled over runs. None if each run has
             one sample.
         runs: Number of runs.
@@ -61,7 +61,10 @@ class Standings:
     baselines: tuple[str, ...] = ()
 
     def baseline_values(self, metric: Metric) -> list[float | None]:
-        """Return the values of the baselines: first of that at which the distance closed is 0, then of the others."""
+        """Return the values of the baselines.
+
+        The first one is the baseline at which the distance closed is 0. The others follow in the order of `baselines`.
+        """
         row = self.rows[self.names[0]][metric.name]
         return [row.baseline, *[row.baselines.get(name) for name in self.baselines]]
 

@@ -54,7 +54,7 @@ class Scale:
         return self.offset + self.factor * array
 
     @property
-    def words(self) -> list[float]:
+    def coefficients(self) -> list[float]:
         """The scale as numbers for the page's script: offset, factor, 1 if logarithmic."""
         return [round(self.offset, 3), _short(self.factor), int(self.log)]
 
@@ -114,8 +114,8 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
 def _places(low: float, high: float, scale: Scale, count: int) -> list[tuple[str, float]]:
     """Return the text and the pixel of each tick of an axis."""
     values = ticks(low, high, count=count, log=scale.log)
-    words = [f"{value:.4g}".replace("-", "\u2212") for value in values]
-    return list(zip(words, scale(values).tolist(), strict=True))
+    labels = [f"{value:.4g}".replace("-", "\u2212") for value in values]
+    return list(zip(labels, scale(values).tolist(), strict=True))
 
 
 def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> str:
@@ -130,11 +130,11 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
         x = x[inside]
         y = y[inside]
         if series.kind == "points":
-            line = "h0"  # length zero: only the round ends are seen
+            stroke = "h0"  # length zero: only the round ends are seen
         else:
-            line = f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"  # as high as 0.9 rows of the raster
+            stroke = f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"  # its height is 0.9 rows of the raster
             y = y - 0.45 * abs(up.factor)
-        path = "".join(f"M{a:.1f} {b:.1f}{line}" for a, b in zip(x, y, strict=True))
+        path = "".join(f"M{a:.1f} {b:.1f}{stroke}" for a, b in zip(x, y, strict=True))
         dense = " many" if series.kind == "points" and len(x) > 400 else ""
         return f'<path class="{series.kind}{dense} {series.role}" d="{path}"/>'
     y = np.clip(y, top, bottom)
@@ -154,8 +154,8 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
 def _hover(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> dict[str, object]:
     """Return the data with which the script `page.js` finds the value under the pointer; the script explains them."""
     data: dict[str, object] = {
-        "ax": across.words,
-        "ay": up.words,
+        "ax": across.coefficients,
+        "ay": up.coefficients,
         "box": [round(value, 1) for value in box],
         "xl": chart.x_label,
         "yl": chart.y_label,

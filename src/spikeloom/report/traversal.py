@@ -23,10 +23,14 @@ from spikeloom.report.page import document, figure_html
 from spikeloom.trials import Trials
 
 COLORS: tuple[Role, ...] = get_args(Role)[3:]
-"""Roles, and so colours, of the points of a traversal and of groups of trials."""
+"""Roles of the points of a traversal and of groups of trials. The role decides the colour."""
 
 UNITS_SHOWN = 9
+"""Number of neurons whose mean rates are drawn."""
+
 GROUPS_SHOWN = len(COLORS)
+"""Largest number of groups of trials with different colours."""
+
 SMOOTHED = 0.03
 """Standard deviation (s) of the Gaussian that smooths spikes for mean rates, if the trials have no rates."""
 
@@ -45,7 +49,7 @@ def traversal_figures(
         smoothing: Standard deviation (s) of the Gaussian that smooths the spikes. `None` decodes from rates.
 
     Raises:
-        DataError: if the trials are not those of a traversal.
+        DataError: if the trials do not come from `traverse`.
         ConditionError: if the series is unknown.
     """
     if not {"traversal", "traversal_trial", "traversal_along"} <= set(traversal.conditions) or not len(traversal):
@@ -112,7 +116,9 @@ def code_figure(
 
 
 def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Sequence[float], *, unit: str) -> Figure:
-    """Draw the effect of the weight of the discrepancy, the term of GNOCCHI's loss that makes codes independent.
+    """Draw the results of models that were trained with different weights of the discrepancy.
+
+    The discrepancy is the term of GNOCCHI's loss that makes the dimensions of the codes independent.
 
     Args:
         weights: Weights of the discrepancy, one for each trained model.
@@ -142,7 +148,7 @@ def weight_figure(weights: Sequence[float], cosines: Sequence[float], errors: Se
 
 
 def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str, unit: str) -> Figure:
-    """Draw the decoded behaviour of a traversal: mean paths, end points, and their change against the requested one.
+    """Draw the decoded behaviour of a traversal: mean paths, end points, and requested and decoded change.
 
     Args:
         traversal: Trials of the traversal.
@@ -200,7 +206,7 @@ def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str,
 
 
 _AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), ("line", "fake", "y"))
-"""Look and name of the lines for the two dimensions of the end point."""
+"""Kind, role and label of the line for each of the two dimensions of the end point."""
 
 
 def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple[float, float, float, float]:
@@ -212,7 +218,14 @@ def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple
 
 
 def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each end point minus the end point of the same original trial at the requested change nearest to 0."""
+    """Return the change of the end point of each trial of a traversal (trial, 2).
+
+    The change is computed from the end point of the same original trial at the requested change nearest to 0.
+
+    Args:
+        traversal: Trials of the traversal.
+        last: End point of each trial (trial, 2).
+    """
     amount = np.asarray(traversal.conditions["traversal"], float)
     trial = traversal.conditions["traversal_trial"]
     nearest_zero = _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
@@ -269,7 +282,7 @@ def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
 
 
 def _key(word: str, along: str) -> str:
-    """Return the key of a figure, in which other characters of the variable than letters and digits become dashes."""
+    """Return the key of a figure. In the name of the variable, characters that are no letters or digits become "-"."""
     return f"{word}-{re.sub(r'[^0-9a-zA-Z_]+', '-', along)}"
 
 

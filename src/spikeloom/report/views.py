@@ -31,14 +31,13 @@ RASTERS = 12
 """Number of trials shown of each side."""
 
 MOST_SPIKES = 2500
-"""Largest number of spikes in one raster. If trials have more, fewer neurons are drawn, so that the page stays
-small."""
+"""Largest number of spikes in one raster. If trials have more, fewer neurons are drawn. This keeps the page small."""
 
 MOST_ROWS = 200
 """Largest number of neurons in one raster."""
 
 CONDITIONS: tuple[Role, ...] = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
-"""Roles, and so colours, of conditions."""
+"""Roles of conditions. The role decides the colour."""
 
 
 # --- helpers -------------------------------------------------------------------------------------------------------
@@ -78,8 +77,8 @@ def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
 def neuron_word(trials: Trials, *neurons: int) -> str:
     """Return a label for neurons, such as "neuron 12", with their names or unit ids if they have any."""
     names = identity(trials.neuron_table)
-    words = ", ".join(str(neuron) if names is None else names[neuron] for neuron in neurons)
-    return f"neuron{'s' if len(neurons) > 1 else ''} {words}"
+    listed = ", ".join(str(neuron) if names is None else names[neuron] for neuron in neurons)
+    return f"neuron{'s' if len(neurons) > 1 else ''} {listed}"
 
 
 def groups(trials: Trials, condition: str | None) -> dict[object, NDArray[np.intp]]:
@@ -240,7 +239,8 @@ def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str |
     title = "all neurons" if neuron is None else neuron_word(real, neuron)
     for trials, role in sides_of(real, fake):
         members = groups(trials, condition)
-        rows = members.get(value, np.arange(len(trials)) if value is None or "" in members else np.arange(0))
+        uses_all_trials = value is None or "" in members  # "" stands for trials without this condition
+        rows = members.get(value, np.arange(len(trials) if uses_all_trials else 0))
         rates = mean_rates(trials, rows, sd=PSTH_SD, time=time)
         rates = rates.mean(1) if neuron is None else rates[:, neuron]
         series.append(Series("line", role, (np.arange(time) + 0.5) * trials.bin_width, rates))
@@ -248,14 +248,21 @@ def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str |
 
 
 def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons: int = 3) -> Figure:
-    """Return mean rates per condition: of all neurons together, and of those whose recorded mean rate changes most."""
+    """Return mean rates per condition: of all neurons together, and of the neurons whose rates change most.
+
+    Args:
+        real: Recorded trials. The change of a neuron's mean rate over time and conditions is computed from them.
+        fake: Generated trials.
+        condition: Condition whose values are drawn separately. `None` averages all trials.
+        n_neurons: Number of single neurons; without a condition, twice this number and one more.
+    """
     members = groups(real, condition)
     fake_members = groups(fake, condition)
     if not set(members) <= set(fake_members):  # generated trials lack conditions, so all trials are averaged
         condition = None
         members = groups(real, None)
         fake_members = groups(fake, None)
-    values = list(members)[:: max(1, -(-len(members) // len(CONDITIONS)))]
+    values = list(members)[:: max(1, math.ceil(len(members) / len(CONDITIONS)))]  # at most one for each colour
     time = common_time(real, fake)
     centres = (np.arange(time) + 0.5) * real.bin_width
     real_rates = [mean_rates(real, members[value], sd=PSTH_SD, time=time) for value in values]
@@ -269,10 +276,10 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
         fake_traces = [rates.mean(1) if neuron is None else rates[:, neuron] for rates in fake_rates]
         largest = max(float(np.nanmax(np.stack(traces))) for traces in (real_traces, fake_traces))
         limits = (0.0, time * real.bin_width, 0.0, 1.05 * largest or 1.0)
-        word = "all neurons" if neuron is None else neuron_word(real, neuron)
+        label = "all neurons" if neuron is None else neuron_word(real, neuron)
         for value, real_trace, fake_trace in zip(values, real_traces, fake_traces, strict=True):
             series = (Series("line", "real", centres, real_trace), Series("line", "fake", centres, fake_trace))
-            title = word if condition is None else f"{word}, {name_of(condition, value)}"
+            title = label if condition is None else f"{label}, {name_of(condition, value)}"
             charts.append(Chart(title, series, "time (s)", "rate (spikes/s)", limits=limits, size="compact", wide=1.5))
     caption = (
         f"Mean over trials in spikes/s against seconds, smoothed with a Gaussian of {1000 * PSTH_SD:g} ms. First the "
@@ -308,7 +315,8 @@ def population_counts(real: Trials, fake: Trials) -> Figure:
 def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None, lags: int = 30) -> Chart:
     """Return the autocorrelation of one neuron's counts, or of the population count, at lags of 1 to `lags` bins.
 
-    The mean of each trial is subtracted. Each lag is divided by its number of overlapping bins and by the variance.
+    The mean of each trial is subtracted. The sum of products at each lag is divided by the number of overlapping bins,
+    and by the variance.
     """
     series = []
     lags = int(min(lags, common_time(real, fake) - 1))
@@ -378,9 +386,9 @@ def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = N
 
 
 def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
-    """Return the activity of conditions (or single trials) on the first two principal components of the recorded side.
+    """Return the activity on the first two principal components of the recorded trials.
 
-    Conditions are averaged over their trials if both sides have them. Otherwise single trials are shown.
+    One line is the mean over the trials of a condition, if both sides have the condition, or else a single trial.
     """
     members = groups(real, condition)
     fake_members = groups(fake, condition)
@@ -388,7 +396,7 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
     most = len(CONDITIONS)
     values: list[object] = list(range(min(most, len(real), len(fake))))  # numbers of trials
     if has_conditions:
-        values = list(members)[:: max(1, -(-len(members) // most))]
+        values = list(members)[:: max(1, math.ceil(len(members) / most))]
     labels = [name_of(condition, value) if has_conditions else f"trial {value}" for value in values]
     time = common_time(real, fake)
 
@@ -441,7 +449,7 @@ SCATTERS: dict[str, tuple[str, str]] = {
 
 
 MOST_POINTS = 5000
-"""Largest number of points of a scatter plot. If there are more, only every second (third, ...) is drawn."""
+"""Largest number of points of a scatter plot. Of more points, only every second one, or every third one, is drawn."""
 
 
 def scatter(name: str, result: Result, trials: Trials) -> Chart | None:

@@ -3,13 +3,13 @@
 import numpy as np
 
 
-def percent(share: float | None) -> str:
+def percent(fraction: float | None) -> str:
     """Return a fraction as text: "87 %", "none" for 0 and below, "all" for 1 and above; empty for None."""
-    if share is None:
+    if fraction is None:
         return ""
-    if share <= 0:
+    if fraction <= 0:
         return "none"
-    return "all" if share >= 1 else f"{100 * share:.0f} %"
+    return "all" if fraction >= 1 else f"{100 * fraction:.0f} %"
 
 
 def number(value: float | None, sd: float | None = None) -> str:
