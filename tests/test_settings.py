@@ -14,7 +14,7 @@ from spikeloom.errors import SettingError
 from spikeloom.models.gnocchi import GNOCCHI
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.lfads import LFADS
-from spikeloom.settings import NONE, STRICT, construct, describe, hint, value_of, with_words
+from spikeloom.settings import NONE, STRICT, construct, describe, hint, none_as_text, value_of
 from spikeloom.training.plan import Plan
 
 
@@ -48,7 +48,7 @@ def test_all_settings_are_strict(kind):
 def test_words_give_back_the_object(updates, batch, horizon, average):
     plan = Plan(updates=updates, batch=batch, horizon=horizon, average=average)
     assert construct(Plan, describe(plan), "plan") == plan
-    assert construct(Plan, with_words(describe(plan)), "plan") == plan
+    assert construct(Plan, none_as_text(describe(plan)), "plan") == plan
 
 
 def test_a_subclass_of_settings_is_named_and_its_base_is_not():
@@ -94,6 +94,6 @@ def test_wrong_words_are_explained():
 
 
 def test_none_is_a_word():
-    assert with_words({"a": None, "b": {"c": None, "d": 1}}) == {"a": NONE, "b": {"c": NONE, "d": 1}}
+    assert none_as_text({"a": None, "b": {"c": None, "d": 1}}) == {"a": NONE, "b": {"c": NONE, "d": 1}}
     assert hint("LinaerBeta", ["LinearBeta", "Cosine"], otherwise="") == "Did you mean LinearBeta?"
     assert hint("x", ["LinearBeta"], otherwise="Write one.") == "Write one."

@@ -1,4 +1,4 @@
-"""`python -m spikeloom`, which is also what `accelerate launch -m spikeloom fit ...` starts."""
+"""Entry point of `python -m spikeloom` and of `accelerate launch -m spikeloom fit ...`."""
 
 from spikeloom.cli import main
 

@@ -52,10 +52,10 @@ def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> flo
     """
     word = unit.strip().lower()
     if word in ("", "unknown", "unspecified", "n/a", "a.u."):
-        words = re.findall(r"[^\W_]+|°", name.lower())
-        if len(words) < 2 and "°" not in words:
+        parts = re.findall(r"[^\W_]+|°", name.lower())
+        if len(parts) < 2 and "°" not in parts:
             return None  # a name that is only "rad" may mean anything
-        word = words[-1]
+        word = parts[-1]
     period = PERIODS.get(word)
     if period is None or values is None:
         return period

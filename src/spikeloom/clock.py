@@ -1,13 +1,13 @@
-"""Convert times of any kind, with or without a unit, to seconds as float64. All times enter the package through here.
+"""Convert times of any kind, with or without a unit, to seconds as float64. The package reads all times with it.
 
-| comes in | is read as |
+| input | is read as |
 |---|---|
 | numbers of any size and byte order, of NumPy, torch or pandas | seconds |
 | quantities (quantities, neo, pint, astropy, Brian, xarray's attribute `units`) | converted; other units are refused |
 | `timedelta`, `timedelta64`, pandas `Timedelta` and `TimedeltaIndex` | converted |
 | `datetime`, `datetime64`, pandas `Timestamp` and `DatetimeIndex` | seconds since 1970; without a time zone, in UTC |
 | pynapple `Ts`, `Tsd` | their times, which are seconds |
-| None, NaN, NaT, `pandas.NA`, masked | NaN, for missing |
+| None, NaN, NaT, `pandas.NA`, masked | NaN, which marks a missing time |
 | text, booleans, complex numbers | refused |
 
 If the unit is a fraction of a second, the numbers are divided, not multiplied: 300 ms become exactly the float 0.3.
@@ -205,16 +205,23 @@ def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np
     raise _refusal(what, str(array.dtype), error)
 
 
-def _refusal(what: str, came: str, error: type[SpikeloomError]) -> SpikeloomError:
-    """Return the error for values that are no times; `came` says what they are."""
-    remedy = "Convert text with np.asarray(times, float)." if came.startswith("text") else "Write, e.g., [0.1, 1.5]."
-    return error(f"{what} must be numbers of seconds.", f"They are {came}.", remedy)
+def _refusal(what: str, kind: str, error: type[SpikeloomError]) -> SpikeloomError:
+    """Return the error for values that are no times.
+
+    Args:
+        what: Name of the times for messages.
+        kind: Kind of the values, such as "text".
+        error: Class of the error.
+    """
+    remedy = "Convert text with np.asarray(times, float)." if kind.startswith("text") else "Write, e.g., [0.1, 1.5]."
+    return error(f"{what} must be numbers of seconds.", f"They are {kind}.", remedy)
 
 
 def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
     """Convert NumPy's dates and differences of dates to seconds, as exactly as float64 can."""
     unit, step = np.datetime_data(np.dtype(array.dtype.str))
-    if unit in ("generic", "Y", "M") and (unit == "generic" or array.dtype.kind == "m"):
+    is_difference = array.dtype.kind == "m"
+    if unit == "generic" or (is_difference and unit in ("Y", "M")):  # years and months have no fixed length
         raise error(
             f"{what} must have a unit of time.", f"They are {array.dtype}.", "Give them as timedelta64[ms] or similar."
         )
@@ -223,9 +230,9 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
         array = array.astype(f"{array.dtype.kind}8[s]")
         step = 1
         per_second = 1
-    # whole seconds and the rest apart, because a float64 cannot resolve nanoseconds at 1.7e18 ns
-    whole_seconds, rest = np.divmod(array.astype(np.int64), max(per_second // step, 1))
-    return np.where(np.isnat(array), np.nan, whole_seconds + rest * step / per_second)
+    # whole seconds and their remainder are separate, because a float64 cannot resolve nanoseconds at 1.7e18 ns
+    whole_seconds, remainder = np.divmod(array.astype(np.int64), max(per_second // step, 1))
+    return np.where(np.isnat(array), np.nan, whole_seconds + remainder * step / per_second)
 
 
 def _single(value: object, what: str, error: type[SpikeloomError]) -> object:

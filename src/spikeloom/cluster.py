@@ -27,8 +27,8 @@ def connect(address: str | None, *, n_cpus: int | None = None) -> ModuleType:
         n_cpus: Number of tasks of one core at a time on this machine. Default: the number of its cores.
 
     Raises:
-        SettingError: Ray is not installed, there is no cluster at the address, or Ray was imported before and listens
-            to other machines.
+        SettingError: if Ray is not installed, there is no cluster at the address, or Ray was imported before and
+            listens to other machines.
     """
     address = address or os.environ.get("RAY_ADDRESS")
     os.environ.update(QUIET if address else QUIET | LOCAL)  # before Ray is imported

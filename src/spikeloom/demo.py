@@ -50,8 +50,8 @@ SECONDS = 0.8
 PEAK_TIME = 0.33
 """Time of the largest speed on the circle, s.
 
-The hand speeds up and slows down as in a reach. A hand that moves at a constant speed from the first bin on is far from
-all training trials, and is followed less well.
+The hand speeds up and slows down as in a reach. A hand that moves at a constant speed from the first bin on differs
+from all training trials, and the generated spikes follow it less accurately.
 """
 
 PEAK_WIDTH = 0.15
@@ -78,22 +78,22 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
         Path of the report.
     """
     folder = ensure_folder(out)
-    seen, unseen = _data(folder, seed, say)
+    training_trials, test_trials = _data(folder, seed, say)
     train, test, run, fake = (folder / name for name in ("train.h5", "test.h5", "ldns", "fake.h5"))
-    model = _fit(RECIPE, seen, train, run, seed, say)
+    model = _fit(RECIPE, training_trials, train, run, seed, say)
 
     say(f"$ spikeloom sample {run} --like {test} --condition {SERIES} --seed {seed} --out {fake}")
-    generated = model.sample(like=unseen, condition=SERIES, seed=seed)
+    generated = model.sample(like=test_trials, condition=SERIES, seed=seed)
     generated.save(fake)
     circle = _circle(folder, model, run, seed, say)
-    traversals = _traversals(folder, seen, unseen, seed, say)
+    traversals = _traversals(folder, training_trials, test_trials, seed, say)
 
     say(
         f"$ spikeloom evaluate --real {test} --fake {fake} --reference {train} "
         f"--drawn {folder / 'circle.h5'} --seed {seed} --out {folder}"
     )
-    report = evaluate(unseen, generated, reference=seen, seed=seed, cost=cost(model))
-    circle_figure = drawn_figure(unseen, circle, reference=seen, name="a circle", seed=seed)
+    report = evaluate(test_trials, generated, reference=training_trials, seed=seed, cost=cost(model))
+    circle_figure = drawn_figure(test_trials, circle, reference=training_trials, name="a circle", seed=seed)
     report.with_figures(circle_figure, *traversals).save(folder)
     say(report.summary)
     return folder / "report.html"
@@ -111,17 +111,17 @@ def models(out: Path, *, seed: int, say: Say) -> tuple[Path, Path]:
         Run folders of the LDNS and of the GNOCCHI.
     """
     folder = ensure_folder(out)
-    seen, _ = _data(folder, seed, say)
+    training_trials, _ = _data(folder, seed, say)
     runs = (folder / "ldns", folder / "gnocchi")
     for recipe, run in zip((RECIPE, CODES), runs, strict=True):
-        _fit(recipe, seen, folder / "train.h5", run, seed, say)
+        _fit(recipe, training_trials, folder / "train.h5", run, seed, say)
     return runs
 
 
-def _fit(recipe: str, seen: Trials, train: Path, run: Path, seed: int, say: Say) -> Model:
+def _fit(recipe: str, training_trials: Trials, train: Path, run: Path, seed: int, say: Say) -> Model:
     """Train a model of the demo."""
     say(f"$ spikeloom fit {recipe} --data {train} --seed {seed} --out {run}")
-    return read_recipe(recipe).build(seen.n_neurons).fit(seen, seed=seed, out=run)
+    return read_recipe(recipe).build(training_trials.n_neurons).fit(training_trials, seed=seed, out=run)
 
 
 def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
@@ -131,10 +131,10 @@ def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
     trials = reaching(TRIALS, n_neurons=NEURONS, seed=seed)
     trials.save(data)
     say(f"$ spikeloom split {data} --fraction 0.7 --seed {seed} --out {train} {test}")
-    seen, unseen = trials.split(0.7, seed=seed)
-    seen.save(train)
-    unseen.save(test)
-    return seen, unseen
+    training_trials, test_trials = trials.split(0.7, seed=seed)
+    training_trials.save(train)
+    test_trials.save(test)
+    return training_trials, test_trials
 
 
 def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trials:
@@ -158,10 +158,10 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     return generated
 
 
-def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say) -> list[Figure]:
+def _traversals(folder: Path, training_trials: Trials, test_trials: Trials, seed: int, say: Say) -> list[Figure]:
     """Train a GNOCCHI and return figures of traversals of its codes along the target's x and y."""
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
-    model = require_codes(_fit(CODES, seen, train, run, seed, say))
+    model = require_codes(_fit(CODES, training_trials, train, run, seed, say))
     figures: list[Figure] = []
     for along in ("target_x", "target_y"):
         out = folder / f"{along}.h5"
@@ -170,8 +170,8 @@ def _traversals(folder: Path, seen: Trials, unseen: Trials, seed: int, say: Say)
             f"--seed {seed} --out {out}"
         )
         traversal = model.traverse(
-            unseen.select(slice(50)), along, span=(-SPAN, SPAN), points=5, reference=seen, seed=seed
+            test_trials.select(slice(50)), along, span=(-SPAN, SPAN), points=5, reference=training_trials, seed=seed
         )
         traversal.save(out)
-        figures += traversal_figures(traversal, seen)
+        figures += traversal_figures(traversal, training_trials)
     return figures

@@ -76,4 +76,4 @@ class DamagedCheckpointWarning(SpikeloomWarning):
 
 
 class StaleLockWarning(SpikeloomWarning):
-    """The process that worked in a folder was killed, and this one takes over."""
+    """The process that worked in a folder was killed, and the present process continues its work."""

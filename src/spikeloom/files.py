@@ -28,8 +28,8 @@ MANIFEST = "manifest.json"
 """Name of the file with the hashes of the other files of a folder."""
 
 STALE_AFTER = 3600.0
-"""Seconds after which a `.part` file counts as abandoned. (Its process may run on another machine, so that is not
-checked.)"""
+"""Seconds after which a `.part` file counts as abandoned. Its process is not looked for, because it may run on another
+machine."""
 
 
 # --- atomic writing ------------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         Path in the same folder; write the file there and close it.
 
     Raises:
-        FileError: The folder is missing or not writable, the disk is full, or `path` is a folder.
+        FileError: if the folder is missing or not writable, the disk is full, or `path` is a folder.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -73,7 +73,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     `write_json` or `write_tensors`, so that they are on the disk before the renaming, and end with `write_manifest`.
 
     Raises:
-        FileError: The parent folder is missing or not writable, or the disk is full.
+        FileError: if the parent folder is missing or not writable, or the disk is full.
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -160,7 +160,7 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
     removed.
 
     Raises:
-        FileError: The folder cannot be created or written to.
+        FileError: if the folder cannot be created or written to.
     """
     folder = Path(folder)
     with _explained(folder):
@@ -254,15 +254,15 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
     """Check the hashes in a folder's manifest and return the names of its files.
 
     Raises:
-        CorruptFileError: The manifest or a file is missing, a hash differs, or a name leads out of the folder.
+        CorruptFileError: if the manifest or a file is missing, a hash differs, or a name leads out of the folder.
     """
     folder = Path(folder)
-    again = "Restore the folder from a copy, or write it again."
+    remedy = "Restore the folder from a copy, or write it again."
     if not (folder / MANIFEST).is_file():
-        raise CorruptFileError(f"A complete folder must hold {MANIFEST}.", f"{folder} has none.", again)
+        raise CorruptFileError(f"A complete folder must hold {MANIFEST}.", f"{folder} has none.", remedy)
     manifest = read_json(folder / MANIFEST)
     if not all(isinstance(value, str) for value in manifest.values()):
-        raise CorruptFileError("A manifest must map file names to hashes.", f"{folder / MANIFEST} does not.", again)
+        raise CorruptFileError("A manifest must map file names to hashes.", f"{folder / MANIFEST} does not.", remedy)
     for name, expected in manifest.items():
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or "\\" in name or ":" in name or not pure.parts:
@@ -272,17 +272,18 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
                 "Do not use this folder: it was changed.",
             )
         if not (folder / name).is_file():
-            raise CorruptFileError("Every file of a manifest must exist.", f"{folder / name} is missing.", again)
+            raise CorruptFileError("Every file of a manifest must exist.", f"{folder / name} is missing.", remedy)
         if sha256(folder / name) != expected:
             raise CorruptFileError(
                 "A file must have the SHA-256 in its manifest.",
                 f"{folder / name} has another one: it is damaged.",
-                again,
+                remedy,
             )
     return list(manifest)
 
 
 def _unreadable(path: str | os.PathLike[str], error: OSError) -> FileError:
+    """Return the error for a file that cannot be read."""
     return FileError(
         "The file must exist and be readable.",
         f"{path}: {error.strerror or error}.",
@@ -298,12 +299,12 @@ def _explained(path: Path) -> Iterator[None]:
     except FileError:
         raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        disk_is_full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         raise FileError(
             "The file cannot be written.",
             f"{path}: {error.strerror or error}.",
             "Free some space or choose another disk."
-            if full
+            if disk_is_full
             else "Choose a folder that exists and that you may write to.",
         ) from error
 

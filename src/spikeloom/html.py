@@ -21,7 +21,7 @@ def table(title: str, rows: Mapping[str, str]) -> str:
 
 
 def frame(page: str) -> str:
-    """Return a whole page in a frame, so that page and notebook do not change each other's styles.
+    """Return a complete page in a frame. Page and notebook then do not change each other's styles.
 
     Args:
         page: The page as HTML text; its scripts cannot reach the notebook.

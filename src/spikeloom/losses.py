@@ -1,7 +1,8 @@
 r"""Losses and regularisers, each as a sum over valid entries, which the caller normalises.
 
-Coordinated dropout (Keshtkaran & Pandarinath): an encoder that receives a random part of the counts, with the loss on
-the other part, cannot copy its input. LDNS: keep k ~ Bernoulli(1 - p), input s k / (1 - p), loss where k = 0.
+Coordinated dropout (Keshtkaran & Pandarinath): the encoder receives a random part of the counts, and the loss is
+computed on the other part. So the encoder cannot copy its input. In LDNS, a number k ~ Bernoulli(1 - p) is drawn for
+each count s. The input of the encoder is s k / (1 - p), and the loss is computed where k = 0.
 """
 
 import torch
@@ -26,7 +27,7 @@ def coordinated_dropout(
     Args:
         counts: Spikes/bin.
         uniform: Numbers in [0, 1), one per entry.
-        probability: Share p of the entries to hide, one for all trials or one per trial (batch, 1, 1).
+        probability: Fraction p of the entries to hide, one for all trials or one per trial (batch, 1, 1).
 
     Returns:
         s k / (1 - p), and True where k = 0.
@@ -36,7 +37,7 @@ def coordinated_dropout(
 
 
 def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, "batch time"]) -> Float[Tensor, ""]:
-    r"""Return the penalty on change within five bins, valid bins only.
+    r"""Return the penalty on changes of the latents within five bins. Only valid bins count.
 
     :math:`\sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`
     """
@@ -57,7 +58,7 @@ def energy_score(
     truth: Float[Tensor, "*batch time latent"],
     mask: Bool[Tensor, "*batch time"],
 ) -> Float[Tensor, "*batch"]:
-    r"""Return the energy score of draws from a distribution of series, valid bins only.
+    r"""Return the energy score of draws from a distribution of series. Only valid bins count.
 
     :math:`\frac1n \sum_i \|X_i - y\| - \frac{1}{n (n - 1)} \sum_{i < j} \|X_i - X_j\|`, with n draws X, at least 2, and
     the true series y. Its expectation is smallest if the draws have the distribution of y. Source: Gneiting and Raftery
@@ -75,7 +76,8 @@ def energy_score(
 
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-"""Widths of the inverse multiquadric kernel, as multiples of 2 L, the mean squared distance of two draws."""
+"""Widths s of the inverse multiquadric kernel, as multiples of 2 L. This is the mean squared distance between two draws
+from the prior, whose codes have L numbers."""
 
 
 def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -> Float[Tensor, ""]:
@@ -83,22 +85,21 @@ def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -
 
     :math:`\frac{1}{m(m-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{n(n-1)} \sum_{i \ne j} k(y_i, y_j)
     - \frac{2}{mn} \sum_{ij} k(x_i, y_j)`, with the kernel
-    :math:`k(x, y) = \frac{1}{|S|} \sum_s 2 L s / (2 L s + \|x - y\|^2)` of several widths, L numbers in a code. It is
-    0 on average if both distributions are equal, so single values may be negative. The biased form would be about
-    (1/m + 1/n) / 2 for equal distributions.
+    :math:`k(x, y) = \frac{1}{|S|} \sum_s 2 L s / (2 L s + \|x - y\|^2)`. L is the number of entries of a code, and S is
+    the set of widths `SCALES`. If both distributions are equal, the discrepancy is 0 on average, so single values may
+    be negative. The biased form would then be about (1/m + 1/n) / 2.
 
     Args:
         codes: m codes, at least 2.
         prior: n draws, at least 2.
     """
-    within = _kernel(codes, codes)
-    other = _kernel(prior, prior)
     m = len(codes)
     n = len(prior)
-    inside = (within.sum() - within.diagonal().sum()) / (m * (m - 1)) + (other.sum() - other.diagonal().sum()) / (
-        n * (n - 1)
-    )
-    return inside - 2 * _kernel(codes, prior).mean()
+    among_codes = _kernel(codes, codes)
+    among_prior = _kernel(prior, prior)
+    mean_codes = (among_codes.sum() - among_codes.diagonal().sum()) / (m * (m - 1))
+    mean_prior = (among_prior.sum() - among_prior.diagonal().sum()) / (n * (n - 1))
+    return mean_codes + mean_prior - 2 * _kernel(codes, prior).mean()
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:

@@ -78,9 +78,10 @@ def _seconds_in(convert: Callable[[], SupportsFloat]) -> float | None:
 
 
 def scaled(numbers: NDArray[np.float64], factor: float) -> NDArray[np.float64]:
-    """Multiply numbers by a factor, without a rounding error of the factor if it is a fraction such as 1/1000.
+    """Multiply numbers by a factor.
 
-    No float is exactly 1/1000. So if 1 / factor is a whole number, the numbers are divided by this whole number.
+    No float is exactly 1/1000. So if 1 / factor is a whole number, the numbers are divided by this whole number, which
+    avoids the rounding error of the factor.
     """
     inverse = 1 / factor
     if factor < 1 and math.isclose(inverse, round(inverse), rel_tol=1e-12):
@@ -141,12 +142,12 @@ def _unmasked(value: "np.ma.MaskedArray") -> Array:
         data = data.astype(np.float64)
     elif kind not in "fcmM":
         data = data.astype(object)
-    missing: object = np.nan if kind in "iubfc" else None
+    replacement: object = np.nan if kind in "iubfc" else None
     if kind == "m":
-        missing = np.timedelta64("NaT")
+        replacement = np.timedelta64("NaT")
     if kind == "M":
-        missing = np.datetime64("NaT")
-    data[mask] = missing
+        replacement = np.datetime64("NaT")
+    data[mask] = replacement
     return data
 
 

@@ -1,8 +1,8 @@
 """Recipes: models and their settings as TOML text. `spikeloom.settings` turns the text into objects.
 
 A recipe names a model, describes it and lists settings. The keys of the settings are the arguments of the model's
-constructor. A setting that is itself an object is a table of that object's arguments; its key `name` chooses the class
-if there are several (a noise schedule, a sampler, an observation model). A setting that the recipe omits keeps the
+constructor. A setting that is an object, such as a noise schedule or a sampler, is a table with the arguments of the
+object. If there are several classes, the key `name` of the table chooses one. A setting that the recipe omits keeps the
 model's default. "none" stands for Python's None.
 
     model = "ldns"
@@ -36,7 +36,7 @@ from spikeloom.errors import CorruptFileError, FileError, SettingError, Training
 from spikeloom.files import read_bytes
 from spikeloom.models.common.base import Model
 from spikeloom.models.common.model_folder import read_config
-from spikeloom.settings import NONE, construct, describe, hint, merged, named, with_words
+from spikeloom.settings import NONE, construct, describe, hint, merged, named, none_as_text
 from spikeloom.trials import Trials
 
 T = TypeVar("T")
@@ -67,7 +67,7 @@ class Recipe:
         """Return an untrained model for `n_neurons` neurons.
 
         Raises:
-            SettingError: A key or a class is unknown, or a value has the wrong type or is out of range.
+            SettingError: if a key or a class is unknown, or a value has the wrong type or is out of range.
         """
         return _built(self.model, self.settings, n_neurons)
 
@@ -76,7 +76,7 @@ class Recipe:
         settings = describe(self.build(1))
         settings.pop("name")
         about = {"model": self.model, "about": self.about, "note": self.note}
-        return tomli_w.dumps({**about, **with_words(settings)}, multiline_strings=True)
+        return tomli_w.dumps({**about, **none_as_text(settings)}, multiline_strings=True)
 
 
 def recipes() -> list[str]:
@@ -99,8 +99,8 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
             needs no quotes.
 
     Raises:
-        FileError: There is no such recipe. The message lists the existing ones.
-        SettingError: The text is not TOML, or an override has no key.
+        FileError: if there is no such recipe. The message lists the existing recipes.
+        SettingError: if the text is not TOML, or an override has no key.
 
     Example:
         >>> import spikeloom as sl
@@ -108,8 +108,8 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
         >>> recipe.model, recipe.settings["n_latents"]
         ('ldns', 4)
     """
-    words = fspath(source)
-    table = _table(words)
+    name_or_path = fspath(source)
+    table = _table(name_or_path)
     if isinstance(overrides, str):
         raise SettingError(
             "Changes of a recipe must be a list of texts.",
@@ -120,13 +120,18 @@ def read_recipe(source: str | PathLike[str], overrides: Sequence[str] = ()) -> R
         _override(table, change)
     model = table.get("model")
     if not isinstance(model, str):
-        raise SettingError("A recipe must name its model.", f"{words} does not.", 'Start it with model = "ldns".')
+        raise SettingError(
+            "A recipe must name its model.", f"{name_or_path} does not.", 'Start it with model = "ldns".'
+        )
     settings = {key: _composed(value) for key, value in table.items() if key not in ABOUT}
-    return Recipe(words, model, str(table.get("about", "")), str(table.get("note", "")), settings)
+    return Recipe(name_or_path, model, str(table.get("about", "")), str(table.get("note", "")), settings)
 
 
 def _composed(value: object) -> object:
-    """Return a setting; a table with the key `recipe` becomes the settings of that recipe with the table's changes."""
+    """Return a setting as plain values.
+
+    A table with the key `recipe` becomes the settings of this recipe, changed by the other keys of the table.
+    """
     if not isinstance(value, Mapping) or not isinstance(value.get("recipe"), str):
         return value
     inner = _table(value["recipe"])
@@ -135,23 +140,23 @@ def _composed(value: object) -> object:
     return merged({"name": inner.get("model"), **settings}, changes)
 
 
-def _table(words: str) -> dict[str, object]:
+def _table(name_or_path: str) -> dict[str, object]:
     """Return the TOML table of a recipe, by its name or the path of its file."""
-    path = Path(words)
-    if words in recipes():
-        text = (_home() / f"{words}.toml").read_text()
+    path = Path(name_or_path)
+    if name_or_path in recipes():
+        text = (_home() / f"{name_or_path}.toml").read_text()
     elif path.suffix == ".toml":
         text = read_bytes(path).decode(errors="replace")
     else:
         raise FileError(
             f"A recipe must be one of {', '.join(recipes())}, or the path of a .toml file.",
-            f"It was {words!r}.",
-            hint(words, recipes(), otherwise="List them with `spikeloom recipes`."),
+            f"It was {name_or_path!r}.",
+            hint(name_or_path, recipes(), otherwise="List them with `spikeloom recipes`."),
         )
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingError("A recipe must be TOML.", f"{words}: {error}.", "") from error
+        raise SettingError("A recipe must be TOML.", f"{name_or_path}: {error}.", "") from error
 
 
 def fit(
@@ -180,10 +185,10 @@ def fit(
         The trained model, which can sample and encode.
 
     Raises:
-        FileError: There is no such recipe.
-        SettingError: A setting is unknown or wrong, or `out` holds a run with other settings, trials or seed.
-        DataError: There are too few trials or no spikes.
-        TrainingError: The loss remains NaN or infinite.
+        FileError: if there is no such recipe.
+        SettingError: if a setting is unknown or wrong, or `out` holds a run with other settings, trials or seed.
+        DataError: if there are too few trials or no spikes.
+        TrainingError: if the loss remains NaN or infinite.
 
     Example:
         >>> import spikeloom as sl
@@ -205,10 +210,10 @@ def load_model(folder: str | PathLike[str], overrides: Sequence[str] = ()) -> Mo
         overrides: Changes of settings that need no training, such as "start=posterior", as in `read_recipe`.
 
     Raises:
-        FileError: The folder holds no model.
-        TrainingError: The folder holds an unfinished run.
-        CorruptFileError: A file is damaged.
-        SettingError: A change is invalid, or would need other weights.
+        FileError: if the folder holds no model.
+        TrainingError: if the folder holds an unfinished run.
+        CorruptFileError: if a file is damaged.
+        SettingError: if a change is invalid, or would need other weights.
 
     Example:
         >>> import spikeloom as sl
@@ -254,14 +259,19 @@ def model_folder(folder: str | PathLike[str]) -> Path:
     )
 
 
-def choose(base: type[T], words: str) -> T:
-    """Return an object of a subclass of `base` from its class name and optional number of steps, such as "DDIM:50"."""
-    name, colon, steps = words.partition(":")
+def choose(base: type[T], text: str) -> T:
+    """Return an object of a subclass of `base`.
+
+    Args:
+        base: Base class, such as `Sampler`.
+        text: Name of the subclass and, optionally, its number of steps, such as "DDIM:50".
+    """
+    name, colon, steps = text.partition(":")
     table = {}
     if colon:
         if not steps.isdigit():
             raise SettingError(
-                "The text after the colon must be a number of steps.", f"It was {words!r}.", "Write DDIM:50."
+                "The text after the colon must be a number of steps.", f"It was {text!r}.", "Write DDIM:50."
             )
         table["steps"] = int(steps)
     where = base.__name__.lower()
@@ -293,10 +303,10 @@ def _refuse_nesting(observation: object) -> None:
     if "name" in observation or "inner" in observation:
         old_name = str(observation.get("name")).lower()
         new_text = next((text for name, text in NESTED.items() if name.lower() == old_name), NESTED["Poisson"])
-        words = ", ".join(f"{key} = {observation[key]!r}" for key in ("name", "inner") if key in observation)
+        old_text = ", ".join(f"{key} = {observation[key]!r}" for key in ("name", "inner") if key in observation)
         raise SettingError(
             "observation has the three settings counts, history and noise.",
-            f"It had {words}.",
+            f"It had {old_text}.",
             f"Write observation = {new_text}.",
         )
 
@@ -308,7 +318,7 @@ def _override(table: dict[str, object], change: str) -> None:
     """Set the key of a change such as "plan.updates=5" in a table of settings; inner tables are copied.
 
     Raises:
-        SettingError: The change has no key or no `=`, or its value is a list or table that is not TOML.
+        SettingError: if the change has no key or no `=`, or its value is a list or table that is not TOML.
     """
     key, equals, text = change.partition("=")
     path = [part.strip() for part in key.split(".")]

@@ -38,7 +38,7 @@ class Purpose(IntEnum):
 
 def generator(seed: int, *key: int) -> np.random.Generator:
     """Return a generator that depends only on the seed and on its key (purpose, update, trial, ...)."""
-    # spawn_key, because (seed, 6) and (seed, 6, 0, 0) as plain entropy are padded to the same pool
+    # as plain entropy, (seed, 6) and (seed, 6, 0, 0) would give the same numbers; as spawn_key they differ
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
@@ -57,7 +57,7 @@ class Streams:
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
 
     def select(self, rows: NDArray[np.intp]) -> "Streams":
-        """Return the streams of some trials of the batch. They are not copies: a draw from one advances the other."""
+        """Return the streams of a part of the trials. They share their generators with this object."""
         selected = copy.copy(self)
         selected.generators = [self.generators[row] for row in rows]
         return selected
@@ -93,6 +93,7 @@ class Streams:
         return out
 
     def _fill(self, shape: tuple[int, ...], fill: Callable[..., object]) -> NDArray[np.float32]:
+        """Return numbers (trial, *shape). `fill(rng, row)` draws the numbers of one trial into an array."""
         out = np.empty((len(self.generators), math.prod(shape)), np.float32)
         for row, rng in zip(out, self.generators, strict=True):
             fill(rng, row)

@@ -44,7 +44,7 @@ RENAMED = {
 }
 """Maps old names of settings to the new ones, for messages."""
 
-# --- from objects to words -------------------------------------------------------------------------------------------
+# --- from objects to plain values ------------------------------------------------------------------------------------
 
 
 def describe(settings: object) -> dict[str, object]:
@@ -74,18 +74,18 @@ def _plain(value: object) -> object:
 def recipe_text(model: object) -> str:
     """Return the settings of a model as the TOML text of a recipe."""
     settings = describe(model)
-    return tomli_w.dumps({"model": str(settings.pop("name")).lower(), **with_words(settings)})
+    return tomli_w.dumps({"model": str(settings.pop("name")).lower(), **none_as_text(settings)})
 
 
-def with_words(settings: Mapping[str, object]) -> dict[str, object]:
+def none_as_text(settings: Mapping[str, object]) -> dict[str, object]:
     """Replace None by the text "none": TOML has no null, and a missing key would mean the default."""
     return {
-        key: with_words(value) if isinstance(value, Mapping) else NONE if value is None else value
+        key: none_as_text(value) if isinstance(value, Mapping) else NONE if value is None else value
         for key, value in settings.items()
     }
 
 
-# --- from words to objects -------------------------------------------------------------------------------------------
+# --- from plain values to objects ------------------------------------------------------------------------------------
 
 
 def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: object) -> T:
@@ -95,8 +95,8 @@ def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: o
         kind: The class.
         table: Arguments by name as plain values; a nested table gives an object.
         where: Dotted key of the table in the recipe, for messages; empty for the recipe itself.
-        fixed: Further arguments, which no table may contain. Objects in the table that have such an argument get it,
-            too.
+        fixed: Further arguments, which no table may contain. Objects in the table also receive those that their
+            constructors have.
 
     Raises:
         SettingError: if a key is unknown or missing, or a value is wrong.
@@ -133,8 +133,8 @@ def construct(kind: type[T], table: Mapping[str, object], where: str, **fixed: o
 def _parameters(kind: type) -> dict[str, inspect.Parameter]:
     """Return the parameters of a constructor by name.
 
-    A dataclass of the standard library below one of pydantic inherits the signature of its base, without its own
-    fields; its `__init__` has all of them.
+    If a dataclass of the standard library derives from a dataclass of pydantic, its signature is that of the base class
+    and lacks the fields of the derived class. Its `__init__` has all fields.
     """
     own_constructor = "__init__" in vars(kind) and "__signature__" not in vars(kind)
     signature = inspect.signature(vars(kind)["__init__"] if own_constructor else kind, eval_str=True)
@@ -180,9 +180,9 @@ def merged(default: Mapping[str, object], value: Mapping[str, object]) -> dict[s
         return dict(value)
     result = dict(default)
     for key, item in value.items():
-        before = default.get(key)
-        if isinstance(item, Mapping) and isinstance(before, Mapping):
-            result[key] = merged(before, item)
+        default_item = default.get(key)
+        if isinstance(item, Mapping) and isinstance(default_item, Mapping):
+            result[key] = merged(default_item, item)
         else:
             result[key] = item
     return result
@@ -211,8 +211,8 @@ def setting_error(error: ValidationError, label: str) -> SettingError:
             f"{str(first['ctx']['error']).rstrip('.')}.",
             "",
         )
-    wanted = first["msg"].removeprefix("Input should be ")
-    return SettingError(f"{what} must be {wanted}.", f"It was {first['input']!r}.", "")
+    expected = first["msg"].removeprefix("Input should be ")
+    return SettingError(f"{what} must be {expected}.", f"It was {first['input']!r}.", "")
 
 
 def _options(annotation: object) -> tuple[object, ...]:
@@ -259,8 +259,8 @@ def _below(base: type[T]) -> list[type[T]]:
     return below + [kind for child in below for kind in _below(child)]
 
 
-def hint(word: str, words: Sequence[str], *, otherwise: str) -> str:
-    """Return a question with the closest valid word to a misspelt one, or `otherwise` if no word is close."""
-    close = difflib.get_close_matches(word.lower(), [name.lower() for name in words], n=1)
-    match = next((name for name in words if close and name.lower() == close[0]), None)
+def hint(word: str, valid_words: Sequence[str], *, otherwise: str) -> str:
+    """Return a question with the valid word that is closest to a misspelt word, or `otherwise` if none is close."""
+    close = difflib.get_close_matches(word.lower(), [name.lower() for name in valid_words], n=1)
+    match = next((name for name in valid_words if close and name.lower() == close[0]), None)
     return otherwise if match is None else f"Did you mean {match}?"

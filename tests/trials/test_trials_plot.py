@@ -86,9 +86,10 @@ def test_a_trial_or_series_that_is_not_there_is_named(trials):
 
 def test_notebooks_get_a_table_with_escaped_text(trials):
     shown = replace(trials, source="<b>x</b>")._repr_html_()
-    assert "3 to 4 of 100 ms" in shown
-    assert ">4 of 100 ms<" in trials.select([1])._repr_html_()
+    assert "3 to 4 bins of 100 ms" in shown
+    assert ">4 bins of 100 ms<" in trials.select([1])._repr_html_()
     assert "(1 trial, 4 bins of 100 ms" in repr(trials.select([1]))
+    assert "1 bin of 300 ms" in repr(trials.rebin(3))
     assert "hand (m/s)" in shown
     assert "&lt;b&gt;x&lt;/b&gt;" in shown
     assert "<b>x</b>" not in shown

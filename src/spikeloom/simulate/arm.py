@@ -25,7 +25,11 @@ Values = Any  # arrays of NumPy or of torch, which have no type in common
 """Array of the library `xp`, (trial, ...)."""
 
 LINKS = (0.30, 0.33)
+"""Lengths of the two links, m."""
+
 INERTIA = (0.025, 0.045)
+"""Moments of inertia of the two links, kg m^2."""
+
 MASS = 1.65
 """Mass of the second link, kg."""
 
@@ -51,13 +55,13 @@ WORKSPACE = (0.0, 0.40)
 """Centre of the workspace relative to the shoulder, m. Hand and target positions are relative to this centre."""
 
 INPUTS = 9
-"""Inputs of the controller in each bin."""
+"""Number of inputs of the controller in each bin."""
 
 UNITS = 64
-"""Hidden units of the controller, which are the recorded neurons."""
+"""Number of hidden units of the controller. Each simulated neuron follows one of them."""
 
 MUSCLES = 6
-"""Muscles of the arm, which are the outputs of the controller."""
+"""Number of muscles of the arm, and of outputs of the controller."""
 
 TARGET_AT = 3
 """First bin in which the target is shown."""
@@ -87,14 +91,15 @@ class State(NamedTuple):
         activity: Activity of the muscles, 0 to 1.
         angle: Angles of shoulder and elbow, rad.
         speed: Angular velocities of the joints, rad/s.
-        felt: Position of the hand one bin earlier, m from the centre of the workspace. The controller receives it.
+        previous_hand: Position of the hand one bin earlier, m from the centre of the workspace. It is an input of the
+            controller.
     """
 
     hidden: Values
     activity: Values
     angle: Values
     speed: Values
-    felt: Values
+    previous_hand: Values
 
 
 def rest(start: Values, *, xp: ModuleType) -> State:
@@ -139,7 +144,7 @@ def step(
         xp: numpy or torch.
     """
     # The factors and the offset bring all inputs to a similar range.
-    inputs = xp.concatenate([8 * target, go, 8 * state.felt, state.angle - 1.2, 0.1 * state.speed], -1)
+    inputs = xp.concatenate([8 * target, go, 8 * state.previous_hand, state.angle - 1.2, 0.1 * state.speed], -1)
     inputs = inputs + INPUT_NOISE * noise[:, :INPUTS]
     hidden = _gated(weights, state.hidden, inputs, xp) + HIDDEN_NOISE * noise[:, INPUTS:]
     output = _sigmoid(hidden @ weights["output"] + weights["output_bias"], xp)

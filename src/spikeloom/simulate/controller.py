@@ -2,7 +2,7 @@ r"""Training of the network that moves the simulated arm (`simulate.arm`), with 
 
 Start and target of a movement are uniform in a square of 24 cm. The go cue comes in one of the bins 10 to 24 of 60. The
 loss is the mean absolute distance (m, along x and y) of the hand from its goal. Before the go cue the goal is the
-start, with weight 10; afterwards it is the target. Added to it is
+start, with weight 10; afterwards it is the target. A penalty on activity is added,
 :math:`5 \cdot 10^{-3}\,\overline{a^2} + 10^{-3}\,\overline{h^2}`, with a the muscles' activity and h the hidden units.
 The optimiser is Adam, with 64 movements per update.
 """
@@ -16,15 +16,23 @@ from spikeloom.seeds import Purpose, generator
 from spikeloom.simulate import arm
 
 BINS = 60
+"""Number of bins of a movement."""
+
 UPDATES = 600
 """Steps of the optimiser."""
 
 SLOWER_FROM = 415
 """First step with the smaller learning rate."""
 
-RATES = (3e-3, 1e-3)
+LEARNING_RATES = (3e-3, 1e-3)
+"""Learning rate of the first and of the later steps."""
+
 BATCH = 64
+"""Number of movements per step."""
+
 BOX = 0.12
+"""Half the side of the square in which movements begin and end, m."""
+
 HOLD = 10.0
 """Weight of bins before the go cue. With 1, as in METHODS 1.2, the hand leaves as soon as the target is shown."""
 
@@ -44,10 +52,11 @@ def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | 
         progress: True to show progress. `None` shows it on a terminal.
     """
     weights = _first_weights(seed)
-    optimizer = torch.optim.Adam(list(weights.values()), lr=RATES[0])
+    optimizer = torch.optim.Adam(list(weights.values()), lr=LEARNING_RATES[0])
     hide = None if progress is None else not progress
     for update in tqdm(range(updates), desc="controller", unit="update", disable=hide, delay=2):
-        optimizer.param_groups[0]["lr"] = RATES[update * UPDATES >= SLOWER_FROM * updates]
+        is_late = update * UPDATES >= SLOWER_FROM * updates
+        optimizer.param_groups[0]["lr"] = LEARNING_RATES[int(is_late)]
         optimizer.zero_grad()
         _loss(weights, generator(seed, Purpose.TRAIN, update)).backward()
         torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)

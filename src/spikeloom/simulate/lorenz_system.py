@@ -35,11 +35,16 @@ POINTS = 100
 """Points per period."""
 
 SUBSTEPS = 20
+"""Runge-Kutta steps per point."""
+
 BIN_WIDTH = 0.01
 """Width of a bin, s. The system has no time unit; with 10 ms its mean of 0.140 spikes/bin is 14 spikes/s."""
 
 CHUNK = 8
-"""Trials whose spikes are drawn together, few enough to stay in the cache. Results do not depend on it."""
+"""Number of trials whose spikes are drawn together. Their arrays fit into the processor's cache, which saves time.
+
+Results do not depend on this number.
+"""
 
 
 def lorenz(

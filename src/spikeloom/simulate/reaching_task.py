@@ -16,6 +16,7 @@ The shipped controller was made by `spikeloom simulate controller --seed 0`. Sou
 package; the settings of the GNOCCHI paper's task are not available).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from os import PathLike
@@ -59,8 +60,10 @@ GAIN = 0.7
 """Standard deviation of the log rate of one neuron over time."""
 
 SHIPPED = "controller.safetensors"
+"""File of the weights that come with the package."""
+
 CHUNK = 512
-"""Trials simulated together. Results depend on it by rounding only."""
+"""Number of trials that are simulated together. It changes results by rounding errors only."""
 
 
 def reaching(
@@ -105,18 +108,19 @@ def reaching(
         noise = Streams(seed, Purpose.SIMULATE, 0, rows).normal(BINS, arm.INPUTS + arm.UNITS)
         parts.append(movements(weights, _position(start[rows]), _position(target[rows]), noise))
     hidden, activity, position = (np.concatenate(part)[:, slice(*WINDOW)] for part in zip(*parts, strict=True))
-    before = np.concatenate([part[2] for part in parts])[:, WINDOW[0] - 1 : WINDOW[1] - 1]
+    all_positions = np.concatenate([part[2] for part in parts])
+    previous_position = all_positions[:, WINDOW[0] - 1 : WINDOW[1] - 1]  # one bin earlier
     rates = _rates(hidden, weights, n_neurons, seed)
-    spikes = Streams(seed, Purpose.SPIKES, 0, range(n_trials)).generators
+    generators = Streams(seed, Purpose.SPIKES, 0, range(n_trials)).generators
     points = {"target": _position(target), "start": _position(start)}
     single = np.float32
     return Trials(
-        np.stack([rng.poisson(rate) for rng, rate in zip(spikes, rates, strict=True)]),
+        np.stack([rng.poisson(trial_rates) for rng, trial_rates in zip(generators, rates, strict=True)]),
         arm.BIN_WIDTH,
         rates=rates.astype(single),
         behavior={
             "hand_position": position.astype(single),
-            "hand_velocity": ((position - before) / arm.BIN_WIDTH).astype(single),
+            "hand_velocity": ((position - previous_position) / arm.BIN_WIDTH).astype(single),
             "muscle_activity": activity.astype(single),
         },
         units={"hand_position": "m", "hand_velocity": "m/s", "muscle_activity": "1"},
@@ -175,7 +179,7 @@ def add_hidden_statistics(weights: Mapping[str, Numbers], *, n_trials: int = 720
 
 
 def read_controller(path: str | PathLike[str] | None = None) -> dict[str, Numbers]:
-    """Read the weights of a controller from a safetensors file; without a path, those of the shipped one.
+    """Read the weights of a controller from a safetensors file. Without a path, read the weights of the package.
 
     Raises:
         CorruptFileError: if the file does not hold a controller of this arm.
@@ -200,14 +204,14 @@ def read_controller(path: str | PathLike[str] | None = None) -> dict[str, Number
     return tensors
 
 
-def read_target(words: str) -> tuple[int, int]:
+def read_target(text: str) -> tuple[int, int]:
     """Return row and column of a target from text such as "2,3"; raise a SettingError for other text."""
-    parts = words.split(",")
+    parts = text.split(",")
     cell = tuple(int(part) for part in parts) if all(part.strip().isdigit() for part in parts) else ()
     if len(cell) != 2:
         raise SettingError(
             f"A target to hold out must be a row and a column from 0 to {GRID - 1}.",
-            f"It was {words!r}.",
+            f"It was {text!r}.",
             "Write --held-out 2,3.",
         )
     _cells([cell])
@@ -232,7 +236,7 @@ def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int
     Blocks of 36 trials have each target once, in a random order. The start is another random cell.
     """
     cells = GRID * GRID
-    blocks = range(-(-n_trials // cells))
+    blocks = range(math.ceil(n_trials / cells))
     target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(cells) for block in blocks])
     shift = np.concatenate([generator(seed, Purpose.SIMULATE, 2, block).integers(1, cells, cells) for block in blocks])
     return ((target + shift) % cells)[:n_trials], target[:n_trials]
@@ -246,7 +250,8 @@ def _position(cells: NDArray[np.int64]) -> Numbers:
 def _rates(hidden: Numbers, weights: Mapping[str, Numbers], n_neurons: int, seed: int) -> Numbers:
     """Return the rates (trial, bin, neuron), spikes/bin, of neurons that each follow a hidden unit; see the module."""
     rng = generator(seed, Purpose.SIMULATE, 3)
-    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(-(-n_neurons // arm.UNITS))])[:n_neurons]
+    n_rounds = math.ceil(n_neurons / arm.UNITS)  # in each round, every hidden unit is followed by one neuron
+    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(n_rounds)])[:n_neurons]
     offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, n_neurons)
     score = (hidden[..., unit] - weights["hidden_mean"][unit]) / weights["hidden_sd"][unit]
     return np.exp(offset + GAIN * score) * arm.BIN_WIDTH

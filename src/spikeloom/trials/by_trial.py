@@ -2,7 +2,7 @@
 
 Every trial has its own clock, whose zero is the event to which the trials are aligned. With bins of width w and a
 window that begins at b, bin k holds the spikes of [b + k w, b + (k + 1) w). Spike times and edges of bins are first
-rounded to whole nanoseconds, as those of recordings are.
+rounded to whole nanoseconds, as in `spikeloom.data.binning`.
 """
 
 import math
@@ -103,7 +103,7 @@ def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
         axes = "neuron trial"
     if hasattr(times, "segments"):
         times = times.segments
-    trials = [_entries(trial) for trial in times]  # or neurons, in the order "neuron trial"
+    trials = [_entries(trial) for trial in times]  # for the axes "neuron trial", each entry is a neuron
     if names is None and trials and all(isinstance(trial, Mapping) for trial in trials):
         names = [str(name) for name in trials[0]]
         different = [number for number, trial in enumerate(trials) if sorted(map(str, trial)) != sorted(names)]
@@ -147,7 +147,8 @@ def _entries(trial: Foreign) -> Foreign:
         keys = trial.keys()  # pynapple does not document iteration over a TsGroup itself
         return {key: trial[key] for key in keys}
     if isinstance(trial, np.ndarray) and trial.dtype == object:
-        return list(trial.ravel()) if min(trial.shape, default=0) <= 1 or trial.ndim == 1 else list(trial)
+        is_row_or_column = min(trial.shape, default=0) <= 1 or trial.ndim == 1
+        return list(trial.ravel()) if is_row_or_column else list(trial)
     if isinstance(trial, list | tuple):
         return trial
     if hasattr(trial, "__next__"):
@@ -175,7 +176,7 @@ def _names(trial: Sequence[object]) -> list[str] | None:
 def _span(trial: Sequence[object]) -> tuple[float, float]:
     """Return the start and the end of the time in which all neurons of a trial were observed, s.
 
-    They are minus and plus infinity if the spike trains do not say.
+    If the spike trains do not state this time, the result is minus and plus infinity.
     """
     observed = [train for train in trial if hasattr(train, "t_start") and hasattr(train, "t_stop")]
     starts = [clock.duration(train.t_start, what="The start of a spike train") for train in observed]
@@ -209,17 +210,17 @@ def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCount
     n_neurons = len(times[0])
     limits = np.rint(edges * 1e9)  # whole numbers, exact in float64 for any window below 97 days
     counts = np.zeros((n_trials, n_bins, n_neurons), np.int64)
-    missing = 0
+    n_missing = 0
     for trial, row in enumerate(times):
         for neuron, train in enumerate(row):
             seconds = clock.train(train, what=f"Spike times of trial {trial}, neuron {neuron}")
-            missing += int(np.isnan(seconds).sum())
+            n_missing += int(np.isnan(seconds).sum())
             bins = np.searchsorted(limits, np.rint(seconds * 1e9), side="right") - 1
             inside = bins[(bins >= 0) & (bins < n_bins) & np.isfinite(seconds)]
             counts[trial, :, neuron] = np.bincount(inside, minlength=n_bins)
-    if missing:
+    if n_missing:
         warnings.warn(
-            f"{counted(missing, 'missing spike time')} {verb(missing, 'was', 'were')} left out.",
+            f"{counted(n_missing, 'missing spike time')} {verb(n_missing, 'was', 'were')} left out.",
             MissingTimesWarning,
             stacklevel=4,
         )

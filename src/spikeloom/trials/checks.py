@@ -115,8 +115,8 @@ def whole_counts(counts: object) -> TrialCounts:
 def without_padding(counts: object, lengths: object) -> tuple[object, object]:
     """Return counts whose padding is 0 instead of NaN (masked entries count as NaN), and lengths.
 
-    If there are no lengths, bins at the end of a trial that are NaN for all neurons are padding. If there are, all bins
-    beyond them are padding. Counts without NaN are returned unchanged.
+    Without lengths, bins at the end of a trial that are NaN for all neurons are padding. With lengths, all bins after
+    the length of a trial are padding. Counts without NaN are returned unchanged.
 
     Raises:
         DataError: if all bins of a trial are NaN.
@@ -130,7 +130,8 @@ def without_padding(counts: object, lengths: object) -> tuple[object, object]:
         return array, lengths
     if lengths is None:
         valid = np.asarray(~np.isnan(array).all(2))
-        n_valid = np.where(valid.any(1), valid.shape[1] - valid[:, ::-1].argmax(1), 0)
+        n_after_last = valid[:, ::-1].argmax(1)  # number of bins after the last valid one
+        n_valid = np.where(valid.any(1), valid.shape[1] - n_after_last, 0)
         if not n_valid.all():
             raise DataError(
                 "Every trial must have at least one bin that is not NaN.",
@@ -207,9 +208,9 @@ def expect(name: str, array: Array, shape: tuple[object, ...]) -> Array:
     sizes = shape[:-1] if has_more_axes else shape
     sizes_fit = all(expected in (-1, size) for expected, size in zip(sizes, array.shape, strict=False))
     if not sizes_fit or array.ndim < len(sizes) or (array.ndim > len(sizes) and not has_more_axes):
-        words = ", ".join("any" if expected in (-1, ...) else str(expected) for expected in shape)
+        expected_axes = ", ".join("any" if expected in (-1, ...) else str(expected) for expected in shape)
         raise ShapeError(
-            f"The axes of {name} must be ({words}).",
+            f"The axes of {name} must be ({expected_axes}).",
             f"Its shape is {array.shape}.",
             "Give one value for each trial (and bin, and neuron) of the counts.",
         )

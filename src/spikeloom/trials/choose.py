@@ -30,19 +30,28 @@ if TYPE_CHECKING:
 
 START_TIME = "start_time"
 """Column that stands for the trials' start times."""
+
 RULE = re.compile(
     r"\s*(?P<column>[^=!<>]+?)\s*(?P<comparison>==|!=|<=|>=|=|<|>|(?<=\s)in(?=\s))\s*(?P<values>.*?)\s*", re.DOTALL
 )
+"""An expression: column, comparison and values."""
+
 VALUE = re.compile(r"""\s*(?:'(?P<single>[^']*)'|"(?P<double>[^"]*)"|(?P<plain>[^,]*?))\s*(?:,|$)""", re.DOTALL)
+"""One value of an expression, with or without quotation marks, and the comma after it."""
+
 ORDER: Mapping[str, np.ufunc] = {
     "<": np.less,
     "<=": np.less_equal,
     ">": np.greater,
     ">=": np.greater_equal,
 }
+"""Comparisons of order, with the functions that compute them."""
+
 UNITS = re.compile(r"(?P<first>\d+)-(?P<last>\d+)")
+"""A range of unit ids, such as 5-9."""
+
 MOST_LISTED = 8
-"""Most values of a column that a message lists."""
+"""Largest number of values of a column that a message lists."""
 
 
 class ChoiceWarning(SpikeloomWarning):
@@ -167,7 +176,7 @@ def _holds(rule: Rule, column: Array, noun: str, unit: str) -> NDArray[np.bool_]
             return np.asarray(ORDER[rule.comparison](column, _number(rule, rule.values[0])))
     masks = [_equal(rule, column, value, unit) for value in rule.values]
     for value, mask in zip(rule.values, masks, strict=True):
-        # A single value of == that occurs nowhere is an error of the caller, since no row is left.
+        # If == has a single value and it occurs nowhere, no row is left, and the caller raises an error.
         if not mask.any() and (len(masks) > 1 or rule.comparison == "!="):
             message = f"No {noun} has {rule.column} {value!r}. The column holds {_listed(column)}."
             warnings.warn(message, ChoiceWarning, stacklevel=3)
@@ -183,10 +192,10 @@ def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_
     if column.dtype.kind == "U":
         return np.asarray(column == value)
     if column.dtype.kind == "b":
-        words = {"true": True, "1": True, "false": False, "0": False}
-        if value.lower() not in words:
+        truth_of = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() not in truth_of:
             raise SettingError(f"{rule.column!r} holds True and False.", f"The value was {value!r}.", "Write true.")
-        return np.asarray(column == words[value.lower()])
+        return np.asarray(column == truth_of[value.lower()])
     number = _number(rule, value)
     precision = 1e-6 if column.dtype.itemsize < 8 else 1e-9
     period = angles.period_of(rule.column, unit)
@@ -260,7 +269,7 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
 
 
 def _is_in_entry(values: list[str], entry: str) -> NDArray[np.bool_]:
-    """Return a mask of the values that equal an entry. If none does, return those in a range such as "5-9"."""
+    """Return a mask of the values that equal an entry, or else of the values in a range such as "5-9"."""
     equal = np.array([value == entry for value in values], bool)
     bounds = UNITS.fullmatch(entry)
     if equal.any() or bounds is None:
@@ -276,8 +285,8 @@ def _listed(column: Array) -> str:
     values = list(dict.fromkeys(column.tolist())) if column.ndim == 1 else []
     if len(values) > MOST_LISTED and column.dtype.kind in "uif" and np.isfinite(column).any():
         return f"numbers from {np.nanmin(column):g} to {np.nanmax(column):g}"
-    words = ", ".join(str(value) for value in values[:MOST_LISTED])
-    return words + (f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else "")
+    listed = ", ".join(str(value) for value in values[:MOST_LISTED])
+    return listed + (f" and {len(values) - MOST_LISTED} more" if len(values) > MOST_LISTED else "")
 
 
 def _close(word: str, names: Sequence[str]) -> str:

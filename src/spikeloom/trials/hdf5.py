@@ -89,11 +89,11 @@ def join(path: str | os.PathLike[str], parts: Sequence[str | os.PathLike[str]]) 
 
     Args:
         path: The file to write, in a folder that exists.
-        parts: Trials files with the same neurons, bins and columns, at least one. Check them for damage before: the
-            checksums are copied, not read.
+        parts: Trials files with the same neurons, bins and columns, at least one. Check them for damage first, because
+            this function copies the checksums without a check.
 
     Raises:
-        FileError: as `write`.
+        FileError: if the file cannot be written; see `write`.
     """
     columns: list[Fields] = []
     with atomic_path(path) as part_path, h5py.File(part_path, "w", libver=("v110", "v110")) as file:
@@ -106,7 +106,7 @@ def join(path: str | os.PathLike[str], parts: Sequence[str | os.PathLike[str]]) 
 
 
 def _copy_chunks(source: h5py.Dataset, file: h5py.File) -> None:
-    """Append the trials of a dataset to the one of the same name; a chunk is one trial."""
+    """Append the trials of a dataset to the dataset of the same name in another file. A chunk is one trial."""
     name = source.name.removeprefix("/")
     axes = source.shape[1:]
     if name not in file:
@@ -116,8 +116,8 @@ def _copy_chunks(source: h5py.Dataset, file: h5py.File) -> None:
     target.resize(first + len(source), axis=0)
     start = (0,) * len(axes)
     for trial in range(len(source)):
-        mask, chunk = source.id.read_direct_chunk((trial, *start))
-        target.id.write_direct_chunk((first + trial, *start), chunk, mask)
+        filter_mask, chunk = source.id.read_direct_chunk((trial, *start))
+        target.id.write_direct_chunk((first + trial, *start), chunk, filter_mask)
 
 
 def _joined(columns: list[Fields]) -> Fields:
@@ -206,7 +206,7 @@ def read(path: str | os.PathLike[str]) -> Fields:
 
 
 def _fields(file: h5py.File, path: str, *, per_bin: bool = True) -> Fields:
-    """Return the fields of `Trials` in an open file; without `per_bin`, None in place of arrays with a time axis."""
+    """Return the fields of `Trials` in an open file. Without `per_bin`, arrays with a time axis are not read: None."""
     kind = _text(file.attrs.get("format", ""))
     if kind != FORMAT:
         raise _other_kind(path, "it is an NWB file" if "nwb_version" in file.attrs else f"its format is {kind!r}")

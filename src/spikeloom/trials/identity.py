@@ -56,16 +56,16 @@ def order_like(
     """
     for column in COLUMNS:
         names = _labels(neuron_table, column)
-        wanted = _labels(like, column)
-        if names is None or wanted is None:
+        required = _labels(like, column)
+        if names is None or required is None:
             continue
-        if names == wanted:
+        if names == required:
             return None
-        if set(names) != set(wanted):
+        if set(names) != set(required):
             differences = []
-            if surplus := _listed(set(names) - set(wanted)):
+            if surplus := _listed(set(names) - set(required)):
                 differences.append(f"only {name} have ({surplus})")
-            if missing := _listed(set(wanted) - set(names)):
+            if missing := _listed(set(required) - set(names)):
                 differences.append(f"only {like_name} have ({missing})")
             raise ShapeError(
                 f"Both sides must hold the same neurons, by {column}.",
@@ -73,7 +73,7 @@ def order_like(
                 "Choose the neurons that both have with `spikeloom select --units`, or bin both from the same units.",
             )
         positions = {label: position for position, label in enumerate(names)}
-        return np.array([positions[label] for label in wanted], np.int64)
+        return np.array([positions[label] for label in required], np.int64)
     return None
 
 

@@ -33,8 +33,8 @@ def joint_label(columns: Mapping[str, Array]) -> Array:
                 f"{name!r} has shape {np.shape(values)}.",
                 "Name another condition.",
             )
-    words = np.array([_words(np.asarray(values)) for values in columns.values()]).T
-    return np.array(["" if "" in row else ",".join(row) for row in words.tolist()], str)
+    texts = np.array([_texts(np.asarray(values)) for values in columns.values()]).T  # (trial, column)
+    return np.array(["" if "" in row else ",".join(row) for row in texts.tolist()], str)
 
 
 def on_one_turn(name: str, values: Array, unit: str = "") -> Array:
@@ -53,7 +53,7 @@ def on_one_turn(name: str, values: Array, unit: str = "") -> Array:
     return np.where(turned >= np.round(period, DECIMALS), 0.0, turned)
 
 
-def _words(values: Array) -> list[str]:
+def _texts(values: Array) -> list[str]:
     """Return each value as text. Equal numbers of any type give equal text; a missing value gives ""."""
     if values.dtype.kind != "f":
         return [str(value) for value in values.tolist()]

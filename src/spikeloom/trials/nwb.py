@@ -160,8 +160,8 @@ def spike_times(
         bin_width: Width of a bin, s.
 
     Returns:
-        Spike times in seconds, neuron by neuron and sorted within each neuron; and for each neuron the number of spikes
-        up to and including its own, which is where its spikes end.
+        Spike times in seconds, neuron by neuron and sorted within each neuron. And for each neuron the position after
+        its last spike: the number of spikes of this neuron and all earlier neurons.
     """
     neuron, trial, bins = np.nonzero(counts.transpose(2, 0, 1))
     n_spikes = counts[trial, bins, neuron].astype(np.int64)
@@ -201,7 +201,7 @@ def _units(
     Args:
         pynwb: Module pynwb.
         times: Spike times, neuron by neuron, s.
-        ends: Number of spikes up to and including those of each neuron.
+        ends: For each neuron, the position after its last spike in `times`.
         observed: Start and end of each trial, s.
         neuron_table: Further columns.
     """

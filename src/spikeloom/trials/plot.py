@@ -70,8 +70,9 @@ def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15
     counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
     bins, neuron = np.nonzero(counts)
     n_spikes = counts[bins, neuron]
-    rank = np.arange(int(n_spikes.sum())) - np.repeat(np.cumsum(n_spikes) - n_spikes, n_spikes)  # within its bin
-    fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)  # of the bin before the spike
+    # number of each spike within its bin, and the fraction of the bin that lies before the spike
+    rank = np.arange(int(n_spikes.sum())) - np.repeat(np.cumsum(n_spikes) - n_spikes, n_spikes)
+    fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)
     spike_times = (np.repeat(bins, n_spikes) + fraction) * trials.bin_width
     axes.eventplot(
         [spike_times[np.repeat(neuron, n_spikes) == row] for row in range(counts.shape[1])],

@@ -123,7 +123,7 @@ def note_overlaps(trials: "Trials", first: Rows, second: Rows) -> None:
 
 
 def sharing(trials: "Trials", rows: Rows) -> NDArray[np.bool_]:
-    """Return a mask of the trials of one recording that overlap in time with another trial of it (row,)."""
+    """Return a mask of the trials of one recording that overlap in time with another trial of this recording (row,)."""
     starts, ends = _spans(trials, rows)
     order = np.argsort(starts, kind="stable")
     starts = starts[order]
@@ -150,17 +150,20 @@ def shared_between(trials: "Trials", first: Rows, second: Rows) -> tuple[NDArray
 
 
 def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_]:
-    """Return a mask of the rows that overlap in time with at least one of the others (row,).
+    """Return a mask of the trials `rows` that overlap in time with at least one of the trials `others` (row,).
 
-    A row overlaps if, among the others that begin before it ends, the latest end is after its start.
+    For each trial, the others that begin before its end are found. The trial overlaps with one of them if the latest
+    of their ends is after its start.
     """
     if not (len(rows) and len(others)):
         return np.zeros(len(rows), bool)
     starts, ends = _spans(trials, rows)
-    their_starts, their_ends = _spans(trials, others)
-    order = np.argsort(their_starts, kind="stable")
-    latest_end = np.concatenate([[-np.inf], np.maximum.accumulate(their_ends[order])])
-    n_begun = np.searchsorted(their_starts[order], ends, side="left")
+    other_starts, other_ends = _spans(trials, others)
+    order = np.argsort(other_starts, kind="stable")
+    latest_end = np.concatenate(
+        [[-np.inf], np.maximum.accumulate(other_ends[order])]
+    )  # of the first 0, 1, 2, ... others
+    n_begun = np.searchsorted(other_starts[order], ends, side="left")
     return np.asarray(latest_end[n_begun] > starts)
 
 

@@ -43,8 +43,8 @@ class Trials:
         counts: Spikes in each bin (trial, time, neuron): whole numbers >= 0, as integers or floats. They are stored in
             the smallest unsigned integer type that holds them.
         bin_width: Width of a bin in seconds.
-        lengths: Valid bins of each trial (trial,). By default, bins at the end of a trial that are NaN or masked for
-            all neurons are padding, and all other bins are valid.
+        lengths: Number of valid bins of each trial (trial,). By default, bins at the end of a trial that are NaN or
+            masked for all neurons are padding, and all other bins are valid.
         behavior: Series sampled at the bins, name -> (trial, time, dim).
         units: Unit of each behaviour series, and of conditions that have one, name -> text such as "m/s" or "deg".
         conditions: One value per trial, name -> (trial, ...); numbers or text.
@@ -90,7 +90,7 @@ class Trials:
         for name, value in checked_fields(self).items():
             object.__setattr__(self, name, value)  # the way to set a field of a frozen dataclass
 
-    # --- what is in it -------------------------------------------------------------------------------------------
+    # --- contents ------------------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -138,16 +138,15 @@ class Trials:
 
     def __repr__(self) -> str:
         return (
-            f"Trials({counted(len(self), 'trial')}, {self._lengths_in_words()} bins of {1000 * self.bin_width:g} ms, "
+            f"Trials({counted(len(self), 'trial')}, {self._lengths_as_text()} of {1000 * self.bin_width:g} ms, "
             f"{counted(self.n_neurons, 'neuron')}, conditions {sorted(self.conditions)}, "
-            f"behavior {sorted(self.behavior)}, "
-            f"source {self.source!r})"
+            f"behavior {sorted(self.behavior)}, source {self.source!r})"
         )
 
     def _repr_html_(self) -> str:
         rows = {
             "trials": str(len(self)),
-            "bins": f"{self._lengths_in_words()} of {1000 * self.bin_width:g} ms",
+            "length": f"{self._lengths_as_text()} of {1000 * self.bin_width:g} ms",
             "neurons": str(self.n_neurons),
             "conditions": ", ".join(self.conditions) or "none",
             "behavior": ", ".join(f"{name} ({self.units[name] or 'no unit'})" for name in self.behavior) or "none",
@@ -161,13 +160,13 @@ class Trials:
         """Return the names in `conditioned_on` as text: "nothing" if there are none, and "" if it is None."""
         return "" if self.conditioned_on is None else ", ".join(self.conditioned_on) or "nothing"
 
-    def _lengths_in_words(self) -> str:
-        """Return the number of bins of the trials as text, such as "40" or "20 to 40"."""
+    def _lengths_as_text(self) -> str:
+        """Return the number of bins of the trials as text, such as "40 bins" or "20 to 40 bins"."""
         if not len(self):
-            return "0"
-        shortest = self.lengths.min()
-        longest = self.lengths.max()
-        return f"{longest}" if shortest == longest else f"{shortest} to {longest}"
+            return counted(0, "bin")
+        shortest = int(self.lengths.min())
+        longest = counted(int(self.lengths.max()), "bin")
+        return longest if shortest == self.lengths.max() else f"{shortest} to {longest}"
 
     def plot(self, *, trial: int = 0) -> "Figure":
         """Draw one trial: spikes, firing rates (if available) and behaviour, on one time axis.
@@ -215,8 +214,9 @@ class Trials:
         Args:
             fraction: Fraction of the trials in the first part.
             seed: Random seed of the choice.
-            n_stretches: `None` chooses trials at random. A number divides time into that many stretches and splits each
-                into an early and a late block, so that neighbouring trials stay together; see `trials.splits`.
+            n_stretches: `None` chooses trials at random. A number divides time into this number of stretches, and
+                splits each stretch into an early and a late block. Neighbouring trials then stay together; see
+                `trials.splits`.
 
         Returns:
             The first and the second part.
@@ -271,7 +271,7 @@ class Trials:
 
         Warns:
             NeuronOrderWarning: if neurons come in different orders.
-            LeftOutWarning: if a field that only some sets have was left out.
+            LeftOutWarning: if fields were left out, because only some sets have them.
         """
         parts = (self, *(self.match(other) for other in others))
         return replace(self, **pooled(parts, sources))
@@ -282,7 +282,7 @@ class Trials:
         Bins at the end of a trial that do not fill a wide bin are dropped.
 
         Args:
-            factor: Number of present bins in each new bin.
+            factor: Number of bins that become one wide bin.
 
         Raises:
             DataError: if the factor is no whole number, or a trial is shorter than one wide bin.
@@ -292,9 +292,9 @@ class Trials:
     def cut(self, every: float) -> "Trials":
         """Cut each trial into consecutive pieces of `every` seconds, in the order of the trials.
 
-        All pieces have the same length, so nothing is padded. Bins at the end of a trial that do not fill a piece are
-        left out, and so are trials shorter than a piece. Each piece has the conditions of its trial, and its own start
-        time if that of the trial is known. Codes describe complete trials and are left out.
+        All pieces have the same length, so nothing is padded. Bins at the end of a trial that do not fill a piece, and
+        trials shorter than a piece, are left out. Each piece has the conditions of its trial, and its own start time if
+        the start time of the trial is known. Codes describe complete trials and are left out.
 
         Args:
             every: Length of a piece in seconds. It is rounded to a whole number of bins.
@@ -313,7 +313,7 @@ class Trials:
         The new condition is named after its columns, such as "contrast_left,contrast_right". Its values are text such
         as "0.5,0": two trials have the same label if they agree in every column. The label is "" if one of the columns
         is missing (NaN or empty text). Numbers are rounded to six decimals, so that integers, floats, and floats in
-        single precision agree. A single name changes nothing.
+        single precision agree. With a single name, the trials are returned unchanged.
 
         Args:
             names: Conditions with one value per trial.
@@ -394,10 +394,11 @@ class Trials:
             counts = counts[None]
             names = ["trial", *names]
         counts = counts.transpose([names.index(name) for name in ("trial", "time", "neuron")])
-        made = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
-        lengths = np.asarray(made.lengths, np.int64)
-        check_padding(lengths, made.n_neurons, made.bin_width, large=counts.size)  # never refuses it
-        return made
+        trials = cls(counts, clock.duration(bin_width, what="A bin width"), **{"source": "array", **fields})
+        lengths = np.asarray(trials.lengths, np.int64)
+        # with this limit there is a warning but no error, because the array is in memory already
+        check_padding(lengths, trials.n_neurons, trials.bin_width, large=counts.size)
+        return trials
 
     @classmethod
     def from_spike_times(
@@ -406,12 +407,12 @@ class Trials:
         """Return trials from spike times that are already cut into trials, each trial on its own clock.
 
         Args:
-            times: Spike times; ``times[trial][neuron]`` holds those of one neuron in one trial, in seconds or with a
-                unit. Nested lists, object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo `Block`
-                with one segment per trial are accepted. Segments that do not cover the window are left out.
+            times: Spike times. ``times[trial][neuron]`` holds the spike times of one neuron in one trial, in seconds or
+                with a unit. Nested lists, object arrays (cell arrays of MATLAB), lists of dicts by neuron, and a neo
+                `Block` with one segment per trial are accepted. Segments that do not cover the window are left out.
             window: Start and end on the clock of each trial, such as (0, 1).
             bin_width: Width of a bin, in seconds or with a unit.
-            axes: Order of the levels, "trial neuron" or "neuron trial".
+            axes: Order of the two levels of nesting, "trial neuron" or "neuron trial".
             fields: Other arguments of `Trials`, such as `behavior`, with one row for each trial of `times`.
 
         Raises:
@@ -424,8 +425,8 @@ class Trials:
             >>> trials.counts[0].tolist()
             [[2, 0], [0, 1]]
         """
-        made, kept = count_by_trial(times, window=window, bin_width=bin_width, axes=axes)
-        trials = cls(**{**made, **fields})
+        counted_fields, kept = count_by_trial(times, window=window, bin_width=bin_width, axes=axes)
+        trials = cls(**{**counted_fields, **fields})
         return trials if len(kept) == len(trials) else trials.select(kept)
 
     @classmethod
