@@ -12,11 +12,13 @@ as the training trials.
 
     python benchmarks/lorenz.py RUN... --train train.h5 --test test.h5 --dynamics
 
-prints how well the trajectories of generated trials follow the dynamics of recorded trials, for models with latents.
-All spikes, recorded and generated, are encoded by the same model, and the latents are mapped linearly to x, y and z.
+prints docs/results/tables/lorenz-dynamics.csv: how well the trajectories of generated trials follow the dynamics of
+recorded trials, for models with latents. All spikes, recorded and generated, are encoded by the same model, and the
+latents are mapped linearly to x, y and z.
 """
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -101,9 +103,12 @@ def print_dynamics(runs: list[str], train: Trials, test: Trials) -> None:
     models = {run: load_model(run) for run in runs}
     first = models[runs[0]]
     dynamics = Dynamics(first, train)
-    rows = {"recorded, other half": test.select(slice(half, None))}
-    rows |= {run: model.sample(half, seed=1, progress=False) for run, model in models.items()}
+    rows = {
+        f"{type(model).__name__}, {Path(run).name}": model.sample(half, seed=1, progress=False)
+        for run, model in models.items()
+    }
     rows |= first.latent_baselines(train, like=real, seed=1)
+    rows["other recorded trials"] = test.select(slice(half, None))
     print(",".join(("trials", *COLUMNS)))
     for name, trials in rows.items():
         print(",".join((f'"{name}"', *(f"{value:.3g}" for value in dynamics.measures(trials, real)))), flush=True)
