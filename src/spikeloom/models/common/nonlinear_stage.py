@@ -36,7 +36,7 @@ DRAWS = 2
 """Roll-outs of each segment."""
 
 VALIDATION = 10
-"""Without validation trials, each training trial whose number is a multiple of this is held out."""
+"""Training trials whose number is a multiple of this are held out if there are no validation trials."""
 
 AT_ONCE = 64
 """Trials whose scores are computed together for the decision."""
