@@ -61,14 +61,21 @@ class Conditions:
         has one, None requests no conditions.
 
         Raises:
-            ConditionError: if the model was not trained with one of the names.
+            ConditionError: if there are no names, or the model was not trained with one of them.
         """
         if condition is None:
             condition = () if any(named.per_bin for named in self.each) else self.names
         if isinstance(condition, Mapping):
             values = dict(condition)
         else:
-            values = dict.fromkeys([condition] if isinstance(condition, str) else condition)
+            names = [condition] if isinstance(condition, str) else condition
+            if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+                raise ConditionError(
+                    "`condition` holds names of conditions, or name -> value.",
+                    f"It is {condition!r}, of type {type(condition).__name__}.",
+                    f"Write for example condition={{{self.names[0]!r}: ...}}." if self.each else "Leave it out.",
+                )
+            values = dict.fromkeys(names)
         unknown = [name for name in values if name not in self.names]
         if unknown:
             trained = f"with the conditions {self.names}" if self.each else "without conditions"
