@@ -263,6 +263,8 @@ def test_lines_say_how_far_and_how_long(capsys, monkeypatch):
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("autoencoder: update 1 of 12, loss ")
     assert said[-1].endswith(" 0 s left")
+    train([stage], seed=0, n_stages=3, progress=True)
+    assert capsys.readouterr().err.startswith("stage 1 of 3, autoencoder: update 1 of 12, loss ")
     train([stage], seed=0, progress=False)
     assert capsys.readouterr() == ("", "")
 

@@ -150,6 +150,13 @@ class AutoregressiveLDNS(LatentModel):
             latent_baselines=True,
         )
 
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """See `Model.stage_names`."""
+        parts = ("code",) if self.nonlinear_plan is None else ("code", "nonlinear")
+        conditional = [f"conditional_{part}" for part in parts] if self.condition else []
+        return ("autoencoder", *parts, *conditional, "readout")
+
     # --- building and training -------------------------------------------------------------------------------------
 
     def build(self, facts: Facts) -> None:

@@ -204,6 +204,17 @@ class GNOCCHI(Coded):
         return Capabilities(options=("codes", "sampler"))
 
     @property
+    def stage_names(self) -> tuple[str, ...]:
+        """See `Model.stage_names`."""
+        signal = () if self.signal_model is None else self.signal_model.inference_stage_names
+        optional = {
+            "prior": self.prior == "diffusion",
+            "head": self.signal_settings.of == "latents",
+            "noise": self.observation.noise is not None,
+        }
+        return (*(f"signal_{name}" for name in signal), "denoiser", *(name for name, used in optional.items() if used))
+
+    @property
     def size(self) -> str:
         """See `Model.size`."""
         source = "" if self.signal_model is None else f" of the {self.field} of an {type(self.signal_model).__name__}"

@@ -145,6 +145,12 @@ class LDNS(LatentModel):
         )
 
     @property
+    def stage_names(self) -> tuple[str, ...]:
+        """See `Model.stage_names`."""
+        student = () if self.distill_plan is None else ("samples_of_teacher", "student")
+        return ("autoencoder", "diffusion", *student, "readout")
+
+    @property
     def notes(self) -> Mapping[str, str]:
         """See `Model.notes`."""
         if self.distill_plan is None:

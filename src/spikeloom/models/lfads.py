@@ -195,6 +195,11 @@ class LFADS(Coded):
         return Capabilities(options=("codes",), stream=True, live=True, unseen_rates=True, bound=bound)
 
     @property
+    def stage_names(self) -> tuple[str, ...]:
+        """See `Model.stage_names`."""
+        return ("lfads", "readout") if list(self.observation.buffers()) else ("lfads",)
+
+    @property
     def size(self) -> str:
         """See `Model.size`."""
         return f"{counted(self.n_codes, 'code')}, {counted(self.network_settings.factors, 'factor')}"

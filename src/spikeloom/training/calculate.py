@@ -11,7 +11,7 @@ from spikeloom.training.progress import BAR, StopRequest, TimeLeft, parts_shown
 from spikeloom.training.stage import Calculation
 
 
-def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
+def calculate(stage: Calculation, title: str, *, show: bool, stop: StopRequest) -> Line:
     """Compute all parts of a stage, and return its line of history, with the seconds of each part.
 
     A terminal shows a bar, and a second one with the time left for parts that go trial by trial; other outputs get a
@@ -19,6 +19,7 @@ def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
 
     Args:
         stage: The stage.
+        title: Name of the stage on the screen.
         show: True to show the progress.
         stop: Request to stop. It is checked after each part.
 
@@ -29,12 +30,12 @@ def calculate(stage: Calculation, *, show: bool, stop: StopRequest) -> Line:
     began = time.monotonic()
     terminal = sys.stderr.isatty()
     time_left = TimeLeft(len(stage.parts))
-    with tqdm(total=len(stage.parts), desc=stage.name, bar_format=BAR, disable=not (show and terminal)) as bar:
+    with tqdm(total=len(stage.parts), desc=title, bar_format=BAR, disable=not (show and terminal)) as bar:
         for number, (name, compute) in enumerate(stage.parts.items(), 1):
             if not stage.equal:
                 bar.set_postfix_str(name)
             if show and not terminal:
-                sys.stderr.write(f"{stage.name}: part {number} of {len(stage.parts)}, {name}\n")
+                sys.stderr.write(f"{title}: part {number} of {len(stage.parts)}, {name}\n")
                 sys.stderr.flush()
             part_began = time.monotonic()
             with parts_shown(show and terminal):

@@ -1,9 +1,9 @@
 """Progress of training on the screen, and a clean stop after Ctrl-C.
 
-A terminal shows a bar; other outputs get a line about every ten seconds. The estimate of the time
-left is the mean duration of the updates so far times the number of updates left. Updates that are followed by a
-validation take longer, so their mean is computed separately. The first update of a process is not counted, because it
-also prepares the networks.
+A terminal shows a bar; other outputs get a line about every ten seconds. The time left is that of the stage, because
+the duration of later stages is not known before they begin. It is the mean duration of the updates so far times the
+number of updates left. Updates that are followed by a validation take longer, so their mean is computed separately. The
+first update of a process is not counted, because it also prepares the networks.
 
 Ctrl-C and SIGTERM set a flag that the training loop reads at the next update, so that it can save first. A second
 Ctrl-C stops at once.
@@ -96,7 +96,7 @@ class Progress:
     """Progress of one stage on standard error.
 
     Args:
-        stage: Name of the stage.
+        stage: Name of the stage on the screen.
         updates: Total number of updates.
         done: Number of updates that are done already, if the stage resumes.
         show: True to show the progress.

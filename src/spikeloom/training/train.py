@@ -70,6 +70,7 @@ def train(
     stages: Iterable[Stage | Calculation],
     *,
     seed: int,
+    n_stages: int | None = None,
     out: Path | None = None,
     progress: bool | None = None,
     after_validation: AfterValidation | None = None,
@@ -84,6 +85,7 @@ def train(
     Args:
         stages: The stages, in order.
         seed: Random seed, a whole number >= 0. The same seed gives the same weights.
+        n_stages: Number of stages, which the progress shows. `None` if it is not known.
         out: Folder for `checkpoints/`, `history.jsonl` and `log.txt`. If it holds an unfinished run, this run resumes.
             `None` writes nothing.
         progress: `False` shows nothing; otherwise a bar on a terminal and plain lines elsewhere.
@@ -116,15 +118,16 @@ def train(
 
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
+            title = stage.name if n_stages is None else f"stage {number + 1} of {n_stages}, {stage.name}"
             if isinstance(stage, Calculation):
                 history.rewind(finished, stage.name, -1, write=processes.is_main_process)
-                line = calculate(stage, show=progress is not False and processes.is_main_process, stop=stop)
+                line = calculate(stage, title, show=progress is not False and processes.is_main_process, stop=stop)
                 history.append(line, write=processes.is_main_process)
                 finished.append(stage.name)
                 times = {"": line["seconds"]} if stage.equal else line["parts"]
                 note(stage.name, ", ".join(f"{part} {seconds:.1f} s".strip() for part, seconds in times.items()))
                 continue
-            run = _StageRun(stage, number, seed, processes, checkpoints, history, after_validation)
+            run = _StageRun(stage, title, number, seed, processes, checkpoints, history, after_validation)
             if not run.resume(finished):
                 run.train(show=progress is not False, stop=stop)
                 note(stage.name, f"{counted(stage.plan.updates, 'update')}, {run.state.seconds:.1f} s")
@@ -178,6 +181,7 @@ class _StageRun:
     def __init__(
         self,
         stage: Stage,
+        title: str,
         number: int,
         seed: int,
         accelerator: Accelerator,
@@ -186,6 +190,7 @@ class _StageRun:
         after_validation: AfterValidation | None,
     ) -> None:
         self.stage = stage
+        self.title = title
         self.plan = stage.plan
         self.module = stage.module
         self.accelerator = accelerator
@@ -236,7 +241,7 @@ class _StageRun:
     def progress(self, *, show: bool) -> Progress:
         """Return the progress of this stage, shown by the main process only."""
         processes = self.accelerator.num_processes
-        name = self.stage.name + (f" ({processes} processes)" if processes > 1 else "")
+        name = self.title + (f" ({processes} processes)" if processes > 1 else "")
         show = show and self.accelerator.is_main_process
         long = None if self.stage.validation is None else self.plan.validates
         return Progress(name, updates=self.plan.updates, done=self.state.update, show=show, long=long)

@@ -144,6 +144,11 @@ class Model(nn.Module, abc.ABC):
         """Facts about the trained model that `inspect` shows besides its settings, name -> text."""
         return {}
 
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Names of the stages that `stages` yields, for the progress of `fit`; empty if they are not known."""
+        return ()
+
     def unroll(self, request: StreamRequest) -> Iterator[Generated]:
         """Generate consecutive pieces (1, bins, ...) of one endless trial."""
         raise self._refusal("generates no streams", f"A stream with seed {request.seed} was requested.", "Use sample.")
@@ -178,6 +183,11 @@ class Model(nn.Module, abc.ABC):
     def inference_stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Yield the training stages that `infer` needs; by default all of them."""
         yield from self.stages(trials, validation)
+
+    @property
+    def inference_stage_names(self) -> tuple[str, ...]:
+        """Names of the stages that `inference_stages` yields."""
+        return self.stage_names
 
     def latent_baselines(self, reference: Trials, *, like: Trials, seed: int = 0) -> Mapping[str, Trials]:
         """Fit simple models to the latents of reference trials, and generate trials from each simple model.
@@ -254,7 +264,12 @@ class Model(nn.Module, abc.ABC):
             try:
                 stages = begun(self.stages(trials, validation), self, start)
                 self.history = train(
-                    stages, seed=seed, out=folder, progress=progress, after_validation=after_validation
+                    stages,
+                    seed=seed,
+                    n_stages=len(self.stage_names) or None,
+                    out=folder,
+                    progress=progress,
+                    after_validation=after_validation,
                 )
             except BaseException:
                 self._facts = None  # a model whose training stopped cannot sample

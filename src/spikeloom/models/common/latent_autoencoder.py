@@ -108,6 +108,12 @@ class LatentModel(Model, abc.ABC):
         self.fit_scale(trials)
         self.readout.calibrate_inferred(trials, self.readout.encoded(trials, self._read).rates)
 
+    @final
+    @property
+    def inference_stage_names(self) -> tuple[str, ...]:
+        """See `Model.inference_stage_names`."""
+        return ("autoencoder",)
+
     # --- the first stage ------------------------------------------------------------------------------------------
 
     @final
