@@ -60,8 +60,8 @@ def parts(inputs=2):
 
 def test_the_controlled_loop_agrees_with_plain_cells():
     controller, generator, counts, start, noise = parts()
-    read = controller.read(counts, torch.ones(3, 9, dtype=torch.bool))
-    states, inputs, _, _ = controller(read, start, generator, noise=noise)
+    encoded = controller.read(counts, torch.ones(3, 9, dtype=torch.bool))
+    states, inputs, _, _ = controller(encoded, start, generator, noise=noise)
     wanted = naive(controller, generator, counts, start, noise)
     torch.testing.assert_close(states, wanted[0])
     torch.testing.assert_close(inputs, wanted[1])
@@ -69,8 +69,8 @@ def test_the_controlled_loop_agrees_with_plain_cells():
 
 def test_the_generator_alone_repeats_what_it_did_under_its_controller():
     controller, generator, counts, start, noise = parts()
-    read = controller.read(counts, torch.ones(3, 9, dtype=torch.bool))
-    states, inputs, _, _ = controller(read, start, generator, noise=noise)
+    encoded = controller.read(counts, torch.ones(3, 9, dtype=torch.bool))
+    states, inputs, _, _ = controller(encoded, start, generator, noise=noise)
     torch.testing.assert_close(generator(start, inputs), states)
 
 
@@ -78,8 +78,8 @@ def test_the_controller_never_reads_padding():
     controller, _, counts, _, _ = parts()
     mask = torch.arange(9) < torch.tensor([9, 4, 6])[:, None]
     dirty = torch.where(mask[..., None], counts, 1e6)
-    read, clean = controller.read(dirty, mask), controller.read(counts, mask)
-    torch.testing.assert_close(read[mask], clean[mask])
+    encoded, clean = controller.read(dirty, mask), controller.read(counts, mask)
+    torch.testing.assert_close(encoded[mask], clean[mask])
 
 
 def test_log_prob_is_that_of_the_joint_gaussian():

@@ -134,7 +134,7 @@ def test_ten_bad_updates_stop_with_the_last_good_weights(tmp_path, where):
     with pytest.raises(TrainingError, match=words[where]) as caught:
         train([stage], seed=0, out=tmp_path, progress=False)
     assert "'a'" in str(caught.value)
-    assert "the last of them 21" in str(caught.value)
+    assert "the last one was update 21" in str(caught.value)
     assert all(value.isfinite().all() for value in module.parameters())
     assert json.loads((tmp_path / "checkpoints" / "a-failure.json").read_text())["update"] == 21
     state = json.loads((tmp_path / "checkpoints" / "a-12" / "state.json").read_text())

@@ -49,7 +49,7 @@ class Denoiser(nn.Module, ABC):
             x: Noisy sample a x_0 + sigma eps (batch, time, channel).
             level: Noise level of each trial.
             condition: Condition of each trial.
-            mask: Valid bins; None means all. The estimate in other bins is arbitrary and must not be used.
+            mask: Valid bins; None if all bins are valid. The estimate in other bins is arbitrary and must not be used.
         """
 
     def at_step(self, step: int) -> "Denoiser":
@@ -66,7 +66,7 @@ class NetworkDenoiser(Denoiser):
     """A denoiser from a backbone, a noise schedule, and the meaning of the backbone's output.
 
     Args:
-        backbone: Any module with (x, level, condition, mask) -> like x.
+        backbone: Network, (x, level, condition, mask) -> output with the axes of x.
         schedule: Signal and noise scale of each level.
         prediction: Whether the backbone's output is the noise, the clean sample, or the velocity.
     """
@@ -112,7 +112,7 @@ class ExactGaussian(Denoiser):
     :math:`\hat x_0 = a s^2 x / (a^2 s^2 + \sigma^2)`. It has no parameters, and reads neither condition nor mask.
 
     Args:
-        sd: s, one for all channels or one for each.
+        sd: s, one number for all channels or one for each channel.
         schedule: Signal and noise scale of each level.
     """
 
@@ -131,7 +131,7 @@ class ExactGaussian(Denoiser):
         mask: Mask | None = None,
     ) -> Noisy:
         """Return the posterior mean of the clean sample."""
-        del condition, mask  # the signature of every denoiser
+        del condition, mask  # arguments of every denoiser; not used here
         signal, noise = _scales(self.schedule, level)
         power = self.sd.to(x.dtype) ** 2
         return signal * power * x / (signal**2 * power + noise**2)
@@ -158,17 +158,18 @@ def denoising_loss(
         level: Noise level of each trial.
         noise: eps, standard normal, same axes as `clean`.
         condition: Condition of each trial.
-        mask: Valid bins; None means all.
+        mask: Valid bins; None if all bins are valid.
         huber: Width b of the quadratic part; None for the squared error.
 
     Returns:
-        Sum of the loss over valid entries (differentiable), and their number. The mean is their ratio. They are
-        returned separately, so that sums over micro-batches and processes are exact.
+        Sum of the loss over valid entries (differentiable), and the number of valid entries. They are returned
+        separately, so that sums over micro-batches and processes are exact. Their ratio is the mean loss.
 
     Raises:
         SettingError: if `huber` is not positive.
 
-    Source: smooth L1 as in LDNS. There, masked losses are divided by all bins; here by the valid ones.
+    Source: smooth L1 as in LDNS. There, masked losses are divided by the number of all bins; here by the number of
+        valid bins.
     """
     if huber is not None and not huber > 0:
         raise SettingError(

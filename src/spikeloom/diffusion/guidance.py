@@ -9,7 +9,7 @@ Since :math:`\hat x_0 = (x - \sigma \hat\varepsilon) / a`, the same combination 
 which are used here. w = 0 ignores the condition, w = 1 is the conditional model itself, and w > 1 exaggerates the
 effect of the condition and reduces the diversity of samples.
 
-Source: Ho, Salimans 2022 (whose weight is w - 1 here).
+Source: Ho, Salimans 2022 (their weight is w - 1 in our notation).
 """
 
 from dataclasses import replace
@@ -27,8 +27,8 @@ from spikeloom.nn.condition import Condition
 class Guided(Denoiser):
     """A denoiser with another strength of its condition.
 
-    Strengths 0 and 1 need one evaluation of the denoiser; all others need one with twice the batch. Guidance changes
-    nothing for trials whose condition is absent, and for calls without a condition.
+    Strengths 0 and 1 need one evaluation of the denoiser; other strengths need one evaluation with twice the batch.
+    Guidance has no effect on trials whose condition is absent, or in calls without a condition.
 
     Args:
         denoiser: Denoiser that was trained with its condition left out for a part of the trials.
@@ -62,7 +62,7 @@ class Guided(Denoiser):
         return unconditional + self.strength * (conditional - unconditional)
 
     def at_step(self, step: int) -> "Guided":
-        """Return the inner denoiser of that step, with the same guidance."""
+        """Return the inner denoiser of this step, with the same guidance."""
         return Guided(self.denoiser.at_step(step), strength=self.strength)
 
 

@@ -9,11 +9,11 @@ standard deviation :math:`\tau`, and a sample follows the equation :math:`dz / d
 
 .. math:: x' = \frac{\sigma'}{\sigma} x + a' \int_{\lambda}^{\lambda'} e^{l - \lambda'} \hat x_0(l)\, dl .
 
-Solvers differ in their assumption about :math:`\hat x_0` between two levels: `DDIM` holds it constant, `DPMSolver2M`
-extrapolates a line through the last two. `UniPC` extrapolates a polynomial through the last three, and corrects each
-step with the next estimate. `Heun` uses the trapezium rule in :math:`\tau`. `DDPM` and `SDEDPMSolver2M` replace part of
-the noise at each step. All samplers start from N(0, I), because noisy data of unit variance have unit variance at every
-level. They return :math:`\hat x_0` at the last level.
+Solvers differ in their assumption about :math:`\hat x_0` between two levels. `DDIM` keeps :math:`\hat x_0` constant.
+`DPMSolver2M` extrapolates a line through the last two estimates. `UniPC` extrapolates a polynomial through the last
+three estimates, and corrects each step with the next estimate. `Heun` uses the trapezium rule in :math:`\tau`. `DDPM`
+and `SDEDPMSolver2M` replace part of the noise at each step. All samplers start from N(0, I), because noisy data of unit
+variance have unit variance at every level. They return :math:`\hat x_0` at the last level.
 
 With few steps, samples have too little variance, mainly in components in which the data vary little. Fast components of
 latents vary little, so samples become too smooth. The table shows the error of the standard deviation of samples, in
@@ -69,9 +69,9 @@ Spacing = Literal["trailing", "even", "power", "log_snr"]
 """
 
 SPANS = {"power": (20.0, 0.01), "log_snr": (40.0, 0.005)}
-"""Noisiest and cleanest tau of the spacings in tau. At 20 times as much noise as signal, data of
-unit variance change the noisy sample by 0.1 % only, so a wider span wastes steps. A last level tau reduces a standard
-deviation s of the data by the fraction tau^2 / 2 s^2."""
+"""Largest and smallest tau of the spacings "power" and "log_snr". At tau = 20, data of unit variance change the noisy
+sample by only 0.1 %, so a wider span wastes steps. If the last level is tau, the standard deviation s of the data is
+reduced by the fraction tau^2 / 2 s^2."""
 
 GRID = 1000
 """Number of levels from which trailing spacing chooses."""
@@ -81,7 +81,7 @@ class StepLevel(NamedTuple):
     """One noise level that a sampler visits.
 
     Args:
-        step: Number of the level, counted from 0 at the noisiest one.
+        step: Number of the level, counted from 0 at the noisiest level.
         level: Noise level in [0, 1].
         signal: Scale of the clean sample at this level.
         noise: Scale of the noise at this level.
@@ -114,7 +114,7 @@ class SamplerState:
         denoiser: Denoiser that computes the clean estimates.
         noise: Function that returns standard normal numbers of the sample's shape at each call.
         condition: Passed to the denoiser.
-        mask: Valid bins; all others stay 0.
+        mask: Valid bins; other bins stay 0.
         past: Estimates at the last few levels, newest last.
     """
 
@@ -143,10 +143,10 @@ class Sampler(ABC):
     """A method to turn noise into a sample. It has one abstract method, `step`.
 
     Args:
-        steps: Number of noise levels visited.
+        steps: Number of noise levels at which the denoiser is evaluated.
         spacing: Spacing of these levels; see `Spacing`.
-        span: Noisiest and cleanest sigma / a of power and log_snr spacing; None for those in `SPANS`. If the
-            schedule never reaches the noisiest ratio, the first step starts at level 1.
+        span: Largest and smallest ratio tau = sigma / a, for the spacings "power" and "log_snr". `None` uses `SPANS`.
+            If no level of the schedule has the largest ratio, the first step starts at level 1.
     """
 
     steps: Annotated[int, Field(ge=1)]
@@ -155,13 +155,13 @@ class Sampler(ABC):
     span: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raise a ValueError if the schedule of levels has too few of them, or the span is invalid."""
+        """Raise a ValueError if the spacing has fewer levels than the sampler has steps, or the span is invalid."""
         if self.spacing == "trailing" and self.steps > GRID:
             raise ValueError(f"trailing spacing has {GRID} levels, not {self.steps}; use spacing='even'")
         if self.span is not None and self.spacing not in SPANS:
             raise ValueError(f"{self.spacing} spacing does not read a span; leave it out, or choose from {list(SPANS)}")
         if self.span is not None and not self.span[0] > self.span[1] > 0:
-            raise ValueError(f"a span falls from noisy to clean, both above 0, and {self.span} does not")
+            raise ValueError(f"a span is a large and a smaller ratio sigma / a, both above 0, and not {self.span}")
 
     @abstractmethod
     def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
@@ -170,7 +170,7 @@ class Sampler(ABC):
         Args:
             next_level: The next level.
             state: State with the sample and its clean estimate at this level, `state.past[-1]`, and at earlier levels.
-                It also computes further estimates and fresh noise for steps that need them.
+                Steps that need further estimates or fresh noise get them from the state, too.
         """
 
     @property
@@ -185,7 +185,7 @@ class Sampler(ABC):
 
     @final
     def levels(self, schedule: NoiseSchedule) -> Float[Tensor, " step"]:
-        """Return the noise levels visited, from noisy to clean, in float64; level 0 is not among them."""
+        """Return the noise levels of the steps, from noisy to clean, in float64; level 0 is not among them."""
         falling = torch.arange(self.steps, 0, -1, dtype=torch.float64)
         if self.spacing == "even":
             return falling / self.steps
@@ -202,7 +202,7 @@ class Sampler(ABC):
 
     @final
     def step_levels(self, schedule: NoiseSchedule) -> list[StepLevel]:
-        """Return the noise levels visited, each with its number and its scales of signal and noise."""
+        """Return the noise levels of the steps, each with its number and its scales of signal and noise."""
         levels = self.levels(schedule)
         signal, noise = schedule(levels)
         rows = zip(levels.tolist(), signal.tolist(), noise.tolist(), strict=True)
@@ -226,7 +226,7 @@ class Sampler(ABC):
             noise: Function that returns standard normal numbers (batch, time, channel) at each call. The first call is
                 the start; stochastic samplers call it again at every step but the last.
             condition: Passed to the denoiser.
-            mask: Valid bins, for trials of different length; None means all.
+            mask: Valid bins, for trials of different length; None if all bins are valid.
 
         Returns:
             x_0 (batch, time, channel), 0 where the mask is False.
@@ -315,7 +315,7 @@ class DPMSolver2M(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class SDEDPMSolver2M(Sampler):
-    r"""DPM-Solver++(2M) with as much fresh noise as `DDPM` would take.
+    r"""DPM-Solver++(2M) that adds the same fresh noise as a step of `DDPM`.
 
     :math:`x' = \frac{\sigma'}{\sigma} e^{-h} x + a' (1 - e^{-2h}) \hat x_0 + \sigma' \sqrt{1 - e^{-2h}}\, \varepsilon`,
     :math:`h = \lambda' - \lambda`, with the clean estimate in the middle of the step. Fresh noise reduces errors of
@@ -379,8 +379,8 @@ class UniPC(Sampler):
     corrector repeats the previous step with the newest estimate added, and needs no further evaluation.
 
     Args:
-        order: Number of clean estimates that the predictor uses; fewer at the first steps. The corrector uses one more,
-            so the error falls as steps^-(order + 1).
+        order: Number of clean estimates that the predictor uses; fewer at the first steps. The corrector uses one
+            estimate more, so the error is proportional to steps^-(order + 1).
 
     Source: Zhao, Bai, Rao, Zhou, Lu 2023 (UniPC), with exact coefficients.
     """
@@ -389,7 +389,7 @@ class UniPC(Sampler):
     order: Annotated[int, Field(ge=1, le=3)] = 3
 
     def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
-        """Correct the sample at this level, then predict the one at the next."""
+        """Correct the sample at this level, then predict the sample at the next level."""
         estimates = list(state.past)
         if len(estimates) > 1:
             level, _, clean = estimates[-1]

@@ -38,7 +38,7 @@ Prediction = Literal["noise", "clean", "velocity"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 BISECTIONS = 100
-"""Halvings of [0, 1] in `level_of`. More would not separate levels above 1e-14 in float64."""
+"""Number of halvings of [0, 1] in `level_of`. More halvings would not change levels above 1e-14 in float64."""
 
 
 class NoiseSchedule(ABC):
@@ -76,8 +76,8 @@ class LinearBeta(NoiseSchedule):
     r"""The schedule of DDPM and LDNS: variances of the small noising steps grow linearly.
 
     :math:`a_i^2 = \prod_{j \le i} (1 - \beta_j)` at level i / levels, with :math:`\beta_j` from `start` to `end`.
-    Between those grid points log a^2 is a parabola through both, with the slope that :math:`\log(1 - \beta)` has
-    there, so that the scales are smooth in the level. At the default, a at level 1 is 0.0064.
+    Between two neighbouring grid points, :math:`\log a^2` is a parabola through both points, whose slope changes like
+    :math:`\log(1 - \beta)`. So the scales are smooth in the level. With the default settings, a at level 1 is 0.0064.
 
     Args:
         levels: Number of grid points above 0.
@@ -103,10 +103,10 @@ class LinearBeta(NoiseSchedule):
 
 @lru_cache(maxsize=16)
 def _linear_beta_table(levels: int, start: float, end: float, device: torch.device) -> Float[Tensor, "3 cell"]:
-    """Return three numbers for each cell between two grid points, which determine the parabola of log a^2 in it.
+    """Return three numbers for each cell between two grid points. They determine the parabola of log a^2 in the cell.
 
-    They are log a^2 at the left end, its change within the cell, and the bend: the difference of its slopes at both
-    ends, which is the derivative of log(1 - beta) along the grid.
+    The numbers are log a^2 at the left end, its change within the cell, and the bend. The bend is the slope of log a^2
+    at the right end minus the slope at the left end: the derivative of log(1 - beta) along the grid.
     """
     with torch.inference_mode(False), torch.no_grad():  # the cached tensor is used in training, too
         beta = torch.linspace(start, end, levels, dtype=torch.float64)
@@ -122,8 +122,8 @@ class Cosine(NoiseSchedule):
     r"""Schedule whose signal falls as a cosine. It has more levels of intermediate noise than `LinearBeta`.
 
     :math:`a = \cos\theta / \cos\theta_0`, with the angle linear in the level from
-    :math:`\theta_0 = \frac{\pi}{2}\frac{s}{1+s}` to where a is `smallest`. The published form runs to
-    :math:`\pi / 2`, where no signal is left, and is clipped; this one ends slightly earlier and is strictly monotone.
+    :math:`\theta_0 = \frac{\pi}{2}\frac{s}{1+s}` to the angle at which a is `smallest`. The published form ends at
+    :math:`\pi / 2`, where no signal is left, and is clipped. This form ends slightly earlier and is strictly monotone.
 
     Args:
         offset: s, which adds noise to the first levels.

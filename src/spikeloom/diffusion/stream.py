@@ -2,9 +2,9 @@ r"""Samples of unlimited length: the first bins of a trial are finished while la
 
 A long trial is denoised in windows of W bins that overlap by half, hop H = W // 2 (`diffusion.windowed`). A step from
 one noise level to the next is taken bin by bin, and the clean estimate of a bin depends only on the windows that cover
-it. So a level need not wait for the complete trial. As soon as window k of a level is done, no later window changes the
-bins before the beginning of window k + 1. These bins step to the next level. That level denoises its next window as
-soon as all bins of the window have arrived.
+it. So a level does not have to wait for the complete trial. After window k of a level is denoised, no later window
+changes the bins before the beginning of window k + 1. These bins step to the next level. That level denoises its next
+window when all bins of the window have arrived.
 
 All levels are processed together: one pass denoises the next window of every level as one batch, with a noise level
 for each row. A trial of eight bins, three levels and windows of four bins, without offsets, takes seven passes:
@@ -24,10 +24,10 @@ depend on the length of the trial. The windows of different levels begin at diff
 few within half a window (`first_hop`). A *block* is the bins between two neighbouring offsets. Bins move from level to
 level in blocks.
 
-A stream is no approximation: with a sampler that draws no fresh noise, it equals the trial that `Windowed` gives, to
-rounding.
+A stream is not an approximation: with a sampler that draws no fresh noise, it equals the trial that `Windowed` gives,
+up to rounding.
 
-A sampler with two evaluations a step (`Heun`) evaluates a block at the next level before its neighbours have reached
+A sampler with two evaluations per step (`Heun`) evaluates a block at the next level before its neighbours have reached
 that level. So a stream does not accept such samplers.
 """
 
@@ -60,8 +60,8 @@ class Block:
 
     Args:
         x: The sample at the block's level.
-        sequence: Condition of these bins; None where the condition has no value per bin.
-        past: Estimates at the last few levels above.
+        sequence: Condition of these bins; None if the condition has no value per bin.
+        past: Estimates at the last few levels, which are noisier than the block's level.
     """
 
     x: Piece
@@ -71,17 +71,19 @@ class Block:
 
 @dataclass
 class LevelQueue:
-    """Blocks that wait at one level, and the sum of the windows' estimates of them.
+    """Blocks that wait at one level, and the sum of their clean estimates from all windows so far.
+
+    All numbers of bins are counted from the beginning of the first block.
 
     Args:
         at: Noise level of the queue.
         hop: Bins from the beginning of the next window to the beginning of the following window.
-        blocks: Blocks whose clean estimate is not complete; the first one begins where the next window does.
-        total: Weighted sum of the windows' estimates, from the first block on (bin, channel).
+        blocks: Blocks whose clean estimate is not complete. The next window begins with the first block.
+        total: Weighted sum of the estimates of all windows so far (bin, channel).
         norm: Sum of the weights (bin, 1).
-        covered: Bins, from the first block on, that the last window reached.
-        complete: Bins, from the first block on, whose clean estimate no further window changes.
-        ended: Whether no further block will come.
+        covered: Number of bins that the windows so far have reached.
+        complete: Number of bins whose clean estimate no further window changes.
+        ended: True if no further blocks will come.
     """
 
     at: StepLevel
@@ -95,7 +97,7 @@ class LevelQueue:
 
     @property
     def bins(self) -> int:
-        """Bins of the blocks."""
+        """Number of bins of all blocks."""
         return sum(block.x.shape[1] for block in self.blocks)
 
     def ready(self, window: int) -> bool:
@@ -148,16 +150,17 @@ class Stream:
 
     Args:
         denoiser: Denoiser of trials of up to `window` bins, in eval mode.
-        sampler: Sampler with one evaluation a step.
+        sampler: Sampler with one evaluation per step.
         window: Bins of a window.
         noise: Function that returns standard normal numbers (1, bins, channel) for the next bins of the trial.
-        fresh: Function of a step and a number of bins that returns such numbers, for samplers that draw fresh noise.
+        fresh: Function from a step and a number of bins to standard normal numbers (1, bins, channel), for samplers
+            that draw fresh noise.
         condition: Function that returns the condition of the next n bins, or None. Returning fewer than n bins ends the
             trial.
         bins: Length of the trial; None for an endless trial.
 
     Raises:
-        SettingError: if the sampler evaluates the denoiser more than once a step.
+        SettingError: if the sampler evaluates the denoiser more than once per step.
     """
 
     def __init__(
@@ -173,7 +176,7 @@ class Stream:
     ) -> None:
         if sampler.evaluations != sampler.steps:
             raise SettingError(
-                "A stream needs a sampler that evaluates the denoiser once a step.",
+                "A stream needs a sampler that evaluates the denoiser once per step.",
                 f"{sampler} takes {sampler.evaluations} evaluations for {counted(sampler.steps, 'step')}.",
                 "Use UniPC, DPMSolver2M, DDIM, SDEDPMSolver2M or DDPM.",
             )
@@ -201,7 +204,7 @@ class Stream:
             yield from finished
 
     def _advance(self) -> list[Piece]:
-        """Denoise the next window of every level that can; return the pieces that the last level finished."""
+        """Denoise the next window of every level that is ready. Return the pieces that the last level finished."""
         first = self.queues[0]
         while not first.ended and first.bins < self.window:
             self._append_noise(first)
@@ -216,7 +219,7 @@ class Stream:
         return finished
 
     def _append_noise(self, queue: LevelQueue) -> None:
-        """Append one block of noise and its condition. The trial ends at its length, or when the condition ends."""
+        """Append one block of noise and its condition. The trial ends at `bins`, or when the condition ends."""
         size = next(self.block_sizes)
         bins = size if self.bins_left is None else min(size, self.bins_left)
         condition = self.condition(bins) if bins else None
@@ -262,7 +265,7 @@ class Stream:
         return Condition(None if vector is None else vector.expand(len(queues), -1), sequence)
 
     def _step_complete_blocks(self, queue: LevelQueue, below: LevelQueue | None) -> list[Piece]:
-        """Step the complete blocks to the level below together; at the last level return them as finished."""
+        """Step the complete blocks together to the next level, `below`. At the last level, return them as finished."""
         blocks = queue.pop_complete()
         if not blocks:
             return []

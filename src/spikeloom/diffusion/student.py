@@ -6,9 +6,9 @@ mapping by regression. It visits only n of the teacher's levels, with first-orde
 
 .. math:: x_{k'} = a' \hat x_0 + \frac{\sigma'}{\sigma} (x_k - a \hat x_0),
 
-where :math:`\hat x_0(x_k)` is the student's own clean estimate. Each step must lead to the teacher's guided sample at
-k'. The last step must lead to the teacher's clean sample (a' = 1, sigma' = 0). The n steps are trained together, each
-from the point that the student has reached, so later steps learn to correct errors of earlier ones.
+where :math:`\hat x_0(x_k)` is the clean estimate of the student. Each step must lead to the teacher's guided sample at
+k'. The last step must lead to the teacher's clean sample (a' = 1, sigma' = 0). The n steps are trained together. Each
+step starts from the point that the student has reached, so later steps learn to correct errors of earlier steps.
 
 Source: regression on the teacher's results is Luhman, Luhman 2021 (one step); the intermediate points are those of
 progressive distillation (Salimans, Ho 2022), without its rounds of halving; one evaluation in place of two guided ones
@@ -29,7 +29,7 @@ from spikeloom.nn.condition import Condition
 from spikeloom.text import counted
 
 Points = Float[Tensor, "batch point time channel"]
-"""Samples at the levels of a student, from noise to the clean sample; one more than the student has steps."""
+"""Samples at the levels of a student, from noise to the clean sample: n + 1 points for n steps."""
 
 
 @final
@@ -60,7 +60,7 @@ class Student(nn.Module):
         Args:
             noise: Standard normal numbers (batch, time, channel).
             condition: Condition of each trial.
-            mask: Valid bins; None means all. All others stay 0.
+            mask: Valid bins; None if all bins are valid. Other bins stay 0.
         """
         points = [_valid(noise, mask)]
         for level, next_level in pairwise(self.levels):

@@ -7,9 +7,9 @@ network's activity does not grow with the trial. If even the latents of a trial 
 use `diffusion.stream`.
 
 A network that was trained on aligned trials has learned the time course of a trial. If windows began at the same bins
-at every level, it would repeat this time course in every window. So the windows are shifted at each step of the
-sampler: the second window begins up to half a window earlier, by an offset that changes from step to step
-(`first_hop`). A bin at the edge of a window at one step is inside a window at the next.
+at every level, the network would repeat this time course in every window. So the windows are shifted at each step of
+the sampler: the second window begins up to half a window earlier, by an offset that changes from step to step
+(`first_hop`). A bin at the edge of a window at one step is inside a window at the next step.
 """
 
 from typing import final
@@ -33,7 +33,9 @@ the steps of a sampler have different offsets of their windows."""
 
 
 def first_hop(step: int, window: int) -> int:
-    """Return the number of bins from the beginning of the first window to that of the second: 1 to half a window.
+    """Return the number of bins from the beginning of the first window to the beginning of the second one.
+
+    It is between 1 and half a window.
 
     Args:
         step: Step of the sampler, counted from 0.
@@ -62,13 +64,13 @@ class Windowed(Denoiser):
         self.step = step
 
     def at_step(self, step: int) -> "Windowed":
-        """Return the same denoiser with the windows of that step."""
+        """Return the same denoiser with the windows of this step."""
         return Windowed(self.denoiser, window=self.window, step=step)
 
     def forward(
         self, x: Tensor, level: Tensor, condition: Condition | None = None, mask: Tensor | None = None
     ) -> Tensor:
-        """Return the estimate of the clean sample, blended over windows; a trial of one window is denoised directly."""
+        """Return the estimate of the clean sample, blended over windows. A trial of one window is denoised at once."""
         if x.shape[1] <= self.window:
             return self.denoiser(x, level, condition, mask)
         windows = Windows(x, mask, window=self.window, first=first_hop(self.step, self.window))

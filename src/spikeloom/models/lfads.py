@@ -328,9 +328,9 @@ class LFADS(Coded):
             divergence = z.new_zeros(())
         else:
             noise = torch.from_numpy(streams.normal(n_bins, size.inputs)).to(z)
-            read = self.controller.read(seen, mask)
+            encoded = self.controller.read(seen, mask)
             states, inputs, mean, log_variance = self.controller(
-                read, first_state, self.generator, noise=noise, kept=dropout
+                encoded, first_state, self.generator, noise=noise, kept=dropout
             )
             log_density = -0.5 * (
                 (inputs - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi)
@@ -410,18 +410,19 @@ class LFADS(Coded):
         """
         n_inputs = self.network_settings.inputs
         mean, log_variance = self.posterior(seen, mask)
-        read = self.controller.read(seen, mask) if n_inputs else None
+        encoded = self.controller.read(seen, mask) if n_inputs else None
         factors = torch.zeros(())
         rates = torch.zeros(())
         for number in range(POSTERIOR_DRAWS):
             rng = generator(0, Purpose.CALIBRATE, 4, number)
             z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.n_codes)).to(mean)
             first_state = self._first_state(z)
-            if read is None:
+            if encoded is None:
                 states = self.generator(first_state, seen[..., :0])
             else:
                 noise = torch.from_numpy(rng.standard_normal((seen.shape[1], n_inputs))).to(mean)
-                states = self.controller(read, first_state, self.generator, noise=noise.expand(len(seen), -1, -1))[0]
+                noise = noise.expand(len(seen), -1, -1)
+                states = self.controller(encoded, first_state, self.generator, noise=noise)[0]
             drawn_factors = self.generator.factors(states)
             factors = factors + drawn_factors / POSTERIOR_DRAWS
             rates = rates + self.observation.rates(self.readout(drawn_factors)) / POSTERIOR_DRAWS

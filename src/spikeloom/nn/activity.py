@@ -7,18 +7,18 @@ The signal is smooth and standardised activity. It has either one vector per bin
    standard deviations and m the mask. The padding has no weight, so activity does not fall at the end of a trial.
 2. *Logarithm*, for rates: :math:`y = \log(r / \bar r_n + 0.05)`, with :math:`\bar r_n` the mean rate of the neuron. The
    constant keeps the logarithm of a silent neuron finite.
-3. *Standardisation*: each neuron's mean is subtracted and its sd is divided out, both over the bins of all training
-   trials.
+3. *Standardisation*: the mean of each neuron is subtracted, and the difference is divided by the sd of the neuron. Mean
+   and sd are computed over the bins of all training trials.
 4. *Components*, optional, for trials of equal length: each trial is a vector of bins times neurons. The mean trial is
    subtracted, and the vector is projected on its K leading principal components over the training trials. All
    components are divided by one scale. A diffusion model of K numbers then generates complete trials. The variance
-   outside the components is lost; `kept` is the share of the variance within them.
+   outside the components is lost; `kept` is the share of the variance within the components.
 
 **Denoised components**, for counts. Smoothed counts contain Poisson noise. If a model generated this noise as activity,
 its spikes would contain Poisson noise twice. Let Poisson counts have the mean :math:`\mu(u, n)` in bin u of neuron n,
 and let W be the matrix of the smoothing. Then the noise of the smoothed counts has the covariance
 :math:`N = W\,\mathrm{diag}(\mu)\,W^\top`. The covariance of the signal is the total covariance C minus N,
-:math:`S = (C - N)_+`, where negative eigenvalues are set to 0. It is computed within the leading directions of C only.
+:math:`S = (C - N)_+`, where negative eigenvalues are set to 0. S is computed within the leading directions of C only.
 A Wiener filter estimates the signal of each trial, :math:`S (S + N)^{-1} y`, and the components are principal
 components of these estimates. In this case, step 3 divides each neuron by the root of its mean count, the sd of Poisson
 noise, and not by its own sd.
@@ -42,8 +42,8 @@ WIDER = 4
 """Signal and noise are separated within `WIDER * components` leading directions."""
 
 NO_VARIANCE = 1e-10
-"""Mean squared difference of standardised trials from their mean, below which all trials count as equal: such small
-differences are rounding errors."""
+"""All trials count as equal if the mean squared difference of standardised trials from their mean is below this number:
+such small differences are rounding errors."""
 
 LEAST_SHARE = 1e-4
 """Smallest rate, as a share of the neuron's mean rate. A spike is therefore always possible."""

@@ -48,22 +48,22 @@ class Autoregressive(nn.Module):
         return torch.cat((first, later), 1)
 
     def draw(
-        self, noise: Float[Tensor, "batch time input"], before: Float[Tensor, "batch input"] | None = None
+        self, noise: Float[Tensor, "batch time input"], previous: Float[Tensor, "batch input"] | None = None
     ) -> Float[Tensor, "batch time input"]:
         """Draw series.
 
         Args:
             noise: Standard normal numbers, one for each value.
-            before: Values of the bin before the first one. `None` at the beginning of a trial.
+            previous: Values of the bin before the first bin of `noise`. `None` at the beginning of a trial.
 
         Returns:
             Series with the axes of `noise`.
         """
         decay, variance, stationary = self._numbers()
-        value = noise.new_zeros(noise[:, 0].shape) if before is None else before
+        value = noise.new_zeros(noise[:, 0].shape) if previous is None else previous
         values = []
         for time in range(noise.shape[1]):
-            is_first = before is None and time == 0
+            is_first = previous is None and time == 0
             value = decay * value + (stationary if is_first else variance).sqrt() * noise[:, time]
             values.append(value)
         return torch.stack(values, 1)

@@ -15,8 +15,8 @@ The rule "auto" decides by a ratio of variances. In each trial, a latent has one
 hat). These means are averaged over n trials. If trials are not aligned to an event, the averages of different hats
 differ only because n is finite. Then their variance over hats is at most about the variance over trials divided by n.
 The clock is on if their variance is more than `CLEAR` times this value for any latent, or for the product of any latent
-with a number of the condition.
-Dynamics that are conditioned on a series have no clock under "auto" (`models.common.latent_dynamics`).
+with a number of the condition. Dynamics that are conditioned on a series have no clock under "auto"
+(`models.common.latent_dynamics`).
 """
 
 from typing import Literal
@@ -57,7 +57,7 @@ class Clock(nn.Module):
             time: Bin, counted from 0 at the beginning of the trial.
 
         Returns:
-            The index j of the earlier of the two hats, and the value w of hat j + 1. The value of hat j is 1 - w.
+            The index j of the first of the two hats, and the value w of hat j + 1. The value of hat j is 1 - w.
         """
         position = self.running.item() * min(time, self.longest - 1) / max(1, self.longest - 1) * (self.n_hats - 1)
         hat = min(int(position), max(0, self.n_hats - 2))
@@ -81,7 +81,7 @@ class Clock(nn.Module):
     ) -> tuple[Float[Tensor, "trial hat channel"], Bool[Tensor, "trial hat"]]:
         """Return the mean of each series under each hat, weighted by the hat.
 
-        A hat lies within a trial if at least half of the hat's sum does.
+        A hat lies within a trial if at least half of the hat's sum over bins lies within it.
 
         Args:
             series: Series.
@@ -126,5 +126,6 @@ class Clock(nn.Module):
         variance_by_chance = (
             ((means - average).square() * within[..., None]).sum(0) / n_trials / (n_trials - 1).clamp(min=1)
         )
-        enough = within.sum(0) > len(series) // 2
-        return float(average[enough].var(0).mean() / variance_by_chance[enough].mean().clamp(min=1e-12))
+        in_most_trials = within.sum(0) > len(series) // 2  # (hat,)
+        by_chance = variance_by_chance[in_most_trials].mean().clamp(min=1e-12)
+        return float(average[in_most_trials].var(0).mean() / by_chance)

@@ -14,7 +14,7 @@ from spikeloom.errors import ShapeError, SpikeloomWarning
 
 
 class CodeRangeWarning(SpikeloomWarning):
-    """Warning that a code is farther from the mean of the training codes than any of them: the model extrapolates."""
+    """Warning that a code is farther from the mean of the training codes than every training code."""
 
 
 class CodeSpace(nn.Module):
@@ -47,16 +47,16 @@ class CodeSpace(nn.Module):
         self.reach.copy_(self.whiten(torch.tensor(codes)).norm(dim=-1).max())
 
     def whiten(self, codes: Float[Tensor, "trial code"]) -> Float[Tensor, "trial code"]:
-        """Return codes transformed so that those of the training trials have mean 0 and covariance I."""
+        """Transform codes by the map after which the training codes have mean 0 and covariance I."""
         centred = (codes.to(self.mean) - self.mean).T
         return torch.linalg.solve_triangular(self.root, centred, upper=False).T
 
     def color(self, white: Float[Tensor, "trial code"]) -> Float[Tensor, "trial code"]:
-        """Invert `whiten`: map standard normal numbers to draws from a Gaussian with the training codes' moments."""
+        """Invert `whiten`. Standard normal numbers become draws with the mean and covariance of the training codes."""
         return self.mean + white @ self.root.T
 
     def check(self, codes: Float[np.ndarray, "trial any"]) -> Float[np.ndarray, "trial code"]:
-        """Return the codes unchanged, with a warning if one is farther from the mean than every training code.
+        """Return the codes unchanged. Warn if a code is farther from the mean than every training code.
 
         Raises:
             ShapeError: if the codes do not have the axes (trial, code) or the right size, or are not finite.
@@ -72,7 +72,7 @@ class CodeSpace(nn.Module):
         if distance > float(self.reach) * (1 + 1e-4):  # allows for rounding of the codes of training trials
             warnings.warn(
                 f"A code lies {distance:.3g} standard deviations from the mean of the training codes; the farthest "
-                f"training code lies {float(self.reach):.3g} from it. The model extrapolates.",
+                f"training code lies {float(self.reach):.3g} from this mean. The model extrapolates.",
                 CodeRangeWarning,
                 stacklevel=4,
             )

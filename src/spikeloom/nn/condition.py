@@ -35,7 +35,7 @@ class Condition:
         return Condition(*(None if part is None else part.to(device) for part in parts))
 
     def select(self, rows: NDArray[np.intp] | slice, *, n_bins: int | None = None) -> "Condition":
-        """Return the condition of some trials, in their first `n_bins` bins; in all bins if that is None."""
+        """Return the condition of the trials `rows` in their first `n_bins` bins; `None` means all bins."""
         index = rows if isinstance(rows, slice) else torch.from_numpy(rows)
         return Condition(
             vector=None if self.vector is None else self.vector[index],

@@ -1,9 +1,9 @@
 r"""The autoencoder of LDNS: counts -> one smooth latent vector per bin -> drive of each neuron.
 
-The drive is the number before the link function, which makes a firing rate of it (`observation.links`).
+The drive is the number from which the link function computes a firing rate (`observation.links`).
 
 The encoder is a stack of state-space blocks. Its last linear map is grouped: latent k is computed from group k of the
-channels only. The decoder maps each bin on its own. By default it has one hidden layer and is a generalised additive
+channels only. The decoder maps each bin separately. By default it has one hidden layer and is a generalised additive
 model, :math:`d_n(t) = b_n + \sum_k f_{nk}(z_k(t))`: the drive d of neuron n is a sum of functions of single latents z.
 A mixed decoder has two dense hidden layers, so that latents interact. Source: LDNS (Kapoor, Schulz et al. 2024),
 METHODS 2.1.
@@ -70,7 +70,7 @@ class Decoder(nn.Module):
         return self.leave(h).permute(1, 2, 0)
 
     def start_at(self, drive: Float[Tensor, " neuron"]) -> None:
-        """Set the bias so that training begins near this drive, such as that of the mean rates."""
+        """Set the bias so that training begins near this drive, such as the drive of the mean rates."""
         with torch.no_grad():
             self.leave.bias.copy_(drive)
 
@@ -79,8 +79,8 @@ class Decoder(nn.Module):
 class ArrayDecoder:
     """A decoder in NumPy, with which trials are drawn: latents (*axes, latent) -> drive (*axes, neuron).
 
-    Matrix products are in double precision, so that a bin is the same alone and among others; functions of single
-    numbers are in single precision.
+    Matrix products are in double precision, so that the result of a bin does not depend on the other bins. Functions of
+    single numbers are in single precision.
 
     Args:
         network: Decoder, whose weights are copied.

@@ -1,18 +1,18 @@
 r"""The generator of LFADS: a recurrent network that runs from a start state, with or without inferred inputs.
 
-The state g of the generator gives the factors f, and these give the rates r:
+The state g of the generator gives the factors f, and the factors give the rates r:
 
 .. math:: g_t = \mathrm{GRU}(u_t, g_{t-1}), \quad f_t = W g_t, \quad \log r_t = W_r f_t + b,
 
-with rows of W of unit length. The inputs u are inferred by a controller with state c. In every bin it reads the output
-e of an encoder and the factors of the previous bin, and gives the distribution q of the input:
+with rows of W of unit length. The inputs u are inferred by a controller with state c. In every bin, the controller
+reads the output e of an encoder and the factors of the previous bin, and gives the distribution q of the input:
 
 .. math:: c_t = \mathrm{GRU}([e_t, f_{t-1}], c_{t-1}), \quad q(u_t) = N(A c_t + a, \mathrm{diag}\,e^{B c_t + b}).
 
-**Difference to the papers.** A gated recurrent unit (GRU) with state h, input x and reset gate r computes a proposal n.
-Here it has torch's form, n = tanh(W x + r (U h)); the papers reset before the product, n = tanh(W x + U (r h)). With
-torch's form a fused kernel runs the encoders, and also the generator if there is no controller. The controller needs a
-loop over bins.
+**Difference from the papers.** A gated recurrent unit (GRU) with state h, input x and reset gate r computes a proposal
+n for its next state. Here the proposal has torch's form, n = tanh(W x + r (U h)); the papers reset before the product,
+n = tanh(W x + U (r h)). With torch's form a fused kernel runs the encoders, and also the generator if there is no
+controller. The controller needs a loop over bins.
 
 A new state lies between the previous state and a tanh. So a state that starts in [-5, 5] stays there.
 
@@ -41,7 +41,8 @@ class Generator(nn.Module):
     def __init__(self, inputs: int, width: int, factors: int) -> None:
         super().__init__()
         self.inputs = inputs
-        self.units = nn.GRU(max(1, inputs), width, batch_first=True)  # torch needs an input; without one it is 0
+        # torch needs at least one input, so a generator without inputs gets one that is always 0
+        self.units = nn.GRU(max(1, inputs), width, batch_first=True)
         self.mix = nn.Linear(width, factors, bias=False)
 
     def forward(
@@ -51,7 +52,8 @@ class Generator(nn.Module):
 
         Args:
             start: State before the first bin.
-            inputs: Inputs. A generator without inputs takes an empty array (batch, time, 0) for the number of bins.
+            inputs: Inputs. A generator without inputs needs an empty array (batch, time, 0), which gives the number of
+                bins.
         """
         network_inputs = inputs if self.inputs else inputs.new_zeros(*inputs.shape[:2], 1)
         states, _ = self.units(network_inputs, start[None])
@@ -94,7 +96,7 @@ class Controller(nn.Module):
 
     def forward(
         self,
-        read: Float[Tensor, "batch time twice"],
+        encoded: Float[Tensor, "batch time twice"],
         start: Float[Tensor, "batch unit"],
         generator: Generator,
         *,
@@ -104,7 +106,7 @@ class Controller(nn.Module):
         """Run controller and generator together, because each needs the other's output of the previous bin.
 
         Args:
-            read: Output of the encoder, from the method `read`.
+            encoded: Output of the encoder, from the method `read`.
             start: State of the generator before the first bin.
             generator: Generator that receives the inputs, and whose factors the controller reads.
             noise: Standard normal numbers, from which inputs are drawn. Zeros give the mean of q(u).
@@ -116,12 +118,12 @@ class Controller(nn.Module):
         """
         weights = generator.units.all_weights[0]
         state = start
-        control = self.start.expand(len(read), -1)
+        control = self.start.expand(len(encoded), -1)
         factors = generator.factors(start)
         results: list[tuple[Tensor, ...]] = []
-        # `unbind` rather than `read[:, time]`: the gradient of each slice would be an array of all bins.
-        for time, encoded in enumerate(read.unbind(1)):
-            control = self.units(torch.cat((encoded, factors), -1), control)
+        # `unbind` is used because the gradient of each slice `encoded[:, time]` would be an array of all bins.
+        for time, bin_encoded in enumerate(encoded.unbind(1)):
+            control = self.units(torch.cat((bin_encoded, factors), -1), control)
             mean, log_variance = self.leave(control).chunk(2, -1)
             value = mean + torch.exp(0.5 * log_variance) * noise[:, time]
             state = torch.gru_cell(value, state, *weights)

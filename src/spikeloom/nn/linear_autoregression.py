@@ -17,10 +17,10 @@ The first bin has a separate regression, :math:`z_0 = S [1; u_0] + L_0 \varepsil
 :math:`L L^\top` is the sum of products of the residuals, divided by the number of bins minus the effective number of
 coefficients. :math:`L_0 L_0^\top` is computed in the same way.
 
-**Stability.** Without noise and inputs, the means of one bin are a linear map of those of the bin before. Trials of any
-length stay bounded if the spectral radius of this map, its largest absolute eigenvalue, is below 1. If it exceeds
-`LARGEST_RADIUS`, the coefficients of the slowest mean are scaled down until it is smaller. If that is not enough, the
-coefficients of all means are scaled down instead. Then the effect of the inputs is fitted again.
+**Stability.** Without noise and inputs, the means of a bin are a linear map of the means of the previous bin. Trials of
+any length stay bounded if the spectral radius of this map, its largest absolute eigenvalue, is below 1. If the radius
+exceeds `LARGEST_RADIUS`, the coefficients of the slowest mean are scaled down until the radius is small enough. If even
+0 is not enough, the coefficients of all means are scaled down instead. Then the effect of the inputs is fitted again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -64,7 +64,7 @@ class LinearAutoregression(nn.Module):
         super().__init__()
         self.clock = clock
         constants = torch.tensor([0.0, *time_constants], dtype=torch.float64)
-        self.register_buffer("decay", torch.exp(-1 / constants)[:, None], persistent=False)
+        self.register_buffer("decay", torch.exp(-1 / constants)[:, None], persistent=False)  # a, 0 for the last bin
         for name, shape in {
             "recurrent": (len(constants) * n_latents, n_latents),
             "driven": (clock.n_hats, 1 + n_inputs, n_latents),
@@ -75,7 +75,7 @@ class LinearAutoregression(nn.Module):
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
 
     def radius(self) -> float:
-        """Return the spectral radius of the map from the means of one bin to those of the next, without inputs.
+        """Return the spectral radius of the map from the means of a bin to the means of the next bin, without inputs.
 
         Each mean keeps the share a of itself, and receives the share 1 - a of the new latents, which A computes from
         all means.
@@ -129,7 +129,7 @@ class LinearAutoregression(nn.Module):
         self.driven.copy_(coefficients[n_past:].reshape(self.driven.shape))
 
     def _moments(self, latents: Tensor, inputs: Tensor, mask: Tensor) -> "_Moments":
-        """Return the sums of products of features and latents, over all valid bins but the first of each trial."""
+        """Return the sums of products of features and latents over valid bins, except the first bin of each trial."""
         moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
         hats = self.clock.weights(latents.shape[1]).to(latents)
         for time, means in enumerate(self.means(latents, inputs[:, 0])):
@@ -167,8 +167,8 @@ class LinearAutoregression(nn.Module):
     def _stabilise(self) -> None:
         """Scale a part of A down until the spectral radius is at most `LARGEST_RADIUS`.
 
-        The part is that of the slowest mean. If even a factor of 0 is not enough, it is that of all means. The largest
-        factor is found by bisection.
+        The part is the coefficients of the slowest mean. If even a factor of 0 is not enough, the part is the
+        coefficients of all means. Bisection finds the largest possible factor.
         """
         n_latents = self.recurrent.shape[1]
         slowest = int(self.get_buffer("decay").argmax())
@@ -223,6 +223,7 @@ class Recursion:
             noise = self.term.noise  # a term has noise of its own, L and L_0
             first_noise = self.term.first_noise
         self.decay = np.repeat(decay, n_latents)
+        # coefficients of the features in the first bin and in later bins
         self.first = np.concatenate((np.zeros_like(recurrent), self.opening, first_noise.T))
         self.later = np.concatenate((recurrent * np.repeat(self.left, n_latents, 0), self.driven[0], noise.T))
         self.features = np.zeros((n_trials, len(self.later)))
@@ -256,10 +257,11 @@ class Recursion:
         """Return the coefficients of the features in this bin."""
         if not self.time:
             return self.first
-        hat, later = self.clock.position(self.time)
-        self.later[self.inputs] = (
-            self.driven[hat] if not later else ((1 - later) * self.driven[hat] + later * self.driven[hat + 1])
-        )
+        hat, next_value = self.clock.position(self.time)
+        driven = self.driven[hat]
+        if next_value:
+            driven = (1 - next_value) * driven + next_value * self.driven[hat + 1]
+        self.later[self.inputs] = driven
         return self.later
 
 
@@ -284,15 +286,15 @@ class _Moments:
 
         Args:
             ridge: Penalty of the squared coefficients.
-            fixed: Coefficients of the first features, which are kept; the others are fitted given these. `None` fits
-                all.
+            fixed: Coefficients of the first features, which are kept. The coefficients of the other features are then
+                fitted to what the first features do not explain. `None` fits all coefficients.
         """
         if fixed is None:
             return torch.linalg.solve(self._with_ridge(self.xx, ridge), self.xy)
-        n = len(fixed)
-        unexplained = self.xy[n:] - self.xx[n:, :n] @ fixed
-        others = torch.linalg.solve(self._with_ridge(self.xx[n:, n:], ridge), unexplained)
-        return torch.cat((fixed, others))
+        n_fixed = len(fixed)
+        unexplained = self.xy[n_fixed:] - self.xx[n_fixed:, :n_fixed] @ fixed
+        fitted = torch.linalg.solve(self._with_ridge(self.xx[n_fixed:, n_fixed:], ridge), unexplained)
+        return torch.cat((fixed, fitted))
 
     def residual(self, coefficients: Tensor, ridge: float) -> Tensor:
         """Return the covariance of the residuals y - C' x of coefficients C, fitted with this ridge."""

@@ -6,8 +6,8 @@ r"""The nonlinear term g of an autoregression: a recurrent network that is added
 with the symbols of `nn.linear_autoregression`: z the latents, :math:`A \phi_t` the linear term, m the means of the
 past, u the inputs, h the clock and white noise :math:`\varepsilon`. The state s depends on the past latents only, so it
 can be computed from recorded latents as well as from generated ones. L and, in the first bin, :math:`L_0` are trained.
-Training begins at W = b = 0 and at the L and :math:`L_0` of the linear autoregression, so at first the latents are
-those of the linear autoregression alone.
+Training begins with W = b = 0 and with the L and :math:`L_0` of the linear autoregression. So at first, the term adds
+nothing to the linear autoregression.
 
 **Stability.** The numbers of a state lie between -1 and 1, so W s is bounded. Without W s the autoregression is stable.
 So latents stay bounded in trials of any length.
@@ -26,8 +26,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 GRID = 2.0**-16
-"""Distance of the values that latents (in sd) and states can have when trials are generated. The rounding errors of
-matrix products are ten orders of magnitude smaller."""
+"""Distance between neighbouring values of generated latents (in sd) and states. The rounding errors of matrix products
+are ten orders of magnitude smaller."""
 
 
 class NonlinearTerm(nn.Module):
@@ -53,7 +53,7 @@ class NonlinearTerm(nn.Module):
 
     @torch.no_grad()
     def start_at(self, noise: Float[Tensor, "latent latent"], first_noise: Float[Tensor, "latent latent"]) -> None:
-        """Set the term to the Gaussian residual of the linear autoregression: L and L_0 as given, and W s + b = 0."""
+        """Set the term to the noise of the linear autoregression: copy L and L_0, and set W and b to 0."""
         self.noise.copy_(noise)
         self.first_noise.copy_(first_noise)
         nn.init.zeros_(self.leave.weight)
@@ -66,7 +66,7 @@ class NonlinearTerm(nn.Module):
 
         Args:
             inputs: Means, inputs and hats [m; u; h] of the bin.
-            state: State of the bin before.
+            state: State of the previous bin.
         """
         state = torch.gru_cell(inputs, state, *self.units.all_weights[0])
         return self.leave(state), state

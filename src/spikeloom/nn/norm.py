@@ -1,8 +1,9 @@
 r"""Normalisation of each bin over its channels, and gated sums, each as one operation with an explicit gradient.
 
 :math:`\mathrm{norm}(x) = x\,r` with :math:`r = 1 / \sqrt{\overline{x^2} + \epsilon}`, where the bar is the mean over
-the channels of one bin. A bin does not depend on other bins, and so neither on padding nor on the future. (The released
-LDNS normalises each channel over the complete trial, so that every latent depends on both: METHODS 2.8.)
+the channels of one bin. The result of a bin does not depend on other bins: neither on padding nor on later bins. (The
+released LDNS normalises each channel over the complete trial, so every latent depends on padding and on later bins:
+METHODS 2.8.)
 
 The normalised y = x r is scaled, shifted and masked, h = m (y (1 + s) + b), with m = 0 in the padding. Let g be the
 gradient of h, set to 0 in the padding. Then the gradients of s, b and x are

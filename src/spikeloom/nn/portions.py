@@ -24,6 +24,6 @@ def portions(count: int, each: int, device: torch.device) -> list[slice]:
 
 
 def working_type(x: torch.Tensor) -> torch.dtype:
-    """Return the type in which matrix products of x are computed: that of autocast if it is enabled, else that of x."""
+    """Return the type of matrix products of x: the type of autocast if autocast is enabled, else the type of x."""
     device = x.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

@@ -44,7 +44,7 @@ LONGEST_MATRIX = 320
 LARGEST_KEPT = 2**24
 """Largest size of the Toeplitz matrices of a layer that are cached outside of training: 64 MB in float32."""
 
-_STRIDE = 16
+_STRIDE = 16  # of the lags l = 16 j + i
 
 
 def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,8 +82,8 @@ class _Built:
     def holds(self, length: int, parameters: Sequence[Tensor]) -> bool:
         """Return True if the kernel has this length and the parameters have not changed."""
         return self.length == length and all(
-            before.device == now.device and before.dtype == now.dtype and torch.equal(before, now)
-            for before, now in zip(self.parameters, parameters, strict=True)
+            copied.device == present.device and copied.dtype == present.dtype and torch.equal(copied, present)
+            for copied, present in zip(self.parameters, parameters, strict=True)
         )
 
 
@@ -102,7 +102,8 @@ def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
     comparison shows that its parameters have not changed.
 
     Args:
-        cache: Kernels of earlier contexts of the same run. `None` uses those of the surrounding context, if any.
+        cache: Kernels of earlier contexts of the same run. `None` uses the cache of a surrounding context, if there is
+            one.
     """
     surrounding = _CACHE.get()
     if cache is None:
@@ -115,7 +116,7 @@ def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
 
 
 class StateSpace(abc.ABC):
-    """Layer with parameters that set time constants. These are trained without weight decay and in small steps."""
+    """Layer whose time constants are parameters. They are trained without weight decay and in small steps."""
 
     @abc.abstractmethod
     def time_constants(self) -> list[nn.Parameter]:
@@ -171,8 +172,8 @@ class S4D(nn.Module, StateSpace):
     def kernel(self, length: int) -> Float[Tensor, "channel lag"]:
         """Return the kernel at the lags -(length - 1) ... length - 1, with D at lag 0; zero at negative lags if causal.
 
-        Without gradients and within `keep_kernels` it is built once for each length, and the next run uses the same
-        kernel if length and parameters are the same.
+        Without gradients and within `keep_kernels`, the kernel is built once for each length. The next run uses the
+        same kernel if length and parameters are the same.
         """
         if torch.is_grad_enabled():
             return self._kernel(length)
@@ -203,7 +204,7 @@ class S4D(nn.Module, StateSpace):
         return built.kernel
 
     def _kernel(self, length: int) -> Tensor:
-        r"""Compute the kernel; see `kernel`. It is the product of a matrix for i and one for j, with lag l = 16 j + i.
+        r"""Compute the kernel as the product of a matrix for i and a matrix for j, with lag l = 16 j + i; see `kernel`.
 
         All numbers are real. With :math:`\bar A = e^{a + \mathrm{i} b}`, the powers are
         :math:`\bar A^l = e^{a l} (\cos b l + \mathrm{i} \sin b l)`.
@@ -211,7 +212,8 @@ class S4D(nn.Module, StateSpace):
         with torch.autocast(self.skip.device.type, enabled=False):  # half precision is too coarse for slow modes
             log_size, angle, re, im = self._modes()
             near_lags = torch.arange(_STRIDE, device=angle.device)  # i
-            far_lags = _STRIDE * torch.arange(-(-(length + 1) // _STRIDE), device=angle.device)  # 16 j
+            n_far_lags = -(-(length + 1) // _STRIDE)  # rounded up
+            far_lags = _STRIDE * torch.arange(n_far_lags, device=angle.device)  # 16 j
             size = (log_size[..., None] * near_lags).exp()
             turn = angle[..., None] * near_lags
             cos = size * turn.cos()
@@ -250,7 +252,7 @@ class S4D(nn.Module, StateSpace):
     def step(
         self, x: Float[Tensor, "channel batch"], state: Float[Tensor, "channel batch mode two"]
     ) -> tuple[Float[Tensor, "channel batch"], Float[Tensor, "channel batch mode two"]]:
-        """Return the output of one more bin, the same as that of the convolution, and the state after this bin.
+        """Return the output of one more bin, which equals the result of the convolution, and the state after this bin.
 
         Args:
             x: Input of the bin.

@@ -6,10 +6,10 @@ a small network (MLP):
 .. math:: x \leftarrow x + g_1 \, \mathrm{GELU}(\mathrm{S4D}(m \cdot (\mathrm{norm}(x)(1 + s_1) + b_1))), \qquad
           x \leftarrow x + g_2 \, \mathrm{MLP}(\mathrm{norm}(x)(1 + s_2) + b_2).
 
-The mask m is 0 in the padding and stands before the state-space layer, the only one that mixes bins. So padding has no
-effect on valid bins. Shifts b, scales s and gates g are the six modulations of a block. In an encoder they are learned
-vectors. In a denoiser they are linear functions of an embedding of noise level and condition. These are zero before
-training, so each block begins as the identity.
+The mask m is 0 in the padding and stands before the state-space layer, the only layer that mixes bins. So padding has
+no effect on valid bins. Shifts b, scales s and gates g are the six modulations of a block. In an encoder they are
+learned vectors. In a denoiser they are linear functions of an embedding of noise level and condition. These functions
+are zero before training, so each block begins as the identity.
 
 Inputs and outputs are (batch, time, channel); inside, activations are (channel, batch, time), see `nn.ssm`.
 Source: LDNS (Kapoor, Schulz et al. 2024); modulation as in diffusion transformers (adaptive norm, zero gates).
@@ -51,7 +51,8 @@ class GroupedLinear(nn.Module):
         """Return the output channels of every bin, in the precision of the input."""
         groups, _, inputs = self.weight.shape
         y = torch.bmm(self.weight, x.reshape(groups, inputs, -1)).to(x.dtype)
-        # The bias is added in place before the view. After it, autograd would copy the gradient three times.
+        # The bias is added in place before `view`. If it were added after `view`, autograd would copy the gradient
+        # three times.
         return y.add_(self.bias.to(x.dtype).view(groups, -1, 1)).view(-1, *x.shape[1:])
 
 
@@ -173,7 +174,7 @@ class Stack(nn.Module):
         return self.leave(h).permute(1, 2, 0)
 
     def residual_blocks(self) -> list[Block]:
-        """Return the blocks in their order, with their type."""
+        """Return the blocks in their order, typed as `Block`."""
         return [block for block in self.blocks if isinstance(block, Block)]
 
     # --- the same stack, one bin at a time -----------------------------------------------------------------------
@@ -183,7 +184,7 @@ class Stack(nn.Module):
         return [block.ssm.start(batch) for block in self.residual_blocks()]
 
     def step(self, x: Float[Tensor, "batch channel"], states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Return the output (batch, out) of one more bin and the states of the blocks after it.
+        """Return the output (batch, out) of one more bin, and the states of the blocks after this bin.
 
         Only causal stacks without an embedding can run bin by bin.
         """
@@ -226,8 +227,8 @@ class Backbone(nn.Module):
         width: Number of channels of the blocks.
         blocks: Number of residual blocks.
         bidirectional: True if the state-space layers also read later bins.
-        vector: Size of the vector of a condition; 0 if it has none.
-        sequence: Size of the sequence of a condition in each bin; 0 if it has none.
+        vector: Size of the vector of a condition; 0 if conditions have no vector.
+        sequence: Size of the sequence of a condition in each bin; 0 if conditions have no sequence.
         grouped: True to connect each channel of the signal, in the first and last linear map, to its own group of
             channels of the blocks. It has no effect if `width` is not a multiple of `channels`.
         scale_out: Factor by which the initial weights of the last linear map are multiplied.

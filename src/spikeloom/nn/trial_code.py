@@ -2,8 +2,9 @@ r"""The code of a trial: a few numbers that describe its lasting deviation from 
 
 A clock divides a trial into overlapping parts, its hats (`nn.clock`). A trial is summarised by the weighted mean
 :math:`\bar z` of its latents under each hat. For each hat a ridge regression W predicts this mean from the mean
-:math:`\bar c` of the condition under the hat. The difference is the part that the condition does not predict. The code
-b is made of its leading principal components over the training trials, with directions V and variances :math:`\Lambda`:
+:math:`\bar c` of the condition under the hat. The difference between the mean and its prediction is the part that the
+condition does not predict. The code b is made of the leading principal components of this part over the training
+trials, with directions V and variances :math:`\Lambda`:
 
 .. math:: b = \Lambda^{-1/2} V^\top \mathrm{vec}(\bar z - W [1; \bar c]).
 

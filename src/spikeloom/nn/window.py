@@ -29,8 +29,8 @@ class Windows:
         x: Trials that will be cut (batch, time, channel). Only their shape and device are used.
         mask: Valid bins (batch, time), the first ones of each trial. `None` means that all are valid.
         window: Number of bins of a window: the length on which the network was trained.
-        first: Number of bins from the beginning of the first window to that of the second. `None` means half a window,
-            as between all later windows.
+        first: Number of bins from the beginning of the first window to the beginning of the second. `None` means half a
+            window, as between all later windows.
     """
 
     def __init__(self, x: Tensor, mask: Tensor | None, *, window: int, first: int | None = None) -> None:
@@ -39,7 +39,8 @@ class Windows:
         device = x.device
         first = hop if first is None else first
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=device) if mask is None else mask
-        self.number = 1 if self.time <= window else 2 + max(0, -(-(self.time - window - first) // hop))
+        n_later = max(0, -(-(self.time - window - first) // hop))  # windows after the second one; rounded up
+        self.number = 1 if self.time <= window else 2 + n_later
         starts = hop * torch.arange(self.number, device=device)
         bins = torch.arange(window, device=device)
         starts[1:] += first - hop

@@ -2,9 +2,9 @@ r"""Calibration of rates, :math:`r_n \leftarrow m_n r_n^g`, with one gain g and 
 
 The rates of a model need two corrections.
 
-1. **Mean.** The encoder is trained on counts with hidden entries, so it returns too high rates for complete trials.
-   Samples of a diffusion model with too little variance have too low rates. The factor :math:`m_n` restores each
-   neuron's mean count.
+1. **Mean.** The encoder is trained on counts with hidden entries, so its rates for complete trials are too high.
+   Samples of a diffusion model with too little variance have rates that are too low. The factor :math:`m_n` restores
+   each neuron's mean count.
 2. **Variance.** Inferred rates are similar to a posterior mean: they vary less from trial to trial than the true rates.
    The gain g restores the shared variance of the neurons. Counts s that are independent given the rates r have the
    covariances of the rates, so g is chosen such that
@@ -12,7 +12,7 @@ The rates of a model need two corrections.
 .. math:: \sum_{i \ne j} \mathrm{Cov}(r_i, r_j) = \sum_{i \ne j} \mathrm{Cov}(s_i, s_j),
 
 over trials and windows of 20 ms. If the observation model has noise, the noise adds the missing covariance at its short
-lags, and the gain must not add it again. Then the covariances are computed over 20 ms of lags beyond those of the
+lags, and the gain must not add it again. Then the covariances are computed over 20 ms of lags beyond the lags of the
 noise.
 
 Gain and factors are fitted to training trials. The factors follow from the gain, which is found by a root search.
@@ -70,7 +70,7 @@ class Calibration(nn.Module):
 
         Args:
             trials: Recorded trials.
-            rates: Rates without calibration (trial, time, neuron), spikes/bin, of the same trials or of generated ones.
+            rates: Rates without calibration (trial, time, neuron), spikes/bin, of the same or of generated trials.
             lengths: Valid bins of each row of `rates`.
             beyond: First lag of the covariances, bins: the number of lags that belong to the noise of the observation
                 model. 0 if there is no noise.
@@ -89,7 +89,7 @@ class Calibration(nn.Module):
             return mean * lengths.sum() / total
 
         def missing(gain: float) -> float:
-            """Return the shared variance of the counts minus that of the rates with this gain."""
+            """Return the shared variance of the counts minus the shared variance of the rates with this gain."""
             factors = match(gain).astype(np.float32)
             return target - shared(lambda rows: _power(rates[rows], gain) * factors, mask)
 
@@ -135,8 +135,8 @@ def _shared_variance(
         else:
             n_windows = n_bins // window
             valid = mask[rows, : n_windows * window].reshape(-1, n_windows, window).min(2)
-            wide = values[:, : n_windows * window].reshape(-1, n_windows, window, len(mean)).sum(2)
-            early = late = np.where(valid[..., None], wide, 0)
+            window_sums = values[:, : n_windows * window].reshape(-1, n_windows, window, len(mean)).sum(2)
+            early = late = np.where(valid[..., None], window_sums, 0)
             n_terms += int(valid.sum())
         pairs = early.sum(2, dtype=np.float64) * late.sum(2, dtype=np.float64)
         total += float(pairs.sum()) - float(np.vdot(early, late))

@@ -4,7 +4,7 @@ The counts of a piece of the trials are drawn in three steps:
 
 1. Random numbers are drawn, the same number for every bin, from the random stream of the trial.
 2. The rates are multiplied by the shared noise.
-3. One bin after another, the drive is changed by the earlier counts, and the counts of the bin are drawn.
+3. One bin after another, the earlier counts change the drive, and the counts of the bin are drawn.
 
 The counts do not depend on how many bins are drawn in one call, or on the other trials of a batch: the bins are
 computed one after another in the same loop, and the numbers of a trial depend on this trial only. Rates are in single
@@ -26,7 +26,7 @@ from spikeloom.seeds import Streams
 from spikeloom.shapes import Array, TrialCounts, TrialRates
 
 ROUNDING = 1e-6
-"""Relative margin for rounding in single precision. A bin is excluded as certainly empty only beyond this margin."""
+"""Relative margin for rounding in single precision. A bin is skipped only if it is empty even with this margin."""
 
 Number = TypeVar("Number", bound=np.generic)
 Rates = Float[NDArray[np.float32], "trial time neuron"]
@@ -69,14 +69,14 @@ class CountCourse:
         return counts
 
     def state(self) -> dict[str, Array]:
-        """Return everything that the next counts depend on, besides the model, as arrays (trial, ...)."""
+        """Return all values on which the next counts depend, besides the model, as arrays (trial, ...)."""
         state: dict[str, Array] = {"spikes": self.streams.state()}
         if self.past is not None:
             state["past"] = self.past.state()
         return state | {f"memory {name}": value.copy() for name, value in self.memory.items()}
 
     def restore(self, state: Mapping[str, Array]) -> None:
-        """Continue from a state of a course of the same model and number of trials; other names are ignored."""
+        """Continue from a state of the same model and number of trials. Further entries of the state are ignored."""
         self.streams.restore(state["spikes"].astype(np.uint64))
         if self.past is not None:
             self.past.restore(state["past"].astype(np.float32))

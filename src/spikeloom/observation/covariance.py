@@ -18,7 +18,7 @@ COMPLETIONS = 20
 diagonal only, since the diagonal also contains each neuron's own variance."""
 
 FEW = 100
-"""Number of neurons below which all eigenvalues are computed. With more neurons it is faster to compute the largest."""
+"""Number of neurons below which all eigenvalues are computed. With more neurons, only the largest are: it is faster."""
 
 
 def lag_weights(
@@ -26,8 +26,8 @@ def lag_weights(
 ) -> tuple[Float[np.ndarray, " lag"], float]:
     r"""Return the weights of lags in a regression :math:`C_l \approx c \rho_l + \mathrm{constant}` of covariances.
 
-    The regression coefficient is a weighted sum of the covariances, :math:`c = \sum_l w_l C_l`. Covariances at lags
-    above 0 are means over two directions, of either neuron before the other, and count twice.
+    The regression coefficient is a weighted sum of the covariances, :math:`c = \sum_l w_l C_l`. A covariance at a lag
+    above 0 is a mean over two directions (each neuron before the other), so it counts twice.
 
     Args:
         lags: Lags l, bins.
@@ -50,7 +50,7 @@ def summed_covariance(
 
     Counts are centred: the mean over trials at each time is subtracted. The covariance of neurons i and j at a lag is
     averaged over both directions, i before j and j before i. With S the centred counts (trials and bins, neuron),
-    :math:`S_{+l}` those l bins later and :math:`n_l` the number of pairs of bins,
+    :math:`S_{+l}` the counts l bins later and :math:`n_l` the number of pairs of bins,
     :math:`\\sum_l w_l C_l = S^\\top \\sum_l (w_l / n_l) S_{+l}` needs one matrix product for all lags.
 
     Args:
@@ -104,15 +104,16 @@ def low_rank(
         error: Standard error of every entry.
     """
     n_neurons = len(covariance)
-    # A symmetric matrix of errors has its largest eigenvalue below this in 99 % of cases (Tracy-Widom distribution).
+    # In 99 % of cases, the largest eigenvalue of a symmetric matrix of errors is below this (Tracy-Widom distribution).
     largest_error = error * np.sqrt(n_neurons) * (2 + 2 * n_neurons ** (-2 / 3))
     completed = covariance - np.diag(np.diag(covariance))
     columns = np.zeros((n_neurons, rank))
     for _ in range(COMPLETIONS):
-        value, vector = _largest(completed, rank)
-        shrunk = np.sqrt(np.where(value > largest_error, value**2 - largest_error**2, 0).clip(min=0))
+        eigenvalues, eigenvectors = _largest(completed, rank)
+        significant = eigenvalues > largest_error
+        shrunk = np.sqrt(np.where(significant, eigenvalues**2 - largest_error**2, 0).clip(min=0))
         columns = np.zeros((n_neurons, rank))
-        columns[:, : len(shrunk)] = vector * np.sqrt(shrunk)
+        columns[:, : len(shrunk)] = eigenvectors * np.sqrt(shrunk)
         diagonal = (columns**2).sum(1)
         if np.array_equal(diagonal, np.diag(completed)):
             break
@@ -123,10 +124,10 @@ def low_rank(
 def _largest(matrix: Float[np.ndarray, "n n"], number: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the largest eigenvalues of a symmetric matrix, in falling order, and their eigenvectors as columns."""
     if len(matrix) < max(FEW, 3 * number):
-        value, vector = np.linalg.eigh(matrix)
+        values, vectors = np.linalg.eigh(matrix)
     else:
-        value, vector = scipy.sparse.linalg.eigsh(matrix, k=number, which="LA", v0=np.ones(len(matrix)))
-        order = np.argsort(value)
-        value = value[order]
-        vector = vector[:, order]
-    return value[::-1][:number], vector[:, ::-1][:, :number]
+        values, vectors = scipy.sparse.linalg.eigsh(matrix, k=number, which="LA", v0=np.ones(len(matrix)))
+        order = np.argsort(values)
+        values = values[order]
+        vectors = vectors[:, order]
+    return values[::-1][:number], vectors[:, ::-1][:, :number]

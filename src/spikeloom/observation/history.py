@@ -6,9 +6,9 @@ with s the counts, spikes/bin, d the drive from the rates, c a bound, and :math:
 past. The offset b and the filter h over H lags are fitted for each neuron. With h = b = 0 counts do not depend on the
 past.
 
-The published form of LDNS has :math:`a \log r_t + b` in place of :math:`d_t + b`, where r is the rate. It is available
-as `logarithmic=True`. Without a history (h = b = 0, a = 1) its expected count is :math:`\log(1 + r)` instead of r. With
-exact rates, a fit compensates this by an a above 1.
+The published form of LDNS has :math:`a \log r_t + b` in place of :math:`d_t + b`, where r is the rate. This form is
+available as `logarithmic=True`. Without a history (h = b = 0, a = 1) its expected count is :math:`\log(1 + r)` instead
+of r. If the rates are exact, the fitted a is above 1, which compensates the difference.
 
 **Filters** are sums of a few raised cosines over the logarithm of the lag, or have a free weight in every bin.
 
@@ -16,14 +16,14 @@ exact rates, a fit compensates this by an a above 1.
 :math:`\log(1+e^{d_t+b}) + c` spikes/bin, however often a neuron fired. A neuron also cannot keep itself firing at that
 bound. One spike causes about :math:`\rho = \sum_j \max(h_j, 0)\, \sigma(d')` further spikes, with :math:`\sigma` the
 slope of the link at the drives where the neuron fires. If :math:`\rho > 0.95`, the positive weights of the filter are
-scaled down until it is 0.95.
+scaled down until :math:`\rho` is 0.95.
 
-**Fit.** Each rate is inferred with its own count hidden. The penalised likelihood of each neuron's filter is maximised
+**Fit.** Each rate is inferred while its count is hidden. The penalised likelihood of each neuron's filter is maximised
 by Fisher scoring (`observation.scoring`), given the recorded counts before each bin. Bins without a complete past are
 left out. A trial that is drawn has no counts before its first bin, so each neuron is assumed to have fired at its mean
-rate before. A simulated neuron depends on its simulated past instead of the recorded one. Therefore counts are
-simulated after the fit. They correct b until mean counts agree with the trials, and h at the shortest lags until
-spikes are followed by another within a few bins as often as in the trials.
+rate before the trial. A simulated neuron depends on its simulated past, and not on the recorded past. Therefore counts
+are simulated after the fit and compared with the trials. The offset b is corrected until mean counts agree. The filter
+h is corrected at its shortest lags until the frequency of a second spike within a few bins agrees.
 """
 
 from typing import Literal, final
@@ -49,7 +49,7 @@ LARGEST_BRANCHING = 0.95
 """Largest expected number of further spikes that one spike of a neuron causes."""
 
 LOWEST = -8.0
-"""Lower bound of the sum over the past. It multiplies a rate by about e^-8, so the neuron hardly fires."""
+"""Lower bound of the sum over the past. It reduces a rate by a factor of about e^-8, so the neuron hardly fires."""
 
 RIDGE = {"cosine": 2.0, "bins": 8.0}
 """Penalty of the squared coefficients of each basis, in nats. It is a Gaussian prior of the coefficients, with a
@@ -109,9 +109,9 @@ class SpikeHistory(History):
 
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
         """Return the filtered counts before each bin, bounded from below and above; see `History.past`."""
-        before = counts[:, :-1].transpose(1, 2)
+        earlier_counts = counts[:, :-1].transpose(1, 2)
         kernel = self.filters.to(counts).flip(0).T[:, None]
-        return self._bounded(functional.conv1d(before, kernel, groups=counts.shape[2]).transpose(1, 2))
+        return self._bounded(functional.conv1d(earlier_counts, kernel, groups=counts.shape[2]).transpose(1, 2))
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
         """Return the drive without earlier counts: d + b, or a log r + b; see `History.present`."""
@@ -136,7 +136,7 @@ class SpikeHistory(History):
     def fit(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> None:
         """Fit the filters, then the count distribution given the filters, then the filters again; see `History.fit`.
 
-        Coefficients of a neuron are the weights of the basis functions, the offset b and, in the published form, a.
+        The coefficients of a neuron are the weights of the basis functions, the offset b and, in the published form, a.
         """
         self.slope.fill_(1)
         self.filters.zero_()
@@ -216,7 +216,7 @@ class SpikeHistory(History):
         return expected
 
     def _limit(self, slope: Tensor) -> None:
-        """Scale positive weights down where one spike would cause more than 0.95 further spikes; see `branching`."""
+        """Scale positive weights down for neurons in which a spike would cause more than 0.95 further spikes."""
         scale = (LARGEST_BRANCHING / self.branching(slope).clamp(min=1e-9)).clamp(max=1).to(self.filters)
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
 
@@ -245,17 +245,17 @@ class FilteredPast(Past):
     def __init__(self, history: SpikeHistory, n_trials: int) -> None:
         filters = array(history.filters).T.astype(np.float32)
         n_neurons, bins = filters.shape
-        # each neuron fired at its mean rate before the trial
-        before = array(history.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
+        # sums for the first H bins, if each neuron fired at its mean rate before the trial
+        first_sums = array(history.usual)[:, None] * filters[:, ::-1].cumsum(1)[:, ::-1]
         self.limits = (LOWEST, history.bound)
-        # the filters in the columns of the bins after a spike, for a spike in each column
+        # for a spike in each column: the filters, moved to the columns of the bins after this spike
         self.after = np.stack([np.roll(filters, column + 1, 1) for column in range(bins)])
         self.shape = (n_trials, n_neurons, bins)
         self.column = 0
-        self.sums = np.broadcast_to(before, self.shape).astype(np.float32).reshape(-1, bins)
+        self.sums = np.broadcast_to(first_sums, self.shape).astype(np.float32).reshape(-1, bins)
 
     def change(self) -> Float[np.ndarray, "trial neuron"]:
-        """Return the changes of the drive in the next bin: its sums, limited to the allowed range."""
+        """Return the changes of the drive in the next bin: the sums of this bin, limited to the allowed range."""
         return self.sums[:, self.column].reshape(self.shape[:2]).clip(*self.limits)
 
     def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
@@ -268,11 +268,11 @@ class FilteredPast(Past):
         self.column = (self.column + 1) % self.shape[2]
 
     def state(self) -> Float[np.ndarray, "trial _ _"]:
-        """Return the sums (trial, neuron, bin), those of the next bin first."""
+        """Return the sums (trial, neuron, bin), beginning with the next bin."""
         return np.roll(self.sums, -self.column, 1).reshape(self.shape)
 
     def restore(self, state: Float[np.ndarray, "trial _ _"]) -> None:
-        """Continue from such sums."""
+        """Continue from sums that `state` has returned."""
         self.sums = state.astype(np.float32).reshape(-1, self.shape[2])
         self.column = 0
 

@@ -35,7 +35,7 @@ SMALLEST_UNIFORM = 1e-300
 finite."""
 
 LARGEST_EXPONENT = 80.0
-"""Drives of the softplus link above are their own rates in single precision, and e^d would overflow."""
+"""Above this drive, the softplus link returns the drive itself (in single precision), and e^d would overflow."""
 
 Numbers = Float[NDArray[np.floating], "*axes"]
 

@@ -9,14 +9,15 @@ A drive is a real number per bin and neuron, before the link; a rate is the expe
 Every slot accepts any object that fulfils the slot's contract (`observation.slots`). `history` and `noise` may be None.
 
 **Fit.** The slots are fitted in turn. First the count distribution is fitted to the rates. Then the history is fitted,
-and the count distribution once more. Then the noise is fitted to the covariance that is still missing. Finally counts
-are simulated with the complete model and compared with the trials. Each slot corrects its statistics (`correct`) until
-three moments agree: mean counts, the fraction of bins with several spikes, and the fraction of spikes that are soon
-followed by another (`observation.moments`).
+and the count distribution again. Then the noise is fitted to the covariance that is still missing. Finally counts are
+simulated with the complete model and compared with the trials. Each slot corrects its statistics (`correct`) until
+three moments agree: mean counts, the fraction of bins with several spikes, and the frequency of a second spike after a
+short lag (`observation.moments`).
 
 **Sampling** turns uniform random numbers into counts (`observation.course`). Every trial has its own stream of random
-numbers, and every bin takes the same number of them, in the order of time. So a trial is the same alone and in a batch,
-and its first bins do not depend on the length of the trial. A trial may also be drawn in consecutive pieces (`begin`).
+numbers, and every bin takes the same number of random numbers, in the order of time. So a trial is the same alone and
+in a batch, and its first bins do not depend on the length of the trial. A trial may also be drawn in consecutive pieces
+(`begin`).
 
 **Likelihood.** The noise is shared, so counts of different neurons and bins are not independent given the drive.
 `log_prob` returns the log-probability of each count separately, averaged over the noise; its sum is **not** the
@@ -45,11 +46,11 @@ from spikeloom.shapes import Array, TrialCounts, TrialMask, TrialRates, mask_of
 from spikeloom.trials import Trials
 
 SHARES = (1.0, 1.0, 0.5, 0.33, 0.25)
-"""Share of the correction that is applied in each round of simulating and correcting. Every simulation has a random
-error; because later shares are smaller, the result averages over the errors of several rounds."""
+"""Share of the correction that is applied in each round of simulation and correction. Every simulation has a random
+error. Later shares are smaller, so the result averages over the errors of several rounds."""
 
 TRIALS_AT_ONCE = 256
-"""Trials whose counts are drawn together. More would take more memory, and hardly less time."""
+"""Number of trials whose counts are drawn together. More trials would take more memory, but hardly less time."""
 
 QUADRATURE = 9
 """Number of nodes of the Gauss-Hermite quadrature with which `log_prob` averages over the noise."""
@@ -57,13 +58,13 @@ QUADRATURE = 9
 
 @final
 class ObservationModel(nn.Module):
-    """Distribution of counts given the drive. The model copies the objects that it is given for its slots.
+    """Distribution of counts given the drive. The model keeps copies of the objects in its slots.
 
     Args:
         counts: Distribution of the count of a bin. `None` stands for `Poisson()`.
         history: Change of a neuron's drive by its own earlier counts. `None` disables it.
-        noise: Random factors of the rates, correlated between neurons. `None` disables them, so that neurons are
-            independent given their rates.
+        noise: Random factors of the rates, correlated between neurons. Without noise (`None`), neurons are independent
+            given their rates.
     """
 
     counts: CountDistribution
@@ -95,8 +96,7 @@ class ObservationModel(nn.Module):
     def rates(self, drive: Values) -> Values:
         """Return the expected counts of a drive, spikes/bin.
 
-        History and noise change the expected count of a single bin. They are fitted so that on average the expected
-        counts remain these.
+        History and noise change the expected count of a single bin. They are fitted so that these changes average to 0.
         """
         return self.counts.rates(drive)
 
@@ -106,7 +106,7 @@ class ObservationModel(nn.Module):
 
     @property
     def plain(self) -> Poisson:
-        """Poisson counts with the same link and without fitted statistics. Networks are trained with these."""
+        """Poisson counts with the same link and without fitted statistics. Networks are trained with them."""
         return Poisson(self.counts.link)
 
     @property
@@ -143,8 +143,8 @@ class ObservationModel(nn.Module):
     def log_prob(self, counts: Real, drive: Real) -> Real:
         """Return the log-probability of each count given the neuron's earlier counts, averaged over the noise.
 
-        The average is computed by Gauss-Hermite quadrature. With noise, counts are not independent, so the values may
-        not be added up; `log_likelihood` returns the log-probability of complete trials.
+        The average is computed by Gauss-Hermite quadrature. With noise, counts are not independent, so the sum of these
+        values is not a log-probability; `log_likelihood` returns the log-probability of complete trials.
 
         Args:
             counts: Counts of complete trials (trial, time, neuron), spikes/bin.
@@ -171,7 +171,7 @@ class ObservationModel(nn.Module):
     def log_likelihood(
         self, counts: Real, drive: Real, streams: Streams, *, particles: int = 256
     ) -> Float[Tensor, "batch time"]:
-        r"""Estimate the log-probability of all counts of a bin given those of earlier bins, with a particle filter.
+        r"""Estimate the log-probability of all counts of a bin, given the counts of earlier bins, by a particle filter.
 
         Each particle is one possible time course of the noise. In every bin, :math:`\hat p(s_t \mid s_{<t})` is the
         mean over particles of :math:`\prod_n p(s_{tn} \mid \mathrm{noise})`. Then particles are resampled in proportion
@@ -182,10 +182,10 @@ class ObservationModel(nn.Module):
             counts: Counts of complete trials (trial, time, neuron), spikes/bin.
             drive: Drive of the same bins.
             streams: Random streams, one per trial.
-            particles: Number of particles per trial. Memory and time are proportional to it.
+            particles: Number of particles per trial. Memory and time are proportional to this number.
 
         Returns:
-            Log-probabilities (trial, time), nats. Their sum over time is that of the trial.
+            Log-probabilities (trial, time), nats. Their sum over time is the log-probability of the trial.
         """
         counts = counts.double().cpu()
         drive = drive.double().cpu()
@@ -217,7 +217,7 @@ class ObservationModel(nn.Module):
         return self.counts.log_prob(counts, self.rates(drive))
 
     def _moved(self, drive: Tensor, noise: Noise, series: Tensor) -> Tensor:
-        """Return the drive of rates that are multiplied by the factors of a noise. Shapes need only broadcast."""
+        """Multiply the rates of a drive by the factors of a noise series, and return the drive of the product."""
         return self.drive(self.rates(drive) * noise.factor(series))
 
     # --- fitting ---------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ class ObservationModel(nn.Module):
 
         Args:
             trials: Training trials.
-            rates: Their rates (trial, time, neuron), spikes/bin, each inferred with its own count hidden.
+            rates: Rates of these trials (trial, time, neuron), spikes/bin, each inferred while its count was hidden.
             seed: Random seed of the simulations.
         """
         self.counts.fit(trials, rates)
@@ -241,7 +241,7 @@ class ObservationModel(nn.Module):
     def adapt(self, trials: Trials, rates: TrialRates, *, lengths: Array, seed: int) -> None:
         """Adapt a fitted model to the rates of other trials, for which there are no recorded counts.
 
-        Generated rates are distributed a little differently from inferred ones. This method refits the statistics that
+        Generated rates and inferred rates have slightly different distributions. This method refits the statistics that
         need no recorded count for each rate, so that counts drawn from generated rates have the moments of the trials.
 
         Args:
@@ -256,7 +256,7 @@ class ObservationModel(nn.Module):
         if self.noise is not None:
 
             def simulate(number: int) -> TrialCounts:
-                # numbers from 1000 on, so that these simulations and the later ones of the correction differ
+                # numbers from 1000 on, so that the simulations of `_match` have other random numbers
                 streams = Streams(seed, Purpose.CALIBRATE, 1000 + number, range(len(rates)))
                 return np.where(mask[..., None], self.draw(rates, streams), 0)
 
@@ -264,7 +264,7 @@ class ObservationModel(nn.Module):
         self._match(trials, rates, mask, seed, noisy=True)
 
     def _match(self, trials: Trials, rates: TrialRates, mask: TrialMask, seed: int, *, noisy: bool) -> None:
-        """Correct the slots in rounds until counts drawn from the rates have the trials' moments; see `Moments`."""
+        """Correct the slots in several rounds, so that counts drawn from the rates get the moments of the trials."""
         if not any(True for _ in self.buffers()):
             return  # there are no statistics to correct
         lags = 0 if self.history is None else self.history.lags
@@ -278,7 +278,7 @@ class ObservationModel(nn.Module):
 
 
 def _resampled(log_weight: Float[Tensor, "batch particle"], uniform: Float[Tensor, " batch"]) -> Tensor:
-    """Draw as many particles of each trial as it has, in proportion to their weights (systematic resampling).
+    """Resample the particles of each trial in proportion to their weights (systematic resampling).
 
     Args:
         log_weight: Logarithm of the weight of each particle of each trial.

@@ -41,7 +41,7 @@ from spikeloom.shapes import TrialCounts, TrialMask, TrialRates
 from spikeloom.trials import Trials
 
 LARGEST_VARIANCE = 1.0
-"""Largest variance of one neuron's noise. The fit to a neuron with few spikes could give a much larger one."""
+"""Largest variance of one neuron's noise. The fit to a neuron with few spikes could give a much larger variance."""
 
 LAGS_BEYOND = 4
 """Number of lags beyond the box that are used to estimate slower covariance."""
@@ -114,7 +114,7 @@ class SharedNoise(Noise):
         root = np.sqrt(np.maximum(mean, 1e-6))
         weights, relative_error = lag_weights(lags, box_correlation(lags, self.box_bins))
         recorded = summed_covariance(trials.counts, trials.mask, lags, weights)
-        # A covariance of counts is divided by E[r_i r_j], which gives that of the noise, and multiplied by the roots of
+        # A covariance of counts divided by E[r_i r_j] is a covariance of the noise. It is multiplied by the roots of
         # both mean counts, which makes the sampling error of every pair about the same.
         valid = rates[mask]
         unit = np.outer(root, root) / np.maximum(valid.T @ valid / len(valid), 1e-12)
@@ -127,11 +127,11 @@ class SharedNoise(Noise):
             self._add((recorded - simulated) * unit, error, root)
 
     def _add(self, missing: NDArray[np.float64], error: float, root: NDArray[np.float64]) -> None:
-        """Add covariance to that of the present weights, and reduce the sum to few directions.
+        """Add missing covariance to the covariance of the present weights, and reduce the sum to few directions.
 
         Args:
             missing: Covariance (neuron, neuron) that the present noise lacks, times the roots of both mean counts.
-            error: Standard error of its entries.
+            error: Standard error of the entries of `missing`.
             root: Square root of each neuron's mean count.
         """
         old = self.weights.double().cpu().numpy() * root[:, None]
@@ -141,7 +141,7 @@ class SharedNoise(Noise):
         self.weights /= excess[:, None]
 
     def _lags(self, n_bins: int) -> NDArray[np.int64]:
-        """Return the lags of the box and a few beyond it, as far as trials of `n_bins` bins have them."""
+        """Return the lags of the box and `LAGS_BEYOND` further lags; only lags that trials of `n_bins` bins have."""
         return np.arange(min(max(1, self.box_bins) + LAGS_BEYOND, n_bins))
 
 
@@ -151,21 +151,21 @@ def box_correlation(lags: NDArray[np.int64], bins: int) -> NDArray[np.float64]:
 
 
 def box_series(
-    white: Float[NDArray[np.float64], "batch time rank"], before: Float[NDArray[np.float64], "batch _ rank"], bins: int
+    white: Float[NDArray[np.float64], "batch time rank"], earlier: Float[NDArray[np.float64], "batch _ rank"], bins: int
 ) -> tuple[Float[NDArray[np.float64], "batch time rank"], Float[NDArray[np.float64], "batch _ rank"]]:
     """Return the series e of a piece of each trial: sums of white noise over a box, scaled to unit variance.
 
-    At the beginning of a trial the box holds fewer values, and the sum of these is scaled to unit variance.
+    At the beginning of a trial the box holds fewer values, and the sum of these values is scaled to unit variance.
 
     Args:
         white: White noise of the piece (trial, time, rank).
-        before: The last values of white noise before the piece; empty (no bins) at the beginning of a trial.
+        earlier: The last values of white noise before the piece; empty (no bins) at the beginning of a trial.
         bins: Number of bins of the box.
 
     Returns:
-        The series (trial, time, rank), and the last values of white noise, which the next piece takes as `before`.
+        The series (trial, time, rank), and the last values of white noise, which are `earlier` for the next piece.
     """
-    joined = np.concatenate((before, white), 1)
+    joined = np.concatenate((earlier, white), 1)
     n_joined = joined.shape[1]
     n_bins = white.shape[1]
     total = joined.copy()

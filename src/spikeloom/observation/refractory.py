@@ -33,13 +33,13 @@ LARGEST_Q = 0.98
 """Largest q. With q = 1 no bin could hold two spikes, and rates above 1 would have no solution."""
 
 NEWTON_STEPS = 8
-"""Largest number of steps of Newton's method, with which the Poisson rate is solved for."""
+"""Largest number of steps of Newton's method, which computes the Poisson rate."""
 
 TOLERANCE = 1e-6
 """Newton's method ends after a step smaller than this, spikes/bin."""
 
 ROUNDING = 1e-9
-"""Relative margin for rounding where counts of one are recognised."""
+"""Relative margin for rounding in the decision that a count is 1."""
 
 GROUPS = 1024
 """Number of groups of similar rates into which the fit divides the bins of a neuron. The mean rate of a group stands
@@ -75,20 +75,22 @@ class Refractory(CountDistribution):
     def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
         r"""Return the smallest count whose cumulative probability exceeds the uniform number.
 
-        Solving for the Poisson rate :math:`\lambda` takes time. Most counts are 0 or 1, and these are found without it:
+        It takes time to solve for the Poisson rate :math:`\lambda`. Most counts are 0 or 1, and they are found without
+        :math:`\lambda`:
 
-        1. The count is 0 where :math:`u < e^{-\lambda}`, that is where :math:`\lambda < \lambda_0 = -\log u`. Since r
-           grows with :math:`\lambda`, this is where r is below :math:`r_0`, the expected count of :math:`\lambda_0`.
+        1. The count is 0 if :math:`u < e^{-\lambda}`, that is if :math:`\lambda < \lambda_0 = -\log u`. The expected
+           count r grows with :math:`\lambda`. So the count is 0 if r is below :math:`r_0`, the expected count of
+           :math:`\lambda_0`.
         2. The chance of several spikes is at most :math:`(1 - q) \lambda^2 / 2`, and :math:`\lambda` has an upper bound
-           (`_largest_rate`). So a count above 0 is 1 where 1 - u is above that chance.
+           (`_largest_rate`). So a count above 0 is 1 if 1 - u is above the bound of this chance.
 
-        Only for the few other entries is :math:`\lambda` computed.
+        :math:`\lambda` is computed for the few other entries.
         """
         kept = 1 - array(self.q)[neuron]  # probability that a count of several spikes is not replaced
-        zero_rate = -np.log(np.maximum(uniform, SMALLEST_UNIFORM))
-        zero_expected = zero_rate - (1 - kept) * (zero_rate - 1 + uniform)
+        zero_rate = -np.log(np.maximum(uniform, SMALLEST_UNIFORM))  # lambda_0
+        zero_expected = zero_rate - (1 - kept) * (zero_rate - 1 + uniform)  # r_0
         counts = (rates >= zero_expected).astype(np.int64)
-        chance = kept * _largest_rate(rates, kept) ** 2 / 2  # an upper bound of that of several spikes
+        chance = kept * _largest_rate(rates, kept) ** 2 / 2  # upper bound of the chance of several spikes
         several = np.flatnonzero((counts > 0) & (1 - uniform <= (1 + ROUNDING) * chance))
         if len(several):
             kept = kept[several]
@@ -106,8 +108,8 @@ class Refractory(CountDistribution):
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         """Change q towards the target's fraction of bins with several spikes; see `CountDistribution.correct`.
 
-        The probability 1 - q that such a count is not replaced is multiplied by the ratio of the target's fraction to
-        the simulated fraction.
+        The probability 1 - q that a count of several spikes is not replaced is multiplied by a ratio: the target's
+        fraction divided by the simulated fraction.
         """
         half = 0.5 / min(target.bins, drawn.bins)  # half a bin is added to both fractions, so that neither is 0
         ratio = ((target.several + half) / (drawn.several + half)) ** share
@@ -122,7 +124,7 @@ class Refractory(CountDistribution):
         self.q.zero_()
         for _ in range(ROUNDS):
             n_expected = sizes @ _several(self.raised(means.clamp(min=SMALLEST_RATE)))
-            # half a bin is added to both, so that q stays near 0 for a neuron with very few such bins
+            # half a bin is added to both numbers, so that q stays near 0 for a neuron with very few such bins
             self.q.copy_((1 - (n_several + 0.5) / (n_expected + 0.5)).clamp(0, LARGEST_Q))
 
 

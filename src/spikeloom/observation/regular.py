@@ -1,20 +1,20 @@
 r"""Regular counts: in wide bins, of several spikes each, counts vary less than Poisson counts.
 
-A neuron that fires on every K-th event of a Poisson process of rate :math:`K r` fires regularly, with r spikes a bin.
+A neuron that fires on every K-th event of a Poisson process of rate :math:`K r` fires regularly, with r spikes per bin.
 A bin begins at a random time. Let U be the number of events since the last spike, uniform on 0, ..., K - 1, and k the
 number of events in the bin, Poisson with mean K r. Then the bin holds :math:`N = \lfloor (k + U) / K \rfloor` spikes.
-The mean of N is exactly r, its variance is about r / K + 1/6 where r is large, and its probabilities are
+The mean of N is exactly r, its variance is about r / K + 1/6 if r is large, and its probabilities are
 
 .. math:: P_K(n) = \frac{1}{K} \sum_{|m| < K} (K - |m|)\, p_{K r}(K n + m), \quad
           P_K(N \le n) = \frac{1}{K} \sum_{u=0}^{K - 1} P_{K r}(k \le K n + u),
 
-with :math:`p_{K r}` and :math:`P_{K r}` those of Poisson counts of mean K r. A neuron has regular counts in a share w
-of its bins and Poisson counts in the others.
+with :math:`p_{K r}` and :math:`P_{K r}` the probabilities of Poisson counts of mean K r. A neuron has regular counts in
+a share w of its bins and Poisson counts in the other bins.
 
-**Fit.** Where each rate was inferred with its own count hidden, w is fitted to the variance of the counts s around
-their rates. Generated rates have no such counts. They vary like rates that were inferred from complete trials, which
-contain a part of the noise of the counts. To avoid counting this noise twice, w for generated rates follows from the
-law of total variance,
+**Fit.** If each rate was inferred while its count was hidden, w is fitted to the variance of the counts s around their
+rates. Generated rates have no recorded counts. They vary like rates that were inferred from complete trials, and such
+rates contain a part of the noise of the counts. So that this noise does not count twice, w for generated rates follows
+from the law of total variance,
 
 .. math:: \mathrm{Var}(s) = \mathrm{Var}(r) + w\,E[\mathrm{Var}_K(s \mid r)] + (1 - w)\,E[r].
 
@@ -41,7 +41,8 @@ TAIL = 10.0
 """Upper end of the bisection: the rate plus this many standard deviations of Poisson counts."""
 
 EVERY = 4
-"""K: one spike for every K events. Counts of a few spikes a bin can then have half the variance of Poisson counts."""
+"""K: one spike for every K events. With K = 4, counts of a few spikes per bin can have half the variance of Poisson
+counts."""
 
 
 @final
@@ -85,8 +86,8 @@ class Regular(CountDistribution):
     def fit(self, trials: Trials, rates: TrialRates, mask: TrialMask | None = None) -> None:
         """Fit w to the variance of the counts; see the module, and `CountDistribution.fit` for the arguments.
 
-        Without `mask`, w is fitted to the variance of counts around their rates. With it, counts drawn from the rates
-        get the total variance of the recorded counts.
+        Without `mask`, w is fitted to the variance of counts around their rates. With `mask`, counts drawn from the
+        rates get the total variance of the recorded counts.
         """
         counts = trials.counts[trials.mask]
         expected = rates[trials.mask if mask is None else mask].astype(np.float64)
@@ -94,7 +95,8 @@ class Regular(CountDistribution):
             variance = np.square(counts - expected).mean(0)
         else:
             variance = counts.var(0, dtype=np.float64) - expected.var(0)
-        # Both differences are to the variance of Poisson counts, and below 0 for regular counts; w is their ratio.
+        # A variance minus the variance of Poisson counts is below 0 for regular counts; w is the ratio of two such
+        # differences.
         difference = variance - expected.mean(0)
         difference_if_regular = (_variance(torch.from_numpy(expected)).numpy() - expected).mean(0)
         ratio = difference / np.minimum(difference_if_regular, -1e-12)

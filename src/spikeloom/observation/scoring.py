@@ -1,6 +1,6 @@
 r"""Fit of spike-history filters by Fisher scoring, that is Newton's method with the expected curvature.
 
-Many neurons are fitted at once, each on its own. The drive of a bin is
+Many neurons are fitted at once, each separately. The drive of a bin is
 
 .. math:: d' = d + b + a x + \mathrm{clamp}\Big(\sum_k w_k X_k\Big),
 
@@ -9,13 +9,13 @@ the sum limited by two bounds. The weights w and the offset b are fitted. The te
 of the history, where x is the log of the rate, d is 0 and a is fitted too. w, b and a are the **coefficients**.
 
 The gradient of the likelihood comes from the count distribution itself, so any distribution can be fitted. The
-expected information of a Poisson count, :math:`(\partial r / \partial d')^2 / r`, stands for the curvature. Steps that
+expected information of a Poisson count, :math:`(\partial r / \partial d')^2 / r`, is used as the curvature. Steps that
 lower the penalised likelihood are halved.
 
-**Used bins.** Most bins hold no spike and contribute little information. All bins with a spike are used. Of the others
-a random selection is used, each with the probability :math:`p = \min(1, C r + M / T)`, where r is the expected count,
-T the number of bins, and C and M are constants below. Their weight is 1 / p, so sums over bins have the same
-expectation. If r is small, the variance of the fitted coefficients is larger by at most the factor 1 + 1 / C.
+**Used bins.** Most bins hold no spike and contribute little information. All bins with a spike are used. A bin without
+a spike is used with the probability :math:`p = \min(1, C r + M / T)`, where r is the expected count, T the number of
+bins, and C and M are constants below. Its weight is 1 / p, so sums over the used bins have the same expectation as sums
+over all bins. If r is small, the variance of the fitted coefficients is larger by at most the factor 1 + 1 / C.
 """
 
 from collections.abc import Iterator
@@ -39,13 +39,13 @@ HALVINGS = 5
 """Largest number of times that a step is halved."""
 
 TOLERANCE = 0.05
-"""Gain of log-likelihood, nats. The fit of a neuron ends when the next step promises less."""
+"""Smallest gain of log-likelihood, nats. The fit of a neuron ends if the expected gain of the next step is smaller."""
 
 CONTROLS = 4.0
 """C, the number of used bins without a spike per expected spike. C is larger in small recordings; see `USED`."""
 
 USED = 2**20
-"""Number of used bins without a spike, over all neurons, until which C is raised in recordings with few spikes."""
+"""Expected number of used bins without a spike, over all neurons, in recordings with few spikes: C is raised to it."""
 
 FEWEST = 256
 """M, the number of used bins without a spike of a neuron that hardly fires."""
@@ -105,7 +105,7 @@ class Evaluation:
         return Evaluation(self.objective[neurons], self.score[neurons], self.information[neurons])
 
     def replaced(self, neurons: Tensor, other: "Evaluation") -> "Evaluation":
-        """Return a copy in which the values of these neurons are those of `other`."""
+        """Return a copy in which the values of these neurons come from `other`."""
         return Evaluation(
             self.objective.index_copy(0, neurons, other.objective),
             self.score.index_copy(0, neurons, other.score),
@@ -120,9 +120,9 @@ def fisher_scoring(
 
     Args:
         distribution: Distribution of the counts of these neurons.
-        design: Their used bins.
+        design: Used bins of these neurons.
         start: Coefficients at which the fit begins (neuron, base and term): w, then b, then a.
-        ridge: Penalty of the squared weights w, nats. b and a have none.
+        ridge: Penalty of the squared weights w, nats. There is no penalty on b and a.
 
     Returns:
         Coefficients, with the axes of `start`.
@@ -135,8 +135,8 @@ def fisher_scoring(
     for _ in range(MOST_STEPS):
         gradient = best.score - penalty * weights[active]
         step = torch.linalg.solve(best.information + torch.diag(penalty + 1e-6), gradient)
-        promised_gain = (step * gradient).sum(1) / 2
-        unfinished = torch.nonzero(promised_gain >= TOLERANCE)[:, 0]
+        expected_gain = (step * gradient).sum(1) / 2
+        unfinished = torch.nonzero(expected_gain >= TOLERANCE)[:, 0]
         if not len(unfinished):
             break
         active = active[unfinished]
@@ -152,7 +152,7 @@ def fisher_scoring(
             step[worse] /= 2
             halved = _evaluated(distribution.of(worse), design.of(worse), weights[active[worse]] + step[worse], penalty)
             new = new.replaced(worse, halved)
-        better = torch.nonzero(new.objective >= best.objective)[:, 0]  # no step improves the others: they are finished
+        better = torch.nonzero(new.objective >= best.objective)[:, 0]  # other neurons are finished: no step helps
         active = active[better]
         best = new.of(better)
         design = design.of(better)
@@ -170,7 +170,7 @@ def _evaluated(distribution: CountDistribution, design: Design, weights: PerNeur
         (slope,) = torch.autograd.grad(rates.sum(), drive, retain_graph=True)
         likelihood = (distribution.log_prob(design.counts.T, rates) * design.weight.T).sum(0)
         (drive_score,) = torch.autograd.grad(likelihood.sum(), drive)
-    # The derivative of the drive with respect to each coefficient; that of w is 0 where the sum exceeds its bounds.
+    # Derivatives of the drive with respect to each coefficient. For w they are 0 where the sum exceeds its bounds.
     columns = torch.cat((design.past * inside[..., None], design.extra), 2)
     curvature = design.weight * (slope**2 / rates.detach()).T
     information = columns.mT @ (columns * curvature[..., None])
@@ -199,7 +199,7 @@ class UsedBins:
 
     Args:
         trials: Training trials.
-        rates: Their rates (trial, time, neuron), spikes/bin.
+        rates: Rates of these trials (trial, time, neuron), spikes/bin.
         bins: Length H of the history, bins.
     """
 
@@ -281,7 +281,7 @@ class UsedBins:
 
 
 def late_bins(mask: TrialMask, bins: int) -> TrialMask:
-    """Return the valid bins whose complete past was recorded, or all valid bins in trials too short for that."""
+    """Return the valid bins whose complete past was recorded. If there are none, return all valid bins."""
     late = mask.copy()
     late[:, :bins] = False
     return late if late.any() else mask

@@ -100,11 +100,11 @@ class CountDistribution(nn.Module, abc.ABC):
         Args:
             trials: Training trials.
             rates: Rates (trial, time, neuron), spikes/bin. Without `mask` they belong to the bins of `trials`, and each
-                was inferred with its own count hidden.
-            mask: `None` if the rates belong to the bins of `trials`. Otherwise the rates are those of other trials,
-                such as generated ones, and `mask` holds their valid bins. The statistics are then fitted so that counts
+                was inferred while its count was hidden.
+            mask: `None` if the rates belong to the bins of `trials`. Otherwise the rates belong to other trials, such
+                as generated trials, and `mask` holds their valid bins. The statistics are then fitted so that counts
                 drawn from these rates resemble the counts of `trials`. A distribution that needs the rate of each
-                recorded count then keeps its statistics.
+                recorded count keeps its statistics.
         """
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
@@ -151,7 +151,7 @@ class History(nn.Module, abc.ABC):
     bins: int  # number of earlier bins that the history depends on, at least 1; set by `build`
     offset: Tensor  # added to the drive of each neuron
     usual: Tensor  # mean count of each neuron, the assumed count of each bin before a trial begins
-    ceiling: int | None = None  # counts above are lowered to it, spikes/bin
+    ceiling: int | None = None  # largest count, spikes/bin; higher counts are lowered to the ceiling
 
     @abc.abstractmethod
     def build(self, n_neurons: int, bin_width: float) -> None:
@@ -169,17 +169,17 @@ class History(nn.Module, abc.ABC):
         """Return the change of the drive of each bin by the counts before it.
 
         Args:
-            counts: Counts. The first `bins` bins are the past of the first bin of the result, and the result has as
-                many bins as remain.
+            counts: Counts. The first `bins` bins are the past of the first bin of the result. The result has the other
+                bins.
         """
 
     @abc.abstractmethod
     def fit(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> None:
-        """Fit the history, and `counts` again where its statistics depend on the history.
+        """Fit the history, and fit `counts` again if its statistics depend on the history.
 
         Args:
             trials: Training trials.
-            rates: Their rates (trial, time, neuron), spikes/bin, each inferred with its own count hidden.
+            rates: Rates of these trials (trial, time, neuron), spikes/bin, each inferred while its count was hidden.
             counts: Distribution of the counts, fitted to these rates without a history.
         """
 
@@ -201,14 +201,14 @@ class History(nn.Module, abc.ABC):
             drawn: Moments of counts simulated with the present offset.
             share: Share of the change that would make the means equal, between 0 and 1.
         """
-        half = 0.5 / min(target.bins, drawn.bins)  # half a spike is added to both, so that neither mean is 0
+        half = 0.5 / min(target.bins, drawn.bins)  # half a spike is added to both means, so that neither is 0
         log_ratio = np.log((target.mean + half) / (drawn.mean + half))
         # change of the drive per change of the log rate, with a softplus link
         slope = target.mean / -np.expm1(-target.mean - 1e-9)
         self.offset += torch.from_numpy((share * log_ratio * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
 
     def begin(self, n_trials: int) -> "Past":
-        """Return the past of trials of which no bin was drawn yet. A history that can compute it faster replaces it."""
+        """Return the past of trials before their first bin is drawn. A history with a faster past overrides this."""
         return RecordedPast(self, n_trials)
 
     @property
@@ -225,8 +225,8 @@ class History(nn.Module, abc.ABC):
     @final
     def effect(self, counts: Real) -> Real:
         """Return the change of the drive of each bin of complete trials by the counts before it; see `past`."""
-        before = self.usual.to(counts).expand(len(counts), self.bins, -1)
-        return self.past(torch.cat((before, counts), 1))
+        usual_counts = self.usual.to(counts).expand(len(counts), self.bins, -1)  # assumed before the first bin
+        return self.past(torch.cat((usual_counts, counts), 1))
 
 
 class Past(abc.ABC):
@@ -234,15 +234,15 @@ class Past(abc.ABC):
 
     @abc.abstractmethod
     def change(self) -> Float[np.ndarray, "trial neuron"]:
-        """Return what the earlier counts add to the drive of the next bin."""
+        """Return the change of the drive of the next bin by the earlier counts."""
 
     @abc.abstractmethod
     def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
-        """Add the counts of the next bin, which is then over.
+        """Add the counts of the next bin to the past, and go on to the bin after it.
 
         Args:
             entry: Entries of the flattened array (trial, neuron) that hold spikes.
-            number: Their counts; all others are 0.
+            number: Counts of these entries. All other counts are 0.
         """
 
     @abc.abstractmethod
@@ -256,7 +256,7 @@ class Past(abc.ABC):
 
 @final
 class RecordedPast(Past):
-    """The counts of the last bins of any history, which computes each change from them.
+    """The counts of the last bins. `History.past` computes each change from them; this works for every history.
 
     Args:
         history: History that the counts follow.
@@ -269,13 +269,13 @@ class RecordedPast(Past):
         self.counts = np.broadcast_to(usual, (n_trials, history.bins, len(usual))).copy()
 
     def change(self) -> Float[np.ndarray, "trial neuron"]:
-        """Return what the counts add to the drive of the next bin."""
+        """Return the change of the drive of the next bin by the counts."""
         with_next = np.concatenate((self.counts, np.zeros_like(self.counts[:, :1])), 1)
         change: NDArray[np.float32] = self.history.past(torch.from_numpy(with_next))[:, 0].numpy()
         return change
 
     def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
-        """Add the counts of the next bin, and forget those of the first."""
+        """Append the counts of the next bin, and remove the first bin."""
         counts = np.zeros_like(self.counts[:, 0])
         counts.reshape(-1)[entry] = number
         self.counts = np.concatenate((self.counts[:, 1:], counts[:, None]), 1)
@@ -285,7 +285,7 @@ class RecordedPast(Past):
         return self.counts.copy()
 
     def restore(self, state: Float[np.ndarray, "trial _ _"]) -> None:
-        """Continue from such counts."""
+        """Continue from counts that `state` has returned."""
         if state.shape != self.counts.shape:
             raise ValueError(f"the past has shape {state.shape}, not {self.counts.shape}")
         self.counts = state.astype(np.float32)
@@ -295,7 +295,7 @@ class Noise(nn.Module, abc.ABC):
     r"""Contract of the `noise` slot: random factors of the rates that are correlated between neurons.
 
     The rate of neuron n in bin t becomes :math:`r'_{tn} = r_{tn} \exp(e_{tn} - \mathrm{Var}(e_n) / 2)`, where the noise
-    e is Gaussian with mean zero. The factors have mean 1, so mean rates stay as they are.
+    e is Gaussian with mean zero. The factors have mean 1, so they do not change mean rates.
 
     A noise defines four methods: `build`, `series`, `variance` and `fit`.
     """
@@ -333,7 +333,7 @@ class Noise(nn.Module, abc.ABC):
 
         Args:
             trials: Training trials.
-            rates: Rates (trial, time, neuron), spikes/bin; not necessarily those of the same trials.
+            rates: Rates (trial, time, neuron), spikes/bin. They may belong to other trials.
             mask: Valid bins of the rates.
             simulate: Function that draws counts from the rates with the current noise, zero outside the mask. Its
                 argument is the number of the simulation. Equal arguments give equal random numbers.
@@ -355,7 +355,7 @@ def batches(number: int, entries: int) -> Iterator[slice]:
 
     Args:
         number: Number of trials, or of bins.
-        entries: Entries of one of them, such as bins x neurons of a trial.
+        entries: Number of entries of one trial or of one bin, such as bins x neurons of a trial.
     """
     size = max(1, ENTRIES_AT_ONCE // entries)
     for first in range(0, number, size):

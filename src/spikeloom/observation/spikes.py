@@ -30,10 +30,11 @@ def spikes(
     Args:
         rates: Expected spikes per bin (trial, time, neuron), >= 0, from any model. Without `like_rates` they must be
             the rates of the trials of `like`, in the same order.
-        like: Recorded trials. If `rates` are their rates, their lengths, conditions and behaviour are copied.
-        like_rates: Rates of the trials of `like`. Pass them if `rates` are those of other trials, such as generated
-            ones. The model is then fitted to `like_rates`, and adapted to `rates`.
-        observation: Observation model, of which a copy is fitted; `ObservationModel()` by default.
+        like: Recorded trials. If `rates` belong to these trials, the result copies their lengths, conditions and
+            behaviour.
+        like_rates: Rates of the trials of `like`. Pass them if `rates` belong to other trials, such as generated
+            trials. The model is then fitted to `like_rates`, and adapted to `rates`.
+        observation: Observation model, `ObservationModel()` by default. A copy of it is fitted.
         seed: Random seed of the fit and of the spikes.
 
     Returns:
@@ -73,8 +74,8 @@ def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRa
         values: Rates (trial, time, neuron).
         like: Recorded trials.
         name: Name of the argument, for messages.
-        paired: True if the rates are those of the recorded trials. Then all axes must agree, and the padding is set to
-            0. Otherwise only the number of neurons must agree.
+        paired: True if the rates belong to the recorded trials. Then all axes must agree, and the padding is set to 0.
+            Otherwise only the number of neurons must agree.
     """
     shape = np.shape(values)
     if paired:

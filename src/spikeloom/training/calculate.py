@@ -14,8 +14,8 @@ from spikeloom.training.stage import Calculation
 def calculate(stage: Calculation, title: str, *, show: bool, stop: StopRequest) -> Line:
     """Compute all parts of a stage, and return its line of history, with the seconds of each part.
 
-    A terminal shows a bar, and a second one with the time left for parts that go trial by trial; other outputs get a
-    line before each part.
+    A terminal shows a bar of the parts. A part that works trial by trial shows a second bar with the time left. Other
+    outputs get a line before each part.
 
     Args:
         stage: The stage.
@@ -24,7 +24,7 @@ def calculate(stage: Calculation, title: str, *, show: bool, stop: StopRequest) 
         stop: Request to stop. It is checked after each part.
 
     Raises:
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a part is computed.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when the present part is finished.
     """
     seconds: dict[str, float | None] = {}
     began = time.monotonic()

@@ -41,7 +41,8 @@ KEEP = 2
 class Line(TypedDict):
     """A line of the history of training, written after an update of a stage.
 
-    Losses are per valid entry. Entries without a value are None, because JSON has no NaN.
+    Losses are per valid entry. `seconds` is the duration of the stage so far, `skipped` its number of updates without a
+    finite loss or gradient. Entries without a value are None, because JSON has no NaN.
     """
 
     stage: str
@@ -191,7 +192,7 @@ class History:
         Args:
             finished: Names of the finished stages, whose lines are kept.
             stage: Name of the stage that resumes.
-            update: Update from which it resumes; its lines up to this update are kept.
+            update: Update from which this stage resumes. Lines of the stage up to this update are kept.
             write: True to change the file as well; only the main process does.
         """
         self.lines = [

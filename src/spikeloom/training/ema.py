@@ -21,18 +21,18 @@ class Average:
     """Exponential average of the parameters of a module.
 
     Args:
-        module: Module with the weights. The average starts as a copy of them.
+        module: Module with the weights. The average starts as a copy of these weights.
         limit: Largest decay, at least 0 and below 1.
     """
 
     def __init__(self, module: nn.Module, *, limit: float) -> None:
         self.limit = limit
         self.live = dict(module.named_parameters())  # the parameters of the module, which training changes
-        self.weights = {name: value.detach().clone() for name, value in self.live.items()}  # their average
+        self.weights = {name: value.detach().clone() for name, value in self.live.items()}  # average of each parameter
 
     @torch.no_grad()
     def add(self, update: int) -> None:
-        """Add the present weights, those after update n (counted from 0), to the average."""
+        """Add the present weights to the average. They are the weights after update n, counted from 0."""
         share = 1 - decay_at(update, self.limit)
         for name, value in self.live.items():
             self.weights[name].lerp_(value, share)

@@ -1,8 +1,8 @@
 """Identity of a run: an entry for everything that its training reads, stored in `run.json` of the run folder.
 
 A run folder holds one run. Before a run resumes, or its finished model is loaded, the entries in `run.json` are
-compared with those of the present call. Any difference raises an error that names it. Arrays are stored as their
-SHA-256, other data as they are. Trials have these entries:
+compared with the entries of the present call. If an entry differs, an error names the difference. Arrays are stored as
+their SHA-256, other data as they are. Trials have these entries:
 
 ============================== ========================================================
 number of trials, bin width, s the values
@@ -39,7 +39,7 @@ NEURON_COLUMNS = ("id", "name")
 """Columns of the neuron table that identify the neurons."""
 
 SHOWN = 3
-"""Largest number of differences that a message names. It gives the number of the others."""
+"""Largest number of differences that a message names. Further differences are only counted."""
 
 ABSENT = "absent"
 
@@ -93,7 +93,7 @@ def run_identity(
         training: Identity of the training trials.
         validation: Identity of the validation trials, or None.
         seed: Random seed of the run.
-        start: SHA-256 of the initial weights; None for random ones.
+        start: SHA-256 of the initial weights; None for random weights.
         plans: Plan of each stage by name.
         n_processes: Number of processes that train. It matters only if a batch cannot be divided evenly among them.
     """
@@ -112,7 +112,7 @@ def run_identity(
 
 
 def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str] = ()) -> None:
-    """Check that a run folder belongs to this run. An empty folder is marked as belonging to it.
+    """Check that a run folder belongs to this run. An empty folder is marked as the folder of this run.
 
     Args:
         folder: Path of the run folder.
@@ -141,10 +141,10 @@ def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str]
     left_out = later if addable else ()
     different = list(differences(_without(recorded, left_out), _without(identity, left_out)))
     if different:
-        more = f", and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
+        remainder = f", and {len(different) - SHOWN} more" if len(different) > SHOWN else ""
         raise SettingError(
             f"The run in {folder} was started with other data or settings:",
-            f"{'; '.join(different[:SHOWN])}{more}.",
+            f"{'; '.join(different[:SHOWN])}{remainder}.",
             "Choose another folder for --out, or use the data and settings that the run was started with.",
         )
     if write and addable and setting_of(identity, later[0]) is not None:
@@ -181,7 +181,7 @@ def _refuse_unknown(folder: Path) -> None:
 
 
 def differences(recorded: Mapping[str, object], identity: Mapping[str, object]) -> Iterator[str]:
-    """Yield a description of each entry that differs.
+    """Yield a description of each entry that differs between two identities.
 
     Args:
         recorded: Identity in the folder.

@@ -2,9 +2,9 @@
 
 The operating system locks the file `.lock` in the folder (`flock`) and releases the lock when the process ends, also
 after `kill -9` or a crash. The file contains the number and the host of the process, for error messages. Some network
-disks have no locks. There the content of the file decides. If it names a process of this host that has ended, this
-process takes over. If it names a process of another host, the folder counts as taken, because nobody can check whether
-that process still runs.
+disks have no locks. There the content of the file decides. If the file names a process of this host that has ended, the
+present process takes over. If the file names a process of another host, the folder counts as taken, because nobody can
+check whether that process still runs.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ FILE = ".lock"
 
 
 class Owner(TypedDict, total=False):
-    """Content of a lock file: number and host of the process that holds the lock, and the time since it does."""
+    """Content of a lock file: number and host of the process that holds the lock, and the time when it got the lock."""
 
     process: int
     host: str
@@ -40,7 +40,7 @@ def only_process(folder: str | os.PathLike[str], what: str) -> Iterator[None]:
         what: Activity for messages, such as "training".
 
     Raises:
-        FileError: if another process works there; the message names it.
+        FileError: if another process works there; the message names that process.
     """
     path = ensure_folder(folder) / FILE
     with path.open("a+") as file:
@@ -128,7 +128,7 @@ def _busy(path: Path, owner: Owner, what: str, *, certain: bool) -> FileError:
     Args:
         path: Path of the lock file.
         owner: Content of the lock file.
-        what: Activity of this process, such as "training"; the other process is assumed to have the same one.
+        what: Activity of this process, such as "training". The other process is assumed to do the same.
         certain: True if the other process certainly runs.
     """
     who = f"Process {owner['process']} on {owner.get('host')}" if "process" in owner else "Another process"

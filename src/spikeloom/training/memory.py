@@ -2,9 +2,9 @@
 
 On Linux, the C library glibc returns blocks of memory above about 32 MB to the system as soon as they are freed. The
 next update requests the same blocks again, and the system fills them with zeros page by page. With large batches this
-takes half of the training time. Three settings of glibc's allocator avoid it: large blocks come from the heap, the heap
-never shrinks, and it grows in larger steps. Free blocks are used again, so the process needs no more memory than its
-largest update.
+takes half of the training time. Three settings of glibc's allocator avoid this: large blocks come from the heap, the
+heap never shrinks, and the heap grows in larger steps. Free blocks are used again, so the process needs no more memory
+than its largest update.
 """
 
 import ctypes
@@ -21,10 +21,10 @@ M_MMAP_MAX = -4
 
 @functools.cache
 def keep_freed_memory() -> bool:
-    """Set glibc's allocator to keep freed memory for the rest of this process, and return whether that worked.
+    """Set glibc's allocator to keep freed memory for the rest of this process. Return True if all settings succeeded.
 
-    The setting affects the whole process, so only the command line and its workers make it. A Python program that
-    trains models may call this once. The function does nothing on systems without glibc (macOS, Windows, musl).
+    The settings affect the whole process, so only the command line and its workers call this function. A Python program
+    that trains models may call it once. It does nothing on systems without glibc (macOS, Windows, musl).
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -40,7 +40,7 @@ def keep_freed_memory() -> bool:
 def peak_memory() -> float:
     """Return the largest memory that this process has used, in GB: on the GPU if one is used, else in main memory.
 
-    The result is 0 if the system does not report it.
+    The result is 0 if the system does not report its memory.
     """
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / 1e9

@@ -14,10 +14,10 @@ from spikeloom.errors import SettingError
 def accelerator() -> Accelerator:
     """Return the Accelerator of this process, which knows the index of this process and the number of all processes.
 
-    There is only one per process. A second object such as `PartialState()` would set the number of processes to one on
-    machines without a GPU. The training loop handles mixed precision itself, because accelerate allows only one
-    precision per process. Parameters without a gradient are allowed: if the condition is dropped from all trials of a
-    batch, the network that embeds it is not used.
+    There is only one Accelerator per process. A second object such as `PartialState()` would set the number of
+    processes to one on machines without a GPU. The training loop handles mixed precision itself, because accelerate
+    allows only one precision per process. Parameters without a gradient are allowed: if the condition is dropped from
+    all trials of a batch, the network that embeds the condition is not used.
 
     Raises:
         SettingError: if `accelerate launch` should have started several processes, but started one.

@@ -44,8 +44,8 @@ class Stage:
         loss: Function that returns the loss terms of a batch. Its arguments are the batch (name -> tensor (trial, ...),
             on the module's device) and one random stream per trial.
         data: Training trials, name -> tensor (trial, ...), on the CPU.
-        validation: Validation trials in the same form. The final weights are those with the lowest loss on them. With
-            `None` they are the last ones.
+        validation: Validation trials in the same form. The final weights are the weights with the lowest loss on these
+            trials. With `None` they are the weights after the last update.
         plan: Number of updates, batch size, learning rate.
     """
 
@@ -64,7 +64,7 @@ class Calculation:
     Args:
         name: Unique name of the stage.
         parts: Functions that are called one after another, name -> function.
-        equal: True if all parts take equally long. The time left is then estimated from the finished ones.
+        equal: True if all parts take equally long. The time left is then estimated from the finished parts.
     """
 
     name: str
@@ -102,7 +102,7 @@ def sizes(stage: Stage, processes: int) -> tuple[int, int]:
 def batch_size(plan: Plan, n_trials: int, n_processes: int) -> int:
     """Return the number of trials of an update.
 
-    It is that of the plan. If there are fewer trials, it is the largest number that can be divided evenly among the
+    It is `plan.batch`. If there are fewer trials, it is the largest number that can be divided evenly among the
     processes.
     """
     return plan.batch if plan.batch <= n_trials else n_trials - n_trials % n_processes
@@ -154,13 +154,13 @@ def likely_cause(stage: Stage, rows: list[int], loss: float) -> str:
     Args:
         stage: Stage that is trained.
         rows: Numbers of the trials of the update.
-        loss: Their loss.
+        loss: Loss of these trials.
     """
     for name, value in stage.data.items():
         finite_trials = value[torch.tensor(rows)].isfinite().reshape(len(rows), -1).all(1)
-        bad = [row for row, is_finite in zip(rows, finite_trials, strict=True) if not is_finite]
-        if bad:
-            return f"the data {name!r} hold NaN or infinity, first in trial {bad[0]}"
+        bad_rows = [row for row, is_finite in zip(rows, finite_trials, strict=True) if not is_finite]
+        if bad_rows:
+            return f"the data {name!r} hold NaN or infinity, first in trial {bad_rows[0]}"
     if any(not value.isfinite().all() for value in stage.module.parameters()):
         return "the weights contain NaN or infinity"
     if not math.isfinite(loss):

@@ -1,4 +1,4 @@
-"""Start training from the weights of a trained model instead of random ones.
+"""Start training from the weights of a trained model instead of random weights.
 
 Only the parameters of networks are copied, for each stage before it is trained. The statistics that a model computes
 between stages (means, scales) are computed again, and the optimiser starts with an empty state.

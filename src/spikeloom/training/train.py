@@ -1,15 +1,15 @@
 """The training loop.
 
-A model yields `Stage`s, and each is trained with the optimiser AdamW for `plan.updates` updates. Let B be the trials of
-update k. Each trial i has a loss total_i, a sum over its entries, and a weight_i, usually the number of these entries.
-The loss is L_k = sum_{i in B} total_i / sum_{i in B} weight_i. Totals and weights are summed before the division, so
-dividing B into micro-batches or among processes changes L_k by rounding errors only.
+A model yields `Stage`s, and each stage is trained with the optimiser AdamW for `plan.updates` updates. Let B be the
+trials of update k. Each trial i has a loss total_i, a sum over its entries, and a weight_i, usually the number of these
+entries. The loss is L_k = sum_{i in B} total_i / sum_{i in B} weight_i. Totals and weights are summed before the
+division, so dividing B into micro-batches or among processes changes L_k by rounding errors only.
 
 **All random numbers depend on the seed and the update, not on earlier draws.** Each stage has its own seed s, drawn
 from `generator(seed, STAGE, number of the stage)`. The order of the trials comes from `generator(s, ORDER, epoch)`, and
 noise from `Streams(s, TRAIN, k, trials of B)`. Losses draw from their `Streams` only, never from torch's global state.
 Process p of P takes the trials p, p + P, ... of B. So an interrupted run that resumes ends with bitwise the same
-weights as an uninterrupted one (one process, same machine). With several processes, weights differ by rounding only.
+weights as an uninterrupted run (one process, same machine). With several processes, weights differ by rounding only.
 
 Hugging Face accelerate moves the module to its device and connects several processes (`accelerate launch`, `torchrun`).
 """
@@ -55,10 +55,10 @@ SAVE_EVERY = 60.0
 """Longest time between two checkpoints, s."""
 
 SAVE_PAUSE = 5.0
-"""Shortest time between two checkpoints, s. After it, one is written at the next validation."""
+"""Shortest time between two checkpoints, s. After this time, a checkpoint is written at the next validation."""
 
 BAD_IN_A_ROW = 10
-"""Number of updates in a row without a finite loss and gradient after which a run stops."""
+"""A run stops after this number of updates in a row in which the loss or the gradient was not finite."""
 
 
 AfterValidation = Callable[[Line, float], None]
@@ -77,10 +77,11 @@ def train(
 ) -> list[Line]:
     """Train each stage in turn; afterwards its module holds the final weights and is in evaluation mode.
 
-    The final weights are their exponential average if the plan averages, else the weights after the last update. With
-    validation trials, they are those with the lowest validation loss. Stages are requested one by one. The code of
-    `stages` between two yields therefore runs once the first of them is trained. After a resume it runs again, so it
-    must have the same result each time.
+    If the plan averages, weights are replaced by their exponential average. With validation trials, the final weights
+    are the weights with the lowest validation loss, otherwise the weights after the last update.
+
+    Stages are requested one by one. So the code of `stages` between two yields runs when the stage of the first yield
+    is trained. After a resume this code runs again, so it must have the same result each time.
 
     Args:
         stages: The stages, in order.
@@ -101,7 +102,7 @@ def train(
         TrainingError: if ten updates in a row had no finite loss or gradient. The last good weights are kept.
         SettingError: if `out` holds another run, or the batch does not fit the number of processes.
         FileError: if `out` cannot be written.
-        KeyboardInterrupt: after Ctrl-C or SIGTERM, once a checkpoint is written.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, when a checkpoint is written.
     """
     processes = accelerator()
     history = History(None)
@@ -112,9 +113,9 @@ def train(
     processes.wait_for_everyone()  # no process writes before all have read
     finished: list[str] = []
 
-    def note(stage: str, words: str) -> None:
+    def note(stage: str, text: str) -> None:
         if out is not None and processes.is_main_process:
-            log(out, f"{stage}: {words}")
+            log(out, f"{stage}: {text}")
 
     with StopRequest() as stop:
         for number, stage in enumerate(stages):
@@ -140,7 +141,7 @@ def train(
 
 
 class _Loss(nn.Module):
-    """The loss as a module around the trained one: PyTorch adds up the gradients of several processes for modules."""
+    """The loss as a module around the trained module: PyTorch adds up gradients of processes only for modules."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__()
@@ -159,9 +160,9 @@ class _State:
     Args:
         update: Number of updates that are done.
         skipped: Number of updates that changed no weights, because the loss or the gradient was not finite.
-        bad: Number of skipped updates since the last one that was not skipped.
-        best_loss: Lowest validation loss, and None before the first validation.
-        best_update: Update at which it was reached.
+        bad: Number of skipped updates since the last update that was not skipped.
+        best_loss: Lowest validation loss; None before the first validation.
+        best_update: Update with the lowest validation loss; -1 before the first validation.
         seconds: Duration of the updates.
         sums: Sums of losses and weights since the last line of history.
     """
@@ -254,7 +255,8 @@ class _StageRun:
             stop: True to request a stop of all processes.
 
         Returns:
-            The sums behind the loss (see `sum_over_processes`), and the norm of the gradient before clipping.
+            The sums from which the loss is computed (see `sum_over_processes`), and the norm of the gradient before
+            clipping.
         """
         self.optimizer.zero_grad()
         processes = self.accelerator.num_processes
@@ -267,11 +269,11 @@ class _StageRun:
             with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.loss):
                 terms = self.evaluate_loss(self.loss, self.stage.data, micro_batch, Purpose.TRAIN, self.state.update)
                 self.accelerator.backward(terms.total)
-            parts = {name: value.detach() for name, value in terms.parts.items()}  # frees the memory of their graph
+            parts = {name: value.detach() for name, value in terms.parts.items()}  # frees the memory of the graph
             losses.append(LossTerms(terms.total.detach(), terms.weight, parts))
         sums = self.sum_over_processes(losses, stop=stop)
         gradients = [value.grad for value in self.module.parameters() if value.grad is not None]
-        # Each `grad` is the mean over processes, so the sum over all trials is `processes` times as large.
+        # Each `grad` is a mean over processes. Multiplied by their number, it is the sum over all trials.
         scale = processes / sums["weight"] if sums["weight"] else math.nan
         norm = float(nn.utils.get_total_norm(gradients)) * scale
         scale *= min(1.0, self.plan.clip / (norm + 1e-6))
@@ -307,7 +309,7 @@ class _StageRun:
             state.sums[name] = state.sums.get(name, 0.0) + value
 
     def log_update(self, norm: float) -> None:
-        """Append a line to the history, with the validation loss if one is due."""
+        """Append a line to the history, with the validation loss if a validation is due."""
         state = self.state
         mean = means(state.sums)
         state.sums = {}
@@ -429,7 +431,7 @@ class _StageRun:
             kept = f"The last good weights are in {self.checkpoints.folder}."
         raise TrainingError(
             "Loss and gradient must be finite.",
-            f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not finite, the last of them "
+            f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not finite, the last one was update "
             f"{failed_update}: {cause}.",
             f"Lower the learning rate (now {plan.learning_rate:g}) or clip (now {plan.clip:g}), or repair the data. "
             f"{kept}",

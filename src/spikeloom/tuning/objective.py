@@ -9,11 +9,11 @@ r"""Objectives of a search, computed on validation trials. A larger value is bet
   full divergence, without the weight that it has in training.
 - **samples**: the distance closed between independent Poisson spikes (0) and the noise floor (1), for one
   generated trial per validation trial. It is the mean over all metrics of `spikeloom evaluate` that distinguish Poisson
-  spikes from the noise floor. The distance closed of each metric is limited to -1 to 1, so that no single one
+  spikes from the noise floor. The distance closed of each metric is limited to -1 to 1, so that no single metric
   dominates; a metric without a value counts as -1.
 
-The first two are computed at every validation, so that a bad attempt can be stopped early. Samples need a model that is
-trained to the end.
+Reconstruction and bound are computed at every validation, so that a bad attempt can be stopped early. Samples need a
+model that is trained to the end.
 """
 
 import abc
@@ -57,7 +57,7 @@ class Objective(abc.ABC):
     """The quantity that a search maximises."""
 
     unit: str
-    early: bool  # true if it can be computed during the first stage of training
+    early: bool  # true if the objective can be computed during the first stage of training
 
     @abc.abstractmethod
     def check(self, model: Model) -> None:
@@ -142,7 +142,7 @@ class Bound(Objective):
         if not model.capabilities.bound:
             raise SettingError(
                 "The objective bound needs a model whose validation loss is its evidence lower bound.",
-                f"This {type(model).__name__} is not.",
+                f"This {type(model).__name__} has another validation loss.",
                 "Use an LFADS with --set loss_settings.validation=bound, or write --objective samples.",
             )
 
@@ -175,7 +175,7 @@ class Samples(Objective):
     early = False
 
     def check(self, model: Model) -> None:
-        """See `Objective.check`. It applies to every model."""
+        """See `Objective.check`. This objective applies to every model."""
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """See `Objective.score`."""

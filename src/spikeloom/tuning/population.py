@@ -1,19 +1,19 @@
 """Population-based training with Ray Tune: many models in parallel, on one machine or a cluster.
 
-Members start with settings drawn from the space. A generation is a fixed number of epochs. After each generation the
-worst quarter of the members is replaced by copies of members of the best quarter, with their weights and settings. Each
-setting of a copy is multiplied by 0.8 or 1.2, or drawn again, within its range. So settings change during training,
-and copies continue from trained weights. AutoLFADS (Keshtkaran et al. 2022) trains an LFADS in this way:
-`searches/lfads-published.toml`.
+The population consists of members. A member is a model that starts with settings drawn from the search space. A
+generation is a fixed number of epochs. After each generation the worst quarter of the members is replaced by copies of
+members of the best quarter, with their weights and settings. Each setting of a copy is multiplied by 0.8 or 1.2, or
+drawn again, within its range. So settings change during training, and copies continue from trained weights. AutoLFADS
+(Keshtkaran et al. 2022) trains an LFADS in this way: `searches/lfads-published.toml`.
 
-Each generation starts from the weights of the previous one, with a new seed, so that no noise repeats. The optimiser
-starts with an empty state; ramps and warm-up happen in the first generation only ([population.later]). A member that
-fails ranks last in its generation, and is replaced by a copy of a good one.
+Each generation starts from the weights of the previous generation, with a new seed, so that no noise repeats. The
+optimiser starts with an empty state; ramps and warm-up happen in the first generation only ([population.later]). A
+member that fails ranks last in its generation, and is replaced by a copy of a good member.
 
-Ray chooses the members to copy and the machines; only its public functions are used. On one machine it listens on
-loopback only. Ray pickles the data that it passes between processes, so use only a cluster that you trust, and a folder
-OUT that all its machines can read and write. Ray draws the copied member from Python's global random generator, so a
-seed does not reproduce a population.
+Ray chooses the members to copy and the machines; only its public functions are used. On one machine, Ray accepts
+connections from this machine only. Ray pickles the data that it passes between processes, so use only a cluster that
+you trust. All machines of the cluster must be able to read and write the folder OUT. Ray draws the copied member from
+Python's global random generator, so a seed does not reproduce a population.
 """
 
 import json
@@ -45,7 +45,7 @@ FAILED = -1e30
 """Score of a member that failed, below any other score."""
 
 MODELS_KEPT = 4
-"""Number of trained models of each member that stay on disk: the last one, and the best of the others."""
+"""Number of trained models of each member that stay on disk: the last model, and the best of the earlier models."""
 
 
 class Start(TypedDict):
@@ -92,8 +92,8 @@ def evolve(
 
     Args:
         search: The search. `search.space.schedule` sets how the population is trained.
-        members: Number of models in parallel. Default: that of the schedule.
-        generations: Number of generations. Default: that of the schedule.
+        members: Number of models in parallel. `None` uses `members` of the schedule.
+        generations: Number of generations. `None` uses `generations` of the schedule.
         address: Address of a Ray cluster. Default: RAY_ADDRESS if set, else Ray is started on this machine.
         say: Function that prints a line after each generation of a member.
 
@@ -219,14 +219,17 @@ class _Explore:
 
 
 def _initial_settings(search: Search) -> list[Start]:
-    """Draw the initial settings of each member. Its lineage is its own number."""
+    """Draw the initial settings of each member. The lineage of a new member is its own number."""
     members = range(search.space.schedule.members)
     settings = [search.space.draw(generator(search.seed, Purpose.SEARCH, 2, member)) for member in members]
     return [{"lineage": member, "settings": settings[member]} for member in members]
 
 
 def _member(config: Config, *, search: Search, aim: Objective) -> None:
-    """Train one member in Ray, generation by generation, from its last checkpoint or that of the copied member."""
+    """Train one member in Ray, generation by generation.
+
+    Training begins from the last checkpoint of this member, or of the member from which it is copied.
+    """
     from ray import tune
 
     keep_freed_memory()  # in the worker process
@@ -298,7 +301,11 @@ def train_generation(
 
 
 def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict[str, object]:
-    """Return the settings of one generation: those of the member, its duration, and changes after the first one."""
+    """Return the settings of a member in one generation.
+
+    They are its own settings, the number of updates of a generation, and after the first generation `later` of the
+    schedule.
+    """
     schedule = search.space.schedule
     changed = {**settings, **(schedule.later if number else {})}
     model = search.build(changed)
@@ -328,7 +335,7 @@ def _check(search: Search, aim: Objective) -> None:
         if any(shape != shapes[0] for shape in shapes):
             raise SettingError(
                 "A population can only vary settings that do not change the sizes of networks.",
-                f"{key} changes them.",
+                f"{key} changes the sizes.",
                 "Remove it, or search with --trials.",
             )
 

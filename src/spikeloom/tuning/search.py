@@ -1,6 +1,6 @@
 """A search: the space, objective and trials, and the folder that stores it.
 
-OUT/search.json    description of the search; the same command resumes it, another one is an error
+OUT/search.json    description of the search; the same command resumes it, another command is an error
 OUT/recipe.toml    the recipe with all settings at the start of the search
 OUT/trials/0007    run folder of an attempt, as written by `spikeloom fit`
 OUT/trials.csv     table of all attempts and their results
@@ -89,7 +89,7 @@ class Search:
     out: Path
 
     def claim(self, kind: str, check: Callable[[], object] = lambda: None) -> None:
-        """Check that the folder belongs to this search, or mark a new folder as belonging to it.
+        """Check that the folder belongs to this search. A new folder is marked as the folder of this search.
 
         Args:
             kind: "study" or "population".
@@ -122,7 +122,7 @@ class Search:
                 raise SettingError(
                     f"The search in {self.out} was started with other data or settings:",
                     f"{'; '.join(different)}.",
-                    "Choose another folder for --out, or remove that one.",
+                    "Choose another folder for --out, or remove that folder.",
                 )
             return
         existing = [name for name in OUTPUTS if (self.out / name).exists()]
@@ -233,8 +233,8 @@ def split_validation(trials: Trials, validation: Trials | None, *, seed: int) ->
 
 def seconds(folder: Path) -> float:
     """Return the training time of a run folder so far, in seconds."""
-    last = {line["stage"]: float(line["seconds"]) for line in History(folder / "history.jsonl").lines}
-    return sum(last.values())
+    seconds_of_stage = {line["stage"]: float(line["seconds"]) for line in History(folder / "history.jsonl").lines}
+    return sum(seconds_of_stage.values())
 
 
 def survivable(error: Exception) -> str | None:

@@ -111,11 +111,11 @@ class Range:
         return self.clipped(math.exp(value) if self.log else value, *self.initial_range)
 
     def perturbed(self, value: Setting, rng: np.random.Generator, *, factors: tuple[float, float]) -> Setting:
-        """Return the value times a random one of the factors, limited to the range."""
+        """Multiply a value by one of the two factors, drawn at random, and limit the product to the range."""
         return self.clipped(float(value) * factors[int(rng.integers(2))], self.low, self.high)
 
     def clipped(self, value: float, low: float, high: float) -> Setting:
-        """Limit a value to the ends, and round it in a range of integers."""
+        """Limit a value to the ends, and round the result in a range of integers."""
         inside = min(max(value, low), high)
         return round(inside) if self.is_integer else inside
 
@@ -132,11 +132,11 @@ class Choice:
 
     @property
     def samples(self) -> tuple[Setting, ...]:
-        """Values for testing whether a recipe accepts this setting: all of them."""
+        """Values for testing whether a recipe accepts this setting: all values of the choice."""
         return self.among
 
     def contains(self, value: object) -> TypeGuard[Setting]:
-        """Return whether a value is one of them."""
+        """Return whether a value is one of the values of the choice."""
         return value in self.among
 
     def draw(self, rng: np.random.Generator) -> Setting:
@@ -159,12 +159,12 @@ class Schedule:
         generations: Number of rounds of training, comparison and partial replacement.
         epochs: Number of passes over the training trials in one generation.
         plan: Name of the setting with the plan of the trained stage, such as "plan".
-        quantile: Fraction of the members that is replaced. The same number of the best members is copied instead.
-        factors: Two factors, one of which multiplies each setting of a copy.
-        resample: Probability that a setting of a copy is drawn again instead.
+        quantile: Fraction of the members that is replaced. Copies of an equal number of the best members replace them.
+        factors: Two factors. Each setting of a copy is multiplied by one of them.
+        resample: Probability that a setting of a copy is drawn again, and not multiplied.
         cpus: Number of CPUs for each member.
-        gpus: Number of GPUs for each member; with 0.25, four members share one.
-        later: Values of settings from the second generation on, key -> value, such as a warm-up of 0.
+        gpus: Number of GPUs for each member; with 0.25, four members share one GPU.
+        later: Settings that change after the first generation, key -> value, such as a warm-up of 0.
     """
 
     members: Annotated[int, Field(ge=2)] = 20
@@ -181,7 +181,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Space:
-    """The settings that a search varies, and those that it fixes.
+    """The settings that a search varies, and the settings that it fixes.
 
     Args:
         vary: Values of each varied setting by key.
@@ -208,11 +208,11 @@ class Space:
 
     def perturbed(self, settings: Mapping[str, Setting], rng: np.random.Generator) -> dict[str, Setting]:
         """Return the settings of a copy: each is multiplied by a factor or drawn again, within its range."""
-        plan = self.schedule
+        schedule = self.schedule
         return {
             key: values.draw(rng)
-            if rng.random() < plan.resample
-            else values.perturbed(settings[key], rng, factors=plan.factors)
+            if rng.random() < schedule.resample
+            else values.perturbed(settings[key], rng, factors=schedule.factors)
             for key, values in self.vary.items()
         }
 
@@ -251,10 +251,10 @@ def read_space(source: str | PathLike[str] | None, varied: Sequence[str] = ()) -
     population = table.get("population", {})
     if not isinstance(population, Mapping):
         raise SettingError("population must be a table.", f"It was {population!r}.", "Write [population].")
-    plan = _with_tuples(population)
-    plan["later"] = _flat(plan.get("later", {}))
+    schedule_settings = _with_tuples(population)
+    schedule_settings["later"] = _flat(schedule_settings.get("later", {}))
     try:
-        schedule = Schedule(**plan)
+        schedule = Schedule(**schedule_settings)
     except ValidationError as error:
         raise setting_error(error, "[population]") from error
     return Space(vary, _flat(table.get("fix", {})), schedule)

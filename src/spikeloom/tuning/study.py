@@ -1,11 +1,13 @@
-"""Search for good settings on one machine. The library Optuna proposes the settings of one attempt after the other.
+"""Search for good settings on one machine. The library Optuna proposes the settings of each attempt.
 
-An attempt trains a model with the settings of a proposal, and scores it. Proposals come from a tree-structured Parzen
-estimator. Its random seed for attempt n depends on (seed, n) only, so a killed search resumes with the same result.
+An attempt trains a model with the proposed settings, and computes its score. Proposals come from a tree-structured
+Parzen estimator. Its random seed for attempt n depends on (seed, n) only, so a killed search resumes with the same
+result.
 
-**Pruning.** If the objective can be computed during training, bad attempts are stopped early. From half of its training
-on, the score of an attempt is compared with the median score of the earlier attempts at the same fraction of their
-updates. If it is lower, the attempt is stopped. The first attempts are always trained to the end.
+**Pruning.** If the objective can be computed during training, bad attempts are stopped early. In the second half of its
+training, the score of an attempt is compared with the median score of the earlier attempts at the same fraction of
+their updates. If the score is lower than the median, the attempt is stopped. The first attempts are always trained to
+the end.
 
 The study is stored in OUT/study.db, an SQLite file for Optuna's tools. An interrupted attempt resumes from its
 checkpoint.
@@ -33,11 +35,11 @@ HOPELESS = 5
 """Number of attempts after which a search stops if all of them failed."""
 
 UNPRUNED = 5
-"""Number of attempts that are trained to the end before any is pruned."""
+"""Number of attempts that are trained to the end before an attempt can be pruned."""
 
 WARM = 50
-"""Percent of the updates before which nothing is pruned, because attempts with a high learning rate score low at first
-and may be the best at the end (docs/guides/tune.md)."""
+"""An attempt is not pruned before this percentage of its updates, because attempts with a high learning rate have low
+scores at first and may be the best at the end (docs/guides/tune.md)."""
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
@@ -55,7 +57,7 @@ def study(
 
     Args:
         search: The search.
-        attempts: Total number of attempts, including those of earlier calls and failed and pruned ones.
+        attempts: Total number of attempts, including attempts of earlier calls and failed and pruned attempts.
         prune: Stop bad attempts early, if the objective can be computed during training.
         say: Function that prints a line after each attempt.
 
@@ -64,7 +66,7 @@ def study(
 
     Raises:
         SettingError: if the folder holds another search, or a setting is unknown.
-        TrainingError: if all of the first attempts fail, or none is complete at the end.
+        TrainingError: if all of the first attempts fail, or no attempt is complete at the end.
         KeyboardInterrupt: after Ctrl-C. All results are kept.
     """
     with only_process(search.out, "searching"):
@@ -116,7 +118,7 @@ def _url(folder: Path) -> str:
 
 
 def _next(opened: optuna.Study, search: Search) -> Trial:
-    """Return the interrupted attempt, or a new one with its proposal stored."""
+    """Return the interrupted attempt, or a new attempt whose proposed settings are stored."""
     interrupted = opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     n_proposed = len(opened.get_trials(deepcopy=False))
     number = interrupted[0].number if interrupted else n_proposed
@@ -169,7 +171,7 @@ def _try(opened: optuna.Study, trial: Trial, search: Search, aim: Objective, *, 
 
 
 class _Judge:
-    """Function that is called after each validation and stops a bad attempt, by its score in the first stage.
+    """Function that is called after each validation and stops an attempt with a bad score in its first stage.
 
     Args:
         trial: The attempt, as Optuna stores it.
@@ -186,7 +188,7 @@ class _Judge:
         self.reported = set(frozen.intermediate_values)  # steps that were reported before an interruption
 
     def __call__(self, line: Line, done: float) -> None:
-        """Report the score to Optuna, and stop the attempt if Optuna says so.
+        """Report the score to Optuna, and stop the attempt if Optuna decides to prune it.
 
         Args:
             line: Line of history of the validation.
@@ -212,7 +214,7 @@ def _attempts(opened: optuna.Study, search: Search) -> list[Attempt]:
 
 
 def _attempt(trial: FrozenTrial, search: Search) -> Attempt:
-    """Return an attempt that Optuna stores. The score of an incomplete one is the last that was reported."""
+    """Return an attempt that Optuna stores. An incomplete attempt has the score that was reported last."""
     settings: dict[str, Setting] = dict(trial.params)
     state = STATES[trial.state]
     score = trial.value if state == "complete" else None
@@ -223,15 +225,15 @@ def _attempt(trial: FrozenTrial, search: Search) -> Attempt:
 
 
 def _line(done: Sequence[Attempt], number: int, unit: str) -> str:
-    """Return a line about an attempt and the best one so far."""
+    """Return a line about an attempt and the best attempt so far."""
     attempt = done[number]
     leader = best(done)
-    words = f"{attempt.state}: {attempt.message}" if attempt.message else attempt.state
+    result = f"{attempt.state}: {attempt.message}" if attempt.message else attempt.state
     if attempt.score is not None:
-        words += f", {attempt.score:.4g} {unit}"
+        result += f", {attempt.score:.4g} {unit}"
     settings = ", ".join(f"{key}={_short(value)}" for key, value in attempt.settings.items())
-    best_words = "" if leader is None else f"; best {leader.score:.4g} (number {leader.number})"
-    return f"{number:>4} {words} ({settings}){best_words}"
+    best_so_far = "" if leader is None else f"; best {leader.score:.4g} (number {leader.number})"
+    return f"{number:>4} {result} ({settings}){best_so_far}"
 
 
 def _short(value: Setting) -> str:
