@@ -151,7 +151,7 @@ def test_a_stream_is_one_trial_in_pieces(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(["--like", "like.h5"], "--like like.h5"), (["--sampler", "Heun:4"], "once a step")],
+    [(["--like", "like.h5"], "--like like.h5"), (["--sampler", "Heun:4"], "once per step")],
 )
 def test_what_a_stream_cannot_do(run, tmp_path, words, message):
     done = sample(run, tmp_path / "s.h5", "--stream", *words)

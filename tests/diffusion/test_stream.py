@@ -95,5 +95,5 @@ def test_fresh_noise_has_the_right_variance():
 
 
 def test_a_sampler_that_looks_twice_is_refused():
-    with pytest.raises(SettingError, match="evaluates the denoiser once a step"):
+    with pytest.raises(SettingError, match="evaluates the denoiser once per step"):
         Stream(network(), Heun(4), window=10, noise=normal(1), fresh=lambda _, n: normal(2)(n))

@@ -161,7 +161,7 @@ class Sampler(ABC):
         if self.span is not None and self.spacing not in SPANS:
             raise ValueError(f"{self.spacing} spacing does not read a span; leave it out, or choose from {list(SPANS)}")
         if self.span is not None and not self.span[0] > self.span[1] > 0:
-            raise ValueError(f"a span is a large and a smaller ratio sigma / a, both above 0, and not {self.span}")
+            raise ValueError(f"a span is two ratios sigma / a from noisy to clean, both above 0, and not {self.span}")
 
     @abstractmethod
     def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
