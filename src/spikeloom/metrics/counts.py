@@ -203,9 +203,10 @@ def fano_rmse(pair: Pair) -> Result:
 
 
 def fano_rmse_below(pair: Pair) -> Result:
-    """Compute the root mean square difference of the Fano factor over neurons with one below 1 in the reference.
+    """Compute the root mean square difference of the Fano factor, over neurons for which it is below 1.
 
-    Without a reference, the recorded trials decide. Then sampling errors choose the neurons, too.
+    These are the neurons whose Fano factor is below 1 in the training trials. Without training trials, they are chosen
+    by the recorded test trials, so the choice depends on sampling errors of these trials.
     """
     return _fano_rmse_of(pair, below=True)
 

@@ -1,4 +1,4 @@
-"""Observation models: drive -> rates -> counts, in three slots; see `observation.model`."""
+"""Observation models compute rates from a drive and draw counts, with three slots; see `observation.model`."""
 
 from spikeloom.observation.history import SpikeHistory
 from spikeloom.observation.model import ObservationModel
