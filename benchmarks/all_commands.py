@@ -3,7 +3,8 @@
     python -m benchmarks.all_commands REC.nwb [--run RUN] [--python PATH] [--source SRC] [--csv OUT.csv --label TEXT]
 
 Each command runs in a process of its own. The table has its wall-clock time, its core-seconds, which depend less on
-other programs, and its peak memory. With `--run` the model of a finished run generates the trials, and the time of the
+other programs, and its peak memory. If OMP_NUM_THREADS limits the threads, the last row is `evaluate` once more,
+without the limit. With `--run` the model of a finished run generates the trials, and the time of the
 fit is taken from its history. `--source` measures another version of spikeloom, such as the `src` of a worktree.
 
 A second table has two start-up times of each command: the time until `--help` is shown, and the time until the command
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 WINDOW = ("--bin-width", "0.005", "--align", "target_on_time", "--window", "-0.2", "0.5", "--condition", "angle_deg")
@@ -35,6 +36,13 @@ STARTS = {
     "evaluate": ("--real", "none.h5", "--fake", "none.h5", "--out", "report"),
 }
 """Arguments with which each command imports what it needs, and then reports a missing file."""
+
+
+THREADS = os.environ.get("OMP_NUM_THREADS")
+"""Number of threads of the commands; None for the default of spikeloom."""
+
+UNLIMITED = "evaluate, default threads"
+"""Name of the row of `evaluate` with the default number of threads."""
 
 
 @dataclass(frozen=True)
@@ -68,13 +76,21 @@ class Spikeloom:
         self.environment = os.environ | ({} if source is None else {"PYTHONPATH": str(Path(source).resolve())})
         self.folder = folder
 
-    def measure(self, name: str, *arguments: str, status: int = 0) -> Cost:
-        """Run a command and return its cost. Stop the benchmark if its exit code is not the expected one."""
+    def measure(self, name: str, *arguments: str, status: int = 0, threads: str | None = THREADS) -> Cost:
+        """Run a command and return its cost. Stop the benchmark if its exit code is not the expected one.
+
+        Args:
+            name: Name of the command.
+            arguments: Its arguments.
+            status: Expected exit code.
+            threads: Number of threads; None for the default of spikeloom.
+        """
+        limit = {} if threads is None else {"OMP_NUM_THREADS": threads}
         began = time.perf_counter()
         process = subprocess.Popen(
             [*self.program, name, *arguments],
             cwd=self.folder,
-            env=self.environment,
+            env={name: value for name, value in self.environment.items() if name != "OMP_NUM_THREADS"} | limit,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -105,6 +121,9 @@ def commands(
     costs.append(spikeloom.measure("sample", str(run), "--like", "all.h5", "--seed", "1", "--out", "fake.h5"))
     files = ["--real", "all.h5", "--fake", "fake.h5", "--reference", "train.h5", "--out", "report"]
     costs.append(spikeloom.measure("evaluate", *files))
+    if THREADS is not None:
+        files[-1] = "again"
+        costs.append(replace(spikeloom.measure("evaluate", *files, threads=None), command=UNLIMITED))
     return costs
 
 
@@ -149,9 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         spikeloom = Spikeloom(options.python, options.source, Path(folder))
         recording = str(Path(options.recording).resolve())
         costs = commands(spikeloom, recording, run, recipe=options.recipe, changes=options.changes)
-        print(f"{'command':<10}{'clock s':>10}{'core-s':>10}{'peak GB':>10}")
+        print(f"{'command':<28}{'clock s':>10}{'core-s':>10}{'peak GB':>10}")
         for cost in costs:
-            print(f"{cost.command:<10}{cost.clock:>10.1f}{core_of(cost):>10}{cost.memory:>10.2f}")
+            print(f"{cost.command:<28}{cost.clock:>10.1f}{core_of(cost):>10}{cost.memory:>10.2f}")
         if options.times:
             print(f"\n{'start of':<10}{'--help':>10}{'imports':>10}   core-seconds")
             for name, shown, imported in starts(spikeloom, times=options.times):

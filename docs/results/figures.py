@@ -188,9 +188,8 @@ def all_commands() -> Figure:
     """Draw the core-seconds of each command from the recording to the report, without the fit, as one bar a version."""
     _, rows = read_table("all-commands")
     versions = list(dict.fromkeys(name for name, _ in rows))
-    rows = [(name, cells) for name, cells in rows if cells[2]]  # the core-seconds of the fit are not known
-    names = list(dict.fromkeys(cells[0] for _, cells in rows))
-    colors = dict(zip(names, (OTHER, "#cccccc", FAKE, REAL), strict=True))
+    colors = {"bin": OTHER, "split": "#cccccc", "sample": FAKE, "evaluate": REAL}
+    rows = [(name, cells) for name, cells in rows if cells[0] in colors]
     sheet, axes = plt.subplots(figsize=(6.5, 1.8), layout="constrained")
     for row, version in enumerate(versions):
         left = 0.0
@@ -203,7 +202,7 @@ def all_commands() -> Figure:
     axes.set(xlabel="core-seconds")
     axes.invert_yaxis()
     _finish(axes)
-    sheet.legend(loc="outside lower center", ncols=len(names), frameon=False)
+    sheet.legend(loc="outside lower center", ncols=len(colors), frameon=False)
     return sheet
 
 
