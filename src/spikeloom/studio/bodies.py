@@ -41,7 +41,7 @@ class Draw(Body):
 
 
 class Turn(Body):
-    """Request for trials of one condition: a value for each of its names."""
+    """Request for trials of one condition. `condition` maps the names of conditions to values."""
 
     condition: Annotated[dict[Name, Coordinate | Text | bool], Field(min_length=1, max_length=20)]
     draws: Annotated[int, Field(ge=1, le=MOST_TRIALS)] = 20
@@ -53,7 +53,7 @@ class Traverse(Body):
     """Request for one trial that is generated from a moved code.
 
     Args:
-        values: Name -> value of each variable that the code is moved to.
+        values: Name -> value of each variable. The code is moved such that its variables have these values.
         reset_to_trial: Training trial whose code is used without any move. `values` and `trial` are then ignored.
         trial: Training trial whose code is moved; None moves the mean code of the training trials.
         seed: Random seed.
@@ -102,8 +102,8 @@ def fault_of(error: Mapping[str, Any]) -> str:
     """Return a sentence for the user about one error that pydantic found in a body."""
     field = ".".join(str(part) for part in error["loc"] if part not in ("body", "constrained-float"))[:80]
     message = str(error["msg"])
-    for words, plain in WORDS.items():
-        message = message.replace(words, plain)
+    for phrase, plain_phrase in WORDS.items():
+        message = message.replace(phrase, plain_phrase)
     if error["type"] == "value_error":
         return message.removeprefix("Value error, ")
     start = f"The field {field} of the request is wrong" if field else "The request is wrong"
@@ -166,7 +166,7 @@ class LiveSteps(Body):
 
     Args:
         session: Name of the trial.
-        conditions: Condition of each bin. An empty condition repeats that of the previous bin.
+        conditions: Condition of each bin. An empty condition repeats the condition of the previous bin.
     """
 
     session: Name

@@ -1,4 +1,4 @@
-"""Move the code of a trial so that a variable, such as the x of a movement's end, takes a wanted value.
+"""Move the code of a trial such that a variable, for example the x at the end of a movement, takes a requested value.
 
 Some models encode each trial as a code, a vector from which the trial is generated. A linear regression from the codes
 of the training trials to a variable gives the direction in which a code must be moved to change this variable.
@@ -53,28 +53,30 @@ class CodeVariables:
         values = variables(encoded, names)
         directions = Directions.fit(codes, values, names)
         whitened = _whitened(model, codes)
-        # The smallest distance is that of the code from itself, 0, so the second smallest is used.
+        # the smallest distance is 0, from the code to itself, so the second smallest is used
         typical = np.median([np.sort(np.linalg.norm(whitened - code, axis=1))[1] for code in whitened[:300]])
         return cls(model, directions, codes, values, rows, float(typical))
 
-    def moved(self, wanted: Mapping[str, float], trial: int | None) -> NDArray[np.float64]:
-        """Move a code so that its variables have the wanted values, and return it (code,).
+    def moved(self, requested: Mapping[str, float], trial: int | None) -> NDArray[np.float64]:
+        """Move a code so that its variables have the requested values, and return it (code,).
 
         Args:
-            wanted: Name of a variable -> its value. Variables that are not named keep their values.
+            requested: Name of a variable -> its value. Variables that are not named keep their values.
             trial: Training trial whose code is moved; None moves the mean code of the training trials.
 
         Raises:
             ConditionError: if a variable or the trial does not exist.
         """
-        unknown = sorted(set(wanted) - set(self.directions.names))
+        unknown = sorted(set(requested) - set(self.directions.names))
         if unknown:
             raise ConditionError(
                 f"The variables of this model are {list(self.directions.names)}.", f"The request names {unknown}.", ""
             )
         code = self.codes.mean(0) if trial is None else self.codes[self._index(trial)]
         present = self.directions.predict(code[None])[0]
-        change = [wanted.get(name, value) - value for name, value in zip(self.directions.names, present, strict=True)]
+        change = [
+            requested.get(name, value) - value for name, value in zip(self.directions.names, present, strict=True)
+        ]
         return np.asarray(self.directions.move(code[None], np.array([change]))[0], np.float64)
 
     def values_of(self, code: NDArray[np.float64]) -> dict[str, float]:
@@ -129,5 +131,5 @@ def variable_names(trials: Trials) -> list[str]:
 
 
 def _whitened(model: Coded, codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return codes transformed so that those of the training trials have the identity as covariance."""
+    """Return codes after the linear map with which the training codes have the identity as covariance."""
     return np.asarray(model.space.whiten(torch.tensor(codes)).numpy(), np.float64)

@@ -19,7 +19,7 @@ from spikeloom.studio.results import numbers
 from spikeloom.trials import Trials
 
 MOST_LEVELS = 16
-"""Largest number of distinct values that are levels themselves. More values are divided into groups."""
+"""Largest number of distinct values each of which is a level. More values are divided into groups."""
 
 GROUPS = {"circular": 8, "continuous": 5}
 """Maps a kind of condition, angles or other numbers, to the number of groups."""
@@ -111,11 +111,11 @@ def _levels(condition: NamedCondition, values: NDArray[np.float64]) -> list[floa
 def fano_factors(trials: Trials, bins: int | None = None) -> list[object]:
     """Return the Fano factor of each neuron: variance over trials of its spike count, divided by the mean.
 
-    It is None for a neuron with too few spikes, and for all neurons if there are fewer than two trials.
+    The result is None for a neuron with too few spikes, and for all neurons if there are fewer than two trials.
 
     Args:
         trials: The trials.
-        bins: Spikes are counted in this number of first bins of each trial; None counts those of all bins.
+        bins: Spikes are counted in this number of bins from the start of each trial. `None` counts in all bins.
     """
     counts = trials.counts[:, :bins].sum(1, dtype=np.float64)
     return numbers(fano(counts, np.zeros(len(trials), np.int64), 1), 4)

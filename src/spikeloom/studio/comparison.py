@@ -1,7 +1,7 @@
 """Compare recorded with generated trials.
 
-`pair` shows one recorded trial beside generated ones. `quiz` returns pairs in which the user must find the recorded
-trial, and `classifier` returns how often a trained classifier finds it.
+`pair` shows one recorded trial beside generated trials. `quiz` returns pairs in which the user must find the recorded
+trial, and `classifier` returns how often a trained classifier finds the recorded trial.
 """
 
 import warnings
@@ -27,9 +27,9 @@ MOST_TRIALS = 400
 def pair(loaded: LoadedModel, body: Pair) -> Json:
     """Return a recorded trial, generated trials of its length and condition, and rates and Fano factors of both.
 
-    The recorded Fano factors need several trials. They are computed from the recorded trials with the same condition
-    that are at least as long as the chosen trial, over as many bins as it has. If a condition has many values, trials
-    with similar values count as the same condition (see `columns.Column`), and `exact` is then False.
+    The recorded Fano factors need several trials. They are computed over the bins of the chosen trial, from all
+    recorded trials of the same condition that are not shorter. If a condition has many values, trials with similar
+    values count as the same condition (see `columns.Column`), and `exact` is then False.
 
     Raises:
         ConditionError: if there is no such trial, or too many counts would be generated.
@@ -78,7 +78,7 @@ def _same_condition(loaded: LoadedModel, trial: int) -> NDArray[np.int64]:
 
 
 def quiz(loaded: LoadedModel, body: Quiz) -> Json:
-    """Return pairs of a recorded and a generated trial of the same length and condition, and which side is recorded."""
+    """Return pairs of a recorded and a generated trial of equal length and condition, and the recorded side of each."""
     rng = generator(body.seed, int(Purpose.EVALUATE), 12)
     rows = rng.permutation(len(loaded.trials))[: body.pairs]
     recorded = loaded.trials.select(rows)
@@ -101,8 +101,8 @@ def quiz(loaded: LoadedModel, body: Quiz) -> Json:
 def classifier(loaded: LoadedModel) -> Json:
     """Return the accuracy of a classifier that separates recorded from generated trials, and its noise floor.
 
-    The recorded trials are divided into two halves. The accuracy is that of the first half against as many generated
-    trials. The noise floor is that of the first half against the second one, about 0.5.
+    The recorded trials are divided into two halves. For the accuracy, the classifier separates the first half from the
+    same number of generated trials. For the noise floor (about 0.5), it separates the first half from the second half.
     """
     rows = generator(0, int(Purpose.EVALUATE), 13).permutation(len(loaded.trials))[:MOST_TRIALS]
     half = len(rows) // 2
@@ -121,5 +121,6 @@ def _generated_like(loaded: LoadedModel, recorded: Trials, seed: int) -> Trials:
     """Generate one trial for each recorded trial, with the same length and condition."""
     names = loaded.model.facts.conditions.names
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SpikeloomWarning)  # warnings about unusual conditions: these ones were recorded
+        # a warning about unusual conditions would be wrong, because these conditions were recorded
+        warnings.simplefilter("ignore", SpikeloomWarning)
         return loaded.model.sample(like=recorded, condition=names or None, seed=seed, progress=False)

@@ -28,6 +28,7 @@ class TimedConnection(H11Protocol):
         self._check_later()
 
     def _check_later(self) -> None:
+        """Plan the next check."""
         self.loop.call_later(HEAD_SECONDS / 2, self._check)
 
     def _check(self) -> None:

@@ -62,7 +62,7 @@ class Decoder:
         return np.asarray(self.readout.decode(trials), np.float64)
 
     def scores(self, trials: Trials, series: Numbers) -> list[float | None]:
-        """Return R^2 of each trial, between the decoded and the true series; None if the true one does not vary.
+        """Return R^2 between the decoded and the true series of each trial, or None if the true series does not vary.
 
         Args:
             trials: Trials from whose spikes the series is decoded.

@@ -71,7 +71,7 @@ def lines_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) 
 
 
 def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Lines:
-    """Return the lines for a drawn stroke. They hold the velocity or position in each bin as numbers."""
+    """Return the lines for a drawn stroke, with the velocity or position in each bin as numbers."""
     assert loaded.drawn is not None
     assert loaded.movements is not None
     assert result.stroke is not None
@@ -119,7 +119,7 @@ def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
 
 
 def _of_code(loaded: LoadedModel, body: Traverse, result: Sampled, out: str) -> Lines:
-    """Return the lines for a moved code, which they hold as numbers. The shell lines run the Python lines."""
+    """Return the lines for a moved code, with the code as numbers. The shell lines run the Python lines."""
     assert result.code is not None
     numbers = ", ".join(repr(value) for value in result.code.astype(np.float32).tolist())
     arguments = [f"n_bins={result.trials.n_bins}", "codes=code", f"seed={body.seed}"]
@@ -145,9 +145,9 @@ def _python(loaded: LoadedModel, setting: str, arguments: list[str], out: str) -
 def _shell(loaded: LoadedModel, body: Draw | Turn, draws: int, options: list[str], out: str) -> str:
     """Return a command line that samples and saves the trials."""
     strength = [] if body.guidance is None else [f"--guidance {body.guidance!r}"]
-    words = [f"spikeloom sample {shlex.quote(str(loaded.run))}", f"--trials {draws}", *options, *strength]
+    parts = [f"spikeloom sample {shlex.quote(str(loaded.run))}", f"--trials {draws}", *options, *strength]
     target = out if out.endswith((".h5", ".nwb")) else "studio.h5"
-    return " ".join([*words, f"--seed {body.seed}", f"--out {target}"]) + "\n"
+    return " ".join([*parts, f"--seed {body.seed}", f"--out {target}"]) + "\n"
 
 
 def _guidance(strength: float | None) -> list[str]:

@@ -43,7 +43,7 @@ class LoadedModel:
 
     @cached_property
     def movements(self) -> Movements | None:
-        """Hand movements of the training trials, if these have a series in the plane."""
+        """Hand movements of the training trials, or None if the trials have no series in the plane."""
         return movements_of(self.trials, self.drawn)
 
     @cached_property
@@ -93,7 +93,7 @@ class LoadedModel:
         return [int(k) for k in np.argsort(preferred, kind="stable")]
 
     def summary(self) -> Json:
-        """Return what the list of models shows about this one. The server adds the id."""
+        """Return the entry of this model in the list of models. The server adds the id."""
         recipe = f"{type(self.model).__name__}, {self.model.size}" if self.model.size else type(self.model).__name__
         return {"name": self.name, "kind": type(self.model).__name__, "recipe": recipe, "abilities": self.abilities}
 
@@ -132,7 +132,7 @@ class LoadedModel:
         }
 
     def _condition(self, condition: NamedCondition) -> Json:
-        """Return what the page needs to show a control for a condition: kind, unit, levels and range."""
+        """Return the data from which the page makes a control for a condition: kind, unit, levels and range."""
         column = next((column for column in self.columns if column.condition is condition), None)
         span = [number(side[0]) for side in (condition.low, condition.high)] if condition.low else None
         if condition.kind == "circular":

@@ -50,7 +50,7 @@ def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
 
 
 def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
-    """Return generated trials of one condition, with their PSTH and Fano factors and those of recorded trials."""
+    """Return generated trials of one condition, and PSTH and Fano factors of generated and recorded trials."""
     sampled = samples.turned(loaded, body)
     column = next(column for column in loaded.columns if column.condition.name in body.condition)
     level = column.nearest(body.condition[column.condition.name])
@@ -72,11 +72,11 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
     """Return a trial that is generated from a moved code, and the rates of the neurons that change most.
 
     The moved code is compared with a reference code, from which a second trial is generated with the same seed. The
-    reference is the code before the move. If the request resets the code to that of a training trial, nothing is
+    reference is the code before the move. If the request resets the code to the code of a training trial, nothing is
     moved, and the reference is the mean code of the training trials.
 
-    `hz` holds the rates of the moved code. `start_hz` holds those of the training trial's own code, or None if the
-    mean code was moved.
+    In the answer, `hz` holds the rates of the moved code. `start_hz` holds the rates of the code of the training trial,
+    or None if the mean code was moved.
     """
     variables = samples.code_variables(loaded)
     sampled = samples.traversed(loaded, body)
@@ -93,7 +93,7 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
     importance = change if change.max() > 0 else rates.var(0)
     neurons = np.argsort(-importance, kind="stable")[:MOST_CHANGED]
     starts_at_trial = reset or body.trial is not None
-    # Values that the user chose, or that were recorded, are more exact than those predicted from the code.
+    # values that the user chose, or that were recorded, are more exact than values predicted from the code
     predicted = variables.values_of(code)
     exact = body.values if body.reset_to_trial is None else variables.recorded_values(body.reset_to_trial)
     return {

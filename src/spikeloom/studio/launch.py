@@ -15,6 +15,7 @@ from spikeloom.studio.server import Studio, application
 from spikeloom.studio.workers import Worker
 
 Say = Callable[[str], object]
+"""Function that prints a line of text."""
 
 MOST_CONNECTIONS = 128
 """Largest number of connections that are open at the same time."""
@@ -54,7 +55,7 @@ def launch(runs: Sequence[Path], *, port: int, host: str, files: Sequence[Path],
 
 
 def config_of(app: Guard) -> uvicorn.Config:
-    """Return the settings of the server: few connections, short pauses, small messages."""
+    """Return the settings of the server, with limits of connections, idle times and message sizes."""
     return uvicorn.Config(
         app,
         log_level="warning",

@@ -1,11 +1,11 @@
 """The WebSocket of live trials, whose spikes are generated while the user moves the hand.
 
-The first message of the client is `{"token", "model", "seed", "condition": {name: [x, y]}}`. Each further one holds the
-condition of the next bin, `{"condition": {name: [x, y]}}`, or of several bins, `{"conditions": [{...}, ...]}`. The
+The first message of the client is `{"token", "model", "seed", "condition": {name: [x, y]}}`. Each further message holds
+the condition of the next bin, `{"condition": {name: [x, y]}}`, or of several bins, `{"conditions": [{...}, ...]}`. The
 server answers `{"bin": k, "spikes": [neurons]}` for every bin.
 
-With `{"decode": [x, y]}` the client asks for the path that is decoded from all spikes so far; x and y are the position
-before the first bin. The answer is `{"decoded": [[x, y], ...], "r2": 0.7}`. After an error the server sends
+With `{"decode": [x, y]}` the client requests the path that is decoded from all spikes so far. Here x and y are the
+position before the first bin. The answer is `{"decoded": [[x, y], ...], "r2": 0.7}`. After an error the server sends
 `{"error": "a sentence"}` and ends the trial.
 """
 

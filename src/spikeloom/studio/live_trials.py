@@ -20,7 +20,7 @@ MOST_BINS = 100_000
 
 
 MOST_DECODED = 3000
-"""Number of first bins of a live trial that are kept, from which the path is decoded."""
+"""Number of bins from the start of a live trial that are kept. The path is decoded from them."""
 
 
 @dataclass
@@ -97,8 +97,8 @@ class LiveTrials:
     def decode(self, body: LiveDecode) -> Json:
         """Return the path decoded from the spikes of the bins so far, and its R^2 against the drawn condition.
 
-        Both are None if there is no decoder, or no bin yet. The R^2 is also None if the drawn condition does not vary,
-        or is missing in a bin.
+        Path and R^2 are None if there is no decoder, or no bin yet. The R^2 is also None if the drawn condition does
+        not vary, or is missing in a bin.
         """
         trial = self._trials.get(body.session)
         decoder = self.loaded.decoder

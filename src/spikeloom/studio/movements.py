@@ -64,7 +64,7 @@ class Movements:
 def drawn_condition(conditions: Conditions) -> NamedCondition | None:
     """Return the condition that the user can draw, or None.
 
-    It is a series with two numbers in each bin that are not angles, and the only series among the conditions. If the
+    This condition is the only series among the conditions, and has two numbers in each bin that are not angles. If the
     model has further conditions with one value per trial, their values are drawn from the training trials.
     """
     series = [condition for condition in conditions.each if condition.per_bin]
@@ -74,8 +74,8 @@ def drawn_condition(conditions: Conditions) -> NamedCondition | None:
 def movements_of(trials: Trials, drawn: NamedCondition | None) -> Movements | None:
     """Return the movements of training trials, or None if they have no series in two dimensions.
 
-    The movements are those of the drawn condition. If the model has none, they are those of a position of the training
-    trials, preferably one with "pos" in its name, or else of any series in two dimensions.
+    Movements come from the series of the drawn condition. Without such a condition, they come from a position of the
+    training trials, preferably one with "pos" in its name, or else from any series in two dimensions.
     """
     planar = [name for name, series in trials.behavior.items() if series.shape[2] == 2]
     positions = [name for name in planar if kind_of(name, trials.units[name]) == "position"]

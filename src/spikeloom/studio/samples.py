@@ -20,7 +20,7 @@ MOST_VALUES = 6_000_000
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """The generated trials of a request, and how they came about.
+    """The generated trials of a request, with warnings and with the stroke or code of the request.
 
     Args:
         trials: Generated trials.
@@ -61,7 +61,7 @@ def drawn(loaded: LoadedModel, body: Draw) -> Sampled:
 
 
 def drawn_series(loaded: LoadedModel, series: Path2) -> dict[str, ArrayLike | None]:
-    """Return the condition for a drawn series. All other conditions are None: drawn from the training trials."""
+    """Return the condition for a drawn series. The other conditions are None: training trials supply their values."""
     drawn_name = loaded.drawn.name if loaded.drawn else ""
     return {name: series if name == drawn_name else None for name in loaded.model.facts.conditions.names}
 

@@ -99,12 +99,12 @@ class Allowance:
         """Count one request of a client, and return True if it is allowed."""
         per_second, most = self.rates[kind]
         now = time.monotonic()
-        left, last_request = self._left.pop((client, kind), (most, now))
-        left = min(most, left + per_second * (now - last_request))
-        self._left[client, kind] = (max(0.0, left - 1), now)
+        n_left, last_request = self._left.pop((client, kind), (most, now))
+        n_left = min(most, n_left + per_second * (now - last_request))
+        self._left[client, kind] = (max(0.0, n_left - 1), now)
         while len(self._left) > MOST_CLIENTS:
             self._left.popitem(last=False)
-        return left >= 1
+        return n_left >= 1
 
 
 class Guard:
@@ -241,7 +241,8 @@ def check_json(body: bytes) -> None:
     except UnicodeDecodeError:
         raise Rejected(400, "The body is not UTF-8 text. Send JSON in UTF-8.") from None
     depth = deepest = 0
-    for bracket in re.findall(r"[\[{}\]]", re.sub(r'"(?:[^"\\]|\\.)*"', "", text)):
+    without_strings = re.sub(r'"(?:[^"\\]|\\.)*"', "", text)  # brackets in strings are not counted
+    for bracket in re.findall(r"[\[{}\]]", without_strings):
         depth += 1 if bracket in "[{" else -1
         deepest = max(deepest, depth)
     if deepest > MOST_DEPTH:
@@ -256,27 +257,29 @@ def check_json(body: bytes) -> None:
 
 
 def replay(body: bytes, receive: Receive) -> Receive:
-    """Return a function that gives the application a body that has been read already.
+    """Return a function from which the application receives a body that has been read already.
 
     The first call returns the body. Later calls wait for the next message, which says that the client has left.
     """
     unread = [body]
 
-    async def again() -> Message:
+    async def receive_body_first() -> Message:
+        """Return the body, or the next message if the body was returned already."""
         if unread:
             return {"type": "http.request", "body": unread.pop(), "more_body": False}
         return await receive()
 
-    return again
+    return receive_body_first
 
 
 def with_headers(send: Send) -> Send:
     """Return a function that adds `HEADERS` to an answer and sends it."""
 
     async def sending(message: Message) -> None:
+        """Send a message. The first message of an answer holds its headers."""
         if message["type"] == "http.response.start":
-            present = message.get("headers", [])
-            pairs = list(present) if isinstance(present, list | tuple) else []
+            existing = message.get("headers", [])
+            pairs = list(existing) if isinstance(existing, list | tuple) else []
             message["headers"] = [*pairs, *((name.lower().encode(), text.encode()) for name, text in HEADERS.items())]
         await send(message)
 
@@ -318,8 +321,10 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _too_large(size: int) -> NoReturn:
+    """Refuse a body of `size` bytes or more."""
     raise Rejected(413, f"A body may have at most {MOST_BYTES:,} bytes. It has {size:,} or more. Send fewer points.")
 
 
 def _no_constant(word: str) -> NoReturn:
+    """Refuse NaN and Infinity, which the standard of JSON does not have."""
     raise ValueError(word)

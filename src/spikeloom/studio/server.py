@@ -112,6 +112,7 @@ def application(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        """End all workers when the server stops."""
         yield
         await asyncio.to_thread(studio.close)
 
@@ -124,10 +125,12 @@ def application(
 
     @app.websocket("/api/live")
     async def live_trial(socket: WebSocket) -> None:
+        """Serve a live trial."""
         await live(socket, studio.live_workers, token)
 
     @app.get("/")
     async def page() -> Response:
+        """Return the page."""
         if not (PAGE / "index.html").is_file():
             raise HTTPException(404, "The files of the page are missing. Install spikeloom again.")
         return Response((PAGE / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
@@ -136,27 +139,32 @@ def application(
 
 
 def _add_models(app: FastAPI, studio: Studio) -> None:
-    """Add the routes that list the models and that generate trials."""
+    """Add the routes that list the models and that generate trials. `key` is the id of a model."""
 
     @app.get("/api/models")
     async def models() -> Response:
+        """Return the list of models."""
         return JSONResponse({"models": studio.models})
 
     @app.get("/api/models/{key}")
     async def details(key: str) -> Response:
-        studio.worker(key)
-        return _json(encoded({"id": key})[:-1] + b"," + studio.details[key][1:])
+        """Return the details of a model."""
+        studio.worker(key)  # raises an error if there is no such model
+        return _json(encoded({"id": key})[:-1] + b"," + studio.details[key][1:])  # joins two JSON objects
 
     @app.post("/api/models/{key}/draw")
     async def draw(key: str, body: Draw, request: Request) -> Response:
+        """Generate trials for a drawn stroke."""
         return _json(await studio.run(request, key, "draw", body))
 
     @app.post("/api/models/{key}/turn")
     async def turn(key: str, body: Turn, request: Request) -> Response:
+        """Generate trials of one condition."""
         return _json(await studio.run(request, key, "turn", body))
 
     @app.post("/api/models/{key}/traverse")
     async def traverse(key: str, body: Traverse, request: Request) -> Response:
+        """Generate a trial from a moved code."""
         return _json(await studio.run(request, key, "traverse", body))
 
 
@@ -165,18 +173,22 @@ def _add_comparison(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/models/{key}/pair")
     async def pair(key: str, body: Pair, request: Request) -> Response:
+        """Return a recorded trial and generated trials of its condition."""
         return _json(await studio.run(request, key, "pair", body))
 
     @app.post("/api/models/{key}/quiz")
     async def quiz(key: str, body: Quiz, request: Request) -> Response:
+        """Begin a quiz."""
         return JSONResponse(studio.quizzes.begin(await studio.run(request, key, "quiz", body)))
 
     @app.post("/api/quiz/{key}/answer")
     async def answer(key: str, body: Answer) -> Response:
+        """Take the answer to one pair of a quiz. Here `key` is the id of the quiz."""
         return JSONResponse(studio.quizzes.answer(key, body))
 
     @app.get("/api/models/{key}/classifier")
     async def classifier(key: str, request: Request) -> Response:
+        """Return the accuracy of a classifier of recorded against generated trials."""
         return _json(await studio.run(request, key, "classifier"))
 
 
@@ -185,12 +197,14 @@ def _add_files(app: FastAPI, studio: Studio) -> None:
 
     @app.post("/api/models/{key}/download")
     async def download(key: str, body: Repeated, request: Request) -> Response:
+        """Return a file with the trials of an earlier request."""
         content = await studio.run(request, key, "download", body)
         headers = {"Content-Disposition": f'attachment; filename="{key}-{body.request["kind"]}.{body.format}"'}
         return Response(content, media_type=TYPES[body.format], headers=headers)
 
     @app.post("/api/models/{key}/lines")
     async def lines(key: str, body: Repeated, request: Request) -> Response:
+        """Return lines of Python and of the shell that generate the trials of an earlier request."""
         return _json(await studio.run(request, key, "lines", body))
 
 
@@ -199,10 +213,12 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
+        """Answer a request whose body has wrong fields."""
         return _error(422, fault_of(error.errors()[0]))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
+        """Answer a request with a wrong path or method, or one that a route refused."""
         if error.status_code == 404 and error.detail == "Not Found":
             return _error(404, f"There is nothing at {request.url.path[:80]!r}.")
         if error.status_code == 405:
@@ -211,26 +227,32 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Refused)
     async def refused(_: Request, error: Refused) -> Response:
+        """Answer a request that is invalid for its model."""
         return _error(422, str(error))
 
     @app.exception_handler(Busy)
     async def busy(_: Request, error: Busy) -> Response:
+        """Answer a request for which the worker has no time."""
         return _error(503, str(error))
 
     @app.exception_handler(Failed)
     async def failed(_: Request, error: Failed) -> Response:
+        """Answer a request on which the worker failed."""
         return _error(500, str(error))
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, _exception: Exception) -> Response:
+        """Answer a request on which the server itself failed."""
         return _error(500, "The server failed on this request. Its terminal shows the error.")
 
 
 def _error(code: int, sentence: str) -> Response:
+    """Return an answer with an error."""
     return JSONResponse({"error": sentence}, code)
 
 
 def _json(body: bytes) -> Response:
+    """Return an answer whose body is JSON text."""
     return Response(body, media_type="application/json")
 
 

@@ -1,8 +1,8 @@
 r"""Turn a drawn stroke into the series on which a model is conditioned.
 
 A stroke is a list of points :math:`(x, y, t)`, in the unit of the hand position and in seconds. It is interpolated at
-the edges :math:`t_k = k \Delta` of the bins and, on request, smoothed with a Gaussian. The position of bin k is the one
-at the end of the bin, :math:`p_{k+1}`, and its velocity is :math:`(p_{k+1} - p_k) / \Delta`, as in recorded trials.
+the edges :math:`t_k = k \Delta` of the bins and, on request, smoothed with a Gaussian. As in recorded trials, the
+position of bin k is the position at its end, :math:`p_{k+1}`, and its velocity is :math:`(p_{k+1} - p_k) / \Delta`.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MOST_BINS = 3000
 """Largest number of bins of a stroke."""
 
 TOLERANCE = 0.02
-"""Largest share of the bins of a stroke that may leave the training range without a warning."""
+"""Largest fraction of the bins of a stroke that may leave the training range without a warning."""
 
 Path2 = NDArray[np.float64]
 Kind = Literal["velocity", "position"]

@@ -20,8 +20,8 @@ MOST_FILES = 60
 def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Trials, str]:
     """Return the training trials of a model, with neurons in the order of the model, and a note.
 
-    If no file that the user named holds the training trials, other trials of as many neurons are used, and the note
-    says so. Otherwise the note is empty.
+    If no file that the user named holds the training trials, other trials with the same number of neurons are used, and
+    the note says so. Otherwise the note is empty.
 
     Args:
         model: A trained model.

@@ -144,6 +144,7 @@ class Worker:
         return self._result(self._receive(threading.Event(), START_LIMIT))
 
     def _alive(self) -> bool:
+        """Return whether the process runs."""
         return self._process is not None and self._process.is_alive()
 
     def _exchange(self, job: bytes, cancelled: threading.Event) -> bytes:
@@ -164,7 +165,8 @@ class Worker:
         """Wait for an answer. Kill the process if the request is cancelled or takes too long.
 
         Args:
-            cancelled: Event that is set when the request is cancelled. It may then run for `GRACE` seconds more.
+            cancelled: Event that is set when the request is cancelled. The request may then run for `GRACE` seconds
+                more.
             limit: Seconds after which the process is killed.
         """
         assert self._connection is not None

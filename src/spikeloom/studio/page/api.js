@@ -17,8 +17,8 @@ export function takeToken() {
   if (token) {
     sessionStorage.setItem(KEY, token);
     fields.delete("token");
-    const rest = fields.toString();
-    history.replaceState(null, "", location.pathname + (rest ? `#${rest}` : ""));
+    const otherFields = fields.toString();
+    history.replaceState(null, "", location.pathname + (otherFields ? `#${otherFields}` : ""));
   }
   return fields;
 }
@@ -29,10 +29,13 @@ export function keepToken(text) {
   sessionStorage.setItem(KEY, match ? match[1] : text.trim());
 }
 
+/** Return the stored token, or null. */
 export const token = () => sessionStorage.getItem(KEY);
 
+/** Delete the stored token. */
 export const forgetToken = () => sessionStorage.removeItem(KEY);
 
+/** Send a request with the token, and return the response. Raise a `StudioError` if the request fails. */
 async function send(path, body, signal) {
   const options = { signal, headers: { Authorization: `Bearer ${token()}` }, cache: "no-store" };
   if (body !== undefined) {
@@ -83,14 +86,14 @@ const STOP_AFTER = 3000; // ms after which a replaced request is stopped
 export class Latest {
   #controller = null;
 
-  /** Ignore the answer of the running request. A short request may finish, which takes less time than stopping it. */
+  /** Ignore the answer of the running request. The request is stopped later, because a short one ends sooner by itself. */
   cancel() {
     const controller = this.#controller;
     if (controller) setTimeout(() => controller.abort(), STOP_AFTER);
     this.#controller = null;
   }
 
-  /** Return the answer, or null where a later request replaced this one. */
+  /** Return the answer, or null if a later request replaced this one. */
   async run(path, body) {
     this.cancel();
     const controller = new AbortController();

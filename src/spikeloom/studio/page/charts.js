@@ -63,7 +63,7 @@ export function correlation(first, second) {
   return covariance / Math.sqrt(firstVariance * secondVariance);
 }
 
-/** Paint rates (neuron, bin) as a heat map. The neurons are in the order of rasters, and `scales[neuron]` has the strongest colour. */
+/** Paint rates (neuron, bin) as a heat map, neurons in the order of rasters. The rate `scales[neuron]` has the strongest colour. */
 export function heatMap(canvas, rates, order, scales) {
   const { context, width, height } = fit(canvas);
   if (!width) return;

@@ -15,6 +15,7 @@ export class Clock {
     this.listeners.add(listener);
   }
 
+  /** Call all listeners with an event. */
   emit(event) {
     for (const listener of this.listeners) listener(this, event);
   }
@@ -27,6 +28,7 @@ export class Clock {
     this.emit("seek");
   }
 
+  /** Run from the present time, or from the start if the end is reached. */
   play() {
     if (this.playing || !this.duration) return;
     if (this.time >= this.duration) this.time = 0;
@@ -36,6 +38,7 @@ export class Clock {
     this.frame = requestAnimationFrame(() => this.tick());
   }
 
+  /** Set the time of the present frame. Each frame of the screen calls this method while the clock runs. */
   tick() {
     if (!this.playing) return;
     this.time = Math.min(this.duration, ((performance.now() - this.startTime) / 1000) * this.speed);
@@ -44,6 +47,7 @@ export class Clock {
     else this.frame = requestAnimationFrame(() => this.tick());
   }
 
+  /** Stop the clock at the present time. */
   pause() {
     cancelAnimationFrame(this.frame);
     if (!this.playing) return;
@@ -51,12 +55,14 @@ export class Clock {
     this.emit("pause");
   }
 
+  /** Stop the clock, and set its time in seconds. */
   seek(time) {
     this.pause();
     this.time = Math.max(0, Math.min(this.duration, time));
     this.emit("seek");
   }
 
+  /** Change the speed; 1 is real time. */
   setSpeed(speed) {
     const playing = this.playing;
     this.pause();

@@ -1,4 +1,4 @@
-// The tab Compare: a recorded trial beside generated ones, a quiz of such pairs, and the score of a classifier.
+// The tab Compare: a recorded trial beside generated trials, a quiz with such pairs, and the score of a classifier.
 
 import { request } from "./api.js";
 import { bars } from "./charts.js";
@@ -17,6 +17,7 @@ export class CompareTab {
     for (const button of document.querySelectorAll("button[data-side]")) button.addEventListener("click", () => this.answer(button.dataset.side));
   }
 
+  /** Show a model, without results. */
   setModel(model) {
     Object.assign(this, { model, quiz: null, pair: 0, score: 0, answered: 0, classifier: undefined });
     this.view.setModel(model);
@@ -27,20 +28,24 @@ export class CompareTab {
     $("review").replaceChildren();
   }
 
+  /** Load the pair and the score of the classifier when the tab is opened. */
   async shown() {
     await this.view.shown();
     this.loadClassifier();
   }
 
+  /** Stop all replays when another tab is opened. */
   hide() {
     this.view.hide();
     for (const side of SIDES) this.rasters[side].clock.pause();
   }
 
+  /** Read the fields of a link. */
   restore(fields) {
     this.view.restore(fields);
   }
 
+  /** Request the accuracy of the classifier, once for each model. */
   async loadClassifier() {
     const { model } = this;
     if (this.classifier !== undefined) return;
@@ -54,6 +59,7 @@ export class CompareTab {
     }
   }
 
+  /** Request a new quiz, and show its first pair. */
   async begin() {
     showError(null);
     try {
@@ -75,11 +81,13 @@ export class CompareTab {
     this.showScore();
   }
 
+  /** Return the data of one side of the present pair for its raster. */
   data(side) {
     const { pairs, bins, bin_width: binWidth } = this.quiz;
     return trialData(pairs[this.pair][side].spikes, bins, binWidth, this.model.neuron_order);
   }
 
+  /** Show the present pair, without an answer. */
   showPair() {
     for (const side of SIDES) this.rasters[side].show(this.data(side));
     for (const verdict of document.querySelectorAll(".verdict")) {
@@ -91,6 +99,7 @@ export class CompareTab {
     $("quiz-progress").textContent = `Pair ${this.pair + 1} of ${this.quiz.pairs.length}.`;
   }
 
+  /** Send the answer of the user, the side that is believed to be recorded, and show whether it is correct. */
   async answer(side) {
     if (!this.quiz) return;
     for (const button of document.querySelectorAll("button[data-side]")) button.disabled = true;
@@ -119,6 +128,7 @@ export class CompareTab {
     $("quiz-next").focus();
   }
 
+  /** Show the next pair, or end the quiz. */
   next() {
     if (this.pair + 1 < this.quiz.pairs.length) {
       this.pair += 1;
@@ -133,6 +143,7 @@ export class CompareTab {
     showStatus(`The quiz is finished. Score ${this.score} of ${this.answered}.`);
   }
 
+  /** Add the present pair to the list of answered pairs. `recorded` is its recorded side. */
   review(recorded, correct) {
     const pair = make("div", { class: "pair" });
     for (const kind of ["recorded", "generated"]) {
@@ -143,6 +154,7 @@ export class CompareTab {
     $("review").prepend(make("article", {}, make("span", {}, `Pair ${this.pair + 1}, answered ${correct ? "correctly" : "wrongly"}`), pair));
   }
 
+  /** Show the scores of the user and of the classifier as bars. */
   showScore() {
     const entries = [];
     if (this.answered) entries.push({ name: "You", kind: "generated", value: this.score / this.answered, text: `${this.score} of ${this.answered}` });

@@ -38,6 +38,7 @@ export const median = (values) => {
 /** Return the numbers from 0 to count - 1. */
 export const range = (count) => Array.from({ length: count }, (_, k) => k);
 
+/** Return the value, limited to [low, high]. */
 export const clamp = (value, low, high) => Math.max(low, Math.min(high, value));
 
 /** Show the text of an error, or clear it with null. Screen readers announce it. */

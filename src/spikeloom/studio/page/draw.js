@@ -33,6 +33,7 @@ export class DrawTab {
     for (const event of ["pointerenter", "focus"]) $("field").addEventListener(event, () => this.prepare());
   }
 
+  /** Show a model, without a stroke. */
   setModel(model) {
     this.cancel();
     Object.assign(this, { model, stroke: null, result: null, selected: 0 });
@@ -49,6 +50,7 @@ export class DrawTab {
     this.showHint();
   }
 
+  /** Remove all results from the page. */
   clear() {
     $("draw-multiples").replaceChildren();
     $("draw-summary").textContent = "Draw a movement, or choose an example stroke.";
@@ -58,16 +60,19 @@ export class DrawTab {
     legend($("field-legend"), [["trail", "training paths"]]);
   }
 
+  /** Write how to draw, with or without live spikes. */
   showHint() {
     $("draw-hint").textContent = this.isLive()
       ? "Draw with the mouse, a pen or a finger. Spikes come while the hand moves."
       : "Draw with the mouse, a pen or a finger. The model follows the speed of your hand.";
   }
 
+  /** Write the size of the stroke beside its slider. */
   showScale() {
     $("scale-value").textContent = `${Math.round(100 * $("scale").value)} %`;
   }
 
+  /** Return whether spikes are generated while the hand moves. */
   isLive() {
     return this.model.abilities.live && $("live").checked;
   }
@@ -83,12 +88,14 @@ export class DrawTab {
     this.generate();
   }
 
+  /** Stop the running request and the live trial. */
   cancel() {
     this.latest.cancel();
     this.trial?.close();
     this.trial = null;
   }
 
+  /** Stop the replay and discard the stroke when another tab is opened. */
   hide() {
     this.clock.pause();
     this.field.discard();
@@ -97,6 +104,7 @@ export class DrawTab {
 
   // strokes -----------------------------------------------------------------------------------------------------
 
+  /** Begin a stroke. Later points are appended to `points`. */
   start(points) {
     this.cancel();
     showError(null);
@@ -116,6 +124,7 @@ export class DrawTab {
     this.ready = new LiveTrial(this.model, this.condition, seed);
   }
 
+  /** Begin the live trial of a stroke. */
   startLive(points) {
     $("draw-summary").textContent = "Spikes of the movement that you are drawing now.";
     const data = this.raster.begin(this.model.neurons, this.model.bin_width, this.order);
@@ -130,6 +139,7 @@ export class DrawTab {
     });
   }
 
+  /** End a stroke, and generate the spikes of the complete movement. */
   end(points) {
     performance.mark("stroke-end");
     this.latest.cancel();
@@ -149,6 +159,7 @@ export class DrawTab {
     this.generate();
   }
 
+  /** Generate the spikes of an example stroke. */
   useExample(name) {
     this.cancel();
     performance.mark("stroke-end");
@@ -187,7 +198,7 @@ export class DrawTab {
       this.measureLatency();
       const { finished } = this;
       const all = draws > 1 ? await busy(this.latest.run(path, this.body(draws))) : first;
-      await finished; // of the live trial, if there is one
+      await finished; // wait for the live trial, if there is one
       if (all && (draws > 1 || this.live)) this.showMultiples(all, this.body(draws));
     } catch (error) {
       showStatus("");
@@ -203,6 +214,7 @@ export class DrawTab {
     }));
   }
 
+  /** Show the first draw of a result. `body` is the request that produced it. */
   show(result, body) {
     this.result = result;
     $("invite").classList.add("gone");
@@ -216,16 +228,19 @@ export class DrawTab {
     this.clock.play();
   }
 
+  /** Write the model, the stroke and the settings into the address. */
   updateLink() {
     const { scale, seed, guidance, smooth } = this.body(1);
     const stroke = encode(this.stroke, exponentOf(this.model.extent));
     writeLink({ model: this.model.id, tab: "draw", seed, draws: $("draws").value, scale: scale === 1 ? null : scale, guidance, smooth: smooth ? null : 0, stroke });
   }
 
+  /** Offer the trials of a request as files and as code. */
   offerFiles(body) {
     this.savePanel.offer(this.model.id, { kind: "draw", ...body }, () => this.picture());
   }
 
+  /** Show small rasters of all draws, and of the live trial if there is one. */
   showMultiples(result, body) {
     this.result = result;
     const entries = result.draws.map((draw, k) => [this.data(draw), `draw ${k + 1}${draw.r2 === null ? "" : ` · R² ${formatNumber(draw.r2)}`}`, () => this.select(k)]);
@@ -237,10 +252,12 @@ export class DrawTab {
     if (scores.length) showStatus(`${counted(result.draws.length, "draw")} of the same stroke; R² between ${formatNumber(Math.min(...scores))} and ${formatNumber(Math.max(...scores))}.`);
   }
 
+  /** Return the data of a draw for its raster. */
   data(draw) {
     return trialData(draw.spikes, this.result.bins, this.result.bin_width, this.order);
   }
 
+  /** Mark the small raster of the selected draw. */
   markSelected() {
     [...$("draw-multiples").children].forEach((button, k, buttons) => {
       const chosen = k === this.selected || (this.selected < 0 && this.live && k === buttons.length - 1);
@@ -269,18 +286,20 @@ export class DrawTab {
     }
   }
 
+  /** Show the R² of the path that is decoded from a draw, beside the R² of recorded trials. */
   score(draw, name) {
     if (draw.r2 === null) {
       $("score").replaceChildren();
       return;
     }
-    const note = "R² between the hand path and the path that a linear decoder reads from the spikes. 1 is perfect, 0 is no better than the mean path. The decoder was fitted to recorded trials; the value for recorded trials is that of other trials.";
+    const note = "R² between the hand path and the path that a linear decoder reads from the spikes. 1 is perfect, 0 is no better than the mean path. The decoder was fitted to recorded trials. The value for recorded trials is computed from trials to which it was not fitted.";
     const entries = [{ name: "Decoded from these spikes", kind: "generated", value: draw.r2 }];
     if (this.result.r2_real !== null) entries.push({ name: "Recorded trials", kind: "recorded", value: this.result.r2_real });
     $("score").replaceChildren(bars(entries, note));
     showStatus(`${name}: decoded path with R² ${formatNumber(draw.r2)}; recorded trials reach ${formatNumber(this.result.r2_real)}.`);
   }
 
+  /** Return an SVG picture of the selected draw as text. */
   picture() {
     const draw = this.selected < 0 ? this.live : this.result.draws[this.selected];
     const { model } = this;

@@ -20,6 +20,7 @@ export class Field {
     canvas.addEventListener("blur", () => { this.pressed.clear(); if (this.pen === "keyboard") this.discard(); });
   }
 
+  /** Show the training paths of a model. */
   setModel(model) {
     this.discard();
     this.model = model;
@@ -67,12 +68,14 @@ export class Field {
 
   // pointer -----------------------------------------------------------------------------------------------------
 
+  /** Begin a stroke at a position. `kind` is the id of the pointer, or "keyboard"; `stamp` is the time in ms. */
   begin(kind, point, stamp) {
     Object.assign(this, { pen: kind, points: [[...point, 0]], shown: null, origin: stamp, hand: point });
     this.handlers.onStart(this.points);
     this.paint();
   }
 
+  /** Add a position to the stroke, unless its time is not later than the last one. */
   add(point, stamp) {
     const time = (stamp - this.origin) / 1000;
     if (time <= this.points[this.points.length - 1][2]) return;
@@ -80,6 +83,7 @@ export class Field {
     this.hand = point;
   }
 
+  /** Begin a stroke when the pointer is pressed. */
   down(event) {
     if (!this.model || event.button > 0 || this.pen) return;
     event.preventDefault();
@@ -88,6 +92,7 @@ export class Field {
     this.begin(event.pointerId, this.position(event), event.timeStamp);
   }
 
+  /** Add the positions of a pointer event to the stroke. */
   move(event) {
     if (this.pen !== event.pointerId) return;
     const events = event.getCoalescedEvents?.() || [];
@@ -96,12 +101,14 @@ export class Field {
     this.paint();
   }
 
+  /** End the stroke when the pointer is released. */
   up(event) {
     if (this.pen !== event.pointerId) return;
     this.add(this.position(event), event.timeStamp);
     this.end();
   }
 
+  /** End the stroke, and report its points. */
   end() {
     const points = this.points;
     this.pen = null;
@@ -110,6 +117,7 @@ export class Field {
     this.handlers.onEnd(points);
   }
 
+  /** Discard the stroke, and report an empty list of points. */
   discard() {
     if (this.pen === null) return;
     this.pen = null;
@@ -120,6 +128,7 @@ export class Field {
 
   // keyboard ----------------------------------------------------------------------------------------------------
 
+  /** Begin, end or discard a stroke of the keyboard, or note a pressed arrow key. */
   keyDown(event) {
     if (!this.model) return;
     if (event.key === " " || event.key === "Enter") {
@@ -132,6 +141,7 @@ export class Field {
     event.preventDefault();
   }
 
+  /** Begin a stroke whose velocity follows the pressed arrow keys with the time constant `TAU`. */
   keyboardStroke() {
     const [xmin, xmax, ymin, ymax] = this.model.extent;
     const first = this.model.training_paths[0]?.[0] || [(xmin + xmax) / 2, (ymin + ymax) / 2];
@@ -157,6 +167,7 @@ export class Field {
 
   // drawing -----------------------------------------------------------------------------------------------------
 
+  /** Paint the whole field. */
   paint() {
     const { context, width, height } = fit(this.canvas);
     if (!this.model || !width) return;
@@ -172,6 +183,7 @@ export class Field {
     }
   }
 
+  /** Paint a result up to the present time of the replay. `unit` is one rem in pixels. */
   paintShown(context, unit) {
     const colours = theme();
     const { path, decoded, raw, binWidth } = this.shown;
@@ -185,6 +197,7 @@ export class Field {
     if (shownBins < path.length) this.dot(context, path[shownBins - 1], colours.accent, 0.42 * unit);
   }
 
+  /** Paint a line through positions. */
   line(context, path, colour, width, alpha = 1, dash = []) {
     if (path.length < 2) return;
     context.beginPath();
@@ -198,6 +211,7 @@ export class Field {
     context.globalAlpha = 1;
   }
 
+  /** Paint a dot at a position. */
   dot(context, point, colour, radius) {
     context.beginPath();
     context.arc(...this.pixel(point), radius, 0, 2 * Math.PI);
@@ -205,6 +219,7 @@ export class Field {
     context.fill();
   }
 
+  /** Paint the grid, and a bar that shows the length of one step of the grid. */
   paintScale(context, width, height) {
     const colours = theme();
     const unit = rem();
@@ -226,6 +241,7 @@ export class Field {
     context.fillText(`${Number(step.toPrecision(3))} ${this.model.path_unit || ""}`, right - pixels / 2, bottom - 3);
   }
 
+  /** Paint a straight line between two pixels. */
   rule(context, from, to) {
     context.beginPath();
     context.moveTo(...from);

@@ -75,11 +75,13 @@ export class Listener {
     this.refresh();
   }
 
+  /** Begin the sound again with the present settings, if the clock runs. */
   refresh() {
     this.stop();
     if (this.clock.playing) this.start(this.clock);
   }
 
+  /** Play the sound from the present time of the clock. */
   start(clock) {
     if (!this.on || !this.data || !context) return;
     const sides = renderClicks(this.data, this.chosen, clock.speed, context.sampleRate);
@@ -91,6 +93,7 @@ export class Listener {
     this.source.start(0, clamp(clock.time / clock.speed, 0, buffer.duration));
   }
 
+  /** Stop the sound. */
   stop() {
     this.source?.stop();
     this.source = null;

@@ -3,14 +3,14 @@
 import { token } from "./api.js";
 import { positionAt } from "./stroke.js";
 
-const REST_AFTER = 0.08; // seconds without a pointer event, after which the hand counts as resting
+const REST_AFTER = 0.08; // after this time without a pointer event, the hand counts as resting, s
 const LONGEST_WAIT = 3000; // longest time to wait for the last spikes of a stroke, ms
 
 /** Return whether a series holds velocities, by its unit or, without a unit, by its name. */
 export const isVelocity = ({ name, unit }) => (unit ? unit.endsWith("/s") : /vel|speed/i.test(name));
 
 export class LiveTrial {
-  /** Open a live trial, ready for a stroke. The server closes one that is not used. */
+  /** Open a live trial, ready for a stroke. The server closes a trial that is not used. */
   constructor(model, condition, seed) {
     Object.assign(this, { model, condition, seed, sent: 0, received: 0, decoded: null, r2: null, points: null, open: false, closed: false });
     this.done = new Promise((resolve) => { this.resolve = resolve; });
@@ -37,6 +37,7 @@ export class LiveTrial {
     step();
   }
 
+  /** Take a message of the server: an error, the decoded path, or the spikes of a bin. */
   receive(message) {
     if (message.error) {
       this.close(message.error);

@@ -8,17 +8,19 @@ import { onLink, readLink } from "./link.js";
 import { TraverseTab } from "./traverse.js";
 import { TurnTab } from "./turn.js";
 
+// Each tab by its name in addresses, and a sentence for models that do not support it. A tab is an object with the methods
+// setModel(model), shown(), hide() and restore(fields), where `fields` are those of a permanent link.
 const NEEDS = {
-  draw: "Draw needs a model conditioned on a hand path",
-  turn: "Turn needs a model conditioned on a direction or a category",
-  traverse: "Traverse needs a model with codes",
-  compare: "Compare needs recorded trials",
+  draw: "The tab Draw needs a model conditioned on a hand path",
+  turn: "The tab Condition needs a model conditioned on a direction, a category or a number",
+  traverse: "The tab Traverse needs a model with codes",
+  compare: "The tab Compare needs recorded trials",
 };
 
-let models = [];
-let model = null;
-let tabs = null;
-let current = null;
+let models = []; // summaries of all models
+let model = null; // the chosen model
+let tabs = null; // name -> tab
+let current = null; // name of the open tab
 
 /** Hide the page, and show the form for the token. */
 function lock() {

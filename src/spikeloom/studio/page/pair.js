@@ -18,6 +18,7 @@ export class PairView {
     $("pair-seed").addEventListener("change", () => this.load(this.trial));
   }
 
+  /** Show a model, without trials. */
   setModel(model) {
     this.latest.cancel();
     Object.assign(this, { model, result: null, trial: 0 });
@@ -29,11 +30,13 @@ export class PairView {
     $("pair-charts").replaceChildren();
   }
 
+  /** Read the trial and the seed of a link. */
   restore(fields) {
     this.trial = Math.floor(Number(fields.get("trial")) || 0);
     if (fields.has("seed")) $("pair-seed").value = fields.get("seed");
   }
 
+  /** Stop the replay. */
   hide() {
     this.clock.pause();
   }
@@ -50,10 +53,12 @@ export class PairView {
     else await this.load(this.trial);
   }
 
+  /** Write the model, the trial and the seed into the address. */
   writeLink() {
     writeLink({ model: this.model.id, tab: "compare", trial: this.trial, seed: this.seed });
   }
 
+  /** Request generated trials for a recorded trial, and show both. */
   async load(trial) {
     const { model } = this;
     this.trial = clamp(Math.round(trial) || 0, 0, model.training.trials - 1);
@@ -71,6 +76,7 @@ export class PairView {
     }
   }
 
+  /** Show the recorded trial, the generated trials, and their statistics. */
   show(result) {
     this.result = result;
     const data = ({ spikes }) => trialData(spikes, result.bins, result.bin_width, this.model.neuron_order);
@@ -87,12 +93,14 @@ export class PairView {
     showStatus(`Trial ${result.trial}. ${$("pair-summary").textContent}`);
   }
 
+  /** Show generated trial k in the large raster. */
   select(k) {
     this.generated.show(this.trials[k]);
     [...$("pair-multiples").children].forEach((button, index) => button.setAttribute("aria-pressed", String(index === k)));
     $("pair-chosen").textContent = `generated, trial ${k + 1} of ${this.result.generated_trials}`;
   }
 
+  /** Return the conditions of the recorded trial as a sentence. */
   conditions() {
     const texts = this.model.conditions.map(({ name, kind, unit }) => {
       const value = this.result.condition[name];
@@ -102,12 +110,14 @@ export class PairView {
     return texts.length ? `Condition: ${texts.join(", ")}.` : "This model has no conditions.";
   }
 
+  /** Return the mean rates of recorded and generated trials as a sentence. */
   ratesText() {
     const { recorded, generated } = this.result.rates_hz;
     const agreement = formatNumber(correlation(recorded, generated));
     return `Mean rate ${formatNumber(mean(recorded), 1)} spikes/s recorded, ${formatNumber(mean(generated), 1)} generated; correlation over neurons ${agreement}.`;
   }
 
+  /** Return the median Fano factors as a sentence. */
   fanoText() {
     const { fano, exact, recorded_trials: count } = this.result;
     const generated = `Median Fano factor ${formatNumber(median(fano.generated))} generated`;
@@ -116,6 +126,7 @@ export class PairView {
     return `${generated}, ${formatNumber(median(fano.recorded))} in ${count} recorded trials of ${exact ? "the same" : "a similar"} condition.`;
   }
 
+  /** Draw rates and Fano factors of generated against recorded trials, one dot per neuron. */
   charts() {
     const { rates_hz: rates, fano } = this.result;
     const pairs = ({ recorded, generated }) => recorded.map((value, neuron) => [value, generated[neuron]]).filter((pair) => pair.every(Number.isFinite));

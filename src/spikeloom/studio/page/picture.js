@@ -6,11 +6,14 @@ import { rowColours } from "./theme.js";
 const INK = "#16202a", SOFT = "#566370", LINE = "#dce2e8", TRAIL = "#c9d1d9", GENERATED = "#c65400";
 const FONT = 'font-family="Helvetica, Arial, DejaVu Sans, sans-serif"';
 
+/** Return text with the special characters of SVG escaped. */
 const escape = (text) => String(text).replace(/[&<>"]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[sign]);
 
+/** Return a text element. */
 const text = (x, y, content, { size = 13, colour = SOFT, anchor = "start", weight = 400 } = {}) =>
   `<text x="${x}" y="${y}" ${FONT} font-size="${size}" font-weight="${weight}" fill="${colour}" text-anchor="${anchor}">${escape(content)}</text>`;
 
+/** Return a number with two decimals, as text. */
 const twoDecimals = (value) => value.toFixed(2);
 
 /** Return a path element through points that are already in pixels. */

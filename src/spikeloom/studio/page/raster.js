@@ -16,7 +16,7 @@ export function paintSpikes(context, box, data, colours, chosen = null) {
     context.globalAlpha = chosen === null || chosen === k ? 1 : 0.22;
     const bins = data.spikes[neuron];
     bins.forEach((bin, spike) => {
-      const shift = spike && bins[spike - 1] === bin ? 0.35 : 0; // so that two spikes of a bin do not hide each other
+      const shift = spike && bins[spike - 1] === bin ? 0.35 : 0; // two spikes of a bin do not hide each other
       const x = left + (bin + 0.5 + shift) * step;
       context.fillRect(x - tickWidth / 2, top + k * row + (row - tickHeight) / 2, tickWidth, tickHeight);
     });
@@ -74,6 +74,7 @@ export class Raster {
     this.follow("seek");
   }
 
+  /** Return the row of controls below the raster: play, time, speed, sound and neuron. */
   transport() {
     this.play = make("button", { type: "button", disabled: true }, "Play");
     this.seek = make("input", { type: "range", min: 0, max: 1, step: 0.001, value: 1, class: "seek", disabled: true });
@@ -93,6 +94,7 @@ export class Raster {
     return make("div", { class: "transport" }, this.play, this.seek, this.output, speed, this.sound, this.neuron);
   }
 
+  /** Switch the sound on or off. */
   toggleSound() {
     this.listener.toggle();
     this.sound.setAttribute("aria-pressed", String(this.listener.on));
@@ -120,6 +122,7 @@ export class Raster {
     this.repaint();
   }
 
+  /** Store the data of a trial, and fill the list of neurons. */
   setData(data) {
     const rows = this.data?.order.length;
     this.data = data;
@@ -132,6 +135,7 @@ export class Raster {
     this.describe();
   }
 
+  /** Describe the trial in words, for the summary and for screen readers. */
   describe() {
     const { spikes, bins, binWidth } = this.data;
     const total = spikes.reduce((sum, spikesOfNeuron) => sum + spikesOfNeuron.length, 0);
@@ -164,6 +168,7 @@ export class Raster {
     });
   }
 
+  /** Choose the neuron of a row, or all neurons with null. */
   choose(row) {
     this.chosen = row;
     this.neuron.value = row === null ? "" : String(row);
@@ -173,6 +178,7 @@ export class Raster {
     this.repaint();
   }
 
+  /** Choose the neuron under the pointer. A second click chooses all neurons again. */
   point(event) {
     if (!this.data) return;
     const [, top, , height] = this.box;
@@ -180,6 +186,7 @@ export class Raster {
     if (row >= 0 && row < this.data.order.length) this.choose(row === this.chosen ? null : row);
   }
 
+  /** Choose a neuron, or play the trial, with the keyboard. */
   key(event) {
     if (!this.data) return;
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -190,6 +197,7 @@ export class Raster {
     event.preventDefault();
   }
 
+  /** Show the time of the clock in the controls and in the raster. */
   follow(event) {
     this.play.textContent = this.clock.playing ? "Pause" : "Play";
     this.seek.value = this.clock.duration ? this.clock.time / this.clock.duration : 1;
@@ -197,6 +205,7 @@ export class Raster {
     if (event === "time" || event === "seek" || event === "pause") this.frame();
   }
 
+  /** Paint the spikes onto a hidden canvas, from which `frame` copies them. */
   repaint() {
     const { width, height } = fit(this.canvas);
     if (!width) return;
@@ -218,6 +227,7 @@ export class Raster {
     this.frame();
   }
 
+  /** Paint the raster at the present time of the replay. */
   frame() {
     if (!this.box || !this.canvas.clientWidth) return;
     const { context, width, height } = fit(this.canvas);
@@ -250,6 +260,7 @@ export class Raster {
     context.fillRect(x - 0.75, top, 1.5, bottom - top);
   }
 
+  /** Paint the time axis and the labels. */
   paintAxes(context) {
     const colours = theme();
     const unit = rem();
@@ -286,6 +297,7 @@ export class Raster {
     if (!this.bare) upright("spikes/s", this.rateBox[1] + this.rateBox[3] / 2);
   }
 
+  /** Paint the population rate up to a pixel. */
   paintRate(context, until) {
     const [left, top, width, height] = this.rateBox;
     const { rate, binWidth } = this.data;

@@ -28,6 +28,7 @@ export class SavePanel {
     host.append(this.card);
   }
 
+  /** Return a button that runs an action, and shows its error if it fails. */
   button(label, action) {
     const button = make("button", { type: "button" }, label);
     button.addEventListener("click", async () => {
@@ -50,6 +51,7 @@ export class SavePanel {
     this.lines();
   }
 
+  /** Hide the panel. */
   hide() {
     this.card.hidden = true;
   }
@@ -68,22 +70,26 @@ export class SavePanel {
     }
   }
 
+  /** Save the trials in a file of this format. */
   async file(format) {
     const { blob, name } = await requestFile(`/api/models/${this.model}/download`, { request: this.body, format }, `${this.name}.${format}`);
     saveFile(blob, name);
     showStatus(`Saved ${name}.`);
   }
 
+  /** Save the picture as SVG. */
   svg() {
     saveFile(new Blob([this.picture()], { type: "image/svg+xml" }), `${this.name}.svg`);
     showStatus(`Saved ${this.name}.svg.`);
   }
 
+  /** Save the picture as PNG. */
   async png() {
     saveFile(await pngOf(this.picture()), `${this.name}.png`);
     showStatus(`Saved ${this.name}.png.`);
   }
 
+  /** Copy the text of a block. */
   async copy(block, title) {
     await navigator.clipboard.writeText(block.textContent);
     showStatus(`${title} copied.`);

@@ -67,15 +67,15 @@ export function positionAt(points, time) {
   return [left[0] + weight * (right[0] - left[0]), left[1] + weight * (right[1] - left[1])];
 }
 
-// Functions from the fraction of an example stroke that is drawn (0 to 1) to its position.
+// Each example stroke as a function: it returns the position when this fraction of the stroke (0 to 1) is drawn.
 const SHAPES = {
   circle: (fraction) => [1 - Math.cos(2 * Math.PI * fraction), Math.sin(2 * Math.PI * fraction)],
   line: (fraction) => [0.94 * fraction, 0.34 * fraction],
   eight: (fraction) => [1.5 * Math.sin(2 * Math.PI * fraction), 0.75 * Math.sin(4 * Math.PI * fraction)],
 };
-const RELATIVE_LENGTH = { circle: 1.4, line: 1, eight: 1.6 }; // length of an example, divided by that of a typical training path
+const RELATIVE_LENGTH = { circle: 1.4, line: 1, eight: 1.6 }; // length of an example divided by the length of a typical training path
 
-/** Return an example stroke. It starts where training paths start, lasts as long as a training trial, and is about as fast. */
+/** Return an example stroke. Start, duration and speed are those of a typical training trial. */
 export function example(name, model) {
   const { extent, training_paths: paths, bins, bin_width: binWidth } = model;
   const start = paths.length ? [median(paths.map((path) => path[0][0])), median(paths.map((path) => path[0][1]))] : [0, 0];

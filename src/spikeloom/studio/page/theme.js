@@ -68,7 +68,7 @@ export function fit(canvas) {
   return { context, width, height };
 }
 
-/** Return the size of one rem in pixels. Drawings use it, so that their text grows with that of the page. */
+/** Return the size of one rem in pixels. Drawings use it to give their text the size of the page's text. */
 export const rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 /** Call `draw` when the size of an element or the colours of the page change. */

@@ -25,6 +25,7 @@ export class TraverseTab {
     $("pad").addEventListener("keydown", (event) => this.key(event));
   }
 
+  /** Show a model: one slider for each variable along which a code can be moved. */
   setModel(model) {
     Object.assign(this, { model, result: null, values: {}, trial: 0, start: null, nextBody: null, running: false });
     this.raster.clear();
@@ -42,6 +43,7 @@ export class TraverseTab {
     $("traverse-summary").textContent = "";
   }
 
+  /** Return the slider of a variable. */
   slider(variable) {
     const [low, high] = variable.range;
     const input = make("input", { type: "range", min: low, max: high, step: (high - low) / 200 || "any", value: (low + high) / 2 });
@@ -53,14 +55,17 @@ export class TraverseTab {
     return make("label", { class: "slider" }, variable.name, output, input);
   }
 
+  /** Load the first trial when the tab is opened. */
   shown() {
     if (!this.result && this.model.abilities.traverse) this.reset(this.trial, this.link);
   }
 
+  /** Stop the replay when another tab is opened. */
   hide() {
     this.raster.clock.pause();
   }
 
+  /** Read the trial and the values of a link. */
   restore(fields) {
     this.trial = clamp(Math.floor(Number(fields.get("trial")) || 0), 0, this.model.training.trials - 1);
     try {
@@ -72,10 +77,12 @@ export class TraverseTab {
 
   // pad ---------------------------------------------------------------------------------------------------------
 
+  /** Return the two variables of the pad: horizontal and vertical. */
   axes() {
     return ["pad-x", "pad-y"].map((id) => this.variables.find(({ name }) => name === $(id).value));
   }
 
+  /** Move the dot of the pad to the values of the two sliders. */
   paintPad() {
     const [across, up] = this.axes();
     if (!across || !up) return;
@@ -85,6 +92,7 @@ export class TraverseTab {
     $("pad").setAttribute("aria-label", `${across.name} ${short(across.input.value)}, ${up.name} ${short(up.input.value)}. Arrow keys move both.`);
   }
 
+  /** Set a variable to a fraction of its range, from 0 to 1. */
   set(variable, fraction) {
     const [low, high] = variable.range;
     variable.input.value = String(low + clamp(fraction, 0, 1) * (high - low));
@@ -92,6 +100,7 @@ export class TraverseTab {
     variable.write();
   }
 
+  /** Set both variables of the pad from a pointer event. */
   point(event) {
     const box = $("pad").getBoundingClientRect();
     const [across, up] = this.axes();
@@ -101,6 +110,7 @@ export class TraverseTab {
     this.generate();
   }
 
+  /** Change a variable of the pad with an arrow key. */
   key(event) {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowDown: [1, -1], ArrowUp: [1, 1] }[event.key];
     if (!step) return;
@@ -114,7 +124,7 @@ export class TraverseTab {
 
   // generation --------------------------------------------------------------------------------------------------
 
-  /** Start from the code of a recorded trial. If values are given, those of a link, move the code to them. */
+  /** Start from the code of a recorded trial. With the values of a link, move the code to these values. */
   async reset(trial, values = null) {
     this.trial = clamp(Math.round(trial) || 0, 0, this.model.training.trials - 1);
     this.link = null;
@@ -134,7 +144,7 @@ export class TraverseTab {
     else this.show(result, { reset_to_trial: this.trial, seed: 1 });
   }
 
-  /** Send the present values. Values that change before the answer arrives are sent after it, only the last ones. */
+  /** Send the present values. If values change before the answer arrives, only the latest values are sent after it. */
   async generate() {
     this.nextBody = { values: { ...this.values }, trial: this.trial, seed: 1 };
     if (this.running) return;
@@ -148,6 +158,7 @@ export class TraverseTab {
     this.running = false;
   }
 
+  /** Request a trial. Return null if the request fails, or if another model was chosen meanwhile. */
   async send(body) {
     const { model } = this;
     showError(null);
@@ -160,6 +171,7 @@ export class TraverseTab {
     }
   }
 
+  /** Show a result. `body` is the request that produced it. */
   show(result, body) {
     this.result = result;
     const { model } = this;
@@ -179,6 +191,7 @@ export class TraverseTab {
     this.savePanel.offer(model.id, { kind: "traverse", ...body }, () => this.picture());
   }
 
+  /** Draw the rates of the neurons that change most. */
   rates({ rates, bin_width: binWidth }) {
     $("traverse-rates").replaceChildren(...rates.neurons.slice(0, 6).map((neuron, k) => lineChart(`neuron ${neuron}`, [
       { name: "recorded trial's code", kind: "start", values: rates.start_hz?.[k] },
@@ -186,6 +199,7 @@ export class TraverseTab {
     ], binWidth ?? this.model.bin_width)));
   }
 
+  /** Draw the decoded path of the moved code, and of the code of the recorded trial. */
   path({ decoded }) {
     $("traverse-field").closest(".card").hidden = !decoded || !this.model.extent;
     if (!decoded || !this.model.extent) return;
@@ -196,6 +210,7 @@ export class TraverseTab {
     $("traverse-field").setAttribute("aria-label", `Decoded path; it ends at ${short(last[0])}, ${short(last[1])} ${this.model.path_unit || ""}`);
   }
 
+  /** Return an SVG picture of the present trial as text. */
   picture() {
     const { model, result } = this;
     const values = Object.entries(this.values).map(([name, value]) => `${name} ${short(value)}`).join(", ");

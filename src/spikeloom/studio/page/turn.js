@@ -1,4 +1,5 @@
-// The tab Turn: trials of one direction or category, beside the statistics of recorded trials.
+// The tab Condition, called "turn" in addresses and files: trials of one condition (a direction, a category or a number),
+// beside the statistics of recorded trials.
 
 import { Latest } from "./api.js";
 import { correlation, heatMap, lineChart, scatterChart } from "./charts.js";
@@ -26,6 +27,7 @@ export class TurnTab {
     for (const id of ["psth-recorded", "psth-generated"]) redraw($(id), () => this.paintMaps());
   }
 
+  /** Show a model: one control for each condition. */
   setModel(model) {
     this.latest.cancel();
     Object.assign(this, { model, result: null, selected: 0 });
@@ -41,14 +43,17 @@ export class TurnTab {
     $("turn-hint").textContent = levels ? "Marks on the dial are the recorded directions. Other directions work too." : "";
   }
 
+  /** Generate trials when the tab is opened for the first time. */
   shown() {
     if (!this.result && this.model.abilities.turn) this.generate();
   }
 
+  /** Stop the replay when another tab is opened. */
   hide() {
     this.clock.pause();
   }
 
+  /** Read the condition and the settings of a link. */
   restore(fields) {
     try {
       for (const [name, value] of Object.entries(JSON.parse(fields.get("condition") || "{}"))) this.controls.get(name)?.set(value);
@@ -58,12 +63,14 @@ export class TurnTab {
     if (fields.has("guidance")) $("turn-guidance").value = fields.get("guidance");
   }
 
+  /** Return the body of a request: the condition and the settings. */
   body() {
     const condition = Object.fromEntries([...this.controls].map(([name, { value }]) => [name, value()]));
     const guidance = $("turn-guidance").value === "" ? null : Number($("turn-guidance").value);
     return { condition, draws: Number($("turn-draws").value), seed: Math.round(Number($("turn-seed").value) || 0), guidance };
   }
 
+  /** Request trials of the condition, and show them. */
   async generate() {
     showError(null);
     const body = this.body();
@@ -77,6 +84,7 @@ export class TurnTab {
     }
   }
 
+  /** Show a result. `body` is the request that produced it. */
   show(result, body) {
     this.result = result;
     writeLink({ model: this.model.id, tab: "turn", seed: body.seed, draws: body.draws, guidance: body.guidance, condition: JSON.stringify(body.condition) });
@@ -89,11 +97,13 @@ export class TurnTab {
     showStatus(`${counted(body.draws, "trial")} generated. ${$("psth-summary").textContent} ${$("fano-summary").textContent}`);
   }
 
+  /** Return the data of a generated trial for its raster. */
   data(draw) {
     const { bins, bin_width: binWidth } = this.result;
     return trialData(draw.spikes, bins ?? this.model.bins, binWidth ?? this.model.bin_width, this.model.neuron_order);
   }
 
+  /** Show generated trial k in the large raster. */
   select(k, replay) {
     this.selected = k;
     this.raster.show(this.data(this.result.draws[k]));
@@ -102,6 +112,7 @@ export class TurnTab {
     if (!calm() && replay) this.clock.play();
   }
 
+  /** Draw the mean rates (PSTH) of recorded and generated trials. */
   psth() {
     const { psth, recorded_psth: recorded, nearest_level: level } = this.result;
     $("turn-psth").hidden = false;
@@ -118,6 +129,7 @@ export class TurnTab {
     this.paintMaps();
   }
 
+  /** Describe the recorded trials to which the generated trials are compared. */
   describe(level) {
     const text = level !== null && typeof level === "object" ? Object.values(level).join(", ") : level;
     if (text === null || text === undefined) return "the nearest condition";
@@ -125,12 +137,14 @@ export class TurnTab {
     return `the nearest recorded condition, ${text}${unit ? ` ${unit}` : ""}`;
   }
 
+  /** Return the correlation of recorded and generated mean rates over neurons and bins. */
   psthCorrelation() {
     const pairs = this.result.psth.flatMap((rates, neuron) => rates.map((rate, bin) => [rate, this.result.recorded_psth[neuron]?.[bin]]));
     const finite = pairs.filter((pair) => pair.every(Number.isFinite));
     return correlation(finite.map((pair) => pair[0]), finite.map((pair) => pair[1]));
   }
 
+  /** Paint the mean rates of all neurons as heat maps. */
   paintMaps() {
     if (!this.result) return;
     const { psth, recorded_psth: recorded } = this.result;
@@ -139,6 +153,7 @@ export class TurnTab {
     if (recorded) heatMap($("psth-recorded"), recorded, this.model.neuron_order, scales);
   }
 
+  /** Show the Fano factors of recorded and generated trials. */
   fano() {
     const { generated, recorded } = this.result.fano;
     $("turn-fano").hidden = !generated;
@@ -149,6 +164,7 @@ export class TurnTab {
     $("fano-chart").replaceChildren(...(pairs.length ? [scatterChart("one dot per neuron", pairs, "recorded", "generated", text)] : []));
   }
 
+  /** Return an SVG picture of the selected trial as text. */
   picture() {
     const condition = Object.entries(this.body().condition).map(([name, value]) => `${name} ${typeof value === "number" ? Number(value.toPrecision(4)) : value}`).join(", ");
     return picture({
