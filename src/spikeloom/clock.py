@@ -58,7 +58,7 @@ def seconds(times: Foreign, *, what: str, error: type[SpikeloomError] = DataErro
     if hasattr(times, "__next__"):
         times = list(times)
     if isinstance(times, list | tuple) and not set(map(type, times)) <= PLAIN:
-        return _stacked([_single(each, what, error) for each in times], what)
+        return _stacked([_single(entry, what, error) for entry in times], what)
     if isinstance(times, Mapping):
         raise _refusal(what, "a mapping", error)
     return _numbers(plain(times), what, error)
@@ -66,6 +66,10 @@ def seconds(times: Foreign, *, what: str, error: type[SpikeloomError] = DataErro
 
 def train(times: object, *, what: str) -> Float[np.ndarray, " spike"]:
     """Convert the spike times of one neuron to seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
+
+    Args:
+        times: Times of any kind in the table at the top of the module.
+        what: Name of the times for messages.
 
     Raises:
         ShapeError: if there are several axes.
@@ -84,8 +88,12 @@ def train(times: object, *, what: str) -> Float[np.ndarray, " spike"]:
 def duration(value: object, *, what: str) -> float:
     """Convert a number, quantity or timedelta to one number of seconds.
 
+    Args:
+        value: The duration.
+        what: Name of the duration for messages, such as "A bin width".
+
     Raises:
-        SettingError: if it is anything else.
+        SettingError: if the value is anything else.
     """
     array = seconds(value, what=what, error=SettingError)
     if array.size != 1 or dated(value):
@@ -98,10 +106,14 @@ def duration(value: object, *, what: str) -> float:
 
 
 def window(value: Foreign, *, what: str = "A window") -> tuple[float, float]:
-    """Convert a pair of times to two numbers of seconds, from and to.
+    """Convert a pair of times (start, stop) to two numbers of seconds.
+
+    Args:
+        value: The pair.
+        what: Name of the pair for messages.
 
     Raises:
-        SettingError: if it is anything else.
+        SettingError: if the value is not a pair of times.
     """
     try:
         ends = list(value)
@@ -161,7 +173,7 @@ def dated(value: Foreign) -> bool:
     kind = getattr(getattr(value, "dtype", None), "kind", "O" if isinstance(value, Iterable) else "")
     if kind != "O":
         return bool(kind == "M")
-    first = next((each for each in value if not missing(each)), None)
+    first = next((entry for entry in value if not missing(entry)), None)
     contains_itself = first is value  # some objects of other libraries yield themselves: avoid an endless recursion
     return first is not None and not contains_itself and dated(first)
 
@@ -197,7 +209,7 @@ def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np
     if kind in "mM":
         return _of_datetime64(array, what, error)
     if kind == "O":
-        flat = [_single(each, what, error) for each in array.ravel()]
+        flat = [_single(entry, what, error) for entry in array.ravel()]
         return _stacked(flat, what).reshape(array.shape) if flat else np.zeros(array.shape)
     if kind in "USbc":
         shown = f", such as {array.ravel()[0].item()!r}" if array.size else ""

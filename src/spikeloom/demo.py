@@ -138,14 +138,14 @@ def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
 
 
 def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trials:
-    """Generate trials for a hand that moves around a circle once, a path unlike those of training."""
+    """Generate trials for a hand that moves around a circle once. No training trial has such a path."""
     path = folder / "circle.csv"
     out = folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
     speed = np.exp(-0.5 * ((time - PEAK_TIME) / PEAK_WIDTH) ** 2)
     distance = cumulative_trapezoid(speed, time, initial=0)
     angle = 2 * np.pi * distance / distance[-1]  # on the circle, radians
-    speed *= 2 * np.pi * RADIUS / distance[-1]  # so that the whole path is one circumference
+    speed *= 2 * np.pi * RADIUS / distance[-1]  # the length of the path becomes one circumference
     velocity = speed[:, None] * np.stack([-np.sin(angle), np.cos(angle)], 1)
     rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
     atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())

@@ -117,7 +117,7 @@ def refuse_foreign(
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush renames inside a folder to the disk, so that they survive a power cut (POSIX only)."""
+    """Flush renames inside a folder to the disk (POSIX only). They then survive a power cut."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -213,6 +213,7 @@ def write_tensors(path: str | os.PathLike[str], tensors: "Mapping[str, torch.Ten
     from safetensors.torch import save
 
     def plain(tensor: "torch.Tensor") -> "torch.Tensor":
+        """Return a copy on the CPU with contiguous memory."""
         return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
 
     atomic_write(path, save({name: plain(tensor) for name, tensor in tensors.items()}))

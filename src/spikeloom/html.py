@@ -7,7 +7,7 @@ from html import escape
 def table(title: str, rows: Mapping[str, str]) -> str:
     """Return a table with a heading and one row per fact.
 
-    Every text is escaped. Colours and fonts are those of the notebook, so the table is readable in dark themes, too.
+    Every text is escaped. The table has the colours and fonts of the notebook, so it is readable in dark themes, too.
 
     Args:
         title: Heading.

@@ -66,6 +66,7 @@ def energy_score(
     """
 
     def distance(first: Tensor, second: Tensor) -> Tensor:
+        """Return the distance of two series over all valid bins, (*batch,)."""
         squares = ((first - second) * mask[..., None]).square().sum((-2, -1))
         return (squares + SMALLEST_SQUARE).sqrt()
 
@@ -81,7 +82,7 @@ from the prior, whose codes have L numbers."""
 
 
 def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -> Float[Tensor, ""]:
-    r"""Return the unbiased squared maximum mean discrepancy between codes and draws from their prior.
+    r"""Return the unbiased squared maximum mean discrepancy between codes x and draws y from their prior.
 
     :math:`\frac{1}{m(m-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{n(n-1)} \sum_{i \ne j} k(y_i, y_j)
     - \frac{2}{mn} \sum_{ij} k(x_i, y_j)`, with the kernel

@@ -113,8 +113,8 @@ def plain(value: Foreign) -> Array:
         return np.asarray(value if hasattr(np, str(value.dtype).removeprefix("torch.")) else value.double())
     if hasattr(value, "todense") and hasattr(value, "toarray"):  # scipy.sparse
         return np.asarray(value.toarray())
-    if isinstance(value, list | tuple) and any(isinstance(each, np.ma.MaskedArray) for each in value):
-        value = [plain(each) for each in value]
+    if isinstance(value, list | tuple) and any(isinstance(entry, np.ma.MaskedArray) for entry in value):
+        value = [plain(entry) for entry in value]
     if hasattr(value, "__next__"):
         value = list(value)
     try:
@@ -169,7 +169,9 @@ def column(value: Foreign) -> Array:
     if isinstance(value, list | tuple) or hasattr(value, "__next__"):  # NumPy would turn None among text into "None"
         rows = list(value)
         array = (
-            object_array(rows) if any(isinstance(each, str | bytes) or missing(each) for each in rows) else plain(rows)
+            object_array(rows)
+            if any(isinstance(entry, str | bytes) or missing(entry) for entry in rows)
+            else plain(rows)
         )
     else:
         array = plain(value)
@@ -186,17 +188,17 @@ def column(value: Foreign) -> Array:
 
 def _of_objects(array: Array) -> Array:
     """Convert an object array to text if any entry is text, else to numbers or rows of numbers."""
-    entries = [plain(each).tolist() if hasattr(each, "__array__") else each for each in array.ravel()]
-    is_missing = [missing(each) for each in entries]
-    present = [each for each, absent in zip(entries, is_missing, strict=True) if not absent]
-    if any(isinstance(each, str | bytes) for each in present):
-        text = [each.decode("utf-8") if isinstance(each, bytes) else each for each in entries]
-        filled = ["" if absent else str(each) for each, absent in zip(text, is_missing, strict=True)]
+    entries = [plain(entry).tolist() if hasattr(entry, "__array__") else entry for entry in array.ravel()]
+    is_missing = [missing(entry) for entry in entries]
+    present = [entry for entry, absent in zip(entries, is_missing, strict=True) if not absent]
+    if any(isinstance(entry, str | bytes) for entry in present):
+        text = [entry.decode("utf-8") if isinstance(entry, bytes) else entry for entry in entries]
+        filled = ["" if absent else str(entry) for entry, absent in zip(text, is_missing, strict=True)]
         return np.array(filled, str).reshape(array.shape)
-    if not all(isinstance(each, int | float | list | np.number) for each in present):
-        wrong = next(each for each in present if not isinstance(each, int | float | list | np.number))
+    if not all(isinstance(entry, int | float | list | np.number) for entry in present):
+        wrong = next(entry for entry in present if not isinstance(entry, int | float | list | np.number))
         raise DataError("A column must hold numbers or text.", f"It holds {type(wrong).__name__}, {wrong!r:.60}.", "")
-    filled_numbers = [np.nan if absent else each for each, absent in zip(entries, is_missing, strict=True)]
+    filled_numbers = [np.nan if absent else entry for entry, absent in zip(entries, is_missing, strict=True)]
     try:
         out = np.asarray(filled_numbers)
     except ValueError as error:

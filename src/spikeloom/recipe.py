@@ -72,7 +72,7 @@ class Recipe:
         return _built(self.model, self.settings, n_neurons)
 
     def dumps(self) -> str:
-        """Return the recipe as TOML with all settings, so that later changes of the defaults do not affect it."""
+        """Return the recipe as TOML with all settings. Later changes of the defaults do not affect this text."""
         settings = describe(self.build(1))
         settings.pop("name")
         about = {"model": self.model, "about": self.about, "note": self.note}

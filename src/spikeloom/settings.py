@@ -225,7 +225,7 @@ def _options(annotation: object) -> tuple[object, ...]:
 
 
 def _has_settings(kind: type) -> bool:
-    """Return whether objects of a class are written as tables of settings, as those of spikeloom are."""
+    """Return whether objects of a class are written as tables of settings. This holds for all classes of spikeloom."""
     return kind.__module__.startswith("spikeloom.")
 
 
@@ -238,7 +238,8 @@ def named(base: type[T], name: object, where: str) -> type[T]:
         SettingError: if there is no such class, or it is abstract.
     """
     parents = base.__module__.split(".")
-    for depth in range(2, len(parents)):  # spikeloom.models and spikeloom.models.common, for a base in the latter
+    # for a base class in spikeloom.models.common.base, these are spikeloom.models and spikeloom.models.common
+    for depth in range(2, len(parents)):
         package = importlib.import_module(".".join(parents[:depth]))
         for module in pkgutil.iter_modules(package.__path__):
             importlib.import_module(f"{package.__name__}.{module.name}")

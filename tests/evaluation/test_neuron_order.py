@@ -67,7 +67,7 @@ def test_reversed_names_are_matched_with_a_note():
     one, two = full.select(slice(0, 100)), full.select(slice(100, 200)).select_neurons(slice(None, None, -1))
     right = measure(one, full.select(slice(100, 200)), metrics=METRICS)["pairwise_correlation_r"].value
     bare = measure(*(replace(part, neuron_table={}) for part in (one, two)))["pairwise_correlation_r"].value
-    with pytest.warns(NeuronOrderWarning, match="generated trials are ordered differently"):
+    with pytest.warns(NeuronOrderWarning, match="Neurons have different orders in the generated trials"):
         outcome = measure(one, two)["pairwise_correlation_r"].value
     assert outcome == right
     assert bare < right - 0.2

@@ -69,7 +69,7 @@ def test_concatenate_says_where_each_trial_comes_from(done):
 def test_concatenate_matches_neurons_and_says_what_is_left_out(done):
     replace(day(2).select_neurons([3, 2, 1, 0]), conditions={"feedback": np.zeros(20, int)}).save("b.h5")
     notes = done("concatenate", "a.h5", "b.h5", "--out", "both.h5")
-    assert "note: The neurons of" in notes
+    assert "note: Neurons have different orders" in notes
     assert "condition 'split' (only in 1 of 2 sets)" in notes
     np.testing.assert_array_equal(Trials.load("both.h5").counts[20:], day(2).counts)
 

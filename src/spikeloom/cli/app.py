@@ -80,14 +80,14 @@ RENAMED = {"--watch": "--validation"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit. By default the arguments are those of the process."""
+    """Run the command line and exit. `None` takes the arguments of the process."""
     # On a busy machine, idle threads that wait by spinning make small networks several times slower.
     if hasattr(os, "getloadavg") and os.getloadavg()[0] > (os.cpu_count() or 1) / 2:
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    for word in sys.argv[1:] if arguments is None else arguments:
-        old = word.partition("=")[0]
-        if old in RENAMED:
-            _give_up(f"`{old}` is now called `{RENAMED[old]}`.")
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        option = argument.partition("=")[0]
+        if option in RENAMED:
+            _give_up(f"`{option}` is now called `{RENAMED[option]}`.")
     try:
         with _warnings_as_notes():
             app(args=None if arguments is None else list(arguments), prog_name="spikeloom")
@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         if error.errno is None:
             raise
-        what = " ".join(part for part in (error.filename, error.strerror) if part)
-        _give_up(f"A file cannot be read or written: {what}. Check the path and the free disk space.")
+        reason = " ".join(part for part in (error.filename, error.strerror) if part)
+        _give_up(f"A file cannot be read or written: {reason}. Check the path and the free disk space.")
     sys.exit(0)
 
 
@@ -119,7 +119,7 @@ def _warnings_as_notes() -> Iterator[None]:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        """Show a warning, in the place of `warnings.showwarning`."""
+        """Show a warning. This function replaces `warnings.showwarning`."""
         text = " ".join(str(message).split())
         if not issubclass(category, SpikeloomWarning):
             text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()

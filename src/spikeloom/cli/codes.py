@@ -51,7 +51,8 @@ def codes(
     for first, second in combinations(coded, 2):
         # codes of both models for the reference trials, and for the trials of --data
         of_reference, of_data = (
-            (np.asarray(a.codes), np.asarray(b.codes)) for a, b in zip(coded[first], coded[second], strict=True)
+            (np.asarray(of_first.codes), np.asarray(of_second.codes))
+            for of_first, of_second in zip(coded[first], coded[second], strict=True)
         )
         agreement[f"{first}, {second}"] = canonical_correlations(of_reference, of_data)
     if agreement:

@@ -100,6 +100,7 @@ def _serve_until_stopped(
     from spikeloom.live.server import precise_loop, serve
 
     def opened(address: str) -> None:
+        """Print the address once clients can connect."""
         waiting = f" It begins with the first value of {', '.join(sorted(session.waiting))}." if session.waiting else ""
         typer.echo(f"{title} at {address}.{waiting} Ctrl-C ends it.")
 

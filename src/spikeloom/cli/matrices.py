@@ -51,25 +51,28 @@ def read_for_bin(
 
 
 def describe_matrices(path: Path) -> str:
-    """Return the variables of a file with shapes, types and possible roles, and a command that reads one."""
+    """Return the variables of a file with shapes, types and possible roles as text.
+
+    For the first three variables that hold counts or spike times, the text has a command that reads the variable.
+    """
     from spikeloom.data.matrices import read_variables
 
     variables = read_variables(path)
-    width = max((len(each.name) for each in variables), default=0) + 2
+    width = max((len(entry.name) for entry in variables), default=0) + 2
     lines = [f"matrices      {path.name}, {len(variables)} variables"]
-    for each in variables:
-        role = f": could be {each.role}" if each.role else ""
-        lines.append(f"  {each.name:<{width}}{each.what}{role}")
+    for entry in variables:
+        role = f": could be {entry.role}" if entry.role else ""
+        lines.append(f"  {entry.name:<{width}}{entry.what}{role}")
     options = {
         "counts": '--axes "neuron trial time" --bin-width 0.01',
         "cells of counts": '--axes "time neuron" --bin-width 0.01',
         "spike times cut by trial": '--axes "neuron trial" --window 0 1 --bin-width 0.01',
     }
-    for each in [each for each in variables if each.role][:3]:
-        arguments = options.get(each.role, "--every 2 --bin-width 0.01")
-        if each.role == "counts" and each.value.ndim == 2:
+    for entry in [entry for entry in variables if entry.role][:3]:
+        arguments = options.get(entry.role, "--every 2 --bin-width 0.01")
+        if entry.role == "counts" and entry.value.ndim == 2:
             arguments = arguments.replace("neuron trial time", "time neuron")
-        lines.append(f"read it       spikeloom bin {path.name} --variable {each.name} {arguments} --out trials.h5")
-    if not any(each.role for each in variables):
+        lines.append(f"read it       spikeloom bin {path.name} --variable {entry.name} {arguments} --out trials.h5")
+    if not any(entry.role for entry in variables):
         lines.append("beware        no variable can hold spike counts or spike times: nothing can be binned")
     return "\n".join(lines)

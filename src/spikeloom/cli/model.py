@@ -39,8 +39,8 @@ def recipes(
             "--set needs the name of a recipe.", "No recipe was named.", "Write spikeloom recipes ldns-small --set ..."
         )
     names = recipe.recipes()
-    for each in names:
-        typer.echo(f"{each:<{max(map(len, names)) + 2}}{recipe.read_recipe(each).about}")
+    for recipe_name in names:
+        typer.echo(f"{recipe_name:<{max(map(len, names)) + 2}}{recipe.read_recipe(recipe_name).about}")
 
 
 FIT = "Example: spikeloom fit ldns-small --data train.h5 --set n_latents=12 --out runs/reach"

@@ -33,8 +33,8 @@ def output_file(
         endings: Permitted endings of its name.
         inputs: Files that the command reads. `None` stands for an input that is not used.
         overwrite: Replace a file that spikeloom did not write.
-        source: Source of the trials that will be written. A trials file with another source is not replaced either,
-            so that generated trials do not replace recorded ones.
+        source: Source of the trials that will be written. A trials file with another source is not replaced either.
+            This protects recorded trials from being replaced by generated trials.
 
     Raises:
         FileError: if the ending is not permitted, the path is a folder or an input, the path holds a file that must

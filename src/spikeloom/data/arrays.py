@@ -65,15 +65,24 @@ def _observed_in(train: object) -> Array | None:
 def _holds_trains(value: object) -> bool:
     """Return whether a value is a list or cell of several arrays of times, instead of one array of times."""
     if isinstance(value, np.ndarray):
-        return value.dtype == object and any(np.size(each) > 1 for each in value.ravel())
+        return value.dtype == object and any(np.size(entry) > 1 for entry in value.ravel())
     if hasattr(value, "rescale") or not isinstance(value, list | tuple):
         return False
-    return any(np.ndim(each) > 0 and not isinstance(each, str | bytes) for each in value)
+    return any(np.ndim(entry) > 0 and not isinstance(entry, str | bytes) for entry in value)
 
 
 def from_counts(counts: Sequence[Foreign], *, bin_width: Foreign, **fields: Foreign) -> Trials:
-    """Return trials from a ragged list of counts (time, neuron), one array per trial."""
-    parts = [objects.plain(each) for each in counts]
+    """Return trials from a ragged list of counts.
+
+    Args:
+        counts: Counts (time, neuron) of each trial.
+        bin_width: Width of a bin, in seconds or with a unit.
+        fields: Further arguments of `Trials`.
+
+    Raises:
+        ShapeError: if trials have different numbers of neurons.
+    """
+    parts = [objects.plain(entry) for entry in counts]
     neurons = {part.shape[1] if part.ndim == 2 else None for part in parts}
     if len(neurons) != 1 or None in neurons:
         raise ShapeError(
@@ -161,16 +170,23 @@ def from_cells(cells: Array, **fields: object) -> Recording:
 
 def is_ragged_counts(entries: Sequence[object]) -> bool:
     """Return whether a list holds arrays with two axes, which are counts of trials and not times of neurons."""
-    return len(entries) > 0 and all(getattr(each, "ndim", 0) == 2 for each in entries)
+    return len(entries) > 0 and all(getattr(entry, "ndim", 0) == 2 for entry in entries)
 
 
 def is_columns(entries: Sequence[Foreign]) -> bool:
     """Return whether a list holds only columns (n, 1) or rows (1, n), the form of a list of times in MATLAB."""
-    return is_ragged_counts(entries) and all(min(each.shape) <= 1 for each in entries)
+    return is_ragged_counts(entries) and all(min(entry.shape) <= 1 for entry in entries)
 
 
 def from_array(counts: object, *, axes: str | None, bin_width: object, **fields: object) -> Trials:
     """Return trials from one array of counts.
+
+    Args:
+        counts: Counts, of any library that `spikeloom.objects` reads.
+        axes: Axes of the array as words, such as "trial time neuron". `None` reads the names that an xarray
+            DataArray has.
+        bin_width: Width of a bin, in seconds or with a unit.
+        fields: Further arguments of `Trials`.
 
     Raises:
         DataError: if the names of the axes or the bin width are missing.

@@ -172,10 +172,10 @@ def joined(intervals: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
 
 def common_intervals(intervals: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.ndarray, "_ 2"]:
     """Return the intervals in which every neuron was observed, the intersection of the neurons' intervals."""
-    distinct = list({each.tobytes(): joined(each) for each in intervals}.values())  # many neurons share their intervals
+    distinct = list({rows.tobytes(): joined(rows) for rows in intervals}.values())  # many neurons share their intervals
     # sort all starts and ends; +1 at a start and -1 at an end give the number of open intervals
-    ends = np.concatenate([each.T.ravel() for each in distinct])
-    change = np.concatenate([np.repeat([1, -1], len(each)) for each in distinct])
+    ends = np.concatenate([rows.T.ravel() for rows in distinct])
+    change = np.concatenate([np.repeat([1, -1], len(rows)) for rows in distinct])
     order = np.lexsort((-change, ends))
     ends = ends[order]
     n_open = np.cumsum(change[order])
@@ -242,7 +242,7 @@ def resample(
         ticks: Conversion of seconds to ticks, the same as for the edges.
         lag: Seconds by which the series is read later than the spikes of the same bin. With 0.1, the spikes at 1.0 s
             are paired with the velocity at 1.1 s (the neurons lead).
-        step: Median time between samples in seconds; by default, that of `times`.
+        step: Median time between samples in seconds. Default: computed from `times`.
         period: Period of an angle in its unit; 0 for other quantities.
 
     Returns:
@@ -267,7 +267,7 @@ def resample(
     width = float(np.diff(edges[:, :2]).max()) if n_bins and n_trials else 0.0
     if step is None:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    largest_gap = 2.1 * max(width, step * ticks.per_second)
+    largest_gap = 2.1 * max(width, step * ticks.per_second)  # two sampling intervals or two bins, with a tolerance
     rows = _between(sample_ticks, samples, centres, largest_gap, period)
     for dim in range(values.shape[1]):
         if period:
@@ -335,6 +335,7 @@ def _angle_means(
     bins, event = _ranges(left, n_inside)
 
     def bin_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the sum over the samples of each bin."""
         return np.asarray(np.bincount(bins, values, len(left)), np.float64)
 
     radians = 2 * math.pi / period * samples[event]

@@ -1,8 +1,7 @@
 """Open HDF5 files of recordings with clear errors, and read them column by column.
 
 A path is checked before the file is opened: it may be a folder, a Zarr store, a broken link, or the pointer of a file
-that git-annex or Git LFS has not fetched. Files are opened without a lock, so that a file that another program has open
-can be read.
+that git-annex or Git LFS has not fetched. Files are opened without a lock, because another program may have them open.
 """
 
 import os
@@ -78,7 +77,7 @@ def check_path(path: str) -> None:
 
 
 def _folder(rule: str, path: str) -> FileError:
-    """Return the error for a folder in the place of a file."""
+    """Return the error for a path that must be a file and is a folder."""
     if is_zarr(path):
         target = re.sub(r"(\.nwb)?(\.zarr)?/*$", "", path) + ".exported.nwb"
         return FileError(
@@ -107,7 +106,7 @@ def opened(path: str) -> Iterator[h5py.File]:
 
     Raises:
         FileError: if there is no such file or it is of another kind.
-        CorruptFileError: if it turns out to be damaged, also later while it is read.
+        CorruptFileError: if the file is damaged. Damage may also be found later, while the open file is read.
     """
     check_path(path)
     try:

@@ -98,7 +98,7 @@ def load(
         if bin_width is None:
             raise DataError(
                 "A list of arrays with two axes holds counts (time, neuron) of trials, and needs a bin width.",
-                f"The arrays have shapes {', '.join(str(each.shape) for each in source[:3])}, without a bin width.",
+                f"The arrays have shapes {', '.join(str(array.shape) for array in source[:3])}, without a bin width.",
                 "Give bin_width in seconds; for spike times, give one array with one axis per neuron.",
             )
         return arrays.from_counts(source, bin_width=bin_width, **fields)

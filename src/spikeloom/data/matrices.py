@@ -119,7 +119,7 @@ def read_matrix(
         FileError: if there is no such file; CorruptFileError if it is damaged.
     """
     file = Path(path)
-    variables = {each.name: each for each in read_variables(file)}
+    variables = {entry.name: entry for entry in read_variables(file)}
     chosen = _choose(file, variables, variable)
     variables, chosen = _without_structs(chosen, variables)
     source = file.name
@@ -134,18 +134,18 @@ def read_matrix(
 
 
 def _without_structs(chosen: Variable, variables: Mapping[str, Variable]) -> tuple[dict[str, Variable], Variable]:
-    """Return all variables, and the chosen one, under names without those of their structs ("a.b" becomes "b").
+    """Remove the names of structs from the names of variables: "a.b" becomes "b".
 
     If several variables then have the same name, the one in the struct of the chosen variable is kept. If none is in
     this struct, the outermost one is kept.
     """
     struct, _, name = chosen.name.rpartition(".")
     nearest = sorted(
-        variables.values(), key=lambda each: (each.name.rpartition(".")[0] != struct, each.name.count("."))
+        variables.values(), key=lambda entry: (entry.name.rpartition(".")[0] != struct, entry.name.count("."))
     )
     named: dict[str, Variable] = {}
-    for each in nearest:
-        named.setdefault(each.name.rpartition(".")[2], each)
+    for entry in nearest:
+        named.setdefault(entry.name.rpartition(".")[2], entry)
     return named, replace(chosen, name=name)
 
 
@@ -155,8 +155,8 @@ def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None)
     Raises:
         DataError: if there is no such variable, or several are possible.
     """
-    candidates = [each for each in variables.values() if each.role]
-    listed = "; ".join(f"{each.name}: {each.what}, could be {each.role}" for each in candidates[:6])
+    candidates = [entry for entry in variables.values() if entry.role]
+    listed = "; ".join(f"{entry.name}: {entry.what}, could be {entry.role}" for entry in candidates[:6])
     if variable is not None:
         if variable not in variables:
             raise DataError(
@@ -171,7 +171,7 @@ def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None)
                 f"Choose from {listed}." if listed else "No variable of the file can be counts or spike times.",
             )
         return variables[variable]
-    if "counts" in {each.name for each in candidates}:
+    if "counts" in {entry.name for entry in candidates}:
         return variables["counts"]
     if len(candidates) == 1:
         return candidates[0]
@@ -181,7 +181,7 @@ def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None)
             f"They are {listed}.",
             f"Choose one with --variable {candidates[0].name} (in Python variable={candidates[0].name!r}).",
         )
-    contents = "; ".join(f"{each.name}: {each.what}" for each in list(variables.values())[:8])
+    contents = "; ".join(f"{entry.name}: {entry.what}" for entry in list(variables.values())[:8])
     raise DataError(
         "A file of matrices must hold counts of spikes, or spike times.",
         f"{file.name} holds {contents or 'nothing'}.",
@@ -324,10 +324,10 @@ def _trial_table(variables: Mapping[str, Variable], chosen: Variable) -> dict[st
     """
     used = {chosen.name, chosen.name + INDEX, *OWNERS}
     flat = {
-        name: each.value.ravel()
-        for name, each in variables.items()
-        if name not in used and isinstance(each.value, np.ndarray) and each.value.dtype.kind in "iufbU"
-        if each.value.size > 1 and sum(size > 1 for size in each.value.shape) == 1
+        name: entry.value.ravel()
+        for name, entry in variables.items()
+        if name not in used and isinstance(entry.value, np.ndarray) and entry.value.dtype.kind in "iufbU"
+        if entry.value.size > 1 and sum(size > 1 for size in entry.value.shape) == 1
     }
     time_names = (tables.START, tables.STOP, *tables.ALIASES[tables.START], *tables.ALIASES[tables.STOP])
     timed = [name for name in flat if name in time_names or name.endswith("_time")]

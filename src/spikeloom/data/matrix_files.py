@@ -82,15 +82,15 @@ def read_matlab(path: Path) -> dict[str, object]:
 def _scipy_values(name: str, value: object) -> dict[str, object]:
     """Convert a variable that SciPy has read to values by name.
 
-    A struct has one value per field, named "struct.field". In a struct array, the field of all structs is one object
-    array. Other variables are one value, and those that are not arrays are `OPAQUE`.
+    A struct has one value per field, named "struct.field". In an array of structs, each field is one object array with
+    the values of all structs. Any other variable is one value, which is `OPAQUE` if it is not an array.
     """
     if hasattr(value, "toarray"):  # a sparse matrix
         return {name: value.toarray()}
     if not isinstance(value, np.ndarray):
         return {name: OPAQUE}
     values: dict[str, object] = {}
-    for field in value.dtype.names or ():
+    for field in value.dtype.names or ():  # the fields of a struct; other arrays have none
         cells = value[field]
         values |= _scipy_values(f"{name}.{field}", cells.ravel()[0] if cells.size == 1 else cells)
     return values if value.dtype.names else {name: value}

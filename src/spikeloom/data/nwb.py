@@ -156,8 +156,8 @@ def _units(file: h5py.File) -> Units:
     observed: list[NDArray[np.float64]] | None = None
     if "obs_intervals" in units:
         scale = seconds_in(units["obs_intervals"])
-        intervals = [np.asarray(each, np.float64).reshape(-1, 2) for each in ragged_rows(units, "obs_intervals")]
-        rows = [objects.scaled(each, scale) for each in intervals]
+        intervals = [np.asarray(entry, np.float64).reshape(-1, 2) for entry in ragged_rows(units, "obs_intervals")]
+        rows = [objects.scaled(entry, scale) for entry in intervals]
         observed = rows if any(map(len, rows)) else None
     return spikes, observed, table
 

@@ -1,9 +1,10 @@
 """`Recording`: the spike times, behaviour and trial tables of one session, in seconds. `bin` converts it to `Trials`.
 
-A recording holds the spike times of each neuron (or, in some files, only counts in bins of a fixed width), behaviour
-series with their own time stamps, tables with one row per trial or other interval, and the observed times. Nothing is
-aligned or binned until `bin` is called. Trials whose window leaves the observed times, or that lack an alignment time,
-a condition or behaviour, are left out with a `DroppedTrialsWarning` that gives their number and the reasons.
+A recording holds four kinds of data: the spike times of each neuron (in some files only counts in bins of a fixed
+width), behaviour series with their own time stamps, tables with one row per trial or other interval, and the observed
+times. Nothing is aligned or binned until `bin` is called. Trials whose window leaves the observed times, or that lack
+an alignment time, a condition or behaviour, are left out with a `DroppedTrialsWarning` that gives their number and the
+reasons.
 """
 
 import math
@@ -105,8 +106,9 @@ class Recording:
     def _to_seconds(self) -> None:
         """Replace the arguments by plain arrays, with all times in seconds."""
         trains = [] if self.spikes is None else list(self.spikes)
-        dates = next((times for times in trains if clock.dated(times)), trains[:1])
-        sources = {"the spike times": dates} if trains else {}
+        # a train with dates, if there is one, stands for all trains in the check of the clock
+        example = next((times for times in trains if clock.dated(times)), trains[:1])
+        sources = {"the spike times": example} if trains else {}
         sources |= {f"{name} of the trials": times for name, times in raw_times(self.trial_table).items()}
         clock.check_one_clock(sources if self.observed is None else {**sources, "the times observed": self.observed})
         table, units = read_table(self.trial_table)
@@ -198,6 +200,7 @@ class Recording:
         )
 
     def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
         rows = self.intervals
         pieces = "" if len(rows) == 1 else f" in {len(rows)} intervals"
         binned = "" if self.binned is None else f", in bins of {1000 * self.binned.bin_width:g} ms"

@@ -1,6 +1,6 @@
 """Sample the behaviour series of a recording at the bins of trials, and recognise series that are angles.
 
-A long series is read for a few trials at a time, so that memory is bounded.
+A long series is read for a few trials at a time, which limits the memory.
 """
 
 import re

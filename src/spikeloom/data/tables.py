@@ -101,7 +101,7 @@ def _raw_columns(table: object) -> dict[str, object]:
 
 def _has_start_and_stop(columns: Mapping[str, object]) -> bool:
     """Return whether there are columns of the start and of the end of trials, under any of their names."""
-    return all(any(each in columns for each in (name, *others)) for name, others in ALIASES.items())
+    return all(any(alias in columns for alias in (name, *aliases)) for name, aliases in ALIASES.items())
 
 
 def _columns_of(table: Foreign) -> dict[str, Foreign]:
@@ -146,7 +146,7 @@ def _first(value: Foreign) -> Foreign:
     if isinstance(value, str | bytes) or getattr(getattr(value, "dtype", None), "kind", "O") != "O":
         return None
     try:
-        return next((each for each in value if not objects.missing(each)), None)
+        return next((entry for entry in value if not objects.missing(entry)), None)
     except TypeError as error:
         raise ShapeError(
             "A column must have one value per row.", f"It is {type(value).__name__}.", "Give a list of values."
@@ -170,15 +170,15 @@ def _is_time(value: object, first: object) -> bool:
 
 def _together(value: Foreign, what: str) -> objects.Measured:
     """Join a list of single quantities into one quantity with many numbers. Missing entries become NaN."""
-    present = [each for each in value if not objects.missing(each)]
+    present = [entry for entry in value if not objects.missing(entry)]
     first = objects.measured(present[0])
     assert first is not None  # the caller has checked that the first entry is a quantity
     if first.seconds is not None:
         return objects.Measured(clock.seconds(list(value), what=what), "s", 1.0)
-    quantities = [objects.measured(each) for each in present]
+    quantities = [objects.measured(entry) for entry in present]
     if any(quantity is None or quantity.unit != first.unit for quantity in quantities):
         raise DataError(f"{what} must have one unit.", "Its rows have different ones.", "Convert them to one.")
     numbers = np.full(len(value), np.nan)
-    is_present = [not objects.missing(each) for each in value]
+    is_present = [not objects.missing(entry) for entry in value]
     numbers[is_present] = [float(quantity.numbers) for quantity in quantities if quantity is not None]
     return objects.Measured(numbers, first.unit, None)

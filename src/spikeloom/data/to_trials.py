@@ -365,6 +365,7 @@ def _note_left_over(
     if recording.observed is None and recording.observed_each is not None:
         intervals_of_units = [rows for rows in recording.observed_each if len(rows)]
         seconds = np.array([np.diff(binning.joined(rows)).sum() for rows in intervals_of_units])
+        # from the unit that was observed longest to the times in which all units were observed
         lost = float(seconds.max(initial=0.0) - np.diff(recording.observed_intervals()).sum())
         if lost > 1e-6 * every:
             names = [

@@ -46,7 +46,7 @@ class Order:
         guidance: As in `Model.sample`.
         sampler: Name and number of steps of a sampler, such as "DDIM:50", or None.
         seed: Random seed.
-        max_batch: Largest number of trials in memory at once. `None` uses that of the model.
+        max_batch: Largest number of trials in memory at once. `None` uses `batch` of the model.
     """
 
     run: str

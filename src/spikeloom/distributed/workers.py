@@ -52,6 +52,7 @@ def processes(number: int) -> Workers:
                     del waiting[path]
                     yield path
             except BrokenProcessPool:
+                # failures in a row: if the pool has finished a part, the count begins again
                 failures = failures + 1 if len(waiting) == n_waiting else 1
                 if failures == ATTEMPTS:
                     raise _killed() from None
@@ -103,7 +104,7 @@ def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[st
     jobs = {pool.submit(draw_part, order, rows, path): path for path, rows in parts.items()}
     try:
         for job in concurrent.futures.as_completed(jobs):
-            job.result()
+            job.result()  # raises the error of the job, if it failed
             yield jobs[job]
     except BaseException:  # also after Ctrl-C: do not wait for unfinished parts
         for worker in set(multiprocessing.active_children()) - other_processes:

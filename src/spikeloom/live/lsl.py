@@ -114,7 +114,13 @@ class Lsl(Transport):
         self._outlet = None
 
     def _add(self, name: str, row: list[float], stamp: float) -> None:
-        """Take a sample of the stream of a condition, or count it as refused."""
+        """Take a sample of the stream of a condition, or count it as refused.
+
+        Args:
+            name: Name of the condition.
+            row: Value of each dimension.
+            stamp: Time of the sample on the clock of LSL, s.
+        """
         try:
             sample = Sample(time=stamp, condition={name: row})
             self._session.samples.check(sample.condition)
@@ -139,7 +145,7 @@ class Lsl(Transport):
                 self._session.statistics.refused += 1
 
     def _info(self, session: Session) -> "StreamInfo":
-        """Return the description of the stream of spikes."""
+        """Return the description of the stream of spikes: name, type, number of channels, rate, format, source id."""
         pylsl = self._pylsl
         n_neurons = session.n_neurons
         if session.spike_times:

@@ -98,7 +98,7 @@ class BinnedSamples:
         """Raise a ConditionError if a value is not valid for this condition."""
         array = np.asarray(value)
         if condition.kind == "category":
-            condition.encode(array.reshape(-1) if array.size == 1 else array)
+            condition.encode(array.reshape(-1) if array.size == 1 else array)  # raises the error
         elif array.dtype.kind not in "fiu" or array.size != condition.size:
             raise ConditionError(
                 f"{condition.name} needs {counted(condition.size, 'number')}.", f"It was {str(value)[:80]!r}.", ""

@@ -99,7 +99,10 @@ class Session:
         self.greeting = greeting(n_neurons=model.n_neurons, bin_width=facts.bin_width, conditions=sizes)
 
     def begin(self, now: float) -> None:
-        """Begin the next bin (bin 0, or the one that follows a restore) at this time of this machine's clock, s."""
+        """Begin the next bin at the time `now` of this machine's clock, s.
+
+        The next bin is bin 0, or, after a restore, the bin that follows the restored ones.
+        """
         self.start = now - self.samples.next_bin * self.bin_width
 
     @property

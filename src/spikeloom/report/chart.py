@@ -168,6 +168,7 @@ def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list
         log: True for a logarithmic axis. Its ticks are powers of ten. If there are fewer than three, also 2 and 5 times
             these powers. The ticks of a linear axis are multiples of 1, 2 or 5 times a power of ten.
     """
+    # the small numbers below are tolerances for rounding errors
     if log:
         first = int(np.ceil(np.log10(low) - 1e-9))
         last = int(np.floor(np.log10(high) + 1e-9))

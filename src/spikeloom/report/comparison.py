@@ -34,6 +34,7 @@ class Comparison(Standings):
         return f"{self.summary} Models: {', '.join(self.names)}. comparison.table() shows every metric."
 
     def _repr_html_(self) -> str:
+        """Return the page in a frame for notebooks."""
         return html.frame(self.to_html())
 
     def to_html(self) -> str:

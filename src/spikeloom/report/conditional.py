@@ -74,7 +74,7 @@ def of_directions(directions: DirectionReading) -> Figure:
     ]
     caption = (
         f"A decoder fitted to recorded training trials decodes the direction: mean error {', '.join(mean_errors)}. "
-        "The error of generated trials should equal that of recorded trials; a smaller error is a fault, too."
+        "Generated and recorded trials should have the same error. A smaller error of generated trials is a fault, too."
     )
     return Figure(
         "requested_direction", "Requested and decoded directions", caption, tuple(charts), columns=2, tab="Conditions"

@@ -67,7 +67,7 @@ def code_space_figure(all_contents: Contents) -> Figure:
     )
     caption = (
         "Each dot is the code of a trial. The axes are the orthogonal directions of code space along which codes "
-        f"change most with behaviour; each variable is drawn in the one of {PLANES} planes that shows it best. "
+        f"change most with behaviour. Of the {PLANES} planes of such axes, each variable is drawn in the best one. "
         "Colours are the fifths of the variable. For a condition of text they are its first five values."
     )
     return Figure("code-space", "Code space", caption, charts, columns=3, tab="Codes", legend=legend)

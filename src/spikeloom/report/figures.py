@@ -136,7 +136,7 @@ def _draw_series(axes: "Axes", series: Series) -> None:
     """Draw one series on the axes."""
     color = LIGHT[series.role]
     if series.kind == "ticks":
-        # All spikes are one line with gaps (NaN), so that the file of a raster of 1,000 spikes stays small.
+        # All spikes are one line with gaps (NaN). This keeps the file of a raster of 1,000 spikes small.
         x = np.repeat(series.x, 3).astype(float)
         y = (np.asarray(series.y)[:, None] + np.array([-0.45, 0.45, np.nan])).ravel()
         axes.plot(x, y, color=color, lw=0.45)

@@ -98,4 +98,5 @@ class Report(Findings):
         return target
 
     def _repr_html_(self) -> str:
+        """Return the page in a frame for notebooks."""
         return html.frame(self.to_html())

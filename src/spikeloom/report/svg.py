@@ -134,7 +134,7 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
         else:
             stroke = f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"  # its height is 0.9 rows of the raster
             y = y - 0.45 * abs(up.factor)
-        path = "".join(f"M{a:.1f} {b:.1f}{stroke}" for a, b in zip(x, y, strict=True))
+        path = "".join(f"M{pixel_x:.1f} {pixel_y:.1f}{stroke}" for pixel_x, pixel_y in zip(x, y, strict=True))
         dense = " many" if series.kind == "points" and len(x) > 400 else ""
         return f'<path class="{series.kind}{dense} {series.role}" d="{path}"/>'
     y = np.clip(y, top, bottom)
@@ -143,8 +143,8 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
         y = np.repeat(y, 2)[:-1]
     drawable = np.isfinite(x) & np.isfinite(y)
     path = "".join(
-        f"{'L' if k and drawable[k - 1] else 'M'}{a:.1f} {b:.1f}"
-        for k, (a, b) in enumerate(zip(x, y, strict=True))
+        f"{'L' if k and drawable[k - 1] else 'M'}{pixel_x:.1f} {pixel_y:.1f}"
+        for k, (pixel_x, pixel_y) in enumerate(zip(x, y, strict=True))
         if drawable[k]
     )
     dashes = ' stroke-dasharray="5 3"' if series.kind == "dashes" else ""

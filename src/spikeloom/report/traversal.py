@@ -158,18 +158,18 @@ def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str,
     """
     amounts = _amounts(traversal)
     along = str(traversal.conditions["traversal_along"][0])
-    last = ends(decoded, traversal.lengths)[:, :2]
+    end_points = ends(decoded, traversal.lengths)[:, :2]
     roles = _roles(len(amounts))
     shortest = int(traversal.lengths.min())
-    rows_of = [traversal.conditions["traversal"] == amount for amount in amounts]
+    rows_of = [traversal.conditions["traversal"] == amount for amount in amounts]  # mask of the trials of each point
     paths = []
     dots = []
     for amount, rows, role in zip(amounts, rows_of, roles, strict=True):
         label = f"{amount:+.3g}"
         mean = decoded[rows, :shortest, :2].mean(0)
         paths.append(Series("line", role, mean[:, 0], mean[:, 1], label))
-        dots.append(Series("points", role, last[rows, 0], last[rows, 1], label))
-    changes = _changes(traversal, last)
+        dots.append(Series("points", role, end_points[rows, 0], end_points[rows, 1], label))
+    changes = _changes(traversal, end_points)
     change_lines = []
     for dim, (kind, role, label) in enumerate(_AXES):
         mean_changes = np.array([changes[rows, dim].mean() for rows in rows_of])
@@ -217,21 +217,21 @@ def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple
     return -x, x, -y, y
 
 
-def _changes(traversal: Trials, last: NDArray[np.float64]) -> NDArray[np.float64]:
+def _changes(traversal: Trials, end_points: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the change of the end point of each trial of a traversal (trial, 2).
 
     The change is computed from the end point of the same original trial at the requested change nearest to 0.
 
     Args:
         traversal: Trials of the traversal.
-        last: End point of each trial (trial, 2).
+        end_points: End point of each trial (trial, 2).
     """
     amount = np.asarray(traversal.conditions["traversal"], float)
     trial = traversal.conditions["traversal_trial"]
     nearest_zero = _amounts(traversal)[np.abs(_amounts(traversal)).argmin()]
     unmoved = amount == nearest_zero
-    reference = dict(zip(trial[unmoved].tolist(), last[unmoved], strict=True))
-    return last - np.stack([reference[number] for number in trial.tolist()])
+    reference = dict(zip(trial[unmoved].tolist(), end_points[unmoved], strict=True))
+    return end_points - np.stack([reference[number] for number in trial.tolist()])
 
 
 def _unit_figure(traversal: Trials) -> Figure:
@@ -272,7 +272,7 @@ def _unit_figure(traversal: Trials) -> Figure:
 
 
 def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
-    """Return limits that hold all marks and are equally wide on both axes, so that paths keep their shape."""
+    """Return limits that hold all marks and are equally wide on both axes. Paths then keep their shape."""
     x = np.concatenate([drawn.x for drawn in series])
     y = np.concatenate([drawn.y for drawn in series])
     half_width = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)  # the range of the marks and a margin

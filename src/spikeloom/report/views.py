@@ -225,7 +225,7 @@ def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int 
 
 
 def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: object = None) -> Chart:
-    """Return the mean rates over trials (PSTH) of both sides against time, smoothed with a Gaussian of 20 ms.
+    """Return the PSTHs of recorded and of generated trials: mean rates over trials, smoothed with a Gaussian of 20 ms.
 
     Args:
         real: Recorded trials.
@@ -347,10 +347,11 @@ def autocorrelograms(real: Trials, fake: Trials) -> Figure:
 
 
 def power(trials: Trials, *, time: int) -> NDArray[np.float64]:
-    """Return the power spectrum of the population count, in spikes²/Hz.
+    """Return the power spectrum of the population count, in spikes²/Hz: 2 w mean(|X(f)|²) / sum(h²).
 
-    The mean of each trial is subtracted, and a Hann window is applied. Spectra are averaged over the trials that have
-    at least `time` bins. Without such trials the result is NaN.
+    Here w is the width of a bin, h a Hann window, and X the Fourier transform of h times the counts of a trial, from
+    which their mean is subtracted. The mean is over the trials that have at least `time` bins. Without such trials the
+    result is NaN.
 
     Args:
         trials: Trials.

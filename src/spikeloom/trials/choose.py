@@ -1,9 +1,9 @@
 """Choose rows of a table by a small expression: `COLUMN OP VALUE`, such as `quality == good` or `depth < 800`.
 
-Rows are neurons, whose columns are those of the neuron table, or trials, whose columns are their conditions. Trials
-also have the column `start_time`, in seconds on the recording's clock, if it is available. The operators are ==, !=, <,
-<=, > and >=. A single = means ==. The operators == and != take one or several values, separated by commas: `area ==
-CA1,CA3` holds for either of them and may be written `area in CA1,CA3`. Put a value in quotation marks if it contains a
+A row is a neuron, with the columns of the neuron table, or a trial, with its conditions as columns. Trials also have
+the column `start_time`, in seconds on the recording's clock, if it is available. The operators are ==, !=, <, <=, > and
+>=. A single = means ==. The operators == and != take one or several values, separated by commas: `area == CA1,CA3`
+holds if the area is CA1 or CA3, and may be written `area in CA1,CA3`. Put a value in quotation marks if it contains a
 comma, or spaces at its ends. An expression is never evaluated as code.
 
 Angles (`spikeloom.angles`) are equal if they differ by whole turns: `angle_deg == 350` holds for -10. The operators <,

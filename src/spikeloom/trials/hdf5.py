@@ -9,9 +9,9 @@ Layout, version 1:
 * groups: `behavior/<name>` (trial, time, dim) and `conditions/<name>` (trial, ...), both with the attribute `unit`, and
   `neurons/<column>` (neuron,).
 
-Plain HDF5 reads a flipped bit without an error. Therefore every dataset has a checksum (fletcher32), text has a fixed
-length (HDF5 stores text of variable length in a heap without checksums), and the file uses the format of HDF5 1.10,
-whose headers have checksums. The file holds no Python objects, so opening it cannot run code.
+Plain HDF5 reads a flipped bit without an error. Therefore every dataset has a checksum (fletcher32). Text has a fixed
+length, because HDF5 stores text of variable length without checksums. The file uses the format of HDF5 1.10, whose
+headers have checksums. The file holds no Python objects, so opening it cannot run code.
 """
 
 import io
@@ -61,7 +61,7 @@ def write(path: str | os.PathLike[str], fields: Fields) -> None:
 
 
 def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
-    """Write a trials file from parts that are produced one after another, so that memory holds one part at a time.
+    """Write a trials file from parts that are produced one after another. Memory holds one part at a time.
 
     Args:
         path: Path of the file, in a folder that exists.

@@ -39,7 +39,7 @@ def order_like(
     name: str = "these trials",
     like_name: str = "the others",
 ) -> NDArray[np.int64] | None:
-    """Return the positions of the neurons of `like` among those of a neuron table.
+    """Return the position in a neuron table of each neuron of another table, `like`.
 
     Args:
         neuron_table: Neuron table of the set to reorder.
@@ -90,8 +90,8 @@ def natural_order(neuron_table: Mapping[str, Array]) -> NDArray[np.int64] | None
 
 
 def note_order(name: str, like_name: str) -> None:
-    """Warn that the neurons of one set were reordered like those of another."""
-    message = f"The neurons of {name} are ordered differently from those of {like_name}: they were matched one by one."
+    """Warn that the neurons of one set were brought into the order of another set."""
+    message = f"Neurons have different orders in {name} and in {like_name}: they were matched one by one."
     warnings.warn(message, NeuronOrderWarning, stacklevel=3)
 
 

@@ -2,9 +2,9 @@
 
 Binning the file with the same bin width w gives the same counts, lengths, conditions, behaviour and units. Trials are
 placed one after another on an artificial clock. Each begins at a whole second, at least one second after the end of the
-previous one. A count c in bin k of a trial that begins at b becomes c spikes that are spread evenly inside the bin,
-t_j = b + (k + (j + 1) / (c + 1)) w for j = 0, ..., c - 1, so none of them lies on an edge. Behaviour is sampled at the
-centres of the bins.
+previous one. The spikes of a bin are spread evenly inside it, so no spike lies on an edge. If bin k of a trial that
+begins at b has c spikes, their times are t_j = b + (k + (j + 1) / (c + 1)) w for j = 0, ..., c - 1. Behaviour is
+sampled at the centres of the bins.
 
 Rates, latents and codes are not written; a trials file keeps them. NWB has no place for the units of conditions and for
 `conditioned_on`. They are stored as attributes of the HDF5 file: `unit` of a column of the trial table, and
@@ -99,7 +99,7 @@ def written_source(path: str | os.PathLike[str]) -> str | None:
 
 
 def _session(pynwb: ModuleType, fields: Fields) -> "NWBFile":
-    """Return the NWB file in memory."""
+    """Return the NWB file as an object of pynwb, from the fields of `Trials` by name."""
     counts = fields["counts"]
     lengths = fields["lengths"]
     width = fields["bin_width"]

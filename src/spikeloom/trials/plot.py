@@ -70,7 +70,7 @@ def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15
     counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
     bins, neuron = np.nonzero(counts)
     n_spikes = counts[bins, neuron]
-    # number of each spike within its bin, and the fraction of the bin that lies before the spike
+    # Number of each spike within its bin: bins with 2 and 1 spikes give 0, 1, 0. And the fraction of the bin before it.
     rank = np.arange(int(n_spikes.sum())) - np.repeat(np.cumsum(n_spikes) - n_spikes, n_spikes)
     fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)
     spike_times = (np.repeat(bins, n_spikes) + fraction) * trials.bin_width

@@ -107,11 +107,16 @@ def block_rows(trials: "Trials", fraction: float, n_stretches: int) -> tuple[Row
 def note_overlaps(trials: "Trials", first: Rows, second: Rows) -> None:
     """Warn if trials of two parts share spikes.
 
+    Args:
+        trials: All trials.
+        first: Rows of the first part.
+        second: Rows of the second part.
+
     Warns:
         OverlapWarning: if there are such trials; the message gives their number.
     """
     first_shared, second_shared = shared_between(trials, first, second)
-    n_across = int(first_shared.sum() + second_shared.sum())
+    n_across = int(first_shared.sum() + second_shared.sum())  # trials that share spikes with the other part
     if n_across:
         n_sharing = int(sum(sharing(trials, rows).sum() for rows in _recordings(trials)))
         message = (

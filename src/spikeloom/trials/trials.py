@@ -144,6 +144,7 @@ class Trials:
         )
 
     def _repr_html_(self) -> str:
+        """Return a table for notebooks."""
         rows = {
             "trials": str(len(self)),
             "length": f"{self._lengths_as_text()} of {1000 * self.bin_width:g} ms",
@@ -209,7 +210,7 @@ class Trials:
         )
 
     def split(self, fraction: float, *, seed: int = 0, n_stretches: int | None = None) -> tuple["Trials", "Trials"]:
-        """Divide the trials into two parts, of which the first holds `fraction` of them. Their order is kept.
+        """Divide the trials into two parts, and keep the order of the trials in each part.
 
         Args:
             fraction: Fraction of the trials in the first part.
