@@ -88,32 +88,36 @@ def against_floor(table: str, metrics: tuple[str, ...]) -> Figure:
 
 CODES = {
     "abs. cosine, all pairs of four variables, encode": ("cosine of two variables\n(ideal 0)", 0.0),
-    "traversal of ±3, ±6 cm inside the grid: achieved / requested": ("movement, achieved /\nrequested (ideal 1)", 1.0),
-    "unintended per achieved movement (cm/cm)": ("unintended / achieved\nmovement (ideal 0)", 0.0),
-    "unit R² of noiseless units, median neuron": ("R² of the rates\n(ideal 1)", 1.0),
+    "traversal of ±3, ±6 cm: achieved / requested, rates": ("movement, achieved /\nrequested (ideal 1)", 1.0),
+    "unintended per achieved movement (cm/cm), rates": ("unintended / achieved\nmovement (ideal 0)", 0.0),
+    "unit R² of noiseless units, rates generated from codes": ("R² of the rates\n(ideal 1)", 1.0),
 }
 """Title of a panel and its ideal value, by the row of the table of codes."""
 
+CODED = {
+    "GNOCCHI": ("GNOCCHI", FAKE),
+    "PCA, 24 components, noise filtered": ("components,\nnoise filtered", OTHER),
+    "LFADS": ("LFADS", OTHER),
+}
+"""Label and colour of a model, by the column of the table of codes."""
+
 
 def arm() -> Figure:
-    """Draw what moving a code achieves for GNOCCHI and LFADS, both trained on spikes and read from rates."""
-    _, rows = read_table("codes-arm-spikes")
-    names = [name for name, _ in rows]
-    sheet, panels = plt.subplots(1, len(CODES), figsize=(9.0, 1.7), sharey=True, layout="constrained")
-    for axes, (start, (title, ideal)) in zip(panels, CODES.items(), strict=True):
-        row = next(k for k, name in enumerate(names) if name.startswith(start))
-        while "movement" in title and not names[row].endswith("rates"):
-            row += 1
+    """Draw what moving a code achieves for models that are trained on spikes and read from rates."""
+    heads, named = read_table("codes-models")
+    rows = dict(named)
+    sheet, panels = plt.subplots(1, len(CODES), figsize=(9.0, 1.9), sharey=True, layout="constrained")
+    for axes, (row, (title, ideal)) in zip(panels, CODES.items(), strict=True):
         axes.axvline(ideal, color="0.5", lw=1.2, ls="--")
-        for model, color in enumerate((FAKE, OTHER)):
-            cell = number(rows[row][1][model])
+        for height, (head, (_, color)) in enumerate(CODED.items()):
+            cell = number(rows[row][heads.index(head)])
             if cell is not None:
-                axes.errorbar(cell.value, model, xerr=cell.sd, fmt="o", ms=6, color=color, lw=1.2)
+                axes.errorbar(cell.value, height, xerr=cell.sd, fmt="o", ms=6, color=color, lw=1.2)
         axes.set_title(title, fontsize="medium", loc="left")
         axes.set_xlim(-0.05, 1.1)
         _finish(axes)
-    panels[0].set_yticks([0, 1], ["GNOCCHI", "LFADS"])
-    panels[0].set_ylim(1.5, -0.5)
+    panels[0].set_yticks(range(len(CODED)), [label for label, _ in CODED.values()])
+    panels[0].set_ylim(len(CODED) - 0.5, -0.5)
     return sheet
 
 
