@@ -65,7 +65,13 @@ def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> flo
 
 
 def wrap(angles: ArrayLike, period: float, *, low: float = 0.0) -> Angles:
-    """Return the same angles in [low, low + period)."""
+    """Return the same angles in [low, low + period).
+
+    Args:
+        angles: Angles, of any shape.
+        period: One turn, in the unit of the angles.
+        low: Smallest angle that is returned.
+    """
     from_low = np.mod(np.asarray(angles, np.float64) - low, period)
     from_low = np.where(from_low >= period, 0.0, from_low)  # mod of a tiny negative number rounds up to the period
     return np.asarray(from_low + low)
@@ -100,9 +106,14 @@ def cosine_sine(angles: ArrayLike, period: float) -> Angles:
 def circular_mean(angles: ArrayLike, period: float, *, axis: int = 0, low: float = 0.0) -> Angles:
     """Return the direction of the mean unit vector along an axis, in [low, low + period).
 
-    The result is NaN if there is no angle or if an angle is NaN.
+    The result is NaN if there is no angle or if an angle is NaN. If the angles cancel exactly, there is no mean
+    direction, and the result is arbitrary.
 
-    If the angles cancel exactly, there is no mean direction and the result is arbitrary.
+    Args:
+        angles: Angles, of any shape.
+        period: One turn, in the unit of the angles.
+        axis: Axis over which the mean is taken.
+        low: Smallest angle that is returned.
     """
     vectors = np.exp(2j * np.pi / period * np.asarray(angles, np.float64))
     if not vectors.shape[axis]:

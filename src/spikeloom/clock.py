@@ -230,7 +230,13 @@ def _refusal(what: str, kind: str, error: type[SpikeloomError]) -> SpikeloomErro
 
 
 def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
-    """Convert NumPy's dates and differences of dates to seconds, as exactly as float64 can."""
+    """Convert NumPy's dates and differences of dates to seconds, as exactly as float64 can.
+
+    Args:
+        array: Array of datetime64 or timedelta64.
+        what: Name of the times for messages.
+        error: Class of the error to raise.
+    """
     unit, step = np.datetime_data(np.dtype(array.dtype.str))
     is_difference = array.dtype.kind == "m"
     if unit == "generic" or (is_difference and unit in ("Y", "M")):  # years and months have no fixed length

@@ -119,7 +119,16 @@ def models(out: Path, *, seed: int, say: Say) -> tuple[Path, Path]:
 
 
 def _fit(recipe: str, training_trials: Trials, train: Path, run: Path, seed: int, say: Say) -> Model:
-    """Train a model of the demo."""
+    """Train a model of the demo.
+
+    Args:
+        recipe: Name of the recipe.
+        training_trials: Training trials.
+        train: File of the training trials, for the printed command.
+        run: Run folder.
+        seed: Random seed.
+        say: Function that prints a line of text.
+    """
     say(f"$ spikeloom fit {recipe} --data {train} --seed {seed} --out {run}")
     return read_recipe(recipe).build(training_trials.n_neurons).fit(training_trials, seed=seed, out=run)
 
@@ -138,7 +147,15 @@ def _data(folder: Path, seed: int, say: Say) -> tuple[Trials, Trials]:
 
 
 def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trials:
-    """Generate trials for a hand that moves around a circle once. No training trial has such a path."""
+    """Generate trials for a hand that moves around a circle once. No training trial has such a path.
+
+    Args:
+        folder: Folder of the demo.
+        model: The model that is conditioned on the hand velocity.
+        run: Its run folder, for the printed command.
+        seed: Random seed.
+        say: Function that prints a line of text.
+    """
     path = folder / "circle.csv"
     out = folder / "circle.h5"
     time = np.linspace(0, SECONDS, 41)
@@ -159,7 +176,15 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
 
 
 def _traversals(folder: Path, training_trials: Trials, test_trials: Trials, seed: int, say: Say) -> list[Figure]:
-    """Train a GNOCCHI and return figures of traversals of its codes along the target's x and y."""
+    """Train a GNOCCHI and return figures of traversals of its codes along the target's x and y.
+
+    Args:
+        folder: Folder of the demo.
+        training_trials: Trials on which the model is trained.
+        test_trials: Trials whose codes are moved.
+        seed: Random seed.
+        say: Function that prints a line of text.
+    """
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
     model = require_codes(_fit(CODES, training_trials, train, run, seed, say))
     figures: list[Figure] = []

@@ -40,6 +40,10 @@ def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, 
     r"""Return the penalty on changes of the latents within five bins. Only valid bins count.
 
     :math:`\sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2`
+
+    Args:
+        latents: Latents z (batch, time, latent).
+        mask: 1 for valid bins, 0 for padding.
     """
     total = latents.new_zeros(())
     for lag in range(1, min(SMOOTHING_DEPTH, latents.shape[1] - 1) + 1):
@@ -63,6 +67,11 @@ def energy_score(
     :math:`\frac1n \sum_i \|X_i - y\| - \frac{1}{n (n - 1)} \sum_{i < j} \|X_i - X_j\|`, with n draws X, at least 2, and
     the true series y. Its expectation is smallest if the draws have the distribution of y. Source: Gneiting and Raftery
     2007.
+
+    Args:
+        draws: Draws X.
+        truth: True series y.
+        mask: True for valid bins.
     """
 
     def distance(first: Tensor, second: Tensor) -> Tensor:

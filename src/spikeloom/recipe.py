@@ -317,6 +317,10 @@ def _refuse_nesting(observation: object) -> None:
 def _override(table: dict[str, object], change: str) -> None:
     """Set the key of a change such as "plan.updates=5" in a table of settings; inner tables are copied.
 
+    Args:
+        table: Settings, which are changed in place.
+        change: A dotted key and a TOML value, "key=value".
+
     Raises:
         SettingError: if the change has no key or no `=`, or its value is a list or table that is not TOML.
     """

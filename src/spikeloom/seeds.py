@@ -86,7 +86,12 @@ class Streams:
         return self._fill(shape, lambda rng, out: rng.random(out=out, dtype=np.float32))
 
     def series(self, lengths: Sequence[int] | NDArray[np.integer], channels: int) -> NDArray[np.float32]:
-        """Draw a standard normal series of the length of each trial, padded with zeros (trial, longest, channels)."""
+        """Draw a standard normal series of the length of each trial, padded with zeros (trial, longest, channels).
+
+        Args:
+            lengths: Number of bins of each trial.
+            channels: Number of channels of the series.
+        """
         out = np.zeros((len(self.generators), int(max(lengths)), channels), np.float32)
         for row, length, rng in zip(out, lengths, self.generators, strict=True):
             rng.standard_normal(out=row[:length], dtype=np.float32)

@@ -175,7 +175,12 @@ def value_of(annotation: object, value: object, where: str, default: object, **f
 
 
 def merged(default: Mapping[str, object], value: Mapping[str, object]) -> dict[str, object]:
-    """Merge changes into settings, table by table. If the changes name another class, its defaults apply."""
+    """Merge changes into settings, table by table. If the changes name another class, its defaults apply.
+
+    Args:
+        default: Settings, with tables as mappings.
+        value: Changes of the settings.
+    """
     if value.get("name", default.get("name")) != default.get("name"):
         return dict(value)
     result = dict(default)
@@ -201,7 +206,12 @@ def _validated(annotation: Any, value: object, where: str) -> object:  # no type
 
 
 def setting_error(error: ValidationError, label: str) -> SettingError:
-    """Return an error of pydantic as a SettingError."""
+    """Return an error of pydantic as a SettingError.
+
+    Args:
+        error: Error of pydantic. Only its first entry is reported.
+        label: Name of the table or setting, for messages.
+    """
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     what = f"{key} of {label}" if key else label
@@ -233,6 +243,11 @@ def named(base: type[T], name: object, where: str) -> type[T]:
     """Find the class with this name among a base class and its subclasses. Case is ignored.
 
     All modules in the packages of the base class are imported first, so that their classes are found.
+
+    Args:
+        base: The base class.
+        name: Name of the class.
+        where: Dotted key of the setting, for messages.
 
     Raises:
         SettingError: if there is no such class, or it is abstract.

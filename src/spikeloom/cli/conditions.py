@@ -98,7 +98,14 @@ def _numbers(name: str, value: str, size: int) -> float | list[float]:
 
 
 def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bins: int | None) -> np.ndarray:
-    """Return the path of a CSV file at the centres of the bins (bin, dim)."""
+    """Return the path of a CSV file at the centres of the bins (bin, dim).
+
+    Args:
+        path: The CSV file.
+        condition: Condition of the model that the path is for.
+        bin_width: Width of a bin of the model, s.
+        n_bins: Number of bins of the trials. `None` takes the duration of the path.
+    """
     try:
         rows = [row for row in csv.reader(path.read_text().splitlines()) if row]
         table = np.array(rows[1:], float)
@@ -123,7 +130,14 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
 
 
 def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition: "NamedCondition") -> None:
-    """Raise a ConditionError unless the file has a column of times and one for each dimension, in the right unit."""
+    """Raise a ConditionError unless the file has a column of times and one for each dimension, in the right unit.
+
+    Args:
+        path: The CSV file, for messages.
+        columns: Names in the header of the file.
+        table: Numbers of the file (row, column).
+        condition: Condition of the model that the path is for.
+    """
     size = condition.size
     unit = condition.unit
     if columns[:1] != ["time"] or len(columns) != size + 1 or table.ndim != 2 or table.shape[1] != size + 1:

@@ -205,7 +205,13 @@ def _rates_line(rates_hz: NDArray[np.float64]) -> str:
 
 
 def _table(title: str, text: str, table: "Mapping[str, Array]") -> list[str]:
-    """Return the lines about a table: its title with a text beside it, and a line per column."""
+    """Return the lines about a table: its title with a text beside it, and a line per column.
+
+    Args:
+        title: Title of the table.
+        text: Text beside the title; it may be empty.
+        table: Columns by name.
+    """
     if not table and not text:
         return []
     return [

@@ -286,7 +286,13 @@ def _generated(
 
 
 def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, str]:
-    """Return the cost of a model and, if it has a likelihood, its bits per spike on held-out counts."""
+    """Return the cost of a model and, if it has a likelihood, its bits per spike on held-out counts.
+
+    Args:
+        run: Run or model folder.
+        real: Recorded test trials.
+        changes: Changed settings of the run.
+    """
     from spikeloom.models.common.cost import cost
     from spikeloom.models.common.likelihood import bits_per_spike
     from spikeloom.recipe import load_model
@@ -305,6 +311,13 @@ def _latent_baselines(
     """Return trials of simple models of the latents by name, one trial for each real trial.
 
     For a model without latents, the result is empty.
+
+    Args:
+        run: Run or model folder.
+        real: Recorded test trials.
+        reference: Training trials, or None.
+        seed: Random seed.
+        changes: Changed settings of the run.
     """
     from spikeloom.recipe import load_model
 

@@ -151,7 +151,14 @@ def covered(
     *,
     slack: float,
 ) -> Bool[np.ndarray, " trial"]:
-    """Return whether each span [start, stop] lies inside one of the disjoint, sorted intervals, up to `slack` s."""
+    """Return whether each span [start, stop] lies inside one of the disjoint, sorted intervals, up to `slack` s.
+
+    Args:
+        starts: Start of each span, s.
+        stops: End of each span, s.
+        intervals: Disjoint, sorted intervals, s.
+        slack: Time by which a span may leave its interval, s.
+    """
     if not len(intervals):
         return np.zeros(len(starts), bool)
     interval = np.searchsorted(intervals[:, 0], starts + slack, side="right") - 1
@@ -188,7 +195,13 @@ def overlapping(
     stops: Float[np.ndarray, " trial"],
     intervals: Float[np.ndarray, "interval 2"],
 ) -> Bool[np.ndarray, " trial"]:
-    """Return whether each span [start, stop) shares any time with one of the disjoint, sorted intervals."""
+    """Return whether each span [start, stop) shares any time with one of the disjoint, sorted intervals.
+
+    Args:
+        starts: Start of each span, s.
+        stops: End of each span, s.
+        intervals: Disjoint, sorted intervals, s.
+    """
     if not len(intervals):
         return np.zeros(len(starts), bool)
     # the first interval that ends after the start is the only one to check
@@ -311,7 +324,14 @@ def _means(
     *,
     otherwise: Float[np.ndarray, " bin"],
 ) -> Float[np.ndarray, " bin"]:
-    """Return the mean of samples[left:right] for each bin, or `otherwise` for a bin without samples."""
+    """Return the mean of samples[left:right] for each bin, or `otherwise` for a bin without samples.
+
+    Args:
+        samples: One dimension of a series, in the order of time.
+        left: Index of the first sample of each bin.
+        right: Index after the last sample of each bin.
+        otherwise: Values for bins without samples.
+    """
     bounds = np.stack([left, right], 1).ravel()
     sums = np.add.reduceat(np.append(samples, 0.0), bounds)[::2]  # sums 1, 3, ... are of samples between two bins
     n_inside = right - left
@@ -330,6 +350,13 @@ def _angle_means(
     The circular mean is v + mean(d_i). Here v is the direction of the mean unit vector, and d_i are the shortest signed
     differences between the samples and v. For samples that do not wrap around, this is the ordinary mean. A single
     sample is returned without rounding.
+
+    Args:
+        samples: One dimension of a series of angles, in the order of time.
+        left: Index of the first sample of each bin.
+        right: Index after the last sample of each bin.
+        otherwise: Values for bins without samples.
+        period: One turn, in the unit of the angles.
     """
     n_inside = right - left
     bins, event = _ranges(left, n_inside)

@@ -152,6 +152,11 @@ def _without_structs(chosen: Variable, variables: Mapping[str, Variable]) -> tup
 def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None) -> Variable:
     """Return the variable to read: the named one, or the only one that can be counts or spike times.
 
+    Args:
+        file: The file, for messages.
+        variables: All variables of the file by name.
+        variable: Name that the user gives, or None.
+
     Raises:
         DataError: if there is no such variable, or several are possible.
     """
@@ -193,6 +198,13 @@ def _counts(
     chosen: Variable, variables: Mapping[str, Variable], *, axes: str | None, bin_width: object, source: str
 ) -> Trials:
     """Return the trials of a variable of counts, in bins of the stored or of a wider width.
+
+    Args:
+        chosen: The variable of counts.
+        variables: All variables of the file by name, among which axes, bin width and lengths may be.
+        axes: Axes of the counts as words, or None.
+        bin_width: Requested width of a bin, or None for the stored width.
+        source: Name of the file, for messages and for the trials.
 
     Raises:
         SettingError: if the axes or the bin width are missing, or the bin width does not fit the stored one.
@@ -277,7 +289,15 @@ def _axes_example(n_axes: int) -> str:
 
 
 def _by_trial(chosen: Variable, *, axes: str | None, bin_width: object, window: object, source: str) -> Trials:
-    """Count spike times that are cut by trial. Raise a SettingError without axes, window or bin width."""
+    """Count spike times that are cut by trial. Raise a SettingError without axes, window or bin width.
+
+    Args:
+        chosen: The variable of spike times.
+        axes: Axes of its cells as words, "trial neuron" or "neuron trial".
+        bin_width: Width of a bin, in seconds or with a unit.
+        window: Start and end on the clock of each trial.
+        source: Name of the file, for messages and for the trials.
+    """
     cells = chosen.value
     if axes is None:
         raise SettingError(

@@ -207,7 +207,12 @@ def costly_units(
 
 
 def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[str]) -> str:
-    """Return a warning that names units observed for a shorter time than the others, else an empty text."""
+    """Return a warning that names units observed for a shorter time than the others, else an empty text.
+
+    Args:
+        observed: Intervals in which each unit was observed, s. Units without intervals are ignored.
+        names: Name of each unit.
+    """
     seconds = np.array([np.diff(binning.joined(rows)).sum() if len(rows) else np.nan for rows in observed])
     longest = float(np.nanmax(seconds, initial=0.0))
     short = np.flatnonzero(seconds < (1 - 1e-6) * longest)
@@ -225,7 +230,13 @@ def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[st
 def seen_in(
     spans: Float[np.ndarray, "trial 2"], observed: Sequence[Float[np.ndarray, "_ 2"]], slack: float
 ) -> Int64[np.ndarray, " unit"]:
-    """Count the spans in which each unit was observed from start to end."""
+    """Count the spans in which each unit was observed from start to end.
+
+    Args:
+        spans: Start and end of each span, s.
+        observed: Intervals in which each unit was observed, s.
+        slack: Time by which a span may leave the intervals, s.
+    """
     n_spans_of_intervals: dict[bytes, int] = {}  # computed once for all units with the same intervals
     n_spans: NDArray[np.int64] = np.zeros(len(observed), np.int64)
     for unit, rows in enumerate(observed):

@@ -170,6 +170,11 @@ def _earliest(
     """Return the earliest time (s) at which a spike may lie.
 
     This is 0, or the first time of series, trials or observation intervals if one of them begins before 0.
+
+    Args:
+        trials: Trial table: columns by name.
+        behavior: Time series of the file by name.
+        observed: Observation intervals of each unit, s, or None.
     """
     stated = [series.span[0] for series in behavior.values()]
     stated += [float(rows[:, 0].min()) for rows in observed or () if len(rows)]

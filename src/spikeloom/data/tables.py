@@ -61,6 +61,10 @@ def read_table(table: object) -> tuple[dict[str, Array], dict[str, str]]:
 def read_column(name: str, value: object) -> tuple[Array, str]:
     """Return one column as numbers or text, and its unit. Times of any kind become seconds, with the unit "".
 
+    Args:
+        name: Name of the column.
+        value: The column, in any of the types that the module names.
+
     Raises:
         DataError: if it holds neither numbers nor text.
     """

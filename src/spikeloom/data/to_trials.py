@@ -210,7 +210,14 @@ def _spans(
 
 
 def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept: Kept) -> dict[str, Array]:
-    """Return columns of the trial table, one entry per span. Spans with a missing entry are dropped."""
+    """Return columns of the trial table, one entry per span. Spans with a missing entry are dropped.
+
+    Args:
+        recording: The recording.
+        names: Names of the columns.
+        spans: Spans that become trials.
+        kept: Trials that are kept so far; this function drops further trials.
+    """
     table = {}
     for name in names:
         column = recording.column(name, "condition")
@@ -223,7 +230,15 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
 
 
 def _layout(recording: "Recording", bin_width: float, spans: Spans, align: str | None, kept: Kept) -> Layout:
-    """Return the bins of each trial. Trials that cannot be binned are dropped from `kept`."""
+    """Return the bins of each trial. Trials that cannot be binned are dropped from `kept`.
+
+    Args:
+        recording: The recording.
+        bin_width: Width of a bin, s.
+        spans: Spans that become trials.
+        align: Name of the alignment column, for messages, or None.
+        kept: Trials that are kept so far; this function drops further trials.
+    """
     cutting.drop_without(kept, spans, f"without {align or 'start_time or stop_time'}")
     times = Times(
         recording.observed_intervals(), recording.invalid_intervals(), _ticks(recording, spans), recording.n_neurons
@@ -253,7 +268,13 @@ def _ticks(recording: "Recording", spans: Spans) -> binning.Ticks:
 def _counts(
     recording: "Recording", layout: Layout, rows: NDArray[np.int64]
 ) -> Integer[np.ndarray, "trial time neuron"]:
-    """Count the spikes of these trials in their bins, or sum the counts of the recording's bins."""
+    """Count the spikes of these trials in their bins, or sum the counts of the recording's bins.
+
+    Args:
+        recording: The recording.
+        layout: The bins of all trials.
+        rows: Indices of the trials to count.
+    """
     if recording.binned is None or layout.first is None:
         return binning.count_spikes(recording.spikes or (), layout.edges[rows], layout.lengths[rows], layout.ticks)
     n_bins = layout.edges.shape[1] - 1
@@ -299,7 +320,15 @@ def _angle_units(
 
 
 def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | None, bin_width: float) -> None:
-    """Warn of the trials that were left out. Raise a DataError if none is left."""
+    """Warn of the trials that were left out. Raise a DataError if none is left.
+
+    Args:
+        recording: The recording.
+        kept: The trials that are kept, and the reasons for the others.
+        layout: The bins of all trials.
+        align: Name of the alignment column, or None.
+        bin_width: Width of a bin, s.
+    """
     n_dropped = kept.total - len(kept.rows)
     message = (
         f"{counted(n_dropped, 'trial', of=kept.total)} {verb(n_dropped, 'was', 'were')} left out: {kept.reasons()}."

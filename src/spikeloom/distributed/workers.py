@@ -96,7 +96,13 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
 
 
 def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[str, None, None]:
-    """Generate parts in `number` processes. Raise a BrokenProcessPool if a process is killed."""
+    """Generate parts in `number` processes. Raise a BrokenProcessPool if a process is killed.
+
+    Args:
+        number: Number of processes.
+        order: The sample.
+        parts: Path of each part -> the numbers of its trials.
+    """
     other_processes = set(multiprocessing.active_children())
     threads = max(1, (os.cpu_count() or 1) // number)
     spawn = multiprocessing.get_context("spawn")

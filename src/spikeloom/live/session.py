@@ -115,6 +115,11 @@ class Session:
     def receive(self, packet: bytes, source: Source, now: float) -> None:
         """Take a message of a client. The trial begins with the message after which every condition has a value.
 
+        Args:
+            packet: The message.
+            source: Clock of the client.
+            now: Time of arrival on this machine's clock, s.
+
         Raises:
             SpikeloomError: if the message is refused. Refused messages are counted.
         """
@@ -128,6 +133,11 @@ class Session:
         """Take a sample of a client that arrived at the time `now` of this machine's clock, s.
 
         Before the trial begins, samples go to its next bin. The trial begins once every condition has a value.
+
+        Args:
+            message: The sample.
+            source: Clock of the client.
+            now: Time of arrival on this machine's clock, s.
         """
         local = source.local(message.time, now)
         if self.start is None:

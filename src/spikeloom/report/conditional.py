@@ -125,7 +125,15 @@ def of_behavior(behavior: BehaviorReading) -> Figure:
 
 
 def _course(behavior: BehaviorReading, side: str, trial: int, dim: int, title: str) -> Chart:
-    """Draw one dimension of the requested and the decoded series of one trial against time."""
+    """Draw one dimension of the requested and the decoded series of one trial against time.
+
+    Args:
+        behavior: Requested and decoded series.
+        side: "real" or "fake".
+        trial: Number of the trial.
+        dim: Dimension of the series.
+        title: Title of the chart.
+    """
     time = (np.arange(behavior.read[side].shape[1]) + 0.5) * behavior.width
     role: Role = "fake" if side == "fake" else "real"
     requested = np.where(
@@ -150,7 +158,14 @@ def _paths(behavior: BehaviorReading, trials: NDArray[np.int64]) -> list[Chart]:
 
 
 def _plane(requested: NDArray[np.float64], decoded: NDArray[np.float64], title: str, unit: str) -> Chart:
-    """Draw one requested path in the plane and its decoded paths, on axes of equal length."""
+    """Draw one requested path in the plane and its decoded paths, on axes of equal length.
+
+    Args:
+        requested: Requested path (time, dim).
+        decoded: Decoded paths (path, time, dim).
+        title: Title of the chart.
+        unit: Unit of the positions.
+    """
     all_paths = np.concatenate([requested[None, :, :2], decoded[:, :, :2]])
     low = np.nanmin(all_paths, (0, 1))
     high = np.nanmax(all_paths, (0, 1))

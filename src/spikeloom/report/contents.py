@@ -143,6 +143,13 @@ def agreement_cells(correlations: Sequence[float] | Numbers) -> tuple[str, ...]:
 
 
 def _card(key: str, title: str, explanation: str, content: str) -> str:
-    """Return a section of the page as HTML: title, explanation and content."""
+    """Return a section of the page as HTML: title, explanation and content.
+
+    Args:
+        key: Id of the section.
+        title: Title of the section.
+        explanation: Text below the title.
+        content: Content of the section as HTML.
+    """
     note = f'<p class="soft">{escape(explanation)}</p>'
     return f'<div class="card" id="{key}"><h2>{escape(title)}</h2>{note}{content}</div>'

@@ -88,7 +88,14 @@ def draw(chart: Chart) -> str:
 
 
 def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> list[str]:
-    """Return grid lines, numbers at the ticks, and labels of the axes as elements of SVG."""
+    """Return grid lines, numbers at the ticks, and labels of the axes as elements of SVG.
+
+    Args:
+        chart: The chart.
+        across: Scale of the horizontal axis.
+        up: Scale of the vertical axis.
+        box: Left, top, right and bottom side of the axes, in pixels.
+    """
     left, top, right, bottom = box
     low_x, high_x, low_y, high_y = chart.bounds()
     parts = []
@@ -112,14 +119,28 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
 
 
 def _places(low: float, high: float, scale: Scale, count: int) -> list[tuple[str, float]]:
-    """Return the text and the pixel of each tick of an axis."""
+    """Return the text and the pixel of each tick of an axis.
+
+    Args:
+        low: Smallest value of the axis.
+        high: Largest value of the axis.
+        scale: Scale of the axis.
+        count: Approximate number of ticks.
+    """
     values = ticks(low, high, count=count, log=scale.log)
     labels = [f"{value:.4g}".replace("-", "\u2212") for value in values]
     return list(zip(labels, scale(values).tolist(), strict=True))
 
 
 def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> str:
-    """Return a series as one path of SVG. Points and spikes outside the axes are left out; lines are clipped."""
+    """Return a series as one path of SVG. Points and spikes outside the axes are left out; lines are clipped.
+
+    Args:
+        series: The series.
+        across: Scale of the horizontal axis.
+        up: Scale of the vertical axis.
+        box: Left, top, right and bottom side of the axes, in pixels.
+    """
     x = across(series.x)
     y = up(series.y)
     left, top, right, bottom = box
@@ -152,7 +173,14 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
 
 
 def _hover(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float, float]) -> dict[str, object]:
-    """Return the data with which the script `page.js` finds the value under the pointer; the script explains them."""
+    """Return the data with which the script `page.js` finds the value under the pointer; the script explains them.
+
+    Args:
+        chart: The chart.
+        across: Scale of the horizontal axis.
+        up: Scale of the vertical axis.
+        box: Left, top, right and bottom side of the axes, in pixels.
+    """
     data: dict[str, object] = {
         "ax": across.coefficients,
         "ay": up.coefficients,

@@ -85,6 +85,10 @@ def groups(trials: Trials, condition: str | None) -> dict[object, NDArray[np.int
     """Return the numbers of the trials of each value of a condition, value -> numbers.
 
     Without such a condition there is one group with the value "".
+
+    Args:
+        trials: Trials.
+        condition: Name of a condition, or None.
     """
     if condition is None or condition not in trials.conditions:
         return {"": np.arange(len(trials))}
@@ -317,6 +321,12 @@ def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None
 
     The mean of each trial is subtracted. The sum of products at each lag is divided by the number of overlapping bins,
     and by the variance.
+
+    Args:
+        real: Recorded trials.
+        fake: Generated trials.
+        neuron: Number of the neuron. `None` takes the sum over all neurons.
+        lags: Largest lag, bins.
     """
     series = []
     lags = int(min(lags, common_time(real, fake) - 1))
@@ -390,6 +400,11 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
     """Return the activity on the first two principal components of the recorded trials.
 
     One line is the mean over the trials of a condition, if both sides have the condition, or else a single trial.
+
+    Args:
+        real: Recorded trials.
+        fake: Generated trials.
+        condition: Name of a condition, or None for single trials.
     """
     members = groups(real, condition)
     fake_members = groups(fake, condition)

@@ -154,7 +154,14 @@ def step(
 
 
 def _gated(weights: Mapping[str, Values], hidden: Values, inputs: Values, xp: ModuleType) -> Values:
-    """Return the hidden units after one step of the GRU, whose gates are in the order reset, update, candidate."""
+    """Return the hidden units after one step of the GRU, whose gates are in the order reset, update, candidate.
+
+    Args:
+        weights: Weights of the controller.
+        hidden: Present hidden units (trial, unit).
+        inputs: Inputs of this bin (trial, input).
+        xp: numpy or torch.
+    """
     from_inputs = inputs @ weights["input"] + weights["input_bias"]
     from_hidden = hidden @ weights["recurrent"] + weights["recurrent_bias"]
     reset = _sigmoid(from_inputs[:, :UNITS] + from_hidden[:, :UNITS], xp)
@@ -164,7 +171,14 @@ def _gated(weights: Mapping[str, Values], hidden: Values, inputs: Values, xp: Mo
 
 
 def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType) -> Values:
-    """Return the angular acceleration of the joints (trial, 2), rad/s^2: solve the equation of motion of the module."""
+    """Return the angular acceleration of the joints (trial, 2), rad/s^2: solve the equation of motion of the module.
+
+    Args:
+        angle: Angles of shoulder and elbow (trial, 2), rad.
+        speed: Angular velocities of the joints (trial, 2), rad/s.
+        activity: Activity of the muscles (trial, muscle), 0 to 1.
+        xp: numpy or torch.
+    """
     a1 = INERTIA[0] + INERTIA[1] + MASS * LINKS[0] ** 2
     a2 = MASS * LINKS[0] * CENTRE_OF_MASS
     a3 = INERTIA[1]

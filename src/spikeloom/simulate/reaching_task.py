@@ -248,7 +248,14 @@ def _position(cells: NDArray[np.int64]) -> Numbers:
 
 
 def _rates(hidden: Numbers, weights: Mapping[str, Numbers], n_neurons: int, seed: int) -> Numbers:
-    """Return the rates (trial, bin, neuron), spikes/bin, of neurons that each follow a hidden unit; see the module."""
+    """Return the rates (trial, bin, neuron), spikes/bin, of neurons that each follow a hidden unit; see the module.
+
+    Args:
+        hidden: Hidden units (trial, bin, unit).
+        weights: Weights of the controller, with the mean and standard deviation of each hidden unit.
+        n_neurons: Number of neurons.
+        seed: Random seed.
+    """
     rng = generator(seed, Purpose.SIMULATE, 3)
     n_rounds = math.ceil(n_neurons / arm.UNITS)  # in each round, every hidden unit is followed by one neuron
     unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(n_rounds)])[:n_neurons]

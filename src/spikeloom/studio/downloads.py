@@ -71,7 +71,14 @@ def lines_of(loaded: LoadedModel, body: Draw | Turn | Traverse, ending: Format) 
 
 
 def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Lines:
-    """Return the lines for a drawn stroke, with the velocity or position in each bin as numbers."""
+    """Return the lines for a drawn stroke, with the velocity or position in each bin as numbers.
+
+    Args:
+        loaded: The model.
+        body: Request with the stroke.
+        result: Trials of the request, with the stroke in bins.
+        out: Name of the file that the lines write.
+    """
     assert loaded.drawn is not None
     assert loaded.movements is not None
     assert result.stroke is not None
@@ -143,7 +150,15 @@ def _python(loaded: LoadedModel, setting: str, arguments: list[str], out: str) -
 
 
 def _shell(loaded: LoadedModel, body: Draw | Turn, draws: int, options: list[str], out: str) -> str:
-    """Return a command line that samples and saves the trials."""
+    """Return a command line that samples and saves the trials.
+
+    Args:
+        loaded: The model.
+        body: Request, for its seed and guidance.
+        draws: Number of trials.
+        options: Further options of `spikeloom sample`.
+        out: Name of the file that the command writes.
+    """
     strength = [] if body.guidance is None else [f"--guidance {body.guidance!r}"]
     parts = [f"spikeloom sample {shlex.quote(str(loaded.run))}", f"--trials {draws}", *options, *strength]
     target = out if out.endswith((".h5", ".nwb")) else "studio.h5"

@@ -133,7 +133,16 @@ def _sample(
     seed: int,
     guidance: float | None,
 ) -> Sampled:
-    """Generate trials, and return them with the warnings of the model as sentences."""
+    """Generate trials, and return them with the warnings of the model as sentences.
+
+    Args:
+        loaded: The model.
+        draws: Number of trials.
+        condition: Condition by name, as in `Model.sample`.
+        bins: Number of bins of every trial.
+        seed: Random seed.
+        guidance: Strength of the condition, or None for the model's setting.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trials = loaded.model.sample(

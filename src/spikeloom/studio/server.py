@@ -79,7 +79,14 @@ class Studio:
         return self.workers[key]
 
     async def run(self, request: Request, key: str, job: str, body: Body | None = None) -> bytes:
-        """Run a job in the worker of a model, and cancel it when the client leaves."""
+        """Run a job in the worker of a model, and cancel it when the client leaves.
+
+        Args:
+            request: The request, which shows whether its client has left.
+            key: Id of the model.
+            job: Name of the job.
+            body: Checked body of the request, or None if the job needs none.
+        """
         result = asyncio.ensure_future(self.worker(key).ask(job, body.model_dump() if body else {}))
         departure = asyncio.ensure_future(_disconnected(request))
         try:

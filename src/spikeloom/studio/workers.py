@@ -148,7 +148,12 @@ class Worker:
         return self._process is not None and self._process.is_alive()
 
     def _exchange(self, job: bytes, cancelled: threading.Event) -> bytes:
-        """Send a job to the process and return the result. Start the process again if it has ended."""
+        """Send a job to the process and return the result. Start the process again if it has ended.
+
+        Args:
+            job: Name and fields of the job as JSON.
+            cancelled: Event that is set when the request is cancelled.
+        """
         if cancelled.is_set() or self._closing.is_set():
             return b""
         if not self._alive() or self._connection is None:

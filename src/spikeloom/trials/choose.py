@@ -158,7 +158,14 @@ def rows_where(
 
 
 def _holds(rule: Rule, column: Array, noun: str, unit: str) -> NDArray[np.bool_]:
-    """Return a mask of the rows for which a rule holds (row,); see `rows_where` for `noun` and the unit."""
+    """Return a mask of the rows for which a rule holds (row,); see `rows_where` for `noun` and the unit.
+
+    Args:
+        rule: The rule.
+        column: Column that the rule names (row,).
+        noun: The kind of a row, "neuron" or "trial".
+        unit: Unit of the column, "" if it has none.
+    """
     if column.ndim != 1:
         raise SettingError(
             f"An expression needs a column with one value per {noun}.",
@@ -188,6 +195,12 @@ def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_
     """Return a mask of the rows that equal one value.
 
     Floats are compared with the precision of their type, and angles up to whole turns.
+
+    Args:
+        rule: Rule with the value, for messages.
+        column: Column of the table (row,).
+        value: Value as text.
+        unit: Unit of the column, "" if it has none.
     """
     if column.dtype.kind == "U":
         return np.asarray(column == value)

@@ -106,7 +106,12 @@ def join(path: str | os.PathLike[str], parts: Sequence[str | os.PathLike[str]]) 
 
 
 def _copy_chunks(source: h5py.Dataset, file: h5py.File) -> None:
-    """Append the trials of a dataset to the dataset of the same name in another file. A chunk is one trial."""
+    """Append the trials of a dataset to the dataset of the same name in another file. A chunk is one trial.
+
+    Args:
+        source: Dataset (trial, ...) of a part.
+        file: File to which its trials are appended.
+    """
     name = source.name.removeprefix("/")
     axes = source.shape[1:]
     if name not in file:

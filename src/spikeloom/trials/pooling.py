@@ -124,7 +124,14 @@ class _LeftOut:
 def _shared(
     tables: Sequence[Mapping[str, Array]], left_out: _LeftOut, kind: str, join: Callable[[Sequence[Array]], Array]
 ) -> dict[str, Array]:
-    """Return the joined columns that all tables have in the same form; the others are left out."""
+    """Return the joined columns that all tables have in the same form; the others are left out.
+
+    Args:
+        tables: Columns of each set by name.
+        left_out: Collection of the fields that are left out.
+        kind: Kind of the columns, such as "condition".
+        join: Function that joins the values of all sets.
+    """
     names = dict.fromkeys(name for table in tables for name in table)
     joined = {name: left_out.check([table.get(name) for table in tables], kind, join, name) for name in names}
     return {name: value for name, value in joined.items() if value is not None}
@@ -155,7 +162,14 @@ def _join(values: Sequence[Array]) -> Array:
 
 
 def _padded(values: Sequence[Array | None], time: int, left_out: _LeftOut, name: str) -> Array | None:
-    """Join a field (trial, time, ...) of all sets, padded to `time` bins, unless it is left out."""
+    """Join a field (trial, time, ...) of all sets, padded to `time` bins, unless it is left out.
+
+    Args:
+        values: Values of each set; None for a set without the field.
+        time: Number of bins of the result.
+        left_out: Collection of the fields that are left out.
+        name: Name of the field.
+    """
     return left_out.check(values, name, lambda existing: _joined_in_time(existing, time))
 
 

@@ -144,6 +144,11 @@ def shared_between(trials: "Trials", first: Rows, second: Rows) -> tuple[NDArray
     """Return a mask of the trials of each part that overlap in time with a trial of the other part.
 
     Only trials of the same recording can overlap.
+
+    Args:
+        trials: All trials.
+        first: Rows of the first part.
+        second: Rows of the second part.
     """
     shared = np.zeros(len(trials), bool)
     for rows in _recordings(trials):
