@@ -45,7 +45,7 @@ def eight(bins: int, speed: float) -> np.ndarray:
 def say_directions(reading: DirectionReading) -> None:
     """Print accuracy, error and bias of all trials and of each direction."""
     for side in ("real", "fake"):
-        right = f", {reading.classified[side].mean():.3f} classified rightly" if reading.classified else ""
+        right = f", {reading.classified[side].mean():.3f} classified correctly" if reading.classified else ""
         print(f"{side}: mean error {reading.error(side).mean():.2f} deg{right}")
     for value in reading.values:
         line = f"  {value:6.1f} deg:"

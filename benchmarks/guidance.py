@@ -74,7 +74,7 @@ def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) 
     x = np.array(strengths, float)[order]
     charts = []
     titles = {
-        "right": "Directions classified rightly",
+        "right": "Directions classified correctly",
         "error": "Mean error (degrees)",
         "r2": "R² of behaviour read back",
     }
@@ -83,14 +83,19 @@ def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) 
             series = [Series("line", "fake", x, np.array([result[name] for result in table]))]
             series.append(Series("dashes", "real", x, np.array([result[f"real {name}"] for result in table])))
             charts.append(Chart(title, tuple(series), "guidance strength", title))
-    for name in ("fano_median_ratio", "noise_correlation_slope", "spread"):
+    diversity = {
+        "fano_median_ratio": "median Fano factor",
+        "noise_correlation_slope": "slope of noise correlations",
+        "spread": "latents within a direction",
+    }
+    for name, title in diversity.items():
         values = np.array([result[name] for result in table])
         series = [Series("line", "fake", x, values)]
         if name == "fano_median_ratio":
             series.append(Series("dashes", "real", x, np.ones(len(x))))
         unit = "variance" if name == "spread" else "generated over real"
-        charts.append(Chart(name.replace("_", " "), tuple(series), "guidance strength", unit))
-    caption = "Above: how closely the condition is followed. Below: what is left of the differences between trials."
+        charts.append(Chart(title, tuple(series), "guidance strength", unit))
+    caption = "The first panels show the accuracy of the condition. The last three show the variability of the trials."
     return Figure("guidance", "Guidance", caption, tuple(charts), columns=3)
 
 

@@ -80,6 +80,12 @@ def test_the_commands_of_the_readme_run(somewhere):
     assert (somewhere / "report" / "metrics.json").exists()
 
 
+def test_no_line_is_a_comment():
+    """MyST leaves out lines that begin with a percent sign, such as the second line of "100\\n% of the trials"."""
+    for page in PAGES:
+        assert not re.search(r"^\s*%", page.read_text(), re.M), page.name
+
+
 def test_links_lead_somewhere():
     for page in PAGES:
         for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
