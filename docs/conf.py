@@ -34,12 +34,13 @@ nb_output_stderr = "remove"  # progress lines and warnings of libraries
 nb_execution_in_temp = True
 
 # --- Python API ----------------------------------------------------------------------------------------------------
-autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": False}
+autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints = "description"
 autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
+default_role = "code"  # words in backquotes, also in docstrings
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Source", "notes_style")]
 suppress_warnings = ["myst.header", "autodoc.import_object.duplicate"]

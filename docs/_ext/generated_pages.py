@@ -86,6 +86,12 @@ LONGEST_LINE = 90
 ABOUT = re.compile(r'^about = .*\n|^note = """(?:.|\n)*?"""\n', re.M)
 """What a recipe is for and its note, in TOML. The page shows both as text."""
 
+PERCENT = re.compile(r"(?<=\d)\s%")
+"""Space between a number and its percent sign."""
+
+RESULTS = re.compile(r"\bdocs/results/([a-z0-9-]+)\.md")
+"""Path of a page of results in the note of a recipe. The page of recipes links to it."""
+
 CODE_OR_OPTION = re.compile(rf"`[^`]*`|(?<![\w-]){OPTION.pattern}")
 """Text in backquotes, or an option outside of them."""
 
@@ -160,7 +166,8 @@ def recipes_page() -> str:
     expected = {name: recipe.read_recipe(name) for name in recipe.recipes()}
     lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in expected.items()]
     for name, one in expected.items():
-        lines += [f"\n## {name}\n", one.about + "\n", inspect.cleandoc(one.note or "") + "\n"]
+        note = RESULTS.sub(r"[results of \1](../results/\1.md)", inspect.cleandoc(one.note or ""))
+        lines += [f"\n## {name}\n", one.about + "\n", note + "\n"]
         settings = ABOUT.sub("", one.dumps()).strip()
         lines += ["```toml", settings, "```"]
     return "\n".join(lines)
@@ -281,11 +288,13 @@ def leave_out_any_arguments(*event: Any) -> tuple[str, str | None] | None:
     return ("", returned) if signature == "(*args, **kwargs)" else None
 
 
-def write_arrows(_: Sphinx, document: nodes.document) -> None:
-    """Turn `->` into an arrow outside of code; a line could otherwise wrap between its two characters."""
+def keep_on_one_line(_: Sphinx, document: nodes.document) -> None:
+    """Turn `->` into an arrow outside of code, and let no line wrap between a number and its percent sign."""
     for text in list(document.findall(nodes.Text)):
-        if "->" in text and not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.raw):
-            text.parent.replace(text, nodes.Text(text.replace("->", "→")))
+        if not isinstance(text.parent, nodes.literal | nodes.literal_block | nodes.math | nodes.math_block | nodes.raw):
+            joined = PERCENT.sub("\N{NO-BREAK SPACE}%", text.replace("->", "→"))
+            if joined != text:
+                text.parent.replace(text, nodes.Text(joined))
 
 
 def mark_wraps(_: Sphinx, page: str, template: str, context: dict[str, Any], doctree: object) -> None:
@@ -310,6 +319,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", write_figures)
     app.connect("object-description-transform", shorten_types, priority=100)
     app.connect("autodoc-process-signature", leave_out_any_arguments)
-    app.connect("doctree-read", write_arrows)
+    app.connect("doctree-read", keep_on_one_line)
     app.connect("html-page-context", mark_wraps)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

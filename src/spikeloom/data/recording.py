@@ -187,7 +187,7 @@ class Recording:
 
     @property
     def neuron_names(self) -> list[str]:
-        """Name of each neuron for messages: its id, or else its name, or else its position."""
+        """Name of each neuron for messages, which is its id, or else its name, or else its position."""
         column = next((self.neuron_table[name] for name in ("id", "name") if name in self.neuron_table), None)
         return [str(name) for name in (range(self.n_neurons) if column is None else column)]
 
