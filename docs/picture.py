@@ -28,7 +28,8 @@ def main(folder: Path, out: Path) -> None:
                 figures.raster(axes, trials, trial=trial)
                 for spikes in (*axes.collections, *axes.lines):
                     spikes.set_color(COLOURS[row])
-                axes.set(title="", xlabel="time (s)" if row else "", ylabel="", yticks=[])
+                seconds = round(float(trials.lengths[trial]) * trials.bin_width, 1)
+                axes.set(title="", xlabel="time (s)" if row else "", ylabel="", xticks=(0, seconds), yticks=[])
             panels[row][0].set_ylabel(f"{word}\n{trials.n_neurons} neurons")
         upper, lower = right.subplots(2, 1)
         figures.population_counts(upper, real, fake)
