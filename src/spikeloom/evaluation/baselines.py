@@ -1,4 +1,4 @@
-r"""Baselines that every model must beat: Poisson spikes without latents.
+r"""Baselines that every model must surpass: Poisson spikes without latents.
 
 *Homogeneous Poisson*: each neuron fires at its constant mean rate. *Poisson PSTH*: each neuron fires, independently of
 all others, at the smoothed mean rate of the trial's condition. The second baseline passes every test
@@ -43,7 +43,7 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
         reference: Trials from which the means are computed (training trials).
         like: Trials whose lengths, conditions and behaviour are copied. Trials of an unknown condition get the mean
             over all trials, and bins later than all reference trials get the last mean.
-        condition: Name of the condition; `None` chooses one as `Pair` does. Without any, all trials form one group.
+        condition: Name of the condition; `None` chooses one like `Pair`. Without conditions, all trials form one group.
         seed: Random seed of the spikes.
     """
     reference = like.match(reference, name="the trials to imitate", other_name="the reference trials")
@@ -54,14 +54,14 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
     condition_means = [_mean(reference, labels == label) for label in range(n_conditions)]
     overall_mean = _mean(reference, np.ones(len(reference), bool))
     means = np.stack([*condition_means, overall_mean])
-    means = means[:, np.minimum(np.arange(like.n_bins), means.shape[1] - 1)]  # later bins repeat the last one
+    means = means[:, np.minimum(np.arange(like.n_bins), means.shape[1] - 1)]  # later bins repeat the last mean
     like_labels = pair.fake.labels if has_condition else np.full(len(like), -1)
     rows = np.where(like_labels < 0, n_conditions, like_labels)  # the overall mean is the last row of the means
     return _imitate(like, means, rows, seed, "Poisson PSTH")
 
 
 def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
-    """Return the smoothed mean count of each bin over the selected trials that have it (time, neuron).
+    """Return the smoothed mean count of each bin over the selected trials that have this bin (time, neuron).
 
     Bins later than all selected trials repeat the last mean.
     """
@@ -74,7 +74,7 @@ def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
 
 
 def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int, source: str) -> Trials:
-    """Draw Poisson counts at the rates of each trial's label (label, time, neuron), and copy all else from `like`."""
+    """Draw Poisson counts at the rates of each trial's label (label, time, neuron). The rest is copied from `like`."""
     largest = float(rates.max(initial=0.0))
     counts = np.zeros(like.counts.shape, np.uint8 if largest < FEW else np.int64)
     for label in np.unique(labels):
@@ -118,7 +118,7 @@ def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: in
 
 
 def _fill_many(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
-    """Draw the counts of these trials as `_fill` does, but for large rates: with the inverse of F, without a loop."""
+    """Draw the counts of these trials like `_fill`, but for large rates: by the inverse of F instead of a loop."""
     for row in rows.tolist():
         uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0].astype(np.float64)
         inverse = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)

@@ -1,6 +1,6 @@
 """`compare`: several models, or files, against the same recorded trials in one table and one figure.
 
-    comparison = compare({"LDNS": {"a": [one, two], "b": [one, two]}, "LFADS": ...}, real=test, reference=train)
+    comparison = compare({"LDNS": {"a": [fake_1, fake_2], "b": [fake_3]}, "LFADS": ...}, real=test, reference=train)
     comparison.save("comparison")
 
 All models are compared with the same halves of the recorded trials, with the same number of trials and the same noise
@@ -32,7 +32,7 @@ RUNS = 3
 """Smallest number of runs (training seeds) with which a model can win."""
 
 Runs = Fakes | Mapping[str, Sequence[Trials]]
-"""Generated trials of a model: one set, one per run, or several samples for each run by its name."""
+"""Generated trials of a model: one set, one set per run, or name of a run -> several sets."""
 
 
 def compare(
@@ -77,7 +77,7 @@ def compare(
         'Comparison'
     """
     if not models:
-        raise DataError("There is no model to compare.", "", "Name one or more.")
+        raise DataError("There is no model to compare.", "", "Name at least one model.")
     samples_of = {name: _samples(runs) for name, runs in models.items()}  # model -> (run, number) -> trials
     sets = {
         f"{name}, {run}, {k}": trials for name, samples in samples_of.items() for (run, k), trials in samples.items()
@@ -106,7 +106,7 @@ def compare(
     facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
     for name, samples in samples_of.items():
         facts[name] = size_in_words(*(sides.fakes[f"{name}, {run}, {k}"] for run, k in samples))
-    facts = {name: words for name, words in facts.items() if words}
+    facts = {name: text for name, text in facts.items() if text}
     return Comparison(tuple(halves.metrics), contenders, verdicts, facts, tuple(more_baselines))
 
 

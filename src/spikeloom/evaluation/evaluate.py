@@ -4,8 +4,9 @@
     report.save("report")
 
 `real` must be held-out trials. If they were training trials, a model that only copies its training trials would be
-perfect. `reference` are the training trials. Decoders and the rates of the baselines are fitted to them, generated
-trials are searched for copies of them, and the protocol of the LDNS paper compares generated trials with them.
+perfect. `reference` are the training trials. Decoders and the rates of the baselines are fitted to training trials,
+generated trials are searched for copies of training trials, and the protocol of the LDNS paper compares generated with
+training trials.
 """
 
 from collections.abc import Mapping, Sequence
@@ -56,9 +57,9 @@ def evaluate(
         splits: Number of splits of the recorded trials for the noise floor and its spread: random halves, or blocks of
             time (at most 3 splits) if the trials are windows of a continuous recording.
         seed: Random seed; the same seed gives the same report.
-        conditioned_on: Names of the conditions and series that the generated trials were conditioned on: only these are
-            decoded from their spikes. `None` uses what the trials themselves record, and decodes everything that they
-            hold if they record nothing.
+        conditioned_on: Names of the conditions and series on which the generated trials were conditioned. Only these
+            are decoded from their spikes. `None` uses the names that the generated trials record. If they record no
+            names, all their conditions and series are decoded.
         baselines: Trials of further baselines, by name, such as `Model.latent_baselines`: simple models of the latents,
             which a generator of latents must beat.
         facts: More facts about the comparison, name -> text, such as file names, seeds and sampler.
@@ -118,7 +119,7 @@ def evaluate(
         protocol=protocol(real, fakes[first], reference, seed=seed),
         protocol_note=protocol_note(real, fakes[first], reference),
         memorisation=copies[worst],
-        facts={**{name: words for name, words in facts_found.items() if words}, **(facts or {})},
+        facts={**{name: text for name, text in facts_found.items() if text}, **(facts or {})},
         names=tuple(fakes),
         cost=cost or {},
         shown=Shown(
@@ -174,7 +175,7 @@ def _row(
     results: Mapping[str, Sequence[Results]],
     baselines: Mapping[str, Sequence[Results]],
 ) -> Row:
-    """Return the row of one metric; see `panel_rows`. Its spread is that over sets, or over splits of a single set."""
+    """Return the row of one metric; see `panel_rows`. The spread is over sets, or over the splits of a single set."""
     values_of_splits = {name: _values(metric, of_set) for name, of_set in results.items()}
     values = {name: float(np.mean(of_set)) for name, of_set in values_of_splits.items() if of_set}
     spread_over = list(values.values()) if len(results) > 1 else next(iter(values_of_splits.values()))
@@ -196,7 +197,7 @@ def _row(
 
 
 def _values(metric: Metric, results: Sequence[Results]) -> list[float]:
-    """Return the values of a metric in those splits that have one."""
+    """Return the values of a metric in the splits in which it has a value."""
     values = (of_split[metric.name].value for of_split in results if metric.name in of_split)
     return [float(value) for value in values if value is not None]
 
@@ -253,8 +254,8 @@ def protocol_note(real: Trials, fake: Trials, reference: Trials | None) -> str:
     kind = "training trials, as published" if reference else "recorded trials, because there are no training trials"
     note = f"Computed against {len(train)} {kind}; ± is the spread over 5 resamples of the generated trials. "
     if len(fake) != len(train):
-        note += f"The paper generates as many trials as it trains on; here there are {len(fake)}. "
-    return note + "Use it only for comparison with papers. Faults of the protocol: " + FAULTS[0].lower() + FAULTS[1:]
+        note += f"In the paper, both numbers are equal; here there are {counted(len(fake), 'generated trial')}. "
+    return note + "Use the protocol only to compare with papers. Its faults: " + FAULTS[0].lower() + FAULTS[1:]
 
 
 def severity(memorised: Memorisation | str) -> tuple[int, float]:
@@ -286,7 +287,7 @@ def stationarity(halves: RecordedHalves) -> str:
     """Return a sentence on differences between early and late windows of a continuous recording, or an empty text.
 
     A metric has changed if its value for early against late windows is farther from the ideal than the mean of random
-    halves, by more than two of their standard deviations.
+    halves, by more than two standard deviations of random halves.
     """
     if not halves.by_time:
         return ""
@@ -304,11 +305,11 @@ def stationarity(halves: RecordedHalves) -> str:
         return "cannot be judged: there are too few windows"
     if len(changed) <= 0.1 * n_judged:
         n_same = n_judged - len(changed)
-        return f"early and late windows differ no more than random halves do on {n_same} of {n_judged} metrics"
+        return f"on {n_same} of {n_judged} metrics, early and late windows do not differ more than random halves"
     return (
-        f"on {len(changed)} of {n_judged} metrics early and late windows differ more than random halves do: the "
-        "activity changed during the recording. The noise floor includes that change, so a model that misses it can "
-        f"still reach the floor. The metrics are: {', '.join(changed)}"
+        f"on {len(changed)} of {n_judged} metrics, early and late windows differ more than random halves: the "
+        "activity changed during the recording. The noise floor includes this change, so a model without this change "
+        f"can still reach the floor. The metrics are: {', '.join(changed)}"
     )
 
 
@@ -330,4 +331,4 @@ def size_in_words(*sets: Trials) -> str:
         )
         description = f"{trials.source or 'unnamed'} ({size})"
         number_of[description] = number_of.get(description, 0) + 1
-    return "; ".join(words if number == 1 else f"{number} x {words}" for words, number in number_of.items())
+    return "; ".join(text if number == 1 else f"{number} x {text}" for text, number in number_of.items())

@@ -59,10 +59,10 @@ SLOW_SPLITS = 2
 """Number of splits in which classifiers and distances are computed for the baselines."""
 
 SLOW_COST = 4
-"""Time of a comparison with classifiers and distances as a multiple of one without: 0.65 and 0.17 s for 728 trials."""
+"""Time of a comparison with classifiers and distances, relative to the time without: 0.65 s and 0.17 s, 728 trials."""
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
-"""Form of the progress bar, in the language of tqdm: time so far, and time left."""
+"""Format of the progress bar, as tqdm expects it: time so far, and time left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,8 +71,8 @@ class Split:
 
     Args:
         number: Index of the split, which is also the key of its random draws.
-        base: Half with which everything is compared.
-        other: The other half, with as many trials of each condition as the base.
+        base: Half with which all other trials are compared.
+        other: The other half, with the same number of trials of each condition.
         baselines: Trials of the baselines, by name, with lengths and conditions of the base.
     """
 
@@ -87,8 +87,8 @@ class RecordedHalves:
     """The splits of the recorded trials, with noise floor, baselines and generated trials.
 
     Args:
-        recorded: All recorded trials compared with themselves. It holds the condition, the seed, the training trials,
-            and those statistics of the training trials that all comparisons use.
+        recorded: All recorded trials, compared with themselves. This pair holds the condition, the seed, the training
+            trials, and the statistics of the training trials, which all comparisons share.
         splits: Splits of the recorded trials.
         metrics: Metrics.
         progress: Show a progress bar; None shows it only on a terminal.
@@ -155,14 +155,14 @@ class RecordedHalves:
             DataError: if there are too few trials to split, or `splits` is below one.
         """
         sets = list(fakes.values())
-        # Recorded trials are also compared in place of generated ones, so both must name the same conditions.
+        # Recorded trials are also compared in place of generated trials, so both must name the same conditions.
         trials = replace(real, conditioned_on=conditions_of(sets))
         real = trials if every is None else trials.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",
                 f"It got {counted(len(real), 'trial')} and {counted(splits, 'split')}.",
-                "Use more held-out trials, or cut those of a continuous recording into windows with --every.",
+                "Use more held-out trials, or cut a continuous recording into windows with --every.",
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name
         by_time = continuous(real) or (every is not None and len(trials) < FEW_TRIALS)
@@ -195,7 +195,7 @@ class RecordedHalves:
         return self._measure(jobs)["generated", ""]
 
     def _jobs(self, fakes: Mapping[str, Trials], at_random: Sequence[tuple[Trials, Trials]]) -> Iterator["Job"]:
-        """Yield all comparisons, split after split: those of a split share the statistics of its base."""
+        """Yield all comparisons, split after split. Comparisons of a split share the statistics of its base."""
         for split in self.splits:
             base = self._base(split)
             yield Job(("floor", ""), split.number, partial(base.against, split.other))
@@ -207,11 +207,11 @@ class RecordedHalves:
             yield Job(("random", ""), number, partial(self.recorded.between, *halves_at_random), quick=True)
 
     def _base(self, split: Split) -> Pair:
-        """Return the comparison of the base of a split with itself, from which those with other trials are made."""
+        """Return the comparison of the base of a split with itself; comparisons with other trials are made from it."""
         return self.recorded.between(split.base, split.base)
 
     def _generated(self, name: str, fake: Trials, split: Split, base: Pair) -> "Job":
-        """Return the comparison of the base of a split with as many generated trials of each condition."""
+        """Return the comparison of the base of a split with an equal number of generated trials of each condition."""
 
         def pair() -> Pair:
             seed = self.recorded.seed + split.number
@@ -224,8 +224,9 @@ class RecordedHalves:
         """Return the metrics to compute in a split, without the slow ones that are left out.
 
         Args:
-            split: Index of the split. `MEMORY_SPLITS` and `SLOW_SPLITS` say in which ones slow metrics are computed.
-            quick: Leave out metrics that say nothing about baselines: these do not copy training trials.
+            split: Index of the split. Slow metrics are computed in the first `MEMORY_SPLITS` or `SLOW_SPLITS` splits.
+            quick: True for trials that cannot be copies of training trials, such as baselines. The metrics of copies
+                are then left out, and slow metrics are computed in fewer splits.
         """
         left_out = set()
         if quick or split >= MEMORY_SPLITS:
@@ -268,7 +269,7 @@ class Job:
     """One comparison to compute.
 
     Args:
-        key: Kind of the trials that are compared with the recorded ones ("floor", "baseline", "generated" or
+        key: Kind of the trials that are compared with the recorded trials ("floor", "baseline", "generated" or
             "random"), and their name.
         split: Index of the split.
         pair: Function that returns the comparison.
@@ -286,12 +287,12 @@ class Job:
 
 
 def cost(metrics: Sequence[Metric]) -> int:
-    """Return the approximate time of a comparison as a multiple of one without classifiers and distances."""
+    """Return the approximate time of a comparison, relative to the time without classifiers and distances."""
     return SLOW_COST if any(metric.group == "distance" for metric in metrics) else 1
 
 
 def import_classifiers() -> None:
-    """Import scikit-learn, if it is installed, so that the time of the first comparison does not include this."""
+    """Import scikit-learn, if it is installed, so that the time of the first comparison does not include the import."""
     with suppress(ImportError):
         for name in ("linear_model", "neural_network", "svm"):
             import_module(f"sklearn.{name}")
@@ -308,11 +309,11 @@ def conditions_of(fakes: Sequence[Trials]) -> tuple[str, ...] | None:
 
 
 def threads() -> tuple[int, AbstractContextManager[object]]:
-    """Return the number of concurrent comparisons, and a context that limits each of them to one thread.
+    """Return the number of concurrent comparisons, and a context that limits each comparison to one thread.
 
-    Without the limit, comparisons times threads of the linear algebra library would exceed the number of cores. Its
-    threads wait by spinning, which was ten times slower on a busy machine. Without threadpoolctl (which scikit-learn
-    installs) the library keeps its threads, and comparisons run one after the other.
+    Without the limit, each comparison would use all threads of the linear algebra library, together more threads than
+    cores. These threads occupy a core while they wait, which was ten times slower on a busy machine. Without
+    threadpoolctl (which scikit-learn installs), the limit cannot be set, and comparisons run one after the other.
     """
     try:
         from threadpoolctl import threadpool_limits

@@ -1,12 +1,12 @@
 r"""Recorded trials whose mean rates have the sampling error of the training trials.
 
-A model learns mean rates from n training trials, and these differ from the true ones by a sampling error. New recorded
-trials do not have this error. So a classifier can recognise the trials of a model that is perfect in everything else.
-The noise floor does not show this, because both of its sides are recorded trials.
+A model learns mean rates from n training trials, and the learned rates differ from the true rates by a sampling error.
+New recorded trials do not have this error. So a classifier can recognise the trials of a model that is otherwise
+perfect. The noise floor does not show this, because both of its sides are recorded trials.
 
 The error is estimated by the bootstrap. Let :math:`\bar r_{cpi}` be the mean count of neuron i in piece p of the
-training trials of condition c, and :math:`\bar r^*_{cpi}` that of as many trials, which are drawn from them with
-replacement. The expected counts of the recorded trials are multiplied by
+training trials of condition c. Let :math:`\bar r^*_{cpi}` be the same mean over an equal number of trials that are
+drawn from these trials with replacement. The expected counts of the recorded trials are multiplied by
 
 .. math:: f_{cpi} = \bar r^*_{cpi} / \bar r_{cpi} .
 
@@ -42,10 +42,10 @@ def with_sampling_error(
     Args:
         recorded: Trials whose counts are changed; disjoint from the training trials.
         training: Trials from which a model would learn mean rates.
-        condition: Name of the condition for whose values rates are learned separately; `None` chooses one as `Pair`
-            does. Without any, all trials form one group.
+        condition: Name of the condition for whose values rates are learned separately; `None` chooses one like `Pair`.
+            Without a condition, all trials form one group.
         piece: Length of the pieces of a trial in which mean rates are learned, s.
-        n_trials: Number of training trials whose sampling error is simulated; `None` takes that of `training`.
+        n_trials: Number of training trials whose sampling error is simulated; `None` takes the number of `training`.
         seed: Random seed.
     """
     training = recorded.match(training, name="the recorded trials", other_name="the training trials")
@@ -70,7 +70,7 @@ def with_sampling_error(
 def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, numbers: np.random.Generator) -> Numbers:
     """Return the factor of each bin and neuron (time, neuron); 1 where the training trials have no spikes or bins."""
     drawn = np.bincount(numbers.integers(len(training), size=n_trials), minlength=len(training))
-    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # of all trials once, and of the drawn trials
+    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # sums over all trials, and over the drawn trials
     n_with_bin = np.zeros((2, pieces[-1] + 1))
     n_bins = min(len(pieces), training.n_bins)
     for k, weights in enumerate((np.ones(len(training)), drawn.astype(np.float64))):

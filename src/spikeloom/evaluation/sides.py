@@ -28,7 +28,7 @@ class Sides:
     Args:
         real: Held-out recorded trials, not cut.
         fakes: Sets of generated trials by name, cut into windows if `every` was set.
-        reference: Training trials, cut in the same way; None without any.
+        reference: Training trials, cut in the same way, or None.
         condition: Name of the condition that labels trials; None to find one.
     """
 
@@ -90,7 +90,7 @@ def named(fake: Fakes) -> dict[str, Trials]:
     """Return sets of generated trials by name: "fake" for one set, "seed 1", "seed 2", ... for a list.
 
     Raises:
-        DataError: if there is none.
+        DataError: if there are no generated trials.
     """
     if isinstance(fake, Trials):
         return {"fake": fake}
@@ -109,7 +109,7 @@ def comparable(
 
     Raises:
         ShapeError: if neurons or bin widths differ.
-        DataError: if a set is empty, two are the same, or real and generated ones are swapped.
+        DataError: if a set is empty, two sets are the same, or real and generated trials are swapped.
 
     Warns:
         NeuronOrderWarning: if a set holds the neurons of the real trials in another order.

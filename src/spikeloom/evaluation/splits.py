@@ -104,13 +104,13 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
     """Return pairs of disjoint sets of windows of continuous recordings; the first pair is early against late.
 
     Neighbouring windows share slow activity, so random halves are more similar than two independent recordings. Each
-    condition of each recording is therefore divided into four blocks of consecutive windows (two if there are few). Two
-    blocks make up one set and the others the other set, which is possible in three ways. Between neighbouring blocks of
-    different sets, windows of `GAP` seconds in all are left out.
+    condition of each recording is therefore divided into four blocks of consecutive windows (two blocks if there are
+    few windows). Two blocks make up one set and the other two blocks the other set, which is possible in three ways.
+    Between neighbouring blocks of different sets, windows with a total of `GAP` seconds are left out.
 
     Args:
         trials: Windows in the order of time, one recording after the other.
-        condition: Name of the condition whose values are divided evenly; None without one.
+        condition: Name of the condition whose values are divided evenly, or None.
         splits: Largest number of pairs.
     """
     recording = np.zeros(len(trials), np.int64)
@@ -181,8 +181,9 @@ def matched(
     if not shared.sum():
         raise DataError(
             f"Real and fake trials must share at least one value of {name!r}.",
-            f"Real trials have {values[:5].tolist()} ..., fake ones {np.unique(fake.condition(name))[:5].tolist()} ...",
-            "Generate trials for the conditions of the real ones, or name another condition.",
+            f"Real trials have {values[:5].tolist()} ...; fake trials have "
+            f"{np.unique(fake.condition(name))[:5].tolist()} ...",
+            "Generate trials for the conditions of the real trials, or name another condition.",
         )
     if size is not None and size < shared.sum():
         shared = _thinned(shared, size)

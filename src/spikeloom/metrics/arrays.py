@@ -1,6 +1,6 @@
 """Small numerical functions: smoothing with padding, correlations with missing values, principal components.
 
-They are independent of trials and metrics. Scalars that cannot be computed are None, not NaN.
+These functions are independent of trials and metrics. Scalars that cannot be computed are None, not NaN.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np
 
     Args:
         values: Values (trial, time, ...), zero outside the mask.
-        sd: Standard deviation in bins; 0 leaves the values as they are.
+        sd: Standard deviation in bins; 0 returns the values unchanged.
         mask: True for valid bins (trial, time).
 
     Returns:
@@ -27,7 +27,7 @@ def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np
     if sd <= 0 or not values.size:
         return values
     # The weight is the sum in the denominator. It is infinite outside the mask, where the result is then 0.
-    if mask.all():  # one row of weights serves all trials
+    if mask.all():  # all trials have the same row of weights
         weight = gaussian_filter1d(np.ones(values.shape[1], np.float32), sd, mode="constant")[None]
     else:
         weight = np.where(mask, gaussian_filter1d(mask.astype(np.float32), sd, axis=1, mode="constant"), np.inf)
@@ -36,7 +36,7 @@ def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np
 
 
 def pearson(x: Numbers, y: Numbers) -> float | None:
-    """Return Pearson's r over the entries where both are finite; None with fewer than 3 or without variance."""
+    """Return Pearson's r over the entries where both are finite; None with fewer than 3 entries or without variance."""
     x, y = _finite_pairs(x, y)
     if len(x) < 3:
         return None
@@ -69,10 +69,10 @@ def _finite_pairs(x: Numbers, y: Numbers) -> tuple[Numbers, Numbers]:
     return x[both], y[both]
 
 
-def ratio(above: Numbers, below: Numbers) -> Numbers:
-    """Return the quotient; NaN where the denominator is not positive."""
-    above, below = np.broadcast_arrays(np.asarray(above, np.float64), np.asarray(below, np.float64))
-    return np.divide(above, below, out=np.full(below.shape, np.nan), where=below > 0)
+def ratio(numerator: Numbers, denominator: Numbers) -> Numbers:
+    """Return numerator / denominator; NaN where the denominator is not positive."""
+    top, bottom = np.broadcast_arrays(np.asarray(numerator, np.float64), np.asarray(denominator, np.float64))
+    return np.divide(top, bottom, out=np.full(bottom.shape, np.nan), where=bottom > 0)
 
 
 def correlation_matrix(second_moment: Numbers, mean: Numbers) -> Numbers:

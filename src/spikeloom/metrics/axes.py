@@ -5,14 +5,17 @@ are determined only up to a rotation. Each score is therefore computed without a
 fitted to training codes, and after a random rotation (the control). The chance level (the floor) is computed with codes
 shuffled over trials.
 
-* DCI: a regression that predicts the variable k from a code gives an importance :math:`R_{jk} \ge 0` to number j of the
-  code. Disentanglement is :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, with the entropy H, K
-  variables, and the share w_j of number j in all importances. Completeness is computed in the same way for each
-  variable, with the entropy over the L numbers of the code, and averaged over variables. Informativeness is the
-  :math:`R^2` of the prediction on other trials.
-* MIG: the mutual information of each number of the code and a variable, both in bins of equal mass. The score is the
-  largest value minus the second largest, divided by the entropy of the variable, and averaged over variables.
-* SAP: :math:`R^2` of the best single number of the code minus that of the second best, averaged over variables.
+* DCI (disentanglement, completeness, informativeness): a regression that predicts the variable k from a code gives an
+  importance :math:`R_{jk} \ge 0` to number j of the code. Disentanglement is
+  :math:`\sum_j w_j (1 - H(R_{j\cdot} / \sum_k R_{jk}) / \log K)`, with the entropy H, K variables, and the share w_j of
+  number j in all importances. Completeness is computed in the same way for each variable, with the entropy over the L
+  numbers of the code, and averaged over variables. Informativeness is the :math:`R^2` of the prediction on other
+  trials.
+* MIG (mutual information gap): the mutual information of each number of the code and a variable, both in bins of equal
+  mass. The score is the largest value minus the second largest, divided by the entropy of the variable, and averaged
+  over variables.
+* SAP (separated attribute predictability): :math:`R^2` of the best single number of the code minus :math:`R^2` of the
+  second best, averaged over variables.
 
 Sources: Eastwood, Williams 2018; Chen, Li, Grosse, Duvenaud 2018; Kumar, Sattigeri, Balakrishnan 2018; METHODS 5.4.
 """
@@ -32,7 +35,7 @@ BINS = 20
 """Number of bins of equal mass in the mutual information; fewer if a variable has fewer values."""
 
 MOST_TRIALS = 1000
-"""Largest number of trials to which the boosted trees are fitted: more take minutes and change little."""
+"""Largest number of trials to which the boosted trees are fitted. More trials take minutes and change little."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def axis_scores(
     """Compute the scores of raw codes, of codes after both rotations, and of shuffled codes.
 
     Args:
-        train: Codes (trial, code) and variables (trial, variable) to fit regressors and rotation on.
+        train: Codes (trial, code) and variables (trial, variable), to which regressors and rotation are fitted.
         test: Codes and variables of other trials, for informativeness, MIG and SAP.
         regressor: Regressor from which DCI takes its importances.
         seed: Random seed of the random rotation and of the shuffling.
@@ -152,15 +155,15 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
     Source: Kaiser 1958; the usual singular-value iteration.
     """
     rotation = np.eye(centred.shape[1])
-    before = 0.0
+    previous_sum = 0.0
     for _ in range(rounds):
         rotated = centred @ rotation
         gradient = centred.T @ (rotated**3 - rotated * np.square(rotated).mean(0))
         left, values, right = np.linalg.svd(gradient)
         rotation = left @ right
-        if values.sum() <= before * (1 + 1e-9):
+        if values.sum() <= previous_sum * (1 + 1e-9):
             break
-        before = values.sum()
+        previous_sum = values.sum()
     return rotation
 
 

@@ -1,7 +1,7 @@
 r"""Decoding a condition from spikes: linear discriminant analysis with Ledoit-Wolf shrinkage, in NumPy and SciPy.
 
 The classes are the values of the condition. With class means :math:`\mu_c`, shares :math:`\pi_c` of the trials and one
-covariance :math:`\Sigma` for all classes, the class of a trial with features x is that with the largest
+covariance :math:`\Sigma` for all classes, the class of a trial with features x is the class with the largest
 
 .. math:: x' \Sigma^{-1} \mu_c - \tfrac12 \mu_c' \Sigma^{-1} \mu_c + \log \pi_c .
 
@@ -68,7 +68,7 @@ class Classifier:
 
 
 def fit_classifier(teacher: Statistics, *, chunks: int, classes: int) -> Classifier:
-    """Fit a classifier to the trials with a known label, from their features in this number of pieces."""
+    """Fit a classifier to the trials of `teacher` with a known label; `chunks` is the number of pieces of a trial."""
     labelled = teacher.labels >= 0
     features = teacher.once(chunk_features, chunks=chunks)
     return Classifier.fit(features[labelled], teacher.labels[labelled], classes)
@@ -82,8 +82,8 @@ def chunks_for(seconds: float, n_neurons: int) -> int:
 def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:
     """Return the square root of each neuron's mean wide count in equal pieces of the trial (trial, chunk * neuron).
 
-    Each trial is divided into the same number of pieces, so that trials of different length have the same features. The
-    square root stabilises the variance of counts.
+    Wide counts are counts in wide bins (`metrics.statistics`). Each trial is divided into the same number of pieces, so
+    that trials of different length have the same features. The square root stabilises the variance of counts.
     """
     wide = statistics.wide
     lengths = statistics.wide_mask.sum(1)

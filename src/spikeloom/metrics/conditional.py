@@ -1,7 +1,7 @@
 r"""Requested conditions and conditions decoded from the spikes, trial by trial.
 
-`decoding.py` reduces this comparison to one number. This module keeps single trials, for figures and for conditions
-that no recorded trial has. Results are kept by side: "real" for the recorded trials, "fake" for the generated ones.
+`decoding.py` reduces this comparison to one number. This module keeps the results of single trials, for figures and for
+conditions that no recorded trial has. Results have a side: "real" for recorded trials, "fake" for generated trials.
 
 *Direction*: ridge regression from each neuron's root mean count in pieces of a trial to :math:`(\cos\theta,
 \sin\theta)`, fitted to real training trials; the decoded direction is the angle of the prediction. The regression has

@@ -2,10 +2,11 @@ r"""Contents of codes: the behavioural variables that can be decoded from codes 
 
 The variables are searched among all conditions and behaviour series of the trials. Candidates are all variables of
 `disentanglement.variable` that are finite and vary: conditions of numbers, cosine and sine of angles, the numbers of
-vector conditions, and each dimension of a behaviour series in the last bin ("hand.0"), averaged over the first bins
-("hand.0.start") and over the trial ("hand.0.mean"). A condition of text is one candidate: all its values together.
+vector conditions, and three numbers for each dimension of a behaviour series: its value in the last bin ("hand.0"), its
+mean over the first bins ("hand.0.start") and its mean over the trial ("hand.0.mean"). A condition of text is one
+candidate, with all its values together.
 
-A ridge regression from codes is fitted to one set of trials and evaluated on another:
+A ridge regression from codes is fitted to one set of trials and evaluated on another set:
 
 .. math:: R^2 = 1 - \sum (v - \hat v)^2 / \sum (v - \bar v)^2, \qquad
           \mathrm{SNR} = \mathrm{Var}(\hat v) / \mathrm{Var}(v - \hat v).
@@ -13,12 +14,12 @@ A ridge regression from codes is fitted to one set of trials and evaluated on an
 The chance level is the largest :math:`R^2` in `SHUFFLES` repetitions with codes that were exchanged between trials.
 Codes hold a variable if its :math:`R^2` exceeds the chance level and `LEAST_R2`.
 
-The direction of a variable is :math:`\mathrm{Cov}(c, v)`, the change of the code with the variable while all others
-change as they do in the trials. So two variables that always change together have an angle of 0 degrees.
+The direction of a variable is :math:`\mathrm{Cov}(c, v)`, the change of the code with the variable while all other
+variables change as they do in the trials. So two variables that always change together have an angle of 0 degrees.
 
 The stability of codes is measured by canonical correlations between the codes of two models for the same trials. Pairs
-of directions are fitted to one set of trials, with shrunk covariances, and correlated on another. The correlations do
-not depend on the axes of the codes.
+of directions are fitted to one set of trials, with shrunk covariances, and correlated on another set. The correlations
+do not depend on the axes of the codes.
 """
 
 from collections.abc import Sequence
@@ -80,7 +81,7 @@ class Content:
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """All variables of the trials, those that codes hold best first, and coordinates in code space.
+    """All variables of the trials, sorted by how well codes hold them, and coordinates in code space.
 
     Args:
         each: The variables, by decreasing R^2.
@@ -115,7 +116,7 @@ def contents(reference: Trials, tested: Trials) -> Contents:
 
     Args:
         reference: Trials with codes, to which the regressions are fitted.
-        tested: Other trials with codes of the same model, on which they are evaluated.
+        tested: Other trials with codes of the same model, on which the regressions are evaluated.
 
     Raises:
         DataError: if trials have no codes, or no variable varies in both.
@@ -127,7 +128,7 @@ def contents(reference: Trials, tested: Trials) -> Contents:
     if not names or len(reference) < 2 * FOLDS:
         raise DataError(
             f"The contents of codes need a variable that varies, and at least {2 * FOLDS} reference trials.",
-            f"It has {counted(len(names), 'variable')} and {counted(len(reference), 'reference trial')}.",
+            f"There are {counted(len(names), 'variable')} and {counted(len(reference), 'reference trial')}.",
             "Keep columns when binning, with --condition NAME or --behavior NAME.",
         )
     each = sorted((_content(name, reference, tested, codes) for name in names), key=lambda content: -content.r2)
@@ -182,7 +183,7 @@ def canonical_correlations(
 
 
 def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbers]) -> Content:
-    """Decode one variable from codes; `codes` holds those of the reference and of the tested trials."""
+    """Decode one variable from codes; `codes` holds the codes of the reference trials and of the tested trials."""
     is_text = reference.conditions.get(name, np.zeros(0)).dtype.kind in "US"
     fit_to = _targets(reference, name, reference)
     target = _targets(tested, name, reference)
@@ -201,7 +202,7 @@ def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbe
 
 
 def _targets(trials: Trials, name: str, reference: Trials) -> Numbers:
-    """Return a variable as columns (trial, column): one, or for text one per value of the reference trials."""
+    """Return a variable as columns (trial, column). Numbers are one column, text one column per reference value."""
     if name in reference.conditions and reference.conditions[name].dtype.kind in "US":
         return (trials.conditions[name][:, None] == np.unique(reference.conditions[name])).astype(np.float64)
     return variable(trials, name)[:, None]

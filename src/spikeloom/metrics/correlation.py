@@ -3,12 +3,12 @@ r"""Correlations between neurons, fast and slow, of real and of fake (generated)
 *Pairwise correlation*: Pearson r of the counts in 20 ms bins, over all bins. It combines the effects of
 stimuli, states and fast common input. *Noise correlation*: Pearson r over trials of the trial counts, each minus the
 mean of its condition. It measures variability that two neurons share beyond the stimulus. A model without
-trial-to-trial latents cannot have it.
+trial-to-trial latents cannot have noise correlations.
 
 The coefficients of all pairs of neurons (i < j) are compared: their correlation r across pairs, the slope of fake on
-real coefficients (below 1 if fake ones are too weak), and their mean size. Neurons with fewer than 50 spikes in either
-set are left out. A coefficient estimated from finite data is noisy, so even real data do not reach r = 1 or slope 1;
-the noise floor shows the values that they reach.
+real coefficients (below 1 if fake coefficients are too weak), and their mean size. Neurons with fewer than 50 spikes in
+either set are left out. A coefficient estimated from finite data is noisy, so even real data do not reach r = 1 or
+slope 1; the noise floor shows the values that real data reach.
 """
 
 import numpy as np
@@ -74,7 +74,7 @@ def pairwise_correlation_r(pair: Pair) -> Result:
 
 
 def pairwise_correlation_slope(pair: Pair) -> Result:
-    """Compute the slope of the regression of fake on real pairwise correlations. Below 1, fake ones are too weak."""
+    """Compute the slope of the regression of fake on real pairwise correlations; below 1 if fake ones are too weak."""
     coefficients, _, note = pair.once(_pairwise)
     return _across_pairs(coefficients, note, "slope")
 
@@ -118,7 +118,7 @@ def noise_correlation_abs_ratio(pair: Pair) -> Result:
 
 
 def noise_correlation_mean_difference(pair: Pair) -> Result:
-    """Compute the mean noise correlation over pairs, fake minus real: below 0, the shared fluctuations are too weak."""
+    """Compute the mean noise correlation over pairs, fake minus real; below 0 if shared fluctuations are too weak."""
     return _size(pair, absolute=False)
 
 

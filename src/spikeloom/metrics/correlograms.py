@@ -2,10 +2,11 @@ r"""Auto- and cross-correlograms of many trials at once.
 
 With :math:`x_{kt}` the counts of a neuron minus their mean in trial k, and :math:`T_k` its bins, the autocorrelogram is
 :math:`\frac{\sum_k \sum_t x_{kt} x_{k,t+l} / \sum_k (T_k - l)}{\sum_k \sum_t x_{kt}^2 / \sum_k T_k}`. The
-cross-correlogram of two neurons is the same with two neurons and :math:`\sqrt{\mathrm{var}_i \mathrm{var}_j}` below,
-minus its expectation for shuffled trials of the second neuron: the average over all pairs of different trials. The sum
-over these pairs is the product of the sums over trials, minus the sum over equal trials. All sums over trials are taken
-in the frequency domain, before the transform back to lags, so that one transform per trial is sufficient.
+cross-correlogram of two neurons i and j has the counts of both neurons in the numerator, and
+:math:`\sqrt{\mathrm{var}_i \mathrm{var}_j}` in the denominator. Its expectation for shuffled trials of the second
+neuron is subtracted: the average over all pairs of different trials. The sum over these pairs is the product of the
+sums over trials, minus the sum over equal trials. All sums over trials are taken in the frequency domain, before the
+transform back to lags, so that one transform per trial is sufficient.
 """
 
 import numpy as np
@@ -16,7 +17,7 @@ from spikeloom.shapes import Numbers
 from spikeloom.trials import Trials
 
 BLOCK = 1_000_000
-"""Numbers transformed at once: they fit into the cache, which saves a quarter of the time."""
+"""Count of numbers that are transformed at once. They fit into the cache, which saves a quarter of the time."""
 
 
 def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers, Numbers]:

@@ -2,9 +2,9 @@ r"""Spike counts of single neurons and of the population: mean rates, population
 
 Metrics compare real with fake (generated) trials.
 
-The *population count* of a bin is the number of spikes of all neurons in it. It is a whole number, so its distribution
-is a histogram, p for real and q for fake bins, and needs no smoothing; adding 1e-6 before normalising keeps the
-divergences finite.
+The *population count* of a bin is the number of spikes of all neurons in this bin. It is a whole number, so its
+distribution is a histogram, p for real and q for fake bins, and needs no smoothing. 1e-6 is added to each histogram
+before it is normalised, so that the divergences are finite.
 
 The *Fano factor* of a neuron under one condition is the variance of its trial counts divided by their mean. It is 1 for
 a Poisson neuron with one rate, and larger if the rate varies over trials.
@@ -20,7 +20,7 @@ from spikeloom.shapes import Numbers
 from spikeloom.text import counted
 
 FLOOR = 1e-6
-"""Added to each share of a histogram before it is normalised again."""
+"""Number that is added to each share of a histogram before the shares are normalised again."""
 
 FANO_MEAN = 0.3
 """Smallest mean trial count of a neuron under a condition. Other combinations are left out of the Fano factor."""
@@ -153,7 +153,7 @@ def _fano(statistics: Statistics) -> Numbers:
 
 
 def _fano_pair(pair: Pair) -> tuple[dict[str, Numbers], str]:
-    """Return the Fano factors of the neurons that have one in both sets, and a note with their number."""
+    """Return the Fano factors of the neurons that have a Fano factor in both sets, and a note with their number."""
     real = pair.real.once(_fano)
     fake = pair.fake.once(_fano)
     used = np.flatnonzero(np.isfinite(real) & np.isfinite(fake))
@@ -203,10 +203,10 @@ def fano_rmse(pair: Pair) -> Result:
 
 
 def fano_rmse_below(pair: Pair) -> Result:
-    """Compute the root mean square difference of the Fano factor, over neurons for which it is below 1.
+    """Compute the root mean square difference of the Fano factor over neurons below 1.
 
-    These are the neurons whose Fano factor is below 1 in the training trials. Without training trials, they are chosen
-    by the recorded test trials, so the choice depends on sampling errors of these trials.
+    These are the neurons whose Fano factor in the reference trials is below 1. Without a reference, they are the
+    neurons with a Fano factor below 1 in the real trials. Then the choice also depends on sampling errors.
     """
     return _fano_rmse_of(pair, below=True)
 

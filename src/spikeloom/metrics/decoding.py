@@ -1,16 +1,16 @@
 r"""Decoding of condition and behaviour from fake (generated) spikes, with decoders fitted to real spikes.
 
-Decoders are fitted to the reference (real training trials) and applied to real test trials and to fake trials; the
-accuracy on fake trials should equal that on real trials. A higher accuracy means that fake trials vary less than real
-ones. Without a reference, decoders are fitted to the real trials, and their accuracy on these is cross-validated over
-five folds of trials.
+Decoders are fitted to the reference (real training trials) and applied to real test trials and to fake trials. The
+accuracy on fake trials should equal the accuracy on real trials. A higher accuracy means that fake trials vary less
+than real trials. Without a reference, decoders are fitted to the real trials, and their accuracy on real trials is
+cross-validated over five folds of trials.
 
 *Condition*: the linear classifier of `classifier.py`.
 
-*Behaviour*: ridge regression from smoothed activity x in wide bins of 20 ms (`metrics.statistics`), of the present bin
-and up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, with a penalty chosen by cross-validation over
-trials. :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, with sums over trials, bins and dimensions of the
-series y. If the series is an angle, :math:`y` is its cosine and sine.
+*Behaviour*: ridge regression from smoothed activity x in wide bins of 20 ms (`metrics.statistics`), in the present bin
+and in earlier bins up to 100 ms back, :math:`\hat y_t = b + \sum_{j} W_j x_{t-j}`, with a penalty chosen by
+cross-validation over trials. :math:`R^2 = 1 - \sum (y - \hat y)^2 / \sum (y - \bar y)^2`, with sums over trials, bins
+and dimensions of the series y. If the series is an angle, :math:`y` is its cosine and sine.
 """
 
 import re
@@ -39,7 +39,7 @@ PENALTIES = 10.0 ** np.arange(-5, 3)
 """Candidate penalties, relative to the mean variance of an input."""
 
 READABLE = 0.1
-"""Smallest R^2 on real trials. Below it, behaviour cannot be decoded, and fake trials cannot be evaluated by it."""
+"""Smallest R^2 on real trials. If it is smaller, fake trials are not evaluated by decoded behaviour."""
 
 
 # --- condition ----------------------------------------------------------------------------------------------------
@@ -78,7 +78,7 @@ def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
 
 
 def condition_accuracy(pair: Pair) -> Result:
-    """Compute the accuracy of the decoded condition, fake / real trials."""
+    """Compute the accuracy of conditions decoded from fake trials, divided by the accuracy on real trials."""
     predictions = pair.once(_decoded)
     if isinstance(predictions, str):
         return Result(None, predictions)
@@ -119,7 +119,8 @@ def condition_spread(pair: Pair) -> Result:
     r"""Compute the total variation between decoded and requested conditions of fake trials.
 
     :math:`\frac12 \sum_c |q_c - p_c|`, with q the fractions of decoded conditions, and p the fractions of requested
-    conditions, or for unconditional trials those of the real trials. It is large if the generator omits conditions.
+    conditions. For unconditional trials, p are the fractions of the conditions of real trials. The value is large if
+    the generator omits conditions.
     """
     predictions = pair.once(_decoded)
     if isinstance(predictions, str):
@@ -204,10 +205,13 @@ class Ridge:
         x = x - mean_x.astype(x.dtype)
         y = y - mean_y
         # x'x and x'y of each fold are sufficient for all fits and errors
-        parts = [(x[fold == part], y[fold == part]) for part in range(FOLDS)]
-        moments = [(a.T.astype(np.float64) @ a, a.T.astype(np.float64) @ b) for a, b in parts]
-        gram = sum(part[0] for part in moments)
-        cross = sum(part[1] for part in moments)
+        rows_of_fold = [(x[fold == part], y[fold == part]) for part in range(FOLDS)]
+        moments = [
+            (fold_x.T.astype(np.float64) @ fold_x, fold_x.T.astype(np.float64) @ fold_y)
+            for fold_x, fold_y in rows_of_fold
+        ]
+        gram = sum(fold_gram for fold_gram, _ in moments)
+        cross = sum(fold_cross for _, fold_cross in moments)
         penalties = PENALTIES * max(float(np.trace(gram)) / len(gram), 1e-12)
         error = np.zeros(len(penalties))  # squared error on held-out folds, apart from a constant
         for fold_gram, fold_cross in moments:
@@ -266,16 +270,18 @@ class Reader:
 def reader(pair: Pair) -> "Reader | str":
     """Fit a decoder of a behaviour series that both sets have, or return the reason why this is impossible.
 
-    Of several series, one with "vel" in its name is preferred. Bins without a number (NaN) are left out.
+    If there are several series, a series with "vel" in its name is preferred. Bins without a number (NaN) are left out.
     """
     fitted_to = pair.real_trials if pair.reference is None else pair.reference
-    names = [n for n in pair.real_trials.behavior if n in pair.fake_trials.behavior and n in fitted_to.behavior]
+    names = [
+        name for name in pair.real_trials.behavior if name in pair.fake_trials.behavior and name in fitted_to.behavior
+    ]
     if not names:
         return "real and generated trials have no behaviour in common"
     names = [name for name in names if pair.was_condition(name)]
     if not names:
         return "the generated trials were not conditioned on a behaviour series"
-    name = next((n for n in names if "vel" in n.lower()), names[0])
+    name = next((name for name in names if "vel" in name.lower()), names[0])
     fit_statistics = pair.training or pair.real
     project = _inputs(fit_statistics, pair.active(1))
     if not project.shape[1]:
@@ -369,7 +375,7 @@ def wide_series(statistics: Statistics, name: str, period: float | None = None) 
 
 
 def _n_lags(statistics: Statistics) -> int:
-    """Return the number of wide bins that are inputs of the regression: the present one and up to 100 ms back."""
+    """Return the number of wide bins that are inputs of the regression: the present bin and those up to 100 ms back."""
     return max(1, round(HISTORY / statistics.wide_width)) + 1
 
 
@@ -383,7 +389,10 @@ def _usable(statistics: Statistics, series: Numbers) -> NDArray[np.bool_]:
 def _regression_rows(
     statistics: Statistics, name: str, project: Numbers, period: float | None
 ) -> tuple[Numbers, Numbers, NDArray[np.int64]]:
-    """Return one row for each usable wide bin: inputs (present and up to 100 ms back), behaviour, and trial index."""
+    """Return one row for each usable wide bin: inputs of this and earlier bins, behaviour, and the index of the trial.
+
+    The rows are three arrays: inputs (row, input), behaviour (row, dim) and index (row,).
+    """
     activity = statistics.smoothed @ project
     series = wide_series(statistics, name, period)
     n_lags = _n_lags(statistics)

@@ -81,7 +81,7 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
             f"A variable must be a finite number in every trial: a condition of {sorted(trials.conditions)}, or a "
             f'dimension such as "x.0" of the series {sorted(trials.behavior)}.',
             f"It was {name!r}" + ("." if values is None else ", which holds other values."),
-            "Choose one of these, or keep it when binning with --condition NAME.",
+            "Choose one of these, or keep the variable when binning with --condition NAME.",
         )
     return values.astype(np.float64)
 
@@ -141,7 +141,7 @@ class Directions:
         if encoded.codes is None:
             raise DataError(
                 "Directions need trials with codes.",
-                "These have none.",
+                "These trials have none.",
                 "Encode them with a model that has codes first.",
             )
         return cls.fit(np.asarray(encoded.codes), variables(encoded, names), names)
@@ -160,8 +160,8 @@ class Directions:
         if np.linalg.matrix_rank(scaled, tol=1e-6 * np.sqrt(len(v))) < v.shape[1]:
             raise DataError(
                 "The variables must vary independently over the trials.",
-                f"One of {', '.join(names)} is constant, or follows from the others.",
-                "Leave it out, or use trials in which it varies.",
+                f"One of {', '.join(names)} is constant, or is determined by the others.",
+                "Leave this variable out, or use trials in which it varies.",
             )
         covariance = c.T @ c / len(c)
         shrinkage, variance = ledoit_wolf(c, covariance)
@@ -192,7 +192,8 @@ class Directions:
         if how != "curved":
             return codes + changes @ self.steps(how).T
         gain = self.decode.T @ self.linear  # eigenvalues are below 1 if codes are noisy
-        gain = gain / max(1.0, float(np.abs(np.linalg.eigvals(gain)).max()))  # they exceed 1 only by the shrinkage
+        # eigenvalues above 1 come from the shrinkage of the covariance, and are scaled down to 1
+        gain = gain / max(1.0, float(np.abs(np.linalg.eigvals(gain)).max()))
         scaled = (self.predict(codes) - self.variable_mean) / self.variable_sd
         change_of_products = _products(scaled + changes / self.variable_sd) - _products(scaled)
         return codes + changes @ np.linalg.inv(gain).T @ self.linear.T + change_of_products @ self.quadratic.T
@@ -389,7 +390,7 @@ class Movement:
             trials; 1 is ideal.
         unintended: Mean of the summed absolute changes of the other variables, divided by the mean absolute change of
             the variable itself; 0 is ideal.
-        unintended_total: The numerator of `unintended`, in the variables' unit.
+        unintended_total: Mean of the summed absolute changes of the other variables, in the variables' unit.
         floor: Noise floor of `unintended`, from unmoved codes that were generated again with new noise.
     """
 

@@ -10,7 +10,7 @@ These metrics are sensitive to different properties of the data.
   :math:`k(x, y) = \mathrm{mean}_s\, s / (s + |x - y|^2)`, s from 0.1 to 10 times the median squared distance. Its
   expectation is 0 if both sets come from one distribution, so single values can be slightly negative.
 * *Classifier two-sample test*: accuracy of a classifier that is trained on four fifths of both sets and separates real
-  from fake trials in the rest.
+  from fake trials in the last fifth.
 """
 
 from typing import Literal
@@ -36,12 +36,12 @@ FOLDS = 5
 """Number of folds of the classifier two-sample tests."""
 
 FEWEST_TRIALS = 40
-"""Smallest number of trials in each set. With fewer, the accuracy of a classifier has an error above 0.06."""
+"""Smallest number of trials in each set. With fewer trials, the accuracy of a classifier has an error above 0.06."""
 
 NEEDS_SKLEARN = "this needs scikit-learn: pip install 'spikeloom[decoders]'"
 
 STILL = 1e-9
-"""Variance of generated activity, relative to the real one, below which the activity counts as constant."""
+"""Generated activity counts as constant if its variance, relative to real activity, is below this number."""
 
 NEVER_VARIES = "the generated activity never varies"
 
@@ -130,9 +130,9 @@ def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
         first: 1 for points of the first set, 0 for the second (point, choice).
     """
     first = np.asarray(first, np.float32)
-    sum_to_first = (gram @ first).astype(np.float64)  # of each point, over the points of the first set
-    n = first.sum(0, dtype=np.float64)
+    sum_to_first = (gram @ first).astype(np.float64)  # for each point: sum of the kernel over points of the first set
     total = float(gram.sum(dtype=np.float64))
+    n = first.sum(0, dtype=np.float64)  # number of points of the first set, and of the second
     m = len(first) - n
     within_first = np.sum(first * sum_to_first, 0)
     across = sum_to_first.sum(0) - within_first
@@ -166,8 +166,8 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
         second: Trials of the other set, in the same number.
         kind: Logistic regression; a support vector machine with a Gaussian kernel (C = 1, gamma = "scale"); or a
             network with one hidden layer of 32 units, L2 penalty 1, trained until its loss stops falling.
-        scaled: Standardise the features inside each fold. Set it to False for principal components, whose last ones are
-            noise and should keep their small variance.
+        scaled: Standardise the features inside each fold. Set it to False for principal components: the last components
+            are noise and should keep their small variance.
         seed: Random seed of the folds and of the network's weights.
 
     Raises:

@@ -21,7 +21,7 @@ SEGMENT = 1.0
 BAND = (1.0, 50.0)
 """Lowest and highest compared frequency, in Hz."""
 
-UNALIGNED = "windows of a continuous recording have no common beginning, so a mean time course means nothing"
+UNALIGNED = "windows of a continuous recording have no common beginning, so a mean time course has no meaning"
 """Note of PSTH metrics that are not computed."""
 
 
@@ -31,7 +31,7 @@ UNALIGNED = "windows of a continuous recording have no common beginning, so a me
 def psth_r(pair: Pair) -> Result:
     """Compute the correlation of smoothed PSTHs over all conditions, bins and neurons.
 
-    Differences in mean rate between neurons dominate it.
+    Differences in mean rate between neurons dominate this value.
     """
     if not pair.aligned:
         return Result(None, UNALIGNED)
@@ -43,7 +43,7 @@ def psth_r(pair: Pair) -> Result:
 def psth_neuron_r(pair: Pair) -> Result:
     """Compute the correlation of the PSTH over conditions and bins for each neuron, and return the median.
 
-    The mean rates of neurons have no effect on it.
+    The mean rates of neurons have no effect on this value.
     """
     if not pair.aligned:
         return Result(None, UNALIGNED)

@@ -3,13 +3,13 @@ r"""Features: one vector per trial, for distances between two sets of trials.
 There are three kinds of features:
 
 * *Trajectories*. Smoothed activity in wide bins (`metrics.statistics`) is projected on the 10 leading principal
-  components of the real trials. Mean and standard deviation of neurons and components are those of the real trials, so
-  real trajectories have unit variance. All bins of a trial make up one vector.
+  components of the real trials. Neurons and components are standardised with the mean and standard deviation of the
+  real trials, so real trajectories have unit variance. All bins of a trial make up one vector.
 * *Components*. The square root of smoothed activity, all bins and neurons in one vector, is projected on the leading
   principal components of both sets pooled. (A basis from one set alone would separate the two sets by itself.)
 * *Population features*. Statistics of the summed activity, independent of single neurons.
 
-The larger set is reduced to the size of the smaller one, and both to at most 1000 trials, by a random draw (`seed`).
+The larger set is reduced to the size of the smaller set, and both to at most 1000 trials, by a random draw (`seed`).
 """
 
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Features(Once):
     Args:
         real: Statistics of the real trials.
         fake: Statistics of the fake trials.
-        neurons: Neurons used (neuron,); those that never vary are left out.
+        neurons: Neurons used (neuron,); neurons that never vary are left out.
         seed: Random seed of the subsets that make both sets equally large, and of the principal components.
     """
 

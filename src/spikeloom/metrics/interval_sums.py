@@ -1,4 +1,4 @@
-"""Sums over the interspike intervals of each trial and neuron, from which the mean and sd over any trials follow."""
+"""Sums over the interspike intervals of each trial and neuron. They give the mean and sd of intervals of any trials."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from spikeloom.metrics.arrays import ratio
 from spikeloom.shapes import Numbers, TrialCounts
 
 MOST_SPIKES = 20_000_000
-"""Largest number of spikes that are listed singly; beyond it, intervals are summed per bin to save memory."""
+"""Largest number of spikes that are listed singly. With more spikes, intervals are summed per bin to save memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +70,10 @@ def interval_sums(counts: TrialCounts, bin_width: float, *, spread: bool) -> Int
 def _spread_sums(
     row: NDArray[np.int64], bins: NDArray[np.int64], spikes: Numbers, bin_width: float, shape: tuple[int, int]
 ) -> IntervalSums:
-    """Compute the same sums for spikes spread evenly inside their bins, in closed form.
+    """Compute the sums of `interval_sums` for spikes spread evenly inside their bins, in closed form.
 
-    A bin with c spikes has c - 1 intervals of 1 / (c + 1) bins; the interval to the next bin with spikes runs from
-    the last spike, c / (c + 1) into this bin, to the first one, 1 / (c' + 1) into the other.
+    A bin with c spikes has c - 1 intervals of 1 / (c + 1) bins. The interval to the next bin with spikes begins at the
+    last spike, c / (c + 1) into this bin, and ends at the first spike of the next bin, 1 / (c' + 1) into that bin.
 
     Args:
         row: Trial of a neuron to which each non-empty bin belongs, counted over neurons, then trials (bin,).

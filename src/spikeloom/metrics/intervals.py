@@ -1,4 +1,4 @@
-r"""Interspike intervals: the time from one spike of a neuron to its next one in the same trial.
+r"""Interspike intervals: the time from one spike of a neuron to its next spike in the same trial.
 
 Binned counts determine spike times only up to a bin. The metrics of this module take intervals between *non-empty bins*
 (a whole number of bins, at least one). The LDNS protocol (`metrics.ldns_protocol`) spreads the c spikes of a bin evenly

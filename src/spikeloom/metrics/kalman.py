@@ -1,6 +1,6 @@
 r"""Velocity Kalman filter: position and velocity of a hand or cursor, decoded from the counts of each bin.
 
-State: position p and velocity v. Position is the sum of velocities, and velocity changes slowly and at random,
+The state is position p and velocity v. Position is the sum of velocities, and velocity changes slowly and at random,
 
 .. math:: p_t = p_{t-1} + \Delta\, v_t, \qquad v_t = A v_{t-1} + w_t, \quad w_t \sim N(0, W),
 
@@ -9,8 +9,8 @@ with the bin width :math:`\Delta`. Counts y of a bin depend on the velocity of t
 .. math:: y_t = b + C v_t + q_t, \quad q_t \sim N(0, Q).
 
 A, W, b, C and Q are least-squares estimates from recorded trials, in closed form. Counts do not depend on p in this
-model, so only v is inferred. Its mean m and covariance P in the present bin follow from those of the bin before,
-:math:`m_{-}` and :math:`P_{-}`:
+model, so only v is inferred. Its mean m and covariance P in the present bin follow from the mean :math:`m_{-}` and the
+covariance :math:`P_{-}` in the previous bin:
 
 .. math:: M = A P_{-} A^\top + W, \quad K = M C^\top (C M C^\top + Q)^{-1}, \quad
           m = A m_{-} + K (y - b - C A m_{-}), \quad P = (I - K C) M .
@@ -31,7 +31,7 @@ from spikeloom.errors import ConditionError, DataError
 from spikeloom.trials import Trials
 
 RIDGE = 1e-3
-"""Added to the diagonal of Q, as a fraction of the mean of this diagonal, so that silent neurons have no weight."""
+"""Number that is added to the diagonal of Q, as a fraction of its mean, so that silent neurons have no weight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class KalmanFilter:
 
         Raises:
             ConditionError: if the trials have no such series.
-            DataError: if there are fewer valid bins than two for each neuron.
+            DataError: if there are fewer than two valid bins for each neuron.
         """
         if velocity not in trials.behavior:
             raise ConditionError(
@@ -80,15 +80,15 @@ class KalmanFilter:
                 f"There are {len(counts)}.",
                 "",
             )
-        pairs = mask[:, 1:]  # trials have no gaps, so the bin before a valid one is valid
-        before = series[:, :-1][pairs]
-        after = series[:, 1:][pairs]
-        transition = np.linalg.lstsq(before, after, rcond=None)[0].T
+        pairs = mask[:, 1:]  # trials have no gaps, so the bin before a valid bin is valid
+        earlier = series[:, :-1][pairs]
+        later = series[:, 1:][pairs]
+        transition = np.linalg.lstsq(earlier, later, rcond=None)[0].T
         inputs = np.column_stack([np.ones(len(velocities)), velocities])
         weights = np.linalg.lstsq(inputs, counts, rcond=None)[0]
         noise = np.cov(counts - inputs @ weights, rowvar=False)
         noise += RIDGE * np.trace(noise) / len(noise) * np.eye(len(noise))
-        drift = np.atleast_2d(np.cov(after - before @ transition.T, rowvar=False))
+        drift = np.atleast_2d(np.cov(later - earlier @ transition.T, rowvar=False))
         return cls(transition, drift, weights[0], weights[1:].T, noise, trials.bin_width)
 
     def start(self, position: Float[np.ndarray, "trial dim"]) -> "KalmanDecoder":

@@ -12,9 +12,9 @@ The protocol has faults, which the metrics of `metrics.panel` avoid:
   that are compared.
 * Short trials contain only short intervals, and their intervals depend almost only on the rate.
 * Generated trials are compared with training trials, so a model that copies training trials is rated best.
-* The standard deviation is that of resampling, not that over training seeds.
+* The standard deviation is computed over resamples, not over training seeds.
 
-Source: METHODS 5.1, from the released code of Kapoor et al. 2024 (arXiv 2407.08751) as described there.
+Source: METHODS 5.1, which describes the released code of Kapoor et al. 2024 (arXiv 2407.08751).
 """
 
 import math
@@ -65,8 +65,8 @@ def ldns_protocol(
 
     Args:
         train: Training trials, with which generated trials are compared. They are not resampled.
-        fake: Generated trials. In the paper, their number is that of the training trials.
-        largest: Largest population count of all methods that are compared. Default: that of these two sets.
+        fake: Generated trials. In the paper, their number equals the number of training trials.
+        largest: Largest population count of all methods that are compared. `None` takes it from these two sets.
         cap: Replace larger counts of a bin by this value in both sets. The paper uses 5 for models with spike history.
         resamples: Number of bootstrap resamples.
         seed: Random seed of the resamples.
@@ -113,7 +113,7 @@ def _score(values: tuple[float | None, ...]) -> Score:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Statistics of one set of trials, from which statistics of resampled trials follow without its spikes."""
+    """Statistics of one set of trials, from which the statistics of resampled trials are computed."""
 
     counts: Numbers
     valid: Numbers  # bins of each trial

@@ -2,11 +2,12 @@ r"""Memorisation: are generated trials closer to the training trials than new re
 
 The nearest neighbour of each generated trial is searched among the training trials and among the same number of
 held-out trials (recorded trials that the generator has not seen). If the generator has learned the distribution, half
-of the generated trials are closer to a training trial. If it copies, nearly all are, and the smallest distances to
-training trials (1 % quantile) are smaller than those to held-out trials.
+of the generated trials are closer to a training trial. If it copies training trials, nearly all generated trials are
+closer to a training trial, and the 1 % quantile of the distances to training trials is smaller than the 1 % quantile of
+the distances to held-out trials.
 
 Distances are Euclidean between square roots of smoothed activity, on 50 principal components of training and held-out
-trials pooled, so that the basis favours neither.
+trials together, so that the components favour neither set.
 """
 
 from dataclasses import dataclass
@@ -37,12 +38,13 @@ class Memorisation:
 
     Args:
         share: Share of generated trials that are closer to training than to held-out trials; ideal 0.5.
-        quantile_ratio: 1 % quantile of the distance to training over the one to held-out trials; ideal 1.
-        duplicates: Generated trials whose spikes are exactly those of a training trial (empty trials do not count).
+        quantile_ratio: 1 % quantile of the distances to training trials, divided by the 1 % quantile of the distances
+            to held-out trials; ideal 1.
+        duplicates: Number of generated trials with exactly the spikes of a training trial, without empty trials.
         share_sd: Standard deviation of the share for a generator that has memorised nothing.
-        trials: Generated trials compared.
-        to_training: Distance of each of them to its nearest training trial.
-        to_held_out: Distance of each of them to its nearest held-out trial.
+        trials: Number of generated trials that are compared.
+        to_training: Distance of each generated trial to its nearest training trial (trial,).
+        to_held_out: Distance of each generated trial to its nearest held-out trial (trial,).
         closest: Ten nearest pairs (pair, 2): indices of the generated and of the training trial.
         closest_distance: Distances of these pairs (pair,).
     """
@@ -63,8 +65,8 @@ class Memorisation:
 
         "copies": there is a duplicate, or `quantile_ratio` is below 0.5, or `share` is above 0.75 and more than four
         standard deviations above 0.5. "swapped": `share` is more than four standard deviations below 0.5. "suspicious":
-        it is more than four standard deviations above 0.5, or `quantile_ratio` is below 0.8. Else "clean". The limits
-        are defined by spikeloom.
+        `share` is more than four standard deviations above 0.5, or `quantile_ratio` is below 0.8. Else "clean". The
+        limits are defined by spikeloom.
         """
         deviations = (self.share - 0.5) / self.share_sd
         if self.duplicates or self.quantile_ratio < 0.5 or (self.share > 0.75 and deviations > 4):
@@ -75,11 +77,12 @@ class Memorisation:
 
     @property
     def verdict(self) -> str:
-        """Verdict in one or two sentences."""
+        """Verdict in a few sentences."""
         numbers = (
-            f"{100 * self.share:.0f} % of generated trials are closer to a training trial than to a held-out one "
-            f"(50 ± {100 * self.share_sd:.0f} % expected), the smallest distances are {self.quantile_ratio:.2f} times "
-            f"those to held-out trials, and {counted(self.duplicates, 'trial')} "
+            f"{100 * self.share:.0f} % of generated trials are closer to a training trial than to a held-out trial "
+            f"(50 ± {100 * self.share_sd:.0f} % expected). The smallest distances to training trials are "
+            f"{self.quantile_ratio:.2f} times the smallest distances to held-out trials. "
+            f"{counted(self.duplicates, 'trial')} "
             f"{verb(self.duplicates, 'is an exact copy', 'are exact copies')}."
         )
         opening = {
@@ -97,8 +100,8 @@ def memorisation(pair: Pair) -> Memorisation | str:
     `share` is the fraction of generated trials whose nearest recorded trial is a training trial. For a generator that
     has memorised nothing, the labels "training" and "held-out" are exchangeable. Then the standard deviation of the
     share is :math:`\frac12 \sqrt{\sum_j w_j^2}`, with w_j the fraction of generated trials whose nearest recorded trial
-    is trial j. A few recorded trials are often the nearest of many generated trials, so this is far above the binomial
-    standard deviation.
+    is trial j. Often, a few recorded trials are the nearest neighbours of many generated trials. So this standard
+    deviation is far above the binomial standard deviation.
     """
     train = pair.training
     if train is None:
@@ -160,7 +163,7 @@ def _space(
     *,
     seed: int,
 ) -> _Space:
-    """Return the space of these training trials, and of these held-out trials among the real ones."""
+    """Return the space of these rows of the training trials and of the real trials, which are held out."""
     vectors = [trial_vectors(train, training_rows), trial_vectors(real, held_out_rows)]
     rng = generator(seed, int(Purpose.EVALUATE), 5)
     directions, mean = principal_components(np.concatenate(vectors), components=COMPONENTS, rng=rng)
@@ -178,7 +181,7 @@ def _draw(statistics: Statistics, size: int, rng: np.random.Generator) -> NDArra
 
 
 def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
-    """Return for each point the distance to the nearest of the others (point,), and the index of this one (point,)."""
+    """Return for each point the distance to the nearest of the others (point,), and the index of that one (point,)."""
     x = points.astype(np.float64)
     y = others.astype(np.float64)
     square = np.sum(x**2, 1)[:, None] + np.sum(y**2, 1)[None] - 2 * x @ y.T
@@ -215,7 +218,7 @@ def memorisation_share(pair: Pair) -> Result:
 
 
 def memorisation_quantile_ratio(pair: Pair) -> Result:
-    """Compute the 1 % quantile of distances to the nearest training trial, divided by that to held-out trials."""
+    """Compute the 1 % quantile of distances to the nearest training trial, divided by that of held-out trials."""
     copies = pair.once(memorisation)
     return (
         Result(None, copies)

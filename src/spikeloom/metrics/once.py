@@ -1,7 +1,7 @@
 """`Once`: base of objects that store their results, so that several metrics and comparisons can use them.
 
-`functools.cached_property` is not enough where threads share an object: depending on the version of Python, two threads
-compute the same value twice, or one waits for the value of another object.
+`functools.cached_property` is not enough if threads share an object: depending on the version of Python, two threads
+compute the same value twice, or a thread waits until the value of another object is computed.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ class Once:
         return cast("T", results[key])
 
     def share(self, other: "Once", *names: str) -> None:
-        """Copy the stored values of these properties from another object, as far as it has computed them."""
+        """Copy the stored values of these properties from another object, if that object has computed them."""
         results = other._results()
         self._results().update({name: results[name] for name in names if name in results})
 

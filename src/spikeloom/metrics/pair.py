@@ -1,17 +1,17 @@
 """`Pair`: two sets of trials to compare, real and fake (generated), with their common window, neurons and labels.
 
-**Window.** Comparisons of complete trials use a window. It starts at the first bin, and is as long as possible such
-that at least nine tenths of all trials of both sets fill it. With trials of equal length, the window is the trial.
+**Window.** Comparisons of complete trials use a window, which starts at the first bin. It is the longest window that at
+least nine tenths of all trials of both sets fill. With trials of equal length, the window is the trial.
 
-**Neurons.** Neurons with names or ids are matched by them and sorted by them in both sets, so that the order in which
-a file holds them changes no number.
+**Neurons.** Neurons with names or ids are matched and sorted by names or ids in both sets. So the order of neurons in a
+file has no effect on a metric.
 
 **Condition.** Metrics "per condition" need one label per trial, the value of a condition. The caller may name this
 condition. Otherwise it is the first condition that labels trials: one number or word per trial, 2 to 40 distinct
 values, at least 5 trials of each. Conditions of both sets come before conditions of the real trials only. Fake trials
 without labels (from an unconditional model) get labels decoded from their spikes, by a classifier fitted to the
 reference trials or, without these, to the real trials. Noise correlation and Fano factor need labels, because without
-them the difference between conditions would count as noise. Results with decoded labels have a note. Without any
+labels the difference between conditions would count as noise. Results with decoded labels have a note. Without any
 condition, all trials form one group, and a note says that differences between stimuli are included.
 """
 
@@ -59,7 +59,7 @@ class Pair(Once):
     Args:
         real_trials: Held-out recorded trials.
         fake_trials: Trials to judge.
-        reference: Training trials; None without any.
+        reference: Training trials, or None.
         condition: Name of the condition that defines "per condition"; `None` chooses one as described above.
         seed: Random seed of all draws of the metrics.
         aligned: False for windows cut from a continuous recording: bins of different windows do not correspond,
@@ -101,7 +101,7 @@ class Pair(Once):
             values = self.real_trials.condition(self.condition)
             if values.ndim != 1 or len(values_of(values)) > MOST_CONDITIONS:
                 raise ConditionError(
-                    f"A condition must have one value per trial and at most {MOST_CONDITIONS} distinct ones.",
+                    f"A condition must have one value per trial and at most {MOST_CONDITIONS} distinct values.",
                     f"{self.condition!r} has shape {values.shape} and "
                     f"{counted(len(values_of(values)), 'distinct value')}.",
                     "Name another condition, or leave it out.",
@@ -119,7 +119,7 @@ class Pair(Once):
         return other
 
     def against(self, fake: Trials) -> "Pair":
-        """Return the comparison of the same real trials with others; it shares the statistics of both recorded sets."""
+        """Return the comparison of the same real trials with other fake trials; both share the recorded statistics."""
         other = self.between(self.real_trials, fake)
         object.__setattr__(other, "_of_real", self._of_real)
         return other
@@ -165,7 +165,7 @@ class Pair(Once):
     def label_note(self) -> str:
         """Note on the labels behind a number; empty if the fake trials hold their labels."""
         if self.label_name is None:
-            return "no conditions: all trials count as one, so differences between stimuli are included"
+            return "no conditions: all trials form one group, so differences between stimuli are included"
         return f"{self.label_name} of the generated trials was decoded from their spikes" if self.labels_decoded else ""
 
     @property
@@ -194,7 +194,7 @@ class Pair(Once):
 
     @once_property
     def training(self) -> Statistics | None:
-        """Statistics of the reference; None without any. Its labels are all 0 if it lacks the condition."""
+        """Statistics of the reference; None without a reference. Labels are all 0 if it does not have the condition."""
         if self.reference is None:
             return None
         labelled = self.label_name in self.reference.conditions
@@ -229,7 +229,7 @@ class Pair(Once):
         Args:
             trials: One set of trials.
             labels: Label of each trial.
-            prepared: Statistics of this set from other comparisons. New ones are added to them.
+            prepared: Statistics of this set from other comparisons. New statistics are added to them.
         """
         statistics = Statistics(trials, labels=labels, conditions=max(1, len(self.label_values)), window=self.window)
         if prepared is None:
@@ -280,7 +280,7 @@ def find_condition(real: Trials, fake: Trials, reference: Trials | None = None) 
 
     Conditions of both sets come first. With a reference, a condition that labels the reference trials is accepted, too,
     because test sets may be small. The condition `source` (the recording of each pooled trial) is never returned: it is
-    no condition of an experiment, and generated trials come from no recording.
+    not a condition of an experiment, and generated trials do not come from a recording.
     """
     sets = [real] if reference is None else [real, reference]
     names = [name for name in real.conditions if name != SOURCE]
@@ -302,7 +302,7 @@ def _labels_trials(values: Numbers) -> bool:
 
 
 def values_of(labels: Numbers) -> Numbers:
-    """Return the distinct values of a condition, sorted, without missing ones (NaN or empty text)."""
+    """Return the distinct values of a condition, sorted, without missing values (NaN or empty text)."""
     distinct = np.unique(labels)
     return distinct[distinct != ""] if distinct.dtype.kind == "U" else distinct[distinct == distinct]
 

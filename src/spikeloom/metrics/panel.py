@@ -207,7 +207,8 @@ def measure(
 
     Args:
         real: Held-out recorded trials.
-        fake: Trials to evaluate: generated ones, those of a baseline, or other recorded trials (for the noise floor).
+        fake: Trials to evaluate: generated trials, trials of a baseline, or other recorded trials (for the noise
+            floor).
         reference: Training trials, to which decoders are fitted and in which memorisation searches for copies.
         condition: Name of the condition that defines "per condition"; `None` chooses one (see `Pair`).
         metrics: Metrics to compute; all by default.
@@ -217,12 +218,12 @@ def measure(
     Raises:
         ShapeError: if neurons or bin widths differ.
         DataError: if a set holds no trials.
-        ConditionError: if the condition is not among those of the real trials.
+        ConditionError: if the real trials do not have the condition.
     """
     pair = Pair(real, fake, reference=reference, condition=condition, seed=seed, aligned=aligned)
     return measure_pair(pair, metrics)
 
 
 def measure_pair(pair: Pair, metrics: Sequence[Metric] = METRICS) -> dict[str, Result]:
-    """Compute these metrics for one comparison and return name -> result, in their order."""
+    """Compute these metrics for one comparison and return name -> result, in the order of `metrics`."""
     return {metric.name: metric.measure(pair) for metric in metrics}

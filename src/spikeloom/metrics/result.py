@@ -27,4 +27,4 @@ class Result:
     def __post_init__(self) -> None:
         if self.value is not None and not np.isfinite(self.value):
             object.__setattr__(self, "value", None)
-            object.__setattr__(self, "note", self.note or "the data do not determine it")
+            object.__setattr__(self, "note", self.note or "the data do not determine this value")

@@ -2,8 +2,8 @@ r"""Shrinkage of a covariance towards a multiple of the identity.
 
 Let :math:`x_i` be n rows of data minus their mean, S their covariance, and :math:`\bar s` the mean of its diagonal. The
 shrunk covariance is :math:`(1 - \rho) S + \rho\, \bar s I`. The shrinkage
-:math:`\rho = n^{-2} \sum_i \|x_i x_i^\top - S\|^2 / \|S - \bar s I\|^2`, at most 1, estimates the one for which the
-expected squared error of the shrunk covariance is smallest.
+:math:`\rho = n^{-2} \sum_i \|x_i x_i^\top - S\|^2 / \|S - \bar s I\|^2`, at most 1, estimates the shrinkage for which
+the expected squared error of the shrunk covariance is smallest.
 
 Source: Ledoit, Wolf 2004.
 """

@@ -5,7 +5,7 @@ All metrics use three time scales:
 * the bins of the recording;
 * *wide* bins of 20 ms (or the recording's bins, if they are wider), for correlations and trajectories;
 * the *window*, for comparisons of complete trials (trial counts, PSTHs, feature vectors). It starts at the first bin,
-  and is as long as possible such that at least nine tenths of the real and of the generated trials fill it.
+  and is the longest window that at least nine tenths of the real and generated trials fill.
 """
 
 from dataclasses import dataclass, replace
@@ -104,7 +104,7 @@ class Statistics(Once):
 
     @once_property
     def trial_counts(self) -> Numbers:
-        """Spikes inside the window of each trial that fills it (whole trial, neuron)."""
+        """Spikes inside the window, for each trial that fills the window (trial, neuron)."""
         return self.trials.counts[:, : self.window].sum(1, dtype=self._sum_type)[self.whole].astype(np.float64)
 
     @once_property
@@ -213,11 +213,11 @@ class Statistics(Once):
     def correlation_variance(self, neurons: NDArray[np.int64]) -> float:
         r"""Compute the sampling variance of a pairwise correlation, as a mean over pairs of these neurons.
 
-        The sampling variance is that over repetitions of the experiment with other trials. It is estimated by the
-        first-order limit of a bootstrap over K trials (infinitesimal jackknife): with wide counts z standardised per
-        neuron, and n wide bins in all, the influence of trial k on :math:`r_{ij}` is
+        The sampling variance is the variance over repetitions of the experiment with other trials. It is estimated by
+        the first-order limit of a bootstrap over K trials (infinitesimal jackknife): with wide counts z standardised
+        per neuron, and n wide bins in all, the influence of trial k on :math:`r_{ij}` is
         :math:`u_k = \frac1n \sum_{t \in k} (z_i z_j - r_{ij} (z_i^2 + z_j^2)/2)`, and the variance is
-        :math:`v = \frac{K}{K-1} \sum_k u_k^2`. With more than 300 neurons, 300 evenly spaced ones are used.
+        :math:`v = \frac{K}{K-1} \sum_k u_k^2`. With more than 300 neurons, 300 evenly spaced neurons are used.
         """
         neurons = neurons[np.linspace(0, len(neurons) - 1, min(len(neurons), 300)).astype(int)]
         n_neurons = len(neurons)
