@@ -54,10 +54,11 @@ class Guided(Denoiser):
         if self.strength == 0:
             return self.denoiser(x, level, replace(condition, present=absent), mask)
         present = ~absent if condition.present is None else condition.present
-        both = Condition(
+        # one batch with every trial twice: first without its condition, then with its condition
+        doubled = Condition(
             vector=_twice(condition.vector), sequence=_twice(condition.sequence), present=torch.cat([absent, present])
         )
-        estimate = self.denoiser(torch.cat([x, x]), torch.cat([level, level]), both, _twice(mask))
+        estimate = self.denoiser(torch.cat([x, x]), torch.cat([level, level]), doubled, _twice(mask))
         unconditional, conditional = estimate.chunk(2)
         return unconditional + self.strength * (conditional - unconditional)
 

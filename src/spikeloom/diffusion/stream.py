@@ -115,7 +115,7 @@ class LevelQueue:
         return popped
 
     def add(self, weight: Tensor, estimate: Tensor) -> None:
-        """Add a window's estimate of the clean bins to the sum.
+        """Add a window's estimate of the clean bins to the sum. The window begins with the first block.
 
         Args:
             weight: Weight of each bin of the window (bin, 1).

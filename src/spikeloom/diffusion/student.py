@@ -93,11 +93,12 @@ class Student(nn.Module):
 
 
 def check_teacher(teacher: Sampler, steps: int) -> None:
-    """Raise a SettingError if a student of this number of steps cannot learn from the sampler."""
+    """Raise a SettingError if the sampler cannot be the teacher of a student with this number of steps."""
     if teacher.draws_noise or teacher.steps < steps:
         raise SettingError(
-            "A student learns from a sampler that draws no fresh noise and has at least as many steps.",
-            f"The sampler is {teacher}, and the student has {counted(steps, 'step')}.",
+            f"A student with {counted(steps, 'step')} needs a sampler that draws no fresh noise and has at least "
+            f"{counted(steps, 'step')}.",
+            f"The sampler is {teacher}.",
             "Set sampler=UniPC.",
         )
 

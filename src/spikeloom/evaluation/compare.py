@@ -118,7 +118,7 @@ def verdict(models: Mapping[str, Contender], metric: Metric) -> Verdict:
         return Verdict(None, "memorisation is a fault, so it has no winner")
     if len(rows) < 2:
         return Verdict(None, "fewer than two models have a value")
-    distances = {name: metric.distance(row.value or 0.0) for name, row in rows.items()}  # from the ideal
+    distances = {name: metric.distance(row.value or 0.0) for name, row in rows.items()}  # distances from the ideal
     best, *others = sorted(rows, key=lambda name: distances[name])
     if rows[best].at_floor and rows[others[0]].at_floor:
         return Verdict(None, "several models are at the noise floor")

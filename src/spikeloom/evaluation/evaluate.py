@@ -232,7 +232,7 @@ def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int)
     With a reference, the same numbers of the held-out real trials are the baseline.
     """
     train = real if reference is None else reference
-    sets = {"": fake} if reference is None else {"": fake, HELD_OUT: real}
+    sets = {"": fake} if reference is None else {"": fake, HELD_OUT: real}  # generated trials have the name ""
     largest = max(int(trials.counts.sum(2, dtype=np.int64).max()) for trials in (train, *sets.values()))
     scores = {name: ldns_protocol(train, trials, largest=largest, seed=seed) for name, trials in sets.items()}
     return tuple(
@@ -294,7 +294,7 @@ def stationarity(halves: RecordedHalves) -> str:
     n_judged = 0
     changed = []
     for metric in halves.metrics:
-        early_against_late = _values(metric, halves.floor[:1])
+        early_against_late = _values(metric, halves.floor[:1])  # the first split of a continuous recording
         of_random_halves = [metric.distance(value) for value in _values(metric, halves.random_floor)]
         if early_against_late and len(of_random_halves) > 1:
             n_judged += 1

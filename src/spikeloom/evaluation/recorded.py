@@ -214,6 +214,7 @@ class RecordedHalves:
         """Return the comparison of the base of a split with an equal number of generated trials of each condition."""
 
         def pair() -> Pair:
+            """Draw equal numbers of trials from both sets, and return their comparison."""
             seed = self.recorded.seed + split.number
             real, generated = matched(split.base, fake, condition=self.condition, seed=seed)
             return base.against(generated) if real is split.base else base.between(real, generated)

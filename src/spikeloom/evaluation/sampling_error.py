@@ -53,23 +53,31 @@ def with_sampling_error(
     has_condition = pair.label_name in recorded.conditions
     labels = pair.real.labels if has_condition else np.zeros(len(training), np.int64)
     recorded_labels = pair.fake.labels if has_condition else np.zeros(len(recorded), np.int64)
-    numbers = generator(seed, Purpose.EVALUATE, 3)
+    rng = generator(seed, Purpose.EVALUATE, 3)
     pieces = np.arange(recorded.n_bins) // max(1, round(piece / recorded.bin_width))
     share = 1.0 if n_trials is None else n_trials / len(training)
     counts = np.zeros(recorded.counts.shape, np.int64)  # copied spikes may exceed the type of the recorded counts
     for label in np.unique(recorded_labels):
         rows = np.flatnonzero(recorded_labels == label)
+        # training trials of the same condition; all training trials if there are none
         learned = training.select(np.flatnonzero(labels == label) if label in labels else np.arange(len(training)))
-        factors = _factors(learned, pieces, max(1, round(share * len(learned))), numbers)
-        counts[rows] = _multiplied(recorded.counts[rows], factors, numbers)
+        factors = _factors(learned, pieces, max(1, round(share * len(learned))), rng)
+        counts[rows] = _multiplied(recorded.counts[rows], factors, rng)
     source = "recorded trials with the sampling error of mean rates"
     counts *= recorded.mask[:, :, None]
     return replace(recorded, counts=counts, rates=None, latents=None, codes=None, source=source)
 
 
-def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, numbers: np.random.Generator) -> Numbers:
-    """Return the factor of each bin and neuron (time, neuron); 1 where the training trials have no spikes or bins."""
-    drawn = np.bincount(numbers.integers(len(training), size=n_trials), minlength=len(training))
+def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, rng: np.random.Generator) -> Numbers:
+    """Return the factor f of each bin and neuron (time, neuron); 1 where the training trials have no spikes or bins.
+
+    Args:
+        training: Training trials of one condition.
+        pieces: Number of the piece of each bin (time,).
+        n_trials: Number of trials that are drawn.
+        rng: Random generator of the draw.
+    """
+    drawn = np.bincount(rng.integers(len(training), size=n_trials), minlength=len(training))
     sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # sums over all trials, and over the drawn trials
     n_with_bin = np.zeros((2, pieces[-1] + 1))
     n_bins = min(len(pieces), training.n_bins)
@@ -81,8 +89,8 @@ def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, numbers
     return np.divide(drawn_means, means, out=np.ones_like(means), where=has_spikes)[pieces]
 
 
-def _multiplied(counts: TrialCounts, factors: Numbers, numbers: np.random.Generator) -> TrialCounts:
+def _multiplied(counts: TrialCounts, factors: Numbers, rng: np.random.Generator) -> TrialCounts:
     """Return counts (trial, time, neuron) whose expected values are multiplied by factors (time, neuron)."""
-    kept = numbers.binomial(counts, np.clip(factors, 0, 1))
-    others = counts[numbers.permutation(len(counts))]
-    return kept + numbers.binomial(others, np.clip(factors - 1, 0, 1))
+    kept = rng.binomial(counts, np.clip(factors, 0, 1))
+    other_trials = counts[rng.permutation(len(counts))]
+    return kept + rng.binomial(other_trials, np.clip(factors - 1, 0, 1))

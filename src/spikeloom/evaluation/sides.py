@@ -62,9 +62,9 @@ class Sides:
             fakes = {name: _joined(trials, names) for name, trials in fakes.items()}
             reference = None if reference is None else _joined(reference, names)
         elif names:
-            real.condition(names[0])
+            real.condition(names[0])  # raises an error if the condition is unknown
         if every is not None:
-            _windows("real", real, every)
+            _windows("real", real, every)  # only checks the lengths: recorded trials are split first, and cut later
             fakes = {name: _windows(name, trials, every) for name, trials in fakes.items()}
             reference = None if reference is None else _windows("reference", reference, every)
         return cls(real, fakes, reference, ",".join(names) or None)

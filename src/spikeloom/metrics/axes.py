@@ -63,7 +63,7 @@ def axis_scores(
     regressor: Literal["trees", "lasso"] = "trees",
     seed: int = 0,
 ) -> dict[str, AxisScores]:
-    """Compute the scores of raw codes, of codes after both rotations, and of shuffled codes.
+    """Compute the scores of raw codes, of codes after a varimax or a random rotation, and of shuffled codes.
 
     Args:
         train: Codes (trial, code) and variables (trial, variable), to which regressors and rotation are fitted.
@@ -141,10 +141,11 @@ def _information(first: Numbers, second: Numbers) -> float:
 
 def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
     """Compute the separated attribute predictability: squared correlation of the best minus the second best code."""
-    c = codes - codes.mean(0)
-    v = values - values.mean(0)
-    scale = np.sqrt(np.outer(np.square(c).sum(0), np.square(v).sum(0)))
-    squared = np.sort(np.square(c.T @ v / np.where(scale > 0, scale, np.inf)), 0)
+    centred_codes = codes - codes.mean(0)
+    centred_values = values - values.mean(0)
+    scale = np.sqrt(np.outer(np.square(centred_codes).sum(0), np.square(centred_values).sum(0)))
+    correlations = centred_codes.T @ centred_values / np.where(scale > 0, scale, np.inf)
+    squared = np.sort(np.square(correlations), 0)  # of each number of the code (row) with each variable (column)
     second = squared[-2] if len(squared) > 1 else 0.0
     return float((squared[-1] - second).mean())
 
@@ -161,7 +162,7 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
         gradient = centred.T @ (rotated**3 - rotated * np.square(rotated).mean(0))
         left, values, right = np.linalg.svd(gradient)
         rotation = left @ right
-        if values.sum() <= previous_sum * (1 + 1e-9):
+        if values.sum() <= previous_sum * (1 + 1e-9):  # the criterion no longer grows
             break
         previous_sum = values.sum()
     return rotation

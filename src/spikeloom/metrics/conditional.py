@@ -77,7 +77,7 @@ class DirectionReading:
 def read_directions(pair: Pair) -> DirectionReading | str:
     """Decode directions from both sets, or return the reason why this is impossible."""
     teacher = pair.real_trials if pair.reference is None else pair.reference
-    names = (pair.condition or "", *pair.fake_trials.conditions)  # another condition may label the trials
+    names = (pair.condition or "", *pair.fake_trials.conditions)  # also conditions that do not label the trials
     name = next((name for name in names if to_degrees(name) is not None and pair.was_condition(name)), "")
     factor = to_degrees(name)
     sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
@@ -141,8 +141,8 @@ class BehaviorReading:
 
     def r_squared(self, side: str) -> float | None:
         """Return R^2 over all trials, bins and dimensions of a side."""
-        good = np.isfinite(self.read[side]).all(2)
-        return r_squared(self.requested[side][good], self.read[side][good])
+        is_decoded = np.isfinite(self.read[side]).all(2)
+        return r_squared(self.requested[side][is_decoded], self.read[side][is_decoded])
 
     def path(self, side: str, trials: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
         """Return requested and decoded paths of trials (trial, wide time, dim).

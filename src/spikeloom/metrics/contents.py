@@ -190,8 +190,11 @@ def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbe
     fold = np.arange(len(reference)) % FOLDS
     predicted = Ridge.fit(codes[0], fit_to, fold).predict(codes[1])
     rng = np.random.default_rng(0)
-    exchanged = [[rng.permutation(part) for part in codes] for _ in range(SHUFFLES)]
-    chance = max(r_squared(target, Ridge.fit(a, fit_to, fold).predict(b)) or 0.0 for a, b in exchanged)
+    exchanged = [[rng.permutation(codes_of_set) for codes_of_set in codes] for _ in range(SHUFFLES)]
+    chance = max(
+        r_squared(target, Ridge.fit(fit_codes, fit_to, fold).predict(tested_codes)) or 0.0
+        for fit_codes, tested_codes in exchanged
+    )
     snr = float(predicted.var(0).sum() / max((target - predicted).var(0).sum(), 1e-300))
     direction = None
     if not is_text:

@@ -123,7 +123,7 @@ def noise_correlation_mean_difference(pair: Pair) -> Result:
 
 
 def _size(pair: Pair, *, absolute: bool) -> Result:
-    """Compare the mean noise correlation of both sets: fake / real of absolute values, or else fake - real."""
+    """Compare mean noise correlations: the ratio fake / real of mean absolute values, or the difference of means."""
     coefficients, _, note = pair.once(_noise)
     if not len(coefficients["real"]):
         return Result(None, f"too few pairs of neurons: {note}")

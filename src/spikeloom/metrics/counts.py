@@ -169,15 +169,16 @@ def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
     """Return the Fano factor over time, in sliding windows of 100 ms that overlap by half.
 
     Returns:
-        Centre of each window (window,), s, and median over neurons of their Fano factors in it (window,).
+        Centre of each window (window,), s, and the median over neurons of the Fano factor in this window (window,).
     """
     width = max(1, round(FANO_WINDOW / statistics.trials.bin_width))
     starts = range(0, statistics.window - width + 1, max(1, width // 2))
     values = []
     for start in starts:
         counts = statistics.trials.counts[:, start : start + width].sum(1, dtype=np.int32)
-        of_neurons = fano(counts[statistics.whole].astype(np.float64), statistics.whole_labels, statistics.conditions)
-        finite = of_neurons[np.isfinite(of_neurons)]
+        counts = counts[statistics.whole].astype(np.float64)
+        factors = fano(counts, statistics.whole_labels, statistics.conditions)
+        finite = factors[np.isfinite(factors)]
         values.append(np.median(finite) if len(finite) else np.nan)
     return (np.array(starts) + width / 2) * statistics.trials.bin_width, np.array(values, np.float64)
 

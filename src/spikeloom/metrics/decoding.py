@@ -156,9 +156,9 @@ def to_degrees(name: str) -> float | None:
 
 
 def condition_angle_error(pair: Pair) -> Result:
-    """Compute the mean angle between condition and decoded direction in degrees, fake minus real trials.
+    """Compute the mean angle between requested and decoded direction of fake trials, minus the mean of real trials.
 
-    The condition must be an angle in degrees or radians; see `to_degrees`.
+    The result is in degrees. The condition must be an angle in degrees or radians; see `to_degrees`.
     """
     predictions = pair.once(_decoded)
     name = pair.label_name or ""
@@ -304,7 +304,7 @@ def _fit(statistics: Statistics, name: str, project: Numbers, period: float | No
 
 
 def decode_back(pair: Pair) -> Result:
-    """Compute R^2 of behaviour decoded from fake spikes against the condition, divided by the R^2 on real trials."""
+    """Compute R^2 of requested and decoded behaviour of fake trials, divided by R^2 of real trials."""
     decoder = pair.once(reader)
     if isinstance(decoder, str):
         return Result(None, decoder)

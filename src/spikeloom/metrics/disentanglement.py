@@ -212,6 +212,7 @@ class Directions:
         columns = self.encode if of == "encode" else self.decode
         if whitened:
             values, vectors = np.linalg.eigh(self.covariance)
+            # whitened codes are C^-1/2 c with covariance C, so D becomes C^-1/2 D, and W becomes C^1/2 W
             power = -0.5 if of == "encode" else 0.5
             columns = (vectors * np.maximum(values, 1e-12) ** power) @ vectors.T @ columns
         columns = columns / np.linalg.norm(columns, axis=0)
@@ -327,12 +328,12 @@ class Readout:
         lags: Sequence[float] | None = None,
         smoothing: float | None = 0.05,
     ) -> "Readout":
-        """Fit to the bins of real trials in which the series is known.
+        """Fit the decoder to the bins of real trials in which the series is finite.
 
         Args:
-            trials: Real training trials with that behaviour series.
+            trials: Real training trials with this behaviour series.
             name: Name of the series.
-            history: Longest lag of the inputs in seconds, if `lags` are not given; every lag up to it is an input.
+            history: Longest lag of the inputs in seconds. All lags up to this one are inputs, unless `lags` are given.
             lags: Lags of the inputs in seconds.
             smoothing: Standard deviation of the Gaussian in seconds; `None` uses the trials' rates instead of spikes.
         """

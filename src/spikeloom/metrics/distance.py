@@ -87,7 +87,7 @@ def sliced_wasserstein_distance(first: Numbers, second: Numbers, *, directions: 
 
     Args:
         first: Points of one set (point, feature).
-        second: Points of the other set, in the same number.
+        second: The same number of points of the other set.
         directions: Unit vectors (feature, direction).
     """
     x, y = (np.sort((points @ directions).T, axis=1) for points in (first, second))
@@ -112,8 +112,9 @@ def kernel(points: Numbers) -> Numbers:
     points = np.asarray(points, np.float32)
     norms = np.einsum("pf,pf->p", points, points)
     squared_distance = np.maximum(0, norms[:, None] + norms[None] - 2 * points @ points.T)
-    of_pairs = squared_distance[np.triu_indices(len(points), 1)]
-    median = float(np.median(of_pairs[:: max(1, len(of_pairs) // 100_000)])) or 1.0  # median of about 100,000 pairs
+    pair_distances = squared_distance[np.triu_indices(len(points), 1)]
+    every = max(1, len(pair_distances) // 100_000)  # about 100,000 pairs determine the median
+    median = float(np.median(pair_distances[::every])) or 1.0  # 1 if all points are equal
     total = np.zeros_like(squared_distance)
     for scale in SCALES:
         total += scale * median / (scale * median + squared_distance)
@@ -163,7 +164,7 @@ def two_sample_accuracy(first: Numbers, second: Numbers, *, kind: Kind, scaled: 
 
     Args:
         first: Trials of one set (trial, feature).
-        second: Trials of the other set, in the same number.
+        second: The same number of trials of the other set.
         kind: Logistic regression; a support vector machine with a Gaussian kernel (C = 1, gamma = "scale"); or a
             network with one hidden layer of 32 units, L2 penalty 1, trained until its loss stops falling.
         scaled: Standardise the features inside each fold. Set it to False for principal components: the last components

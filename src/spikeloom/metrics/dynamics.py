@@ -50,14 +50,14 @@ def psth_neuron_r(pair: Pair) -> Result:
     real, fake, note = _psths(pair)
     neuron = pair.active(ENOUGH_SPIKES)
     in_both = np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))  # conditions with trials in both sets
-    values = [pearson(real[in_both][:, :, n], fake[in_both][:, :, n]) for n in neuron]
+    values = [pearson(real[in_both][:, :, index], fake[in_both][:, :, index]) for index in neuron]
     correlations = np.array([np.nan if value is None else value for value in values], np.float64)
     finite = np.isfinite(correlations)
     note = (
         f"{counted(int(finite.sum()), 'neuron', of=pair.n_neurons)} (at least {ENOUGH_SPIKES} spikes in both "
         f"sets); {note}"
     )
-    note = note.rstrip("; ")
+    note = note.rstrip("; ")  # the note on window and labels may be empty
     if not finite.any():
         return Result(None, f"no neuron has enough spikes: {note}")
     return Result(float(np.median(correlations[finite])), note, {"r": correlations[finite], "neuron": neuron[finite]})
@@ -112,8 +112,8 @@ def population_spectrum(
 ) -> tuple[Numbers, Numbers]:
     """Compute the spectrum of the population count, by Welch's method.
 
-    It is the mean periodogram over segments of all trials, which overlap by half. The mean of each segment is
-    subtracted, and a Hann window is applied.
+    The spectrum is the mean periodogram over segments of all trials. Neighbouring segments overlap by half. The mean of
+    each segment is subtracted, and a Hann window is applied.
 
     Args:
         population: Population counts (trial, time).
@@ -143,8 +143,8 @@ def _spectrum(statistics: Statistics, *, segment: int, bin_width: float) -> tupl
 def spectral_distance_db(pair: Pair) -> Result:
     r"""Compute the log-spectral distance of the population count, 1 to 50 Hz.
 
-    :math:`\sqrt{\mathrm{mean}_f (10 \log_{10} P_q/P_p)^2}`, p real and q fake.
-    Segments are 1 s long, or as long as the shortest trial of both sets.
+    :math:`\sqrt{\mathrm{mean}_f (10 \log_{10} P_q/P_p)^2}`, p real and q fake. Segments are 1 s long. If a trial is
+    shorter than 1 s, they have the length of the shortest trial of both sets.
     """
     width = pair.real_trials.bin_width
     shortest = int(min(pair.real_trials.lengths.min(), pair.fake_trials.lengths.min()))

@@ -85,7 +85,7 @@ class KalmanFilter:
         later = series[:, 1:][pairs]
         transition = np.linalg.lstsq(earlier, later, rcond=None)[0].T
         inputs = np.column_stack([np.ones(len(velocities)), velocities])
-        weights = np.linalg.lstsq(inputs, counts, rcond=None)[0]
+        weights = np.linalg.lstsq(inputs, counts, rcond=None)[0]  # b and the transpose of C (1 + dim, neuron)
         noise = np.cov(counts - inputs @ weights, rowvar=False)
         noise += RIDGE * np.trace(noise) / len(noise) * np.eye(len(noise))
         drift = np.atleast_2d(np.cov(later - earlier @ transition.T, rowvar=False))

@@ -86,7 +86,7 @@ def ldns_protocol(
     density = real.density(None, largest_count)
     correlation = real.correlation(None)
     _, real_mean, real_sd = real.intervals.pooled()
-    rows = []
+    rows = []  # the four numbers of each resample
     for _ in range(resamples):
         drawn = rng.integers(len(fake), size=len(fake))  # trials of one resample, with replacement
         weight = np.bincount(drawn, minlength=len(fake)).astype(np.float64)
@@ -157,8 +157,8 @@ class _Side:
 def count_density(histogram: Numbers, *, top: int) -> Numbers:
     """Compute the kernel density estimate of integers at 0 ... top, normalised to sum 1.
 
-    It equals `scipy.stats.gaussian_kde` on the numbers (Scott's bandwidth, n^(-1/5) standard deviations), but is summed
-    over distinct values. If there is one distinct value only, it gets all weight.
+    It equals `scipy.stats.gaussian_kde` on the integers (Scott's bandwidth, n^(-1/5) standard deviations), but is
+    summed over distinct values. If all integers are equal, their value gets all weight.
 
     Args:
         histogram: Number of occurrences of 0, 1, 2, ...

@@ -305,6 +305,7 @@ class LatentCourse(Course):
         sampler: Sampler = self.start.sampler or self.model.sampler
 
         def noise() -> Tensor:
+            """Draw one normal number for each number of each code."""
             return torch.from_numpy(self.start.noise.normal(1, self.dynamics.n_codes)).double().to(device)
 
         codes = sampler.draw(DoublePrecision(self.dynamics.flow), noise, condition=Condition(vector))[:, 0]

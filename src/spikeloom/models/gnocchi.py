@@ -360,12 +360,14 @@ class GNOCCHI(Coded):
             self._check_bins(lengths)
 
             def noise() -> Tensor:
+                """Draw one normal number for each component of each trial."""
                 return torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)
 
             x = sampler.draw(self.denoiser, noise, condition=condition)
         else:
 
             def noise() -> Tensor:
+                """Draw one normal number for each channel in each bin of each trial."""
                 return torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)
 
             x = sampler.draw(self.denoiser, noise, condition=condition, mask=None if mask.all() else mask.to(device))

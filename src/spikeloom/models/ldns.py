@@ -239,6 +239,7 @@ class LDNS(LatentModel):
         source: GeneratedSource = "generated" if condition is None else "conditional"
 
         def noise() -> Tensor:
+            """Draw one normal number for each latent in each bin of each trial."""
             return torch.from_numpy(request.noise.series(lengths, self.n_latents)).to(device)
 
         if by_student.all() and self.distill_plan is not None:

@@ -432,6 +432,7 @@ class LFADS(Coded):
         """Infer the rate of each entry while the count of this entry is hidden; see `Model.unseen_rates`."""
 
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
+            """Infer rates of one batch from the counts that are not hidden."""
             return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
 
         return hidden_in_turn(rates, trials, share=self.loss_settings.hidden)

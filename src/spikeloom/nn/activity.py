@@ -200,7 +200,7 @@ class Activity(nn.Module):
         """Return the denoised components: their variances, `basis` and `reader`; see the module for the formulas.
 
         Args:
-            rows: Standardised training trials less their mean (trial, time x channel).
+            rows: Standardised training trials minus their mean (trial, time x channel).
             mean: Mean count over training trials (time, channel).
         """
         n_directions = max(self.components, min(WIDER * self.components, len(rows) // 2, rows.shape[1]))

@@ -59,6 +59,7 @@ class Clock(nn.Module):
         Returns:
             The index j of the first of the two hats, and the value w of hat j + 1. The value of hat j is 1 - w.
         """
+        # from 0 (first hat) at the beginning of the trial to n_hats - 1 (last hat); 0 if the clock is off
         position = self.running.item() * min(time, self.longest - 1) / max(1, self.longest - 1) * (self.n_hats - 1)
         hat = min(int(position), max(0, self.n_hats - 2))
         return hat, position - hat
@@ -81,14 +82,15 @@ class Clock(nn.Module):
     ) -> tuple[Float[Tensor, "trial hat channel"], Bool[Tensor, "trial hat"]]:
         """Return the mean of each series under each hat, weighted by the hat.
 
-        A hat lies within a trial if at least half of the hat's sum over bins lies within it.
+        A hat lies within a trial if at least half of the hat's sum over bins lies within the trial.
 
         Args:
-            series: Series.
+            series: Series whose means are computed.
             mask: Valid bins.
 
         Returns:
-            The means, 0 for hats that do not lie within the trial; and True for hats that do.
+            The means, which are 0 for hats that do not lie within the trial; and True for hats that lie within the
+            trial.
         """
         weights = self.weights(series.shape[1])
         weight_sums = mask.double() @ weights

@@ -311,7 +311,7 @@ class _ByMatrix(torch.autograd.Function):
             n_channels = len(kernel[part])
             products[:n_channels] = x[part].mT @ grad[part]
             lag_sums = memory[:n_channels].view(n_channels, time, 2 * time + 1).sum(1)
-            dkernel[part] = torch.cat((lag_sums[:, time + 2 :], lag_sums[:, :time]), 1)
+            dkernel[part] = torch.cat((lag_sums[:, time + 2 :], lag_sums[:, :time]), 1)  # lags below 0, then others
         return dx, dkernel
 
 

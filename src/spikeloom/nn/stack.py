@@ -99,6 +99,7 @@ class Block(nn.Module):
         Only causal blocks without an embedding can run bin by bin.
         """
         shift, shift2, scale, scale2, gate, gate2 = (part[..., 0] for part in self._modulation(None))
+        # `x[..., None]` is one bin: `rms_norm` and the linear maps expect an axis of time
         y, state = self.ssm.step(rms_norm(x[..., None])[..., 0] * (1 + scale) + shift, state)
         x = x + functional.gelu(y) * gate
         h = rms_norm(x[..., None]) * (1 + scale2[..., None]) + shift2[..., None]

@@ -43,7 +43,7 @@ class Windows:
         self.number = 1 if self.time <= window else 2 + n_later
         starts = hop * torch.arange(self.number, device=device)
         bins = torch.arange(window, device=device)
-        starts[1:] += first - hop
+        starts[1:] += first - hop  # the second window begins at `first`
         self.index = starts[:, None] + bins  # (window, bin)
         # A trial needs a window only if the previous windows do not reach its end.
         covered = torch.cat((starts[:1], starts[:-1] + window))  # number of bins that the previous windows cover

@@ -104,6 +104,7 @@ class Calibration(nn.Module):
 
 
 def _power(rates: TrialRates, gain: float) -> TrialRates:
+    """Return rates to the power of the gain, in single precision."""
     return np.power(rates, np.float32(gain))
 
 

@@ -144,7 +144,7 @@ class SpikeHistory(History):
         used = UsedBins(trials, rates, self.bins)
         n_base = basis.shape[1]
         start = torch.zeros(rates.shape[2], n_base + 1 + self.logarithmic, dtype=torch.float64)
-        start[:, n_base + 1 :] = 1
+        start[:, n_base + 1 :] = 1  # a, in the published form
         weights, _ = self._fit(used, basis, counts, start)
         counts.fit(trials, self._expected(trials, rates, counts))
         _, slope = self._fit(used, basis, counts, weights)

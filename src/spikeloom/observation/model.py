@@ -157,7 +157,7 @@ class ObservationModel(nn.Module):
         if self.noise is None:
             return self._conditional(counts, drive, past)
         variance = self.noise.variance().to(drive)
-        if not variance.any():
+        if not variance.any():  # the noise is 0
             return self._conditional(counts, self._moved(drive, self.noise, torch.zeros_like(drive)), past)
         nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
         sd = variance.sqrt()
@@ -252,10 +252,11 @@ class ObservationModel(nn.Module):
         """
         mask = mask_of(lengths, rates.shape[1])
         if self.history is None and self.noise is None:
-            self.counts.fit(trials, rates, mask)  # counts are drawn from the rates themselves
+            self.counts.fit(trials, rates, mask)  # here the counts depend on the rates only
         if self.noise is not None:
 
             def simulate(number: int) -> TrialCounts:
+                """Draw counts from the rates with the present noise; the number selects the random numbers."""
                 # numbers from 1000 on, so that the simulations of `_match` have other random numbers
                 streams = Streams(seed, Purpose.CALIBRATE, 1000 + number, range(len(rates)))
                 return np.where(mask[..., None], self.draw(rates, streams), 0)

@@ -53,8 +53,8 @@ class Moments:
         time = entries // n_neurons % n_bins
         repeats = np.zeros((lags, n_neurons))
         for lag in range(1, min(lags, n_bins - 1) + 1):
-            early = entries[time < n_bins - lag]
-            both = early[flat_fired[early + lag * n_neurons]]
+            early = entries[time < n_bins - lag]  # spikes that are followed by a bin at this lag
+            repeated = early[flat_fired[early + lag * n_neurons]]  # spikes after which this bin holds a spike, too
             n_pairs = max(1, int(mask[:, lag:].sum()))
-            repeats[lag - 1] = np.bincount(both % n_neurons, minlength=n_neurons) / n_pairs
+            repeats[lag - 1] = np.bincount(repeated % n_neurons, minlength=n_neurons) / n_pairs
         return cls(total / n_valid, several, repeats, n_valid)

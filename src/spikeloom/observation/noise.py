@@ -134,10 +134,10 @@ class SharedNoise(Noise):
             error: Standard error of the entries of `missing`.
             root: Square root of each neuron's mean count.
         """
-        old = self.weights.double().cpu().numpy() * root[:, None]
-        new = low_rank(old @ old.T + missing, rank=self.rank, error=error) / root[:, None]
-        self.weights.copy_(torch.from_numpy(new))
-        excess = (self.variance() / LARGEST_VARIANCE).clamp(min=1).sqrt()
+        scaled = self.weights.double().cpu().numpy() * root[:, None]
+        weights = low_rank(scaled @ scaled.T + missing, rank=self.rank, error=error) / root[:, None]
+        self.weights.copy_(torch.from_numpy(weights))
+        excess = (self.variance() / LARGEST_VARIANCE).clamp(min=1).sqrt()  # 1 for neurons within the limit
         self.weights /= excess[:, None]
 
     def _lags(self, n_bins: int) -> NDArray[np.int64]:

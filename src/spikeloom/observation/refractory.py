@@ -153,7 +153,7 @@ def _raised(rates: Tensor, q: Tensor) -> Tensor:
             if float(step.abs().max()) < TOLERANCE:
                 break
     if rates.requires_grad:
-        return rate + _step(rate, rates, q)  # a step with gradient: its derivative is that of the solution
+        return rate + _step(rate, rates, q)  # a last step with gradient has the same derivative as the solution
     return rate
 
 

@@ -138,9 +138,9 @@ def _at_most(k: int | NDArray[np.int64], rate: Entries) -> Entries:
 
 
 def _variance(rates: Tensor) -> Tensor:
-    r"""Return the variance of regular counts, :math:`r / K + E[f (1 - f)]`, with f = (k mod K) / K.
+    r"""Return the variance of regular counts, :math:`r / K + E[f (1 - f)]`, with f = (k mod K) / K; see the module.
 
-    The first term is the variance of k / K. The second is the mean variance of the rounding by the random start U.
+    The first term is the variance of k / K. The second term is the mean variance of the rounding by the random start U.
 
     The probabilities of the remainder k mod K are a discrete Fourier transform over j = 0, ..., K - 1 of
     :math:`E[e^{2 \pi i j k / K}] = \exp(K r (e^{2 \pi i j / K} - 1))`, which holds for Poisson counts k of mean K r.

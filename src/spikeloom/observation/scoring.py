@@ -130,7 +130,7 @@ def fisher_scoring(
     penalty = torch.zeros(start.shape[1], dtype=start.dtype)
     penalty[: design.past.shape[2]] = ridge
     weights = start.clone()
-    active = torch.arange(len(start))
+    active = torch.arange(len(start))  # neurons whose fit has not ended; `best`, `design` and so on hold only these
     best = _evaluated(distribution, design, weights, penalty)
     for _ in range(MOST_STEPS):
         gradient = best.score - penalty * weights[active]
@@ -220,7 +220,7 @@ class UsedBins:
         self.rows = [np.nonzero(used[..., neuron] & late) for neuron in range(n_neurons)]
 
     def blocks(self, width: int) -> Iterator[NDArray[np.int64]]:
-        """Yield blocks of neurons that have similar numbers of used bins; a block fits into `BLOCK` entries.
+        """Yield blocks of neurons that have similar numbers of used bins. A block has about `BLOCK` entries at most.
 
         Args:
             width: Number of coefficients of a neuron.
@@ -229,7 +229,8 @@ class UsedBins:
         order = np.argsort(-sizes, kind="stable")
         first = 0
         while first < len(order):
-            n_block = max(1, BLOCK // max(1, width * int(sizes[order[first]])))
+            most_bins = int(sizes[order[first]])  # sizes fall, so the first neuron of a block has the most bins
+            n_block = max(1, BLOCK // max(1, width * most_bins))
             yield order[first : first + n_block]
             first += n_block
 

@@ -82,13 +82,13 @@ class Checkpoints:
         self.folder = ensure_folder(folder)
 
     def save(self, stage: str, update: int, checkpoint: Checkpoint, *, best: int) -> None:
-        """Write the checkpoint of an unfinished stage, and delete older ones.
+        """Write the checkpoint of an unfinished stage, and delete older checkpoints.
 
         Args:
             stage: Name of the stage.
             update: Number of updates that are done.
             checkpoint: State of the stage.
-            best: Update whose checkpoint is kept, besides the newest ones.
+            best: Update whose checkpoint is kept, besides the newest checkpoints.
         """
         self._write(self.folder / f"{stage}-{update}", checkpoint)
         for old in self._updates(stage)[KEEP:]:
@@ -165,10 +165,10 @@ class History:
                     break
 
     def append(self, line: Line, *, write: bool) -> None:
-        """Add a line.
+        """Add a line to the history.
 
         Args:
-            line: Line.
+            line: Line about an update.
             write: True to write the line to the file as well; only the main process does.
 
         Raises:

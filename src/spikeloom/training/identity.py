@@ -52,9 +52,9 @@ def trials_identity(trials: Trials, *, signal: str = "counts", columns: Iterable
 
     Args:
         trials: Trials to identify.
-        signal: Field that the model learns from besides the counts: counts, rates or latents.
-        columns: Names of the conditions and behaviour series that the model is conditioned on. A name that is
-            missing in the trials has no entry.
+        signal: Field from which the model learns besides the counts: "counts" (none), "rates" or "latents".
+        columns: Names of the conditions and behaviour series on which the model is conditioned. A name that is missing
+            in the trials has no entry.
     """
     identity: Identity = {
         "number of trials": len(trials),
@@ -137,7 +137,7 @@ def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str]
             "Its data and settings cannot be compared.",
             "Choose another folder for --out, or use the version that started it.",
         )
-    addable = bool(later) and setting_of(recorded, later[0]) is None
+    addable = bool(later) and setting_of(recorded, later[0]) is None  # the recorded run has no later stage yet
     left_out = later if addable else ()
     different = list(differences(_without(recorded, left_out), _without(identity, left_out)))
     if different:

@@ -164,5 +164,9 @@ def likely_cause(stage: Stage, rows: list[int], loss: float) -> str:
     if any(not value.isfinite().all() for value in stage.module.parameters()):
         return "the weights contain NaN or infinity"
     if not math.isfinite(loss):
-        return "data and weights are finite, so the loss overflows: too large a learning rate, or outliers in the data"
-    return "the loss is finite but its gradient is not: a logarithm or root near zero, or too large a learning rate"
+        return (
+            "data and weights are finite, so the loss overflows: the learning rate or values of the data are too large"
+        )
+    return (
+        "the loss is finite but its gradient is not: a logarithm or root near zero, or the learning rate is too large"
+    )

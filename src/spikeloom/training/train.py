@@ -114,6 +114,7 @@ def train(
     finished: list[str] = []
 
     def note(stage: str, text: str) -> None:
+        """Write a line about a stage to the log."""
         if out is not None and processes.is_main_process:
             log(out, f"{stage}: {text}")
 
@@ -415,7 +416,7 @@ class _StageRun:
         state.update -= BAD_IN_A_ROW - 1  # the weights have not changed since the last good update
         state.skipped -= BAD_IN_A_ROW
         state.bad = 0
-        kept = "The module holds the last good weights."
+        location = "The module holds the last good weights."
         if self.checkpoints is not None:
             self.save_checkpoint()
             report = {
@@ -428,13 +429,13 @@ class _StageRun:
             }
             if self.accelerator.is_main_process:
                 write_json(self.checkpoints.folder / f"{stage.name}-failure.json", report)
-            kept = f"The last good weights are in {self.checkpoints.folder}."
+            location = f"The last good weights are in {self.checkpoints.folder}."
         raise TrainingError(
             "Loss and gradient must be finite.",
             f"In stage {stage.name!r} {BAD_IN_A_ROW} updates in a row were not finite, the last one was update "
             f"{failed_update}: {cause}.",
             f"Lower the learning rate (now {plan.learning_rate:g}) or clip (now {plan.clip:g}), or repair the data. "
-            f"{kept}",
+            f"{location}",
         )
 
     # --- files -------------------------------------------------------------------------------------------------------

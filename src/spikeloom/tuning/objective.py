@@ -116,6 +116,7 @@ class Reconstruction(Objective):
     def _rates(self, model: Model, start: int) -> np.ndarray:
         """Return the rates of a batch of trials, inferred without the hidden entries."""
         rows = slice(start, start + BATCH)
+        # visible counts are scaled up, so that the expected sum of the counts does not change
         visible = as_float(np.where(self.hidden[rows], 0, self.validation.counts[rows])) / (1 - HIDDEN)
         mask: Tensor = torch.from_numpy(self.validation.mask[rows])
         rates = model.infer(visible, mask).rates

@@ -88,7 +88,7 @@ def evolve(
     address: str | None = None,
     say: Callable[[str], object] = lambda _: None,
 ) -> list[Attempt]:
-    """Train a population, or resume an interrupted one.
+    """Train a population, or resume an interrupted population.
 
     Args:
         search: The search. `search.space.schedule` sets how the population is trained.
@@ -211,6 +211,7 @@ class _Explore:
         self.copies = 0
 
     def __call__(self, config: Config) -> Config:
+        """Return the configuration of a copy: the same lineage with changed settings."""
         rng = generator(self.seed, Purpose.SEARCH, 3, self.copies)
         self.copies += 1
         start = config["start"]

@@ -231,7 +231,7 @@ def read_space(source: str | PathLike[str] | None, varied: Sequence[str] = ()) -
             "n_latents=8|16|32". They replace settings of the file with the same key.
 
     Raises:
-        FileError: There is no such search. The message lists the existing ones.
+        FileError: There is no such search. The message lists all searches of the package.
         SettingError: No setting varies, a range is invalid, or the file has an unknown table.
     """
     table = {} if source is None else _read(source)

@@ -199,7 +199,7 @@ class _Judge:
             self.trial.set_user_attr("stage", self.stage)
         if line["stage"] != self.stage:
             return  # later stages do not change the score
-        step = round(100 * done)
+        step = round(100 * done)  # percent of the updates
         if step not in self.reported:
             score = self.aim.score(self.model, [line])
             if math.isfinite(score):

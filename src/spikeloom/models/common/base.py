@@ -440,7 +440,7 @@ class Model(nn.Module, abc.ABC):
         """
         self._check_options(condition=condition, guidance=guidance, sampler=sampler)
         if batch < 1:
-            raise SettingError("Live trials need batch >= 1.", f"It was {batch}.", "Leave it out for one trial.")
+            raise SettingError("Live trials need batch >= 1.", f"It was {batch}.", "Leave batch out for one trial.")
         facts = self.facts
         strength = self.guidance if guidance is None else guidance
         self.eval()
@@ -468,6 +468,7 @@ class Model(nn.Module, abc.ABC):
         ordered, order = self.facts.ordered(trials)
 
         def infer(rows: np.ndarray) -> Inferred:
+            """Infer rates, latents or codes of one batch of trials."""
             batch = ordered.select(rows)
             longest = int(batch.lengths.max())
             return self.infer(

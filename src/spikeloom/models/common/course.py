@@ -81,7 +81,7 @@ def pieces(course: Course, request: StreamRequest, *, size: int) -> Iterator[Gen
         condition = request.conditions.read(n_bins)
         if condition is not None and condition.sequence is not None:
             n_bins = condition.sequence.shape[1]
-        if not n_bins:
+        if not n_bins:  # the series of the conditions have ended
             return
         yield course.advance(n_bins, condition)
         done += n_bins

@@ -181,12 +181,15 @@ class LatentModel(Model, abc.ABC):
         samples: dict[GeneratedSource, Trials] = {}
 
         def fit_inferred() -> None:
+            """Fit the observation model to the training trials, and calibrate inferred rates."""
             self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
 
         def draw_samples() -> None:
+            """Generate samples of each source."""
             samples.update(self.calibration_samples(trials))
 
         def fit_generated() -> None:
+            """Calibrate generated rates, and adapt the observation model to them."""
             self.readout.fit_generated(trials, samples, seed=CALIBRATION_SEED)
 
         parts = {"observation model": fit_inferred}
@@ -214,8 +217,9 @@ class LatentModel(Model, abc.ABC):
         These rates are not calibrated.
         """
 
-        def rates(thinned: Tensor, mask: Tensor) -> Tensor:
-            return self.readout.unseen(self._read(thinned, mask))
+        def rates(seen: Tensor, mask: Tensor) -> Tensor:
+            """Infer rates of one batch from the counts that are not hidden."""
+            return self.readout.unseen(self._read(seen, mask))
 
         return hidden_in_turn(rates, trials, share=self.autoencoder_settings.dropout)
 

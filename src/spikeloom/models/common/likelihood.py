@@ -84,7 +84,7 @@ def bits_per_spike(observation: ObservationModel, unseen: TrialRates, trials: Tr
     drive = observation.drive(torch.from_numpy(unseen).double())
     log_prob = observation.log_prob(counts, drive)
     mean = (counts.sum((0, 1)) / trials.n_valid_bins).clamp(min=SMALLEST)
-    null = counts * mean.log() - mean - torch.lgamma(counts + 1)
+    null = counts * mean.log() - mean - torch.lgamma(counts + 1)  # log-probability under the null model
     gain: Tensor = torch.where(mask, log_prob - null, 0).sum()
     return float(gain / counts.sum() / math.log(2)) if counts.any() else math.nan
 

@@ -72,7 +72,7 @@ class LiveConditions:
         if not isinstance(condition, Mapping):
             if len(names) != 1:
                 raise ConditionError(
-                    "A step without names needs live trials with exactly one condition.",
+                    "A value without a name needs live trials with exactly one condition.",
                     f"These have {names or 'none'}.",
                     "Write live.step({name: value}).",
                 )

@@ -90,7 +90,7 @@ def read_config(folder: Path) -> Config:
         raise CorruptFileError(
             f"This spikeloom reads model folders of format {FORMAT!r}, version {VERSION}.",
             f"{folder} has format {config.get('format')!r}, version {config.get('version')!r}.",
-            "Fit the model again, or use the spikeloom that wrote it.",
+            "Fit the model again, or use the version of spikeloom that wrote the folder.",
         )
     if not Config.__required_keys__ <= config.keys():
         raise CorruptFileError(

@@ -306,7 +306,7 @@ class NamedCondition:
         if self.per_bin and lengths is not None and numbers.ndim > 1:
             numbers = numbers[np.arange(numbers.shape[1]) < np.asarray(lengths, np.int64)[:, None]]
         if numbers.size % self.size or not np.isfinite(numbers).all():
-            return False  # `encode` refuses them
+            return False  # `encode` raises an error for such values
         text = self._outside(numbers.astype(np.float64).reshape(-1, self.size))
         if text:
             warnings.warn(text, ConditionRangeWarning, stacklevel=4)
@@ -334,7 +334,7 @@ class NamedCondition:
         for column, low, high in zip(rows.T, self.low, self.high, strict=True):
             from_low = angles.wrap(column - low, self.period)  # 0 at the start of the arc, high - low at its end
             after_end = from_low > high - low + RANGE_TOLERANCE
-            outside = after_end & (from_low < self.period - RANGE_TOLERANCE)  # not just before the start
+            outside = after_end & (from_low < self.period - RANGE_TOLERANCE)  # a rounding error before the start is not
             if high - low < self.period / 2 and outside.any():
                 begin, end = angles.wrap([low, high], self.period, low=self.origin)
                 return (

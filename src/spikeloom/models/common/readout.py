@@ -182,6 +182,7 @@ class Readout(nn.Module):
         """
 
         def compute(rows: np.ndarray) -> Encoded:
+            """Encode one batch of trials."""
             batch = trials.select(rows)
             n_bins = int(batch.lengths.max())
             counts = torch.from_numpy(batch.counts[:, :n_bins].astype(np.float32))
@@ -284,7 +285,7 @@ class Readout(nn.Module):
             rates: Rates of the training trials or of generated trials (trial, time, neuron), spikes/bin.
             lengths: Valid bins of the trials to which the rates belong.
         """
-        # Covariances at shorter lags belong to the noise of the observation model.
+        # Covariances at lags below `beyond` belong to the noise of the observation model.
         calibration.fit(trials, rates, lengths=lengths, beyond=self.observation.shared_bins)
         return calibration(torch.from_numpy(rates)).numpy()
 
