@@ -80,7 +80,7 @@ class Student(nn.Module):
             denoiser: Denoiser of the teacher, with its guidance.
             noise: Standard normal numbers (batch, time, channel).
             condition: Condition of each trial.
-            mask: Valid bins; None means all.
+            mask: Valid bins; None if all bins are valid.
         """
         visited = {*self.visited, self.teacher.steps}
         points = self.teacher.points(denoiser, lambda: noise, condition=condition, mask=mask)

@@ -100,8 +100,8 @@ def pairs_of(items: Numbers) -> Numbers:
 def principal_components(x: Numbers, *, components: int, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
     """Return the directions of the leading principal components, and the mean.
 
-    Randomised range finder with four power iterations (Halko, Martinsson, Tropp 2011), exact when there are few rows or
-    columns. Signs are fixed so that the largest entry of each direction is positive.
+    The method is a randomised range finder with four power iterations (Halko, Martinsson, Tropp 2011). It is exact if
+    there are few rows or columns. Signs are fixed so that the largest entry of each direction is positive.
 
     Args:
         x: Data (row, feature).

@@ -80,7 +80,7 @@ def variable(trials: Trials, name: str) -> Float[np.ndarray, " trial"]:
         raise ConditionError(
             f"A variable must be a finite number in every trial: a condition of {sorted(trials.conditions)}, or a "
             f'dimension such as "x.0" of the series {sorted(trials.behavior)}.',
-            f"It was {name!r}" + ("." if values is None else ", which holds other values."),
+            f"It was {name!r}" + ("." if values is None else ", which has other values."),
             "Choose one of these, or keep the variable when binning with --condition NAME.",
         )
     return values.astype(np.float64)
@@ -177,7 +177,7 @@ class Directions:
         return cls(tuple(names), mean_code, mean_value, encode, decode, covariance, linear, quadratic, sd)
 
     def steps(self, how: How = "joint") -> Float[np.ndarray, "code variable"]:
-        """Return the straight step of each variable: the change of the code that is predicted to move it by one unit.
+        """Return the straight step of each variable, the change of the code that moves the variable by one unit.
 
         For "curved" the result is the step of "joint".
         """
@@ -238,7 +238,7 @@ def orthogonality(cosines: Numbers) -> float:
 
 
 def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[np.ndarray, " variable"]:
-    """Compute the ratio of predicted to residual variance of each variable, for trials that were not fitted.
+    """Compute the ratio of predicted to residual variance of each variable, in trials that were not used for the fit.
 
     Args:
         directions: Directions fitted to other trials.

@@ -148,6 +148,7 @@ def mmd(pair: Pair) -> Result:
     points = np.concatenate(pair.features.trajectories)
     is_real = np.arange(len(points)) < len(points) // 2
     rng = pair.rng(2)
+    # the first choice is the true one, the others are permutations
     choices = np.stack([is_real, *(rng.permutation(is_real) for _ in range(PERMUTATIONS))], axis=1)
     values = unbiased_mmd(kernel(points), choices)
     p = float(np.mean(values >= values[0]))

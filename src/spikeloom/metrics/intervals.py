@@ -72,7 +72,7 @@ def isi_cv_rmse(pair: Pair) -> Result:
 
 
 def isi_cv_error(pair: Pair) -> Result:
-    """Compute the mean absolute difference of the coefficient of variation, over neurons with > 1500 real spikes."""
+    """Compute the mean absolute difference of the CV of intervals, over neurons with more than 1500 real spikes."""
     moments, _ = pair.once(_moments)
     well_known = pair.real.totals[moments["neuron"]] > WELL_KNOWN
     note = f"{counted(int(well_known.sum()), 'neuron', of=pair.n_neurons)} (more than {WELL_KNOWN} real spikes)"

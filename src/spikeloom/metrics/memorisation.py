@@ -116,6 +116,7 @@ def memorisation(pair: Pair) -> Memorisation | str:
     fake = space.place(trial_vectors(pair.fake, fake_rows))
     to_training, nearest_training = _nearest(fake, space.training)
     to_held_out, nearest_held_out = _nearest(fake, space.held_out)
+    # number of the nearest recorded trial: training trials first, then held-out trials
     nearest = np.where(to_training < to_held_out, nearest_training, len(space.training) + nearest_held_out)
     weight = np.bincount(nearest) / len(fake)
     median_distance = float(np.median(np.concatenate([to_training, to_held_out])))

@@ -384,7 +384,7 @@ class GNOCCHI(Coded):
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Infer one code per trial from counts, rates or latents; see `Model.infer`.
 
-        With a signal model, the rates and latents that it infers are returned, too.
+        With a signal model, the rates and latents that the signal model infers are returned, too.
         """
         device = self.space.mean.device
         inferred = Inferred()

@@ -117,6 +117,7 @@ class Clock(nn.Module):
         self.running.fill_(float(rule != "off"))
         if rule == "auto" and self.n_hats > 1:
             centred = inputs - inputs[mask].mean(0)
+            # the latents, and the products of all latents with each number of the condition
             candidates = [series, *(series * number[..., None] for number in centred.unbind(2))]
             self.running.fill_(float(any(self._ratio(candidate, mask) > CLEAR for candidate in candidates)))
 

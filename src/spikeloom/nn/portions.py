@@ -17,7 +17,7 @@ def portions(count: int, each: int, device: torch.device) -> list[slice]:
     Args:
         count: Number of items, such as trials.
         each: Number of entries of an item.
-        device: Device of the tensors. All items are in one slice unless it is a CPU.
+        device: Device of the tensors. All items are in one slice unless the device is a CPU.
     """
     size = max(1, IN_CACHE // max(1, each)) if device.type == "cpu" else max(1, count)
     return [slice(start, start + size) for start in range(0, count, size)]

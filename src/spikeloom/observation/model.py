@@ -197,6 +197,7 @@ class ObservationModel(nn.Module):
         memory: Memory = {}
         bins = []
         for t in range(time):
+            # of each trial: the white noise of all particles, and a uniform number for resampling
             drawn = [(rng.standard_normal((particles, noise.n_numbers)), rng.random()) for rng in streams.generators]
             white = np.concatenate([normal for normal, _ in drawn])[:, None]
             uniform = torch.tensor([number for _, number in drawn], dtype=torch.float64)

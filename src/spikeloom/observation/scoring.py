@@ -255,7 +255,7 @@ class UsedBins:
         n_rows = max(1, *(len(self.rows[neuron][0]) for neuron in neurons))
         counts, rates, weight = (np.zeros((len(neurons), n_rows)) for _ in range(3))
         past = np.zeros((len(neurons), n_rows, basis.shape[1]))
-        kernel = basis.flip(0).numpy()
+        kernel = basis.flip(0).numpy()  # the windows begin with the longest lag
         for index, neuron in enumerate(neurons):
             trial, time = self.rows[neuron]
             rows = slice(0, len(trial))

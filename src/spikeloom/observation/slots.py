@@ -78,7 +78,7 @@ class CountDistribution(nn.Module, abc.ABC):
     ) -> Int[NDArray[np.int64], " entry"]:
         """Return the smallest count whose cumulative probability exceeds a uniform number in [0, 1).
 
-        The count of a uniform random number has the distribution with this expected count.
+        So if the uniform number is random, the count is a random count of this distribution.
 
         Args:
             rates: Expected count of each entry, spikes/bin. An entry is one bin of one neuron.

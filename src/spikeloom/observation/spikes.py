@@ -80,7 +80,7 @@ def _checked(values: Array, like: Trials, name: str, *, paired: bool) -> TrialRa
     shape = np.shape(values)
     if paired:
         fits = shape == like.counts.shape
-        expected = f"{like.counts.shape} (trial, time, neuron), as the recorded trials"
+        expected = f"{like.counts.shape} (trial, time, neuron) of the recorded trials"
         remedy = "If these are rates of other trials, pass the rates of the recorded trials as like_rates."
     else:
         fits = len(shape) == 3 and shape[2] == like.n_neurons

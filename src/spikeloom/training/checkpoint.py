@@ -224,5 +224,5 @@ def _check_run(stored: object, run: Mapping[str, object], folder: Path) -> None:
         raise SettingError(
             "A run can only be resumed with the settings and data that it started with.",
             f"{folder} differs in {described}.",
-            "Use the old settings, choose another --out folder, or delete the old one.",
+            "Use the old settings, choose another --out folder, or delete the old folder.",
         )

@@ -502,5 +502,5 @@ def _load_weights(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         raise SettingError(
             "A run can only be resumed with the settings that it started with.",
             f"The weights in the checkpoint do not fit the module: {error}.",
-            "Use the old settings, choose another --out folder, or delete the old one.",
+            "Use the old settings, choose another --out folder, or delete the old folder.",
         ) from error

@@ -114,7 +114,7 @@ class Conditions:
         """Return the network's condition for a batch, from a value of every condition.
 
         Raises:
-            ConditionError: if a condition has no value or a wrong one.
+            ConditionError: if a condition has no value or a wrong value.
         """
         self.check_complete(values)
         vectors = [named.encode(values[named.name]) for named in self.each if not named.per_bin]

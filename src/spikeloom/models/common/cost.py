@@ -17,7 +17,7 @@ from spikeloom.training.memory import peak_memory
 
 
 def cost(model: Model, *, n_trials: int = 64, seed: int = 0) -> dict[str, str]:
-    """Return the number of parameters, the training time, and the cost of sampling on this machine, name -> words.
+    """Return the number of parameters, the training time, and the cost of sampling on this machine, name -> text.
 
     Args:
         model: A trained model.

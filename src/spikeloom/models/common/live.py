@@ -190,7 +190,7 @@ class Live:
     def restore(self, state: State) -> None:
         """Continue from a saved state of live trials.
 
-        They must have the same model, the same conditions and the same number of trials.
+        The saved trials must have the same model, the same conditions and the same number of trials.
 
         Raises:
             DataError: if the state does not fit these trials.

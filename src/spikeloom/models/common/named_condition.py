@@ -107,7 +107,7 @@ class NamedCondition:
             raise ConditionError(
                 f"{name} must have a value in every trial.",
                 f"It is missing in {counted(int((column == '').sum()), 'trial', of=len(column))}.",
-                f"Leave them out with `spikeloom select --where \"{name} != ''\"`, or choose another condition.",
+                f"Select trials with `spikeloom select --where \"{name} != ''\"`, or choose another condition.",
             )
         values = tuple(column.tolist())
         distinct = np.unique(column)

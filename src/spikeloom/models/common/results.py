@@ -72,7 +72,7 @@ def in_pieces(generate: Callable[[slice], Generated], n_bins: int, *, entries: i
     joined: dict[str, np.ndarray] = {}
     for bins in batches(n_bins, entries):
         piece = generate(bins)
-        if bins == slice(0, n_bins):
+        if bins == slice(0, n_bins):  # this piece holds all bins
             return piece
         for name, value in arrays_of(piece).items():
             if name not in joined:
