@@ -277,7 +277,7 @@ def check_manifest(folder: str | os.PathLike[str]) -> list[str]:
         if sha256(folder / name) != expected:
             raise CorruptFileError(
                 "A file must have the SHA-256 in its manifest.",
-                f"{folder / name} has another one: it is damaged.",
+                f"{folder / name} has another hash: it is damaged.",
                 remedy,
             )
     return list(manifest)

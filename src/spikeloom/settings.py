@@ -157,10 +157,11 @@ def value_of(annotation: object, value: object, where: str, default: object, **f
     options = _options(annotation)
     if type(None) in options and value in (None, NONE):
         return None
+    # the class of the setting, if the setting is an object and not a plain value
     kind = next((option for option in options if inspect.isclass(option) and _has_settings(option)), None)
     if kind is None:
         return _validated(annotation, value, where)
-    if isinstance(value, str):
+    if isinstance(value, str):  # the name of a class, without settings
         value = {"name": value}
     if not isinstance(value, Mapping):
         raise SettingError(

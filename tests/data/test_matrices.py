@@ -256,7 +256,7 @@ def test_one_message_for_each_mistake(tmp_path, capsys):
     (tmp_path / "cut.mat").write_bytes(save_v73(tmp_path / "whole.mat", x=COUNTS).read_bytes()[:1200])
     cases = [
         ("two.npz", {}, DataError, "could be counts; b: .*--variable a"),
-        ("two.npz", {"variable": "c"}, DataError, "There is no 'c'.*There are a, b"),
+        ("two.npz", {"variable": "c"}, DataError, "has no variable 'c'. Its variables are a, b"),
         ("one.npy", {"bin_width": 0.1}, SettingError, "Counts need the names of their axes"),
         ("one.npy", {"bin_width": 0.1, "axes": "time neuron"}, Exception, "axes must name each axis"),
         ("one.npy", {"bin_width": 0.1, "axes": "neuron trial bins"}, Exception, "axes must name each axis"),

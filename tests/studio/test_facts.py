@@ -124,7 +124,7 @@ def test_training_trials_are_recognised_by_their_counts(runs, recorded, tmp_path
     assert len(other) == 60
     assert note.startswith("other.h5 does not hold the training trials")
     recorded.select_neurons(slice(5)).save(tmp_path / "few.h5")
-    with pytest.raises(FileError, match="hold no file with these trials"):
+    with pytest.raises(FileError, match="these trials were not found"):
         training_trials(model, runs / "draw", [tmp_path / "few.h5"])
 
 

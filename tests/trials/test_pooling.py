@@ -115,7 +115,7 @@ def test_one_trial_a_thousand_times_as_long_is_named_then_refused():
 
 def test_pooling_refuses_what_would_multiply_memory():
     short, long = Trials(np.ones((60, 50, 60), int), 0.01), Trials(np.ones((1, 50_000, 60), int), 0.01)
-    with pytest.raises(DataError, match="padded to the longest one"):
+    with pytest.raises(DataError, match="padded to the length of the longest"):
         short.concatenate(long)
     pieces = short.concatenate(long.cut(0.5))
     assert pieces.counts.shape == (1060, 50, 60)

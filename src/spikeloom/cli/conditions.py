@@ -77,7 +77,7 @@ def read_value(condition: "NamedCondition", text: str) -> "ArrayLike":
     Raises:
         ConditionError: if the text does not hold the numbers of the condition.
     """
-    if condition.kind == "category":
+    if condition.kind == "category":  # the model refuses a text that is no category
         return next((category for category in condition.categories if str(category) == text), text)
     return _numbers(condition.name, text, condition.size)
 

@@ -76,7 +76,7 @@ def reaching(
     kept = simulated.conditions["held_out"] == 0
     if kept.all() or not kept.any():
         raise DataError(
-            "Two files need both held-out and other trials.",
+            "--held-out-to needs held-out trials, and other trials for --out.",
             f"{int(trials - kept.sum())} of {trials} are held out.",
             "Hold out at least one target, or remove --held-out-to.",
         )

@@ -221,7 +221,7 @@ def without(
 
 
 def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2"]) -> Float[np.ndarray, "_ 2"]:
-    """Return the intersection of two sets of intervals."""
+    """Return the times that lie in both of two sets of intervals, as disjoint and sorted intervals (interval, 2)."""
     first = joined(first)
     second = joined(second)
     if not len(first) or not len(second):
@@ -229,7 +229,7 @@ def intersection(first: Float[np.ndarray, "_ 2"], second: Float[np.ndarray, "_ 2
     # each interval of `first` overlaps the intervals begin:end of `second`
     begin = np.searchsorted(second[:, 1], first[:, 0], side="right")
     end = np.searchsorted(second[:, 0], first[:, 1], side="left")
-    row, other = _ranges(begin, (end - begin).clip(0))
+    row, other = _ranges(begin, (end - begin).clip(0))  # all pairs of intervals that overlap
     low = np.maximum(first[row, 0], second[other, 0])
     return np.stack([low, np.minimum(first[row, 1], second[other, 1])], 1)
 

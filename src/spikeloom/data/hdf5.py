@@ -125,7 +125,7 @@ def damaged(path: str, error: BaseException) -> FileError:
         return FileError(
             "A recording must be closed by the program that writes it before it can be read.",
             f"{path} is open for writing in another program.",
-            "Close it there. If no program has it open, an earlier one ended without closing it: "
+            "Close it there. If no program has it open, an earlier program ended without closing it. Then type: "
             f"h5clear --status {path}",
         )
     cut = re.search(r"truncated file: eof = (\d+),.*stored_eof = (\d+)", text)

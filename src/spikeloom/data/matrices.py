@@ -165,9 +165,9 @@ def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None)
     if variable is not None:
         if variable not in variables:
             raise DataError(
-                "The variable must be one of the file.",
-                f"There is no {variable!r} in {file.name}.",
-                f"There are {', '.join(variables) or 'none'}.",
+                f"{file.name} has no variable {variable!r}.",
+                "",
+                f"Its variables are {', '.join(variables) or 'none'}.",
             )
         if not variables[variable].role:
             raise DataError(

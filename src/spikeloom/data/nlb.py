@@ -69,7 +69,8 @@ def read_nlb(
     """
     recording = in_metres(read_nwb(path))
     missing = [name for name in ("split", align) if name not in recording.trial_table]
-    missing += [name for name in ("heldout",) if name not in recording.neuron_table]
+    if "heldout" not in recording.neuron_table:
+        missing.append("heldout")
     if missing:
         raise DataError(
             f"An NLB session has trials with the columns split and {align}, and units with the column heldout.",
@@ -106,7 +107,7 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
     if not len(marked_train) or len(held_back) < 4:
         raise DataError(
             "The paper's split needs training trials and at least eight validation trials.",
-            f"There are {len(marked_train)} and {len(marked_val)}.",
+            f"There are {len(marked_train)} training and {len(marked_val)} validation trials.",
             "Use the NLB file of training trials, or divide other trials with `spikeloom split`.",
         )
     order = generator(seed, Purpose.SPLIT).permutation(held_back)

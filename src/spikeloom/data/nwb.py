@@ -397,6 +397,6 @@ def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
     if not (np.isfinite(first) and np.isfinite(last) and first <= last):
         raise DataError(
             "The times of a series must be finite and sorted seconds.",
-            f"It goes from {first:g} to {last:g}.",
+            f"The first time is {first:g} and the last one {last:g}.",
             "Repair it in the file, or leave it out.",
         )

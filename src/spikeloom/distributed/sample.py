@@ -106,7 +106,7 @@ def sample_distributed(
     n_total = n_trials if n_like is None else n_like
     if n_total is None or n_total < 1 or n_trials not in (None, n_total):
         raise SettingError(
-            "The number of trials must be at least 1. With `like`, it is the number of these trials.",
+            "The number of trials must be at least 1. With `like`, it must be the number of trials of `like`.",
             f"It was {n_trials}" + ("." if n_like is None else f", and {like} has {counted(n_like, 'trial')}."),
             "Write n_trials=1000.",
         )

@@ -67,7 +67,7 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
     core, and also one GPU if the cluster has GPUs.
 
     Args:
-        address: As in `cluster.connect`.
+        address: Address of the cluster. `None` is explained in `cluster.connect`.
         number: Number of tasks at the same time on this machine, if Ray is started here.
     """
 
@@ -80,8 +80,8 @@ def ray_tasks(address: str | None, *, number: int | None = None) -> Workers:
             shared = ray.put(order)
             waiting = {task.remote(shared, rows, path): path for path, rows in parts.items()}
             while waiting:
-                (done,), _ = ray.wait(list(waiting), num_returns=1)
-                ray.get(done)
+                (done,), _ = ray.wait(list(waiting), num_returns=1)  # waits until one task is done
+                ray.get(done)  # raises the error of the task, if it failed
                 yield waiting.pop(done)
         except ray.exceptions.RayTaskError as error:
             if isinstance(error.cause, SpikeloomError):

@@ -157,10 +157,10 @@ class Session:
         try:
             sample = self._read(packet)
             if sample.time is not None:
-                raise DataError("A message that requests a bin has no time.", f"It was {sample.time:g}.", "")
+                raise DataError("A message that requests a bin has no time.", f"It had the time {sample.time:g}.", "")
             missing = self.waiting - set(sample.condition)
             if missing:
-                raise ConditionError("The first bin needs every condition.", f"There is no {sorted(missing)}.", "")
+                raise ConditionError("The first bin needs every condition.", f"{sorted(missing)} has no value.", "")
         except SpikeloomError:
             self.statistics.refused += 1
             raise

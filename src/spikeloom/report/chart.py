@@ -194,5 +194,5 @@ def _span(values: NDArray[np.float64], log: bool) -> tuple[float, float]:
     high = float(drawable.max())
     if log:
         return (low / 1.1, high * 1.1)
-    margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1
-    return (low if low == 0 else low - margin, high + margin)
+    margin = 0.04 * (high - low) or max(abs(high), 1.0) * 0.1  # the second term is for equal values
+    return (low if low == 0 else low - margin, high + margin)  # an axis that begins at 0 stays there

@@ -51,7 +51,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
     fake = real.match(fake, name="the real trials", other_name="the generated trials")
     figure, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
     figure.clear()
-    grid = figure.add_gridspec(3, 6)  # two rasters of three columns in each of two rows, then three panels of two
+    grid = figure.add_gridspec(3, 6)  # rows 0 and 1: two rasters, 3 columns wide; row 2: three panels, 2 columns wide
     for row, (trials, role, side) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
         for column in range(min(SHOWN, len(trials))):
             axes = figure.add_subplot(grid[row, 3 * column : 3 * column + 3])

@@ -62,7 +62,7 @@ class Row:
         if self.baseline is None or self.floor is None or self.metric.group == "memorisation":
             return False
         gap = self.metric.distance(self.baseline) - self.metric.distance(self.floor)
-        return gap > max(AT_FLOOR * (self.floor_sd or 0.0), 1e-9)
+        return gap > max(AT_FLOOR * (self.floor_sd or 0.0), 1e-9)  # a smaller gap is a rounding error
 
     @property
     def closed(self) -> float | None:

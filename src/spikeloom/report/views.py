@@ -115,7 +115,7 @@ def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) 
     n_trials = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
     sums = counts.sum(0, dtype=np.float64)
     width = sd / trials.bin_width
-    # Sums of counts and numbers of trials are smoothed separately, so that rates do not fall at the ends.
+    # Sums of counts and numbers of trials are smoothed separately. Otherwise rates would fall at the ends of trials.
     smoothed_n_trials = gaussian_filter1d(n_trials.astype(float), width, axis=0, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
         rates = gaussian_filter1d(sums, width, axis=0, mode="constant") / smoothed_n_trials / trials.bin_width

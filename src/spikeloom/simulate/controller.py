@@ -55,7 +55,7 @@ def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | 
     optimizer = torch.optim.Adam(list(weights.values()), lr=LEARNING_RATES[0])
     hide = None if progress is None else not progress
     for update in tqdm(range(updates), desc="controller", unit="update", disable=hide, delay=2):
-        is_late = update * UPDATES >= SLOWER_FROM * updates
+        is_late = update * UPDATES >= SLOWER_FROM * updates  # the fraction of late steps is the same for any `updates`
         optimizer.param_groups[0]["lr"] = LEARNING_RATES[int(is_late)]
         optimizer.zero_grad()
         _loss(weights, generator(seed, Purpose.TRAIN, update)).backward()

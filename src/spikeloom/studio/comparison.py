@@ -79,7 +79,7 @@ def _same_condition(loaded: LoadedModel, trial: int) -> NDArray[np.int64]:
 
 def quiz(loaded: LoadedModel, body: Quiz) -> Json:
     """Return pairs of a recorded and a generated trial of equal length and condition, and the recorded side of each."""
-    rng = generator(body.seed, int(Purpose.EVALUATE), 12)
+    rng = generator(body.seed, int(Purpose.EVALUATE), 12)  # 12 distinguishes this use of random numbers from others
     rows = rng.permutation(len(loaded.trials))[: body.pairs]
     recorded = loaded.trials.select(rows)
     generated = _generated_like(loaded, recorded, body.seed)
@@ -104,7 +104,8 @@ def classifier(loaded: LoadedModel) -> Json:
     The recorded trials are divided into two halves. For the accuracy, the classifier separates the first half from the
     same number of generated trials. For the noise floor (about 0.5), it separates the first half from the second half.
     """
-    rows = generator(0, int(Purpose.EVALUATE), 13).permutation(len(loaded.trials))[:MOST_TRIALS]
+    rng = generator(0, int(Purpose.EVALUATE), 13)  # 13 distinguishes this use of random numbers from others
+    rows = rng.permutation(len(loaded.trials))[:MOST_TRIALS]
     half = len(rows) // 2
     first, second = (loaded.trials.select(np.sort(part)) for part in (rows[:half], rows[half : 2 * half]))
     generated = c2st_rbf(TwoSides(first, _generated_like(loaded, first, 0)))

@@ -49,7 +49,8 @@ class Decoder:
     @classmethod
     def fit(cls, trials: Trials, name: str) -> "Decoder":
         """Fit a decoder of a series to recorded trials, and compute its R^2 on the held-out ones."""
-        rows = generator(0, int(Purpose.EVALUATE), 11).permutation(len(trials))[:MOST_TRIALS]
+        rng = generator(0, int(Purpose.EVALUATE), 11)  # 11 distinguishes this use of random numbers from others
+        rows = rng.permutation(len(trials))[:MOST_TRIALS]
         n_held_out = max(1, round(HELD_OUT * len(rows)))
         recorded = trials.select(np.sort(rows[n_held_out:]))
         unseen = trials.select(np.sort(rows[:n_held_out]))
@@ -68,5 +69,9 @@ class Decoder:
             trials: Trials from whose spikes the series is decoded.
             series: True series of these trials (trial, bin, dim).
         """
-        trials_of_series = zip(np.asarray(series, np.float64), self.decode(trials), trials.lengths, strict=True)
-        return [r_squared(truth[:n_bins], decoded[:n_bins]) for truth, decoded, n_bins in trials_of_series]
+        true_series = np.asarray(series, np.float64)
+        decoded_series = self.decode(trials)
+        return [
+            r_squared(truth[:n_bins], decoded[:n_bins])
+            for truth, decoded, n_bins in zip(true_series, decoded_series, trials.lengths, strict=True)
+        ]

@@ -29,7 +29,7 @@ def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
     trials = sampled.trials
     stroke = sampled.stroke
     moves = loaded.movements
-    assert stroke is not None
+    assert stroke is not None  # otherwise `samples.drawn` has raised an error
     assert moves is not None
     draws = [{**entry, "decoded": None, "r2": None} for entry in rasters(trials, seed=body.seed)]
     r2_real = None

@@ -59,7 +59,9 @@ class Quizzes:
         if quiz is None:
             raise HTTPException(404, "There is no such quiz. Begin a new one.")
         if answer.pair >= len(quiz.recorded):
-            raise HTTPException(422, f"The quiz has the pairs 0 to {len(quiz.recorded) - 1}. It was {answer.pair}.")
+            raise HTTPException(
+                422, f"There is no pair {answer.pair}. The quiz has pairs 0 to {len(quiz.recorded) - 1}."
+            )
         if answer.pair in quiz.correct:
             raise HTTPException(422, f"Pair {answer.pair} has an answer already. Answer the next one.")
         quiz.correct[answer.pair] = quiz.recorded[answer.pair] == answer.recorded

@@ -78,7 +78,7 @@ def turned(loaded: LoadedModel, body: Turn) -> Sampled:
         raise ConditionError(
             f"The model {loaded.name} is not conditioned on an angle, a category or a number of each trial.",
             "",
-            "Choose a model that is.",
+            "Choose a model that is conditioned on one of these.",
         )
     names = loaded.model.facts.conditions.names
     loaded.model.facts.conditions.requested(dict(body.condition))  # raises an error if a name is unknown

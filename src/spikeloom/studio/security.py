@@ -103,7 +103,7 @@ class Allowance:
         n_left = min(most, n_left + per_second * (now - last_request))
         self._left[client, kind] = (max(0.0, n_left - 1), now)
         while len(self._left) > MOST_CLIENTS:
-            self._left.popitem(last=False)
+            self._left.popitem(last=False)  # the client whose last request is oldest
         return n_left >= 1
 
 

@@ -96,12 +96,13 @@ class Reach:
         sentences = []
         unit = f" {self.unit}" if self.unit else ""
         speeds = np.linalg.norm(stroke.velocity, axis=1)
+        fast_start = max(2 * self.first_speed, 0.2 * self.speed)  # a faster first bin gets a warning
         if (speeds > self.speed).mean() > TOLERANCE:
             sentences.append(
                 f"The hand moves at up to {speeds.max():.3g}{unit}/s; in the training trials it moved at up to "
                 f"{self.speed:.3g}{unit}/s. The model extrapolates. Draw more slowly, or make the stroke smaller."
             )
-        elif kind == "velocity" and speeds[0] > max(2 * self.first_speed, 0.2 * self.speed):
+        elif kind == "velocity" and speeds[0] > fast_start:
             sentences.append(
                 f"The hand already moves at {speeds[0]:.3g}{unit}/s in the first bin; in the training trials it began "
                 f"at up to {self.first_speed:.3g}{unit}/s. Begin slowly."

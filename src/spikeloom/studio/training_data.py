@@ -50,7 +50,7 @@ def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Tri
     searched = ", ".join(map(str, files)) if files else "the folders around it"
     raise FileError(
         "The studio needs the trials on which the model was trained.",
-        f"For {run}, {searched} hold no file with these trials.",
+        f"For {run}, these trials were not found in {searched}.",
         "Add --data train.h5.",
     )
 

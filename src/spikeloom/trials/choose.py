@@ -222,7 +222,7 @@ def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_
 def _number(rule: Rule, value: str) -> int | float:
     """Return a value of a rule as a number, or raise a SettingError that names its column."""
     try:
-        return int(value)
+        return int(value)  # exact, also for large whole numbers
     except ValueError:
         pass
     try:

@@ -68,7 +68,7 @@ def order_like(
             if missing := _listed(set(required) - set(names)):
                 differences.append(f"only {like_name} have ({missing})")
             raise ShapeError(
-                f"Both sides must hold the same neurons, by {column}.",
+                f"Both sides must hold the same neurons, compared by the column {column}.",
                 f"There are neurons that {' and neurons that '.join(differences)}.",
                 "Choose the neurons that both have with `spikeloom select --units`, or bin both from the same units.",
             )

@@ -50,7 +50,7 @@ def on_one_turn(name: str, values: Array, unit: str = "") -> Array:
     if values.dtype.kind in "iu" and not ((numbers < 0) | (numbers >= period)).any():
         return values
     turned = np.round(angles.wrap(numbers, period), DECIMALS)
-    return np.where(turned >= np.round(period, DECIMALS), 0.0, turned)
+    return np.where(turned >= np.round(period, DECIMALS), 0.0, turned)  # rounding up to a full turn gives 0
 
 
 def _texts(values: Array) -> list[str]:

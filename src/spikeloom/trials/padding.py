@@ -53,6 +53,8 @@ def check_padding(lengths: NDArray[np.int64], n_neurons: int, bin_width: float, 
     n_entries = padded * n_neurons
     if n_entries > large:
         raise DataError(
-            "Trials are padded to the longest one.", f"{lengths_text}, {n_entries:.2g} entries in all.", remedy
+            "All trials are padded to the length of the longest trial.",
+            f"{lengths_text}, {n_entries:.2g} entries in all.",
+            remedy,
         )
     warnings.warn(f"{lengths_text}. {remedy}", PaddingWarning, stacklevel=3)
