@@ -29,8 +29,8 @@ ABOUT_WORDS = {"writing.md", "glossary.md"}
 BANNED_NAMES = {"told", "asked", "given", "heard", "known", "own", "found", "place", "some", "whole", "thing", "many"}
 """Local names that are no nouns: write what is in them."""
 
-VAGUE_NAMES = {"one", "mine", "theirs", "here", "there"}
-"""Further names that are banned in the package: name the thing that a loop variable holds."""
+VAGUE_NAMES = {"one", "mine", "theirs", "here", "there", "words", "more", "before"}
+"""Further names that are banned in the package: write the noun of what the variable holds."""
 
 FRAGMENT = re.compile(
     r"^(Of|What|How|Whether|Whose|Whoever|For|From|In|On|At|By|To|With|Within|Without|As|Among|Between|Under|Over|After"
@@ -168,6 +168,8 @@ def test_pages_are_plain(path):
         "def f(asked):\n    pass\n",
         "for one in range(3):\n    pass\n",
         "def f(mine):\n    pass\n",
+        "words = ', '.join(names)\n",
+        "def f(more, before):\n    pass\n",
         'def f():\n    """Of the draw."""\n',
         'def f():\n    """The number of bins."""\n',
         'A = 1\nB = 2\n"""Of simulating and refitting."""\n',
