@@ -69,6 +69,7 @@ class Streams:
     def restore(self, state: NDArray[np.uint64]) -> None:
         """Continue the streams from positions that `state` returned."""
         for rng, row in zip(self.generators, state.tolist(), strict=True):
+            # two numbers of 128 bits, each from its upper and its lower 64 bits
             inner = {"state": row[0] << 64 | row[1], "inc": row[2] << 64 | row[3]}
             rng.bit_generator.state = {
                 "bit_generator": "PCG64",

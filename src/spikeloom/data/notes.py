@@ -114,6 +114,7 @@ def few_spikes(
     trials = float(spans[:, 0].min()), float(spans[:, 1].max())
     n_beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())  # before the first or after the last
     rate = n_spikes / seconds if seconds else 0.0
+    # the smallest ratio in `SCALES` is 300
     times_too_large = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
     if n_spikes and rate >= FEW * expected_hz and not times_too_large:
         if n_beyond <= len(spans) / 2:
@@ -124,10 +125,12 @@ def few_spikes(
             f"{trials[0]:g} and {trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. "
             f"{likely_cause(spikes, trials)}"
         )
-    number = f"{counted(n_spikes, 'spike')} ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
+    spikes_text = (
+        f"{counted(n_spikes, 'spike')} ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
+    )
     return (
-        f"The trials hold {number if n_spikes else 'no spikes'}: they lie between {trials[0]:g} and {trials[1]:g} s, "
-        f"the spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
+        f"The trials hold {spikes_text if n_spikes else 'no spikes'}: they lie between {trials[0]:g} and "
+        f"{trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
     )
 
 

@@ -129,6 +129,7 @@ def _portions(
     most_samples = max(MOST // series.n_dims, 1)
     begin = 0
     for position in range(1, len(trials) + 1):
+        # end the group if there is no further trial, or if the group would need too many samples with it
         if position == len(trials) or max(last[begin : position + 1].max() - first[begin], 0) > most_samples:
             low = int(first[begin])
             high = int(last[begin:position].max())

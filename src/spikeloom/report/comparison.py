@@ -65,12 +65,12 @@ def comparison_figure(standings: Standings) -> Figure:
     for k, name in enumerate(standings.names):
         distances = [standings.rows[name][metric.name].closed for metric in shown]
         x = np.array([np.nan if closed is None else np.clip(closed, -0.25, 1.25) for closed in distances], float)
-        y = np.arange(len(shown)) + step * (k - (n_models - 1) / 2)
+        y = np.arange(len(shown)) + step * (k - (n_models - 1) / 2)  # the dots of the models lie around the line
         texts = [percent(closed) or "not computed" for closed in distances]
         labels = [f"{metric.title}: {text}" for metric, text in zip(shown, texts, strict=True)]
         series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=labels))
     height = np.array([-0.6, len(shown) - 0.4])
-    lines = [Series("dashes", "guide", np.full(2, at), height) for at in (0.0, 1.0)]
+    lines = [Series("dashes", "guide", np.full(2, at), height) for at in (0.0, 1.0)]  # at the baseline and at the floor
     chart = Chart(
         "0: independent Poisson spikes, 1: noise floor",
         (*lines, *series),

@@ -60,7 +60,10 @@ def contents_rows(all_contents: Contents) -> list[tuple[str, ...]]:
 
 
 def code_space_figure(all_contents: Contents) -> Figure:
-    """Draw the codes in one chart for each held variable, coloured by its fifths, in the plane that shows it best."""
+    """Draw the codes in one chart for each held variable, in the plane that shows the variable best.
+
+    Colours are fifths of the trials, sorted by the value of the variable.
+    """
     charts = tuple(_chart(all_contents, content) for content in all_contents.held[:MOST_DRAWN])
     legend: tuple[tuple[Role, str], ...] = tuple(
         zip(FIFTHS, ("lowest fifth", "second", "third", "fourth", "highest fifth"), strict=True)

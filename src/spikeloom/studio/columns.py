@@ -66,7 +66,7 @@ class Column:
         column = np.asarray(values, np.float64).reshape(len(trials), -1)[:, 0]
         unassigned = cls(condition, tuple(_levels(condition, column)), np.zeros(len(trials), np.int64))
         nearest = np.array([unassigned.nearest(value) for value in column])
-        with_trials, members = np.unique(nearest, return_inverse=True)
+        with_trials, members = np.unique(nearest, return_inverse=True)  # the levels that have trials, numbered anew
         return cls(condition, tuple(unassigned.levels[level] for level in with_trials), members)
 
     def nearest(self, value: Category) -> int:

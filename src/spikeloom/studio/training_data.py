@@ -39,7 +39,7 @@ def training_trials(model: Model, run: Path, files: Sequence[Path]) -> tuple[Tri
             if files:
                 raise
             continue
-        if Facts.of(trials).data == model.facts.data:
+        if Facts.of(trials).data == model.facts.data:  # hashes of the counts
             return model.in_training_order(trials), ""
         if files and trials.n_neurons == model.n_neurons:
             others.append((path, trials))

@@ -23,7 +23,7 @@ def checked_fields(arguments: "Trials") -> Fields:
     """Check and convert the arguments of `Trials`; see its docstring for the errors.
 
     Args:
-        arguments: Trials whose fields hold the arguments as they came.
+        arguments: Trials whose fields hold the arguments without any check.
 
     Returns:
         The fields by name. Arrays have the right axes and types, are 0 in the padding, and are read-only.

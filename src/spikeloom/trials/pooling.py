@@ -56,7 +56,7 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
     tables = [dict(part.conditions) for part in parts]
     if sources is not None:
         for part, table, source in zip(parts, tables, sources, strict=True):
-            table.setdefault(SOURCE, np.full(len(part), source))
+            table.setdefault(SOURCE, np.full(len(part), source))  # trials with this condition keep their values
     arrays["conditions"] = _shared(tables, left_out, "condition", _join)
     behavior = [dict(part.behavior) for part in parts]
     for name in parts[0].behavior:

@@ -17,6 +17,7 @@ export function clicksOf(data, chosen) {
   const clicks = [];
   for (const row of rows) {
     const neuron = data.order[row];
+    // with k / 7, two spikes of one bin get different times
     data.spikes[neuron].forEach((bin, k) => clicks.push([(bin + scatter(neuron + 1, bin + k / 7)) * data.binWidth, row]));
   }
   return clicks;

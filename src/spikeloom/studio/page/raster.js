@@ -214,6 +214,7 @@ export class Raster {
     const rateHeight = this.bare ? 0 : Math.max(3.4 * unit, height * 0.17);
     const bottom = 1.9 * unit;
     const gap = this.bare ? 0 : 0.9 * unit;
+    // the boxes of the spikes and of the rate: left, top, width and height in pixels
     this.box = [left, 4, width - left - 6, Math.max(10, height - bottom - rateHeight - gap - 4)];
     this.rateBox = [left, this.box[1] + this.box[3] + gap, this.box[2], rateHeight];
     if (this.data) {
@@ -221,6 +222,7 @@ export class Raster {
       this.base.height = this.canvas.height;
       const context = this.base.getContext("2d");
       context.setTransform(this.canvas.width / width, 0, 0, this.canvas.width / width, 0, 0);
+      // a live trial fills only the part of the box for the bins that it has so far
       const box = [this.box[0], this.box[1], (this.box[2] * this.data.bins * this.data.binWidth) / this.span, this.box[3]];
       if (this.data.bins) paintSpikes(context, box, this.data, rowColours(this.data.order.length), this.chosen);
     }

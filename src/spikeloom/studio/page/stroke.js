@@ -83,7 +83,7 @@ export function example(name, model) {
   const typical = paths.length ? median(paths.map(lengthOf)) : (extent[1] - extent[0]) / 2;
   const size = (RELATIVE_LENGTH[name] * typical) / lengthOf(outline);
   const seconds = clamp(bins * binWidth, 0.5, 3);
-  const count = Math.round(seconds / 0.012);
+  const count = Math.round(seconds / 0.012); // one point every 12 ms
   return range(count + 1).map((k) => {
     const time = k / count;
     const [x, y] = SHAPES[name](time ** 3 * (10 - 15 * time + 6 * time ** 2)); // minimum-jerk profile

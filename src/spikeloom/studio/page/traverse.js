@@ -39,7 +39,7 @@ export class TraverseTab {
       $(id).selectedIndex = Math.min(first + k, this.variables.length - 1);
     }
     $("trial").max = String(model.training.trials - 1);
-    if (model.extent) this.field.setModel({ ...model, training_paths: model.training_paths });
+    if (model.extent) this.field.setModel(model);
     $("traverse-summary").textContent = "";
   }
 
