@@ -13,7 +13,7 @@ from playwright.sync_api import sync_playwright
 RADIUS, SECONDS = 0.05, 0.8
 """Radius of the circle (m) and its duration (s)."""
 
-SIZE = {"width": 1360, "height": 1140}
+SIZE = {"width": 1360, "height": 1164}
 """Size of the window in pixels."""
 
 
