@@ -42,7 +42,7 @@ def check_bin_width(bin_width: float) -> None:
 
 
 def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
-    """Return the number of bins of a window (start, stop), in seconds. Raise a SettingError unless it is whole."""
+    """Return the number of bins of a window (start, stop), s. Raise a SettingError unless it is a whole number."""
     start, stop = window
     bins = (stop - start) / bin_width
     if not _is_number_of_bins(bins):

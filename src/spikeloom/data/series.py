@@ -269,10 +269,10 @@ def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np
     """Raise a DataError unless times are finite, sorted and not before `earliest`."""
     if times.ndim != 1:
         raise ShapeError(f"{what} must have one axis.", f"The shape is {times.shape}.", "Give one array per neuron.")
-    faults = {
+    faults = {  # each rule, and a mask of the times that break it
         "finite": ~np.isfinite(times),
         f">= {earliest:g}": times < earliest,
-        "sorted": np.r_[False, np.diff(times) < 0] if len(times) else times != times,
+        "sorted": np.diff(times, prepend=times[:1]) < 0,
     }
     for must, bad in faults.items():
         if bad.any():
