@@ -223,8 +223,8 @@ class Sampler(ABC):
 
         Args:
             denoiser: Denoiser in eval mode.
-            noise: Function that returns standard normal numbers (batch, time, channel) at each call. The first call is
-                the start; stochastic samplers call it again at every step but the last.
+            noise: Function that returns standard normal numbers (batch, time, channel) at each call. The first call
+                returns the start. Stochastic samplers call the function again at every step except the last.
             condition: Passed to the denoiser.
             mask: Valid bins, for trials of different length; None if all bins are valid.
 
@@ -232,7 +232,7 @@ class Sampler(ABC):
             x_0 (batch, time, channel), 0 where the mask is False.
         """
         points = self.points(denoiser, noise, condition=condition, mask=mask)
-        return deque(points, maxlen=1).pop()  # the last point; earlier ones are not kept in memory
+        return deque(points, maxlen=1).pop()  # the last point; earlier points are not kept in memory
 
     @final
     def points(
@@ -412,7 +412,7 @@ def _ratio(schedule: NoiseSchedule, level: float) -> float:
 def _middle(next_level: StepLevel, state: SamplerState) -> Tensor:
     """Return the clean estimate in the middle of the step, on the line in lambda through the last two estimates.
 
-    At the first step only one estimate exists, and it is returned.
+    At the first step only one estimate exists, and this estimate is returned.
     """
     level, _, clean = state.past[-1]
     if len(state.past) == 1:

@@ -35,7 +35,7 @@ the steps of a sampler have different offsets of their windows."""
 def first_hop(step: int, window: int) -> int:
     """Return the number of bins from the beginning of the first window to the beginning of the second one.
 
-    It is between 1 and half a window.
+    This number is between 1 and half a window, and changes from step to step; see the top of this module.
 
     Args:
         step: Step of the sampler, counted from 0.

@@ -74,7 +74,15 @@ def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
 
 
 def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int, source: str) -> Trials:
-    """Draw Poisson counts at the rates of each trial's label (label, time, neuron). The rest is copied from `like`."""
+    """Return trials like `like`, but with Poisson counts.
+
+    Args:
+        like: Trials from which everything except the counts is copied.
+        rates: Expected counts of a trial of each label (label, time, neuron), spikes/bin.
+        labels: Label of each trial.
+        seed: Random seed of the counts.
+        source: Name of the baseline, the source of the result.
+    """
     largest = float(rates.max(initial=0.0))
     counts = np.zeros(like.counts.shape, np.uint8 if largest < FEW else np.int64)
     for label in np.unique(labels):

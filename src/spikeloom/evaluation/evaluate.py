@@ -52,7 +52,7 @@ def evaluate(
         condition: Name of the condition that labels trials, or several names whose values together are the label;
             `None` chooses one (see `metrics.Pair`).
         every: Cut all trials into windows of this length in seconds before they are compared; `None` compares whole
-            trials. Use it for continuous recordings and for trials of a few minutes.
+            trials. Windows are useful for continuous recordings and for trials of a few minutes.
         metrics: Metrics to compute, in the order of the report.
         splits: Number of splits of the recorded trials for the noise floor and its spread: random halves, or blocks of
             time (at most 3 splits) if the trials are windows of a continuous recording.
@@ -60,8 +60,8 @@ def evaluate(
         conditioned_on: Names of the conditions and series on which the generated trials were conditioned. Only these
             are decoded from their spikes. `None` uses the names that the generated trials record. If they record no
             names, all their conditions and series are decoded.
-        baselines: Trials of further baselines, by name, such as `Model.latent_baselines`: simple models of the latents,
-            which a generator of latents must beat.
+        baselines: Trials of further baselines, by name, such as `Model.latent_baselines`. These are simple models of
+            the latents, and a generator of latents is useful only if its results are better.
         facts: More facts about the comparison, name -> text, such as file names, seeds and sampler.
         cost: Costs of training and sampling, name -> text (see `models.cost`).
         progress: Show a progress bar; `None` shows it only on a terminal.

@@ -143,7 +143,7 @@ class RecordedHalves:
             fakes: Sets of generated trials by name. The halves are reduced to the number of trials of each condition
                 that every set has.
             reference: Training trials, if there are any.
-            condition: Name of the condition that labels trials; `None` chooses one as `Pair` does.
+            condition: Name of the condition that labels trials; `None` chooses a condition like `Pair`.
             every: Cut the recorded trials into windows of this length, in seconds; `None` does not cut them. Fakes and
                 reference must already be cut.
             splits: Number of splits. For blocks of time, at most 3 are used.
@@ -175,9 +175,9 @@ class RecordedHalves:
             uncut = halves(trials, condition=condition, splits=splits, seed=seed)
             pairs = [(first.cut(every), second.cut(every)) for first, second in uncut]
         split_list = []
-        for k, (base, other) in enumerate(pairs):
-            base, other = _reduced(base, other, sets, condition, seed + k)
-            split_list.append(_split(k, base, other, reference, condition, seed))
+        for number, (base, other) in enumerate(pairs):
+            base, other = _reduced(base, other, sets, condition, seed + number)
+            split_list.append(_split(number, base, other, reference, condition, seed))
         recorded = Pair(real, real, reference=reference, condition=condition, seed=seed, aligned=not by_time)
         without_results = cls(recorded, split_list, METRICS if metrics is None else metrics, progress)
         results = without_results._measure(without_results._jobs(fakes, at_random if by_time else []))

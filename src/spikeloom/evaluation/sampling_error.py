@@ -78,7 +78,7 @@ def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, rng: np
         rng: Random generator of the draw.
     """
     drawn = np.bincount(rng.integers(len(training), size=n_trials), minlength=len(training))
-    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # sums over all trials, and over the drawn trials
+    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # [0]: sums over all trials, [1]: over the drawn trials
     n_with_bin = np.zeros((2, pieces[-1] + 1))
     n_bins = min(len(pieces), training.n_bins)
     for k, weights in enumerate((np.ones(len(training)), drawn.astype(np.float64))):

@@ -105,7 +105,8 @@ def comparable(
 ) -> tuple[Trials, dict[str, Trials], Trials | None]:
     """Return real, generated and reference trials with their neurons in the same order.
 
-    Neurons with names or ids are matched and sorted by them, so that results do not depend on their order in a file.
+    Neurons are matched and sorted by their names or ids, if they have any. Results then do not depend on the order of
+    the neurons in a file.
 
     Raises:
         ShapeError: if neurons or bin widths differ.

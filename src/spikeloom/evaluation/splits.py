@@ -25,7 +25,7 @@ def halves(
     Args:
         trials: Real trials.
         size: Number of trials of each set, at most half of the trials. `None` uses half of them.
-        condition: Name of the condition to split evenly; `None` chooses one as `Pair` does, if there is one.
+        condition: Name of the condition to split evenly; `None` chooses a condition like `Pair`, if there is one.
         splits: Number of pairs.
         seed: Random seed of the random order.
 
@@ -128,7 +128,7 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
     largest = max(len(rows) for rows in groups)
     n_blocks = BLOCKS if largest >= BLOCKS * FEWEST_IN_BLOCK else 2
     partitions = PARTITIONS[:splits] if n_blocks == BLOCKS else (((0,), (1,)),)
-    gap = max(1, math.ceil(GAP / (trials.n_bins * trials.bin_width)))  # windows
+    gap = max(1, math.ceil(GAP / (trials.n_bins * trials.bin_width)))  # number of windows to leave out at a border
     pairs = []
     for blocks_of_first, _ in partitions:
         first_rows: list[NDArray[np.int64]] = []
@@ -160,7 +160,7 @@ def matched(
         real: Recorded trials.
         fake: Generated trials.
         size: Largest number of trials of each set. `None` sets no limit.
-        condition: Name of the condition to match; `None` chooses one as `Pair` does.
+        condition: Name of the condition to match; `None` chooses a condition like `Pair`.
         seed: Random seed of the subset; it has no effect on a set that keeps all its trials.
 
     Raises:

@@ -113,7 +113,11 @@ def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64] | np
 
 
 def mig(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
-    """Compute the mutual information gap: (best - second best code) / entropy of the variable, averaged."""
+    """Compute the mutual information gap, averaged over variables.
+
+    For each variable, the codes are sorted by their mutual information with the variable. The gap is the difference
+    between the first two of these numbers, divided by the entropy of the variable.
+    """
     gaps = []
     for value in values.T:
         variable_bins = _binned(value)

@@ -145,17 +145,23 @@ class BehaviorReading:
         return r_squared(self.requested[side][is_decoded], self.read[side][is_decoded])
 
     def path(self, side: str, trials: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-        """Return requested and decoded paths of trials (trial, wide time, dim).
+        """Return requested and decoded paths of trials in wide bins (trial, wide time, dim).
 
-        A velocity, whose unit ends in "/s", is summed over the decoded bins; another series is returned as it is.
+        A velocity, whose unit ends in "/s", is summed over the decoded bins; another series is returned unchanged.
+
+        Args:
+            side: "real" or "fake".
+            trials: Indices of the trials.
         """
-        requested = self.requested[side][trials]
-        read = self.read[side][trials]
-        requested = np.where(np.isfinite(read), requested, np.nan)
+        decoded = self.read[side][trials]
+        requested = np.where(np.isfinite(decoded), self.requested[side][trials], np.nan)
         if not self.unit.endswith("/s"):
-            return requested, read
-        summed = [np.where(np.isfinite(x), np.nancumsum(x, axis=1) * self.width, np.nan) for x in (requested, read)]
-        return summed[0], summed[1]
+            return requested, decoded
+        requested_path, decoded_path = (
+            np.where(np.isfinite(velocity), np.nancumsum(velocity, axis=1) * self.width, np.nan)
+            for velocity in (requested, decoded)
+        )
+        return requested_path, decoded_path
 
 
 def read_behavior(pair: Pair) -> BehaviorReading | str:

@@ -119,7 +119,7 @@ def contents(reference: Trials, tested: Trials) -> Contents:
         tested: Other trials with codes of the same model, on which the regressions are evaluated.
 
     Raises:
-        DataError: if trials have no codes, or no variable varies in both.
+        DataError: if trials have no codes, or no variable varies in both sets of trials.
     """
     if reference.codes is None or tested.codes is None:
         raise DataError("The contents of codes need trials with codes.", "", "Encode them with a model that has codes.")

@@ -24,7 +24,7 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
     """Compute auto- and cross-correlograms over trials, as defined at the top of this module.
 
     Args:
-        trials: The trials; short ones contribute only short lags.
+        trials: The trials; a short trial contributes only to short lags.
         pairs: Pairs of neurons (pair, 2).
         lags: Longest lag, in bins.
 
@@ -38,9 +38,9 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
     size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)  # padded, so that lags do not wrap around
     n_frequencies = size // 2 + 1
     order = np.argsort(lengths, kind="stable")
-    power = np.zeros((n_frequencies, n_neurons))
-    cross = np.zeros((n_frequencies, len(pairs)), complex)  # summed over trials, both neurons of the same trial
-    summed = np.zeros((n_frequencies, n_neurons), complex)
+    power = np.zeros((n_frequencies, n_neurons))  # power spectra, summed over trials
+    cross = np.zeros((n_frequencies, len(pairs)), complex)  # cross-spectra within the same trial, summed over trials
+    summed = np.zeros((n_frequencies, n_neurons), complex)  # Fourier transforms, summed over trials
     step = max(1, BLOCK // max(1, 2 * size * n_neurons))
     for start in range(0, len(trials), step):
         rows = order[start : start + step]

@@ -188,7 +188,7 @@ class Directions:
         return columns / gains
 
     def move(self, codes: Numbers, changes: Numbers, *, how: How = "curved") -> Float[np.ndarray, "trial code"]:
-        """Return codes moved by changes (trial, variable) of the variables, each in its unit."""
+        """Move the codes by changes (trial, variable) of the variables, each change in the unit of its variable."""
         if how != "curved":
             return codes + changes @ self.steps(how).T
         gain = self.decode.T @ self.linear  # eigenvalues are below 1 if codes are noisy
@@ -254,7 +254,8 @@ def group_snr(
 ) -> Float[np.ndarray, " variable"]:
     """Compute the ratio of the variance between groups of trials to the mean variance within them, per variable.
 
-    The variances are those of the variables decoded from the codes. A group holds trials of the same target.
+    The variances are computed from the variables that are decoded from the codes. A group holds trials of the same
+    target.
     """
     decoded = directions.predict(codes)
     group_values = np.unique(groups)

@@ -60,7 +60,8 @@ def participation_ratio_ratio(pair: Pair) -> Result:
     if not np.trace(covariances[1]) > STILL:
         return Result(None, NEVER_VARIES)
     real, fake = (participation_ratio(covariance) for covariance in covariances)
-    spectra = [np.cumsum(np.sort(np.linalg.eigvalsh(c))[::-1]) / np.trace(c) for c in covariances]
+    eigenvalues = [np.sort(np.linalg.eigvalsh(covariance))[::-1] for covariance in covariances]  # largest first
+    spectra = [np.cumsum(values) / np.trace(matrix) for values, matrix in zip(eigenvalues, covariances, strict=True)]
     detail = {"real": spectra[0], "fake": spectra[1], "dimension": np.arange(1, len(spectra[0]) + 1)}
     value = fake / real if np.isfinite(fake) and real > 0 else None
     return Result(value, f"{fake:.3g} against {real:.3g} dimensions", detail)
@@ -75,8 +76,11 @@ def subspace_captured(pair: Pair) -> Result:
         return Result(None, NEVER_VARIES)
     _, vectors = np.linalg.eigh(real)
     leading = vectors[:, ::-1][:, :STATES]
-    shares = [float(np.trace(leading.T @ c @ leading) / max(np.trace(c), 1e-30)) for c in (real, fake)]
-    return Result(shares[1] / shares[0], f"{shares[1]:.3g} against {shares[0]:.3g} of the variance")
+    real_share, fake_share = (
+        float(np.trace(leading.T @ covariance @ leading) / max(np.trace(covariance), 1e-30))
+        for covariance in (real, fake)
+    )
+    return Result(fake_share / real_share, f"{fake_share:.3g} against {real_share:.3g} of the variance")
 
 
 # --- sliced Wasserstein and MMD -----------------------------------------------------------------------------------

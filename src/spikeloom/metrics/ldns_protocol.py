@@ -157,8 +157,8 @@ class _Side:
 def count_density(histogram: Numbers, *, top: int) -> Numbers:
     """Compute the kernel density estimate of integers at 0 ... top, normalised to sum 1.
 
-    It equals `scipy.stats.gaussian_kde` on the integers (Scott's bandwidth, n^(-1/5) standard deviations), but is
-    summed over distinct values. If all integers are equal, their value gets all weight.
+    The estimate equals `scipy.stats.gaussian_kde` on the integers (Scott's bandwidth, n^(-1/5) standard deviations),
+    but is summed over distinct values. If all integers are equal, their value gets all weight.
 
     Args:
         histogram: Number of occurrences of 0, 1, 2, ...

@@ -65,8 +65,8 @@ class Memorisation:
 
         "copies": there is a duplicate, or `quantile_ratio` is below 0.5, or `share` is above 0.75 and more than four
         standard deviations above 0.5. "swapped": `share` is more than four standard deviations below 0.5. "suspicious":
-        `share` is more than four standard deviations above 0.5, or `quantile_ratio` is below 0.8. Else "clean". The
-        limits are defined by spikeloom.
+        `share` is more than four standard deviations above 0.5, or `quantile_ratio` is below 0.8. In all other cases
+        "clean". The limits are defined by spikeloom.
         """
         deviations = (self.share - 0.5) / self.share_sd
         if self.duplicates or self.quantile_ratio < 0.5 or (self.share > 0.75 and deviations > 4):

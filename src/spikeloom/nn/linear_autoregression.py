@@ -130,7 +130,8 @@ class LinearAutoregression(nn.Module):
 
     def _moments(self, latents: Tensor, inputs: Tensor, mask: Tensor) -> "_Moments":
         """Return the sums of products of features and latents over valid bins, except the first bin of each trial."""
-        moments = _Moments(len(self.recurrent) + self.driven[..., 0].numel(), latents.shape[2], like=latents)
+        n_features = len(self.recurrent) + self.driven[..., 0].numel()
+        moments = _Moments(n_features, latents.shape[2], like=latents)
         hats = self.clock.weights(latents.shape[1]).to(latents)
         for time, means in enumerate(self.means(latents, inputs[:, 0])):
             if time:  # the first bin has a separate regression
@@ -243,7 +244,7 @@ class Recursion:
         """
         self.features[:, self.inputs.start + 1 : self.inputs.stop] = inputs
         self.features[:, self.inputs.stop :] = noise
-        if not self.time:
+        if not self.time:  # begin with the means that the model expects in the first bin
             self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.left
         latents = self.features @ self._coefficients()
         if self.term is not None:

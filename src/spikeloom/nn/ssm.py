@@ -95,7 +95,7 @@ _CACHE: ContextVar[KernelCache | None] = ContextVar("kernel cache", default=None
 
 @contextlib.contextmanager
 def keep_kernels(cache: KernelCache | None = None) -> Iterator[None]:
-    """Return a context in which each S4D layer builds its kernel only once, as long as no gradients are computed.
+    """Return a context in which each S4D layer builds its kernel only once, if no gradients are computed.
 
     A kernel depends on the parameters only, so a sampling run needs to build it once. Parameters must not change within
     the context. Each layer also remembers the kernel of its last run, and uses it again in the next context if a
@@ -214,16 +214,16 @@ class S4D(nn.Module, StateSpace):
             near_lags = torch.arange(_STRIDE, device=angle.device)  # i
             n_far_lags = -(-(length + 1) // _STRIDE)  # rounded up
             far_lags = _STRIDE * torch.arange(n_far_lags, device=angle.device)  # 16 j
-            size = (log_size[..., None] * near_lags).exp()
-            turn = angle[..., None] * near_lags
-            cos = size * turn.cos()
-            sin = size * turn.sin()
+            modulus = (log_size[..., None] * near_lags).exp()
+            phase = angle[..., None] * near_lags
+            cos = modulus * phase.cos()
+            sin = modulus * phase.sin()
             real = re[..., None] * cos - im[..., None] * sin
             imaginary = re[..., None] * sin + im[..., None] * cos
             near = torch.cat((real, imaginary), -2)  # C B A^i (direction, channel, 2 modes, i)
-            size = (log_size[..., None] * far_lags).exp()
-            turn = angle[..., None] * far_lags
-            far = torch.cat((size * turn.cos(), -size * turn.sin()), -2)  # A^(16 j) (channel, 2 modes, j)
+            modulus = (log_size[..., None] * far_lags).exp()
+            phase = angle[..., None] * far_lags
+            far = torch.cat((modulus * phase.cos(), -modulus * phase.sin()), -2)  # A^(16 j) (channel, 2 modes, j)
             kernel = 2 * (far.transpose(-1, -2) @ near).flatten(-2)  # (direction, channel, lag)
             past = torch.cat((kernel[0, :, :1] + self.skip[:, None], kernel[0, :, 1:length]), -1)
             if self.bidirectional:

@@ -101,8 +101,8 @@ def in_windows(
     Args:
         network: Function of x (batch, time, channel) and its mask (batch, time) that returns (batch, time, out).
         x: Trials.
-        mask: Valid bins (batch, time). `None` means that all are valid.
-        window: Number of bins of a window. Trials that are not longer are processed at once.
+        mask: Valid bins (batch, time). `None` means that all bins are valid.
+        window: Number of bins of a window. Trials with at most this number of bins are processed at once.
     """
     if x.shape[1] <= window:
         return network(x, mask)

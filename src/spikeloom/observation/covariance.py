@@ -104,7 +104,7 @@ def low_rank(
         error: Standard error of every entry.
     """
     n_neurons = len(covariance)
-    # In 99 % of cases, the largest eigenvalue of a symmetric matrix of errors is below this (Tracy-Widom distribution).
+    # The largest eigenvalue of a symmetric matrix of errors is below this value in 99 % of cases (Tracy-Widom).
     largest_error = error * np.sqrt(n_neurons) * (2 + 2 * n_neurons ** (-2 / 3))
     completed = covariance - np.diag(np.diag(covariance))
     columns = np.zeros((n_neurons, rank))

@@ -280,7 +280,8 @@ class FilteredPast(Past):
 def cosines(bins: int, number: int = COSINES) -> Float[Tensor, "bins base"]:
     """Return the basis functions of the filters (lag, base): raised cosines over the logarithm of the lag.
 
-    They are narrow at short lags and wide at long lags. With at most `number` bins, each bin has a separate function.
+    The functions are narrow at short lags and wide at long lags. With at most `number` bins, each bin has a separate
+    function.
     """
     if bins <= number:
         return torch.eye(bins)

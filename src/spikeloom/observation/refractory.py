@@ -75,8 +75,8 @@ class Refractory(CountDistribution):
     def quantile(self, rates: Entries, uniform: Entries, neuron: NDArray[np.int64]) -> NDArray[np.int64]:
         r"""Return the smallest count whose cumulative probability exceeds the uniform number.
 
-        It takes time to solve for the Poisson rate :math:`\lambda`. Most counts are 0 or 1, and they are found without
-        :math:`\lambda`:
+        The computation of the Poisson rate :math:`\lambda` is slow. Most counts are 0 or 1, and these counts are found
+        without :math:`\lambda`:
 
         1. The count is 0 if :math:`u < e^{-\lambda}`, that is if :math:`\lambda < \lambda_0 = -\log u`. The expected
            count r grows with :math:`\lambda`. So the count is 0 if r is below :math:`r_0`, the expected count of
@@ -158,7 +158,7 @@ def _raised(rates: Tensor, q: Tensor) -> Tensor:
 
 
 def _poisson_rate(rates: Entries, q: Entries) -> Entries:
-    """Do the same as `_raised` in NumPy, for drawing counts."""
+    """Return the Poisson rates that `_raised` returns, computed in NumPy. They are used to draw counts."""
     rate = rates + q * np.minimum(rates, 1) ** 2 / 2
     for _ in range(NEWTON_STEPS):
         silent = np.expm1(-rate)  # P(k = 0) - 1

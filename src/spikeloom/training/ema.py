@@ -51,7 +51,7 @@ class Average:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:
-        """Return a context in which the module holds the average. Afterwards its weights are restored exactly."""
+        """Return a context in which the module holds the average. At its end, the trained weights return."""
         trained = {name: value.detach().clone() for name, value in self.live.items()}
         self.copy_to_module()
         try:

@@ -93,7 +93,7 @@ def _read(file: TextIO) -> Owner:
 
 
 def _write(file: TextIO, owner: Owner | None) -> None:
-    """Replace the content of a lock file; `None` empties it."""
+    """Replace the content of a lock file; `None` as the owner empties the file."""
     file.seek(0)
     file.truncate()
     if owner is not None:
@@ -132,7 +132,7 @@ def _busy(path: Path, owner: Owner, what: str, *, certain: bool) -> FileError:
         certain: True if the other process certainly runs.
     """
     who = f"Process {owner['process']} on {owner.get('host')}" if "process" in owner else "Another process"
-    remedy = "Wait for it, stop it, or choose another --out."
+    remedy = "Wait for that process, stop that process, or choose another --out."
     if not certain:
-        remedy += f" If it has ended, delete {path}."
+        remedy += f" If that process has ended, delete {path}."
     return FileError(f"One process at a time can work in {path.parent}.", f"{who} is {what} there.", remedy)

@@ -1,8 +1,9 @@
 """The optimiser AdamW with two groups of parameters, and its state as named tensors.
 
 Some parameters of a state-space layer set its time constants (`StateSpace.time_constants`: decay rates, frequencies,
-step). Weight decay would pull them towards 0, which has no meaning for them, and large steps would destroy the memory
-of the layer. They form the second group, which has no weight decay and a limited learning rate.
+step). Weight decay would pull these parameters towards 0, which is an arbitrary value for them. Large steps would
+destroy the memory of the layer. These parameters form the second group, which has no weight decay and a limited
+learning rate.
 """
 
 from collections.abc import Mapping

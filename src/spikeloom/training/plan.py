@@ -2,7 +2,7 @@
 
 The learning rate depends only on the update number k. It rises linearly to its peak `learning_rate` over the first
 `warmup` x `updates` updates. Then it follows half a period of a cosine that would reach 0 at `horizon` x `updates`.
-With a horizon of 1.3, training ends at about 0.13 of the peak, so that the last updates still change the weights.
+With a horizon of 1.3, training ends at about 0.13 of the peak; the last updates still change the weights.
 """
 
 import math
@@ -26,13 +26,14 @@ class Plan:
         batch: Number of trials per update, over all processes. A smaller data set uses all its trials.
         learning_rate: Peak learning rate of AdamW, at most 1e-3 for time constants of a state space.
         warmup: Fraction of the updates during which the learning rate rises linearly, 0 to 1.
-        horizon: The cosine reaches zero at `horizon` x `updates`, >= 1.
+        horizon: Length of the learning rate curve, as a multiple of `updates`, at least 1. Its cosine would reach 0
+            after `horizon` x `updates` updates.
         weight_decay: Decoupled weight decay of AdamW. It does not apply to time constants of a state space.
         clip: Largest Euclidean norm of the gradient over all parameters.
         average: Largest decay of the exponential average of the weights, below 1. `None` trains without an average.
         precision: "bf16" runs suitable operations in bfloat16 (autocast); weights and optimiser remain float32.
-        micro: Number of trials per forward pass, to limit memory; 0 means the full batch. It changes results by
-            rounding only.
+        micro: Number of trials per forward pass, to limit memory; 0 means the full batch. The number changes results
+            only by rounding.
         validate_every: Number of updates between two validations (and checkpoints); 0 means 20 validations in total.
     """
 
@@ -51,8 +52,9 @@ class Plan:
     def learning_rate_at(self, update: int) -> float:
         r"""Return the learning rate of update k, counted from 0.
 
-        With the peak :math:`\rho` (`learning_rate`), :math:`w` warm-up updates and :math:`H` = horizon x updates, it is
-        :math:`\rho\,(k+1)/w` while k < w, and :math:`\tfrac{\rho}{2}\,(1 + \cos(\pi\,(k - w)/(H - w)))` afterwards.
+        With the peak :math:`\rho` (`learning_rate`), :math:`w` warm-up updates and :math:`H` = horizon x updates, the
+        learning rate is :math:`\rho\,(k+1)/w` while k < w, and
+        :math:`\tfrac{\rho}{2}\,(1 + \cos(\pi\,(k - w)/(H - w)))` afterwards.
         """
         warm = self.warmup * self.updates
         if update < warm:
@@ -61,7 +63,7 @@ class Plan:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
 
     def validates(self, update: int) -> bool:
-        """Return True if the loss on validation trials is computed after `update` updates, as after the last one."""
+        """Return True if the loss on validation trials is computed after `update` updates; also after the last."""
         every = self.validate_every or max(1, math.ceil(self.updates / 20))
         return update % every == 0 or update == self.updates
 

@@ -1,12 +1,13 @@
 """Progress of training on the screen, and a clean stop after Ctrl-C.
 
-A terminal shows a bar; other outputs get a line about every ten seconds. The time left is that of the stage, because
-the duration of later stages is not known before they begin. It is the mean duration of the updates so far times the
-number of updates left. Updates that are followed by a validation take longer, so their mean is computed separately. The
-first update of a process is not counted, because it also prepares the networks.
+A terminal shows a bar; other outputs get a line about every ten seconds. The time left covers only the present stage,
+because the duration of a later stage is unknown until that stage begins. The time left is the mean duration of the
+updates so far, times the number of updates left. Updates that are followed by a validation take longer, so their mean
+duration is computed separately. The first update of a process is not counted, because this update also prepares the
+networks.
 
-Ctrl-C and SIGTERM set a flag that the training loop reads at the next update, so that it can save first. A second
-Ctrl-C stops at once.
+Ctrl-C and SIGTERM set a flag that the training loop reads at the next update. The training loop then saves and stops.
+A second Ctrl-C stops at once.
 """
 
 import contextlib
@@ -37,8 +38,8 @@ class TimeLeft:
 
     Args:
         steps: Number of steps of the task.
-        long: Function that returns whether a step, counted from 1, is one of the long ones, such as an update with a
-            validation. Their mean duration is estimated separately.
+        long: Function that returns True if a step, counted from 1, is a long step, such as an update with a
+            validation. The mean durations of long and of other steps are estimated separately.
         clock: Function that returns the present time in seconds.
     """
 
@@ -52,34 +53,38 @@ class TimeLeft:
         self._durations: dict[bool, tuple[float, int]] = {
             False: (0.0, 0),
             True: (0.0, 0),
-        }  # long or not -> sum of the durations (s), number of steps
-        self._remaining = {kind: self.long.count(kind) for kind in (False, True)}
+        }  # True for long steps -> sum of the durations (s), number of steps
+        self._remaining = {is_long: self.long.count(is_long) for is_long in (False, True)}
         self._done = 0
 
     def after(self, done: int) -> float | None:
         """Return the seconds left after `done` steps; None after the first step of this process, which is not counted.
 
-        Call it after every step.
+        The caller must call this method after every step.
         """
         now = self.clock()
-        for kind in self.long[self._done : done]:
-            self._remaining[kind] -= 1
+        for is_long in self.long[self._done : done]:
+            self._remaining[is_long] -= 1
         self._done = done
         if self._last is not None:
-            kind = self.long[done - 1]
-            total, count = self._durations[kind]
-            self._durations[kind] = total + now - self._last, count + 1
+            is_long = self.long[done - 1]
+            total, count = self._durations[is_long]
+            self._durations[is_long] = total + now - self._last, count + 1
         self._last = now
-        means = {kind: total / count for kind, (total, count) in self._durations.items() if count}
+        means = {is_long: total / count for is_long, (total, count) in self._durations.items() if count}
         if not means:
             return None if done < self.steps else 0.0
-        longest = max(means.values())  # also for a kind of step that has not occurred yet
-        return sum(count * means.get(kind, longest) for kind, count in self._remaining.items())
+        longest = max(means.values())  # in place of a mean that has not been measured yet
+        return sum(count * means.get(is_long, longest) for is_long, count in self._remaining.items())
 
 
 @contextlib.contextmanager
 def parts_shown(show: bool) -> Iterator[None]:
-    """Return a context in which `show_parts` returns None, which shows progress on a terminal, or False."""
+    """Return a context in which the work inside a stage shows its own progress on a terminal, or never.
+
+    Args:
+        show: True if the work may show its progress. `show_parts` then returns None, and False otherwise.
+    """
     token = _SHOWN.set(show)
     try:
         yield
@@ -143,7 +148,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.requested = False
-        self.handlers: dict[signal.Signals, Handler] = {}  # those outside of this context
+        self.handlers: dict[signal.Signals, Handler] = {}  # signal -> handler to restore when this context ends
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
@@ -152,7 +157,7 @@ class StopRequest:
         return self
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        """Set the flag at the first signal, and restore the usual effect for the second."""
+        """Set the flag at the first signal, and restore the previous handler, so that a second signal stops at once."""
         del frame
         self.requested = True
         signal.signal(number, self.handlers[signal.Signals(number)])

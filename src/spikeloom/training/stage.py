@@ -111,8 +111,8 @@ def batch_size(plan: Plan, n_trials: int, n_processes: int) -> int:
 def trials_of(update: int, *, n_trials: int, batch: int, seed: int) -> list[int]:
     """Return the indices of the trials of an update.
 
-    In each epoch all trials are divided into batches in a random order. If trials remain at the end that do not fill a
-    batch, they are skipped in this epoch.
+    In each epoch all trials are divided into batches in a random order. The last trials of this order are skipped if
+    they do not fill a batch.
 
     Args:
         update: Number of the update, counted from 0.

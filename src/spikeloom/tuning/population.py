@@ -275,7 +275,7 @@ def train_generation(
         number: Number of the generation, from 0.
         previous: Folder of the previous generation. Its subfolder `model` holds the weights from which this generation
             starts. None in the first generation.
-        folder: Folder in which `model` is saved. If training fails, the model of `previous` is copied to it.
+        folder: Folder in which `model` is saved. If training fails, the model of `previous` is copied to this folder.
 
     Returns:
         Score, message and seconds.
@@ -304,8 +304,8 @@ def train_generation(
 def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict[str, object]:
     """Return the settings of a member in one generation.
 
-    They are its own settings, the number of updates of a generation, and after the first generation `later` of the
-    schedule.
+    The result holds the settings of the member and the number of updates of a generation. After the first generation,
+    it also holds the settings `later` of the schedule.
     """
     schedule = search.space.schedule
     changed = {**settings, **(schedule.later if number else {})}

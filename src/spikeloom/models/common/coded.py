@@ -77,9 +77,10 @@ class Coded(Model, abc.ABC):
             seed: Random seed of noise and spikes.
 
         Returns:
-            All trials at the first point, then all trials at the second point, and so on. They have the conditions of
-            their trial, in which the moved variable has the requested value. Further conditions are `traversal` (the
-            requested change), `traversal_trial` (the row in `trials`) and `traversal_along` (the variable).
+            All trials at the first point, then all trials at the second point, and so on. Each generated trial has the
+            conditions of its row in `trials`, with the requested value of the moved variable. Further conditions are
+            `traversal` (the requested change), `traversal_trial` (the row in `trials`) and `traversal_along` (the
+            variable).
         """
         if points < 1 or np.shape(span) != (2,) or not np.isfinite(span).all():
             raise SettingError(

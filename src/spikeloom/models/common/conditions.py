@@ -154,7 +154,7 @@ class Conditions:
         return torch.from_numpy(np.concatenate(parts, -1, dtype=numbers.dtype))
 
     def check_complete(self, names: Iterable[str]) -> None:
-        """Raise a ConditionError if the model has no conditions, or if one of them is not among the names."""
+        """Raise a ConditionError if the model has no conditions, or if the names lack a condition of the model."""
         missing = [name for name in self.names if name not in set(names)]
         if missing or not self.each:
             raise ConditionError(

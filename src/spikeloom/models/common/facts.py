@@ -125,8 +125,8 @@ class Facts:
         """Sort the neurons of trials into the order of the training trials.
 
         Returns:
-            The sorted trials, and the index in `trials` of each of their neurons. The index is None if the order is
-            the same.
+            The sorted trials, and for each neuron of the sorted trials its index in `trials`. The indices are None if
+            the order is the same.
 
         Raises:
             ShapeError: if bin width or neurons differ from the training trials.

@@ -244,6 +244,6 @@ def live_stream(course: StreamedCourse, conditions: Conditions, *, batch: int) -
         raise SettingError(
             "A model that is not causal generates one live trial at a time.",
             f"batch={batch} was requested, and the model generates up to {course.lookahead} bins ahead.",
-            "Begin several with seed=0, seed=1, ..., or use an AutoregressiveLDNS.",
+            "Begin several live trials with seed=0, seed=1, ..., or use an AutoregressiveLDNS.",
         )
     return Live(course, LiveConditions(conditions, (), batch=1, seed=0), batch=1)

@@ -234,7 +234,7 @@ class NamedCondition:
             rows: The trials of the sample whose values are returned.
 
         Raises:
-            ConditionError: if there is no value, or it does not fit the trials.
+            ConditionError: if there is no value, or the value does not fit the trials.
         """
         if value is None and like is not None:
             source = like.behavior if self.per_bin else like.conditions

@@ -62,8 +62,8 @@ def signal_of(trials: Trials, field: Signal) -> np.ndarray:
     if values is None:
         raise DataError(
             f"This model reads the {field} of trials.",
-            f"Trials from {trials.source or 'an unknown source'} have none.",
-            "Use trials that have them (a simulation, or the output of `encode` of another model), or fit to spikes.",
+            f"Trials from {trials.source or 'an unknown source'} have no {field}.",
+            f"Use trials with {field} (a simulation, or the output of `encode` of another model), or fit to spikes.",
         )
     return values
 
@@ -80,8 +80,8 @@ def rows_of(
 ) -> Rows:
     """Return the trials of a sample that are generated now, with their lengths.
 
-    The lengths are those of `like`, or `n_bins`, or drawn from the lengths of the training trials. The length of a
-    trial does not depend on the other trials that are generated.
+    The trials get the lengths of `like`, or `n_bins` bins each. Without both, the lengths are drawn from the lengths
+    of the training trials. The length of a trial does not depend on the other trials that are generated.
 
     Args:
         facts: Facts of the model.
@@ -145,7 +145,7 @@ def _check_like(like: Trials, facts: Facts, n_trials: int | None, n_bins: int | 
     if n_trials not in (None, len(like)) or n_bins is not None:
         raise SettingError(
             "`like` determines the number of trials and the length of each.",
-            f"It came with n_trials={n_trials}, n_bins={n_bins}.",
+            f"The request also has n_trials={n_trials}, n_bins={n_bins}.",
             "Leave n_trials and n_bins out, or select trials of `like`.",
         )
     if not np.isclose(like.bin_width, facts.bin_width):

@@ -31,7 +31,7 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
     Args:
         folder: Path of the run folder.
         identity: Identity of the run.
-        recipe: Settings of the model as the text of a recipe, which an unfinished run writes.
+        recipe: Settings of the model as the text of a recipe. It is written to the folder of an unfinished run.
         note: Line of the log about the start of training.
         later: Names of the settings of an optional last stage, which a finished run can add; see `claim`.
 
@@ -46,7 +46,7 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
         atomic_write(folder / "recipe.toml", recipe.encode())
         processes = accelerator().num_processes
         log(folder, note if processes == 1 else f"{note}, in {processes} processes")
-    accelerator().wait_for_everyone()  # no process writes checkpoints before the main one has claimed the folder
+    accelerator().wait_for_everyone()  # no process writes checkpoints until the main process has claimed the folder
     return finished
 
 

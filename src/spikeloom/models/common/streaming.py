@@ -82,14 +82,15 @@ class StreamConditions:
         if not self._pieces:
             return Condition(self.vector) if self.present else None
         for name, pieces in self._pieces.items():
+            # read pieces until `n_bins` bins are in memory or the series ends
             while len(self._ahead[name]) < n_bins and (piece := next(pieces, None)) is not None:
                 self._ahead[name] = np.concatenate([self._ahead[name], piece])
         lengths = {name: min(n_bins, len(ahead)) for name, ahead in self._ahead.items()}
         if len(set(lengths.values())) > 1:
             raise ConditionError(
                 "All series of a stream must be equally long.",
-                f"They have {lengths} of the next {n_bins} bins.",
-                "Cut the longer one, or extend the shorter one.",
+                f"Of the next {n_bins} bins, the series have {lengths}.",
+                "Cut the longer series, or extend the shorter series.",
             )
         length = min(lengths.values())
         part = {name: ahead[:length] for name, ahead in self._ahead.items()}

@@ -82,7 +82,7 @@ def student_stages(
 
 
 def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams) -> LossTerms:
-    """Return the squared error of the student's samples against the teacher's, summed over valid entries.
+    """Return the squared error of the student's samples against the teacher's samples, summed over valid entries.
 
     The error is averaged over the levels of the student. The error of the final sample, at the last level, is also
     returned as the part "result". The loss draws no random numbers, because the student starts from the noise of the
