@@ -114,7 +114,7 @@ def test_without_locks_of_the_disk_the_file_decides(tmp_path, hold, without_lock
 def test_without_locks_of_the_disk_another_host_is_believed(tmp_path, without_locks):
     (tmp_path / ".lock").write_text(json.dumps({"process": 2**22 + 1, "host": "node17"}))
     with (
-        pytest.raises(FileError, match=r"on node17 is training there.*If it has ended, delete"),
+        pytest.raises(FileError, match=r"on node17 is training there.*If that process has ended, delete"),
         only_process(tmp_path, "training"),
     ):
         pass
