@@ -91,7 +91,7 @@ def ragged_rows(table: h5py.Group, name: str) -> list[Array]:
 
 
 def seconds_in(times: h5py.Dataset) -> float:
-    """Return the seconds in one unit of a dataset of times: 1, unless its attribute `unit` names another unit.
+    """Return the length of the time unit of a dataset in seconds: 1, unless its attribute `unit` names another unit.
 
     NWB times are seconds, but some programs write other units and add the attribute.
 
@@ -99,7 +99,9 @@ def seconds_in(times: h5py.Dataset) -> float:
         DataError: if the attribute is not a unit of time.
     """
     unit = next((text_of(times.attrs[name]).strip() for name in ("unit", "units") if name in times.attrs), "")
-    scale = objects.TIME_UNITS.get(unit.lower(), None if unit and unit.lower() not in NO_UNIT else 1.0)
+    if not unit or unit.lower() in NO_UNIT:
+        return 1.0
+    scale = objects.TIME_UNITS.get(unit.lower())
     if scale is None:
         raise DataError(
             f"The times in {times.name} must be in seconds, or in another unit of time.",

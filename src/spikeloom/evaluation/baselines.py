@@ -90,7 +90,7 @@ def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int,
         if largest < FEW:
             _fill(counts, rows, rates[label], seed)
         else:
-            _fill_many(counts, rows, rates[label], seed)
+            _fill_large_rates(counts, rows, rates[label], seed)
     return Trials(
         counts * like.mask[:, :, None],
         like.bin_width,
@@ -125,8 +125,12 @@ def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: in
             counts[row] += is_larger
 
 
-def _fill_many(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
-    """Draw the counts of these trials like `_fill`, but for large rates: by the inverse of F instead of a loop."""
+def _fill_large_rates(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: int) -> None:
+    """Draw the counts of these trials like `_fill`, but for large rates: by the inverse of F instead of a loop.
+
+    `pdtrik` inverts F for real numbers, so the count is the next whole number. It has no inverse at u = 0, at u = 1 and
+    for a rate of 0. For a small u, the inverse is negative or NaN, and the count is 0.
+    """
     for row in rows.tolist():
         uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0].astype(np.float64)
         inverse = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)

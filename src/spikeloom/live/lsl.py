@@ -79,7 +79,7 @@ class Lsl(Transport):
         self._session = session
         self._resolvers = {name: self._pylsl.ContinuousResolver("name", name) for name in session.samples.named}
         self._offset = offset_of(self._pylsl.local_clock)
-        self._source = Source(-self._offset)
+        self._source = Source(-self._offset)  # seconds that are added to a time of LSL
         self._outlet = self._pylsl.StreamOutlet(self._info(session))
         self.address = f"LSL stream {NAME}"
 

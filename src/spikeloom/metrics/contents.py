@@ -104,7 +104,7 @@ class Contents:
         return tuple(directions), np.rad2deg(np.arccos(np.clip(np.abs(columns.T @ columns), 0, 1)))
 
     def plane(self, content: Content) -> int:
-        """Return the plane, from 0, whose two coordinates explain most of a variable."""
+        """Return the index of the plane whose two coordinates explain most variance of a variable."""
         n_planes = max(1, self.coordinates.shape[1] // 2)
         planes = [self.coordinates[:, 2 * k : 2 * k + 2] for k in range(n_planes)]
         targets = _columns_of(content.values, text=content.direction is None)

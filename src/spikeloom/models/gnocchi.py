@@ -430,11 +430,14 @@ class GNOCCHI(Coded):
         return as_float(signal_of(trials, self.field))
 
     def _diffused(self, trials: Trials) -> dict[str, Tensor]:
-        """Return the signal and mask with which encoder and denoiser are trained."""
+        """Return the training data of encoder and denoiser: the activity, and its mask if it is a sequence.
+
+        Components need no mask, because all trials then have the same length.
+        """
         mask = torch.from_numpy(trials.mask)
         with torch.no_grad():
-            x = self.activity(self._signal(trials), mask)
-        return {"activity": x} if self.activity.components else {"activity": x, "mask": mask}
+            data = {"activity": self.activity(self._signal(trials), mask)}
+        return data if self.activity.components else {**data, "mask": mask}
 
     def _check_bins(self, lengths: np.ndarray) -> None:
         """Raise a SettingError unless all trials have the length of the space-time components."""

@@ -64,7 +64,7 @@ class LinearAutoregression(nn.Module):
         super().__init__()
         self.clock = clock
         constants = torch.tensor([0.0, *time_constants], dtype=torch.float64)
-        self.register_buffer("decay", torch.exp(-1 / constants)[:, None], persistent=False)  # a, 0 for the last bin
+        self.register_buffer("decay", torch.exp(-1 / constants)[:, None], persistent=False)  # a; exp(-1 / 0) is 0
         for name, shape in {
             "recurrent": (len(constants) * n_latents, n_latents),
             "driven": (clock.n_hats, 1 + n_inputs, n_latents),

@@ -50,7 +50,7 @@ class FactorCourse(Course):
         self.input_prior = input_prior
         self.readout = readout
         self.observation = observation
-        self.counts = observation.begin(start.spikes)
+        self.count_course = observation.begin(start.spikes)
         self.units = state
         self.inputs: Float[Tensor, "trial input"] | None = None  # inputs of the previous bin; None in the first bin
 
@@ -64,7 +64,7 @@ class FactorCourse(Course):
         # bin by bin, because a product of several bins at once may be rounded differently
         drive = torch.stack([self.readout(bin_factors) for bin_factors in factors.unbind(1)], 1)
         rates = self.observation.rates(drive).cpu().numpy()
-        counts = self.counts.advance(rates)
+        counts = self.count_course.advance(rates)
         return Generated(counts, rates, factors.cpu().numpy())
 
     def _step(self, noise: Float[Tensor, "trial 1 input"]) -> Float[Tensor, "trial factor"]:
@@ -82,11 +82,15 @@ class FactorCourse(Course):
         return self.generator.factors(self.units)
 
     def state(self) -> dict[str, Array]:
-        """Return random streams, state and inputs of the generator, and memory of the counts; see `Course.state`."""
+        """Return the state that `restore` needs; see `Course.state`.
+
+        It holds the random streams of the inputs, the units and last inputs of the generator, and the state of the
+        observation model.
+        """
         state: dict[str, Array] = {"noise": self.start.noise.state(), "units": self.units.cpu().numpy().copy()}
         if self.inputs is not None:
             state["inputs"] = self.inputs.cpu().numpy().copy()
-        return state | self.counts.state()
+        return state | self.count_course.state()
 
     def restore(self, state: State) -> None:
         """Continue from a state; see `Course.restore`."""
@@ -94,6 +98,6 @@ class FactorCourse(Course):
         if units.shape != self.units.shape:
             raise ValueError(f"units have shape {tuple(units.shape)}, not {tuple(self.units.shape)}")
         self.start.noise.restore(state["noise"].astype(np.uint64))
-        self.counts.restore(state)
+        self.count_course.restore(state)
         self.units = units
         self.inputs = torch.tensor(state["inputs"]).to(units) if "inputs" in state else None

@@ -334,7 +334,8 @@ class NamedCondition:
         for column, low, high in zip(rows.T, self.low, self.high, strict=True):
             from_low = angles.wrap(column - low, self.period)  # 0 at the start of the arc, high - low at its end
             after_end = from_low > high - low + RANGE_TOLERANCE
-            outside = after_end & (from_low < self.period - RANGE_TOLERANCE)  # a rounding error before the start is not
+            # An angle that is less than the start by a rounding error wraps to almost a period. It is not outside.
+            outside = after_end & (from_low < self.period - RANGE_TOLERANCE)
             if high - low < self.period / 2 and outside.any():
                 begin, end = angles.wrap([low, high], self.period, low=self.origin)
                 return (
