@@ -7,6 +7,10 @@ gets mean rates with the sampling error of n trials, which is estimated from the
 `spikeloom.evaluation.sampling_error`), and is then compared with the second quarter. Mean rates are those of the whole
 trial, of pieces of 100 ms, or of pieces of 100 ms for each value of a condition.
 
+    python benchmarks/sampling_error.py reach.h5 --halves --sizes 582 --out sampling-error-halves.csv
+
+compares the first half with the second half instead, and estimates the error from the first half.
+
 Prints the mean ± standard deviation over the divisions.
 """
 
@@ -33,11 +37,17 @@ SHOWN = {
 """Metrics of the table and their headings."""
 
 
-def rows_of(trials: Trials, condition: str, sizes: list[int], seed: int) -> Iterator[tuple[str, Row]]:
-    """Yield the rows of one division of the trials."""
+def division(trials: Trials, seed: int, *, halves: bool) -> tuple[Trials, Trials, Trials]:
+    """Divide the trials at random into test trials, trials to change, and trials from which the error is estimated."""
     order = generator(seed, Purpose.ORDER).permutation(len(trials))
-    quarter = len(trials) // 4
-    test, recorded, training = (trials.select(np.sort(part)) for part in np.split(order, [quarter, 2 * quarter]))
+    size = len(trials) // (2 if halves else 4)
+    test, recorded, others = (trials.select(np.sort(part)) for part in np.split(order, [size, 2 * size]))
+    return test, recorded, recorded if halves else others
+
+
+def rows_of(trials: Trials, condition: str, sizes: list[int], seed: int, *, halves: bool) -> Iterator[tuple[str, Row]]:
+    """Yield the rows of one division of the trials."""
+    test, recorded, training = division(trials, seed, halves=halves)
     whole_trial = trials.n_bins * trials.bin_width
     kinds = {
         "mean rates": (None, whole_trial),
@@ -59,14 +69,15 @@ def main() -> None:
     parser.add_argument("data", help="recorded trials")
     parser.add_argument("--condition", default="angle_deg")
     parser.add_argument("--sizes", type=int, nargs="+", default=[218, 546], help="numbers n of training trials")
+    parser.add_argument("--halves", action="store_true", help="compare halves of the trials instead of quarters")
     parser.add_argument("--divisions", type=int, default=8)
     parser.add_argument("--out", required=True, help="table to write (CSV)")
     options = parser.parse_args()
     trials = Trials.load(options.data)
     tables: list[Mapping[str, Row]] = []
-    for division in range(options.divisions):
-        tables.append(dict(rows_of(trials, options.condition, options.sizes, division)))
-        print(f"division {division + 1} of {options.divisions}", flush=True)
+    for seed in range(options.divisions):
+        tables.append(dict(rows_of(trials, options.condition, options.sizes, seed, halves=options.halves)))
+        print(f"division {seed + 1} of {options.divisions}", flush=True)
     with Path(options.out).open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["sampling error of", *SHOWN.values()])
