@@ -5,8 +5,6 @@
     python benchmarks/gnocchi.py weight                # the MMD weight: orthogonality against held-out error, a figure
     python benchmarks/gnocchi.py prior                 # where codes of unconditional samples come from
     python benchmarks/gnocchi.py speed                 # training gnocchi-small, sampling 1,000 trials
-    python benchmarks/gnocchi.py stages                # core-seconds of each stage of the two-stage recipes
-    python benchmarks/gnocchi.py stages train.h5       # the same for recorded trials
     python benchmarks/gnocchi.py recording TRIALS.h5 --angle angle_deg --leave 150
 
 `--recipe` names any model with codes (lfads-small, too), `--set key=value` changes the recipe, `--seeds` sets the
@@ -43,21 +41,10 @@ from code_recordings import left_out, measure_angles
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.disentanglement import coverage, variables
 from spikeloom.models.common.coded import Coded
-from spikeloom.recipe import load_model, read_recipe
+from spikeloom.recipe import load_model
 from spikeloom.report import figures
 from spikeloom.report.traversal import code_figure, weight_figure
 from spikeloom.trials import Trials
-
-STAGES = {
-    "GNOCCHI": ("gnocchi-small", "plan.updates", 50, 2000),
-    "prior": ("gnocchi-small", "prior_plan.updates", 50, 1500),
-    "autoencoder of LDNS": ("gnocchi-on-ldns-small", "signal_model.autoencoder_plan.updates", 5, 1500),
-    "LFADS": ("gnocchi-on-lfads-small", "signal_model.plan.updates", 5, 2000),
-}
-"""Recipe, setting, fewest timed updates and updates of the recipe, by the name of the stage."""
-
-STAGE_TRIALS = 96
-"""Number of trials for the time of an update, which depends on the batch only."""
 
 
 def arm(options: argparse.Namespace) -> None:
@@ -156,33 +143,6 @@ def speed(options: argparse.Namespace) -> None:
     print(f"1,000 trials sampled in {time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} core-seconds")
 
 
-def stages(options: argparse.Namespace) -> None:
-    """Measure core-seconds of an update of each stage, from two fits that differ in its updates; medians of rounds."""
-    trials = arm_data()[0] if options.recording is None else Trials.load(options.recording)
-    train = trials.select(slice(STAGE_TRIALS))
-
-    def fit_for(recipe: str, key: str, updates: int) -> float:
-        """Return the core-seconds of a fit with few updates in all other stages."""
-        quick = {"plan.updates": 1, "prior_plan.updates": 1, "observation.noise": "none", key: updates}
-        model = read_recipe(recipe, [f"{setting}={value}" for setting, value in quick.items()]).build(train.n_neurons)
-        start = time.process_time()
-        model.fit(train, seed=0, progress=False)
-        return time.process_time() - start
-
-    medians = {}
-    for name, (recipe, key, fewest, total) in STAGES.items():
-        fit_for(recipe, key, 1)  # the first fit also loads libraries
-        pairs = [(fit_for(recipe, key, fewest), fit_for(recipe, key, 3 * fewest)) for _ in options.seeds]
-        spent = [(longer - shorter) / (2 * fewest) for shorter, longer in pairs]
-        medians[name] = total * float(np.median(spent))
-        shown = ", ".join(f"{1000 * value:.1f}" for value in spent)
-        print(f"{name}: {shown} core-ms an update, {medians[name]:.0f} core-seconds for {total} updates", flush=True)
-    alone = medians["GNOCCHI"] + medians["prior"]
-    for first in ("autoencoder of LDNS", "LFADS"):
-        ratio = 1 + medians[first] / alone
-        print(f"with {first} as the first stage, training takes {ratio:.1f} times as long as GNOCCHI alone")
-
-
 def recording(options: argparse.Namespace) -> None:
     """Evaluate angles in codes of recorded reaches, with one angle left out, and a traversal through it."""
     every = Trials.load(options.recording)
@@ -209,7 +169,6 @@ COMMANDS = {
     "weight": weight,
     "prior": prior,
     "speed": speed,
-    "stages": stages,
     "recording": recording,
 }
 
