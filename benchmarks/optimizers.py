@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from spikeloom.models.common.facts import Facts
 from spikeloom.models.common.likelihood import bits_per_hidden_spike
 from spikeloom.models.ldns import LDNS
-from spikeloom.nn.stack import Block, GroupedLinear
+from spikeloom.nn.stack import Block
 from spikeloom.recipe import read_recipe
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.ema import Average
@@ -94,7 +94,7 @@ class OfMatrices(AdamW):
     def __init__(self, module: nn.Module, plan: Plan) -> None:
         super().__init__(module, plan)
         blocks = [part for part in module.modules() if isinstance(part, Block)]
-        layers = [part for block in blocks for part in block.modules() if isinstance(part, GroupedLinear | nn.Linear)]
+        layers = [layer for block in blocks for layer in (block.up, block.down)]
         self.stacks: dict[torch.Size, list[nn.Parameter]] = {}
         for layer in layers:
             self.stacks.setdefault(layer.weight.shape, []).append(layer.weight)
@@ -162,7 +162,7 @@ class SOAP(OfMatrices):
         rest = 1 - self.beta
         if not state:
             left, right = gradient @ gradient.mT, gradient.mT @ gradient
-            state |= {"left": left * rest, "right": right * rest, "mean": gradient * 0, "square": gradient * 0}
+            state |= {"left": left * 0, "right": right * 0, "mean": gradient * 0, "square": gradient * 0}
             state |= {"p": torch.linalg.eigh(left)[1], "q": torch.linalg.eigh(right)[1]}
         p, q = state["p"], state["q"]
         mean = state["mean"].lerp_(gradient, rest)

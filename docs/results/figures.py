@@ -7,6 +7,7 @@ import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -210,6 +211,39 @@ def all_commands() -> Figure:
     return sheet
 
 
+OPTIMIZERS = {
+    "adamw:2e-3": ("AdamW", OTHER),
+    "schedulefree:5e-3": ("Schedule-Free AdamW", "#56B4E9"),
+    "muon:2e-3": ("Muon", FAKE),
+    "soap:2e-3": ("SOAP", REAL),
+}
+"""Name and colour of the cases in the figure of optimisers."""
+
+
+def optimizers() -> Figure:
+    """Draw validation bits per spike against core-seconds, of the weights and of their average, mean over seeds."""
+    _, rows = read_table("speed-optimizers")
+    sheet, panels = plt.subplots(1, 2, figsize=(8.0, 2.6), sharey=True, layout="constrained")
+    for case, (name, color) in OPTIMIZERS.items():
+        values = [[float(cell) for cell in cells] for other, cells in rows if other == case]
+        for number, updates in enumerate(sorted({row[0] for row in values})):
+            points = [row for row in values if row[0] == updates]
+            for axes, column in zip(panels, (4, 5), strict=True):
+                checkpoints = sorted({row[2] for row in points})
+                means = [
+                    [fmean(row[k] for row in points if row[2] == done) for k in (3, column)] for done in checkpoints
+                ]
+                label = None if number else name
+                axes.plot(*zip(*means, strict=True), "o-", color=color, ms=4, lw=1.2, label=label)
+    for axes, title in zip(panels, ("weights", "averaged weights"), strict=True):
+        axes.set_title(title, fontsize="medium", loc="left")
+        axes.set(xlabel="core-seconds")
+        _finish(axes)
+    panels[0].set_ylabel("validation bits per spike")
+    panels[1].legend(frameon=False)
+    return sheet
+
+
 def _finish(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -220,7 +254,7 @@ def write() -> None:
     with plt.rc_context(LOOK):
         sheets = {name: against_floor(*what) for name, what in METRICS.items()}
         sheets |= {"arm": arm(), "hand-paths": hand_paths(), "observation-model": observation_model(), "speed": speed()}
-        sheets["all-commands"] = all_commands()
+        sheets |= {"all-commands": all_commands(), "optimizers": optimizers()}
         for name, sheet in sheets.items():
             sheet.savefig(HERE / "figures" / f"{name}.svg", metadata={"Date": None, "Creator": None})
             plt.close(sheet)
