@@ -170,6 +170,7 @@ def dated(value: Foreign) -> bool:
         return False  # tensors of torch hold numbers only
     if isinstance(value, datetime.date | np.datetime64):
         return True
+    # The kind of a dtype is "M" for dates and "O" for objects. A list has no dtype, and is treated like objects.
     kind = getattr(getattr(value, "dtype", None), "kind", "O" if isinstance(value, Iterable) else "")
     if kind != "O":
         return bool(kind == "M")

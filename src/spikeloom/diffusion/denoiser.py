@@ -26,8 +26,8 @@ from spikeloom.diffusion.schedule import NoiseSchedule, Prediction, clean_from, 
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
 
-Noisy = Float[Tensor, "batch time channel"]
-"""A noisy sample of standardised data; unitless."""
+Sample = Float[Tensor, "batch time channel"]
+"""Standardised data, clean or noisy, or noise; unitless."""
 
 Level = Float[Tensor, " batch"]
 """Noise level of each trial in [0, 1]; 0 is clean."""
@@ -42,7 +42,7 @@ class Denoiser(nn.Module, ABC):
     schedule: NoiseSchedule
 
     @abstractmethod
-    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+    def forward(self, x: Sample, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Sample:
         """Return the estimate of the clean sample.
 
         Args:
@@ -77,7 +77,7 @@ class NetworkDenoiser(Denoiser):
         self.schedule = schedule
         self.prediction: Prediction = prediction
 
-    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+    def forward(self, x: Sample, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Sample:
         """Return the estimate of the clean sample, computed from the output of the backbone."""
         signal, noise = _scales(self.schedule, level)
         output = self.backbone(x, level, condition, mask).to(x.dtype)
@@ -99,9 +99,9 @@ class DoublePrecision(Denoiser):
         tensors = (*denoiser.named_parameters(), *denoiser.named_buffers())
         self.tensors = {name: value.detach().double() for name, value in tensors}
 
-    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+    def forward(self, x: Sample, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Sample:
         """Return the estimate of the clean sample."""
-        clean: Noisy = torch.func.functional_call(self.denoiser, self.tensors, (x, level, condition, mask))
+        clean: Sample = torch.func.functional_call(self.denoiser, self.tensors, (x, level, condition, mask))
         return clean
 
 
@@ -125,11 +125,11 @@ class ExactGaussian(Denoiser):
 
     def forward(
         self,
-        x: Noisy,
+        x: Sample,
         level: Level,
         condition: Condition | None = None,
         mask: Mask | None = None,
-    ) -> Noisy:
+    ) -> Sample:
         """Return the posterior mean of the clean sample."""
         del condition, mask  # arguments of every denoiser; not used here
         signal, noise = _scales(self.schedule, level)
@@ -139,10 +139,10 @@ class ExactGaussian(Denoiser):
 
 def denoising_loss(
     denoiser: NetworkDenoiser,
-    clean: Noisy,
+    clean: Sample,
     *,
     level: Level,
-    noise: Noisy,
+    noise: Sample,
     condition: Condition | None = None,
     mask: Mask | None = None,
     huber: float | None = None,

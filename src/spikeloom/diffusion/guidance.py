@@ -18,7 +18,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from spikeloom.diffusion.denoiser import Denoiser, Level, Mask, Noisy
+from spikeloom.diffusion.denoiser import Denoiser, Level, Mask, Sample
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
 
@@ -46,7 +46,7 @@ class Guided(Denoiser):
         self.schedule = denoiser.schedule
         self.strength = strength
 
-    def forward(self, x: Noisy, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Noisy:
+    def forward(self, x: Sample, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Sample:
         """Return the clean estimate on the line through the unconditional and the conditional estimate."""
         if condition is None or self.strength == 1:
             return self.denoiser(x, level, condition, mask)

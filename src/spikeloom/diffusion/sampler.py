@@ -53,7 +53,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from spikeloom.diffusion.denoiser import Denoiser, Mask, Noisy
+from spikeloom.diffusion.denoiser import Denoiser, Mask, Sample
 from spikeloom.diffusion.schedule import NoiseSchedule
 from spikeloom.nn.condition import Condition
 from spikeloom.nn.ssm import keep_kernels
@@ -124,12 +124,12 @@ class SamplerState:
     mask: Mask | None
     past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=4))
 
-    def estimate(self, x: Noisy, at: StepLevel) -> Noisy:
+    def estimate(self, x: Sample, at: StepLevel) -> Sample:
         """Return the estimate of the clean sample; one evaluation of the denoiser."""
         level = torch.full((len(x),), at.level, dtype=x.dtype, device=x.device)
         return self._valid(self.denoiser.at_step(at.step)(x, level, self.condition, self.mask))
 
-    def fresh_noise(self) -> Noisy:
+    def fresh_noise(self) -> Sample:
         """Return fresh standard normal noise."""
         return self._valid(self.noise())
 
@@ -164,7 +164,7 @@ class Sampler(ABC):
             raise ValueError(f"a span is two ratios sigma / a from noisy to clean, both above 0, and not {self.span}")
 
     @abstractmethod
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Return the sample at the next level, which still has some noise.
 
         Args:
@@ -218,7 +218,7 @@ class Sampler(ABC):
         *,
         condition: Condition | None = None,
         mask: Mask | None = None,
-    ) -> Noisy:
+    ) -> Sample:
         """Draw samples: start from noise, step through the levels, end with the clean estimate.
 
         Args:
@@ -242,7 +242,7 @@ class Sampler(ABC):
         *,
         condition: Condition | None = None,
         mask: Mask | None = None,
-    ) -> Iterator[Noisy]:
+    ) -> Iterator[Sample]:
         """Yield the sample at every level, from noisy to clean, and at the end the clean estimate; see `draw`."""
         levels = self.step_levels(denoiser.schedule)
         state = SamplerState(denoiser, noise, condition, mask)
@@ -272,7 +272,7 @@ class DDPM(Sampler):
         """See `Sampler.draws_noise`."""
         return True
 
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Draw the sample at the next level from its Gaussian given the noisy sample and the clean estimate."""
         level, x, clean = state.past[-1]
         alpha = (level.signal / next_level.signal) ** 2
@@ -289,7 +289,7 @@ class DDIM(Sampler):
     Source: Song, Meng, Ermon 2021, equation 12 with eta = 0.
     """
 
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Blend the clean estimate and the noise estimate with the scales of the next level."""
         level, x, clean = state.past[-1]
         return next_level.signal * clean + next_level.noise / level.noise * (x - level.signal * clean)
@@ -305,7 +305,7 @@ class DPMSolver2M(Sampler):
 
     spacing: Spacing = "log_snr"
 
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Step with the clean estimate in the middle of the step, extrapolated from the last two estimates."""
         level, x, _ = state.past[-1]
         shrink = math.exp(level.log_snr - next_level.log_snr)
@@ -331,7 +331,7 @@ class SDEDPMSolver2M(Sampler):
         """See `Sampler.draws_noise`."""
         return True
 
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Take a larger step than `DPMSolver2M`, and add fresh noise up to the scale of the next level."""
         level, x, _ = state.past[-1]
         shrink = math.exp(level.log_snr - next_level.log_snr)
@@ -358,7 +358,7 @@ class Heun(Sampler):
         """Number of evaluations of the denoiser in one draw."""
         return 2 * self.steps - 1
 
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Try a straight step, estimate the slope at its end, and step along the mean of both slopes."""
         level, x, clean = state.past[-1]
         z = x / level.signal
@@ -388,7 +388,7 @@ class UniPC(Sampler):
     spacing: Spacing = "log_snr"
     order: Annotated[int, Field(ge=1, le=3)] = 3
 
-    def step(self, next_level: StepLevel, state: SamplerState) -> Noisy:
+    def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Correct the sample at this level, then predict the sample at the next level."""
         estimates = list(state.past)
         if len(estimates) > 1:

@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from spikeloom.diffusion.denoiser import Denoiser, Mask, NetworkDenoiser, Noisy
+from spikeloom.diffusion.denoiser import Denoiser, Mask, NetworkDenoiser, Sample
 from spikeloom.diffusion.sampler import Sampler, StepLevel
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
@@ -54,7 +54,7 @@ class Student(nn.Module):
         levels = teacher.step_levels(denoiser.schedule)
         self.levels = [levels[step] for step in self.visited]
 
-    def forward(self, noise: Noisy, condition: Condition | None = None, mask: Mask | None = None) -> Points:
+    def forward(self, noise: Sample, condition: Condition | None = None, mask: Mask | None = None) -> Points:
         """Return the sample at each level of the student, and at the end the clean sample.
 
         Args:
@@ -72,7 +72,7 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def points_of_teacher(
-        self, denoiser: Denoiser, noise: Noisy, condition: Condition | None = None, mask: Mask | None = None
+        self, denoiser: Denoiser, noise: Sample, condition: Condition | None = None, mask: Mask | None = None
     ) -> Points:
         """Return the teacher's sample at each level of the student, and at the end its clean sample.
 
@@ -86,7 +86,7 @@ class Student(nn.Module):
         points = self.teacher.points(denoiser, lambda: noise, condition=condition, mask=mask)
         return torch.stack([x for step, x in enumerate(points) if step in visited], 1)
 
-    def _clean(self, x: Noisy, at: StepLevel, condition: Condition | None, mask: Mask | None) -> Noisy:
+    def _clean(self, x: Sample, at: StepLevel, condition: Condition | None, mask: Mask | None) -> Sample:
         """Return the student's estimate of the clean sample at a level, 0 in padding."""
         level = torch.full((len(x),), at.level, dtype=x.dtype, device=x.device)
         return _valid(self.denoiser(x, level, condition, mask), mask)

@@ -102,9 +102,10 @@ def read_directions(pair: Pair) -> DirectionReading | str:
 
 
 def _classified(pair: Pair, name: str, features: Mapping[str, Numbers]) -> dict[str, NDArray[np.bool_]]:
-    """Return for each side whether the classifier is correct (trial,), side -> (trial,).
+    """Return an array for each side that is True for trials in which the classifier is correct: side -> (trial,).
 
-    The result is empty if the classifier was fitted to another condition or to the real trials themselves.
+    The result is empty if the classifier was fitted to another condition, if there are no reference trials, if the
+    labels were decoded instead of requested, or if a trial has no label (-1).
     """
     if pair.label_name != name or pair.labels_decoded or pair.reference is None:
         return {}

@@ -175,14 +175,15 @@ class Worker:
             limit: Seconds after which the process is killed.
         """
         assert self._connection is not None
-        end = time.monotonic() + limit
+        deadline = time.monotonic() + limit
+        moved = False
         try:
             while not self._connection.poll(0.02):
                 now = time.monotonic()
-                if cancelled.is_set():
-                    end = min(end, now + GRACE)
-                    cancelled = threading.Event()  # not set, so that the end is not moved again
-                if now > end or self._closing.is_set():
+                if cancelled.is_set() and not moved:
+                    deadline = min(deadline, now + GRACE)
+                    moved = True
+                if now > deadline or self._closing.is_set():
                     self._end()
                     return Reply("late", f"{self.name} did not answer within {limit:g} s.", b"")
             head = json.loads(self._connection.recv_bytes())

@@ -177,8 +177,8 @@ def check_fit(trials: Trials, validation: Trials | None) -> Trials | None:
         warnings.warn(
             f"{counted(len(trials), 'training trial')} of {seconds:.3g} s together are little for "
             f"{counted(trials.n_neurons, 'neuron')}. The model will learn rates with large sampling errors, by which a "
-            "classifier can recognise generated trials. Train on more trials, on fewer neurons, for example of one brain "
-            "area, or with the recipe autoregressive-ldns-few-trials.",
+            "classifier can recognise generated trials. Train on more trials, on fewer neurons, for example of one "
+            "brain area, or with the recipe autoregressive-ldns-few-trials.",
             FewTrialsWarning,
             stacklevel=3,
         )

@@ -62,7 +62,7 @@ STUDENT_SOURCES: dict[GeneratedSource, GeneratedSource] = {
 """Source of the student for each source of its teacher."""
 
 Latents = Float[Tensor, "batch time latent"]
-Drive = Float[Tensor, "batch time neuron"]
+NeuronSeries = Float[Tensor, "batch time neuron"]
 
 MOST_ENTRIES = 2**23
 """Largest number of bins x neurons to which the observation model is fitted, chosen for the memory of a laptop."""
@@ -151,13 +151,13 @@ class Readout(nn.Module):
         """Return standardised latents: latents of the encoder minus their mean, divided by their sd."""
         return (latents - self.mean) / self.sd
 
-    def drive(self, latents: Latents, source: Source) -> Drive:
+    def drive(self, latents: Latents, source: Source) -> NeuronSeries:
         """Return the drive of standardised latents, with the calibration of this source."""
         statistics = self.of(source)
         rates = self._expected(latents * self.sd + self.mean)
         return statistics.observation.drive(statistics.calibration(rates))
 
-    def rates(self, latents: Latents, source: Source) -> Drive:
+    def rates(self, latents: Latents, source: Source) -> NeuronSeries:
         """Return expected counts of standardised latents, spikes/bin."""
         return self.observation.rates(self.drive(latents, source))
 
@@ -169,7 +169,7 @@ class Readout(nn.Module):
         """Begin trials whose counts are drawn in consecutive pieces."""
         return ReadoutCourse(self, source, streams)
 
-    def uncalibrated(self, latents: Latents) -> Drive:
+    def uncalibrated(self, latents: Latents) -> NeuronSeries:
         """Return expected counts, spikes/bin, of latents of the encoder (not standardised), without calibration."""
         return self.observation.rates(self.observation.drive(self._expected(latents)))
 
@@ -192,15 +192,15 @@ class Readout(nn.Module):
         size = batch_size(trials.n_bins)
         return in_batches(compute, len(trials), trials.n_bins, batch=size, description="encode", progress=show_parts())
 
-    def training_log_prob(self, counts: Drive, latents: Latents) -> Drive:
+    def training_log_prob(self, counts: NeuronSeries, latents: Latents) -> NeuronSeries:
         """Return the Poisson log-probability of each count in nats, at the uncalibrated rates of latents."""
         return self.observation.plain.log_prob(counts, self._expected(latents))
 
-    def unseen(self, latents: Latents) -> Drive:
+    def unseen(self, latents: Latents) -> NeuronSeries:
         """Return uncalibrated rates from latents of the encoder, spikes/bin, for `hidden_in_turn`."""
         return self._expected(latents)
 
-    def _expected(self, latents: Latents) -> Drive:
+    def _expected(self, latents: Latents) -> NeuronSeries:
         """Return expected counts of latents of the encoder, spikes/bin, without calibration."""
         return self.observation.rates(self.decoder(latents))
 
@@ -285,7 +285,8 @@ class Readout(nn.Module):
             rates: Rates of the training trials or of generated trials (trial, time, neuron), spikes/bin.
             lengths: Valid bins of the trials to which the rates belong.
         """
-        # Covariances at lags below `beyond` belong to the noise of the observation model.
+        # The calibration is fitted to covariances at lags of `beyond` bins or more. At smaller lags, the noise of the
+        # observation model adds to the covariance of the counts.
         calibration.fit(trials, rates, lengths=lengths, beyond=self.observation.shared_bins)
         return calibration(torch.from_numpy(rates)).numpy()
 
