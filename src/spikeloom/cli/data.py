@@ -124,7 +124,7 @@ def bin_recording(
     ] = None,
     window: Annotated[
         tuple[float, float] | None,
-        typer.Option(help="Start and end relative to the alignment, s. Default: the whole trial."),
+        typer.Option(metavar="START END", help="Start and end relative to the alignment, s. Default: the whole trial."),
     ] = None,
     relative: Annotated[
         bool | None,

@@ -26,7 +26,8 @@ def traverse(
         ),
     ],
     span: Annotated[
-        tuple[float, float], typer.Option(help="Smallest and largest change, in the unit of the variable.")
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Smallest and largest change, in the unit of the variable."),
     ],
     points: Annotated[int, typer.Option(min=1, help="Number of evenly spaced points of a traversal.")] = 5,
     trials: Annotated[int, typer.Option(min=1, help="Number of trials to traverse, from the first one.")] = 50,
