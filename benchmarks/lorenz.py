@@ -40,7 +40,12 @@ NEIGHBOURS = 8
 PANEL = ("pairwise_correlation_slope", "noise_correlation_slope", "spectral_distance_db", "c2st_rbf")
 """Metrics of the panel that are shown beside the measures of trajectories."""
 
-COLUMNS = ("prediction error (sd)", "changes of the lobe per trial", "autocorrelation RMSE", *PANEL)
+COLUMNS = (
+    "prediction error (sd)",
+    "changes of the lobe per trial",
+    "autocorrelation RMSE",
+    *(f"`{name}`" for name in PANEL),
+)
 """Columns of the table of trajectories."""
 
 LIBRARY = 600
