@@ -26,6 +26,11 @@ plan = "autoencoder_plan.updates=1", "diffusion_plan.updates=1", "observation.hi
             ".traverse(trials, 'target_x', span=0.2, points=3)",
             "span=0.2",
         ),
+        (
+            "sl.fit('ldns-tiny', trials, changes=[*plan, 'condition=[\"target_x\"]'], progress=False)"
+            ".sample(2, condition=0.1)",
+            "Write for example condition={'target_x': ...}",
+        ),
     ],
 )
 def test_a_number_of_the_wrong_kind_is_refused_with_a_message(call, message):

@@ -100,7 +100,7 @@ def test_concatenate_matches_neurons():
     with pytest.warns(NeuronOrderWarning):
         both = full.concatenate(full.select_neurons([3, 2, 1, 0]))
     np.testing.assert_array_equal(both.counts[2:], full.counts)
-    with pytest.raises(ShapeError, match="by name"):
+    with pytest.raises(ShapeError, match="by the column name"):
         full.concatenate(trials({"name": np.array(["a", "b", "c", "d"])}))
 
 

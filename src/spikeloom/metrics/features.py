@@ -78,7 +78,7 @@ class Features(Once):
             return self.neurons
         mean, covariance = self.real.once(_moments, self.neurons)
         variance = np.diag(covariance)
-        return self.neurons[variance > 1e-10 * (variance + mean**2)]
+        return self.neurons[variance > 1e-10 * (variance + mean**2)]  # rounding errors alone are smaller
 
     @once_property
     def shortage(self) -> str:

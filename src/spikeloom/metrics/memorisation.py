@@ -164,7 +164,10 @@ def _space(
     *,
     seed: int,
 ) -> _Space:
-    """Return the space of these rows of the training trials and of the real trials, which are held out."""
+    """Return the principal components of the chosen training and real trials, and both sets projected on them.
+
+    The real trials are held out from training.
+    """
     vectors = [trial_vectors(train, training_rows), trial_vectors(real, held_out_rows)]
     rng = generator(seed, int(Purpose.EVALUATE), 5)
     directions, mean = principal_components(np.concatenate(vectors), components=COMPONENTS, rng=rng)

@@ -433,7 +433,8 @@ class LFADS(Coded):
 
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             """Infer rates of one batch from the counts that are not hidden."""
-            return self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))[1]
+            _, rates = self._smoothed(seen.to(self.prior_mean), mask.to(self.prior_mean.device))
+            return rates
 
         return hidden_in_turn(rates, trials, share=self.loss_settings.hidden)
 

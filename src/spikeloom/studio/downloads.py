@@ -126,7 +126,10 @@ def _of_condition(loaded: LoadedModel, body: Turn, out: str) -> Lines:
 
 
 def _of_code(loaded: LoadedModel, body: Traverse, result: Sampled, out: str) -> Lines:
-    """Return the lines for a moved code, with the code as numbers. The shell lines run the Python lines."""
+    """Return Python and shell lines that generate the trials of a moved code of GNOCCHI.
+
+    The Python lines hold the numbers of the code. The shell lines run the Python lines.
+    """
     assert result.code is not None
     numbers = ", ".join(repr(value) for value in result.code.astype(np.float32).tolist())
     arguments = [f"n_bins={result.trials.n_bins}", "codes=code", f"seed={body.seed}"]

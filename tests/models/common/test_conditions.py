@@ -174,10 +174,3 @@ def test_missing_text_is_no_category():
     data = trials(kind=np.array(["left", "", "right", "left"]))
     with pytest.raises(ConditionError, match=r"kind must have a value in every trial\. It is missing in 1 of 4"):
         NamedCondition.fit(data, "kind")
-
-
-@pytest.mark.parametrize("condition", [30.0, np.array([30.0, 60.0]), [30.0]])
-def test_values_without_names_are_refused(condition):
-    fitted = Conditions.fit(trials(angle_deg=[0.0, 90.0, 180.0, 270.0]), ["angle_deg"])
-    with pytest.raises(ConditionError, match=r"Write for example condition=\{'angle_deg'"):
-        fitted.requested(condition)
