@@ -41,11 +41,11 @@ METRICS = (
 )
 """Metrics of the table."""
 
-
 BITS = ("bits per spike, test trials", "bits per spike, training trials")
 """Names of the likelihoods of spikes, in addition to the metrics."""
 
 COST = "training, core-seconds"
+"""Name of the row with the cost of a fit."""
 
 Values = dict[str, float]
 

@@ -75,7 +75,7 @@ def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, rng: np
         training: Training trials of one condition.
         pieces: Number of the piece of each bin (time,).
         n_trials: Number of trials that are drawn.
-        rng: Random generator of the draw.
+        rng: Random generator.
     """
     drawn = np.bincount(rng.integers(len(training), size=n_trials), minlength=len(training))
     sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # [0]: sums over all trials, [1]: over the drawn trials
