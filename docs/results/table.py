@@ -26,7 +26,7 @@ BASELINES = (
 """Baselines that are shown where a report has them."""
 
 FLOOR = "noise floor"
-"""Title of the last column."""
+"""Title of the second column, beside the names of the metrics, where it is seen without scrolling."""
 
 Lines = dict[str, dict[str, str]]
 
@@ -66,14 +66,14 @@ def table(reports: dict[str, Path], names: list[str]) -> list[list[str]]:
     first = next(iter(lines.values()))
     metrics = {metric.name: metric for metric in METRICS}
     baselines = [name for name in BASELINES if name in next(iter(first.values()))]
-    result = [["metric", *lines, *baselines, FLOOR]]
+    result = [["metric", FLOOR, *lines, *baselines]]
     for name in names:
         metric = metrics[name]
         cells = [cell(row_of(metric, report[name], "value")) if name in report else "–" for report in lines.values()]
         cells += [cell(row_of(metric, first[name], baseline)) for baseline in baselines if baseline != POISSON]
         cells.append(with_sd(row_of(metric, first[name], POISSON).value, None))
         floor = row_of(metric, first[name], "value")
-        result.append([f"`{name}`", *cells, with_sd(floor.floor, floor.floor_sd)])
+        result.append([f"`{name}`", with_sd(floor.floor, floor.floor_sd), *cells])
     return result
 
 
