@@ -166,7 +166,9 @@ def recipes_page() -> str:
     expected = {name: recipe.read_recipe(name) for name in recipe.recipes()}
     lines += [f"| [`{name}`](#{name}) | {_cell(one.about)} |" for name, one in expected.items()]
     for name, one in expected.items():
-        note = RESULTS.sub(r"[results of \1](../results/\1.md)", inspect.cleandoc(one.note or ""))
+        note = RESULTS.sub(
+            lambda page: f"[{page[1].replace('-', ' ')}](../results/{page[1]}.md)", inspect.cleandoc(one.note or "")
+        )
         lines += [f"\n## {name}\n", one.about + "\n", note + "\n"]
         settings = ABOUT.sub("", one.dumps()).strip()
         lines += ["```toml", settings, "```"]
