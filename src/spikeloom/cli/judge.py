@@ -197,7 +197,7 @@ def demo(
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Folder to write data, run and report to.")] = Path("demo"),
 ) -> None:
-    """Simulate data, train a model, generate trials and write a report, in a few minutes."""
+    """Simulate data, train two models, generate trials and write a report, in a few minutes."""
     from spikeloom.demo import demo as run
     from spikeloom.training.memory import keep_freed_memory
 

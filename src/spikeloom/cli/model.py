@@ -286,7 +286,7 @@ def encode(
     overwrite: Overwrite = False,
     out: Annotated[Path, typer.Option(help="Trials file to write (.h5), with rates and latents.")],
 ) -> None:
-    """Infer rates and latents of recorded trials."""
+    """Infer rates, and latents or codes, of recorded trials."""
     output_file(out, ".h5", inputs=[data], overwrite=overwrite)
     from spikeloom.files import ensure_folder
     from spikeloom.recipe import load_model
