@@ -20,7 +20,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(), str(path)) for path in FILES}
 
 FLOORS = [
-    {"errors", "text", "shapes", "seeds", "files", "html", "cluster"},
+    {"errors", "text", "shapes", "seeds", "files", "html", "cluster", "processes"},
     {"settings", "objects", "clock", "angles"},
     {"trials", "observation", "nn"},
     {"diffusion", "training", "metrics", "data", "simulate", "losses"},

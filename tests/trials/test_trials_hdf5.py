@@ -72,6 +72,8 @@ def test_the_layout_is_the_documented_one(tmp_path):
         }  # fmt: skip
         every = [file[name] for name in ("counts", "lengths", "rates", "conditions/name", "neurons/tetrode")]
         assert all(data.fletcher32 and data.dtype.kind != "O" for data in every)
+        compression = {name: file[name].compression for name in ("counts", "behavior/hand_vel", "rates", "latents")}
+        assert compression == {"counts": "gzip", "behavior/hand_vel": "gzip", "rates": None, "latents": None}
 
 
 def test_a_flipped_bit_is_refused_or_harmless(tmp_path):

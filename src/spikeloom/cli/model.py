@@ -9,6 +9,7 @@ import typer
 from spikeloom.cli.data import Seed
 from spikeloom.cli.paths import Overwrite, output_file, output_folder
 from spikeloom.errors import SettingError
+from spikeloom.processes import start_importing
 from spikeloom.text import counted
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def sample(
     """Generate trials. With --workers, --ray or many trials, an interrupted command resumes when it is repeated."""
     output_file(out, ".h5", ".nwb", inputs=[like], overwrite=overwrite)
     in_parts = _uses_parts(trials, like, out, stream=stream, workers=workers, ray=ray, address=address)
+    if workers is not None and workers > 1 and not ray:
+        start_importing("spikeloom.distributed.order")
     import numpy as np
     import torch
 

@@ -18,6 +18,7 @@ import torch
 from spikeloom.cluster import connect
 from spikeloom.distributed.order import Order, draw_part
 from spikeloom.errors import SpikeloomError, TrainingError
+from spikeloom.processes import context
 from spikeloom.training.memory import keep_freed_memory
 
 Workers = Callable[[Order, Mapping[str, range]], Generator[str, None, None]]
@@ -105,8 +106,9 @@ def _pool(number: int, order: Order, parts: Mapping[str, range]) -> Generator[st
     """
     other_processes = set(multiprocessing.active_children())
     threads = max(1, (os.cpu_count() or 1) // number)
-    spawn = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(number, spawn, initializer=_prepare_worker, initargs=(threads,))
+    pool = concurrent.futures.ProcessPoolExecutor(
+        number, context(Order.__module__), initializer=_prepare_worker, initargs=(threads,)
+    )
     jobs = {pool.submit(draw_part, order, rows, path): path for path, rows in parts.items()}
     try:
         for job in concurrent.futures.as_completed(jobs):
