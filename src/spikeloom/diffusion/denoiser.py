@@ -101,6 +101,7 @@ class DoublePrecision(Denoiser):
 
     def forward(self, x: Sample, level: Level, condition: Condition | None = None, mask: Mask | None = None) -> Sample:
         """Return the estimate of the clean sample."""
+        # `functional_call` evaluates the denoiser with these tensors in place of its parameters and buffers.
         clean: Sample = torch.func.functional_call(self.denoiser, self.tensors, (x, level, condition, mask))
         return clean
 
@@ -133,7 +134,7 @@ class ExactGaussian(Denoiser):
         """Return the posterior mean of the clean sample."""
         del condition, mask  # arguments of every denoiser; not used here
         signal, noise = _scales(self.schedule, level)
-        power = self.sd.to(x.dtype) ** 2
+        power = self.sd.to(x.dtype) ** 2  # s^2
         return signal * power * x / (signal**2 * power + noise**2)
 
 

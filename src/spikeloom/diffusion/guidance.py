@@ -25,7 +25,7 @@ from spikeloom.nn.condition import Condition
 
 @final
 class Guided(Denoiser):
-    """A denoiser with another strength of its condition.
+    """A denoiser in which the effect of the condition is strengthened or weakened.
 
     Strengths 0 and 1 need one evaluation of the denoiser; other strengths need one evaluation with twice the batch.
     Guidance has no effect on trials whose condition is absent, or in calls without a condition.

@@ -76,6 +76,9 @@ reduced by the fraction tau^2 / 2 s^2."""
 GRID = 1000
 """Number of levels from which trailing spacing chooses."""
 
+N_PAST = 4
+"""Number of past estimates that are kept. The corrector of `UniPC` needs them all if its order is 3."""
+
 
 class StepLevel(NamedTuple):
     """One noise level that a sampler visits.
@@ -122,7 +125,7 @@ class SamplerState:
     noise: Callable[[], Tensor]
     condition: Condition | None
     mask: Mask | None
-    past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=4))
+    past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=N_PAST))
 
     def estimate(self, x: Sample, at: StepLevel) -> Sample:
         """Return the estimate of the clean sample; one evaluation of the denoiser."""
@@ -186,14 +189,14 @@ class Sampler(ABC):
     @final
     def levels(self, schedule: NoiseSchedule) -> Float[Tensor, " step"]:
         """Return the noise levels of the steps, from noisy to clean, in float64; level 0 is not among them."""
-        falling = torch.arange(self.steps, 0, -1, dtype=torch.float64)
+        falling = torch.arange(self.steps, 0, -1, dtype=torch.float64)  # n, ..., 1
         if self.spacing == "even":
             return falling / self.steps
         if self.spacing == "trailing":
             return torch.round(falling * GRID / self.steps) / GRID
         noisiest, cleanest = self.span or SPANS[self.spacing]
-        noisiest = min(noisiest, _ratio(schedule, 1.0))
-        fraction = torch.linspace(0, 1, self.steps, dtype=torch.float64)
+        noisiest = min(noisiest, _ratio(schedule, 1.0))  # the schedule may end at a smaller ratio
+        fraction = torch.linspace(0, 1, self.steps, dtype=torch.float64)  # 0 at the noisiest level, 1 at the cleanest
         if self.spacing == "power":
             ratio = (noisiest ** (1 / 7) * (1 - fraction) + cleanest ** (1 / 7) * fraction) ** 7
         else:
@@ -298,7 +301,10 @@ class DDIM(Sampler):
 @final
 @dataclass(frozen=True, config=STRICT)
 class DPMSolver2M(Sampler):
-    """DPM-Solver++(2M): second order with one evaluation a step, first order at the first step.
+    r"""DPM-Solver++(2M): second order with one evaluation a step, first order at the first step.
+
+    :math:`x' = \frac{\sigma'}{\sigma} x + a' (1 - e^{-h}) \hat x_0`, :math:`h = \lambda' - \lambda`, with the clean
+    estimate in the middle of the step.
 
     Source: Lu, Zhou, Bao, Chen, Li, Zhu 2022 (DPM-Solver++), algorithm 2.
     """
@@ -308,7 +314,7 @@ class DPMSolver2M(Sampler):
     def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Step with the clean estimate in the middle of the step, extrapolated from the last two estimates."""
         level, x, _ = state.past[-1]
-        shrink = math.exp(level.log_snr - next_level.log_snr)
+        shrink = math.exp(level.log_snr - next_level.log_snr)  # e^-h
         return next_level.noise / level.noise * x + next_level.signal * (1 - shrink) * _middle(next_level, state)
 
 
@@ -334,10 +340,9 @@ class SDEDPMSolver2M(Sampler):
     def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Take a larger step than `DPMSolver2M`, and add fresh noise up to the scale of the next level."""
         level, x, _ = state.past[-1]
-        shrink = math.exp(level.log_snr - next_level.log_snr)
-        mean = next_level.noise / level.noise * shrink * x + next_level.signal * (1 - shrink**2) * _middle(
-            next_level, state
-        )
+        shrink = math.exp(level.log_snr - next_level.log_snr)  # e^-h
+        clean = _middle(next_level, state)
+        mean = next_level.noise / level.noise * shrink * x + next_level.signal * (1 - shrink**2) * clean
         return mean + next_level.noise * math.sqrt(1 - shrink**2) * state.fresh_noise()
 
 
@@ -391,7 +396,7 @@ class UniPC(Sampler):
     def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Correct the sample at this level, then predict the sample at the next level."""
         estimates = list(state.past)
-        if len(estimates) > 1:
+        if len(estimates) > 1:  # repeat the previous step, now with the clean estimate at its end
             level, _, clean = estimates[-1]
             corrected = _polynomial(estimates[-2], estimates[-self.order - 1 :], level)
             estimates[-1] = Estimate(level, corrected, clean)
@@ -427,15 +432,16 @@ def _polynomial(start: Estimate, points: list[Estimate], next_level: StepLevel) 
 
     The integral of the module's formula is a weighted sum of the clean estimates of `points`. With l counted from
     `start`, the integrals of the powers, :math:`I_k = \int_0^h e^{l-h} l^k dl`, follow from :math:`I_0 = 1 - e^{-h}`
-    and :math:`I_k = h^k - k I_{k-1}`. The weights w solve :math:`\sum_i w_i l_i^k = I_k`, so they are exact for every
-    polynomial through the points.
+    and :math:`I_k = h^k - k I_{k-1}`. The weights w solve :math:`\sum_i w_i l_i^k = I_k`, with :math:`l_i` the position
+    of point i. So the weighted sum is the exact integral of the polynomial through the points.
     """
-    step = next_level.log_snr - start.at.log_snr
-    integrals = [-math.expm1(-step)]
+    length = next_level.log_snr - start.at.log_snr  # h
+    integrals = [-math.expm1(-length)]
     for k in range(1, len(points)):
-        integrals.append(step**k - k * integrals[-1])
+        integrals.append(length**k - k * integrals[-1])
     positions = np.array([point.at.log_snr - start.at.log_snr for point in points])
-    weights = np.linalg.solve(np.vander(positions, increasing=True).T, np.array(integrals))
+    powers = np.vander(positions, increasing=True).T  # l_i^k in row k and column i
+    weights = np.linalg.solve(powers, np.array(integrals))
     x = next_level.noise / start.at.noise * start.x
     for weight, point in zip(weights.tolist(), points, strict=True):
         x = x + next_level.signal * weight * point.clean

@@ -59,6 +59,7 @@ class NoiseSchedule(ABC):
     def level_of(self, ratio: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
         """Return the level at which sigma / a equals `ratio`, in float64, or 1 if no level reaches that ratio."""
         ratio = ratio.double()
+        # bisection: sigma / a rises with the level, so the level lies between `low` and `high`
         low = torch.zeros_like(ratio)
         high = torch.ones_like(ratio)
         for _ in range(BISECTIONS):
@@ -96,9 +97,9 @@ class LinearBeta(NoiseSchedule):
         left, change, bend = _linear_beta_table(self.levels, self.start, self.end, level.device).to(level.dtype)
         position = level * self.levels
         cell = position.detach().floor().clamp(0, self.levels - 1).long()
-        part = position - cell  # from 0 at the left end of the cell to 1 at its right end
-        log_power = left[cell] + part * change[cell] - part * (1 - part) / 2 * bend[cell]  # log a^2
-        return torch.exp(log_power / 2), torch.sqrt(-torch.expm1(log_power))
+        fraction = position - cell  # from 0 at the left end of the cell to 1 at its right end
+        log_power = left[cell] + fraction * change[cell] - fraction * (1 - fraction) / 2 * bend[cell]  # log a^2
+        return torch.exp(log_power / 2), torch.sqrt(-torch.expm1(log_power))  # a, and sigma = sqrt(1 - a^2)
 
 
 @lru_cache(maxsize=16)
@@ -110,7 +111,7 @@ def _linear_beta_table(levels: int, start: float, end: float, device: torch.devi
     """
     with torch.inference_mode(False), torch.no_grad():  # the cached tensor is used in training, too
         beta = torch.linspace(start, end, levels, dtype=torch.float64)
-        change = torch.log1p(-beta)
+        change = torch.log1p(-beta)  # log a^2 at the right end of each cell minus log a^2 at its left end
         # The bend is limited to twice the change, so that log a^2 never rises within a cell of any grid.
         bend = (-(end - start) / (levels - 1) / (1 - beta)).clamp(min=2 * change, max=-2 * change)
         return torch.stack([torch.cumsum(change, 0) - change, change, bend]).to(device)
@@ -137,8 +138,8 @@ class Cosine(NoiseSchedule):
 
     def __call__(self, level: Float[Tensor, "*axes"]) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "*axes"]]:
         """Return signal and noise scale at each level."""
-        first = self.offset / (1 + self.offset) * math.pi / 2
-        last = math.acos(self.smallest * math.cos(first))
+        first = self.offset / (1 + self.offset) * math.pi / 2  # theta_0, the angle at level 0
+        last = math.acos(self.smallest * math.cos(first))  # the angle at level 1
         turn = level * (last - first)  # theta - theta_0
         # sigma^2 = 1 - a^2 as a product, because a difference would lose digits near level 0
         noise_power = torch.sin(turn) * torch.sin(turn + 2 * first) / math.cos(first) ** 2

@@ -43,7 +43,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from spikeloom.diffusion.denoiser import Denoiser
-from spikeloom.diffusion.sampler import Estimate, Sampler, SamplerState, StepLevel
+from spikeloom.diffusion.sampler import N_PAST, Estimate, Sampler, SamplerState, StepLevel
 from spikeloom.diffusion.windowed import first_hop
 from spikeloom.errors import SettingError
 from spikeloom.nn.condition import Condition
@@ -66,7 +66,7 @@ class Block:
 
     x: Piece
     sequence: Float[Tensor, "1 bin dim"] | None
-    past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=4))
+    past: deque[Estimate] = field(default_factory=lambda: deque(maxlen=N_PAST))
 
 
 @dataclass
@@ -124,13 +124,13 @@ class LevelQueue:
         window = len(weight)
         total = weight * estimate
         norm = weight.clone()
-        if self.total is not None and self.norm is not None:
+        if self.total is not None and self.norm is not None:  # previous windows overlap the beginning of this window
             total[: len(self.total)] += self.total[:window]
             norm[: len(self.norm)] += self.norm[:window]
         self.total = total
         self.norm = norm
         self.covered = window
-        self.complete = self.hop
+        self.complete = self.hop  # the next window begins there
 
     def pop_clean(self, bins: int) -> Piece:
         """Remove the first bins of the sum and return their clean estimate."""
@@ -185,7 +185,8 @@ class Stream:
         self.denoiser = denoiser
         self.sampler = sampler
         self.window = window
-        self.hop = max(1, window // 2)
+        self.hop = max(1, window // 2)  # bins between the beginnings of later windows of a level
+        # Windows of all levels begin at these offsets, plus a multiple of `hop`. So the sizes of blocks repeat.
         offsets = sorted({0, self.hop, *(queue.hop for queue in self.queues)})
         self.block_sizes = itertools.cycle([late - early for early, late in itertools.pairwise(offsets)])
         self.noise = noise
@@ -212,10 +213,10 @@ class Stream:
         if ready:
             self._denoise_next_windows(ready)
         finished = list[Piece]()
-        for queue, below in itertools.zip_longest(self.queues, self.queues[1:]):
-            finished += self._step_complete_blocks(queue, below)
-            if queue.ended and not queue.blocks and below is not None:
-                below.ended = True
+        for queue, next_queue in itertools.zip_longest(self.queues, self.queues[1:]):
+            finished += self._step_complete_blocks(queue, next_queue)
+            if queue.ended and not queue.blocks and next_queue is not None:
+                next_queue.ended = True
         return finished
 
     def _append_noise(self, queue: LevelQueue) -> None:
@@ -224,7 +225,7 @@ class Stream:
         bins = size if self.bins_left is None else min(size, self.bins_left)
         condition = self.condition(bins) if bins else None
         sequence = None if condition is None else condition.sequence
-        bins = bins if sequence is None else sequence.shape[1]
+        bins = bins if sequence is None else sequence.shape[1]  # a condition of fewer bins ends the trial
         if bins:
             self.last_condition = condition
             queue.blocks.append(Block(self.noise(bins), sequence))
@@ -247,7 +248,11 @@ class Stream:
             queue.hop = self.hop  # only the second window of a level begins at another distance (`first_hop`)
 
     def _next_window(self, pieces: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return the next window (1, bin, channel), zero after the trial's end, and its mask (1, bin)."""
+        """Return the next window (1, bin, channel), zero after the trial's end, and its mask (1, bin).
+
+        Args:
+            pieces: Values of the blocks that wait at a level, from the beginning of the window (1, bin, channel) each.
+        """
         joined = torch.cat(pieces, 1)[:, : self.window]
         missing = self.window - joined.shape[1]
         padded = torch.nn.functional.pad(joined, (0, 0, 0, missing))
@@ -257,45 +262,51 @@ class Stream:
         """Return the condition of each row of the batch."""
         if self.last_condition is None:
             return None
-        vector = self.last_condition.vector
+        vector = self.last_condition.vector  # (1, dim), the same in all bins of the trial
         sequence = None
         if self.last_condition.sequence is not None:
             pieces = [[block.sequence for block in queue.blocks if block.sequence is not None] for queue in queues]
             sequence = torch.cat([self._next_window(row)[0] for row in pieces])
         return Condition(None if vector is None else vector.expand(len(queues), -1), sequence)
 
-    def _step_complete_blocks(self, queue: LevelQueue, below: LevelQueue | None) -> list[Piece]:
-        """Step the complete blocks together to the next level, `below`. At the last level, return them as finished."""
+    def _step_complete_blocks(self, queue: LevelQueue, next_queue: LevelQueue | None) -> list[Piece]:
+        """Step the complete blocks of a level to the next level. At the last level, return their clean estimate.
+
+        Args:
+            queue: Queue of the level.
+            next_queue: Queue of the next level; None at the last level.
+        """
         blocks = queue.pop_complete()
         if not blocks:
             return []
         sizes = [block.x.shape[1] for block in blocks]
         bins = sum(sizes)
         clean = queue.pop_clean(bins)
-        if below is None:
+        if next_queue is None:
             return [clean]
-        for block, part in zip(blocks, clean.split(sizes, 1), strict=True):
-            block.past.append(Estimate(queue.at, block.x, part))
+        for block, clean_bins in zip(blocks, clean.split(sizes, 1), strict=True):
+            block.past.append(Estimate(queue.at, block.x, clean_bins))
         fresh = functools.partial(self.fresh, queue.at.step, bins)
-        state = SamplerState(self.denoiser, fresh, None, None, _joined_past(blocks))
-        x = self.sampler.step(below.at, state)
+        past = _joined_past(blocks)
+        state = SamplerState(self.denoiser, fresh, condition=None, mask=None, past=past)  # a step evaluates no denoiser
+        x = self.sampler.step(next_queue.at, state)
         corrected = state.past[-1]  # the step may have corrected the sample it started from
         parts = [value.split(sizes, 1) for value in (x, corrected.x, corrected.clean)]
-        for block, x_below, x_corrected, clean_corrected in zip(blocks, *parts, strict=True):
-            block.x = x_below
-            block.past[-1] = Estimate(queue.at, x_corrected, clean_corrected)
-        below.blocks += blocks
+        for block, next_x, corrected_x, corrected_clean in zip(blocks, *parts, strict=True):
+            block.x = next_x
+            block.past[-1] = Estimate(queue.at, corrected_x, corrected_clean)
+        next_queue.blocks += blocks
         return []
 
 
 def _joined_past(blocks: list[Block]) -> deque[Estimate]:
     """Return the estimates of neighbouring blocks, joined in time; all blocks passed the same levels."""
-    rows = zip(*(block.past for block in blocks), strict=True)
+    estimates_by_level = zip(*(block.past for block in blocks), strict=True)  # one estimate of each block
     return deque(
         Estimate(
-            row[0].at,
-            torch.cat([estimate.x for estimate in row], 1),
-            torch.cat([estimate.clean for estimate in row], 1),
+            estimates[0].at,
+            torch.cat([estimate.x for estimate in estimates], 1),
+            torch.cat([estimate.clean for estimate in estimates], 1),
         )
-        for row in rows
+        for estimates in estimates_by_level
     )

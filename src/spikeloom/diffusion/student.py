@@ -50,9 +50,9 @@ class Student(nn.Module):
         check_teacher(teacher, steps)
         self.denoiser = denoiser
         self.teacher = teacher
-        self.visited = [round(step * teacher.steps / steps) for step in range(steps)]
-        levels = teacher.step_levels(denoiser.schedule)
-        self.levels = [levels[step] for step in self.visited]
+        self.visited = [round(step * teacher.steps / steps) for step in range(steps)]  # steps of the teacher
+        teacher_levels = teacher.step_levels(denoiser.schedule)
+        self.levels = [teacher_levels[step] for step in self.visited]
 
     def forward(self, noise: Sample, condition: Condition | None = None, mask: Mask | None = None) -> Points:
         """Return the sample at each level of the student, and at the end the clean sample.
@@ -62,7 +62,7 @@ class Student(nn.Module):
             condition: Condition of each trial.
             mask: Valid bins; None if all bins are valid. Other bins stay 0.
         """
-        points = [_valid(noise, mask)]
+        points = [_valid(noise, mask)]  # each (batch, time, channel)
         for level, next_level in pairwise(self.levels):
             x = points[-1]
             clean = self._clean(x, level, condition, mask)
@@ -82,7 +82,8 @@ class Student(nn.Module):
             condition: Condition of each trial.
             mask: Valid bins; None if all bins are valid.
         """
-        visited = {*self.visited, self.teacher.steps}
+        visited = {*self.visited, self.teacher.steps}  # the last point of the teacher is its clean sample
+        # `check_teacher` has refused teachers with fresh noise, so the function of noise is called once, for the start.
         points = self.teacher.points(denoiser, lambda: noise, condition=condition, mask=mask)
         return torch.stack([x for step, x in enumerate(points) if step in visited], 1)
 

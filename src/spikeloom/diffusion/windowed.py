@@ -74,11 +74,11 @@ class Windowed(Denoiser):
         if x.shape[1] <= self.window:
             return self.denoiser(x, level, condition, mask)
         windows = Windows(x, mask, window=self.window, first=first_hop(self.step, self.window))
-        conditions = windows.condition(condition)
-        pieces = windows.cut(x)
-        levels = windows.repeat(level)
-        n_windows = max(1, BINS_AT_ONCE // self.window)
-        batches = [slice(start, start + n_windows) for start in range(0, len(pieces), n_windows)]
+        conditions = windows.condition(condition)  # one for each window
+        pieces = windows.cut(x)  # (batch x window, bin, channel)
+        levels = windows.repeat(level)  # (batch x window,)
+        n_at_once = max(1, BINS_AT_ONCE // self.window)  # number of windows that are denoised together
+        batches = [slice(start, start + n_at_once) for start in range(0, len(pieces), n_at_once)]
         estimates = [
             self.denoiser(
                 pieces[batch],
