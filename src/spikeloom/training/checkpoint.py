@@ -139,12 +139,11 @@ class Checkpoints:
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
         """Write the files of a checkpoint, with the manifest last."""
-        with atomic_folder(folder) as part:
-            names = ["state.json", *(f"{group}.safetensors" for group in checkpoint.tensors)]
-            write_json(part / names[0], checkpoint.state)
+        with atomic_folder(folder) as temporary:  # renamed to `folder` when it is complete
+            write_json(temporary / "state.json", checkpoint.state)
             for group, tensors in checkpoint.tensors.items():
-                write_tensors(part / f"{group}.safetensors", tensors)
-            write_manifest(part, names)
+                write_tensors(temporary / f"{group}.safetensors", tensors)
+            write_manifest(temporary, ["state.json", *(f"{group}.safetensors" for group in checkpoint.tensors)])
 
 
 class History:
@@ -161,7 +160,7 @@ class History:
             for text in read_bytes(path).splitlines():
                 try:
                     self.lines.append(json.loads(text))
-                except ValueError:
+                except ValueError:  # the process was killed while it wrote this line
                     break
 
     def append(self, line: Line, *, write: bool) -> None:

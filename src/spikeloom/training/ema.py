@@ -33,7 +33,7 @@ class Average:
     @torch.no_grad()
     def add(self, update: int) -> None:
         """Add the present weights to the average. They are the weights after update n, counted from 0."""
-        share = 1 - decay_at(update, self.limit)
+        share = 1 - decay_at(update, self.limit)  # of the present weights in the average
         for name, value in self.live.items():
             self.weights[name].lerp_(value, share)
 

@@ -137,7 +137,8 @@ def claim(folder: Path, identity: Identity, *, write: bool, later: Sequence[str]
             "Its data and settings cannot be compared.",
             "Choose another folder for --out, or use the version that started it.",
         )
-    addable = bool(later) and setting_of(recorded, later[0]) is None  # the recorded run has no later stage yet
+    # If the recorded run has no later stage yet, this run may add one, so the settings of that stage may differ.
+    addable = bool(later) and setting_of(recorded, later[0]) is None
     left_out = later if addable else ()
     different = list(differences(_without(recorded, left_out), _without(identity, left_out)))
     if different:
@@ -159,13 +160,14 @@ def setting_of(run: Mapping[str, object], name: str) -> object:
 
 
 def _without(identity: Mapping[str, object], names: Sequence[str]) -> Identity:
-    """Return an identity without these settings and the trials per update of these plans."""
-    return {
-        group: {key: value for key, value in entries.items() if key not in names}
-        if isinstance(entries, Mapping)
-        else entries
-        for group, entries in identity.items()
-    }
+    """Return an identity without the entries of these names in its groups: settings, and trials per update of plans."""
+    result: Identity = {}
+    for group, entries in identity.items():
+        if isinstance(entries, Mapping):
+            result[group] = {key: value for key, value in entries.items() if key not in names}
+        else:
+            result[group] = entries
+    return result
 
 
 def _refuse_unknown(folder: Path) -> None:
@@ -212,7 +214,7 @@ def _short(value: object) -> str:
         return counted(int(value["number of trials"]), "trial") if "number of trials" in value else "others"
     if value is None:
         return "none"
-    if isinstance(value, str) and len(value) == 64:
+    if isinstance(value, str) and len(value) == 64:  # the digits of a SHA-256
         return f"sha256 {value[:12]}"
     return shorten(str(value), 60, placeholder=" ...")
 

@@ -32,7 +32,8 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))  # -1 stands for never
+    # No large block outside the heap; -1: never shrink the heap; let the heap grow in steps of 64 MiB.
+    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1), (M_TOP_PAD, 64 << 20))
     accepted = [mallopt(name, value) == 1 for name, value in settings]  # all are set, even if the first one fails
     return all(accepted)
 

@@ -21,7 +21,8 @@ STATE_SPACE_RATE = 1e-3
 def adamw(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
     """Return AdamW for all parameters of the module that require a gradient.
 
-    The training loop sets the learning rate of a group to its entry "share" times the learning rate of the plan.
+    The training loop sets the learning rate of a group to its entry "share" times the learning rate of the plan. The
+    share of time constants is below 1 if the peak of the plan is above `STATE_SPACE_RATE`.
     """
     layers = [part for part in module.modules() if isinstance(part, StateSpace)]
     time_constant_ids = {id(value) for layer in layers for value in layer.time_constants()}

@@ -49,11 +49,9 @@ class TimeLeft:
         self.steps = steps
         self.long = [long is not None and long(step) for step in range(1, steps + 1)]
         self.clock = clock or time.monotonic
-        self._last: float | None = None
-        self._durations: dict[bool, tuple[float, int]] = {
-            False: (0.0, 0),
-            True: (0.0, 0),
-        }  # True for long steps -> sum of the durations (s), number of steps
+        self._last: float | None = None  # time of the last call of `after`, s
+        # True for long steps, False for others -> sum of the durations (s), number of steps
+        self._durations: dict[bool, tuple[float, int]] = {False: (0.0, 0), True: (0.0, 0)}
         self._remaining = {is_long: self.long.count(is_long) for is_long in (False, True)}
         self._done = 0
 
@@ -66,7 +64,7 @@ class TimeLeft:
         for is_long in self.long[self._done : done]:
             self._remaining[is_long] -= 1
         self._done = done
-        if self._last is not None:
+        if self._last is not None:  # the duration of the first step of this process is unknown
             is_long = self.long[done - 1]
             total, count = self._durations[is_long]
             self._durations[is_long] = total + now - self._last, count + 1

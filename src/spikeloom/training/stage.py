@@ -75,12 +75,16 @@ class Calculation:
 def sizes(stage: Stage, processes: int) -> tuple[int, int]:
     """Return the number of training trials of a stage, and the number of trials per update.
 
+    Args:
+        stage: The stage.
+        processes: Number of processes that share the trials of an update.
+
     Raises:
         DataError: if there are no trials, or tensors have different numbers of trials.
         SettingError: if the trials of an update cannot be divided evenly among the processes.
     """
     groups = [data for data in (stage.data, stage.validation) if data is not None]
-    counts = [{len(value) for value in data.values()} for data in groups]  # numbers of trials within each group
+    counts = [{len(value) for value in data.values()} for data in groups]  # numbers of trials of the tensors of a group
     if any(len(numbers) != 1 or 0 in numbers for numbers in counts):
         raise DataError(
             f"All data of stage {stage.name!r} must hold the same trials, at least one.",
@@ -90,7 +94,8 @@ def sizes(stage: Stage, processes: int) -> tuple[int, int]:
     n_trials = counts[0].pop()
     batch = batch_size(stage.plan, n_trials, processes)
     divides_evenly = batch >= 1 and batch % processes == 0
-    if not divides_evenly or any(len(next(iter(data.values()))) < processes for data in groups):
+    has_empty_process = any(len(next(iter(data.values()))) < processes for data in groups)
+    if not divides_evenly or has_empty_process:
         raise SettingError(
             "Each process must get the same number of trials of each update, and at least one for validation.",
             f"Stage {stage.name!r} has batches of {batch} out of {n_trials} trials for {processes} processes.",
@@ -120,7 +125,7 @@ def trials_of(update: int, *, n_trials: int, batch: int, seed: int) -> list[int]
         batch: Number of trials per update.
         seed: Random seed of the order.
     """
-    epoch, position = divmod(update, n_trials // batch)
+    epoch, position = divmod(update, n_trials // batch)  # position of the batch in its epoch
     return _order(seed, epoch, n_trials)[position * batch : (position + 1) * batch]
 
 
@@ -133,7 +138,7 @@ def _order(seed: int, epoch: int, n_trials: int) -> list[int]:
 def means(sums: Mapping[str, float]) -> dict[str, float | None]:
     """Return the sums of a loss and its parts divided by the entry "weight".
 
-    A result that is not finite is None. If the weight is 0, the dictionary is empty.
+    A mean that is not finite is None. If the weight is 0, the dictionary is empty. See `LossTerms` for the weight.
     """
     return {name: finite(value / sums["weight"]) for name, value in sums.items() if sums["weight"]}
 

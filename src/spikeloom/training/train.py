@@ -122,10 +122,12 @@ def train(
         for number, stage in enumerate(stages):
             title = stage.name if n_stages is None else f"stage {number + 1} of {n_stages}, {stage.name}"
             if isinstance(stage, Calculation):
+                # A calculation always begins again: -1 removes all lines of an interrupted one.
                 history.rewind(finished, stage.name, -1, write=processes.is_main_process)
                 line = calculate(stage, title, show=progress is not False and processes.is_main_process, stop=stop)
                 history.append(line, write=processes.is_main_process)
                 finished.append(stage.name)
+                # Equal parts are not listed one by one: the log gets their total time.
                 times = {"": line["seconds"]} if stage.equal else line["parts"]
                 note(stage.name, ", ".join(f"{part} {seconds:.1f} s".strip() for part, seconds in times.items()))
                 continue
@@ -178,7 +180,18 @@ class _State:
 
 
 class _StageRun:
-    """The training of one stage: its loop, its validations and its checkpoints."""
+    """The training of one stage: its loop, its validations and its checkpoints.
+
+    Args:
+        stage: The stage.
+        title: Name of the stage on the screen.
+        number: Number of the stage in its run, counted from 0; with the seed, it determines all random numbers.
+        seed: Random seed of the run.
+        accelerator: Connection to the device and to the other processes.
+        checkpoints: Folder of the checkpoints; None writes none.
+        history: History of the run, which gets a line per logged update.
+        after_validation: See `train`.
+    """
 
     def __init__(
         self,
@@ -200,11 +213,11 @@ class _StageRun:
         self.history = history
         self.after_validation = after_validation
         self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))
-        self.trials, self.batch = sizes(stage, accelerator.num_processes)
+        self.n_trials, self.batch = sizes(stage, accelerator.num_processes)  # training trials; trials per update
         self.loss = accelerator.prepare(_Loss(stage))
         self.optimizer = adamw(self.module, self.plan)
         self.average = None if self.plan.average is None else Average(self.module, limit=self.plan.average)
-        self.best: dict[str, Tensor] | None = None
+        self.best: dict[str, Tensor] | None = None  # state of the module with the lowest validation loss
         self.state = _State()
         self.identity = {"seed": seed, "stage": stage.name, "number": number, "plan": asdict(self.plan)} | {
             group: {name: [str(value.dtype), *value.shape] for name, value in (data or {}).items()}
@@ -223,7 +236,7 @@ class _StageRun:
         with contextlib.closing(bar):
             while state.update < plan.updates:
                 began = time.monotonic()
-                rows = trials_of(state.update, n_trials=self.trials, batch=self.batch, seed=self.seed)
+                rows = trials_of(state.update, n_trials=self.n_trials, batch=self.batch, seed=self.seed)
                 sums, norm = self.compute_gradient(rows, stop=stop.requested)
                 self.update_weights(sums, norm, rows)
                 state.update += 1
@@ -242,8 +255,8 @@ class _StageRun:
 
     def progress(self, *, show: bool) -> Progress:
         """Return the progress of this stage, shown by the main process only."""
-        processes = self.accelerator.num_processes
-        name = self.title + (f" ({processes} processes)" if processes > 1 else "")
+        n_processes = self.accelerator.num_processes
+        name = self.title + (f" ({n_processes} processes)" if n_processes > 1 else "")
         show = show and self.accelerator.is_main_process
         long = None if self.stage.validation is None else self.plan.validates
         return Progress(name, updates=self.plan.updates, done=self.state.update, show=show, long=long)
@@ -260,8 +273,8 @@ class _StageRun:
             clipping.
         """
         self.optimizer.zero_grad()
-        processes = self.accelerator.num_processes
-        own_rows = rows[self.accelerator.process_index :: processes]
+        n_processes = self.accelerator.num_processes
+        own_rows = rows[self.accelerator.process_index :: n_processes]  # trials of this process
         losses = []
         micro_batches = _pieces(own_rows, self.plan.micro or len(own_rows))
         for micro_batch in micro_batches:
@@ -275,9 +288,9 @@ class _StageRun:
         sums = self.sum_over_processes(losses, stop=stop)
         gradients = [value.grad for value in self.module.parameters() if value.grad is not None]
         # Each `grad` is a mean over processes. Multiplied by their number, it is the sum over all trials.
-        scale = processes / sums["weight"] if sums["weight"] else math.nan
+        scale = n_processes / sums["weight"] if sums["weight"] else math.nan
         norm = float(nn.utils.get_total_norm(gradients)) * scale
-        scale *= min(1.0, self.plan.clip / (norm + 1e-6))
+        scale *= min(1.0, self.plan.clip / (norm + 1e-6))  # 1e-6 as in PyTorch, against a norm of 0
         for value in gradients:
             value.mul_(scale)
         return sums, norm
@@ -302,7 +315,7 @@ class _StageRun:
         state.bad = 0
         learning_rate = self.plan.learning_rate_at(state.update)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * group["share"]
+            group["lr"] = learning_rate * group["share"]  # see `adamw`
         self.optimizer.step()
         if self.average is not None:
             self.average.add(state.update)
@@ -319,7 +332,7 @@ class _StageRun:
             "update": state.update,
             "loss": mean.get("total"),
             "parts": parts_of(mean),
-            "learning_rate": self.plan.learning_rate_at(state.update - 1),
+            "learning_rate": self.plan.learning_rate_at(state.update - 1),  # of the update that is just done
             "gradient_norm": finite(norm),
             "skipped": state.skipped,
             "seconds": round(state.seconds, 3),
@@ -334,7 +347,7 @@ class _StageRun:
         if self.after_validation is not None and validation is not None:
             with self.averaged_weights():
                 self.after_validation(line, state.update / self.plan.updates)
-            self.module.train()
+            self.module.train()  # the function may have set another mode
 
     @torch.no_grad()
     @keep_kernels()
@@ -346,6 +359,7 @@ class _StageRun:
         state = self.state
         n_trials = len(next(iter(validation.values())))
         own_rows = list(range(n_trials))[self.accelerator.process_index :: self.accelerator.num_processes]
+        # Pieces as large as a training batch fit into memory.
         batches = _pieces(own_rows, self.plan.micro or self.batch)
         with self.averaged_weights():
             self.module.eval()
@@ -395,9 +409,9 @@ class _StageRun:
             with a request to stop.
         """
         device = self.accelerator.device
-        dtype = torch.float32 if device.type == "mps" else torch.float64
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # Apple's GPUs have no float64
         parts = sorted(losses[0].parts) if losses else []
-        table = []
+        table = []  # one row of sums per micro-batch
         for number, terms in enumerate(losses):
             stops = float(stop and number == 0)  # counted once per process
             row = [terms.total, terms.weight, stops, *(terms.parts[name] for name in parts)]
@@ -407,7 +421,7 @@ class _StageRun:
         return dict(zip(names, sums.tolist(), strict=True))
 
     def stop_training(self, sums: Mapping[str, float], norm: float, rows: list[int]) -> None:
-        """Save the last good weights and raise an error that names the likely cause."""
+        """Save the last good weights and raise an error that names the likely cause; arguments as `update_weights`."""
         state = self.state
         stage = self.stage
         plan = self.plan
@@ -450,8 +464,10 @@ class _StageRun:
             True if the stage is finished already.
         """
         newest = None if self.checkpoints is None else self.checkpoints.newest(self.stage.name, run=self.identity)
-        done, checkpoint = newest or (False, Checkpoint({}, {}))
+        done = False
         if newest is not None:
+            done, checkpoint = newest
+            # The entry "run" is the identity of the run, which `newest` has compared.
             values = {name: value for name, value in checkpoint.state.items() if name != "run"}
             self.state = TypeAdapter(_State).validate_python(values)
             tensors = checkpoint.tensors
@@ -462,8 +478,8 @@ class _StageRun:
                     self.average.load(tensors["average"])
                 load_optimizer(self.optimizer, self.module, tensors["optimizer"])
         if not done:  # later lines of this stage are written again; lines of finished stages are kept
-            main = self.accelerator.is_main_process
-            self.history.rewind(finished, self.stage.name, self.state.update, write=main)
+            is_main = self.accelerator.is_main_process
+            self.history.rewind(finished, self.stage.name, self.state.update, write=is_main)
         return done
 
     def save_checkpoint(self) -> None:
