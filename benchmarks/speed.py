@@ -3,7 +3,7 @@
 `python benchmarks/speed.py` takes some ten minutes on two idle cores and writes `speed-<hardware>.md` and `.json` into
 `benchmarks/results`; `--size laptop` takes a minute. `python benchmarks/metrics.py` measures the metric panel.
 
-An update is one update of `training.train`: draws, forward, backward, clipping, AdamW, average. It has two limits:
+An update is one update of `training.stage_run`: draws, forward, backward, clipping, AdamW, average. It has two limits:
 
 * products: the floating-point work of its matrix products, at the rate that products of these shapes reach in the same
   process. A linear map from n to m channels costs 2 n m per bin forward and as much for each of two gradients; a
@@ -112,7 +112,8 @@ def update(model: Any, case: dict[str, Any], size: dict[str, int]) -> dict[str, 
     """Measure the median time of an update, from one call of the loss to the next, and its limits."""
     import torch
 
-    from spikeloom.training.train import Stage, train
+    from spikeloom.training.stage import Stage
+    from spikeloom.training.train import train
 
     clock: list[tuple[float, float, int]] = []
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from unittest import mock
 
 from spikeloom.recipe import fit
-from spikeloom.training import train as engine
+from spikeloom.training import stage_run
 from spikeloom.training.progress import Progress
 from spikeloom.trials import Trials
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="training trials")
     parser.add_argument("--set", action="append", default=[], dest="changes", help="change of the recipe, key=value")
     options = parser.parse_args()
-    with mock.patch.object(engine, "Progress", Recorded):
+    with mock.patch.object(stage_run, "Progress", Recorded):
         fit(options.recipe, Trials.load(options.data), changes=options.changes, progress=True)
     for stage, shown in STAGES.items():
         for share in SHARES:

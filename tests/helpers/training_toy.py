@@ -20,6 +20,7 @@ from torch import nn
 from spikeloom import files
 from spikeloom.nn.ssm import StateSpace
 from spikeloom.seeds import Streams
+from spikeloom.training import stage_run
 from spikeloom.training import train as engine
 from spikeloom.training.plan import Plan
 from spikeloom.training.stage import LossTerms, Stage
@@ -138,7 +139,7 @@ def answer(folder, kills):
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    engine.SAVE_PAUSE = 0.0  # save at each look
+    stage_run.SAVE_PAUSE = 0.0  # save at each look
     if sys.argv[1:2] == ["once"]:
         result, _ = run(Path(sys.argv[2]), plan=replace(PLAN, micro=3))  # 4 trials for each of two: 3 and 1
         if int(os.environ.get("RANK", "0")) == 0:

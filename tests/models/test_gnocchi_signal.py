@@ -12,7 +12,7 @@ from spikeloom.models.gnocchi import GNOCCHI, SignalSettings
 from spikeloom.models.ldns import LDNS
 from spikeloom.models.lfads import LFADS
 from spikeloom.recipe import load_model, read_recipe
-from spikeloom.training import train as engine
+from spikeloom.training import stage_run
 from spikeloom.trials import Trials
 from tests.helpers.command import run
 from tests.models.test_gnocchi import NEURONS, TIME, toy
@@ -71,7 +71,7 @@ def test_everything_lies_in_one_folder(fitted, tmp_path):
 
 @pytest.mark.parametrize("interrupted", ["first", "denoiser"])
 def test_an_interrupted_run_resumes_to_the_same_weights(recipe, fitted, interrupted, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine, "SAVE_PAUSE", 0.0)
+    monkeypatch.setattr(stage_run, "SAVE_PAUSE", 0.0)
     held_out = toy(12, seed=3)
     stage = FIRST_STAGE[recipe] if interrupted == "first" else interrupted
 

@@ -13,7 +13,7 @@ from spikeloom.models.common.cost import cost
 from spikeloom.models.common.latent_settings import StudentSettings
 from spikeloom.models.ldns import LDNS
 from spikeloom.recipe import load_model
-from spikeloom.training import train
+from spikeloom.training import stage_run
 from spikeloom.training.plan import Plan
 from tests.helpers.small_ldns import toy_model, toy_trials
 
@@ -146,7 +146,7 @@ def same(one, other):
 
 
 def test_an_interrupted_training_of_the_student_resumes(student, trials, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SAVE_PAUSE", 0.0)
+    monkeypatch.setattr(stage_run, "SAVE_PAUSE", 0.0)
     interrupt(toy_model(**WITH_STUDENT), trials, tmp_path, after=3)
     assert list((tmp_path / "checkpoints").glob("student-*"))
     assert not (tmp_path / "model").exists()
@@ -154,7 +154,7 @@ def test_an_interrupted_training_of_the_student_resumes(student, trials, tmp_pat
 
 
 def test_a_finished_run_can_add_a_student_and_no_other_change(student, trials, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SAVE_PAUSE", 0.0)
+    monkeypatch.setattr(stage_run, "SAVE_PAUSE", 0.0)
     first = toy_model(**SETTINGS).fit(trials, out=tmp_path, progress=False)
     with pytest.raises(SettingError, match="n_latents"):
         toy_model(**{**WITH_STUDENT, "n_latents": 2}).fit(trials, out=tmp_path, progress=False)

@@ -105,7 +105,7 @@ def stopped(folder, *, calls, plan=toy.PLAN):
 
 @pytest.fixture
 def eager(monkeypatch):
-    monkeypatch.setattr(toy.engine, "SAVE_PAUSE", 0.0)
+    monkeypatch.setattr(toy.stage_run, "SAVE_PAUSE", 0.0)
 
 
 @pytest.mark.parametrize("victim", ["model.safetensors", "state.json", "manifest.json"])

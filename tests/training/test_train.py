@@ -16,8 +16,8 @@ from spikeloom.training.checkpoint import History
 from spikeloom.training.ema import Average, decay_at
 from spikeloom.training.memory import keep_freed_memory
 from spikeloom.training.plan import Plan
-from spikeloom.training.stage import Calculation
-from spikeloom.training.train import LossTerms, Stage, train, trials_of
+from spikeloom.training.stage import Calculation, LossTerms, Stage, trials_of
+from spikeloom.training.train import train
 from tests.helpers import training_toy as toy
 
 

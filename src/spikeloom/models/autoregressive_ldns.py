@@ -69,8 +69,7 @@ from spikeloom.observation.links import array
 from spikeloom.observation.model import ObservationModel
 from spikeloom.shapes import Array
 from spikeloom.training.plan import Plan
-from spikeloom.training.stage import Calculation
-from spikeloom.training.train import Stage
+from spikeloom.training.stage import Calculation, Stage
 from spikeloom.trials import Trials
 
 CODE_SAMPLER: Sampler = UniPC(10, span=(20.0, 0.02))

@@ -61,8 +61,7 @@ from spikeloom.seeds import Streams
 from spikeloom.settings import STRICT
 from spikeloom.text import counted
 from spikeloom.training.plan import Plan
-from spikeloom.training.stage import Calculation
-from spikeloom.training.train import LossTerms, Stage
+from spikeloom.training.stage import Calculation, LossTerms, Stage
 from spikeloom.trials import Trials
 
 PRIOR_DRAWS = 4

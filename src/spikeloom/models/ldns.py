@@ -59,8 +59,7 @@ from spikeloom.observation.model import ObservationModel
 from spikeloom.seeds import Streams
 from spikeloom.text import counted
 from spikeloom.training.plan import Plan
-from spikeloom.training.stage import Calculation
-from spikeloom.training.train import LossTerms, Stage
+from spikeloom.training.stage import Calculation, LossTerms, Stage
 from spikeloom.trials import Trials
 
 

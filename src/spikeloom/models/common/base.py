@@ -41,9 +41,10 @@ from spikeloom.training.identity import Identity, run_identity, trials_identity
 from spikeloom.training.log import log
 from spikeloom.training.plan import Plan
 from spikeloom.training.processes import accelerator
-from spikeloom.training.stage import Calculation
+from spikeloom.training.stage import Calculation, Stage
+from spikeloom.training.stage_run import AfterValidation
 from spikeloom.training.start import begun, start_hash
-from spikeloom.training.train import AfterValidation, Stage, train
+from spikeloom.training.train import train
 from spikeloom.trials import Trials
 
 Option = Literal["condition", "guidance", "sampler", "codes"]
@@ -240,7 +241,7 @@ class Model(nn.Module, abc.ABC):
                 model's optional last stage to it, this stage is trained.
             start: Folder of a trained model with networks of the same shapes. Training begins with its weights.
             progress: Show progress; None shows it on a terminal.
-            after_validation: Function that is called after each validation; see `training.train`.
+            after_validation: Function that is called after each validation; see `training.stage_run`.
 
         Raises:
             DataError: if there are too few trials or no spikes.

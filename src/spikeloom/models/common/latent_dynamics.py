@@ -29,7 +29,7 @@ from spikeloom.nn.perceptron import VectorBackbone
 from spikeloom.nn.trial_code import TrialCode
 from spikeloom.seeds import Streams
 from spikeloom.settings import STRICT
-from spikeloom.training.train import LossTerms
+from spikeloom.training.stage import LossTerms
 
 Positive = Annotated[float, Field(gt=0)]
 Number = Annotated[int, Field(ge=1)]

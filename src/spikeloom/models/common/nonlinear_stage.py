@@ -30,7 +30,7 @@ from spikeloom.losses import energy_score
 from spikeloom.models.common.latent_dynamics import Dynamics
 from spikeloom.seeds import Purpose, Streams
 from spikeloom.training.plan import Plan
-from spikeloom.training.train import LossTerms, Stage
+from spikeloom.training.stage import LossTerms, Stage
 
 DRAWS = 2
 """Roll-outs of each segment."""

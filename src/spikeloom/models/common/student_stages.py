@@ -19,8 +19,7 @@ from spikeloom.nn.condition import Condition
 from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, Streams, generator
 from spikeloom.training.plan import Plan
-from spikeloom.training.stage import Calculation
-from spikeloom.training.train import LossTerms, Stage
+from spikeloom.training.stage import Calculation, LossTerms, Stage
 
 SEED = int(generator(0, Purpose.CALIBRATE, 4).integers(2**31))
 """Random seed of the teacher's samples. It is a large number, which users are unlikely to choose for their own."""
