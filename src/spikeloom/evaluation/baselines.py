@@ -15,7 +15,7 @@ from spikeloom.seeds import Purpose, Streams
 from spikeloom.shapes import Numbers, TrialCounts
 from spikeloom.trials import Trials
 
-FEW = 100.0
+LOOP_LIMIT = 100.0
 """Largest rate, spikes/bin, at which counts are drawn by comparison with the cumulative distribution (`_fill`)."""
 
 SMOOTHING = 0.030
@@ -31,7 +31,7 @@ def homogeneous_poisson(reference: Trials, like: Trials, *, seed: int = 0) -> Tr
         seed: Random seed of the spikes.
     """
     reference = like.match(reference, name="the trials to imitate", other_name="the reference trials")
-    rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.n_valid_bins
+    rates = reference.counts.sum((0, 1), dtype=np.float64) / reference.n_valid_bins  # (neuron,), spikes/bin
     rates_of_label = np.broadcast_to(rates, (1, like.n_bins, like.n_neurons))  # all trials have the label 0
     return _imitate(like, rates_of_label, np.zeros(len(like), np.int64), seed, "homogeneous Poisson")
 
@@ -47,15 +47,15 @@ def poisson_psth(reference: Trials, like: Trials, *, condition: str | None = Non
         seed: Random seed of the spikes.
     """
     reference = like.match(reference, name="the trials to imitate", other_name="the reference trials")
-    pair = Pair(reference, like, condition=condition)
+    pair = Pair(reference, like, condition=condition)  # `pair.real` is the reference, `pair.fake` is `like`
     has_condition = pair.label_name in like.conditions
-    labels = pair.real.labels if has_condition else np.zeros(len(reference), np.int64)
+    labels = pair.real.labels if has_condition else np.zeros(len(reference), np.int64)  # (reference trial,)
     n_conditions = len(pair.label_values) if has_condition else 0
     condition_means = [_mean(reference, labels == label) for label in range(n_conditions)]
     overall_mean = _mean(reference, np.ones(len(reference), bool))
-    means = np.stack([*condition_means, overall_mean])
+    means = np.stack([*condition_means, overall_mean])  # (condition, time, neuron), spikes/bin
     means = means[:, np.minimum(np.arange(like.n_bins), means.shape[1] - 1)]  # later bins repeat the last mean
-    like_labels = pair.fake.labels if has_condition else np.full(len(like), -1)
+    like_labels = pair.fake.labels if has_condition else np.full(len(like), -1)  # -1 marks an unknown condition
     rows = np.where(like_labels < 0, n_conditions, like_labels)  # the overall mean is the last row of the means
     return _imitate(like, means, rows, seed, "Poisson PSTH")
 
@@ -84,10 +84,10 @@ def _imitate(like: Trials, rates: Numbers, labels: NDArray[np.int64], seed: int,
         source: Name of the baseline, the source of the result.
     """
     largest = float(rates.max(initial=0.0))
-    counts = np.zeros(like.counts.shape, np.uint8 if largest < FEW else np.int64)
+    counts = np.zeros(like.counts.shape, np.uint8 if largest < LOOP_LIMIT else np.int64)
     for label in np.unique(labels):
         rows = np.flatnonzero(labels == label)
-        if largest < FEW:
+        if largest < LOOP_LIMIT:
             _fill(counts, rows, rates[label], seed)
         else:
             _fill_large_rates(counts, rows, rates[label], seed)
@@ -110,14 +110,14 @@ def _fill(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbers, seed: in
     With F the cumulative distribution of a Poisson count and a uniform number u, the count is the number of values
     F(0), F(1), ... that are not above u.
     """
-    cumulative = []
-    for count in range(255):
+    cumulative = []  # F(0), F(1), ..., each (time, neuron)
+    for count in range(255):  # `counts` has 8 bits, so 255 is the largest count
         probability = pdtr(count, rates).astype(np.float32)  # F(count)
         cumulative.append(probability)
-        if probability.min() >= 1:
+        if probability.min() >= 1:  # no count is larger
             break
     for row in rows.tolist():
-        uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0]
+        uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0]  # u (time, neuron)
         for probability in cumulative:
             is_larger = uniform >= probability
             if not is_larger.any():
@@ -132,6 +132,7 @@ def _fill_large_rates(counts: TrialCounts, rows: NDArray[np.int64], rates: Numbe
     for a rate of 0. For a small u, the inverse is negative or NaN, and the count is 0.
     """
     for row in rows.tolist():
+        # u (time, neuron)
         uniform = Streams(seed, Purpose.SIMULATE, 0, [row]).uniform(*rates.shape)[0].astype(np.float64)
         inverse = np.where(rates > 0, pdtrik(np.clip(uniform, 1e-7, 1 - 1e-7), np.maximum(rates, 1e-30)), 0.0)
         counts[row] = np.ceil(np.maximum(np.nan_to_num(inverse), 0.0))

@@ -80,7 +80,9 @@ def compare(
         raise DataError("There is no model to compare.", "", "Name at least one model.")
     samples_of = {name: _samples(runs) for name, runs in models.items()}  # model -> (run, number) -> trials
     sets = {
-        f"{name}, {run}, {k}": trials for name, samples in samples_of.items() for (run, k), trials in samples.items()
+        f"{name}, {run}, {number}": trials
+        for name, samples in samples_of.items()
+        for (run, number), trials in samples.items()
     }
     sets |= {f"baseline, {name}": trials for name, trials in (baselines or {}).items()}
     sides = Sides.of(real, sets, reference, condition=condition, every=every)
@@ -94,7 +96,7 @@ def compare(
         seed=seed,
         progress=progress,
     )
-    real = halves.real
+    real = halves.real  # cut into windows, if `every` is set
     reference = sides.reference
     more_baselines = {name: halves.generated[f"baseline, {name}"] for name in baselines or {}}
     contenders = {
@@ -105,7 +107,7 @@ def compare(
     facts = {"real": size_in_words(real), "reference": "" if reference is None else size_in_words(reference)}
     facts |= {"splits": splits_words(halves), "stationarity": stationarity(halves)}
     for name, samples in samples_of.items():
-        facts[name] = size_in_words(*(sides.fakes[f"{name}, {run}, {k}"] for run, k in samples))
+        facts[name] = size_in_words(*(sides.fakes[f"{name}, {run}, {number}"] for run, number in samples))
     facts = {name: text for name, text in facts.items() if text}
     return Comparison(tuple(halves.metrics), contenders, verdicts, facts, tuple(more_baselines))
 
@@ -135,7 +137,7 @@ def _samples(runs: Runs) -> dict[tuple[str, int], Trials]:
     """Return the generated trials of a model by the name of the run, and the number of the sample of this run."""
     by_run: Mapping[str, Trials | Sequence[Trials]] = runs if isinstance(runs, Mapping) else named(runs)
     samples_of = {run: [sets] if isinstance(sets, Trials) else sets for run, sets in by_run.items()}
-    return {(run, k): trials for run, samples in samples_of.items() for k, trials in enumerate(samples)}
+    return {(run, number): trials for run, samples in samples_of.items() for number, trials in enumerate(samples)}
 
 
 def _contender(
@@ -154,19 +156,19 @@ def _contender(
         cost: Cost of the model, shown below the table.
         more_baselines: Results of further baselines, by name.
     """
-    results = {f"{run}, {k}": halves.generated[f"{name}, {run}, {k}"] for run, k in samples}
+    results = {f"{run}, {number}": halves.generated[f"{name}, {run}, {number}"] for run, number in samples}
     runs = list(dict.fromkeys(run for run, _ in samples))
     rows = {}
     sample_sd = {}
     for row in panel_rows(halves, results, more_baselines):
         values_of_run: dict[str, list[float]] = {run: [] for run in runs}
-        for run, k in samples:
-            if f"{run}, {k}" in row.values:
-                values_of_run[run].append(row.values[f"{run}, {k}"])
-        variances = [np.var(values, ddof=1) for values in values_of_run.values() if len(values) > 1]
+        for run, number in samples:
+            if f"{run}, {number}" in row.values:
+                values_of_run[run].append(row.values[f"{run}, {number}"])
+        variances = [np.var(values, ddof=1) for values in values_of_run.values() if len(values) > 1]  # over samples
         sample_sd[row.metric.name] = float(np.sqrt(np.mean(variances))) if variances else None
         means = [float(np.mean(values)) for values in values_of_run.values() if values]
-        if len(means) > 1:
+        if len(means) > 1:  # several runs: the row gets the mean and the spread over runs
             row = replace(row, value=float(np.mean(means)), sd=float(np.std(means, ddof=1)))
         rows[row.metric.name] = row
     return Contender(rows, sample_sd, len(runs), cost)

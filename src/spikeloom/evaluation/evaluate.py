@@ -57,11 +57,11 @@ def evaluate(
         splits: Number of splits of the recorded trials for the noise floor and its spread: random halves, or blocks of
             time (at most 3 splits) if the trials are windows of a continuous recording.
         seed: Random seed; the same seed gives the same report.
+        baselines: Trials of further baselines, by name, such as `Model.latent_baselines`. These are simple models of
+            the latents, and a generator of latents is useful only if its results are better.
         conditioned_on: Names of the conditions and series on which the generated trials were conditioned. Only these
             are decoded from their spikes. `None` uses the names that the generated trials record. If they record no
             names, all their conditions and series are decoded.
-        baselines: Trials of further baselines, by name, such as `Model.latent_baselines`. These are simple models of
-            the latents, and a generator of latents is useful only if its results are better.
         facts: More facts about the comparison, name -> text, such as file names, seeds and sampler.
         cost: Costs of training and sampling, name -> text (see `models.cost`).
         progress: Show a progress bar; `None` shows it only on a terminal.
@@ -102,7 +102,7 @@ def evaluate(
     first = next(iter(fakes))
     pairs = {name: halves.recorded.against(trials) for name, trials in fakes.items()}
     copies = {name: memorisation(pair) for name, pair in pairs.items()}
-    worst = max(copies, key=lambda name: severity(copies[name]))
+    worst = max(copies, key=lambda name: severity(copies[name]))  # the set with the clearest copies of training trials
     facts_found = {
         "real": size_in_words(real),
         "fake": size_in_words(*fakes.values()),
@@ -181,8 +181,8 @@ def _row(
     spread_over = list(values.values()) if len(results) > 1 else next(iter(values_of_splits.values()))
     floor = _values(metric, halves.floor)
     baseline_values = {name: _mean(_values(metric, of_baseline)) for name, of_baseline in baselines.items()}
-    # notes of the first split of each set, and of the floor
-    notes = [first[metric.name].note for of_set in (*results.values(), halves.floor) for first in of_set[:1]]
+    # notes of the first split of each set of generated trials, and of the floor
+    notes = [of_splits[0][metric.name].note for of_splits in (*results.values(), halves.floor) if of_splits]
     return Row(
         metric=metric,
         values=values,
@@ -192,7 +192,7 @@ def _row(
         floor_sd=_sd(floor),
         baselines=baseline_values,
         baseline=baseline_values.get(MEANS),
-        note=notes[0] or (notes[-1] if not floor else ""),
+        note=notes[0] or (notes[-1] if not floor else ""),  # without a floor, its note says why
     )
 
 
@@ -233,8 +233,9 @@ def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int)
     """
     train = real if reference is None else reference
     sets = {"": fake} if reference is None else {"": fake, HELD_OUT: real}  # generated trials have the name ""
+    # largest population count of a bin in any of the sets
     largest = max(int(trials.counts.sum(2, dtype=np.int64).max()) for trials in (train, *sets.values()))
-    scores = {name: ldns_protocol(train, trials, largest=largest, seed=seed) for name, trials in sets.items()}
+    scores = {set_name: ldns_protocol(train, trials, largest=largest, seed=seed) for set_name, trials in sets.items()}
     return tuple(
         ProtocolRow(
             name=name,
@@ -242,7 +243,7 @@ def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int)
             unit=unit,
             value=scores[""][name].value,
             sd=scores[""][name].sd,
-            baselines={other: scores[other][name].value for other in scores if other},
+            baselines={set_name: scores[set_name][name].value for set_name in scores if set_name},
         )
         for name, (title, unit) in PROTOCOL.items()
     )
@@ -298,12 +299,13 @@ def stationarity(halves: RecordedHalves) -> str:
         of_random_halves = [metric.distance(value) for value in _values(metric, halves.random_floor)]
         if early_against_late and len(of_random_halves) > 1:
             n_judged += 1
+            # 1e-12 is for rounding errors, if all values are equal
             limit = np.mean(of_random_halves) + 2 * np.std(of_random_halves, ddof=1) + 1e-12
             if metric.distance(early_against_late[0]) > limit:
                 changed.append(metric.title)
     if not n_judged:
         return "cannot be judged: there are too few windows"
-    if len(changed) <= 0.1 * n_judged:
+    if len(changed) <= 0.1 * n_judged:  # a few metrics exceed the limit by chance
         n_same = n_judged - len(changed)
         return f"on {n_same} of {n_judged} metrics, early and late windows do not differ more than random halves"
     return (

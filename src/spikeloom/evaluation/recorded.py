@@ -156,8 +156,8 @@ class RecordedHalves:
         """
         sets = list(fakes.values())
         # Recorded trials are also compared in place of generated trials, so both must name the same conditions.
-        trials = replace(real, conditioned_on=conditions_of(sets))
-        real = trials if every is None else trials.cut(every)
+        uncut = replace(real, conditioned_on=conditions_of(sets))
+        real = uncut if every is None else uncut.cut(every)
         if splits < 1 or len(real) < FEWEST:
             raise DataError(
                 f"An evaluation needs at least {FEWEST} recorded trials and one split.",
@@ -165,15 +165,15 @@ class RecordedHalves:
                 "Use more held-out trials, or cut a continuous recording into windows with --every.",
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name
-        by_time = continuous(real) or (every is not None and len(trials) < FEW_TRIALS)
+        by_time = continuous(real) or (every is not None and len(uncut) < FEW_TRIALS)
         size = min([len(fake) for fake in sets], default=len(real))
         at_random = list(halves(real, size=size, condition=condition, splits=splits, seed=seed))
         pairs = at_random
-        if by_time:
+        if by_time:  # the random halves are used for `random_floor` only
             pairs = time_blocks(real, condition=condition, splits=splits)
         elif every is not None:  # all windows of a trial stay in the same half
-            uncut = halves(trials, condition=condition, splits=splits, seed=seed)
-            pairs = [(first.cut(every), second.cut(every)) for first, second in uncut]
+            uncut_pairs = halves(uncut, condition=condition, splits=splits, seed=seed)
+            pairs = [(first.cut(every), second.cut(every)) for first, second in uncut_pairs]
         split_list = []
         for number, (base, other) in enumerate(pairs):
             base, other = _reduced(base, other, sets, condition, seed + number)
@@ -250,15 +250,15 @@ class RecordedHalves:
                 metrics = self._metrics(job.split, quick=job.quick)
                 running.append((job.key, cost(metrics), pool.submit(job.measure, metrics)))
             hidden = None if self.progress is None else not self.progress
-            total = sum(share for _, share, _ in running)
+            total = sum(duration for _, duration, _ in running)  # in units of `cost`
             results: dict[tuple[str, str], list[Results]] = {}
             try:
                 with tqdm(
                     total=total, desc="comparing", bar_format=BAR, smoothing=0, disable=hidden, leave=False
                 ) as bar:
-                    for key, share, future in running:
+                    for key, duration, future in running:
                         results.setdefault(key, []).append(future.result())
-                        bar.update(share)
+                        bar.update(duration)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -336,12 +336,12 @@ def _split(
     number: int, base: Trials, other: Trials, reference: Trials | None, condition: str | None, seed: int
 ) -> Split:
     """Return a split with the trials of its baselines."""
-    source = other if reference is None else reference
-    source_condition = condition if condition in source.conditions else None
+    fitted_to = other if reference is None else reference  # trials from which the baselines get their rates
+    fitted_condition = condition if condition in fitted_to.conditions else None
     seeds = generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=3)
     by_baseline = {}
     if reference is not None:
-        by_baseline[LEARNED] = with_sampling_error(other, reference, condition=source_condition, seed=int(seeds[2]))
-    by_baseline[MEANS] = baselines.poisson_psth(source, base, condition=source_condition, seed=int(seeds[0]))
-    by_baseline[CONSTANT] = baselines.homogeneous_poisson(source, base, seed=int(seeds[1]))
+        by_baseline[LEARNED] = with_sampling_error(other, reference, condition=fitted_condition, seed=int(seeds[2]))
+    by_baseline[MEANS] = baselines.poisson_psth(fitted_to, base, condition=fitted_condition, seed=int(seeds[0]))
+    by_baseline[CONSTANT] = baselines.homogeneous_poisson(fitted_to, base, seed=int(seeds[1]))
     return Split(number, base, other, by_baseline)

@@ -49,12 +49,14 @@ def with_sampling_error(
         seed: Random seed.
     """
     training = recorded.match(training, name="the recorded trials", other_name="the training trials")
-    pair = Pair(training, recorded, condition=condition)
+    pair = Pair(
+        training, recorded, condition=condition
+    )  # `pair.real` are the training, `pair.fake` the recorded trials
     has_condition = pair.label_name in recorded.conditions
     labels = pair.real.labels if has_condition else np.zeros(len(training), np.int64)
     recorded_labels = pair.fake.labels if has_condition else np.zeros(len(recorded), np.int64)
     rng = generator(seed, Purpose.EVALUATE, 3)
-    pieces = np.arange(recorded.n_bins) // max(1, round(piece / recorded.bin_width))
+    pieces = np.arange(recorded.n_bins) // max(1, round(piece / recorded.bin_width))  # number of the piece of each bin
     share = 1.0 if n_trials is None else n_trials / len(training)
     counts = np.zeros(recorded.counts.shape, np.int64)  # copied spikes may exceed the type of the recorded counts
     for label in np.unique(recorded_labels):
@@ -77,15 +79,16 @@ def _factors(training: Trials, pieces: NDArray[np.int64], n_trials: int, rng: np
         n_trials: Number of trials that are drawn.
         rng: Random generator.
     """
-    drawn = np.bincount(rng.integers(len(training), size=n_trials), minlength=len(training))
-    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # [0]: sums over all trials, [1]: over the drawn trials
-    n_with_bin = np.zeros((2, pieces[-1] + 1))
+    n_drawn = np.bincount(rng.integers(len(training), size=n_trials), minlength=len(training))  # how often each trial
+    # [0]: over all trials, [1]: over the drawn trials
+    sums = np.zeros((2, pieces[-1] + 1, training.n_neurons))  # spikes of each piece and neuron
+    n_valid = np.zeros((2, pieces[-1] + 1))  # valid bins of each piece
     n_bins = min(len(pieces), training.n_bins)
-    for k, weights in enumerate((np.ones(len(training)), drawn.astype(np.float64))):
+    for k, weights in enumerate((np.ones(len(training)), n_drawn.astype(np.float64))):
         np.add.at(sums[k], pieces[:n_bins], np.tensordot(weights, training.counts[:, :n_bins], 1))
-        np.add.at(n_with_bin[k], pieces[:n_bins], weights @ training.mask[:, :n_bins])
-    means, drawn_means = sums / np.maximum(n_with_bin, 1)[:, :, None]
-    has_spikes = (means > 0) & np.all(n_with_bin > 0, axis=0)[:, None]
+        np.add.at(n_valid[k], pieces[:n_bins], weights @ training.mask[:, :n_bins])
+    means, drawn_means = sums / np.maximum(n_valid, 1)[:, :, None]
+    has_spikes = (means > 0) & np.all(n_valid > 0, axis=0)[:, None]
     return np.divide(drawn_means, means, out=np.ones_like(means), where=has_spikes)[pieces]
 
 

@@ -49,6 +49,13 @@ class Sides:
     ) -> "Sides":
         """Check the trials, sort their neurons into the same order, join conditions, and cut windows.
 
+        Args:
+            real: Held-out recorded trials.
+            fakes: Sets of generated trials by name.
+            reference: Training trials, or None.
+            condition: Name of the condition that labels trials, or several names whose values together are the label.
+            every: Length of the windows, s; `None` cuts no windows.
+
         Raises:
             ShapeError: if neurons or bin widths differ.
             DataError: if a set is empty, a window is longer than all trials of a set, or real and fake are swapped or
@@ -71,7 +78,7 @@ class Sides:
 
 
 def _joined(trials: Trials, names: Sequence[str]) -> Trials:
-    """Return trials with the joint label, if they have all of its conditions."""
+    """Return trials with the joint label of these conditions, or unchanged if they lack one of the conditions."""
     if not set(names) <= set(trials.conditions):
         return trials
     return trials.with_joint_condition(names)

@@ -40,7 +40,7 @@ def halves(
         )
     half = min(size or len(trials), len(trials) // 2)
     name = condition or find_condition(trials, trials)
-    labels = np.zeros(len(trials), np.int64)
+    labels = np.zeros(len(trials), np.int64)  # number of the value of the condition, for each trial
     if name is not None:
         labels = as_labels(trials.condition(name), values_of(trials.condition(name)))
     for split in range(splits):
@@ -113,18 +113,18 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
         condition: Name of the condition whose values are divided evenly, or None.
         splits: Largest number of pairs.
     """
-    recording = np.zeros(len(trials), np.int64)
-    if trials.start_times is not None:
+    recording = np.zeros(len(trials), np.int64)  # number of the recording of each window
+    if trials.start_times is not None:  # a start time before the previous one begins another recording
         recording[1:] = np.cumsum(np.diff(trials.start_times) < 0)
     labels = np.zeros(len(trials), np.int64)
     if condition is not None:
         labels = as_labels(trials.condition(condition), values_of(trials.condition(condition)))
-    groups = [
-        rows
-        for number in np.unique(recording)
-        for label in np.unique(labels)
-        if len(rows := np.flatnonzero((recording == number) & (labels == label)))
-    ]
+    groups = []  # windows of each condition of each recording, in the order of time
+    for number in np.unique(recording):
+        for label in np.unique(labels):
+            rows = np.flatnonzero((recording == number) & (labels == label))
+            if len(rows):
+                groups.append(rows)
     largest = max(len(rows) for rows in groups)
     n_blocks = BLOCKS if largest >= BLOCKS * FEWEST_IN_BLOCK else 2
     partitions = PARTITIONS[:splits] if n_blocks == BLOCKS else (((0,), (1,)),)
@@ -134,9 +134,9 @@ def time_blocks(trials: Trials, *, condition: str | None = None, splits: int = 3
         first_rows: list[NDArray[np.int64]] = []
         second_rows: list[NDArray[np.int64]] = []
         for rows in groups:
-            block = np.minimum(np.arange(len(rows)) * n_blocks // len(rows), n_blocks - 1)
+            block = np.minimum(np.arange(len(rows)) * n_blocks // len(rows), n_blocks - 1)  # block of each window
             in_first = np.isin(block, blocks_of_first)
-            borders = np.flatnonzero(in_first[1:] != in_first[:-1]) + 1
+            borders = np.flatnonzero(in_first[1:] != in_first[:-1]) + 1  # first windows of a block of the other set
             keep = np.ones(len(rows), bool)
             n_omitted = min(gap, len(rows) // (2 * n_blocks))  # at a border, half before and half after it
             for border in borders:
@@ -170,6 +170,7 @@ def matched(
     name = condition or find_condition(real, fake)
     if name is None or name not in fake.conditions:
         number = min(len(real), len(fake), size or len(real))
+        # all trials have the label 0
         real_subset = _drawn(real, np.zeros(len(real), np.int64), [number], rng)
         return real_subset, _drawn(fake, np.zeros(len(fake), np.int64), [number], rng)
     values = values_of(real.condition(name))
@@ -177,7 +178,7 @@ def matched(
     fake_labels = as_labels(fake.condition(name), values)
     n_real = np.bincount(real_labels[real_labels >= 0], minlength=len(values))
     n_fake = np.bincount(fake_labels[fake_labels >= 0], minlength=len(values))
-    shared = np.minimum(n_real, n_fake)  # trials of each value
+    shared = np.minimum(n_real, n_fake)  # number of trials of each value that both sets have
     if not shared.sum():
         raise DataError(
             f"Real and fake trials must share at least one value of {name!r}.",

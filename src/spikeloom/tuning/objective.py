@@ -150,10 +150,11 @@ class Bound(Objective):
     def score(self, model: Model, history: Sequence[Line]) -> float:
         """See `Objective.score`."""
         del model
-        losses = {row: loss for row, line in enumerate(history) if (loss := line.get("validation")) is not None}
+        losses = {index: loss for index, line in enumerate(history) if (loss := line.get("validation")) is not None}
         if not losses:
             return math.nan
-        parts = history[min(losses, key=losses.__getitem__)]["validation_parts"]
+        best = min(losses, key=losses.__getitem__)  # index of the line with the smallest loss
+        parts = history[best]["validation_parts"]  # nats per entry, that is per bin and neuron
         terms = [value for name, value in parts.items() if name == "nll" or name.startswith("kl")]
         finite = [value for value in terms if value is not None]
         entries_per_trial = self.validation.n_valid_bins / len(self.validation) * self.validation.n_neurons
@@ -167,7 +168,7 @@ class Samples(Objective):
 
     Args:
         validation: Validation trials.
-        bench: Validation trials prepared for evaluation.
+        bench: Recorded halves of the validation trials, with their noise floor and their baselines.
     """
 
     validation: Trials
@@ -183,7 +184,7 @@ class Samples(Objective):
         del history
         condition = model.condition or None
         fake = model.sample(like=self.validation, condition=condition, seed=self.bench.recorded.seed, progress=False)
-        if not fake.counts.any():
+        if not fake.counts.any():  # without spikes no metric has a value
             return -1.0
         rows = [row for row in panel_rows(self.bench, {"fake": self.bench.judge(fake)}) if row.discriminates]
         closed = [-1.0 if row.closed is None else min(1.0, max(-1.0, row.closed)) for row in rows]

@@ -119,7 +119,7 @@ def evolve(
                 raise result.error  # a bug: errors that a search handles do not reach this line
             if (result.metrics or {}).get("generation", 0) < schedule.generations:
                 raise KeyboardInterrupt  # Ray caught Ctrl-C itself
-        checkpoints = [pair for result in results for pair in result.best_checkpoints]
+        checkpoints = [pair for result in results for pair in result.best_checkpoints]  # (checkpoint, its report)
         if best(attempts) is None:
             raise TrainingError(
                 "All members of the population failed.",
@@ -162,7 +162,7 @@ def _tune_config(search: Search) -> "TuneConfig":
         time_attr="generation",
         metric="score",
         mode="max",
-        perturbation_interval=1,
+        perturbation_interval=1,  # after every generation
         quantile_fraction=search.space.schedule.quantile,
         custom_explore_fn=_Explore(search.space, search.seed),
         synch=True,  # compare all members of a generation, also if their machines differ in speed
@@ -203,12 +203,17 @@ def _run_config(search: Search, say: Callable[[str], object]) -> "RunConfig":
 
 
 class _Explore:
-    """Function that changes the settings of a copied member."""
+    """Function that changes the settings of a copied member.
+
+    Args:
+        space: Space of the search.
+        seed: Random seed of the search.
+    """
 
     def __init__(self, space: Space, seed: int) -> None:
         self.space = space
         self.seed = seed
-        self.copies = 0
+        self.copies = 0  # number of copies so far, so that each copy has its own random numbers
 
     def __call__(self, config: Config) -> Config:
         """Return the configuration of a copy: the same lineage with changed settings."""
@@ -230,6 +235,11 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
     """Train one member in Ray, generation by generation.
 
     Training begins from the last checkpoint of this member, or of the member from which it is copied.
+
+    Args:
+        config: Settings of the member, and the number of the member from which its weights originate.
+        search: The search.
+        aim: Objective of the search.
     """
     from ray import tune
 
@@ -239,6 +249,7 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
     with ExitStack() as stack:
         checkpoint = tune.get_checkpoint()
         previous = None if checkpoint is None else Path(stack.enter_context(checkpoint.as_directory()))
+        # number of generations that are done
         done = 0 if previous is None else int(json.loads((previous / "generation.json").read_text()))
         while done < schedule.generations:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -286,6 +297,7 @@ def train_generation(
     try:
         model = search.build(_settings(search, settings, number))
         model.fit(search.train, validation=search.validation, seed=seed, start=start, progress=False)
+        # The last line of a stage has the duration of the stage.
         seconds = sum({line["stage"]: line["seconds"] for line in model.history}.values())
         score = aim.score(model, model.history)
         if not math.isfinite(score):
@@ -306,6 +318,11 @@ def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict
 
     The result holds the settings of the member and the number of updates of a generation. After the first generation,
     it also holds the settings `later` of the schedule.
+
+    Args:
+        search: The search.
+        settings: Settings of the member by key.
+        number: Number of the generation, from 0.
     """
     schedule = search.space.schedule
     changed = {**settings, **(schedule.later if number else {})}
@@ -317,8 +334,9 @@ def _settings(search: Search, settings: dict[str, Setting], number: int) -> dict
             f"{type(model).__name__} has no {schedule.plan!r}.",
             'Write plan = "plan", or for an LDNS plan = "autoencoder_plan" in [population].',
         )
-    trials = len(search.train)
-    return {**changed, f"{schedule.plan}.updates": schedule.epochs * (trials // min(plan.batch, trials))}
+    n_trials = len(search.train)
+    updates_per_epoch = n_trials // min(plan.batch, n_trials)
+    return {**changed, f"{schedule.plan}.updates": schedule.epochs * updates_per_epoch}
 
 
 def _check(search: Search, aim: Objective) -> None:
@@ -331,7 +349,7 @@ def _check(search: Search, aim: Objective) -> None:
         shapes = []
         for value in values.samples:
             model = search.build(_settings(search, {key: value}, 0))
-            model.build(Facts.of(search.train, model.condition))
+            model.build(Facts.of(search.train, model.condition))  # creates the networks
             shapes.append({name: tensor.shape for name, tensor in model.named_parameters()})
         if any(shape != shapes[0] for shape in shapes):
             raise SettingError(

@@ -170,15 +170,15 @@ class Search:
     def recipe_values(self) -> dict[str, Setting] | None:
         """Return the values that the varied settings have in the recipe; None if a value lies outside the space."""
         settings = describe(self.build({}))
-        recipe_values: dict[str, Setting] = {}
+        value_of_key: dict[str, Setting] = {}
         for key, values in self.space.vary.items():
             value: object = settings
-            for part in key.split("."):
-                value = value.get(part) if isinstance(value, Mapping) else None
+            for name in key.split("."):  # "plan.warmup" is the entry "warmup" of the entry "plan"
+                value = value.get(name) if isinstance(value, Mapping) else None
             if not values.contains(value):
                 return None
-            recipe_values[key] = value
-        return recipe_values
+            value_of_key[key] = value
+        return value_of_key
 
     def folder(self, number: int) -> Path:
         """Return the run folder of an attempt."""
@@ -208,9 +208,9 @@ class Search:
 
     def save_best(self, model: Path) -> None:
         """Copy the folder of the best model to OUT/model."""
-        with atomic_folder(self.out / "model") as part:
+        with atomic_folder(self.out / "model") as temporary:  # renamed when it is complete
             for name in [*check_manifest(model), MANIFEST]:
-                atomic_write(part / name, read_bytes(model / name))
+                atomic_write(temporary / name, read_bytes(model / name))
 
 
 def ranked(attempts: Sequence[Attempt]) -> list[Attempt]:
@@ -233,6 +233,7 @@ def split_validation(trials: Trials, validation: Trials | None, *, seed: int) ->
 
 def seconds(folder: Path) -> float:
     """Return the training time of a run folder so far, in seconds."""
+    # The last line of a stage has the duration of the stage.
     seconds_of_stage = {line["stage"]: float(line["seconds"]) for line in History(folder / "history.jsonl").lines}
     return sum(seconds_of_stage.values())
 

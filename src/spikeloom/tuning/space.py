@@ -41,8 +41,11 @@ from spikeloom.settings import STRICT, setting_error
 from spikeloom.trials import Trials
 
 Setting = bool | int | float | str
+"""Value of one setting."""
+
 SEARCH = ConfigDict(**STRICT, strict=True)
 """Configuration that does not convert types: "5" is not 5."""
+
 HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'n_latents=8|16|32', or [vary] in a search."
 
 
@@ -90,11 +93,9 @@ class Range:
 
     def contains(self, value: object) -> TypeGuard[Setting]:
         """Return whether a value lies in the range."""
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or (self.is_integer and isinstance(value, float))
-        ):
+        if isinstance(value, bool) or not isinstance(value, int | float):  # in Python, a bool is an int
+            return False
+        if self.is_integer and isinstance(value, float):
             return False
         return self.low <= value <= self.high
 
@@ -106,7 +107,7 @@ class Range:
 
     def draw(self, rng: np.random.Generator) -> Setting:
         """Draw the value with which a member of a population begins."""
-        low, high = (math.log(end) if self.log else end for end in self.initial_range)
+        low, high = (math.log(end) if self.log else end for end in self.initial_range)  # on the scale of the draw
         value = float(rng.uniform(low, high))
         return self.clipped(math.exp(value) if self.log else value, *self.initial_range)
 

@@ -72,11 +72,11 @@ def study(
     with only_process(search.out, "searching"):
         aim = objective(search.aim, train=search.train, validation=search.validation, seed=search.seed)
         search.claim("study", lambda: aim.check(search.build({})))
-        opened = _open(search)
-        while len(done := _attempts(opened, search)) < attempts or done[-1].state == "running":
-            trial = _next(opened, search)
-            _try(opened, trial, search, aim, prune=prune and aim.early)
-            done = _attempts(opened, search)
+        optuna_study = _open(search)
+        while len(done := _attempts(optuna_study, search)) < attempts or done[-1].state == "running":
+            trial = _next(optuna_study, search)
+            _try(optuna_study, trial, search, aim, prune=prune and aim.early)
+            done = _attempts(optuna_study, search)
             search.write(done, aim.unit)
             say(_line(done, trial.number, aim.unit))
             _give_up_if_hopeless(done)
@@ -99,7 +99,7 @@ def _open(search: Search) -> optuna.Study:
     The first proposal of a new study is the settings of the recipe, if they lie in the space that is searched.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    opened = optuna.create_study(
+    optuna_study = optuna.create_study(
         storage=_url(search.out),
         study_name=NAME,
         direction="maximize",
@@ -107,9 +107,9 @@ def _open(search: Search) -> optuna.Study:
         pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED, n_warmup_steps=WARM),
     )
     defaults = search.recipe_values()
-    if defaults is not None and not opened.get_trials(deepcopy=False):
-        opened.enqueue_trial(defaults)
-    return opened
+    if defaults is not None and not optuna_study.get_trials(deepcopy=False):
+        optuna_study.enqueue_trial(defaults)
+    return optuna_study
 
 
 def _url(folder: Path) -> str:
@@ -117,19 +117,19 @@ def _url(folder: Path) -> str:
     return f"sqlite:///{folder.resolve() / 'study.db'}"
 
 
-def _next(opened: optuna.Study, search: Search) -> Trial:
+def _next(optuna_study: optuna.Study, search: Search) -> Trial:
     """Return the interrupted attempt, or a new attempt whose proposed settings are stored."""
-    interrupted = opened.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    n_proposed = len(opened.get_trials(deepcopy=False))
+    interrupted = optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    n_proposed = len(optuna_study.get_trials(deepcopy=False))  # also the number of a new attempt
     number = interrupted[0].number if interrupted else n_proposed
     seed = int(generator(search.seed, Purpose.SEARCH, 1, number).integers(2**31))
-    opened.sampler = optuna.samplers.TPESampler(seed=seed)
+    optuna_study.sampler = optuna.samplers.TPESampler(seed=seed)
     if not interrupted:
-        trial = opened.ask()
+        trial = optuna_study.ask()
     else:
         storage = optuna.storages.get_storage(_url(search.out))
         study_id = storage.get_study_id_from_name(NAME)
-        trial = Trial(opened, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+        trial = Trial(optuna_study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
     for key, values in search.space.vary.items():
         _suggest(trial, key, values)
     return trial
@@ -145,7 +145,7 @@ def _suggest(trial: Trial, key: str, values: Range | Choice) -> None:
         trial.suggest_float(key, values.low, values.high, log=values.log)
 
 
-def _try(opened: optuna.Study, trial: Trial, search: Search, aim: Objective, *, prune: bool) -> None:
+def _try(optuna_study: optuna.Study, trial: Trial, search: Search, aim: Objective, *, prune: bool) -> None:
     """Train and score one attempt, and store its score or the message of its error in the study.
 
     Errors after which a search cannot continue are raised, such as a full disk.
@@ -159,15 +159,15 @@ def _try(opened: optuna.Study, trial: Trial, search: Search, aim: Objective, *, 
         if not math.isfinite(score):
             raise TrainingError("The score is not finite.", f"The objective {search.aim} is {score}.", "")
     except optuna.TrialPruned:
-        opened.tell(trial, state=TrialState.PRUNED)
+        optuna_study.tell(trial, state=TrialState.PRUNED)
     except Exception as error:
         message = survivable(error)
         if message is None:
             raise
         trial.set_user_attr("message", message)
-        opened.tell(trial, state=TrialState.FAIL)
+        optuna_study.tell(trial, state=TrialState.FAIL)
     else:
-        opened.tell(trial, score)
+        optuna_study.tell(trial, score)
 
 
 class _Judge:
@@ -183,23 +183,23 @@ class _Judge:
         self.trial = trial
         self.model = model
         self.aim = aim
-        self.stage: str | None = trial.user_attrs.get("stage")
+        self.stage: str | None = trial.user_attrs.get("stage")  # the first stage, if an interrupted attempt resumes
         frozen = trial.study.get_trials(deepcopy=False)[trial.number]
         self.reported = set(frozen.intermediate_values)  # steps that were reported before an interruption
 
-    def __call__(self, line: Line, done: float) -> None:
+    def __call__(self, line: Line, share: float) -> None:
         """Report the score to Optuna, and stop the attempt if Optuna decides to prune it.
 
         Args:
             line: Line of history of the validation.
-            done: Share of the stage's updates that are done.
+            share: Share of the stage's updates that are done.
         """
         if self.stage is None:
             self.stage = line["stage"]
             self.trial.set_user_attr("stage", self.stage)
         if line["stage"] != self.stage:
             return  # later stages do not change the score
-        step = round(100 * done)  # percent of the updates
+        step = round(100 * share)  # percent of the updates
         if step not in self.reported:
             score = self.aim.score(self.model, [line])
             if math.isfinite(score):
@@ -208,9 +208,9 @@ class _Judge:
             raise optuna.TrialPruned
 
 
-def _attempts(opened: optuna.Study, search: Search) -> list[Attempt]:
+def _attempts(optuna_study: optuna.Study, search: Search) -> list[Attempt]:
     """Return all attempts of a study, in order."""
-    return [_attempt(trial, search) for trial in opened.get_trials(deepcopy=False)]
+    return [_attempt(trial, search) for trial in optuna_study.get_trials(deepcopy=False)]
 
 
 def _attempt(trial: FrozenTrial, search: Search) -> Attempt:
