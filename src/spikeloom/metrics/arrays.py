@@ -13,7 +13,8 @@ from spikeloom.shapes import Numbers
 def smooth(values: Numbers, *, sd: float, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     r"""Smooth along time (axis 1) with a Gaussian that ignores padding and is unbiased at the ends of trials.
 
-    :math:`y_t = \sum_u w_{t-u} m_u x_u / \sum_u w_{t-u} m_u`, w a Gaussian cut at four standard deviations.
+    :math:`y_t = \sum_u w_{t-u} m_u x_u / \sum_u w_{t-u} m_u`, with the values x, the mask m (0 or 1), and a Gaussian w
+    that is cut at four standard deviations.
 
     Args:
         values: Values (trial, time, ...), zero outside the mask.
@@ -43,7 +44,8 @@ def pearson(x: Numbers, y: Numbers) -> float | None:
     x = x - x.mean()
     y = y - y.mean()
     scale = np.sqrt((x @ x) * (y @ y))
-    return float(np.clip(x @ y / scale, -1, 1)) if scale > 1e-12 * len(x) else None
+    has_variance = scale > 1e-12 * len(x)  # smaller numbers are rounding errors
+    return float(np.clip(x @ y / scale, -1, 1)) if has_variance else None
 
 
 def slope(x: Numbers, y: Numbers) -> float | None:
@@ -52,7 +54,8 @@ def slope(x: Numbers, y: Numbers) -> float | None:
     if len(x) < 3:
         return None
     x = x - x.mean()
-    return float(x @ y / (x @ x)) if x @ x > 1e-12 * len(x) else None
+    has_variance = x @ x > 1e-12 * len(x)  # smaller numbers are rounding errors
+    return float(x @ y / (x @ x)) if has_variance else None
 
 
 def rmse(x: Numbers, y: Numbers) -> float | None:
@@ -76,9 +79,15 @@ def ratio(numerator: Numbers, denominator: Numbers) -> Numbers:
 
 
 def correlation_matrix(second_moment: Numbers, mean: Numbers) -> Numbers:
-    """Return Pearson coefficients from E[x x'] and E[x]; rows and columns of constant variables are NaN."""
+    """Return Pearson coefficients from E[x x'] and E[x]; rows and columns of constant variables are NaN.
+
+    Args:
+        second_moment: E[x x'] (variable, variable).
+        mean: E[x] (variable,).
+    """
     covariance = second_moment - np.outer(mean, mean)
     variance = np.diag(covariance).copy()
+    # variances that are this small are rounding errors
     variance[variance <= 1e-10 * np.maximum(1e-30, np.diag(second_moment))] = np.nan
     scale = np.sqrt(variance)
     return covariance / np.outer(scale, scale)
@@ -114,7 +123,7 @@ def principal_components(x: Numbers, *, components: int, rng: np.random.Generato
     mean = x.mean(0)
     centred = x - mean
     components = min(components, *x.shape)
-    if min(x.shape) <= 4 * components:
+    if min(x.shape) <= 4 * components:  # few rows or columns: the full decomposition is quick
         _, _, rows = np.linalg.svd(centred, full_matrices=False)
     else:
         basis = rng.standard_normal((x.shape[1], components + 12)).astype(x.dtype)  # 12 more than needed, for accuracy
@@ -123,5 +132,6 @@ def principal_components(x: Numbers, *, components: int, rng: np.random.Generato
         _, _, rows_in_basis = np.linalg.svd(centred @ basis, full_matrices=False)
         rows = rows_in_basis @ basis.T
     directions = rows[:components].T
-    signs = np.sign(directions[np.abs(directions).argmax(0), np.arange(directions.shape[1])])
+    largest = np.abs(directions).argmax(0)  # feature of the largest entry of each direction
+    signs = np.sign(directions[largest, np.arange(directions.shape[1])])
     return directions * signs, mean

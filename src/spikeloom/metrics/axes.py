@@ -76,8 +76,8 @@ def axis_scores(
     """
     rng = np.random.default_rng(seed)
     size = train[0].shape[1]
-    random, _ = np.linalg.qr(rng.standard_normal((size, size)))
-    rotations = {"raw": np.eye(size), "varimax": varimax(train[0] - train[0].mean(0)), "random": random}
+    random_rotation, _ = np.linalg.qr(rng.standard_normal((size, size)))
+    rotations = {"raw": np.eye(size), "varimax": varimax(train[0] - train[0].mean(0)), "random": random_rotation}
     scores = {}
     for name, rotation in rotations.items():
         scores[name] = _scores((train[0] @ rotation, train[1]), (test[0] @ rotation, test[1]), regressor, seed)
@@ -100,6 +100,7 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
     n_codes, n_variables = importances.shape
     per_code = importances.sum(1)
     per_variable = importances.sum(0)
+    # 1e-300 avoids a division of 0 by 0: a number of the code or a variable may have no importance
     code_entropy = _entropy(importances / np.maximum(per_code, 1e-300)[:, None], 1)
     variable_entropy = _entropy(importances / np.maximum(per_variable, 1e-300), 0)
     disentanglement = 1 - code_entropy / np.log(max(n_variables, 2))
@@ -108,7 +109,7 @@ def dci_of(importances: Float[np.ndarray, "code variable"]) -> tuple[float, floa
 
 
 def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64] | np.float64:
-    """Return the entropy of shares along an axis, in nats."""
+    """Return the entropy of shares along an axis, in nats; a share of 0 adds nothing."""
     return -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis)
 
 
@@ -136,7 +137,7 @@ def _binned(values: Numbers) -> Numbers:
 
 def _information(first: Numbers, second: Numbers) -> float:
     """Return the mutual information of two discrete variables in nats."""
-    joint = np.zeros((first.max() + 1, second.max() + 1))
+    joint = np.zeros((first.max() + 1, second.max() + 1))  # joint distribution of both variables
     np.add.at(joint, (first, second), 1 / len(first))
     independent = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     occupied = joint > 0
@@ -157,6 +158,10 @@ def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial
 def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> Float[np.ndarray, "code code"]:
     """Return the varimax rotation, which maximises the variance of the squared codes: few large and many small values.
 
+    Args:
+        centred: Codes minus their mean.
+        rounds: Largest number of iterations.
+
     Source: Kaiser 1958; the usual singular-value iteration.
     """
     rotation = np.eye(centred.shape[1])
@@ -165,7 +170,7 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
         rotated = centred @ rotation
         gradient = centred.T @ (rotated**3 - rotated * np.square(rotated).mean(0))
         left, values, right = np.linalg.svd(gradient)
-        rotation = left @ right
+        rotation = left @ right  # the orthogonal matrix that is nearest to the gradient
         if values.sum() <= previous_sum * (1 + 1e-9):  # the criterion no longer grows
             break
         previous_sum = values.sum()
@@ -179,10 +184,10 @@ def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: 
     values = train[1][:MOST_TRIALS]
     columns = []
     r2 = []
-    for k, value in enumerate(values.T):
+    for variable, value in enumerate(values.T):
         trees = ensemble.GradientBoostingRegressor(subsample=0.5, random_state=seed).fit(codes, value)
         columns.append(trees.feature_importances_)
-        r2.append(trees.score(test[0], test[1][:, k]))
+        r2.append(trees.score(test[0], test[1][:, variable]))
     return np.stack(columns, 1), float(np.mean(r2))
 
 
@@ -193,10 +198,10 @@ def _lasso(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> tup
     sd = train[0].std(0) + 1e-12
     columns = []
     r2 = []
-    for k, value in enumerate(train[1].T):
+    for variable, value in enumerate(train[1].T):
         lasso = linear.LassoCV(cv=5).fit((train[0] - mean) / sd, value)
-        columns.append(np.abs(lasso.coef_) / max(value.std(), 1e-300))
-        r2.append(lasso.score((test[0] - mean) / sd, test[1][:, k]))
+        columns.append(np.abs(lasso.coef_) / max(value.std(), 1e-300))  # independent of the unit of the variable
+        r2.append(lasso.score((test[0] - mean) / sd, test[1][:, variable]))
     return np.stack(columns, 1), float(np.mean(r2))
 
 

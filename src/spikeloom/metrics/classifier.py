@@ -27,7 +27,14 @@ MOST_FEATURES = 1500
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
-    """Fitted linear classifier of trials; `weights` (feature, class), `offset` (class,)."""
+    """Fitted linear classifier of trials.
+
+    The class of a trial with features x is the class with the largest entry of x @ weights + offset.
+
+    Args:
+        weights: Weight of each feature for each class (feature, class).
+        offset: Offset of each class (class,).
+    """
 
     weights: Numbers
     offset: Numbers
@@ -47,18 +54,19 @@ class Classifier:
         scale[scale == 0] = np.inf  # a constant feature gets the weight 0
         x = (x - centre) / scale
         sizes = np.bincount(labels, minlength=classes)
-        means = np.zeros((classes, x.shape[1]))
+        means = np.zeros((classes, x.shape[1]))  # (class, feature)
         np.add.at(means, labels, x)
         means /= np.maximum(1, sizes)[:, None]
         within = x - means[labels]
         covariance = within.T @ within / len(x)
         shrinkage, mean_variance = ledoit_wolf(within, covariance)
         covariance *= 1 - shrinkage
+        # 1e-9 keeps the matrix invertible if no feature varies within a class
         covariance[np.diag_indices_from(covariance)] += shrinkage * mean_variance + 1e-9
         weights = cho_solve(cho_factor(covariance, overwrite_a=True), means.T)
         with np.errstate(divide="ignore"):
-            prior = np.log(sizes / len(x))
-        offset = prior - 0.5 * np.einsum("cf,fc->c", means, weights)
+            log_shares = np.log(sizes / len(x))  # -inf for a class without trials
+        offset = log_shares - 0.5 * np.einsum("cf,fc->c", means, weights)
         weights = weights / scale[:, None]  # now for features that are not standardised
         return cls(weights, offset - centre @ weights)
 
@@ -68,14 +76,25 @@ class Classifier:
 
 
 def fit_classifier(teacher: Statistics, *, chunks: int, classes: int) -> Classifier:
-    """Fit a classifier to the trials of `teacher` with a known label; `chunks` is the number of pieces of a trial."""
+    """Fit a classifier to the trials with a known label.
+
+    Args:
+        teacher: Statistics of the trials to which the classifier is fitted.
+        chunks: Number of pieces of a trial in its features.
+        classes: Number of classes.
+    """
     labelled = teacher.labels >= 0
     features = teacher.once(chunk_features, chunks=chunks)
     return Classifier.fit(features[labelled], teacher.labels[labelled], classes)
 
 
 def chunks_for(seconds: float, n_neurons: int) -> int:
-    """Return the number of pieces of a trial: about 100 ms each, at most 7, fewer with many neurons."""
+    """Return the number of pieces of a trial: about 100 ms each, at most 7, fewer with many neurons.
+
+    Args:
+        seconds: Mean duration of the trials, s.
+        n_neurons: Number of neurons.
+    """
     return int(np.clip(min(round(seconds / 0.1), MOST_FEATURES // max(1, n_neurons)), 1, 7))
 
 
@@ -89,6 +108,6 @@ def chunk_features(statistics: Statistics, *, chunks: int) -> Numbers:
     lengths = statistics.wide_mask.sum(1)
     start = np.zeros((len(wide), 1, wide.shape[2]), wide.dtype)
     cumulative = np.concatenate([start, np.cumsum(wide, axis=1)], axis=1)  # spikes before each wide bin
-    edges = np.round(lengths[:, None] * np.linspace(0, 1, chunks + 1)[None]).astype(np.int64)
-    sums = np.diff(np.take_along_axis(cumulative, edges[:, :, None], axis=1), axis=1)
+    edges = np.round(lengths[:, None] * np.linspace(0, 1, chunks + 1)[None]).astype(np.int64)  # (trial, edge)
+    sums = np.diff(np.take_along_axis(cumulative, edges[:, :, None], axis=1), axis=1)  # (trial, chunk, neuron)
     return np.sqrt(sums / np.maximum(1, np.diff(edges, axis=1))[:, :, None]).reshape(len(wide), -1)

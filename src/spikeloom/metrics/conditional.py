@@ -76,10 +76,10 @@ class DirectionReading:
 
 def read_directions(pair: Pair) -> DirectionReading | str:
     """Decode directions from both sets, or return the reason why this is impossible."""
-    teacher = pair.real_trials if pair.reference is None else pair.reference
+    teacher = pair.real_trials if pair.reference is None else pair.reference  # trials to which decoders are fitted
     names = (pair.condition or "", *pair.fake_trials.conditions)  # also conditions that do not label the trials
     name = next((name for name in names if to_degrees(name) is not None and pair.was_condition(name)), "")
-    factor = to_degrees(name)
+    factor = to_degrees(name)  # degrees per unit of the condition
     sets = {"real": pair.real_trials, "fake": pair.fake_trials, "teacher": teacher}
     if factor is None or not all(name in trials.conditions for trials in sets.values()):
         return "real and generated trials have no direction in common"
@@ -90,7 +90,7 @@ def read_directions(pair: Pair) -> DirectionReading | str:
     sides["teacher"] = pair.training or pair.real
     features = {side: pair.chunk_features(statistics) for side, statistics in sides.items()}
     fold = pair.rng(7).permutation(np.arange(len(teacher)) % FOLDS)
-    target = _circle(requested["teacher"])
+    target = _circle(requested["teacher"])  # (trial, 2)
     ridge = Ridge.fit(features["teacher"], target, fold)
     predicted = {side: ridge.predict(features[side]) for side in ("real", "fake")}
     if teacher is pair.real_trials:  # predictions for trials of the fit are cross-validated

@@ -170,10 +170,11 @@ def canonical_correlations(
         n_varying = np.linalg.matrix_rank(centred, tol=LEAST_SD * np.linalg.norm(centred, 2))
         shrinkage, variance = ledoit_wolf(centred, covariance)
         covariance = (1 - shrinkage) * covariance + shrinkage * max(variance, 1e-12) * np.eye(len(covariance))
-        values, vectors = np.linalg.eigh(covariance)
+        values, vectors = np.linalg.eigh(covariance)  # in rising order
         maps.append((vectors / np.sqrt(values))[:, len(values) - n_varying :])
         whitened.append(centred @ maps[-1])
     left, _, right = np.linalg.svd(whitened[0].T @ whitened[1] / len(whitened[0]), full_matrices=False)
+    # coordinates of the tested codes along the pairs of directions (other, pair)
     first = np.asarray(tested[0]) @ maps[0] @ left
     second = np.asarray(tested[1]) @ maps[1] @ right.T
     first = first - first.mean(0)
@@ -185,20 +186,21 @@ def canonical_correlations(
 def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbers]) -> Content:
     """Decode one variable from codes; `codes` holds the codes of the reference trials and of the tested trials."""
     is_text = reference.conditions.get(name, np.zeros(0)).dtype.kind in "US"
-    fit_to = _targets(reference, name, reference)
-    target = _targets(tested, name, reference)
+    fitted = _targets(reference, name, reference)  # the variable in the reference trials (trial, column)
+    target = _targets(tested, name, reference)  # the variable in the tested trials (trial, column)
     fold = np.arange(len(reference)) % FOLDS
-    predicted = Ridge.fit(codes[0], fit_to, fold).predict(codes[1])
+    predicted = Ridge.fit(codes[0], fitted, fold).predict(codes[1])
     rng = np.random.default_rng(0)
+    # codes of both sets, exchanged between the trials of each set, several times
     exchanged = [[rng.permutation(codes_of_set) for codes_of_set in codes] for _ in range(SHUFFLES)]
     chance = max(
-        r_squared(target, Ridge.fit(fit_codes, fit_to, fold).predict(tested_codes)) or 0.0
-        for fit_codes, tested_codes in exchanged
+        r_squared(target, Ridge.fit(fitted_codes, fitted, fold).predict(tested_codes)) or 0.0
+        for fitted_codes, tested_codes in exchanged
     )
     snr = float(predicted.var(0).sum() / max((target - predicted).var(0).sum(), 1e-300))
     direction = None
     if not is_text:
-        covariance = (codes[0] - codes[0].mean(0)).T @ (fit_to[:, 0] - fit_to[:, 0].mean())
+        covariance = (codes[0] - codes[0].mean(0)).T @ (fitted[:, 0] - fitted[:, 0].mean())  # Cov(c, v), up to a factor
         direction = covariance / max(float(np.linalg.norm(covariance)), 1e-300)
     values = np.unique(tested.conditions[name], return_inverse=True)[1].ravel() if is_text else target[:, 0]
     return Content(name, r_squared(target, predicted) or 0.0, chance, snr, values, direction)
@@ -215,19 +217,22 @@ def _varies(trials: Trials, name: str) -> bool:
     """Return whether a variable is finite in all trials and not constant."""
     if name in trials.conditions and trials.conditions[name].dtype.kind in "US":
         return True
-    stem = name.split(".")[0]
-    source = trials.conditions[stem] if stem in trials.conditions else trials.behavior[stem]
-    if source.dtype.kind not in "uifb" or not np.isfinite(source[trials.mask] if source.ndim == 3 else source).all():
+    stem = name.split(".")[0]  # name of the condition or series without the dimension
+    column = trials.conditions[stem] if stem in trials.conditions else trials.behavior[stem]
+    valid = column[trials.mask] if column.ndim == 3 else column  # padding of a series may hold NaN
+    if column.dtype.kind not in "uifb" or not np.isfinite(valid).all():
         return False
     values = variable(trials, name)
+    # smaller differences are rounding errors
     return bool(np.ptp(values) > 1e-9 * max(1e-300, float(np.abs(values).max())))
 
 
 def _coordinates(each: Sequence[Content], codes: Numbers) -> Numbers:
     """Return codes along the leading directions in which they change with the held variables."""
     held = [content for content in each if content.is_held]
+    # directions of variables that are held well have more weight
     columns = [content.direction * np.sqrt(content.r2) for content in held if content.direction is not None]
-    if not columns:
+    if not columns:  # no variable has a direction: the first numbers of the code
         return codes[:, : 2 * PLANES] - codes[:, : 2 * PLANES].mean(0)
     left = np.linalg.svd(np.stack(columns, 1), full_matrices=True)[0][:, : 2 * PLANES]
     return (codes - codes.mean(0)) @ left

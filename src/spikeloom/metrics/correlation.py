@@ -44,7 +44,8 @@ def _pairwise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
     """Return `_pairs` of the pairwise correlation."""
     coefficients, used, note = _pairs(pair, "correlation")
     width = pair.real.wide_width
-    return coefficients, used, note + (f"; bins of {1000 * width:g} ms" if abs(width - 0.02) > 1e-6 else "")
+    is_usual = abs(width - 0.02) < 1e-6  # the title of the metric says 20 ms
+    return coefficients, used, note + ("" if is_usual else f"; bins of {1000 * width:g} ms")
 
 
 def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:

@@ -37,25 +37,26 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
     n_neurons = trials.n_neurons
     size = scipy.fft.next_fast_len(trials.n_bins + lags, real=True)  # padded, so that lags do not wrap around
     n_frequencies = size // 2 + 1
-    order = np.argsort(lengths, kind="stable")
+    order = np.argsort(lengths, kind="stable")  # trials from short to long
     power = np.zeros((n_frequencies, n_neurons))  # power spectra, summed over trials
     cross = np.zeros((n_frequencies, len(pairs)), complex)  # cross-spectra within the same trial, summed over trials
     summed = np.zeros((n_frequencies, n_neurons), complex)  # Fourier transforms, summed over trials
     step = max(1, BLOCK // max(1, 2 * size * n_neurons))
     for start in range(0, len(trials), step):
         rows = order[start : start + step]
-        x = trials.counts[rows].astype(np.float32)
-        x -= x.sum(1, keepdims=True) / lengths[rows, None, None].astype(np.float32)
+        x = trials.counts[rows].astype(np.float32)  # (trial, time, neuron)
+        x -= x.sum(1, keepdims=True) / lengths[rows, None, None].astype(np.float32)  # minus the mean of the trial
         x *= trials.mask[rows][:, :, None]
-        spectrum = scipy.fft.rfft(x, size, axis=1)
+        spectrum = scipy.fft.rfft(x, size, axis=1)  # (trial, frequency, neuron)
         power += np.square(spectrum.real).sum(0) + np.square(spectrum.imag).sum(0)
         summed += spectrum.sum(0)
         if len(pairs):
             cross += (spectrum[:, :, pairs[:, 0]].conj() * spectrum[:, :, pairs[:, 1]]).sum(0)
-    shift = np.arange(-lags, lags + 1)
+    shift = np.arange(-lags, lags + 1)  # negative lags are at the end of an inverse transform
     n_same, n_different = _overlaps(lengths, trials.n_bins, size, shift)
     auto = ratio(scipy.fft.irfft(power, size, axis=0)[: lags + 1], n_same[lags:, None])
-    variance = np.where(auto[0] > 1e-9, auto[0], np.nan)
+    variance = np.where(auto[0] > 1e-9, auto[0], np.nan)  # smaller variances are rounding errors
+    # cross-spectra of all pairs of different trials, summed
     shuffled = summed[:, pairs[:, 0]].conj() * summed[:, pairs[:, 1]] - cross
     covariance = ratio(scipy.fft.irfft(cross, size, axis=0)[shift], n_same[:, None])
     if len(trials) > 1:

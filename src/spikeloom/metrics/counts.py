@@ -41,7 +41,7 @@ def mean_rate_r(pair: Pair) -> Result:
     """Compute the correlation over neurons of the mean rate."""
     real, fake = _rates(pair)
     value = pearson(real, fake)
-    return Result(value, _why(value, counted(pair.n_neurons, "neuron")), _per_neuron(real, fake))
+    return Result(value, _correlation_note(value, counted(pair.n_neurons, "neuron")), _per_neuron(real, fake))
 
 
 def mean_rate_rmse(pair: Pair) -> Result:
@@ -57,7 +57,9 @@ def mean_rate_log_r(pair: Pair) -> Result:
     real = np.log10(real[used])
     fake = np.log10(fake[used])
     value = pearson(real, fake)
-    return Result(value, _why(value, counted(len(used), "neuron", of=pair.n_neurons)), _per_neuron(real, fake, used))
+    return Result(
+        value, _correlation_note(value, counted(len(used), "neuron", of=pair.n_neurons)), _per_neuron(real, fake, used)
+    )
 
 
 def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> dict[str, Numbers]:
@@ -65,7 +67,7 @@ def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> di
     return {"real": real, "fake": fake, "neuron": np.arange(len(real)) if used is None else used}
 
 
-def _why(value: float | None, note: str) -> str:
+def _correlation_note(value: float | None, note: str) -> str:
     """Return the note of a correlation, with the reason if it has no value."""
     return note if value is not None else f"too few neurons, or none that differ: {note}"
 
@@ -138,13 +140,13 @@ def fano(counts: Numbers, labels: Numbers, conditions: int) -> Numbers:
     Returns:
         One value for each entry of the further axes; NaN where no condition has two trials and a mean above 0.3.
     """
-    cells = np.full((conditions, *counts.shape[1:]), np.nan)
+    factors = np.full((conditions, *counts.shape[1:]), np.nan)  # variance over mean of each condition
     for condition in range(conditions):
-        y = counts[labels == condition]
+        y = counts[labels == condition]  # (trial of this condition, ...)
         if len(y) >= 2:
             mean = y.mean(0)
-            cells[condition] = ratio(y.var(0, ddof=1), np.where(mean > FANO_MEAN, mean, 0))
-    return ratio(np.nansum(cells, 0), np.isfinite(cells).sum(0))
+            factors[condition] = ratio(y.var(0, ddof=1), np.where(mean > FANO_MEAN, mean, 0))  # NaN for a mean of 0
+    return ratio(np.nansum(factors, 0), np.isfinite(factors).sum(0))
 
 
 def _fano(statistics: Statistics) -> Numbers:
@@ -176,7 +178,7 @@ def fano_over_time(statistics: Statistics) -> tuple[Numbers, Numbers]:
     values = []
     for start in starts:
         counts = statistics.trials.counts[:, start : start + width].sum(1, dtype=np.int32)
-        counts = counts[statistics.whole].astype(np.float64)
+        counts = counts[statistics.whole].astype(np.float64)  # of trials that fill the common window (trial, neuron)
         factors = fano(counts, statistics.whole_labels, statistics.conditions)
         finite = factors[np.isfinite(factors)]
         values.append(np.median(finite) if len(finite) else np.nan)
@@ -231,4 +233,4 @@ def fano_r(pair: Pair) -> Result:
     """Compute the correlation over neurons of the Fano factor."""
     factors, note = pair.once(_fano_pair)
     value = pearson(factors["real"], factors["fake"])
-    return Result(value, _why(value, note), factors)
+    return Result(value, _correlation_note(value, note), factors)

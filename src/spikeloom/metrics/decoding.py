@@ -60,7 +60,17 @@ def _decoded(pair: Pair) -> tuple[NDArray[np.int64], NDArray[np.int64]] | str:
 def _cross_validated_classes(
     statistics: Statistics, fold: NDArray[np.int64], *, chunks: int, classes: int
 ) -> NDArray[np.int64]:
-    """Decode the conditions of each fold of trials with a classifier fitted to the other folds."""
+    """Decode the conditions of each fold of trials with a classifier fitted to the other folds.
+
+    Args:
+        statistics: Statistics of the trials.
+        fold: Fold of each trial.
+        chunks: Number of pieces of a trial in its features.
+        classes: Number of conditions.
+
+    Returns:
+        Decoded condition of each trial (trial,); -1 if it was not decoded.
+    """
     features = statistics.once(chunk_features, chunks=chunks)
     labelled = statistics.labels >= 0
     decoded = np.full(len(features), -1)
@@ -72,9 +82,9 @@ def _cross_validated_classes(
     return decoded
 
 
-def _folds(trials: int, pair: Pair) -> NDArray[np.int64]:
+def _folds(n_trials: int, pair: Pair) -> NDArray[np.int64]:
     """Return the fold of each trial (trial,), at random and of equal size."""
-    return pair.rng(6).permutation(np.arange(trials) % FOLDS)
+    return pair.rng(6).permutation(np.arange(n_trials) % FOLDS)
 
 
 def condition_accuracy(pair: Pair) -> Result:
@@ -186,7 +196,12 @@ def condition_angle_error(pair: Pair) -> Result:
 
 @dataclass(frozen=True, eq=False)
 class Ridge:
-    """Fitted ridge regression; `weights` (input, output), `offset` (output,)."""
+    """Fitted ridge regression.
+
+    Args:
+        weights: Weight of each input for each output (input, output).
+        offset: Offset of each output (output,).
+    """
 
     weights: Numbers
     offset: Numbers
@@ -308,12 +323,12 @@ def decode_back(pair: Pair) -> Result:
     decoder = pair.once(reader)
     if isinstance(decoder, str):
         return Result(None, decoder)
-    inputs = (decoder.name, decoder.project, decoder.period)
-    fake = _explained(pair.fake, decoder.ridge, *inputs)
-    if pair.reference is None:
-        real = pair.real.once(_cross_validated_r_squared, _folds(len(pair.real_trials), pair), *inputs)
+    arguments = (decoder.name, decoder.project, decoder.period)  # of `_regression_rows`
+    fake = _explained(pair.fake, decoder.ridge, *arguments)
+    if pair.reference is None:  # the decoder was fitted to the real trials
+        real = pair.real.once(_cross_validated_r_squared, _folds(len(pair.real_trials), pair), *arguments)
     else:
-        real = pair.real.once(_explained, decoder.ridge, *inputs)
+        real = pair.real.once(_explained, decoder.ridge, *arguments)
     if real is None or fake is None or real < READABLE:
         real_r2 = None if real is None else round(real, 3)
         return Result(None, f"{decoder.name} cannot be decoded from the real trials (R2 {real_r2})")
@@ -360,8 +375,9 @@ def _inputs(statistics: Statistics, neurons: NDArray[np.int64]) -> Numbers:
     """
     if len(neurons) <= MOST_INPUTS:
         return np.eye(statistics.trials.n_neurons, dtype=np.float32)[:, neurons]
-    flat = statistics.smoothed[statistics.wide_mask]
-    _, vectors = np.linalg.eigh(np.cov(flat[:: max(1, len(flat) // 50_000)].T))
+    flat = statistics.smoothed[statistics.wide_mask]  # (bin, neuron)
+    every = max(1, len(flat) // 50_000)  # about 50,000 bins determine the components
+    _, vectors = np.linalg.eigh(np.cov(flat[::every].T))  # the last ones have the largest variance
     return vectors[:, ::-1][:, :MOST_INPUTS].astype(np.float32)
 
 
@@ -392,6 +408,12 @@ def _regression_rows(
     """Return one row for each usable wide bin: inputs of this and earlier bins, behaviour, and the index of the trial.
 
     The rows are three arrays: inputs (row, input), behaviour (row, dim) and index (row,).
+
+    Args:
+        statistics: Statistics of the trials.
+        name: Name of the behaviour series.
+        project: Matrix from neurons to the inputs of one lag (neuron, input).
+        period: Period of an angle, whose cosine and sine are the behaviour; None for other series.
     """
     activity = statistics.smoothed @ project
     series = wide_series(statistics, name, period)
@@ -400,5 +422,5 @@ def _regression_rows(
     if series.shape[1] < n_lags:
         return np.empty((0, n_lags * project.shape[1])), np.empty((0, series.shape[2])), np.empty(0, np.int64)
     trial, time = np.nonzero(usable)
-    history = [activity[trial, time - lag] for lag in range(n_lags)]
+    history = [activity[trial, time - lag] for lag in range(n_lags)]  # (row, input) for each lag
     return np.concatenate(history, axis=1), series[usable], trial

@@ -156,7 +156,7 @@ class Directions:
         c = codes - mean_code
         v = values - mean_value
         sd = np.where(v.std(0) > 0, v.std(0), 1)
-        scaled = v / sd
+        scaled = v / sd  # standardised variables
         if np.linalg.matrix_rank(scaled, tol=1e-6 * np.sqrt(len(v))) < v.shape[1]:
             raise DataError(
                 "The variables must vary independently over the trials.",
@@ -168,7 +168,7 @@ class Directions:
         covariance = (1 - shrinkage) * covariance + shrinkage * variance * np.eye(len(covariance))
         encode = np.linalg.lstsq(v, c, rcond=None)[0].T
         decode = np.linalg.solve(covariance, c.T @ v / len(c))
-        features = np.concatenate([scaled, _products(scaled)], 1)
+        features = np.concatenate([scaled, _products(scaled)], 1)  # the terms of the polynomial g
         features = features - features.mean(0)
         ridge = 1e-3 * len(v) * np.eye(features.shape[1])  # products of variables with few values may be collinear
         polynomial = np.linalg.solve(features.T @ features + ridge, features.T @ c).T
@@ -184,7 +184,7 @@ class Directions:
         if how in ("joint", "curved"):
             return self.encode @ np.linalg.inv(self.decode.T @ self.encode)
         columns = self.encode if how == "encode" else self.decode
-        gains = (self.decode * columns).sum(0)
+        gains = (self.decode * columns).sum(0)  # decoded change of each variable along its column
         return columns / gains
 
     def move(self, codes: Numbers, changes: Numbers, *, how: How = "curved") -> Float[np.ndarray, "trial code"]:
@@ -194,7 +194,7 @@ class Directions:
         gain = self.decode.T @ self.linear  # eigenvalues are below 1 if codes are noisy
         # eigenvalues above 1 come from the shrinkage of the covariance, and are scaled down to 1
         gain = gain / max(1.0, float(np.abs(np.linalg.eigvals(gain)).max()))
-        scaled = (self.predict(codes) - self.variable_mean) / self.variable_sd
+        scaled = (self.predict(codes) - self.variable_mean) / self.variable_sd  # standardised variables before the move
         change_of_products = _products(scaled + changes / self.variable_sd) - _products(scaled)
         return codes + changes @ np.linalg.inv(gain).T @ self.linear.T + change_of_products @ self.quadratic.T
 
@@ -345,7 +345,7 @@ class Readout:
         unfitted = cls(Ridge(np.zeros(0), np.zeros(0)), lags_in_bins, sd)
         inputs = unfitted._inputs(trials)
         mask = trials.mask
-        trial = np.nonzero(mask)[0]
+        trial = np.nonzero(mask)[0]  # trial of each valid bin
         series = np.asarray(trials.behavior[name], np.float64)[mask]
         finite = np.isfinite(series).all(1)
         return replace(unfitted, ridge=Ridge.fit(inputs[mask][finite], series[finite], trial[finite] % FOLDS))
@@ -419,9 +419,9 @@ def movement(
         moved: Index of the variable that should move.
         still: Variables decoded from the unmoved codes with new noise, for the floor.
     """
-    unmoved = np.abs(requested).mean(1).argmin()
-    requested_change = np.delete(requested - requested[unmoved], unmoved, 0)
-    change = np.delete(achieved - achieved[unmoved], unmoved, 0)
+    unmoved = np.abs(requested).mean(1).argmin()  # index of the point with the smallest requested change
+    requested_change = np.delete(requested - requested[unmoved], unmoved, 0)  # (other point, trial)
+    change = np.delete(achieved - achieved[unmoved], unmoved, 0)  # (other point, trial, variable)
     change_of_others = np.abs(np.delete(change, moved, 2)).sum(2).mean()
     change_of_moved = np.abs(change[..., moved]).mean()
     gain = float((requested_change * change[..., moved]).sum() / np.square(requested_change).sum())

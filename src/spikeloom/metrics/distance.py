@@ -135,10 +135,11 @@ def unbiased_mmd(gram: Numbers, first: Numbers) -> Numbers:
         first: 1 for points of the first set, 0 for the second (point, choice).
     """
     first = np.asarray(first, np.float32)
-    sum_to_first = (gram @ first).astype(np.float64)  # for each point: sum of the kernel over points of the first set
+    # for each point and choice: sum of the kernel over the points of the first set
+    sum_to_first = (gram @ first).astype(np.float64)
     total = float(gram.sum(dtype=np.float64))
-    n = first.sum(0, dtype=np.float64)  # number of points of the first set, and of the second
-    m = len(first) - n
+    n = first.sum(0, dtype=np.float64)  # number of points of the first set
+    m = len(first) - n  # number of points of the second set
     within_first = np.sum(first * sum_to_first, 0)
     across = sum_to_first.sum(0) - within_first
     within_second = total - within_first - 2 * across
@@ -150,7 +151,7 @@ def mmd(pair: Pair) -> Result:
     if pair.features.shortage:
         return Result(None, pair.features.shortage)
     points = np.concatenate(pair.features.trajectories)
-    is_real = np.arange(len(points)) < len(points) // 2
+    is_real = np.arange(len(points)) < len(points) // 2  # both sets are equally large, and real points come first
     rng = pair.rng(2)
     # the first choice is the true one, the others are permutations
     choices = np.stack([is_real, *(rng.permutation(is_real) for _ in range(PERMUTATIONS))], axis=1)
@@ -239,6 +240,7 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
         )
     real, fake = getattr(pair.features, kind)
     try:
+        # a Gaussian kernel must see that the last components have little variance
         scaled = classifier != "rbf" or kind == "population"
         folds = two_sample_accuracy(real, fake, kind=classifier, scaled=scaled, seed=pair.seed)
     except ImportError:

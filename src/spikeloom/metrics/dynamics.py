@@ -51,7 +51,7 @@ def psth_neuron_r(pair: Pair) -> Result:
     neuron = pair.active(ENOUGH_SPIKES)
     in_both = np.isfinite(real).all((1, 2)) & np.isfinite(fake).all((1, 2))  # conditions with trials in both sets
     values = [pearson(real[in_both][:, :, index], fake[in_both][:, :, index]) for index in neuron]
-    correlations = np.array([np.nan if value is None else value for value in values], np.float64)
+    correlations = np.array([np.nan if value is None else value for value in values], np.float64)  # (neuron,)
     finite = np.isfinite(correlations)
     note = (
         f"{counted(int(finite.sum()), 'neuron', of=pair.n_neurons)} (at least {ENOUGH_SPIKES} spikes in both "
@@ -126,11 +126,9 @@ def population_spectrum(
     """
     from scipy.signal import periodogram  # slow to import, and `fit` and `sample` do not need it
 
-    pieces = [
-        population[lengths >= start + segment, start : start + segment]
-        for start in range(0, population.shape[1] - segment + 1, max(1, segment // 2))
-    ]
-    stacked = np.concatenate(pieces).astype(np.float64)
+    starts = range(0, population.shape[1] - segment + 1, max(1, segment // 2))
+    pieces = [population[lengths >= start + segment, start : start + segment] for start in starts]
+    stacked = np.concatenate(pieces).astype(np.float64)  # (segment, time)
     frequency, power = periodogram(stacked, 1 / bin_width, window="hann", detrend="constant", axis=1)
     return frequency, power.mean(0)
 
@@ -150,7 +148,7 @@ def spectral_distance_db(pair: Pair) -> Result:
     shortest = int(min(pair.real_trials.lengths.min(), pair.fake_trials.lengths.min()))
     segment = min(round(SEGMENT / width), shortest)
     sides = (pair.real, pair.fake)
-    if segment < 8:
+    if segment < 8:  # too few frequencies
         return Result(None, f"the spectrum needs trials of at least 8 bins; the shortest has {shortest}")
     spectra = [statistics.once(_spectrum, segment=segment, bin_width=width) for statistics in sides]
     frequency = spectra[0][0]

@@ -114,8 +114,9 @@ class Features(Once):
         """Whitened trajectories of the leading real components (trial, wide time * component), real and fake."""
         values, vectors = np.linalg.eigh(self.covariances[0])
         leading = np.argsort(-values)[:STATES]
-        leading = leading[values[leading] > 1e-9 * values.max()]
+        leading = leading[values[leading] > 1e-9 * values.max()]  # smaller variances are rounding errors
         mean, sd = self.scaling
+        # (neuron, component): standardise the neurons, project them, and standardise the components
         projection = (vectors[:, leading] / np.sqrt(values[leading]) / sd[:, None]).astype(np.float32)
         mean = mean.astype(np.float32)
         real, fake = (self._project(statistics, rows, mean, projection) for statistics, rows in self.sides)
@@ -178,15 +179,16 @@ def population_features(statistics: Statistics, rows: NDArray[np.int64]) -> Numb
     * fraction of these non-empty bins after which the neuron fires again in the first, second and third bin.
     """
     window = statistics.window
-    counts: Numbers = statistics.trials.counts[rows, :window]
+    counts: Numbers = statistics.trials.counts[rows, :window]  # (trial, time, neuron)
+    # (trial, time)
     population = statistics.population[rows, :window].astype(np.float64)
-    edges = np.round(np.linspace(0, window, 11)).astype(int)
+    edges = np.round(np.linspace(0, window, 11)).astype(int)  # of the ten pieces
     cumulative = np.concatenate([np.zeros((len(rows), 1)), population.cumsum(1)], axis=1)
     pieces = np.diff(cumulative[:, edges], axis=1) / np.maximum(1, np.diff(edges))
     centred = population - population.mean(1, keepdims=True)
     deviations = [_blocks(population, factor).std(1) for factor in (1, 4, 20) if window // factor >= 2]
     lagged = [(centred[:, lag:] * centred[:, :-lag]).mean(1) for lag in range(1, min(6, window))]
-    per_neuron = counts.sum(1, dtype=np.int32)
+    per_neuron = counts.sum(1, dtype=np.int32)  # trial counts (trial, neuron)
     fired: Numbers = counts > 0
     n_non_empty = np.maximum(1, fired.sum((1, 2)))
     repeats = [(fired[:, lag:] & fired[:, :-lag]).sum((1, 2)) / n_non_empty for lag in range(1, min(4, window))]

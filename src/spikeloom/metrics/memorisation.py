@@ -118,11 +118,12 @@ def memorisation(pair: Pair) -> Memorisation | str:
     to_held_out, nearest_held_out = _nearest(fake, space.held_out)
     # number of the nearest recorded trial: training trials first, then held-out trials
     nearest = np.where(to_training < to_held_out, nearest_training, len(space.training) + nearest_held_out)
-    weight = np.bincount(nearest) / len(fake)
+    weight = np.bincount(nearest) / len(fake)  # w_j of each recorded trial
     median_distance = float(np.median(np.concatenate([to_training, to_held_out])))
     small = 1e-3 * median_distance + 1e-12  # keeps the ratio finite if distances are 0
     closest = np.argsort(to_training, kind="stable")[:10]
     return Memorisation(
+        # equal distances count as one half
         share=float(np.mean(to_training < to_held_out) + 0.5 * np.mean(to_training == to_held_out)),
         quantile_ratio=float((np.quantile(to_training, 0.01) + small) / (np.quantile(to_held_out, 0.01) + small)),
         duplicates=int(pair.once(_copies).sum()),
@@ -177,11 +178,10 @@ def _space(
 
 def _draw(statistics: Statistics, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return the indices of at most `size` trials that fill the window, drawn at random, in order."""
-    return (
-        statistics.whole
-        if len(statistics.whole) <= size
-        else np.sort(rng.choice(statistics.whole, size, replace=False))
-    )
+    full_window = statistics.whole
+    if len(full_window) <= size:
+        return full_window
+    return np.sort(rng.choice(full_window, size, replace=False))
 
 
 def _nearest(points: Numbers, others: Numbers) -> tuple[Numbers, NDArray[np.int64]]:
@@ -224,11 +224,9 @@ def memorisation_share(pair: Pair) -> Result:
 def memorisation_quantile_ratio(pair: Pair) -> Result:
     """Compute the 1 % quantile of distances to the nearest training trial, divided by that of held-out trials."""
     copies = pair.once(memorisation)
-    return (
-        Result(None, copies)
-        if isinstance(copies, str)
-        else Result(copies.quantile_ratio, counted(copies.trials, "trial"))
-    )
+    if isinstance(copies, str):
+        return Result(None, copies)
+    return Result(copies.quantile_ratio, counted(copies.trials, "trial"))
 
 
 def duplicate_trials(pair: Pair) -> Result:

@@ -33,8 +33,9 @@ class Once:
         """Return the stored result with this key. If there is none, compute and store it."""
         results = self._results()
         if key not in results:
+            # `setdefault` also works for frozen dataclasses, which refuse assignments
             with self.__dict__.setdefault("_lock", RLock()):
-                if key not in results:
+                if key not in results:  # another thread may have stored it in the meantime
                     results[key] = compute()
         return cast("T", results[key])
 

@@ -77,6 +77,7 @@ class Pair(Once):
     condition: str | None = None
     seed: int = 0
     aligned: bool = True
+    # statistics that this comparison shares with others of the same real or reference trials
     _of_real: Prepared = field(default_factory=dict, init=False, repr=False)
     _of_reference: Prepared = field(default_factory=dict, init=False, repr=False)
 
@@ -89,12 +90,12 @@ class Pair(Once):
                     "Check how the file was made with `spikeloom inspect`.",
                 )
         real = self.real_trials
-        for field_name, trials, word in (
+        for field_name, trials, kind in (
             ("fake_trials", self.fake_trials, "generated"),
             ("reference", self.reference, "reference"),
         ):
             if trials is not None:
-                matched = real.match(trials, name="the real trials", other_name=f"the {word} trials")
+                matched = real.match(trials, name="the real trials", other_name=f"the {kind} trials")
                 object.__setattr__(self, field_name, matched.sort_neurons())  # a frozen class sets its fields this way
         object.__setattr__(self, "real_trials", real.sort_neurons())
         if self.condition is not None:
@@ -243,7 +244,7 @@ class Pair(Once):
         return as_labels(trials.condition(self.label_name), self.label_values)
 
     def active(self, spikes: int) -> NDArray[np.int64]:
-        """Return the neurons with at least `spikes` spikes in both sets."""
+        """Return the neurons with at least `spikes` spikes in both sets (neuron,)."""
         return np.flatnonzero((self.real.totals >= spikes) & (self.fake.totals >= spikes))
 
     @once_property
@@ -297,14 +298,15 @@ def _labels_trials(values: Numbers) -> bool:
     """Return whether the values of a condition can label trials; see the module."""
     if values.ndim != 1 or (values.dtype.kind == "f" and not np.isfinite(values).all()):
         return False
-    distinct, sizes = np.unique(values[values != ""] if values.dtype.kind == "U" else values, return_counts=True)
+    present = values[values != ""] if values.dtype.kind == "U" else values  # an empty text is a missing value
+    distinct, sizes = np.unique(present, return_counts=True)
     return 2 <= len(distinct) <= MOST_CONDITIONS and bool(sizes.min() >= FEWEST_TRIALS)
 
 
 def values_of(labels: Numbers) -> Numbers:
     """Return the distinct values of a condition, sorted, without missing values (NaN or empty text)."""
     distinct = np.unique(labels)
-    return distinct[distinct != ""] if distinct.dtype.kind == "U" else distinct[distinct == distinct]
+    return distinct[distinct != ""] if distinct.dtype.kind == "U" else distinct[distinct == distinct]  # NaN != NaN
 
 
 def as_labels(values: Numbers, distinct: Numbers) -> NDArray[np.int64]:
@@ -317,5 +319,6 @@ def as_labels(values: Numbers, distinct: Numbers) -> NDArray[np.int64]:
         distinct = np.round(distinct.astype(float), 6)
     if not len(distinct):
         return np.full(len(values), -1)
+    # position of each value, or of the next larger one if the value is missing
     index = np.clip(np.searchsorted(distinct, values), 0, len(distinct) - 1)
     return np.where(distinct[index] == values, index, -1).astype(np.int64)

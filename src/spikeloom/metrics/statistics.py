@@ -145,7 +145,9 @@ class Statistics(Once):
     def psth(self) -> Numbers:
         """Mean rate of each condition in each bin of the window (condition, time, neuron), spikes/s, smoothed."""
         indicator = self._indicator().astype(np.float32)
-        total = np.zeros((self.conditions, self.window * self.trials.n_neurons))
+        total = np.zeros(
+            (self.conditions, self.window * self.trials.n_neurons)
+        )  # summed counts (condition, time x neuron)
         step = max(1, CHUNK // max(1, total.shape[1]))
         for start in range(0, len(self.whole), step):
             part = slice(start, start + step)
@@ -236,7 +238,7 @@ class Statistics(Once):
             variances = np.diagonal(influence, axis1=1, axis2=2)  # pairs of a neuron with itself, which do not count
             total += float(np.vdot(influence, influence)) - float(np.sum(variances**2))
         n_trials = len(valid)
-        n_pairs = max(1, n_neurons * (n_neurons - 1))
+        n_pairs = max(1, n_neurons * (n_neurons - 1))  # each pair is counted twice, as (i, j) and (j, i)
         return total * n_trials / max(1, n_trials - 1) / max(1, int(valid.sum())) ** 2 / n_pairs
 
 
