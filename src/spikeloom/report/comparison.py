@@ -58,18 +58,19 @@ class Comparison(Standings):
 def comparison_figure(standings: Standings) -> Figure:
     """Draw the distance closed by each model, one line per metric and one dot per model."""
     first_model = standings.rows[standings.names[0]]
-    shown = [metric for metric in standings.metrics if first_model[metric.name].discriminates][::-1]
+    shown = [metric for metric in standings.metrics if first_model[metric.name].discriminates]
+    shown = shown[::-1]  # row 0 is the lowest row, and the first metric is drawn on top
     n_models = len(standings.names)
     step = min(0.16, 0.8 / n_models)  # vertical distance between the dots of two models
     series = []
-    for k, name in enumerate(standings.names):
+    for index, name in enumerate(standings.names):
         distances = [standings.rows[name][metric.name].closed for metric in shown]
         x = np.array([np.nan if closed is None else np.clip(closed, -0.25, 1.25) for closed in distances], float)
-        y = np.arange(len(shown)) + step * (k - (n_models - 1) / 2)  # the dots of the models lie around the line
+        y = np.arange(len(shown)) + step * (index - (n_models - 1) / 2)  # the dots of the models lie around the line
         texts = [percent(closed) or "not computed" for closed in distances]
         labels = [f"{metric.title}: {text}" for metric, text in zip(shown, texts, strict=True)]
-        series.append(Series("points", ROLES[k % 8], x, y, name=name, labels=labels))
-    height = np.array([-0.6, len(shown) - 0.4])
+        series.append(Series("points", ROLES[index % len(ROLES)], x, y, name=name, labels=labels))
+    height = np.array([-0.6, len(shown) - 0.4])  # lower and upper end of the axes, in rows
     lines = [Series("dashes", "guide", np.full(2, at), height) for at in (0.0, 1.0)]  # at the baseline and at the floor
     chart = Chart(
         "0: independent Poisson spikes, 1: noise floor",
@@ -77,9 +78,9 @@ def comparison_figure(standings: Standings) -> Figure:
         x_label="distance closed",
         limits=(-0.3, 1.3, -0.6, len(shown) - 0.4),
         rows=[metric.title for metric in shown],
-        wide=22.0 / max(len(shown), 8),
+        wide=22.0 / max(len(shown), 8),  # rows have the same height in every figure of 8 or more metrics
     )
-    legend = tuple((ROLES[k % 8], name) for k, name in enumerate(standings.names))
+    legend = tuple((ROLES[index % len(ROLES)], name) for index, name in enumerate(standings.names))
     caption = (
         "Values below -0.25 and above 1.25 are drawn at these limits. "
         "Metrics on which independent Poisson spikes also reach the noise floor are left out."

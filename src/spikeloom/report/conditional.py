@@ -21,6 +21,7 @@ from spikeloom.text import counted
 from spikeloom.trials import Trials
 
 SIDES: tuple[tuple[str, Role], ...] = (("real", "real"), ("fake", "fake"))
+"""Each side of a `DirectionReading` or a `BehaviorReading`, and its role in a figure."""
 
 SHOWN = 3
 """Number of trials whose time courses are drawn."""
@@ -49,12 +50,12 @@ def of_directions(directions: DirectionReading) -> Figure:
         keep = _thinned(len(requested))
         offset = 2.5 if side == "fake" else -2.5  # degrees; dots of the two sides do not cover each other
         points.append(Series("points", role, requested[keep] + offset, (requested + error)[keep]))
-        trials = [directions.of(side, value) for value in values]
-        errors[side] = [_mean(directions.error(side)[rows]) for rows in trials]
-        bias_and_error = [directions.bias(side, value) for value in values]
-        biases[side] = [np.nan if pair is None else pair[0] for pair in bias_and_error]
+        rows_of_values = [directions.of(side, value) for value in values]  # trials of each direction
+        errors[side] = [_mean(directions.error(side)[rows]) for rows in rows_of_values]
+        bias_and_sd = [directions.bias(side, value) for value in values]
+        biases[side] = [np.nan if pair is None else pair[0] for pair in bias_and_sd]
         if directions.classified:
-            correct[side] = [_mean(directions.classified[side][rows]) for rows in trials]
+            correct[side] = [_mean(directions.classified[side][rows]) for rows in rows_of_values]
     charts = [
         Chart("Requested and decoded", tuple(points), f"requested ({degrees})", "decoded (degrees)", diagonal=True)
     ]
@@ -203,7 +204,7 @@ def drawn_figure(
     charts = []
     rows = np.arange(len(drawn))
     requested, decoded = behavior.path("fake", rows)
-    mean = behavior.read["fake"].mean(0)
+    mean = behavior.read["fake"].mean(0)  # mean decoded series (time, dim); NaN in bins without decoded behaviour
     time = (np.arange(len(mean)) + 0.5) * behavior.width
     for dim in range(min(2, mean.shape[1])):
         requested_course = np.where(np.isfinite(mean[:, dim]), behavior.requested["fake"][0, :, dim], np.nan)

@@ -38,7 +38,7 @@ STYLE: dict[Any, Any] = {  # the types of matplotlib list the names of all its s
     "ytick.major.width": 0.7,
     "svg.fonttype": "none",  # text stays text, so that a journal's fonts can replace it
     "svg.hashsalt": "spikeloom",  # equal figures give equal files
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 42,  # TrueType fonts, so that text can be edited
     "figure.dpi": 120,
 }
 
@@ -167,7 +167,7 @@ def save(figure: Figure, folder: Path) -> list[Path]:
     columns = min(figure.columns, len(figure.charts))
     rows = math.ceil(len(figure.charts) / columns)
     width, left, column_gap, bottom, row_gap = PAPER[first.size]
-    right = 0.3
+    right = 0.3  # margins in inches
     top = 0.6
     if first.names:  # a dot plot, with room for the names of its rows
         left = 2.4

@@ -36,6 +36,9 @@ THIN = 12
 PANELS = 3
 """Number of trials that get separate panels if the requested paths differ."""
 
+AMOUNT = "traversal"
+"""Condition of a traversal's trials that holds the requested change."""
+
 
 def compare(real: Trials, fake: Trials) -> "Figure":
     """Draw real (blue) and generated trials (orange): spikes, population counts, pairwise correlations, intervals.
@@ -53,7 +56,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
     figure.clear()
     grid = figure.add_gridspec(3, 6)  # rows 0 and 1: two rasters, 3 columns wide; row 2: three panels, 2 columns wide
     for row, (trials, role, side) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
-        for column in range(min(SHOWN, len(trials))):
+        for column in range(min(SHOWN, len(trials))):  # also the number of the trial
             axes = figure.add_subplot(grid[row, 3 * column : 3 * column + 3])
             panels.raster(axes, trials, trial=column, color=LIGHT[role])
             seconds = max(int(part.lengths[:SHOWN].max()) * part.bin_width for part in (real, fake))
@@ -97,6 +100,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
     requested, decoded_paths = behavior.path("fake", np.arange(len(fake)))
     unit = behavior.unit.removesuffix("/s")
     is_one_path = np.allclose(requested, requested[:1], equal_nan=True)
+    # trials of each panel: all trials of one requested path together, or else one trial per panel
     groups = [slice(None)] if is_one_path else [slice(row, row + 1) for row in range(min(PANELS, len(fake)))]
     figure, all_axes = panels.figure(1, width=3.6 * len(groups) + 0.4, row_inches=(3.4,), columns=len(groups))
     for axes, rows in zip(all_axes, groups, strict=True):
@@ -162,10 +166,6 @@ def traversal(moved: Trials, name: str, *, reference: Trials, smoothing: float |
     handles = axes[0].get_legend_handles_labels()
     figure.legend(*handles, title="requested change", loc="outside lower center", ncols=len(levels), frameon=False)
     return figure
-
-
-AMOUNT = "traversal"
-"""Condition of a traversal's trials that holds the requested change."""
 
 
 def _only(trials: Trials, name: str) -> Trials:

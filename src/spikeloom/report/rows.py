@@ -83,7 +83,7 @@ class Row:
         """
         if self.value is None or self.floor is None:
             return None
-        tolerance = AT_FLOOR * float(np.hypot(self.floor_sd or 0.0, self.sd or 0.0)) + 1e-12
+        tolerance = AT_FLOOR * float(np.hypot(self.floor_sd or 0.0, self.sd or 0.0)) + 1e-12  # for rounding errors
         return self.metric.distance(self.value) <= self.metric.distance(self.floor) + tolerance
 
     def entry(self) -> dict[str, float | str | None]:

@@ -100,7 +100,9 @@ def _axes(chart: Chart, across: Scale, up: Scale, box: tuple[float, float, float
     low_x, high_x, low_y, high_y = chart.bounds()
     parts = []
     count = 4 if chart.size == "compact" else 5
+    # text and pixel of each row of a dot plot
     names = list(zip(map(escape, chart.names), up(list(range(len(chart.names)))).tolist(), strict=True))
+    # The numbers below are distances of lines and texts from the axes, in pixels.
     for value, y in names or _places(low_y, high_y, up, count):
         parts.append(f'<path class="grid" d="M{left} {y:.1f}H{right}"/>')
         parts.append(f'<text class="tick" x="{left - 5}" y="{y + 3.5:.1f}" text-anchor="end">{value}</text>')
@@ -156,6 +158,7 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
             stroke = f"v{max(0.7, 0.9 * abs(up.factor)):.2g}"  # its height is 0.9 rows of the raster
             y = y - 0.45 * abs(up.factor)
         path = "".join(f"M{pixel_x:.1f} {pixel_y:.1f}{stroke}" for pixel_x, pixel_y in zip(x, y, strict=True))
+        # a further class of the style sheet, which makes many dots small
         dense = " many" if series.kind == "points" and len(x) > 400 else ""
         return f'<path class="{series.kind}{dense} {series.role}" d="{path}"/>'
     y = np.clip(y, top, bottom)
@@ -163,6 +166,7 @@ def _marks(series: Series, across: Scale, up: Scale, box: tuple[float, float, fl
         x = np.repeat(x, 2)[1:]
         y = np.repeat(y, 2)[:-1]
     drawable = np.isfinite(x) & np.isfinite(y)
+    # "M" begins a line, "L" continues it; NaN interrupts it
     path = "".join(
         f"{'L' if k and drawable[k - 1] else 'M'}{pixel_x:.1f} {pixel_y:.1f}"
         for k, (pixel_x, pixel_y) in enumerate(zip(x, y, strict=True))

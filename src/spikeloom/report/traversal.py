@@ -22,10 +22,10 @@ from spikeloom.report.chart import Chart, Figure, Role, Series
 from spikeloom.report.page import document, figure_html
 from spikeloom.trials import Trials
 
-COLORS: tuple[Role, ...] = get_args(Role)[3:]
+COLORS: tuple[Role, ...] = get_args(Role)[3:]  # without "real", "fake" and "guide"
 """Roles of the points of a traversal and of groups of trials. The role decides the colour."""
 
-UNITS_SHOWN = 9
+NEURONS_SHOWN = 9
 """Number of neurons whose mean rates are drawn."""
 
 GROUPS_SHOWN = len(COLORS)
@@ -33,6 +33,10 @@ GROUPS_SHOWN = len(COLORS)
 
 SMOOTHED = 0.03
 """Standard deviation (s) of the Gaussian that smooths spikes for mean rates, if the trials have no rates."""
+
+
+_AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), ("line", "fake", "y"))
+"""Kind, role and label of the line for each of the two dimensions of the end point."""
 
 
 def traversal_figures(
@@ -64,7 +68,7 @@ def traversal_figures(
         name = next(iter([*positions, *real.behavior]), None)
     if name is not None and name not in real.behavior:
         raise ConditionError(f"The series must be one of {sorted(real.behavior)}.", f"It was {name!r}.", "")
-    neurons = _unit_figure(traversal)
+    neurons = _neuron_figure(traversal)
     if name is None or real.behavior[name].shape[2] < 2:
         return (neurons,)
     decoded = Readout.fit(real, name, smoothing=smoothing).decode(traversal)
@@ -205,12 +209,14 @@ def _behavior_figure(traversal: Trials, decoded: NDArray[np.float64], name: str,
     )
 
 
-_AXES: tuple[tuple[Literal["line"], Role, str], ...] = (("line", "real", "x"), ("line", "fake", "y"))
-"""Kind, role and label of the line for each of the two dimensions of the end point."""
-
-
 def _around_zero(amounts: NDArray[np.float64], drawn: Sequence[Series]) -> tuple[float, float, float, float]:
-    """Return limits of a chart with (0, 0) in its centre that hold all lines."""
+    """Return limits of a chart with (0, 0) in its centre that hold all lines.
+
+    Args:
+        amounts: Requested changes, the coordinates of the lines along the first axis.
+        drawn: The lines.
+    """
+    # 1.06 leaves a margin, and 1 is for lines at 0
     x = 1.06 * float(np.abs(amounts).max(initial=0)) or 1.0
     largest = max(float(np.nanmax(np.abs(np.asarray(series.y, float)), initial=0)) for series in drawn)
     y = 1.06 * largest or 1.0
@@ -234,7 +240,7 @@ def _changes(traversal: Trials, end_points: NDArray[np.float64]) -> NDArray[np.f
     return end_points - np.stack([reference[number] for number in trial.tolist()])
 
 
-def _unit_figure(traversal: Trials) -> Figure:
+def _neuron_figure(traversal: Trials) -> Figure:
     """Draw the mean rates, at each point of the traversal, of the neurons whose rates change most."""
     amounts = _amounts(traversal)
     along = str(traversal.conditions["traversal_along"][0])
@@ -243,9 +249,10 @@ def _unit_figure(traversal: Trials) -> Figure:
     if activity is None:
         activity = smooth(traversal.counts, sd=SMOOTHED / traversal.bin_width, mask=traversal.mask)
     rates_hz = np.asarray(activity, np.float64)[:, :shortest] / traversal.bin_width
+    # mean rates at each point (point, time, neuron)
     means = np.stack([rates_hz[traversal.conditions["traversal"] == amount].mean(0) for amount in amounts])
     change = means.std(0).mean(0)  # sd over the points, mean over time (neuron,)
-    shown = np.argsort(-change)[:UNITS_SHOWN]
+    shown = np.argsort(-change)[:NEURONS_SHOWN]
     seconds = (np.arange(shortest) + 0.5) * traversal.bin_width
     roles = _roles(len(amounts))
     labels = [f"{amount:+.3g}" for amount in amounts]
@@ -291,8 +298,8 @@ def _amounts(traversal: Trials) -> NDArray[np.float64]:
     return np.unique(np.asarray(traversal.conditions["traversal"], np.float64))
 
 
-def _roles(points: int) -> list[Role]:
-    """Return the role of each point, spread evenly over all colours."""
-    if points == 1:
+def _roles(n_points: int) -> list[Role]:
+    """Return the role of each point of a traversal, spread evenly over all colours."""
+    if n_points == 1:
         return [COLORS[0]]
-    return [COLORS[int(number)] for number in np.linspace(0, len(COLORS) - 1, points).round()]
+    return [COLORS[int(index)] for index in np.linspace(0, len(COLORS) - 1, n_points).round()]

@@ -112,9 +112,9 @@ def mean_rates(trials: Trials, rows: NDArray[np.intp], *, sd: float, time: int) 
     """
     counts = trials.counts[rows][:, :time]
     lengths = trials.lengths[rows]
-    n_trials = np.maximum(mask_of(lengths, counts.shape[1]).sum(0), 0)[:, None]
-    sums = counts.sum(0, dtype=np.float64)
-    width = sd / trials.bin_width
+    n_trials = mask_of(lengths, counts.shape[1]).sum(0)[:, None]  # trials that have each bin (time, 1)
+    sums = counts.sum(0, dtype=np.float64)  # (time, neuron)
+    width = sd / trials.bin_width  # in bins
     # Sums of counts and numbers of trials are smoothed separately. Otherwise rates would fall at the ends of trials.
     smoothed_n_trials = gaussian_filter1d(n_trials.astype(float), width, axis=0, mode="constant")
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -279,7 +279,7 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
         real_traces = [rates.mean(1) if neuron is None else rates[:, neuron] for rates in real_rates]
         fake_traces = [rates.mean(1) if neuron is None else rates[:, neuron] for rates in fake_rates]
         largest = max(float(np.nanmax(np.stack(traces))) for traces in (real_traces, fake_traces))
-        limits = (0.0, time * real.bin_width, 0.0, 1.05 * largest or 1.0)
+        limits = (0.0, time * real.bin_width, 0.0, 1.05 * largest or 1.0)  # 1 if no neuron fires
         label = "all neurons" if neuron is None else neuron_word(real, neuron)
         for value, real_trace, fake_trace in zip(values, real_traces, fake_traces, strict=True):
             series = (Series("line", "real", centres, real_trace), Series("line", "fake", centres, fake_trace))
@@ -422,12 +422,13 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
         return np.nan_to_num(np.stack([mean_rates(trials, row, sd=PATH_SD, time=time) for row in rows]))
 
     sides = [rates(real, members), rates(fake, fake_members)]
-    flat = sides[0].reshape(-1, real.n_neurons)
-    scale = np.sqrt(flat.mean(0) + 5.0)  # the constant keeps the noise of neurons with few spikes small
+    flat = sides[0].reshape(-1, real.n_neurons)  # recorded rates (value x time, neuron)
+    scale = np.sqrt(flat.mean(0) + 5.0)  # 5 spikes/s keep the noise of neurons with few spikes small
     center = flat.mean(0)
-    components = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]
-    if len(components) < 2:
+    components = np.linalg.svd((flat - center) / scale, full_matrices=False)[2][:2]  # (component, neuron)
+    if len(components) < 2:  # a recording of one neuron
         components = np.pad(components, ((0, 2 - len(components)), (0, 0)))
+    # coordinates of both sides (value, time, component)
     paths_of_sides = [((side - center) / scale) @ components.T for side in sides]
     points = np.concatenate([paths.reshape(-1, 2) for paths in paths_of_sides])
     middle = (points.max(0) + points.min(0)) / 2
@@ -462,7 +463,6 @@ SCATTERS: dict[str, tuple[str, str]] = {
     "noise_correlation_r": ("Noise correlation", ""),
 }
 """Metrics that have a scatter plot of recorded against generated values: title and unit."""
-
 
 MOST_POINTS = 5000
 """Largest number of points of a scatter plot. Of more points, only every second one, or every third one, is drawn."""
