@@ -8,7 +8,7 @@ import pytest
 from matplotlib import pyplot
 from matplotlib.figure import Figure as Sheet
 
-from spikeloom.report import figures, views
+from spikeloom.report import drawings, figures, rasters, scatters, views
 from spikeloom.report.chart import Figure
 from spikeloom.trials import Trials
 from tests.helpers.report_toys import toy
@@ -49,12 +49,12 @@ def test_equal_figures_give_equal_files(tmp_path) -> None:
 
 def test_long_dense_trials_stay_small() -> None:
     dense = toy(1, trials=8, time=2000, neurons=300)
-    chart = views.one_raster(dense, trial=0, order=views.in_raster(dense, dense.n_bins))
-    assert len(chart.series[0].x) <= views.MOST_SPIKES
-    assert len(chart.rows) <= views.MOST_ROWS
+    chart = rasters.one_raster(dense, trial=0, order=rasters.in_raster(dense, dense.n_bins))
+    assert len(chart.series[0].x) <= rasters.MOST_SPIKES
+    assert len(chart.rows) <= rasters.MOST_ROWS
     assert max(chart.series[0].x) > 0.95 * dense.n_bins * dense.bin_width  # few neurons, but the whole trial
-    all_of_it = views.one_raster(dense, trial=0, order=views.by_rate(dense))
-    assert len(all_of_it.series[0].x) == views.MOST_SPIKES
+    all_of_it = rasters.one_raster(dense, trial=0, order=views.by_rate(dense))
+    assert len(all_of_it.series[0].x) == rasters.MOST_SPIKES
 
 
 def test_smoothed_means_keep_the_mean_rate_up_to_the_ends() -> None:
@@ -69,16 +69,16 @@ def test_smoothed_means_keep_the_mean_rate_up_to_the_ends() -> None:
 def test_correlations_are_titled_by_the_bins_that_they_are_taken_over(bin_width: float, title: str) -> None:
     rng = np.random.default_rng(0)
     real, fake = (Trials(rng.poisson(1.0, (20, 40, 3)), bin_width) for _ in range(2))
-    assert views.from_metric("pairwise_correlation_r", real, fake).title == f"Pairwise correlation, {title}"
+    assert scatters.from_metric("pairwise_correlation_r", real, fake).title == f"Pairwise correlation, {title}"
 
 
 def test_windows_of_a_continuous_recording_have_no_psth() -> None:
     for aligned in (True, False):
-        result = views.all_figures(toy(1), toy(3), {}, condition=None, aligned=aligned)
+        result = drawings.all_figures(toy(1), toy(3), {}, condition=None, aligned=aligned)
         assert ("psths" in [figure.key for figure in result]) is aligned
 
 
 def test_every_figure_has_words_and_axes() -> None:
-    result = views.all_figures(toy(1), toy(3), {}, condition="direction")
+    result = drawings.all_figures(toy(1), toy(3), {}, condition="direction")
     assert all(isinstance(figure, Figure) and figure.caption and figure.charts for figure in result)
     assert len({figure.key for figure in result}) == len(result)

@@ -146,7 +146,7 @@ def test_nothing_is_drawn_before_it_is_shown(monkeypatch: pytest.MonkeyPatch, tm
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("drawn")
 
-    monkeypatch.setattr("spikeloom.report.views.all_figures", refuse)
+    monkeypatch.setattr("spikeloom.report.drawings.all_figures", refuse)
     made = whole_report()
     assert made["isi_cv_r"].value is not None
     with pytest.raises(AssertionError, match="drawn"):

@@ -15,7 +15,7 @@ from spikeloom.metrics.conditional import BehaviorReading, DirectionReading, rea
 from spikeloom.metrics.decoding import r_squared
 from spikeloom.metrics.pair import Pair
 from spikeloom.report.chart import Chart, Figure, Role, Series
-from spikeloom.report.views import in_raster, one_raster
+from spikeloom.report.rasters import in_raster, one_raster
 from spikeloom.shapes import Numbers
 from spikeloom.text import counted
 from spikeloom.trials import Trials

@@ -7,8 +7,8 @@ be combined in any figure of a paper:
     figures.raster(axes[0], real)
     figures.population_counts(axes[1], real, fake)
 
-`views.py` computes the content of each figure, for these files and for the page; this module draws it. matplotlib is an
-extra (`pip install 'spikeloom[figures]'`) and is imported where it is needed.
+`views.py`, `rasters.py` and `scatters.py` compute the content of each figure, for these files and for the page; this
+module draws it. matplotlib is an extra (`pip install 'spikeloom[figures]'`) and is imported where it is needed.
 """
 
 import math
@@ -19,7 +19,7 @@ import numpy as np
 
 from spikeloom.errors import missing_extra
 from spikeloom.files import atomic_path
-from spikeloom.report import views
+from spikeloom.report import rasters, scatters, views
 from spikeloom.report.chart import LIGHT, Chart, Figure, Series
 from spikeloom.trials import Trials
 
@@ -58,7 +58,7 @@ DOTS = ((60, 8.0, 0.85), (400, 4.5, 0.6), (math.inf, 2.2, 0.35))
 def raster(axes: "Axes", trials: Trials, *, trial: int = 0) -> None:
     """Draw the spikes of one trial: time in seconds against neurons, the most active on top."""
     time = int(trials.lengths[trial])
-    draw(axes, views.one_raster(trials, trial=trial, order=views.in_raster(trials, time)))
+    draw(axes, rasters.one_raster(trials, trial=trial, order=rasters.in_raster(trials, time)))
 
 
 def psth(
@@ -75,27 +75,27 @@ def population_counts(axes: "Axes", real: Trials, fake: Trials) -> None:
 
 def pairwise_correlations(axes: "Axes", real: Trials, fake: Trials) -> None:
     """Draw the correlation of each pair of neurons at 20 ms, recorded against generated."""
-    draw(axes, views.from_metric("pairwise_correlation_r", real, fake))
+    draw(axes, scatters.from_metric("pairwise_correlation_r", real, fake))
 
 
 def noise_correlations(axes: "Axes", real: Trials, fake: Trials, *, condition: str | None = None) -> None:
     """Draw the correlation of each pair's trial counts around their condition means, recorded against generated."""
-    draw(axes, views.from_metric("noise_correlation_r", real, fake, condition=condition))
+    draw(axes, scatters.from_metric("noise_correlation_r", real, fake, condition=condition))
 
 
 def interval_means(axes: "Axes", real: Trials, fake: Trials) -> None:
     """Draw the mean interval between spikes of each neuron in seconds, recorded against generated."""
-    draw(axes, views.from_metric("isi_mean_r", real, fake))
+    draw(axes, scatters.from_metric("isi_mean_r", real, fake))
 
 
 def interval_variation(axes: "Axes", real: Trials, fake: Trials) -> None:
     """Draw the coefficient of variation of each neuron's intervals, recorded against generated."""
-    draw(axes, views.from_metric("isi_cv_r", real, fake))
+    draw(axes, scatters.from_metric("isi_cv_r", real, fake))
 
 
 def fano_factors(axes: "Axes", real: Trials, fake: Trials, *, condition: str | None = None) -> None:
     """Draw the Fano factor of each neuron, recorded against generated."""
-    draw(axes, views.from_metric("fano_median_ratio", real, fake, condition=condition))
+    draw(axes, scatters.from_metric("fano_median_ratio", real, fake, condition=condition))
 
 
 def autocorrelogram(axes: "Axes", real: Trials, fake: Trials, *, neuron: int | None = None) -> None:

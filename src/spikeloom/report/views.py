@@ -1,22 +1,20 @@
-"""Content of the report's figures. Each function computes a `Figure` from recorded and generated trials.
+"""Content of the report's figures of averages: mean rates, population counts, autocorrelograms, spectra, trajectories.
 
-`figures.py` and `svg.py` draw the figures. Recorded and generated trials, the two sides of a figure, are treated alike:
-both have the same neurons in the same order, the same smoothing, the same number of trials, and the same limits of the
-axes. Principal components are fitted to the recorded trials only. Scatter plots show the arrays from which the numbers
-of the report are computed (`Result.detail`), so figures and tables always agree.
+Each function computes a `Figure` from recorded and generated trials; `figures.py` and `svg.py` draw it. Recorded and
+generated trials, the two sides of a figure, are treated alike: both have the same neurons in the same order, the same
+smoothing and the same limits of the axes. Principal components are fitted to the recorded trials only. `rasters.py` has
+the figures of single trials, and `scatters.py` the scatter plots of metrics.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from spikeloom.metrics.panel import METRICS, Result, measure
-from spikeloom.metrics.statistics import WIDE
-from spikeloom.report.chart import Chart, Figure, Role, Series, Size
+from spikeloom.metrics.panel import Result
+from spikeloom.report.chart import Chart, Figure, Role, Series
 from spikeloom.shapes import mask_of
 from spikeloom.trials import Trials
 from spikeloom.trials.identity import identity
@@ -26,15 +24,6 @@ PSTH_SD = 0.02
 
 PATH_SD = 0.04
 """Standard deviation of the Gaussian that smooths trajectories, seconds."""
-
-RASTERS = 12
-"""Number of trials shown of each side."""
-
-MOST_SPIKES = 2500
-"""Largest number of spikes in one raster. If trials have more, fewer neurons are drawn. This keeps the page small."""
-
-MOST_ROWS = 200
-"""Largest number of neurons in one raster."""
 
 CONDITIONS: tuple[Role, ...] = ("c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7")
 """Roles of conditions. The role decides the colour."""
@@ -51,27 +40,6 @@ def sides_of(real: Trials, fake: Trials) -> tuple[tuple[Trials, Role], tuple[Tri
 def by_rate(trials: Trials) -> NDArray[np.intp]:
     """Return the neurons ordered by mean rate, lowest first."""
     return np.argsort(trials.mean_rates_hz(), kind="stable")
-
-
-def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
-    """Choose the neurons that rasters show: the largest number with which no trial has too many spikes.
-
-    Args:
-        trials: Trials, by whose mean rates neurons are ordered.
-        time: Number of bins of the rasters.
-        others: Further trials that are shown with the same neurons.
-
-    Returns:
-        Numbers of the neurons, ordered by mean rate, lowest first. If not all are shown, they are evenly spaced in this
-        order.
-    """
-    order = by_rate(trials)
-    n_spikes = np.concatenate([np.count_nonzero(shown.counts[:, :time], axis=1) for shown in (trials, *others)])
-    for n_rows in range(min(len(order), MOST_ROWS), 0, -1):  # fewer and fewer neurons, until the spikes are few enough
-        chosen = order[np.linspace(0, len(order) - 1, n_rows).astype(int)]
-        if n_spikes[:, chosen].sum(1).max() <= MOST_SPIKES:
-            break
-    return chosen
 
 
 def neuron_word(trials: Trials, *neurons: int) -> str:
@@ -135,97 +103,7 @@ def common_time(real: Trials, fake: Trials) -> int:
     return int(min(float(np.median(np.asarray(real.lengths, float))), fake.n_bins))
 
 
-# --- rasters and PSTHs ---------------------------------------------------------------------------------------------
-
-
-def one_raster(
-    trials: Trials, *, trial: int, order: NDArray[np.intp], role: Role = "real", title: str = "",
-    time: int | None = None, size: Size = "bare",
-) -> Chart:  # fmt: skip
-    """Return the raster of one trial.
-
-    Args:
-        trials: Trials.
-        trial: Number of the trial.
-        order: Neurons of the rows, from the lowest row up; see `in_raster`.
-        role: Side of the trials.
-        title: Title; "trial" and its number if it is empty.
-        time: Number of bins of the time axis. `None` takes the length of the trial.
-        size: Amount of labels.
-    """
-    last = int(trials.lengths[trial] if time is None else min(time, trials.lengths[trial]))
-    counts = trials.counts[trial, :last][:, order]
-    bins, rows = np.nonzero(counts)
-    # `order` holds so few neurons that this cuts nothing, unless a single neuron has more spikes.
-    bins = bins[:MOST_SPIKES]
-    rows = rows[:MOST_SPIKES]
-    span = (last if time is None else time) * trials.bin_width
-    return Chart(
-        title or f"trial {trial}",
-        (Series("ticks", role, (bins + 0.5) * trials.bin_width, rows),),
-        x_label="time (s)",
-        y_label="neuron",
-        limits=(0.0, span, -0.7, len(order) - 0.3),
-        rows=[neuron_word(trials, neuron) for neuron in order.tolist()],
-        wide=1.1,
-        size=size,
-    )
-
-
-def rasters(real: Trials, fake: Trials, *, condition: str | None = None) -> Figure:
-    """Return rasters of twelve trials of each side, in the same order of conditions if both sides have them."""
-    shared = [value for value in groups(real, condition) if value in groups(fake, condition)]
-    has_conditions = bool(shared) and shared != [""]
-    time = max(common_time(real, fake), 1)
-    order = in_raster(real, time, fake)
-    charts = []
-    for trials, role in sides_of(real, fake):
-        rows: list[int] = []
-        titles: list[str] = []
-        if has_conditions:
-            members = groups(trials, condition)
-            for number in range(RASTERS):  # one trial of each condition, then a second one of each, ...
-                n_rounds, position = divmod(number, len(shared))
-                of_condition = members[shared[position]]
-                rows.append(int(of_condition[n_rounds % len(of_condition)]))
-                titles.append(name_of(condition, shared[position]))
-        else:
-            rows = np.unique(np.linspace(0, len(trials) - 1, RASTERS).astype(int)).tolist()
-            titles = [f"trial {row}" for row in rows]
-        charts += [
-            one_raster(trials, trial=row, order=order, role=role, title=title, time=time)
-            for row, title in zip(rows, titles, strict=True)
-        ]
-    caption = (
-        f"Each box is one trial of {time * real.bin_width:g} s, and each row is one of {len(order)} neurons. On both "
-        "sides, neurons are sorted by recorded mean rate, highest on top. Silent or bursting trials on one side only "
-        "are faults."
-    )
-    return Figure("rasters", "Spikes of single trials", caption, tuple(charts), columns=6)
-
-
-def closest(fake: Trials, train: Trials, pairs: NDArray[np.int64], *, most: int = 6) -> Figure:
-    """Return rasters of generated trials beside their nearest training trials.
-
-    Args:
-        fake: Generated trials.
-        train: Training trials.
-        pairs: Numbers of the generated and of the training trial (pair, 2), the nearest pairs first.
-        most: Largest number of pairs that are shown.
-    """
-    order = in_raster(train, max(train.n_bins, fake.n_bins), fake)
-    charts = []
-    for generated, training in pairs[:most].tolist():
-        time = int(max(fake.lengths[generated], train.lengths[training]))
-        title = f"generated {generated}"
-        charts.append(one_raster(fake, trial=generated, order=order, role="fake", title=title, time=time))
-        charts.append(one_raster(train, trial=training, order=order, title=f"training {training}", time=time))
-    caption = (
-        "Each generated trial beside its nearest training trial, the most similar pairs first. Copies have the same "
-        "spikes at the same times. New trials of the same condition share their bursts, but not single spikes."
-    )
-    legend: tuple[tuple[Role, str], ...] = (("fake", "generated"), ("real", "training"))
-    return Figure("closest", "Closest pairs", caption, tuple(charts), columns=6, tab="Memorisation", legend=legend)
+# --- mean rates (PSTHs) --------------------------------------------------------------------------------------------
 
 
 def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str | None, value: object = None) -> Chart:
@@ -450,102 +328,3 @@ def trajectories(real: Trials, fake: Trials, *, condition: str | None = None) ->
         f"Activity ({kind}, Gaussian of 40 ms) on two principal components of the recorded side; dots mark the start."
     )
     return Figure("trajectories", "Trajectories", caption, tuple(charts), columns=2, tab="Population", legend=legend)
-
-
-# --- scatter plots of the panel ------------------------------------------------------------------------------------
-
-SCATTERS: dict[str, tuple[str, str]] = {
-    "isi_mean_r": ("Mean interval", "s"),
-    "isi_cv_r": ("Variation of intervals (CV)", ""),
-    "fano_median_ratio": ("Fano factor", ""),
-    "mean_rate_r": ("Mean rate", "spikes/s"),
-    "pairwise_correlation_r": ("Pairwise correlation", ""),
-    "noise_correlation_r": ("Noise correlation", ""),
-}
-"""Metrics that have a scatter plot of recorded against generated values: title and unit."""
-
-MOST_POINTS = 5000
-"""Largest number of points of a scatter plot. Of more points, only every second one, or every third one, is drawn."""
-
-
-def scatter(name: str, result: Result, trials: Trials) -> Chart | None:
-    """Return a scatter plot of recorded and generated values of a metric, one point per neuron or pair of neurons.
-
-    Returns `None` if the result has no such values.
-
-    Args:
-        name: Name of the metric.
-        result: Its result.
-        trials: Trials with the names of the neurons.
-    """
-    if "real" not in result.detail or "fake" not in result.detail:
-        return None
-    title, unit = SCATTERS[name]
-    if name == "pairwise_correlation_r":
-        title += f", {1000 * trials.bin_width * max(1, round(WIDE / trials.bin_width)):g} ms"
-    real, fake = (np.asarray(result.detail[side], float).ravel() for side in ("real", "fake"))
-    if "pair" in result.detail:
-        neurons = np.asarray(result.detail["pair"])
-    else:
-        neurons = np.asarray(result.detail.get("neuron", np.arange(len(real))))
-    step = max(1, math.ceil(len(real) / MOST_POINTS))
-    keep = np.isfinite(real) & np.isfinite(fake) & (np.arange(len(real)) % step == 0)
-    labels = [neuron_word(trials, *np.atleast_1d(row).tolist()) for row in neurons[keep]]
-    unit_in_brackets = f" ({unit})" if unit else ""
-    series = (Series("points", "c3", real[keep], fake[keep], labels=labels),)
-    return Chart(title, series, "recorded" + unit_in_brackets, "generated" + unit_in_brackets, diagonal=True)
-
-
-def from_metric(name: str, real: Trials, fake: Trials, *, condition: str | None = None) -> Chart:
-    """Compute one metric and return its scatter plot.
-
-    If the metric has no value, the chart is empty and its title gives the reason.
-    """
-    metrics = [metric for metric in METRICS if metric.name == name]
-    result = measure(real, fake, condition=condition, metrics=metrics)[name]
-    return scatter(name, result, real) or Chart(f"{SCATTERS[name][0]}: {result.note}", ())
-
-
-def scatters(results: Mapping[str, Result], trials: Trials) -> list[Figure]:
-    """Return one figure for neurons and one for pairs of neurons, from the results of the panel."""
-
-    def gather(names: Sequence[str]) -> tuple[Chart, ...]:
-        """Return the scatter plots of the metrics that have values."""
-        charts = [scatter(name, results[name], trials) for name in names if name in results]
-        return tuple(chart for chart in charts if chart is not None)
-
-    neurons = gather(["mean_rate_r", "fano_median_ratio", "isi_mean_r", "isi_cv_r"])
-    pairs = gather(["pairwise_correlation_r", "noise_correlation_r"])
-    legend: tuple[tuple[Role, str], ...] = ()
-    figures = []
-    if neurons:
-        caption = "Each dot is one neuron. On the dashed line, both sides agree."
-        neurons = tuple(replace(chart, size="medium") for chart in neurons)
-        figures.append(Figure("neurons", "Neuron by neuron", caption, neurons, columns=4, tab="Neurons", legend=legend))
-    if pairs:
-        caption = "Each dot is one pair of neurons. In a cloud flatter than the dashed line, correlations are too weak."
-        figures.append(Figure("pairs", "Correlations", caption, pairs, columns=2, tab="Population", legend=legend))
-    return figures
-
-
-def all_figures(
-    real: Trials, fake: Trials, results: Mapping[str, Result], *, condition: str | None, aligned: bool = True
-) -> tuple[Figure, ...]:
-    """Return all figures of the report, in the order in which the page shows them.
-
-    Args:
-        real: Recorded trials.
-        fake: Generated trials.
-        results: Result of each metric by its name.
-        condition: Condition by which trials are grouped and coloured, or None.
-        aligned: True if trials are aligned to an event. PSTHs are left out otherwise.
-    """
-    return (
-        rasters(real, fake, condition=condition),
-        *([psths(real, fake, condition=condition)] if aligned else []),
-        population_counts(real, fake),
-        *scatters(results, real),
-        autocorrelograms(real, fake),
-        spectra(real, fake, results),
-        trajectories(real, fake, condition=condition),
-    )
