@@ -201,7 +201,7 @@ class AutoregressiveLDNS(LatentModel):
         dynamics.fit(data, self.dynamics_settings)
 
         def flow_data(latent_data: dict[str, Tensor]) -> dict[str, Tensor]:
-            """Return the codes of trials, and the vectors of their conditions."""
+            """Return the codes of trials (trial, 1, code), and the vectors of their conditions."""
             codes = {"codes": dynamics.codes(latent_data).float()[:, None]}
             return codes | {key: value for key, value in latent_data.items() if key == "vector"}
 
@@ -258,7 +258,7 @@ class LatentCourse(Course):
         self.model = model
         self.n_trials = len(start.noise.generators)
         self.dynamics = model.conditional if start.conditional else model.free
-        self.usual = array(self.dynamics.usual)  # mean condition of the training trials
+        self.usual = array(self.dynamics.usual)  # mean condition of the training trials (input,)
         self.recursion = Recursion(self.dynamics.autoregression, self.n_trials, self.dynamics.term)
         self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
@@ -276,7 +276,7 @@ class LatentCourse(Course):
         inputs = self.usual + self.start.guidance * (inputs - self.usual)  # guidance; see the module
         if self.code is None:
             self.code = self._drawn_code(self.encoded)
-        entries = self.n_trials * self.model.n_latents
+        entries = self.n_trials * self.model.n_latents  # latents of one bin, for the size of the pieces
         return in_pieces(lambda bins: self.spikes.advance(self._latents(inputs[:, bins])), n_bins, entries=entries)
 
     def _latents(self, inputs: Float[np.ndarray, "trial time input"]) -> Float[np.ndarray, "trial time latent"]:
@@ -291,7 +291,7 @@ class LatentCourse(Course):
         for time in range(n_bins):
             if self.recursion.time >= self.model.longest:
                 self.code = self.rho * self.code + math.sqrt(1 - self.rho**2) * code_noise[:, time]
-            driving = np.concatenate((inputs[:, time], self.code), 1)
+            driving = np.concatenate((inputs[:, time], self.code), 1)  # c_t and b in the module
             latents[:, time] = self.recursion.step(driving, noise[:, time])
         return latents
 
@@ -316,7 +316,7 @@ class LatentCourse(Course):
         if self.code is not None:
             state |= {"code": self.code.copy(), "sums": self.recursion.sums.copy()}
             state |= {"time": np.array(self.recursion.time)}
-            if self.recursion.term is not None:
+            if self.recursion.term is not None:  # the network of the nonlinear term
                 state["units"] = self.recursion.term.state.copy()
         return state
 

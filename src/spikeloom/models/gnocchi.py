@@ -228,10 +228,11 @@ class GNOCCHI(Coded):
         signal = self.signal_settings
         network = self.network_settings
         whole_trials = signal.form == "components"
-        time = facts.longest if whole_trials else 0
+        time = facts.longest if whole_trials else 0  # bins of a trial; 0 for a sequence of any length
         channels = signal.n_latents if signal.of == "latents" else facts.n_neurons
+        # n trials have at most n - 1 principal components
         components = min(signal.components, facts.n_trials - 1, time * channels) if whole_trials else 0
-        smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0
+        smoothing = signal.smoothing / facts.bin_width if signal.of == "spikes" else 0.0  # in bins
         self.activity = Activity(
             channels,
             sd=smoothing,
@@ -271,14 +272,14 @@ class GNOCCHI(Coded):
         if self.signal_model is not None:
             for stage in self.signal_model.inference_stages(trials, validation):
                 yield replace(stage, name=f"signal_{stage.name}")
-        activity = self._signal(trials)
-        if activity.shape[2] != len(self.activity.mean):
+        signal = self._signal(trials)
+        if signal.shape[2] != len(self.activity.mean):
             raise DataError(
                 f"This model needs trials with {counted(len(self.activity.mean), 'latent')} per bin.",
-                f"These trials have {activity.shape[2]}.",
-                f"Fit with --set signal_settings.n_latents={activity.shape[2]}.",
+                f"These trials have {signal.shape[2]}.",
+                f"Fit with --set signal_settings.n_latents={signal.shape[2]}.",
             )
-        self.activity.fit(activity, torch.from_numpy(trials.mask))
+        self.activity.fit(signal, torch.from_numpy(trials.mask))
         if self.activity.components:  # the network standardises noisy components by their sd
             self.denoiser.backbone.get_buffer("sd").copy_(self.activity.spread)
         data = self._diffused(trials)
@@ -293,11 +294,11 @@ class GNOCCHI(Coded):
             mask = torch.from_numpy(trials.mask)
             # Generated latents lie in the span of the components, so the head is trained on latents in this span.
             with torch.no_grad():
-                batches = zip(activity.split(HEAD_BATCH), mask.split(HEAD_BATCH), strict=True)
-                activity = torch.cat([self.activity.back(self.activity(*batch)) for batch in batches])
-            data = {"latents": activity, **as_tensors(trials)}
-            mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
-            self.head.start_at(self.observation.drive(mean))
+                batches = zip(signal.split(HEAD_BATCH), mask.split(HEAD_BATCH), strict=True)
+                latents = torch.cat([self.activity.back(self.activity(*batch)) for batch in batches])
+            data = {"latents": latents, **as_tensors(trials)}
+            mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()  # spikes/bin (neuron,)
+            self.head.start_at(self.observation.drive(mean))  # training begins at the mean counts
             yield Stage("head", self.head, self.spiking, data, self.head_plan)
         if self.observation.noise is not None:
             yield Calculation("noise", {"noise": lambda: self._fit_noise(trials)})
@@ -317,12 +318,12 @@ class GNOCCHI(Coded):
         mask = batch.get("mask")
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
-        prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.n_codes)).to(clean.device)
+        prior = torch.from_numpy(streams.normal(PRIOR_DRAWS, self.n_codes)).to(clean.device)  # (trial, draw, code)
         codes = self._codes(clean, mask)
         condition = Condition(vector=codes)
         total, entries = denoising_loss(self.denoiser, clean, level=level, noise=noise, condition=condition, mask=mask)
         parts = {"velocity": total.detach()}
-        if len(codes) > 1:
+        if len(codes) > 1:  # the discrepancy needs at least two codes
             discrepancy = mmd(codes, prior.flatten(0, 1)) * entries
             total = total + self.network_settings.mmd * discrepancy
             parts["mmd"] = discrepancy.detach()
@@ -330,7 +331,7 @@ class GNOCCHI(Coded):
 
     def prior_denoising(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the velocity loss of the prior's diffusion model on whitened codes."""
-        clean = batch["codes"]
+        clean = batch["codes"]  # (trial, 1, code)
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         return LossTerms(*denoising_loss(self.code_denoiser, clean, level=level, noise=noise))

@@ -172,7 +172,7 @@ class LDNS(LatentModel):
         """Yield autoencoder and diffusion, then fit the observation model; see `Model.stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
-        data = self._diffused(trials)
+        data = self._diffused(trials)  # latents (trial, time, latent), mask and conditions
         held_out = None if validation is None else self._diffused(validation)
         yield Stage("diffusion", self.diffusion, self.denoising, data, self.diffusion_plan, held_out)
         if self.distill_plan is not None:
@@ -233,7 +233,7 @@ class LDNS(LatentModel):
         device = self.readout.mean.device
         lengths = request.lengths
         valid = torch.arange(int(lengths.max())) < torch.from_numpy(lengths)[:, None]
-        mask = None if valid.all() else valid.to(device)
+        mask = None if valid.all() else valid.to(device)  # (trial, time); None if all trials are equally long
         condition = None if request.condition is None else request.condition.to(device)
         source: GeneratedSource = "generated" if condition is None else "conditional"
 

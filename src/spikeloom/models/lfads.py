@@ -121,7 +121,7 @@ class LossSettings:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Posterior:
-    """Posterior of the initial condition of each trial (trial, code)."""
+    """Mean and standard deviation of the posterior of the initial condition z of each trial (trial, code)."""
 
     mean: np.ndarray
     sd: np.ndarray
@@ -213,7 +213,7 @@ class LFADS(Coded):
         self.generator = Generator(size.inputs, size.generator, size.factors)
         self.readout = nn.Linear(size.factors, facts.n_neurons)
         self.prior_mean = nn.Parameter(torch.zeros(self.n_codes))
-        log_variance = torch.full((), math.log(self.prior_variance))
+        log_variance = torch.full((), math.log(self.prior_variance))  # log v
         self.prior_log_variance = nn.Parameter(log_variance, requires_grad=self.learned_variance)
         if size.inputs:
             self.controller = Controller(
@@ -244,19 +244,23 @@ class LFADS(Coded):
 
     def stages(self, trials: Trials, validation: Trials | None) -> Iterator[Stage | Calculation]:
         """Train all networks in one stage, then fit the statistics of the observation model; see `Model.stages`."""
-        mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()
-        with torch.no_grad():
+        mean = torch.from_numpy(trials.counts.sum((0, 1)) / trials.n_valid_bins).float()  # spikes/bin (neuron,)
+        with torch.no_grad():  # training begins at the mean counts
             self.readout.bias.copy_(self.observation.drive(mean))
         data = as_tensors(trials)
         held_out = None if validation is None else as_tensors(validation)
         yield Stage("lfads", self, self.bound, data, self.plan, held_out)
         posterior = in_batches(
-            lambda rows: self._posterior_of(trials.select(rows)), len(trials), 1, batch=256, description="posterior"
+            lambda rows: self._posterior_of(trials.select(rows)),
+            len(trials),
+            n_bins=1,  # not used: the arrays of a posterior have no axis of time
+            batch=256,
+            description="posterior",
         )
         self.posterior_mean.copy_(torch.from_numpy(posterior.mean))
         self.posterior_sd.copy_(torch.from_numpy(posterior.sd))
         self.space.fit(posterior.mean)
-        if list(self.observation.buffers()):
+        if list(self.observation.buffers()):  # the observation model has statistics to fit
             yield Calculation("readout", {"observation model": lambda: self._fit_observation(trials)})
 
     def _fit_observation(self, trials: Trials) -> None:
@@ -278,19 +282,20 @@ class LFADS(Coded):
         weight = torch.ones_like(counts)  # weight of each entry in the likelihood
         if loss.hidden and (self.training or only_reconstruction):
             seen, hidden = coordinated_dropout(counts, uniform, probability=loss.hidden)
-            weight = hidden.float() / loss.hidden
+            weight = hidden.float() / loss.hidden  # estimates the likelihood of all entries
         mean, log_variance = self.posterior(seen, mask, streams)
         z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(streams.normal(self.n_codes)).to(mean)
         factors, kl_inputs = self._run(z, seen, mask, streams)
         nll = -self.observation.plain.log_prob(counts, self.observation.rates(self.readout(factors)))
-        data = (weight * nll * mask[..., None]).sum()
+        reconstruction = (weight * nll * mask[..., None]).sum()
         kl = self._divergence(mean, log_variance)
         ramp = self._ramp(streams.update)
-        total = data
+        total = reconstruction
         if not only_reconstruction:
             penalty = loss.weight_penalty * len(counts) * self._recurrent_energy()
-            total = data + ramp * (self.beta * kl + loss.beta_inputs * kl_inputs + penalty)
-        return LossTerms(total, mask.sum() * counts.shape[-1], {"nll": data, "kl": kl, "kl_inputs": kl_inputs})
+            total = reconstruction + ramp * (self.beta * kl + loss.beta_inputs * kl_inputs + penalty)
+        parts = {"nll": reconstruction, "kl": kl, "kl_inputs": kl_inputs}
+        return LossTerms(total, mask.sum() * counts.shape[-1], parts)
 
     def posterior(self, seen: Tensor, mask: Tensor, streams: Streams | None = None) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance (batch, code) of the posterior of z.
@@ -323,7 +328,7 @@ class LFADS(Coded):
         first_state = self._first_state(z)
         dropout = self._dropout(streams, n_bins, size.generator).to(z) if self.training else None
         if not size.inputs:
-            states = self.generator(first_state, seen[..., :0])
+            states = self.generator(first_state, seen[..., :0])  # inputs of size 0
             divergence = z.new_zeros(())
         else:
             noise = torch.from_numpy(streams.normal(n_bins, size.inputs)).to(z)
@@ -331,6 +336,7 @@ class LFADS(Coded):
             states, inputs, mean, log_variance = self.controller(
                 encoded, first_state, self.generator, noise=noise, kept=dropout
             )
+            # log-density of the inputs under their posterior, a Gaussian
             log_density = -0.5 * (
                 (inputs - mean).square() * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi)
             )
@@ -338,17 +344,17 @@ class LFADS(Coded):
         return self.generator.factors(states if dropout is None else states * dropout), divergence
 
     def _dropout(self, streams: Streams, *shape: int) -> Tensor:
-        """Return the multipliers of dropout (trial, *shape): 0 or 1 / (1 - p) in training, and 1 otherwise."""
-        p = self.network_settings.dropout
-        if not (self.training and p):
+        """Return the factors of dropout (trial, *shape): 0 or 1 / (1 - probability) in training, and 1 otherwise."""
+        probability = self.network_settings.dropout
+        if not (self.training and probability):
             return torch.ones(len(streams.generators), *shape)
-        return (torch.from_numpy(streams.uniform(*shape)) >= p).float() / (1 - p)
+        return (torch.from_numpy(streams.uniform(*shape)) >= probability).float() / (1 - probability)
 
     def _divergence(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Return KL(q(z) || p(z)), summed over the numbers of a code and over trials."""
-        prior = self.prior_log_variance
-        scaled = (log_variance.exp() + (mean - self.prior_mean).square()) / prior.exp()
-        return 0.5 * (scaled - 1 - log_variance + prior).sum()
+        prior_log_variance = self.prior_log_variance
+        scaled = (log_variance.exp() + (mean - self.prior_mean).square()) / prior_log_variance.exp()
+        return 0.5 * (scaled - 1 - log_variance + prior_log_variance).sum()
 
     def _ramp(self, update: int) -> float:
         """Return the factor of the weights beta, beta_u and lambda.
@@ -410,7 +416,7 @@ class LFADS(Coded):
         n_inputs = self.network_settings.inputs
         mean, log_variance = self.posterior(seen, mask)
         encoded = self.controller.read(seen, mask) if n_inputs else None
-        factors = torch.zeros(())
+        factors = torch.zeros(())  # the means grow to (batch, time, factor) and (batch, time, neuron)
         rates = torch.zeros(())
         for number in range(POSTERIOR_DRAWS):
             rng = generator(0, Purpose.CALIBRATE, 4, number)

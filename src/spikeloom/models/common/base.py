@@ -48,6 +48,7 @@ from spikeloom.training.train import train
 from spikeloom.trials import Trials
 
 Option = Literal["condition", "guidance", "sampler", "codes"]
+"""Argument of `sample`, `stream` or `live` that not every model uses."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class Model(nn.Module, abc.ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self._facts: Facts | None = None
-        self._only_infers = False
+        self._facts: Facts | None = None  # None before the model is trained or loaded
+        self._only_infers = False  # True for a part of another model; see `build_for_inference`
         self.history: list[Line] = []
 
     # --- methods that every model defines ------------------------------------------------------------------------
@@ -258,7 +259,7 @@ class Model(nn.Module, abc.ABC):
                 note = f"training {type(self).__name__}, seed {seed}, on {trials.source or 'trials'}"
                 if claim_run(folder, identity, recipe=recipe_text(self), note=note, later=self.later_stage):
                     return self.restore(folder / "model")
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(devices=[]):  # the caller's state of torch's generator stays as it was
                 torch.manual_seed(int(generator(seed, Purpose.INIT).integers(2**62)))
                 self.build(facts)
             self._facts = facts  # needed to encode trials between the stages
@@ -341,6 +342,7 @@ class Model(nn.Module, abc.ABC):
             noise = Streams(seed, Purpose.SAMPLE, 0, trial)
             spikes = Streams(seed, Purpose.SPIKES, 0, trial)
             n_bins = int(lengths.max())
+            # of a series (trial, time, dim), only the bins of this batch
             batch_values = {
                 name: value[batch][:, :n_bins] if value.ndim > 2 else value[batch] for name, value in values.items()
             }
@@ -611,7 +613,7 @@ class Model(nn.Module, abc.ABC):
 
     def _plans(self) -> dict[str, Plan]:
         """Return setting -> plan, of this model and of models that are parts of it (such as "signal_model.plan")."""
-        models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}  # this model: name ""
+        models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}  # "" is this model
         return {
             f"{name}.{setting}".lstrip("."): value
             for name, model in models.items()

@@ -150,9 +150,11 @@ class LatentModel(Model, abc.ABC):
         nll = -self.readout.training_log_prob(counts, latents)
         valid = mask.float()
         weight = torch.where(hidden, 1.0, settings.kept) * valid[..., None]
-        data = (weight * nll).sum()
-        total = data + settings.energy * energy(latents, valid) + settings.smoothness * smoothness(latents, valid)
-        return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": data.detach()})
+        reconstruction = (weight * nll).sum()
+        total = (
+            reconstruction + settings.energy * energy(latents, valid) + settings.smoothness * smoothness(latents, valid)
+        )
+        return LossTerms(total, valid.sum() * counts.shape[-1], {"nll": reconstruction.detach()})
 
     # --- between the stages ---------------------------------------------------------------------------------------
 

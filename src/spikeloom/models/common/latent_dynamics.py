@@ -83,7 +83,7 @@ class Dynamics(nn.Module):
         nonlinear: Whether there is a nonlinear term.
     """
 
-    usual: Tensor  # mean of the condition over training trials and bins
+    usual: Tensor  # mean of the condition over training trials and bins (input,)
 
     def __init__(
         self,
@@ -97,9 +97,10 @@ class Dynamics(nn.Module):
         nonlinear: bool = False,
     ) -> None:
         super().__init__()
-        n_inputs = vector + sequence
+        n_inputs = vector + sequence  # size of the condition in each bin
         self.has_series = sequence > 0
         clock = Clock(settings.n_hats, longest=facts.longest)
+        # n trials have at most n - 1 principal components
         self.n_codes = min(n_codes, facts.n_trials - 1, clock.n_hats * n_latents)
         self.code = TrialCode(n_latents, self.n_codes, n_inputs=n_inputs, n_hats=clock.n_hats)
         self.autoregression = LinearAutoregression(
@@ -130,7 +131,7 @@ class Dynamics(nn.Module):
         rule = "off" if settings.clock == "auto" and self.has_series else settings.clock
         self.autoregression.clock.fit(latents, inputs, mask, rule)
         self.code.fit(self.autoregression.clock, latents, inputs, mask, ridge=settings.ridge)
-        codes = self.codes(data)[:, None].expand(-1, latents.shape[1], -1)
+        codes = self.codes(data)[:, None].expand(-1, latents.shape[1], -1)  # (trial, time, code), the same in all bins
         self.autoregression.fit(latents, torch.cat((inputs, codes), 2), mask, ridge=settings.ridge)
 
     def codes(self, data: Mapping[str, Tensor]) -> Float[Tensor, "trial code"]:
@@ -139,7 +140,7 @@ class Dynamics(nn.Module):
 
     def flow_loss(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
         """Return the velocity loss of the flow on a batch of codes, as a sum over valid entries, and their number."""
-        clean = batch["codes"]
+        clean = batch["codes"]  # (trial, 1, code)
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
         condition = Condition(batch.get("vector"))

@@ -21,7 +21,7 @@ def latent_gaussian(latents: TrialLatents, mask: TrialMask, *, n_trials: int, se
     """
     valid = mask[..., None]
     n_reaching = valid.sum(0)  # trials with bin t
-    mean = latents.sum(0) / np.maximum(n_reaching, 1)
+    mean = latents.sum(0) / np.maximum(n_reaching, 1)  # (time, latent)
     deviations = (latents - mean) * valid / np.sqrt(np.maximum(n_reaching - 1, 1))
-    weights = Streams(seed, Purpose.SAMPLE, 0, range(n_trials)).normal(len(latents))
+    weights = Streams(seed, Purpose.SAMPLE, 0, range(n_trials)).normal(len(latents))  # w (drawn trial, reference trial)
     return np.asarray(mean + np.einsum("bi,itk->btk", weights, deviations))

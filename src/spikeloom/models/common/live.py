@@ -199,12 +199,12 @@ class Live:
             self._course.restore(state)  # raises an error: states of streams are not saved
         names = {name.removeprefix("condition ") for name in state if name.startswith("condition ")}
         try:
-            course = {
+            course_state = {
                 name: value for name, value in state.items() if name != "bins" and not name.startswith("condition ")
             }
             if not names <= set(self._conditions.conditions.names) or len(state["noise"]) != self._batch:
                 raise ValueError("other conditions or another number of trials")
-            self._course.restore(course)
+            self._course.restore(course_state)
             self.bins = int(state["bins"])
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(

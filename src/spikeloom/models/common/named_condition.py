@@ -36,7 +36,7 @@ RANGE_TOLERANCE = 1e-6
 """Largest distance from the training range without a warning."""
 
 Category = str | bool | int | float
-
+"""Value of a category."""
 
 UNITLESS_ANGLE = re.compile(r"(?:^|_)(?:angle|direction|heading|orientation|azimuth|phase|theta)s?$", re.IGNORECASE)
 """Names that suggest an angle but do not contain its unit."""

@@ -104,12 +104,13 @@ def segment_scores(dynamics: Dynamics, batch: Mapping[str, Tensor], streams: Str
     n_trials, n_bins, n_latents = latents.shape
     n_segments = 1 + -(-n_bins // segment)  # the first one, and enough for all other bins (division rounded up)
     second = torch.from_numpy(1 + streams.uniform() * segment).long()  # bin where the second segment begins
-    start = second[:, None] + segment * torch.arange(-1, n_segments - 1)
+    start = second[:, None] + segment * torch.arange(-1, n_segments - 1)  # first bin of each segment (trial, segment)
     start[:, 0] = 0
     time = (start[..., None] + torch.arange(segment)).to(latents.device)  # (trial, segment, bin)
-    noise = torch.from_numpy(streams.normal(n_segments, segment, DRAWS, n_latents)).to(latents.device).movedim(3, 0)
+    noise = torch.from_numpy(streams.normal(n_segments, segment, DRAWS, n_latents)).to(latents.device)
+    noise = noise.movedim(3, 0)  # (draw, trial, segment, bin, latent)
     rows = torch.arange(n_trials, device=latents.device)[:, None, None]
-    chosen = (rows, time.clamp(max=n_bins - 1))
+    chosen = (rows, time.clamp(max=n_bins - 1))  # trial and bin; bins beyond the end are replaced, and not valid
     valid = (time < n_bins) & mask[chosen]
     drawn = _roll_outs(dynamics, {**batch, "latents": latents}, chosen, noise)
     return energy_score(drawn, latents[chosen], valid), valid.any(-1)
@@ -130,10 +131,12 @@ def _roll_outs(
     term = dynamics.term
     assert term is not None  # its stage is running
     latents = batch["latents"]
+    # conditions and code of each bin (trial, time, input)
     inputs = torch.cat((batch["inputs"], batch["codes"][:, None].expand(-1, latents.shape[1], -1)), 2).to(latents)
-    driven = autoregression.driven_part(inputs)[chosen]
-    hats = autoregression.clock.weights(latents.shape[1]).to(latents).expand(len(latents), -1, -1)
+    driven = autoregression.driven_part(inputs)[chosen]  # the part of A phi that inputs determine
+    hats = autoregression.clock.weights(latents.shape[1]).to(latents).expand(len(latents), -1, -1)  # (trial, time, hat)
     present = torch.cat((inputs, hats), 2)
+    # means of the recorded past of each bin (trial, time, mean x latent)
     past = torch.stack(list(autoregression.means(latents, inputs[:, 0])), 1).flatten(2)
     states, _ = term.units(torch.cat((past, present), 2))  # states of the network after each bin of recorded trials
     states_before = nn.functional.pad(states, (0, 0, 1, 0))  # states before each bin; 0 before the first one
@@ -143,24 +146,24 @@ def _roll_outs(
         """Repeat values (trial, segment, ...) for each draw, with draws, trials and segments in one axis."""
         return values.expand(len(noise), *values.shape).flatten(0, 2)
 
-    means = rows(past[first]).unflatten(1, (-1, latents.shape[2]))
-    state = rows(states_before[first])
+    means = rows(past[first]).unflatten(1, (-1, latents.shape[2]))  # (row, mean, latent)
+    state = rows(states_before[first])  # (row, unit)
     opening = rows(first[1] == 0)[:, None]  # segments that begin with their trial
     present = rows(present[chosen])
     driven = rows(driven)
     white = noise.flatten(0, 2)
-    recurrent = autoregression.recurrent.to(latents)
+    recurrent = autoregression.recurrent.to(latents)  # the coefficients of the means of the past
     decay = autoregression.get_buffer("decay").to(latents)
     drawn = []
     for number in range(noise.shape[3]):  # number of the bin in its segment
         added, state = term.step(torch.cat((means.flatten(1), present[:, number]), 1), state)
         linear = means.flatten(1) @ recurrent
         residual = white[:, number] @ term.noise.T
-        if not number:
+        if not number:  # the first bin of a trial has no past, and its own noise
             linear = torch.where(opening, 0.0, linear)
             residual = torch.where(opening, white[:, 0] @ term.first_noise.T, residual)
         drawn.append(linear + driven[:, number] + added + residual)
-        means = torch.lerp(drawn[-1][:, None], means, decay)
+        means = torch.lerp(drawn[-1][:, None], means, decay)  # the generated bin becomes a part of the past
     return torch.stack(drawn, 1).unflatten(0, noise.shape[:3])
 
 

@@ -62,7 +62,10 @@ STUDENT_SOURCES: dict[GeneratedSource, GeneratedSource] = {
 """Source of the student for each source of its teacher."""
 
 Latents = Float[Tensor, "batch time latent"]
+"""Latents of trials, standardised or as the encoder returns them."""
+
 NeuronSeries = Float[Tensor, "batch time neuron"]
+"""One number for each neuron in each bin: counts, rates, drive or log-probabilities."""
 
 MOST_ENTRIES = 2**23
 """Largest number of bins x neurons to which the observation model is fitted, chosen for the memory of a laptop."""
@@ -171,6 +174,7 @@ class Readout(nn.Module):
 
     def uncalibrated(self, latents: Latents) -> NeuronSeries:
         """Return expected counts, spikes/bin, of latents of the encoder (not standardised), without calibration."""
+        # rates -> drive -> rates, as in `rates`, but without the calibration in between
         return self.observation.rates(self.observation.drive(self._expected(latents)))
 
     def encoded(self, trials: Trials, to_latents: Callable[[Tensor, Tensor], Latents]) -> Encoded:
@@ -248,7 +252,7 @@ class Readout(nn.Module):
             trials: Training trials.
             unseen: Function from trials to their unseen rates; see `Model.unseen_rates`.
         """
-        if not any(True for _ in self.observation.buffers()):
+        if not list(self.observation.buffers()):
             return  # the observation model has no statistics to fit
         largest_number = max(2, MOST_ENTRIES // (trials.n_bins * trials.n_neurons))
         if len(trials) > largest_number:

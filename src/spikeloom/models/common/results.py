@@ -85,7 +85,6 @@ def in_order(rows: Sequence[np.ndarray], groups: Sequence[Generated]) -> Generat
     """Join groups of trials into one batch: row i of group g becomes trial `rows[g][i]`. Pad shorter trials with 0."""
     n_trials = sum(map(len, rows))
     n_bins = max(group.counts.shape[1] for group in groups)
-
     joined: dict[str, np.ndarray] = {}
     for trials, group in zip(rows, groups, strict=True):
         for name, value in arrays_of(group).items():

@@ -38,11 +38,11 @@ def claim_run(folder: Path, identity: Identity, *, recipe: str, note: str, later
     Raises:
         SettingError: if the folder belongs to another run.
     """
-    main = accelerator().is_main_process
-    claim(folder, identity, write=main, later=later)
+    is_main = accelerator().is_main_process
+    claim(folder, identity, write=is_main, later=later)
     model = folder / "model"
     finished = (model / "manifest.json").exists() and _has_stage(model, identity, later)
-    if main and not finished:
+    if is_main and not finished:
         atomic_write(folder / "recipe.toml", recipe.encode())
         processes = accelerator().num_processes
         log(folder, note if processes == 1 else f"{note}, in {processes} processes")

@@ -121,8 +121,8 @@ def _pieces(condition: NamedCondition, value: ArrayLike | Iterable[ArrayLike] | 
             f"It was {value!r}.",
             "Give one row per bin.",
         )
-    complete = isinstance(value, np.ndarray | list | tuple) or hasattr(value, "__array__")
-    pieces: Iterable[object] = [value] if complete else value
+    is_array = isinstance(value, np.ndarray | list | tuple) or hasattr(value, "__array__")  # the complete series
+    pieces: Iterable[object] = [value] if is_array else value
     return (_bins_of_piece(condition, piece) for piece in pieces)
 
 

@@ -56,8 +56,8 @@ def student_stages(
         bf16: Whether the teacher runs in bfloat16.
     """
     # number of the training trial that gives each sample its length and condition
-    rows = torch.from_numpy(generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"]))
-    samples = {name: value[rows] for name, value in data.items() if name != "latents"}
+    trial_of_sample = torch.from_numpy(generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"]))
+    samples = {name: value[trial_of_sample] for name, value in data.items() if name != "latents"}
     samples["present"] = torch.from_numpy(Streams(SEED, Purpose.ORDER, 1, range(n_samples)).uniform() >= drop)
     pieces: list[Tensor] = []
 
@@ -88,9 +88,9 @@ def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams)
     teacher.
     """
     mask = batch["mask"]
-    expected = batch["points"]
+    expected = batch["points"]  # (trial, point, time, latent); the first point is the noise
     points = student(expected[:, 0], _condition(batch), None if mask.all() else mask)
-    errors = (points - expected)[:, 1:].square().sum((0, 2, 3))
+    errors = (points - expected)[:, 1:].square().sum((0, 2, 3))  # of each point (point,)
     return LossTerms(errors.mean(), mask.sum() * expected.shape[-1], {"result": errors[-1].detach()})
 
 
@@ -98,7 +98,16 @@ def distillation_loss(student: Student, batch: Mapping[str, Tensor], _: Streams)
 def _points_of_teacher(
     student: Student, teacher: Guided, batch: Mapping[str, Tensor], streams: Streams, n_latents: int, bf16: bool
 ) -> Tensor:
-    """Return the teacher's samples at the levels of the student (trial, point, time, latent), on the CPU."""
+    """Return the teacher's samples at the levels of the student (trial, point, time, latent), on the CPU.
+
+    Args:
+        student: The student, which knows its levels.
+        teacher: Denoiser of the teacher with its guidance.
+        batch: Mask and conditions of the samples, and whether each has its condition ("present").
+        streams: Random streams of the noise from which the samples are drawn.
+        n_latents: Latents per bin.
+        bf16: Whether the teacher runs in bfloat16.
+    """
     device = next(teacher.parameters()).device
     batch = {name: value.to(device) for name, value in batch.items()}
     mask = batch["mask"]
