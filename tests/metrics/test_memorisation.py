@@ -47,6 +47,18 @@ def test_training_trials_are_found_and_named(make):
     assert "copies" in m.memorisation(full).verdict
 
 
+def test_the_closest_pairs_have_the_distances_of_their_trials(make):
+    """A short generated trial is not compared, so the trials after it have other positions than numbers."""
+    train, test, fake = (make(trials=120, seed=seed) for seed in (1, 2, 3))
+    counts, lengths = np.array(fake.counts), np.array(fake.lengths)
+    lengths[0] //= 2
+    counts[0, lengths[0] :] = 0
+    outcome = m.memorisation(Pair(test, Trials(counts, fake.bin_width, lengths=lengths), reference=train))
+    position = outcome.closest[:, 0] - 1
+    np.testing.assert_array_equal(outcome.closest_distance, outcome.to_training[position])
+    np.testing.assert_array_equal(outcome.closest_to_held_out, outcome.to_held_out[position])
+
+
 def test_noisy_copies_are_found(make):
     train, test = make(trials=120, seed=1, neurons=20), make(trials=120, seed=2, neurons=20)
     rng = np.random.default_rng(0)

@@ -43,10 +43,12 @@ class Memorisation:
         duplicates: Number of generated trials with exactly the spikes of a training trial, without empty trials.
         share_sd: Standard deviation of the share for a generator that has memorised nothing.
         trials: Number of generated trials that are compared.
-        to_training: Distance of each generated trial to its nearest training trial (trial,).
-        to_held_out: Distance of each generated trial to its nearest held-out trial (trial,).
+        to_training: Distance of each compared generated trial to its nearest training trial (trial,).
+        to_held_out: Distance of each compared generated trial to its nearest held-out trial (trial,).
         closest: Ten nearest pairs (pair, 2): indices of the generated and of the training trial.
         closest_distance: Distances of these pairs (pair,).
+        closest_to_held_out: Distance of the generated trial of each of these pairs to its nearest held-out trial
+            (pair,).
     """
 
     share: float
@@ -58,6 +60,7 @@ class Memorisation:
     to_held_out: Numbers
     closest: NDArray[np.int64]
     closest_distance: Numbers
+    closest_to_held_out: Numbers
 
     @property
     def level(self) -> str:
@@ -133,6 +136,7 @@ def memorisation(pair: Pair) -> Memorisation | str:
         to_held_out=to_held_out,
         closest=np.stack([fake_rows[closest], training_rows[nearest_training[closest]]], axis=1),
         closest_distance=to_training[closest],
+        closest_to_held_out=to_held_out[closest],
     )
 
 

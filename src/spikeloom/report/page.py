@@ -151,10 +151,10 @@ def _verdict(report: Findings) -> str:
     if isinstance(memorisation, str):
         reason = escape(memorisation)
         return f'<div class="card verdict unclear" id="memorisation"><h2>Memorisation</h2><p>{reason}</p></div>'
+    closest = zip(memorisation.closest, memorisation.closest_distance, memorisation.closest_to_held_out, strict=True)
     rows = [
-        (f"trial {fake}", f"trial {train}", number(float(distance)), number(float(memorisation.to_held_out[fake])))
-        for (fake, train), distance in zip(memorisation.closest, memorisation.closest_distance, strict=True)
-        if fake < len(memorisation.to_held_out)
+        (f"trial {fake}", f"trial {train}", number(float(to_training)), number(float(to_held_out)))
+        for (fake, train), to_training, to_held_out in closest
     ]
     head = ("generated", "closest training trial", "distance", "distance to the closest held-out trial")
     level = {"clean": "good", "suspicious": "unclear", "swapped": "unclear", "copies": "found"}[memorisation.level]
