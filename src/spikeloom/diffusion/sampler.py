@@ -272,7 +272,7 @@ class DDPM(Sampler):
 
     @property
     def draws_noise(self) -> bool:
-        """See `Sampler.draws_noise`."""
+        """True: every step adds fresh noise."""
         return True
 
     def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
@@ -334,7 +334,7 @@ class SDEDPMSolver2M(Sampler):
 
     @property
     def draws_noise(self) -> bool:
-        """See `Sampler.draws_noise`."""
+        """True: every step adds fresh noise."""
         return True
 
     def step(self, next_level: StepLevel, state: SamplerState) -> Sample:

@@ -65,7 +65,7 @@ class NoiseSchedule(ABC):
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             signal, noise = self(middle)
-            cleaner = noise < ratio * signal
+            cleaner = noise < ratio * signal  # the requested level has more noise than `middle`
             low = torch.where(cleaner, middle, low)
             high = torch.where(cleaner, high, middle)
         return high

@@ -116,14 +116,15 @@ def _entropy(shares: NDArray[np.float64], axis: int) -> NDArray[np.float64] | np
 def mig(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
     """Compute the mutual information gap, averaged over variables.
 
-    For each variable, the codes are sorted by their mutual information with the variable. The gap is the difference
-    between the first two of these numbers, divided by the entropy of the variable.
+    For each variable, the gap is the difference between the two largest mutual informations of a number of the code
+    with the variable, divided by the entropy of the variable.
     """
     gaps = []
-    for value in values.T:
+    for value in values.T:  # values of one variable (trial,)
         variable_bins = _binned(value)
         entropy = _entropy(np.bincount(variable_bins) / len(variable_bins), 0)
-        information = np.sort([_information(_binned(code), variable_bins) for code in codes.T])
+        # of each number of the code with the variable, in rising order
+        information = np.sort([_information(_binned(number), variable_bins) for number in codes.T])
         second = information[-2] if len(information) > 1 else 0.0
         gaps.append((information[-1] - second) / entropy if entropy > 0 else 0.0)
     return float(np.mean(gaps))
@@ -145,7 +146,10 @@ def _information(first: Numbers, second: Numbers) -> float:
 
 
 def sap(codes: Float[np.ndarray, "trial code"], values: Float[np.ndarray, "trial variable"]) -> float:
-    """Compute the separated attribute predictability: squared correlation of the best minus the second best code."""
+    """Compute the separated attribute predictability: squared correlation of the best minus the second best number.
+
+    The numbers are those of the code, and the difference is averaged over variables.
+    """
     centred_codes = codes - codes.mean(0)
     centred_values = values - values.mean(0)
     scale = np.sqrt(np.outer(np.square(centred_codes).sum(0), np.square(centred_values).sum(0)))
@@ -178,7 +182,13 @@ def varimax(centred: Float[np.ndarray, "trial code"], *, rounds: int = 200) -> F
 
 
 def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: int) -> tuple[Numbers, float]:
-    """Return importances (code, variable) of gradient-boosted trees, and their mean R^2 on other trials."""
+    """Return importances (code, variable) of gradient-boosted trees, and their mean R^2 on other trials.
+
+    Args:
+        train: Codes (trial, code) and variables (trial, variable), to which the trees are fitted.
+        test: Codes and variables of the other trials.
+        seed: Random seed of the trees.
+    """
     ensemble = _sklearn("sklearn.ensemble")
     codes = train[0][:MOST_TRIALS]
     values = train[1][:MOST_TRIALS]
@@ -192,10 +202,15 @@ def _trees(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers], seed: 
 
 
 def _lasso(train: tuple[Numbers, Numbers], test: tuple[Numbers, Numbers]) -> tuple[Numbers, float]:
-    """Return importances (code, variable), the absolute weights of a lasso on standardised codes, and its mean R^2."""
+    """Return importances (code, variable), the absolute weights of a lasso on standardised codes, and its mean R^2.
+
+    Args:
+        train: Codes (trial, code) and variables (trial, variable), to which the lasso is fitted.
+        test: Codes and variables of other trials, for R^2.
+    """
     linear = _sklearn("sklearn.linear_model")
     mean = train[0].mean(0)
-    sd = train[0].std(0) + 1e-12
+    sd = train[0].std(0) + 1e-12  # above 0 also for a number of the code that does not vary
     columns = []
     r2 = []
     for variable, value in enumerate(train[1].T):

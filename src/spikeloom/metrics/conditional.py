@@ -55,7 +55,8 @@ class DirectionReading:
         return np.unique(np.round(np.concatenate([*self.requested.values()]) % 360, 6))
 
     def of(self, side: str, value: float) -> NDArray[np.int64]:
-        """Return the indices of the trials of one direction."""
+        """Return the indices of the trials of a side whose requested direction is `value`, in degrees."""
+        # files may round angles, by less than 1e-4 degrees
         return np.flatnonzero(np.abs(circular_error_deg(self.requested[side], np.array(value))) < 1e-4)
 
     def error(self, side: str) -> Numbers:
@@ -70,6 +71,7 @@ class DirectionReading:
         rows = self.of(side, value)
         if len(rows) < FEWEST:
             return None
+        # mean of the deviations as points on the unit circle: its length is 1 if all are equal
         mean = np.exp(1j * np.radians(self.read[side][rows] - value)).mean()
         return float(np.degrees(np.angle(mean))), float(np.degrees(np.sqrt(max(0.0, -2 * np.log(abs(mean))))))
 

@@ -234,8 +234,10 @@ def _coordinates(each: Sequence[Content], codes: Numbers) -> Numbers:
     columns = [content.direction * np.sqrt(content.r2) for content in held if content.direction is not None]
     if not columns:  # no variable has a direction: the first numbers of the code
         return codes[:, : 2 * PLANES] - codes[:, : 2 * PLANES].mean(0)
-    left = np.linalg.svd(np.stack(columns, 1), full_matrices=True)[0][:, : 2 * PLANES]
-    return (codes - codes.mean(0)) @ left
+    # Orthogonal directions (code, direction), the most important first. With `full_matrices`, there are enough of them
+    # for all planes, even if few variables are held.
+    directions = np.linalg.svd(np.stack(columns, 1), full_matrices=True)[0][:, : 2 * PLANES]
+    return (codes - codes.mean(0)) @ directions
 
 
 def _columns_of(values: Numbers, *, text: bool) -> Numbers:
@@ -244,7 +246,7 @@ def _columns_of(values: Numbers, *, text: bool) -> Numbers:
 
 
 def _linear_r2(inputs: Numbers, targets: Numbers) -> float:
-    """Return the fraction of variance that a least-squares map explains."""
+    """Return the fraction of variance of targets (row, column) that a linear map of inputs (row, input) explains."""
     x = inputs - inputs.mean(0)
     y = targets - targets.mean(0)
     return r_squared(y, x @ np.linalg.lstsq(x, y, rcond=None)[0]) or 0.0

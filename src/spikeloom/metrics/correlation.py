@@ -41,7 +41,7 @@ def _pairs(pair: Pair, kind: str) -> tuple[dict[str, Numbers], Numbers, str]:
 
 
 def _pairwise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
-    """Return `_pairs` of the pairwise correlation."""
+    """Return pairwise correlations of all pairs, the neurons used, and a note on neurons and bins; see `_pairs`."""
     coefficients, used, note = _pairs(pair, "correlation")
     width = pair.real.wide_width
     is_usual = abs(width - 0.02) < 1e-6  # the title of the metric says 20 ms
@@ -49,7 +49,7 @@ def _pairwise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
 
 
 def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
-    """Return `_pairs` of the noise correlation, without coefficients if there are too few trials."""
+    """Return noise correlations of all pairs, the neurons used, and a note; no coefficients with too few trials."""
     n_trials = min(len(pair.real.residual_counts), len(pair.fake.residual_counts))
     if n_trials < FEWEST_TRIALS:
         empty: Numbers = np.empty(0)
@@ -60,7 +60,13 @@ def _noise(pair: Pair) -> tuple[dict[str, Numbers], Numbers, str]:
 
 
 def _across_pairs(coefficients: dict[str, Numbers], note: str, measure: str) -> Result:
-    """Compare the coefficients of both sets by Pearson's "r" across pairs, or by the "slope" of fake on real."""
+    """Compare the coefficients of both sets by Pearson's "r" across pairs, or by the "slope" of fake on real.
+
+    Args:
+        coefficients: Coefficients of each pair, "real" and "fake" (pair,), as `_pairs` returns them.
+        note: Note of the result.
+        measure: "r" or "slope".
+    """
     if len(coefficients["real"]) < 3:
         return Result(None, f"too few pairs of neurons: {note}")
     compute = pearson if measure == "r" else slope
@@ -92,7 +98,7 @@ def pairwise_correlation_rmse(pair: Pair) -> Result:
         return Result(None, f"too few pairs of neurons: {note}")
     if min(len(pair.real_trials), len(pair.fake_trials)) < FEWEST_TRIALS:
         return Result(None, f"the sampling noise needs at least {FEWEST_TRIALS} trials in both sets")
-    noise = sum(trials.once(Statistics.correlation_variance, used) for trials in (pair.real, pair.fake))
+    noise = sum(side.once(Statistics.correlation_variance, used) for side in (pair.real, pair.fake))
     square = float(np.mean((coefficients["real"] - coefficients["fake"]) ** 2))
     detail = {**coefficients, "squared_difference": np.array(square), "sampling_variance": np.array(noise)}
     return Result(float(np.sqrt(max(0.0, square - noise))), note, detail)
@@ -115,15 +121,15 @@ def noise_correlation_abs_ratio(pair: Pair) -> Result:
 
     Sampling noise alone gives :math:`\sqrt{2 / (\pi K)}` with K trials, so compare sets of equal size.
     """
-    return _size(pair, absolute=True)
+    return _compare_means(pair, absolute=True)
 
 
 def noise_correlation_mean_difference(pair: Pair) -> Result:
     """Compute the mean noise correlation over pairs, fake minus real; below 0 if shared fluctuations are too weak."""
-    return _size(pair, absolute=False)
+    return _compare_means(pair, absolute=False)
 
 
-def _size(pair: Pair, *, absolute: bool) -> Result:
+def _compare_means(pair: Pair, *, absolute: bool) -> Result:
     """Compare mean noise correlations: the ratio fake / real of mean absolute values, or the difference of means."""
     coefficients, _, note = pair.once(_noise)
     if not len(coefficients["real"]):

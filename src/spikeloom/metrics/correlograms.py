@@ -80,6 +80,7 @@ def _overlaps(lengths: Numbers, time: int, size: int, shift: Numbers) -> tuple[N
     """
     same = np.maximum(0, lengths[:, None] - np.abs(shift)[None]).sum(0).astype(np.float64)
     n_trials_with_bin = (np.arange(time)[:, None] < lengths[None]).sum(1).astype(np.float64)
+    # The autocorrelation of this number counts the overlaps of all ordered pairs, also of a trial with itself.
     spectrum = scipy.fft.rfft(n_trials_with_bin, size)
     all_pairs = np.round(scipy.fft.irfft(np.abs(spectrum) ** 2, size)[shift])
     return same, np.maximum(0, all_pairs - same)

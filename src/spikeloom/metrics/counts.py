@@ -79,8 +79,8 @@ def histograms(pair: Pair) -> tuple[Numbers, Numbers]:
     """Return the fractions of valid bins with 0, 1, 2, ... spikes, of real and of fake trials (count,)."""
     real = pair.real.population_in_bins
     fake = pair.fake.population_in_bins
-    top = int(max(real.max(), fake.max())) + 1
-    return np.bincount(real, minlength=top) / len(real), np.bincount(fake, minlength=top) / len(fake)
+    n_counts = int(max(real.max(), fake.max())) + 1  # 0 ... largest count
+    return np.bincount(real, minlength=n_counts) / len(real), np.bincount(fake, minlength=n_counts) / len(fake)
 
 
 def divergence(p: Numbers, q: Numbers) -> float:

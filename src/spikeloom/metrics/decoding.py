@@ -244,7 +244,7 @@ def _solve(gram: Numbers, cross: Numbers, penalties: Numbers) -> list[Numbers]:
     """Return the weights (x'x + penalty I)^-1 x'y for each penalty, from x'x (`gram`) and x'y (`cross`)."""
     values, vectors = np.linalg.eigh(gram)
     rotated = vectors.T @ cross
-    values = np.maximum(values, 0)
+    values = np.maximum(values, 0)  # rounding errors may make them negative
     return [vectors @ (rotated / (values + penalty)[:, None]) for penalty in penalties]
 
 
@@ -313,7 +313,7 @@ def reader(pair: Pair) -> "Reader | str":
 
 
 def _fit(statistics: Statistics, name: str, project: Numbers, period: float | None, folds: NDArray[np.int64]) -> Ridge:
-    """Fit the regression to the usable wide bins of these trials."""
+    """Fit the regression to the usable wide bins of these trials; arguments as in `_cross_validated_r_squared`."""
     x, y, trial = _regression_rows(statistics, name, project, period)
     return Ridge.fit(x, y, folds[trial])
 
@@ -336,7 +336,7 @@ def decode_back(pair: Pair) -> Result:
 
 
 def _explained(statistics: Statistics, ridge: Ridge, name: str, project: Numbers, period: float | None) -> float | None:
-    """Compute R^2 of the behaviour of one set of trials."""
+    """Compute R^2 of the behaviour of one set of trials, decoded with a fitted regression; see `_regression_rows`."""
     x, y, _ = _regression_rows(statistics, name, project, period)
     return r_squared(y, ridge.predict(x))
 
@@ -344,7 +344,15 @@ def _explained(statistics: Statistics, ridge: Ridge, name: str, project: Numbers
 def _cross_validated_r_squared(
     statistics: Statistics, folds: NDArray[np.int64], name: str, project: Numbers, period: float | None
 ) -> float | None:
-    """Compute R^2 of the behaviour of each fold of trials, decoded with a regression fitted to the other folds."""
+    """Compute R^2 of the behaviour of each fold of trials, decoded with a regression fitted to the other folds.
+
+    Args:
+        statistics: Statistics of the trials.
+        folds: Fold of each trial (trial,).
+        name: Name of the behaviour series.
+        project: Matrix from neurons to inputs (neuron, input).
+        period: Period of an angle; None for other series.
+    """
     x, y, trial = _regression_rows(statistics, name, project, period)
     return r_squared(y, held_out_predictions(x, y, folds[trial]))
 

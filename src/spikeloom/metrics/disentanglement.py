@@ -287,10 +287,15 @@ def unit_r2(real: Numbers, fake: Numbers, mask: Numbers) -> Float[np.ndarray, " 
 
 
 def coverage(real: Numbers, fake: Numbers, *, neighbours: int = 5) -> float:
-    """Compute the fraction of real codes with a generated code nearer than their fifth nearest real code.
+    """Compute the fraction of real codes with a generated code nearer than their k-th nearest real code.
 
-    The expected value for equal distributions and numbers is about 0.97: 1 - 2^-5. Source: Naeem, Oh, Uh, Choi, Yoo
-    2020.
+    Args:
+        real: Codes of recorded trials (trial, code).
+        fake: Generated codes (trial, code).
+        neighbours: k.
+
+    With equal distributions and equal numbers of codes, the expected value is about 1 - 2^-k, for k = 5 about 0.97.
+    Source: Naeem, Oh, Uh, Choi, Yoo 2020.
     """
     radius = np.sort(_distances(real, real), 1)[:, neighbours]  # the first is the code itself
     return float((_distances(real, fake).min(1) < radius).mean())

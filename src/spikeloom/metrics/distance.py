@@ -105,7 +105,7 @@ def sliced_wasserstein(pair: Pair) -> Result:
     real, fake = pair.features.trajectories
     directions = pair.rng(1).standard_normal((real.shape[1], DIRECTIONS)).astype(np.float32)
     value = sliced_wasserstein_distance(real, fake, directions=directions / np.linalg.norm(directions, axis=0))
-    return Result(value, _size(pair))
+    return Result(value, _size_note(pair))
 
 
 def kernel(points: Numbers) -> Numbers:
@@ -157,7 +157,9 @@ def mmd(pair: Pair) -> Result:
     choices = np.stack([is_real, *(rng.permutation(is_real) for _ in range(PERMUTATIONS))], axis=1)
     values = unbiased_mmd(kernel(points), choices)
     p = float(np.mean(values >= values[0]))
-    return Result(float(values[0]), f"p = {p:.3f} by {PERMUTATIONS} permutations; {_size(pair)}", {"p": np.array(p)})
+    return Result(
+        float(values[0]), f"p = {p:.3f} by {PERMUTATIONS} permutations; {_size_note(pair)}", {"p": np.array(p)}
+    )
 
 
 # --- classifier two-sample tests ----------------------------------------------------------------------------------
@@ -247,9 +249,9 @@ def _c2st(pair: Pair, kind: str, classifier: Kind) -> Result:
         return Result(None, NEEDS_SKLEARN)
     value = float(folds.mean())
     warning = "worse than chance, which happens if both sets hold copies of the same trials; " if value < 0.4 else ""
-    return Result(value, warning + _size(pair), {"folds": folds})
+    return Result(value, warning + _size_note(pair), {"folds": folds})
 
 
-def _size(pair: Pair) -> str:
+def _size_note(pair: Pair) -> str:
     """Return a note with the number of trials."""
     return "; ".join(filter(None, (f"{counted(pair.features.n_trials, 'trial')} in each set", pair.window_note)))

@@ -158,7 +158,14 @@ def trial_vectors(statistics: Statistics, rows: NDArray[np.int64]) -> Numbers:
 def pooled_components(
     first: Numbers, second: Numbers, *, components: int, rng: np.random.Generator
 ) -> tuple[Numbers, Numbers]:
-    """Return the scores of two sets on the leading principal components of both together."""
+    """Return the scores (trial, component) of two sets on the leading principal components of both together.
+
+    Args:
+        first: Trials of one set (trial, feature).
+        second: Trials of the other set (trial, feature).
+        components: Number of components.
+        rng: Random generator; see `principal_components`.
+    """
     pooled = np.concatenate([first, second])
     directions, mean = principal_components(pooled, components=components, rng=rng)
     scores = (pooled - mean) @ directions

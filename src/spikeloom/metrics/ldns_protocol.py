@@ -131,7 +131,7 @@ class _Side:
         counts = trials.counts if cap is None else np.minimum(trials.counts, cap)
         population = counts.sum(2, dtype=np.int64)
         n_values = int(population.max()) + 1  # 0 ... largest count
-        trial, _ = np.nonzero(trials.mask)
+        trial, _ = np.nonzero(trials.mask)  # trial of each valid bin
         histogram = np.bincount(trial * n_values + population[trials.mask], minlength=len(counts) * n_values)
         histogram = histogram.reshape(len(counts), n_values).astype(np.float64)
         return cls(counts, trials.lengths, histogram, interval_sums(counts, trials.bin_width, spread=True))

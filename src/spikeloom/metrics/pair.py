@@ -160,6 +160,7 @@ class Pair(Once):
     def was_condition(self, name: str) -> bool:
         """Return True if the fake trials were conditioned on this condition or series, or if that is unknown."""
         conditions = self.fake_trials.conditioned_on
+        # the name of a joint condition holds the names of its parts, with commas between them
         return conditions is None or name in conditions or all(part in conditions for part in name.split(","))
 
     @property

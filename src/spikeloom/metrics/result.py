@@ -25,6 +25,7 @@ class Result:
     detail: Mapping[str, Numbers] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # NaN and infinity become a missing value with a reason; a frozen class sets its fields this way
         if self.value is not None and not np.isfinite(self.value):
             object.__setattr__(self, "value", None)
             object.__setattr__(self, "note", self.note or "the data do not determine this value")

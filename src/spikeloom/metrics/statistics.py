@@ -145,9 +145,8 @@ class Statistics(Once):
     def psth(self) -> Numbers:
         """Mean rate of each condition in each bin of the window (condition, time, neuron), spikes/s, smoothed."""
         indicator = self._indicator().astype(np.float32)
-        total = np.zeros(
-            (self.conditions, self.window * self.trials.n_neurons)
-        )  # summed counts (condition, time x neuron)
+        # summed counts (condition, time x neuron)
+        total = np.zeros((self.conditions, self.window * self.trials.n_neurons))
         step = max(1, CHUNK // max(1, total.shape[1]))
         for start in range(0, len(self.whole), step):
             part = slice(start, start + step)

@@ -140,7 +140,7 @@ class AutoregressiveLDNS(LatentModel):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Model.capabilities`."""
+        """Abilities of this model: all of LDNS, and causal live trials; see `Model.capabilities`."""
         return Capabilities(
             options=("condition", "guidance", "sampler"),
             stream=True,
@@ -151,7 +151,7 @@ class AutoregressiveLDNS(LatentModel):
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """See `Model.stage_names`."""
+        """Names of the training stages in order; the nonlinear and the conditional ones are optional."""
         parts = ("code",) if self.nonlinear_plan is None else ("code", "nonlinear")
         conditional = [f"conditional_{part}" for part in parts] if self.condition else []
         return ("autoencoder", *parts, *conditional, "readout")

@@ -199,12 +199,12 @@ class GNOCCHI(Coded):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Model.capabilities`. There is no guidance, because every trial is trained with its code."""
+        """Abilities of a GNOCCHI. There is no guidance, because every trial is trained with its code."""
         return Capabilities(options=("codes", "sampler"))
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """See `Model.stage_names`."""
+        """Names of the training stages in order; only "denoiser" is in every model."""
         signal = () if self.signal_model is None else self.signal_model.inference_stage_names
         optional = {
             "prior": self.prior == "diffusion",
@@ -215,7 +215,7 @@ class GNOCCHI(Coded):
 
     @property
     def size(self) -> str:
-        """See `Model.size`."""
+        """Number of codes and source of the signal in words, for `repr`."""
         source = "" if self.signal_model is None else f" of the {self.field} of an {type(self.signal_model).__name__}"
         return f"{counted(self.n_codes, 'code')}{source}"
 

@@ -138,20 +138,20 @@ class LDNS(LatentModel):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Model.capabilities`."""
+        """Abilities of an LDNS: conditions, streams, unseen rates and baselines; see `Model.capabilities`."""
         return Capabilities(
             options=("condition", "guidance", "sampler"), stream=True, unseen_rates=True, latent_baselines=True
         )
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """See `Model.stage_names`."""
+        """Names of the training stages in order; those of the student are optional."""
         student = () if self.distill_plan is None else ("samples_of_teacher", "student")
         return ("autoencoder", "diffusion", *student, "readout")
 
     @property
     def notes(self) -> Mapping[str, str]:
-        """See `Model.notes`."""
+        """Number of evaluations of the student, if there is one, as text; see `Model.notes`."""
         if self.distill_plan is None:
             return {}
         return {"student": f"{counted(self.student_settings.steps, 'network evaluation')} per sample"}

@@ -189,18 +189,18 @@ class LFADS(Coded):
 
     @property
     def capabilities(self) -> Capabilities:
-        """See `Model.capabilities`."""
+        """Abilities of an LFADS: codes, streams, causal live trials, unseen rates; see `Model.capabilities`."""
         bound = self.loss_settings.validation == "bound"
         return Capabilities(options=("codes",), stream=True, live=True, unseen_rates=True, bound=bound)
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """See `Model.stage_names`."""
+        """Names of the training stages in order, without "readout" if the observation model has nothing to fit."""
         return ("lfads", "readout") if list(self.observation.buffers()) else ("lfads",)
 
     @property
     def size(self) -> str:
-        """See `Model.size`."""
+        """Numbers of codes and factors in words, for `repr`."""
         return f"{counted(self.n_codes, 'code')}, {counted(self.network_settings.factors, 'factor')}"
 
     # --- building and training ------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class LFADS(Coded):
 
     @property
     def notes(self) -> dict[str, str]:
-        """See `Model.notes`."""
+        """Scale of the KL divergence in both conventions, as text; see the module and `Model.notes`."""
         scale = f"beta {self.beta:.3g} nats per trial, kappa {self.beta / self._entries:.3g} per bin and neuron"
         return {"KL scale": scale}
 

@@ -47,9 +47,10 @@ def of_directions(directions: DirectionReading) -> Figure:
     for side, role in SIDES:
         requested = directions.requested[side] % 360
         error = (directions.read[side] - requested + 180) % 360 - 180  # within half a turn
+        decoded = requested + error  # may leave 0 to 360 degrees, so that it is next to the requested direction
         keep = _thinned(len(requested))
         offset = 2.5 if side == "fake" else -2.5  # degrees; dots of the two sides do not cover each other
-        points.append(Series("points", role, requested[keep] + offset, (requested + error)[keep]))
+        points.append(Series("points", role, requested[keep] + offset, decoded[keep]))
         rows_of_values = [directions.of(side, value) for value in values]  # trials of each direction
         errors[side] = [_mean(directions.error(side)[rows]) for rows in rows_of_values]
         bias_and_sd = [directions.bias(side, value) for value in values]
@@ -137,12 +138,11 @@ def _course(behavior: BehaviorReading, side: str, trial: int, dim: int, title: s
     """
     time = (np.arange(behavior.read[side].shape[1]) + 0.5) * behavior.width
     role: Role = "fake" if side == "fake" else "real"
-    requested = np.where(
-        np.isfinite(behavior.read[side][trial, :, dim]), behavior.requested[side][trial, :, dim], np.nan
-    )
+    decoded = behavior.read[side][trial, :, dim]
+    requested = np.where(np.isfinite(decoded), behavior.requested[side][trial, :, dim], np.nan)
     series = (
         Series("dashes", "c0", time, requested, name="requested"),
-        Series("line", role, time, behavior.read[side][trial, :, dim], name="decoded"),
+        Series("line", role, time, decoded, name="decoded"),
     )
     return Chart(title, series, "time (s)", behavior.unit or "value")
 

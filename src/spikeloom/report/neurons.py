@@ -51,7 +51,7 @@ def errors(values: Mapping[str, NDArray[np.float64]], n_neurons: int) -> NDArray
             error = np.abs(np.log(table[:, 1] / table[:, 0]))
         error[~np.isfinite(error)] = np.nan
         median = np.nanmedian(error) if np.isfinite(error).any() else np.nan
-        if median > 0:
+        if median > 0:  # not if the statistic is missing or without error in most neurons
             total += np.nan_to_num(error / median, nan=1.0)
     return total
 

@@ -3,7 +3,8 @@
 The page contains its styles, its figures as SVG, and a small script for the tabs and for values under the pointer. It
 makes no network requests, and its content security policy forbids them. The policy allows only the script of this page,
 by its hash. All text is escaped, so a neuron or condition named `<script>` cannot run. Without scripts, as in some mail
-previews, and on paper, the contents of all tabs are shown below each other.
+previews, and on paper, the contents of all tabs are shown below each other. A tab consists of cards, which are boxes
+with a title.
 """
 
 import base64
@@ -36,7 +37,7 @@ def page(report: Findings, figures: Sequence[Figure]) -> str:
     body = f"""<header><h1>Generated against recorded spikes</h1>
 <p class="summary">{escape(report.summary)}</p>
 <div class="facts">{_facts_line(report)}</div></header>
-<main>{_tabs(_panels(report, figures))}</main>
+<main>{_tabs(_tab_contents(report, figures))}</main>
 <footer>Made by spikeloom. Recorded: blue. Generated: orange. Point at a figure to see its values.</footer>"""
     return document("spikeloom report", body)
 
@@ -77,7 +78,7 @@ def figure_html(figure: Figure) -> str:
     )
     legend = f'<div class="legend">{keys}</div>' if keys else ""
     if figure.key == "rasters":
-        charts = _pair(figure)
+        charts = _rasters(figure)
     elif figure.columns == 1:
         charts = _grid(figure.charts, figure.columns, " one")
     else:
@@ -91,17 +92,17 @@ def figure_html(figure: Figure) -> str:
 # --- parts ---------------------------------------------------------------------------------------------------------
 
 
-def _panels(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
+def _tab_contents(report: Findings, figures: Sequence[Figure]) -> dict[str, str]:
     """Return the content of each tab as HTML, name -> content; tabs without content are left out."""
-    panels = {
+    contents = {
         "Numbers": _glance(figures) + _panel_table(report),
         "Memorisation": _verdict(report),
         "LDNS protocol": _protocol(report),
         "About": _about(report),
     }
     for figure in figures:
-        panels[figure.tab] = panels.get(figure.tab, "") + figure_html(figure)
-    return {tab: panels[tab] for tab in TABS if panels.get(tab)}
+        contents[figure.tab] = contents.get(figure.tab, "") + figure_html(figure)
+    return {tab: contents[tab] for tab in TABS if contents.get(tab)}
 
 
 def _glance(figures: Sequence[Figure]) -> str:
@@ -128,14 +129,14 @@ def _glance(figures: Sequence[Figure]) -> str:
     )
 
 
-def _tabs(panels: dict[str, str]) -> str:
+def _tabs(contents: dict[str, str]) -> str:
     """Return the buttons of the tabs and their contents as HTML."""
     buttons = []
     parts = []
-    for k, (name, content) in enumerate(panels.items()):
-        button = f'type="button" role="tab" id="tab-{k}" aria-controls="panel-{k}" aria-selected="false"'
+    for index, (name, content) in enumerate(contents.items()):
+        button = f'type="button" role="tab" id="tab-{index}" aria-controls="panel-{index}" aria-selected="false"'
         buttons.append(f"<button {button}>{escape(name)}</button>")
-        parts.append(f'<section role="tabpanel" id="panel-{k}" aria-labelledby="tab-{k}">{content}</section>')
+        parts.append(f'<section role="tabpanel" id="panel-{index}" aria-labelledby="tab-{index}">{content}</section>')
     return f'<div role="tablist" hidden>{"".join(buttons)}</div>{"".join(parts)}'
 
 
@@ -268,7 +269,7 @@ def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="scroll"><table class="plain">{top}<tbody>{body}</tbody></table></div>'
 
 
-def _pair(figure: Figure) -> str:
+def _rasters(figure: Figure) -> str:
     """Return the rasters as HTML: recorded trials on the left, generated trials on the right."""
     sides = []
     for role, title in (("real", "Recorded"), ("fake", "Generated")):

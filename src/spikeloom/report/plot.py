@@ -53,7 +53,7 @@ def compare(real: Trials, fake: Trials) -> "Figure":
     """
     fake = real.match(fake, name="the real trials", other_name="the generated trials")
     figure, _ = panels.figure(1, width=9.0, row_inches=(5.0,))
-    figure.clear()
+    figure.clear()  # the axes are replaced by a grid; the style of the figure remains
     grid = figure.add_gridspec(3, 6)  # rows 0 and 1: two rasters, 3 columns wide; row 2: three panels, 2 columns wide
     for row, (trials, role, side) in enumerate(((real, "real", "recorded"), (fake, "fake", "generated"))):
         for column in range(min(SHOWN, len(trials))):  # also the number of the trial

@@ -33,10 +33,11 @@ def in_raster(trials: Trials, time: int, *others: Trials) -> NDArray[np.intp]:
         order.
     """
     order = by_rate(trials)
-    n_spikes = np.concatenate([np.count_nonzero(shown.counts[:, :time], axis=1) for shown in (trials, *others)])
+    # number of marks, one for each bin with spikes (trial, neuron)
+    n_marks = np.concatenate([np.count_nonzero(shown.counts[:, :time], axis=1) for shown in (trials, *others)])
     for n_rows in range(min(len(order), MOST_ROWS), 0, -1):  # fewer and fewer neurons, until the spikes are few enough
         chosen = order[np.linspace(0, len(order) - 1, n_rows).astype(int)]
-        if n_spikes[:, chosen].sum(1).max() <= MOST_SPIKES:
+        if n_marks[:, chosen].sum(1).max() <= MOST_SPIKES:
             break
     return chosen
 

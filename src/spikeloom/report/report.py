@@ -87,6 +87,7 @@ class Report(Findings):
         target = ensure_folder(folder)
         protocol = ["measure,unit,value,sd", *[f"{row.name},{row.unit},{row.value},{row.sd}" for row in self.protocol]]
         atomic_write(target / "metrics.csv", self.to_csv().encode())
+        # a missing number is an empty cell
         atomic_write(target / "ldns_protocol.csv", ("\n".join(protocol).replace("None", "") + "\n").encode())
         atomic_write(target / "report.html", self.to_html().encode())
         if find_spec("matplotlib") is not None:

@@ -214,7 +214,13 @@ def _read(folder: Path) -> Checkpoint:
 
 
 def _check_run(stored: object, run: Mapping[str, object], folder: Path) -> None:
-    """Raise a SettingError if the checkpoint belongs to another run; the message names the differences."""
+    """Raise a SettingError if the checkpoint belongs to another run; the message names the differences.
+
+    Args:
+        stored: Identity of the run in the checkpoint, as read from its file.
+        run: Identity of the present run.
+        folder: Folder of the checkpoint.
+    """
     stored = stored if isinstance(stored, Mapping) else {}
     run = json.loads(json.dumps(dict(run)))  # tuples become lists, as in the file
     different = [key for key in run if stored.get(key) != run[key]]

@@ -117,7 +117,7 @@ def _ended(owner: Owner) -> bool:
         os.kill(process, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return True
-    except PermissionError:
+    except PermissionError:  # the process exists, and belongs to another user
         return False
     return False
 

@@ -56,10 +56,10 @@ class Plan:
         learning rate is :math:`\rho\,(k+1)/w` while k < w, and
         :math:`\tfrac{\rho}{2}\,(1 + \cos(\pi\,(k - w)/(H - w)))` afterwards.
         """
-        warm = self.warmup * self.updates
+        warm = self.warmup * self.updates  # w
         if update < warm:
             return self.learning_rate * min(1.0, (update + 1) / warm)
-        span = self.horizon * self.updates - warm
+        span = self.horizon * self.updates - warm  # H - w
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, (update - warm) / span)))
 
     def validates(self, update: int) -> bool:

@@ -158,7 +158,7 @@ class StageRun:
         n_processes = self.accelerator.num_processes
         name = self.title + (f" ({n_processes} processes)" if n_processes > 1 else "")
         show = show and self.accelerator.is_main_process
-        long = None if self.stage.validation is None else self.plan.validates
+        long = None if self.stage.validation is None else self.plan.validates  # updates with a validation take longer
         return Progress(name, updates=self.plan.updates, done=self.state.update, show=show, long=long)
 
     def compute_gradient(self, rows: list[int], *, stop: bool) -> tuple[dict[str, float], float]:

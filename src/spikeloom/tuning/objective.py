@@ -89,7 +89,7 @@ class Reconstruction(Objective):
     early = True
 
     def check(self, model: Model) -> None:
-        """See `Objective.check`."""
+        """Raise a SettingError if the model does not read counts, which this objective hides from it."""
         if model.reads != "counts":
             raise SettingError(
                 "The objective reconstruction needs a model that reads counts, because it hides counts from the model.",
@@ -98,7 +98,7 @@ class Reconstruction(Objective):
             )
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
-        """See `Objective.score`."""
+        """Return the bits per spike of the hidden entries; see the module."""
         del history
         mode = model.training
         model.eval()
@@ -139,7 +139,7 @@ class Bound(Objective):
     early = True
 
     def check(self, model: Model) -> None:
-        """See `Objective.check`."""
+        """Raise a SettingError if the validation loss of the model is not an evidence lower bound."""
         if not model.capabilities.bound:
             raise SettingError(
                 "The objective bound needs a model whose validation loss is its evidence lower bound.",
@@ -148,7 +148,7 @@ class Bound(Objective):
             )
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
-        """See `Objective.score`."""
+        """Return the bound of the validation with the smallest loss, in nats per trial; see the module."""
         del model
         losses = {index: loss for index, line in enumerate(history) if (loss := line.get("validation")) is not None}
         if not losses:
@@ -177,10 +177,10 @@ class Samples(Objective):
     early = False
 
     def check(self, model: Model) -> None:
-        """See `Objective.check`. This objective applies to every model."""
+        """Accept every model: this objective needs samples only."""
 
     def score(self, model: Model, history: Sequence[Line]) -> float:
-        """See `Objective.score`."""
+        """Return the mean distance closed of samples, -1 to 1, over metrics; see the module."""
         del history
         condition = model.condition or None
         fake = model.sample(like=self.validation, condition=condition, seed=self.bench.recorded.seed, progress=False)

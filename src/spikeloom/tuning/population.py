@@ -185,7 +185,7 @@ def _run_config(search: Search, say: Callable[[str], object]) -> "RunConfig":
         def on_trial_result(
             self, iteration: int, trials: "list[Trial]", trial: "Trial", result: Reported, **info: object
         ) -> None:
-            """See `ray.tune.Callback`."""
+            """Print the score of a member; Ray calls this function after each generation of the member."""
             del iteration, trials, trial, info
             score = "failed" if result["score"] == FAILED else f"{result['score']:.4g}"
             say(f"generation {result['generation']}, member {result['member']}: {score}")

@@ -87,7 +87,7 @@ class LatentModel(Model, abc.ABC):
 
     @property
     def size(self) -> str:
-        """See `Model.size`."""
+        """Number of latents per bin in words, for `repr`."""
         return counted(self.n_latents, "latent")
 
     @property
@@ -110,7 +110,7 @@ class LatentModel(Model, abc.ABC):
     @final
     @property
     def inference_stage_names(self) -> tuple[str, ...]:
-        """See `Model.inference_stage_names`."""
+        """Names of the stages that `inference_stages` yields: the autoencoder alone."""
         return ("autoencoder",)
 
     # --- the first stage ------------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ class NamedCondition:
         values = tuple(column.tolist())
         distinct = np.unique(column)
         unit = trials.units.get(name, "")
-        is_text_or_bool = column.dtype.kind in "SUOb"
+        is_text_or_bool = column.dtype.kind in "SUOb"  # bytes, text, objects, bool
         few_whole_numbers = column.dtype.kind in "iu" and len(distinct) <= MOST_CATEGORIES
         is_angle = angles.period_of(name, unit) is not None  # whole degrees are angles, not categories
         if is_text_or_bool or (few_whole_numbers and not is_angle):

@@ -133,7 +133,7 @@ def _roll_outs(
     latents = batch["latents"]
     # conditions and code of each bin (trial, time, input)
     inputs = torch.cat((batch["inputs"], batch["codes"][:, None].expand(-1, latents.shape[1], -1)), 2).to(latents)
-    driven = autoregression.driven_part(inputs)[chosen]  # the part of A phi that inputs determine
+    driven = autoregression.driven_part(inputs)[chosen]  # the part of A phi that does not depend on the past
     hats = autoregression.clock.weights(latents.shape[1]).to(latents).expand(len(latents), -1, -1)  # (trial, time, hat)
     present = torch.cat((inputs, hats), 2)
     # means of the recorded past of each bin (trial, time, mean x latent)
@@ -148,10 +148,10 @@ def _roll_outs(
 
     means = rows(past[first]).unflatten(1, (-1, latents.shape[2]))  # (row, mean, latent)
     state = rows(states_before[first])  # (row, unit)
-    opening = rows(first[1] == 0)[:, None]  # segments that begin with their trial
+    begins_trial = rows(first[1] == 0)[:, None]
     present = rows(present[chosen])
     driven = rows(driven)
-    white = noise.flatten(0, 2)
+    white = noise.flatten(0, 2)  # (row, bin, latent)
     recurrent = autoregression.recurrent.to(latents)  # the coefficients of the means of the past
     decay = autoregression.get_buffer("decay").to(latents)
     drawn = []
@@ -160,8 +160,8 @@ def _roll_outs(
         linear = means.flatten(1) @ recurrent
         residual = white[:, number] @ term.noise.T
         if not number:  # the first bin of a trial has no past, and its own noise
-            linear = torch.where(opening, 0.0, linear)
-            residual = torch.where(opening, white[:, 0] @ term.first_noise.T, residual)
+            linear = torch.where(begins_trial, 0.0, linear)
+            residual = torch.where(begins_trial, white[:, 0] @ term.first_noise.T, residual)
         drawn.append(linear + driven[:, number] + added + residual)
         means = torch.lerp(drawn[-1][:, None], means, decay)  # the generated bin becomes a part of the past
     return torch.stack(drawn, 1).unflatten(0, noise.shape[:3])

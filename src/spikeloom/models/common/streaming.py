@@ -219,6 +219,11 @@ def latent_stream(
 def chunk_size(facts: Facts, n_bins: int | None, chunk: int | None) -> int:
     """Return the bins of a chunk, by default the length of the longest training trial.
 
+    Args:
+        facts: Facts of the model.
+        n_bins: Bins after which the stream ends, or None; only checked.
+        chunk: Requested bins of a chunk, or None.
+
     Raises:
         SettingError: if a number of bins is below 1.
     """
