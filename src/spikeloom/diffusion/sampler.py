@@ -366,6 +366,7 @@ class Heun(Sampler):
     def step(self, next_level: StepLevel, state: SamplerState) -> Sample:
         """Try a straight step, estimate the slope at its end, and step along the mean of both slopes."""
         level, x, clean = state.past[-1]
+        # z and tau of the module, at this level and at the next one
         z = x / level.signal
         tau = level.noise / level.signal
         next_tau = next_level.noise / next_level.signal

@@ -66,7 +66,7 @@ def _mean(trials: Trials, rows: NDArray[np.bool_]) -> Numbers:
     Bins later than all selected trials repeat the last mean.
     """
     total = trials.counts[rows].sum(0, dtype=np.float64)
-    n_with_bin = trials.mask[rows].sum(0)
+    n_with_bin = trials.mask[rows].sum(0)  # number of selected trials that have each bin (time,)
     longest = int(np.flatnonzero(n_with_bin)[-1]) + 1 if n_with_bin.any() else 0
     mean = ratio(total[:longest], n_with_bin[:longest, None])[None]
     mean = smooth(mean, sd=SMOOTHING / trials.bin_width, mask=np.ones((1, longest), bool))[0]

@@ -252,7 +252,9 @@ def protocol(real: Trials, fake: Trials, reference: Trials | None, *, seed: int)
 def protocol_note(real: Trials, fake: Trials, reference: Trials | None) -> str:
     """Return a note on the protocol of the LDNS paper: the trials compared with, deviations, and known faults."""
     train = real if reference is None else reference
-    kind = "training trials, as published" if reference else "recorded trials, because there are no training trials"
+    kind = "training trials, as published"
+    if reference is None:
+        kind = "recorded trials, because there are no training trials"
     note = f"Computed against {len(train)} {kind}; ± is the spread over 5 resamples of the generated trials. "
     if len(fake) != len(train):
         note += f"In the paper, both numbers are equal; here there are {counted(len(fake), 'generated trial')}. "

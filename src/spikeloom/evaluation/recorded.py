@@ -203,7 +203,7 @@ class RecordedHalves:
                 yield Job(("baseline", name), split.number, partial(base.against, trials), quick=True)
             for name, trials in fakes.items():
                 yield self._generated(name, trials, split, base)
-        for number, halves_at_random in enumerate(at_random):
+        for number, halves_at_random in enumerate(at_random):  # for `random_floor`
             yield Job(("random", ""), number, partial(self.recorded.between, *halves_at_random), quick=True)
 
     def _base(self, split: Split) -> Pair:
@@ -217,6 +217,7 @@ class RecordedHalves:
             """Draw equal numbers of trials from both sets, and return their comparison."""
             seed = self.recorded.seed + split.number
             real, generated = matched(split.base, fake, condition=self.condition, seed=seed)
+            # if all trials of the base are compared, its statistics are shared
             return base.against(generated) if real is split.base else base.between(real, generated)
 
         return Job(("generated", name), split.number, pair)
@@ -283,7 +284,7 @@ class Job:
     quick: bool = False
 
     def measure(self, metrics: Sequence[Metric]) -> Results:
-        """Compute these metrics."""
+        """Compute these metrics of the comparison, name -> result."""
         return measure_pair(self.pair(), metrics)
 
 

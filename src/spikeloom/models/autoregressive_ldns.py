@@ -213,12 +213,17 @@ class AutoregressiveLDNS(LatentModel):
             yield from nonlinear_stage(dynamics, data, held_out, self.nonlinear_plan, segment=segment, name=name)
 
     def _without_condition(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return latents and mask, with inputs of size 0."""
+        """Return latents and mask of trials (as `latents_of` returns them), with inputs of size 0."""
         return {"latents": data["latents"], "mask": data["mask"], "inputs": data["latents"][..., :0]}
 
     def _with_condition(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return latents, mask, the harmonics of the vector, and the condition of each bin as inputs."""
+        """Return latents, mask, the vector with its harmonics, and the condition of each bin as inputs.
+
+        Args:
+            data: Latents, mask and encoded conditions of trials, as `latents_of` returns them.
+        """
         condition = self.harmonics(Condition(data.get("vector"), data.get("sequence")))
+        # (trial, time, input)
         inputs = per_bin(condition, len(data["latents"]), data["latents"].shape[1])
         vector = {} if condition.vector is None else {"vector": condition.vector}
         return {"latents": data["latents"], "mask": data["mask"], "inputs": inputs} | vector
@@ -269,7 +274,7 @@ class LatentCourse(Course):
 
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
         """Generate the next bins of all trials; see `Course.advance`."""
-        if condition is not self.condition:
+        if condition is not self.condition:  # harmonics are computed once per condition, not once per bin
             self.condition = condition
             self.encoded = Condition() if condition is None else self.model.harmonics(condition)
         inputs = per_bin(self.encoded, self.n_trials, n_bins).numpy()

@@ -420,7 +420,7 @@ class GNOCCHI(Coded):
         whitened = noise  # with the prior "gaussian", whitened codes are standard normal numbers
         if self.prior == "diffusion":
             whitened = DEFAULT.draw(self.code_denoiser, lambda: noise[:, None])[:, 0]
-        return self.space.color(whitened)
+        return self.space.color(whitened)  # the inverse of `whiten`
 
     def _signal(self, trials: Trials) -> Tensor:
         """Return the diffused signal of trials (trial, time, channel): rates, latents, or counts before smoothing."""

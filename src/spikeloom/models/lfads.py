@@ -305,7 +305,7 @@ class LFADS(Coded):
             mask: Valid bins (batch, time).
             streams: Random streams of the dropout. `None` applies no dropout.
         """
-        summary = self.encoder.read(seen, mask)
+        summary = self.encoder.read(seen, mask)  # last states of both directions (batch, 2 x units)
         if streams is not None:
             summary = summary * self._dropout(streams, 2 * self.network_settings.encoder).to(summary)
         # the network gives differences from the prior, so training starts near the prior

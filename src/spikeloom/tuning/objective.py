@@ -114,7 +114,12 @@ class Reconstruction(Objective):
         return drawn & self.validation.mask[..., None]
 
     def _rates(self, model: Model, start: int) -> np.ndarray:
-        """Return the rates of a batch of trials, inferred without the hidden entries."""
+        """Return the rates of a batch of trials, inferred without the hidden entries (trial, time, neuron), spikes/bin.
+
+        Args:
+            model: Model that infers the rates.
+            start: Number of the first trial of the batch.
+        """
         rows = slice(start, start + BATCH)
         # visible counts are scaled up, so that the expected sum of the counts does not change
         visible = as_float(np.where(self.hidden[rows], 0, self.validation.counts[rows])) / (1 - HIDDEN)

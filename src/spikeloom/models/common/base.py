@@ -556,6 +556,7 @@ class Model(nn.Module, abc.ABC):
         return f"{type(self).__name__}({', '.join(size)}; {self._training_in_words()})"
 
     def _repr_html_(self) -> str:
+        """Return a table about the model for notebooks."""
         parameters = (
             f"{sum(parameter.numel() for parameter in self.parameters()):,} parameters" if self.is_trained else ""
         )
@@ -613,13 +614,12 @@ class Model(nn.Module, abc.ABC):
 
     def _plans(self) -> dict[str, Plan]:
         """Return setting -> plan, of this model and of models that are parts of it (such as "signal_model.plan")."""
-        models = {name: part for name, part in self.named_modules() if isinstance(part, Model)}  # "" is this model
-        return {
-            f"{name}.{setting}".lstrip("."): value
-            for name, model in models.items()
-            for setting, value in vars(model).items()
-            if isinstance(value, Plan)
-        }
+        plans: dict[str, Plan] = {}
+        for name, part in self.named_modules():  # the name of this model is ""
+            if isinstance(part, Model):
+                own_plans = {setting: value for setting, value in vars(part).items() if isinstance(value, Plan)}
+                plans |= {f"{name}.{setting}".lstrip("."): plan for setting, plan in own_plans.items()}
+        return plans
 
     def _identity(self, trials: Trials, validation: Trials | None, seed: int, start: str | None) -> Identity:
         """Return the identity of a training run of this model."""

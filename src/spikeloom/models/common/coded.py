@@ -38,9 +38,8 @@ class Coded(Model, abc.ABC):
         """Encode recorded trials and generate trials from their codes, with their lengths, conditions and behaviour."""
         codes = self.encode(trials, progress=False).codes
         fake = self.sample(like=trials, codes=codes, seed=seed, progress=False)
-        behavior = {
-            name: value[:, : fake.n_bins] for name, value in trials.behavior.items()
-        }  # recorded trials may have more padding than generated ones
+        # recorded trials may have more padding than generated ones
+        behavior = {name: series[:, : fake.n_bins] for name, series in trials.behavior.items()}
         return replace(fake, conditions=trials.conditions, behavior=behavior, units=trials.units)
 
     @final

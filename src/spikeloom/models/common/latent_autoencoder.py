@@ -105,7 +105,7 @@ class LatentModel(Model, abc.ABC):
         """Yield the stage of the autoencoder, then calibrate its rates; see `Model.inference_stages`."""
         yield self.autoencoder_stage(trials, validation)
         self.fit_scale(trials)
-        self.readout.calibrate_inferred(trials, self.readout.encoded(trials, self._read).rates)
+        self.readout.calibrate_inferred(trials, self.readout.encoded(trials, self._encoder_latents).rates)
 
     @final
     @property
@@ -162,7 +162,7 @@ class LatentModel(Model, abc.ABC):
     def fit_scale(self, trials: Trials) -> None:
         """Fit mean and sd of each latent to the training trials. The autoencoder must be trained."""
         self.eval()
-        self.readout.fit_scale(self.readout.encoded(trials, self._read).latents, trials.mask)
+        self.readout.fit_scale(self.readout.encoded(trials, self._encoder_latents).latents, trials.mask)
 
     @final
     def latents_of(self, trials: Trials) -> dict[str, Tensor]:
@@ -183,7 +183,9 @@ class LatentModel(Model, abc.ABC):
 
         def fit_inferred() -> None:
             """Fit the observation model to the training trials, and calibrate inferred rates."""
-            self.readout.fit_inferred(trials, self.readout.encoded(trials, self._read).rates, self.unseen_rates)
+            self.readout.fit_inferred(
+                trials, self.readout.encoded(trials, self._encoder_latents).rates, self.unseen_rates
+            )
 
         def draw_samples() -> None:
             """Generate samples of each source."""
@@ -207,7 +209,7 @@ class LatentModel(Model, abc.ABC):
     @final
     def infer(self, signal: Tensor, mask: Tensor) -> Inferred:
         """Infer standardised latents and rates from counts; see `Model.infer`."""
-        latents = self.readout.standardised(self._read(signal, mask))
+        latents = self.readout.standardised(self._encoder_latents(signal, mask))
         rates = self.readout.rates(latents, "inferred")
         return Inferred(rates.cpu().numpy(), latents.cpu().numpy())
 
@@ -220,7 +222,7 @@ class LatentModel(Model, abc.ABC):
 
         def rates(seen: Tensor, mask: Tensor) -> Tensor:
             """Infer rates of one batch from the counts that are not hidden."""
-            return self.readout.unseen(self._read(seen, mask))
+            return self.readout.unseen(self._encoder_latents(seen, mask))
 
         return hidden_in_turn(rates, trials, share=self.autoencoder_settings.dropout)
 
@@ -265,7 +267,7 @@ class LatentModel(Model, abc.ABC):
         )
 
     @final
-    def _read(self, counts: Tensor, mask: Tensor) -> Tensor:
+    def _encoder_latents(self, counts: Tensor, mask: Tensor) -> Tensor:
         """Return the latents (trial, time, latent) of one batch of counts from the encoder, not standardised."""
         device = self.readout.mean.device
         return in_windows(self.encoder, counts.to(device), mask.to(device), window=self.longest)

@@ -161,7 +161,7 @@ class Readout(nn.Module):
         return statistics.observation.drive(statistics.calibration(rates))
 
     def rates(self, latents: Latents, source: Source) -> NeuronSeries:
-        """Return expected counts of standardised latents, spikes/bin."""
+        """Return expected counts of standardised latents, spikes/bin, with the calibration of this source."""
         return self.observation.rates(self.drive(latents, source))
 
     def draw(self, latents: Latents, source: Source, streams: Streams) -> Generated:
