@@ -57,9 +57,8 @@ def mean_rate_log_r(pair: Pair) -> Result:
     real = np.log10(real[used])
     fake = np.log10(fake[used])
     value = pearson(real, fake)
-    return Result(
-        value, _correlation_note(value, counted(len(used), "neuron", of=pair.n_neurons)), _per_neuron(real, fake, used)
-    )
+    note = _correlation_note(value, counted(len(used), "neuron", of=pair.n_neurons))
+    return Result(value, note, _per_neuron(real, fake, used))
 
 
 def _per_neuron(real: Numbers, fake: Numbers, used: Numbers | None = None) -> dict[str, Numbers]:

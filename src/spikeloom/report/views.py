@@ -177,15 +177,15 @@ def psths(real: Trials, fake: Trials, *, condition: str | None = None, n_neurons
 def population_counts(real: Trials, fake: Trials) -> Figure:
     """Return the distribution of the spikes of all neurons in one bin, on linear and logarithmic axes."""
     sums = [trials.counts.sum(2, dtype=np.int64)[trials.mask] for trials in (real, fake)]
-    largest = int(max(values.max(initial=0) for values in sums)) + 1
+    largest = int(max(values.max(initial=0) for values in sums)) + 1  # one count more, at which the steps end
     fractions = [np.bincount(values, minlength=largest + 1) / max(len(values), 1) for values in sums]
-    values = np.arange(largest + 1)
+    counts = np.arange(largest + 1)
     charts = []
     for log in ("", "y"):
         series = []
         for fraction, (_, role) in zip(fractions, sides_of(real, fake), strict=True):
-            heights = np.where(fraction > 0, fraction, np.nan) if log else fraction
-            series.append(Series("line" if log else "steps", role, values, heights))
+            heights = np.where(fraction > 0, fraction, np.nan) if log else fraction  # 0 has no logarithm
+            series.append(Series("line" if log else "steps", role, counts, heights))
         title = "Population count, tails" if log else "Population count"
         charts.append(Chart(title, tuple(series), "spikes of all neurons in one bin", "fraction of bins", log=log))
     caption = (

@@ -100,21 +100,18 @@ class Search:
             FileError: The folder cannot be written.
         """
         ensure_folder(self.out)
-        description = json.loads(  # types as in a file, for the comparison with search.json
-            json.dumps(
-                {
-                    "kind": kind,
-                    "recipe": self.recipe.dumps(),
-                    "vary": {key: asdict(values) for key, values in self.space.vary.items()},
-                    "fixed": self.space.fix,
-                    "population": asdict(self.space.schedule) if kind == "population" else {},
-                    "objective": self.aim,
-                    "seed": self.seed,
-                    "training trials": self._identity(self.train),
-                    "validation trials": self._identity(self.validation),
-                }
-            )
-        )
+        content = {
+            "kind": kind,
+            "recipe": self.recipe.dumps(),
+            "vary": {key: asdict(values) for key, values in self.space.vary.items()},
+            "fixed": self.space.fix,
+            "population": asdict(self.space.schedule) if kind == "population" else {},
+            "objective": self.aim,
+            "seed": self.seed,
+            "training trials": self._identity(self.train),
+            "validation trials": self._identity(self.validation),
+        }
+        description = json.loads(json.dumps(content))  # types as in a file, for the comparison with search.json
         path = self.out / "search.json"
         if path.exists():
             different = list(differences(read_json(path), description))
