@@ -126,7 +126,7 @@ def evaluate(
             real=real,
             fake=labelled(pairs[first]),
             condition=halves.condition,
-            results=results[first][0],
+            results=results[first][0],  # of the first split
             directions=read_directions(pairs[first]),
             behavior=read_behavior(pairs[first]),
             closest=closest(fakes[worst], reference, copies[worst]),

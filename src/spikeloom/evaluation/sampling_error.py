@@ -49,9 +49,8 @@ def with_sampling_error(
         seed: Random seed.
     """
     training = recorded.match(training, name="the recorded trials", other_name="the training trials")
-    pair = Pair(
-        training, recorded, condition=condition
-    )  # `pair.real` are the training, `pair.fake` the recorded trials
+    # `pair.real` are the training trials, and `pair.fake` the recorded trials
+    pair = Pair(training, recorded, condition=condition)
     has_condition = pair.label_name in recorded.conditions
     labels = pair.real.labels if has_condition else np.zeros(len(training), np.int64)
     recorded_labels = pair.fake.labels if has_condition else np.zeros(len(recorded), np.int64)

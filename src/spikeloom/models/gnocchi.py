@@ -193,9 +193,9 @@ class GNOCCHI(Coded):
         self.plan = plan
         self.prior_plan = prior_plan
         self.head_plan = head_plan
-        self.field = READS[signal_settings.of]
+        self.field = READS[signal_settings.of]  # field of the trials, or of the signal model's results, with the signal
         self.reads = self.field if signal_model is None else "counts"
-        self.smoothing = None if self.reads == "rates" else signal_settings.smoothing
+        self.smoothing = None if self.reads == "rates" else signal_settings.smoothing  # see `Coded`
 
     @property
     def capabilities(self) -> Capabilities:
@@ -314,7 +314,7 @@ class GNOCCHI(Coded):
 
         The loss is a sum over valid entries, so the discrepancy of the batch is multiplied by their number.
         """
-        clean = batch["activity"]
+        clean = batch["activity"]  # (trial, 1, component), or (trial, time, channel) for a sequence
         mask = batch.get("mask")
         level = torch.from_numpy(streams.uniform()).to(clean.device)
         noise = torch.from_numpy(streams.normal(*clean.shape[1:])).to(clean.device)
@@ -363,13 +363,14 @@ class GNOCCHI(Coded):
                 """Draw one normal number for each component of each trial."""
                 return torch.from_numpy(request.noise.normal(1, self.activity.components)).to(device)
 
-            x = sampler.draw(self.denoiser, noise, condition=condition)
+            x = sampler.draw(self.denoiser, noise, condition=condition)  # (trial, 1, component)
         else:
 
             def noise() -> Tensor:
                 """Draw one normal number for each channel in each bin of each trial."""
                 return torch.from_numpy(request.noise.series(lengths, len(self.activity.mean))).to(device)
 
+            # (trial, time, channel)
             x = sampler.draw(self.denoiser, noise, condition=condition, mask=None if mask.all() else mask.to(device))
         latents = None
         if self.signal_settings.of == "latents":

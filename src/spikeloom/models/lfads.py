@@ -208,8 +208,8 @@ class LFADS(Coded):
     def build(self, facts: Facts) -> None:
         """Make networks and buffers; see `Model.build`."""
         size = self.network_settings
-        self.encoder = TrialEncoder(facts.n_neurons, 2 * self.n_codes, width=size.encoder)
-        self.opening = nn.Linear(self.n_codes, size.generator)
+        self.encoder = TrialEncoder(facts.n_neurons, 2 * self.n_codes, width=size.encoder)  # mean and log-variance
+        self.opening = nn.Linear(self.n_codes, size.generator)  # from z to the state before the first bin
         self.generator = Generator(size.inputs, size.generator, size.factors)
         self.readout = nn.Linear(size.factors, facts.n_neurons)
         self.prior_mean = nn.Parameter(torch.zeros(self.n_codes))

@@ -192,7 +192,7 @@ def _draw(axes: "Axes", requested: Numbers, decoded_series: Numbers, width: floa
         """Return the coordinates of the line of one trial (time, dim) along the first and the second axis."""
         return (values[:, 0], values[:, 1]) if plane else (time, values[:, 0])
 
-    decodable = np.asarray(np.isfinite(decoded_series).all((0, 2)))
+    decodable = np.asarray(np.isfinite(decoded_series).all((0, 2)))  # bins that are decoded in all trials (time,)
     if len(decoded_series) > 1:
         for single in decoded_series[:THIN]:
             axes.plot(*course(single), color=LIGHT["fake"], lw=0.6, alpha=0.5)

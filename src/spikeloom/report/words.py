@@ -28,7 +28,7 @@ def number(value: float | None, sd: float | None = None) -> str:
         last_place = np.floor(np.log10(sd))
         digits = int(np.clip(first_place - last_place + 1, 2, 6))
     text = "0" if value == 0 else f"{value:.{digits}g}"
-    if "e" in text:
+    if "e" in text:  # 1e-05 becomes 1e-5
         mantissa, power = text.split("e")
         text = f"{mantissa}e{int(power)}"
     return text.replace("-", "\u2212")

@@ -112,13 +112,14 @@ class StageRun:
         self.checkpoints = checkpoints
         self.history = history
         self.after_validation = after_validation
-        self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))
+        self.seed = int(generator(seed, Purpose.STAGE, number).integers(2**63))  # s in `training.train`
         self.n_trials, self.batch = sizes(stage, accelerator.num_processes)  # training trials; trials per update
         self.loss = accelerator.prepare(_Loss(stage))
         self.optimizer = adamw(self.module, self.plan)
         self.average = None if self.plan.average is None else Average(self.module, limit=self.plan.average)
         self.best: dict[str, Tensor] | None = None  # state of the module with the lowest validation loss
         self.state = _State()
+        # A checkpoint is accepted only if these entries are equal: seed, stage, plan, and type and shape of all data.
         self.identity = {"seed": seed, "stage": stage.name, "number": number, "plan": asdict(self.plan)} | {
             group: {name: [str(value.dtype), *value.shape] for name, value in (data or {}).items()}
             for group, data in (("data", stage.data), ("validation", stage.validation))

@@ -92,7 +92,7 @@ def train(
                 note(stage.name, ", ".join(f"{part} {seconds:.1f} s".strip() for part, seconds in times.items()))
                 continue
             run = StageRun(stage, title, number, seed, processes, checkpoints, history, after_validation)
-            if not run.resume(finished):
+            if not run.resume(finished):  # an earlier call has not finished this stage
                 run.train(show=progress is not False, stop=stop)
                 note(stage.name, f"{counted(stage.plan.updates, 'update')}, {run.state.seconds:.1f} s")
             stage.module.eval()

@@ -447,7 +447,7 @@ class Model(nn.Module, abc.ABC):
         facts = self.facts
         strength = self.guidance if guidance is None else guidance
         self.eval()
-        if self.capabilities.stream and not self.capabilities.live:
+        if self.capabilities.stream and not self.capabilities.live:  # a model that is not causal
             series = StreamConditions(facts.conditions, condition, seed=seed)
             course = self.ahead(StreamRequest(seed, series, None, strength, sampler))
             return live_stream(course, facts.conditions, batch=batch)

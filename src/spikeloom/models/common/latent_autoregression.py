@@ -32,13 +32,13 @@ def latent_autoregression(
     n_latents = latents.shape[2]
     reference = torch.from_numpy(latents.astype(np.float64))
     valid = torch.from_numpy(mask)
-    no_inputs = reference[..., :0]
+    no_inputs = reference[..., :0]  # conditions of size 0
     clock = Clock(settings.n_hats, longest=latents.shape[1])
     clock.fit(reference, no_inputs, valid, settings.clock)
     n_codes = max(0, min(settings.n_free_codes, len(latents) - 1, clock.n_hats * n_latents))
     code = TrialCode(n_latents, n_codes, n_inputs=0, n_hats=clock.n_hats)
     code.fit(clock, reference, no_inputs, valid, ridge=settings.ridge)
-    codes = code(clock, reference, no_inputs, valid)
+    codes = code(clock, reference, no_inputs, valid)  # (reference trial, code)
     model = LinearAutoregression(n_latents, n_codes, clock=clock, time_constants=settings.time_constants)
     model.fit(reference, codes[:, None].expand(-1, latents.shape[1], -1), valid, ridge=settings.ridge)
     streams = Streams(seed, Purpose.SAMPLE, 0, range(n_trials))

@@ -192,7 +192,7 @@ class NamedCondition:
             return self._one_hot(np.asarray(values))
         numbers = self._numbers(values)
         axes = 3 if self.per_bin else 2
-        if numbers.ndim == axes - 1:
+        if numbers.ndim == axes - 1:  # single numbers: add the axis of dimensions
             numbers = numbers[..., None]
         finite = np.isfinite(numbers).all()
         if numbers.ndim != axes or numbers.shape[-1] != self.size or not finite:
@@ -247,7 +247,7 @@ class NamedCondition:
                     "`condition` has only its name" + (", and the trials of `like` do not have it." if like else "."),
                     "Pass condition={name: values}, or like=trials that have it.",
                 )
-            training = np.array(self.values)
+            training = np.array(self.values)  # a column: each trial gets the value of a random training trial
             return training[(rows.uniform * len(training)).astype(int)]
         array = self._as_written_in_training(np.asarray(value))
         n_axes = (2 if self.size > 1 else 1) + self.per_bin  # axes of an array with one value for each trial

@@ -77,6 +77,7 @@ def nonlinear_stage(
     assert term is not None  # the plan exists
     term.start_at(dynamics.autoregression.noise, dynamics.autoregression.first_noise)
     scores = partial(segment_scores, dynamics, segment=segment)
+    # The term begins with the noise of the linear autoregression and adds nothing, so these are the scores without it.
     linear = _mean_scores(scores, validation, term.noise.device)
 
     def loss(batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
