@@ -238,7 +238,7 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
         what: Name of the times for messages.
         error: Class of the error to raise.
     """
-    unit, step = np.datetime_data(np.dtype(array.dtype.str))
+    unit, _ = np.datetime_data(np.dtype(array.dtype.str))
     is_difference = array.dtype.kind == "m"
     if unit == "generic" or (is_difference and unit in ("Y", "M")):  # years and months have no fixed length
         raise error(
@@ -246,12 +246,12 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
         )
     per_second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9, "ps": 10**12, "fs": 10**15, "as": 10**18}.get(unit)
     if per_second is None:  # minutes to weeks, and dates by day, month or year
-        array = array.astype(f"{array.dtype.kind}8[s]")
-        step = 1
+        unit = "s"
         per_second = 1
+    array = array.astype(f"{array.dtype.kind}8[{unit}]")  # also steps of several units, such as [25us], to one unit
     # whole seconds and their remainder are separate, because a float64 cannot resolve nanoseconds at 1.7e18 ns
-    whole_seconds, remainder = np.divmod(array.astype(np.int64), max(per_second // step, 1))
-    return np.where(np.isnat(array), np.nan, whole_seconds + remainder * step / per_second)
+    whole_seconds, remainder = np.divmod(array.astype(np.int64), per_second)
+    return np.where(np.isnat(array), np.nan, whole_seconds + remainder / per_second)
 
 
 def _single(value: object, what: str, error: type[SpikeloomError]) -> object:
