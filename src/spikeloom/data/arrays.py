@@ -33,6 +33,10 @@ def from_spike_times(times: Mapping[Foreign, Foreign] | Iterable[Foreign], **fie
 
     If all spike trains state their start and end (neo, pynapple), the time common to all of them is `observed`.
 
+    Args:
+        times: Spike times of each neuron.
+        fields: Further arguments of `Recording`. They replace those that are found here.
+
     Raises:
         DataError: if the times are cut by trial, or the values are not times.
     """
@@ -66,7 +70,7 @@ def _holds_trains(value: object) -> bool:
     """Return whether a value is a list or cell of several arrays of times, instead of one array of times."""
     if isinstance(value, np.ndarray):
         return value.dtype == object and any(np.size(entry) > 1 for entry in value.ravel())
-    if hasattr(value, "rescale") or not isinstance(value, list | tuple):
+    if hasattr(value, "rescale") or not isinstance(value, list | tuple):  # a quantity is one array
         return False
     return any(np.ndim(entry) > 0 and not isinstance(entry, str | bytes) for entry in value)
 
@@ -83,8 +87,8 @@ def from_counts(counts: Sequence[Foreign], *, bin_width: Foreign, **fields: Fore
         ShapeError: if trials have different numbers of neurons.
     """
     parts = [objects.plain(entry) for entry in counts]
-    neurons = {part.shape[1] if part.ndim == 2 else None for part in parts}
-    if len(neurons) != 1 or None in neurons:
+    numbers_of_neurons = {part.shape[1] if part.ndim == 2 else None for part in parts}
+    if len(numbers_of_neurons) != 1 or None in numbers_of_neurons:
         raise ShapeError(
             "Every trial must be an array (time, neuron), with the same neurons.",
             f"The shapes are {', '.join(str(part.shape) for part in parts[:5])}.",
@@ -158,7 +162,7 @@ def from_cells(cells: Array, **fields: object) -> Recording:
     Raises:
         DataError: if there are several rows and columns of cells.
     """
-    if cells.ndim > 1 and sorted(cells.shape)[-2] > 1:
+    if cells.ndim > 1 and sorted(cells.shape)[-2] > 1:  # two axes are longer than 1
         raise DataError(
             "load takes the spike times of a whole recording, one cell per neuron.",
             f"The cells have shape {cells.shape}.",

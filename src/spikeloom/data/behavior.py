@@ -42,7 +42,9 @@ def read_series(name: str, value: object) -> object:
             f"Its values are text, such as {array.ravel()[0]!r}.",
             "Give numbers; text that stays the same during a trial belongs in the trial table.",
         )
-    return Series(clock.train(times, what=f"The times of {name!r}"), array, "" if unit == "dimensionless" else unit)
+    return Series(
+        clock.flat_seconds(times, what=f"The times of {name!r}"), array, "" if unit == "dimensionless" else unit
+    )
 
 
 def parts_of(name: str, value: Foreign) -> tuple[Foreign, Foreign, str]:
@@ -56,7 +58,7 @@ def parts_of(name: str, value: Foreign) -> tuple[Foreign, Foreign, str]:
         values_key = next((key for key in VALUES if key in value), None)
         if times_key is not None and values_key is not None:
             return value[times_key], value[values_key], str(value.get("unit", ""))
-    elif isinstance(value, list | tuple) and len(value) in (2, 3) and np.ndim(value[0]) > 0:
+    elif isinstance(value, list | tuple) and len(value) in (2, 3) and np.ndim(value[0]) > 0:  # no list of numbers
         return value[0], value[1], str(value[2]) if len(value) == 3 else ""
     elif hasattr(value, "get_timestamps") and hasattr(value, "get_data_in_units"):  # pynwb
         return value.get_timestamps(), value.get_data_in_units(), value.unit or ""

@@ -53,6 +53,7 @@ class Ticks:
         largest = max(abs(low), abs(high))
         if not largest > LONGEST_IN_NANOSECONDS:
             return cls()
+        # a tick of 10^digits s is at least four times the distance of neighbouring numbers
         digits = math.ceil(math.log10(4 * np.spacing(largest)))
         return cls(math.floor(low), 10.0**-digits)
 
@@ -97,14 +98,14 @@ def count_spikes(
     """
     n_trials = edges.shape[0]
     n_bins = edges.shape[1] - 1
-    counts = np.zeros((n_trials * n_bins, len(spikes)), np.uint8)
-    last = edges[np.arange(n_trials), lengths]
+    counts = np.zeros((n_trials * n_bins, len(spikes)), np.uint8)  # the bins of all trials, one trial after the other
+    trial_ends = edges[np.arange(n_trials), lengths]
     for neuron, seconds in enumerate(spikes):
         spike_ticks = ticks.of(seconds)
-        first = np.searchsorted(spike_ticks, edges[:, 0], side="left")
-        n_inside = np.searchsorted(spike_ticks, last, side="left") - first  # spikes inside each trial
-        trial, index = _ranges(first, n_inside)
-        bins = trial * n_bins + _bin_of(spike_ticks[index], edges, trial)  # in increasing order
+        first = np.searchsorted(spike_ticks, edges[:, 0], side="left")  # index of the first spike in each trial
+        n_inside = np.searchsorted(spike_ticks, trial_ends, side="left") - first  # spikes inside each trial
+        trial, index = _ranges(first, n_inside)  # of each spike in a trial; a spike may be in several trials
+        bins = trial * n_bins + _bin_of(spike_ticks[index], edges, trial)  # row of `counts`, in increasing order
         # equal bins are neighbours, so the count of a bin is the length of its run
         run_starts = np.flatnonzero(np.diff(bins, prepend=-1))
         run_lengths = np.diff(run_starts, append=len(bins))
@@ -128,17 +129,24 @@ def _ranges(
         [0, 0, 1] and [5, 6, 0].
     """
     of_range = np.repeat(np.arange(len(first)), sizes)
-    position = np.arange(len(of_range)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    position = np.arange(len(of_range)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # 0, 1, ... in its range
     return of_range, position + np.repeat(first, sizes)
 
 
 def _bin_of(
     event: Int64[np.ndarray, " event"], edges: Edges, trial: Integer[np.ndarray, " event"]
 ) -> Int64[np.ndarray, " event"]:
-    """Return the bin of each event (in ticks) within its trial: estimated by division, then corrected by the edges."""
+    """Return the bin of each event within its trial: estimated by division, then corrected by the edges.
+
+    Args:
+        event: Time of each event, in ticks.
+        edges: Bin edges (trial, time + 1) in ticks.
+        trial: Trial of each event.
+    """
     n_bins = edges.shape[1] - 1
-    width = np.maximum(edges[:, -1] - edges[:, 0], 1) / max(n_bins, 1)
+    width = np.maximum(edges[:, -1] - edges[:, 0], 1) / max(n_bins, 1)  # mean width of the bins of each trial, ticks
     bins = ((event - edges[trial, 0]) / width[trial]).astype(np.int64).clip(0, n_bins - 1)
+    # the estimate is wrong by at most one bin, because edges are rounded to ticks
     bins -= event < edges[trial, bins]
     bins += event >= edges[trial, bins + 1]
     return bins
@@ -161,7 +169,7 @@ def covered(
     """
     if not len(intervals):
         return np.zeros(len(starts), bool)
-    interval = np.searchsorted(intervals[:, 0], starts + slack, side="right") - 1
+    interval = np.searchsorted(intervals[:, 0], starts + slack, side="right") - 1  # the last that begins by the start
     return (interval >= 0) & (stops <= intervals[interval.clip(0), 1] + slack)
 
 
@@ -183,10 +191,10 @@ def common_intervals(intervals: Sequence[Float[np.ndarray, "_ 2"]]) -> Float[np.
     # sort all starts and ends; +1 at a start and -1 at an end give the number of open intervals
     ends = np.concatenate([rows.T.ravel() for rows in distinct])
     change = np.concatenate([np.repeat([1, -1], len(rows)) for rows in distinct])
-    order = np.lexsort((-change, ends))
+    order = np.lexsort((-change, ends))  # by time; of equal times, starts come first
     ends = ends[order]
     n_open = np.cumsum(change[order])
-    common = np.flatnonzero(n_open == len(distinct))
+    common = np.flatnonzero(n_open == len(distinct))  # all intervals are open from such a time to the next one
     return joined(np.stack([ends[common], ends[np.minimum(common + 1, len(ends) - 1)]], 1))
 
 
@@ -215,6 +223,7 @@ def without(
     """Return the parts of `intervals` that lie outside `removed`."""
     if not len(removed):
         return intervals
+    # `removed` leaves the times from the end of each of its intervals to the start of the next one
     kept_starts = np.r_[-np.inf, removed[:, 1]]
     kept_stops = np.r_[removed[:, 0], np.inf]
     return intersection(intervals, np.stack([kept_starts, kept_stops], 1))
@@ -265,7 +274,7 @@ def resample(
     finite = np.isfinite(values).all(1)
     sample_ticks = ticks.of(times[finite])
     samples = np.asarray(values, np.float64)[finite]
-    shifted = edges + np.int64(np.rint(lag * ticks.per_second))
+    shifted = edges + np.int64(np.rint(lag * ticks.per_second))  # between which the series is read
     n_trials = edges.shape[0]
     n_bins = edges.shape[1] - 1
     valid = np.arange(n_bins) < lengths[:, None]
@@ -277,11 +286,11 @@ def resample(
     left = np.searchsorted(sample_ticks, shifted[:, :-1][valid])
     right = np.searchsorted(sample_ticks, shifted[:, 1:][valid])
     centres = (shifted[:, :-1] + shifted[:, 1:])[valid] / 2
-    width = float(np.diff(edges[:, :2]).max()) if n_bins and n_trials else 0.0
+    width = float(np.diff(edges[:, :2]).max()) if n_bins and n_trials else 0.0  # of a bin, ticks
     if step is None:
         step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     largest_gap = 2.1 * max(width, step * ticks.per_second)  # two sampling intervals or two bins, with a tolerance
-    rows = _between(sample_ticks, samples, centres, largest_gap, period)
+    rows = _between(sample_ticks, samples, centres, largest_gap, period)  # (valid bin, dim)
     for dim in range(values.shape[1]):
         if period:
             rows[:, dim] = _angle_means(samples[:, dim], left, right, rows[:, dim], period)
@@ -300,8 +309,14 @@ def _between(
 ) -> Float[np.ndarray, "bin dim"]:
     """Interpolate linearly between the samples before and after each centre.
 
-    Times are in ticks. The result is NaN if a centre does not lie between two samples, or if these are more than
-    `largest_gap` apart. Angles, with their `period` above 0, are interpolated on the circle.
+    The result is NaN if a centre does not lie between two samples, or if these are too far apart.
+
+    Args:
+        sample_ticks: Time of each sample in ticks, sorted.
+        samples: The samples, without NaN.
+        centres: Times to interpolate at, in ticks.
+        largest_gap: Largest distance of two samples that are interpolated, in ticks.
+        period: Period of an angle, which is interpolated on the circle; 0 for other quantities.
     """
     # index of the sample after each centre, and of the sample before it
     following = np.searchsorted(sample_ticks, centres).clip(1, max(len(sample_ticks) - 1, 1))
@@ -310,10 +325,11 @@ def _between(
     gap = sample_ticks[following] - sample_ticks[previous]
     is_between = (sample_ticks[previous] <= centres) & (centres <= sample_ticks[following])
     usable = (gap > 0) & (gap <= largest_gap) & is_between
-    part = np.where(usable, (centres - sample_ticks[previous]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
+    # position of each centre between its two samples, from 0 to 1 (bin, 1)
+    fraction = np.where(usable, (centres - sample_ticks[previous]) / np.where(gap > 0, gap, 1), np.nan)[:, None]
     if not period:
-        return samples[previous] * (1 - part) + samples[following] * part
-    unwrapped = samples[previous] + part * angles.difference(samples[following], samples[previous], period)
+        return samples[previous] * (1 - fraction) + samples[following] * fraction
+    unwrapped = samples[previous] + fraction * angles.difference(samples[following], samples[previous], period)
     return angles.wrap(unwrapped, period, low=angles.lowest(samples, period))
 
 
@@ -332,8 +348,10 @@ def _means(
         right: Index after the last sample of each bin.
         otherwise: Values for bins without samples.
     """
+    # `reduceat` sums the samples from each bound to the next one. Every second sum is that of a bin, the others are of
+    # samples between two bins. A bound may be the number of samples, hence the appended 0.
     bounds = np.stack([left, right], 1).ravel()
-    sums = np.add.reduceat(np.append(samples, 0.0), bounds)[::2]  # sums 1, 3, ... are of samples between two bins
+    sums = np.add.reduceat(np.append(samples, 0.0), bounds)[::2]
     n_inside = right - left
     return np.where(n_inside > 0, sums / np.maximum(n_inside, 1), otherwise)
 
@@ -359,7 +377,7 @@ def _angle_means(
         period: One turn, in the unit of the angles.
     """
     n_inside = right - left
-    bins, event = _ranges(left, n_inside)
+    bins, event = _ranges(left, n_inside)  # bin and index of each sample in a bin
 
     def bin_sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the sum over the samples of each bin."""
@@ -370,5 +388,5 @@ def _angle_means(
     differences = angles.difference(samples[event], direction[bins], period)
     mean_difference = bin_sums(differences) / np.maximum(n_inside, 1)
     means = angles.wrap(direction + mean_difference, period, low=angles.lowest(samples, period))
-    single = samples[left.clip(max=len(samples) - 1)]
+    single = samples[left.clip(max=len(samples) - 1)]  # the first sample of each bin
     return np.where(n_inside > 1, means, np.where(n_inside == 1, single, otherwise))

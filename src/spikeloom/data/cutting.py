@@ -53,7 +53,7 @@ def bins_of_window(bin_width: float, window: tuple[float, float]) -> int:
             remedy = f"Give --window {start:g} {next_stop:.6g}."
         if stop < start:
             remedy = f"Give --window {stop:g} {start:g}."
-        elif 0 < bins < 1:
+        elif 0 < bins < 1:  # a bin that is wider than the window was probably given in ms
             remedy = f"Bin widths are in seconds: for {bin_width:g} ms give --bin-width {bin_width / 1000:g}."
         raise SettingError(
             "A window must end after it begins, and hold a whole number of bins.",
@@ -67,6 +67,7 @@ def bins_of_piece(bin_width: float, every: float) -> int:
     """Return the number of bins of a piece of `every` seconds. Raise a SettingError unless it is a whole number."""
     bins = every / bin_width
     if not _is_number_of_bins(bins):
+        # the shortest piece of whole bins that is not shorter than `every`
         longer = max(math.ceil(bins - binning.SLACK), 1) * bin_width if math.isfinite(bins) else math.nan
         raise SettingError(
             "A piece must hold a whole number of bins.",
@@ -101,10 +102,11 @@ def pieces(
         intervals = observed
         row = None
     else:
-        parts = [binning.intersection(span[None], observed) for span in inside]
+        parts = [binning.intersection(span[None], observed) for span in inside]  # observed intervals in each row
         intervals = np.concatenate([np.zeros((0, 2)), *parts])
-        row = np.repeat(np.arange(len(inside)), [len(part) for part in parts])
-    every = bins * bin_width
+        row = np.repeat(np.arange(len(inside)), [len(part) for part in parts])  # row of each interval
+    every = bins * bin_width  # duration of a piece, s
+    # the last piece may end up to `SLACK` bins after its interval
     n_pieces = np.floor((intervals[:, 1] - intervals[:, 0]) / every + binning.SLACK / bins).astype(np.int64)
     interval = np.repeat(np.arange(len(intervals)), n_pieces)  # interval of each piece
     rank = np.arange(len(interval)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)  # 0, 1, ... in its interval

@@ -112,7 +112,7 @@ def opened(path: str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
-    except SpikeloomError:
+    except SpikeloomError:  # most of them are also exceptions of the kinds in `DAMAGE`
         raise
     except DAMAGE as error:
         raise damaged(path, error) from error

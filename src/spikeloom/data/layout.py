@@ -152,6 +152,7 @@ def check_width(bin_width: float, ticks: Ticks) -> None:
         )
     raise SettingError(
         "Times must be seconds, in numbers that resolve the bins.",
+        # a tick is at least four times the distance of neighbouring numbers
         f"They lie around {ticks.reference:.3g}, where float64 resolves {ticks.length / 4:.1g} s, and a bin has "
         f"{bin_width:g} s{_scale_of(ticks.reference)}.",
         "Convert the times to seconds, and subtract the first time from all of them.",
@@ -160,6 +161,7 @@ def check_width(bin_width: float, ticks: Ticks) -> None:
 
 def _scale_of(reference: float) -> str:
     """Guess the unit of a clock from a time on it. Return the guess as the end of a sentence, or an empty text."""
+    # the year 2026 is at 1.8e9 s
     scales = (("milliseconds", 1e11, 1e13), ("microseconds", 1e13, 1e16), ("nanoseconds", 1e16, 1e19))
     unit = next((name for name, low, high in scales if low <= abs(reference) < high), "")
     return f"; they are probably {unit} since 1970" if unit else ""
@@ -168,7 +170,9 @@ def _scale_of(reference: float) -> str:
 def check_memory(n_trials: int, n_bins: int, n_neurons: int, bin_width: float) -> None:
     """Raise SettingError if the counts cannot fit into this machine's memory."""
     needed = n_trials * n_bins * (n_neurons + 16)  # bytes: one for each count, and 16 for edges and mask of a bin
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 1 << 36
+    unknown_memory = 1 << 36  # bytes: 64 GiB, if the system does not state its memory
+    has_sysconf = hasattr(os, "sysconf")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if has_sysconf else unknown_memory
     if needed > memory:
         raise SettingError(
             "The counts must fit into memory.",
@@ -210,9 +214,9 @@ def layout_of_counts(
     starts = np.where(kept.alive, starts, 0.0)  # dropped trials may have NaN
     stops = np.where(kept.alive, stops, 0.0)
     slack = binning.SLACK * width
-    first = np.searchsorted(begins, starts - slack)
+    first = np.searchsorted(begins, starts - slack)  # the first recorded bin that begins in each trial
     if bins is None:
-        near = np.ones(len(starts), bool)
+        near = np.ones(len(starts), bool)  # trials whose first recorded bin is near their start
         lengths = (np.searchsorted(begins, stops - slack) - first) // factor
         kept.drop(lengths < 1, SHORT)
     else:
@@ -225,7 +229,7 @@ def layout_of_counts(
     near &= first + lengths * factor <= n_recorded  # trials whose bins are all in the recording
     last = (first + lengths * factor - 1).clip(0, n_recorded - 1)
     first = first.clip(0, n_recorded - 1)
-    spans = np.stack([begins[first], np.maximum(ends[last], begins[first])], 1)
+    spans = np.stack([begins[first], np.maximum(ends[last], begins[first])], 1)  # empty trials end where they begin
     kept.drop(near & binning.overlapping(spans[:, 0] + slack, spans[:, 1] - slack, times.invalid), INVALID)
     n_gaps_before = np.r_[0, np.cumsum(begins[1:] > ends[:-1])]  # number of gaps in the recording before each bin
     has_gap = n_gaps_before[last] != n_gaps_before[first]
@@ -234,6 +238,6 @@ def layout_of_counts(
     longest = int(lengths.max(initial=0))
     check_padding(lengths[kept.alive], times.n_neurons, width * factor)
     check_memory(len(starts), longest, times.n_neurons, width * factor)
-    last_bins = first[:, None] + np.arange(1, longest + 1) * factor - 1
+    last_bins = first[:, None] + np.arange(1, longest + 1) * factor - 1  # last recorded bin in each bin of each trial
     edges = np.concatenate([begins[first][:, None], ends[last_bins.clip(max=n_recorded - 1)]], 1)
     return Layout(times.ticks.of(edges), lengths, spans, times.ticks, first, factor)

@@ -86,7 +86,7 @@ def load(
     if arrays.is_neo(source):
         _check_used(arguments, "a neo object", *fields)
         return arrays.from_neo(source, **fields)
-    if hasattr(source, "__next__"):
+    if hasattr(source, "__next__"):  # an iterator
         source = list(source)
     if arrays.is_cells(source):
         _check_used(arguments, "cells of spike times", *fields)

@@ -140,6 +140,7 @@ def _without_structs(chosen: Variable, variables: Mapping[str, Variable]) -> tup
     this struct, the outermost one is kept.
     """
     struct, _, name = chosen.name.rpartition(".")
+    # first the variables of the struct of `chosen`, then those inside of few structs
     nearest = sorted(
         variables.values(), key=lambda entry: (entry.name.rpartition(".")[0] != struct, entry.name.count("."))
     )
@@ -176,7 +177,7 @@ def _choose(file: Path, variables: Mapping[str, Variable], variable: str | None)
                 f"Choose from {listed}." if listed else "No variable of the file can be counts or spike times.",
             )
         return variables[variable]
-    if "counts" in {entry.name for entry in candidates}:
+    if "counts" in {entry.name for entry in candidates}:  # its name leaves no doubt
         return variables["counts"]
     if len(candidates) == 1:
         return candidates[0]
@@ -274,7 +275,7 @@ def _axes_of_lengths(shape: tuple[int, ...], lengths: Array | None) -> str | Non
     """
     if lengths is None or len(shape) != 3 or not lengths.size:
         return None
-    sizes = {"trial": lengths.size, "time": lengths.max()}
+    sizes = {"trial": lengths.size, "time": lengths.max()}  # the axis of neurons may have any size
     orders = [
         order
         for order in itertools.permutations(("trial", "time", "neuron"))
@@ -343,15 +344,15 @@ def _trial_table(variables: Mapping[str, Variable], chosen: Variable) -> dict[st
     start_time. Without such a variable, the table is empty.
     """
     used = {chosen.name, chosen.name + INDEX, *OWNERS}
-    flat = {
-        name: entry.value.ravel()
-        for name, entry in variables.items()
-        if name not in used and isinstance(entry.value, np.ndarray) and entry.value.dtype.kind in "iufbU"
-        if entry.value.size > 1 and sum(size > 1 for size in entry.value.shape) == 1
-    }
+    flat: dict[str, Array] = {}  # other variables of numbers or text in one row or column
+    for name, entry in variables.items():
+        if name in used or not isinstance(entry.value, np.ndarray) or entry.value.dtype.kind not in "iufbU":
+            continue
+        if entry.value.size > 1 and sum(size > 1 for size in entry.value.shape) == 1:
+            flat[name] = entry.value.ravel()
     time_names = (tables.START, tables.STOP, *tables.ALIASES[tables.START], *tables.ALIASES[tables.STOP])
     timed = [name for name in flat if name in time_names or name.endswith("_time")]
-    n_trials = len(flat[timed[0]]) if timed else -1
+    n_trials = len(flat[timed[0]]) if timed else -1  # no column has -1 entries
     return {name: column for name, column in flat.items() if len(column) == n_trials}
 
 
@@ -378,19 +379,21 @@ def _role_of_array(name: str, value: Foreign, values: Mapping[str, Foreign]) -> 
     if n_long_axes <= 1 and value.ndim < 3:  # a column holds spike times if another variable assigns them to neurons
         has_index = f"{name}{INDEX}" in values
         has_owners = any(np.size(values[owner]) == value.size for owner in OWNERS if owner in values)
+        # the owners themselves, or other values of each spike, are no times
         has_owners = has_owners and name not in OWNERS and name.endswith("times")
         return "spike times" if has_index or has_owners else ""
     if value.ndim not in (2, 3):
         return ""
     numbers = np.asarray(value, np.float64)
     finite = numbers[~np.isnan(numbers)]
-    if finite.size and (finite >= 0).all() and (np.abs(finite - np.rint(finite)) < 1e-6).all():
+    are_whole = (np.abs(finite - np.rint(finite)) < 1e-6).all()  # apart from rounding errors
+    if finite.size and (finite >= 0).all() and are_whole:
         return "counts"
     missing = np.isnan(numbers)
     if value.ndim != 2 or not missing.any():
         return ""
     is_sorted = not (np.diff(numbers, axis=1) < 0).any()
-    only_at_ends = not (missing[:, :-1] & ~missing[:, 1:]).any()
+    only_at_ends = not (missing[:, :-1] & ~missing[:, 1:]).any()  # no number follows a NaN
     return "rows of spike times" if is_sorted and only_at_ends else ""
 
 
@@ -409,6 +412,6 @@ def _role_of_cells(cells: Foreign) -> str:
         return "spike times cut by trial" if set(inner) == {"cells of spike times"} else ""
     if any(not isinstance(part, np.ndarray) or part.dtype.kind not in "iuf" or part.ndim > 2 for part in parts):
         return ""
-    if any(part.ndim == 2 and min(part.shape) > 1 for part in parts):
+    if any(part.ndim == 2 and min(part.shape) > 1 for part in parts):  # matrices; times are a row or a column
         return "cells of counts" if all(part.ndim == 2 for part in parts) else ""
     return "spike times cut by trial" if cells.ndim > 1 and min(cells.shape) > 1 else "cells of spike times"

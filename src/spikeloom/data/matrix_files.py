@@ -60,6 +60,7 @@ def read_matlab(path: Path) -> dict[str, object]:
     """
     with open(path, "rb") as raw:
         head = raw.read(520)
+    # MATLAB 7.3 writes 512 bytes of its own before the HDF5 content
     if head.startswith(b"\x89HDF") or head[512:516] == b"\x89HDF":
         return _of_matlab_hdf5(path)
     from scipy.io import loadmat  # scipy.io is slow to import
@@ -74,7 +75,7 @@ def read_matlab(path: Path) -> dict[str, object]:
         ) from error
     values: dict[str, object] = {}
     for name, value in content.items():
-        if not name.startswith("__"):
+        if not name.startswith("__"):  # such as __header__, which SciPy adds
             values |= _scipy_values(name, value)
     return values
 
@@ -102,7 +103,7 @@ def _of_matlab_hdf5(path: Path) -> dict[str, object]:
         with h5py.File(path, "r") as file:
             values: dict[str, object] = {}
             for name, item in file.items():
-                if not name.startswith("#"):
+                if not name.startswith("#"):  # such as #refs#, the contents of cells
                     values |= _hdf5_values(file, name, item)
             return values
     except (OSError, RuntimeError, KeyError) as error:
@@ -132,7 +133,7 @@ def _hdf5_value(file: h5py.File, item: object) -> object:
     if "MATLAB_empty" in item.attrs:
         return np.zeros(tuple(int(size) for size in item[()]), object if kind == "cell" else np.float64)
     value = item[()]
-    if kind == "char":
+    if kind == "char":  # codes of characters, with the axes in reverse order
         return np.array("".join(map(chr, np.asarray(value).T.ravel())))
     if h5py.check_ref_dtype(item.dtype) is not None:
         cells = np.empty(np.shape(value)[::-1], object)

@@ -96,6 +96,10 @@ def paper_split(trials: Trials, *, seed: int = 42) -> tuple[Trials, Trials, Tria
 
     MC_Maze then has 2008 training, 71 validation and 216 test trials.
 
+    Args:
+        trials: Trials of `read_nlb`, in the order of the file.
+        seed: Random seed of the choice of validation trials.
+
     Raises:
         DataError: if there is no column `split` with training and validation trials.
     """

@@ -56,22 +56,23 @@ class AngleWarning(SpikeloomWarning):
     """A series without a unit is treated as an angle; the message names the unit."""
 
 
-def likely_cause(spikes: tuple[float, float], trials: tuple[float, float]) -> str:
+def likely_cause(spike_range: tuple[float, float], trial_range: tuple[float, float]) -> str:
     """Return a likely reason why trials hold hardly any spikes.
 
     Args:
-        spikes: Times of the first and last spike, s.
-        trials: Start of the first and end of the last trial, s.
+        spike_range: Times of the first and last spike, s.
+        trial_range: Start of the first and end of the last trial, s.
     """
-    no_overlap = spikes[1] < trials[0] or trials[1] < spikes[0]
-    spikes_duration = spikes[1] - spikes[0]
-    trials_duration = trials[1] - trials[0]
+    no_overlap = spike_range[1] < trial_range[0] or trial_range[1] < spike_range[0]
+    spikes_duration = spike_range[1] - spike_range[0]
+    trials_duration = trial_range[1] - trial_range[0]
+    # times of comparable durations have the same unit
     if no_overlap and 0.01 * trials_duration < spikes_duration < 100 * trials_duration:
-        shift = trials[0] - spikes[0]
+        shift = trial_range[0] - spike_range[0]
         where = f"{abs(shift):.10g} s {'after' if shift > 0 else 'before'} the first spike"
         return f"Probably they are on different clocks: the trials begin {where}."
-    largest_spike = max(abs(spikes[0]), abs(spikes[1]))
-    largest_trial = max(abs(trials[0]), abs(trials[1]))
+    largest_spike = max(abs(spike_range[0]), abs(spike_range[1]))
+    largest_trial = max(abs(trial_range[0]), abs(trial_range[1]))
     for largest, largest_other, name in (
         (largest_spike, largest_trial, "the spike times"),
         (largest_trial, largest_spike, "the times of the trials"),
@@ -89,7 +90,7 @@ def few_spikes(
     n_spikes: int,
     seconds: float,
     expected_hz: float,
-    spikes: tuple[float, float],
+    spike_range: tuple[float, float],
     spans: Float[np.ndarray, "trial 2"],
     n_neurons: int,
 ) -> str:
@@ -107,30 +108,31 @@ def few_spikes(
         n_spikes: Number of spikes in all trials together.
         seconds: Duration of all trials together.
         expected_hz: Spikes per second of the recording, of all neurons together.
-        spikes: Times of the first and last spike in seconds.
+        spike_range: Times of the first and last spike in seconds.
         spans: Start and end of each trial in seconds.
         n_neurons: Number of neurons.
     """
-    trials = float(spans[:, 0].min()), float(spans[:, 1].max())
-    n_beyond = int(((spans[:, 1] < spikes[0]) | (spans[:, 0] > spikes[1])).sum())  # before the first or after the last
+    trial_range = float(spans[:, 0].min()), float(spans[:, 1].max())
+    is_beyond = (spans[:, 1] < spike_range[0]) | (spans[:, 0] > spike_range[1])  # before the first or after the last
+    n_beyond = int(is_beyond.sum())
     rate = n_spikes / seconds if seconds else 0.0
     # the smallest ratio in `SCALES` is 300
-    times_too_large = expected_hz < HARDLY_HZ * n_neurons and spikes[1] > SCALES[0][0] * max(trials[1], 0.0)
+    times_too_large = expected_hz < HARDLY_HZ * n_neurons and spike_range[1] > SCALES[0][0] * max(trial_range[1], 0.0)
     if n_spikes and rate >= FEW * expected_hz and not times_too_large:
         if n_beyond <= len(spans) / 2:
             return ""
         return (
             f"{counted(n_beyond, 'trial', of=len(spans))} {verb(n_beyond, 'lies', 'lie')} before the first or after "
-            f"the last spike: the trials are between "
-            f"{trials[0]:g} and {trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. "
-            f"{likely_cause(spikes, trials)}"
+            f"the last spike: the trials are between {trial_range[0]:g} and {trial_range[1]:g} s, the spikes between "
+            f"{spike_range[0]:g} and {spike_range[1]:g} s. {likely_cause(spike_range, trial_range)}"
         )
     spikes_text = (
         f"{counted(n_spikes, 'spike')} ({rate:.3g} spikes/s of all neurons, {expected_hz:.3g} in the recording)"
     )
     return (
-        f"The trials hold {spikes_text if n_spikes else 'no spikes'}: they lie between {trials[0]:g} and "
-        f"{trials[1]:g} s, the spikes between {spikes[0]:g} and {spikes[1]:g} s. {likely_cause(spikes, trials)}"
+        f"The trials hold {spikes_text if n_spikes else 'no spikes'}: they lie between {trial_range[0]:g} and "
+        f"{trial_range[1]:g} s, the spikes between {spike_range[0]:g} and {spike_range[1]:g} s. "
+        f"{likely_cause(spike_range, trial_range)}"
     )
 
 
@@ -139,8 +141,8 @@ def repeated_ids(neuron_table: Mapping[str, Array]) -> str:
     ids = neuron_table.get("id")
     if ids is None or identity(neuron_table) is not None:
         return ""
-    values, number = np.unique(np.asarray(ids), return_counts=True)
-    repeated = values[number > 1]
+    values, n_neurons = np.unique(np.asarray(ids), return_counts=True)
+    repeated = values[n_neurons > 1]
     if not len(repeated):
         return ""
     listed = ", ".join(map(str, repeated[:5])) + (f" and {len(repeated) - 5} more" if len(repeated) > 5 else "")
@@ -218,7 +220,7 @@ def short_units(observed: Sequence[Float[np.ndarray, "_ 2"]], names: Sequence[st
     """
     seconds = np.array([np.diff(binning.joined(rows)).sum() if len(rows) else np.nan for rows in observed])
     longest = float(np.nanmax(seconds, initial=0.0))
-    short = np.flatnonzero(seconds < (1 - 1e-6) * longest)
+    short = np.flatnonzero(seconds < (1 - 1e-6) * longest)  # sums of equal times may differ by rounding
     if not short.size:
         return ""
     short = short[np.argsort(seconds[short], kind="stable")]

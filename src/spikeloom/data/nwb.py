@@ -326,12 +326,12 @@ def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
 
     Damaged series are left out with a warning.
     """
-    listed: dict[str, StoredSeries] = {}
+    listed: dict[str, StoredSeries] = {}  # by path in the file
     for parent in SERIES_IN:
-        for where, group in _groups(file, parent):
+        for series_path, group in _groups(file, parent):
             if "data" not in group or not ({"timestamps", "starting_time"} & set(group)):
                 continue
-            name = where.partition("/")[2]
+            name = series_path.partition("/")[2]
             try:
                 series = _one_series(group, path)
             except (DataError, *DAMAGE) as error:  # a damaged series must not make the spikes unreadable
@@ -340,10 +340,10 @@ def _series(file: h5py.File, path: str) -> dict[str, StoredSeries]:
                 continue
             if series is not None:
                 listed[name] = series
-    names = [where.rsplit("/", 1)[-1] for where in listed]
+    names = [series_path.rsplit("/", 1)[-1] for series_path in listed]
     return {
-        name if names.count(name) == 1 else where: series
-        for (where, series), name in zip(listed.items(), names, strict=True)
+        name if names.count(name) == 1 else series_path: series
+        for (series_path, series), name in zip(listed.items(), names, strict=True)
     }
 
 
@@ -360,7 +360,7 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
         str(data.name),
         (len(data), data.shape[1] if data.ndim == 2 else 1),
         text_of(attributes.get("unit", "")),
-        conversion=float(attributes.get("conversion", 1.0)) or 1.0,
+        conversion=float(attributes.get("conversion", 1.0)) or 1.0,  # some files hold 0 for a factor that is not set
         offset=float(attributes.get("offset", 0.0)),
         description=text_of(group.attrs.get("description", "")),
     )
@@ -384,16 +384,16 @@ def _one_series(group: h5py.Group, path: str) -> StoredSeries | None:
     return replace(series, start=start, stop=start + (len(data) - 1) / rate, rate=rate)
 
 
-def _check_stamps(stamps: h5py.Dataset, samples: int) -> None:
+def _check_stamps(stamps: h5py.Dataset, n_samples: int) -> None:
     """Raise a DataError unless there is one time stamp per sample, and the first and the last one are in order."""
-    if stamps.ndim != 1 or len(stamps) != samples:
+    if stamps.ndim != 1 or len(stamps) != n_samples:
         raise DataError(
             "A series must have one time stamp per sample.",
-            f"It has {counted(samples, 'sample')}, and time stamps of shape {stamps.shape}.",
+            f"It has {counted(n_samples, 'sample')}, and time stamps of shape {stamps.shape}.",
             "Repair it in the file, or leave it out.",
         )
     first = float(stamps[0])
-    last = float(stamps[samples - 1])
+    last = float(stamps[n_samples - 1])
     if not (np.isfinite(first) and np.isfinite(last) and first <= last):
         raise DataError(
             "The times of a series must be finite and sorted seconds.",

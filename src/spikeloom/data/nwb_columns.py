@@ -29,9 +29,9 @@ def plain_columns(table: h5py.Group) -> dict[str, Array]:
     columns: dict[str, Array] = {}
     for name in names:
         column = table.get(name)
-        if not isinstance(column, h5py.Dataset) or "table" in column.attrs:
+        if not isinstance(column, h5py.Dataset) or "table" in column.attrs:  # references to rows of another table
             continue
-        if f"{name}_index" in table:
+        if f"{name}_index" in table:  # a ragged column
             if h5py.check_string_dtype(column.dtype) is not None and column.ndim == 1:
                 columns |= _joined_texts(table, name)
             continue

@@ -161,7 +161,7 @@ class Recording:
             edges = self.binned.edges
             valid = ~binning.overlapping(edges[:, 0], edges[:, 1], self.invalid_intervals())
             seconds = float(np.diff(edges[valid]).sum())
-            return self.binned.counts[valid].sum(0, dtype=np.float64) / (seconds or np.nan)
+            return self.binned.counts[valid].sum(0, dtype=np.float64) / (seconds or np.nan)  # no time gives NaN
         valid_each = [self.intervals] * self.n_neurons
         if self.observed is None and self.observed_each is not None:
             # a neuron without intervals was observed whenever the others were
@@ -227,7 +227,8 @@ class Recording:
             return binning.common_intervals([rows for rows in self.observed_each if len(rows)])
         if self.binned is not None:
             return binning.joined(self.binned.edges)
-        ends = [time for times in self.spikes or () if len(times) for time in (times[0], times[-1])]
+        trains = [times for times in self.spikes or () if len(times)]
+        ends = [time for times in trains for time in (times[0], times[-1])]
         ends += [time for series in self.behavior.values() for time in series.span]
         for name in ("start_time", "stop_time"):
             if name in self.trial_table:
@@ -405,7 +406,7 @@ class Recording:
                 f"Choose another: {self.alignment_columns()}.",
             )
         unit = self.trial_units.get(name, "")
-        scale = objects.TIME_UNITS.get(unit.lower(), None if unit else 1.0)
+        scale = objects.TIME_UNITS.get(unit.lower()) if unit else 1.0  # times without a unit are seconds
         if scale is None:
             raise DataError(
                 "An alignment column must hold times.",
@@ -434,4 +435,4 @@ def _train(neuron: int, times: object) -> NDArray[np.float64]:
             MaskedTimesWarning,
             stacklevel=5,
         )
-    return clock.train(times, what=f"Spike times of neuron {neuron}")
+    return clock.flat_seconds(times, what=f"Spike times of neuron {neuron}")

@@ -88,7 +88,7 @@ def sample(
         unit: Unit of the values. With a unit of angles, values are averaged on the circle.
     """
     period = angles.period_of(name, unit)
-    if period is not None:
+    if period is not None:  # an angle, unless its values show that it counts turns
         period = angles.period_of(name, unit, glance(series))
     step = series.step
     out = np.zeros((len(layout.lengths), layout.edges.shape[1] - 1, series.n_dims))

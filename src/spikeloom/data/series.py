@@ -43,7 +43,7 @@ class Series:
     description: str = ""
 
     def __post_init__(self) -> None:
-        times = clock.train(self.times, what="The times of a series")
+        times = clock.flat_seconds(self.times, what="The times of a series")
         values = objects.plain(self.values)
         values = values[:, None] if values.ndim == 1 else values
         if times.ndim != 1 or values.ndim != 2 or len(times) != len(values):
@@ -242,14 +242,15 @@ class BinnedCounts:
             )
         check_times("The times of the bins", np.asarray(self.times))
         object.__setattr__(self, "times", np.asarray(self.times, np.float64))
-        object.__setattr__(self, "counts", whole_counts(np.asarray(self.counts)[None])[0])
+        one_trial = np.asarray(self.counts)[None]  # `whole_counts` checks counts of trials
+        object.__setattr__(self, "counts", whole_counts(one_trial)[0])
 
     @property
     def edges(self) -> Float[np.ndarray, "bin 2"]:
         """Start and end of each bin in seconds. A bin ends where the next begins, unless there is a gap."""
         # a bin ends at the next stamp and not after its width, because stamps are often rounded
         times = self.times.astype(np.float64)
-        gap = np.diff(times) > 1.5 * self.bin_width
+        gap = np.diff(times) > 1.5 * self.bin_width  # the next bin is late by more than half a bin
         ends = np.where(gap, times[:-1] + self.bin_width, times[1:])
         return np.stack([times, np.append(ends, times[-1:] + self.bin_width)], 1)
 
@@ -266,7 +267,13 @@ class BinnedCounts:
 
 
 def check_times(what: str, times: NDArray[np.floating], *, earliest: float = -np.inf) -> None:
-    """Raise a DataError unless times are finite, sorted and not before `earliest`."""
+    """Raise a DataError unless times are finite, sorted and not before `earliest`.
+
+    Args:
+        what: Name of the times for messages.
+        times: The times, s.
+        earliest: Earliest time that is permitted, s.
+    """
     if times.ndim != 1:
         raise ShapeError(f"{what} must have one axis.", f"The shape is {times.shape}.", "Give one array per neuron.")
     faults = {  # each rule, and a mask of the times that break it

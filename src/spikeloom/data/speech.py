@@ -70,7 +70,7 @@ def read_speech(folder: str | os.PathLike[str], *, channels: int = CHANNELS, lon
 
 
 def paper_split(trials: Trials) -> tuple[Trials, Trials]:
-    """Return validation and test trials: the first quarter of the partition `test`, and the rest (213 and 640)."""
+    """Return validation and test trials: the first quarter of the sentences of `test` (213), and the others (640)."""
     quarter = len(trials) // 4
     if not quarter:
         raise DataError(

@@ -50,6 +50,7 @@ def read_table(table: object) -> tuple[dict[str, Array], dict[str, str]]:
         except DataError as error:
             if name in (START, STOP) or objects.measured(value) is not None:
                 raise
+            # the second text of the error says what the column holds
             note = f"The column {name!r} was left out: {error.args[1][0].lower()}{error.args[1][1:]}"
             warnings.warn(note, UnreadColumnWarning, stacklevel=3)
             continue
@@ -72,12 +73,12 @@ def read_column(name: str, value: object) -> tuple[Array, str]:
     quantity = objects.measured(value)
     if quantity is None:
         first = _first(value)
-        if first is not None and objects.measured(first) is not None:
+        if first is not None and objects.measured(first) is not None:  # a list of single quantities
             quantity = _together(value, what)
         elif _is_time(value, first):
             return clock.seconds(value, what=what), ""
         elif name in (START, STOP):
-            return clock.train(value, what=what), ""
+            return clock.flat_seconds(value, what=what), ""
         else:
             return objects.column(value), ""
     if quantity.seconds is not None or name in (START, STOP):
@@ -124,12 +125,12 @@ def _columns_of(table: Foreign) -> dict[str, Foreign]:
     if hasattr(table, "start") and hasattr(table, "end") and not isinstance(table, np.ndarray):  # pynapple IntervalSet
         metadata = getattr(table, "metadata_columns", ())
         return {START: table.start, STOP: table.end, **{str(name): table[name] for name in metadata}}
-    if isinstance(table, np.ndarray) and table.dtype.names:
+    if isinstance(table, np.ndarray) and table.dtype.names:  # structured array
         return {name: table[name] for name in table.dtype.names}
-    if isinstance(table, list | tuple) and table and all(isinstance(row, Mapping) for row in table):
+    if isinstance(table, list | tuple) and table and all(isinstance(row, Mapping) for row in table):  # rows
         names = dict.fromkeys(str(name) for row in table for name in row)
         return {name: [row.get(name) for row in table] for name in names}
-    if isinstance(table, list | tuple | np.ndarray) or hasattr(table, "rescale"):
+    if isinstance(table, list | tuple | np.ndarray) or hasattr(table, "rescale"):  # rows of two times
         rows = clock.intervals(table, what="The rows of a trial table")
         return {START: rows[:, 0], STOP: rows[:, 1]}
     raise DataError(

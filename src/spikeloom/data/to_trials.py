@@ -125,7 +125,7 @@ def to_trials(
     value_units = _angle_units(recording, behavior_series, as_names(conditions), as_names(angles))
     spans = _spans(recording, bin_width, align, window, every, trials is not None, relative)
     kept = Kept(len(spans.starts))
-    table = _conditions(recording, as_names(conditions), spans, kept)
+    condition_columns = _conditions(recording, as_names(conditions), spans, kept)
     layout = _layout(recording, bin_width, spans, align, kept)
     sampled = {}
     for name, series in behavior_series.items():
@@ -142,7 +142,7 @@ def to_trials(
         lengths=lengths,
         behavior={name: values[rows, :longest] for name, values in sampled.items()},
         units=value_units,
-        conditions={name: column[rows] for name, column in table.items()},
+        conditions={name: column[rows] for name, column in condition_columns.items()},
         neuron_table=recording.neuron_table,
         start_times=layout.spans[rows, 0],
         conditioned_on=recording.conditioned_on,
@@ -198,7 +198,7 @@ def _spans(
     if align is None or window is None:
         return Spans(recording.times("start_time"), recording.times("stop_time"))
     bins = cutting.bins_of_window(bin_width, window)
-    at = recording.times(align)
+    at = recording.times(align)  # time 0 of each trial, s
     if {"start_time", "stop_time"} <= set(recording.trial_table):
         starts = recording.times("start_time")
         at = at + starts if relative else at
@@ -222,7 +222,7 @@ def _conditions(recording: "Recording", names: Sequence[str], spans: Spans, kept
     for name in names:
         column = recording.column(name, "condition")
         column = column if spans.rows is None else column[spans.rows]
-        if column.dtype.kind in "fU":  # other types have no missing entries
+        if column.dtype.kind in "fU":  # other types have no missing entries; a vector may lack some of its numbers
             missing = np.asarray(np.isnan(column) if column.dtype.kind == "f" else column == "")
             kept.drop(np.asarray(missing.reshape(len(column), -1).any(1)), f"without {name}")
         table[name] = column
@@ -386,7 +386,7 @@ def _note_left_over(
         table: Intervals inside which the pieces lie, or None.
     """
     parts = []
-    if left_over > 1e-6 * every:
+    if left_over > 1e-6 * every:  # more than a rounding error
         parts.append(f"{left_over:.4g} s at the ends of intervals are shorter than a piece of {every:g} s and left out")
     if recording.invalid is not None and len(recording.invalid):
         lost = float(np.diff(recording.observed_intervals()).sum() - np.diff(recording.intervals).sum())
@@ -412,14 +412,20 @@ def _note_left_over(
 
 
 def _note_doubts(recording: "Recording", trials: Trials, spans: Float[np.ndarray, "trial 2"]) -> None:
-    """Warn of trials that hold hardly any spikes, share spikes, or have neurons with the same id."""
+    """Warn of trials that hold hardly any spikes, share spikes, or have neurons with the same id.
+
+    Args:
+        recording: The recording.
+        trials: Trials that were cut from it.
+        spans: Start and end of each of these trials, s.
+    """
     text = notes.few_spikes(
-        int(trials.counts.sum(dtype=np.int64)),
-        trials.n_valid_bins * trials.bin_width,
-        float(np.nansum(recording.mean_rates_hz())),
-        recording.spike_range(),
-        spans,
-        recording.n_neurons,
+        n_spikes=int(trials.counts.sum(dtype=np.int64)),
+        seconds=trials.n_valid_bins * trials.bin_width,
+        expected_hz=float(np.nansum(recording.mean_rates_hz())),
+        spike_range=recording.spike_range(),
+        spans=spans,
+        n_neurons=recording.n_neurons,
     )
     if text:
         warnings.warn(text, FewSpikesWarning, stacklevel=3)

@@ -53,7 +53,7 @@ def rebinned(trials: "Trials", factor: int) -> Fields:
 def pieces(trials: "Trials", every: float) -> Fields:
     """Return the fields that change if trials are cut into pieces of `every` seconds; see `Trials.cut`."""
     n_bins = round(every / trials.bin_width) if math.isfinite(every) else 0
-    n_pieces = np.asarray(trials.lengths, np.int64) // max(n_bins, 1)
+    n_pieces = np.asarray(trials.lengths, np.int64) // max(n_bins, 1)  # pieces of 0 bins are refused below
     if n_bins < 1 or not n_pieces.any():
         longest = int(trials.lengths.max()) * trials.bin_width if len(trials) else 0
         raise DataError(

@@ -101,7 +101,7 @@ def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
         names = [str(name) for name in times]
         times = list(times.values())
         axes = "neuron trial"
-    if hasattr(times, "segments"):
+    if hasattr(times, "segments"):  # neo Block
         times = times.segments
     trials = [_entries(trial) for trial in times]  # for the axes "neuron trial", each entry is a neuron
     if names is None and trials and all(isinstance(trial, Mapping) for trial in trials):
@@ -130,7 +130,7 @@ def nested(times: Foreign, *, axes: str = "trial neuron") -> ByTrial:
             f"There are from {sizes[0]} to {sizes[-1]}.",
             "Give an empty list for a neuron that was silent. " + FORM,
         )
-    if outer == "neuron":
+    if outer == "neuron":  # from neuron by neuron to trial by trial
         rows = [list(trial) for trial in zip(*rows, strict=True)]
     if names is None:
         names = _names(rows[0])
@@ -147,11 +147,11 @@ def _entries(trial: Foreign) -> Foreign:
         keys = trial.keys()  # pynapple does not document iteration over a TsGroup itself
         return {key: trial[key] for key in keys}
     if isinstance(trial, np.ndarray) and trial.dtype == object:
-        is_row_or_column = min(trial.shape, default=0) <= 1 or trial.ndim == 1
+        is_row_or_column = min(trial.shape, default=0) <= 1 or trial.ndim == 1  # one cell per neuron
         return list(trial.ravel()) if is_row_or_column else list(trial)
     if isinstance(trial, list | tuple):
         return trial
-    if hasattr(trial, "__next__"):
+    if hasattr(trial, "__next__"):  # an iterator
         return list(trial)
     raise ShapeError(
         "Spike times by trial must be nested, trial by trial and neuron by neuron.",
@@ -208,12 +208,12 @@ def _count(times: list[list[object]], edges: NDArray[np.floating]) -> TrialCount
     n_trials = len(times)
     n_bins = len(edges) - 1
     n_neurons = len(times[0])
-    limits = np.rint(edges * 1e9)  # whole numbers, exact in float64 for any window below 97 days
+    limits = np.rint(edges * 1e9)  # edges in ns: whole numbers, exact in float64 for any window below 97 days
     counts = np.zeros((n_trials, n_bins, n_neurons), np.int64)
     n_missing = 0
     for trial, row in enumerate(times):
         for neuron, train in enumerate(row):
-            seconds = clock.train(train, what=f"Spike times of trial {trial}, neuron {neuron}")
+            seconds = clock.flat_seconds(train, what=f"Spike times of trial {trial}, neuron {neuron}")
             n_missing += int(np.isnan(seconds).sum())
             bins = np.searchsorted(limits, np.rint(seconds * 1e9), side="right") - 1
             inside = bins[(bins >= 0) & (bins < n_bins) & np.isfinite(seconds)]

@@ -41,7 +41,7 @@ def checked_fields(arguments: "Trials") -> Fields:
     lengths = whole_lengths(lengths, n_trials, n_bins)
     mask = mask_of(lengths, n_bins)
     fields: Fields = {"bin_width": bin_width, "lengths": frozen(lengths), "counts": frozen(blank(counts, mask))}
-    for name, shape in (
+    for name, shape in (  # an axis of -1 may have any size
         ("rates", (n_trials, n_bins, n_neurons)),
         ("latents", (n_trials, n_bins, -1)),
         ("codes", (n_trials, -1)),
@@ -59,7 +59,7 @@ def checked_fields(arguments: "Trials") -> Fields:
     for name, value in arguments.behavior.items():
         quantity = objects.measured(value)
         array = objects.plain(value) if quantity is None else quantity.numbers
-        array = array[..., None] if array.ndim == 2 else array
+        array = array[..., None] if array.ndim == 2 else array  # one value per bin
         array = blank(expect(f"behavior {name!r}", array, (n_trials, n_bins, -1)), mask)
         fields["behavior"][name] = frozen(array)
         fields["units"][name] = arguments.units.get(name, "" if quantity is None else quantity.unit)

@@ -81,6 +81,7 @@ class Rule:
         """
         parts = RULE.fullmatch(text)
         values = _values(parts["values"]) if parts else ()
+        # an empty text is a value only in quotation marks
         if parts is None or not values or ("" in values and "''" not in text and '""' not in text):
             raise SettingError(
                 "An expression must be COLUMN OP VALUE, with one of ==, !=, <, <=, >, >=.",
@@ -97,7 +98,7 @@ def _values(text: str) -> tuple[str, ...]:
     """Divide a text at its commas into values, and remove quotation marks. The result is empty if it cannot be read."""
     values: list[str] = []
     position = 0
-    while position < len(text) or text[position - 1 : position] == ",":
+    while position < len(text) or text[position - 1 : position] == ",":  # after the last comma comes a value, too
         match = VALUE.match(text, position)
         if match is None:
             return ()
@@ -210,7 +211,7 @@ def _equal(rule: Rule, column: Array, value: str, unit: str) -> NDArray[np.bool_
             raise SettingError(f"{rule.column!r} holds True and False.", f"The value was {value!r}.", "Write true.")
         return np.asarray(column == truth_of[value.lower()])
     number = _number(rule, value)
-    precision = 1e-6 if column.dtype.itemsize < 8 else 1e-9
+    precision = 1e-6 if column.dtype.itemsize < 8 else 1e-9  # single precision has about seven digits
     period = angles.period_of(rule.column, unit)
     if period is not None and math.isfinite(number):
         return np.asarray(np.abs(angles.difference(column, number, period)) <= precision * period)
@@ -261,13 +262,14 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
     Raises:
         SettingError: if an entry names no neuron.
     """
-    columns = {f"{name}s": table[name] for name in ("id", "name") if name in table}
-    if not columns:
-        columns = {"positions": np.arange(n_neurons)}
+    arrays = {f"{name}s": np.asarray(table[name]) for name in ("id", "name") if name in table}
+    if not arrays:
+        arrays = {"positions": np.arange(n_neurons)}
+    columns = {kind: [str(value) for value in array.tolist()] for kind, array in arrays.items()}
     keep = np.zeros(n_neurons, bool)
     for entry in (part.strip() for part in units.split(",")):
         for column in columns.values():
-            chosen = _is_in_entry([str(value) for value in np.asarray(column).tolist()], entry)
+            chosen = _is_in_entry(column, entry)
             if chosen.any():
                 keep |= chosen
                 break
@@ -275,7 +277,7 @@ def rows_of_units(table: Mapping[str, Array], units: str, n_neurons: int) -> NDA
             kind, column = next(iter(columns.items()))
             raise SettingError(
                 f"No neuron is called {entry!r}.",
-                f"The {kind} are {_listed(np.array([str(value) for value in np.asarray(column).tolist()]))}.",
+                f"The {kind} are {_listed(np.array(column))}.",
                 "Write for instance --units 3,5-9.",
             )
     return keep

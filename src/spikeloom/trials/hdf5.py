@@ -82,6 +82,7 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
                     file[name][-len(value) :] = value
                 else:
                     _put(file, name, value, by_trial=True)
+            # the arrays per bin are in the file already, so None takes their place
             columns.append({**fields, **dict.fromkeys(PER_BIN), "behavior": dict.fromkeys(fields["behavior"])})
         _finish(file, _joined(columns))
 
@@ -122,14 +123,18 @@ def _copy_chunks(source: h5py.Dataset, file: h5py.File) -> None:
     target = file[name]
     first = len(target)
     target.resize(first + len(source), axis=0)
-    start = (0,) * len(axes)
+    start = (0,) * len(axes)  # position of a chunk on the axes after the trials
     for trial in range(len(source)):
         filter_mask, chunk = source.id.read_direct_chunk((trial, *start))
         target.id.write_direct_chunk((first + trial, *start), chunk, filter_mask)
 
 
 def _joined(columns: list[Fields]) -> Fields:
-    """Return the fields of all parts together, apart from the arrays per bin."""
+    """Return the fields of all parts together, apart from the arrays per bin.
+
+    Args:
+        columns: Fields of each part. Fields without an axis of trials are equal in all parts.
+    """
     joined: Fields = {**columns[0], "lengths": np.concatenate([part["lengths"] for part in columns])}
     for name in ("codes", "start_times"):
         if joined[name] is not None:
@@ -207,7 +212,7 @@ def read(path: str | os.PathLike[str]) -> Fields:
     try:
         with h5py.File(path, "r") as file:
             return _fields(file, path)
-    except (FileError, CorruptFileError):
+    except (FileError, CorruptFileError):  # they are of the kinds in `DAMAGE`, too
         raise
     except DAMAGE as error:
         raise _corrupt(path, str(error) or type(error).__name__) from error

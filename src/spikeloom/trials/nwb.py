@@ -163,7 +163,7 @@ def spike_times(
         Spike times in seconds, neuron by neuron and sorted within each neuron. And for each neuron the position after
         its last spike: the number of spikes of this neuron and all earlier neurons.
     """
-    neuron, trial, bins = np.nonzero(counts.transpose(2, 0, 1))
+    neuron, trial, bins = np.nonzero(counts.transpose(2, 0, 1))  # of each bin that holds spikes, neuron by neuron
     n_spikes = counts[trial, bins, neuron].astype(np.int64)
     n_before = np.cumsum(n_spikes) - n_spikes
     rank = np.arange(int(n_spikes.sum())) - np.repeat(n_before, n_spikes)  # j, number of the spike within its bin

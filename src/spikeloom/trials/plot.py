@@ -42,7 +42,7 @@ def figure(
     except ImportError as error:
         raise missing_extra("Figures need", "matplotlib", "figures") from error
     heights = row_inches or (1.6,) * rows
-    size = (width, sum(heights) + 0.5)
+    size = (width, sum(heights) + 0.5)  # with half an inch for the title and the label of the time axis
     new_figure, axes = plt.subplots(
         rows, columns, sharex="col", squeeze=False, figsize=size, layout="constrained", height_ratios=heights
     )
@@ -68,11 +68,11 @@ def raster(axes: "Axes", trials: "Trials", *, trial: int = 0, color: str = "0.15
     """Draw the spikes of one trial, one row per neuron. Several spikes in a bin are spread evenly inside it."""
     time = times(trials, trial)
     counts = np.asarray(trials.counts[trial, : len(time)]).astype(np.int64)
-    bins, neuron = np.nonzero(counts)
+    bins, neuron = np.nonzero(counts)  # of each entry that holds spikes
     n_spikes = counts[bins, neuron]
-    # Number of each spike within its bin: bins with 2 and 1 spikes give 0, 1, 0. And the fraction of the bin before it.
+    # number of each spike within its bin: bins with 2 and 1 spikes give 0, 1, 0
     rank = np.arange(int(n_spikes.sum())) - np.repeat(np.cumsum(n_spikes) - n_spikes, n_spikes)
-    fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)
+    fraction = (rank + 1) / (np.repeat(n_spikes, n_spikes) + 1)  # position of each spike within its bin, from 0 to 1
     spike_times = (np.repeat(bins, n_spikes) + fraction) * trials.bin_width
     axes.eventplot(
         [spike_times[np.repeat(neuron, n_spikes) == row] for row in range(counts.shape[1])],
@@ -93,7 +93,7 @@ def rates(axes: "Axes", trials: "Trials", *, trial: int = 0) -> None:
         raise DataError("These trials have no rates.", "There are only counts.", "Encode them with a model first.")
     time = times(trials, trial)
     image = np.asarray(trials.rates[trial, : len(time)], np.float64).T / trials.bin_width
-    extent = (0.0, len(time) * trials.bin_width, -0.5, image.shape[0] - 0.5)
+    extent = (0.0, len(time) * trials.bin_width, -0.5, image.shape[0] - 0.5)  # left, right, bottom, top
     drawn = axes.imshow(image, aspect="auto", origin="lower", extent=extent, interpolation="nearest", cmap="viridis")
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.01)
     bar.set_label("rate (spikes/s)")
@@ -119,7 +119,7 @@ def series(axes: "Axes", trials: "Trials", name: str, *, trial: int = 0) -> None
     for dim in range(values.shape[1]):
         line = (time, values[:, dim]) if period is None else unwrapped_pieces(time, values[:, dim], period)
         axes.plot(*line, lw=1.2, label=f"dimension {dim}")
-    axes.set_ylabel(f"{name}\n({unit})" if unit not in ("", "1") else name)
+    axes.set_ylabel(f"{name}\n({unit})" if unit not in ("", "1") else name)  # "1" stands for a number without unit
     if 1 < values.shape[1] <= MOST_NAMES:
         style = {"frameon": False, "fontsize": "small", "handlelength": 1.2, "columnspacing": 1.0, "borderaxespad": 0.0}
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, **style)
@@ -158,7 +158,7 @@ def plot(trials: "Trials", *, trial: int = 0) -> "Figure":
     times(trials, trial)  # raises the error if there is no such trial
     has_rates = trials.rates is not None
     names = list(trials.behavior)
-    heights = (2.4, *((1.8,) if has_rates else ()), *(1.3 for _ in names))
+    heights = (2.4, *((1.8,) if has_rates else ()), *(1.3 for _ in names))  # raster, rates, series; inches
     trial_figure, all_axes = figure(len(heights), row_inches=heights)
     raster(all_axes[0], trials, trial=trial)
     if has_rates:

@@ -44,11 +44,11 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
     """
     lengths = np.concatenate([part.lengths for part in parts])
     check_padding(lengths, parts[0].n_neurons, parts[0].bin_width)
-    time = max(part.n_bins for part in parts)
+    n_bins = max(part.n_bins for part in parts)
     left_out = _LeftOut(len(parts))
     arrays: Fields = {"lengths": lengths}
     for name in ("counts", "rates", "latents"):
-        arrays[name] = _padded([getattr(part, name) for part in parts], time, left_out, name)
+        arrays[name] = _padded([getattr(part, name) for part in parts], n_bins, left_out, name)
     arrays["codes"] = left_out.check([part.codes for part in parts], "codes", _join)
     if any(part.start_times is not None for part in parts):
         starts = [np.full(len(part), np.nan) if part.start_times is None else part.start_times for part in parts]
@@ -64,10 +64,10 @@ def pooled(parts: Sequence["Trials"], sources: Sequence[str] | None) -> Fields:
             left_out.add("behaviour", name, "in different units")
             for table in behavior:
                 table.pop(name, None)
-    arrays["behavior"] = _shared(behavior, left_out, "behaviour", lambda values: _joined_in_time(values, time))
+    arrays["behavior"] = _shared(behavior, left_out, "behaviour", lambda values: _joined_in_time(values, n_bins))
     arrays["units"] = {name: parts[0].units[name] for name in arrays["behavior"]}
     conditioned = {part.conditioned_on for part in parts}
-    arrays["conditioned_on"] = conditioned.pop() if len(conditioned) == 1 else None
+    arrays["conditioned_on"] = conditioned.pop() if len(conditioned) == 1 else None  # unknown if the parts differ
     arrays["source"] = ", ".join(dict.fromkeys(part.source for part in parts if part.source))
     arrays["neuron_table"] = _neuron_table([part.neuron_table for part in parts], left_out)
     left_out.warn()
@@ -161,21 +161,21 @@ def _join(values: Sequence[Array]) -> Array:
     return np.concatenate(values)
 
 
-def _padded(values: Sequence[Array | None], time: int, left_out: _LeftOut, name: str) -> Array | None:
-    """Join a field (trial, time, ...) of all sets, padded to `time` bins, unless it is left out.
+def _padded(values: Sequence[Array | None], n_bins: int, left_out: _LeftOut, name: str) -> Array | None:
+    """Join a field (trial, time, ...) of all sets, padded to `n_bins` bins, unless it is left out.
 
     Args:
         values: Values of each set; None for a set without the field.
-        time: Number of bins of the result.
+        n_bins: Number of bins of the result.
         left_out: Collection of the fields that are left out.
         name: Name of the field.
     """
-    return left_out.check(values, name, lambda existing: _joined_in_time(existing, time))
+    return left_out.check(values, name, lambda existing: _joined_in_time(existing, n_bins))
 
 
-def _joined_in_time(values: Sequence[Array], time: int) -> Array:
-    """Join arrays (trial, time, ...), padded with zeros to `time` bins."""
-    shape = (sum(len(value) for value in values), time, *values[0].shape[2:])
+def _joined_in_time(values: Sequence[Array], n_bins: int) -> Array:
+    """Join arrays (trial, time, ...), padded with zeros to `n_bins` bins."""
+    shape = (sum(len(value) for value in values), n_bins, *values[0].shape[2:])
     joined = np.zeros(shape, np.result_type(*values))
     start = 0
     for value in values:

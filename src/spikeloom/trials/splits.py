@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spikeloom.trials.trials import Trials
 
 Rows = NDArray[np.int64]
+"""Numbers of trials (row,), counted from 0."""
 
 TOLERANCE = 1e-3
 """Fraction of a bin by which windows may overlap without sharing spikes: such overlaps come from rounded times."""
@@ -170,9 +171,8 @@ def _overlapping(trials: "Trials", rows: Rows, others: Rows) -> NDArray[np.bool_
     starts, ends = _spans(trials, rows)
     other_starts, other_ends = _spans(trials, others)
     order = np.argsort(other_starts, kind="stable")
-    latest_end = np.concatenate(
-        [[-np.inf], np.maximum.accumulate(other_ends[order])]
-    )  # of the first 0, 1, 2, ... others
+    # latest end of the first 0, 1, 2, ... others
+    latest_end = np.concatenate([[-np.inf], np.maximum.accumulate(other_ends[order])])
     n_begun = np.searchsorted(other_starts[order], ends, side="left")
     return np.asarray(latest_end[n_begun] > starts)
 
