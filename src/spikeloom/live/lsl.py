@@ -136,9 +136,10 @@ class Lsl(Transport):
         for info in resolver.results():
             size_fits = info.channel_count() == self._session.samples.named[name].size
             if size_fits and info.channel_format() != self._pylsl.cf_string:
-                flags = self._pylsl.proc_clocksync
+                flags = self._pylsl.proc_clocksync  # LSL converts times to the clock of this machine
+                # LSL keeps the samples of the last 10 s until they are fetched
                 self._inlets[name] = self._pylsl.StreamInlet(info, max_buflen=10, processing_flags=flags)
-                self._inlets[name].open_stream(timeout=1.0)
+                self._inlets[name].open_stream(timeout=1.0)  # s
                 return
             if info.uid() not in self._refused:
                 self._refused.add(info.uid())

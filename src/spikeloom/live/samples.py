@@ -46,8 +46,8 @@ class BinnedSamples:
         self.bin_width = bin_width
         self.next_bin = 0
         self.late = 0
-        self._newest = -math.inf
-        self._waiting: dict[int, dict[str, list[Value]]] = {}
+        self._newest = -math.inf  # largest time of a sample so far, s
+        self._waiting: dict[int, dict[str, list[Value]]] = {}  # bin -> name of a condition -> its samples
 
     def check(self, condition: Mapping[str, Value]) -> None:
         """Raise a ConditionError if a name is unknown, or a value is not valid for its condition."""
@@ -118,9 +118,10 @@ def bin_value(condition: NamedCondition, values: Sequence[Value] | Numbers) -> N
     if condition.kind == "category":
         last = values[-1]
         return last if isinstance(last, str) else np.asarray(last)
-    rows = np.array(values, np.float64).reshape(len(values), condition.size)
+    rows = np.array(values, np.float64).reshape(len(values), condition.size)  # (sample, dim)
     if condition.kind == "circular":
         mean = np.array(circular_mean(rows, condition.period, low=condition.origin))
     else:
         mean = rows.mean(0)
-    return mean if condition.per_bin or condition.size > 1 else mean.reshape(())
+    one_number_per_trial = condition.size == 1 and not condition.per_bin
+    return mean.reshape(()) if one_number_per_trial else mean

@@ -96,7 +96,7 @@ async def serve(
         await transport.open(session, receive)
         opened(transport.address)
         if pace == "request":
-            await asyncio.Event().wait()
+            await asyncio.Event().wait()  # until the task is cancelled; `receive` answers the messages
         await _keep_time(session, transport)
     finally:
         transport.close()
@@ -182,7 +182,7 @@ class Background:
         except Exception as error:
             self._failure = error
         finally:
-            self._opened.set()
+            self._opened.set()  # `__enter__` must not wait for a server that has failed
 
     async def _serve(self) -> None:
         """Store the loop and the task, with which `__exit__` cancels the task, and serve."""

@@ -171,7 +171,7 @@ class Session:
     def step(self) -> BinSpikes:
         """Generate the next bin from the samples that lie in it."""
         number = self.samples.next_bin
-        late = self.samples.late - self.statistics.late
+        late = self.samples.late - self.statistics.late  # late samples since the previous bin
         start = time.perf_counter()
         counts = self.live.step(self.samples.take())
         self.statistics.steps.add(time.perf_counter() - start)

@@ -65,8 +65,8 @@ class LiveEncoder:
         self._live = model.live(seed, condition=names)
         self._n_neurons = model.n_neurons
         self._width = model.facts.bin_width
-        self._start: float | None = None
-        self._skipped = 0
+        self._start: float | None = None  # time of the first sample, s
+        self._skipped = 0  # number of bins in long gaps, which are not generated
 
     def encode(self, data: Samples) -> Samples:
         """Return the rates (sample, neuron), spikes/s, at the times of samples (sample, dim) of the condition.
@@ -85,6 +85,7 @@ class LiveEncoder:
                 "",
             )
         numbers = self._bins_of(times)
+        # the numbers of the bins never fall, so the rates have the order of the samples
         rates = [self._rates_in(int(number), rows[numbers == number]) for number in np.unique(numbers)]
         return self._samples(data.timestamps, np.concatenate(rates))
 

@@ -66,7 +66,7 @@ class Udp(Transport, asyncio.DatagramProtocol):
         self._clients[addr] = client  # clients are in the order of their last messages
         refusal = self._receive(data, client.source)
         if refusal is None:
-            if len(self._clients) > MOST_CLIENTS:
+            if len(self._clients) > MOST_CLIENTS:  # the first one was silent for the longest time
                 del self._clients[next(iter(self._clients))]
             return
         del self._clients[addr]

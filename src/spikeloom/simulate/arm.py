@@ -87,12 +87,12 @@ class State(NamedTuple):
     """State of arm and controller.
 
     Args:
-        hidden: Hidden units of the controller.
-        activity: Activity of the muscles, 0 to 1.
-        angle: Angles of shoulder and elbow, rad.
-        speed: Angular velocities of the joints, rad/s.
-        previous_hand: Position of the hand one bin earlier, m from the centre of the workspace. It is an input of the
-            controller.
+        hidden: Hidden units of the controller (trial, unit).
+        activity: Activity of the muscles (trial, muscle), 0 to 1.
+        angle: Angles of shoulder and elbow (trial, 2), rad.
+        speed: Angular velocities of the joints (trial, 2), rad/s.
+        previous_hand: Position of the hand one bin earlier (trial, 2), m from the centre of the workspace. It is an
+            input of the controller.
     """
 
     hidden: Values
@@ -109,15 +109,16 @@ def rest(start: Values, *, xp: ModuleType) -> State:
         start: Position of the hand (trial, 2), m from the centre of the workspace.
         xp: numpy or torch.
     """
-    x = start[:, 0] + WORKSPACE[0]
+    x = start[:, 0] + WORKSPACE[0]  # from the shoulder
     y = start[:, 1] + WORKSPACE[1]
     first, second = LINKS
-    elbow = xp.arccos((x**2 + y**2 - first**2 - second**2) / (2 * first * second))
-    reach = xp.arctan2(second * xp.sin(elbow), first + second * xp.cos(elbow))
-    angle = xp.stack([xp.arctan2(y, x) - reach, elbow], -1)
-    column = angle[:, :1] * 0
-    silent_units = xp.concatenate([column] * UNITS, -1)
-    silent_muscles = xp.concatenate([column] * MUSCLES, -1)
+    elbow = xp.arccos((x**2 + y**2 - first**2 - second**2) / (2 * first * second))  # by the law of cosines
+    # angle between the first link and the line from shoulder to hand
+    first_to_hand = xp.arctan2(second * xp.sin(elbow), first + second * xp.cos(elbow))
+    angle = xp.stack([xp.arctan2(y, x) - first_to_hand, elbow], -1)
+    zeros = angle[:, :1] * 0  # (trial, 1), in the type of array of `xp`
+    silent_units = xp.concatenate([zeros] * UNITS, -1)
+    silent_muscles = xp.concatenate([zeros] * MUSCLES, -1)
     return State(silent_units, silent_muscles, angle, xp.zeros_like(angle), start)
 
 
@@ -186,13 +187,9 @@ def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType
     sine = xp.sin(angle[:, 1])
     shoulder = speed[:, 0]
     elbow = speed[:, 1]
-    torque = [
-        sum(
-            arms[joint] * force * activity[:, k]
-            for k, (arms, force) in enumerate(zip(MOMENT_ARMS, FORCES, strict=True))
-        )
-        for joint in (0, 1)
-    ]
+    muscles = list(zip(MOMENT_ARMS, FORCES, strict=True))
+    # torque of all muscles about shoulder and elbow, N m
+    torque = [sum(arms[joint] * force * activity[:, k] for k, (arms, force) in enumerate(muscles)) for joint in (0, 1)]
     # Coriolis torque and damping are added to the torque of the muscles.
     torque[0] = (
         torque[0] + a2 * sine * elbow * (2 * shoulder + elbow) - DAMPING[0][0] * shoulder - DAMPING[0][1] * elbow
@@ -201,7 +198,7 @@ def _acceleration(angle: Values, speed: Values, activity: Values, xp: ModuleType
     m11 = a1 + 2 * a2 * cosine
     m12 = a3 + a2 * cosine
     m22 = a3
-    scale = 1 / (m11 * m22 - m12**2)
+    scale = 1 / (m11 * m22 - m12**2)  # 1 / determinant of the mass matrix, whose inverse gives the acceleration
     return xp.stack([scale * (m22 * torque[0] - m12 * torque[1]), scale * (m11 * torque[1] - m12 * torque[0])], -1)
 
 

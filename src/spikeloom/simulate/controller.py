@@ -59,7 +59,7 @@ def train_controller(*, seed: int = 0, updates: int = UPDATES, progress: bool | 
         optimizer.param_groups[0]["lr"] = LEARNING_RATES[int(is_late)]
         optimizer.zero_grad()
         _loss(weights, generator(seed, Purpose.TRAIN, update)).backward()
-        torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)
+        torch.nn.utils.clip_grad_norm_(list(weights.values()), 1.0)  # limits the effect of rare large gradients
         optimizer.step()
     return {name: value.detach() for name, value in weights.items()}
 
@@ -79,12 +79,12 @@ def _loss(weights: dict[str, Tensor], rng: np.random.Generator) -> Tensor:
     """Return the loss of one batch of movements."""
     start = torch.tensor(rng.uniform(-BOX, BOX, (BATCH, 2)), dtype=torch.float32)
     target = torch.tensor(rng.uniform(-BOX, BOX, (BATCH, 2)), dtype=torch.float32)
-    go_at = torch.tensor(rng.integers(10, 25, (BATCH, 1)))
+    first_go_bin = torch.tensor(rng.integers(10, 25, (BATCH, 1)))
     noise = torch.tensor(rng.standard_normal((BINS, BATCH, arm.INPUTS + arm.UNITS)), dtype=torch.float32)
     state = arm.rest(start, xp=torch)
     total = torch.zeros(())
     for time in range(BINS):
-        go = (time >= go_at).float()
+        go = (time >= first_go_bin).float()
         state = arm.step(weights, state, target * (time >= arm.TARGET_AT), go, noise[time], xp=torch)
         goal = torch.where(go > 0, target, start)
         weight = torch.where(go > 0, 1.0, HOLD)

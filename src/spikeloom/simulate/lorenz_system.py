@@ -116,7 +116,7 @@ def poisson_of(rates: Float[np.ndarray, "*axes"], uniform: Float[np.ndarray, "*a
     remainder = remainder[index] - probability[index]
     mean = mean[index]
     probability = probability[index]
-    for count in range(1, 256):
+    for count in range(1, 256):  # 255 is the largest count of this type
         counts[index] = count
         probability = probability * mean / count
         is_larger = remainder >= probability
@@ -148,8 +148,8 @@ def trajectories(
         substeps: Number of Runge-Kutta steps per point.
     """
     step = PERIOD / POINTS / substeps
-    state = np.ascontiguousarray(starts.T)
-    out = np.empty((n_bins, *state.shape))
+    state = np.ascontiguousarray(starts.T)  # (3, trial)
+    out = np.empty((n_bins, *state.shape))  # (bin, 3, trial)
     for point in range(burn_in + n_bins):
         if point >= burn_in:
             out[point - burn_in] = state

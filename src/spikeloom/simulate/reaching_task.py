@@ -99,7 +99,7 @@ def reaching(
     for name, value in (("n_trials", n_trials), ("n_neurons", n_neurons)):
         if value < 1:
             raise SettingError(f"{name} must be at least 1.", f"It was {value}.", f"Give {name}=1 or more.")
-    marked = _cells(held_out)
+    marked = _cells(held_out)  # numbers of the held-out targets
     weights = read_controller() if controller is None else controller
     start, target = _places(n_trials, seed)
     parts = []
@@ -107,12 +107,14 @@ def reaching(
         rows = range(first, min(first + CHUNK, n_trials))
         noise = Streams(seed, Purpose.SIMULATE, 0, rows).normal(BINS, arm.INPUTS + arm.UNITS)
         parts.append(movements(weights, _position(start[rows]), _position(target[rows]), noise))
+    # each (trial, bin, ...), only the bins that are kept
     hidden, activity, position = (np.concatenate(part)[:, slice(*WINDOW)] for part in zip(*parts, strict=True))
     all_positions = np.concatenate([part[2] for part in parts])
     previous_position = all_positions[:, WINDOW[0] - 1 : WINDOW[1] - 1]  # one bin earlier
     rates = _rates(hidden, weights, n_neurons, seed)
     generators = Streams(seed, Purpose.SPIKES, 0, range(n_trials)).generators
-    points = {"target": _position(target), "start": _position(start)}
+    points = {"target": _position(target), "start": _position(start)}  # (trial, 2), m
+    conditions = {f"{name}_{axis}": value[:, k] for name, value in points.items() for k, axis in enumerate("xy")}
     single = np.float32
     return Trials(
         np.stack([rng.poisson(trial_rates) for rng, trial_rates in zip(generators, rates, strict=True)]),
@@ -124,8 +126,7 @@ def reaching(
             "muscle_activity": activity.astype(single),
         },
         units={"hand_position": "m", "hand_velocity": "m/s", "muscle_activity": "1"},
-        conditions={f"{name}_{axis}": value[:, k] for name, value in points.items() for k, axis in enumerate("xy")}
-        | {"held_out": np.isin(target, marked)},
+        conditions=conditions | {"held_out": np.isin(target, marked)},
         source="reaching",
     )
 
@@ -147,12 +148,12 @@ def movements(
     Returns:
         Hidden units, activity of the muscles, and position of the hand (m), all (trial, bin, ...).
     """
-    plain = {name: np.asarray(weights[name], np.float64) for name in arm.SHAPES}
+    double = {name: np.asarray(weights[name], np.float64) for name in arm.SHAPES}
     state = arm.rest(start, xp=np)
     series_by_bin: list[tuple[Numbers, Numbers, Numbers]] = []
     for time in range(noise.shape[1]):
         go = np.full((len(start), 1), float(time >= GO_AT))
-        state = arm.step(plain, state, target * (time >= arm.TARGET_AT), go, noise[:, time], xp=np)
+        state = arm.step(double, state, target * (time >= arm.TARGET_AT), go, noise[:, time], xp=np)
         series_by_bin.append((state.hidden, state.activity, arm.hand(state.angle, xp=np)))
     hidden, activity, position = (np.stack(series, 1) for series in zip(*series_by_bin, strict=True))
     return hidden, activity, position
@@ -172,7 +173,8 @@ def add_hidden_statistics(weights: Mapping[str, Numbers], *, n_trials: int = 720
     start, target = (_position(cells) for cells in _places(n_trials, 0))
     noise = Streams(0, Purpose.CALIBRATE, 0, range(n_trials)).normal(BINS, arm.INPUTS + arm.UNITS)
     hidden, _, position = movements(weights, start, target, noise)
-    rows = hidden[:, slice(*WINDOW)].reshape(-1, arm.UNITS)
+    rows = hidden[:, slice(*WINDOW)].reshape(-1, arm.UNITS)  # (trial x bin, unit)
+    # a unit that never changes must not be divided by 0
     scale = {"hidden_mean": rows.mean(0), "hidden_sd": rows.std(0).clip(min=1e-6)}
     error = float(np.linalg.norm(position[:, WINDOW[1] - 1] - target, axis=1).mean())
     return {name: np.asarray(value, np.float32) for name, value in {**weights, **scale}.items()}, error
@@ -235,11 +237,14 @@ def _places(n_trials: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int
 
     Blocks of 36 trials have each target once, in a random order. The start is another random cell.
     """
-    cells = GRID * GRID
-    blocks = range(math.ceil(n_trials / cells))
-    target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(cells) for block in blocks])
-    shift = np.concatenate([generator(seed, Purpose.SIMULATE, 2, block).integers(1, cells, cells) for block in blocks])
-    return ((target + shift) % cells)[:n_trials], target[:n_trials]
+    n_cells = GRID * GRID
+    blocks = range(math.ceil(n_trials / n_cells))
+    target = np.concatenate([generator(seed, Purpose.SIMULATE, 1, block).permutation(n_cells) for block in blocks])
+    # start minus target, from 1 to 35: the start is never the target
+    shift = np.concatenate(
+        [generator(seed, Purpose.SIMULATE, 2, block).integers(1, n_cells, n_cells) for block in blocks]
+    )
+    return ((target + shift) % n_cells)[:n_trials], target[:n_trials]
 
 
 def _position(cells: NDArray[np.int64]) -> Numbers:
@@ -258,7 +263,8 @@ def _rates(hidden: Numbers, weights: Mapping[str, Numbers], n_neurons: int, seed
     """
     rng = generator(seed, Purpose.SIMULATE, 3)
     n_rounds = math.ceil(n_neurons / arm.UNITS)  # in each round, every hidden unit is followed by one neuron
-    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(n_rounds)])[:n_neurons]
-    offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, n_neurons)
+    unit = np.concatenate([rng.permutation(arm.UNITS) for _ in range(n_rounds)])[:n_neurons]  # of each neuron
+    offset = rng.normal(np.log(MEDIAN_HZ), SPREAD, n_neurons)  # b, log of spikes/s
+    # standardised activity of the unit that each neuron follows
     score = (hidden[..., unit] - weights["hidden_mean"][unit]) / weights["hidden_sd"][unit]
     return np.exp(offset + GAIN * score) * arm.BIN_WIDTH

@@ -15,11 +15,22 @@ MOST_TRIALS = 200
 """Largest number of trials that are generated for one condition."""
 
 Coordinate = Annotated[FiniteFloat, Field(ge=-1e9, le=1e9)]
+"""One number of a position, a time or a condition."""
+
 Point = Annotated[list[Coordinate], Field(min_length=3, max_length=3)]
+"""Point of a stroke: x and y in the unit of the hand position, and the time in seconds."""
+
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+"""Random seed."""
+
 Name = Annotated[str, Field(max_length=200)]
+"""Name of a condition, a variable or a live trial."""
+
 Text = Annotated[str, Field(max_length=200)]
+"""Value of a category."""
+
 Guidance = Annotated[FiniteFloat, Field(ge=-20, le=20)]
+"""Strength of the condition."""
 
 
 class Body(BaseModel):
@@ -29,7 +40,17 @@ class Body(BaseModel):
 
 
 class Draw(Body):
-    """Request for trials whose hand path is a drawn stroke: a list of points (x, y, time in seconds)."""
+    """Request for trials whose hand path is a drawn stroke.
+
+    Args:
+        points: Points of the stroke.
+        scale: Factor by which the stroke is enlarged around its first point.
+        smooth: True to smooth the stroke.
+        bins: Number of bins of the trials. None keeps the duration of the stroke.
+        draws: Number of trials.
+        seed: Random seed.
+        guidance: Strength of the condition; None uses the model's setting.
+    """
 
     points: Annotated[list[Point], Field(min_length=2, max_length=MOST_POINTS)]
     scale: Annotated[FiniteFloat, Field(gt=0, le=1000)] = 1.0
@@ -41,7 +62,14 @@ class Draw(Body):
 
 
 class Turn(Body):
-    """Request for trials of one condition. `condition` maps the names of conditions to values."""
+    """Request for trials of one condition.
+
+    Args:
+        condition: Name -> value of each condition.
+        draws: Number of trials.
+        seed: Random seed.
+        guidance: Strength of the condition; None uses the model's setting.
+    """
 
     condition: Annotated[dict[Name, Coordinate | Text | bool], Field(min_length=1, max_length=20)]
     draws: Annotated[int, Field(ge=1, le=MOST_TRIALS)] = 20
@@ -66,14 +94,25 @@ class Traverse(Body):
 
 
 class Quiz(Body):
-    """Request for a quiz: pairs of a recorded and a generated trial."""
+    """Request for a quiz.
+
+    Args:
+        pairs: Number of pairs of a recorded and a generated trial.
+        seed: Random seed.
+    """
 
     pairs: Annotated[int, Field(ge=1, le=20)] = 10
     seed: Seed = 1
 
 
 class Pair(Body):
-    """Request for a recorded trial and for generated trials of the same condition."""
+    """Request for a recorded trial and for generated trials of the same condition.
+
+    Args:
+        trial: Number of the recorded trial.
+        draws: Number of generated trials.
+        seed: Random seed.
+    """
 
     trial: Annotated[int, Field(ge=0, lt=2**31)]
     draws: Annotated[int, Field(ge=1, le=50)] = 20
@@ -81,7 +120,12 @@ class Pair(Body):
 
 
 class Answer(Body):
-    """Answer to one pair of a quiz: the side that the user believes to be recorded."""
+    """Answer to one pair of a quiz.
+
+    Args:
+        pair: Number of the pair.
+        recorded: Side that the user believes to be recorded.
+    """
 
     pair: Annotated[int, Field(ge=0, lt=20)]
     recorded: Literal["left", "right"]
@@ -100,11 +144,12 @@ WORDS = {
 
 def fault_of(error: Mapping[str, Any]) -> str:
     """Return a sentence for the user about one error that pydantic found in a body."""
+    # the path of the field, without the parts that fastapi and pydantic add to it
     field = ".".join(str(part) for part in error["loc"] if part not in ("body", "constrained-float"))[:80]
     message = str(error["msg"])
     for phrase, plain_phrase in WORDS.items():
         message = message.replace(phrase, plain_phrase)
-    if error["type"] == "value_error":
+    if error["type"] == "value_error":  # from `Repeated`, whose messages are complete sentences
         return message.removeprefix("Value error, ")
     start = f"The field {field} of the request is wrong" if field else "The request is wrong"
     value = repr(error["input"])
@@ -144,7 +189,10 @@ KINDS: dict[str, type[Draw] | type[Turn] | type[Traverse]] = {"draw": Draw, "tur
 """Maps the kind of a request to its body."""
 
 Vector = Annotated[list[Coordinate], Field(min_length=1, max_length=20)]
+"""Value of a condition with several numbers in each bin."""
+
 Step = Annotated[dict[Name, Vector | Coordinate], Field(max_length=20)]
+"""Condition of one bin: name -> value."""
 
 
 class LiveBegin(Body):

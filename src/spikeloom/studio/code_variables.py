@@ -53,7 +53,8 @@ class CodeVariables:
         values = variables(encoded, names)
         directions = Directions.fit(codes, values, names)
         whitened = _whitened(model, codes)
-        # the smallest distance is 0, from the code to itself, so the second smallest is used
+        # The smallest distance is 0, from the code to itself, so the second smallest is used. 300 codes are enough for
+        # a median.
         typical = np.median([np.sort(np.linalg.norm(whitened - code, axis=1))[1] for code in whitened[:300]])
         return cls(model, directions, codes, values, rows, float(typical))
 
@@ -73,7 +74,7 @@ class CodeVariables:
                 f"The variables of this model are {list(self.directions.names)}.", f"The request names {unknown}.", ""
             )
         code = self.codes.mean(0) if trial is None else self.codes[self._index(trial)]
-        present = self.directions.predict(code[None])[0]
+        present = self.directions.predict(code[None])[0]  # value of each variable before the move
         change = [
             requested.get(name, value) - value for name, value in zip(self.directions.names, present, strict=True)
         ]
@@ -115,7 +116,7 @@ def variable_names(trials: Trials) -> list[str]:
         for name, values in trials.conditions.items()
         if values.ndim == 1 and values.dtype.kind == "f" and period_of(name, trials.units.get(name, "")) is None
     ]
-    if not names:
+    if not names:  # NAME.K is dimension K of a series at the end of the movement
         names = [f"{name}.{k}" for name, series in trials.behavior.items() if series.shape[2] == 2 for k in range(2)]
     chosen: list[str] = []
     for name in names:
@@ -125,6 +126,7 @@ def variable_names(trials: Trials) -> list[str]:
             continue
         centred = columns - columns.mean(0)
         scaled = centred / np.where(centred.std(0) > 0, centred.std(0), 1)
+        # singular values grow with the root of the number of trials; below a thousandth of it they count as 0
         if np.linalg.matrix_rank(scaled, tol=1e-3 * np.sqrt(len(scaled))) == len(chosen) + 1:
             chosen.append(name)
     return chosen[:MOST_VARIABLES]

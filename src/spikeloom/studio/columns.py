@@ -104,7 +104,7 @@ def _levels(condition: NamedCondition, values: NDArray[np.float64]) -> list[floa
     groups = GROUPS[condition.kind]
     if condition.kind == "circular":
         return [condition.origin + k * condition.period / groups for k in range(groups)]
-    middles = np.quantile(values, (np.arange(groups) + 0.5) / groups)
+    middles = np.quantile(values, (np.arange(groups) + 0.5) / groups)  # medians of groups with equal numbers of trials
     return [float(value) for value in np.unique(middles)]
 
 
@@ -118,7 +118,8 @@ def fano_factors(trials: Trials, bins: int | None = None) -> list[object]:
         bins: Spikes are counted in this number of bins from the start of each trial. `None` counts in all bins.
     """
     counts = trials.counts[:, :bins].sum(1, dtype=np.float64)
-    return numbers(fano(counts, np.zeros(len(trials), np.int64), 1), 4)
+    one_group = np.zeros(len(trials), np.int64)  # all trials have the same label
+    return numbers(fano(counts, one_group, 1), 4)
 
 
 def psth(trials: Trials) -> Numbers:

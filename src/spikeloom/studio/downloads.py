@@ -79,6 +79,7 @@ def _of_stroke(loaded: LoadedModel, body: Draw, result: Sampled, out: str) -> Li
         result: Trials of the request, with the stroke in bins.
         out: Name of the file that the lines write.
     """
+    # `samples.drawn` has raised an error for a model without a drawn condition
     assert loaded.drawn is not None
     assert loaded.movements is not None
     assert result.stroke is not None

@@ -73,6 +73,7 @@ class LoadedModel:
     def abilities(self) -> dict[str, bool]:
         """Maps each way to use a model on the page to True if this model can be used in this way."""
         conditions = self.model.facts.conditions
+        # a condition is chosen by one value, so no condition may be a series
         turn = bool(self.columns) and not any(condition.per_bin for condition in conditions.each)
         draw = self.drawn is not None and self.movements is not None
         return {

@@ -52,6 +52,7 @@ def draw(loaded: LoadedModel, body: bodies.Draw) -> Json:
 def turn(loaded: LoadedModel, body: bodies.Turn) -> Json:
     """Return generated trials of one condition, and PSTH and Fano factors of generated and recorded trials."""
     sampled = samples.turned(loaded, body)
+    # recorded trials are chosen by the first of the requested conditions
     column = next(column for column in loaded.columns if column.condition.name in body.condition)
     level = column.nearest(body.condition[column.condition.name])
     recorded = loaded.trials.select(column.rows(level))
@@ -90,7 +91,7 @@ def traverse(loaded: LoadedModel, body: bodies.Traverse) -> Json:
     reference_rates = _rates_hz(reference)
     rates_of_start = rates if reset else reference_rates
     change = np.abs(rates - reference_rates).mean(0)
-    importance = change if change.max() > 0 else rates.var(0)
+    importance = change if change.max() > 0 else rates.var(0)  # nothing was moved: neurons with the largest variance
     neurons = np.argsort(-importance, kind="stable")[:MOST_CHANGED]
     starts_at_trial = reset or body.trial is not None
     # values that the user chose, or that were recorded, are more exact than values predicted from the code

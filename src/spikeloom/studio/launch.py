@@ -63,9 +63,9 @@ def config_of(app: Guard) -> uvicorn.Config:
         date_header=False,
         http=TimedConnection,
         limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=20,
-        timeout_graceful_shutdown=3,
-        ws_max_size=2**16,
+        timeout_keep_alive=20,  # s without a request, after which a connection is closed
+        timeout_graceful_shutdown=3,  # s
+        ws_max_size=2**16,  # bytes of a message of a WebSocket
     )
 
 
@@ -105,9 +105,9 @@ def open_port(host: str, port: int) -> socket.socket:
             "Write, for instance, --host 192.168.1.20, or leave it out.",
         )
     try:
-        kind, *_, socket_address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(kind, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        family, *_, socket_address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also soon after another server has ended
         listening.bind(socket_address)
         listening.listen(MOST_CONNECTIONS)
     except OSError as error:

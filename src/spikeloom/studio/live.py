@@ -46,10 +46,10 @@ async def live(socket: WebSocket, workers: Mapping[str, Worker], token: str) -> 
         first = await _message(socket, FIRST_SECONDS)
         if not hmac.compare_digest(str(first.pop("token", "")).encode(), token.encode()):
             raise Rejected(401, "The token is missing or wrong. Open the address that `spikeloom studio` printed.")
-        key = str(first.pop("model", ""))
-        if key not in workers:
-            raise Rejected(404, f"The model {key[:80]!r} cannot be live. It must generate bin by bin.")
-        worker = workers[key]
+        model_id = str(first.pop("model", ""))
+        if model_id not in workers:
+            raise Rejected(404, f"The model {model_id[:80]!r} cannot be live. It must generate bin by bin.")
+        worker = workers[model_id]
         await worker.ask("live begin", LiveBegin.model_validate({**first, "session": session}).model_dump())
         while True:
             await _step(socket, worker, session)
@@ -106,6 +106,6 @@ async def _refuse(socket: WebSocket, sentence: str) -> None:
     """Send an error and close the connection."""
     try:
         await socket.send_json({"error": sentence})
-        await socket.close(1008)
+        await socket.close(1008)  # the code for a message that breaks the rules of the server
     except (RuntimeError, WebSocketDisconnect):  # the client has left
         return

@@ -65,7 +65,7 @@ class LiveTrials:
             )
         names = self.loaded.model.facts.conditions.names
         first = body.condition or {}
-        condition = {name: first.get(name) for name in [*names, *first]}
+        condition = {name: first.get(name) for name in [*names, *first]}  # the model refuses unknown names in `first`
         live = self.loaded.model.live(body.seed, condition=condition)
         self._trials[body.session] = LiveTrial(live, first.get(self.series))
         return {"bins": 0}

@@ -100,7 +100,8 @@ def traversed(loaded: LoadedModel, body: Traverse) -> Sampled:
     """
     variables = code_variables(loaded)
     start = body.trial if body.reset_to_trial is None else body.reset_to_trial
-    code = variables.moved({} if body.reset_to_trial is not None else body.values, start)
+    requested = body.values if body.reset_to_trial is None else {}  # without values, the code is not moved
+    code = variables.moved(requested, start)
     bins = loaded.model.facts.longest
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

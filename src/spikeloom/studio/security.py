@@ -21,12 +21,25 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import NoReturn
 
+# The types of ASGI, the interface between a Python web server and an application.
+
 Message = MutableMapping[str, object]
+"""Part of a request or of an answer."""
+
 Receive = Callable[[], Awaitable[Message]]
+"""Function that returns the next part of a request."""
+
 Send = Callable[[Message], Awaitable[None]]
+"""Function that sends a part of the answer."""
+
 Scope = MutableMapping[str, object]
-Rates = Mapping[str, tuple[float, float]]
+"""Facts about a request: type, path, headers and address of the client."""
+
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+"""An application, or middleware around one."""
+
+Rates = Mapping[str, tuple[float, float]]
+"""Kind of request -> requests per second, and requests at once."""
 
 MOST_BYTES = 2**20
 """Largest size of a body in bytes."""
@@ -135,13 +148,13 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, then pass it to the application. A request that fails a check is answered with an error."""
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan":  # start and end of the server, no request
             await self.app(scope, receive, send)
             return
         try:
             headers = headers_of(scope)
             self._check_source(headers)
-            if scope["type"] == "websocket":
+            if scope["type"] == "websocket":  # its first message holds the token
                 self._check_rate(scope, "known")
                 await self.app(scope, receive, send)
                 return
@@ -290,7 +303,7 @@ async def refuse(send: Send, error: Rejected) -> None:
     """Answer a request with an error."""
     body = json.dumps({"error": error.sentence}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if error.code in (408, 413):
+    if error.code in (408, 413):  # the client may still be sending the body
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": error.code, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -63,6 +63,7 @@ class Studio:
         self.models = [
             {"id": key, **{name: values[name] for name in fields}} for key, values in details_of_models.items()
         ]
+        # a second process of each model for live trials, which other requests cannot delay
         self.live_workers = {
             key: Worker(f"{key} live", worker.run, worker.files)
             for key, worker in self.workers.items()
@@ -92,7 +93,7 @@ class Studio:
         try:
             await asyncio.wait({result, departure}, return_when=asyncio.FIRST_COMPLETED)
             if not result.done():
-                raise HTTPException(499, "The client left.")
+                raise HTTPException(499, "The client left.")  # nobody reads the answer
             return result.result()
         finally:
             result.cancel()

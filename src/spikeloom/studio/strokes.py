@@ -26,7 +26,10 @@ TOLERANCE = 0.02
 """Largest fraction of the bins of a stroke that may leave the training range without a warning."""
 
 Path2 = NDArray[np.float64]
+"""Positions or velocities in the plane (..., 2)."""
+
 Kind = Literal["velocity", "position"]
+"""Kind of a series in the plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +110,7 @@ class Reach:
                 f"The hand already moves at {speeds[0]:.3g}{unit}/s in the first bin; in the training trials it began "
                 f"at up to {self.first_speed:.3g}{unit}/s. Begin slowly."
             )
-        margin = 0.02 * (self.high - self.low)
+        margin = 0.02 * (self.high - self.low)  # so that a stroke along the edge gets no warning
         outside = ((stroke.path < self.low - margin) | (stroke.path > self.high + margin)).any(1)
         if kind == "position" and outside.mean() > TOLERANCE:
             sentences.append(
@@ -159,7 +162,7 @@ def read_stroke(
         time = time * (bins * bin_width / time[-1])
     edges = np.arange(bins + 1) * bin_width
     positions = table[0, :2] + scale * (table[:, :2] - table[0, :2])
-    path = np.stack([np.interp(edges, time, column) for column in positions.T], 1)
+    path = np.stack([np.interp(edges, time, column) for column in positions.T], 1)  # (edge, 2)
     if smooth:
         path = gaussian_filter1d(path, SMOOTHING / bin_width, axis=0, mode="nearest")
     return Stroke(path[1:], path[0], np.diff(path, axis=0) / bin_width)

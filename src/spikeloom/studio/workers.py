@@ -73,8 +73,8 @@ class Worker:
         self.limit = limit
         self._thread = ThreadPoolExecutor(1, f"studio {name}")
         self._closing = threading.Event()
-        self._waiting = 0
-        self._counting = threading.Lock()
+        self._waiting = 0  # number of requests that run or wait
+        self._counting = threading.Lock()  # held while `_waiting` is changed
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
 
@@ -138,7 +138,7 @@ class Worker:
             daemon=True,
         )
         process.start()
-        connection_of_process.close()
+        connection_of_process.close()  # the process has its own copy
         self._process = process
         self._connection = connection
         return self._result(self._receive(threading.Event(), START_LIMIT))
@@ -154,7 +154,7 @@ class Worker:
             job: Name and fields of the job as JSON.
             cancelled: Event that is set when the request is cancelled.
         """
-        if cancelled.is_set() or self._closing.is_set():
+        if cancelled.is_set() or self._closing.is_set():  # nobody waits for the result
             return b""
         if not self._alive() or self._connection is None:
             self._end()
@@ -162,7 +162,7 @@ class Worker:
         assert self._connection is not None
         self._connection.send_bytes(job)
         reply = self._receive(cancelled, self.limit)
-        if not self._alive() and not self._closing.is_set():
+        if not self._alive() and not self._closing.is_set():  # load the model now, not during the next request
             self._start()
         return self._result(reply)
 
@@ -176,13 +176,13 @@ class Worker:
         """
         assert self._connection is not None
         deadline = time.monotonic() + limit
-        moved = False
+        is_shortened = False  # True once the deadline was moved because of a cancellation
         try:
-            while not self._connection.poll(0.02):
+            while not self._connection.poll(0.02):  # s
                 now = time.monotonic()
-                if cancelled.is_set() and not moved:
+                if cancelled.is_set() and not is_shortened:
                     deadline = min(deadline, now + GRACE)
-                    moved = True
+                    is_shortened = True
                 if now > deadline or self._closing.is_set():
                     self._end()
                     return Reply("late", f"{self.name} did not answer within {limit:g} s.", b"")
