@@ -64,11 +64,11 @@ def smooth(
     """
     if sd <= 0:
         return counts
-    reach = math.ceil(4 * sd)
+    reach = math.ceil(4 * sd)  # bins
     lags = torch.arange(-reach, reach + 1, device=counts.device, dtype=counts.dtype)
-    weight = torch.exp(-0.5 * (lags / sd) ** 2)[None, None]
+    weight = torch.exp(-0.5 * (lags / sd) ** 2)[None, None]  # (1, 1, lag)
     n_bins = counts.shape[1]
-    series = counts.transpose(1, 2).reshape(-1, 1, n_bins)
+    series = counts.transpose(1, 2).reshape(-1, 1, n_bins)  # (batch x neuron, 1, time)
     weighted_sum = functional.conv1d(series, weight, padding=reach).view(len(counts), -1, n_bins).transpose(1, 2)
     valid = mask.to(counts.dtype)
     weight_sum = functional.conv1d(valid[:, None], weight, padding=reach)[:, 0]
@@ -139,12 +139,12 @@ class Activity(nn.Module):
         """
         valid = signal[mask].double()
         self.level.copy_(valid.mean(0).clamp(min=1e-9))
-        raw = self._raw(signal, mask)[mask].double()
+        raw = self._raw(signal, mask)[mask].double()  # (valid bin, channel)
         self.mean.copy_(raw.mean(0))
         self.sd.copy_(self.level.sqrt() if self.wiener else raw.std(0).clamp(min=1e-6))
         if not self.components:
             return
-        vectors = self._standard(signal, mask).flatten(1).double()
+        vectors = self._standard(signal, mask).flatten(1).double()  # (trial, time x channel)
         self.middle.copy_(vectors.mean(0))
         vectors = vectors - vectors.mean(0)
         if vectors.square().mean() < NO_VARIANCE:
@@ -188,6 +188,7 @@ class Activity(nn.Module):
     def rates(self, x: Tensor) -> Tensor:
         """Return the rates, spikes/bin, of a signal of smoothed counts or of rates; they are above 0."""
         activity = self.back(x)
+        # the bound keeps the exponential finite: no rate is e^10 times the mean rate
         rates = (activity.clamp(max=10).exp() - SOFTENED) * self.level if self.log else activity
         return torch.maximum(rates, LEAST_SHARE * self.level)
 
@@ -207,7 +208,8 @@ class Activity(nn.Module):
         variances, directions = _leading(rows, n_directions)
         valid = torch.ones(1, self.time, dtype=torch.bool, device=rows.device)
         kernel = smooth(torch.eye(self.time, device=rows.device)[None], valid, sd=self.smoothing)[0].double()  # W
-        # The matrices C, N and S within the leading directions; N = F' F with F = diag(sqrt(mean)) W' directions.
+        # The matrices C (`total`), N (`noise`) and S (`signal`) within the leading directions.
+        # N = F' F with F = diag(sqrt(mean)) W' directions.
         scaled = directions.view(self.time, -1, n_directions) / self.sd.double()[:, None]
         noise_factor = torch.einsum("tu,tnk->unk", kernel, scaled) * mean.sqrt()[..., None]
         noise = noise_factor.flatten(0, 1).T @ noise_factor.flatten(0, 1)
@@ -217,7 +219,7 @@ class Activity(nn.Module):
         # The ridge keeps S + N invertible in the directions of silent neurons.
         ridge = 1e-9 * variances.mean() * torch.eye(n_directions, device=rows.device)
         wiener = torch.linalg.solve(signal + noise + ridge, signal).T
-        # Principal components of the expected signal
+        # principal components of the estimated signals
         eigenvalues, eigenvectors = torch.linalg.eigh(wiener @ total @ wiener.T)
         component_variances = eigenvalues.flip(0)[: self.components].clamp(min=0)
         rotation = eigenvectors.flip(1)[:, : self.components]
@@ -237,7 +239,7 @@ def _leading(rows: Tensor, components: int) -> tuple[Tensor, Tensor]:
     if rows.shape[0] < rows.shape[1]:  # with fewer rows than features, the matrix of products of rows is smaller
         variances, combinations = torch.linalg.eigh(rows @ rows.T / len(rows))
         variances = variances.flip(0)[:components]
-        combinations = combinations.flip(1)[:, :components]
+        combinations = combinations.flip(1)[:, :components]  # each direction is a combination of rows
         lengths = (variances.clamp(min=1e-12) * len(rows)).sqrt()
         return variances.clamp(min=0), rows.T @ combinations / lengths
     variances, directions = torch.linalg.eigh(rows.T @ rows / len(rows))

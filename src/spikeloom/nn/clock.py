@@ -92,8 +92,8 @@ class Clock(nn.Module):
             The means, which are 0 for hats that do not lie within the trial; and True for hats that lie within the
             trial.
         """
-        weights = self.weights(series.shape[1])
-        weight_sums = mask.double() @ weights
+        weights = self.weights(series.shape[1])  # (time, hat)
+        weight_sums = mask.double() @ weights  # (trial, hat)
         weighted_sums = torch.einsum("btc,tj->bjc", series.double() * mask[..., None], weights)
         means = weighted_sums / weight_sums.clamp(min=1e-9)[..., None]
         within = weight_sums >= 0.5 * weights.sum(0).clamp(min=1e-9)
@@ -125,10 +125,11 @@ class Clock(nn.Module):
         """Return the ratio of variances of the rule "auto", from hats that lie within more than half of the trials."""
         means, within = self.averages(series, mask)
         n_trials = within.sum(0).clamp(min=1)[:, None]
-        average = means.sum(0) / n_trials
+        average = means.sum(0) / n_trials  # (hat, channel)
+        # variance over trials, divided by the number of trials
         variance_by_chance = (
             ((means - average).square() * within[..., None]).sum(0) / n_trials / (n_trials - 1).clamp(min=1)
         )
         in_most_trials = within.sum(0) > len(series) // 2  # (hat,)
         by_chance = variance_by_chance[in_most_trials].mean().clamp(min=1e-12)
-        return float(average[in_most_trials].var(0).mean() / by_chance)
+        return float(average[in_most_trials].var(0).mean() / by_chance)  # variance over hats, mean over channels

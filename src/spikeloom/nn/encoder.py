@@ -64,7 +64,7 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Float[Tensor, "batch time latent"]) -> Float[Tensor, "batch time neuron"]:
         """Return the drive of each neuron, before the link."""
-        h = functional.gelu(self.enter(latents.permute(2, 0, 1)))
+        h = functional.gelu(self.enter(latents.permute(2, 0, 1)))  # (channel, batch, time)
         if self.hidden is not None:
             h = h + functional.gelu(self.hidden(h))
         return self.leave(h).permute(1, 2, 0)
@@ -117,7 +117,7 @@ class _ArrayLinear:
         if self.groups == 1:
             y = x.astype(np.float64).reshape(-1, x.shape[-1]) @ self.weight
         else:
-            y = x[..., None] * self.weight
+            y = x[..., None] * self.weight  # (*axes, group, output)
         return y.reshape(*x.shape[:-1], -1) + self.bias
 
 

@@ -82,7 +82,7 @@ class Controller(nn.Module):
         self.encoder = nn.GRU(n_neurons, reader, batch_first=True, bidirectional=True)
         self.units = nn.GRUCell(2 * reader + factors, width)
         self.start = nn.Parameter(torch.zeros(width))
-        self.leave = nn.Linear(width, 2 * inputs)
+        self.leave = nn.Linear(width, 2 * inputs)  # mean and log-variance of each input
 
     def read(
         self, counts: Float[Tensor, "batch time neuron"], mask: Bool[Tensor, "batch time"]

@@ -42,6 +42,7 @@ JITTER = 1e-9
 factor."""
 
 Inputs = Float[Tensor, "trial input"]
+"""Inputs u of one bin of each trial."""
 
 
 class LinearAutoregression(nn.Module):
@@ -109,15 +110,18 @@ class LinearAutoregression(nn.Module):
         latents = latents.to(self.noise)
         inputs = inputs.to(self.noise)
         mask = mask.to(latents.device)
+        # S and L_0 from the first bins
         first = _Moments(len(self.opening), latents.shape[2], like=latents)
         first.add(_with_one(inputs[:, 0]), latents[:, 0])
         self.opening.copy_(first.solve(ridge))
         self.first_noise.copy_(_cholesky(first.residual(self.opening, ridge)))
+        # A and L from the other bins
         moments = self._moments(latents, inputs, mask)
         coefficients = moments.solve(ridge)
         self._set(coefficients)
         if self.radius() > LARGEST_RADIUS:
             self._stabilise()
+            # the effect of the inputs is fitted again, beside the scaled coefficients of the means
             coefficients = moments.solve(ridge, fixed=self.recurrent)
             self._set(coefficients)
         self.noise.copy_(_cholesky(moments.residual(coefficients, ridge)))
@@ -136,6 +140,7 @@ class LinearAutoregression(nn.Module):
         for time, means in enumerate(self.means(latents, inputs[:, 0])):
             if time:  # the first bin has a separate regression
                 valid = mask[:, time]
+                # inputs under each hat (trial, hat x (1 + input))
                 driving = (hats[time][:, None] * _with_one(inputs[:, time])[:, None]).flatten(1)
                 features = torch.cat((means.flatten(1), driving), 1)
                 moments.add(features[valid], latents[valid, time])
@@ -151,11 +156,11 @@ class LinearAutoregression(nn.Module):
             inputs: Inputs of the first bin.
         """
         decay = self.get_buffer("decay").to(latents)
-        first = _with_one(inputs) @ self.opening.to(latents)
+        first = _with_one(inputs) @ self.opening.to(latents)  # expected latents of the first bin
         means = first[:, None].expand(-1, len(decay), -1)
         for present in latents.unbind(1):
             yield means
-            means = torch.lerp(present[:, None], means, decay)
+            means = torch.lerp(present[:, None], means, decay)  # a m + (1 - a) z
 
     def driven_part(self, inputs: Float[Tensor, "trial time input"]) -> Float[Tensor, "trial time latent"]:
         """Return the part of the linear term that does not depend on the past, in all bins of trials."""
@@ -179,7 +184,7 @@ class LinearAutoregression(nn.Module):
             low = 0.0
             high = 1.0
             full = self.recurrent.clone()
-            for _ in range(12):
+            for _ in range(12):  # the factor is then accurate to 1 / 4096
                 middle = (low + high) / 2
                 self.recurrent[part] = full[part] * middle
                 low, high = (middle, high) if self.radius() <= LARGEST_RADIUS else (low, middle)
@@ -217,20 +222,20 @@ class Recursion:
         n_past, n_latents = recurrent.shape
         self.clock = model.clock
         self.time = 0
-        self.left = 1 - decay  # 1 - a (time constant, 1)
+        self.received = 1 - decay  # 1 - a, the share that a mean receives from the last bin (time constant, 1)
         self.term: ArrayTerm | None = None
         if term is not None and term.in_use:
-            self.term = ArrayTerm(term, self.left, n_trials)
+            self.term = ArrayTerm(term, self.received, n_trials)
             noise = self.term.noise  # a term has noise of its own, L and L_0
             first_noise = self.term.first_noise
         self.decay = np.repeat(decay, n_latents)
         # coefficients of the features in the first bin and in later bins
         self.first = np.concatenate((np.zeros_like(recurrent), self.opening, first_noise.T))
-        self.later = np.concatenate((recurrent * np.repeat(self.left, n_latents, 0), self.driven[0], noise.T))
+        self.later = np.concatenate((recurrent * np.repeat(self.received, n_latents, 0), self.driven[0], noise.T))
         self.features = np.zeros((n_trials, len(self.later)))
-        self.past = self.features[:, :n_past]
+        self.past = self.features[:, :n_past]  # the columns of the means
         self.sums = self.past.reshape(n_trials, len(decay), n_latents)  # a view of `past`
-        self.inputs = slice(n_past, n_past + len(self.opening))
+        self.inputs = slice(n_past, n_past + len(self.opening))  # the columns of 1 and u
         self.features[:, n_past] = 1
 
     def step(
@@ -245,7 +250,7 @@ class Recursion:
         self.features[:, self.inputs.start + 1 : self.inputs.stop] = inputs
         self.features[:, self.inputs.stop :] = noise
         if not self.time:  # begin with the means that the model expects in the first bin
-            self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.left
+            self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.received
         latents = self.features @ self._coefficients()
         if self.term is not None:
             latents = on_grid(latents + self.term.step(self.past, inputs, self.clock.weights_at(self.time)))
@@ -260,7 +265,7 @@ class Recursion:
             return self.first
         hat, next_value = self.clock.position(self.time)
         driven = self.driven[hat]
-        if next_value:
+        if next_value:  # between two hats
             driven = (1 - next_value) * driven + next_value * self.driven[hat + 1]
         self.later[self.inputs] = driven
         return self.later

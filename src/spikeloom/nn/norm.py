@@ -88,6 +88,7 @@ class _ModulatedNorm(torch.autograd.Function):
             gy = g * y
             dscale[:, rows] = gy.sum(-1, keepdim=True)
             mean_over_channels = gy.mul_(factor).mean(0)
+            # r (g (1 + s) - y mean)
             torch.mul((g * factor).addcmul_(y, mean_over_channels, value=-1), inverse[rows], out=dx[:, rows])
         return dx, dscale.sum_to_size(scale.shape), dshift.sum_to_size(scale.shape), None, None
 

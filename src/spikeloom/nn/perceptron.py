@@ -62,7 +62,7 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.up = nn.Linear(width, 2 * width)
         self.down = nn.Linear(2 * width, width)
-        if embedding:
+        if embedding:  # shift, scale and gate
             self.modulation: nn.Module | nn.Parameter = nn.Linear(embedding, 3 * width)
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)

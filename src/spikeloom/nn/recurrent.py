@@ -40,4 +40,5 @@ class TrialEncoder(nn.Module):
         else:
             packed = pack_padded_sequence(x, mask.sum(1).cpu(), batch_first=True, enforce_sorted=False)
             _, last = self.units(packed)
+        # `last` has the axes (direction, batch, unit)
         return torch.cat((last[0], last[1]), -1)

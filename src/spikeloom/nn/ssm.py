@@ -65,7 +65,8 @@ def legs(modes: int) -> tuple[np.ndarray, np.ndarray]:
     n = np.arange(2 * modes)
     input_weights = np.sqrt(2 * n + 1)  # B
     normal = -np.tril(np.outer(input_weights, input_weights), -1) - np.diag(n + 1.0)
-    normal = normal + np.outer(np.sqrt(n + 0.5), np.sqrt(n + 0.5))
+    normal = normal + np.outer(np.sqrt(n + 0.5), np.sqrt(n + 0.5))  # A + P P'
+    # this matrix plus I / 2 is antisymmetric, so i times it is Hermitian and has real eigenvalues
     imaginary, vectors = np.linalg.eigh(-1j * (normal + 0.5 * np.eye(2 * modes)))
     keep = imaginary > 0  # one eigenvalue of each conjugate pair
     return -0.5 + 1j * imaginary[keep], vectors.conj().T[keep] @ input_weights
@@ -142,14 +143,14 @@ class S4D(nn.Module, StateSpace):
         step_range: tuple[float, float] = (1e-3, 1e-1),
     ) -> None:
         super().__init__()
-        poles, weights = legs(modes)
+        eigenvalues, input_weights = legs(modes)  # A, B
         low, high = (math.log(step) for step in step_range)
         self.log_step = nn.Parameter(low + (high - low) * torch.rand(channels, 1))
         self.log_decay = nn.Parameter(torch.full((channels, modes), math.log(0.5)))  # Re A = -exp(log_decay)
-        self.frequency = nn.Parameter(torch.from_numpy(poles.imag).float().repeat(channels, 1))  # Im A
+        self.frequency = nn.Parameter(torch.from_numpy(eigenvalues.imag).float().repeat(channels, 1))  # Im A
         directions = 2 if bidirectional else 1
         output_weights = torch.randn(directions, channels, modes, 2) / math.sqrt(2)  # C
-        products = torch.view_as_complex(output_weights) * torch.from_numpy(weights).to(torch.complex64)
+        products = torch.view_as_complex(output_weights) * torch.from_numpy(input_weights).to(torch.complex64)
         self.output = nn.Parameter(torch.view_as_real(products).contiguous())  # C B as pairs of real numbers
         self.skip = nn.Parameter(torch.randn(channels))  # D
         self.bidirectional = bidirectional
@@ -237,8 +238,9 @@ class S4D(nn.Module, StateSpace):
         a = -0.5 * step * self.log_decay.exp()
         b = 0.5 * step * self.frequency
         denominator = (1 - a) ** 2 + b**2  # |1 - z|^2
-        log_size = 0.5 * torch.log1p(4 * a / denominator)  # A_bar = (1 + z) / (1 - z)
-        angle = torch.atan2(b, 1 + a) + torch.atan2(b, 1 - a)
+        # A_bar = (1 + z) / (1 - z), and |1 + z|^2 = |1 - z|^2 + 4 a
+        log_size = 0.5 * torch.log1p(4 * a / denominator)
+        angle = torch.atan2(b, 1 + a) + torch.atan2(b, 1 - a)  # of 1 + z, minus that of 1 - z
         scale = step / denominator  # C B_bar = C B step / (1 - z)
         c_re, c_im = self.output.unbind(-1)
         return log_size, angle, scale * (c_re * (1 - a) - c_im * b), scale * (c_im * (1 - a) + c_re * b)
@@ -263,11 +265,13 @@ class S4D(nn.Module, StateSpace):
         """
         if self.bidirectional:
             raise ValueError("a bidirectional layer reads the future and cannot run bin by bin")
+        # `re` and `im` have an axis of directions, of which a causal layer has one
         log_size, angle, re, im = (mode[0] if mode.dim() == 3 else mode for mode in self._modes())
         size = log_size.exp()
         a_re = (size * angle.cos())[:, None]
         a_im = (size * angle.sin())[:, None]
         s_re, s_im = state.unbind(-1)
+        # the modes become A_bar x + u; B_bar is a factor of the output weights
         new_re = a_re * s_re - a_im * s_im + x[..., None]
         new_im = a_re * s_im + a_im * s_re
         y = 2 * (re[:, None] * new_re - im[:, None] * new_im).sum(-1) + self.skip[:, None] * x
@@ -340,7 +344,7 @@ def _by_fft(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 def _fast_size(size: int) -> int:
-    """Return the smallest 2^a 3^b 5^c >= size; FFTs of such lengths are fast."""
+    """Return the smallest 2^a 3^b 5^c >= size with b <= 3 and c <= 2; FFTs of such lengths are fast."""
     smallest = 1 << (size - 1).bit_length()  # a power of two
     for five in (1, 5, 25):
         for three in (1, 3, 9, 27):

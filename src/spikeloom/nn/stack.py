@@ -70,7 +70,7 @@ class Block(nn.Module):
         self.ssm = S4D(width, bidirectional=bidirectional)
         self.up = GroupedLinear(width, 2 * width)
         self.down = GroupedLinear(2 * width, width)
-        if embedding:
+        if embedding:  # two shifts, two scales and two gates
             self.modulation: nn.Module | nn.Parameter = nn.Linear(embedding, 6 * width)
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)
@@ -166,7 +166,7 @@ class Stack(nn.Module):
             embedding: Embedding that modulates the blocks, if the stack was built for one.
             added: Term that is added to the activations after the first linear map, such as an embedded condition.
         """
-        h = self.enter(x.permute(2, 0, 1))
+        h = self.enter(x.permute(2, 0, 1))  # (width, batch, time)
         if added is not None:
             h = h + added.permute(2, 0, 1)
         valid = None if mask is None else mask.to(h.dtype)
@@ -189,7 +189,7 @@ class Stack(nn.Module):
 
         Only causal stacks without an embedding can run bin by bin.
         """
-        h = self.enter(x.T[..., None])[..., 0]
+        h = self.enter(x.T[..., None])[..., 0]  # (width, batch); `enter` expects an axis of time
         next_states = []
         for block, state in zip(self.residual_blocks(), states, strict=True):
             h, next_state = block.step(h, state)

@@ -35,15 +35,15 @@ class Windows:
 
     def __init__(self, x: Tensor, mask: Tensor | None, *, window: int, first: int | None = None) -> None:
         self.time = x.shape[1]
-        hop = max(1, window // 2)
+        step = max(1, window // 2)  # from the beginning of a window to the next, after the second window
         device = x.device
-        first = hop if first is None else first
+        first = step if first is None else first
         valid = torch.ones(x.shape[:2], dtype=torch.bool, device=device) if mask is None else mask
-        n_later = max(0, -(-(self.time - window - first) // hop))  # windows after the second one; rounded up
+        n_later = max(0, -(-(self.time - window - first) // step))  # windows after the second one; rounded up
         self.number = 1 if self.time <= window else 2 + n_later
-        starts = hop * torch.arange(self.number, device=device)
+        starts = step * torch.arange(self.number, device=device)
         bins = torch.arange(window, device=device)
-        starts[1:] += first - hop  # the second window begins at `first`
+        starts[1:] += first - step  # the second window begins at `first`
         self.index = starts[:, None] + bins  # (window, bin)
         # A trial needs a window only if the previous windows do not reach its end.
         covered = torch.cat((starts[:1], starts[:-1] + window))  # number of bins that the previous windows cover

@@ -43,6 +43,7 @@ GAIN_TOLERANCE = 0.002
 """Accuracy of the root search, far finer than the sampling error of the gain."""
 
 Values = Num[np.ndarray, "trial time neuron"]
+"""Counts or rates of trials."""
 
 
 @final
@@ -147,6 +148,7 @@ def _shared_variance(
 def _later_sums(values: Float[np.ndarray, "trial time neuron"], beyond: int, window: int) -> np.ndarray:
     """Return, for each bin, the sum over `window` bins, the first of which is `beyond` bins later."""
     n_bins = values.shape[1]
+    # sum of all bins before each bin, also before bins beyond the end
     sums_before = np.zeros((len(values), n_bins + beyond + window, values.shape[2]), np.float32)
     np.cumsum(values, axis=1, out=sums_before[:, 1 : n_bins + 1])
     sums_before[:, n_bins + 1 :] = sums_before[:, n_bins, None]  # nothing is added beyond the end of the trial

@@ -29,8 +29,13 @@ ROUNDING = 1e-6
 """Relative margin for rounding in single precision. A bin is skipped only if it is empty even with this margin."""
 
 Number = TypeVar("Number", bound=np.generic)
+"""Type of the numbers of an array."""
+
 Rates = Float[NDArray[np.float32], "trial time neuron"]
+"""Expected counts in single precision, spikes/bin."""
+
 Index = Int[NDArray[np.int64], " entry"]
+"""Whole number of each entry that holds spikes: its index in the flattened array, or its count."""
 
 
 @final
@@ -89,7 +94,7 @@ class CountCourse:
         if self.noise is not None:
             series = self.noise.series(normal, self.memory).astype(np.float32)
             rates = rates * np.exp(np.minimum(series, LARGEST_NOISE) - self.half_variance)
-        rates = _by_time(rates)
+        rates = _by_time(rates)  # from here on (time, trial, neuron), so that a bin is contiguous in memory
         uniform = _by_time(uniform)
         counts = np.zeros(rates.shape, np.int32)
         if self.history is None or self.past is None:
@@ -113,6 +118,7 @@ class CountCourse:
         uniform = np.empty((n_trials, n_bins, n_noise + n_neurons))
         for numbers_of_trial, rng in zip(uniform, self.streams.generators, strict=True):
             rng.random(out=numbers_of_trial)
+        # normal quantiles of uniform numbers are normal numbers
         normal = scipy.special.ndtri(np.maximum(uniform[..., :n_noise], SMALLEST_UNIFORM))
         return normal, uniform[..., n_noise:]
 

@@ -40,6 +40,7 @@ def lag_weights(
     weight = np.where(lags == 0, 1.0, 2.0)
     weighted_design = design * weight[:, None]
     inverse = np.linalg.pinv(design.T @ weighted_design)
+    # the first row belongs to the correlation, the second one to the constant
     return (inverse @ weighted_design.T)[0], float(np.sqrt(inverse[0, 0]))
 
 
@@ -60,7 +61,7 @@ def summed_covariance(
         weights: Weight w of each lag.
     """
     n_trials, n_bins, n_neurons = counts.shape
-    pairs = np.array([max(1, int(mask[:, lag:].sum())) for lag in lags])
+    pairs = np.array([max(1, int(mask[:, lag:].sum())) for lag in lags])  # n_l, of all trials
     mean = _mean(counts, mask)
     total = np.zeros((n_neurons, n_neurons))
     for rows in batches(n_trials, n_bins * n_neurons):
@@ -125,7 +126,7 @@ def _largest(matrix: Float[np.ndarray, "n n"], number: int) -> tuple[NDArray[np.
     """Return the largest eigenvalues of a symmetric matrix, in falling order, and their eigenvectors as columns."""
     if len(matrix) < max(FEW, 3 * number):
         values, vectors = np.linalg.eigh(matrix)
-    else:
+    else:  # an iteration for a few eigenvalues, which starts at `v0`; the default of `v0` would be random
         values, vectors = scipy.sparse.linalg.eigsh(matrix, k=number, which="LA", v0=np.ones(len(matrix)))
         order = np.argsort(values)
         values = values[order]

@@ -109,8 +109,8 @@ class SpikeHistory(History):
 
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
         """Return the filtered counts before each bin, bounded from below and above; see `History.past`."""
-        earlier_counts = counts[:, :-1].transpose(1, 2)
-        kernel = self.filters.to(counts).flip(0).T[:, None]
+        earlier_counts = counts[:, :-1].transpose(1, 2)  # (batch, neuron, time)
+        kernel = self.filters.to(counts).flip(0).T[:, None]  # (neuron, 1, bin), the longest lag first
         return self._bounded(functional.conv1d(earlier_counts, kernel, groups=counts.shape[2]).transpose(1, 2))
 
     def present(self, drive: Values, counts: CountDistribution) -> Values:
@@ -143,7 +143,7 @@ class SpikeHistory(History):
         basis = cosines(self.bins) if self.basis == "cosine" else torch.eye(self.bins)
         used = UsedBins(trials, rates, self.bins)
         n_base = basis.shape[1]
-        start = torch.zeros(rates.shape[2], n_base + 1 + self.logarithmic, dtype=torch.float64)
+        start = torch.zeros(rates.shape[2], n_base + 1 + self.logarithmic, dtype=torch.float64)  # (neuron, coefficient)
         start[:, n_base + 1 :] = 1  # a, in the published form
         weights, _ = self._fit(used, basis, counts, start)
         counts.fit(trials, self._expected(trials, rates, counts))
@@ -260,8 +260,8 @@ class FilteredPast(Past):
 
     def add(self, entry: Int[np.ndarray, " entry"], number: Int[np.ndarray, " entry"]) -> None:
         """Add the counts of the next bin to the sums of the H bins after it; see `Past.add`."""
-        self.sums[:, self.column] = 0
-        added = self.after[self.column].take(entry % self.shape[1], 0)
+        self.sums[:, self.column] = 0  # from now on, this column belongs to bin t + H
+        added = self.after[self.column].take(entry % self.shape[1], 0)  # one row of H numbers for each entry
         added *= number[:, None]
         added += self.sums.take(entry, 0)
         self.sums[entry] = added
@@ -285,8 +285,8 @@ def cosines(bins: int, number: int = COSINES) -> Float[Tensor, "bins base"]:
     """
     if bins <= number:
         return torch.eye(bins)
-    lag = torch.log(torch.arange(1, bins + 1, dtype=torch.float64) + 1)
-    centre = torch.linspace(float(lag[0]), float(lag[-1]), number, dtype=torch.float64)
-    width = centre[1] - centre[0]
-    phase = ((lag[:, None] - centre) / width * (torch.pi / 2)).clamp(-torch.pi, torch.pi)
+    log_lag = torch.log(torch.arange(1, bins + 1, dtype=torch.float64) + 1)
+    centre = torch.linspace(float(log_lag[0]), float(log_lag[-1]), number, dtype=torch.float64)
+    distance = centre[1] - centre[0]  # of neighbouring centres; a function is 0 from two distances on
+    phase = ((log_lag[:, None] - centre) / distance * (torch.pi / 2)).clamp(-torch.pi, torch.pi)
     return ((1 + torch.cos(phase)) / 2).float()

@@ -157,9 +157,9 @@ class ObservationModel(nn.Module):
         if self.noise is None:
             return self._conditional(counts, drive, past)
         variance = self.noise.variance().to(drive)
-        if not variance.any():  # the noise is 0
+        if not variance.any():  # the noise is 0, so one value of the noise stands for all
             return self._conditional(counts, self._moved(drive, self.noise, torch.zeros_like(drive)), past)
-        nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)
+        nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE)  # values of the noise, in units of its sd
         sd = variance.sqrt()
         terms = []
         for node, weight in zip(nodes, weights, strict=True):
@@ -194,22 +194,22 @@ class ObservationModel(nn.Module):
             return self.log_prob(counts, drive).sum(2)
         batch, time, _ = counts.shape
         past = None if self.history is None else self.history.effect(counts)
-        memory: Memory = {}
-        bins = []
+        memory: Memory = {}  # state of the noise of every particle (trial x particle, ...)
+        log_probs = []
         for t in range(time):
             # of each trial: the white noise of all particles, and a uniform number for resampling
             drawn = [(rng.standard_normal((particles, noise.n_numbers)), rng.random()) for rng in streams.generators]
-            white = np.concatenate([normal for normal, _ in drawn])[:, None]
+            white = np.concatenate([normal for normal, _ in drawn])[:, None]  # (trial x particle, 1 bin, number)
             uniform = torch.tensor([number for _, number in drawn], dtype=torch.float64)
             series = torch.from_numpy(noise.series(white, memory)).reshape(batch, particles, -1)
-            noisy_drive = self._moved(drive[:, t, None], noise, series)
+            noisy_drive = self._moved(drive[:, t, None], noise, series)  # (trial, particle, neuron)
             repeated = counts[:, t, None].expand_as(noisy_drive)
             past_now = None if past is None else past[:, t, None]
             log_weight = self._conditional(repeated, noisy_drive, past_now).sum(2)
-            bins.append(log_weight.logsumexp(1) - math.log(particles))
+            log_probs.append(log_weight.logsumexp(1) - math.log(particles))
             survivors = _resampled(log_weight, uniform).numpy()
             memory.update({name: value[survivors] for name, value in memory.items()})
-        return torch.stack(bins, 1)
+        return torch.stack(log_probs, 1)
 
     def _conditional(self, counts: Real, drive: Real, past: Real | None) -> Real:
         """Return the log-probability of each count, given its drive and the change of the drive by earlier counts."""
@@ -271,7 +271,7 @@ class ObservationModel(nn.Module):
             return  # there are no statistics to correct
         lags = 0 if self.history is None else self.history.lags
         target = Moments.of(trials.counts, trials.mask, lags)
-        for number, share in enumerate(SHARES):
+        for number, share in enumerate(SHARES):  # the number of the round selects its random numbers
             streams = Streams(seed, Purpose.CALIBRATE, number, range(len(rates)))
             drawn = Moments.of(self.draw(rates, streams, noisy=noisy), mask, lags)
             self.counts.correct(target, drawn, share)
@@ -291,6 +291,6 @@ def _resampled(log_weight: Float[Tensor, "batch particle"], uniform: Float[Tenso
     """
     batch, particles = log_weight.shape
     cumulative = log_weight.softmax(1).cumsum(1).contiguous()
-    thresholds = (torch.arange(particles) + uniform[:, None]) / particles
-    chosen = torch.searchsorted(cumulative, thresholds).clamp(max=particles - 1)
+    thresholds = (torch.arange(particles) + uniform[:, None]) / particles  # evenly spaced, randomly shifted
+    chosen = torch.searchsorted(cumulative, thresholds).clamp(max=particles - 1)  # rounded sums may end below 1
     return (chosen + particles * torch.arange(batch)[:, None]).flatten()

@@ -45,12 +45,13 @@ class Moments:
         n_valid = int(mask.sum())
         fired = (counts > 0) & mask[..., None]
         entries = np.flatnonzero(fired)
+        # number of spikes, neuron and bin of each of these entries
         n_spikes = counts.reshape(-1)[entries]
         neuron = entries % n_neurons
+        time = entries // n_neurons % n_bins
         total = np.bincount(neuron, n_spikes, n_neurons)
         several = np.bincount(neuron[n_spikes >= 2], minlength=n_neurons) / n_valid
         flat_fired = fired.reshape(-1)
-        time = entries // n_neurons % n_bins
         repeats = np.zeros((lags, n_neurons))
         for lag in range(1, min(lags, n_bins - 1) + 1):
             early = entries[time < n_bins - lag]  # spikes that are followed by a bin at this lag

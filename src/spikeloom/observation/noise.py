@@ -111,19 +111,21 @@ class SharedNoise(Noise):
         if not self.box_bins or min(len(trials), len(rates)) < 2 or len(lags) < 2:
             return
         mean = trials.counts.sum((0, 1)) / trials.n_valid_bins
-        root = np.sqrt(np.maximum(mean, 1e-6))
-        weights, relative_error = lag_weights(lags, box_correlation(lags, self.box_bins))
-        recorded = summed_covariance(trials.counts, trials.mask, lags, weights)
+        root = np.sqrt(np.maximum(mean, 1e-6))  # of each neuron's mean count
+        lag_weight, relative_error = lag_weights(lags, box_correlation(lags, self.box_bins))
+        recorded = summed_covariance(trials.counts, trials.mask, lags, lag_weight)
         # A covariance of counts divided by E[r_i r_j] is a covariance of the noise. It is multiplied by the roots of
         # both mean counts, which makes the sampling error of every pair about the same.
-        valid = rates[mask]
+        valid = rates[mask]  # (bin, neuron)
         unit = np.outer(root, root) / np.maximum(valid.T @ valid / len(valid), 1e-12)
+        # In these units a covariance over n bins has a standard error of variance / mean / sqrt(n). The errors of
+        # recorded and simulated counts are independent.
         variance_over_mean = float(np.mean(variances(trials.counts, trials.mask) / root**2))
         error = relative_error * variance_over_mean * math.sqrt(1 / trials.n_valid_bins + 1 / (COPIES * mask.sum()))
         for number in range(ROUNDS):
             simulated = np.zeros_like(recorded)
             for copy in range(COPIES):
-                simulated += summed_covariance(simulate(COPIES * number + copy), mask, lags, weights) / COPIES
+                simulated += summed_covariance(simulate(COPIES * number + copy), mask, lags, lag_weight) / COPIES
             self._add((recorded - simulated) * unit, error, root)
 
     def _add(self, missing: NDArray[np.float64], error: float, root: NDArray[np.float64]) -> None:
@@ -171,6 +173,6 @@ def box_series(
     total = joined.copy()
     for lag in range(1, min(bins, n_joined)):
         total[:, lag:] += joined[:, :-lag]
-    n_values = np.minimum(np.arange(1, n_joined + 1), bins)
+    n_values = np.minimum(np.arange(1, n_joined + 1), bins)  # number of values in the box of each bin
     last_values = joined[:, max(0, n_joined - bins + 1) :]
     return (total / np.sqrt(n_values)[:, None])[:, n_joined - n_bins :], last_values

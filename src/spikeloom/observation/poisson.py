@@ -54,7 +54,8 @@ def poisson_quantile(rates: Entries, uniform: Entries) -> Int[NDArray[np.int64],
     cumulative = chance.copy()  # P(count <= k)
     k = 0
     while True:
-        above = np.flatnonzero((u >= cumulative) & (chance > 0))  # entries whose count exceeds k; most counts are 0
+        # Entries whose count exceeds k; most counts are 0. If P(count = k) is rounded to 0, k is the largest count.
+        above = np.flatnonzero((u >= cumulative) & (chance > 0))
         if not len(above):
             return counts
         k += 1

@@ -120,7 +120,7 @@ class Refractory(CountDistribution):
         if mask is not None:
             return  # q then keeps its value, and `correct` adapts it by simulation
         n_several = torch.from_numpy((trials.counts[trials.mask] >= 2).sum(0, dtype=np.float64))
-        means, sizes = _groups(rates[trials.mask])
+        means, sizes = _groups(rates[trials.mask])  # (group, neuron), (group,)
         self.q.zero_()
         for _ in range(ROUNDS):
             n_expected = sizes @ _several(self.raised(means.clamp(min=SMALLEST_RATE)))
@@ -161,8 +161,8 @@ def _poisson_rate(rates: Entries, q: Entries) -> Entries:
     """Return the Poisson rates that `_raised` returns, computed in NumPy. They are used to draw counts."""
     rate = rates + q * np.minimum(rates, 1) ** 2 / 2
     for _ in range(NEWTON_STEPS):
-        silent = np.expm1(-rate)  # P(k = 0) - 1
-        step = (rates - rate + q * (rate + silent)) / (1 + q * silent)
+        minus_firing = np.expm1(-rate)  # -P(k >= 1)
+        step = (rates - rate + q * (rate + minus_firing)) / (1 + q * minus_firing)
         rate += step
         if float(np.abs(step).max()) < TOLERANCE:
             break
@@ -193,5 +193,5 @@ def _several(rate: Tensor) -> Tensor:
 
 def _step(rate: Tensor, rates: Tensor, q: Tensor) -> Tensor:
     """Return the Newton step of the Poisson rate `rate` towards the expected counts `rates`."""
-    silent = torch.expm1(-rate)  # P(k = 0) - 1
-    return (rates - rate + q * (rate + silent)) / (1 + q * silent)
+    minus_firing = torch.expm1(-rate)  # -P(k >= 1)
+    return (rates - rate + q * (rate + minus_firing)) / (1 + q * minus_firing)

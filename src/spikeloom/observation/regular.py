@@ -78,6 +78,7 @@ class Regular(CountDistribution):
         n = 0
         while len(entries):
             cumulative = _cumulative(n, rates[entries], share[entries])
+            # if P(N <= n) is rounded to 1, no larger count is possible
             entries = entries[(uniform[entries] >= cumulative) & (cumulative < 1)]
             n += 1
             counts[entries] = n
@@ -89,7 +90,7 @@ class Regular(CountDistribution):
         Without `mask`, w is fitted to the variance of counts around their rates. With `mask`, counts drawn from the
         rates get the total variance of the recorded counts.
         """
-        counts = trials.counts[trials.mask]
+        counts = trials.counts[trials.mask]  # (valid bin, neuron)
         expected = rates[trials.mask if mask is None else mask].astype(np.float64)
         if mask is None:
             variance = np.square(counts - expected).mean(0)
@@ -99,14 +100,14 @@ class Regular(CountDistribution):
         # differences.
         difference = variance - expected.mean(0)
         difference_if_regular = (_variance(torch.from_numpy(expected)).numpy() - expected).mean(0)
-        ratio = difference / np.minimum(difference_if_regular, -1e-12)
+        ratio = difference / np.minimum(difference_if_regular, -1e-12)  # avoids 0 / 0 for a neuron without spikes
         self.share.copy_(torch.from_numpy(ratio).clamp(0, 1))
 
 
 def _log_regular(counts: Tensor, rates: Tensor) -> Tensor:
     """Return log P_K(n), the log-probability of regular counts n, as the sum over m of the module's first formula."""
     m = torch.arange(1 - EVERY, EVERY, dtype=rates.dtype, device=rates.device)
-    events = EVERY * counts[..., None] + m
+    events = EVERY * counts[..., None] + m  # K n + m (*axes, m)
     rate = EVERY * rates[..., None]
     log_poisson = events * rate.log() - rate - torch.lgamma(events.clamp(min=0) + 1)
     terms = log_poisson + torch.log((EVERY - m.abs()) / EVERY)
@@ -148,7 +149,7 @@ def _variance(rates: Tensor) -> Tensor:
     roots = torch.exp(2j * torch.pi * torch.arange(EVERY) / EVERY).to(torch.complex128)  # e^{2 pi i j / K}
     expectations = torch.exp(EVERY * rates[..., None].to(torch.complex128) * (roots - 1))
     remainder = torch.arange(EVERY, dtype=torch.float64)
-    transform = roots[None, :].conj().pow(remainder[:, None].to(torch.complex128)).T
+    transform = roots[None, :].conj().pow(remainder[:, None].to(torch.complex128)).T  # (j, remainder)
     probabilities = (expectations @ transform).real / EVERY
     fraction = remainder / EVERY
     return rates / EVERY + (probabilities * fraction * (1 - fraction)).sum(-1)

@@ -134,6 +134,7 @@ def fisher_scoring(
     best = _evaluated(distribution, design, weights, penalty)
     for _ in range(MOST_STEPS):
         gradient = best.score - penalty * weights[active]
+        # 1e-6 keeps the matrix invertible for a neuron without spikes
         step = torch.linalg.solve(best.information + torch.diag(penalty + 1e-6), gradient)
         expected_gain = (step * gradient).sum(1) / 2
         unfinished = torch.nonzero(expected_gain >= TOLERANCE)[:, 0]
@@ -146,7 +147,7 @@ def fisher_scoring(
         distribution = distribution.of(unfinished)
         new = _evaluated(distribution, design, weights[active] + step, penalty)
         for _ in range(HALVINGS):
-            worse = torch.nonzero(~(new.objective >= best.objective))[:, 0]
+            worse = torch.nonzero(~(new.objective >= best.objective))[:, 0]  # also NaN
             if not len(worse):
                 break
             step[worse] /= 2
@@ -167,11 +168,12 @@ def _evaluated(distribution: CountDistribution, design: Design, weights: PerNeur
     with torch.enable_grad():
         drive = total_drive.T.detach().requires_grad_()  # (row, neuron): neurons are the last axis of a distribution
         rates = distribution.rates(drive)
-        (slope,) = torch.autograd.grad(rates.sum(), drive, retain_graph=True)
+        (slope,) = torch.autograd.grad(rates.sum(), drive, retain_graph=True)  # of the link in each bin
         likelihood = (distribution.log_prob(design.counts.T, rates) * design.weight.T).sum(0)
         (drive_score,) = torch.autograd.grad(likelihood.sum(), drive)
     # Derivatives of the drive with respect to each coefficient. For w they are 0 where the sum exceeds its bounds.
     columns = torch.cat((design.past * inside[..., None], design.extra), 2)
+    # expected information of each bin about its drive
     curvature = design.weight * (slope**2 / rates.detach()).T
     information = columns.mT @ (columns * curvature[..., None])
     objective = likelihood.detach() - (penalty * weights**2).sum(1) / 2
@@ -207,16 +209,19 @@ class UsedBins:
         self.rates = rates
         self.bins = bins
         n_trials, time, n_neurons = rates.shape
-        padded = np.zeros((n_neurons, n_trials, bins + time), np.float32)
+        padded = np.zeros((n_neurons, n_trials, bins + time), np.float32)  # counts after H bins of zeros
         padded[..., bins:] = trials.counts.transpose(2, 0, 1)
+        # the H counts before each bin (neuron, trial, time, H)
         self.windows = np.lib.stride_tricks.sliding_window_view(padded[..., :-1], bins, axis=2)
         self.counts = padded[..., bins:]
         late = late_bins(trials.mask, bins)
+        # a fixed seed: the same trials and rates always give the same used bins
         uniform = generator(0, Purpose.CALIBRATE, 4).random(late.shape, dtype=np.float32)
         fired = np.greater(trials.counts, 0)
         self.controls = max(CONTROLS, USED / max(1, int(trials.counts.sum())))  # C
         self.least = FEWEST / late.sum()  # M / T
         used = fired | (uniform[..., None] < self.controls * rates + self.least)
+        # trials and times of the used bins of each neuron
         self.rows = [np.nonzero(used[..., neuron] & late) for neuron in range(n_neurons)]
 
     def blocks(self, width: int) -> Iterator[NDArray[np.int64]]:

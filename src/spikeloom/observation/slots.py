@@ -36,11 +36,19 @@ Memory = dict[str, NDArray[np.float64]]
 (trial, ...)."""
 
 Values = Float[Tensor, "*axes neuron"]
+"""Drives, rates or counts with any axes, of which the last one is the neuron."""
+
 Real = Float[Tensor, "batch time neuron"]
+"""Drives, rates or counts of each bin of trials."""
+
 PerNeuron = Float[Tensor, " neuron"]
+"""One number for each neuron."""
 
 Entries = Float[NDArray[np.float64], " entry"]
+"""Numbers of single entries; an entry is one bin of one neuron."""
+
 Numbers = Float[NDArray[np.float64], "batch time neuron"]
+"""Numbers of each bin of trials, in NumPy."""
 
 ENTRIES_AT_ONCE = 2**18
 """Number of entries (trial x bin x neuron) of a batch of trials; its arrays fit into the cache of a processor."""
@@ -203,9 +211,10 @@ class History(nn.Module, abc.ABC):
         """
         half = 0.5 / min(target.bins, drawn.bins)  # half a spike is added to both means, so that neither is 0
         log_ratio = np.log((target.mean + half) / (drawn.mean + half))
-        # change of the drive per change of the log rate, with a softplus link
+        # change of the drive per change of the log rate, with a softplus link; 1e-9 avoids 0 / 0 for a silent neuron
         slope = target.mean / -np.expm1(-target.mean - 1e-9)
-        self.offset += torch.from_numpy((share * log_ratio * slope.clip(min=1)).clip(-1, 1)).to(self.offset)
+        change = (share * log_ratio * slope.clip(min=1)).clip(-1, 1)  # at most 1 at a time
+        self.offset += torch.from_numpy(change).to(self.offset)
 
     def begin(self, n_trials: int) -> "Past":
         """Return the past of trials before their first bin is drawn. A history with a faster past overrides this."""
@@ -270,6 +279,7 @@ class RecordedPast(Past):
 
     def change(self) -> Float[np.ndarray, "trial neuron"]:
         """Return the change of the drive of the next bin by the counts."""
+        # `past` needs the bin whose change it returns; the count of this bin does not matter
         with_next = np.concatenate((self.counts, np.zeros_like(self.counts[:, :1])), 1)
         change: NDArray[np.float32] = self.history.past(torch.from_numpy(with_next))[:, 0].numpy()
         return change
