@@ -173,20 +173,20 @@ def test_a_unit_that_is_not_known_is_never_dropped():
         seconds(np.zeros(2).view(Strange))
 
 
-@pytest.mark.parametrize("unit, seconds_of_5", [("2s", 10.0), ("3us", 15e-6), ("25us", 125e-6), ("7h", 126000.0)])
+@pytest.mark.parametrize(("unit", "seconds_of_5"), [("2s", 10.0), ("3us", 15e-6), ("25us", 125e-6), ("7h", 126000.0)])
 def test_steps_of_several_units(unit, seconds_of_5):
     np.testing.assert_array_equal(seconds(np.array([5], f"m8[{unit}]")), [seconds_of_5])
     many_steps = np.array([333_333], f"m8[{unit}]")  # more than one second of steps of 3 us
     assert seconds(many_steps)[0] == pytest.approx(seconds_of_5 / 5 * 333_333, rel=1e-12)
 
 
-def test_trains_are_flat():
-    np.testing.assert_array_equal(clock.train(np.array([[1.0], [2.0]]), what="Times"), [1, 2])
-    np.testing.assert_array_equal(clock.train(np.array([[1.0, 2.0]]), what="Times"), [1, 2])
-    np.testing.assert_array_equal(clock.train(1.5, what="Times"), [1.5])
-    assert clock.train(np.zeros((1, 0)), what="Times").shape == (0,)
+def test_flat_seconds():
+    np.testing.assert_array_equal(clock.flat_seconds(np.array([[1.0], [2.0]]), what="Times"), [1, 2])
+    np.testing.assert_array_equal(clock.flat_seconds(np.array([[1.0, 2.0]]), what="Times"), [1, 2])
+    np.testing.assert_array_equal(clock.flat_seconds(1.5, what="Times"), [1.5])
+    assert clock.flat_seconds(np.zeros((1, 0)), what="Times").shape == (0,)
     with pytest.raises(ShapeError, match="one axis"):
-        clock.train(np.ones((2, 3)), what="Times")
+        clock.flat_seconds(np.ones((2, 3)), what="Times")
 
 
 @pytest.mark.parametrize(

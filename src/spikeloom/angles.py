@@ -52,7 +52,7 @@ def period_of(name: str, unit: str = "", values: ArrayLike | None = None) -> flo
     """
     word = unit.strip().lower()
     if word in ("", "unknown", "unspecified", "n/a", "a.u."):
-        parts = re.findall(r"[^\W_]+|°", name.lower())
+        parts = re.findall(r"[^\W_]+|°", name.lower())  # runs of letters and digits, and degree signs
         if len(parts) < 2 and "°" not in parts:
             return None  # a name that is only "rad" may mean anything
         word = parts[-1]
@@ -78,7 +78,10 @@ def wrap(angles: ArrayLike, period: float, *, low: float = 0.0) -> Angles:
 
 
 def lowest(angles: ArrayLike, period: float) -> float:
-    """Return the argument `low` of `wrap` for these angles: minus half a period if any is negative, else 0."""
+    """Return the argument `low` of `wrap` that keeps the range of these angles.
+
+    If any angle is negative, the angles are taken to be in [-period / 2, period / 2), else in [0, period).
+    """
     finite = np.asarray(angles, np.float64)
     return -period / 2 if (finite[np.isfinite(finite)] < 0).any() else 0.0
 
@@ -91,14 +94,14 @@ def difference(first: ArrayLike, second: ArrayLike, period: float) -> Angles:
 def smallest_arc(angles: ArrayLike, period: float) -> tuple[float, float]:
     """Return begin and end of the smallest arc that contains all angles, with begin in [0, period) and end >= begin."""
     distinct = np.unique(wrap(np.ravel(angles), period))
-    gaps = np.diff(distinct, append=distinct[0] + period)
-    widest = int(gaps.argmax())  # the arc is the circle without this gap
+    gaps = np.diff(distinct, append=distinct[0] + period)  # from each angle to the next one, around the circle
+    widest = int(gaps.argmax())  # the arc is the circle without this gap, so it begins at the next angle
     begin = float(distinct[(widest + 1) % len(distinct)])
     return begin, begin + period - float(gaps[widest])
 
 
 def cosine_sine(angles: ArrayLike, period: float) -> Angles:
-    """Return cosines of all angles, then sines, joined along the last axis (..., 2 dim)."""
+    """Return cosines and sines of vectors of angles (..., dim): all cosines, then all sines (..., 2 dim)."""
     radians = 2 * np.pi / period * np.asarray(angles, np.float64)
     return np.concatenate((np.cos(radians), np.sin(radians)), -1)
 
@@ -116,20 +119,23 @@ def circular_mean(angles: ArrayLike, period: float, *, axis: int = 0, low: float
         low: Smallest angle that is returned.
     """
     vectors = np.exp(2j * np.pi / period * np.asarray(angles, np.float64))
-    if not vectors.shape[axis]:
+    if not vectors.shape[axis]:  # NumPy would warn of the mean of an empty axis
         return np.full(np.delete(vectors.shape, axis), np.nan)
     return wrap(np.angle(vectors.mean(axis)) * period / (2 * np.pi), period, low=low)
 
 
-def interpolate(at: Angles, times: Angles, angles: ArrayLike, period: float, *, low: float = 0.0) -> Angles:
+def interpolate(
+    at: NDArray[np.float64], times: NDArray[np.float64], angles: ArrayLike, period: float, *, low: float = 0.0
+) -> Angles:
     """Return angles at other times, on the shorter arc between neighbours, in [low, low + period).
 
     Args:
-        at: Times to interpolate at. Before the first and after the last time, the end values are used.
-        times: Increasing times (event,).
-        angles: Angles at these times (event,).
-        period: Period of the angles.
+        at: Times to interpolate at, s. Before the first and after the last time, the end values are used.
+        times: Increasing times (time,), s.
+        angles: Angles at these times (time,).
+        period: One turn, in the unit of the angles.
         low: Smallest angle that is returned.
     """
+    # neighbours differ by at most half a period, so the straight lines between them follow the shorter arc
     unwrapped = np.unwrap(np.asarray(angles, np.float64), period=period)
     return wrap(np.interp(at, times, unwrapped), period, low=low)

@@ -55,7 +55,7 @@ def seconds(times: Foreign, *, what: str, error: type[SpikeloomError] = DataErro
         return scaled(_numbers(quantity.numbers, what, error), quantity.seconds)
     if callable(getattr(times, "times", None)) and hasattr(times, "time_support"):  # pynapple keeps seconds
         return np.asarray(times.times(), np.float64)
-    if hasattr(times, "__next__"):
+    if hasattr(times, "__next__"):  # an iterator
         times = list(times)
     if isinstance(times, list | tuple) and not set(map(type, times)) <= PLAIN:
         return _stacked([_single(entry, what, error) for entry in times], what)
@@ -64,8 +64,8 @@ def seconds(times: Foreign, *, what: str, error: type[SpikeloomError] = DataErro
     return _numbers(plain(times), what, error)
 
 
-def train(times: object, *, what: str) -> Float[np.ndarray, " spike"]:
-    """Convert the spike times of one neuron to seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
+def flat_seconds(times: object, *, what: str) -> Float[np.ndarray, " event"]:
+    """Convert the times of events to seconds, on one axis; columns (n, 1) and rows (1, n) are flattened.
 
     Args:
         times: Times of any kind in the table at the top of the module.
@@ -96,7 +96,7 @@ def duration(value: object, *, what: str) -> float:
         SettingError: if the value is anything else.
     """
     array = seconds(value, what=what, error=SettingError)
-    if array.size != 1 or dated(value):
+    if array.size != 1 or dated(value):  # a date is no duration
         raise SettingError(
             f"{what} must be one number of seconds.",
             f"It was {value!r}.",
@@ -142,18 +142,20 @@ def intervals(value: object, *, what: str) -> Float[np.ndarray, "interval 2"]:
         start = seconds(value, what=what)
         rows = np.stack([start, start + seconds(value.durations, what=what)], 1)
     elif (bounds := _bounds(value)) is not None:
-        rows = np.stack([train(bound, what=what) for bound in bounds], 1)
+        rows = np.stack([flat_seconds(bound, what=what) for bound in bounds], 1)
     else:
         rows = seconds(value, what=what)
-    rows = rows[None] if rows.shape == (2,) else rows
-    rows = rows.reshape(0, 2) if not rows.size else rows
+    if rows.shape == (2,):  # one interval
+        rows = rows[None]
+    if not rows.size:  # no interval, of any shape
+        rows = rows.reshape(0, 2)
     if rows.ndim != 2 or rows.shape[1] != 2:
         raise ShapeError(
             f"{what} must be intervals of two times.",
             f"The shape is {rows.shape}.",
             "Give rows such as [(0, 60), (75, 120)].",
         )
-    bad = ~(rows[:, 0] <= rows[:, 1])
+    bad = ~(rows[:, 0] <= rows[:, 1])  # also intervals with NaN
     if bad.any():
         first = int(np.flatnonzero(bad)[0])
         raise DataError(
@@ -193,26 +195,28 @@ def check_one_clock(sources: Mapping[str, object]) -> None:
 
 def _bounds(value: Foreign) -> tuple[object, object] | None:
     """Return the starts and ends of intervals in a table or a pynapple IntervalSet, or None for anything else."""
-    for first, last in BOUNDS:
+    for start, stop in BOUNDS:
         if isinstance(value, Mapping) or hasattr(value, "columns"):
-            if first in value and last in value:
-                return value[first], value[last]
-        elif hasattr(value, first) and hasattr(value, last) and not callable(getattr(value, first)):
-            return getattr(value, first), getattr(value, last)
+            if start in value and stop in value:
+                return value[start], value[stop]
+        elif hasattr(value, start) and hasattr(value, stop):
+            ends = getattr(value, start), getattr(value, stop)
+            if not callable(ends[0]):  # other objects have methods such as `start`
+                return ends
     return None
 
 
 def _numbers(array: Array, what: str, error: type[SpikeloomError]) -> NDArray[np.float64]:
     """Convert a plain array to seconds. Numbers are seconds already; dates and differences of dates are converted."""
     kind = array.dtype.kind
-    if kind in "iuf":
+    if kind in "iuf":  # whole numbers and floats
         return array.astype(np.float64)
-    if kind in "mM":
+    if kind in "mM":  # differences of dates, and dates
         return _of_datetime64(array, what, error)
-    if kind == "O":
+    if kind == "O":  # objects
         flat = [_single(entry, what, error) for entry in array.ravel()]
         return _stacked(flat, what).reshape(array.shape) if flat else np.zeros(array.shape)
-    if kind in "USbc":
+    if kind in "USbc":  # text, bytes, booleans and complex numbers
         shown = f", such as {array.ravel()[0].item()!r}" if array.size else ""
         raise _refusal(what, {"b": "true or false", "c": "complex numbers"}.get(kind, "text") + shown, error)
     raise _refusal(what, str(array.dtype), error)
@@ -265,6 +269,7 @@ def _single(value: object, what: str, error: type[SpikeloomError]) -> object:
         return (value - epoch).total_seconds()
     if isinstance(value, numbers.Real | decimal.Decimal) and not isinstance(value, bool | np.timedelta64):
         return float(value)
+    # `seconds` converts lists, arrays and quantities, and refuses text and booleans with a reason
     if isinstance(value, list | tuple | bool | str | bytes) or hasattr(value, "__array__") or measured(value):
         return seconds(value, what=what, error=error)
     raise _refusal(what, f"objects of type {type(value).__name__}", error)
@@ -274,7 +279,7 @@ def _stacked(parts: list[object], what: str) -> NDArray[np.float64]:
     """Return converted entries as one array. Raise a ShapeError if they are lists of different length."""
     arrays = [np.asarray(part, np.float64) for part in parts]
     if len({array.shape for array in arrays}) > 1:
-        if all(array.size == 1 for array in arrays):
+        if all(array.size == 1 for array in arrays):  # single times, some of them in an array or list
             return np.array([float(array.reshape(())) for array in arrays])
         raise ShapeError(
             f"{what} must be one list of times.",

@@ -31,7 +31,7 @@ def connect(address: str | None, *, n_cpus: int | None = None) -> ModuleType:
             listens to other machines.
     """
     address = address or os.environ.get("RAY_ADDRESS")
-    os.environ.update(QUIET if address else QUIET | LOCAL)  # before Ray is imported
+    os.environ.update(QUIET if address else QUIET | LOCAL)  # Ray reads them when it is imported
     try:
         import ray
     except ImportError as error:

@@ -32,10 +32,10 @@ TRIALS = 1500
 NEURONS = 64
 """Number of simulated neurons."""
 
-RECIPE = "ldns-demo"
+LDNS_RECIPE = "ldns-demo"
 """Recipe of the model that is conditioned on the hand velocity."""
 
-CODES = "gnocchi-demo"
+GNOCCHI_RECIPE = "gnocchi-demo"
 """Recipe of the model whose codes are traversed."""
 
 SERIES = "hand_velocity"
@@ -64,6 +64,7 @@ SPAN = 0.06
 """Largest change of the target position in each direction, m."""
 
 Say = Callable[[str], object]
+"""Function that prints a line of text."""
 
 
 def demo(out: Path, *, seed: int, say: Say) -> Path:
@@ -80,7 +81,7 @@ def demo(out: Path, *, seed: int, say: Say) -> Path:
     folder = ensure_folder(out)
     training_trials, test_trials = _data(folder, seed, say)
     train, test, run, fake = (folder / name for name in ("train.h5", "test.h5", "ldns", "fake.h5"))
-    model = _fit(RECIPE, training_trials, train, run, seed, say)
+    model = _fit(LDNS_RECIPE, training_trials, train, run, seed, say)
 
     say(f"$ spikeloom sample {run} --like {test} --condition {SERIES} --seed {seed} --out {fake}")
     generated = model.sample(like=test_trials, condition=SERIES, seed=seed)
@@ -113,7 +114,7 @@ def models(out: Path, *, seed: int, say: Say) -> tuple[Path, Path]:
     folder = ensure_folder(out)
     training_trials, _ = _data(folder, seed, say)
     runs = (folder / "ldns", folder / "gnocchi")
-    for recipe, run in zip((RECIPE, CODES), runs, strict=True):
+    for recipe, run in zip((LDNS_RECIPE, GNOCCHI_RECIPE), runs, strict=True):
         _fit(recipe, training_trials, folder / "train.h5", run, seed, say)
     return runs
 
@@ -158,19 +159,19 @@ def _circle(folder: Path, model: Model, run: Path, seed: int, say: Say) -> Trial
     """
     path = folder / "circle.csv"
     out = folder / "circle.h5"
-    time = np.linspace(0, SECONDS, 41)
-    speed = np.exp(-0.5 * ((time - PEAK_TIME) / PEAK_WIDTH) ** 2)
-    distance = cumulative_trapezoid(speed, time, initial=0)
-    angle = 2 * np.pi * distance / distance[-1]  # on the circle, radians
-    speed *= 2 * np.pi * RADIUS / distance[-1]  # the length of the path becomes one circumference
-    velocity = speed[:, None] * np.stack([-np.sin(angle), np.cos(angle)], 1)
+    time = np.linspace(0, SECONDS, 41)  # every 0.02 s
+    speed = np.exp(-0.5 * ((time - PEAK_TIME) / PEAK_WIDTH) ** 2)  # in units of the largest speed, at first
+    distance = cumulative_trapezoid(speed, time, initial=0)  # covered since the start
+    angle = 2 * np.pi * distance / distance[-1]  # position of the hand on the circle, radians
+    speed *= 2 * np.pi * RADIUS / distance[-1]  # now in m/s: the length of the path is one circumference
+    velocity = speed[:, None] * np.stack([-np.sin(angle), np.cos(angle)], 1)  # (time, 2), m/s
     rows = [f"{t:.4f},{x:.6f},{y:.6f}" for t, (x, y) in zip(time, velocity, strict=True)]
     atomic_write(path, ("\n".join(["time,x (m/s),y (m/s)", *rows]) + "\n").encode())
     options = f"--condition {SERIES}={path} --guidance {STRENGTH:g}"
     say(f"$ spikeloom sample {run} --trials 50 {options} --seed {seed} --out {out}")
-    centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)
-    velocities = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)
-    generated = model.sample(50, n_bins=len(velocities), condition={SERIES: velocities}, guidance=STRENGTH, seed=seed)
+    centres = np.arange(BIN_WIDTH / 2, SECONDS, BIN_WIDTH)  # of the bins of the generated trials, s
+    series = np.stack([np.interp(centres, time, column) for column in velocity.T], 1)  # velocity in each bin, m/s
+    generated = model.sample(50, n_bins=len(series), condition={SERIES: series}, guidance=STRENGTH, seed=seed)
     generated.save(out)
     return generated
 
@@ -186,7 +187,7 @@ def _traversals(folder: Path, training_trials: Trials, test_trials: Trials, seed
         say: Function that prints a line of text.
     """
     train, test, run = (folder / name for name in ("train.h5", "test.h5", "gnocchi"))
-    model = require_codes(_fit(CODES, training_trials, train, run, seed, say))
+    model = require_codes(_fit(GNOCCHI_RECIPE, training_trials, train, run, seed, say))
     figures: list[Figure] = []
     for along in ("target_x", "target_y"):
         out = folder / f"{along}.h5"

@@ -56,7 +56,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
                 raise FileNotFoundError(errno.ENOENT, "the folder does not exist")
             yield part
             with part.open("rb") as file:
-                os.fsync(file.fileno())
+                os.fsync(file.fileno())  # the content must be on the disk when the file gets its name
             part.replace(target)
             sync_folder(target.parent)
     except BaseException:  # also Ctrl-C
@@ -71,6 +71,12 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     An existing folder `path` is replaced when the new one is complete. Write the files inside with `atomic_write`,
     `write_json` or `write_tensors`, so that they are on the disk before the renaming, and end with `write_manifest`.
+
+    Args:
+        path: Path of the folder to write, in an existing folder.
+
+    Yields:
+        Path of the temporary folder, which is empty.
 
     Raises:
         FileError: if the parent folder is missing or not writable, or the disk is full.
@@ -106,10 +112,11 @@ def refuse_foreign(
 
     Args:
         path: Path of the file to write.
-        written_source: Function that returns None for a file that spikeloom did not write.
+        written_source: Function that returns a text for a file that spikeloom wrote, and None for any other file.
         overwrite: Permit replacing such a file.
     """
     target = Path(path)
+    # an empty file holds nothing to lose
     if not overwrite and target.is_file() and target.stat().st_size and written_source(target) is None:
         raise FileError(
             f"{target} exists, and spikeloom did not write it.", "", "Choose another name, or set overwrite=True."
@@ -149,7 +156,7 @@ def check_is_here(path: str | os.PathLike[str], rule: str) -> None:
         return  # the code that reads the file raises an error with the reason
     if head.startswith(b"version https://git-lfs"):
         raise FileError(rule, f"{path} is a pointer of Git LFS, not the file.", f"Type: git lfs pull --include {path}")
-    if b"/annex/objects/" in head or head.startswith((b"WORM-", b"MD5E-")):
+    if b"/annex/objects/" in head or head.startswith((b"WORM-", b"MD5E-")):  # a path or a key of git-annex
         raise FileError(rule, f"{path} is a pointer of git-annex, not the file.", f"Type: git annex get {path}")
 
 
@@ -297,7 +304,7 @@ def _explained(path: Path) -> Iterator[None]:
     """Turn an OSError about writing `path` into a FileError; a FileError passes unchanged."""
     try:
         yield
-    except FileError:
+    except FileError:  # it is an OSError, too
         raise
     except OSError as error:
         disk_is_full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)

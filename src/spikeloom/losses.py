@@ -22,11 +22,11 @@ def coordinated_dropout(
     *,
     probability: float | Tensor,
 ) -> tuple[Float[Tensor, "batch time neuron"], Bool[Tensor, "batch time neuron"]]:
-    """Return the input of the encoder, and which entries are hidden from it.
+    """Return the input of the encoder, and which entries are hidden from it. Dividing by 1 - p keeps the mean count.
 
     Args:
         counts: Spikes/bin.
-        uniform: Numbers in [0, 1), one per entry.
+        uniform: Random numbers, uniform in [0, 1), one per entry.
         probability: Fraction p of the entries to hide, one for all trials or one per trial (batch, 1, 1).
 
     Returns:
@@ -47,7 +47,7 @@ def smoothness(latents: Float[Tensor, "batch time latent"], mask: Float[Tensor, 
     """
     total = latents.new_zeros(())
     for lag in range(1, min(SMOOTHING_DEPTH, latents.shape[1] - 1) + 1):
-        both = mask[:, lag:] * mask[:, :-lag]
+        both = mask[:, lag:] * mask[:, :-lag]  # 1 if bins t and t + lag are both valid
         total = total + ((latents[:, lag:] - latents[:, :-lag]).square().sum(-1) * both).sum() / (1 + lag)
     return total
 
@@ -105,6 +105,7 @@ def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -
     """
     m = len(codes)
     n = len(prior)
+    # the diagonal holds k(x, x), which the unbiased form leaves out
     among_codes = _kernel(codes, codes)
     among_prior = _kernel(prior, prior)
     mean_codes = (among_codes.sum() - among_codes.diagonal().sum()) / (m * (m - 1))
@@ -113,7 +114,8 @@ def mmd(codes: Float[Tensor, "batch code"], prior: Float[Tensor, "draw code"]) -
 
 
 def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    """Return the inverse multiquadric kernel of several widths, (row of x, row of y)."""
-    square = x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * x @ y.T
-    width = 2 * x.shape[1]
-    return torch.stack([width * s / (width * s + square.clamp(min=0)) for s in SCALES]).mean(0)
+    """Return the kernel of `mmd` between all rows of x (m, code) and of y (n, code), as a matrix (m, n)."""
+    squared_distance = x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * x @ y.T
+    squared_distance = squared_distance.clamp(min=0)  # rounding can make it negative
+    width = 2 * x.shape[1]  # 2 L
+    return torch.stack([width * scale / (width * scale + squared_distance) for scale in SCALES]).mean(0)

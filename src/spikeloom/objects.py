@@ -60,7 +60,7 @@ def measured(value: Foreign) -> Measured | None:
     if hasattr(value, "dims") and isinstance(attributes, Mapping) and attributes.get("units"):  # xarray
         unit = str(attributes["units"])
         return Measured(np.asarray(value), unit, TIME_UNITS.get(unit.strip()))
-    if isinstance(value, np.ndarray) and (hasattr(value, "units") or hasattr(value, "unit")):
+    if isinstance(value, np.ndarray) and (hasattr(value, "units") or hasattr(value, "unit")):  # of another library
         raise DataError(
             f"The units of {type(value).__module__}.{type(value).__name__} are not known to spikeloom.",
             f"Its unit is {getattr(value, 'units', getattr(value, 'unit', ''))}.",
@@ -108,14 +108,15 @@ def plain(value: Foreign) -> Array:
     if isinstance(value, np.ma.MaskedArray):
         return _unmasked(value)
     if hasattr(value, "detach") and hasattr(value, "numpy"):  # torch, on any device, with or without gradient
-        value = value.detach().cpu().resolve_conj()
+        value = value.detach().cpu().resolve_conj()  # torch conjugates lazily, and NumPy cannot read that
         value = value.to_dense() if value.is_sparse else value
-        return np.asarray(value if hasattr(np, str(value.dtype).removeprefix("torch.")) else value.double())
+        in_numpy = hasattr(np, str(value.dtype).removeprefix("torch."))  # False for bfloat16
+        return np.asarray(value if in_numpy else value.double())
     if hasattr(value, "todense") and hasattr(value, "toarray"):  # scipy.sparse
         return np.asarray(value.toarray())
     if isinstance(value, list | tuple) and any(isinstance(entry, np.ma.MaskedArray) for entry in value):
         value = [plain(entry) for entry in value]
-    if hasattr(value, "__next__"):
+    if hasattr(value, "__next__"):  # an iterator
         value = list(value)
     try:
         return np.asarray(value)
@@ -138,9 +139,9 @@ def _unmasked(value: "np.ma.MaskedArray") -> Array:
     if not mask.any():
         return data
     kind = data.dtype.kind
-    if kind in "iub":
+    if kind in "iub":  # whole numbers and booleans have no NaN
         data = data.astype(np.float64)
-    elif kind not in "fcmM":
+    elif kind not in "fcmM":  # text has no missing value; floats, complex numbers and times have one
         data = data.astype(object)
     replacement: object = np.nan if kind in "iubfc" else None
     if kind == "m":
@@ -163,9 +164,9 @@ def column(value: Foreign) -> Array:
     Raises:
         DataError: if rows are neither numbers nor text, or vectors of different length.
     """
-    array = np.asarray(value) if isinstance(value, np.ndarray) and value.dtype.kind in "iufb" else None
-    if array is not None and not isinstance(value, np.ma.MaskedArray):
-        return array
+    is_plain = isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
+    if is_plain and value.dtype.kind in "iufb":  # numbers or booleans
+        return np.asarray(value)
     if isinstance(value, list | tuple) or hasattr(value, "__next__"):  # NumPy would turn None among text into "None"
         rows = list(value)
         array = (
@@ -177,9 +178,9 @@ def column(value: Foreign) -> Array:
         array = plain(value)
     if array.dtype.kind == "O":
         array = _of_objects(array)
-    if array.dtype.kind == "S":
+    if array.dtype.kind == "S":  # bytes
         array = np.char.decode(array.astype(np.bytes_), "utf-8")
-    if array.dtype.kind == "U":
+    if array.dtype.kind == "U":  # text
         array = np.where(np.isin(array, NO_VALUE), "", array)
     if array.dtype.kind not in "iufbU":
         raise DataError("A column must hold numbers or text.", f"It holds {array.dtype}.", "")
@@ -207,4 +208,4 @@ def _of_objects(array: Array) -> Array:
             "Their lengths differ.",
             "Leave the column out, or make it one value per row.",
         ) from error
-    return out.reshape(*array.shape, *out.shape[1:])
+    return out.reshape(*array.shape, *out.shape[1:])  # rows that are vectors add an axis

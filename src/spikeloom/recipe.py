@@ -73,7 +73,7 @@ class Recipe:
 
     def dumps(self) -> str:
         """Return the recipe as TOML with all settings. Later changes of the defaults do not affect this text."""
-        settings = describe(self.build(1))
+        settings = describe(self.build(1))  # the number of neurons is no setting, so any will do
         settings.pop("name")
         about = {"model": self.model, "about": self.about, "note": self.note}
         return tomli_w.dumps({**about, **none_as_text(settings)}, multiline_strings=True)
@@ -325,8 +325,8 @@ def _override(table: dict[str, object], change: str) -> None:
         SettingError: if the change has no key or no `=`, or its value is a list or table that is not TOML.
     """
     key, equals, text = change.partition("=")
-    path = [part.strip() for part in key.split(".")]
-    if not equals or not all(path):
+    keys = [part.strip() for part in key.split(".")]
+    if not equals or not all(keys):
         raise SettingError(
             f"{change!r} is not a change of a setting, key=value.",
             "",
@@ -342,16 +342,16 @@ def _override(table: dict[str, object], change: str) -> None:
                 "",
                 'Text in lists and tables needs quotes, as in condition=["hand_velocity"].',
             ) from error
-    for part in path[:-1]:
+    for part in keys[:-1]:
         inner = table.get(part)
-        if isinstance(inner, str):
+        if isinstance(inner, str):  # the name of a class, without settings
             inner = {"name": inner}
         inner_table = dict(inner) if isinstance(inner, Mapping) else {}
         table[part] = inner_table
         table = inner_table
-    if isinstance(table.get(path[-1]), Mapping) and isinstance(value, str) and value != NONE:
-        value = {"name": value}
-    table[path[-1]] = value
+    if isinstance(table.get(keys[-1]), Mapping) and isinstance(value, str) and value != NONE:
+        value = {"name": value}  # text in place of a table is the name of a class
+    table[keys[-1]] = value
 
 
 def _home() -> Traversable:

@@ -57,24 +57,24 @@ class Streams:
         self.generators = [generator(seed, int(purpose), update, int(trial)) for trial in trials]
 
     def select(self, rows: NDArray[np.intp]) -> "Streams":
-        """Return the streams of a part of the trials. They share their generators with this object."""
+        """Return the streams of the trials in these rows of the batch. They share their generators with this object."""
         selected = copy.copy(self)
         selected.generators = [self.generators[row] for row in rows]
         return selected
 
     def state(self) -> NDArray[np.uint64]:
-        """Return the positions of all streams as plain numbers (trial, 6)."""
+        """Return the states of all generators, six numbers of 64 bits each (trial, 6)."""
         return np.array([_numbers_of(rng) for rng in self.generators], np.uint64)
 
     def restore(self, state: NDArray[np.uint64]) -> None:
-        """Continue the streams from positions that `state` returned."""
+        """Set all generators to states that `state` returned."""
         for rng, row in zip(self.generators, state.tolist(), strict=True):
             # two numbers of 128 bits, each from its upper and its lower 64 bits
             inner = {"state": row[0] << 64 | row[1], "inc": row[2] << 64 | row[3]}
             rng.bit_generator.state = {
                 "bit_generator": "PCG64",
                 "state": inner,
-                "has_uint32": row[4],
+                "has_uint32": row[4],  # whether half of a draw of 64 bits is left over, and this half
                 "uinteger": row[5],
             }
 
@@ -107,7 +107,8 @@ class Streams:
 
 
 def _numbers_of(rng: np.random.Generator) -> list[int]:
-    """Return the state of a generator as whole numbers of 64 bits."""
+    """Return the state of a generator as six whole numbers of 64 bits; `Streams.restore` reads them."""
     state = rng.bit_generator.state
+    # two numbers of 128 bits, each as its upper and its lower 64 bits
     halves = [half for name in ("state", "inc") for half in divmod(state["state"][name], 2**64)]
     return [*halves, state["has_uint32"], state["uinteger"]]

@@ -54,7 +54,7 @@ def describe(settings: object) -> dict[str, object]:
     first.
     """
     kind = type(settings)
-    names = [name for name in _parameters(kind) if name != "n_neurons"]
+    names = [name for name in _parameters(kind) if name != "n_neurons"]  # the data determine their number
     has_siblings = any(inspect.isabstract(base) or dataclasses.is_dataclass(base) for base in kind.__mro__[1:])
     class_name = {"name": kind.__name__} if has_siblings else {}
     return {**class_name, **{name: _plain(getattr(settings, name)) for name in names}}
@@ -169,8 +169,9 @@ def value_of(annotation: object, value: object, where: str, default: object, **f
         )
     table = merged({} if default in (None, inspect.Parameter.empty) else describe(default), value)
     name = table.pop("name", None)
-    if inspect.isabstract(kind) or name is not None:
+    if inspect.isabstract(kind) or name is not None:  # an abstract class has no objects, so a subclass must be named
         kind = named(kind, name, where)
+    # the further arguments that this class has, such as n_neurons
     shared = {key: argument for key, argument in fixed.items() if key in _parameters(kind)}
     return construct(kind, table, where, **shared)
 

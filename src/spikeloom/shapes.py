@@ -38,6 +38,6 @@ TrialSeries = Num[np.ndarray, "trial time dim"]
 """A behaviour series sampled at the bins."""
 
 
-def mask_of(lengths: Integer[np.ndarray, " trial"], time: int) -> TrialMask:
-    """Return the valid bins of each trial: True for bin < length."""
-    return np.arange(time)[None, :] < np.asarray(lengths)[:, None]
+def mask_of(lengths: Integer[np.ndarray, " trial"], n_bins: int) -> TrialMask:
+    """Return the valid bins of trials that are padded to `n_bins` bins: True for bin < length."""
+    return np.arange(n_bins)[None, :] < np.asarray(lengths)[:, None]

@@ -10,7 +10,8 @@ def counted(number: int, noun: str, *, of: int | None = None, plural: str | None
         of: Total, of which the number is a part.
         plural: The noun in the plural. Default: the singular with "s".
     """
-    form = noun if (number if of is None else of) == 1 else plural or f"{noun}s"
+    counted_last = number if of is None else of  # the number beside the noun, which decides its form
+    form = noun if counted_last == 1 else plural or f"{noun}s"
     return f"{number} {form}" if of is None else f"{number} of {of} {form}"
 
 

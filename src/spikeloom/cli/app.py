@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except SpikeloomError as error:
         _give_up(str(error))
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None:  # no error of the operating system: a bug
             raise
         reason = " ".join(part for part in (error.filename, error.strerror) if part)
         _give_up(f"A file cannot be read or written: {reason}. Check the path and the free disk space.")
@@ -121,7 +121,7 @@ def _warnings_as_notes() -> Iterator[None]:
     ) -> None:
         """Show a warning. This function replaces `warnings.showwarning`."""
         text = " ".join(str(message).split())
-        if not issubclass(category, SpikeloomWarning):
+        if not issubclass(category, SpikeloomWarning):  # a warning of a library, which only -W lets through
             text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
         elif not first_process or text in shown:
             return

@@ -44,10 +44,10 @@ def codes(
     parts = (Trials.load(reference), Trials.load(data))
     models = {str(run): require_codes(load_model(run)) for run in runs}
     coded = {name: [model.encode(part, progress=False) for part in parts] for name, model in models.items()}
-    all_contents = contents(*next(iter(coded.values())))
+    all_contents = contents(*next(iter(coded.values())))  # of the first run
     for name, *cells in (("variable", "R2", "chance", "SNR", "held"), *contents_rows(all_contents)):
         typer.echo(f"{name:<32s}" + "".join(f"{cell:>8s}" for cell in cells))
-    agreement = {}
+    agreement = {}  # pair of runs -> canonical correlations of their codes
     for first, second in combinations(coded, 2):
         # codes of both models for the reference trials, and for the trials of --data
         of_reference, of_data = (

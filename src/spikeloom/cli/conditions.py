@@ -118,15 +118,15 @@ def _drawn_path(path: Path, condition: "NamedCondition", bin_width: float, n_bin
     columns = [column.strip() for column in rows[0]] if rows else []
     _check_columns(path, columns, table, condition)
     _check_rows(path, table)
-    time = table[:, 0]
-    duration = max(1, round((time[-1] - time[0]) / bin_width))
-    if n_bins is not None and n_bins > duration:
+    time = table[:, 0]  # s
+    n_path_bins = max(1, round((time[-1] - time[0]) / bin_width))
+    if n_bins is not None and n_bins > n_path_bins:
         raise ConditionError(
             f"The path must have the duration of the trials, {n_bins} bins of {bin_width:g} s.",
-            f"{path} lasts {time[-1] - time[0]:g} s, {counted(duration, 'bin')}.",
-            f"Leave --bins out, or write --bins {duration}.",
+            f"{path} lasts {time[-1] - time[0]:g} s, {counted(n_path_bins, 'bin')}.",
+            f"Leave --bins out, or write --bins {n_path_bins}.",
         )
-    return condition.at_bins(time, table[:, 1:], bin_width=bin_width, n_bins=duration if n_bins is None else n_bins)
+    return condition.at_bins(time, table[:, 1:], bin_width=bin_width, n_bins=n_path_bins if n_bins is None else n_bins)
 
 
 def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition: "NamedCondition") -> None:
@@ -146,7 +146,7 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
             f"{path} has the columns {columns} and {counted(len(table), 'row')}.",
             "Write a header such as time,x,y.",
         )
-    units = {column.partition("(")[2].rstrip(")") for column in columns[1:] if "(" in column}
+    units = {column.partition("(")[2].rstrip(")") for column in columns[1:] if "(" in column}  # m/s of "x (m/s)"
     if units - {unit}:
         raise ConditionError(
             f"The path must be in {unit or 'the unit of training'}.", f"{path} is in {sorted(units)}.", ""
@@ -154,7 +154,14 @@ def _check_columns(path: Path, columns: list[str], table: np.ndarray, condition:
 
 
 def _check_rows(path: Path, table: np.ndarray) -> None:
-    """Raise a ConditionError unless there are at least two rows of finite numbers, at increasing times."""
+    """Raise a ConditionError unless there are at least two rows of finite numbers, at increasing times.
+
+    Messages count the rows below the header from 1.
+
+    Args:
+        path: The CSV file, for messages.
+        table: Numbers of the file (row, column); the first column holds times.
+    """
     if len(table) < 2:
         raise ConditionError("A path must have at least two points.", f"{path} has {len(table)}.", "Add its end point.")
     finite = np.isfinite(table).all(1)

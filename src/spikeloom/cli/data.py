@@ -68,12 +68,12 @@ def reaching(
     from spikeloom.simulate.reaching_task import HELD_OUT, read_controller, read_target
     from spikeloom.simulate.reaching_task import reaching as simulate
 
-    cells = HELD_OUT if held_out is None else [read_target(text) for text in held_out if text != "none"]
-    simulated = simulate(trials, n_neurons=neurons, seed=seed, held_out=cells, controller=read_controller(controller))
+    targets = HELD_OUT if held_out is None else [read_target(text) for text in held_out if text != "none"]
+    simulated = simulate(trials, n_neurons=neurons, seed=seed, held_out=targets, controller=read_controller(controller))
     if held_out_to is None:
         write_trials(simulated, out)
         return
-    kept = simulated.conditions["held_out"] == 0
+    kept = simulated.conditions["held_out"] == 0  # trials to the other targets, for --out
     if kept.all() or not kept.any():
         raise DataError(
             "--held-out-to needs held-out trials, and other trials for --out.",
@@ -81,7 +81,7 @@ def reaching(
             "Hold out at least one target, or remove --held-out-to.",
         )
     write_trials(simulated.select(kept), out)
-    write_trials(simulated.select(kept == 0), held_out_to)
+    write_trials(simulated.select(~kept), held_out_to)
 
 
 CONTROLLER = "Example: spikeloom simulate controller --seed 0 --out controller.safetensors"
@@ -187,9 +187,9 @@ def bin_recording(
     from spikeloom.data.matrices import is_matrix_file
     from spikeloom.data.recording import Recording
 
-    matrices = is_matrix_file(recording)
+    is_matrices = is_matrix_file(recording)
     session: Recording | Trials
-    if matrices:
+    if is_matrices:
         options = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
         options |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
         session = read_for_bin(
@@ -214,7 +214,7 @@ def bin_recording(
             units=units,
             lag=lag,
         )
-    elif matrices:
+    elif is_matrices:
         binned = session
     else:
         raise DataError(
@@ -227,12 +227,12 @@ def bin_recording(
 
 def _busy_neurons(binned: "Trials", min_rate: float) -> "Trials":
     """Return trials without the neurons that fire less than `min_rate` spikes/s. Print how many were removed."""
-    rates = binned.mean_rates_hz()
-    busy = rates >= min_rate
+    rates_hz = binned.mean_rates_hz()
+    busy = rates_hz >= min_rate
     if not busy.any():
         raise SettingError(
             f"At least one neuron must fire at {min_rate:g} spikes/s or more.",
-            f"The highest rate of {counted(binned.n_neurons, 'neuron')} is {rates.max():.3g} spikes/s in the binned "
+            f"The highest rate of {counted(binned.n_neurons, 'neuron')} is {rates_hz.max():.3g} spikes/s in the binned "
             f"trials.",
             "Choose a smaller --min-rate.",
         )

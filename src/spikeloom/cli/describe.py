@@ -24,6 +24,9 @@ QUIET_HZ = 0.1
 CROWDED = 50
 """Smallest number of spikes in one bin that causes a warning, because such values are probably no counts."""
 
+MOST_LISTED = 12
+"""Largest number of distinct values of a column that are listed."""
+
 FEW_TRIALS = 50
 """Number of trials below which a warning is printed."""
 
@@ -37,7 +40,7 @@ def describe(path: Path, *, counts: str | None = None) -> str:
     """
     from spikeloom.data.hdf5 import is_zarr
 
-    if path.is_dir() and not is_zarr(path):
+    if path.is_dir() and not is_zarr(path):  # a Zarr store is a recording, for which `load` raises an error
         return "\n".join(_model(path))
     if path.suffix == ".toml":
         from spikeloom.recipe import read_recipe
@@ -55,7 +58,7 @@ def describe(path: Path, *, counts: str | None = None) -> str:
 
 def _recording(recording: "Recording") -> list[str]:
     """Return the lines about a recording."""
-    observed = float(np.diff(recording.intervals, axis=1).sum())
+    observed_seconds = float(np.diff(recording.intervals, axis=1).sum())
     rates_hz = recording.mean_rates_hz()
     binned = recording.binned
     units = f"{recording.n_neurons}, {counted(recording.spike_count, 'spike')}" if rates_hz.size else "no spike times"
@@ -63,7 +66,7 @@ def _recording(recording: "Recording") -> list[str]:
     lines = [
         f"recording     {recording.source}",
         f"neurons       {units}",
-        f"observed      {_observed(recording, observed)}",
+        f"observed      {_observed(recording, observed_seconds)}",
         _rates_line(rates_hz),
     ]
     lines += _table("trial table", counted(recording.n_trials, "trial"), recording.trial_table)
@@ -75,9 +78,10 @@ def _recording(recording: "Recording") -> list[str]:
         candidates = [name for name, series in recording.behavior.items() if series.countlike]
         lines.append(f"beware        {_without_units(candidates)}")
     lines += [f"beware        {text}" for text in _recording_warnings(recording) if text]
-    return lines + _warnings(
-        rates_hz, recording.n_trials if recording.n_trials or not rates_hz.size else None, largest=0
-    )
+    # a continuous recording has no trials, and needs no warning about it
+    continuous = rates_hz.size and not recording.n_trials
+    # the largest count of a bin is unknown before the recording is binned
+    return lines + _warnings(rates_hz, None if continuous else recording.n_trials, largest=0)
 
 
 def _recording_warnings(recording: "Recording") -> list[str]:
@@ -94,7 +98,7 @@ def _recording_warnings(recording: "Recording") -> list[str]:
     return warnings
 
 
-def _observed(recording: "Recording", seconds: float) -> str:
+def _observed(recording: "Recording", observed_seconds: float) -> str:
     """Describe the times in which the neurons were observed, such as "0 to 60 s, 50 s of it in 2 intervals"."""
     intervals = recording.intervals
     if not len(intervals) and recording.invalid is not None and len(recording.invalid):
@@ -102,7 +106,7 @@ def _observed(recording: "Recording", seconds: float) -> str:
     if not len(intervals):
         return "no times"
     number = f" in {len(intervals)} intervals" if len(intervals) > 1 else ""
-    text = f"{intervals.min():.10g} to {intervals.max():.10g} s, {seconds:g} s of it{number}"
+    text = f"{intervals.min():.10g} to {intervals.max():.10g} s, {observed_seconds:g} s of it{number}"
     if recording.invalid is not None and len(recording.invalid):
         text += f"; {np.diff(recording.invalid).sum():g} s in {counted(len(recording.invalid), 'interval')} are invalid"
     return text
@@ -112,7 +116,7 @@ def _interval_tables(recording: "Recording") -> list[str]:
     """Return the lines about each table of intervals and its columns."""
     lines = []
     for name, table in recording.tables.items():
-        if name == "trials" and recording.trial_table:
+        if name == "trials" and recording.trial_table:  # described as the trial table
             continue
         rows = len(next(iter(table.values()), ()))
         lines += _table(
@@ -125,12 +129,12 @@ def _series(series: "Series | StoredSeries") -> str:
     """Describe the size, unit and missing samples of a behaviour series."""
     from spikeloom.data.sampling import glance, is_whole_glance
 
-    values = np.asarray(glance(series), float)
+    values = np.asarray(glance(series), float)  # (sample, dim): parts of the series, if it is long
     missing = int(np.isnan(values).any(1).sum())
     gaps = ""
     if missing:
-        part = "" if is_whole_glance(series) else f" of {len(values)} samples read"
-        gaps = f", {missing}{part} missing"
+        total = "" if is_whole_glance(series) else f" of {len(values)} samples read"
+        gaps = f", {missing}{total} missing"
     start, stop = series.span
     times = f" from {start:.10g} to {stop:.10g} s" if series.n_samples else ""
     return f"{series.n_dims} dim, {series.unit or 'no unit'}, {counted(series.n_samples, 'sample')}{times}{gaps}"
@@ -221,12 +225,12 @@ def _table(title: str, text: str, table: "Mapping[str, Array]") -> list[str]:
 
 
 def _values(column: Numbers) -> str:
-    """Summarise the values of a column."""
+    """Summarise the values of a column: its distinct values if they are few, else their range or number."""
     if column.dtype.kind == "f" and column.ndim == 1:
         finite = column[np.isfinite(column)]
         missing = f", {len(column) - len(finite)} missing" if len(finite) < len(column) else ""
         distinct = np.unique(finite)
-        if 1 < len(distinct) <= 12:
+        if 1 < len(distinct) <= MOST_LISTED:
             return f"{len(distinct)} values: {', '.join(f'{value:g}' for value in distinct)}{missing}"
         return (f"{finite.min():g} to {finite.max():g}" if len(finite) else "no value") + missing
     if column.ndim > 1:
@@ -234,17 +238,18 @@ def _values(column: Numbers) -> str:
     distinct = np.unique(column.astype(str) if column.dtype.kind == "O" else column)
     if len(distinct) == 1:
         return f"always {distinct[0]}"
-    if len(distinct) <= 12:
+    if len(distinct) <= MOST_LISTED:
         return f"{len(distinct)} values: {', '.join(map(str, distinct))}"
-    return f"{distinct[0]} to {distinct[-1]}" if column.dtype.kind in "iu" else f"{len(distinct)} different values"
+    whole_numbers = column.dtype.kind in "iu"
+    return f"{distinct[0]} to {distinct[-1]}" if whole_numbers else f"{len(distinct)} different values"
 
 
-def _warnings(rates_hz: NDArray[np.float64], trials: int | None, *, largest: int) -> list[str]:
+def _warnings(rates_hz: NDArray[np.float64], n_trials: int | None, *, largest: int) -> list[str]:
     """Return the lines with warnings.
 
     Args:
         rates_hz: Mean rate of each neuron, spikes/s.
-        trials: Number of trials. `None` gives no warning about few trials.
+        n_trials: Number of trials. `None` gives no warning about few trials.
         largest: Largest count of a bin.
     """
     texts = []
@@ -256,6 +261,6 @@ def _warnings(rates_hz: NDArray[np.float64], trials: int | None, *, largest: int
         texts.append(f"{counted(quiet, 'neuron')} {verb(quiet, 'fires', 'fire')} below {QUIET_HZ:g} spikes/s")
     if largest >= CROWDED:
         texts.append(f"a bin holds {largest} spikes: are these counts, and is the bin width in seconds?")
-    if trials is not None and trials < FEW_TRIALS:
-        texts.append(f"only {counted(trials, 'trial')}: the noise floors of an evaluation will be uncertain")
+    if n_trials is not None and n_trials < FEW_TRIALS:
+        texts.append(f"only {counted(n_trials, 'trial')}: the noise floors of an evaluation will be uncertain")
     return [f"beware        {text}" for text in texts]

@@ -94,16 +94,17 @@ def evaluate(
     by_hand = _load_named(drawn or [])
     output_folder(out, *REPORT, overwrite=overwrite)
     baselines = None if model is None else _latent_baselines(model, recorded, training, seed)
+    files = [real, *fake] if reference is None else [real, *fake, reference]
     report = judge(
         recorded,
-        next(iter(fakes.values())) if len(fakes) == 1 else fakes,
+        next(iter(fakes.values())) if len(fakes) == 1 else fakes,  # only several files show a spread over seeds
         reference=training,
         condition=_names(condition),
         every=every,
         conditioned_on=_names(conditioned_on),
         seed=seed,
         baselines=baselines,
-        facts={"files": ", ".join(map(str, (real, *fake, *filter(None, [reference]))))},
+        facts={"files": ", ".join(map(str, files))},
         cost=None if model is None else _cost(model, recorded),
     )
     figures = [
@@ -161,15 +162,16 @@ def compare(
     changes = _changes(change or [], contenders)
     output_folder(out, *COMPARISON, overwrite=overwrite)
     baselines: dict[str, Trials] = {}
-    sets = {}
+    sets = {}  # name of a model -> path of each of its runs -> generated trials
     costs = {}
     seeds = range(seed, seed + samples)
     for name, paths in contenders.items():
         model_changes = changes[name]
         draw = partial(_generated, changes=model_changes, real=recorded, seeds=seeds, unconditional=unconditional)
         sets[name] = {str(path): draw(path) for path in paths}
-        costs[name] = {} if paths[0].suffix == ".h5" else _cost(paths[0], recorded, model_changes)
-        if training is not None and paths[0].suffix != ".h5":
+        has_model = paths[0].suffix != ".h5"  # a file of trials has no cost and no latents
+        costs[name] = _cost(paths[0], recorded, model_changes) if has_model else {}
+        if training is not None and has_model:
             on_latents = _latent_baselines(paths[0], recorded, training, seed, model_changes)
             baselines |= {f"{baseline} of {name}": trials for baseline, trials in on_latents.items()}
     comparison = judge(
@@ -281,7 +283,7 @@ def _generated(
     from spikeloom.recipe import load_model
 
     model = load_model(run, changes)
-    condition = () if unconditional else None
+    condition = () if unconditional else None  # None draws the conditions of training trials
     return [model.sample(like=real, condition=condition, seed=seed) for seed in seeds]
 
 
@@ -300,7 +302,7 @@ def _cost(run: Path, real: "Trials", changes: Sequence[str] = ()) -> dict[str, s
     model = load_model(run, changes)
     if not model.capabilities.unseen_rates:
         return cost(model)
-    real = model.in_training_order(real)
+    real = model.in_training_order(real)  # the neurons may have another order in the file
     bits = bits_per_spike(model.observation, model.unseen_rates(real), real)
     return {**cost(model), "held-out bits/spike": f"{bits:.3f}"}
 

@@ -104,7 +104,7 @@ def _serve_until_stopped(
         waiting = f" It begins with the first value of {', '.join(sorted(session.waiting))}." if session.waiting else ""
         typer.echo(f"{title} at {address}.{waiting} Ctrl-C ends it.")
 
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():  # other threads cannot install handlers
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with asyncio.Runner(loop_factory=precise_loop) as runner:

@@ -63,14 +63,14 @@ def describe_matrices(path: Path) -> str:
     for entry in variables:
         role = f": could be {entry.role}" if entry.role else ""
         lines.append(f"  {entry.name:<{width}}{entry.what}{role}")
-    options = {
+    options = {  # role of a variable -> options that read it
         "counts": '--axes "neuron trial time" --bin-width 0.01',
         "cells of counts": '--axes "time neuron" --bin-width 0.01',
         "spike times cut by trial": '--axes "neuron trial" --window 0 1 --bin-width 0.01',
     }
     for entry in [entry for entry in variables if entry.role][:3]:
         arguments = options.get(entry.role, "--every 2 --bin-width 0.01")
-        if entry.role == "counts" and entry.value.ndim == 2:
+        if entry.role == "counts" and entry.value.ndim == 2:  # one matrix of a continuous recording
             arguments = arguments.replace("neuron trial time", "time neuron")
         lines.append(f"read it       spikeloom bin {path.name} --variable {entry.name} {arguments} --out trials.h5")
     if not any(entry.role for entry in variables):

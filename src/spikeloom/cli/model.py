@@ -164,22 +164,28 @@ def sample(
     output_file(out, ".h5", ".nwb", overwrite=overwrite, source=type(model).__name__)
     chosen_sampler = None if sampler is None else choose(Sampler, sampler)
     if stream:
-        size = bins or model.facts.longest
-        values = requested_conditions(condition, model, (trials or 0) * size, unconditional=unconditional)
+        size = bins or model.facts.longest  # bins of a piece
+        n_stream_bins = (trials or 0) * size  # `_write_stream` refuses 0 pieces
+        values = requested_conditions(condition, model, n_stream_bins, unconditional=unconditional)
         pieces = partial(model.stream, condition=values, guidance=guidance, seed=seed, sampler=chosen_sampler)
         _write_stream(pieces, trials, size, like, out)
         return
     values = requested_conditions(condition, model, bins, unconditional=unconditional)
     real = None if like is None else Trials.load(like)
-    if values is not None and bins is None and real is None:
+    if values is not None and bins is None and real is None:  # trials have the duration of the shortest path
         bins = min((len(value) for value in values.values() if isinstance(value, np.ndarray)), default=None)
     number = len(real) if real is not None else trials
     if in_parts or (out.suffix == ".h5" and number is not None and number > TRIALS_IN_MEMORY):
         from spikeloom.distributed import sample_distributed
 
-        generate = partial(sample_distributed, run, trials, out=out, workers=workers, ray=ray, address=address)
         write = partial(
-            generate,
+            sample_distributed,
+            run,
+            trials,
+            out=out,
+            workers=workers,
+            ray=ray,
+            address=address,
             n_bins=bins,
             like=like,
             condition=values,

@@ -81,8 +81,8 @@ def output_folder(path: Path, *names: str, overwrite: bool = False) -> Path:
     Raises:
         FileError: if the path is a file, nothing can be written there, or a file would be replaced.
     """
-    existing_folders = (folder for folder in (path, *path.absolute().parents) if folder.exists())
-    nearest = next(existing_folders, path)
+    existing_paths = (parent for parent in (path, *path.absolute().parents) if parent.exists())
+    nearest = next(existing_paths, path)  # the path itself, or the first folder above it that exists
     if not nearest.is_dir():
         raise FileError("The output must lie in a folder.", f"{nearest} is a file.", "Choose another folder.")
     ensure_folder(nearest)
@@ -116,7 +116,7 @@ def written_source(path: Path) -> str | None:
         return None
     if path.suffix == ".html":
         with path.open("rb") as file:
-            return "" if GENERATOR in file.read(4096) else None
+            return "" if GENERATOR in file.read(4096) else None  # the head of a page is shorter
     from spikeloom.trials import hdf5, nwb
 
     return (nwb if path.suffix == ".nwb" else hdf5).written_source(path)

@@ -39,7 +39,7 @@ def studio(
         from spikeloom.studio.launch import launch
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("fastapi", "uvicorn", "websockets", "starlette"):
-            raise
+            raise  # a package that no extra installs: a bug
         raise missing_extra("The studio needs", error.name or "fastapi", "studio") from error
     launch(runs or _demo_runs(), port=port, host=host, files=data or [], say=typer.echo)
 

@@ -80,6 +80,7 @@ def tune(
         Trials.load(data), None if validation is None else Trials.load(validation), seed=seed
     )
     output_folder(out)
+    # ranges that depend on the size of a trial are computed for these trials
     search = Search(settings, varied.of(train), train, held_out, objective, seed, out)
     try:
         if trials is not None:
@@ -114,7 +115,7 @@ def _show(search: "Search", attempts: "list[Attempt]") -> None:
     from spikeloom.tuning.search import ranked
 
     table = Table(title=f"Best by {search.aim}", title_justify="left", pad_edge=False)
-    extra_columns = list(attempts[0].extra_columns)
+    extra_columns = list(attempts[0].extra_columns)  # names, such as the generation in a population
     for name in ("number", *extra_columns, "score", "seconds", *search.space.vary):
         table.add_column(name, justify="right")
     for attempt in ranked(attempts)[:SHOWN]:
