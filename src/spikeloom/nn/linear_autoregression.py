@@ -222,16 +222,16 @@ class Recursion:
         n_past, n_latents = recurrent.shape
         self.clock = model.clock
         self.time = 0
-        self.received = 1 - decay  # 1 - a, the share that a mean receives from the last bin (time constant, 1)
+        self.last_bin_share = 1 - decay  # 1 - a, the share that a mean receives from the last bin (time constant, 1)
         self.term: ArrayTerm | None = None
         if term is not None and term.in_use:
-            self.term = ArrayTerm(term, self.received, n_trials)
+            self.term = ArrayTerm(term, self.last_bin_share, n_trials)
             noise = self.term.noise  # a term has noise of its own, L and L_0
             first_noise = self.term.first_noise
         self.decay = np.repeat(decay, n_latents)
         # coefficients of the features in the first bin and in later bins
         self.first = np.concatenate((np.zeros_like(recurrent), self.opening, first_noise.T))
-        self.later = np.concatenate((recurrent * np.repeat(self.received, n_latents, 0), self.driven[0], noise.T))
+        self.later = np.concatenate((recurrent * np.repeat(self.last_bin_share, n_latents, 0), self.driven[0], noise.T))
         self.features = np.zeros((n_trials, len(self.later)))
         self.past = self.features[:, :n_past]  # the columns of the means
         self.sums = self.past.reshape(n_trials, len(decay), n_latents)  # a view of `past`
@@ -250,7 +250,7 @@ class Recursion:
         self.features[:, self.inputs.start + 1 : self.inputs.stop] = inputs
         self.features[:, self.inputs.stop :] = noise
         if not self.time:  # begin with the means that the model expects in the first bin
-            self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.received
+            self.sums[:] = (self.features[:, self.inputs] @ self.opening)[:, None] / self.last_bin_share
         latents = self.features @ self._coefficients()
         if self.term is not None:
             latents = on_grid(latents + self.term.step(self.past, inputs, self.clock.weights_at(self.time)))

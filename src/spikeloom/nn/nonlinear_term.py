@@ -78,21 +78,21 @@ class ArrayTerm:
 
     Args:
         term: Nonlinear term, whose weights are copied.
-        received: 1 - a of each mean (time constant, 1). The past comes as sums m / (1 - a).
+        last_bin_share: 1 - a of each mean (time constant, 1). The past comes as sums m / (1 - a).
         n_trials: Number of trials.
 
     Attributes:
         state: State s of the last bin (trial, unit).
     """
 
-    def __init__(self, term: NonlinearTerm, received: Float[np.ndarray, "constant 1"], n_trials: int) -> None:
+    def __init__(self, term: NonlinearTerm, last_bin_share: Float[np.ndarray, "constant 1"], n_trials: int) -> None:
         enter, recur, enter_bias, recur_bias, leave, bias, self.noise, self.first_noise = (
             value.detach().cpu().double().numpy()
             for value in (*term.units.all_weights[0], term.leave.weight, term.leave.bias, term.noise, term.first_noise)
         )
         n_latents = len(leave)
-        n_past = len(received) * n_latents
-        self.past = enter[:, :n_past].T * np.repeat(received, n_latents, 0)  # reads the sums
+        n_past = len(last_bin_share) * n_latents
+        self.past = enter[:, :n_past].T * np.repeat(last_bin_share, n_latents, 0)  # reads the sums
         self.present = enter[:, n_past:].T  # reads the inputs, then the hats
         self.bias = enter_bias
         self.recur = recur.T

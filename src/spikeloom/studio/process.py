@@ -59,7 +59,7 @@ def serve(connection: Connection, name: str, run: str, files: Sequence[str]) -> 
             _answer(connection, "ok", "", result)
 
 
-def _answer(connection: Connection, status: str, message: str, result: bytes = b"") -> None:
-    """Send the status and the message of an answer, then its result."""
-    connection.send_bytes(json.dumps({"status": status, "message": message}).encode())
+def _answer(connection: Connection, outcome: str, message: str, result: bytes = b"") -> None:
+    """Send an answer: its status, which is the outcome "ok", "refused" or "failed", and a message; then its result."""
+    connection.send_bytes(json.dumps({"status": outcome, "message": message}).encode())
     connection.send_bytes(result)
