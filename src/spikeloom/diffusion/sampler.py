@@ -97,7 +97,7 @@ class StepLevel(NamedTuple):
 
     @property
     def log_snr(self) -> float:
-        """lambda = log(signal / noise)."""
+        """Half the log signal-to-noise ratio, lambda = log(signal / noise)."""
         return math.log(self.signal / self.noise)
 
 
@@ -280,6 +280,7 @@ class DDPM(Sampler):
         level, x, clean = state.past[-1]
         alpha = (level.signal / next_level.signal) ** 2
         noise_power_ratio = (next_level.noise / level.noise) ** 2
+        # mean and variance as in the formula of the class
         mean = next_level.signal * (1 - alpha) / level.noise**2 * clean + math.sqrt(alpha) * noise_power_ratio * x
         return mean + math.sqrt((1 - alpha) * noise_power_ratio) * state.fresh_noise()
 

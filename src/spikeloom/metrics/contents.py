@@ -167,6 +167,7 @@ def canonical_correlations(
     for codes in fitted:
         centred = np.asarray(codes, np.float64) - np.mean(codes, 0, dtype=np.float64)
         covariance = centred.T @ centred / len(centred)
+        # directions with an sd of at least `LEAST_SD` times the largest one; the norm is the largest singular value
         n_varying = np.linalg.matrix_rank(centred, tol=LEAST_SD * np.linalg.norm(centred, 2))
         shrinkage, variance = ledoit_wolf(centred, covariance)
         covariance = (1 - shrinkage) * covariance + shrinkage * max(variance, 1e-12) * np.eye(len(covariance))
@@ -185,6 +186,7 @@ def canonical_correlations(
 
 def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbers]) -> Content:
     """Decode one variable from codes; `codes` holds the codes of the reference trials and of the tested trials."""
+    # a condition of text has its own name; names such as "hand.0" are no conditions
     is_text = reference.conditions.get(name, np.zeros(0)).dtype.kind in "US"
     fitted = _targets(reference, name, reference)  # the variable in the reference trials (trial, column)
     target = _targets(tested, name, reference)  # the variable in the tested trials (trial, column)

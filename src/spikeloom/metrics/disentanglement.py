@@ -153,7 +153,7 @@ class Directions:
         """Fit the directions to codes and variables; see `of`."""
         mean_code = codes.mean(0, dtype=np.float64)
         mean_value = values.mean(0)
-        c = codes - mean_code
+        c = codes - mean_code  # c and v as in the module
         v = values - mean_value
         sd = np.where(v.std(0) > 0, v.std(0), 1)
         scaled = v / sd  # standardised variables

@@ -143,7 +143,7 @@ class Features(Once):
 
 
 def _moments(statistics: Statistics, neurons: NDArray[np.int64]) -> tuple[Numbers, Numbers]:
-    """Return mean and covariance over valid wide bins of the smoothed activity."""
+    """Return mean (neuron,) and covariance (neuron, neuron) over valid wide bins of the smoothed activity."""
     smoothed = statistics.smoothed[:, :, neurons]
     n_bins = max(1, int(statistics.wide_mask.sum()))
     mean = smoothed.sum((0, 1), dtype=np.float64) / n_bins

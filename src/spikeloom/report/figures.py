@@ -70,7 +70,7 @@ def psth(
 
 def population_counts(axes: "Axes", real: Trials, fake: Trials) -> None:
     """Draw the distribution of the number of spikes of all neurons in one bin."""
-    draw(axes, views.population_counts(real, fake).charts[0])
+    draw(axes, views.population_counts(real, fake).charts[0])  # the second chart has a logarithmic axis
 
 
 def pairwise_correlations(axes: "Axes", real: Trials, fake: Trials) -> None:
@@ -105,7 +105,8 @@ def autocorrelogram(axes: "Axes", real: Trials, fake: Trials, *, neuron: int | N
 
 def trajectories(axes: "Axes", trials: Trials, *, condition: str | None = None, basis: Trials | None = None) -> None:
     """Draw condition means on the first two principal components of `basis`. `None` takes those of the trials."""
-    draw(axes, views.trajectories(trials if basis is None else basis, trials, condition=condition).charts[1])
+    figure = views.trajectories(trials if basis is None else basis, trials, condition=condition)
+    draw(axes, figure.charts[1])  # the first chart shows `basis`
 
 
 def spectrum(axes: "Axes", real: Trials, fake: Trials) -> None:

@@ -264,6 +264,7 @@ class StageRun:
         batches = _pieces(own_rows, self.plan.micro or self.batch)
         with self.averaged_weights():
             self.module.eval()
+            # The random numbers are those of update 0, so that all validations can be compared.
             losses = [self.evaluate_loss(self.stage.loss, validation, rows, Purpose.VALIDATION, 0) for rows in batches]
             self.module.train()
             mean = means(self.sum_over_processes(losses, stop=False))
@@ -396,7 +397,11 @@ class StageRun:
         self.checkpoints.save(self.stage.name, self.state.update, checkpoint, best=self.state.best_update)
 
     def keep_final_weights(self) -> None:
-        """Put the final weights into the module, and write them as the checkpoint of the finished stage."""
+        """Put the final weights into the module, and write them as the checkpoint of the finished stage.
+
+        They are the weights with the lowest validation loss. Without validations they are the averaged weights, or, if
+        the plan does not average, the weights of the last update.
+        """
         if self.best is not None:
             _load_weights(self.module, self.best)
         elif self.average is not None:

@@ -95,7 +95,7 @@ class FactorCourse(Course):
     def restore(self, state: State) -> None:
         """Continue from a state; see `Course.restore`."""
         units = torch.tensor(state["units"]).to(self.units)
-        if units.shape != self.units.shape:
+        if units.shape != self.units.shape:  # a state of another model or of another number of trials
             raise ValueError(f"units have shape {tuple(units.shape)}, not {tuple(self.units.shape)}")
         self.start.noise.restore(state["noise"].astype(np.uint64))
         self.count_course.restore(state)
