@@ -220,7 +220,10 @@ class Stream:
         return finished
 
     def _append_noise(self, queue: LevelQueue) -> None:
-        """Append one block of noise and its condition. The trial ends at `bins`, or when the condition ends."""
+        """Append one block of noise and its condition.
+
+        The trial ends when no bins are left, or when the condition ends; the block then has fewer bins.
+        """
         size = next(self.block_sizes)
         bins = size if self.bins_left is None else min(size, self.bins_left)
         condition = self.condition(bins) if bins else None
@@ -259,14 +262,17 @@ class Stream:
         return padded, (torch.arange(self.window, device=joined.device) < joined.shape[1])[None]
 
     def _window_condition(self, queues: list[LevelQueue]) -> Condition | None:
-        """Return the condition of each row of the batch."""
+        """Return the condition of each row of the batch, that is, of the next window of each queue."""
         if self.last_condition is None:
             return None
         vector = self.last_condition.vector  # (1, dim), the same in all bins of the trial
         sequence = None
         if self.last_condition.sequence is not None:
-            pieces = [[block.sequence for block in queue.blocks if block.sequence is not None] for queue in queues]
-            sequence = torch.cat([self._next_window(row)[0] for row in pieces])
+            windows = []
+            for queue in queues:
+                pieces = [block.sequence for block in queue.blocks if block.sequence is not None]
+                windows.append(self._next_window(pieces)[0])
+            sequence = torch.cat(windows)  # (row, bin, dim)
         return Condition(None if vector is None else vector.expand(len(queues), -1), sequence)
 
     def _step_complete_blocks(self, queue: LevelQueue, next_queue: LevelQueue | None) -> list[Piece]:

@@ -166,7 +166,7 @@ class RecordedHalves:
             )
         condition = Pair(real, real, reference=reference, condition=condition).label_name
         by_time = continuous(real) or (every is not None and len(uncut) < FEW_TRIALS)
-        size = min([len(fake) for fake in sets], default=len(real))
+        size = min([len(fake) for fake in sets], default=len(real))  # trials of the smallest set
         at_random = list(halves(real, size=size, condition=condition, splits=splits, seed=seed))
         pairs = at_random
         if by_time:  # the random halves are used for `random_floor` only

@@ -66,6 +66,7 @@ class Classifier:
         weights = cho_solve(cho_factor(covariance, overwrite_a=True), means.T)
         with np.errstate(divide="ignore"):
             log_shares = np.log(sizes / len(x))  # -inf for a class without trials
+        # half of mean' covariance^-1 mean of each class (class,)
         offset = log_shares - 0.5 * np.einsum("cf,fc->c", means, weights)
         weights = weights / scale[:, None]  # now for features that are not standardised
         return cls(weights, offset - centre @ weights)

@@ -51,7 +51,7 @@ class DirectionReading:
 
     @property
     def values(self) -> Numbers:
-        """Requested directions of both sides, sorted, in degrees."""
+        """Requested directions of both sides, sorted, in degrees; equal up to rounding are one direction."""
         return np.unique(np.round(np.concatenate([*self.requested.values()]) % 360, 6))
 
     def of(self, side: str, value: float) -> NDArray[np.int64]:

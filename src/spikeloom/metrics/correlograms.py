@@ -41,9 +41,9 @@ def correlograms(trials: Trials, *, pairs: Numbers, lags: int) -> tuple[Numbers,
     power = np.zeros((n_frequencies, n_neurons))  # power spectra, summed over trials
     cross = np.zeros((n_frequencies, len(pairs)), complex)  # cross-spectra within the same trial, summed over trials
     summed = np.zeros((n_frequencies, n_neurons), complex)  # Fourier transforms, summed over trials
-    step = max(1, BLOCK // max(1, 2 * size * n_neurons))
-    for start in range(0, len(trials), step):
-        rows = order[start : start + step]
+    at_once = max(1, BLOCK // max(1, 2 * size * n_neurons))  # trials
+    for start in range(0, len(trials), at_once):
+        rows = order[start : start + at_once]
         x = trials.counts[rows].astype(np.float32)  # (trial, time, neuron)
         x -= x.sum(1, keepdims=True) / lengths[rows, None, None].astype(np.float32)  # minus the mean of the trial
         x *= trials.mask[rows][:, :, None]

@@ -394,8 +394,9 @@ def wide_series(statistics: Statistics, name: str, period: float | None = None) 
     behavior = np.asarray(statistics.trials.behavior[name], np.float64)
     behavior = behavior if period is None else cosine_sine(behavior, period)
     n_wide = statistics.wide_mask.shape[1]
-    factor = statistics.factor
-    return behavior[:, : n_wide * factor].reshape(len(behavior), n_wide, factor, behavior.shape[2]).mean(2)
+    per_wide_bin = statistics.bins_per_wide_bin
+    in_wide_bins = behavior[:, : n_wide * per_wide_bin].reshape(len(behavior), n_wide, per_wide_bin, behavior.shape[2])
+    return in_wide_bins.mean(2)
 
 
 def _n_lags(statistics: Statistics) -> int:

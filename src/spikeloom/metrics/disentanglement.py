@@ -246,7 +246,7 @@ def code_snr(directions: Directions, codes: Numbers, values: Numbers) -> Float[n
         values: Variables of the same trials (trial, variable).
     """
     predicted = directions.predict(codes)
-    return predicted.var(0) / np.maximum((values - predicted).var(0), 1e-300)
+    return predicted.var(0) / np.maximum((values - predicted).var(0), 1e-300)  # no division by 0
 
 
 def group_snr(

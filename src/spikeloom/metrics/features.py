@@ -211,4 +211,5 @@ def _blocks(values: Numbers, factor: int) -> Numbers:
 
 def participation_ratio(covariance: Numbers) -> float:
     r"""Compute the effective number of dimensions :math:`(\sum \lambda)^2 / \sum \lambda^2`, from 1 to the neurons."""
-    return float(np.trace(covariance) ** 2 / max(np.vdot(covariance, covariance), 1e-300))
+    squares = np.vdot(covariance, covariance)  # sum of the squared eigenvalues, because the matrix is symmetric
+    return float(np.trace(covariance) ** 2 / max(squares, 1e-300))  # 0 if all variances are 0

@@ -87,7 +87,12 @@ def _spread_sums(
     inside = bin_width / (spikes + 1)
 
     def summed(across_bins: Numbers | None, inside_bins: Numbers) -> Numbers:
-        """Return the sum of both kinds of intervals over each row (trial, neuron)."""
+        """Return the sum of both kinds of intervals over each row (trial, neuron).
+
+        Args:
+            across_bins: Value of each interval that ends in a later bin; None counts each interval once.
+            inside_bins: Sum of the values of the intervals inside each bin (bin,).
+        """
         size = shape[0] * shape[1]
         total = np.bincount(row[1:][same_row], across_bins, minlength=size) + np.bincount(
             row, inside_bins, minlength=size

@@ -104,7 +104,7 @@ def ldns_protocol(
 
 
 def _score(values: tuple[float | None, ...]) -> Score:
-    """Return the score of the values of all resamples."""
+    """Return the mean and sd of the values of all resamples; no score if a resample has no finite value."""
     finite = [value for value in values if value is not None and np.isfinite(value)]
     if len(finite) < len(values):
         return Score(None, None)

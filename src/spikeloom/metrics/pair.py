@@ -311,7 +311,12 @@ def values_of(labels: Numbers) -> Numbers:
 
 
 def as_labels(values: Numbers, distinct: Numbers) -> NDArray[np.int64]:
-    """Return the index of each value in `distinct` (trial,); -1 for a value that is not in it."""
+    """Return the index of each value in `distinct` (trial,); -1 for a value that is not in it.
+
+    Args:
+        values: Value of each trial (trial,). If trials have several values each (trial, dim), all get -1.
+        distinct: Distinct values in ascending order.
+    """
     values = np.asarray(values)
     if values.ndim != 1:
         return np.full(len(values), -1)

@@ -147,9 +147,9 @@ class Statistics(Once):
         indicator = self._indicator().astype(np.float32)
         # summed counts (condition, time x neuron)
         total = np.zeros((self.conditions, self.window * self.trials.n_neurons))
-        step = max(1, CHUNK // max(1, total.shape[1]))
-        for start in range(0, len(self.whole), step):
-            part = slice(start, start + step)
+        at_once = max(1, CHUNK // max(1, total.shape[1]))  # trials
+        for start in range(0, len(self.whole), at_once):
+            part = slice(start, start + at_once)
             counts = self.trials.counts[self.whole[part], : self.window].reshape(len(self.whole[part]), -1)
             total += indicator[:, part] @ counts.astype(np.float32)
         mean = ratio(total, self.sizes[:, None] * self.trials.bin_width).reshape(self.conditions, self.window, -1)
@@ -159,34 +159,35 @@ class Statistics(Once):
     # --- wide bins ------------------------------------------------------------------------------------------------
 
     @property
-    def factor(self) -> int:
+    def bins_per_wide_bin(self) -> int:
         """Number of bins in a wide bin; at most the window, so that short trials have one wide bin."""
         return max(1, min(round(WIDE / self.trials.bin_width), self.window))
 
     @property
     def wide_width(self) -> float:
         """Width of a wide bin, in seconds."""
-        return self.factor * self.trials.bin_width
+        return self.bins_per_wide_bin * self.trials.bin_width
 
     @property
     def wide_window(self) -> int:
         """Number of wide bins in the window."""
-        return self.window // self.factor
+        return self.window // self.bins_per_wide_bin
 
     @once_property
     def wide_mask(self) -> NDArray[np.bool_]:
         """True for wide bins that lie completely inside their trial (trial, wide time)."""
-        return mask_of(self.trials.lengths // self.factor, self.trials.n_bins // self.factor)
+        per_wide_bin = self.bins_per_wide_bin
+        return mask_of(self.trials.lengths // per_wide_bin, self.trials.n_bins // per_wide_bin)
 
     @once_property
     def wide(self) -> NDArray[np.float32]:
         """Counts in wide bins (trial, wide time, neuron); zero where `wide_mask` is False."""
         counts = self.trials.counts
-        factor = self.factor
-        time = counts.shape[1] // factor
-        out = np.zeros((len(counts), time, counts.shape[2]), np.float32)
-        for offset in range(factor):
-            out += counts[:, offset : time * factor : factor]
+        per_wide_bin = self.bins_per_wide_bin
+        n_wide = counts.shape[1] // per_wide_bin
+        out = np.zeros((len(counts), n_wide, counts.shape[2]), np.float32)
+        for offset in range(per_wide_bin):
+            out += counts[:, offset : n_wide * per_wide_bin : per_wide_bin]
         if not self.wide_mask.all():
             out *= self.wide_mask[:, :, None]
         return out
@@ -227,9 +228,9 @@ class Statistics(Once):
         mean = self.wide_mean[neurons]
         sd = np.sqrt(np.diag(self.products)[neurons] - mean**2)
         total = 0.0
-        step = max(1, CHUNK // max(n_neurons * n_neurons, n_neurons * valid.shape[1]))
-        for start in range(0, len(valid), step):
-            part = slice(start, start + step)
+        at_once = max(1, CHUNK // max(n_neurons * n_neurons, n_neurons * valid.shape[1]))  # trials
+        for start in range(0, len(valid), at_once):
+            part = slice(start, start + at_once)
             z = ((self.wide[part][:, :, neurons] - mean) / sd).astype(np.float32) * valid[part][:, :, None]
             influence = z.transpose(0, 2, 1) @ z  # n u_k of each trial and pair, after the subtraction below
             half_squares = np.diagonal(influence, axis1=1, axis2=2) / 2
@@ -253,10 +254,11 @@ def second_moment(counts: NDArray[np.generic], weight: Numbers | None = None) ->
     """
     n_trials, n_bins, n_neurons = counts.shape
     total = np.zeros((n_neurons, n_neurons))
-    step = max(1, CHUNK // max(1, n_bins * n_neurons))
+    at_once = max(1, CHUNK // max(1, n_bins * n_neurons))  # trials of a block
     dtype = np.float32 if counts.max(initial=0) <= LARGE else np.float64
-    for start in range(0, n_trials, step):
-        block: Numbers = counts[start : start + step].astype(dtype, copy=False)
-        weighted: Numbers = block if weight is None else block * weight[start : start + step, None, None].astype(dtype)
+    for start in range(0, n_trials, at_once):
+        rows = slice(start, start + at_once)
+        block: Numbers = counts[rows].astype(dtype, copy=False)
+        weighted: Numbers = block if weight is None else block * weight[rows, None, None].astype(dtype)
         total += block.reshape(-1, n_neurons).T @ weighted.reshape(-1, n_neurons)
     return total

@@ -171,7 +171,7 @@ def _plane(requested: NDArray[np.float64], decoded: NDArray[np.float64], title: 
     low = np.nanmin(all_paths, (0, 1))
     high = np.nanmax(all_paths, (0, 1))
     middle = (low + high) / 2
-    half_width = 0.54 * float((high - low).max()) or 1.0  # the range of the paths and a margin
+    half_width = 0.54 * float((high - low).max()) or 1.0  # half the range of the paths and a margin
     lines = [Series("line", "fake", path[:, 0], path[:, 1], name="decoded") for path in decoded]
     lines.append(Series("dashes", "c0", requested[:, 0], requested[:, 1], name="requested"))
     left, bottom = (middle - half_width).tolist()

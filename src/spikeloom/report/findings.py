@@ -133,6 +133,7 @@ class Findings:
             text = "No metric can distinguish generated from recorded trials: there are too few trials or spikes."
         else:
             n_at_floor = sum(bool(row.at_floor) for row in judged)
+            # a value closer to the real one than the floor closes more than 1 of the distance, and counts as 1
             median = float(np.median([min(row.closed or 0.0, 1.0) for row in judged]))
             text = (
                 f"On {n_at_floor} of {len(judged)} metrics the generated trials are as close to real trials as real "

@@ -44,7 +44,12 @@ def values_of(results: Mapping[str, Result], n_neurons: int) -> dict[str, NDArra
 
 
 def errors(values: Mapping[str, NDArray[np.float64]], n_neurons: int) -> NDArray[np.float64]:
-    """Return the sum of the errors of each neuron (neuron,); see the module."""
+    """Return the sum of the errors of each neuron (neuron,); see the module.
+
+    Args:
+        values: Name of the metric -> recorded and generated value of each neuron (neuron, 2), from `values_of`.
+        n_neurons: Number of neurons.
+    """
     total = np.zeros(n_neurons)
     for table in values.values():
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -282,7 +282,7 @@ def _square(series: Sequence[Series]) -> tuple[float, float, float, float]:
     """Return limits that hold all marks and are equally wide on both axes. Paths then keep their shape."""
     x = np.concatenate([drawn.x for drawn in series])
     y = np.concatenate([drawn.y for drawn in series])
-    half_width = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)  # the range of the marks and a margin
+    half_width = 0.54 * max(np.ptp(x), np.ptp(y), 1e-9)  # half the range of the marks and a margin, in any case above 0
     centre_x = float(x.min() + x.max()) / 2
     centre_y = float(y.min() + y.max()) / 2
     return centre_x - half_width, centre_x + half_width, centre_y - half_width, centre_y + half_width

@@ -209,7 +209,7 @@ def one_autocorrelogram(real: Trials, fake: Trials, *, neuron: int | None = None
     series = []
     lags = int(min(lags, common_time(real, fake) - 1))
     for trials, role in sides_of(real, fake):
-        counts = trials.counts.sum(2) if neuron is None else trials.counts[:, :, neuron]
+        counts = trials.counts.sum(2) if neuron is None else trials.counts[:, :, neuron]  # (trial, time)
         mask = trials.mask
         mean = counts.sum(1, dtype=float) / trials.lengths
         centred = np.where(mask, counts - mean[:, None], 0.0)

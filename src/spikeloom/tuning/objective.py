@@ -37,6 +37,7 @@ from spikeloom.nn.ssm import keep_kernels
 from spikeloom.seeds import Purpose, generator
 from spikeloom.training.checkpoint import Line
 from spikeloom.trials import Trials
+from spikeloom.tuning.space import Drawn
 
 Name = Literal["reconstruction", "bound", "samples"]
 
@@ -110,7 +111,9 @@ class Reconstruction(Objective):
     @cached_property
     def hidden(self) -> np.ndarray:
         """True where an entry is hidden (trial, time, neuron)."""
-        drawn = generator(self.seed, Purpose.SEARCH, 0).random(self.validation.counts.shape, np.float32) < HIDDEN
+        drawn = (
+            generator(self.seed, Purpose.SEARCH, Drawn.HIDDEN).random(self.validation.counts.shape, np.float32) < HIDDEN
+        )
         return drawn & self.validation.mask[..., None]
 
     def _rates(self, model: Model, start: int) -> np.ndarray:

@@ -35,7 +35,7 @@ from spikeloom.training.lock import only_process
 from spikeloom.training.memory import keep_freed_memory
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, best, survivable
-from spikeloom.tuning.space import Setting, Space
+from spikeloom.tuning.space import Drawn, Setting, Space
 
 if TYPE_CHECKING:
     from ray.tune import ResultGrid, RunConfig, TuneConfig
@@ -133,7 +133,14 @@ def evolve(
 
 
 def _run(search: Search, aim: Objective, address: str | None, say: Callable[[str], object]) -> "ResultGrid":
-    """Train the population with Ray and return its results, one for each member."""
+    """Train the population with Ray and return its results, one for each member.
+
+    Args:
+        search: The search.
+        aim: Objective of the search.
+        address: Address of a Ray cluster, or None for this machine.
+        say: Function that prints a line of progress.
+    """
     ray = connect(address)
     from ray import tune
 
@@ -217,7 +224,7 @@ class _Explore:
 
     def __call__(self, config: Config) -> Config:
         """Return the configuration of a copy: the same lineage with changed settings."""
-        rng = generator(self.seed, Purpose.SEARCH, 3, self.copies)
+        rng = generator(self.seed, Purpose.SEARCH, Drawn.COPY, self.copies)
         self.copies += 1
         start = config["start"]
         settings = self.space.perturbed(start["settings"], rng)
@@ -227,7 +234,7 @@ class _Explore:
 def _initial_settings(search: Search) -> list[Start]:
     """Draw the initial settings of each member. The lineage of a new member is its own number."""
     members = range(search.space.schedule.members)
-    settings = [search.space.draw(generator(search.seed, Purpose.SEARCH, 2, member)) for member in members]
+    settings = [search.space.draw(generator(search.seed, Purpose.SEARCH, Drawn.MEMBER, member)) for member in members]
     return [{"lineage": member, "settings": settings[member]} for member in members]
 
 
@@ -292,7 +299,7 @@ def train_generation(
         Score, message and seconds.
     """
     start = None if previous is None or not (previous / "model").exists() else previous / "model"
-    seed = int(generator(search.seed, Purpose.SEARCH, 4, lineage, number).integers(2**31))
+    seed = int(generator(search.seed, Purpose.SEARCH, Drawn.GENERATION, lineage, number).integers(2**31))
     failed: Score = {"score": FAILED, "message": "", "seconds": 0.0}
     try:
         model = search.build(_settings(search, settings, number))

@@ -25,6 +25,7 @@ import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from importlib import resources
 from importlib.resources.abc import Traversable
 from os import PathLike, fspath
@@ -47,6 +48,16 @@ SEARCH = ConfigDict(**STRICT, strict=True)
 """Configuration that does not convert types: "5" is not 5."""
 
 HINT = "Write --vary 'plan.learning_rate=1e-5..5e-3 log', --vary 'n_latents=8|16|32', or [vary] in a search."
+
+
+class Drawn(IntEnum):
+    """Use of random numbers in a search. Random numbers of different uses never overlap."""
+
+    HIDDEN = 0  # entries hidden from a model that is scored by reconstruction
+    PROPOSAL = 1  # settings of an attempt
+    MEMBER = 2  # initial settings of a member of a population
+    COPY = 3  # changed settings of a copied member
+    GENERATION = 4  # seed of the training of a member in one generation
 
 
 @checked_dataclass(frozen=True, config=SEARCH)

@@ -28,7 +28,7 @@ from spikeloom.training.checkpoint import Line
 from spikeloom.training.lock import only_process
 from spikeloom.tuning.objective import Objective, objective
 from spikeloom.tuning.search import Attempt, Search, State, best, seconds, survivable
-from spikeloom.tuning.space import Choice, Range, Setting
+from spikeloom.tuning.space import Choice, Drawn, Range, Setting
 
 NAME = "spikeloom"
 HOPELESS = 5
@@ -73,6 +73,7 @@ def study(
         aim = objective(search.aim, train=search.train, validation=search.validation, seed=search.seed)
         search.claim("study", lambda: aim.check(search.build({})))
         optuna_study = _open(search)
+        # an attempt that was interrupted, always the last one, still runs in the study and is trained again
         while len(done := _attempts(optuna_study, search)) < attempts or done[-1].state == "running":
             trial = _next(optuna_study, search)
             _try(optuna_study, trial, search, aim, prune=prune and aim.early)
@@ -122,7 +123,8 @@ def _next(optuna_study: optuna.Study, search: Search) -> Trial:
     interrupted = optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     n_proposed = len(optuna_study.get_trials(deepcopy=False))  # also the number of a new attempt
     number = interrupted[0].number if interrupted else n_proposed
-    seed = int(generator(search.seed, Purpose.SEARCH, 1, number).integers(2**31))
+    # a seed for each attempt: a resumed search proposes the settings of an uninterrupted one
+    seed = int(generator(search.seed, Purpose.SEARCH, Drawn.PROPOSAL, number).integers(2**31))
     optuna_study.sampler = optuna.samplers.TPESampler(seed=seed)
     if not interrupted:
         trial = optuna_study.ask()
@@ -130,6 +132,7 @@ def _next(optuna_study: optuna.Study, search: Search) -> Trial:
         storage = optuna.storages.get_storage(_url(search.out))
         study_id = storage.get_study_id_from_name(NAME)
         trial = Trial(optuna_study, storage.get_trial_id_from_study_id_trial_number(study_id, number))
+    # for settings that were already proposed, Optuna returns the stored values
     for key, values in search.space.vary.items():
         _suggest(trial, key, values)
     return trial

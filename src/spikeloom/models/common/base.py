@@ -341,10 +341,10 @@ class Model(nn.Module, abc.ABC):
             lengths = part.lengths[batch]
             noise = Streams(seed, Purpose.SAMPLE, 0, trial)
             spikes = Streams(seed, Purpose.SPIKES, 0, trial)
-            n_bins = int(lengths.max())
+            longest = int(lengths.max())
             # of a series (trial, time, dim), only the bins of this batch
             batch_values = {
-                name: value[batch][:, :n_bins] if value.ndim > 2 else value[batch] for name, value in values.items()
+                name: value[batch][:, :longest] if value.ndim > 2 else value[batch] for name, value in values.items()
             }
             encoded = facts.conditions.encode(batch_values) if values else None
             batch_codes = None if checked_codes is None else checked_codes[trial]

@@ -83,6 +83,7 @@ class Facts:
         content = hashlib.sha256(np.ascontiguousarray(trials.counts).tobytes() + trials.lengths.tobytes())
         lengths = {int(length): count for length, count in sorted(Counter(trials.lengths.tolist()).items())}
         conditions = Conditions.fit(trials, condition)
+        # a column with several values per neuron would make config.json large
         neurons = {name: column for name, column in trials.neuron_table.items() if column.ndim == 1}
         return cls(trials.n_neurons, trials.bin_width, lengths, trials.source, content.hexdigest(), conditions, neurons)
 
