@@ -258,8 +258,8 @@ def spectra(real: Trials, fake: Trials, results: Mapping[str, Result] | None = N
 
     The second chart is left out if there are no results of the panel.
     """
-    time = max(common_time(real, fake), 3)
-    frequency = np.fft.rfftfreq(time, real.bin_width)[1:]
+    time = max(common_time(real, fake), 3)  # the Hann window of 2 bins is 0
+    frequency = np.fft.rfftfreq(time, real.bin_width)[1:]  # without 0 Hz, which a logarithmic axis cannot show
     series = tuple(Series("line", role, frequency, power(side, time=time)[1:]) for side, role in sides_of(real, fake))
     charts = [Chart("Population spectrum", series, "frequency (Hz)", "power (spikes²/Hz)", log="xy")]
     dimensions = (results or {}).get("participation_ratio")

@@ -220,13 +220,13 @@ class Space:
 
     def perturbed(self, settings: Mapping[str, Setting], rng: np.random.Generator) -> dict[str, Setting]:
         """Return the settings of a copy: each is multiplied by a factor or drawn again, within its range."""
-        schedule = self.schedule
-        return {
-            key: values.draw(rng)
-            if rng.random() < schedule.resample
-            else values.perturbed(settings[key], rng, factors=schedule.factors)
-            for key, values in self.vary.items()
-        }
+        changed = {}
+        for key, values in self.vary.items():
+            if rng.random() < self.schedule.resample:
+                changed[key] = values.draw(rng)
+            else:
+                changed[key] = values.perturbed(settings[key], rng, factors=self.schedule.factors)
+        return changed
 
 
 def changes(settings: Mapping[str, object]) -> list[str]:

@@ -135,7 +135,13 @@ class Conditions:
         return sum(condition.width * (number if condition.kind == "circular" else 1) for condition in each)
 
     def _harmonics(self, encoded: Tensor | None, number: int, *, per_bin: bool) -> Tensor | None:
-        """Return an encoded vector or sequence with the harmonics of its angles."""
+        """Return an encoded vector (trial, dim) or sequence (trial, time, dim) with the harmonics of its angles.
+
+        Args:
+            encoded: Vector or sequence, as `encode` returns it; None if there is none.
+            number: Number of harmonics of each angle.
+            per_bin: True for a sequence, False for a vector.
+        """
         if encoded is None:
             return None
         each = [condition for condition in self.each if condition.per_bin is per_bin]
