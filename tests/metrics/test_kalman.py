@@ -33,6 +33,13 @@ def test_a_known_system_is_recovered():
     np.testing.assert_allclose(np.diag(model.noise), 1 + 1 / 12, rtol=0.08)  # rounding to counts adds 1/12
 
 
+def test_one_neuron_suffices():
+    trials, tuning = recorded(neurons=1)
+    model = KalmanFilter.fit(trials, velocity="hand_vel")
+    assert model.noise.shape == (1, 1)
+    np.testing.assert_allclose(model.tuning, tuning, atol=0.1)
+
+
 def test_it_is_the_textbook_filter():
     trials, _ = recorded()
     model = KalmanFilter.fit(trials, velocity="hand_vel")

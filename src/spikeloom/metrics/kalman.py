@@ -72,8 +72,8 @@ class KalmanFilter:
             )
         mask = trials.mask
         series = trials.behavior[velocity].astype(np.float64)
-        counts = trials.counts[mask].astype(np.float64)
-        velocities = series[mask]
+        counts = trials.counts[mask].astype(np.float64)  # (bin, neuron)
+        velocities = series[mask]  # (bin, dim)
         if len(counts) < 2 * trials.n_neurons:
             raise DataError(
                 f"A Kalman filter of {trials.n_neurons} neurons needs {2 * trials.n_neurons} bins.",
@@ -83,10 +83,10 @@ class KalmanFilter:
         pairs = mask[:, 1:]  # trials have no gaps, so the bin before a valid bin is valid
         earlier = series[:, :-1][pairs]
         later = series[:, 1:][pairs]
-        transition = np.linalg.lstsq(earlier, later, rcond=None)[0].T
+        transition = np.linalg.lstsq(earlier, later, rcond=None)[0].T  # least squares give the transpose of A
         inputs = np.column_stack([np.ones(len(velocities)), velocities])
         weights = np.linalg.lstsq(inputs, counts, rcond=None)[0]  # b and the transpose of C (1 + dim, neuron)
-        noise = np.cov(counts - inputs @ weights, rowvar=False)
+        noise = np.atleast_2d(np.cov(counts - inputs @ weights, rowvar=False))
         noise += RIDGE * np.trace(noise) / len(noise) * np.eye(len(noise))
         drift = np.atleast_2d(np.cov(later - earlier @ transition.T, rowvar=False))
         return cls(transition, drift, weights[0], weights[1:].T, noise, trials.bin_width)

@@ -266,7 +266,7 @@ class LatentCourse(Course):
         self.usual = array(self.dynamics.usual)  # mean condition of the training trials (input,)
         self.recursion = Recursion(self.dynamics.autoregression, self.n_trials, self.dynamics.term)
         self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
-        drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width
+        drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width  # correlation time, s
         self.rho = math.exp(-model.facts.bin_width / drift)  # correlation of a drifting code in neighbouring bins
         self.code: Float[np.ndarray, "trial code"] | None = None  # drawn under the condition of the first bin
         self.condition: Condition | None = None  # condition of the last call
