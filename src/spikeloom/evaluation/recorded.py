@@ -339,6 +339,7 @@ def _split(
     """Return a split with the trials of its baselines."""
     fitted_to = other if reference is None else reference  # trials from which the baselines get their rates
     fitted_condition = condition if condition in fitted_to.conditions else None
+    # seeds of the three baselines that draw at random; 2 distinguishes this use of random numbers from others
     seeds = generator(seed, Purpose.EVALUATE, 2, number).integers(2**31, size=3)
     by_baseline = {}
     if reference is not None:

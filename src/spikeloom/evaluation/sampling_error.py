@@ -54,7 +54,7 @@ def with_sampling_error(
     has_condition = pair.label_name in recorded.conditions
     labels = pair.real.labels if has_condition else np.zeros(len(training), np.int64)
     recorded_labels = pair.fake.labels if has_condition else np.zeros(len(recorded), np.int64)
-    rng = generator(seed, Purpose.EVALUATE, 3)
+    rng = generator(seed, Purpose.EVALUATE, 3)  # 3 distinguishes this use of random numbers from others
     pieces = np.arange(recorded.n_bins) // max(1, round(piece / recorded.bin_width))  # number of the piece of each bin
     share = 1.0 if n_trials is None else n_trials / len(training)
     counts = np.zeros(recorded.counts.shape, np.int64)  # copied spikes may exceed the type of the recorded counts

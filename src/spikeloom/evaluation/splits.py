@@ -44,7 +44,8 @@ def halves(
     if name is not None:
         labels = as_labels(trials.condition(name), values_of(trials.condition(name)))
     for split in range(splits):
-        order = _order_in_pairs(labels, generator(seed, int(Purpose.SPLIT), 1, split))
+        rng = generator(seed, int(Purpose.SPLIT), 1, split)  # 1 distinguishes this use of random numbers from others
+        order = _order_in_pairs(labels, rng)
         # trials 2k and 2k + 1 of this order have the same condition, and go to different halves
         first = order[0 : 2 * half : 2]
         second = order[1 : 2 * half : 2]
@@ -166,7 +167,7 @@ def matched(
     Raises:
         DataError: if the two sets share no value of the condition.
     """
-    rng = generator(seed, int(Purpose.SPLIT), 2)
+    rng = generator(seed, int(Purpose.SPLIT), 2)  # 2 distinguishes this use of random numbers from others
     name = condition or find_condition(real, fake)
     if name is None or name not in fake.conditions:
         number = min(len(real), len(fake), size or len(real))

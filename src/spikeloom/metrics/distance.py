@@ -75,7 +75,7 @@ def subspace_captured(pair: Pair) -> Result:
     if not np.trace(fake) > STILL:
         return Result(None, NEVER_VARIES)
     _, vectors = np.linalg.eigh(real)
-    leading = vectors[:, ::-1][:, :STATES]
+    leading = vectors[:, ::-1][:, :STATES]  # the eigenvalues rise, so the last vectors are the leading ones
     real_share, fake_share = (
         float(np.trace(leading.T @ covariance @ leading) / max(np.trace(covariance), 1e-30))
         for covariance in (real, fake)

@@ -52,7 +52,9 @@ class Features(Once):
 
     def rng(self, *key: int) -> np.random.Generator:
         """Return the random generator of one purpose of the features."""
-        return generator(self.seed, int(Purpose.EVALUATE), 1, *key)
+        return generator(
+            self.seed, int(Purpose.EVALUATE), 1, *key
+        )  # 1 distinguishes this use of random numbers from others
 
     @property
     def n_trials(self) -> int:

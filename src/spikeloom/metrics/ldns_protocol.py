@@ -82,7 +82,7 @@ def ldns_protocol(
     real = _Side.of(train, cap)
     model = _Side.of(fake, cap)
     largest_count = max(largest or 0, real.largest_count, model.largest_count)
-    rng = generator(seed, int(Purpose.EVALUATE), 3)
+    rng = generator(seed, int(Purpose.EVALUATE), 3)  # 3 distinguishes this use of random numbers from others
     density = real.density(None, largest_count)
     correlation = real.correlation(None)
     _, real_mean, real_sd = real.intervals.pooled()

@@ -174,7 +174,7 @@ def _space(
     The real trials are held out from training.
     """
     vectors = [trial_vectors(train, training_rows), trial_vectors(real, held_out_rows)]
-    rng = generator(seed, int(Purpose.EVALUATE), 5)
+    rng = generator(seed, int(Purpose.EVALUATE), 5)  # 5 distinguishes this use of random numbers from others
     directions, mean = principal_components(np.concatenate(vectors), components=COMPONENTS, rng=rng)
     training, held_out = ((part - mean) @ directions for part in vectors)
     return _Space(directions, mean, training, held_out)

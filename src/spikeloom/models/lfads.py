@@ -265,7 +265,9 @@ class LFADS(Coded):
 
     def _fit_observation(self, trials: Trials) -> None:
         """Fit the observation model to unseen rates of the training trials; see `unseen_rates`."""
-        seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
+        seed = int(
+            generator(0, Purpose.CALIBRATE, 5).integers(2**31)
+        )  # 5 distinguishes this use of random numbers from others
         self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
@@ -419,7 +421,7 @@ class LFADS(Coded):
         factors = torch.zeros(())  # the means grow to (batch, time, factor) and (batch, time, neuron)
         rates = torch.zeros(())
         for number in range(POSTERIOR_DRAWS):
-            rng = generator(0, Purpose.CALIBRATE, 4, number)
+            rng = generator(0, Purpose.CALIBRATE, 4, number)  # the same numbers for all trials; 4 is for this use
             z = mean + torch.exp(0.5 * log_variance) * torch.from_numpy(rng.standard_normal(self.n_codes)).to(mean)
             first_state = self._first_state(z)
             if encoded is None:

@@ -50,7 +50,7 @@ def hidden_in_turn(rates: Callable[[Tensor, Tensor], Tensor], trials: Trials, *,
 
     def infer(rows: np.ndarray) -> Inferred:
         """Infer the rates of one batch of trials, part after part."""
-        streams = Streams(0, Purpose.CALIBRATE, 2, rows)
+        streams = Streams(0, Purpose.CALIBRATE, 2, rows)  # 2 distinguishes this use of random numbers from others
         counts = torch.from_numpy(trials.counts[rows].astype(np.float32))
         mask = torch.from_numpy(trials.mask[rows])
         part = torch.from_numpy(streams.uniform(*counts.shape[1:]) * n_parts).long()  # number of the part of each entry

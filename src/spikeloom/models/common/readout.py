@@ -256,6 +256,7 @@ class Readout(nn.Module):
             return  # the observation model has no statistics to fit
         largest_number = max(2, MOST_ENTRIES // (trials.n_bins * trials.n_neurons))
         if len(trials) > largest_number:
+            # the seed is fixed, because the fit must depend on the trials only; 3 and 1 distinguish two uses of it
             rows = generator(0, Purpose.CALIBRATE, 3).permutation(len(trials))[:largest_number]
             trials = trials.select(np.sort(rows))
         calibrated = self._calibrate(Calibration(trials.n_neurons), trials, unseen(trials), trials.lengths)

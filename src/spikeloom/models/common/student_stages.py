@@ -58,6 +58,7 @@ def student_stages(
     # number of the training trial that gives each sample its length and condition
     trial_of_sample = torch.from_numpy(generator(SEED, Purpose.ORDER).permutation(n_samples) % len(data["mask"]))
     samples = {name: value[trial_of_sample] for name, value in data.items() if name != "latents"}
+    # 1 distinguishes this use of random numbers from others
     samples["present"] = torch.from_numpy(Streams(SEED, Purpose.ORDER, 1, range(n_samples)).uniform() >= drop)
     pieces: list[Tensor] = []
 
