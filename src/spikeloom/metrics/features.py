@@ -52,9 +52,8 @@ class Features(Once):
 
     def rng(self, *key: int) -> np.random.Generator:
         """Return the random generator of one purpose of the features."""
-        return generator(
-            self.seed, int(Purpose.EVALUATE), 1, *key
-        )  # 1 distinguishes this use of random numbers from others
+        # 1 distinguishes this use of random numbers from others
+        return generator(self.seed, int(Purpose.EVALUATE), 1, *key)
 
     @property
     def n_trials(self) -> int:

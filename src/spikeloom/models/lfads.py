@@ -265,9 +265,8 @@ class LFADS(Coded):
 
     def _fit_observation(self, trials: Trials) -> None:
         """Fit the observation model to unseen rates of the training trials; see `unseen_rates`."""
-        seed = int(
-            generator(0, Purpose.CALIBRATE, 5).integers(2**31)
-        )  # 5 distinguishes this use of random numbers from others
+        # 5 distinguishes this use of random numbers from others
+        seed = int(generator(0, Purpose.CALIBRATE, 5).integers(2**31))
         self.observation.fit(trials, self.unseen_rates(trials), seed=seed)
 
     def bound(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:

@@ -112,9 +112,8 @@ def _drawn_lengths(facts: Facts, numbers: np.ndarray, seed: int) -> np.ndarray:
         return np.repeat(lengths, len(numbers))
     n_with_length = np.array(list(facts.lengths.values()))
     cumulative = np.cumsum(n_with_length) / n_with_length.sum()
-    uniform = Streams(
-        seed, Purpose.SAMPLE, 1, numbers
-    ).uniform()  # 1 distinguishes this use of random numbers from others
+    # 1 distinguishes this use of random numbers from others
+    uniform = Streams(seed, Purpose.SAMPLE, 1, numbers).uniform()
     drawn = np.searchsorted(cumulative, uniform, side="right")
     return lengths[drawn.clip(max=len(lengths) - 1)]
 

@@ -35,6 +35,5 @@ class Rows:
     @cached_property
     def uniform(self) -> Array:
         """Number in [0, 1) for each trial, which chooses the training trial whose conditions the trial gets."""
-        return Streams(
-            self.seed, Purpose.SAMPLE, 2, self.numbers
-        ).uniform()  # 2 distinguishes this use of random numbers from others
+        # 2 distinguishes this use of random numbers from others
+        return Streams(self.seed, Purpose.SAMPLE, 2, self.numbers).uniform()
