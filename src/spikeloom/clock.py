@@ -259,7 +259,7 @@ def _of_datetime64(array: Array, what: str, error: type[SpikeloomError]) -> NDAr
 
 
 def _single(value: object, what: str, error: type[SpikeloomError]) -> object:
-    """Convert one entry of a list or object array to seconds."""
+    """Convert one entry of a list or object array to seconds. `_refusal` explains the arguments `what` and `error`."""
     if missing(value):
         return np.nan
     if isinstance(value, datetime.timedelta):

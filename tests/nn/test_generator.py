@@ -84,7 +84,7 @@ def test_the_controller_never_reads_padding():
 
 def test_log_prob_is_that_of_the_joint_gaussian():
     prior = Autoregressive(1)
-    decay, variance, full = (float(value.detach()) for value in prior._numbers())
+    decay, variance, full = (float(value.detach()) for value in prior._decay_and_variances())
     lags = np.abs(np.subtract.outer(range(6), range(6)))
     covariance = full * decay**lags
     values = np.random.default_rng(0).normal(size=(4, 6))
@@ -99,7 +99,7 @@ def test_draws_have_the_prior_s_moments():
         Autoregressive(2),
         torch.from_numpy(np.random.default_rng(0).normal(size=(4000, 12, 2))).float(),
     )
-    decay, _, full = (value.detach() for value in prior._numbers())
+    decay, _, full = (value.detach() for value in prior._decay_and_variances())
     drawn = prior.draw(torch_noise).detach()
     sd = math.sqrt(2 / 4000)  # of a variance estimate, as a share of it
     torch.testing.assert_close(drawn[:, 0].var(0), full, rtol=5 * sd, atol=0.0)

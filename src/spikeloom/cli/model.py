@@ -40,8 +40,9 @@ def recipes(
             "--set needs the name of a recipe.", "No recipe was named.", "Write spikeloom recipes ldns-small --set ..."
         )
     names = recipe.recipes()
+    width = max(map(len, names)) + 2  # of the column of names, characters
     for recipe_name in names:
-        typer.echo(f"{recipe_name:<{max(map(len, names)) + 2}}{recipe.read_recipe(recipe_name).about}")
+        typer.echo(f"{recipe_name:<{width}}{recipe.read_recipe(recipe_name).about}")
 
 
 FIT = "Example: spikeloom fit ldns-small --data train.h5 --set n_latents=12 --out runs/reach"
@@ -199,7 +200,7 @@ def sample(
         _sample_in_parts(write, out, number or 0)  # `write` refuses 0 trials
         return
     ensure_folder(out.parent)
-    fake = model.sample(
+    generated = model.sample(
         trials,
         n_bins=bins,
         like=real,
@@ -209,8 +210,8 @@ def sample(
         sampler=chosen_sampler,
         max_batch=max_batch,
     )
-    (fake.save if out.suffix == ".h5" else fake.to_nwb)(out, overwrite=True)
-    typer.echo(f"{out}: {fake!r}")
+    (generated.save if out.suffix == ".h5" else generated.to_nwb)(out, overwrite=True)
+    typer.echo(f"{out}: {generated!r}")
 
 
 def _uses_parts(

@@ -227,6 +227,7 @@ class Recording:
             return binning.common_intervals([rows for rows in self.observed_each if len(rows)])
         if self.binned is not None:
             return binning.joined(self.binned.edges)
+        # no observed times are given: take all times from the first to the last known one
         trains = [times for times in self.spikes or () if len(times)]
         ends = [time for times in trains for time in (times[0], times[-1])]
         ends += [time for series in self.behavior.values() for time in series.span]

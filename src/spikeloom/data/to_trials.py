@@ -340,7 +340,7 @@ def _report(recording: "Recording", kept: Kept, layout: Layout, align: str | Non
         note = notes.costly_units(layout.spans, has_span, recording.observed_each, recording.neuron_names, slack)
         message = f"{message} {note}".rstrip()
     if not len(kept.rows):
-        usable = recording.intervals
+        usable = recording.intervals  # observed times without invalid times (interval, 2), s
         spans = ", ".join(f"{start:g} to {stop:g} s" for start, stop in usable[:3])
         others = f" and {counted(len(usable) - 3, 'more span')}" if len(usable) > 3 else ""
         if not len(usable) and recording.invalid is not None and len(recording.invalid):

@@ -34,15 +34,15 @@ class Autoregressive(nn.Module):
         self.log_time_constant = nn.Parameter(torch.full((inputs,), math.log(FIRST_TIME_CONSTANT)))
         self.log_variance = nn.Parameter(torch.full((inputs,), math.log(FIRST_VARIANCE * (1 - decay**2))))
 
-    def _numbers(self) -> tuple[Tensor, Tensor, Tensor]:
+    def _decay_and_variances(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return for each series the decay alpha, the variance v of a step, and the stationary variance."""
-        decay = torch.exp(-torch.exp(-self.log_time_constant))
+        decay = torch.exp(-torch.exp(-self.log_time_constant))  # e^(-1 / tau)
         variance = self.log_variance.exp()
         return decay, variance, variance / (1 - decay.square()).clamp(min=1e-6)
 
     def log_prob(self, values: Float[Tensor, "batch time input"]) -> Float[Tensor, "batch time input"]:
         """Return the log-density of each value given the previous one, in nats."""
-        decay, variance, stationary = self._numbers()
+        decay, variance, stationary = self._decay_and_variances()
         first = _log_normal(values[:, :1], torch.zeros_like(values[:, :1]), stationary)
         later = _log_normal(values[:, 1:], decay * values[:, :-1], variance)
         return torch.cat((first, later), 1)
@@ -59,7 +59,7 @@ class Autoregressive(nn.Module):
         Returns:
             Series with the axes of `noise`.
         """
-        decay, variance, stationary = self._numbers()
+        decay, variance, stationary = self._decay_and_variances()
         value = noise.new_zeros(noise[:, 0].shape) if previous is None else previous
         values = []
         for time in range(noise.shape[1]):

@@ -166,6 +166,7 @@ class LinearAutoregression(nn.Module):
         """Return the part of the linear term that does not depend on the past, in all bins of trials."""
         one_and_inputs = torch.nn.functional.pad(inputs, (1, 0), value=1.0)
         hats = self.clock.weights(inputs.shape[1]).to(inputs)
+        # time t, hat j, trial b, input i, latent d
         later = torch.einsum("tj,bti,jid->btd", hats, one_and_inputs, self.driven.to(inputs))
         first = one_and_inputs[:, :1] @ self.opening.to(inputs)
         return torch.cat((first, later[:, 1:]), 1)

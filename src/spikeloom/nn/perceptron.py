@@ -76,7 +76,7 @@ class _Block(nn.Module):
         else:
             assert embedding is not None  # the perceptron was built with an embedding
             values = self.modulation(functional.gelu(embedding))
-        shift, scale, gate = values.chunk(3, -1)
+        shift, scale, gate = values.chunk(3, -1)  # each (channel,) or (batch, channel)
         return x + gate * self.down(functional.gelu(self.up(self.norm(x) * (1 + scale) + shift)))
 
 

@@ -161,7 +161,7 @@ class S4D(nn.Module, StateSpace):
         return [self.log_step, self.log_decay, self.frequency]
 
     def forward(self, x: Float[Tensor, "channel batch time"]) -> Float[Tensor, "channel batch time"]:
-        """Return the convolution K * u + D u, by matrix product for short trials and by FFT for long ones."""
+        """Return K * x + D x, by matrix product for short trials and by FFT for long ones; `kernel` includes D."""
         time = x.shape[-1]
         if time > LONGEST_MATRIX:
             return _by_fft(x, self.kernel(time))

@@ -266,7 +266,15 @@ class ObservationModel(nn.Module):
         self._match(trials, rates, mask, seed, noisy=True)
 
     def _match(self, trials: Trials, rates: TrialRates, mask: TrialMask, seed: int, *, noisy: bool) -> None:
-        """Correct the slots in several rounds, so that counts drawn from the rates get the moments of the trials."""
+        """Correct the slots in several rounds, so that counts drawn from the rates get the moments of the trials.
+
+        Args:
+            trials: Training trials.
+            rates: Rates from which counts are drawn, of the trials or of other trials.
+            mask: Valid bins of `rates`.
+            seed: Random seed of the simulations.
+            noisy: Whether the draws include the noise.
+        """
         if not any(True for _ in self.buffers()):
             return  # there are no statistics to correct
         lags = 0 if self.history is None else self.history.lags

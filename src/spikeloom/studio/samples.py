@@ -99,9 +99,9 @@ def traversed(loaded: LoadedModel, body: Traverse) -> Sampled:
         SettingError: if the model has no codes.
     """
     variables = code_variables(loaded)
-    start = body.trial if body.reset_to_trial is None else body.reset_to_trial
+    start_trial = body.trial if body.reset_to_trial is None else body.reset_to_trial
     requested = body.values if body.reset_to_trial is None else {}  # without values, the code is not moved
-    code = variables.moved(requested, start)
+    code = variables.moved(requested, start_trial)
     bins = loaded.model.facts.longest
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -254,7 +254,7 @@ def _put(group: h5py.Group, name: str, value: Array, *, by_trial: bool) -> h5py.
 
     Args:
         group: Group of the file.
-        name: Name of the dataset.
+        name: Name of the dataset; "behavior/NAME" for a series in the group of behaviour.
         value: Array of numbers or text.
         by_trial: True to store each trial in a separate chunk, and to allow further trials to be appended. Otherwise
             the dataset is one chunk.

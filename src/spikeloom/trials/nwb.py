@@ -117,7 +117,7 @@ def _session(pynwb: ModuleType, fields: Fields) -> "NWBFile":
     file.trials = pynwb.epoch.TimeIntervals(
         name="trials", description="trials", columns=_columns(columns), colnames=list(columns)
     )
-    times, ends = spike_times(counts, starts, width)
+    times, ends = spike_times(counts, starts, width)  # times of all neurons; position after the last one of each
     file.units = _units(pynwb, times, ends, np.stack([starts, stops], 1), fields["neuron_table"])
     if fields["behavior"]:
         module = file.create_processing_module("behavior", "behaviour at the centres of the bins")
