@@ -1,7 +1,9 @@
 """README and docs: their Python runs, their commands exist, their links lead somewhere, their tables are complete."""
 
+import csv
 import datetime
 import re
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,21 @@ def test_citations_of_methods_lead_to_a_section():
     }
     assert cited
     assert {(name, number) for name, number in cited if number not in sections} == set()
+
+
+def test_a_column_of_another_table_is_copied_if_the_noise_floor_is_equal(tmp_path):
+    tool = runpy.run_path(str(DOCS / "results" / "table.py"))
+    report = tmp_path / "report"
+    report.mkdir()
+    heads = ["metric", "value", "sd", "floor", "floor_sd", tool["POISSON"]]
+    lines = [heads, ["pairwise_correlation_r", "0.7", "0.01", "0.8", "0.05", "0.4"]]
+    with (report / "metrics.csv").open("w") as file:
+        csv.writer(file).writerows(lines)
+    other = tmp_path / "other.csv"
+    other.write_text("metric,generated,noise floor\n`pairwise_correlation_r`,0.75,0.8 ± 0.05\n")
+    columns = tool["sources_of"]([f"new={report}", f"earlier={other}:generated"])
+    _, row = tool["table"](columns, ["pairwise_correlation_r"])
+    assert row == ["`pairwise_correlation_r`", "0.8 ± 0.05", "0.7 ± 0.01, 75 %", "0.75", "0.4"]
+    other.write_text("metric,generated,noise floor\n`pairwise_correlation_r`,0.75,0.9 ± 0.05\n")
+    with pytest.raises(SystemExit, match="noise floor"):
+        tool["table"](columns, ["pairwise_correlation_r"])

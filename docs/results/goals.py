@@ -12,7 +12,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from table import Lines, folders_of, read_report
+from table import Lines, read_report, sources_of
 
 
 class Goal(NamedTuple):
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("columns", nargs="+", help="TITLE=REPORT, a folder of spikeloom evaluate")
     words = parser.parse_args()
-    reports = {title: read_report(folder) for title, folder in folders_of(words.columns).items()}
+    reports = {title: read_report(Path(folder)) for title, folder in sources_of(words.columns).items()}
     lines = [["", "goal", *reports]]
     lines += [[goal.title, goal.text, *map(goal.cell, reports.values())] for goal in GOALS]
     with words.table.open("w", newline="") as file:

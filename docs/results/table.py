@@ -2,9 +2,12 @@
 
     python docs/results/table.py docs/results/tables/reach.csv "conditioned on direction=conditional" unconditional=free
 
-Each column is TITLE=REPORT, a folder of `spikeloom evaluate`. The baselines and the noise floor are those of the first
-report. The rows are those of the table if it exists, or the metrics named by `--metrics`. A cell is the value ± its
-standard deviation, and the distance closed in percent where metric and data can show one.
+Each column is TITLE=REPORT, a folder of `spikeloom evaluate`, or TITLE=TABLE.csv:HEAD, a column of another table on the
+same test trials. The baselines and the noise floor are those of the first report. The rows are those of the table if it
+exists, or the metrics named by `--metrics`. A cell is the value ± its standard deviation, and the distance closed in
+percent where metric and data can show one.
+
+A column of another table is copied only if both tables have the same noise floor.
 """
 
 import argparse
@@ -60,26 +63,46 @@ def cell(row: Row) -> str:
     return with_sd(row.value, row.sd) + ("" if closed is None or closed < 0 else f", {100 * closed:.0f} %")
 
 
-def table(reports: dict[str, Path], names: list[str]) -> list[list[str]]:
+def read_column(word: str) -> dict[str, tuple[str, str]]:
+    """Return metric name -> cell and noise floor, of the column TABLE.csv:HEAD."""
+    path, _, head = word.partition(":")
+    with Path(path).open() as file:
+        return {line["metric"].strip("`"): (line[head], line[FLOOR]) for line in csv.DictReader(file)}
+
+
+def copied(column: dict[str, tuple[str, str]], name: str, floor: str) -> str:
+    """Return the cell of another table, or a dash if this table has no such metric."""
+    text, floor_there = column.get(name, ("–", floor))
+    if floor_there != floor:
+        raise SystemExit(f"The noise floor of {name} is {floor}, and {floor_there} in the table of the copied column.")
+    return text
+
+
+def table(columns: dict[str, str], names: list[str]) -> list[list[str]]:
     """Return the lines of a table with these columns and metrics."""
-    lines = {title: read_report(folder) for title, folder in reports.items()}
+    others = {title: read_column(word) for title, word in columns.items() if ".csv:" in word}
+    lines = {title: read_report(Path(word)) for title, word in columns.items() if title not in others}
     first = next(iter(lines.values()))
     metrics = {metric.name: metric for metric in METRICS}
     baselines = [name for name in BASELINES if name in next(iter(first.values()))]
-    result = [["metric", FLOOR, *lines, *baselines]]
+    result = [["metric", FLOOR, *columns, *baselines]]
     for name in names:
         metric = metrics[name]
-        cells = [cell(row_of(metric, report[name], "value")) if name in report else "–" for report in lines.values()]
+        floor_row = row_of(metric, first[name], "value")
+        floor = with_sd(floor_row.floor, floor_row.floor_sd)
+        of_title = {title: copied(column, name, floor) for title, column in others.items()}
+        for title, report in lines.items():
+            of_title[title] = cell(row_of(metric, report[name], "value")) if name in report else "–"
+        cells = [of_title[title] for title in columns]
         cells += [cell(row_of(metric, first[name], baseline)) for baseline in baselines if baseline != POISSON]
         cells.append(with_sd(row_of(metric, first[name], POISSON).value, None))
-        floor = row_of(metric, first[name], "value")
-        result.append([f"`{name}`", with_sd(floor.floor, floor.floor_sd), *cells])
+        result.append([f"`{name}`", floor, *cells])
     return result
 
 
-def folders_of(columns: list[str]) -> dict[str, Path]:
-    """Return the folder of the report of each column, from words TITLE=REPORT."""
-    return {title: Path(folder) for title, _, folder in (word.rpartition("=") for word in columns)}
+def sources_of(columns: list[str]) -> dict[str, str]:
+    """Return the report or column of a table for each title, from words TITLE=REPORT or TITLE=TABLE.csv:HEAD."""
+    return {title: source for title, _, source in (word.partition("=") for word in columns)}
 
 
 def names_of(path: Path) -> list[str]:
@@ -92,11 +115,12 @@ def main() -> None:
     """Write the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("table", type=Path)
-    parser.add_argument("columns", nargs="+", help="TITLE=REPORT, a folder of spikeloom evaluate")
+    parser.add_argument(
+        "columns", nargs="+", help="TITLE=REPORT, a folder of spikeloom evaluate, or TITLE=TABLE.csv:HEAD"
+    )
     parser.add_argument("--metrics", nargs="+", help="metrics of a new table")
     words = parser.parse_args()
-    reports = folders_of(words.columns)
-    lines = table(reports, words.metrics or names_of(words.table))
+    lines = table(sources_of(words.columns), words.metrics or names_of(words.table))
     with words.table.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
 
