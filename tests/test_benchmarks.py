@@ -96,3 +96,22 @@ def test_every_trial_is_generated_by_a_model_that_was_trained_without_it(monkeyp
     assert Trials.load(tmp_path / "folds/conditional.h5").counts.shape == trials.counts.shape
     for training, tested in benchmark.folds_of(trials, 2):
         assert not {trial.tobytes() for trial in training.counts} & {trial.tobytes() for trial in tested.counts}
+
+
+def test_models_with_different_numbers_of_updates_are_judged_on_the_same_fold(monkeypatch, tmp_path):
+    benchmark = loaded(FILES[0].with_name("updates.py"), monkeypatch)
+    reaching(60, n_neurons=6, seed=0).save(tmp_path / "trials.h5")
+    words = ["--condition=target_x", "--updates", "2", "3", "--folds", "1", f"--csv={tmp_path / 'table.csv'}"]
+    recipe = ["autoregressive-ldns-tiny", '--set=condition=["target_x"]', "--set=code_plan.updates=2"]
+    command = ["updates.py", *recipe, *words, f"--data={tmp_path / 'trials.h5'}", f"--out={tmp_path / 'runs'}"]
+    monkeypatch.setattr(sys, "argv", command)
+    benchmark.main()
+    header, likelihood, *metrics = (tmp_path / "table.csv").read_text().splitlines()
+    assert header == "trials,metric,noise floor,2 updates,3 updates"
+    assert likelihood.startswith(",bits per spike,–,")
+    assert [line.split(",")[0] for line in metrics[:: len(benchmark.METRICS)]] == [
+        "conditional",
+        "unconditional",
+        "redrawn",
+    ]
+    assert any(line.split(",")[3] != line.split(",")[4] for line in metrics)
