@@ -60,7 +60,7 @@ def samples(model: LatentModel, tested: Trials, condition: str, seed: int, folde
         path = folder / f"{kind}.h5"
         if not path.exists():
             if kind == REDRAWN:
-                trials = redrawn(model, tested, seed=seed + FOLDS)
+                trials = redrawn(model, tested, seed=SAMPLE_SEED + seed)
             else:
                 trials = model.sample(
                     like=tested, condition=(condition,) if kind == CONDITIONAL else (), seed=seed, progress=False
