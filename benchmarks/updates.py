@@ -14,6 +14,7 @@ the entry hidden. Runs that are finished are not trained again, and runs that we
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import numpy as np
@@ -103,7 +104,9 @@ def main() -> None:
         for number in options.updates:
             folder = ensure_folder(options.out / f"{number}-updates" / f"fold{fold}")
             changes = [*options.set, f"autoencoder_plan.updates={number}"]
+            start = time.process_time()
             model = sl.fit(options.recipe, training, out=folder / "run", seed=fold, changes=changes)
+            print(f"fold {fold}, {number} updates: fit took {time.process_time() - start:.0f} core-seconds", flush=True)
             assert isinstance(model, LatentModel)
             drawn = samples(model, tested, options.condition, SAMPLE_SEED + fold, folder)
             of_model, of_halves = judged(model, training, tested, drawn)
