@@ -2,8 +2,8 @@
 
 - spike times of each neuron: a list or dict of arrays, quantities, neo `SpikeTrain` or pynapple `Ts`; an object array
   (a cell array of MATLAB); a pynapple `TsGroup`; a neo `Segment` or `Block`;
-- counts: one array with named axes (NumPy, torch, SciPy sparse, pandas, xarray), or a ragged list of (time, neuron)
-  arrays, one per trial.
+- counts: one array whose axes are named by `axes` (NumPy, torch, SciPy sparse, pandas, xarray), or a ragged list of
+  (time, neuron) arrays, one per trial.
 
 These libraries are not imported. If an object states the times in which it was observed, they become the recording's
 `observed`. `Trials.from_spike_times` reads spike times that are cut by trial.

@@ -79,7 +79,7 @@ class Series:
     @property
     def countlike(self) -> bool:
         """True if the series could be spike counts: it has several columns and begins with whole numbers >= 0."""
-        return countlike(self)
+        return could_be_counts(self)
 
     def index(self, seconds: Float[np.ndarray, " _"]) -> NDArray[np.int64]:
         """Return the number of samples before each time."""
@@ -147,7 +147,7 @@ class StoredSeries:
     @property
     def countlike(self) -> bool:
         """True if the series could be spike counts: it has several columns and begins with whole numbers >= 0."""
-        return countlike(self)
+        return could_be_counts(self)
 
     @property
     def times(self) -> Float[np.ndarray, " event"]:
@@ -211,7 +211,7 @@ class StoredSeries:
             ) from error
 
 
-def countlike(series: Series | StoredSeries) -> bool:
+def could_be_counts(series: Series | StoredSeries) -> bool:
     """Return whether a series could be spike counts: it has several columns and begins with whole numbers >= 0."""
     if series.n_dims < 2:
         return False

@@ -109,7 +109,7 @@ class RecordedHalves:
 
     @property
     def real(self) -> Trials:
-        """Held-out recorded trials."""
+        """All recorded trials, before they are split into halves."""
         return self.recorded.real_trials
 
     @property

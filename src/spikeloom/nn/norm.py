@@ -67,7 +67,7 @@ class _ModulatedNorm(torch.autograd.Function):
         h = torch.empty_like(x, dtype=dtype)
         for rows in _trials(x):
             inverse[rows] = _inverse_rms(x[:, rows])
-            part = (x[:, rows] * inverse[rows]).mul_(1 + _of(scale, rows)).add_(_of(shift, rows))
+            part = (x[:, rows] * inverse[rows]).mul_(1 + _of_trials(scale, rows)).add_(_of_trials(shift, rows))
             h[:, rows] = part if mask is None else part.mul_(mask[rows])
         ctx.save_for_backward(x, inverse, scale, mask)
         return h
@@ -83,7 +83,7 @@ class _ModulatedNorm(torch.autograd.Function):
         for rows in _trials(x):
             g = grad[:, rows].to(x.dtype) if mask is None else grad[:, rows] * mask[rows]
             y = x[:, rows] * inverse[rows]
-            factor = 1 + _of(scale, rows)
+            factor = 1 + _of_trials(scale, rows)
             dshift[:, rows] = g.sum(-1, keepdim=True)
             gy = g * y
             dscale[:, rows] = gy.sum(-1, keepdim=True)
@@ -98,11 +98,11 @@ class _GatedSum(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, y: Tensor, gate: Tensor) -> Tensor:
-        """Return x + a y, a few trials at a time."""
+        """Return x + a y (channel, trial, time), a few trials at a time."""
         ctx.save_for_backward(y, gate)
         total = torch.empty_like(x)
         for rows in _trials(x):
-            torch.addcmul(x[:, rows], y[:, rows].to(x.dtype), _of(gate, rows), out=total[:, rows])
+            torch.addcmul(x[:, rows], y[:, rows].to(x.dtype), _of_trials(gate, rows), out=total[:, rows])
         return total
 
     @staticmethod
@@ -115,7 +115,7 @@ class _GatedSum(torch.autograd.Function):
         for rows in _trials(y):
             g = grad[:, rows]
             dgate[:, rows] = (g * y[:, rows]).sum(-1, keepdim=True)
-            torch.mul(g, _of(gate, rows), out=dy[:, rows])
+            torch.mul(g, _of_trials(gate, rows), out=dy[:, rows])
         return grad, dy, dgate.sum_to_size(gate.shape)
 
 
@@ -130,6 +130,6 @@ def _trials(x: Tensor) -> list[slice]:
     return portions(trials, channels * time, x.device)
 
 
-def _of(values: Tensor, rows: slice) -> Tensor:
+def _of_trials(values: Tensor, rows: slice) -> Tensor:
     """Return the values (channel, batch, 1) of these trials, or the values (channel, 1, 1) that all trials share."""
     return values if values.shape[1] == 1 else values[:, rows]

@@ -336,6 +336,8 @@ class Trials:
     def match(self, other: "Trials", *, name: str = "the first trials", other_name: str = "the others") -> "Trials":
         """Return other trials with their neurons in the order of these trials; see `trials.identity`.
 
+        Neurons without names and ids keep their order.
+
         Args:
             other: Trials of the same neurons in bins of the same width.
             name: Name of these trials in messages.
@@ -355,7 +357,7 @@ class Trials:
                 f"{other.bin_width:g} s.",
                 "Bin both from the same neurons with the same --bin-width, or use rebin.",
             )
-        if order is None:
+        if order is None:  # the same order, or neurons without names and ids
             return other
         note_order(other_name, name)
         return other.select_neurons(order)

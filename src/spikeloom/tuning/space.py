@@ -111,7 +111,7 @@ class Range:
         return self.low <= value <= self.high
 
     def scaled(self, factor: float) -> "Range":
-        """Return the range with all ends multiplied by a factor."""
+        """Return this range per entry as a range for trials with `factor` entries (bins times neurons)."""
         low, high = self.initial_range
         start = (low * factor, high * factor)
         return replace(self, low=self.low * factor, high=self.high * factor, start=start, per_entry=False)

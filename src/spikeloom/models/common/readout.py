@@ -165,7 +165,7 @@ class Readout(nn.Module):
         return self.observation.rates(self.drive(latents, source))
 
     def draw(self, latents: Latents, source: Source, streams: Streams) -> Generated:
-        """Draw counts, with rates and latents, of complete trials."""
+        """Draw the counts of complete trials with these standardised latents, with one random stream per trial."""
         return self.begin(source, streams).advance(latents.cpu().numpy())
 
     def begin(self, source: Source, streams: Streams) -> "ReadoutCourse":
@@ -290,8 +290,8 @@ class Readout(nn.Module):
             rates: Rates of the training trials or of generated trials (trial, time, neuron), spikes/bin.
             lengths: Valid bins of the trials to which the rates belong.
         """
-        # The calibration is fitted to covariances at lags of `beyond` bins or more. At smaller lags, the noise of the
-        # observation model adds to the covariance of the counts.
+        # At lags below `shared_bins` bins, the noise of the observation model adds to the covariance of the counts. So
+        # the calibration is fitted to covariances at larger lags only.
         calibration.fit(trials, rates, lengths=lengths, beyond=self.observation.shared_bins)
         return calibration(torch.from_numpy(rates)).numpy()
 
