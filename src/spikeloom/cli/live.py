@@ -43,7 +43,7 @@ def live(
     ] = "clock",
     condition: Annotated[
         list[str] | None,
-        typer.Option(help="Condition before the first sample: NAME=VALUE, or numbers with commas. Repeatable."),
+        typer.Option(help="Value of a condition before its first sample: NAME=VALUE, or NAME=VALUE,VALUE. Repeatable."),
     ] = None,
     guidance: Annotated[
         float | None, typer.Option(help="Strength of the condition. Default: the model's setting.")

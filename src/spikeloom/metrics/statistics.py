@@ -118,7 +118,10 @@ class Statistics(Once):
 
     @once_property
     def condition_means(self) -> Numbers:
-        """Mean trial count of each condition (condition, neuron); NaN for a condition without trials."""
+        """Mean spikes per trial in the window, for each condition (condition, neuron).
+
+        NaN for a condition without trials that fill the window.
+        """
         return ratio(self._indicator() @ self.trial_counts, self.sizes[:, None])
 
     @once_property

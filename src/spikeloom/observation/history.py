@@ -221,7 +221,10 @@ class SpikeHistory(History):
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
 
     def _uses_logarithm(self) -> bool:
-        """Return True if the drive is a log r + b: in the published form, once its filters have been fitted."""
+        """Return True if the drive is a log r + b: in the published form, after its fit.
+
+        Before the fit, all filters are 0. Then the drive is d, also in the published form, so the expected count is r.
+        """
         return self.logarithmic and bool(self.filters.any())
 
     def _bounded(self, total: Tensor) -> Tensor:

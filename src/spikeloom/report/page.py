@@ -73,10 +73,10 @@ def document(title: str, body: str) -> str:
 
 def figure_html(figure: Figure) -> str:
     """Return a figure as HTML: title, caption, legend and charts."""
-    keys = "".join(
+    entries = "".join(
         f'<span><i style="background:var(--{role})"></i>{escape(word)}</span>' for role, word in figure.legend
     )
-    legend = f'<div class="legend">{keys}</div>' if keys else ""
+    legend = f'<div class="legend">{entries}</div>' if entries else ""
     if figure.key == "rasters":
         charts = _rasters(figure)
     elif figure.columns == 1:
@@ -85,7 +85,7 @@ def figure_html(figure: Figure) -> str:
         is_small = figure.charts[0].size in ("compact", "bare")
         charts = _grid(figure.charts, figure.columns, " small" if is_small else "")
     head = f"<h2>{escape(figure.title)}</h2><figcaption>{escape(figure.caption)}</figcaption>{legend}"
-    side = " side" if figure.columns == 2 else ""
+    side = " side" if figure.columns == 2 else ""  # the text stands beside the charts
     return f'<figure class="card{side}" id="figure-{figure.key}"><div>{head}</div>{charts}</figure>'
 
 

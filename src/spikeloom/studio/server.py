@@ -7,15 +7,15 @@ request before it reaches a route, and the module `bodies` defines the fields of
 ============================================ =========================================================================
 GET /api/models                              `{"models": [{"id", "name", "kind", "recipe", "abilities"}]}`
 GET /api/models/{id}                         details: see `facts.LoadedModel.details`
-POST /api/models/{id}/draw                   body `Draw`; spikes of a stroke, decoded paths, R^2, warnings
+POST /api/models/{id}/draw                   body `Draw`; spikes for a drawn hand path, decoded paths, R^2, warnings
 POST /api/models/{id}/turn                   body `Turn`; trials of a condition, PSTH and Fano factors
 POST /api/models/{id}/traverse               body `Traverse`; a trial of a moved code
 POST /api/models/{id}/pair                   body `Pair`; a recorded trial beside generated trials of its conditions
 POST /api/models/{id}/quiz                   body `Quiz`; pairs of a recorded and a generated trial
 POST /api/quiz/{quiz id}/answer              body `Answer`; `{"correct", "score", "answered"}`
 GET /api/models/{id}/classifier              `{"accuracy", "floor"}` of recorded against generated trials
-POST /api/models/{id}/download               body `Repeated`; a file of the trials of a request
-POST /api/models/{id}/lines                  body `Repeated`; `{"python", "shell"}`, which make the same trials
+POST /api/models/{id}/download               body `Repeated`; a file of the trials of an earlier request
+POST /api/models/{id}/lines                  body `Repeated`; `{"python", "shell"}`: code that generates these trials
 WebSocket /api/live                          see `live`
 ============================================ =========================================================================
 """

@@ -7,8 +7,9 @@ drawn again, within its range. So settings change during training, and copies co
 (Keshtkaran et al. 2022) trains an LFADS in this way: `searches/lfads-published.toml`.
 
 Each generation starts from the weights of the previous generation, with a new seed, so that no noise repeats. The
-optimiser starts with an empty state; ramps and warm-up happen in the first generation only ([population.later]). A
-member that fails ranks last in its generation, and is replaced by a copy of a good member.
+optimiser starts with an empty state; ramps and warm-up happen in the first generation only, because the
+table `population.later` of the search switches them off. A member that fails ranks last in its generation, and is
+replaced by a copy of a good member.
 
 Ray chooses the members to copy and the machines; only its public functions are used. On one machine, Ray accepts
 connections from this machine only. Ray pickles the data that it passes between processes, so use only a cluster that
@@ -250,7 +251,7 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
     """
     from ray import tune
 
-    keep_freed_memory()  # in the worker process
+    keep_freed_memory()  # updates of large batches are faster; this is a setting of each process
     start = config["start"]
     schedule = search.space.schedule
     with ExitStack() as stack:
@@ -266,6 +267,7 @@ def _member(config: Config, *, search: Search, aim: Objective) -> None:
             done = done + 1
             previous = folder
             (folder / "generation.json").write_text(json.dumps(done))
+            # the folder was named when the member began, after its lineage, which was its own number then
             member = int(Path(tune.get_context().get_trial_dir()).name)
             reported: Reported = {**result, "member": member, "generation": done}
             row: Row = {**reported, "lineage": start["lineage"], "settings": start["settings"]}

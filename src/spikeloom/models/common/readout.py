@@ -14,7 +14,7 @@ Latents come from several sources, whose rates vary differently. Each source has
 model (`SourceStatistics`):
 
 ===================  ===================================================================================================
-inferred             from recorded trials, by the encoder, from complete counts
+inferred             by the encoder from recorded trials, without hidden counts
 generated            from the diffusion, unconditionally
 conditional          from the diffusion under conditions, with the strength `guidance` of the model
 student              from the student of the diffusion (`diffusion.student`), if there is one, unconditionally
