@@ -195,6 +195,7 @@ def _traversals(folder: Path, training_trials: Trials, test_trials: Trials, seed
             f"$ spikeloom traverse {run} --data {test} --reference {train} --along {along} --span -{SPAN} {SPAN} "
             f"--seed {seed} --out {out}"
         )
+        # 50 trials and 5 points are the defaults of the command
         traversal = model.traverse(
             test_trials.select(slice(50)), along, span=(-SPAN, SPAN), points=5, reference=training_trials, seed=seed
         )

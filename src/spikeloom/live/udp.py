@@ -89,7 +89,7 @@ class Udp(Transport, asyncio.DatagramProtocol):
             self._socket.close()
 
     def _send_to(self, address: Address, message: bytes) -> None:
-        """Send a message to an address, or drop it if it is too large."""
+        """Send a message to an address. Drop and count it if it is too large, or if the socket is not open."""
         if self._socket is None or len(message) > LARGEST_DATAGRAM:
             self._session.statistics.dropped += 1
         else:

@@ -136,13 +136,13 @@ class Directions:
         """Fit the directions of the named variables to trials with codes.
 
         Raises:
-            DataError: if the trials have no codes, or a variable does not vary by itself.
+            DataError: if the trials have no codes, or a variable is constant or determined by the others.
         """
         if encoded.codes is None:
             raise DataError(
                 "Directions need trials with codes.",
                 "These trials have none.",
-                "Encode them with a model that has codes first.",
+                "First encode them with a model that has codes.",
             )
         return cls.fit(np.asarray(encoded.codes), variables(encoded, names), names)
 

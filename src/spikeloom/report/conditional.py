@@ -186,8 +186,8 @@ def drawn_figure(
     """Draw generated trials of one requested path: the course of each dimension, the decoded path, and a raster.
 
     Args:
-        real: Recorded trials with the same behaviour series.
-        drawn: Generated trials, all conditioned on the same series.
+        real: Recorded trials that have a behaviour series of the same name, with their own movements.
+        drawn: Generated trials, all conditioned on one path.
         reference: Training trials, to which the decoder is fitted.
         name: Name of the path, for the title.
         seed: Random seed of the decoder's cross-validation folds.
@@ -198,7 +198,9 @@ def drawn_figure(
     behavior = read_behavior(Pair(real, drawn, reference=reference, seed=seed))
     if isinstance(behavior, str):
         raise DataError(
-            "A drawn path needs trials with its series.", f"{behavior}.", "Sample them with --condition NAME=path.csv."
+            "A drawn path needs generated trials with a series as condition, and recorded trials with this series.",
+            f"{behavior}.",
+            "Sample them with --condition NAME=path.csv.",
         )
     title = f"Drawn: {name}" if name else "Drawn by hand"
     charts = []
@@ -218,7 +220,7 @@ def drawn_figure(
         unit = behavior.unit.removesuffix("/s")
         charts.append(_plane(requested[0], decoded.mean(0)[None], f"mean of {counted(len(drawn), 'trial')}", unit))
         charts.append(_plane(requested[0], decoded[:1], "one trial", unit))
-    order = in_raster(real, drawn.n_bins, drawn)
+    order = in_raster(real, drawn.n_bins, drawn)  # neurons of the raster, lowest mean rate first
     charts.append(one_raster(drawn, trial=0, order=order, role="fake", title="spikes of one trial", size="full"))
     decodable = np.isfinite(mean).all(1)
     mean_r_squared = r_squared(behavior.requested["fake"][0][decodable], mean[decodable])
@@ -226,7 +228,7 @@ def drawn_figure(
     single, of_mean, recorded = ("unknown" if value is None else f"{value:.3g}" for value in values)
     caption = (
         f"Dashed: requested. {behavior.name} is decoded by a decoder fitted to recorded trials: R² {single} for "
-        f"single trials, {of_mean} for their mean, {recorded} for recorded trials and their movement."
+        f"single trials, {of_mean} for their mean, {recorded} for recorded trials, with their own movements."
     )
     key = "drawn_" + "".join(letter if letter.isalnum() else "_" for letter in name or "path")
     return Figure(

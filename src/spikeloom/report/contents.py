@@ -101,9 +101,10 @@ def _table(all_contents: Contents) -> str:
     head = ("variable", "R²", "chance", "SNR", "held")
     explanation = (
         "R² is the fraction of a variable's variance that a linear map of the code explains in trials to which it was "
-        "not fitted. The chance level is the largest R² with codes exchanged between trials. SNR is explained over "
-        "residual variance. A series has three variables per dimension: its last bin, its mean over the first bins "
-        "(start), and its mean over the trial."
+        "not fitted. The chance level is the largest R² of several repetitions with codes exchanged between trials. "
+        "SNR is the explained variance divided by the residual variance. The last column says whether R² exceeds both "
+        "the chance level and 0.05. A series has three variables per dimension: its last bin, its mean over the first "
+        "bins (start), and its mean over the trial."
     )
     return _card("contents", "Variables in the code", explanation, plain_table(head, contents_rows(all_contents)))
 

@@ -121,7 +121,8 @@ def one_psth(real: Trials, fake: Trials, *, neuron: int | None, condition: str |
     title = "all neurons" if neuron is None else neuron_word(real, neuron)
     for trials, role in sides_of(real, fake):
         members = groups(trials, condition)
-        uses_all_trials = value is None or "" in members  # "" stands for trials without this condition
+        # a single group with the name "": these trials do not have the condition
+        uses_all_trials = value is None or list(members) == [""]
         rows = members.get(value, np.arange(len(trials) if uses_all_trials else 0))
         rates = mean_rates(trials, rows, sd=PSTH_SD, time=time)
         rates = rates.mean(1) if neuron is None else rates[:, neuron]

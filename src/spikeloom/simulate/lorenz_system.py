@@ -131,7 +131,7 @@ def poisson_of(rates: Float[np.ndarray, "*axes"], uniform: Float[np.ndarray, "*a
 
 def loadings(n_neurons: int, *, seed: int) -> Float[np.ndarray, "neuron 3"]:
     """Return the directions C of the neurons: random rows of length 1, sorted by their first entry."""
-    rows = generator(seed, Purpose.SIMULATE, 1).standard_normal((n_neurons, 3))
+    rows = generator(seed, Purpose.SIMULATE, 1).standard_normal((n_neurons, 3))  # key 0 is for the starts
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows[np.argsort(rows[:, 0])]
 

@@ -37,7 +37,7 @@ class Movements:
         """Smallest x, largest x, smallest y and largest y of the usual positions, with a margin of 5 %."""
         low = self.usual.low
         high = self.usual.high
-        margin = 0.05 * float(max(*(high - low), 1e-9))
+        margin = 0.05 * float(max(*(high - low), 1e-9))  # 5 % of the larger range, above 0 if nothing moves
         return [low[0] - margin, high[0] + margin, low[1] - margin, high[1] + margin]
 
     def shown(self, bins: int = 60) -> list[Path2]:

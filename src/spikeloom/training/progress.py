@@ -118,7 +118,7 @@ class Progress:
         self.bar = tqdm(desc=stage, total=updates, initial=done, bar_format=BAR) if terminal else None
 
     def show_update(self, done: int, loss: float) -> None:
-        """Show the number of updates that are done, and the loss (per valid entry)."""
+        """Show the number of updates that are done, and the loss (mean over valid entries)."""
         left = self.left.after(done)
         if self.bar is not None:
             time_left = "" if left is None else f"{tqdm.format_interval(left)} left, "

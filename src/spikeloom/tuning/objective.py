@@ -2,7 +2,7 @@ r"""Objectives of a search, computed on validation trials. A larger value is bet
 
 - **reconstruction**: bits per spike of hidden counts. A quarter of the counts s of the validation trials is drawn once
   and hidden from the encoder; the others are multiplied by 4/3, as in coordinated dropout. With r the inferred rates,
-  :math:`\bar r` each neuron's mean count and Poisson probabilities p, the score is
+  :math:`\bar r` each neuron's mean over its hidden counts and Poisson probabilities p, the score is
   :math:`\sum_{hidden} (\log p(s \mid r) - \log p(s \mid \bar r))` divided by :math:`\log 2 \sum_{hidden} s`. Unlike a
   loss, it can be compared between attempts that hide different fractions or use different penalties in training.
 - **bound**: the evidence lower bound in nats per validation trial, for variational models: log-likelihood minus the
@@ -103,7 +103,7 @@ class Reconstruction(Objective):
         del history
         mode = model.training
         model.eval()
-        with torch.inference_mode(), keep_kernels():
+        with torch.inference_mode(), keep_kernels():  # each state space computes its kernel once
             rates = np.concatenate([self._rates(model, start) for start in range(0, len(self.validation), BATCH)])
         model.train(mode)
         return bits_per_hidden_spike(self.validation.counts, rates, self.hidden)

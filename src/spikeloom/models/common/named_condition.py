@@ -274,7 +274,7 @@ class NamedCondition:
     def _one_hot(self, values: Array) -> np.ndarray:
         """Return an array (trial, category) that is 1 for the category of the trial and 0 for the others."""
         categories = np.array(self.categories)
-        if categories.dtype.kind in "fiu" and values.dtype.kind not in "fiub":
+        if categories.dtype.kind in "fiu" and values.dtype.kind not in "fiub":  # text for numbers, such as "3"
             values = self._numbers(values)
         hot = values[:, None] == categories
         if not hot.any(1).all():
