@@ -209,7 +209,7 @@ def test_directions_refuse_what_cannot_be_distinguished():
     codes, values, _ = linear_world(100)
     with pytest.raises(DataError, match="is determined by the others"):
         Directions.fit(codes, np.stack([values[:, 0], 2 * values[:, 0]], 1), NAMES)
-    with pytest.raises(DataError, match="Encode them"):
+    with pytest.raises(DataError, match="First encode them"):
         Directions.of(toy(conditions={"speed": np.arange(60)}), ["speed"])
 
 

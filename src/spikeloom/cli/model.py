@@ -40,7 +40,7 @@ def recipes(
             "--set needs the name of a recipe.", "No recipe was named.", "Write spikeloom recipes ldns-small --set ..."
         )
     names = recipe.recipes()
-    width = max(map(len, names)) + 2  # of the column of names, characters
+    width = max(map(len, names), default=0) + 2  # of the column of names, characters
     for recipe_name in names:
         typer.echo(f"{recipe_name:<{width}}{recipe.read_recipe(recipe_name).about}")
 
