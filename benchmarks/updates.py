@@ -55,7 +55,7 @@ Values = dict[tuple[str, str], float]
 
 
 def samples(model: LatentModel, tested: Trials, condition: str, seed: int, folder: Path) -> dict[str, Trials]:
-    """Return trials of each kind from a model, as many as the fold has. They are kept in the folder of its run."""
+    """Return `len(tested)` trials of each kind from a model. They are kept in the folder of its run."""
     drawn: dict[str, Trials] = {}
     for kind in (CONDITIONAL, UNCONDITIONAL, REDRAWN):
         path = folder / f"{kind}.h5"

@@ -228,23 +228,33 @@ def _usable(
             )
         kept.append(unit)
         valid_spikes.append(valid)
-    if notes and not any(map(len, valid_spikes)):
-        raise DataError(
-            "A recording must hold at least one usable spike time.",
-            f"{notes[0][0].upper()}{notes[0][1:]}."
-            + (f" The same holds for {counted(len(notes) - 1, 'more unit')}." if len(notes) > 1 else ""),
-            "Repair the spike times in the file.",
-        )
     if notes:
-        others = f"; and so for {counted(len(notes) - 5, 'more unit')}" if len(notes) > 5 else ""
-        text = "; ".join(notes[:5]) + others
-        warnings.warn(f"{text[0].upper()}{text[1:]}.", DamagedUnitsWarning, stacklevel=3)
+        _report_left_out(notes, any_spikes=any(map(len, valid_spikes)))
     rows = np.array(kept, np.int64)
     return (
         valid_spikes,
         None if observed is None else [observed[unit] for unit in kept],
         {name: column[rows] for name, column in table.items()},
     )
+
+
+def _report_left_out(notes: Sequence[str], *, any_spikes: bool) -> None:
+    """Warn of spike times and units that were left out, or raise a DataError if no spike time is left.
+
+    Args:
+        notes: One sentence for each unit, which names the reason.
+        any_spikes: Whether a usable spike time is left.
+    """
+    if not any_spikes:
+        raise DataError(
+            "A recording must hold at least one usable spike time.",
+            f"{notes[0][0].upper()}{notes[0][1:]}."
+            + (f" The same holds for {counted(len(notes) - 1, 'more unit')}." if len(notes) > 1 else ""),
+            "Repair the spike times in the file.",
+        )
+    others = f"; and so for {counted(len(notes) - 5, 'more unit')}" if len(notes) > 5 else ""
+    text = "; ".join(notes[:5]) + others
+    warnings.warn(f"{text[0].upper()}{text[1:]}.", DamagedUnitsWarning, stacklevel=4)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------

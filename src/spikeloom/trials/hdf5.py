@@ -37,7 +37,7 @@ PER_BIN = ("counts", "rates", "latents")
 CHECKSUM: dict[str, object] = dict(fletcher32=True)
 COMPRESSION: dict[str, object] = dict(compression="gzip", compression_opts=1, shuffle=True)
 UNCOMPRESSED = ("rates", "latents")
-"""Datasets without compression. It would save a sixth of their space, and make writing about ten times slower."""
+"""Datasets without compression, which would save little space and take much time (`benchmarks/trials_file.py`)."""
 
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError, OverflowError)
 """Errors that h5py raises for a damaged file."""
