@@ -186,7 +186,7 @@ def canonical_correlations(
 
 def _content(name: str, reference: Trials, tested: Trials, codes: Sequence[Numbers]) -> Content:
     """Decode one variable from codes; `codes` holds the codes of the reference trials and of the tested trials."""
-    # a condition of text has its own name; names such as "hand.0" are no conditions
+    # names such as "hand.0" are not among the conditions; their variables are numbers
     is_text = reference.conditions.get(name, np.zeros(0)).dtype.kind in "US"
     fitted = _targets(reference, name, reference)  # the variable in the reference trials (trial, column)
     target = _targets(tested, name, reference)  # the variable in the tested trials (trial, column)

@@ -104,7 +104,7 @@ class SpikeHistory(History):
         """Make the buffers; see `History.build`."""
         super().build(n_neurons, bin_width)
         self.bins = max(1, round(self.duration / bin_width))
-        self.register_buffer("slope", torch.ones(n_neurons))
+        self.register_buffer("slope", torch.ones(n_neurons))  # a of the published form
         self.register_buffer("filters", torch.zeros(self.bins, n_neurons))
 
     def past(self, counts: Float[Tensor, "batch bins_and_time neuron"]) -> Real:
@@ -123,13 +123,13 @@ class SpikeHistory(History):
         """Return the past of trials of which no bin was drawn yet; see `History.begin`."""
         return FilteredPast(self, n_trials)
 
-    def branching(self, slope: PerNeuron) -> PerNeuron:
+    def branching(self, link_slope: PerNeuron) -> PerNeuron:
         """Return the expected number of further spikes that one spike of each neuron causes.
 
         Args:
-            slope: Slope of the link of each neuron at the drives where it fires.
+            link_slope: Slope of the link of each neuron at the drives where it fires.
         """
-        return self.filters.clamp(min=0).sum(0).to(slope) * slope
+        return self.filters.clamp(min=0).sum(0).to(link_slope) * link_slope
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class SpikeHistory(History):
 
         The coefficients of a neuron are the weights of the basis functions, the offset b and, in the published form, a.
         """
-        self.slope.fill_(1)
+        self.slope.fill_(1)  # a
         self.filters.zero_()
         basis = cosines(self.bins) if self.basis == "cosine" else torch.eye(self.bins)
         used = UsedBins(trials, rates, self.bins)
@@ -147,8 +147,8 @@ class SpikeHistory(History):
         start[:, n_base + 1 :] = 1  # a, in the published form
         weights, _ = self._fit(used, basis, counts, start)
         counts.fit(trials, self._expected(trials, rates, counts))
-        _, slope = self._fit(used, basis, counts, weights)
-        self._limit(slope)
+        _, link_slope = self._fit(used, basis, counts, weights)
+        self._limit(link_slope)
 
     def correct(self, target: Moments, drawn: Moments, share: float) -> None:
         r"""Change b, and h at the shortest lags, towards the target's moments; see `History.correct`.
@@ -191,7 +191,7 @@ class SpikeHistory(History):
         """
         weights = start.clone()
         n_base = basis.shape[1]
-        slope = torch.zeros(len(start), dtype=start.dtype)
+        link_slope = torch.zeros(len(start), dtype=start.dtype)
         for neurons in used.blocks(start.shape[1]):
             logarithmic = self.logarithmic
             limits = (LOWEST, self.bound)
@@ -199,12 +199,12 @@ class SpikeHistory(History):
             chosen = torch.from_numpy(neurons)
             distribution = counts.of(chosen)
             weights[chosen] = fisher_scoring(distribution, design, start[chosen], ridge=RIDGE[self.basis])
-            slope[chosen] = mean_slope(distribution, design, weights[chosen])
+            link_slope[chosen] = mean_slope(distribution, design, weights[chosen])
         self.filters.copy_(basis.double() @ weights[:, :n_base].T)
         self.offset.copy_(weights[:, n_base])
         if self.logarithmic:
             self.slope.copy_(weights[:, n_base + 1])
-        return weights, slope
+        return weights, link_slope
 
     def _expected(self, trials: Trials, rates: TrialRates, counts: CountDistribution) -> TrialRates:
         """Return the expected counts of each bin given the recorded counts before it, in batches."""
@@ -215,9 +215,9 @@ class SpikeHistory(History):
             expected[rows] = counts.rates(self.present(drive, counts) + self.effect(recorded)).numpy()
         return expected
 
-    def _limit(self, slope: Tensor) -> None:
+    def _limit(self, link_slope: Tensor) -> None:
         """Scale positive weights down for neurons in which a spike would cause more than 0.95 further spikes."""
-        scale = (LARGEST_BRANCHING / self.branching(slope).clamp(min=1e-9)).clamp(max=1).to(self.filters)
+        scale = (LARGEST_BRANCHING / self.branching(link_slope).clamp(min=1e-9)).clamp(max=1).to(self.filters)
         self.filters.copy_(torch.where(self.filters > 0, self.filters * scale, self.filters))
 
     def _uses_logarithm(self) -> bool:

@@ -119,7 +119,7 @@ class Chart:
     def bounds(self) -> tuple[float, float, float, float]:
         """Return the limits of the axes (x low, x high, y low, y high).
 
-        The limits are `limits`, or else the range of the finite data with a margin of 4 %. Guide lines do not count.
+        The limits are `limits`, or else the range of the finite data with a small margin. Guide lines do not count.
         """
         if self.limits is not None:
             return self.limits
@@ -186,7 +186,10 @@ def ticks(low: float, high: float, *, count: int = 5, log: bool = False) -> list
 
 
 def _span(values: NDArray[np.float64], log: bool) -> tuple[float, float]:
-    """Return the lowest and highest finite value with a small margin, or a default range if no value is finite."""
+    """Return the range of the finite values with a small margin, or a default range if there are none.
+
+    On a logarithmic axis, only values above 0 count.
+    """
     drawable = values[np.isfinite(values) & ((values > 0) if log else True)]
     if not drawable.size:
         return (1.0, 10.0) if log else (0.0, 1.0)
