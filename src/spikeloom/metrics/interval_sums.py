@@ -60,7 +60,7 @@ def interval_sums(counts: TrialCounts, bin_width: float, *, spread: bool) -> Int
     row = row[1:][same_row]
 
     def summed(values: Numbers | None) -> Numbers:
-        """Return the sum over the intervals of each row (trial, neuron), or their number."""
+        """Return the sum of values over the intervals of each row (trial, neuron); None counts each interval once."""
         sums = np.bincount(row, values, minlength=n_neurons * n_trials)
         return sums.reshape(n_neurons, n_trials).T.astype(np.float64)
 

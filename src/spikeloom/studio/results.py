@@ -16,7 +16,7 @@ MOST_RASTERS = 8
 
 
 def encoded(value: Mapping[str, object]) -> bytes:
-    """Return a JSON object as text. Raise a ValueError if it holds NaN or infinity."""
+    """Return an object as JSON in UTF-8. Raise a ValueError if it holds NaN or infinity."""
     return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
 
 
