@@ -30,6 +30,7 @@ def requested_conditions(
     Raises:
         SettingError: if both options were used.
         ConditionError: as in `read_conditions`.
+        FileError: as in `read_conditions`.
     """
     if options is None:
         return {} if unconditional else None
@@ -55,7 +56,9 @@ def read_conditions(options: list[str], model: "Model", n_bins: int | None) -> "
         n_bins: Number of bins of every trial. `None` takes the duration of the path.
 
     Raises:
-        ConditionError: if a value or the columns of a file do not fit the condition of the model.
+        ConditionError: if a value or the content of a file does not fit the condition of the model, or a path is shorter
+            than `n_bins`.
+        FileError: if a file cannot be read.
     """
     trained = {condition.name: condition for condition in model.facts.conditions.each}
     values: dict[str, ArrayLike | None] = {}

@@ -18,7 +18,8 @@ COMPLETIONS = 20
 diagonal only, since the diagonal also contains each neuron's own variance."""
 
 FEW = 100
-"""Number of neurons below which all eigenvalues are computed. With more neurons, only the largest are: it is faster."""
+"""Number of neurons below which all eigenvalues are computed. With more neurons, only the largest are, which is faster,
+unless more than a third of all are needed."""
 
 
 def lag_weights(
