@@ -56,8 +56,8 @@ def read_conditions(options: list[str], model: "Model", n_bins: int | None) -> "
         n_bins: Number of bins of every trial. `None` takes the duration of the path.
 
     Raises:
-        ConditionError: if a value or the content of a file does not fit the condition of the model, or a path is shorter
-            than `n_bins`.
+        ConditionError: if a value or the content of a file does not fit the condition of the model, or a path is
+            shorter than `n_bins`.
         FileError: if a file cannot be read.
     """
     trained = {condition.name: condition for condition in model.facts.conditions.each}
