@@ -121,42 +121,49 @@ class Conditions:
         sequences = [named.encode(values[named.name]) for named in self.each if named.per_bin]
         return Condition(vector=_joined(vectors), sequence=_joined(sequences))
 
-    def with_harmonics(self, condition: Condition, number: int) -> Condition:
-        """Return an encoded condition in which each angle has cosine and sine of its first `number` harmonics."""
+    def with_features(self, condition: Condition, harmonics: int) -> Condition:
+        """Return an encoded condition with features in which activity is closer to linear.
+
+        Each angle has cosine and sine of its first `harmonics` harmonics. Each series of several numbers per bin, such
+        as a velocity, is followed by its length: the root of the sum of squares of its standardised numbers.
+        """
         return replace(
             condition,
-            vector=self._harmonics(condition.vector, number, per_bin=False),
-            sequence=self._harmonics(condition.sequence, number, per_bin=True),
+            vector=self._features(condition.vector, harmonics, per_bin=False),
+            sequence=self._features(condition.sequence, harmonics, per_bin=True),
         )
 
-    def size_with_harmonics(self, number: int, *, per_bin: bool) -> int:
-        """Return the size of the vector, or of the sequence in each bin, after `with_harmonics`."""
-        each = [condition for condition in self.each if condition.per_bin is per_bin]
-        return sum(condition.width * (number if condition.kind == "circular" else 1) for condition in each)
+    def size_with_features(self, harmonics: int, *, per_bin: bool) -> int:
+        """Return the size of the vector, or of the sequence in each bin, after `with_features`."""
+        return sum(
+            named.width * (harmonics if named.kind == "circular" else 1) + _has_length(named)
+            for named in self.each
+            if named.per_bin is per_bin
+        )
 
-    def _harmonics(self, encoded: Tensor | None, number: int, *, per_bin: bool) -> Tensor | None:
-        """Return an encoded vector (trial, dim) or sequence (trial, time, dim) with the harmonics of its angles.
+    def _features(self, encoded: Tensor | None, harmonics: int, *, per_bin: bool) -> Tensor | None:
+        """Return an encoded vector (trial, dim) or sequence (trial, time, dim) with the features of each condition.
 
         Args:
             encoded: Vector or sequence, as `encode` returns it; None if there is none.
-            number: Number of harmonics of each angle.
+            harmonics: Number of harmonics of each angle.
             per_bin: True for a sequence, False for a vector.
         """
         if encoded is None:
             return None
-        each = [condition for condition in self.each if condition.per_bin is per_bin]
         numbers = encoded.numpy()
         parts = []
         first = 0
-        for condition in each:
-            part = numbers[..., first : first + condition.width]
-            first += condition.width
-            if condition.kind == "circular":
-                half = condition.width // 2
-                phase = part[..., :half] + 1j * part[..., half:]  # its power k is cosine + i sine of k times the angle
-                powers = phase[..., None, :] ** np.arange(1, number + 1)[:, None]  # (..., k, angle)
-                part = np.stack((powers.real, powers.imag), -2).reshape(*part.shape[:-1], number * condition.width)
+        for named in self.each:
+            if named.per_bin is not per_bin:
+                continue
+            part = numbers[..., first : first + named.width]
+            first += named.width
+            if named.kind == "circular":
+                part = _harmonics(part, harmonics)
             parts.append(part)
+            if _has_length(named):
+                parts.append(np.linalg.norm(part, axis=-1, keepdims=True))
         return torch.from_numpy(np.concatenate(parts, -1, dtype=numbers.dtype))
 
     def check_complete(self, names: Iterable[str]) -> None:
@@ -175,3 +182,16 @@ class Conditions:
 def _joined(arrays: list[np.ndarray]) -> Tensor | None:
     """Return arrays side by side along the last axis as one tensor; None if there are none."""
     return torch.from_numpy(np.concatenate(arrays, -1)) if arrays else None
+
+
+def _has_length(named: NamedCondition) -> bool:
+    """Return True for a series of several numbers per bin: a velocity has a speed, an angle or a category has none."""
+    return named.per_bin and named.kind == "continuous" and named.width > 1
+
+
+def _harmonics(angles: np.ndarray, number: int) -> np.ndarray:
+    """Return cosine and sine of the first harmonics of angles, which are encoded as all cosines, then all sines."""
+    half = angles.shape[-1] // 2
+    phase = angles[..., :half] + 1j * angles[..., half:]  # its power k is cosine + i sine of k times the angle
+    powers = phase[..., None, :] ** np.arange(1, number + 1)[:, None]  # (..., k, angle)
+    return np.stack((powers.real, powers.imag), -2).reshape(*angles.shape[:-1], number * angles.shape[-1])
