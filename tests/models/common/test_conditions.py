@@ -174,3 +174,23 @@ def test_missing_text_is_no_category():
     data = trials(kind=np.array(["left", "", "right", "left"]))
     with pytest.raises(ConditionError, match=r"kind must have a value in every trial\. It is missing in 1 of 4"):
         NamedCondition.fit(data, "kind")
+
+
+def test_features_are_the_harmonics_of_an_angle_and_the_length_of_a_series():
+    rng = np.random.Generator(np.random.PCG64(4))
+    angle = np.arange(0.0, 360.0, 60.0)
+    values = {"angle_deg": angle, "hand_vel": rng.normal(size=(6, 5, 2)), "pupil": rng.normal(size=(6, 5, 1))}
+    behavior = {name: values[name] for name in ("hand_vel", "pupil")}
+    recorded = Trials(np.zeros((6, 5, 2), int), 0.02, conditions={"angle_deg": angle}, behavior=behavior)
+    conditions = Conditions.fit(recorded, tuple(values))
+    encoded = conditions.encode(values)
+    features = conditions.with_features(encoded, 2)
+    assert conditions.size_with_features(2, per_bin=False) == features.vector.shape[-1]
+    assert conditions.size_with_features(2, per_bin=True) == features.sequence.shape[-1]
+    phase = np.radians(angle)
+    expected = np.stack([np.cos(phase), np.sin(phase), np.cos(2 * phase), np.sin(2 * phase)], 1)
+    np.testing.assert_allclose(features.vector, expected, atol=1e-6)
+    velocity = encoded.sequence[..., :2]
+    np.testing.assert_allclose(features.sequence[..., :2], velocity)
+    np.testing.assert_allclose(features.sequence[..., 2], velocity.norm(dim=2), rtol=1e-6)
+    np.testing.assert_allclose(features.sequence[..., 3:], encoded.sequence[..., 2:])  # one number has no length
