@@ -16,26 +16,26 @@ def inputs_of(n_trials: int = 3, n_bins: int = 20) -> np.ndarray:
 
 def test_the_means_are_those_of_the_formula():
     inputs = inputs_of()
-    remembered = SeriesMemory((2.0,), n_series=2).advance(inputs)
-    assert remembered.shape == (3, 20, 3 + 2 * 2)
-    np.testing.assert_array_equal(remembered[..., :3], inputs)
-    np.testing.assert_array_equal(remembered[:, 0, 3:5], inputs[:, 0, 1:])  # before the first bin: its own value
-    np.testing.assert_array_equal(remembered[:, 1:, 3:5], inputs[:, :-1, 1:])  # time constant 0: the last bin
+    means = SeriesMemory((2.0,), n_series=2).advance(inputs)
+    assert means.shape == (3, 20, 3 + 2 * 2)
+    np.testing.assert_array_equal(means[..., :3], inputs)
+    np.testing.assert_array_equal(means[:, 0, 3:5], inputs[:, 0, 1:])  # before the first bin: its own value
+    np.testing.assert_array_equal(means[:, 1:, 3:5], inputs[:, :-1, 1:])  # time constant 0: the last bin
     decay = np.exp(-1 / 2)
     time = 7
     powers = decay ** np.arange(time)
     expected = (1 - decay) * np.einsum("k,bkd->bd", powers, inputs[:, time - 1 :: -1, 1:])
     expected += decay**time * inputs[:, 0, 1:]
-    np.testing.assert_allclose(remembered[:, time, 5:], expected)
+    np.testing.assert_allclose(means[:, time, 5:], expected)
 
 
 @pytest.mark.parametrize("cut", [1, 7])
 def test_pieces_have_the_same_means_as_the_whole(cut):
     inputs = inputs_of()
-    whole = SeriesMemory((2.0, 6.0), n_series=2).advance(inputs)
+    expected = SeriesMemory((2.0, 6.0), n_series=2).advance(inputs)
     memory = SeriesMemory((2.0, 6.0), n_series=2)
     parts = [memory.advance(inputs[:, :cut]), memory.advance(inputs[:, cut:])]
-    np.testing.assert_array_equal(np.concatenate(parts, 1), whole)
+    np.testing.assert_array_equal(np.concatenate(parts, 1), expected)
 
 
 def test_without_a_series_nothing_is_added():
