@@ -60,7 +60,7 @@ CASES = [
     Case("token of another scheme", 401, **MODELS, headers={"Authorization": f"Basic {TOKEN}"}),
     Case("token with more behind it", 401, **MODELS, headers={"Authorization": f"Bearer {TOKEN}x"}),
     Case("token in the query", 401, "GET", f"/api/models?token={TOKEN}", headers={"Authorization": ""}),
-    Case("token for an unknown address", 401, "GET", "/api/none", headers={"Authorization": ""}),
+    Case("unknown address without a token", 401, "GET", "/api/none", headers={"Authorization": ""}),
     Case("wrong Host", 403, **MODELS, headers={"Host": "evil.example"}),
     Case("wrong Host, page", 403, "GET", "/", headers={"Host": "evil.example:8765"}),
     Case("Host without port", 403, **MODELS, headers={"Host": "127.0.0.1"}),
@@ -155,7 +155,7 @@ CASES = [
     posted("program as a file", 422, "/api/models/draw/download", request={"kind": "draw", **GOOD}, format="exe"),
     posted("download of nothing", 422, "/api/models/draw/download", format="h5"),
     posted("download of another kind", 422, "/api/models/draw/download", request={"kind": "os"}, format="h5"),
-    posted("lines of a wrong stroke", 422, "/api/models/draw/lines", request={"kind": "draw", "points": 3}),
+    posted("lines of code for a wrong stroke", 422, "/api/models/draw/lines", request={"kind": "draw", "points": 3}),
 ]
 
 

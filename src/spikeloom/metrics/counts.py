@@ -207,8 +207,9 @@ def fano_rmse(pair: Pair) -> Result:
 def fano_rmse_below(pair: Pair) -> Result:
     """Compute the root mean square difference of the Fano factor over neurons below 1.
 
-    These are the neurons whose Fano factor in the reference trials is below 1. Without a reference, they are the
-    neurons with a Fano factor below 1 in the real trials. Then the choice also depends on sampling errors.
+    These are the neurons whose Fano factor in the reference trials is below 1. If there is no reference, or if it lacks
+    the condition, they are the neurons with a Fano factor below 1 in the real trials. Then the choice also depends on
+    sampling errors.
     """
     return _fano_rmse_of(pair, below=True)
 

@@ -205,7 +205,10 @@ class Pair(Once):
 
     @once_property
     def teacher(self) -> Statistics:
-        """Statistics of the trials to which decoders are fitted; these are the reference, or else the real trials."""
+        """Statistics of the trials to which decoders are fitted.
+
+        These are the reference trials, or the real trials if there is no reference or it lacks the condition.
+        """
         if self.training is None or (self.label_name and self.label_name not in self.training.trials.conditions):
             return self.real
         return self.training

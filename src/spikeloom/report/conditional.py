@@ -31,7 +31,10 @@ MOST_POINTS = 1500
 
 
 def conditional_figures(directions: DirectionReading | str, behavior: BehaviorReading | str) -> tuple[Figure, ...]:
-    """Return the figures of the decoded direction and of the decoded behaviour series, where they exist."""
+    """Return the figures of the decoded direction and of the decoded behaviour series.
+
+    A text in place of a reading is the reason why nothing could be decoded. Then the figure is left out.
+    """
     figures = () if isinstance(directions, str) else (of_directions(directions),)
     return figures if isinstance(behavior, str) else (*figures, of_behavior(behavior))
 

@@ -121,7 +121,8 @@ def _url(folder: Path) -> str:
 def _next(optuna_study: optuna.Study, search: Search) -> Trial:
     """Return the interrupted attempt, or a new attempt whose proposed settings are stored."""
     interrupted = optuna_study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    n_proposed = len(optuna_study.get_trials(deepcopy=False))  # also the number of a new attempt
+    # also the number of a new attempt, except attempt 0 with the settings of the recipe, which need no random seed
+    n_proposed = len(optuna_study.get_trials(deepcopy=False))
     number = interrupted[0].number if interrupted else n_proposed
     # a seed for each attempt: a resumed search proposes the settings of an uninterrupted one
     seed = int(generator(search.seed, Purpose.SEARCH, Drawn.PROPOSAL, number).integers(2**31))
