@@ -130,6 +130,33 @@ def test_an_unfinished_folder_is_refused(tmp_path, manifest):
         files.check_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_old_folder_survives_a_stop_while_it_is_replaced(tmp_path, monkeypatch, killed):
+    def write(content: bytes) -> None:
+        with files.atomic_folder(tmp_path / "model") as part:
+            files.atomic_write(part / "a.bin", content)
+
+    write(b"first")
+    replace = Path.replace
+
+    def stop(path: Path, target: Path) -> Path:
+        """Rename, but stop before the new folder gets the name of the old one."""
+        if target == tmp_path / "model" and not path.name.endswith(files.OLD):
+            raise KeyboardInterrupt
+        return replace(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", stop)
+        if killed:  # a killed process cleans nothing up
+            patch.setattr(files, "_restore", lambda old, target: None)
+            patch.setattr(files.shutil, "rmtree", lambda folder, ignore_errors: None)
+        with pytest.raises(KeyboardInterrupt):
+            write(b"second")
+    assert (tmp_path / "model").exists() is not killed
+    files.ensure_folder(tmp_path)  # as the next command does
+    assert (tmp_path / "model" / "a.bin").read_bytes() == b"first"
+
+
 def test_a_folder_appears_whole_and_replaces_an_old_one(tmp_path):
     for content in (b"first", b"second"):
         with files.atomic_folder(tmp_path / "model") as part:

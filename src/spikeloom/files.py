@@ -31,6 +31,9 @@ STALE_AFTER = 3600.0
 """Seconds after which a `.part` file counts as abandoned. Its process is not looked for, because it may run on another
 machine."""
 
+OLD = ".old.part"
+"""End of the temporary name of a folder that is being replaced."""
+
 
 # --- atomic writing ------------------------------------------------------------------------------------------------
 
@@ -83,7 +86,7 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old.part")
+    old = target.with_name(f".{target.name}.{os.getpid()}{OLD}")
     try:
         with _explained(target):
             shutil.rmtree(part, ignore_errors=True)
@@ -95,8 +98,15 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
             part.replace(target)
             sync_folder(target.parent)
     finally:
+        _restore(old, target)
         for folder in (part, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _restore(old: Path, target: Path) -> None:
+    """Give an old folder its name back if no new folder has taken its place, because writing stopped in between."""
+    if old.exists() and not target.exists():
+        old.replace(target)
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -164,7 +174,7 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
     """Create a folder if necessary, check that it can be written to, and return it.
 
     The check prevents a write error after hours of work. Abandoned `.part` files and folders older than an hour are
-    removed.
+    removed. If a process was killed while it replaced a folder, the old folder gets its name back.
 
     Raises:
         FileError: if the folder cannot be created or written to.
@@ -174,6 +184,9 @@ def ensure_folder(folder: str | os.PathLike[str]) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         for part in folder.glob(".*.part"):
             with contextlib.suppress(OSError):
+                if part.name.endswith(OLD):
+                    name = part.name.removeprefix(".").removesuffix(OLD).rpartition(".")[0]  # without the process id
+                    _restore(part, folder / name)
                 if time.time() - part.stat().st_mtime > STALE_AFTER:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
         test_file = folder / f".try.{os.getpid()}"
