@@ -11,21 +11,30 @@ The table has means and standard deviations over folds: metrics of trials under 
 without conditions, and of trials of the fold that are encoded, decoded and drawn again ("redrawn"). "noise floor"
 compares two halves of the fold. Bits per spike are those of the fold, from rates that are inferred with the count of
 the entry hidden. Runs that are finished are not trained again, and runs that were stopped are resumed.
+
+`--optimizer soap` trains the autoencoder with an optimiser of `optimizers`. Such a run cannot be resumed.
 """
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
+from torch import nn
 
 import spikeloom as sl
 from causes import redrawn
 from code_measures import write_table
 from few_trials import bits, cell
 from five_fold import folds_of
+from optimizers import OPTIMIZERS
 from spikeloom.files import ensure_folder
 from spikeloom.models.common.latent_autoencoder import LatentModel
+from spikeloom.training import stage_run
+from spikeloom.training.optimizer import adamw
+from spikeloom.training.plan import Plan
 from spikeloom.trials import Trials
 
 METRICS = (
@@ -52,6 +61,32 @@ CONDITIONAL, UNCONDITIONAL, REDRAWN = "conditional", "unconditional", "redrawn"
 
 Values = dict[tuple[str, str], float]
 """Value of each metric: kind of trials, name of the metric -> value."""
+
+
+class InStage:
+    """An optimiser of `optimizers` with the interface that a training stage needs.
+
+    Its state is not in the checkpoints: `state` is empty.
+
+    Args:
+        name: Name of the optimiser.
+        module: Module to train.
+        plan: Plan of the stage.
+    """
+
+    def __init__(self, name: str, module: nn.Module, plan: Plan) -> None:
+        self.module = module
+        self.optimizer = OPTIMIZERS[name](module, plan)
+        self.param_groups = [{"lr": 0.0, "share": 1.0}]  # the stage sets the learning rate here
+        self.state: dict[nn.Parameter, dict[str, object]] = {}
+
+    def zero_grad(self) -> None:
+        """Remove the gradients."""
+        self.module.zero_grad()
+
+    def step(self) -> None:
+        """Change the weights by their gradients."""
+        self.optimizer.step(self.param_groups[0]["lr"])
 
 
 def samples(model: LatentModel, tested: Trials, condition: str, seed: int, folder: Path) -> dict[str, Trials]:
@@ -92,11 +127,13 @@ def main() -> None:
     parser.add_argument("--condition", required=True, help="condition of the model")
     parser.add_argument("--updates", type=int, nargs="+", required=True, help="numbers of updates of the autoencoder")
     parser.add_argument("--set", action="append", default=[], help="setting of the recipe, as in spikeloom fit")
+    parser.add_argument("--optimizer", choices=["muon", "soap"], help="optimiser of the autoencoder; AdamW by default")
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1, 2], help="numbers of the folds, from 0")
     parser.add_argument("--out", type=Path, required=True, help="folder of runs and trials")
     parser.add_argument("--csv", type=Path, help="CSV file of the table")
     options = parser.parse_args()
     divided = list(folds_of(Trials.load(options.data), FOLDS))
+    optimizer = adamw if options.optimizer is None else partial(InStage, options.optimizer)
     values: dict[int, list[Values]] = {number: [] for number in options.updates}
     floors: list[Values] = []
     for fold in options.folds:
@@ -105,7 +142,8 @@ def main() -> None:
             folder = ensure_folder(options.out / f"{number}-updates" / f"fold{fold}")
             changes = [*options.set, f"autoencoder_plan.updates={number}"]
             start = time.process_time()
-            model = sl.fit(options.recipe, training, out=folder / "run", seed=fold, changes=changes)
+            with mock.patch.object(stage_run, "adamw", optimizer):
+                model = sl.fit(options.recipe, training, out=folder / "run", seed=fold, changes=changes)
             print(f"fold {fold}, {number} updates: fit took {time.process_time() - start:.0f} core-seconds", flush=True)
             assert isinstance(model, LatentModel)
             drawn = samples(model, tested, options.condition, SAMPLE_SEED + fold, folder)

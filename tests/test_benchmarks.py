@@ -98,10 +98,20 @@ def test_every_trial_is_generated_by_a_model_that_was_trained_without_it(monkeyp
         assert not {trial.tobytes() for trial in training.counts} & {trial.tobytes() for trial in tested.counts}
 
 
-def test_models_with_different_numbers_of_updates_are_judged_on_the_same_fold(monkeypatch, tmp_path):
+@pytest.mark.parametrize("optimizer", [[], ["--optimizer=soap"]])
+def test_models_with_different_numbers_of_updates_are_judged_on_the_same_fold(monkeypatch, tmp_path, optimizer):
     benchmark = loaded(FILES[0].with_name("updates.py"), monkeypatch)
     reaching(60, n_neurons=6, seed=0).save(tmp_path / "trials.h5")
-    words = ["--condition=target_x", "--updates", "2", "3", "--folds", "1", f"--csv={tmp_path / 'table.csv'}"]
+    words = [
+        *optimizer,
+        "--condition=target_x",
+        "--updates",
+        "2",
+        "3",
+        "--folds",
+        "1",
+        f"--csv={tmp_path / 'table.csv'}",
+    ]
     recipe = ["autoregressive-ldns-tiny", '--set=condition=["target_x"]', "--set=code_plan.updates=2"]
     command = ["updates.py", *recipe, *words, f"--data={tmp_path / 'trials.h5'}", f"--out={tmp_path / 'runs'}"]
     monkeypatch.setattr(sys, "argv", command)
