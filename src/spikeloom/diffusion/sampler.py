@@ -15,9 +15,10 @@ three estimates, and corrects each step with the next estimate. `Heun` uses the 
 and `SDEDPMSolver2M` replace part of the noise at each step. All samplers start from N(0, I), because noisy data of unit
 variance have unit variance at every level. They return :math:`\hat x_0` at the last level.
 
-With few steps, samples have too little variance, mainly in components in which the data vary little. Fast components of
-latents vary little, so samples become too smooth. The table shows the error of the standard deviation of samples, in
-percent, for data N(0, s^2) with the schedule `LinearBeta()` and the exact denoiser (`ExactGaussian`):
+With few steps, the standard deviation of samples is wrong. With trailing spacing, the default of `DDPM` and `DDIM`, it
+is too small in components in which the data vary little. Fast components of latents vary little, so samples become too
+smooth. The table shows the error of the standard deviation in percent, for data N(0, s^2) with the schedule
+`LinearBeta()` and the exact denoiser (`ExactGaussian`):
 
 =========================================  ===========  =======  =======  =======  =======
 sampler                                    evaluations  s = 0.1  s = 0.5  s = 1    s = 2

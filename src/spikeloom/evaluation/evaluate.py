@@ -68,7 +68,8 @@ def evaluate(
 
     Raises:
         ShapeError: if neurons or bin widths differ.
-        DataError: if a set is empty or too small, or if real and fake are swapped or the same trials.
+        DataError: if a set is empty or too small, another set holds exactly the spikes of the real trials, or real and
+            fake are swapped.
         ConditionError: if a condition is unknown.
 
     Example:

@@ -58,8 +58,8 @@ class Sides:
 
         Raises:
             ShapeError: if neurons or bin widths differ.
-            DataError: if a set is empty, a window is longer than all trials of a set, or real and fake are swapped or
-                the same trials.
+            DataError: if a set is empty, a window is longer than all trials of a set, another set holds exactly the
+                spikes of the real trials, or real and fake are swapped.
             ConditionError: if a condition is unknown.
         """
         real, fakes, reference = comparable(real, fakes, reference)
@@ -110,14 +110,15 @@ def named(fake: Fakes) -> dict[str, Trials]:
 def comparable(
     real: Trials, fakes: Mapping[str, Trials], reference: Trials | None
 ) -> tuple[Trials, dict[str, Trials], Trials | None]:
-    """Return real, generated and reference trials with their neurons in the same order.
+    """Return real, generated and training trials with their neurons in the same order.
 
     Neurons are matched and sorted by their names or ids, if they have any. Results then do not depend on the order of
     the neurons in a file.
 
     Raises:
         ShapeError: if neurons or bin widths differ.
-        DataError: if a set is empty, two sets are the same, or real and generated trials are swapped.
+        DataError: if a set is empty, another set holds exactly the spikes of the real trials, or real and generated
+            trials are swapped.
 
     Warns:
         NeuronOrderWarning: if a set holds the neurons of the real trials in another order.

@@ -1,7 +1,8 @@
 """`Findings`: the results of an evaluation as numbers and arrays.
 
 Findings hold all numbers of a report and the data of its figures: recorded and generated trials, and the arrays from
-which metrics are computed. `report.drawings` makes the figures when they are needed.
+which metrics are computed. `report.drawings` makes the figures when they are needed. `report.rows` defines the
+distance closed, by which metrics are sorted.
 """
 
 import csv
@@ -116,7 +117,7 @@ class Findings:
 
     @property
     def in_order(self) -> list[Row]:
-        """Rows in the order of the report: the headline metrics, then the others sorted by distance closed."""
+        """Rows in the order of the report: the headline metrics, then the others by distance closed, smallest first."""
         first = [row for name in HEADLINE for row in self.rows if row.metric.name == name]
         return [*first, *[row for row in self.worst_first if row.metric.name not in HEADLINE]]
 

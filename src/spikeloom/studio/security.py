@@ -9,6 +9,9 @@ The checks are, in this order:
 4. A request to `/api/` must hold the token.
 5. The body must be JSON of limited size and nesting, with finite numbers, and must arrive in time.
 
+A WebSocket gets only the first two checks here. The module `live` checks its messages, of which the first holds the
+token.
+
 Every answer gets headers that let the page load files from this server only.
 """
 
@@ -125,7 +128,7 @@ class Guard:
 
     Args:
         app: Application that receives the requests that pass all checks.
-        token: Secret that every request to `/api/` must hold.
+        token: Secret that every request to `/api/` must hold, except a WebSocket.
         hosts: Values of the `Host` header under which the server is reached, such as "127.0.0.1:8765".
         rates: Numbers of requests that a client may send, as in `RATES`, which is the default.
         body_seconds: Seconds within which a body must arrive.

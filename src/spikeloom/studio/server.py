@@ -1,8 +1,9 @@
 """The server of the studio: routes between the page and the workers.
 
-`/` and `/static/...` return the files of the page. All requests to `/api/` need the header
-`Authorization: Bearer TOKEN`. An error is answered with `{"error": "a sentence"}`. The module `security` checks each
-request before it reaches a route, and the module `bodies` defines the fields of the bodies.
+`/` and `/static/...` return the files of the page. Requests to `/api/` need the header `Authorization: Bearer TOKEN`;
+for the WebSocket, the first message holds the token instead. An error is answered with `{"error": "a sentence"}`. The
+module `security` checks each request before it reaches a route, and the module `bodies` defines the fields of the
+bodies.
 
 ============================================ =========================================================================
 GET /api/models                              `{"models": [{"id", "name", "kind", "recipe", "abilities"}]}`

@@ -5,7 +5,7 @@ compared with the entries of the present call. If an entry differs, an error nam
 their SHA-256, other data as they are. Trials have these entries:
 
 ============================== ========================================================
-number of trials, bin width, s the values
+number of trials; bin width, s the values
 lengths, counts                hashes; of the counts in valid bins, so padding does not matter
 rates, latents                 hashes, if the model learns from them
 condition NAME, behavior NAME  hashes of those that the model is conditioned on

@@ -1,10 +1,10 @@
 """Write `Trials` as an NWB file, with spike times, trial table, conditions and behaviour.
 
-Binning the file with the same bin width w gives the same counts, lengths, conditions, behaviour and units. Trials are
-placed one after another on an artificial clock. Each begins at a whole second, at least one second after the end of the
-previous one. The spikes of a bin are spread evenly inside it, so no spike lies on an edge. If bin k of a trial that
-begins at b has c spikes, their times are t_j = b + (k + (j + 1) / (c + 1)) w for j = 0, ..., c - 1. Behaviour is
-sampled at the centres of the bins.
+Binning the file with the same bin width w gives the same counts, lengths, conditions and behaviour, with their units of
+measurement. Trials are placed one after another on an artificial clock. Each begins at a whole second, at least one
+second after the end of the previous one. The spikes of a bin are spread evenly inside it, so no spike lies on an edge.
+If bin k of a trial that begins at b has c spikes, their times are t_j = b + (k + (j + 1) / (c + 1)) w for
+j = 0, ..., c - 1. Behaviour is sampled at the centres of the bins.
 
 Rates, latents and codes are not written; a trials file keeps them. NWB has no place for the units of conditions and for
 `conditioned_on`. They are stored as attributes of the HDF5 file: `unit` of a column of the trial table, and
