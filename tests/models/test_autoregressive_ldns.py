@@ -121,6 +121,7 @@ def test_a_series_stops_the_clock_unless_it_is_set(rule, sizes, runs):
     trials = toy_trials(60)
     ramp = torch.linspace(0, 2, trials.n_bins, dtype=torch.float64)[:, None]
     noise = torch.from_numpy(np.random.Generator(np.random.PCG64(8)).normal(size=(60, trials.n_bins, 5)))
+    data = {"latents": ramp + noise[..., :3], "inputs": noise[..., 3:], "mask": torch.from_numpy(trials.mask)}
     settings = DynamicsSettings(clock=rule, n_hats=5, n_codes=3, width=16, blocks=1)
     vector, sequence = sizes
     facts = Facts.of(trials, ())

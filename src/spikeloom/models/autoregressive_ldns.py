@@ -12,8 +12,8 @@ or, for nonlinear dynamics, :math:`z_t = A \phi_t + g(s_t, \varepsilon_t)` with 
   change in the course of a trial. The clock is off if trials have no common time course, such as pieces of a continuous
   recording.
 * :math:`c_t` is the condition: the first harmonics of an angle, one of K for a category, a standardised number, or the
-  values of a series in bin t, its length (of a velocity, this is the speed), and means of both over earlier bins
-  (`nn.series_memory`). The condition may change in any bin. Bin t does not depend on later conditions.
+  values of a series in bin t and their length, which is the speed if they are a velocity. The condition may change in
+  any bin. Bin t does not depend on later conditions.
 * b is the code of the trial. It describes how the trial deviates slowly from the prediction by c: whitened principal
   components of latents that are averaged under each hat (`nn.trial_code`). A small flow, conditioned on c, draws one
   code per trial.
@@ -218,15 +218,14 @@ class AutoregressiveLDNS(LatentModel):
         return {"latents": data["latents"], "mask": data["mask"], "inputs": data["latents"][..., :0]}
 
     def _with_condition(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return latents, mask, the vector with its harmonics, and the inputs of each bin.
+        """Return latents, mask, the vector with its harmonics, and the condition of each bin as inputs.
 
         Args:
             data: Latents, mask and encoded conditions of trials, as `latents_of` returns them.
         """
         condition = self.condition_features(Condition(data.get("vector"), data.get("sequence")))
-        present = per_bin(condition, len(data["latents"]), data["latents"].shape[1])
         # (trial, time, input)
-        inputs = torch.from_numpy(self.conditional.memory().advance(present.numpy())).to(present)
+        inputs = per_bin(condition, len(data["latents"]), data["latents"].shape[1])
         vector = {} if condition.vector is None else {"vector": condition.vector}
         return {"latents": data["latents"], "mask": data["mask"], "inputs": inputs} | vector
 
@@ -265,7 +264,7 @@ class LatentCourse(Course):
         self.model = model
         self.n_trials = len(start.noise.generators)
         self.dynamics = model.conditional if start.conditional else model.free
-        self.usual = array(self.dynamics.usual)  # mean inputs of the training trials (input,)
+        self.usual = array(self.dynamics.usual)  # mean condition of the training trials (input,)
         self.recursion = Recursion(self.dynamics.autoregression, self.n_trials, self.dynamics.term)
         self.spikes = model.readout.begin("conditional" if start.conditional else "generated", start.spikes)
         drift = model.dynamics_settings.drift or model.longest * model.facts.bin_width  # correlation time, s
@@ -273,14 +272,13 @@ class LatentCourse(Course):
         self.code: Float[np.ndarray, "trial code"] | None = None  # drawn under the condition of the first bin
         self.condition: Condition | None = None  # condition of the last call
         self.encoded = Condition()  # the same condition with its features
-        self.memory = self.dynamics.memory()
 
     def advance(self, n_bins: int, condition: Condition | None = None) -> Generated:
         """Generate the next bins of all trials; see `Course.advance`."""
         if condition is not self.condition:  # features are computed once per condition, not once per bin
             self.condition = condition
             self.encoded = Condition() if condition is None else self.model.condition_features(condition)
-        inputs = self.memory.advance(per_bin(self.encoded, self.n_trials, n_bins).numpy())
+        inputs = per_bin(self.encoded, self.n_trials, n_bins).numpy()
         inputs = self.usual + self.start.guidance * (inputs - self.usual)  # guidance; see the module
         if self.code is None:
             self.code = self._drawn_code(self.encoded)
@@ -319,15 +317,13 @@ class LatentCourse(Course):
         return codes.cpu().numpy()
 
     def state(self) -> dict[str, Array]:
-        """Return streams, past, code, and the memories of series and observation model; see `Course.state`."""
+        """Return streams, past, code and memory of the observation model; see `Course.state`."""
         state: dict[str, Array] = {"noise": self.start.noise.state(), **self.spikes.counts.state()}
         if self.code is not None:
             state |= {"code": self.code.copy(), "sums": self.recursion.sums.copy()}
             state |= {"time": np.array(self.recursion.time)}
             if self.recursion.term is not None:  # the network of the nonlinear term
                 state["units"] = self.recursion.term.state.copy()
-        if self.memory.means is not None:
-            state["series_means"] = self.memory.means.copy()
         return state
 
     def restore(self, state: State) -> None:
@@ -336,7 +332,6 @@ class LatentCourse(Course):
         self.spikes.counts.restore(state)
         self.code = None
         self.recursion.time = 0
-        self.memory.means = state["series_means"].astype(np.float64) if "series_means" in state else None
         if "code" in state:
             self.code = state["code"].astype(np.float64)
             self.recursion.sums[:] = state["sums"]

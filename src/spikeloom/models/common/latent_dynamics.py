@@ -7,9 +7,6 @@ whitened codes (`diffusion.denoiser`). A nonlinear term (`nn.nonlinear_term`) is
 velocity, have no clock, even if trials have a common time course. With a clock, the code of a trial would describe
 movements of this trial that the condition of the present bin does not explain. Codes are drawn without knowledge of the
 series, so such a code would hide the response to the series (docs/results/closed-loop.md).
-
-**Memory of a series.** Neurons also depend on earlier bins of a series. So the inputs of a bin are the condition of
-this bin and the means of the earlier bins of each series (`nn.series_memory`).
 """
 
 from collections.abc import Mapping
@@ -29,7 +26,6 @@ from spikeloom.nn.condition import Condition
 from spikeloom.nn.linear_autoregression import LinearAutoregression
 from spikeloom.nn.nonlinear_term import NonlinearTerm
 from spikeloom.nn.perceptron import VectorBackbone
-from spikeloom.nn.series_memory import SeriesMemory
 from spikeloom.nn.trial_code import TrialCode
 from spikeloom.seeds import Streams
 from spikeloom.settings import STRICT
@@ -44,7 +40,7 @@ class DynamicsSettings:
     """Settings of the autoregression and of the code.
 
     Args:
-        time_constants: Time constants of the means of the past, of latents and of series, bins.
+        time_constants: Time constants of the means of the past, bins.
         clock: "on" if the effects of conditions and code change in the course of a trial, "off" if they are constant;
             "auto" decides from the training trials and conditions (see the module and `nn.clock`).
         n_hats: Number of hat functions of the clock.
@@ -87,7 +83,7 @@ class Dynamics(nn.Module):
         nonlinear: Whether there is a nonlinear term.
     """
 
-    usual: Tensor  # mean of the inputs over training trials and bins (input,)
+    usual: Tensor  # mean of the condition over training trials and bins (input,)
 
     def __init__(
         self,
@@ -101,10 +97,8 @@ class Dynamics(nn.Module):
         nonlinear: bool = False,
     ) -> None:
         super().__init__()
-        self.n_series = sequence
-        self.time_constants = settings.time_constants
-        # the condition in each bin, and the means of earlier bins of its series
-        n_inputs = vector + sequence * (2 + len(settings.time_constants))
+        n_inputs = vector + sequence  # size of the condition in each bin
+        self.has_series = sequence > 0
         clock = Clock(settings.n_hats, longest=facts.longest)
         # n trials have at most n - 1 principal components
         self.n_codes = min(n_codes, facts.n_trials - 1, clock.n_hats * n_latents)
@@ -128,24 +122,20 @@ class Dynamics(nn.Module):
         self.flow = NetworkDenoiser(network, schedule=schedule, prediction="velocity")
         self.register_buffer("usual", torch.zeros(n_inputs, dtype=torch.float64))
 
-    def memory(self) -> SeriesMemory:
-        """Return a memory of series for trials that begin."""
-        return SeriesMemory(self.time_constants, n_series=self.n_series)
-
     def fit(self, data: Mapping[str, Tensor], settings: DynamicsSettings) -> None:
-        """Fit clock, code and autoregression to the latents, inputs and mask of training trials."""
+        """Fit clock, code and autoregression to the latents, conditions and mask of training trials."""
         latents = data["latents"]
         inputs = data["inputs"]
         mask = data["mask"]
         self.usual.copy_(inputs[mask].mean(0))
-        rule = "off" if settings.clock == "auto" and self.n_series else settings.clock
+        rule = "off" if settings.clock == "auto" and self.has_series else settings.clock
         self.autoregression.clock.fit(latents, inputs, mask, rule)
         self.code.fit(self.autoregression.clock, latents, inputs, mask, ridge=settings.ridge)
         codes = self.codes(data)[:, None].expand(-1, latents.shape[1], -1)  # (trial, time, code), the same in all bins
         self.autoregression.fit(latents, torch.cat((inputs, codes), 2), mask, ridge=settings.ridge)
 
     def codes(self, data: Mapping[str, Tensor]) -> Float[Tensor, "trial code"]:
-        """Return the codes of trials from their latents, inputs and mask."""
+        """Return the codes of trials from their latents, conditions and mask."""
         return self.code(self.autoregression.clock, data["latents"], data["inputs"], data["mask"])
 
     def flow_loss(self, batch: Mapping[str, Tensor], streams: Streams) -> LossTerms:
