@@ -126,8 +126,7 @@ def test_a_series_stops_the_clock_unless_it_is_set(rule, sizes, runs):
     vector, sequence = sizes
     facts = Facts.of(trials, ())
     dynamics = Dynamics(settings, n_latents=3, n_codes=3, facts=facts, vector=vector, sequence=sequence)
-    inputs = torch.from_numpy(dynamics.memory().advance(noise[..., 3:].numpy()))
-    dynamics.fit({"latents": ramp + noise[..., :3], "inputs": inputs, "mask": torch.from_numpy(trials.mask)}, settings)
+    dynamics.fit(data, settings)
     assert dynamics.autoregression.clock.running.item() == runs
 
 
