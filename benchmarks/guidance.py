@@ -1,11 +1,13 @@
 """Compare guidance strengths: accuracy of the condition against diversity of the trials.
 
     python benchmarks/guidance.py runs/direction0 --data train.h5 --test test.h5 --out guidance
+    python benchmarks/guidance.py runs/path0 runs/path1 --data train.h5 --test test.h5 --csv guidance.csv --out guidance
 
 For each strength, one trial is generated per test trial, with its condition. Accuracy: fraction of correctly classified
 directions and mean error, with decoders fitted to training trials (or R2 of decoded behaviour). Diversity: Fano factor
 and noise correlations relative to real trials, and variance of the latents around the mean of each condition relative
-to strength 1. Prints a table and writes a figure.
+to strength 1. Prints a table for each run, and writes a figure of the means over runs. `--csv` writes a table of means
+and standard deviations over runs.
 """
 
 import argparse
@@ -14,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from code_measures import write_table
+from few_trials import cell
 from spikeloom.files import ensure_folder
 from spikeloom.metrics.conditional import DirectionReading, read_behavior, read_directions
 from spikeloom.metrics.pair import Pair
@@ -24,7 +28,14 @@ from spikeloom.report import figures
 from spikeloom.report.chart import Chart, Figure, Series
 from spikeloom.trials import Trials
 
-SHOWN = ("fano_median_ratio", "noise_correlation_slope", "noise_correlation_r", "population_count_kl")
+SHOWN = (
+    "fano_median_ratio",
+    "pairwise_correlation_r",
+    "pairwise_correlation_slope",
+    "noise_correlation_slope",
+    "noise_correlation_r",
+    "population_count_kl",
+)
 
 
 def spread(fake: Trials, name: str | None) -> float:
@@ -99,29 +110,44 @@ def figure_of(strengths: Sequence[float], table: Sequence[Mapping[str, float]]) 
     return Figure("guidance", "Guidance", caption, tuple(charts), columns=3)
 
 
+def table_of(run: str, strengths: Sequence[float], train: Trials, test: Trials, seed: int) -> list[dict[str, float]]:
+    """Compute and print all measures of a run at each strength."""
+    model = load_model(run)
+    table = []
+    for strength in strengths:
+        table.append(row(model, strength, train, test, seed))
+        if len(table) == 1:
+            print(f"{run}\nstrength " + " ".join(f"{name:>26s}" for name in table[0]), flush=True)
+        print(f"{strength:8g} " + " ".join(f"{value:26.4f}" for value in table[-1].values()), flush=True)
+    return table
+
+
 def main() -> None:
-    """Print the table and write the figure."""
+    """Print the tables and write the figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run")
+    parser.add_argument("runs", nargs="+")
     parser.add_argument("--data", required=True)
     parser.add_argument("--test", required=True)
     parser.add_argument("--strengths", type=float, nargs="+", default=[0, 0.5, 1, 1.5, 2, 3, 5])
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--trials", type=int, help="number of test trials; all by default")
+    parser.add_argument("--csv", type=Path, help="CSV file of means over runs")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
-    model = load_model(options.run)
     train = Trials.load(options.data)
-    test = Trials.load(options.test)
-    test = test.select(slice(options.trials))
-    table = []
-    for strength in options.strengths:
-        table.append(row(model, strength, train, test, options.seed))
-        if strength == options.strengths[0]:
-            print("strength " + " ".join(f"{name:>18s}" for name in table[0]), flush=True)
-        print(f"{strength:8g} " + " ".join(f"{value:18.4f}" for value in table[-1].values()), flush=True)
+    test = Trials.load(options.test).select(slice(options.trials))
+    tables = [table_of(run, options.strengths, train, test, options.seed) for run in options.runs]
+    at_strength = list(zip(*tables, strict=True))  # for each strength, the measures of each run
+    names = list(tables[0][0])
+    if options.csv is not None:
+        rows = [("strength", *names)]
+        for strength, of_runs in zip(options.strengths, at_strength, strict=True):
+            several = len(of_runs) > 1
+            rows.append((f"{strength:g}", *(cell([run[name] for run in of_runs], spread=several) for name in names)))
+        write_table(rows, options.csv)
+    means = [{name: float(np.mean([run[name] for run in of_runs])) for name in names} for of_runs in at_strength]
     ensure_folder(options.out)
-    figures.save(figure_of(options.strengths, table), Path(options.out))
+    figures.save(figure_of(options.strengths, means), Path(options.out))
 
 
 if __name__ == "__main__":

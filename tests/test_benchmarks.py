@@ -9,6 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+import spikeloom as sl
 from spikeloom.simulate import reaching
 from spikeloom.trials import Trials
 
@@ -96,6 +97,27 @@ def test_every_trial_is_generated_by_a_model_that_was_trained_without_it(monkeyp
     assert Trials.load(tmp_path / "folds/conditional.h5").counts.shape == trials.counts.shape
     for training, tested in benchmark.folds_of(trials, 2):
         assert not {trial.tobytes() for trial in training.counts} & {trial.tobytes() for trial in tested.counts}
+
+
+def test_guidance_is_compared_over_several_runs(monkeypatch, tmp_path):
+    benchmark = loaded(FILES[0].with_name("guidance.py"), monkeypatch)
+    train, test = reaching(40, n_neurons=6, seed=0).split(0.5, seed=0)
+    train.save(tmp_path / "train.h5")
+    test.save(tmp_path / "test.h5")
+    quick = ["condition=['hand_velocity']", "autoencoder_plan.updates=2", "code_plan.updates=2"]
+    runs = [str(tmp_path / f"run{seed}") for seed in range(2)]
+    for seed, run in enumerate(runs):
+        sl.fit("autoregressive-ldns-tiny", train, changes=quick, seed=seed, out=run, progress=False)
+    files = [f"--data={tmp_path / 'train.h5'}", f"--test={tmp_path / 'test.h5'}", f"--csv={tmp_path / 'table.csv'}"]
+    strengths = ["--strengths", "1", "0.5"]
+    monkeypatch.setattr(sys, "argv", ["guidance.py", *runs, *files, f"--out={tmp_path / 'figure'}", *strengths])
+    benchmark.main()
+    header, *rows = (tmp_path / "table.csv").read_text().splitlines()
+    columns = header.split(",")
+    assert [row.split(",")[0] for row in rows] == ["1", "0.5"]
+    read, recorded = (rows[0].split(",")[columns.index(name)] for name in ("r2", "real r2"))
+    assert "±" in read
+    assert recorded.endswith("± 0")  # the recorded trials are the same for all runs
 
 
 @pytest.mark.parametrize("optimizer", [[], ["--optimizer=soap"]])
