@@ -6,8 +6,8 @@ Layout, version 1:
   `conditioned_on` (names in JSON);
 * datasets: `counts` (trial, time, neuron), `lengths` (trial,), and, if available, `rates`, `latents`, `codes` and
   `start_times` (trial,), s;
-* groups: `behavior/<name>` (trial, time, dim) and `conditions/<name>` (trial, ...), both with the attribute `unit`, and
-  `neurons/<column>` (neuron,).
+* groups: `behavior/<name>` (trial, time, dim) with the attribute `unit`, `conditions/<name>` (trial, ...) with this
+  attribute if the condition has a unit, and `neurons/<column>` (neuron,).
 
 Plain HDF5 reads a flipped bit without an error. Therefore every dataset has a checksum (fletcher32). Text has a fixed
 length, because HDF5 stores text of variable length without checksums. The file uses the format of HDF5 1.10, whose
