@@ -6,10 +6,12 @@
 Samples one trial for each test trial, with its condition. Prints the accuracy of a decoder fitted to the training
 trials, on real test trials and on generated trials, for each value of the condition, and writes the figures. A model
 conditioned on the hand's velocity is also sampled with a circle and a figure eight. `--only NAME=VALUE` selects trials
-of one value, such as a direction that was left out of training.
+of one value, such as a direction that was left out of training. `--shift 2` also decodes behaviour that is two bins
+earlier. If the trials have a lag of 200 ms and bins of 50 ms, the decoder then has a lag of 100 ms.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +61,37 @@ def say_directions(reading: DirectionReading) -> None:
         print(line)
 
 
+def shifted(trials: Trials, bins: int) -> Trials:
+    """Return the trials without their first bins; the behaviour of a bin is the one from `bins` earlier."""
+    return replace(
+        trials,
+        counts=trials.counts[:, bins:],
+        lengths=trials.lengths - bins,
+        behavior={name: series[:, : trials.n_bins - bins] for name, series in trials.behavior.items()},
+        rates=None,
+        latents=None,
+    )
+
+
+def say_behavior(test: Trials, fake: Trials, train: Trials, bins: int) -> None:
+    """Print R2 of the behaviour that is decoded from recorded and from generated spikes.
+
+    Args:
+        test: Recorded trials.
+        fake: Generated trials.
+        train: Trials to which the decoder is fitted.
+        bins: Number of bins by which the behaviour is earlier; see the module.
+    """
+    read = read_behavior(Pair(shifted(test, bins), shifted(fake, bins), reference=shifted(train, bins)))
+    if not isinstance(read, str):
+        real = read.r_squared("real")
+        made = read.r_squared("fake")
+        assert real is not None
+        assert made is not None
+        share = made / real
+        print(f"{read.name}, {bins} bins earlier: R2 {made:.4f} against {real:.4f} of real trials; {share:.3f} of it")
+
+
 def draw_by_hand(model: Model, train: Trials, test: Trials, options: argparse.Namespace) -> None:
     """Sample a circle and an eight, print R2 of the decoded paths, and write their figures."""
     speed = np.linalg.norm(train.behavior[VELOCITY], axis=2)[train.mask]
@@ -83,6 +116,9 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, help="guidance strength; the calibrated one of the model by default")
     parser.add_argument("--sampler", help="sampler and number of denoising steps, NAME:STEPS")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--shift", type=int, nargs="*", default=[], help="bins by which the decoded behaviour is earlier"
+    )
     parser.add_argument("--only", help="use only trials of one condition value, NAME=VALUE")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
@@ -108,6 +144,8 @@ def main() -> None:
         made = read.r_squared("fake")
         share = decoding.decode_back(pair).value
         print(f"{read.name}: R2 {made:.4f} against {real:.4f} of real trials; {share:.3f} of it")
+    for bins in options.shift:
+        say_behavior(test, fake, train, bins)
     ensure_folder(options.out)
     for figure in conditional_figures(directions, read):
         figures.save(figure, Path(options.out))

@@ -99,6 +99,15 @@ def test_every_trial_is_generated_by_a_model_that_was_trained_without_it(monkeyp
         assert not {trial.tobytes() for trial in training.counts} & {trial.tobytes() for trial in tested.counts}
 
 
+def test_a_shift_pairs_the_spikes_of_a_bin_with_earlier_behavior(monkeypatch):
+    benchmark = loaded(FILES[0].with_name("conditional.py"), monkeypatch)
+    trials = reaching(4, n_neurons=6, seed=0)
+    shifted = benchmark.shifted(trials, 3)
+    np.testing.assert_array_equal(shifted.lengths, trials.lengths - 3)
+    np.testing.assert_array_equal(shifted.counts[:, 5], trials.counts[:, 8])
+    np.testing.assert_array_equal(shifted.behavior["hand_velocity"][:, 5], trials.behavior["hand_velocity"][:, 5])
+
+
 def test_guidance_is_compared_over_several_runs(monkeypatch, tmp_path):
     benchmark = loaded(FILES[0].with_name("guidance.py"), monkeypatch)
     train, test = reaching(40, n_neurons=6, seed=0).split(0.5, seed=0)
