@@ -218,3 +218,10 @@ def test_a_failure_between_parts_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="stop"):
         hdf5.write_parts(tmp_path / "parts.h5", parts())
     assert not list(tmp_path.iterdir())
+
+
+def test_counts_that_do_not_fit_into_a_file_of_parts_are_refused(tmp_path):
+    trials = Trials(np.array([[[70_000]]]), 0.01)
+    with pytest.raises(DataError, match="70,000"):
+        hdf5.write_parts(tmp_path / "parts.h5", [trials.fields()])
+    assert not list(tmp_path.iterdir())

@@ -71,12 +71,13 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
 
     Raises:
         FileError: if the file cannot be written; see `write`.
+        DataError: if a count is above 65,535.
     """
     columns: list[Fields] = []  # fields with one value per trial, which are small and written at the end
     with atomic_path(path) as part_path, h5py.File(part_path, "w", libver=("v110", "v110")) as file:
         for fields in parts:
             for name, value in _per_bin(fields).items():
-                value = value.astype(np.uint16) if name == "counts" else value  # later parts may hold larger counts
+                value = _as_16_bits(value) if name == "counts" else value  # later parts may hold larger counts
                 if name in file:
                     file[name].resize(len(file[name]) + len(value), axis=0)
                     file[name][-len(value) :] = value
@@ -85,6 +86,18 @@ def write_parts(path: str | os.PathLike[str], parts: Iterable[Fields]) -> None:
             # the arrays per bin are in the file already, so None takes their place
             columns.append({**fields, **dict.fromkeys(PER_BIN), "behavior": dict.fromkeys(fields["behavior"])})
         _finish(file, _joined(columns))
+
+
+def _as_16_bits(counts: Array) -> Array:
+    """Return counts as unsigned integers of 16 bits. Raise a DataError if one is too large."""
+    largest = np.iinfo(np.uint16).max
+    if counts.size and counts.max() > largest:
+        raise DataError(
+            f"Trials that are written in parts hold at most {largest:,} spikes per bin and neuron.",
+            f"The largest count is {counts.max():,}.",
+            "Sample in one process, without --workers, --ray and --stream.",
+        )
+    return counts.astype(np.uint16)
 
 
 def join(path: str | os.PathLike[str], parts: Sequence[str | os.PathLike[str]]) -> None:
