@@ -2,7 +2,8 @@ r"""Losses and regularisers, each as a sum over valid entries, which the caller 
 
 Coordinated dropout (Keshtkaran & Pandarinath): the encoder receives a random part of the counts, and the loss is
 computed on the other part. So the encoder cannot copy its input. In LDNS, a number k ~ Bernoulli(1 - p) is drawn for
-each count s. The input of the encoder is s k / (1 - p), and the loss is computed where k = 0.
+each count s. The input of the encoder is s k / (1 - p), and the loss is computed where k = 0. With
+the setting `kept`, it also includes the other counts, with this weight.
 """
 
 import torch

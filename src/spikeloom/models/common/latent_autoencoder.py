@@ -2,9 +2,10 @@ r"""The autoencoder of LDNS, shared by all models of its latents: counts s -> la
 
 The autoencoder is trained with coordinated dropout. The encoder reads :math:`s k / (1 - p)` with :math:`k \sim
 \mathrm{Bernoulli}(1 - p)` for every entry (one neuron in one bin); p is fixed, or drawn for each trial. The loss is
-computed on the entries that the encoder did not read (k = 0),
+computed on the entries that the encoder did not read (k = 0), and with the weight w on the others (the setting `kept`,
+0 in the paper),
 
-.. math:: \frac{1}{M} \sum (1 - k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
+.. math:: \frac{1}{M} \sum (1 - k + w k)\,\mathrm{nll}(s \mid r) + \frac{\beta_1}{M} \sum z^2
    + \frac{\beta_2}{M} \sum_{j=1}^{5} \frac{1}{1+j} \sum_t \|z_t - z_{t+j}\|^2,
 
 with M valid entries in the batch and the negative log-likelihood nll of Poisson counts. The readout
