@@ -296,6 +296,12 @@ def test_one_message_for_each_mistake(tmp_path, capsys):
         == 2
     )
     assert "--align" in capsys.readouterr().err
+    words = ("--bin-width", 0.1, "--axes", "trial time neuron", "--out", tmp_path / "t.h5")
+    for option in ("--relative", "--absolute"):
+        assert run("bin", tmp_path / "ok.npz", *words, option) == 2
+        message = " ".join(capsys.readouterr().err.split())
+        assert f"{option} would have no effect: the data are already cut into trials." in message
+    assert run("bin", tmp_path / "ok.npz", *words) == 0
 
 
 def test_inspect_lists_variables_and_what_they_could_be(tmp_path, capsys):

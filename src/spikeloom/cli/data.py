@@ -192,6 +192,7 @@ def bin_recording(
     if is_matrices:
         options = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
         options |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
+        options |= {"relative": relative, "absolute": relative is False}  # False is --absolute, None is neither
         session = read_for_bin(
             recording, variable=variable, axes=axes, bin_width=bin_width, window=window, recording_options=options
         )
