@@ -106,14 +106,14 @@ def duration(value: object, *, what: str) -> float:
 
 
 def window(value: Foreign, *, what: str = "A window") -> tuple[float, float]:
-    """Convert a pair of times (start, stop) to two numbers of seconds.
+    """Convert a pair (start, stop), relative to an event, to two numbers of seconds.
 
     Args:
-        value: The pair.
+        value: The pair, with two numbers, quantities or timedeltas.
         what: Name of the pair for messages.
 
     Raises:
-        SettingError: if the value is not a pair of times.
+        SettingError: if the value is anything else, such as a pair of dates.
     """
     try:
         ends = list(value)

@@ -133,5 +133,5 @@ def variable_names(trials: Trials) -> list[str]:
 
 
 def _whitened(model: Coded, codes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return codes after the linear map with which the training codes have the identity as covariance."""
+    """Transform codes so that the training codes have mean 0 and covariance I; see `CodeSpace.whiten`."""
     return np.asarray(model.space.whiten(torch.tensor(codes)).numpy(), np.float64)
