@@ -93,7 +93,7 @@ def say_behavior(test: Trials, fake: Trials, train: Trials, bins: int) -> None:
 
 
 def draw_by_hand(model: Model, train: Trials, test: Trials, options: argparse.Namespace) -> None:
-    """Sample a circle and an eight, print R2 of the decoded paths, and write their figures."""
+    """Sample a circle and an eight, print R2 of the decoded velocities, and write their figures."""
     speed = np.linalg.norm(train.behavior[VELOCITY], axis=2)[train.mask]
     bins = int(np.median(train.lengths))
     for name, path in (("circle", circle), ("figure eight", eight)):

@@ -123,7 +123,7 @@ def arm() -> Figure:
 
 
 def hand_paths() -> Figure:
-    """Draw the R² of paths decoded from generated spikes beside that of recorded ones."""
+    """Draw the R² of velocities decoded from generated spikes beside that of recorded ones."""
     sheet, panels = plt.subplots(1, 2, figsize=(7.0, 1.9), sharex=True, layout="constrained")
     for axes, (table, title) in zip(
         panels, (("paths-100ms", "100 ms counts"), ("paths-50ms", "50 ms counts")), strict=True
@@ -135,7 +135,7 @@ def hand_paths() -> Figure:
             values = [float(value) for value in cells[0].split(",")]
             label = "generated trials, by sampling seed" if not row else None
             axes.plot(values, [row] * len(values), "o", color=FAKE, ms=5, alpha=0.7, label=label)
-        axes.set(xlim=(0, 1), xlabel="R² of the decoded path", title=title, ylim=(len(rows) - 0.5, -0.5))
+        axes.set(xlim=(0, 1), xlabel="R² of the decoded velocity", title=title, ylim=(len(rows) - 0.5, -0.5))
         axes.set_yticks(range(len(rows)), [f"training seed {seed}" for seed, _ in rows])
         _finish(axes)
     sheet.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)

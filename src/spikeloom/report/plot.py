@@ -109,7 +109,7 @@ def decoded(fake: Trials, name: str, *, reference: Trials, seed: int = 0) -> "Fi
         axes.spines[["top", "right"]].set_visible(False)
     value = behavior.r_squared("fake")
     if value is not None:
-        figure.suptitle(f"decoded from generated spikes, R² of single trials {value:.2f}", fontsize="medium")
+        figure.suptitle(f"decoded from generated spikes, R² of {name} in single trials {value:.2f}", fontsize="medium")
     figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 

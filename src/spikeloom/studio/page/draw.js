@@ -286,24 +286,24 @@ export class DrawTab {
     }
   }
 
-  /** Show the R² of the path that is decoded from a draw, beside the R² of recorded trials. */
+  /** Show the R² of the series that is decoded from a draw, beside the R² of recorded trials. */
   score(draw, name) {
     if (draw.r2 === null) {
       $("score").replaceChildren();
       return;
     }
-    const note = "R² between the hand path and the path that a linear decoder reads from the spikes. 1 is perfect, 0 is no better than the mean path. The decoder was fitted to recorded trials. The value for recorded trials is computed from trials to which it was not fitted.";
+    const note = `R² between ${this.condition.name} of the hand path and the values that a linear decoder reads from the spikes. 1 is perfect, 0 is no better than the mean. The decoder was fitted to recorded trials. The value for recorded trials is computed from trials to which it was not fitted.`;
     const entries = [{ name: "Decoded from these spikes", kind: "generated", value: draw.r2 }];
     if (this.result.r2_real !== null) entries.push({ name: "Recorded trials", kind: "recorded", value: this.result.r2_real });
     $("score").replaceChildren(bars(entries, note));
-    showStatus(`${name}: decoded path with R² ${formatNumber(draw.r2)}; recorded trials reach ${formatNumber(this.result.r2_real)}.`);
+    showStatus(`${name}: decoded ${this.condition.name} with R² ${formatNumber(draw.r2)}; recorded trials reach ${formatNumber(this.result.r2_real)}.`);
   }
 
   /** Return an SVG picture of the selected draw as text. */
   picture() {
     const draw = this.selected < 0 ? this.live : this.result.draws[this.selected];
     const { model } = this;
-    const score = draw.r2 === null ? "" : `The path decoded from the spikes has R² ${formatNumber(draw.r2)}${this.result.r2_real === null ? "" : ` (recorded trials: ${formatNumber(this.result.r2_real)})`}. `;
+    const score = draw.r2 === null ? "" : `R² of ${this.condition.name} decoded from the spikes: ${formatNumber(draw.r2)}${this.result.r2_real === null ? "" : ` (recorded trials: ${formatNumber(this.result.r2_real)})`}. `;
     return picture({
       title: "Spikes generated for a drawn hand path",
       caption: `${score}Model ${model.name} (${model.kind}), ${model.neurons} neurons sorted by preferred direction, seed ${this.body(1).seed}. spikeloom studio.`,
