@@ -191,8 +191,8 @@ def bin_recording(
     session: Recording | Trials
     if is_matrices:
         options = {"align": align, "every": every, "trials": trials, "condition": condition, "behavior": behavior}
-        options |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag}
-        options |= {"relative": relative, "absolute": relative is False}  # False is --absolute, None is neither
+        options |= {"angle": angle, "keep": keep, "units": units, "counts": counts, "lag": lag or None}
+        options |= {"absolute" if relative is False else "relative": relative}  # False is --absolute, None is neither
         session = read_for_bin(
             recording, variable=variable, axes=axes, bin_width=bin_width, window=window, recording_options=options
         )

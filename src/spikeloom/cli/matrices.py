@@ -31,7 +31,8 @@ def read_for_bin(
         axes: Axes of the variable as words, such as "neuron trial time".
         bin_width: Width of a bin in seconds.
         window: Start and end in seconds, for spike times that are cut by trial.
-        recording_options: Options of the command, by name, that are valid for a recording only.
+        recording_options: Options of the command, by name, that are valid for a recording only. An option that was not
+            given is None.
 
     Raises:
         SettingError: if the file holds trials, and an option is set that is valid for a recording only.
@@ -40,7 +41,7 @@ def read_for_bin(
     from spikeloom.trials import Trials
 
     contents = read_matrix(path, variable=variable, axes=axes, bin_width=bin_width, window=window)
-    extra = [f"--{name.replace('_', '-')}" for name, value in recording_options.items() if value]
+    extra = [f"--{name.replace('_', '-')}" for name, value in recording_options.items() if value is not None]
     if isinstance(contents, Trials) and extra:
         raise SettingError(
             f"{', '.join(extra)} would have no effect: the data are already cut into trials.",
