@@ -175,6 +175,9 @@ def test_live_spikes_come_while_the_hand_moves(opened: Opened) -> None:
     _, answer = opened.lift()
     opened.page.get_by_text("live, while you drew").wait_for()
     opened.page.get_by_text("live, while you drew").click()
+    deadline = time.monotonic() + 20
+    while "decoded" not in opened.frames[-1] and time.monotonic() < deadline:
+        opened.page.wait_for_timeout(50)  # the decoded path comes after the last bin
     live = int(re.search(r"(\d+) spikes", opened.label(RASTER)).group(1))
     *bins, last = opened.frames
     assert live == sum(len(frame["spikes"]) for frame in bins)
