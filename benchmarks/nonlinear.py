@@ -3,8 +3,8 @@
     python benchmarks/nonlinear.py runs/nonlinear --data fit.h5 --test validation.h5 --condition angle_deg --csv n.csv
 
 Without the term, the model uses its linear autoregression, and the readout is fitted again. Each cell of the table is
-the mean and the standard deviation over three samples, each compared with the trials of `--test`. The first line printed
-says whether the term is used after training, for trials without conditions and with them.
+the mean and the standard deviation over three samples, each compared with the trials of `--test`. The first line that
+is printed says whether the term is used after training, for trials without conditions and with them.
 """
 
 import argparse
