@@ -44,7 +44,9 @@ Values = dict[str, list[float]]
 """Name of a metric -> one value per sample."""
 
 
-def judged(model: AutoregressiveLDNS, condition: tuple[str, ...], training: Trials, tested: Trials) -> list[Values]:
+def judged(
+    model: AutoregressiveLDNS, condition: tuple[str, ...], training: Trials, tested: Trials
+) -> tuple[Values, Values]:
     """Return the values of the samples, and of the noise floor."""
     values: Values = {name: [] for name in METRICS}
     floors: Values = {name: [] for name in METRICS}
@@ -55,7 +57,7 @@ def judged(model: AutoregressiveLDNS, condition: tuple[str, ...], training: Tria
             row = report[name]
             values[name].append(np.nan if row.value is None else row.value)
             floors[name].append(np.nan if row.floor is None else row.floor)
-    return [values, floors]
+    return values, floors
 
 
 def main() -> None:

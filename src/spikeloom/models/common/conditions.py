@@ -122,7 +122,7 @@ class Conditions:
         return Condition(vector=_joined(vectors), sequence=_joined(sequences))
 
     def with_features(self, condition: Condition, harmonics: int) -> Condition:
-        """Return an encoded condition with features in which activity is closer to linear.
+        """Return an encoded condition with further features, so that a linear map of it describes activity better.
 
         Each angle has cosine and sine of its first `harmonics` harmonics. Each series of several numbers per bin, such
         as a velocity, is followed by its length: the root of the sum of squares of its standardised numbers.
@@ -136,7 +136,7 @@ class Conditions:
     def size_with_features(self, harmonics: int, *, per_bin: bool) -> int:
         """Return the size of the vector, or of the sequence in each bin, after `with_features`."""
         return sum(
-            named.width * (harmonics if named.kind == "circular" else 1) + _has_length(named)
+            named.width * (harmonics if named.kind == "circular" else 1) + int(_has_length(named))
             for named in self.each
             if named.per_bin is per_bin
         )
